@@ -1,0 +1,3 @@
+//! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
+
+pub mod model;

@@ -1,0 +1,2 @@
+//! `turnout`: argv -> cli -> exit code.
+fn main() {}

@@ -1,0 +1,112 @@
+//! A snapshot of what the engine holds for one project. Filled by `engine::observe`, read by the planner.
+
+use std::collections::BTreeMap;
+
+/// Everything of one project that the planner looks at.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observed {
+    /// Containers with the project's label and a `config-hash` label, all states, one-offs included.
+    pub containers: Vec<ObservedContainer>,
+    /// Networks by Compose key: those labelled for the project, and those found by an expected name.
+    pub networks: BTreeMap<String, ObservedNetwork>,
+    /// Volumes by Compose key: those labelled for the project, and those found by an expected name.
+    pub volumes: BTreeMap<String, ObservedVolume>,
+    /// By image reference as the service names it; absent key = not looked up.
+    pub images: BTreeMap<String, ImageState>,
+}
+
+/// State of a container as the engine names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// Created, never started.
+    Created,
+    /// Running.
+    Running,
+    /// Paused.
+    Paused,
+    /// Between two starts.
+    Restarting,
+    /// Stopped, with its exit code.
+    Exited(i64),
+    /// Being removed.
+    Removing,
+    /// Could not be removed.
+    Dead,
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedContainer {
+    /// Full ID.
+    pub id: String,
+    /// Name without the leading slash.
+    pub name: String,
+    /// `com.docker.compose.service`.
+    pub service: String,
+    /// `com.docker.compose.container-number`; `None` when missing or unreadable.
+    pub number: Option<u32>,
+    /// `com.docker.compose.oneoff` is `True`.
+    pub oneoff: bool,
+    /// `com.docker.compose.config-hash`.
+    pub config_hash: String,
+    /// `com.docker.compose.image`, an image ID; empty when missing.
+    pub image_label: String,
+    /// ID of the image the container really runs.
+    pub image_id: String,
+    /// State.
+    pub state: RunState,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// Network name to network ID, of the attachments.
+    pub networks: BTreeMap<String, String>,
+    /// Mounts.
+    pub mounts: Vec<ObservedMount>,
+}
+
+/// One mount of a container.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ObservedMount {
+    /// `bind`, `volume`, `tmpfs`, …
+    pub kind: String,
+    /// Volume name, for volumes.
+    pub name: String,
+    /// Host path.
+    pub source: String,
+    /// Path in the container.
+    pub target: String,
+    /// Writable.
+    pub writable: bool,
+}
+
+/// One network.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ObservedNetwork {
+    /// ID.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One volume.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ObservedVolume {
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is known of an image locally.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImageState {
+    /// Local image ID; `None` when absent (or of a wrong platform).
+    pub id: Option<String>,
+    /// Container paths that the image declares as VOLUME.
+    pub volumes: Vec<String>,
+    /// Whether the image defines a HEALTHCHECK.
+    pub healthcheck: bool,
+    /// Seconds since the Unix epoch when the local tag was last updated, if the engine tells.
+    pub last_tag_time: Option<i64>,
+}

@@ -1,0 +1,99 @@
+//! The events of a deployment, in the order a reader wants to see them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Identifies a step inside one plan.
+pub type StepRef = usize;
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Carried out.
+    Done,
+    /// Not needed after all; the text of the event says why.
+    Skipped,
+    /// Failed; the text says what happened.
+    Failed,
+    /// Given up because something else failed or the run was cancelled.
+    Abandoned,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A phase of the pipeline began: `fetch`, `decide`, `load`, `plan`, `build`, `apply`, `settle`.
+    Phase {
+        /// Name of the phase.
+        name: String,
+    },
+    /// A sentence for the reader.
+    Info {
+        /// The sentence.
+        text: String,
+    },
+    /// Something the reader should look at although the work goes on.
+    Warning {
+        /// The sentence.
+        text: String,
+    },
+    /// A step of the plan began.
+    StepStarted {
+        /// Which step.
+        step: StepRef,
+        /// What it does, to what.
+        text: String,
+    },
+    /// A step of the plan ended.
+    StepEnded {
+        /// Which step.
+        step: StepRef,
+        /// How.
+        outcome: Outcome,
+        /// What it did, or why not.
+        text: String,
+        /// Time taken.
+        elapsed: Duration,
+    },
+    /// Progress that replaces earlier progress of the same subject (a pull's layers, a fetch's objects).
+    Progress {
+        /// Subject, for instance `pull nginx:1.27`.
+        subject: String,
+        /// The state of it in words.
+        text: String,
+    },
+    /// One line of output of a build, a hook or a container.
+    Output {
+        /// Who said it, for instance `build web` or `shop-web-1`.
+        source: String,
+        /// The line, without its end.
+        line: String,
+    },
+}
+
+/// Takes events. Implementations must be quick and must not block for long.
+pub trait Reporter: Send + Sync {
+    /// Takes one event.
+    fn report(&self, event: Event);
+
+    /// Shorthand for [`Event::Info`].
+    fn info(&self, text: String) {
+        self.report(Event::Info { text });
+    }
+
+    /// Shorthand for [`Event::Warning`].
+    fn warn(&self, text: String) {
+        self.report(Event::Warning { text });
+    }
+}
+
+/// A reporter that drops everything; for callers that only want the result.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn report(&self, _event: Event) {}
+}

@@ -1,0 +1,9 @@
+//! What a deployment tells the outside while it runs, and how secrets are kept out of it. Pure.
+//!
+//! Every folder that does work takes a [`Reporter`] and speaks [`Event`]s. Where events go (terminal, database,
+//! log file) is decided far above, and every sink redacts first.
+
+mod event;
+pub mod redact;
+
+pub use event::{Event, Outcome, Reporter, Silent, StepRef};

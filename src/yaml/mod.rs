@@ -1,0 +1,7 @@
+//! A YAML tree that remembers where everything stood. Pure; bounded in size, depth and alias expansion.
+//!
+//! Shared by `repos.yaml` and the Compose loader.
+
+mod tree;
+
+pub use tree::{Directive, Entry, Map, Node, Pos, Value};

@@ -1,0 +1,95 @@
+//! Folders depend one way only. See the table in ARCHITECTURE.md.
+
+use std::{fs, path::Path};
+
+/// From the ground up; a folder may use only folders before it.
+const ORDER: &[&str] = &[
+    "report", "yaml", "config", "webhook", "compose", "decide", "plan", "git", "engine", "store", "deploy", "worker",
+    "server", "cli",
+];
+
+/// Folders without async, clock, Docker or filesystem, and the words that would betray them.
+const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "plan"];
+const IMPURE_WORDS: &[&str] = &["tokio::", "bollard::", "std::fs::", "Instant::now", "SystemTime::now", "std::net::"];
+/// The two files that hold a pure folder's edge to the disk.
+const EDGES: &[&str] = &["src/compose/source.rs"];
+
+fn rust_files(dir: &Path, out: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+/// The part of a file before its test module: tests may reach anywhere.
+fn product_code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+#[test]
+fn folders_use_only_folders_below_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut faults = Vec::new();
+    for (rank, folder) in ORDER.iter().enumerate() {
+        let mut files = Vec::new();
+        rust_files(&root.join("src").join(folder), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in product_code(&text).lines().enumerate() {
+                if line.trim_start().starts_with("//") {
+                    continue;
+                }
+                for above in &ORDER[rank + 1..] {
+                    if line.contains(&format!("crate::{above}::")) || line.contains(&format!("crate::{above};")) {
+                        faults.push(format!("{}:{}: {folder} reaches up into {above}", file.display(), number + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn pure_folders_touch_nothing_outside() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut faults = Vec::new();
+    for folder in PURE {
+        let mut files = Vec::new();
+        rust_files(&root.join("src").join(folder), &mut files);
+        for file in files {
+            let relative = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            if EDGES.contains(&relative.as_str()) {
+                continue;
+            }
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in product_code(&text).lines().enumerate() {
+                if line.trim_start().starts_with("//") {
+                    continue;
+                }
+                for word in IMPURE_WORDS {
+                    if line.contains(word) {
+                        faults.push(format!("{relative}:{}: {word} in a pure folder", number + 1));
+                    }
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_folder_is_in_the_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in fs::read_dir(root.join("src")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(ORDER.contains(&name.as_str()), "src/{name} is not in the order of tests/architecture.rs");
+        }
+    }
+}
