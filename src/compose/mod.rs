@@ -1,3 +1,6 @@
 //! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
 
+pub mod error;
+pub mod load;
 pub mod model;
+pub mod source;
