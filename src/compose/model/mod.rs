@@ -6,12 +6,14 @@
 
 pub mod build;
 pub mod deploy;
+pub mod graph;
 pub mod resource;
 pub mod scalar;
 pub mod service;
 
 pub use build::*;
 pub use deploy::*;
+pub use graph::*;
 pub use resource::*;
 pub use scalar::*;
 pub use service::*;
@@ -41,7 +43,7 @@ pub struct Project {
     pub configs: BTreeMap<String, FileObject>,
     /// AI models, by Compose key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub models: BTreeMap<String, serde_json::Value>,
+    pub models: BTreeMap<String, Model>,
     /// Top-level `x-*` keys; printed by `config`, never sent anywhere.
     #[serde(flatten, deserialize_with = "only_extensions")]
     pub extensions: BTreeMap<String, serde_json::Value>,
