@@ -1,3 +1,5 @@
 //! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
 
+pub mod hash;
+pub mod labels;
 pub mod model;
