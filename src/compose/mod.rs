@@ -5,4 +5,5 @@ pub mod hash;
 pub mod labels;
 pub mod load;
 pub mod model;
+pub mod schema;
 pub mod source;
