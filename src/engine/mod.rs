@@ -6,6 +6,7 @@
 pub mod connect;
 pub mod error;
 pub mod image;
+pub mod observe;
 pub mod translate;
 
 pub use connect::{ApiVersion, Endpoint, Engine};

@@ -119,7 +119,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         command,
         container_name: _,
         credential_spec,
-        depends_on,
+        depends_on: _, // becomes a label
         deploy,
         device_cgroup_rules,
         devices,
@@ -142,7 +142,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         init,
         ipc,
         isolation,
-        labels,
+        labels: _, // in `container_labels`
         logging,
         log_driver,
         log_opt,
@@ -314,13 +314,12 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
 
     let labels = container_labels(
         project,
-        labels,
+        service,
         &ContainerLabels {
             service: name,
             number: target.number,
             config_hash: target.config_hash,
             image_id: target.image_id,
-            depends_on,
             replaces: target.replaces,
             own: target.own_label,
         },

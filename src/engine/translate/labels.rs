@@ -1,13 +1,11 @@
-//! The labels by which Compose, and we, recognise objects.
+//! The labels by which Compose, and we, recognise objects. Ours win over the user's.
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::compose::model::{Dependency, Project};
-
-/// Prefix of all Compose labels.
-pub const PREFIX: &str = "com.docker.compose.";
-/// Version written: the release whose labels and hashes these are.
-pub const VERSION: &str = "2.40.3";
+use crate::compose::{
+    labels::{self, COMPOSE_VERSION},
+    model::{Project, Service},
+};
 
 /// What makes the labels of one container, besides the user's own.
 #[derive(Debug, Clone)]
@@ -20,66 +18,52 @@ pub struct ContainerLabels<'a> {
     pub config_hash: &'a str,
     /// ID of the image it is created from.
     pub image_id: &'a str,
-    /// Edges of `depends_on`, implicit ones included.
-    pub depends_on: &'a BTreeMap<String, Dependency>,
     /// What it replaces (`web-1`, or the `container_name`), if it does.
     pub replaces: Option<&'a str>,
     /// Our own label, as name and value.
     pub own: Option<(&'a str, &'a str)>,
 }
 
-/// All labels of a container. Compose's win over the user's.
-pub fn container_labels(
-    project: &Project,
-    user: &BTreeMap<String, String>,
-    parts: &ContainerLabels<'_>,
-) -> HashMap<String, String> {
-    let mut labels: HashMap<String, String> = user.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let mut set = |key: &str, value: String| {
-        labels.insert(format!("{PREFIX}{key}"), value);
+/// All labels of a container.
+pub fn container_labels(project: &Project, service: &Service, parts: &ContainerLabels<'_>) -> HashMap<String, String> {
+    let mut all = owned(&service.labels);
+    let project_labels = labels::project_labels(project, parts.service);
+    all.extend(project_labels.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let mut set = |name: &str, value: &str| {
+        all.insert(name.to_owned(), value.to_owned());
     };
-    let depends_on: Vec<String> =
-        parts.depends_on.iter().map(|(name, d)| format!("{name}:{}:{}", d.condition, d.restart)).collect();
-    set("project", project.name.clone());
-    set("service", parts.service.to_owned());
-    set("container-number", parts.number.to_string());
-    set("oneoff", "False".to_owned());
-    set("config-hash", parts.config_hash.to_owned());
-    set("image", parts.image_id.to_owned());
-    set("depends_on", depends_on.join(","));
-    set("project.working_dir", project.working_dir.to_string_lossy().into_owned());
-    set("project.config_files", project.config_files.join(","));
-    if !project.env_files.is_empty() {
-        set("project.environment_file", project.env_files.join(","));
-    }
-    set("version", VERSION.to_owned());
+    set(labels::CONTAINER_NUMBER, &parts.number.to_string());
+    set(labels::ONEOFF, "False");
+    set(labels::CONFIG_HASH, parts.config_hash);
+    set(labels::IMAGE, parts.image_id);
+    set(labels::DEPENDS_ON, &labels::depends_on_value(service));
     if let Some(replaces) = parts.replaces {
-        set("replace", replaces.to_owned());
+        set(labels::REPLACE, replaces);
     }
     if let Some((name, value)) = parts.own {
-        labels.insert(name.to_owned(), value.to_owned());
+        set(name, value);
     }
-    labels
+    all
 }
 
-/// All labels of a network.
+/// All labels of a network; `hash` is its `config-hash`.
 pub fn network_labels(
     project: &Project,
     key: &str,
     user: &BTreeMap<String, String>,
     hash: &str,
 ) -> HashMap<String, String> {
-    resource_labels(project, "network", key, user, hash)
+    resource_labels(project, labels::NETWORK, key, user, hash)
 }
 
-/// All labels of a volume.
+/// All labels of a volume; `hash` is its `config-hash`.
 pub fn volume_labels(
     project: &Project,
     key: &str,
     user: &BTreeMap<String, String>,
     hash: &str,
 ) -> HashMap<String, String> {
-    resource_labels(project, "volume", key, user, hash)
+    resource_labels(project, labels::VOLUME, key, user, hash)
 }
 
 fn resource_labels(
@@ -89,10 +73,18 @@ fn resource_labels(
     user: &BTreeMap<String, String>,
     hash: &str,
 ) -> HashMap<String, String> {
-    let mut labels: HashMap<String, String> = user.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    labels.insert(format!("{PREFIX}project"), project.name.clone());
-    labels.insert(format!("{PREFIX}{kind}"), key.to_owned());
-    labels.insert(format!("{PREFIX}config-hash"), hash.to_owned());
-    labels.insert(format!("{PREFIX}version"), VERSION.to_owned());
-    labels
+    let mut all = owned(user);
+    for (name, value) in [
+        (labels::PROJECT, project.name.as_str()),
+        (kind, key),
+        (labels::CONFIG_HASH, hash),
+        (labels::VERSION, COMPOSE_VERSION),
+    ] {
+        all.insert(name.to_owned(), value.to_owned());
+    }
+    all
+}
+
+fn owned(user: &BTreeMap<String, String>) -> HashMap<String, String> {
+    user.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -1,6 +1,9 @@
 //! Names of engine objects as the loaded project resolves them.
 
-use crate::compose::model::{Project, Service};
+use crate::compose::{
+    labels::resource_name,
+    model::{Project, Service},
+};
 
 /// The image reference of a service: as written, or `PROJECT-SERVICE` for one that is only built.
 pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
@@ -11,7 +14,7 @@ pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
 pub fn network_name(project: &Project, key: &str) -> String {
     match project.networks.get(key) {
         Some(Some(network)) if !network.name.is_empty() => network.name.clone(),
-        _ => format!("{}_{key}", project.name),
+        _ => resource_name(&project.name, key),
     }
 }
 
@@ -19,6 +22,6 @@ pub fn network_name(project: &Project, key: &str) -> String {
 pub fn volume_name(project: &Project, key: &str) -> String {
     match project.volumes.get(key) {
         Some(Some(volume)) if !volume.name.is_empty() => volume.name.clone(),
-        _ => format!("{}_{key}", project.name),
+        _ => resource_name(&project.name, key),
     }
 }

@@ -6,6 +6,7 @@ use bollard::models::{EndpointIpamConfig, EndpointSettings, Ipam as ApiIpam, Ipa
 
 use super::{gate, labels::network_labels, names::network_name, refuse, some, some_list, some_map};
 use crate::{
+    compose::hash::network_hash,
     compose::model::{Attachment, Ipam, IpamPool, Network, Project, Service},
     engine::{ApiVersion, EngineError},
 };
@@ -14,7 +15,7 @@ use crate::{
 const INTERFACE_OPTION: &str = "com.docker.network.endpoint.ifname";
 
 /// The request that creates a network, with Compose's labels.
-pub fn network(project: &Project, key: &str, network: &Network, hash: &str) -> NetworkCreateRequest {
+pub fn network(project: &Project, key: &str, network: &Network) -> NetworkCreateRequest {
     let Network {
         name: _,
         driver,
@@ -37,7 +38,7 @@ pub fn network(project: &Project, key: &str, network: &Network, hash: &str) -> N
         enable_ipv4: *enable_ipv4,
         enable_ipv6: *enable_ipv6,
         options: some_map(driver_opts),
-        labels: Some(network_labels(project, key, labels, hash)),
+        labels: Some(network_labels(project, key, labels, &network_hash(network))),
         ..Default::default()
     }
 }
