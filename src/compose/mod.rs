@@ -17,6 +17,7 @@ pub mod error;
 pub mod hash;
 pub mod labels;
 pub mod load;
+pub mod dockerignore;
 pub mod model;
 pub mod schema;
 pub mod source;
