@@ -2,5 +2,7 @@
 
 pub mod error;
 pub mod load;
+pub mod hash;
+pub mod labels;
 pub mod model;
 pub mod source;
