@@ -1,3 +1,4 @@
 //! The commands, thin.
 
+pub mod compose;
 pub mod progress;

@@ -6,4 +6,4 @@ mod observed;
 mod step;
 
 pub use observed::{ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState};
-pub use step::{Action, Condition, Plan, Step, StepId};
+pub use step::{Action, Condition, Existing, Plan, Step, StepId};

@@ -1,0 +1,1 @@
+//! Building and pulling (to come).
