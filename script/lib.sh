@@ -259,3 +259,54 @@ offline_env() {
   sed -e 's/^#\([A-Z_]*=\)/\1/' -e "s|turnout-base:latest|$2|" -e "s/^WEB_PORT=.*/WEB_PORT=$3/" \
     "$1/.env.example" >"$1/.env"
 }
+
+# ---------------------------------------------------------------- a daemon, and pushes to it
+
+# free_port: a port on loopback on which nobody listens now.
+free_port() {
+  local port
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    port=$((20000 + RANDOM % 12000))
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+  die "no free port in ten attempts"
+}
+
+# make_remote SOURCE BARE WORK: a bare repository with the files of SOURCE in it, and a developer's clone of it.
+make_remote() {
+  git init -q --bare --initial-branch main "$2"
+  git init -q --initial-branch main "$3"
+  cp -r "$1/." "$3"
+  rm -f "$3/.env"
+  git -C "$3" config user.name "A. Developer"
+  git -C "$3" config user.email developer@example.org
+  git -C "$3" remote add origin "$2"
+  git_push "$3" "First version"
+}
+
+# git_push WORK MESSAGE: commits everything and pushes it.
+git_push() {
+  git -C "$1" add -A
+  git -C "$1" commit -q -m "$2"
+  git -C "$1" push -q origin main
+}
+
+# push_payload FULL_NAME BEFORE AFTER [COMMITS]: a push event as GitHub words it, with that many commits listed.
+push_payload() {
+  jq -nc --arg full "$1" --arg before "$2" --arg after "$3" --argjson commits "${4:-1}" '
+    ($full | split("/")) as [$owner, $name] | ("https://github.example/" + $full) as $url
+    | {name: "A. Developer", email: "developer@example.org", username: "developer"} as $who
+    | {id: $after, tree_id: $before, distinct: true, message: "A change", timestamp: "2026-01-02T03:04:05Z",
+       url: ($url + "/commit/" + $after), author: $who, committer: $who,
+       added: [], removed: [], modified: ["src/some/module/with/a/name.txt"]} as $commit
+    | {ref: "refs/heads/main", before: $before, after: $after, created: false, deleted: false, forced: false,
+       base_ref: null, compare: ($url + "/compare/" + $before + "..." + $after),
+       repository: {id: 1, name: $name, full_name: $full, private: true, owner: {name: $owner, login: $owner},
+         html_url: $url, clone_url: ($url + ".git"), default_branch: "main", created_at: 1700000000,
+         pushed_at: 1700000001},
+       pusher: {name: "developer", email: "developer@example.org"}, sender: {login: "developer", id: 2},
+       commits: [range($commits) | $commit], head_commit: $commit}'
+}
+
+# signature SECRET FILE: the value of X-Hub-Signature-256.
+signature() { printf 'sha256=%s' "$(openssl dgst -sha256 -hmac "$1" -r "$2" | cut -d ' ' -f 1)"; }
