@@ -2,8 +2,8 @@
 # Shared by the scripts of this folder; sourced, not run.
 #
 # What the scripts agree on:
-# - Every object a run makes in Docker carries the run's prefix ($TURNOUT_TEST_PREFIX) in its name, and every process
-#   carries it in its environment, so that two runs side by side never touch each other's things.
+# - Every object a run makes in Docker has the run's own word ($TURNOUT_TEST_RUN) in its name, and every process has it
+#   in its environment, so that two runs side by side never touch each other's things.
 # - An engine that a script started is stopped by the last script that used it; one that was there is left alone.
 
 # shellcheck disable=SC2034 # used by those who source this
@@ -193,34 +193,30 @@ base_image() {
 
 # ---------------------------------------------------------------- leaving nothing behind
 
-# remove_objects PREFIX: containers, networks, volumes and images whose Compose project or name begins with PREFIX.
+# remove_objects RUN: containers, networks, volumes and images with the run's word in their name or Compose project.
 remove_objects() {
-  local prefix=$1 ids
+  local run=$1 ids
+  [ ${#run} -ge 7 ] || die "remove_objects: '$run' is too short to be unique"
   engine_answers || return 0
-  ids=$(docker ps -aq --no-trunc --format '{{.ID}} {{.Names}} {{.Label "com.docker.compose.project"}}' |
-    awk -v p="$prefix" 'index($2, p) == 1 || index($3, p) == 1 {print $1}')
+  ids=$(docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Label "com.docker.compose.project"}}' |
+    awk -v run="$run" 'index($2 " " $3, run) {print $1}')
   [ -z "$ids" ] || echo "$ids" | xargs docker rm -fv >/dev/null 2>&1 || true
-  ids=$(docker network ls --no-trunc --format '{{.ID}} {{.Name}}' | awk -v p="$prefix" 'index($2, p) == 1 {print $1}')
+  ids=$(docker network ls --no-trunc --format '{{.ID}} {{.Name}}' | awk -v run="$run" 'index($2, run) {print $1}')
   [ -z "$ids" ] || echo "$ids" | xargs docker network rm >/dev/null 2>&1 || true
-  ids=$(docker volume ls --format '{{.Name}}' | awk -v p="$prefix" 'index($1, p) == 1')
+  ids=$(docker volume ls --format '{{.Name}}' | awk -v run="$run" 'index($1, run)')
   [ -z "$ids" ] || echo "$ids" | xargs docker volume rm -f >/dev/null 2>&1 || true
   # Images by name or by the project label of their build, and whatever was built upon them: the classic builder's
   # intermediate images have neither, but a parent.
-  local doomed pass
-  doomed=$(docker image ls -q --no-trunc | sort -u | xargs -r docker image inspect \
-    --format '{{.Id}} {{index .Config.Labels "com.docker.compose.project"}} {{join .RepoTags " "}}' 2>/dev/null |
-    awk -v p="$prefix" '{
-      for (i = 2; i <= NF; i++) if (index($i, p) == 1 || index($i, "turnout-base-" p) == 1) { print $1; next }
-    }')
-  [ -n "$doomed" ] || return 0
-  ids=$(docker image ls -aq --no-trunc | xargs -r docker image inspect --format '{{.Id}} {{.Parent}}' 2>/dev/null |
-    awk -v doomed="$doomed" '
-      BEGIN { n = split(doomed, list, "\n"); for (i = 1; i <= n; i++) dead[list[i]] = 1 }
-      { parent[$1] = $2 }
-      END {
-        do { more = 0; for (i in parent) if (!(i in dead) && (parent[i] in dead)) { dead[i] = 1; more = 1 } } while (more)
-        for (i in dead) print i
-      }')
+  local pass
+  ids=$({ docker image ls -aq --no-trunc | sort -u | xargs -r docker image inspect 2>/dev/null || true; } | jq -r --arg run "$run" '
+    def grown($dead): [.[] | select(.Parent as $q | $dead | index($q)) | .Id] as $more
+      | ($dead + $more | unique) as $all
+      | if $all == $dead then $dead else grown($all) end;
+    [.[] | select(
+        (.RepoTags // [] | any(contains($run)))
+        or (.Config.Labels["com.docker.compose.project"] // "" | contains($run))) | .Id] as $named
+    | grown($named | unique)[]')
+  [ -n "$ids" ] || return 0
   # Children first: the engine refuses an image with descendants, so a few passes from the leaves down.
   for pass in 1 2 3 4 5 6 7 8; do
     # shellcheck disable=SC2086 # one word an identifier
@@ -231,7 +227,7 @@ remove_objects() {
   done
 }
 
-# end_processes PREFIX: every process that carries this run's prefix in its environment, except this script's own line.
+# end_processes RUN: every process with the run's word in its environment, except this script and its parents.
 end_processes() {
   local directory pid keep=" $$ $BASHPID " parent=$$
   while [ "$parent" -gt 1 ]; do
@@ -241,15 +237,20 @@ end_processes() {
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     case $keep in *" $pid "*) continue ;; esac
-    if tr '\0' '\n' <"$directory/environ" 2>/dev/null | grep -qx "TURNOUT_TEST_PREFIX=$1"; then
+    if tr '\0' '\n' <"$directory/environ" 2>/dev/null | grep -qx "TURNOUT_TEST_RUN=$1"; then
       note "ending a process that was left: $pid $(tr '\0' ' ' <"$directory/cmdline" 2>/dev/null | cut -c 1-100)"
       kill "$pid" 2>/dev/null || true
     fi
   done
 }
 
-# A prefix no other run has: letters and digits, so that it fits every name in Docker.
-new_prefix() { printf '%s%x%04x' "$1" "$$" "$((RANDOM))"; }
+# new_run LETTER: sets and exports TURNOUT_TEST_RUN, a word no other run has; letters and digits, to fit every name.
+new_run() {
+  TURNOUT_TEST_RUN=$(printf '%s%x%04x%04x' "$1" "$$" "$RANDOM" "$RANDOM")
+  export TURNOUT_TEST_RUN
+  # The base image of this run; harness and examples build upon it.
+  export TURNOUT_TEST_BASE=turnout-base-$TURNOUT_TEST_RUN:latest
+}
 
 # ---------------------------------------------------------------- examples
 
@@ -258,3 +259,54 @@ offline_env() {
   sed -e 's/^#\([A-Z_]*=\)/\1/' -e "s|turnout-base:latest|$2|" -e "s/^WEB_PORT=.*/WEB_PORT=$3/" \
     "$1/.env.example" >"$1/.env"
 }
+
+# ---------------------------------------------------------------- a daemon, and pushes to it
+
+# free_port: a port on loopback on which nobody listens now.
+free_port() {
+  local port
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    port=$((20000 + RANDOM % 12000))
+    (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+  die "no free port in ten attempts"
+}
+
+# make_remote SOURCE BARE WORK: a bare repository with the files of SOURCE in it, and a developer's clone of it.
+make_remote() {
+  git init -q --bare --initial-branch main "$2"
+  git init -q --initial-branch main "$3"
+  cp -r "$1/." "$3"
+  rm -f "$3/.env"
+  git -C "$3" config user.name "A. Developer"
+  git -C "$3" config user.email developer@example.org
+  git -C "$3" remote add origin "$2"
+  git_push "$3" "First version"
+}
+
+# git_push WORK MESSAGE: commits everything and pushes it.
+git_push() {
+  git -C "$1" add -A
+  git -C "$1" commit -q -m "$2"
+  git -C "$1" push -q origin main
+}
+
+# push_payload FULL_NAME BEFORE AFTER [COMMITS]: a push event as GitHub words it, with that many commits listed.
+push_payload() {
+  jq -nc --arg full "$1" --arg before "$2" --arg after "$3" --argjson commits "${4:-1}" '
+    ($full | split("/")) as [$owner, $name] | ("https://github.example/" + $full) as $url
+    | {name: "A. Developer", email: "developer@example.org", username: "developer"} as $who
+    | {id: $after, tree_id: $before, distinct: true, message: "A change", timestamp: "2026-01-02T03:04:05Z",
+       url: ($url + "/commit/" + $after), author: $who, committer: $who,
+       added: [], removed: [], modified: ["src/some/module/with/a/name.txt"]} as $commit
+    | {ref: "refs/heads/main", before: $before, after: $after, created: false, deleted: false, forced: false,
+       base_ref: null, compare: ($url + "/compare/" + $before + "..." + $after),
+       repository: {id: 1, name: $name, full_name: $full, private: true, owner: {name: $owner, login: $owner},
+         html_url: $url, clone_url: ($url + ".git"), default_branch: "main", created_at: 1700000000,
+         pushed_at: 1700000001},
+       pusher: {name: "developer", email: "developer@example.org"}, sender: {login: "developer", id: 2},
+       commits: [range($commits) | $commit], head_commit: $commit}'
+}
+
+# signature SECRET FILE: the value of X-Hub-Signature-256.
+signature() { printf 'sha256=%s' "$(openssl dgst -sha256 -hmac "$1" -r "$2" | cut -d ' ' -f 1)"; }
