@@ -14,6 +14,3 @@ pub mod translate;
 pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, Report, StepReport};
 pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
-//! (to come)
-
-pub mod image;
