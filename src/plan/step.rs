@@ -6,13 +6,17 @@ use serde::Serialize;
 pub type StepId = usize;
 
 /// An immutable plan.
+///
+/// Order of execution is given by [`Step::after`] alone: steps without a path between them may run side by side. The
+/// planner writes these edges so that no container is touched before all images are there, and none is started before
+/// all are created.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Plan {
     /// Compose project name.
     pub project: String,
     /// Steps; an edge in [`Step::after`] always points to a lower index.
     pub steps: Vec<Step>,
-    /// Things left alone, each with its reason, for instance `web: unchanged`.
+    /// Things left alone, each with its reason, for instance `web: running, nothing changed`.
     pub unchanged: Vec<String>,
     /// Things the reader should know, for instance orphans.
     pub warnings: Vec<String>,
@@ -25,9 +29,10 @@ pub struct Step {
     pub action: Action,
     /// Why, in words: `environment APP_MODE changed`.
     pub cause: String,
-    /// Steps that must have ended well before.
+    /// Steps that must have ended well before. A step that its condition skipped, a pull that may fail and a wait that
+    /// is not required all end well, whatever happened.
     pub after: Vec<StepId>,
-    /// Executed only if this holds when its turn comes.
+    /// Executed only if this holds when its turn comes; else the step is skipped, which is a good end.
     pub only_if: Condition,
 }
 
@@ -36,56 +41,100 @@ pub struct Step {
 pub enum Condition {
     /// Always.
     Always,
-    /// The image of this service, after building or pulling, differs from the one the container runs.
+    /// The local ID that `image` now has differs from the one the container was created from.
     ImageChanged {
-        /// Compose service whose image step ran before.
+        /// Compose service of the container.
         service: String,
+        /// Image reference that a step before builds or pulls (perhaps for another service that shares it).
+        image: String,
         /// Image ID the container was created from.
         running: String,
     },
-    /// At least one of these steps really did something.
+    /// At least one of these steps was executed (not skipped).
     AnyDid(Vec<StepId>),
-    /// Either the image of the service changed, or one of these steps did something.
-    ImageChangedOrAnyDid {
-        /// Compose service.
-        service: String,
-        /// Image ID the container was created from.
-        running: String,
-        /// Steps.
-        steps: Vec<StepId>,
-    },
+    /// This tolerated step was skipped or failed: the build that follows an unsuccessful pull.
+    DidNot(StepId),
+    /// At least one of these holds. Never nested.
+    AnyOf(Vec<Condition>),
+}
+
+/// A container that exists when the plan is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Existing {
+    /// Compose service.
+    pub service: String,
+    /// Full ID.
+    pub id: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Why a container may go; the checker holds plans to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Removal {
+    /// Its service is gone from the project, or it is a finished one-off.
+    Orphan,
+    /// More containers than wanted.
+    ScaleDown,
+    /// A temporary container of a replacement that was interrupted.
+    Leftover,
+    /// It comes back under the same name by a [`Action::CreateContainer`] in the same plan.
+    Replaced,
+    /// The user asked for it: `down` or `rm`.
+    Asked,
 }
 
 /// What a step does. Names, not IDs, wherever the object may not exist yet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Action {
-    /// Pull the image of a service.
+    /// Pull an image. With `tolerate_failure` a failed pull counts as skipped: a build or a local image stands in.
     Pull { service: String, image: String, tolerate_failure: bool },
-    /// Build the image of a service.
+    /// Build the image of a service and tag it as `image`.
     Build { service: String, image: String },
     /// Create a network of the project.
     CreateNetwork { key: String, name: String },
-    /// Recreate a network whose configuration changed: stop users, disconnect, remove, create, reconnect, with aliases.
-    RecreateNetwork { key: String, name: String, id: String },
+    /// Replace a network: disconnect every endpoint, remove, create, then connect `reconnect` again with the endpoint
+    /// settings (aliases, addresses) of their services, and what else was attached (one-offs, strangers) with the
+    /// settings it had. Running members of planned services were stopped by steps before.
+    RecreateNetwork { key: String, name: String, id: String, reconnect: Vec<Existing> },
     /// Create a volume of the project.
     CreateVolume { key: String, name: String },
-    /// Create one container of a service.
+    /// Remove a volume and create it again, with consent: its data is lost. Users were removed by steps before.
+    RecreateVolume { key: String, name: String },
+    /// Give a container left under a temporary name its final name.
+    RenameContainer { service: String, id: String, from: String, to: String },
+    /// Create one container of a service, and connect its networks. Not started.
     CreateContainer { service: String, number: u32, name: String },
-    /// Replace one container: create under a temporary name, stop and remove the old one, rename.
+    /// Replace one container: create under a temporary name, stop and remove the old one (its anonymous volumes stay),
+    /// rename. Not started, whatever state the old one was in.
     RecreateContainer {
         service: String,
         number: u32,
+        /// Final name.
         name: String,
         old_id: String,
+        /// Name the old one has now; may be a temporary one.
         old_name: String,
+        /// Mount the old container's anonymous volumes in the new one.
         inherit_volumes: bool,
     },
-    /// Stop a container, for instance because what it depends on is being replaced.
+    /// Stop a container (running its `pre_stop` hooks), for instance because what it depends on is being replaced.
     StopContainer { service: String, id: String, name: String },
-    /// Remove a container.
-    RemoveContainer { service: String, id: String, name: String },
-    /// Wait until a dependency fulfils its condition.
+    /// Stop a container if it runs (running its `pre_stop` hooks), then remove it, with its anonymous volumes if
+    /// `volumes`.
+    RemoveContainer { service: String, id: String, name: String, volumes: bool, reason: Removal },
+    /// Resume a paused container.
+    UnpauseContainer { service: String, id: String, name: String },
+    /// Wait until all (`service_healthy`) or the first (`service_completed_successfully`) of a dependency's containers
+    /// fulfil the condition. `service_started` is fulfilled by the steps before. If not `required`, a failure, also one
+    /// of a step before, is a warning and the wait ends well.
     WaitFor { service: String, condition: String, required: bool, dependents: Vec<String> },
-    /// Start a container of a service by number.
-    StartContainer { service: String, number: u32, name: String },
+    /// Start the container of this service and number, created before or existing. Already running is a good end.
+    StartContainer { service: String, number: Option<u32>, name: String },
+    /// Remove a network of the project; still in use is a warning.
+    RemoveNetwork { key: String, name: String, id: String },
+    /// Remove a volume of the project and its data; still in use is a warning.
+    RemoveVolume { key: String, name: String },
+    /// Remove an image; still in use or absent is a warning.
+    RemoveImage { image: String },
 }
