@@ -22,27 +22,14 @@ pub mod wire;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use bollard::Docker;
 use tokio_util::sync::CancellationToken;
 
+use super::Engine;
 use crate::{compose::model::Project, report::Reporter};
 
 pub use credentials::Credentials;
 pub use error::ImageError;
 pub use request::{BuildRequest, BuilderChoice};
-pub use wire::Address;
-
-/// The engine as image work needs it.
-#[derive(Debug, Clone)]
-pub struct Daemon {
-    /// The client for everything but builds; its registry headers are expected to pass through
-    /// [`credentials::url_safe_registry_headers`].
-    pub docker: Docker,
-    /// Where builds connect.
-    pub address: Address,
-    /// The API version spoken, major and minor: the lower of ours and the engine's.
-    pub api: (u32, u32),
-}
 
 /// What accompanies every image operation.
 #[derive(Clone, Copy)]
@@ -69,24 +56,24 @@ pub struct ImageId(pub String);
 
 /// Builds the image of a service and returns its ID.
 pub async fn build_service(
-    daemon: &Daemon,
+    engine: &Engine,
     project: &Project,
     service: &str,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let request = BuildRequest::of(project, service, cx.environment)?;
-    build::build(daemon, &request, cx).await
+    let request = BuildRequest::of(project, service, cx.environment, engine.proxies())?;
+    build::build(engine, &request, cx).await
 }
 
 /// Pulls the image of a service and returns its ID.
 pub async fn pull_service(
-    daemon: &Daemon,
+    engine: &Engine,
     project: &Project,
     service: &str,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
     let request = pull::PullRequest::of(project, service)?;
-    pull::pull(daemon, &request, cx).await
+    pull::pull(engine, &request, cx).await
 }
 
 /// The directory of the Docker client's settings: `$DOCKER_CONFIG`, else `~/.docker`.
