@@ -2,6 +2,7 @@
 
 mod cast;
 pub mod dotenv;
+pub mod dockerignore;
 pub mod error;
 pub mod interpolate;
 mod interpolate_tree;
@@ -14,6 +15,7 @@ mod merge_reset;
 mod merge_rules;
 mod merge_unique;
 pub mod dockerignore;
+pub mod load;
 pub mod model;
 pub mod schema;
 pub mod source;
