@@ -26,7 +26,11 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             return fault(id, step, "has no cause");
         }
         if let Some(stranger) = speaks_of(&step.only_if)?.into_iter().find(|other| !before.contains(other)) {
-            return fault(id, step, &format!("its condition speaks of step {}, which it does not wait for", stranger + 1));
+            return fault(
+                id,
+                step,
+                &format!("its condition speaks of step {}, which it does not wait for", stranger + 1),
+            );
         }
         if touches(&step.action) && !is_before(brings_image) {
             return fault(id, step, "does not wait for all images");
@@ -104,10 +108,9 @@ fn makes(action: &Action) -> bool {
 
 fn touches(action: &Action) -> bool {
     match action {
-        Action::Pull { .. }
-        | Action::Build { .. }
-        | Action::CreateNetwork { .. }
-        | Action::CreateVolume { .. } => false,
+        Action::Pull { .. } | Action::Build { .. } | Action::CreateNetwork { .. } | Action::CreateVolume { .. } => {
+            false
+        }
         Action::RecreateNetwork { .. }
         | Action::RecreateVolume { .. }
         | Action::RenameContainer { .. }

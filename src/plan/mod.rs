@@ -20,3 +20,8 @@ pub use intent::{DownOptions, Intent, Pull, RemoveImages};
 pub use observed::{ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState};
 pub use render::{action, render};
 pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
+
+#[cfg(test)]
+mod simulate;
+#[cfg(test)]
+mod situations;

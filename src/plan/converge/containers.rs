@@ -86,8 +86,11 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     // Gaps are not filled, so that a number never means two containers.
     let highest = members.iter().filter_map(|c| c.number).max().unwrap_or(0);
     for (number, _) in (highest.saturating_add(1)..).zip(existing..wanted as usize) {
-        let cause =
-            if existing == 0 { "no container yet".to_owned() } else { format!("scaled up from {existing} to {wanted}") };
+        let cause = if existing == 0 {
+            "no container yet".to_owned()
+        } else {
+            format!("scaled up from {existing} to {wanted}")
+        };
         slots.push(create(draft, name, service, &references, number, cause));
     }
     draft.slots.insert(name.to_owned(), slots);
@@ -155,18 +158,14 @@ pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Conditio
 }
 
 /// Stops one container if it runs, after what depends on it. Empty if it need not or is stopped for certain already.
-pub(super) fn stop(
-    draft: &mut Draft<'_>,
-    container: &ObservedContainer,
-    when: &Condition,
-    cause: &str,
-) -> Vec<StepId> {
+pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &Condition, cause: &str) -> Vec<StepId> {
     let live = matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting);
     if !live || draft.removed.contains_key(&container.id) {
         return Vec::new();
     }
     let before = draft.stops.get(&container.id).cloned().unwrap_or_default();
-    let settled = |id: &StepId| draft.plan.steps.get(*id).is_some_and(|s| s.only_if == Condition::Always || s.only_if == *when);
+    let settled =
+        |id: &StepId| draft.plan.steps.get(*id).is_some_and(|s| s.only_if == Condition::Always || s.only_if == *when);
     if before.iter().any(settled) {
         return before;
     }
@@ -243,11 +242,8 @@ fn one_container<'a>(
         }
         return Ok(stays(final_name(&container.name), Fate::Stays));
     };
-    let causes: Vec<String> = if verdict.certain.is_empty() {
-        verdict.possible.into_iter().map(|(_, cause)| cause).collect()
-    } else {
-        verdict.certain
-    };
+    let Verdict { certain: mut causes, possible } = verdict;
+    causes.extend(possible.into_iter().map(|(_, cause)| cause));
     let cause = distinct(causes).join("; ");
     let Some(number) = container.number else {
         return Err(PlanError::ContainerLabel {
@@ -312,11 +308,8 @@ fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> S
 /// Resumes a container that somebody paused.
 pub(super) fn unpause(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> StepId {
     let after = draft.image_steps.clone();
-    let action = Action::UnpauseContainer {
-        service: name.to_owned(),
-        id: container.id.clone(),
-        name: container.name.clone(),
-    };
+    let action =
+        Action::UnpauseContainer { service: name.to_owned(), id: container.id.clone(), name: container.name.clone() };
     draft.push(action, "the container is paused", after, Condition::Always)
 }
 

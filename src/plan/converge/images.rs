@@ -101,11 +101,9 @@ fn one(
             }
             Ok(())
         }
-        (None, None, Some((name, _))) => Err(PlanError::ImageMissing {
-            service: (*name).to_owned(),
-            image: image.to_owned(),
-            why: why_not,
-        }),
+        (None, None, Some((name, _))) => {
+            Err(PlanError::ImageMissing { service: (*name).to_owned(), image: image.to_owned(), why: why_not })
+        }
         _ => Ok(()),
     }
 }

@@ -41,11 +41,8 @@ enum Policy {
 pub(super) fn references(draft: &Draft<'_>, name: &str, service: &Service) -> Result<References, PlanError> {
     let mut found = References::default();
     for (what, target) in select::shares(service) {
-        let missing = || PlanError::ShareMissing {
-            service: name.to_owned(),
-            what: what.to_owned(),
-            target: target.to_owned(),
-        };
+        let missing =
+            || PlanError::ShareMissing { service: name.to_owned(), what: what.to_owned(), target: target.to_owned() };
         let Some(slots) = draft.slots.get(target) else {
             // Not part of this plan: it stays as it is.
             let others = draft.observed.containers.iter().filter(|c| c.service == target && !c.oneoff);

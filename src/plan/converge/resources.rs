@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, StepId, hashes, labels};
+use super::super::{
+    Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, StepId, hashes, labels,
+};
 use super::draft::NetworkFate;
 use super::{Draft, containers};
 use crate::compose::model::{Network, Volume};
@@ -54,7 +56,8 @@ pub(super) fn networks(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         if hash.is_empty() || hash == expected {
             continue;
         }
-        let cause = format!("network {name} changed (config-hash {} -> {})", labels::short(hash), labels::short(&expected));
+        let cause =
+            format!("network {name} changed (config-hash {} -> {})", labels::short(hash), labels::short(&expected));
         replace_network(draft, &key, &name, &found.id, &cause);
     }
     Ok(())
@@ -83,13 +86,16 @@ pub(super) fn volumes(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         }
         let expected = hashes::volume_hash(&volume);
         let Some(hash) = found.labels.get(labels::CONFIG_HASH).filter(|hash| **hash != expected) else { continue };
-        let cause = format!("volume {name} changed (config-hash {} -> {})", labels::short(hash), labels::short(&expected));
+        let cause =
+            format!("volume {name} changed (config-hash {} -> {})", labels::short(hash), labels::short(&expected));
         match obstacle(draft, &name) {
             _ if stranger.is_some() => {}
-            _ if !draft.intent.yes_recreate_volumes => draft.warn(format!(
-                "{cause}; it is kept with its data (to recreate it empty, agree with --yes)"
-            )),
-            Some(user) => draft.warn(format!("{cause}; it is kept, because {user} uses it and has no part in this plan")),
+            _ if !draft.intent.yes_recreate_volumes => {
+                draft.warn(format!("{cause}; it is kept with its data (to recreate it empty, agree with --yes)"))
+            }
+            Some(user) => {
+                draft.warn(format!("{cause}; it is kept, because {user} uses it and has no part in this plan"))
+            }
             None => replace_volume(draft, &key, &name, &cause)?,
         }
     }
@@ -156,8 +162,7 @@ fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause
         .iter()
         .map(|c| Existing { service: c.service.clone(), id: c.id.clone(), name: c.name.clone() })
         .collect();
-    let action =
-        Action::RecreateNetwork { key: key.to_owned(), name: name.to_owned(), id: id.to_owned(), reconnect };
+    let action = Action::RecreateNetwork { key: key.to_owned(), name: name.to_owned(), id: id.to_owned(), reconnect };
     let step = draft.push(action, cause, after, Condition::Always);
     draft.networks.insert(key.to_owned(), NetworkFate::Replaced { step, old_id: id.to_owned() });
 }

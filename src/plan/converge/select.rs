@@ -16,7 +16,8 @@ pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<
             return Err(PlanError::UnknownService { name: name.clone(), known });
         }
     }
-    if let Some(name) = intent.build.keys().find(|name| project.services.get(*name).is_some_and(|s| s.build.is_none())) {
+    if let Some(name) = intent.build.keys().find(|name| project.services.get(*name).is_some_and(|s| s.build.is_none()))
+    {
         return Err(PlanError::NothingToBuild(name.clone()));
     }
     let mut chosen: BTreeSet<&str> = BTreeSet::new();
@@ -26,7 +27,10 @@ pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<
         project.services.keys().filter(|name| intent.services.contains(name)).map(String::as_str).collect()
     };
     while let Some(name) = open.pop() {
-        if chosen.insert(name) && !intent.no_deps && let Some(service) = project.services.get(name) {
+        if chosen.insert(name)
+            && !intent.no_deps
+            && let Some(service) = project.services.get(name)
+        {
             open.extend(dependencies(project, service));
         }
     }
@@ -77,7 +81,9 @@ pub(in crate::plan) fn order<'a>(project: &'a Project, chosen: &BTreeSet<&'a str
 }
 
 /// Topological order of `node -> what it needs`; the error names the nodes of a circle.
-pub(in crate::plan) fn in_dependency_order<'a>(edges: &BTreeMap<&'a str, Vec<&'a str>>) -> Result<Vec<&'a str>, String> {
+pub(in crate::plan) fn in_dependency_order<'a>(
+    edges: &BTreeMap<&'a str, Vec<&'a str>>,
+) -> Result<Vec<&'a str>, String> {
     let mut done: Vec<&str> = Vec::with_capacity(edges.len());
     let mut placed: BTreeSet<&str> = BTreeSet::new();
     while placed.len() < edges.len() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Action, Condition, ObservedContainer, PlanError, RunState, StepId};
+use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, StepId};
 use super::draft::{Fate, Slot};
 use super::{Draft, any_of, containers, images};
 use crate::compose::model::{Project, Service};
@@ -132,8 +132,8 @@ fn waits<'a>(draft: &Draft<'a>, planned: &BTreeMap<&'a str, Vec<Start>>) -> Resu
 fn require_healthcheck(draft: &Draft<'_>, name: &str, dependent: &str, required: bool) -> Result<(), PlanError> {
     let Some(service) = draft.project.services.get(name) else { return Ok(()) };
     let image = images::image_of(draft.project, name, service);
-    let of_image = draft.changing.contains_key(&image)
-        || draft.observed.images.get(&image).is_none_or(|state| state.healthcheck);
+    let of_image =
+        draft.changing.contains_key(&image) || draft.observed.images.get(&image).is_none_or(|state| state.healthcheck);
     let checked = match &service.healthcheck {
         Some(check) if check.disable || check.test.first().is_some_and(|t| t == "NONE") => false,
         Some(check) if !check.test.is_empty() => true,
@@ -147,9 +147,7 @@ fn require_healthcheck(draft: &Draft<'_>, name: &str, dependent: &str, required:
 
 fn has_completed(draft: &Draft<'_>, name: &str) -> bool {
     let first = draft.slots.get(name).and_then(|slots| slots.first());
-    first.is_some_and(|slot| {
-        slot.fate == Fate::Stays && slot.existing.is_some_and(|c| c.state == RunState::Exited(0))
-    })
+    first.is_some_and(|slot| slot.fate == Fate::Stays && slot.existing.is_some_and(|c| c.state == RunState::Exited(0)))
 }
 
 fn starts(draft: &Draft<'_>, name: &str, service: &Service) -> Vec<Start> {
@@ -217,7 +215,10 @@ fn is_job(project: &Project, name: &str, service: &Service) -> bool {
     // Nobody waits for its end: then only what offers nothing to others is taken for a job, because leaving a server
     // down is worse than running a job twice.
     conditions.contains(&COMPLETED)
-        || conditions.is_empty() && service.ports.is_empty() && service.expose.is_empty() && service.healthcheck.is_none()
+        || conditions.is_empty()
+            && service.ports.is_empty()
+            && service.expose.is_empty()
+            && service.healthcheck.is_none()
 }
 
 /// Says of services without any step why they have none.
@@ -248,6 +249,8 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
 /// The service whose containers an action touches.
 fn containers_of(action: &Action) -> Option<&str> {
     match action {
+        // One-offs bear the service's name, but are not what it runs.
+        Action::RemoveContainer { reason: Removal::Orphan, .. } => None,
         Action::RenameContainer { service, .. }
         | Action::CreateContainer { service, .. }
         | Action::RecreateContainer { service, .. }
