@@ -2,6 +2,11 @@
 //!
 //! Shared by `repos.yaml` and the Compose loader.
 
+mod error;
+mod parse;
+mod scalar;
 mod tree;
 
+pub use error::YamlError;
+pub use parse::{Limits, parse};
 pub use tree::{Directive, Entry, Map, Node, Pos, Value};

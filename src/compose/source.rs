@@ -1,0 +1,83 @@
+//! The loader's only edge: reading files.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Where the loader reads from.
+pub trait FileSource {
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// Whatever reading gives; larger than the implementation allows is `InvalidData`.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Whether something is there.
+    fn exists(&self, path: &Path) -> bool;
+    /// Whether a directory is there.
+    fn is_dir(&self, path: &Path) -> bool;
+}
+
+/// The real disk.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskFiles {
+    /// Largest file that is read, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for DiskFiles {
+    fn default() -> Self {
+        DiskFiles { max_bytes: 8 << 20 }
+    }
+}
+
+impl FileSource for DiskFiles {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        use io::Read;
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
+        }
+        file.take(self.max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > self.max_bytes {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {} bytes", self.max_bytes)));
+        }
+        Ok(bytes)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+}
+
+/// Files held in memory, for tests and for loading a commit's content without a checkout.
+#[derive(Debug, Clone, Default)]
+pub struct MapFiles(pub BTreeMap<PathBuf, Vec<u8>>);
+
+impl MapFiles {
+    /// Files from (absolute path, text) pairs.
+    pub fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> MapFiles {
+        MapFiles(files.into_iter().map(|(path, text)| (path.into(), text.as_bytes().to_vec())).collect())
+    }
+}
+
+impl FileSource for MapFiles {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.get(path).cloned().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file or directory"))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.0.contains_key(path) || self.is_dir(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.0.keys().any(|file| file != path && file.starts_with(path))
+    }
+}
