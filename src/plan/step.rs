@@ -69,6 +69,21 @@ pub struct Existing {
     pub name: String,
 }
 
+/// Why a container may go; the checker holds plans to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Removal {
+    /// Its service is gone from the project, or it is a finished one-off.
+    Orphan,
+    /// More containers than wanted.
+    ScaleDown,
+    /// A temporary container of a replacement that was interrupted.
+    Leftover,
+    /// It comes back under the same name by a [`Action::CreateContainer`] in the same plan.
+    Replaced,
+    /// The user asked for it: `down` or `rm`.
+    Asked,
+}
+
 /// What a step does. Names, not IDs, wherever the object may not exist yet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Action {
@@ -79,7 +94,8 @@ pub enum Action {
     /// Create a network of the project.
     CreateNetwork { key: String, name: String },
     /// Replace a network: disconnect every endpoint, remove, create, then connect `reconnect` again with the endpoint
-    /// settings (aliases, addresses) of their services. Running members were stopped by steps before.
+    /// settings (aliases, addresses) of their services, and what else was attached (one-offs, strangers) with the
+    /// settings it had. Running members of planned services were stopped by steps before.
     RecreateNetwork { key: String, name: String, id: String, reconnect: Vec<Existing> },
     /// Create a volume of the project.
     CreateVolume { key: String, name: String },
@@ -106,7 +122,7 @@ pub enum Action {
     StopContainer { service: String, id: String, name: String },
     /// Stop a container if it runs (running its `pre_stop` hooks), then remove it, with its anonymous volumes if
     /// `volumes`.
-    RemoveContainer { service: String, id: String, name: String, volumes: bool },
+    RemoveContainer { service: String, id: String, name: String, volumes: bool, reason: Removal },
     /// Resume a paused container.
     UnpauseContainer { service: String, id: String, name: String },
     /// Wait until all (`service_healthy`) or the first (`service_completed_successfully`) of a dependency's containers

@@ -1,0 +1,76 @@
+//! What the caller wants from a plan.
+
+use std::collections::BTreeMap;
+
+/// When images are pulled, over every service's own policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    /// Always.
+    Always,
+    /// When absent.
+    Missing,
+    /// Never.
+    Never,
+}
+
+/// How [`super::converge`] shall bring a project up. The default is a plain `up -d`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Intent {
+    /// Services to bring up, with what they depend on; empty = all.
+    pub services: Vec<String>,
+    /// Services to build, each with the reason to print.
+    pub build: BTreeMap<String, String>,
+    /// Overrides every pull policy.
+    pub pull: Option<Pull>,
+    /// Replace containers of the named services even when nothing changed.
+    pub force_recreate: bool,
+    /// Replace nothing, even when something changed.
+    pub no_recreate: bool,
+    /// Leave alone what the named services depend on.
+    pub no_deps: bool,
+    /// Create, but start nothing.
+    pub no_start: bool,
+    /// Remove containers whose service is gone, and finished one-offs.
+    pub remove_orphans: bool,
+    /// Do not even mention orphans.
+    pub ignore_orphans: bool,
+    /// Number of containers by service, over the project's.
+    pub scale: BTreeMap<String, u32>,
+    /// Replace containers and give them fresh anonymous volumes.
+    pub renew_anon_volumes: bool,
+    /// Run jobs that ended with exit code 0 again, as the Compose CLI does at each `up`. A deployer leaves them alone
+    /// as long as neither image nor configuration changed.
+    pub rerun_completed_jobs: bool,
+    /// Consent to lose the data of volumes whose definition changed.
+    pub yes_recreate_volumes: bool,
+    /// Build nothing; a missing image that cannot be pulled is an error.
+    pub no_build: bool,
+    /// Replace also what the named services depend on.
+    pub always_recreate_deps: bool,
+    /// Seconds since the Unix epoch; only pull policies such as `daily` look at it.
+    pub now: i64,
+}
+
+/// Which images `down` removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoveImages {
+    /// Those without a name of their own, built for the project.
+    Local,
+    /// All that services use.
+    All,
+}
+
+/// How [`super::down`] shall take a project away.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DownOptions {
+    /// Project name; used when there is no project file.
+    pub project: String,
+    /// Services to remove, with what depends on them; empty = all, and then networks too.
+    pub services: Vec<String>,
+    /// Remove named and anonymous volumes: data is lost.
+    pub volumes: bool,
+    /// Remove containers of services that the project does not know, and one-offs.
+    pub remove_orphans: bool,
+    /// Remove images.
+    pub images: Option<RemoveImages>,
+}
