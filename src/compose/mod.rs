@@ -14,8 +14,6 @@ mod merge;
 mod merge_reset;
 mod merge_rules;
 mod merge_unique;
-pub mod dockerignore;
-pub mod load;
 pub mod model;
 pub mod schema;
 pub mod source;
