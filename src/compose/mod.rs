@@ -1,10 +1,16 @@
 //! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
 
+mod back;
 mod cast;
+mod document;
 pub mod dotenv;
 pub mod error;
+mod extends;
+pub mod hash;
+mod include;
 pub mod interpolate;
 mod interpolate_tree;
+pub mod labels;
 mod lexical;
 pub mod load;
 mod merge;
@@ -12,4 +18,7 @@ mod merge_reset;
 mod merge_rules;
 mod merge_unique;
 pub mod model;
+mod name;
+pub mod schema;
+mod select_files;
 pub mod source;

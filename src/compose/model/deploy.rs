@@ -93,7 +93,7 @@ pub struct Resource {
     pub devices: Vec<DeviceRequest>,
     /// Swarm generic resources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub generic_resources: Vec<serde_json::Value>,
+    pub generic_resources: Vec<GenericResource>,
 }
 
 /// A request for devices such as GPUs.
@@ -157,4 +157,25 @@ pub struct PlacementPreference {
     /// Spread over this label.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub spread: String,
+}
+
+/// A user-defined swarm resource.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenericResource {
+    /// A countable resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discrete_resource_spec: Option<DiscreteResource>,
+}
+
+/// How many of a kind.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscreteResource {
+    /// Kind, such as `SSD`.
+    #[serde(default)]
+    pub kind: String,
+    /// Count.
+    #[serde(default)]
+    pub value: i64,
 }

@@ -6,23 +6,24 @@
 
 pub mod build;
 pub mod deploy;
+pub mod graph;
 pub mod resource;
 pub mod scalar;
 pub mod service;
 
 pub use build::*;
 pub use deploy::*;
+pub use graph::*;
 pub use resource::*;
 pub use scalar::*;
 pub use service::*;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A loaded project: every reference resolved, only active services in [`Project::services`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Project {
     /// Compose project name, already valid (`[a-z0-9][a-z0-9_-]*`).
     pub name: String,
@@ -42,9 +43,9 @@ pub struct Project {
     pub configs: BTreeMap<String, FileObject>,
     /// AI models, by Compose key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub models: BTreeMap<String, serde_json::Value>,
+    pub models: BTreeMap<String, Model>,
     /// Top-level `x-*` keys; printed by `config`, never sent anywhere.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "only_extensions")]
     pub extensions: BTreeMap<String, serde_json::Value>,
     /// Services whose profiles are inactive. Their containers are not orphans' equals: see planning.
     #[serde(skip)]
@@ -64,4 +65,13 @@ pub struct Project {
     /// The environment that interpolation saw (process over `.env`); build args without a value read it.
     #[serde(skip)]
     pub environment: BTreeMap<String, String>,
+}
+
+/// Refuses what is neither a field nor an extension: `deny_unknown_fields` does not work beside `flatten`.
+fn only_extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
+    let rest = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
+    match rest.keys().find(|key| !key.starts_with("x-")) {
+        Some(key) => Err(de::Error::custom(format!("unknown field `{key}`"))),
+        None => Ok(rest),
+    }
 }

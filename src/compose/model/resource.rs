@@ -125,3 +125,21 @@ pub struct FileObject {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub template_driver: String,
 }
+
+/// An AI model that services may use.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Resolved name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Model reference.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// Context size in tokens.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub context_size: i64,
+    /// Flags of the runtime.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runtime_flags: Vec<String>,
+}

@@ -111,7 +111,7 @@ pub struct Service {
     pub entrypoint: Option<Vec<String>>,
     /// Provider plugin; refused by the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<serde_json::Value>,
+    pub provider: Option<Provider>,
     /// Variables; `None` unsets the image's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, Option<String>>,
@@ -329,10 +329,10 @@ pub struct Blkio {
 #[serde(deny_unknown_fields)]
 pub struct WeightDevice {
     /// Device path.
-    #[serde(rename = "Path", default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "Path", default)]
     pub path: String,
     /// Weight.
-    #[serde(rename = "Weight", default, skip_serializing_if = "is_default")]
+    #[serde(rename = "Weight", default)]
     pub weight: u16,
 }
 
@@ -341,10 +341,10 @@ pub struct WeightDevice {
 #[serde(deny_unknown_fields)]
 pub struct ThrottleDevice {
     /// Device path.
-    #[serde(rename = "Path", default, skip_serializing_if = "String::is_empty")]
+    #[serde(rename = "Path", default)]
     pub path: String,
     /// Rate per second.
-    #[serde(rename = "Rate", default, skip_serializing_if = "is_default")]
+    #[serde(rename = "Rate", default)]
     pub rate: Bytes,
 }
 
@@ -679,4 +679,16 @@ pub struct Hook {
     /// Variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, Option<String>>,
+}
+
+/// What creates a service that is not a container.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Program or plug-in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub r#type: String,
+    /// Options; each may be repeated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, Vec<String>>,
 }

@@ -1,0 +1,162 @@
+//! `config-hash`: the digest by which Compose tells that a container, network or volume is up to date.
+//!
+//! SHA-256 over the compact JSON that Go's encoder makes of the canonical object (Compose 2.40). The model's field
+//! order and scalar forms give that JSON; here stand only what is left out of it and Go's extra escapes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::model::{Network, Service, Volume};
+
+/// Hash of a service. `service:` references must have been replaced before: see [`with_container_refs`].
+pub fn service_hash(service: &Service) -> String {
+    let mut hashed = service.clone();
+    // What does not shape a container, or is carried out by other means, does not make it obsolete.
+    hashed.build = None;
+    hashed.pull_policy = String::new();
+    hashed.scale = None;
+    hashed.depends_on = BTreeMap::new();
+    hashed.profiles = Vec::new();
+    // The variables were read into `environment`; the label of the real thing never sees the list.
+    hashed.env_file = Vec::new();
+    if let Some(deploy) = &mut hashed.deploy {
+        deploy.replicas = None;
+    }
+    digest(&hashed)
+}
+
+/// Hash of a network.
+pub fn network_hash(network: &Network) -> String {
+    digest(network)
+}
+
+/// Hash of a volume; no driver counts as `local`.
+pub fn volume_hash(volume: &Volume) -> String {
+    let mut hashed = volume.clone();
+    if hashed.driver.is_empty() {
+        "local".clone_into(&mut hashed.driver);
+    }
+    digest(&hashed)
+}
+
+/// The service with `service:X` namespaces and `volumes_from` entries replaced by container IDs.
+///
+/// `ids` maps services to the full ID of their first container. References to services that it lacks stay as written.
+pub fn with_container_refs(service: &Service, ids: &BTreeMap<String, String>) -> Service {
+    let mut resolved = service.clone();
+    for mode in [&mut resolved.network_mode, &mut resolved.ipc, &mut resolved.pid] {
+        if let Some(id) = Service::shared_service(mode).and_then(|name| ids.get(name)) {
+            *mode = format!("container:{id}");
+        }
+    }
+    for entry in &mut resolved.volumes_from {
+        // `container:NAME[:ro]` or `SERVICE[:ro]`; Compose drops the access mode on the way.
+        let mut parts = entry.split(':');
+        let first = parts.next().unwrap_or_default();
+        let replacement = if first == "container" { parts.next() } else { ids.get(first).map(String::as_str) };
+        if let Some(replacement) = replacement {
+            *entry = replacement.to_owned();
+        }
+    }
+    resolved
+}
+
+fn digest<T: Serialize>(value: &T) -> String {
+    hex::encode(Sha256::digest(go_json(value)))
+}
+
+/// Compact JSON with the characters that Go's encoder escapes beyond the standard.
+fn go_json<T: Serialize>(value: &T) -> String {
+    // The model has string keys and finite numbers only, so writing it cannot fail; should that change, an empty
+    // text gives a hash that matches nothing, which costs one recreation.
+    let plain = serde_json::to_string(value).unwrap_or_default();
+    let mut escaped = String::with_capacity(plain.len());
+    for character in plain.chars() {
+        match character {
+            '<' => escaped.push_str("\\u003c"),
+            '>' => escaped.push_str("\\u003e"),
+            '&' => escaped.push_str("\\u0026"),
+            '\u{2028}' => escaped.push_str("\\u2028"),
+            '\u{2029}' => escaped.push_str("\\u2029"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn service(json: &str) -> Service {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn known_labels_are_reproduced() {
+        let plain = service(r#"{"command":null,"entrypoint":null,"image":"ref-bb","networks":{"default":null}}"#);
+        assert_eq!(service_hash(&plain), "b76dcf4843e5c94945398355510b88543f8b85b17a43f18dd8128f8acbea50d0");
+        let network: Network = serde_json::from_str(r#"{"name":"ref-p1_default","ipam":{}}"#).unwrap();
+        assert_eq!(network_hash(&network), "d1d3c4ba5ed3afb1a15bf0c9c87fcd7f9fec6a4efe0649417287392aa51a3405");
+        for driver in ["", "local"] {
+            let volume = Volume { name: "ref-p1_data".into(), driver: driver.into(), ..Volume::default() };
+            assert_eq!(volume_hash(&volume), "744496a1034ff300b1b5a9b1b95dea33cc3bb0a7d9c3a2d1f30e4645f576b48d");
+        }
+    }
+
+    #[test]
+    fn what_compose_ignores_does_not_change_the_hash() {
+        let base = r#"{"image":"i","deploy":{}"#;
+        let expected = service_hash(&service(&format!("{base}}}")));
+        for extra in [
+            r#""build":{"context":"/c"}"#,
+            r#""pull_policy":"always""#,
+            r#""scale":3"#,
+            r#""depends_on":{"x":{"required":true}}"#,
+            r#""profiles":["p"]"#,
+            r#""env_file":["/e"]"#,
+        ] {
+            assert_eq!(service_hash(&service(&format!("{base},{extra}}}"))), expected, "{extra}");
+        }
+        assert_eq!(service_hash(&service(r#"{"image":"i","deploy":{"replicas":2}}"#)), expected);
+        for extra in [r#""command":[]"#, r#""user":"1""#, r#""label_file":["/l"]"#, r#""scale":1,"tty":true"#] {
+            assert_ne!(service_hash(&service(&format!("{base},{extra}}}"))), expected, "{extra}");
+        }
+    }
+
+    #[test]
+    fn go_escapes_are_applied() {
+        assert_eq!(go_json(&"<a> & \u{2028}\u{2029} ü \" \u{1}"), "\"\\u003ca\\u003e \\u0026 \\u2028\\u2029 ü \\\" \\u0001\"");
+    }
+
+    #[test]
+    fn references_become_container_ids() {
+        let before = service(
+            r#"{"network_mode":"service:a","ipc":"service:gone","pid":"host","volumes_from":["a:ro","container:c:ro","gone"]}"#,
+        );
+        let after = with_container_refs(&before, &[("a".to_owned(), "f00d".to_owned())].into());
+        assert_eq!(after.network_mode, "container:f00d");
+        assert_eq!(after.ipc, "service:gone");
+        assert_eq!(after.pid, "host");
+        assert_eq!(after.volumes_from, ["f00d", "c", "gone"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_insertion_does_not_matter(pairs in proptest::collection::vec(("[A-Z]{1,6}", ".{0,8}"), 0..12), seed: u64) {
+            let unique: BTreeMap<String, String> = pairs.into_iter().collect();
+            let mut shuffled: Vec<_> = unique.clone().into_iter().collect();
+            shuffled.sort_by_key(|(key, _)| key.bytes().fold(seed, |hash, byte| hash.wrapping_mul(31) ^ u64::from(byte)));
+            let first = Service { labels: unique, ..Service::default() };
+            let mut second = Service::default();
+            for (key, value) in shuffled {
+                second.labels.insert(key, value);
+            }
+            prop_assert_eq!(service_hash(&first), service_hash(&second));
+        }
+    }
+}

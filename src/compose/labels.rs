@@ -1,0 +1,147 @@
+//! Names of labels and objects, shared with `docker compose`.
+
+/// Compose release whose labels, names and hashes are written.
+pub const COMPOSE_VERSION: &str = "2.40.3";
+
+/// Project that owns the object: containers, networks, volumes, built images.
+pub const PROJECT: &str = "com.docker.compose.project";
+/// Service: containers and built images.
+pub const SERVICE: &str = "com.docker.compose.service";
+/// Number of the container among its service's, from 1; absent on one-offs.
+pub const CONTAINER_NUMBER: &str = "com.docker.compose.container-number";
+/// `False`, or `True` on one-offs. A container without it is half invisible to the CLI.
+pub const ONEOFF: &str = "com.docker.compose.oneoff";
+/// Digest of the configuration: containers, networks, volumes. A container without it is invisible to the CLI.
+pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// ID of the image that the container was made from.
+pub const IMAGE: &str = "com.docker.compose.image";
+/// Edges as `db:service_healthy:true,x:service_started:false`.
+pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+/// Project directory, absolute.
+pub const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+/// Compose files, absolute, joined by commas.
+pub const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
+/// `--env-file` values, only when given.
+pub const ENVIRONMENT_FILE: &str = "com.docker.compose.project.environment_file";
+/// Release of Compose that made the object.
+pub const VERSION: &str = "com.docker.compose.version";
+/// Name of the container that this one replaced.
+pub const REPLACE: &str = "com.docker.compose.replace";
+/// Random part of a one-off's name.
+pub const SLUG: &str = "com.docker.compose.slug";
+/// Compose key of a network.
+pub const NETWORK: &str = "com.docker.compose.network";
+/// Compose key of a volume.
+pub const VOLUME: &str = "com.docker.compose.volume";
+/// `classic` on images that the legacy builder made.
+pub const IMAGE_BUILDER: &str = "com.docker.compose.image.builder";
+
+use super::model::{Project, Service};
+
+/// Final name of container `number` of a service: `container_name`, or `PROJECT-SERVICE-NUMBER`.
+pub fn container_name(project: &str, service_name: &str, service: &Service, number: u32) -> String {
+    if service.container_name.is_empty() {
+        format!("{project}-{service_name}-{number}")
+    } else {
+        service.container_name.clone()
+    }
+}
+
+/// Name while the container replaces another: the first 12 digits of the old ID before the final name.
+pub fn temporary_name(old_id: &str, final_name: &str) -> String {
+    let short: String = old_id.chars().take(12).collect();
+    format!("{short}_{final_name}")
+}
+
+/// Value of [`REPLACE`]: `SERVICE-NUMBER`, or the `container_name`.
+pub fn replace_value(service_name: &str, service: &Service, number: u32) -> String {
+    if service.container_name.is_empty() {
+        format!("{service_name}-{number}")
+    } else {
+        service.container_name.clone()
+    }
+}
+
+/// Name of a network or volume that has none of its own: `PROJECT_KEY`.
+pub fn resource_name(project: &str, key: &str) -> String {
+    format!("{project}_{key}")
+}
+
+/// Value of [`DEPENDS_ON`], sorted by service; empty when there is no edge.
+pub fn depends_on_value(service: &Service) -> String {
+    let edges = service.depends_on.iter().map(|(name, d)| format!("{name}:{}:{}", d.condition, d.restart));
+    edges.collect::<Vec<_>>().join(",")
+}
+
+/// One edge read back from [`DEPENDS_ON`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelledDependency {
+    /// Service depended on.
+    pub service: String,
+    /// Condition.
+    pub condition: String,
+    /// Whether the dependent restarts with it.
+    pub restart: bool,
+}
+
+/// Reads [`DEPENDS_ON`]; parts that are missing take Compose's defaults, empty entries are skipped.
+pub fn parse_depends_on(value: &str) -> Vec<LabelledDependency> {
+    let entries = value.split(',').filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| {
+            let mut parts = entry.split(':');
+            LabelledDependency {
+                service: parts.next().unwrap_or_default().to_owned(),
+                condition: parts.next().filter(|c| !c.is_empty()).unwrap_or("service_started").to_owned(),
+                restart: parts.next() == Some("true"),
+            }
+        })
+        .collect()
+}
+
+/// Labels of the project that every container carries, besides its own.
+pub fn project_labels(project: &Project, service_name: &str) -> Vec<(&'static str, String)> {
+    let mut labels = vec![
+        (PROJECT, project.name.clone()),
+        (SERVICE, service_name.to_owned()),
+        (VERSION, COMPOSE_VERSION.to_owned()),
+        (WORKING_DIR, project.working_dir.to_string_lossy().into_owned()),
+        (CONFIG_FILES, project.config_files.join(",")),
+    ];
+    if !project.env_files.is_empty() {
+        labels.push((ENVIRONMENT_FILE, project.env_files.join(",")));
+    }
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::model::Dependency;
+
+    #[test]
+    fn names_follow_compose() {
+        let plain = Service::default();
+        let named = Service { container_name: "own".into(), ..Service::default() };
+        assert_eq!(container_name("p", "web", &plain, 2), "p-web-2");
+        assert_eq!(container_name("p", "web", &named, 1), "own");
+        assert_eq!(temporary_name("0123456789abcdef", "p-web-1"), "0123456789ab_p-web-1");
+        assert_eq!(replace_value("web", &plain, 1), "web-1");
+        assert_eq!(resource_name("p", "default"), "p_default");
+    }
+
+    #[test]
+    fn dependencies_survive_the_label() {
+        let edge = |condition: &str, restart| Dependency { condition: condition.into(), restart, required: true };
+        let service = Service {
+            depends_on: [("x".into(), edge("service_started", false)), ("db".into(), edge("service_healthy", true))].into(),
+            ..Service::default()
+        };
+        let value = depends_on_value(&service);
+        assert_eq!(value, "db:service_healthy:true,x:service_started:false");
+        let read = parse_depends_on(&value);
+        assert_eq!(read.iter().map(|d| (d.service.as_str(), d.restart)).collect::<Vec<_>>(), [("db", true), ("x", false)]);
+        assert!(parse_depends_on("").is_empty());
+        assert_eq!(parse_depends_on("a").first().map(|d| d.condition.as_str()), Some("service_started"));
+    }
+}
