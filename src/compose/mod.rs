@@ -1,6 +1,6 @@
 //! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
 
-mod back;
+pub(crate) mod back;
 mod cast;
 mod document;
 pub mod dotenv;
