@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use turnout::compose::{
     load::{LoadRequest, load},
-    render,
+    render::{Format, render},
     source::DiskFiles,
 };
 
@@ -79,7 +79,7 @@ fn check(case: &Path) -> Result<(), String> {
         (_, Ok(loaded)) => {
             let want: Value = serde_json::from_str(&fs::read_to_string(case.join("expected.json")).unwrap()).unwrap();
             let want = untoken_all(want, &directory);
-            let got: Value = serde_json::from_str(&render::json(&loaded.project, true)).map_err(|e| e.to_string())?;
+            let got: Value = serde_json::from_str(&render(&loaded.project, Format::Json, true)).map_err(|e| e.to_string())?;
             difference(&want, &got, "").map_or(Ok(()), Err)
         }
     }

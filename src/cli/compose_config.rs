@@ -8,17 +8,10 @@ use std::{
 };
 
 use crate::compose::{
-    back,
     load::{LoadOptions, LoadRequest, load},
+    render::{Format, render},
     source::DiskFiles,
 };
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Json,
-    Yaml,
-}
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -43,6 +36,7 @@ pub fn run(args: &[String]) -> ExitCode {
 fn config(args: &[String]) -> Result<(), String> {
     let mut invocation = parse(args)?;
     let request = &mut invocation.request;
+    let interpolate = request.options.interpolate;
     request.working_dir = std::env::current_dir().map_err(|e| format!("the current directory is not readable: {e}"))?;
     request.process_env = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
@@ -63,10 +57,7 @@ fn config(args: &[String]) -> Result<(), String> {
     if invocation.quiet {
         return Ok(());
     }
-    let text = match invocation.format {
-        Format::Json => back::json(&loaded.project),
-        Format::Yaml => back::yaml(&loaded.project),
-    };
+    let text = render(&loaded.project, invocation.format, interpolate);
     std::io::stdout().write_all(text.as_bytes()).map_err(|e| format!("cannot write: {e}"))
 }
 

@@ -1,6 +1,6 @@
 //! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
 
-pub(crate) mod back;
+pub mod canonical;
 mod cast;
 mod document;
 pub mod dotenv;
@@ -19,6 +19,8 @@ mod merge_rules;
 mod merge_unique;
 pub mod model;
 mod name;
+pub mod render;
+pub mod resolve;
 pub mod schema;
 mod select_files;
 pub mod source;
