@@ -1,1 +1,3 @@
-//! (to come)
+//! The commands, thin.
+
+pub mod compose_config;

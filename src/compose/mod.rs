@@ -2,12 +2,15 @@
 
 pub mod canonical;
 mod cast;
+mod document;
 pub mod dotenv;
 pub mod error;
+mod extends;
 pub mod hash;
-pub mod labels;
+mod include;
 pub mod interpolate;
 mod interpolate_tree;
+pub mod labels;
 mod lexical;
 pub mod load;
 mod merge;
@@ -15,7 +18,9 @@ mod merge_reset;
 mod merge_rules;
 mod merge_unique;
 pub mod model;
+mod name;
 pub mod render;
 pub mod resolve;
 pub mod schema;
+mod select_files;
 pub mod source;

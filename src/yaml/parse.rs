@@ -2,7 +2,10 @@
 //!
 //! Aliases are expanded here and counted, so that nothing above has to fear a small text that means a huge tree.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput, Tag};
 
@@ -39,12 +42,68 @@ pub fn parse(text: &str, file: &str, limits: &Limits) -> Result<Vec<Node>, YamlE
     if text.len() > limits.max_bytes {
         return Err(YamlError::new(start, format!("the file has {} bytes, more than {}", text.len(), limits.max_bytes)));
     }
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder { file, limits, nodes: 0, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new() };
+    let mut text = std::borrow::Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut padded = BTreeSet::new();
+    loop {
+        match build(&text, file.clone(), limits, &padded) {
+            Ok(documents) => return Ok(documents),
+            Err(Stop::Outdented { line, error }) => {
+                // Go accepts a flow collection that continues left of where it began; saphyr follows YAML 1.2 and does
+                // not. Blanks at the start of a flow line mean nothing, so the line is moved right and read again.
+                let affordable = (padded.len() + 1).saturating_mul(text.len()) <= MAX_REREAD_BYTES;
+                if !affordable || !padded.insert(line) {
+                    return Err(error);
+                }
+                text = pad(&text, line).into();
+            }
+            Err(Stop::Fault(error)) => return Err(error),
+        }
+    }
+}
+
+/// Blanks that an outdented line of a flow collection gets.
+const PAD: u32 = 256;
+
+/// Bytes that are read again because of outdented lines, at most.
+const MAX_REREAD_BYTES: usize = 256 << 20;
+
+fn pad(text: &str, line: u32) -> String {
+    let mut out = String::with_capacity(text.len() + PAD as usize);
+    for (number, piece) in (1..).zip(text.split_inclusive('\n')) {
+        if number == line {
+            out.extend(std::iter::repeat_n(' ', PAD as usize));
+        }
+        out.push_str(piece);
+    }
+    out
+}
+
+enum Stop {
+    /// A line of a flow collection stands left of the block around it.
+    Outdented { line: u32, error: YamlError },
+    Fault(YamlError),
+}
+
+impl From<YamlError> for Stop {
+    fn from(error: YamlError) -> Stop {
+        Stop::Fault(error)
+    }
+}
+
+fn build(text: &str, file: Arc<str>, limits: &Limits, padded: &BTreeSet<u32>) -> Result<Vec<Node>, Stop> {
+    let mut builder =
+        Builder { file, limits, padded, nodes: 0, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new() };
     let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|e| builder.syntax(e.marker(), e.info()))?;
-        builder.event(event, &span.start)?;
+        match event {
+            Ok((event, span)) => builder.event(event, &span.start)?,
+            Err(error) => {
+                let outdented = matches!(error.info(), "invalid indentation" | "invalid indentation in flow construct");
+                let line = u32::try_from(error.marker().line()).unwrap_or(u32::MAX);
+                let error = builder.syntax(error.marker(), error.info());
+                return Err(if outdented { Stop::Outdented { line, error } } else { Stop::Fault(error) });
+            }
+        }
     }
     Ok(builder.documents)
 }
@@ -52,6 +111,7 @@ pub fn parse(text: &str, file: &str, limits: &Limits) -> Result<Vec<Node>, YamlE
 struct Builder<'l> {
     file: Arc<str>,
     limits: &'l Limits,
+    padded: &'l BTreeSet<u32>,
     nodes: usize,
     open: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
@@ -90,7 +150,9 @@ struct Key {
 impl Builder<'_> {
     fn pos(&self, marker: &Marker) -> Pos {
         let cast = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Pos::new(self.file.clone(), cast(marker.line()), cast(marker.col() + 1))
+        let (line, column) = (cast(marker.line()), cast(marker.col() + 1));
+        let shift = if self.padded.contains(&line) { PAD } else { 0 };
+        Pos::new(self.file.clone(), line, column.saturating_sub(shift).max(1))
     }
 
     fn syntax(&self, marker: &Marker, info: &str) -> YamlError {
@@ -378,6 +440,16 @@ mod tests {
         assert_eq!(entry.key_pos.to_string(), "f.yaml:1:1");
         assert_eq!(entry.node.as_seq().unwrap()[0].pos.to_string(), "f.yaml:2:5");
         assert_eq!(entry.node.as_seq().unwrap()[1].get("b").unwrap().pos.to_string(), "f.yaml:3:9");
+    }
+
+    #[test]
+    fn flow_collections_may_continue_on_the_left() {
+        let root = one("a:\n  b: [\n  x,\n y\n  ]\n  c: {\n    d: 1\n}\n  e: 2\n");
+        let a = root.get("a").unwrap();
+        assert_eq!(a.get("b").unwrap().as_seq().unwrap().len(), 2);
+        assert_eq!(a.get("b").unwrap().as_seq().unwrap()[1].pos.to_string(), "f.yaml:4:2");
+        assert_eq!(a.get("c").unwrap().get("d").unwrap().value, Value::Int(1));
+        assert_eq!(a.get("e").unwrap().value, Value::Int(2));
     }
 
     #[test]
