@@ -70,16 +70,17 @@ fn check(case: &Path) -> Result<(), String> {
         process_env: env,
         ..LoadRequest::default()
     };
-    let loaded = load(&request, &DiskFiles::default());
+    let loaded = load(&request, &DiskFiles::default()).map_err(|error| error.to_string());
+    let loaded = loaded.and_then(|it| render(&it.project, Format::Json, true).map_err(|error| error.to_string()));
     match (meta["expect"].as_str(), loaded) {
-        (Some("error"), Err(error)) if error.message.is_empty() => Err("an error without a message".into()),
+        (Some("error"), Err(error)) if error.is_empty() => Err("an error without a message".into()),
         (Some("error"), Err(_)) => Ok(()),
         (Some("error"), Ok(_)) => Err("accepted what the oracle refuses".into()),
         (_, Err(error)) => Err(format!("refused: {error}")),
-        (_, Ok(loaded)) => {
+        (_, Ok(text)) => {
             let want: Value = serde_json::from_str(&fs::read_to_string(case.join("expected.json")).unwrap()).unwrap();
             let want = untoken_all(want, &directory);
-            let got: Value = serde_json::from_str(&render(&loaded.project, Format::Json, true)).map_err(|e| e.to_string())?;
+            let got: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
             difference(&want, &got, "").map_or(Ok(()), Err)
         }
     }

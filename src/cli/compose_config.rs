@@ -57,7 +57,7 @@ fn config(args: &[String]) -> Result<(), String> {
     if invocation.quiet {
         return Ok(());
     }
-    let text = render(&loaded.project, invocation.format, interpolate);
+    let text = render(&loaded.project, invocation.format, interpolate).map_err(|error| error.to_string())?;
     std::io::stdout().write_all(text.as_bytes()).map_err(|e| format!("cannot write: {e}"))
 }
 

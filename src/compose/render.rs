@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::model::Project;
+use super::model::{Project, Service};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,23 +17,49 @@ pub enum Format {
     Json,
 }
 
+/// A project that has no form in a format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// Compose 2.40 has no JSON for these, so nothing could read what would be printed.
+    #[error("services.{service}.build.ssh: a key with a path has no JSON form (print YAML instead)")]
+    SshKeyInJson {
+        /// Service that is built with the key.
+        service: String,
+    },
+    /// The document could not be written.
+    #[error("the project cannot be printed: {0}")]
+    Write(String),
+}
+
 /// Prints the project. `escape_dollars` is false only for a document whose variables were never replaced.
-pub fn render(project: &Project, format: Format, escape_dollars: bool) -> String {
-    let mut project = printable(project);
-    if format == Format::Json {
-        // The real thing prints models in YAML only.
-        project.models.clear();
-    }
-    // Keys are strings and numbers finite, so neither conversion can fail.
-    let mut document = serde_json::to_value(&project).unwrap_or_default();
-    if format == Format::Yaml {
-        omit_unset_commands(&mut document);
-    }
+///
+/// # Errors
+///
+/// [`RenderError`].
+pub fn render(project: &Project, format: Format, escape_dollars: bool) -> Result<String, RenderError> {
+    let project = printable(project);
     let text = match format {
-        Format::Json => go_escapes(&serde_json::to_string_pretty(&document).unwrap_or_default()),
-        Format::Yaml => serde_yaml::to_string(&document).unwrap_or_default(),
+        Format::Json => json(project)?,
+        Format::Yaml => yaml(&project)?,
     };
-    if escape_dollars { text.replace('$', "$$") } else { text }
+    Ok(if escape_dollars { text.replace('$', "$$") } else { text })
+}
+
+fn json(mut project: Project) -> Result<String, RenderError> {
+    let keys = |service: &Service| service.build.iter().any(|build| build.ssh.iter().any(|key| !key.path.is_empty()));
+    if let Some((service, _)) = project.services.iter().find(|(_, service)| keys(service)) {
+        return Err(RenderError::SshKeyInJson { service: service.clone() });
+    }
+    // The real thing prints models in YAML only.
+    project.models.clear();
+    let text = serde_json::to_string_pretty(&project).map_err(|error| RenderError::Write(error.to_string()))?;
+    Ok(go_escapes(&text))
+}
+
+fn yaml(project: &Project) -> Result<String, RenderError> {
+    let mut document = serde_json::to_value(project).map_err(|error| RenderError::Write(error.to_string()))?;
+    omit_unset_commands(&mut document);
+    serde_yaml::to_string(&document).map_err(|error| RenderError::Write(error.to_string()))
 }
 
 fn printable(project: &Project) -> Project {

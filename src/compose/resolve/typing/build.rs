@@ -32,7 +32,7 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         secrets: f.sections("secrets", file_reference)?,
         shm_size: f.bytes("shm_size")?,
         tags: f.texts_or_one("tags")?,
-        ulimits: f.table("ulimits", ulimit)?,
+        ulimits: f.strict_table("ulimits", ulimit)?,
         platforms: f.texts_or_one("platforms")?,
         privileged: f.flag("privileged")?,
     })

@@ -241,6 +241,21 @@ impl<'a> Fields<'a> {
         })?;
         Ok(table.unwrap_or_default())
     }
+
+    /// A mapping with the user's keys where `x-*` cannot be one: Compose takes it for an extension.
+    pub(super) fn strict_table<T>(
+        &self,
+        key: &str,
+        read: impl FnMut(&'a Node, String) -> Typed<T>,
+    ) -> Typed<BTreeMap<String, T>> {
+        let map = self.node.get(key).and_then(Node::as_map);
+        if let Some((name, entry)) = map.into_iter().flatten().find(|(name, _)| name.starts_with("x-")) {
+            let error = LoadError::new(format!("'{name}' is taken for an extension, it names nothing here"));
+            let path = format!("{}.{key}.{name}", self.path);
+            return Err(error.path(path).pos(entry.key_pos.clone()).hint("use a name that does not begin with x-"));
+        }
+        self.table(key, read)
+    }
 }
 
 /// Text; a whole number is taken for its digits.
