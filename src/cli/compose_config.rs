@@ -36,6 +36,7 @@ pub fn run(args: &[String]) -> ExitCode {
 fn config(args: &[String]) -> Result<(), String> {
     let mut invocation = parse(args)?;
     let request = &mut invocation.request;
+    let interpolate = request.options.interpolate;
     request.working_dir = std::env::current_dir().map_err(|e| format!("the current directory is not readable: {e}"))?;
     request.process_env = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
@@ -56,7 +57,7 @@ fn config(args: &[String]) -> Result<(), String> {
     if invocation.quiet {
         return Ok(());
     }
-    let text = render(&loaded.project, invocation.format, request.options.interpolate).map_err(|error| error.to_string())?;
+    let text = render(&loaded.project, invocation.format, interpolate).map_err(|error| error.to_string())?;
     std::io::stdout().write_all(text.as_bytes()).map_err(|e| format!("cannot write: {e}"))
 }
 

@@ -5,13 +5,13 @@ use std::{path::Path, rc::Rc};
 use crate::yaml::{Limits, Map, Node, Pos, Value, parse};
 
 use super::{
-    canonical::canonicalise,
+    canonical,
     error::{LoadError, Warning},
-    extends, include, interpolate_tree, lexical, merge,
+    extends, include, interpolate_tree, lexical,
+    load::LoadRequest,
+    merge,
     merge_reset::Resets,
-    merge_unique,
-    resolve::{defaults, environment, paths, validate},
-    schema,
+    merge_unique, resolve, schema,
     select_files::{Environment, read_text},
     source::FileSource,
 };
@@ -28,6 +28,8 @@ pub(super) struct Session<'a> {
     /// Directory that relative paths end up at; absolute.
     pub cwd: String,
     pub stdin: Option<&'a str>,
+    /// What `~` stands for.
+    pub home: Option<&'a str>,
     pub interpolate: bool,
     pub limits: Limits,
     pub warnings: Vec<Warning>,
@@ -47,13 +49,6 @@ pub(super) struct Scope {
     pub environment: Rc<Environment>,
 }
 
-impl Scope {
-    /// What `~` stands for.
-    pub(super) fn home(&self) -> Option<&str> {
-        self.environment.get("HOME").map(String::as_str)
-    }
-}
-
 /// What is done with a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
@@ -65,8 +60,19 @@ pub(super) enum Use {
 
 impl<'a> Session<'a> {
     /// A load that has read nothing yet.
-    pub(super) fn new(files: &'a dyn FileSource, cwd: String, stdin: Option<&'a str>, interpolate: bool, limits: Limits) -> Self {
-        Session { files, cwd, stdin, interpolate, limits, warnings: Vec::new(), reads: 0, read_bytes: 0, copied_nodes: 0 }
+    pub(super) fn new(request: &'a LoadRequest, files: &'a dyn FileSource) -> Self {
+        Session {
+            files,
+            cwd: request.working_dir.to_string_lossy().into_owned(),
+            stdin: request.stdin.as_deref(),
+            home: request.process_env.get("HOME").map(String::as_str),
+            interpolate: request.options.interpolate,
+            limits: request.options.limits,
+            warnings: Vec::new(),
+            reads: 0,
+            read_bytes: 0,
+            copied_nodes: 0,
+        }
     }
 
     /// Text of a file; `-` is standard input.
@@ -128,10 +134,10 @@ pub(super) fn load_model(
     for file in files {
         (root, _) = load_file(session, scope, file, root, including, Use::Whole)?;
     }
-    defaults::apply(&mut root);
-    validate::check(&root)?;
-    paths::resolve(&mut root, &scope.working_dir, scope.home())?;
-    environment::resolve(&mut root, &scope.environment);
+    resolve::defaults::apply(&mut root);
+    resolve::validate::check(&root)?;
+    resolve::paths::resolve(&mut root, Path::new(&scope.working_dir), session.home)?;
+    resolve::environment::resolve(&mut root, &scope.environment);
     Ok(root)
 }
 
@@ -174,7 +180,7 @@ pub(super) fn load_file(
             schema::check(&root)?;
             drop_version(session, &mut root);
         }
-        canonicalise(&mut root, !session.interpolate)?;
+        canonical::canonicalise(&mut root, !session.interpolate)?;
         omit_empty(&mut root);
         merge_unique::enforce(&mut root)?;
     }

@@ -1,5 +1,7 @@
 //! `extends`: a service laid over another one.
 
+use std::path::Path;
+
 use crate::yaml::{Map, Node, Value};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     error::LoadError,
     lexical, merge,
     merge_reset::Resets,
-    resolve::paths,
+    resolve,
 };
 
 /// Services that extend one another, at most.
@@ -33,13 +35,13 @@ pub(super) fn apply(
     };
     let names: Vec<String> = services.keys().cloned().collect();
     for name in names {
-        resolve(session, scope, &name, services, file, resets, &mut Vec::new())?;
+        settle(session, scope, &name, services, file, resets, &mut Vec::new())?;
     }
     Ok(())
 }
 
 /// Replaces `services[name]` by itself over what it extends.
-fn resolve(
+fn settle(
     session: &mut Session<'_>,
     scope: &Scope,
     name: &str,
@@ -78,7 +80,7 @@ fn resolve(
             return missing(format!("cannot extend service {name:?}: service {:?} not found in {other}", target.service));
         }
         chain.push(mark);
-        resolve(session, scope, &target.service, &mut others, file, &other_resets, chain)?;
+        settle(session, scope, &target.service, &mut others, file, &other_resets, chain)?;
         chain.pop();
         others.swap_remove(&target.service)
     } else {
@@ -86,7 +88,7 @@ fn resolve(
             return missing(format!("cannot extend service {name:?}: service {:?} not found", target.service));
         }
         chain.push(mark);
-        resolve(session, scope, &target.service, services, file, resets, chain)?;
+        settle(session, scope, &target.service, services, file, resets, chain)?;
         chain.pop();
         services.get(&target.service).cloned()
     };
@@ -155,7 +157,7 @@ fn load_base(session: &mut Session<'_>, scope: &Scope, file: &str) -> Result<(Ma
     if services.as_map().is_none() {
         return Err(LoadError::at("services", services, "must be a mapping"));
     }
-    paths::resolve(&mut root, &base_scope.working_dir, scope.home())?;
+    resolve::paths::resolve(&mut root, Path::new(&base_scope.working_dir), session.home)?;
     let services = root.as_map_mut().and_then(|map| map.swap_remove("services")).map(|entry| entry.node.value);
     match services {
         Some(Value::Map(services)) => Ok((services, resets)),

@@ -74,15 +74,14 @@ pub struct Loaded {
 /// The first mistake found, with attribute path and place.
 pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, LoadError> {
     let mut warnings = Vec::new();
-    let cwd = request.working_dir.to_string_lossy().into_owned();
     let options = &request.options;
-    if !cwd.starts_with('/') {
-        return Err(LoadError::new(format!("the working directory {cwd:?} is not absolute")));
+    if !request.working_dir.is_absolute() {
+        return Err(LoadError::new(format!("the working directory {} is not absolute", request.working_dir.display())));
     }
 
     // Environment, files, directory, profiles; then the name, which variables may refer to.
     let mut selected = select_files::select(request, files, &mut warnings)?;
-    let mut session = Session::new(files, cwd, request.stdin.as_deref(), options.interpolate, options.limits);
+    let mut session = Session::new(request, files);
     let texts = selected.files.iter().map(|file| session.read(file)).collect::<Result<Vec<_>, _>>()?;
     let name = name::project_name(
         request.project_name.as_deref(),
@@ -116,7 +115,7 @@ pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, Loa
         profiles: selected.profiles,
         services: request.services.clone(),
         config_files: selected.files,
-        env_files: request.env_files.clone(),
+        env_files: selected.env_files,
         resolve_env_files: options.resolve_env_files,
         files,
     };

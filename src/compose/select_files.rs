@@ -32,6 +32,8 @@ pub(super) struct Selection {
     pub environment: Environment,
     /// Active profiles.
     pub profiles: Vec<String>,
+    /// Env files that were asked for, absolute.
+    pub env_files: Vec<String>,
 }
 
 /// Selects files, directory, environment and profiles, in the order of the Compose command line.
@@ -76,7 +78,7 @@ pub(super) fn select(
         request.profiles.clone()
     };
     let directory = chooser.directory();
-    Ok(Selection { files: chooser.files, directory, environment, profiles })
+    Ok(Selection { files: chooser.files, directory, environment, profiles, env_files: explicit })
 }
 
 /// Reads dotenv files one after the other; later ones see and replace the values of earlier ones, `environment` wins

@@ -43,18 +43,20 @@ pub fn parse(text: &str, file: &str, limits: &Limits) -> Result<Vec<Node>, YamlE
         return Err(YamlError::new(start, format!("the file has {} bytes, more than {}", text.len(), limits.max_bytes)));
     }
     let mut text = std::borrow::Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text));
+    if let Some((line, column)) = control_character(&text) {
+        return Err(YamlError::new(Pos::new(file, line, column), "control characters are not allowed")
+            .hint("write them as escapes in double quotes, such as \"\\x01\""));
+    }
     let mut padded = BTreeSet::new();
+    let mut rereads = 0_usize;
     loop {
         match build(&text, file.clone(), limits, &padded) {
             Ok(documents) => return Ok(documents),
-            Err(Stop::Outdented { line, error }) => {
-                // Go accepts a flow collection that continues left of where it began; saphyr follows YAML 1.2 and does
-                // not. Blanks at the start of a flow line mean nothing, so the line is moved right and read again.
-                let affordable = (padded.len() + 1).saturating_mul(text.len()) <= MAX_REREAD_BYTES;
-                if !affordable || !padded.insert(line) {
-                    return Err(error);
-                }
-                text = pad(&text, line).into();
+            Err(Stop::Lenient { repair, error }) => {
+                rereads += 1;
+                let affordable = rereads.saturating_mul(text.len()) <= MAX_REREAD_BYTES;
+                let repaired = if affordable { repair.apply(&text, &mut padded) } else { None };
+                text = repaired.ok_or(error)?.into();
             }
             Err(Stop::Fault(error)) => return Err(error),
         }
@@ -64,8 +66,48 @@ pub fn parse(text: &str, file: &str, limits: &Limits) -> Result<Vec<Node>, YamlE
 /// Blanks that an outdented line of a flow collection gets.
 const PAD: u32 = 256;
 
-/// Bytes that are read again because of outdented lines, at most.
+/// Bytes that are read again because of repairs, at most.
 const MAX_REREAD_BYTES: usize = 256 << 20;
+
+/// What Go's parser accepts and saphyr, which follows YAML 1.2 closely, does not. Each repair changes blanks that mean
+/// nothing, after which the text is read again.
+enum Repair {
+    /// This line of a flow collection stands left of the block around it: it is moved right.
+    Flow { line: u32 },
+    /// A line of the quoted text that begins here stands left of the block around it: lines are moved right one by one.
+    Quoted { line: u32 },
+    /// Tabs before this place, which follow a `:`, become blanks.
+    Tab { index: usize },
+}
+
+impl Repair {
+    fn of(error: &saphyr_parser::ScanError) -> Option<Repair> {
+        let line = u32::try_from(error.marker().line()).unwrap_or(u32::MAX);
+        match error.info() {
+            "invalid indentation" | "invalid indentation in flow construct" => Some(Repair::Flow { line }),
+            "invalid indentation in quoted scalar" => Some(Repair::Quoted { line }),
+            "':' must be followed by a valid YAML whitespace" => Some(Repair::Tab { index: error.marker().index() }),
+            _ => None,
+        }
+    }
+
+    /// The text after the repair, or `None` when it does not help. Lines moved right are noted in `padded`.
+    fn apply(&self, text: &str, padded: &mut BTreeSet<u32>) -> Option<String> {
+        match *self {
+            Repair::Flow { line } => padded.insert(line).then(|| pad(text, line)),
+            Repair::Quoted { line } => {
+                let next = (line + 1..).find(|line| !padded.contains(line))?;
+                padded.insert(next);
+                (text.lines().count() >= next as usize).then(|| pad(text, next))
+            }
+            Repair::Tab { index } => {
+                let end = text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
+                let start = text[..end].trim_end_matches('\t').len();
+                (start < end).then(|| format!("{}{}{}", &text[..start], " ".repeat(end - start), &text[end..]))
+            }
+        }
+    }
+}
 
 fn pad(text: &str, line: u32) -> String {
     let mut out = String::with_capacity(text.len() + PAD as usize);
@@ -78,9 +120,18 @@ fn pad(text: &str, line: u32) -> String {
     out
 }
 
+/// Line and column of the first character that YAML does not allow.
+fn control_character(text: &str) -> Option<(u32, u32)> {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
+    let at = text.find(|c| !allowed(c))?;
+    let line = text[..at].matches('\n').count() + 1;
+    let column = text[..at].chars().rev().take_while(|c| *c != '\n').count() + 1;
+    Some((u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX)))
+}
+
 enum Stop {
-    /// A line of a flow collection stands left of the block around it.
-    Outdented { line: u32, error: YamlError },
+    /// Go would go on.
+    Lenient { repair: Repair, error: YamlError },
     Fault(YamlError),
 }
 
@@ -98,10 +149,12 @@ fn build(text: &str, file: Arc<str>, limits: &Limits, padded: &BTreeSet<u32>) ->
         match event {
             Ok((event, span)) => builder.event(event, &span.start)?,
             Err(error) => {
-                let outdented = matches!(error.info(), "invalid indentation" | "invalid indentation in flow construct");
-                let line = u32::try_from(error.marker().line()).unwrap_or(u32::MAX);
+                let repair = Repair::of(&error);
                 let error = builder.syntax(error.marker(), error.info());
-                return Err(if outdented { Stop::Outdented { line, error } } else { Stop::Fault(error) });
+                return Err(match repair {
+                    Some(repair) => Stop::Lenient { repair, error },
+                    None => Stop::Fault(error),
+                });
             }
         }
     }
@@ -443,13 +496,20 @@ mod tests {
     }
 
     #[test]
-    fn flow_collections_may_continue_on_the_left() {
+    fn blanks_that_go_does_not_mind() {
         let root = one("a:\n  b: [\n  x,\n y\n  ]\n  c: {\n    d: 1\n}\n  e: 2\n");
         let a = root.get("a").unwrap();
         assert_eq!(a.get("b").unwrap().as_seq().unwrap().len(), 2);
         assert_eq!(a.get("b").unwrap().as_seq().unwrap()[1].pos.to_string(), "f.yaml:4:2");
         assert_eq!(a.get("c").unwrap().get("d").unwrap().value, Value::Int(1));
         assert_eq!(a.get("e").unwrap().value, Value::Int(2));
+        let root = one("a:\n  b: \"x\n\n y\nz\"\n  c:\t1\n  d:\t\t'e\nf'\n");
+        let a = root.get("a").unwrap();
+        assert_eq!(a.get("b").unwrap().as_str(), Some("x\ny z"));
+        assert_eq!(a.get("c").unwrap().value, Value::Int(1));
+        assert_eq!(a.get("d").unwrap().as_str(), Some("e f"));
+        assert!(error("a: x\n\u{1}b: 1\n").contains("f.yaml:2:1: control characters"));
+        assert!(error("a:\n  b: \"x\ny\n").contains("not YAML"));
     }
 
     #[test]
