@@ -14,8 +14,6 @@ mod interpolate_tree;
 pub mod labels;
 mod lexical;
 pub mod load;
-pub mod hash;
-pub mod labels;
 mod merge;
 mod merge_reset;
 mod merge_rules;
