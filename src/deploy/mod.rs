@@ -1,6 +1,5 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
 
-mod clock;
 mod facts;
 mod failure;
 mod prepare;
@@ -12,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-pub use clock::now_ms;
 pub use facts::what_changed;
 pub use failure::Failure;
 pub use prepare::{Loaded, Prepared, load_project, prepare};
@@ -20,20 +18,21 @@ pub use recorder::{LiveProgress, Recorder};
 
 use crate::{
     config::{self, Builder, LiveRepos, Repo, Settings, Timeouts},
-    decide::REBUILD_TRIGGER,
+    decide::{Base, REBUILD_TRIGGER},
     engine::{
         Apply, ApplyError, ContainerRef, Endpoint, Engine, EngineError, ImageSettings, Report,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
     plan::{self, Action, Plan},
-    report::{Outcome, Reporter, redact::Redactor},
-    store::{Claimed, Ending, Progress, State, Store},
+    report::{Event, Outcome, Reporter, redact::Redactor},
+    store::{Deployment, DeploymentId, Finish, Store, Update},
 };
-use clock::Phases;
 
 /// Pause between two attempts to reach an engine that is down.
 const ENGINE_RETRY: Duration = Duration::from_secs(2);
+/// Pause between two attempts to record how a deployment ended.
+const STORE_RETRY: Duration = Duration::from_secs(2);
 /// Transient progress that watchers may lag behind before they miss some.
 const LIVE_PROGRESS: usize = 256;
 
@@ -54,6 +53,8 @@ pub struct Deployer {
 
 /// What a good end has to say.
 struct Done {
+    project: String,
+    commit: String,
     summary: String,
 }
 
@@ -82,79 +83,102 @@ impl Deployer {
     }
 
     /// Carries out what a lane has claimed and records how it ended.
-    pub async fn run(&self, job: Claimed, cancel: CancellationToken, stopping: &CancellationToken) {
-        let recorder =
-            Recorder::new(self.store.clone(), self.live.clone(), self.redactor.clone(), job.id, &job.order.repo);
-        let mut phases = Phases::default();
-        let outcome = self.deploy(&job, &recorder, &cancel, &mut phases).await;
-        let ending = |state, summary: &str, hint: Option<&str>| Ending {
-            state,
-            summary: recorder.clean(summary),
-            hint: hint.map(|hint| recorder.clean(hint)),
-            timings: phases.finish(),
-            ended_ms: now_ms(),
-        };
-        let ending = match outcome {
+    pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
+        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
+        let ending = match self.deploy(&job, &recorder, &cancel).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
-                ending(State::Succeeded, &done.summary, None)
+                let Done { project, commit, summary } = done;
+                self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
+                Some(Finish::Succeeded { project, commit })
             }
             Err(failure) if failure.cancelled && stopping.is_cancelled() => {
                 recorder.warn("the daemon is stopping; this goes on at its next start".to_owned());
-                ending(State::Interrupted, "the daemon was stopped; queued again", None)
+                None
             }
             Err(failure) => {
-                let state = if failure.cancelled { State::Cancelled } else { State::Failed };
-                recorder.warn(format!("{}: {}", state.as_str(), failure.summary));
+                let verb = if failure.cancelled { "cancelled" } else { "failed" };
+                recorder.warn(format!("{verb}: {}", failure.summary));
+                let mut text = recorder.clean(&failure.summary);
                 if let Some(hint) = &failure.hint {
-                    recorder.info(format!("what to do: {hint}"));
+                    recorder.info(format!("what now: {hint}"));
+                    text.push_str(&format!(" ({})", recorder.clean(hint)));
                 }
-                ending(state, &failure.summary, failure.hint.as_deref())
+                Some(match failure.cancelled {
+                    true => Finish::Cancelled { reason: text },
+                    false => Finish::Failed { error: text },
+                })
             }
         };
-        // A store that cannot take the ending (a full disk, say) is asked until it can: the deployment counts as running
-        // meanwhile, and as interrupted after a crash. Nothing is lost either way.
-        while let Err(error) = self.store.finish(job.id, ending.clone()).await {
-            tracing::error!(deployment = job.id, %error, "cannot record the end of a deployment; trying again");
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(2)) => {}
-                () = stopping.cancelled() => return,
+        self.finish(job.id, &recorder, ending, stopping).await;
+    }
+
+    /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
+    /// running meanwhile, and as interrupted after a crash. Nothing is lost either way.
+    async fn finish(&self, id: DeploymentId, recorder: &Recorder, how: Option<Finish>, stopping: &CancellationToken) {
+        loop {
+            let ended = async {
+                recorder.close().await?;
+                match &how {
+                    Some(how) => self.store.finish(id, how.clone()).await.map(drop),
+                    None => self.store.interrupt(id, "the daemon was stopped").await,
+                }
+            };
+            let Err(error) = ended.await else { return };
+            tracing::error!(deployment = id, %error, "cannot record the end of a deployment");
+            if stopping.is_cancelled() {
+                return;
             }
+            tokio::select! {
+                () = tokio::time::sleep(STORE_RETRY) => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+    }
+
+    async fn note(&self, id: DeploymentId, update: Update) {
+        if let Err(error) = self.store.update(id, update).await {
+            // Progress is for the reader; the deployment itself does not depend on it.
+            tracing::warn!(deployment = id, %error, "cannot record the progress of a deployment");
         }
     }
 
     /// The road of a deployment, on one screen.
     async fn deploy(
         &self,
-        job: &Claimed,
+        job: &Deployment,
         recorder: &Recorder,
         cancel: &CancellationToken,
-        phases: &mut Phases,
     ) -> Result<Done, Failure> {
-        let repo = self.find(&job.order.repo)?;
+        let repo = self.find(&job.repo)?;
         let timeouts = repo.timeouts.over(&self.settings.timeouts);
 
-        self.enter("fetch", Progress::default(), job, recorder, phases).await;
+        self.enter("fetch", Update::default(), job, recorder).await;
         let updated = git::update(&self.remote(&repo, &timeouts)?, recorder, cancel.clone()).await?;
         recorder.info(describe(&updated));
         let commit = updated.new.clone();
 
-        let progress = Progress {
+        let update = Update {
             branch: Some(updated.branch),
-            before: updated.old,
-            after: Some(commit.clone()),
-            ..Progress::default()
+            commit_before: updated.old,
+            commit_after: Some(commit.clone()),
+            ..Update::default()
         };
-        self.enter("plan", progress, job, recorder, phases).await;
-        let prepared = self.prepare(&repo, &commit, job.order.rebuild, recorder, cancel).await?;
-        let Prepared { loaded, decision, plan } = &prepared;
+        self.enter("plan", update, job, recorder).await;
+        let prepared = self.prepare(&repo, &commit, job.force_rebuild, recorder, cancel).await?;
+        let Prepared { loaded, decision, plan, .. } = &prepared;
 
-        let progress = Progress {
+        let update = Update {
             project: Some(loaded.project.name.clone()),
+            commit_base: match &prepared.base {
+                Base::LastDeployed(commit) => Some(commit.clone()),
+                Base::PreviousCommit | Base::Unknown(_) => None,
+            },
+            decision: Some(recorder.clean(&decision.summary)),
             plan: Some(recorder.clean(&plan::render(plan))),
-            ..Progress::default()
+            ..Update::default()
         };
-        self.enter("apply", progress, job, recorder, phases).await;
+        self.enter("apply", update, job, recorder).await;
         let engine = self.engine().await?;
         let applied = self.apply(&engine, &prepared, &repo, &timeouts, recorder, cancel).await;
         if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
@@ -163,10 +187,14 @@ impl Deployer {
         let report = applied.map_err(|error| apply_failed(plan, &error))?;
 
         if !report.started.is_empty() {
-            self.enter("settle", Progress::default(), job, recorder, phases).await;
+            self.enter("settle", Update::default(), job, recorder).await;
             settle(&engine, &prepared, &report.started, timeouts.settle, recorder, cancel).await?;
         }
-        Ok(Done { summary: summary(&prepared, &report, &commit) })
+        Ok(Done {
+            project: loaded.project.name.clone(),
+            summary: summary(&prepared, &report, &commit),
+            commit,
+        })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -212,7 +240,7 @@ impl Deployer {
         ));
         let project = loaded.stack.project.clone();
         self.mention_other_colors(repo, &project, reporter).await;
-        let last = self.store.last_deployed(repo.name.clone(), project).await.map_err(|e| Failure::new(e.to_string()))?;
+        let last = self.store.last_success(&repo.name, &project).await.map_err(|e| Failure::new(e.to_string()))?;
         let (path, head) = (repo.real_path.clone(), commit.to_owned());
         let forced = rebuild.then(|| "asked for with --rebuild".to_owned());
         let known = blocking(move || what_changed(&path, last, &head, forced)).await?;
@@ -313,7 +341,7 @@ impl Deployer {
 
     /// After a change of colour the former project still runs; turnout leaves it and says so.
     async fn mention_other_colors(&self, repo: &Repo, project: &str, reporter: &dyn Reporter) {
-        let projects = self.store.projects(repo.name.clone()).await.unwrap_or_default();
+        let projects = self.store.projects(&repo.name).await.unwrap_or_default();
         let Some(other) = projects.iter().find(|known| known.as_str() != project) else { return };
         if projects.iter().any(|known| known == project) {
             return; // both colours are known: said before
@@ -321,21 +349,9 @@ impl Deployer {
         reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
     }
 
-    async fn enter(
-        &self,
-        phase: &str,
-        progress: Progress,
-        job: &Claimed,
-        recorder: &Recorder,
-        phases: &mut Phases,
-    ) {
-        phases.begin(phase);
-        recorder.report(crate::report::Event::Phase { name: phase.to_owned() });
-        let progress = Progress { phase: Some(phase.to_owned()), ..progress };
-        if let Err(error) = self.store.progress(job.id, progress).await {
-            // Progress is for the reader; the deployment itself does not depend on it.
-            tracing::warn!(deployment = job.id, %error, "cannot record the progress of a deployment");
-        }
+    async fn enter(&self, phase: &str, update: Update, job: &Deployment, recorder: &Recorder) {
+        recorder.report(Event::Phase { name: phase.to_owned() });
+        self.note(job.id, Update { phase: Some(phase.to_owned()), ..update }).await;
     }
 }
 

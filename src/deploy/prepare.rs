@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -21,7 +22,7 @@ use crate::{
         source::{DiskFiles, FileSource as _},
     },
     config::Repo,
-    decide::{self, Decision},
+    decide::{self, Base, Decision},
     engine::Engine,
     plan::{self, Intent, Observed, Plan},
     report::Reporter,
@@ -47,6 +48,8 @@ pub struct Loaded {
 pub struct Prepared {
     /// The project.
     pub loaded: Loaded,
+    /// What the changed files were compared with.
+    pub base: Base,
     /// What is rebuilt, and why.
     pub decision: Decision,
     /// The steps.
@@ -111,7 +114,7 @@ pub async fn prepare(
     for warning in loaded.warnings.iter().chain(&plan.warnings) {
         reporter.warn(warning.clone());
     }
-    Ok(Prepared { loaded, decision, plan })
+    Ok(Prepared { loaded, base: facts.base, decision, plan })
 }
 
 fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Result<Plan, Failure> {
@@ -119,7 +122,7 @@ fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Res
         build: decision.builds(),
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
-        now: super::clock::now_ms() / 1000,
+        now: unix_now(),
         ..Intent::default()
     };
     let plan = plan::converge(project, observed, &intent)?;
@@ -128,6 +131,12 @@ fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Res
             .hint("this is a mistake of turnout's; please report it with the output of `turnout plan`")
     })?;
     Ok(plan)
+}
+
+/// Seconds since the Unix epoch, for pull policies such as `daily`.
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The repository's `.env`; absent is empty.

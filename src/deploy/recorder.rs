@@ -2,18 +2,17 @@
 
 use tokio::sync::broadcast;
 
-use super::clock::now_ms;
 use crate::{
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{DeploymentId, Store},
+    store::{DeploymentId, LogHandle, LogLimits, Store, StoreError},
 };
 
-/// Progress that nobody keeps: the state of a pull or a fetch, for those who watch right now.
+/// An event for those who watch right now: what runs, and how far a pull or a fetch has come. The database has the rest.
 pub type LiveProgress = (DeploymentId, Event);
 
 /// Records one deployment.
 pub struct Recorder {
-    store: Store,
+    kept: LogHandle,
     live: broadcast::Sender<LiveProgress>,
     redactor: Redactor,
     deployment: DeploymentId,
@@ -23,18 +22,27 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder of this deployment.
     pub fn new(
-        store: Store,
+        store: &Store,
         live: broadcast::Sender<LiveProgress>,
         redactor: Redactor,
         deployment: DeploymentId,
         repo: &str,
     ) -> Self {
-        Self { store, live, redactor, deployment, repo: repo.to_owned() }
+        let kept = store.log_handle(deployment, redactor.clone(), LogLimits::default());
+        Self { kept, live, redactor, deployment, repo: repo.to_owned() }
     }
 
     /// The text without secrets, as it may be kept.
     pub fn clean(&self, text: &str) -> String {
         self.redactor.redact(text).into_owned()
+    }
+
+    /// Waits until the log is on the disk.
+    ///
+    /// # Errors
+    /// Full disk, or a store that is closed.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.kept.close().await
     }
 }
 
@@ -43,10 +51,7 @@ impl Reporter for Recorder {
         let event = event.map_text(|text| self.redactor.line(text).into_owned());
         let (deployment, repo) = (self.deployment, self.repo.as_str());
         match &event {
-            Event::Progress { .. } => {
-                let _ = self.live.send((deployment, event)); // nobody watches: nobody misses it
-                return;
-            }
+            Event::Progress { .. } => {}
             Event::Phase { name } => tracing::debug!(repo, deployment, "phase {name}"),
             Event::Info { text } => tracing::info!(repo, deployment, "{text}"),
             Event::Warning { text } => tracing::warn!(repo, deployment, "{text}"),
@@ -58,6 +63,11 @@ impl Reporter for Recorder {
             Event::StepEnded { text, .. } => tracing::info!(repo, deployment, "{text}"),
             Event::Output { source, line } => tracing::info!(repo, deployment, source, "{line}"),
         }
-        self.store.log(deployment, now_ms(), event);
+        self.kept.event(&event);
+        let transient =
+            matches!(event, Event::Progress { .. } | Event::StepStarted { .. } | Event::StepEnded { .. });
+        if transient {
+            let _ = self.live.send((deployment, event)); // nobody watches: nobody misses it
+        }
     }
 }

@@ -91,6 +91,19 @@ impl Store {
         self.inner.readers.run("reading the last success", query).await
     }
 
+    /// Compose projects of a repository that were deployed with success, newest first; several after a change of colour.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn projects(&self, repo: &str) -> Result<Vec<String>, StoreError> {
+        let repo = repo.to_owned();
+        let query = move |db: &Connection| {
+            let mut rows = db.prepare_cached("SELECT project FROM successes WHERE repo = ?1 ORDER BY deployment DESC")?;
+            rows.query_map([&repo], |row| row.get(0))?.collect()
+        };
+        self.inner.readers.run("reading the projects", query).await
+    }
+
     /// Deliveries, newest first.
     ///
     /// # Errors
