@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::simulate::{World, labels_of};
 use super::*;
-use crate::compose::model::{Network, Project, Service, Volume};
+use crate::compose::{
+    labels,
+    model::{Network, Project, Service, Volume},
+};
 
 /// A project, the world it is deployed to, and what is wanted.
 #[derive(Clone)]
@@ -285,7 +288,7 @@ fn rebuild_and_change_is_certain() {
     insta::assert_snapshot!(text, @r"
     shop: 3 steps
       1. build shop-web for web: Dockerfile changed
-      2. replace container shop-web-1: environment NEW added
+      2. replace container shop-web-1: environment NEW added; image shop-web is built: Dockerfile changed
          after 1
       3. start container shop-web-1: replaced
          after 2
@@ -404,29 +407,30 @@ fn pull_policies() {
     .want(|i| i.now = 100_000)
     .plan_that_repeats();
     insta::assert_snapshot!(text, @r"
-    shop: 12 steps
+    shop: 13 steps
        1. pull a: pull_policy is always
-       2. create network shop_default: network shop_default does not exist yet
-       3. create container shop-always-1: no container yet
-          after 1, 2
-       4. create container shop-daily-1: no container yet
-          after 1, 2
-       5. create container shop-fresh-1: no container yet
-          after 1, 2
-       6. create container shop-never-1: no container yet
-          after 1, 2
-       7. create container shop-plain-1: no container yet
-          after 1, 2
-       8. start container shop-always-1: created
-          after 3, 4, 5, 6, 7
-       9. start container shop-daily-1: created
-          after 3, 4, 5, 6, 7
-      10. start container shop-fresh-1: created
-          after 3, 4, 5, 6, 7
-      11. start container shop-never-1: created
-          after 3, 4, 5, 6, 7
-      12. start container shop-plain-1: created
-          after 3, 4, 5, 6, 7
+       2. pull d: pull_policy is daily, and the image is older
+       3. create network shop_default: network shop_default does not exist yet
+       4. create container shop-always-1: no container yet
+          after 1, 2, 3
+       5. create container shop-daily-1: no container yet
+          after 1, 2, 3
+       6. create container shop-fresh-1: no container yet
+          after 1, 2, 3
+       7. create container shop-never-1: no container yet
+          after 1, 2, 3
+       8. create container shop-plain-1: no container yet
+          after 1, 2, 3
+       9. start container shop-always-1: created
+          after 4, 5, 6, 7, 8
+      10. start container shop-daily-1: created
+          after 4, 5, 6, 7, 8
+      11. start container shop-fresh-1: created
+          after 4, 5, 6, 7, 8
+      12. start container shop-never-1: created
+          after 4, 5, 6, 7, 8
+      13. start container shop-plain-1: created
+          after 4, 5, 6, 7, 8
     ");
 }
 
@@ -999,6 +1003,8 @@ fn orphans_are_removed_but_running_one_offs_stay() {
     shop: 2 steps
       1. remove container shop-db-1: service db is no longer in the project
       2. remove container shop-web-run-2: one-off that has ended
+    unchanged:
+      web: running, nothing changed
     ");
 }
 
@@ -1157,7 +1163,7 @@ fn changed_volume_is_kept() {
       db: running, nothing changed
       web: running, nothing changed
     warnings:
-      volume shop_data changed (config-hash 76f4f9204ac1 -> 1b5b11cf1716); it is kept with its data (to recreate it empty, agree with --yes)
+      volume shop_data changed (config-hash 4e9994dd3f18 -> 1b5b11cf1716); it is kept with its data (to recreate it empty, agree with --yes)
     ");
 }
 
@@ -1171,7 +1177,7 @@ fn changed_volume_is_replaced_with_consent() {
     insta::assert_snapshot!(text, @r"
     shop: 4 steps
       1. remove container shop-db-1: volume shop_data is recreated
-      2. replace volume shop_data: volume shop_data changed (config-hash 76f4f9204ac1 -> 1b5b11cf1716); its data is lost, as agreed
+      2. replace volume shop_data: volume shop_data changed (config-hash 4e9994dd3f18 -> 1b5b11cf1716); its data is lost, as agreed
          after 1
       3. create container shop-db-1: volume shop_data is recreated
          after 2
@@ -1201,7 +1207,7 @@ fn changed_volume_that_an_orphan_uses_is_kept() {
     unchanged:
       web: running, nothing changed
     warnings:
-      volume shop_data changed (config-hash 76f4f9204ac1 -> 1b5b11cf1716); it is kept, because container shop-olddb-1 uses it and has no part in this plan
+      volume shop_data changed (config-hash 4e9994dd3f18 -> 1b5b11cf1716); it is kept, because container shop-olddb-1 uses it and has no part in this plan
       orphans, containers that no service stands behind: shop-olddb-1 (remove them with --remove-orphans)
     ");
 }
