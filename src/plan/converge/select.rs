@@ -49,7 +49,7 @@ pub(in crate::plan) fn dependencies<'a>(project: &'a Project, service: &'a Servi
 }
 
 /// `service:` references, whose target's container ID becomes part of the configuration: what is shared, with whom.
-pub(super) fn shares(service: &Service) -> Vec<(&'static str, &str)> {
+pub(in crate::plan) fn shares(service: &Service) -> Vec<(&'static str, &str)> {
     let modes = [
         ("the network namespace", &service.network_mode),
         ("the IPC namespace", &service.ipc),
@@ -72,7 +72,7 @@ pub(super) fn links(service: &Service) -> impl Iterator<Item = &str> {
 }
 
 /// Sorts services so that each comes after what it depends on; equals by name.
-pub(in crate::plan) fn order<'a>(project: &'a Project, chosen: &BTreeSet<&'a str>) -> Result<Vec<&'a str>, PlanError> {
+fn order<'a>(project: &'a Project, chosen: &BTreeSet<&'a str>) -> Result<Vec<&'a str>, PlanError> {
     let edges = chosen
         .iter()
         .filter_map(|name| {
