@@ -1,0 +1,371 @@
+//! Carries a build out: context up, output down, one connection.
+
+use std::{path::PathBuf, time::Instant};
+
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+use hyper::{Method, Request, header};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Daemon, ImageContext, ImageId,
+    context::{self, ContextPlan, ContextStream, Sent},
+    error::ImageError,
+    progress::BuildLog,
+    request::{BuildRequest, Builder, Dockerfile, Source},
+    wire::{self, Body},
+};
+use crate::report::Event;
+
+/// Longest message of the build stream, in bytes; BuildKit batches log output into single messages.
+const MAX_MESSAGE: usize = 32 * 1024 * 1024;
+/// Largest Dockerfile read from outside the context, in bytes.
+const MAX_DOCKERFILE: u64 = 4 * 1024 * 1024;
+
+/// Builds an image and returns its ID.
+///
+/// Cancelling, and exceeding the timeout, stop the build on the engine: the connection is dropped.
+pub async fn build(daemon: &Daemon, request: &BuildRequest, cx: &ImageContext<'_>) -> Result<ImageId, ImageError> {
+    let what = || format!("build of {}", request.service);
+    let (builder, reason) = request.choose(cx.builder, daemon.api)?;
+    let masked = Masked::new(request);
+    let said = match reason {
+        Some(reason) => format!("building {} with {builder}: {reason}", request.service),
+        None => format!("building {} with {builder}", request.service),
+    };
+    cx.reporter.info(said);
+    let started = Instant::now();
+    let id = random_id().map_err(|message| ImageError::Engine { what: what(), message })?;
+    let work = run(daemon, request, builder, &id, &masked, cx);
+    let done = tokio::select! {
+        biased;
+        () = cx.cancel.cancelled() => Err(ImageError::Cancelled { what: what() }),
+        done = tokio::time::timeout(cx.build_timeout, work) => {
+            done.unwrap_or_else(|_| Err(ImageError::TooSlow { what: what(), limit: cx.build_timeout }))
+        }
+    };
+    if matches!(done, Err(ImageError::Cancelled { .. } | ImageError::TooSlow { .. })) && builder == Builder::BuildKit {
+        cancel_on_engine(daemon, &id).await;
+    }
+    let image = done?;
+    cx.reporter.info(format!("built {} in {:.1} s: {}", request.service, started.elapsed().as_secs_f64(), image.0));
+    Ok(image)
+}
+
+async fn run(
+    daemon: &Daemon,
+    request: &BuildRequest,
+    builder: Builder,
+    id: &str,
+    masked: &Masked,
+    cx: &ImageContext<'_>,
+) -> Result<ImageId, ImageError> {
+    let what = || format!("build of {}", request.service);
+    let connection_error = |source| ImageError::Connection { what: what(), address: daemon.address.to_string(), source };
+    let mut query = Query::new(request, builder).map_err(|message| ImageError::Engine { what: what(), message })?;
+    let mut upload = None;
+    let mut body = wire::empty();
+    match &request.source {
+        Source::Remote(address) => {
+            query.add("remote", address);
+            if let Dockerfile::Inside(path) = &request.dockerfile {
+                query.add("dockerfile", path);
+            }
+        }
+        Source::Directory(_) => {
+            let (plan, dockerfile) = plan_blocking(request.clone(), builder).await?;
+            query.add("dockerfile", &dockerfile);
+            let mut stream = context::stream(plan);
+            body = wire::streamed(std::mem::replace(&mut stream.chunks, tokio::sync::mpsc::channel(1).1));
+            upload = Some(stream);
+        }
+    }
+    let mut http = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v{}.{}/build?{}", daemon.api.0, daemon.api.1, query.text()))
+        .header(header::HOST, "docker")
+        .header(header::CONTENT_TYPE, "application/x-tar");
+    if builder == Builder::Classic {
+        let (config, problems) = cx.credentials.registry_config().await?;
+        for problem in problems {
+            cx.reporter.warn(problem);
+        }
+        if let Some(config) = config {
+            http = http.header("X-Registry-Config", config);
+        }
+    }
+    let _ = id;
+    let http: Request<Body> =
+        http.body(body).map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
+
+    let answer = match wire::send(&daemon.address, http).await {
+        Ok(answer) => answer,
+        Err(source) => {
+            // A file that could not be read breaks the upload off; that is the cause then, not the connection.
+            if let Some(upload) = upload {
+                sent(upload).await?;
+            }
+            return Err(connection_error(source));
+        }
+    };
+    let mut log = BuildLog::default();
+    if !answer.response.status().is_success() {
+        log.error = Some(wire::error_message(answer.response).await);
+    } else {
+        let _connection = answer.connection;
+        if let Err(problem) = follow(answer.response.into_body(), &mut log, request, masked, cx).await {
+            log.error.get_or_insert(problem);
+        }
+    }
+    let upload = match upload {
+        Some(upload) => Some(sent(upload).await),
+        None => None,
+    };
+    match (log.error.take(), upload) {
+        // The context's own error first: the engine's is only its consequence.
+        (_, Some(Err(error))) => Err(error),
+        (Some(message), _) => Err(ImageError::Build {
+            service: request.service.clone(),
+            step: log.failing_step().map(|step| masked.text(step)),
+            message: masked.text(message.trim().to_owned()),
+            tail: log.tail().into_iter().map(|line| masked.text(line)).collect(),
+        }),
+        (None, upload) => {
+            for note in upload.into_iter().flatten().flat_map(|sent| sent.notes) {
+                cx.reporter.warn(format!("build context of {}: {note}", request.service));
+            }
+            image_id(daemon, request, log.image).await
+        }
+    }
+}
+
+/// Reads the answer to its end.
+async fn follow(
+    mut body: hyper::body::Incoming,
+    log: &mut BuildLog,
+    request: &BuildRequest,
+    masked: &Masked,
+    cx: &ImageContext<'_>,
+) -> Result<(), String> {
+    let source = format!("build {}", request.service);
+    let show = |lines: Vec<String>| {
+        for line in lines {
+            cx.reporter.report(Event::Output { source: source.clone(), line: masked.text(line) });
+        }
+    };
+    let mut buffer = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| format!("the connection to the engine broke during the build: {error}"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        buffer.extend_from_slice(&data);
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let message = buffer.split_to(end + 1);
+            if !message.trim_ascii().is_empty() {
+                show(log.take(&message)?);
+            }
+        }
+        if buffer.len() > MAX_MESSAGE {
+            return Err(format!("the engine sent a message of more than {MAX_MESSAGE} bytes"));
+        }
+    }
+    if !buffer.trim_ascii().is_empty() {
+        show(log.take(&buffer)?);
+    }
+    show(log.finish());
+    Ok(())
+}
+
+/// What became of the upload. One that the engine stopped reading is no error: it needed no more, or says why.
+async fn sent(mut upload: ContextStream) -> Result<Sent, ImageError> {
+    // Nobody takes chunks any more, so that a waiting reader must not wait for ever.
+    upload.chunks.close();
+    upload.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let handle = std::mem::replace(&mut upload.outcome, tokio::task::spawn_blocking(|| Ok(Sent::default())));
+    match handle.await {
+        Ok(Err(ImageError::Context { problem, .. })) if problem == context::ABANDONED => Ok(Sent::default()),
+        Ok(outcome) => outcome,
+        Err(error) => Err(ImageError::Context { path: PathBuf::new(), problem: format!("the reader died: {error}") }),
+    }
+}
+
+async fn image_id(daemon: &Daemon, request: &BuildRequest, told: Option<String>) -> Result<ImageId, ImageError> {
+    if let Some(id) = told {
+        return Ok(ImageId(id));
+    }
+    let what = || format!("finding the image built for {}", request.service);
+    let tag = request.tags.first().map(String::as_str).unwrap_or_default();
+    let image = daemon
+        .docker
+        .inspect_image(tag)
+        .await
+        .map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
+    image.id.map(ImageId).ok_or_else(|| ImageError::Engine { what: what(), message: "the image has no ID".into() })
+}
+
+/// Best effort: hanging up has told the engine already.
+async fn cancel_on_engine(daemon: &Daemon, id: &str) {
+    let uri = format!("/v{}.{}/build/cancel?id={id}", daemon.api.0, daemon.api.1);
+    let request = Request::builder().method(Method::POST).uri(uri).header(header::HOST, "docker").body(wire::empty());
+    if let Ok(request) = request {
+        let limit = std::time::Duration::from_secs(5);
+        let _ = tokio::time::timeout(limit, wire::send(&daemon.address, request)).await;
+    }
+}
+
+async fn plan_blocking(request: BuildRequest, builder: Builder) -> Result<(ContextPlan, String), ImageError> {
+    tokio::task::spawn_blocking(move || plan(&request, builder)).await.unwrap_or_else(|error| {
+        Err(ImageError::Context { path: PathBuf::new(), problem: format!("the reader died: {error}") })
+    })
+}
+
+/// What to send, and the Dockerfile's path in it.
+pub fn plan(request: &BuildRequest, builder: Builder) -> Result<(ContextPlan, String), ImageError> {
+    let Source::Directory(root) = &request.source else {
+        return Err(ImageError::Invalid { service: request.service.clone(), message: "has a remote context".into() });
+    };
+    match std::fs::metadata(root) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => return Err(ImageError::Context { path: root.clone(), problem: "is not a directory".into() }),
+        Err(error) => {
+            return Err(ImageError::Context { path: root.clone(), problem: format!("{error}: check `build.context`") });
+        }
+    }
+    // BuildKit's clients prefer the ignore file beside the Dockerfile; the classic builder knows only the root's.
+    let mut candidates = Vec::new();
+    if builder == Builder::BuildKit {
+        match &request.dockerfile {
+            Dockerfile::Inside(path) => candidates.push(PathBuf::from(format!("{path}.dockerignore"))),
+            Dockerfile::Outside(path) => candidates.push(with_suffix(path, ".dockerignore")),
+            Dockerfile::Inline(_) => {}
+        }
+    }
+    candidates.push(PathBuf::from(".dockerignore"));
+    let (ignore, ignore_file) = context::read_ignore(root, &candidates)?;
+    let mut plan = ContextPlan { root: root.clone(), ignore, always: Vec::new(), injected: Vec::new() };
+    if let Some(file) = ignore_file.as_ref().and_then(|file| file.to_str()).filter(|file| !file.starts_with('/')) {
+        plan.always.push(file.to_owned());
+    }
+    let text = match &request.dockerfile {
+        Dockerfile::Inside(path) => {
+            let full = root.join(path);
+            if !full.is_file() {
+                return Err(ImageError::Context { path: full, problem: "there is no Dockerfile: check `build.dockerfile`".into() });
+            }
+            plan.always.push(path.clone());
+            return Ok((plan, path.clone()));
+        }
+        Dockerfile::Outside(path) => read_dockerfile(path)?,
+        Dockerfile::Inline(text) => text.clone().into_bytes(),
+    };
+    // Named after its content: a random name would make every build differ and defeat the cache.
+    let digest = hex::encode(Sha256::digest(&text));
+    let name = format!(".dockerfile.{}", digest.get(..20).unwrap_or(&digest));
+    let mut ignore_text = match &ignore_file {
+        Some(file) => std::fs::read(root.join(file))
+            .map_err(|error| ImageError::Context { path: root.join(file), problem: error.to_string() })?,
+        None => Vec::new(),
+    };
+    // The builder drops what the stream's ignore file names before it copies anything.
+    ignore_text.extend_from_slice(format!("\n.dockerignore\n{name}\n").as_bytes());
+    plan.always.retain(|path| path != ".dockerignore");
+    plan.injected.push((name.clone(), text));
+    plan.injected.push((".dockerignore".to_owned(), ignore_text));
+    Ok((plan, name))
+}
+
+fn read_dockerfile(path: &std::path::Path) -> Result<Vec<u8>, ImageError> {
+    let refuse = |problem: String| ImageError::Context { path: path.to_owned(), problem };
+    let meta = std::fs::metadata(path).map_err(|error| refuse(format!("{error}: check `build.dockerfile`")))?;
+    if !meta.is_file() || meta.len() > MAX_DOCKERFILE {
+        return Err(refuse("is not a Dockerfile".into()));
+    }
+    std::fs::read(path).map_err(|error| refuse(error.to_string()))
+}
+
+fn with_suffix(path: &std::path::Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The query of `POST /build`.
+struct Query(url::form_urlencoded::Serializer<'static, String>);
+
+impl Query {
+    fn new(request: &BuildRequest, builder: Builder) -> Result<Self, String> {
+        fn json<T: serde::Serialize>(value: &T) -> Result<String, String> {
+            serde_json::to_string(value).map_err(|error| error.to_string())
+        }
+        let mut query = Self(url::form_urlencoded::Serializer::new(String::new()));
+        query.add("version", if builder == Builder::BuildKit { "2" } else { "1" });
+        for tag in &request.tags {
+            query.add("t", tag);
+        }
+        query.add("buildargs", &json(&request.args)?);
+        query.add("labels", &json(&request.labels_for(builder))?);
+        query.add("rm", "1");
+        query.add("forcerm", "1");
+        query.add_if("target", &request.target);
+        query.add_if("platform", &request.platform);
+        query.add_if("networkmode", &request.network);
+        if request.no_cache {
+            query.add("nocache", "1");
+        }
+        if request.pull {
+            query.add("pull", "1");
+        }
+        if request.shm_size > 0 {
+            query.add("shmsize", &request.shm_size.to_string());
+        }
+        for line in &request.extra_hosts {
+            query.add("extrahosts", line);
+        }
+        if !request.cache_from.is_empty() {
+            query.add("cachefrom", &json(&request.cache_from)?);
+        }
+        if !request.ulimits.is_empty() {
+            query.add("ulimits", &json(&request.ulimits)?);
+        }
+        Ok(query)
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        self.0.append_pair(name, value);
+    }
+
+    fn add_if(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.add(name, value);
+        }
+    }
+
+    fn text(mut self) -> String {
+        self.0.finish()
+    }
+}
+
+/// Values that must not be shown: arguments whose names say that they are secret.
+struct Masked(Vec<String>);
+
+impl Masked {
+    fn new(request: &BuildRequest) -> Self {
+        const WORDS: &[&str] = &["TOKEN", "SECRET", "PASS", "KEY", "CREDENTIAL", "AUTH"];
+        let secret = |name: &str| WORDS.iter().any(|word| name.to_uppercase().contains(word));
+        // Shorter values would tear ordinary words apart and are no secrets worth the name.
+        let mut values: Vec<_> =
+            request.args.iter().filter(|(name, value)| secret(name) && value.len() >= 4).map(|(_, v)| v.clone()).collect();
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        Self(values)
+    }
+
+    fn text(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, value| if text.contains(value) { text.replace(value, "***") } else { text })
+    }
+}
+
+fn random_id() -> Result<String, String> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    Ok(hex::encode(bytes))
+}
+
