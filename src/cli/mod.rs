@@ -1,1 +1,4 @@
-//! (to come)
+//! The commands, thin.
+
+pub mod compose;
+pub mod progress;

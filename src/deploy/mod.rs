@@ -1,1 +1,3 @@
-//! (to come)
+//! The pipeline of one deployment.
+
+pub mod stack;
