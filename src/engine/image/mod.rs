@@ -1,3 +1,10 @@
+<<<<<<< HEAD
+=======
+//! Images: built from a service's `build` section, or pulled. (Stands in until the image work is merged.)
+
+use std::{collections::BTreeMap, time::Duration};
+
+>>>>>>> main
 //! Images: built from a service's `build` section, or pulled.
 //!
 //! Reading order: [`request`] turns a service into what the engine is asked for (pure), [`ignore`] and [`context`]
@@ -63,10 +70,37 @@ pub struct ImageContext<'a> {
     pub credentials: &'a Credentials,
 }
 
+<<<<<<< HEAD
+=======
+/// Which builder to use.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuilderChoice;
+
+/// Registry credentials.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials;
+
+>>>>>>> main
 /// An image the engine holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageId(pub String);
 
+<<<<<<< HEAD
+=======
+/// Why an image could not be built or pulled.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ImageError(String);
+
+/// Builds the image of a service and returns its ID.
+pub async fn build_service(
+    _engine: &super::Engine,
+    _project: &Project,
+    service: &str,
+    _cx: &ImageContext<'_>,
+) -> Result<ImageId, ImageError> {
+    Err(ImageError(format!("service {service}: building is not available")))
+>>>>>>> main
 /// Builds the image of a service and returns its ID.
 pub async fn build_service(
     daemon: &Daemon,
@@ -80,6 +114,15 @@ pub async fn build_service(
 
 /// Pulls the image of a service and returns its ID.
 pub async fn pull_service(
+<<<<<<< HEAD
+=======
+    _engine: &super::Engine,
+    _project: &Project,
+    service: &str,
+    _cx: &ImageContext<'_>,
+) -> Result<ImageId, ImageError> {
+    Err(ImageError(format!("service {service}: pulling is not available")))
+>>>>>>> main
     daemon: &Daemon,
     project: &Project,
     service: &str,
