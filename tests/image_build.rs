@@ -28,9 +28,9 @@ async fn a_service_is_built_with_target_args_labels_and_tags_and_again_with_the_
             build.tags = vec![extra.clone()];
         });
         let first = bench.run(&daemon).await.unwrap_or_else(|e| panic!("{builder:?}: {e}\n{}", bench.reporter.text()));
-        let inspected = daemon.docker.inspect_image(&bench.image()).await.unwrap();
+        let inspected = daemon.docker().inspect_image(&bench.image()).await.unwrap();
         assert_eq!(inspected.id.as_deref(), Some(first.0.as_str()), "{builder:?}");
-        assert_eq!(daemon.docker.inspect_image(&extra).await.unwrap().id.as_deref(), Some(first.0.as_str()));
+        assert_eq!(daemon.docker().inspect_image(&extra).await.unwrap().id.as_deref(), Some(first.0.as_str()));
         let labels = inspected.config.unwrap().labels.unwrap();
         assert_eq!(labels["mine"], "yes");
         match builder {
@@ -183,6 +183,6 @@ async fn an_unreadable_file_breaks_the_build_off_instead_of_truncating_the_conte
         std::fs::write(bench.dir.path().join(std::ffi::OsStr::from_bytes(b"z\xff")), "x").unwrap();
         let error = bench.run(&daemon).await.unwrap_err();
         assert!(matches!(error, ImageError::Context { .. }), "{builder:?}: {error}");
-        assert!(daemon.docker.inspect_image(&bench.image()).await.is_err());
+        assert!(daemon.docker().inspect_image(&bench.image()).await.is_err());
     }
 }

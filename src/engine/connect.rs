@@ -2,12 +2,9 @@
 
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 
-use super::{
-    error::{EngineError, with_sources},
-    image::{Address, Daemon, credentials::url_safe_registry_headers},
-};
+use super::error::{EngineError, with_sources};
 
 /// Where Docker listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -17,6 +14,8 @@ pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for the daemon's first sign of life.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Credentials travel in these headers as base64; see [`url_safe_credentials`].
+const CREDENTIAL_HEADERS: [&str; 2] = ["x-registry-auth", "x-registry-config"];
 
 /// Address of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +106,8 @@ impl Engine {
             Endpoint::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION),
             Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
         }
-        .map_err(unreachable)?;
-        let docker = url_safe_registry_headers(docker);
+        .map_err(unreachable)?
+        .with_request_modifier(url_safe_credentials);
         // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
         let docker = docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?;
         let agreed = docker.client_version();
@@ -141,19 +140,6 @@ impl Engine {
         &self.endpoint
     }
 
-    /// What image work needs of this connection.
-    pub fn daemon(&self) -> Daemon {
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Daemon {
-            docker: self.docker.clone(),
-            address: match &*self.endpoint {
-                Endpoint::Unix(path) => Address::Unix(path.clone()),
-                Endpoint::Tcp(address) => Address::Tcp(address.clone()),
-            },
-            api: (number(self.version.major), number(self.version.minor)),
-        }
-    }
-
     /// Sets the variables that every container and build receives unless the service sets them: the CLI's
     /// `proxies.default` section, as `HTTP_PROXY` and its like.
     pub fn with_proxies(mut self, proxies: HashMap<String, String>) -> Engine {
@@ -165,6 +151,22 @@ impl Engine {
     pub fn proxies(&self) -> &HashMap<String, String> {
         &self.proxies
     }
+}
+
+/// Rewrites credentials to the URL-safe alphabet, which the daemon expects. The client library uses the standard
+/// one, and a daemon drops credentials whose text happens to contain `+` or `/` without a word.
+fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
+    for name in CREDENTIAL_HEADERS {
+        let Some(value) = request.headers().get(name).and_then(|v| v.to_str().ok()) else { continue };
+        if !value.contains(['+', '/']) {
+            continue;
+        }
+        let safe = value.replace('+', "-").replace('/', "_");
+        if let Ok(safe) = safe.parse() {
+            request.headers_mut().insert(name, safe);
+        }
+    }
+    request
 }
 
 /// Turns a failed first contact into a text that says what to do.
@@ -212,5 +214,12 @@ mod tests {
     async fn a_missing_socket_says_what_to_do() {
         let error = Engine::connect(&Endpoint::Unix("/nonexistent/docker.sock".into())).await.unwrap_err().to_string();
         assert!(error.contains("unix:///nonexistent/docker.sock") && error.contains("systemctl start docker"), "{error}");
+    }
+
+    #[test]
+    fn credentials_are_rewritten() {
+        let request = hyper::Request::builder().header("X-Registry-Auth", "ab+/cd==").body(bollard::body_full("".into()));
+        let rewritten = url_safe_credentials(request.unwrap());
+        assert_eq!(rewritten.headers()["x-registry-auth"], "ab-_cd==");
     }
 }

@@ -14,9 +14,3 @@ pub mod translate;
 pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, Report, StepReport};
 pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
-<<<<<<< HEAD
-=======
-//! (to come)
-
-pub mod image;
->>>>>>> main

@@ -12,11 +12,14 @@ use std::{
     time::Duration,
 };
 
-use bollard::{Docker, query_parameters::RemoveImageOptions};
+use bollard::query_parameters::RemoveImageOptions;
 use tokio_util::sync::CancellationToken;
 use turnout::{
     compose::model::{Build, FileObject, Project, Service},
-    engine::image::{Address, BuilderChoice, Credentials, Daemon, ImageContext, ImageError, ImageId},
+    engine::{
+        Endpoint, Engine,
+        image::{BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
+    },
     report::{Event, Reporter},
 };
 
@@ -56,29 +59,12 @@ impl Keep {
 }
 
 /// The engine, or nothing, said aloud: these tests need one.
-pub async fn engine() -> Option<Daemon> {
-    let socket = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
-    let address = Address::parse(&socket).expect("DOCKER_HOST is unix:// or tcp://");
-    let connected = match &address {
-        Address::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), 120, bollard::API_DEFAULT_VERSION),
-        Address::Tcp(_) => Docker::connect_with_http(&socket, 120, bollard::API_DEFAULT_VERSION),
-    };
-    let docker = match connected {
-        Ok(docker) => docker,
+pub async fn engine() -> Option<Engine> {
+    let host = std::env::var("DOCKER_HOST").ok();
+    match Engine::connect(&Endpoint::from_host(host.as_deref()).unwrap()).await {
+        Ok(engine) => Some(engine),
         Err(error) => {
-            eprintln!("not run: no Docker engine: {error}");
-            return None;
-        }
-    };
-    match docker.negotiate_version().await {
-        Ok(docker) => {
-            let version = docker.client_version();
-            let api = (version.major_version as u32, version.minor_version as u32);
-            let docker = turnout::engine::image::credentials::url_safe_registry_headers(docker);
-            Some(Daemon { docker, address, api })
-        }
-        Err(error) => {
-            eprintln!("not run: no Docker engine: {error}");
+            eprintln!("not run: {error}");
             None
         }
     }
@@ -160,27 +146,27 @@ impl Bench {
         }
     }
 
-    pub async fn run(&self, daemon: &Daemon) -> Result<ImageId, ImageError> {
-        turnout::engine::image::build_service(daemon, &self.project, "web", &self.cx(&self.project.environment)).await
+    pub async fn run(&self, engine: &Engine) -> Result<ImageId, ImageError> {
+        turnout::engine::image::build_service(engine, &self.project, "web", &self.cx(&self.project.environment)).await
     }
 
-    pub async fn pull(&self, daemon: &Daemon) -> Result<ImageId, ImageError> {
-        turnout::engine::image::pull_service(daemon, &self.project, "web", &self.cx(&self.project.environment)).await
+    pub async fn pull(&self, engine: &Engine) -> Result<ImageId, ImageError> {
+        turnout::engine::image::pull_service(engine, &self.project, "web", &self.cx(&self.project.environment)).await
     }
 }
 
 /// Removes an image; absence is fine.
-pub async fn remove(daemon: &Daemon, image: &str) {
+pub async fn remove(engine: &Engine, image: &str) {
     let options = RemoveImageOptions { force: true, ..Default::default() };
-    let _ = daemon.docker.remove_image(image, Some(options), None).await;
+    let _ = engine.docker().remove_image(image, Some(options), None).await;
 }
 
 /// The files of an image, by path, with their content: its layers from first to last, whiteouts ignored.
-pub async fn files_of(daemon: &Daemon, image: &str) -> BTreeMap<String, Vec<u8>> {
+pub async fn files_of(engine: &Engine, image: &str) -> BTreeMap<String, Vec<u8>> {
     use futures_util::StreamExt;
     use std::io::Read;
     let mut saved = Vec::new();
-    let mut stream = std::pin::pin!(daemon.docker.export_image(image));
+    let mut stream = std::pin::pin!(engine.docker().export_image(image));
     while let Some(chunk) = stream.next().await {
         saved.extend_from_slice(&chunk.unwrap());
     }

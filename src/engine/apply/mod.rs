@@ -249,7 +249,7 @@ impl Executor<'_> {
     }
 
     async fn pull(&self, service: &str, image: &str, tolerate: bool) -> Result<Did, EngineError> {
-        match image::pull_service(&self.engine.daemon(), self.run.project, service, &self.image_context()).await {
+        match image::pull_service(self.engine, self.run.project, service, &self.image_context()).await {
             Ok(id) => {
                 self.world.set_image(image, &id.0);
                 Ok(Did::Done(format!("pulled {image}")))
@@ -262,7 +262,7 @@ impl Executor<'_> {
 
     async fn build(&self, service: &str, image: &str) -> Result<Did, EngineError> {
         let before = self.engine.find_image(image).await?.and_then(|i| i.id);
-        match image::build_service(&self.engine.daemon(), self.run.project, service, &self.image_context()).await {
+        match image::build_service(self.engine, self.run.project, service, &self.image_context()).await {
             Ok(id) => {
                 self.world.set_image(image, &id.0);
                 let unchanged = before.as_deref() == Some(id.0.as_str());

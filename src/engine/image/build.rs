@@ -8,14 +8,14 @@ use hyper::{Method, Request, header};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Daemon, ImageContext, ImageId,
+    ImageContext, ImageId,
     context::{self, ContextPlan, ContextStream, Sent},
     error::ImageError,
     progress::BuildLog,
     request::{BuildRequest, Builder, Dockerfile, Source},
     wire::{self, Body},
 };
-use crate::report::Event;
+use crate::{engine::Engine, report::Event};
 
 /// Longest message of the build stream, in bytes; BuildKit batches log output into single messages.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
@@ -25,9 +25,9 @@ const MAX_DOCKERFILE: u64 = 4 * 1024 * 1024;
 /// Builds an image and returns its ID.
 ///
 /// Cancelling, and exceeding the timeout, stop the build on the engine: the connection is dropped.
-pub async fn build(daemon: &Daemon, request: &BuildRequest, cx: &ImageContext<'_>) -> Result<ImageId, ImageError> {
+pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_>) -> Result<ImageId, ImageError> {
     let what = || format!("build of {}", request.service);
-    let (builder, reason) = request.choose(cx.builder, daemon.api)?;
+    let (builder, reason) = request.choose(cx.builder, engine.version())?;
     let masked = Masked::new(request);
     let said = match reason {
         Some(reason) => format!("building {} with {builder}: {reason}", request.service),
@@ -36,7 +36,7 @@ pub async fn build(daemon: &Daemon, request: &BuildRequest, cx: &ImageContext<'_
     cx.reporter.info(said);
     let started = Instant::now();
     let id = random_id().map_err(|message| ImageError::Engine { what: what(), message })?;
-    let work = run(daemon, request, builder, &id, &masked, cx);
+    let work = run(engine, request, builder, &id, &masked, cx);
     let done = tokio::select! {
         biased;
         () = cx.cancel.cancelled() => Err(ImageError::Cancelled { what: what() }),
@@ -45,7 +45,7 @@ pub async fn build(daemon: &Daemon, request: &BuildRequest, cx: &ImageContext<'_
         }
     };
     if matches!(done, Err(ImageError::Cancelled { .. } | ImageError::TooSlow { .. })) && builder == Builder::BuildKit {
-        cancel_on_engine(daemon, &id).await;
+        cancel_on_engine(engine, &id).await;
     }
     let image = done?;
     cx.reporter.info(format!("built {} in {:.1} s: {}", request.service, started.elapsed().as_secs_f64(), image.0));
@@ -53,7 +53,7 @@ pub async fn build(daemon: &Daemon, request: &BuildRequest, cx: &ImageContext<'_
 }
 
 async fn run(
-    daemon: &Daemon,
+    engine: &Engine,
     request: &BuildRequest,
     builder: Builder,
     id: &str,
@@ -61,7 +61,7 @@ async fn run(
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
     let what = || format!("build of {}", request.service);
-    let connection_error = |source| ImageError::Connection { what: what(), address: daemon.address.to_string(), source };
+    let connection_error = |source| ImageError::Connection { what: what(), address: engine.endpoint().to_string(), source };
     let mut query = Query::new(request, builder).map_err(|message| ImageError::Engine { what: what(), message })?;
     let mut upload = None;
     let mut body = wire::empty();
@@ -82,7 +82,7 @@ async fn run(
     }
     let mut http = Request::builder()
         .method(Method::POST)
-        .uri(format!("/v{}.{}/build?{}", daemon.api.0, daemon.api.1, query.text()))
+        .uri(format!("/v{}.{}/build?{}", engine.version().major, engine.version().minor, query.text()))
         .header(header::HOST, "docker")
         .header(header::CONTENT_TYPE, "application/x-tar");
     if builder == Builder::Classic {
@@ -98,7 +98,7 @@ async fn run(
     let http: Request<Body> =
         http.body(body).map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
 
-    let answer = match wire::send(&daemon.address, http).await {
+    let answer = match wire::send(engine.endpoint(), http).await {
         Ok(answer) => answer,
         Err(source) => {
             // A file that could not be read breaks the upload off; that is the cause then, not the connection.
@@ -134,7 +134,7 @@ async fn run(
             for note in upload.into_iter().flatten().flat_map(|sent| sent.notes) {
                 cx.reporter.warn(format!("build context of {}: {note}", request.service));
             }
-            image_id(daemon, request, log.image).await
+            image_id(engine, request, log.image).await
         }
     }
 }
@@ -188,14 +188,14 @@ async fn sent(mut upload: ContextStream) -> Result<Sent, ImageError> {
     }
 }
 
-async fn image_id(daemon: &Daemon, request: &BuildRequest, told: Option<String>) -> Result<ImageId, ImageError> {
+async fn image_id(engine: &Engine, request: &BuildRequest, told: Option<String>) -> Result<ImageId, ImageError> {
     if let Some(id) = told {
         return Ok(ImageId(id));
     }
     let what = || format!("finding the image built for {}", request.service);
     let tag = request.tags.first().map(String::as_str).unwrap_or_default();
-    let image = daemon
-        .docker
+    let image = engine
+        .docker()
         .inspect_image(tag)
         .await
         .map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
@@ -203,12 +203,12 @@ async fn image_id(daemon: &Daemon, request: &BuildRequest, told: Option<String>)
 }
 
 /// Best effort: hanging up has told the engine already.
-async fn cancel_on_engine(daemon: &Daemon, id: &str) {
-    let uri = format!("/v{}.{}/build/cancel?id={id}", daemon.api.0, daemon.api.1);
+async fn cancel_on_engine(engine: &Engine, id: &str) {
+    let uri = format!("/v{}.{}/build/cancel?id={id}", engine.version().major, engine.version().minor);
     let request = Request::builder().method(Method::POST).uri(uri).header(header::HOST, "docker").body(wire::empty());
     if let Ok(request) = request {
         let limit = std::time::Duration::from_secs(5);
-        let _ = tokio::time::timeout(limit, wire::send(&daemon.address, request)).await;
+        let _ = tokio::time::timeout(limit, wire::send(engine.endpoint(), request)).await;
     }
 }
 

@@ -11,8 +11,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE};
-use bollard::{Docker, auth::DockerCredentials};
-use hyper::header::HeaderValue;
+use bollard::auth::DockerCredentials;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
@@ -131,22 +130,6 @@ impl Credentials {
         serde_json::from_slice(&text)
             .map_err(|e| refuse(format!("is not valid JSON at line {} column {}", e.line(), e.column())))
     }
-}
-
-/// Makes bollard's registry headers readable for every engine: bollard 0.21 encodes them with the standard base64
-/// alphabet, the engine decodes the URL-safe one and drops what it cannot decode without a word.
-pub fn url_safe_registry_headers(docker: Docker) -> Docker {
-    docker.with_request_modifier(|mut request| {
-        for name in ["X-Registry-Auth", "X-Registry-Config"] {
-            let Some(value) = request.headers().get(name).and_then(|value| value.to_str().ok()) else { continue };
-            let rewritten = value.replace('+', "-").replace('/', "_");
-            if let Ok(mut value) = HeaderValue::from_str(&rewritten) {
-                value.set_sensitive(true);
-                request.headers_mut().insert(name, value);
-            }
-        }
-        request
-    })
 }
 
 /// `config.json`, what of it concerns registries.

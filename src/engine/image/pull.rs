@@ -9,13 +9,13 @@ use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 
 use super::{
-    Daemon, ImageContext, ImageId,
+    ImageContext, ImageId,
     error::ImageError,
     policy::platform_fits,
     reference::Reference,
     request::image_name,
 };
-use crate::{compose::model::Project, report::Event};
+use crate::{compose::model::Project, engine::Engine, report::Event};
 
 /// Attempts in total; only transient failures are tried again.
 const ATTEMPTS: u32 = 4;
@@ -54,9 +54,9 @@ impl PullRequest {
 }
 
 /// The local image of a request; `None` when it is absent or for another platform.
-pub async fn local(daemon: &Daemon, request: &PullRequest) -> Result<Option<ImageId>, ImageError> {
+pub async fn local(engine: &Engine, request: &PullRequest) -> Result<Option<ImageId>, ImageError> {
     let what = || format!("inspecting the image {}", request.image);
-    match daemon.docker.inspect_image(&request.image).await {
+    match engine.docker().inspect_image(&request.image).await {
         Ok(image) => {
             let text = |part: Option<String>| part.unwrap_or_default();
             let (os, arch, variant) = (text(image.os), text(image.architecture), text(image.variant));
@@ -68,13 +68,13 @@ pub async fn local(daemon: &Daemon, request: &PullRequest) -> Result<Option<Imag
 }
 
 /// Pulls an image and returns its ID.
-pub async fn pull(daemon: &Daemon, request: &PullRequest, cx: &ImageContext<'_>) -> Result<ImageId, ImageError> {
+pub async fn pull(engine: &Engine, request: &PullRequest, cx: &ImageContext<'_>) -> Result<ImageId, ImageError> {
     let what = || format!("pull of {}", request.image);
     let whole = async {
         let mut wait = FIRST_WAIT;
         let mut attempt = 1;
         loop {
-            match attempt_pull(daemon, request, cx).await {
+            match attempt_pull(engine, request, cx).await {
                 Ok(()) => break,
                 Err(error) if attempt < ATTEMPTS && is_transient(&error) => {
                     cx.reporter.warn(format!("{error}; trying again in {} s", wait.as_secs()));
@@ -85,7 +85,7 @@ pub async fn pull(daemon: &Daemon, request: &PullRequest, cx: &ImageContext<'_>)
                 Err(error) => return Err(error),
             }
         }
-        local(daemon, request).await?.ok_or_else(|| ImageError::Platform {
+        local(engine, request).await?.ok_or_else(|| ImageError::Platform {
             service: request.service.clone(),
             image: request.image.clone(),
             found: "another platform".to_owned(),
@@ -102,7 +102,7 @@ pub async fn pull(daemon: &Daemon, request: &PullRequest, cx: &ImageContext<'_>)
     }
 }
 
-async fn attempt_pull(daemon: &Daemon, request: &PullRequest, cx: &ImageContext<'_>) -> Result<(), ImageError> {
+async fn attempt_pull(engine: &Engine, request: &PullRequest, cx: &ImageContext<'_>) -> Result<(), ImageError> {
     let image = &request.image;
     let reference = Reference::parse(image).ok_or_else(|| ImageError::Invalid {
         service: request.service.clone(),
@@ -118,7 +118,7 @@ async fn attempt_pull(daemon: &Daemon, request: &PullRequest, cx: &ImageContext<
     let subject = format!("pull {image}");
     let mut progress = Progress::default();
     let mut stream =
-        std::pin::pin!(daemon.docker.create_image(Some(options), None, credentials.map(|auth| auth.to_bollard())));
+        std::pin::pin!(engine.docker().create_image(Some(options), None, credentials.map(|auth| auth.to_bollard())));
     while let Some(message) = stream.next().await {
         let message = message.map_err(|error| explain(image, &error.to_string()))?;
         // bollard turns most errors in the stream into `Err`; one without a message would slip through.

@@ -1,7 +1,7 @@
 //! A service's `build` section as a request to the engine, and which builder can carry it out. Pure.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     path::{Component, Path, PathBuf},
     str::FromStr,
@@ -10,16 +10,20 @@ use std::{
 use serde::Serialize;
 
 use super::error::ImageError;
-use crate::compose::model::{Build, FileObject, FileReference, Project, Service, SshKey};
+use crate::{
+    compose::{
+        labels,
+        model::{Build, FileObject, FileReference, Project, Service, SshKey},
+    },
+    engine::ApiVersion,
+};
 
-/// The Compose release whose labels and defaults are written.
-const COMPOSE_VERSION: &str = "2.40.3";
 /// First API version whose BuildKit is not experimental.
-const BUILDKIT_SINCE: (u32, u32) = (1, 39);
+const BUILDKIT_SINCE: ApiVersion = ApiVersion::v1(39);
 /// First API version whose BuildKit honours `shm_size` and `ulimits`; older ones drop them silently.
-const BUILDKIT_LIMITS_SINCE: (u32, u32) = (1, 42);
+const BUILDKIT_LIMITS_SINCE: ApiVersion = ApiVersion::v1(42);
 /// First API version whose classic builder takes a platform without the experimental mode.
-const CLASSIC_PLATFORM_SINCE: (u32, u32) = (1, 40);
+const CLASSIC_PLATFORM_SINCE: ApiVersion = ApiVersion::v1(40);
 
 /// Which builder the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,7 +180,14 @@ pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
 
 impl BuildRequest {
     /// The request of a service; whatever no builder can do is refused by name.
-    pub fn of(project: &Project, name: &str, environment: &BTreeMap<String, String>) -> Result<Self, ImageError> {
+    ///
+    /// `environment` gives arguments without a value theirs, `proxies` are arguments unless the service sets them.
+    pub fn of(
+        project: &Project,
+        name: &str,
+        environment: &BTreeMap<String, String>,
+        proxies: &HashMap<String, String>,
+    ) -> Result<Self, ImageError> {
         let invalid = |message: &str| ImageError::Invalid { service: name.to_owned(), message: message.to_owned() };
         let service = project.services.get(name).ok_or_else(|| invalid("is not in the project"))?;
         let build = service.build.clone().ok_or_else(|| invalid("has no `build` section: pull its image instead"))?;
@@ -249,10 +260,7 @@ impl BuildRequest {
             project: project.name.clone(),
             source,
             dockerfile,
-            args: args
-                .into_iter()
-                .filter_map(|(key, value)| value.or_else(|| environment.get(&key).cloned()).map(|value| (key, value)))
-                .collect(),
+            args: arguments(args, environment, proxies),
             target,
             labels,
             tags: names,
@@ -274,7 +282,7 @@ impl BuildRequest {
     }
 
     /// The builder for this request, and why when it is not the usual one.
-    pub fn choose(&self, choice: BuilderChoice, api: (u32, u32)) -> Result<(Builder, Option<String>), ImageError> {
+    pub fn choose(&self, choice: BuilderChoice, api: ApiVersion) -> Result<(Builder, Option<String>), ImageError> {
         let not_buildkit = self.beyond_buildkit(api);
         let not_classic = self.beyond_classic(api);
         let refuse = |builder: Builder, (attribute, hint): (&'static str, &'static str)| ImageError::Unsupported {
@@ -296,7 +304,7 @@ impl BuildRequest {
     }
 
     /// What BuildKit on an engine of this version cannot do for the request, with a hint.
-    fn beyond_buildkit(&self, api: (u32, u32)) -> Option<(&'static str, &'static str)> {
+    fn beyond_buildkit(&self, api: ApiVersion) -> Option<(&'static str, &'static str)> {
         if api < BUILDKIT_SINCE {
             return Some(("BuildKit", "update the engine, or set the builder to classic"));
         }
@@ -313,7 +321,7 @@ impl BuildRequest {
     }
 
     /// What the classic builder cannot do for the request, with a hint.
-    fn beyond_classic(&self, api: (u32, u32)) -> Option<(&'static str, &'static str)> {
+    fn beyond_classic(&self, api: ApiVersion) -> Option<(&'static str, &'static str)> {
         if !self.secrets.is_empty() {
             return Some(("build.secrets", "set the builder to buildkit, and drop what BuildKit does not support"));
         }
@@ -330,16 +338,33 @@ impl BuildRequest {
     pub fn labels_for(&self, builder: Builder) -> BTreeMap<String, String> {
         let mut labels = self.labels.clone();
         let own: &[(&str, &str)] = match builder {
-            Builder::Classic => &[("com.docker.compose.image.builder", "classic")],
+            Builder::Classic => &[(labels::IMAGE_BUILDER, "classic")],
             Builder::BuildKit => &[
-                ("com.docker.compose.project", &self.project),
-                ("com.docker.compose.service", &self.service),
-                ("com.docker.compose.version", COMPOSE_VERSION),
+                (labels::PROJECT, &self.project),
+                (labels::SERVICE, &self.service),
+                (labels::VERSION, labels::COMPOSE_VERSION),
             ],
         };
         labels.extend(own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         labels
     }
+}
+
+fn arguments(
+    written: BTreeMap<String, Option<String>>,
+    environment: &BTreeMap<String, String>,
+    proxies: &HashMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<_, _> = proxies.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    for (key, value) in written {
+        match value.or_else(|| environment.get(&key).cloned()) {
+            Some(value) => {
+                all.insert(key, value);
+            }
+            None => {}
+        }
+    }
+    all
 }
 
 /// Whether a context is fetched by the engine.
@@ -439,7 +464,7 @@ mod tests {
     }
 
     fn request(build: Build) -> Result<BuildRequest, ImageError> {
-        BuildRequest::of(&project(build), "web", &[("SET".to_owned(), "v".to_owned())].into())
+        BuildRequest::of(&project(build), "web", &[("SET".to_owned(), "v".to_owned())].into(), &HashMap::new())
     }
 
     fn base() -> Build {
@@ -497,22 +522,22 @@ mod tests {
         let ssh = Build { ssh: vec![SshKey { id: "default".into(), path: String::new() }], ..base() };
         let both = Build { ssh: ssh.ssh.clone(), ..shm.clone() };
         for (build, choice, api, expected) in [
-            (base(), C::Auto, (1, 41), Some(Builder::BuildKit)),
-            (base(), C::Auto, (1, 38), Some(Builder::Classic)),
-            (base(), C::BuildKit, (1, 38), None),
-            (base(), C::Classic, (1, 50), Some(Builder::Classic)),
-            (shm.clone(), C::Auto, (1, 41), Some(Builder::Classic)),
-            (shm.clone(), C::Auto, (1, 43), Some(Builder::BuildKit)),
-            (shm, C::BuildKit, (1, 41), None),
-            (ulimits, C::Auto, (1, 41), Some(Builder::Classic)),
-            (net.clone(), C::Auto, (1, 47), Some(Builder::Classic)),
-            (net, C::BuildKit, (1, 47), None),
-            (ssh.clone(), C::Auto, (1, 41), Some(Builder::BuildKit)),
-            (ssh, C::Classic, (1, 41), None),
-            (both, C::Auto, (1, 41), None),
+            (base(), C::Auto, 41, Some(Builder::BuildKit)),
+            (base(), C::Auto, 38, Some(Builder::Classic)),
+            (base(), C::BuildKit, 38, None),
+            (base(), C::Classic, 50, Some(Builder::Classic)),
+            (shm.clone(), C::Auto, 41, Some(Builder::Classic)),
+            (shm.clone(), C::Auto, 43, Some(Builder::BuildKit)),
+            (shm, C::BuildKit, 41, None),
+            (ulimits, C::Auto, 41, Some(Builder::Classic)),
+            (net.clone(), C::Auto, 47, Some(Builder::Classic)),
+            (net, C::BuildKit, 47, None),
+            (ssh.clone(), C::Auto, 41, Some(Builder::BuildKit)),
+            (ssh, C::Classic, 41, None),
+            (both, C::Auto, 41, None),
         ] {
-            let chosen = request(build).unwrap().choose(choice, api);
-            assert_eq!(chosen.ok().map(|(builder, _)| builder), expected, "{choice:?} {api:?}");
+            let chosen = request(build).unwrap().choose(choice, ApiVersion::v1(api));
+            assert_eq!(chosen.ok().map(|(builder, _)| builder), expected, "{choice:?} {api}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! One HTTP connection to the engine a request, for what bollard cannot do: long uploads, hijacked sessions, and
 //! cancellation by hanging up.
 
-use std::{fmt, io, path::PathBuf};
+use std::io;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
@@ -13,37 +13,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Where the engine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// Host and port, unencrypted.
-    Tcp(String),
-}
-
-impl Address {
-    /// Reads `unix:///path`, `/path`, `tcp://host:port` or `http://host:port`; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        if let Some(path) = text.strip_prefix("unix://") {
-            return Some(Self::Unix(PathBuf::from(path)));
-        }
-        if text.starts_with('/') {
-            return Some(Self::Unix(PathBuf::from(text)));
-        }
-        let host = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://"))?.trim_end_matches('/');
-        (!host.is_empty()).then(|| Self::Tcp(host.to_owned()))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp(host) => write!(f, "tcp://{host}"),
-        }
-    }
-}
+use crate::engine::Endpoint;
 
 /// Body of a request.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -81,10 +51,10 @@ impl Drop for Connection {
 
 /// Connects, sends one request, and returns once the answer's headers are there. The path in `request` is relative to
 /// the engine (`/v1.41/build?…`).
-pub async fn send(address: &Address, request: Request<Body>) -> io::Result<Answer> {
-    match address {
-        Address::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
-        Address::Tcp(host) => exchange(TcpStream::connect(host.as_str()).await?, request).await,
+pub async fn send(endpoint: &Endpoint, request: Request<Body>) -> io::Result<Answer> {
+    match endpoint {
+        Endpoint::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
+        Endpoint::Tcp(host) => exchange(TcpStream::connect(host.as_str()).await?, request).await,
     }
 }
 
