@@ -10,7 +10,7 @@ use super::{
     dotenv,
     mistake::{Mistake, Mistakes, Place},
     repos::{self, PathState, Repos},
-    secret::Secret,
+    Secret,
     settings::{self, Layers, Settings},
     table::SettingsArgs,
 };

@@ -13,7 +13,7 @@ use super::{
     gather::{path_state, read_bounded, read_secret_file},
     mistake::{Mistake, Mistakes, Place},
     repos::{self, Repos, TokenSource},
-    secret::Secret,
+    Secret,
 };
 
 /// A file changed this recently may change again without a different time stamp, so it is compared by content too.
@@ -191,14 +191,14 @@ fn with_secrets(repos: Repos, file: &str, variables: &HashMap<String, String>) -
             None => continue,
             Some(TokenSource::Env(name)) => (
                 "secret_env",
-                variables.get(name).map(Secret::new).ok_or_else(|| format!("the variable {name} is not set")),
+                variables.get(name).map(|text| Secret::new(text.as_str())).ok_or_else(|| format!("the variable {name} is not set")),
             ),
             Some(TokenSource::File(path)) => (
                 "secret_file",
                 read_secret_file(path).map_err(|error| format!("{} cannot be read: {error}", path.display())),
             ),
         };
-        let secret = secret.and_then(|secret| match secret.expose().trim() {
+        let secret = secret.and_then(|secret| match secret.reveal().trim() {
             "" => Err("the secret is empty".to_owned()),
             _ => Ok(secret),
         });

@@ -11,7 +11,7 @@ use std::{
 use super::{
     mistake::{Mistake, Mistakes, Place, nearest},
     repos::Timeouts,
-    secret::Secret,
+    Secret,
     table::{Setting, TABLE},
     units,
 };
@@ -210,7 +210,7 @@ impl Reader<'_> {
             (_, Some(text)) => Some(text),
             (file, None) => file.clone(),
         };
-        if secret.as_ref().is_some_and(|secret| secret.expose().trim().is_empty()) {
+        if secret.as_ref().is_some_and(|secret| secret.reveal().trim().is_empty()) {
             self.mistakes
                 .0
                 .push(Mistake::new(Place::Source("webhook-secret".to_owned()), "", "the secret is empty").hint(

@@ -135,7 +135,13 @@ mod tests {
         let new = fingerprint("p", "web", &changed);
         assert_eq!(
             difference(&old, &new),
-            ["environment APP_MODE changed", "environment GONE removed", "environment NEW added", "hostname added", "image changed"]
+            [
+                "environment APP_MODE changed",
+                "environment GONE removed",
+                "environment NEW added",
+                "hostname added",
+                "image changed"
+            ]
         );
         assert!(difference(&old, &old).is_empty());
     }

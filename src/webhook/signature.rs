@@ -21,10 +21,10 @@ impl std::fmt::Debug for SigningKey {
 impl SigningKey {
     /// Takes a secret. `None` if it is empty: an empty key still makes valid signatures that anybody can compute.
     pub fn new(secret: &Secret) -> Option<SigningKey> {
-        if secret.expose().is_empty() {
+        if secret.reveal().is_empty() {
             return None;
         }
-        let keyed = Hmac::new_from_slice(secret.expose().as_bytes()).ok()?;
+        let keyed = Hmac::new_from_slice(secret.reveal().as_bytes()).ok()?;
         Some(SigningKey { keyed })
     }
 
