@@ -49,7 +49,7 @@ services:
     image: {IMAGE}
     stop_grace_period: 1s
     network_mode: "service:web"
-    volumes_from: ["db:ro"]
+    volumes_from: [db]
     deploy: {{ replicas: 2, resources: {{ limits: {{ pids: 50 }} }} }}
 networks: {{ front: , back: {{ internal: true }} }}
 volumes: {{ state: }}
