@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 4096;
 const ATTRIBUTE_DIGITS: usize = 8;
 const VARIABLE_DIGITS: usize = 6;
 /// Attributes whose change replaces no container; `config-hash` leaves them out too.
-const IGNORED: &[&str] = &["build", "pull_policy", "scale", "depends_on", "profiles"];
+const IGNORED: &[&str] = &["build", "pull_policy", "scale", "depends_on", "profiles", "env_file"];
 
 /// The text to store: compact JSON, attribute name to digest, and `environment` to a map of variable to digest.
 /// Always shorter than 4 KiB.

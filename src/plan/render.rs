@@ -1,6 +1,6 @@
 //! What `turnout plan` prints.
 
-use super::{Action, Condition, Plan, StepId, labels};
+use super::{Action, Condition, Plan, StepId};
 
 /// The plan as text for people: one line a step with its cause, a second one when it has a condition or must wait,
 /// then what stays as it is, then warnings. Ends with a line break.
@@ -45,7 +45,7 @@ fn condition(condition: &Condition) -> String {
     match condition {
         Condition::Always => "always".to_owned(),
         Condition::ImageChanged { image, running, .. } => {
-            format!("image {image} is no longer {}", labels::short(running))
+            format!("image {image} is no longer {}", short(running))
         }
         Condition::AnyDid(steps) if steps.len() == 1 => format!("step {} was needed", numbers(steps)),
         Condition::AnyDid(steps) => format!("one of steps {} was needed", numbers(steps)),
@@ -91,4 +91,9 @@ pub fn action(action: &Action) -> String {
         Action::RemoveVolume { name, .. } => format!("remove volume {name}"),
         Action::RemoveImage { image } => format!("remove image {image}"),
     }
+}
+
+/// The part of a digest or ID that fits in a sentence.
+pub(super) fn short(digest: &str) -> String {
+    digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
 }

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::converge::{final_name, image_of};
+use super::converge::final_name;
 use super::*;
-use crate::compose::model::{Project, Service};
+use crate::compose::{
+    hash, labels,
+    model::{Project, Service},
+};
 
 /// What the pretended engine holds, and how it answers.
 #[derive(Debug, Clone, Default)]
@@ -160,7 +163,7 @@ impl World {
         let labels = labels_of(&[
             (labels::PROJECT, &project.name),
             (labels::NETWORK, key),
-            (labels::CONFIG_HASH, &hashes::network_hash(&definition)),
+            (labels::CONFIG_HASH, &hash::network_hash(&definition)),
         ]);
         self.observed.networks.insert(key.to_owned(), ObservedNetwork { id, name: name.to_owned(), labels });
     }
@@ -168,24 +171,23 @@ impl World {
     fn volume(&mut self, project: &Project, key: &str, name: &str) {
         let definition = project.volumes[key].clone().unwrap();
         let labels =
-            labels_of(&[(labels::PROJECT, &project.name), (labels::CONFIG_HASH, &hashes::volume_hash(&definition))]);
+            labels_of(&[(labels::PROJECT, &project.name), (labels::CONFIG_HASH, &hash::volume_hash(&definition))]);
         self.observed.volumes.insert(key.to_owned(), ObservedVolume { name: name.to_owned(), labels });
     }
 
     fn container(&mut self, project: &Project, name: &str, number: u32, container: &str) {
         assert!(self.named(container).is_none(), "{container} is taken");
         let service = &project.services[name];
-        let image = image_of(project, name, service);
+        let image = service.image_name(&project.name, name);
         let image_id = self.observed.images.get(&image).and_then(|i| i.id.clone());
         let image_id = image_id.unwrap_or_else(|| panic!("no image {image}"));
         let mut labels = labels_of(&[
             (labels::PROJECT, &project.name),
             (labels::ONEOFF, "False"),
-            (labels::NUMBER, &number.to_string()),
+            (labels::CONTAINER_NUMBER, &number.to_string()),
             (attributes::LABEL, &attributes::fingerprint(&project.name, name, service)),
         ]);
-        let edges = service.depends_on.iter().map(|(n, d)| format!("{n}:{}:{}", d.condition, d.restart));
-        labels.insert(labels::DEPENDS_ON.to_owned(), edges.collect::<Vec<_>>().join(","));
+        labels.insert(labels::DEPENDS_ON.to_owned(), labels::depends_on_value(service));
         let networks = service.networks.keys().map(|key| {
             let network = self.observed.networks.get(key).unwrap_or_else(|| panic!("no network {key}"));
             (network.name.clone(), network.id.clone())
@@ -219,7 +221,7 @@ impl World {
         for container in containers {
             ids.insert(container.service.clone(), container.id.clone());
         }
-        hashes::service_hash(&hashes::with_container_refs(service, &ids))
+        hash::service_hash(&hash::with_container_refs(service, &ids))
     }
 }
 

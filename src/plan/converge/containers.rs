@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId, labels};
+use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{References, Verdict};
 use super::{Draft, any_of, judge, select};
-use crate::compose::model::Service;
+use crate::compose::{labels, model::Service};
 
 /// Removes, or mentions, containers that belong to no service: those of services that are gone, and one-offs that
 /// ended. Running one-offs and services of inactive profiles are left alone.
@@ -249,7 +249,7 @@ fn one_container<'a>(
         return Err(PlanError::ContainerLabel {
             container: container.name.clone(),
             service: name.to_owned(),
-            label: labels::NUMBER.to_owned(),
+            label: labels::CONTAINER_NUMBER.to_owned(),
             cause,
         });
     };

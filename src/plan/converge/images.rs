@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{Action, Condition, PlanError, Pull, StepId};
 use super::Draft;
-use crate::compose::model::{Project, Service};
+use crate::compose::model::Service;
 
 /// Who uses an image, and what that means for it.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         if service.provider.is_some() {
             continue;
         }
-        uses.entry(image_of(draft.project, name, service)).or_default().services.push((name, service));
+        uses.entry(service.image_name(&draft.project.name, name)).or_default().services.push((name, service));
         for mount in service.volumes.iter().filter(|m| m.r#type == "image" && !m.source.is_empty()) {
             uses.entry(mount.source.clone()).or_default().mounted_by.push(name);
         }
@@ -31,11 +31,6 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         one(draft, &image, &usage, &mut built_by)?;
     }
     Ok(())
-}
-
-/// Reference of the image that a service runs.
-pub(in crate::plan) fn image_of(project: &Project, name: &str, service: &Service) -> String {
-    if service.image.is_empty() { format!("{}-{name}", project.name) } else { service.image.clone() }
 }
 
 fn one(

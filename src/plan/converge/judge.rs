@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Condition, ObservedContainer, PlanError, RunState, StepId, attributes, hashes, labels};
+use super::super::{Condition, ObservedContainer, PlanError, RunState, StepId, attributes, render::short};
 use super::draft::{Fate, NetworkFate};
-use super::{Draft, containers, images, resources, select};
-use crate::compose::model::Service;
+use super::{Draft, containers, resources, select};
+use crate::compose::{hash, labels, model::Service};
 
 /// Why a container is replaced. Both empty: it stays.
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ fn configuration(
     references: &References,
     container: &ObservedContainer,
 ) -> Option<String> {
-    let expected = hashes::service_hash(&hashes::with_container_refs(service, &references.ids));
+    let expected = hash::service_hash(&hash::with_container_refs(service, &references.ids));
     if container.config_hash == expected {
         return None;
     }
@@ -150,11 +150,7 @@ fn configuration(
         let targets: Vec<&str> = targets.into_iter().collect();
         return Some(format!("shares with {}, which has another container now", targets.join(", ")));
     }
-    Some(format!(
-        "configuration changed (config-hash {} -> {})",
-        labels::short(&container.config_hash),
-        labels::short(&expected)
-    ))
+    Some(format!("configuration changed (config-hash {} -> {})", short(&container.config_hash), short(&expected)))
 }
 
 /// `environment A changed`, `environment B changed`, `image changed` -> `environment A, B and image changed` would
@@ -164,7 +160,7 @@ fn in_words(differences: &[String]) -> String {
 }
 
 fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer, verdict: &mut Verdict) {
-    let image = images::image_of(draft.project, name, service);
+    let image = service.image_name(&draft.project.name, name);
     let label = &container.image_label;
     if label.is_empty() {
         verdict.certain.push("label com.docker.compose.image is missing, its image is not known".to_owned());
@@ -177,11 +173,7 @@ fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedC
     }
     let current = draft.observed.images.get(&image).and_then(|state| state.id.as_ref());
     if let Some(current) = current.filter(|id| *id != label) {
-        verdict.certain.push(format!(
-            "image {image} is another one now ({} -> {})",
-            labels::short(label),
-            labels::short(current)
-        ));
+        verdict.certain.push(format!("image {image} is another one now ({} -> {})", short(label), short(current)));
     }
 }
 

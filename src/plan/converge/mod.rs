@@ -15,8 +15,7 @@ use super::{Intent, Observed, Plan, PlanError};
 use crate::compose::model::Project;
 pub(super) use containers::final_name;
 pub(super) use draft::{Draft, any_of, reduce};
-pub(super) use images::image_of;
-pub(super) use select::{dependencies, in_dependency_order, order};
+pub(super) use select::{dependencies, in_dependency_order, shares};
 
 /// Plans `up` for the services of `intent` and what they depend on.
 ///

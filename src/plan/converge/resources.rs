@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, StepId, hashes, labels,
+    Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, StepId, render::short,
 };
 use super::draft::NetworkFate;
 use super::{Draft, containers};
-use crate::compose::model::{Network, Volume};
+use crate::compose::{
+    hash, labels,
+    model::{Network, Volume},
+};
 
 /// Fails, naming all of them, when external networks or volumes do not exist.
 pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
@@ -52,12 +55,11 @@ pub(super) fn networks(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             continue;
         }
         let hash = found.labels.get(labels::CONFIG_HASH).map_or("", String::as_str);
-        let expected = hashes::network_hash(&network);
+        let expected = hash::network_hash(&network);
         if hash.is_empty() || hash == expected {
             continue;
         }
-        let cause =
-            format!("network {name} changed (config-hash {} -> {})", labels::short(hash), labels::short(&expected));
+        let cause = format!("network {name} changed (config-hash {} -> {})", short(hash), short(&expected));
         replace_network(draft, &key, &name, &found.id, &cause);
     }
     Ok(())
@@ -84,10 +86,9 @@ pub(super) fn volumes(draft: &mut Draft<'_>) -> Result<(), PlanError> {
                 "volume {name} exists but {stranger}; it is used as it is (set `external: true` to say so)"
             ));
         }
-        let expected = hashes::volume_hash(&volume);
+        let expected = hash::volume_hash(&volume);
         let Some(hash) = found.labels.get(labels::CONFIG_HASH).filter(|hash| **hash != expected) else { continue };
-        let cause =
-            format!("volume {name} changed (config-hash {} -> {})", labels::short(hash), labels::short(&expected));
+        let cause = format!("volume {name} changed (config-hash {} -> {})", short(hash), short(&expected));
         match obstacle(draft, &name) {
             _ if stranger.is_some() => {}
             _ if !draft.intent.yes_recreate_volumes => {
@@ -109,7 +110,7 @@ fn networks_used(draft: &Draft<'_>) -> BTreeMap<String, Network> {
         .map(|key| {
             let mut network = draft.project.networks.get(key).cloned().flatten().unwrap_or_default();
             if network.name.is_empty() {
-                network.name = format!("{}_{key}", draft.project.name);
+                network.name = labels::resource_name(&draft.project.name, key);
             }
             (key.clone(), network)
         })
@@ -127,7 +128,7 @@ fn volumes_used(draft: &Draft<'_>) -> BTreeMap<String, Volume> {
 fn volume_named(draft: &Draft<'_>, key: &str) -> Volume {
     let mut volume = draft.project.volumes.get(key).cloned().flatten().unwrap_or_default();
     if volume.name.is_empty() {
-        volume.name = format!("{}_{key}", draft.project.name);
+        volume.name = labels::resource_name(&draft.project.name, key);
     }
     volume
 }

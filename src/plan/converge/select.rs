@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Intent, PlanError};
-use crate::compose::model::{Project, Service};
+use crate::compose::{
+    labels,
+    model::{Project, Service},
+};
 
 /// The services that `intent` names and, unless told otherwise, what they depend on; dependencies first.
 pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<&'a str>, PlanError> {
@@ -46,7 +49,7 @@ pub(in crate::plan) fn dependencies<'a>(project: &'a Project, service: &'a Servi
 }
 
 /// `service:` references, whose target's container ID becomes part of the configuration: what is shared, with whom.
-pub(super) fn shares(service: &Service) -> Vec<(&'static str, &str)> {
+pub(in crate::plan) fn shares(service: &Service) -> Vec<(&'static str, &str)> {
     let modes = [
         ("the network namespace", &service.network_mode),
         ("the IPC namespace", &service.ipc),
@@ -69,7 +72,7 @@ pub(super) fn links(service: &Service) -> impl Iterator<Item = &str> {
 }
 
 /// Sorts services so that each comes after what it depends on; equals by name.
-pub(in crate::plan) fn order<'a>(project: &'a Project, chosen: &BTreeSet<&'a str>) -> Result<Vec<&'a str>, PlanError> {
+fn order<'a>(project: &'a Project, chosen: &BTreeSet<&'a str>) -> Result<Vec<&'a str>, PlanError> {
     let edges = chosen
         .iter()
         .filter_map(|name| {
@@ -107,11 +110,7 @@ pub(in crate::plan) fn in_dependency_order<'a>(
 /// Containers wanted.
 pub(super) fn scale(project: &Project, intent: &Intent, name: &str) -> Result<u32, PlanError> {
     let Some(service) = project.services.get(name) else { return Ok(0) };
-    let written = service.scale.or_else(|| service.deploy.as_ref().and_then(|deploy| deploy.replicas));
-    let wanted = match intent.scale.get(name) {
-        Some(count) => *count,
-        None => written.map_or(1, |count| u32::try_from(count).unwrap_or(0)),
-    };
+    let wanted = intent.scale.get(name).copied().unwrap_or_else(|| service.scale());
     if wanted > 1 && !service.container_name.is_empty() {
         return Err(PlanError::FixedName {
             service: name.to_owned(),
@@ -124,8 +123,6 @@ pub(super) fn scale(project: &Project, intent: &Intent, name: &str) -> Result<u3
 
 /// Name of the container with this number.
 pub(in crate::plan) fn container_name(project: &Project, service: &str, number: u32) -> String {
-    match project.services.get(service).map(|s| s.container_name.as_str()) {
-        Some(fixed) if !fixed.is_empty() => fixed.to_owned(),
-        _ => format!("{}-{service}-{number}", project.name),
-    }
+    let definition = project.services.get(service);
+    definition.map_or_else(String::new, |found| labels::container_name(&project.name, service, found, number))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, StepId};
 use super::draft::{Fate, Slot};
-use super::{Draft, any_of, containers, images};
+use super::{Draft, any_of, containers};
 use crate::compose::model::{Project, Service};
 
 /// Label on a service that settles whether it is a job (`true`) or not (`false`).
@@ -131,7 +131,7 @@ fn waits<'a>(draft: &Draft<'a>, planned: &BTreeMap<&'a str, Vec<Start>>) -> Resu
 /// Fails early where the wait is sure to fail. Not when the image is still to come, for it may bring a check along.
 fn require_healthcheck(draft: &Draft<'_>, name: &str, dependent: &str, required: bool) -> Result<(), PlanError> {
     let Some(service) = draft.project.services.get(name) else { return Ok(()) };
-    let image = images::image_of(draft.project, name, service);
+    let image = service.image_name(&draft.project.name, name);
     let of_image =
         draft.changing.contains_key(&image) || draft.observed.images.get(&image).is_none_or(|state| state.healthcheck);
     let checked = match &service.healthcheck {
