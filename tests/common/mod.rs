@@ -9,6 +9,7 @@
 
 pub mod daemon;
 pub mod docker;
+pub mod engine;
 pub mod http;
 pub mod push;
 pub mod repo;
