@@ -136,7 +136,7 @@ pub(super) fn load_model(
     }
     resolve::defaults::apply(&mut root);
     resolve::validate::check(&root)?;
-    resolve::paths::resolve(&mut root, &scope.working_dir, session.home)?;
+    resolve::paths::resolve(&mut root, Path::new(&scope.working_dir), session.home)?;
     resolve::environment::resolve(&mut root, &scope.environment);
     Ok(root)
 }

@@ -1,5 +1,7 @@
 //! Relative paths become absolute.
 
+use std::path::Path;
+
 use crate::{
     compose::{error::LoadError, lexical::join},
     yaml::{Node, Value},
@@ -12,8 +14,8 @@ use crate::{
 /// # Errors
 ///
 /// A bind mount without a source.
-pub fn resolve(root: &mut Node, dir: &str, home: Option<&str>) -> Result<(), LoadError> {
-    let base = Base { dir: dir.to_owned(), home };
+pub fn resolve(root: &mut Node, dir: &Path, home: Option<&str>) -> Result<(), LoadError> {
+    let base = Base { dir: dir.to_string_lossy().into_owned(), home };
     let Some(sections) = root.as_map_mut() else { return Ok(()) };
     for (section, entry) in sections {
         let Some(children) = entry.node.as_map_mut() else { continue };
