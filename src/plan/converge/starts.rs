@@ -42,7 +42,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
 
     let waits = waits(draft, &planned)?;
     let mut last: BTreeMap<&str, Vec<StepId>> = resumed;
-    let mut wait_steps: BTreeMap<(&str, &str, bool), StepId> = BTreeMap::new();
+    let mut wait_steps: BTreeMap<WaitKey<'_>, StepId> = BTreeMap::new();
     for (name, service) in draft.selected() {
         let own = planned.remove(name).unwrap_or_default();
         if own.is_empty() {
@@ -96,10 +96,12 @@ fn known<'a>(draft: &Draft<'a>, dependency: &str, condition: &'a str) -> Option<
 }
 
 /// Waits that are needed: for whom, and when. None for a plain, required `service_started`: edges do that.
-type Waits<'a> = BTreeMap<(&'a str, &'a str, bool), (Vec<String>, Condition)>;
+type Waits<'a> = BTreeMap<WaitKey<'a>, (Vec<String>, Condition)>;
+/// Service waited for, condition, whether required.
+type WaitKey<'a> = (&'a str, &'a str, bool);
 
 fn waits<'a>(draft: &Draft<'a>, planned: &BTreeMap<&'a str, Vec<Start>>) -> Result<Waits<'a>, PlanError> {
-    let mut waits: BTreeMap<(&str, &str, bool), (Vec<String>, Vec<Condition>)> = BTreeMap::new();
+    let mut waits: BTreeMap<WaitKey<'a>, (Vec<String>, Vec<Condition>)> = BTreeMap::new();
     for (name, service) in draft.selected() {
         let starts = planned.get(name).map_or(&[][..], Vec::as_slice);
         if starts.is_empty() {
