@@ -184,3 +184,39 @@ fn missing_externals_fail_before_anything() {
         .plan();
     insta::assert_snapshot!(text, @r"error: declared as external, but not found: network shop_default, volume shop_data (create with `docker network create` or `docker volume create`, or remove `external: true`)");
 }
+
+#[test]
+fn stopped_container_whose_network_is_gone_is_replaced() {
+    let text = Stage::of(json!({"web": {"image": "shop", "networks": {"back": null, "front": null}}}))
+        .up()
+        .container("shop-web-1", |c| {
+            c.state = RunState::Exited(1);
+            c.networks.insert("shop_back".to_owned(), String::new());
+        })
+        .world(|w| w.observed.networks.get_mut("front").unwrap().id = "another".to_owned())
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-web-1: not attached to network front
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn created_container_survives_the_replacement_of_its_network() {
+    let text = Stage::of(web())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .container("shop-web-1", |c| {
+            c.state = RunState::Created;
+            c.networks.values_mut().for_each(String::clear);
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+      2. start container shop-web-1: created, but never started
+         after 1
+    ");
+}
