@@ -173,14 +173,7 @@ fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> O
         Fate::Stays => None,
     };
     let stopped = draft.stops.get(&container.id).map_or(&[][..], Vec::as_slice);
-    let idle = match container.state {
-        RunState::Running | RunState::Restarting | RunState::Paused => None,
-        RunState::Exited(0) if !draft.intent.rerun_completed_jobs && is_job(draft.project, name, service) => None,
-        RunState::Exited(code) => Some(format!("stopped with exit code {code}")),
-        RunState::Created => Some("created, but never started".to_owned()),
-        RunState::Removing | RunState::Dead => Some("does not run".to_owned()),
-    };
-    if let Some(cause) = idle {
+    if let Some(cause) = idle(draft, name, service, container) {
         return Some((cause, Condition::Always));
     }
     let certain = |id: &StepId| draft.plan.steps.get(*id).is_some_and(|step| step.only_if == Condition::Always);
@@ -195,6 +188,17 @@ fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> O
         (None, _) => "stopped before",
     };
     Some((cause.to_owned(), when))
+}
+
+/// Why an existing container must be started, in words; `None` if it runs, or has done its work.
+pub(super) fn idle(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer) -> Option<String> {
+    match container.state {
+        RunState::Running | RunState::Restarting | RunState::Paused => None,
+        RunState::Exited(0) if !draft.intent.rerun_completed_jobs && is_job(draft.project, name, service) => None,
+        RunState::Exited(code) => Some(format!("stopped with exit code {code}")),
+        RunState::Created => Some("created, but never started".to_owned()),
+        RunState::Removing | RunState::Dead => Some("does not run".to_owned()),
+    }
 }
 
 /// Whether exit code 0 means that the service has done its work, not that somebody stopped it.

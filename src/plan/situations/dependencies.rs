@@ -337,3 +337,48 @@ fn links_are_created_first() {
          after 6
     ");
 }
+
+#[test]
+fn sharers_of_a_crashed_owner_are_started_again_after_it() {
+    let text = Stage::of(vpn()).up().container("shop-vpn-1", |c| c.state = RunState::Exited(137)).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. stop container shop-client-1: lives in namespaces of vpn, which are gone since that stopped
+      2. start container shop-vpn-1: stopped with exit code 137
+         after 1
+      3. start container shop-client-1: stopped before
+         after 2
+    ");
+}
+
+#[test]
+fn deployment_of_one_service_takes_its_dependencies_along() {
+    let text = Stage::of(web_and_db()).want(|i| i.services = vec!["web".to_owned()]).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 8 steps
+      1. pull postgres: image postgres is not there yet
+      2. build shop-web for web: image shop-web is not there yet
+      3. create network shop_default: network shop_default does not exist yet
+      4. create volume shop_data: volume shop_data does not exist yet
+      5. create container shop-db-1: no container yet
+         after 1, 2, 3, 4
+      6. create container shop-web-1: no container yet
+         after 1, 2, 3
+      7. start container shop-db-1: created
+         after 5, 6
+      8. start container shop-web-1: created
+         after 7
+    ");
+}
+
+#[test]
+fn wishes_for_services_that_take_no_part_are_mentioned() {
+    let text = Stage::of(web_and_db()).up().want(|i| i.services = vec!["db".to_owned()]).build("web", "asked").plan();
+    insta::assert_snapshot!(text, @r"
+    shop: nothing to do
+    unchanged:
+      db: running, nothing changed
+    warnings:
+      web: asked to build it, but it takes no part in this plan
+    ");
+}
