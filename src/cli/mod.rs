@@ -1,1 +1,5 @@
-//! (to come)
+//! The commands, thin.
+
+pub mod compose;
+pub mod progress;
+pub mod compose_config;

@@ -1,1 +1,16 @@
-//! (to come)
+//! Observe, apply one step, build, pull, health, logs (bollard).
+//!
+//! Nothing here decides: [`Engine::observe`] fills the planner's snapshot, [`Engine::apply`] carries a plan out.
+//! How a service becomes a container is in [`translate`], as pure functions.
+
+pub mod apply;
+pub mod connect;
+pub mod error;
+pub mod image;
+pub mod inspect;
+pub mod observe;
+pub mod translate;
+
+pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, Report, StepReport};
+pub use connect::{ApiVersion, Endpoint, Engine};
+pub use error::EngineError;

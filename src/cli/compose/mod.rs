@@ -1,0 +1,3 @@
+//! `turnout compose`: arguments, then one file a group of commands.
+
+pub mod args;

@@ -1,0 +1,259 @@
+//! Creating, replacing, renaming, starting and resuming containers.
+
+use bollard::{
+    models::NetworkConnectRequest,
+    query_parameters::{
+        CreateContainerOptions, InspectContainerOptions, RenameContainerOptions, StartContainerOptions,
+    },
+};
+
+use super::{ContainerRef, Executor, schedule::Did, world::Known};
+use crate::{
+    compose::{
+        labels::{self, replace_value, temporary_name},
+        model::Service,
+    },
+    engine::{
+        EngineError,
+        error::status_of,
+        observe::absent_is_none,
+        translate::{self, ContainerSpec, InheritedMount, Target, image_name},
+    },
+    plan::{ObservedMount, attributes},
+};
+
+impl Executor<'_> {
+    /// [`crate::plan::Action::CreateContainer`].
+    pub(super) async fn create(&self, service: &str, number: u32, name: &str) -> Result<Did, EngineError> {
+        let new = New { service, number, final_name: name, create_as: name, replaces: None, inherited: Vec::new() };
+        let id = self.create_new(&new).await?;
+        Ok(Did::Done(format!("created {name} ({})", short(&id))))
+    }
+
+    /// [`crate::plan::Action::RecreateContainer`]: at any moment either the old or the new container exists, and both
+    /// can be told by their labels, so that an interrupted run converges the next time.
+    pub(super) async fn recreate(
+        &self,
+        service: &str,
+        number: u32,
+        name: &str,
+        old_id: &str,
+        old_name: &str,
+        inherit_volumes: bool,
+    ) -> Result<Did, EngineError> {
+        let definition = self.service(service)?;
+        let old = self.world.by_id(old_id).ok_or_else(|| gone(old_name))?;
+        let inherited = match inherit_volumes {
+            true => self.inherited(service, definition, &old).await?,
+            false => Vec::new(),
+        };
+        let temporary = temporary_name(old_id, name);
+        let new = New {
+            service,
+            number,
+            final_name: name,
+            create_as: &temporary,
+            replaces: Some(replace_value(service, definition, number)),
+            inherited,
+        };
+        let id = self.create_new(&new).await?;
+        if old.active {
+            self.stop_with_grace(service, old_id, old_name).await?;
+        }
+        self.remove_by_id(old_id, old_name, false).await?;
+        self.rename(&id, &temporary, name).await?;
+        Ok(Did::Done(format!("recreated {name} ({} replaces {})", short(&id), short(old_id))))
+    }
+
+    /// [`crate::plan::Action::RenameContainer`].
+    pub(super) async fn rename(&self, id: &str, from: &str, to: &str) -> Result<Did, EngineError> {
+        let options = RenameContainerOptions { name: to.to_owned() };
+        let renamed = self.engine.docker().rename_container(id, options).await;
+        renamed.map_err(|e| EngineError::api(format!("rename {from} to {to}"), e))?;
+        self.world.rename(id, to);
+        Ok(Did::Done(format!("renamed {from} to {to}")))
+    }
+
+    /// [`crate::plan::Action::StartContainer`].
+    pub(super) async fn start(&self, service: &str, number: Option<u32>, name: &str) -> Result<Did, EngineError> {
+        let known = self.world.find(service, number, name).ok_or_else(|| gone(name))?;
+        if known.active {
+            return Ok(Did::Skipped(format!("{name} already runs")));
+        }
+        let definition = self.service(service)?;
+        self.copy_files(service, definition, &known.id).await?;
+        let ranged = definition.ports.iter().any(|p| p.published.contains('-'));
+        let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
+        let started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
+        drop(guard);
+        started.map_err(|e| EngineError::api(format!("start {name}"), e))?;
+        self.world.set_active(&known.id, true);
+        self.note_started(ContainerRef {
+            id: known.id.clone(),
+            name: name.to_owned(),
+            service: service.to_owned(),
+        });
+        for hook in &definition.post_start {
+            self.run_hook(service, definition, &known.id, name, hook, "post_start").await?;
+        }
+        Ok(Did::Done(format!("started {name}")))
+    }
+
+    /// [`crate::plan::Action::UnpauseContainer`].
+    pub(super) async fn unpause(&self, id: &str, name: &str) -> Result<Did, EngineError> {
+        match self.engine.docker().unpause_container(id).await {
+            Ok(()) => Ok(Did::Done(format!("resumed {name}"))),
+            Err(error) => Err(EngineError::api(format!("unpause {name}"), error)),
+        }
+    }
+
+    /// Creates a container and connects the networks that its creation could not.
+    async fn create_new(&self, new: &New<'_>) -> Result<String, EngineError> {
+        let New { service: name, number, final_name, create_as, replaces, inherited } = new;
+        let project = self.run.project;
+        let service = self.service(name)?;
+        let image_id = self.image_id(&image_name(project, name, service)).await?;
+        let resolved = self.resolve(name, service, *number).await?;
+        let fingerprint = attributes::fingerprint(&project.name, name, service);
+        let ContainerSpec { body, platform, connect, warnings } = translate::container(&Target {
+            project,
+            name,
+            service: &resolved.service,
+            number: *number,
+            container_name: final_name,
+            replaces: replaces.as_deref(),
+            image_id: &image_id,
+            config_hash: &resolved.config_hash,
+            own_label: Some((attributes::LABEL, &fingerprint)),
+            links: &resolved.links,
+            volumes_from: &resolved.volumes_from,
+            inherited,
+            profiles: &resolved.profiles,
+            proxies: self.engine.proxies(),
+            version: self.engine.version(),
+        })?;
+        // Refuses what could not be copied later, while nothing has been made yet.
+        translate::copied_files(project, name, service)?;
+        let options = CreateContainerOptions { name: Some((*create_as).to_owned()), platform };
+        let id = match self.engine.docker().create_container(Some(options), body).await {
+            Ok(created) => {
+                for warning in warnings.into_iter().chain(created.warnings) {
+                    self.run.reporter.warn(format!("{final_name}: {warning}"));
+                }
+                created.id
+            }
+            Err(error) if status_of(&error) == Some(409) => {
+                self.adopt(create_as, name, &resolved.config_hash, EngineError::api(format!("create {create_as}"), error))
+                    .await?
+            }
+            Err(error) => return Err(EngineError::api(format!("create {create_as}"), error)),
+        };
+        for endpoint in connect {
+            let request = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(endpoint.settings) };
+            match self.engine.docker().connect_network(&endpoint.network, request).await {
+                Ok(()) => {}
+                // An adopted container may be connected already.
+                Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => {}
+                Err(error) => {
+                    let what = format!("connect {final_name} to network {}", endpoint.network);
+                    return Err(EngineError::api(what, error));
+                }
+            }
+        }
+        self.world.insert(Known {
+            id: id.clone(),
+            name: (*create_as).to_owned(),
+            service: (*name).to_owned(),
+            number: Some(*number),
+            oneoff: false,
+            active: false,
+            mounts: Vec::new(),
+        });
+        Ok(id)
+    }
+
+    /// The name is taken. An identical container of ours, left by an interrupted run, is taken over; anything else is
+    /// named to the reader.
+    async fn adopt(
+        &self,
+        name: &str,
+        service: &str,
+        config_hash: &str,
+        conflict: EngineError,
+    ) -> Result<String, EngineError> {
+        let found = absent_is_none(self.engine.docker().inspect_container(name, None::<InspectContainerOptions>).await)
+            .map_err(|e| EngineError::api(format!("inspect {name}"), e))?;
+        // The name is reserved for a moment by a container that is just being created or removed.
+        let Some(found) = found else { return Err(conflict) };
+        let id = found.id.unwrap_or_default();
+        let labels = found.config.and_then(|c| c.labels).unwrap_or_default();
+        let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
+        let ours = label(labels::PROJECT) == self.run.project.name && label(labels::SERVICE) == service;
+        let idle = found.state.and_then(|s| s.running) != Some(true);
+        if ours && idle && label(labels::CONFIG_HASH) == config_hash {
+            self.run.reporter.info(format!("{name}: taking over the identical container {}", short(&id)));
+            return Ok(id);
+        }
+        if ours {
+            return Err(EngineError::Stale(format!("container {name} ({}) appeared meanwhile", short(&id))));
+        }
+        let owner = match label(labels::PROJECT) {
+            "" => "a container that Compose did not make".to_owned(),
+            project => format!("service {} of project {project}", label(labels::SERVICE)),
+        };
+        Err(EngineError::Conflict {
+            what: format!("the container name {name} is in use by {owner} ({})", short(&id)),
+            hint: format!("rename or remove that one, `docker rm -f {}`, or choose another container_name", short(&id)),
+        })
+    }
+
+    /// Anonymous volumes of the old container that its successor mounts again: those of paths that the image declares
+    /// as VOLUME, or that the service mounts without a source.
+    async fn inherited(
+        &self,
+        name: &str,
+        service: &Service,
+        old: &Known,
+    ) -> Result<Vec<InheritedMount>, EngineError> {
+        if old.mounts.iter().all(|m| m.kind == "tmpfs") {
+            return Ok(Vec::new());
+        }
+        let image = self.engine.find_image(&image_name(self.run.project, name, service)).await?;
+        let declared = image.and_then(|i| i.config).and_then(|c| c.volumes).unwrap_or_default();
+        let anonymous = |target: &str| service.volumes.iter().any(|m| m.target == target && m.source.is_empty());
+        let inherits = |m: &&ObservedMount| {
+            m.kind != "tmpfs" && (declared.contains(&m.target) || anonymous(&m.target))
+        };
+        Ok(old
+            .mounts
+            .iter()
+            .filter(inherits)
+            .map(|m| InheritedMount {
+                kind: m.kind.clone(),
+                source: if m.kind == "volume" { m.name.clone() } else { m.source.clone() },
+                target: m.target.clone(),
+                writable: m.writable,
+            })
+            .collect())
+    }
+}
+
+/// A container to create.
+struct New<'a> {
+    service: &'a str,
+    number: u32,
+    final_name: &'a str,
+    /// Name until the one it replaces is gone.
+    create_as: &'a str,
+    replaces: Option<String>,
+    inherited: Vec<InheritedMount>,
+}
+
+/// An ID as people read it.
+pub(super) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+pub(super) fn gone(name: &str) -> EngineError {
+    EngineError::Stale(format!("container {name} does not exist"))
+}

@@ -1,0 +1,313 @@
+//! Carries a plan out. Decides nothing: which steps, in which order and why is the plan's.
+//!
+//! [`schedule`] runs independent steps side by side, [`world`] knows what exists meanwhile, the other files each hold
+//! one kind of step.
+
+mod containers;
+mod copy;
+mod hooks;
+mod networks;
+mod references;
+mod schedule;
+mod stop;
+mod volumes;
+mod wait;
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Engine, EngineError,
+    image::{self, BuilderChoice, Credentials, ImageContext},
+};
+use crate::{
+    compose::model::{Project, Service},
+    plan::{Action, Condition, Plan, StepId},
+    report::{Outcome, Reporter},
+};
+use schedule::{Did, Ended};
+use world::World;
+
+/// Everything [`Engine::apply`] works with.
+#[derive(Clone, Copy)]
+pub struct Apply<'a> {
+    /// The project the plan was made for.
+    pub project: &'a Project,
+    /// What to do.
+    pub plan: &'a Plan,
+    /// Takes a start and an end event for every step, warnings, and output of hooks and builds.
+    pub reporter: &'a dyn Reporter,
+    /// Stops the run: no step is begun any more, waits, builds and pulls end at once, other steps are finished.
+    pub cancel: &'a CancellationToken,
+    /// Grace for stopping containers, over the services' own.
+    pub stop_timeout: Option<Duration>,
+    /// Longest wait for one dependency to become healthy or to complete.
+    pub wait_timeout: Duration,
+    /// How images are built and pulled.
+    pub images: ImageSettings<'a>,
+}
+
+/// How images are built and pulled.
+#[derive(Clone, Copy)]
+pub struct ImageSettings<'a> {
+    /// Which builder to use.
+    pub builder: BuilderChoice,
+    /// A build that takes longer is stopped.
+    pub build_timeout: Duration,
+    /// A pull that takes longer is stopped.
+    pub pull_timeout: Duration,
+    /// Registry credentials.
+    pub credentials: &'a Credentials,
+}
+
+/// A container, for those who look after it later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerRef {
+    /// Full ID.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Compose service.
+    pub service: String,
+}
+
+/// How one step went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it did, or why not.
+    pub text: String,
+    /// Time taken.
+    pub elapsed: Duration,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// One entry for each step of the plan, in its order.
+    pub steps: Vec<StepReport>,
+    /// Containers that were started, in the order of their starts.
+    pub started: Vec<ContainerRef>,
+}
+
+impl Report {
+    /// Whether anything was changed.
+    pub fn changed(&self) -> bool {
+        self.steps.iter().any(|s| s.outcome == Outcome::Done)
+    }
+}
+
+/// Why a plan was not carried out to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Nothing was begun.
+    #[error("{0}")]
+    NotBegun(#[from] EngineError),
+    /// A step failed; those that ran beside it were finished, the rest was abandoned.
+    #[error("{what}: {error}")]
+    Step {
+        /// The first step that failed.
+        step: StepId,
+        /// What it was to do.
+        what: String,
+        /// Why it failed.
+        error: EngineError,
+        /// What was done nevertheless.
+        report: Report,
+    },
+    /// The run was cancelled.
+    #[error("cancelled; what was begun was finished, and deploying again converges")]
+    Cancelled {
+        /// What was done nevertheless.
+        report: Report,
+    },
+}
+
+impl Engine {
+    /// Carries out a plan.
+    ///
+    /// Steps whose predecessors ended well run side by side. At the first failure nothing new is begun, running steps
+    /// are finished, and waits end. Applying an outdated plan fails with [`EngineError::Stale`] where it matters;
+    /// recovery is always to observe and plan anew.
+    pub async fn apply(&self, run: &Apply<'_>) -> Result<Report, ApplyError> {
+        if run.plan.steps.is_empty() {
+            return Ok(Report::default());
+        }
+        let listed = self.project_containers(&run.project.name).await?;
+        let world = World::new(listed.into_iter().filter_map(super::observe::container).collect());
+        let executor = Executor {
+            engine: self,
+            run,
+            world,
+            halt: run.cancel.child_token(),
+            ranged_starts: tokio::sync::Mutex::new(()),
+            started: Mutex::new(Vec::new()),
+        };
+        let finished = schedule::run(run.plan, run.reporter, run.cancel, &executor.halt, |id, ended| {
+            executor.step(id, ended)
+        })
+        .await;
+        let started = executor.started.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let report = Report { steps: finished.steps, started };
+        match finished.failure {
+            Some((step, what, error)) => Err(ApplyError::Step { step, what, error, report }),
+            None if finished.cancelled => Err(ApplyError::Cancelled { report }),
+            None => Ok(report),
+        }
+    }
+}
+
+/// One run.
+struct Executor<'a> {
+    engine: &'a Engine,
+    run: &'a Apply<'a>,
+    world: World,
+    /// Ends waits: cancelled with the run, and at the first failure.
+    halt: CancellationToken,
+    /// Held while a container starts that takes a port from a published range: the daemon picks ports without
+    /// holding a lock of its own.
+    ranged_starts: tokio::sync::Mutex<()>,
+    started: Mutex<Vec<ContainerRef>>,
+}
+
+impl Executor<'_> {
+    /// Executes one step if its condition holds.
+    async fn step(&self, id: StepId, ended: Vec<Option<Ended>>) -> Result<Did, EngineError> {
+        let Some(step) = self.run.plan.steps.get(id) else { return Ok(Did::Skipped("no such step".to_owned())) };
+        if !self.holds(&step.only_if, &ended).await? {
+            return Ok(Did::Skipped(unmet(&step.only_if)));
+        }
+        match &step.action {
+            Action::Pull { service, image, tolerate_failure } => self.pull(service, image, *tolerate_failure).await,
+            Action::Build { service, image } => self.build(service, image).await,
+            Action::CreateNetwork { key, name } => self.create_network(key, name).await,
+            Action::RecreateNetwork { key, name, id, reconnect } => {
+                self.recreate_network(key, name, id, reconnect).await
+            }
+            Action::RemoveNetwork { key: _, name, id } => self.remove_network(name, id).await,
+            Action::CreateVolume { key, name } => self.create_volume(key, name).await,
+            Action::RecreateVolume { key, name } => self.recreate_volume(key, name).await,
+            Action::RemoveVolume { key: _, name } => self.remove_volume(name).await,
+            Action::RemoveImage { image } => self.remove_image(image).await,
+            Action::RenameContainer { service: _, id, from, to } => self.rename(id, from, to).await,
+            Action::CreateContainer { service, number, name } => self.create(service, *number, name).await,
+            Action::RecreateContainer { service, number, name, old_id, old_name, inherit_volumes } => {
+                self.recreate(service, *number, name, old_id, old_name, *inherit_volumes).await
+            }
+            Action::StopContainer { service, id, name } => self.stop(service, id, name).await,
+            Action::RemoveContainer { service, id, name, volumes, reason: _ } => {
+                self.remove(service, id, name, *volumes).await
+            }
+            Action::UnpauseContainer { service: _, id, name } => self.unpause(id, name).await,
+            Action::WaitFor { service, condition, required, dependents } => {
+                let failed_before =
+                    step.after.iter().any(|s| matches!(ended.get(*s), Some(Some(Ended::Failed | Ended::Abandoned))));
+                self.wait_for(service, condition, *required, dependents, failed_before).await
+            }
+            Action::StartContainer { service, number, name } => self.start(service, *number, name).await,
+        }
+    }
+
+    async fn holds(&self, condition: &Condition, ended: &[Option<Ended>]) -> Result<bool, EngineError> {
+        let did = |s: &StepId| matches!(ended.get(*s), Some(Some(Ended::Done)));
+        Ok(match condition {
+            Condition::Always => true,
+            Condition::AnyDid(steps) => steps.iter().any(did),
+            Condition::DidNot(step) => !did(step),
+            Condition::ImageChanged { service: _, image, running } => self.image_id(image).await? != *running,
+            Condition::AnyOf(conditions) => {
+                for condition in conditions {
+                    // Never nested, says the plan; boxing keeps the recursion finite in size should it be.
+                    if Box::pin(self.holds(condition, ended)).await? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
+        })
+    }
+
+    /// The local ID of an image; asked for once, then remembered until a build or pull replaces it.
+    async fn image_id(&self, image: &str) -> Result<String, EngineError> {
+        if let Some(id) = self.world.image(image) {
+            return Ok(id);
+        }
+        let found = self.engine.find_image(image).await?.and_then(|i| i.id);
+        let id = found.ok_or_else(|| EngineError::Missing {
+            what: format!("no such image: {image}"),
+            hint: "it is not local, and the plan neither builds nor pulls it".to_owned(),
+        })?;
+        self.world.set_image(image, &id);
+        Ok(id)
+    }
+
+    async fn pull(&self, service: &str, image: &str, tolerate: bool) -> Result<Did, EngineError> {
+        match image::pull_service(self.engine, self.run.project, service, &self.image_context()).await {
+            Ok(id) => {
+                self.world.set_image(image, &id.0);
+                Ok(Did::Done(format!("pulled {image}")))
+            }
+            Err(_) if self.run.cancel.is_cancelled() => Err(EngineError::Cancelled),
+            Err(error) if tolerate => Ok(Did::Skipped(format!("{error}; going on without"))),
+            Err(error) => Err(EngineError::Image(error.to_string())),
+        }
+    }
+
+    async fn build(&self, service: &str, image: &str) -> Result<Did, EngineError> {
+        let before = self.engine.find_image(image).await?.and_then(|i| i.id);
+        match image::build_service(self.engine, self.run.project, service, &self.image_context()).await {
+            Ok(id) => {
+                self.world.set_image(image, &id.0);
+                let unchanged = before.as_deref() == Some(id.0.as_str());
+                Ok(Did::Done(format!("built {image}{}", if unchanged { ", the same image as before" } else { "" })))
+            }
+            Err(_) if self.run.cancel.is_cancelled() => Err(EngineError::Cancelled),
+            Err(error) => Err(EngineError::Image(error.to_string())),
+        }
+    }
+
+    fn image_context(&self) -> ImageContext<'_> {
+        let ImageSettings { builder, build_timeout, pull_timeout, credentials } = self.run.images;
+        ImageContext {
+            reporter: self.run.reporter,
+            cancel: self.run.cancel,
+            builder,
+            build_timeout,
+            pull_timeout,
+            environment: self.environment(),
+            credentials,
+        }
+    }
+
+    fn environment(&self) -> &BTreeMap<String, String> {
+        &self.run.project.environment
+    }
+
+    /// The service of the plan's project.
+    fn service(&self, name: &str) -> Result<&Service, EngineError> {
+        let service = self.run.project.services.get(name);
+        service.ok_or_else(|| EngineError::Stale(format!("the project has no active service {name}")))
+    }
+
+    fn note_started(&self, container: ContainerRef) {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).push(container);
+    }
+}
+
+/// Why a condition did not hold, in words.
+fn unmet(condition: &Condition) -> String {
+    match condition {
+        Condition::Always => String::new(),
+        Condition::ImageChanged { image, .. } => format!("image {image} is the one it runs"),
+        Condition::AnyDid(_) => "nothing before it changed anything".to_owned(),
+        Condition::DidNot(_) => "not needed any more".to_owned(),
+        Condition::AnyOf(conditions) => conditions.iter().map(unmet).collect::<Vec<_>>().join(", "),
+    }
+}

@@ -1,0 +1,335 @@
+//! The order of steps: each begins when its predecessors ended well, independent ones run side by side.
+//!
+//! Knows nothing of Docker.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio_util::sync::CancellationToken;
+
+use super::StepReport;
+use crate::{
+    engine::EngineError,
+    plan::{Action, Plan, Step, StepId},
+    report::{Event, Outcome, Reporter},
+};
+
+/// Builds and pulls side by side; each already uses several connections and cores.
+const IMAGE_STEPS: usize = 4;
+/// Container, network and volume steps side by side. Bounds the daemon's load, not correctness.
+const OBJECT_STEPS: usize = 16;
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Did {
+    /// It did this.
+    Done(String),
+    /// It was not needed, or its failure is tolerated, because of this.
+    Skipped(String),
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It did something.
+    Done,
+    /// It was not needed.
+    Skipped,
+    /// It failed.
+    Failed,
+    /// It was never begun, or given up.
+    Abandoned,
+}
+
+/// What became of the whole plan.
+#[derive(Debug)]
+pub struct Finished {
+    /// One entry a step.
+    pub steps: Vec<StepReport>,
+    /// The first failure that is not tolerated: step, text and error.
+    pub failure: Option<(StepId, String, EngineError)>,
+    /// Cancelled from outside before all steps were begun.
+    pub cancelled: bool,
+}
+
+/// Runs all steps. `execute` receives the step and how the steps so far ended. `halt` is cancelled at the first
+/// failure, so that steps that only wait can give up.
+pub async fn run<F, R>(
+    plan: &Plan,
+    reporter: &dyn Reporter,
+    cancel: &CancellationToken,
+    halt: &CancellationToken,
+    execute: F,
+) -> Finished
+where
+    F: Fn(StepId, Vec<Option<Ended>>) -> R,
+    R: Future<Output = Result<Did, EngineError>>,
+{
+    let mut table = Table::new(plan);
+    let mut running = FuturesUnordered::new();
+    let mut failure: Option<(StepId, String, EngineError)> = None;
+    loop {
+        if failure.is_none() && !cancel.is_cancelled() {
+            while let Some(id) = table.next_ready() {
+                table.begin(id);
+                let text = table.text(id);
+                reporter.report(Event::StepStarted { step: id, text });
+                let work = execute(id, table.ended.clone());
+                running.push(async move {
+                    let began = Instant::now();
+                    (id, work.await, began.elapsed())
+                });
+            }
+        }
+        let Some((id, result, elapsed)) = running.next().await else { break };
+        match result {
+            Ok(Did::Done(text)) => table.end(reporter, id, Ended::Done, text, elapsed),
+            Ok(Did::Skipped(text)) => table.end(reporter, id, Ended::Skipped, text, elapsed),
+            Err(EngineError::Cancelled) => {
+                table.end(reporter, id, Ended::Abandoned, "given up".to_owned(), elapsed);
+            }
+            Err(error) => {
+                table.end(reporter, id, Ended::Failed, error.to_string(), elapsed);
+                if table.tolerates_failure(id) {
+                    continue;
+                }
+                halt.cancel();
+                let text = table.text(id);
+                failure.get_or_insert((id, text, error));
+            }
+        }
+    }
+    let cancelled = cancel.is_cancelled() && table.abandon_rest(reporter);
+    table.abandon_rest(reporter);
+    Finished { steps: table.reports(), failure, cancelled }
+}
+
+/// The state of all steps.
+struct Table<'a> {
+    plan: &'a Plan,
+    begun: Vec<bool>,
+    ended: Vec<Option<Ended>>,
+    reports: Vec<Option<StepReport>>,
+}
+
+impl<'a> Table<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let count = plan.steps.len();
+        Table { plan, begun: vec![false; count], ended: vec![None; count], reports: vec![None; count] }
+    }
+
+    /// The lowest step that may begin now.
+    fn next_ready(&self) -> Option<StepId> {
+        let (mut image, mut object) = (0, 0);
+        for (id, step) in self.plan.steps.iter().enumerate() {
+            if self.has_begun(id) && self.how(id).is_none() {
+                match kind(&step.action) {
+                    Kind::Image => image += 1,
+                    Kind::Object => object += 1,
+                    Kind::Wait => {}
+                }
+            }
+        }
+        let room = |action: &Action| match kind(action) {
+            Kind::Image => image < IMAGE_STEPS,
+            Kind::Object => object < OBJECT_STEPS,
+            Kind::Wait => true,
+        };
+        let steps = self.plan.steps.iter().enumerate();
+        steps
+            .filter(|(id, step)| !self.has_begun(*id) && room(&step.action) && self.is_ready(step))
+            .map(|(id, _)| id)
+            .next()
+    }
+
+    fn is_ready(&self, step: &Step) -> bool {
+        // A wait that is not required takes any end of what it waits for.
+        let any_end = matches!(step.action, Action::WaitFor { required: false, .. });
+        step.after.iter().all(|before| match self.how(*before) {
+            Some(Ended::Done | Ended::Skipped) => true,
+            Some(Ended::Failed | Ended::Abandoned) => any_end,
+            None => false,
+        })
+    }
+
+    /// Whether everything that needs the step does not require its success.
+    fn tolerates_failure(&self, id: StepId) -> bool {
+        let mut followers = self.plan.steps.iter().filter(|s| s.after.contains(&id)).peekable();
+        followers.peek().is_some()
+            && followers.all(|s| matches!(s.action, Action::WaitFor { required: false, .. }))
+    }
+
+    fn has_begun(&self, id: StepId) -> bool {
+        self.begun.get(id).copied().unwrap_or(true)
+    }
+
+    fn how(&self, id: StepId) -> Option<Ended> {
+        self.ended.get(id).copied().flatten()
+    }
+
+    fn begin(&mut self, id: StepId) {
+        if let Some(begun) = self.begun.get_mut(id) {
+            *begun = true;
+        }
+    }
+
+    fn end(&mut self, reporter: &dyn Reporter, id: StepId, how: Ended, text: String, elapsed: Duration) {
+        let outcome = match how {
+            Ended::Done => Outcome::Done,
+            Ended::Skipped => Outcome::Skipped,
+            Ended::Failed => Outcome::Failed,
+            Ended::Abandoned => Outcome::Abandoned,
+        };
+        if let (Some(ended), Some(report)) = (self.ended.get_mut(id), self.reports.get_mut(id)) {
+            *ended = Some(how);
+            *report = Some(StepReport { outcome, text: text.clone(), elapsed });
+        }
+        reporter.report(Event::StepEnded { step: id, outcome, text, elapsed });
+    }
+
+    /// Ends the steps that were never begun; whether there were any.
+    fn abandon_rest(&mut self, reporter: &dyn Reporter) -> bool {
+        let rest: Vec<StepId> = (0..self.plan.steps.len()).filter(|id| self.how(*id).is_none()).collect();
+        for id in &rest {
+            self.end(reporter, *id, Ended::Abandoned, "not begun".to_owned(), Duration::ZERO);
+        }
+        !rest.is_empty() || self.ended.contains(&Some(Ended::Abandoned))
+    }
+
+    fn text(&self, id: StepId) -> String {
+        self.plan.steps.get(id).map(|s| describe(&s.action)).unwrap_or_default()
+    }
+
+    fn reports(self) -> Vec<StepReport> {
+        self.reports.into_iter().flatten().collect()
+    }
+}
+
+enum Kind {
+    Image,
+    Object,
+    /// Costs the daemon next to nothing, and must never hold up what it waits for.
+    Wait,
+}
+
+fn kind(action: &Action) -> Kind {
+    match action {
+        Action::Pull { .. } | Action::Build { .. } => Kind::Image,
+        Action::WaitFor { .. } => Kind::Wait,
+        _ => Kind::Object,
+    }
+}
+
+/// What a step does, to what.
+pub fn describe(action: &Action) -> String {
+    match action {
+        Action::Pull { image, .. } => format!("pull {image}"),
+        Action::Build { service, .. } => format!("build {service}"),
+        Action::CreateNetwork { name, .. } => format!("create network {name}"),
+        Action::RecreateNetwork { name, .. } => format!("recreate network {name}"),
+        Action::RemoveNetwork { name, .. } => format!("remove network {name}"),
+        Action::CreateVolume { name, .. } => format!("create volume {name}"),
+        Action::RecreateVolume { name, .. } => format!("recreate volume {name}"),
+        Action::RemoveVolume { name, .. } => format!("remove volume {name}"),
+        Action::RemoveImage { image } => format!("remove image {image}"),
+        Action::RenameContainer { from, to, .. } => format!("rename {from} to {to}"),
+        Action::CreateContainer { name, .. } => format!("create {name}"),
+        Action::RecreateContainer { name, .. } => format!("recreate {name}"),
+        Action::StopContainer { name, .. } => format!("stop {name}"),
+        Action::RemoveContainer { name, .. } => format!("remove {name}"),
+        Action::UnpauseContainer { name, .. } => format!("unpause {name}"),
+        Action::WaitFor { service, condition, .. } => format!("wait for {service} ({condition})"),
+        Action::StartContainer { name, .. } => format!("start {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{plan::Condition, report::Silent};
+
+    fn step(name: &str, after: &[StepId]) -> Step {
+        let action = Action::StartContainer { service: name.into(), number: Some(1), name: name.into() };
+        Step { action, cause: String::new(), after: after.to_vec(), only_if: Condition::Always }
+    }
+
+    fn wait(required: bool, after: &[StepId]) -> Step {
+        let action = Action::WaitFor {
+            service: "db".into(),
+            condition: "service_healthy".into(),
+            required,
+            dependents: vec!["web".into()],
+        };
+        Step { action, cause: String::new(), after: after.to_vec(), only_if: Condition::Always }
+    }
+
+    fn plan(steps: Vec<Step>) -> Plan {
+        Plan { steps, ..Plan::default() }
+    }
+
+    async fn outcomes(plan: &Plan, fails: &[StepId]) -> (Vec<Outcome>, Option<StepId>) {
+        let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
+        let finished = run(plan, &Silent, &cancel, &halt, |id, _| async move {
+            tokio::task::yield_now().await;
+            if fails.contains(&id) { Err(EngineError::Hook("boom".into())) } else { Ok(Did::Done(String::new())) }
+        })
+        .await;
+        (finished.steps.iter().map(|s| s.outcome).collect(), finished.failure.map(|f| f.0))
+    }
+
+    #[tokio::test]
+    async fn predecessors_come_first_and_the_rest_side_by_side() {
+        let plan = plan(vec![step("a", &[]), step("b", &[]), step("c", &[0, 1])]);
+        let (running, most) = (Mutex::new(0), Mutex::new(0));
+        let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
+        let finished = run(&plan, &Silent, &cancel, &halt, |id, ended| {
+            let (running, most) = (&running, &most);
+            async move {
+                if id == 2 {
+                    assert_eq!(ended, [Some(Ended::Done), Some(Ended::Done), None]);
+                }
+                *running.lock().unwrap() += 1;
+                tokio::task::yield_now().await;
+                let now = *running.lock().unwrap();
+                let mut highest = most.lock().unwrap();
+                *highest = now.max(*highest);
+                *running.lock().unwrap() -= 1;
+                Ok(Did::Done(String::new()))
+            }
+        })
+        .await;
+        assert!(finished.failure.is_none() && !finished.cancelled);
+        assert_eq!(*most.lock().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failure_finishes_what_runs_and_abandons_the_rest() {
+        use Outcome::{Abandoned, Done, Failed};
+        let plan = plan(vec![step("a", &[]), step("b", &[]), step("c", &[0]), step("d", &[1])]);
+        assert_eq!(outcomes(&plan, &[0]).await, (vec![Failed, Done, Abandoned, Abandoned], Some(0)));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_required_may_fail() {
+        use Outcome::{Done, Failed};
+        let optional = plan(vec![step("db", &[]), wait(false, &[0]), step("web", &[1])]);
+        assert_eq!(outcomes(&optional, &[0]).await, (vec![Failed, Done, Done], None));
+        let required = plan(vec![step("db", &[]), wait(true, &[0]), step("web", &[1])]);
+        assert_eq!(outcomes(&required, &[0]).await.1, Some(0));
+    }
+
+    #[tokio::test]
+    async fn cancelled_runs_begin_nothing() {
+        let plan = plan(vec![step("a", &[])]);
+        let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
+        cancel.cancel();
+        let finished = run(&plan, &Silent, &cancel, &halt, |_, _| async { Ok(Did::Done(String::new())) }).await;
+        assert!(finished.cancelled);
+        assert_eq!(finished.steps.first().map(|s| s.outcome), Some(Outcome::Abandoned));
+    }
+}

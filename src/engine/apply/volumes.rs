@@ -1,0 +1,60 @@
+//! Volumes and images of the project.
+
+use bollard::query_parameters::{RemoveImageOptions, RemoveVolumeOptions};
+
+use super::{Executor, schedule::Did};
+use crate::engine::{EngineError, error::status_of, translate};
+
+impl Executor<'_> {
+    /// [`crate::plan::Action::CreateVolume`].
+    pub(super) async fn create_volume(&self, key: &str, name: &str) -> Result<Did, EngineError> {
+        let project = self.run.project;
+        let absent = || EngineError::Stale(format!("the project has no volume {key}"));
+        let definition = project.volumes.get(key).ok_or_else(absent)?.clone().unwrap_or_default();
+        // A volume of that name made meanwhile is returned as it is: creation never changes one.
+        let created = self.engine.docker().create_volume(translate::volume(project, key, &definition)).await;
+        created.map_err(|e| EngineError::api(format!("create volume {name}"), e))?;
+        Ok(Did::Done(format!("created volume {name}")))
+    }
+
+    /// [`crate::plan::Action::RecreateVolume`].
+    pub(super) async fn recreate_volume(&self, key: &str, name: &str) -> Result<Did, EngineError> {
+        match self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>).await {
+            Ok(()) => {}
+            Err(error) if status_of(&error) == Some(404) => {}
+            Err(error) => return Err(EngineError::api(format!("remove volume {name}"), error)),
+        }
+        self.create_volume(key, name).await?;
+        Ok(Did::Done(format!("recreated volume {name}")))
+    }
+
+    /// [`crate::plan::Action::RemoveVolume`].
+    pub(super) async fn remove_volume(&self, name: &str) -> Result<Did, EngineError> {
+        let removed = self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>).await;
+        self.removed(format!("volume {name}"), removed)
+    }
+
+    /// [`crate::plan::Action::RemoveImage`].
+    pub(super) async fn remove_image(&self, image: &str) -> Result<Did, EngineError> {
+        let removed = self.engine.docker().remove_image(image, None::<RemoveImageOptions>, None).await;
+        self.removed(format!("image {image}"), removed.map(drop))
+    }
+
+    /// Absent is a good end; in use is a warning.
+    pub(super) fn removed(
+        &self,
+        what: String,
+        result: Result<(), bollard::errors::Error>,
+    ) -> Result<Did, EngineError> {
+        match result {
+            Ok(()) => Ok(Did::Done(format!("removed {what}"))),
+            Err(error) if status_of(&error) == Some(404) => Ok(Did::Skipped(format!("{what} is gone"))),
+            Err(error) if matches!(status_of(&error), Some(403 | 409)) => {
+                let text = format!("{what} is still in use and was kept: {error}");
+                self.run.reporter.warn(text.clone());
+                Ok(Did::Skipped(text))
+            }
+            Err(error) => Err(EngineError::api(format!("remove {what}"), error)),
+        }
+    }
+}

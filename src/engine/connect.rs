@@ -1,0 +1,225 @@
+//! Finding the daemon and agreeing on a version.
+
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+
+use super::error::{EngineError, with_sources};
+
+/// Where Docker listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// Longest wait for the *beginning* of an answer. Creating a container from a large image on a slow disk takes
+/// seconds; builds, pulls and stops with a long grace set their own.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest wait for the daemon's first sign of life.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Credentials travel in these headers as base64; see [`url_safe_credentials`].
+const CREDENTIAL_HEADERS: [&str; 2] = ["x-registry-auth", "x-registry-config"];
+
+/// Address of a daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// Plain HTTP, as `host:port`. There is no encryption: for a daemon on the same host or a private network.
+    Tcp(String),
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Endpoint::Unix(PathBuf::from(DEFAULT_SOCKET))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
+            Endpoint::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Reads the value of `DOCKER_HOST`; `None` or an empty value is the default socket.
+    ///
+    /// # Errors
+    /// A scheme other than `unix`, `tcp` or `http`.
+    pub fn from_host(host: Option<&str>) -> Result<Endpoint, EngineError> {
+        let Some(host) = host.map(str::trim).filter(|h| !h.is_empty()) else { return Ok(Endpoint::default()) };
+        let refuse = |reason: &str| EngineError::Endpoint { value: host.to_owned(), reason: reason.to_owned() };
+        match host.split_once("://") {
+            Some(("unix", path)) if path.starts_with('/') => Ok(Endpoint::Unix(PathBuf::from(path))),
+            Some(("unix", _)) => Err(refuse("a unix:// address needs an absolute path")),
+            Some(("tcp" | "http", "")) => Err(refuse("the host is missing, write tcp://host:port")),
+            Some(("tcp" | "http", address)) => Ok(Endpoint::Tcp(address.trim_end_matches('/').to_owned())),
+            Some(("ssh" | "https", _)) => {
+                Err(refuse("only unix:// and tcp:// are supported; forward the remote socket and point DOCKER_HOST at it"))
+            }
+            _ => Err(refuse("write unix:///path/to/docker.sock or tcp://host:port")),
+        }
+    }
+}
+
+/// A version of the Engine API, for instance 1.41.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion {
+    /// Major.
+    pub major: usize,
+    /// Minor.
+    pub minor: usize,
+}
+
+impl ApiVersion {
+    /// A version `1.minor`.
+    pub const fn v1(minor: usize) -> ApiVersion {
+        ApiVersion { major: 1, minor }
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// A connection to one daemon. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    docker: Docker,
+    version: ApiVersion,
+    endpoint: Arc<Endpoint>,
+    /// Variables for containers and builds from the `proxies` section of the Docker CLI's configuration.
+    proxies: Arc<HashMap<String, String>>,
+}
+
+impl Engine {
+    /// Connects and agrees on the newest version both sides speak.
+    ///
+    /// # Errors
+    /// [`EngineError::Unreachable`], with what to do about it.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Engine, EngineError> {
+        let unreachable = |error: bollard::errors::Error| unreachable(endpoint, &error);
+        let seconds = REQUEST_TIMEOUT.as_secs();
+        let docker = match endpoint {
+            Endpoint::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION),
+            Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        }
+        .map_err(unreachable)?
+        .with_request_modifier(url_safe_credentials);
+        // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
+        let docker = docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?;
+        let agreed = docker.client_version();
+        Ok(Engine {
+            docker: docker.with_timeout(REQUEST_TIMEOUT),
+            version: ApiVersion { major: agreed.major_version, minor: agreed.minor_version },
+            endpoint: Arc::new(endpoint.clone()),
+            proxies: Arc::new(HashMap::new()),
+        })
+    }
+
+    /// The client. Its timeout covers the wait for the beginning of an answer.
+    pub fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// The client with another timeout, for a request that may stay silent for long (a stop with a long grace, the
+    /// upload of a build context).
+    pub fn docker_with_timeout(&self, timeout: Duration) -> Docker {
+        self.docker.clone().with_timeout(timeout)
+    }
+
+    /// The version agreed upon; features are gated by it.
+    pub fn version(&self) -> ApiVersion {
+        self.version
+    }
+
+    /// Where the daemon is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sets the variables that every container and build receives unless the service sets them: the CLI's
+    /// `proxies.default` section, as `HTTP_PROXY` and its like.
+    pub fn with_proxies(mut self, proxies: HashMap<String, String>) -> Engine {
+        self.proxies = Arc::new(proxies);
+        self
+    }
+
+    /// See [`Engine::with_proxies`].
+    pub fn proxies(&self) -> &HashMap<String, String> {
+        &self.proxies
+    }
+}
+
+/// Rewrites credentials to the URL-safe alphabet, which the daemon expects. The client library uses the standard
+/// one, and a daemon drops credentials whose text happens to contain `+` or `/` without a word.
+fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
+    for name in CREDENTIAL_HEADERS {
+        let Some(value) = request.headers().get(name).and_then(|v| v.to_str().ok()) else { continue };
+        if !value.contains(['+', '/']) {
+            continue;
+        }
+        let safe = value.replace('+', "-").replace('/', "_");
+        if let Ok(safe) = safe.parse() {
+            request.headers_mut().insert(name, safe);
+        }
+    }
+    request
+}
+
+/// Turns a failed first contact into a text that says what to do.
+fn unreachable(endpoint: &Endpoint, error: &bollard::errors::Error) -> EngineError {
+    let reason = with_sources(error);
+    let lower = reason.to_lowercase();
+    let hint = if lower.contains("permission denied") {
+        "this user may not use the socket: run as a member of the group `docker`, for instance with \
+         `SupplementaryGroups=docker` in the unit, and log in anew after `usermod -aG docker USER`"
+    } else if lower.contains("not found") || lower.contains("no such file") {
+        "there is no socket: is Docker installed and running? `systemctl start docker`, or set DOCKER_HOST"
+    } else if lower.contains("refused") {
+        "the socket is there but nothing listens: `systemctl start docker` and look at `journalctl -u docker`"
+    } else if lower.contains("timeout") {
+        "the daemon is there but does not answer: look at `journalctl -u docker`"
+    } else {
+        "is this a Docker Engine? check DOCKER_HOST and `docker version`"
+    };
+    EngineError::Unreachable { endpoint: endpoint.to_string(), reason, hint: hint.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_host_is_read() {
+        let unix = |p: &str| Endpoint::Unix(PathBuf::from(p));
+        for (given, wanted) in [
+            (None, Some(unix(DEFAULT_SOCKET))),
+            (Some(" "), Some(unix(DEFAULT_SOCKET))),
+            (Some("unix:///run/user/1000/docker.sock"), Some(unix("/run/user/1000/docker.sock"))),
+            (Some("tcp://10.0.0.1:2375"), Some(Endpoint::Tcp("10.0.0.1:2375".into()))),
+            (Some("http://localhost:2375/"), Some(Endpoint::Tcp("localhost:2375".into()))),
+            (Some("unix://docker.sock"), None),
+            (Some("ssh://me@host"), None),
+            (Some("tcp://"), None),
+            (Some("/var/run/docker.sock"), None),
+        ] {
+            assert_eq!(Endpoint::from_host(given).ok(), wanted, "{given:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_socket_says_what_to_do() {
+        let error = Engine::connect(&Endpoint::Unix("/nonexistent/docker.sock".into())).await.unwrap_err().to_string();
+        assert!(error.contains("unix:///nonexistent/docker.sock") && error.contains("systemctl start docker"), "{error}");
+    }
+
+    #[test]
+    fn credentials_are_rewritten() {
+        let request = hyper::Request::builder().header("X-Registry-Auth", "ab+/cd==").body(bollard::body_full("".into()));
+        let rewritten = url_safe_credentials(request.unwrap());
+        assert_eq!(rewritten.headers()["x-registry-auth"], "ab-_cd==");
+    }
+}

@@ -1,0 +1,88 @@
+//! Images: built from a service's `build` section, or pulled.
+//!
+//! Reading order: [`request`] turns a service into what the engine is asked for (pure), [`ignore`] and [`context`]
+//! select and stream the files, [`build`] runs it and [`progress`] makes its output readable; [`policy`] decides
+//! about pulls (pure), [`pull`] carries them out with [`credentials`].
+//!
+//! Builds speak to the engine over [`wire`] instead of bollard: one connection a build, so that dropping it cancels
+//! the build, no single timeout covers the upload of the context, and a BuildKit session (hijacked HTTP/2) needs no
+//! TLS library.
+
+pub mod build;
+pub mod context;
+pub mod credentials;
+pub mod error;
+pub mod filesync;
+pub mod grpc;
+pub mod policy;
+pub mod prepare;
+pub mod progress;
+pub mod protobuf;
+pub mod pull;
+pub mod reference;
+pub mod request;
+pub mod session;
+pub mod walk;
+pub mod wire;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use crate::{compose::model::Project, report::Reporter};
+
+pub use credentials::Credentials;
+pub use error::ImageError;
+pub use request::{BuildRequest, BuilderChoice};
+
+/// What accompanies every image operation.
+#[derive(Clone, Copy)]
+pub struct ImageContext<'a> {
+    /// Takes progress and output.
+    pub reporter: &'a dyn Reporter,
+    /// Stops the operation, on the engine too.
+    pub cancel: &'a CancellationToken,
+    /// Which builder to use.
+    pub builder: BuilderChoice,
+    /// A build that takes longer is stopped.
+    pub build_timeout: Duration,
+    /// A pull that takes longer, retries included, is stopped.
+    pub pull_timeout: Duration,
+    /// The project environment: build arguments without a value and `environment:` secrets are read from it.
+    pub environment: &'a BTreeMap<String, String>,
+    /// Registry credentials.
+    pub credentials: &'a Credentials,
+}
+
+/// An image the engine holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageId(pub String);
+
+/// Builds the image of a service and returns its ID.
+pub async fn build_service(
+    engine: &Engine,
+    project: &Project,
+    service: &str,
+    cx: &ImageContext<'_>,
+) -> Result<ImageId, ImageError> {
+    let request = BuildRequest::of(project, service, cx.environment, engine.proxies())?;
+    build::build(engine, &request, cx).await
+}
+
+/// Pulls the image of a service and returns its ID.
+pub async fn pull_service(
+    engine: &Engine,
+    project: &Project,
+    service: &str,
+    cx: &ImageContext<'_>,
+) -> Result<ImageId, ImageError> {
+    let request = pull::PullRequest::of(project, service)?;
+    pull::pull(engine, &request, cx).await
+}
+
+/// The directory of the Docker client's settings: `$DOCKER_CONFIG`, else `~/.docker`.
+pub fn docker_config_directory(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".docker")))
+}

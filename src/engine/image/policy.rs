@@ -1,0 +1,204 @@
+//! When an image is pulled. Pure.
+
+use std::time::Duration;
+
+/// `pull_policy` of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    /// When absent (also `missing`, `if_not_present`, `refresh`, and nothing).
+    #[default]
+    Missing,
+    /// Every time.
+    Always,
+    /// Not even when absent.
+    Never,
+    /// Never, but build every time.
+    Build,
+    /// When absent, or when the local tag is older than this.
+    Every(Duration),
+}
+
+/// What to do about an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullDecision {
+    /// Pull, because.
+    Pull(String),
+    /// Leave it, because.
+    Keep(String),
+    /// It is absent and may not be pulled.
+    Refuse(String),
+}
+
+impl PullPolicy {
+    /// Reads the text of `pull_policy`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        const DAY: u64 = 24 * 60 * 60;
+        match text {
+            "" | "missing" | "if_not_present" | "refresh" => Ok(Self::Missing),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            "build" => Ok(Self::Build),
+            "daily" => Ok(Self::Every(Duration::from_secs(DAY))),
+            "weekly" => Ok(Self::Every(Duration::from_secs(7 * DAY))),
+            other => other.strip_prefix("every_").and_then(duration).map(Self::Every).ok_or_else(|| {
+                format!(
+                    "pull_policy {other:?} is unknown: use always, never, missing, build, daily, weekly or every_<duration>"
+                )
+            }),
+        }
+    }
+
+    /// Decides. `present`: the image is here for the right platform. `last_tag` and `now`: seconds since 1970, of
+    /// the local tag's last change and of now. `buildable`: the service can build it.
+    pub fn decide(self, present: bool, last_tag: Option<i64>, now: i64, buildable: bool) -> PullDecision {
+        use PullDecision::{Keep, Pull, Refuse};
+        match self {
+            Self::Always => Pull("pull_policy is always".into()),
+            Self::Build => Keep("pull_policy is build".into()),
+            Self::Never if present || buildable => Keep("pull_policy is never".into()),
+            Self::Never => Refuse("the image is absent and pull_policy is never: load or build it".into()),
+            Self::Missing | Self::Every(_) if !present => Pull("the image is absent".into()),
+            Self::Missing => Keep("the image is here".into()),
+            Self::Every(limit) => match last_tag {
+                None => Keep("the engine does not tell how old the local tag is".into()),
+                Some(then) => {
+                    let age = u64::try_from(now.saturating_sub(then)).unwrap_or(0);
+                    if age > limit.as_secs() {
+                        Pull(format!("the local tag is {age} s old, more than {} s", limit.as_secs()))
+                    } else {
+                        Keep(format!("the local tag is {age} s old"))
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// A duration such as `12h`, `1h30m`, `2d` or `1w`.
+fn duration(text: &str) -> Option<Duration> {
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at_checked(digits)?;
+        let letters = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, next) = after.split_at_checked(letters)?;
+        let seconds = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3_600.0,
+            "d" => 86_400.0,
+            "w" => 604_800.0,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * seconds;
+        rest = next;
+    }
+    if text.is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
+}
+
+/// Whether an image of `have` (`os`, `architecture`, `variant`) serves a service that wants `wanted`
+/// (`os[/architecture[/variant]]`, empty = any).
+pub fn platform_fits(wanted: &str, os: &str, architecture: &str, variant: &str) -> bool {
+    let mut parts = wanted.split('/').map(str::to_ascii_lowercase);
+    let first = parts.next().unwrap_or_default();
+    let second = parts.next();
+    let third = parts.next();
+    if first.is_empty() {
+        return true;
+    }
+    let alias = |text: &str| -> (String, String) {
+        match text {
+            "x86_64" | "x86-64" => ("amd64".into(), String::new()),
+            "aarch64" => ("arm64".into(), String::new()),
+            "i386" => ("386".into(), String::new()),
+            "armhf" => ("arm".into(), "v7".into()),
+            "armel" => ("arm".into(), "v6".into()),
+            other => (other.to_owned(), String::new()),
+        }
+    };
+    // One word is an operating system or an architecture.
+    let (wanted_os, wanted_arch) = match (&second, first.as_str()) {
+        (Some(arch), _) => (first.clone(), arch.clone()),
+        (None, "linux" | "windows" | "darwin" | "freebsd") => return os.eq_ignore_ascii_case(&first),
+        (None, _) => ("linux".to_owned(), first.clone()),
+    };
+    let (wanted_arch, implied) = alias(&wanted_arch);
+    let normal = |arch: &str, variant: &str| match (arch, variant.to_ascii_lowercase().as_str()) {
+        ("arm64", "v8") | ("arm64", "8") | ("amd64", "v1") => String::new(),
+        ("arm", "" | "7") => "v7".to_owned(),
+        (_, other) => other.to_owned(),
+    };
+    let wanted_variant = normal(&wanted_arch, &third.unwrap_or(implied));
+    let (have_arch, _) = alias(&architecture.to_ascii_lowercase());
+    wanted_os.eq_ignore_ascii_case(os) && wanted_arch == have_arch && wanted_variant == normal(&have_arch, variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_read() {
+        for (text, expected) in [
+            ("", Some(PullPolicy::Missing)),
+            ("refresh", Some(PullPolicy::Missing)),
+            ("always", Some(PullPolicy::Always)),
+            ("daily", Some(PullPolicy::Every(Duration::from_secs(86_400)))),
+            ("every_1h30m", Some(PullPolicy::Every(Duration::from_secs(5_400)))),
+            ("every_2w", Some(PullPolicy::Every(Duration::from_secs(1_209_600)))),
+            ("every_", None),
+            ("every_5", None),
+            ("every_5x", None),
+            ("sometimes", None),
+        ] {
+            assert_eq!(PullPolicy::parse(text).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn decisions() {
+        let every = PullPolicy::Every(Duration::from_secs(100));
+        for (policy, present, tag, buildable, expected) in [
+            (PullPolicy::Missing, true, None, false, "keep"),
+            (PullPolicy::Missing, false, None, false, "pull"),
+            (PullPolicy::Always, true, None, false, "pull"),
+            (PullPolicy::Never, false, None, false, "refuse"),
+            (PullPolicy::Never, false, None, true, "keep"),
+            (PullPolicy::Never, true, None, false, "keep"),
+            (PullPolicy::Build, false, None, true, "keep"),
+            (every, false, None, false, "pull"),
+            (every, true, Some(950), false, "keep"),
+            (every, true, Some(899), false, "pull"),
+            (every, true, Some(2_000), false, "keep"),
+            (every, true, None, false, "keep"),
+        ] {
+            let decided = match policy.decide(present, tag, 1_000, buildable) {
+                PullDecision::Pull(_) => "pull",
+                PullDecision::Keep(_) => "keep",
+                PullDecision::Refuse(_) => "refuse",
+            };
+            assert_eq!(decided, expected, "{policy:?} {present} {tag:?} {buildable}");
+        }
+    }
+
+    #[test]
+    fn platforms() {
+        for (wanted, os, arch, variant, expected) in [
+            ("", "linux", "amd64", "", true),
+            ("linux/amd64", "linux", "amd64", "", true),
+            ("linux/x86_64", "linux", "amd64", "", true),
+            ("linux/arm64", "linux", "amd64", "", false),
+            ("linux/arm64", "linux", "arm64", "v8", true),
+            ("linux/arm64/v8", "linux", "arm64", "", true),
+            ("linux/arm/v6", "linux", "arm", "v7", false),
+            ("linux/arm", "linux", "arm", "v7", true),
+            ("windows/amd64", "linux", "amd64", "", false),
+            ("linux", "linux", "riscv64", "", true),
+            ("amd64", "linux", "amd64", "", true),
+        ] {
+            assert_eq!(platform_fits(wanted, os, arch, variant), expected, "{wanted} {os}/{arch}/{variant}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! One look at the engine: everything of a project that planning reads, in few requests side by side.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bollard::{
+    models::{ContainerSummary, ContainerSummaryStateEnum, ImageInspect, MountPoint, Network as ApiNetwork, Volume as ApiVolume},
+    query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptionsBuilder},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    Engine, EngineError,
+    error::status_of,
+    translate::{image_name, network_name, volume_name},
+};
+use crate::{
+    compose::{labels, model::Project},
+    plan::{ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState},
+};
+
+/// Inspections side by side; the daemon answers them from memory.
+const INSPECTIONS: usize = 16;
+
+impl Engine {
+    /// Looks at everything the project has, and at what it refers to by name.
+    ///
+    /// One request each for containers, networks and labelled volumes, and one for every distinct image and for every
+    /// volume that is not labelled for the project, all at once: listing all images of a host takes the daemon longer
+    /// than being asked for the few that matter.
+    pub async fn observe(&self, project: &Project) -> Result<Observed, EngineError> {
+        let (containers, networks, labelled, images) = futures_util::try_join!(
+            self.project_containers(&project.name),
+            self.all_networks(),
+            self.project_volumes(&project.name),
+            self.images(project),
+        )?;
+        let volumes = self.with_named_volumes(project, labelled).await?;
+        Ok(Observed {
+            containers: containers.into_iter().filter_map(container).collect(),
+            networks: match_networks(project, networks),
+            volumes,
+            images,
+        })
+    }
+
+    /// What the engine holds under a project name, without a Compose file; for `down -p NAME`.
+    pub async fn observe_by_name(&self, project: &str) -> Result<Observed, EngineError> {
+        self.observe(&Project { name: project.to_owned(), ..Project::default() }).await
+    }
+
+    /// Containers of a project in every state, as listed; those without `config-hash` are not Compose's.
+    pub(super) async fn project_containers(&self, project: &str) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([(
+            "label".to_owned(),
+            vec![format!("{}={project}", labels::PROJECT), labels::CONFIG_HASH.to_owned()],
+        )]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.docker().list_containers(Some(options)).await;
+        listed.map_err(|e| EngineError::api("list containers", e))
+    }
+
+    /// Networks by name or label cannot be asked for in one request, and hosts have few.
+    pub(super) async fn all_networks(&self) -> Result<Vec<ApiNetwork>, EngineError> {
+        let listed = self.docker().list_networks(None::<ListNetworksOptions>).await;
+        listed.map_err(|e| EngineError::api("list networks", e))
+    }
+
+    async fn project_volumes(&self, project: &str) -> Result<Vec<ApiVolume>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), vec![format!("{}={project}", labels::PROJECT)])]);
+        let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let listed = self.docker().list_volumes(Some(options)).await;
+        Ok(listed.map_err(|e| EngineError::api("list volumes", e))?.volumes.unwrap_or_default())
+    }
+
+    /// Adds the volumes that the project names and that carry no label of it: external and adopted ones.
+    async fn with_named_volumes(
+        &self,
+        project: &Project,
+        labelled: Vec<ApiVolume>,
+    ) -> Result<BTreeMap<String, ObservedVolume>, EngineError> {
+        let mut found = BTreeMap::new();
+        for volume in labelled {
+            if let Some(key) = volume.labels.get(labels::VOLUME) {
+                found.insert(key.clone(), observed_volume(volume));
+            }
+        }
+        let wanted = project.volumes.keys().map(|key| (key.clone(), volume_name(project, key)));
+        let unknown: Vec<_> = wanted
+            .filter(|(key, name)| found.get(key).is_none_or(|v: &ObservedVolume| v.name != *name))
+            .collect();
+        let named: Vec<(String, Option<ApiVolume>)> = stream::iter(unknown)
+            .map(|(key, name)| async move { Ok((key, self.find_volume(&name).await?)) })
+            .buffer_unordered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        for (key, volume) in named {
+            match volume {
+                Some(volume) => found.insert(key, observed_volume(volume)),
+                // Labelled for the key under an older name: not the one the project means any more.
+                None => found.remove(&key),
+            };
+        }
+        Ok(found)
+    }
+
+    /// A volume by exact name; `None` when there is none.
+    pub(super) async fn find_volume(&self, name: &str) -> Result<Option<ApiVolume>, EngineError> {
+        absent_is_none(self.docker().inspect_volume(name).await)
+            .map_err(|e| EngineError::api(format!("inspect volume {name}"), e))
+    }
+
+    async fn images(&self, project: &Project) -> Result<BTreeMap<String, ImageState>, EngineError> {
+        let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
+        for (name, service) in &project.services {
+            let platform = match (service.platform.as_str(), project.environment.get("DOCKER_DEFAULT_PLATFORM")) {
+                ("", Some(default)) => default.clone(),
+                (own, _) => own.to_owned(),
+            };
+            wanted.insert((image_name(project, name, service), platform));
+        }
+        stream::iter(wanted)
+            .map(|(image, platform)| async move {
+                let state = match self.find_image(&image).await? {
+                    Some(found) if matches_platform(&found, &platform) => image_state(found),
+                    _ => ImageState::default(),
+                };
+                Ok((image, state))
+            })
+            .buffer_unordered(INSPECTIONS)
+            .try_collect()
+            .await
+    }
+
+    /// An image by reference; `None` when it is not local.
+    pub(super) async fn find_image(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
+        absent_is_none(self.docker().inspect_image(image).await)
+            .map_err(|e| EngineError::api(format!("inspect image {image}"), e))
+    }
+}
+
+/// Turns the daemon's 404 into `None`.
+pub(super) fn absent_is_none<T>(
+    result: Result<T, bollard::errors::Error>,
+) -> Result<Option<T>, bollard::errors::Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if status_of(&error) == Some(404) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// By Compose key: what is labelled for the project, and what bears a name the project expects. The name wins, because
+/// containers are attached by name; names are compared exactly, and of several equal ones ours is taken.
+fn match_networks(project: &Project, networks: Vec<ApiNetwork>) -> BTreeMap<String, ObservedNetwork> {
+    let mut found = BTreeMap::new();
+    let mut by_name: BTreeMap<String, ObservedNetwork> = BTreeMap::new();
+    for network in networks {
+        let ApiNetwork { name, id, labels: own, .. } = network;
+        let own: BTreeMap<String, String> = own.unwrap_or_default().into_iter().collect();
+        let network = ObservedNetwork { id: id.unwrap_or_default(), name: name.unwrap_or_default(), labels: own };
+        let ours = network.labels.get(labels::PROJECT).is_some_and(|p| *p == project.name);
+        if let (true, Some(key)) = (ours, network.labels.get(labels::NETWORK)) {
+            found.insert(key.clone(), network.clone());
+        }
+        if ours || !by_name.contains_key(&network.name) {
+            by_name.insert(network.name.clone(), network);
+        }
+    }
+    for key in project.networks.keys() {
+        let name = network_name(project, key);
+        match by_name.get(&name).or_else(|| by_name.values().find(|n| n.id == name)) {
+            Some(network) => found.insert(key.clone(), network.clone()),
+            None => found.remove(key),
+        };
+    }
+    found
+}
+
+/// A listed container as the planner sees it; `None` for an entry without ID.
+pub(super) fn container(summary: ContainerSummary) -> Option<ObservedContainer> {
+    let labels_map: BTreeMap<String, String> = summary.labels.unwrap_or_default().into_iter().collect();
+    let label = |name: &str| labels_map.get(name).cloned().unwrap_or_default();
+    let endpoints = summary.network_settings.and_then(|s| s.networks).unwrap_or_default();
+    Some(ObservedContainer {
+        id: summary.id?,
+        name: own_name(&summary.names.unwrap_or_default()),
+        service: label(labels::SERVICE),
+        number: label(labels::CONTAINER_NUMBER).parse().ok(),
+        oneoff: label(labels::ONEOFF) == "True",
+        config_hash: label(labels::CONFIG_HASH),
+        image_label: label(labels::IMAGE),
+        image_id: summary.image_id.unwrap_or_default(),
+        state: run_state(summary.state, summary.status.as_deref().unwrap_or_default()),
+        labels: labels_map,
+        networks: endpoints.into_iter().map(|(name, e)| (name, e.network_id.unwrap_or_default())).collect(),
+        mounts: summary.mounts.unwrap_or_default().into_iter().map(mount).collect(),
+    })
+}
+
+/// The container's own name: links add more, of the form `/other/alias`.
+fn own_name(names: &[String]) -> String {
+    let plain = |n: &&String| !n.trim_start_matches('/').contains('/');
+    names.iter().find(plain).or(names.first()).map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default()
+}
+
+/// The list says how a container ended only in words: `Exited (137) 3 minutes ago`.
+fn run_state(state: Option<ContainerSummaryStateEnum>, status: &str) -> RunState {
+    use ContainerSummaryStateEnum as State;
+    match state {
+        Some(State::RUNNING | State::STOPPING) => RunState::Running,
+        Some(State::PAUSED) => RunState::Paused,
+        Some(State::RESTARTING) => RunState::Restarting,
+        Some(State::REMOVING) => RunState::Removing,
+        Some(State::DEAD) => RunState::Dead,
+        Some(State::CREATED | State::EMPTY) | None => RunState::Created,
+        Some(State::EXITED) => {
+            let code = status.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+            // Unreadable counts as failed, so that nothing is taken for a completed job by accident.
+            RunState::Exited(code.and_then(|(code, _)| code.parse().ok()).unwrap_or(-1))
+        }
+    }
+}
+
+fn mount(point: MountPoint) -> ObservedMount {
+    let MountPoint { typ, name, source, destination, driver: _, mode: _, rw, propagation: _ } = point;
+    ObservedMount {
+        kind: typ.map(|t| t.to_string()).unwrap_or_default(),
+        name: name.unwrap_or_default(),
+        source: source.unwrap_or_default(),
+        target: destination.unwrap_or_default(),
+        writable: rw.unwrap_or(true),
+    }
+}
+
+fn observed_volume(volume: ApiVolume) -> ObservedVolume {
+    ObservedVolume { name: volume.name, labels: volume.labels.into_iter().collect() }
+}
+
+fn image_state(image: ImageInspect) -> ImageState {
+    let config = image.config.unwrap_or_default();
+    let check = config.healthcheck.and_then(|h| h.test).unwrap_or_default();
+    let tagged = image.metadata.and_then(|m| m.last_tag_time);
+    ImageState {
+        id: image.id,
+        volumes: config.volumes.unwrap_or_default(),
+        healthcheck: check.first().is_some_and(|kind| kind != "NONE"),
+        last_tag_time: tagged.and_then(|t| t.unix_seconds()),
+    }
+}
+
+/// The client library's dates are text or times, depending on its features; both are understood.
+trait UnixSeconds {
+    /// Seconds since the Unix epoch; `None` for year 1, by which the daemon says "never".
+    fn unix_seconds(&self) -> Option<i64>;
+}
+
+impl UnixSeconds for String {
+    fn unix_seconds(&self) -> Option<i64> {
+        time::OffsetDateTime::parse(self, &time::format_description::well_known::Rfc3339).ok()?.unix_seconds()
+    }
+}
+
+impl UnixSeconds for time::OffsetDateTime {
+    fn unix_seconds(&self) -> Option<i64> {
+        (self.year() > 1).then(|| self.unix_timestamp())
+    }
+}
+
+/// Whether a local image is of the wanted platform `os[/arch[/variant]]`; no wish fits all.
+fn matches_platform(image: &ImageInspect, wanted: &str) -> bool {
+    if wanted.is_empty() {
+        return true;
+    }
+    let mut parts = wanted.split('/');
+    let mut fits = |have: &Option<String>| match (parts.next(), have.as_deref()) {
+        (None, _) | (_, None | Some("")) => true,
+        (Some(want), Some(have)) => architecture(want) == architecture(have),
+    };
+    fits(&image.os) && fits(&image.architecture) && fits(&image.variant)
+}
+
+/// Names under which the same architecture is known.
+fn architecture(name: &str) -> &str {
+    match name {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        "i386" | "x86" => "386",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_read_from_the_list() {
+        use ContainerSummaryStateEnum as State;
+        for (state, status, wanted) in [
+            (State::RUNNING, "Up 3 seconds (healthy)", RunState::Running),
+            (State::EXITED, "Exited (0) 3 minutes ago", RunState::Exited(0)),
+            (State::EXITED, "Exited (137) Less than a second ago", RunState::Exited(137)),
+            (State::EXITED, "nonsense", RunState::Exited(-1)),
+            (State::CREATED, "Created", RunState::Created),
+        ] {
+            assert_eq!(run_state(Some(state), status), wanted, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_own_name_is_not_a_link() {
+        let names = ["/shop-web-1/db".to_owned(), "/shop-db-1".to_owned()];
+        assert_eq!(own_name(&names), "shop-db-1");
+    }
+
+    #[test]
+    fn platforms_are_compared_as_far_as_known() {
+        let image = ImageInspect {
+            os: Some("linux".into()),
+            architecture: Some("amd64".into()),
+            variant: Some(String::new()),
+            ..Default::default()
+        };
+        for (wanted, fits) in
+            [("", true), ("linux", true), ("linux/amd64", true), ("linux/x86_64", true), ("linux/arm64", false), ("windows/amd64", false)]
+        {
+            assert_eq!(matches_platform(&image, wanted), fits, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!("2026-01-02T03:04:05.678Z".to_owned().unix_seconds(), Some(1_767_323_045));
+        assert_eq!("0001-01-01T00:00:00Z".to_owned().unix_seconds(), None);
+    }
+}

@@ -1,0 +1,462 @@
+//! A service -> the request that creates one of its containers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigIsolationEnum,
+    HostConfigLogConfig, NetworkingConfig, PortBinding, RestartPolicy as ApiRestart, RestartPolicyNameEnum,
+};
+
+use super::{
+    InheritedMount, devices, gate,
+    labels::{ContainerLabels, container_labels},
+    mounts,
+    names::image_name,
+    network::{Endpoint, endpoints},
+    refuse, resources, security, some, some_list, some_map, some_number,
+};
+use crate::{
+    compose::model::{
+        Deploy, Duration, ExtraHosts, Healthcheck, Logging, Placement, Port, Project, RestartPolicy, Service,
+    },
+    engine::{ApiVersion, EngineError},
+};
+
+/// Which container to create, and what only the engine knows about its surroundings.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// Project.
+    pub project: &'a Project,
+    /// Compose service.
+    pub name: &'a str,
+    /// The service with `service:` references replaced by container IDs.
+    pub service: &'a Service,
+    /// Number from 1.
+    pub number: u32,
+    /// Final name, also while it is being recreated under a temporary one.
+    pub container_name: &'a str,
+    /// What it replaces (`web-1`, or the `container_name`), if it does.
+    pub replaces: Option<&'a str>,
+    /// ID of the image.
+    pub image_id: &'a str,
+    /// Digest for the label.
+    pub config_hash: &'a str,
+    /// Our own label.
+    pub own_label: Option<(&'a str, &'a str)>,
+    /// `container:alias` entries for links.
+    pub links: &'a [String],
+    /// `container[:ro]` entries.
+    pub volumes_from: &'a [String],
+    /// Mounts whose content is taken over.
+    pub inherited: &'a [InheritedMount],
+    /// Seccomp profiles by file name as written.
+    pub profiles: &'a BTreeMap<String, String>,
+    /// Variables every container receives unless its service sets them.
+    pub proxies: &'a HashMap<String, String>,
+    /// Version of the daemon's API.
+    pub version: ApiVersion,
+}
+
+/// What to send to the engine, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerSpec {
+    /// Body of the create request.
+    pub body: ContainerCreateBody,
+    /// Platform of the create request; empty = the daemon's.
+    pub platform: String,
+    /// Networks to connect between creation and start (daemons before API 1.44 take only one at creation).
+    pub connect: Vec<Endpoint>,
+    /// What the reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// Translates one container.
+///
+/// # Errors
+/// [`EngineError::Unsupported`] names the attribute that cannot be carried out, and why.
+pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
+    let Target { project, name, service, version, .. } = *target;
+    // Taken apart completely: a new attribute has to be dealt with before this compiles.
+    let Service {
+        // Not the container's business: loading, planning, building and pulling have dealt with them.
+        profiles: _,
+        attach: _,
+        build: _,
+        develop: _,
+        env_file: _,
+        label_file: _,
+        pull_policy: _,
+        scale: _,
+        // Hooks run around start and stop.
+        post_start: _,
+        pre_stop: _,
+        // Secrets and configs: mounted in `mounts`, copied before start.
+        secrets: _,
+        configs: _,
+        volumes: _,
+        // In `endpoints`.
+        networks: _,
+        mac_address,
+        // The same with container IDs, in `target`.
+        links: _,
+        external_links: _,
+        volumes_from: _,
+        annotations,
+        blkio_config,
+        cap_add,
+        cap_drop,
+        cgroup_parent,
+        cgroup,
+        cpu_count,
+        cpu_percent,
+        cpu_period,
+        cpu_quota,
+        cpu_rt_period,
+        cpu_rt_runtime,
+        cpus,
+        cpuset,
+        cpu_shares,
+        command,
+        container_name: _,
+        credential_spec,
+        depends_on: _, // becomes a label
+        deploy,
+        device_cgroup_rules,
+        devices,
+        dns,
+        dns_opt,
+        dns_search,
+        dockerfile,
+        domainname,
+        entrypoint,
+        provider,
+        environment,
+        expose,
+        extends,
+        extra_hosts,
+        group_add,
+        gpus,
+        hostname,
+        healthcheck,
+        image: _, // resolved by `image_name`
+        init,
+        ipc,
+        isolation,
+        labels: _, // in `container_labels`
+        logging,
+        log_driver,
+        log_opt,
+        mem_limit,
+        mem_reservation,
+        memswap_limit,
+        mem_swappiness,
+        models,
+        net,
+        network_mode,
+        oom_kill_disable,
+        oom_score_adj,
+        pid,
+        pids_limit,
+        platform,
+        ports,
+        privileged,
+        read_only,
+        restart,
+        runtime,
+        security_opt,
+        shm_size,
+        stdin_open,
+        stop_grace_period,
+        stop_signal,
+        storage_opt,
+        sysctls,
+        tmpfs,
+        tty,
+        ulimits,
+        use_api_socket,
+        user,
+        userns_mode,
+        uts,
+        volume_driver,
+        working_dir,
+    } = service;
+
+    for (attribute, given, reason) in [
+        ("credential_spec", credential_spec.is_some(), "credential specs exist on Windows only"),
+        ("dockerfile", !dockerfile.is_empty(), "write build.dockerfile"),
+        ("extends", extends.is_some(), "was not resolved by the loader"),
+        ("log_driver", !log_driver.is_empty(), "write logging.driver"),
+        ("log_opt", !log_opt.is_empty(), "write logging.options"),
+        ("models", !models.is_empty(), "AI models need Docker Model Runner, which is not supported"),
+        ("net", !net.is_empty(), "write network_mode"),
+        ("provider", provider.is_some(), "provider plugins are programs, and no program is started"),
+        ("use_api_socket", *use_api_socket, "mount the engine's socket under volumes instead"),
+    ] {
+        if given {
+            return Err(refuse(name, attribute, reason));
+        }
+    }
+    if !annotations.is_empty() {
+        gate(version, ApiVersion::v1(43), "24.0", name, "annotations")?;
+    }
+
+    let mounted = mounts::mounts(project, name, service, target.inherited, version)?;
+    let mut attached =
+        endpoints(project, name, service, target.container_name, target.links, version)?.into_iter();
+    if version < ApiVersion::v1(44) && !(mac_address.is_empty() && attached.as_slice().iter().all(no_mac_address)) {
+        let reason = "this daemon (API before 1.44) takes it in a form the client library no longer sends; upgrade \
+                      to Docker Engine 25.0 or leave the address to the engine";
+        return Err(refuse(name, "mac_address", reason));
+    }
+    let primary = attached.next();
+    let mode = match &primary {
+        Some(endpoint) => endpoint.network.clone(),
+        None if network_mode.is_empty() => "none".to_owned(),
+        None => network_mode.clone(),
+    };
+    // Links of a container on the default bridge have no endpoint to stand on.
+    let bridge_links = primary.is_none().then(|| some_list(target.links)).flatten();
+    let mut at_creation: Vec<Endpoint> = primary.into_iter().collect();
+    let mut connect: Vec<Endpoint> = attached.collect();
+    if version >= ApiVersion::v1(44) {
+        at_creation.append(&mut connect);
+    }
+
+    let secured = security::options(name, security_opt, target.profiles)?;
+    let mut host = HostConfig {
+        binds: some_list(&mounted.binds),
+        mounts: (!mounted.mounts.is_empty()).then_some(mounted.mounts),
+        annotations: some_map(annotations),
+        cap_add: some_list(cap_add),
+        cap_drop: some_list(cap_drop),
+        cgroup_parent: some(cgroup_parent),
+        cgroupns_mode: match cgroup.as_str() {
+            "" => None,
+            "host" => Some(HostConfigCgroupnsModeEnum::HOST),
+            "private" => Some(HostConfigCgroupnsModeEnum::PRIVATE),
+            other => return Err(refuse(name, "cgroup", format!("{other:?} is neither host nor private"))),
+        },
+        cpu_count: some_number(*cpu_count),
+        #[expect(clippy::cast_possible_truncation, reason = "a percentage times 100")]
+        cpu_percent: some_number((cpu_percent.0 * 100.0) as i64),
+        cpu_period: some_number(*cpu_period),
+        cpu_quota: some_number(*cpu_quota),
+        cpu_realtime_period: some_number(*cpu_rt_period),
+        cpu_realtime_runtime: some_number(*cpu_rt_runtime),
+        nano_cpus: resources::nano_cpus(cpus.0),
+        cpuset_cpus: some(cpuset),
+        cpu_shares: some_number(*cpu_shares),
+        memory: some_number(mem_limit.0),
+        memory_reservation: some_number(mem_reservation.0),
+        memory_swap: some_number(memswap_limit.0),
+        memory_swappiness: some_number(mem_swappiness.0),
+        oom_kill_disable: Some(*oom_kill_disable),
+        oom_score_adj: some_number(*oom_score_adj),
+        pids_limit: some_number(*pids_limit),
+        device_cgroup_rules: some_list(device_cgroup_rules),
+        dns: some_list(dns),
+        dns_options: some_list(dns_opt),
+        dns_search: some_list(dns_search),
+        extra_hosts: hosts(extra_hosts),
+        group_add: some_list(group_add),
+        init: *init,
+        ipc_mode: some(ipc),
+        isolation: match isolation.as_str() {
+            "" => None,
+            text => Some(text.parse::<HostConfigIsolationEnum>().map_err(|e| refuse(name, "isolation", e))?),
+        },
+        links: bridge_links,
+        log_config: logging.as_ref().map(|Logging { driver, options }| HostConfigLogConfig {
+            typ: some(driver),
+            config: some_map(options),
+        }),
+        network_mode: Some(mode),
+        pid_mode: some(pid),
+        port_bindings: bindings(ports),
+        privileged: Some(*privileged),
+        readonly_rootfs: Some(*read_only),
+        restart_policy: Some(restart_policy(name, restart, deploy.as_ref())?),
+        runtime: some(runtime),
+        security_opt: some_list(&secured.options),
+        masked_paths: secured.unconfined_paths.then(Vec::new),
+        readonly_paths: secured.unconfined_paths.then(Vec::new),
+        shm_size: some_number(shm_size.0),
+        storage_opt: some_map(storage_opt),
+        sysctls: some_map(sysctls),
+        tmpfs: mounts::tmpfs(tmpfs),
+        ulimits: resources::ulimits(ulimits),
+        userns_mode: some(userns_mode),
+        uts_mode: some(uts),
+        volume_driver: some(volume_driver),
+        volumes_from: some_list(target.volumes_from),
+        ..Default::default()
+    };
+    if let Some(limits) = blkio_config {
+        resources::blkio(limits, &mut host);
+    }
+    devices::devices(devices, gpus, &mut host);
+    if let Some(deploy) = deploy {
+        // Replicas are the planner's; labels, update and rollback policies, endpoint mode and placement are an
+        // orchestrator's and mean nothing on one host, for Compose as for us.
+        let Deploy {
+            mode: _,
+            replicas: _,
+            labels: _,
+            update_config: _,
+            rollback_config: _,
+            resources,
+            restart_policy: _, // above
+            placement: Placement { constraints: _, preferences: _, max_replicas_per_node: _ },
+            endpoint_mode: _,
+        } = deploy;
+        resources::deploy(resources, &mut host);
+    }
+
+    let labels = container_labels(
+        project,
+        service,
+        &ContainerLabels {
+            service: name,
+            number: target.number,
+            config_hash: target.config_hash,
+            image_id: target.image_id,
+            replaces: target.replaces,
+            own: target.own_label,
+        },
+    );
+    let body = ContainerCreateBody {
+        hostname: some(hostname),
+        domainname: some(domainname),
+        user: some(user),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        exposed_ports: exposed(expose, ports),
+        tty: Some(*tty),
+        open_stdin: Some(*stdin_open),
+        env: variables(environment, target.proxies),
+        cmd: command.clone(),
+        entrypoint: entrypoint.clone(),
+        healthcheck: healthcheck.as_ref().map(|h| health(name, h, version)).transpose()?,
+        image: Some(image_name(project, name, service)),
+        working_dir: some(working_dir),
+        network_disabled: (network_mode == "disabled").then_some(true),
+        labels: Some(labels),
+        stop_signal: some(stop_signal),
+        stop_timeout: stop_grace_period.map(|Duration(nanoseconds)| nanoseconds / 1_000_000_000),
+        host_config: Some(host),
+        networking_config: (!at_creation.is_empty()).then(|| NetworkingConfig {
+            endpoints_config: Some(at_creation.into_iter().map(|e| (e.network, e.settings)).collect()),
+        }),
+        ..Default::default()
+    };
+    let platform = match (platform.as_str(), project.environment.get("DOCKER_DEFAULT_PLATFORM")) {
+        ("", Some(default)) => default.clone(),
+        (own, _) => own.to_owned(),
+    };
+    if !platform.is_empty() {
+        gate(version, ApiVersion::v1(41), "20.10", name, "platform")?;
+    }
+    Ok(ContainerSpec { body, platform, connect, warnings: mounted.warnings })
+}
+
+fn no_mac_address(endpoint: &Endpoint) -> bool {
+    endpoint.settings.mac_address.is_none()
+}
+
+/// `NAME=value`, or a bare `NAME` that unsets the image's variable. Sorted, so that equal services send equal bodies.
+fn variables(
+    environment: &BTreeMap<String, Option<String>>,
+    proxies: &HashMap<String, String>,
+) -> Option<Vec<String>> {
+    let mut all: BTreeMap<&str, Option<&str>> =
+        proxies.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
+    all.extend(environment.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
+    let list: Vec<String> = all
+        .into_iter()
+        .map(|(name, value)| match value {
+            Some(value) => format!("{name}={value}"),
+            None => name.to_owned(),
+        })
+        .collect();
+    (!list.is_empty()).then_some(list)
+}
+
+/// `expose` passes as written; published ports are exposed too.
+fn exposed(expose: &[String], ports: &[Port]) -> Option<Vec<String>> {
+    let mut all: Vec<String> = ports.iter().map(port_key).chain(expose.iter().cloned()).collect();
+    all.sort();
+    all.dedup();
+    (!all.is_empty()).then_some(all)
+}
+
+fn port_key(port: &Port) -> String {
+    let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };
+    format!("{}/{protocol}", port.target)
+}
+
+fn bindings(ports: &[Port]) -> Option<HashMap<String, Option<Vec<PortBinding>>>> {
+    let mut map: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
+    for port in ports {
+        // The name, the mode (one host has no ingress) and the application protocol are for other programs.
+        let Port { name: _, mode: _, host_ip, target: _, published, protocol: _, app_protocol: _ } = port;
+        map.entry(port_key(port)).or_default().get_or_insert_default().push(PortBinding {
+            host_ip: Some(host_ip.clone()),
+            host_port: Some(published.clone()),
+        });
+    }
+    (!map.is_empty()).then_some(map)
+}
+
+fn hosts(ExtraHosts(hosts): &ExtraHosts) -> Option<Vec<String>> {
+    let lines: Vec<String> =
+        hosts.iter().flat_map(|(host, addresses)| addresses.iter().map(move |a| format!("{host}:{a}"))).collect();
+    (!lines.is_empty()).then_some(lines)
+}
+
+fn health(name: &str, check: &Healthcheck, version: ApiVersion) -> Result<HealthConfig, EngineError> {
+    let Healthcheck { test, timeout, interval, retries, start_period, start_interval, disable } = check;
+    if start_interval.is_some() {
+        gate(version, ApiVersion::v1(44), "25.0", name, "healthcheck.start_interval")?;
+        if start_period.is_none() {
+            return Err(refuse(name, "healthcheck.start_interval", "requires healthcheck.start_period to be set"));
+        }
+    }
+    let nanoseconds = |d: &Option<Duration>| d.map(|Duration(n)| n);
+    Ok(HealthConfig {
+        test: if *disable { Some(vec!["NONE".to_owned()]) } else { some_list(test) },
+        interval: nanoseconds(interval),
+        timeout: nanoseconds(timeout),
+        retries: retries.map(|r| i64::try_from(r).unwrap_or(i64::MAX)),
+        start_period: nanoseconds(start_period),
+        start_interval: nanoseconds(start_interval),
+    })
+}
+
+/// `deploy.restart_policy` wins over `restart`; neither is an empty name.
+fn restart_policy(name: &str, restart: &str, deploy: Option<&Deploy>) -> Result<ApiRestart, EngineError> {
+    let (attribute, condition, attempts) = match deploy.and_then(|d| d.restart_policy.as_ref()) {
+        // Delay and window are an orchestrator's.
+        Some(RestartPolicy { condition, delay: _, max_attempts, window: _ }) => {
+            ("deploy.restart_policy.condition", condition.as_str(), max_attempts.unwrap_or(0))
+        }
+        None => match restart.split_once(':') {
+            Some((condition, attempts)) => {
+                let refuse = |_| refuse(name, "restart", format!("{attempts:?} is not a number of attempts"));
+                ("restart", condition, attempts.parse::<u64>().map_err(refuse)?)
+            }
+            None => ("restart", restart, 0),
+        },
+    };
+    let policy = match condition {
+        "" => RestartPolicyNameEnum::EMPTY,
+        "no" | "none" => RestartPolicyNameEnum::NO,
+        "always" | "any" => RestartPolicyNameEnum::ALWAYS,
+        "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
+        "unless-stopped" => RestartPolicyNameEnum::UNLESS_STOPPED,
+        other => {
+            let reason = format!("{other:?} is not one of no, always, on-failure[:attempts], unless-stopped");
+            return Err(refuse(name, attribute, reason));
+        }
+    };
+    Ok(ApiRestart { name: Some(policy), maximum_retry_count: i64::try_from(attempts).ok() })
+}

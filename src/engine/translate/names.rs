@@ -1,0 +1,27 @@
+//! Names of engine objects as the loaded project resolves them.
+
+use crate::compose::{
+    labels::resource_name,
+    model::{Project, Service},
+};
+
+/// The image reference of a service: as written, or `PROJECT-SERVICE` for one that is only built.
+pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
+    if service.image.is_empty() { format!("{}-{name}", project.name) } else { service.image.clone() }
+}
+
+/// The engine's name of a network by Compose key.
+pub fn network_name(project: &Project, key: &str) -> String {
+    match project.networks.get(key) {
+        Some(Some(network)) if !network.name.is_empty() => network.name.clone(),
+        _ => resource_name(&project.name, key),
+    }
+}
+
+/// The engine's name of a volume by Compose key.
+pub fn volume_name(project: &Project, key: &str) -> String {
+    match project.volumes.get(key) {
+        Some(Some(volume)) if !volume.name.is_empty() => volume.name.clone(),
+        _ => resource_name(&project.name, key),
+    }
+}

@@ -1,0 +1,196 @@
+//! What the image tests share: the real engine, a throw-away context, and unique names that are cleaned up.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bollard::query_parameters::RemoveImageOptions;
+use tokio_util::sync::CancellationToken;
+use turnout::{
+    compose::model::{Build, FileObject, Project, Service},
+    engine::{
+        Endpoint, Engine,
+        image::{BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
+    },
+    report::{Event, Reporter},
+};
+
+/// Keeps what is reported.
+#[derive(Default)]
+pub struct Keep {
+    pub events: Mutex<Vec<Event>>,
+    /// Cancelled when a line with this text is seen.
+    pub trip: Option<(String, CancellationToken)>,
+}
+
+impl Reporter for Keep {
+    fn report(&self, event: Event) {
+        if let (Event::Output { line, .. }, Some((text, token))) = (&event, &self.trip)
+            && line.contains(text.as_str())
+        {
+            token.cancel();
+        }
+        self.events.lock().unwrap().push(event);
+    }
+}
+
+impl Keep {
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for event in self.events.lock().unwrap().iter() {
+            match event {
+                Event::Output { line, .. } => text.push_str(line),
+                Event::Info { text: t } | Event::Warning { text: t } => text.push_str(t),
+                Event::Progress { subject, text: t } => text.push_str(&format!("{subject}: {t}")),
+                _ => {}
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The engine, or nothing, said aloud: these tests need one.
+pub async fn engine() -> Option<Engine> {
+    let host = std::env::var("DOCKER_HOST").ok();
+    match Engine::connect(&Endpoint::from_host(host.as_deref()).unwrap()).await {
+        Ok(engine) => Some(engine),
+        Err(error) => {
+            eprintln!("not run: {error}");
+            None
+        }
+    }
+}
+
+/// A name nobody else uses.
+pub fn unique(stem: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("b3-{stem}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A project with one service `web`, and the directory of its build context, which holds busybox as `sh`.
+pub struct Bench {
+    pub dir: tempfile::TempDir,
+    pub project: Project,
+    pub reporter: Keep,
+    pub cancel: CancellationToken,
+    pub builder: BuilderChoice,
+    pub timeout: Duration,
+    pub credentials: Credentials,
+}
+
+impl Bench {
+    pub fn new(stem: &str, dockerfile: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project { name: unique(stem), working_dir: dir.path().to_owned(), ..Project::default() };
+        let mut bench = Self {
+            dir,
+            project,
+            reporter: Keep::default(),
+            cancel: CancellationToken::new(),
+            builder: BuilderChoice::Auto,
+            timeout: Duration::from_secs(120),
+            credentials: Credentials::default(),
+        };
+        bench.write("Dockerfile", dockerfile);
+        std::fs::copy("/bin/busybox", bench.dir.path().join("sh")).expect("busybox-static is installed");
+        bench.build(|build| build.context = ".".into());
+        bench
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub fn build(&mut self, edit: impl FnOnce(&mut Build)) {
+        let service = self.project.services.entry("web".into()).or_insert_with(Service::default);
+        let build = service.build.get_or_insert_with(Build::default);
+        edit(build);
+        if build.context == "." {
+            build.context = self.dir.path().to_string_lossy().into_owned();
+        }
+    }
+
+    pub fn secret(&mut self, name: &str, object: FileObject) {
+        self.project.secrets.insert(name.into(), object);
+        self.build(|build| {
+            build.secrets.push(turnout::compose::model::FileReference { source: name.into(), ..Default::default() })
+        });
+    }
+
+    pub fn image(&self) -> String {
+        let image = &self.project.services["web"].image;
+        if image.is_empty() { format!("{}-web", self.project.name) } else { image.clone() }
+    }
+
+    pub fn cx<'a>(&'a self, environment: &'a BTreeMap<String, String>) -> ImageContext<'a> {
+        ImageContext {
+            reporter: &self.reporter,
+            cancel: &self.cancel,
+            builder: self.builder,
+            build_timeout: self.timeout,
+            pull_timeout: self.timeout,
+            environment,
+            credentials: &self.credentials,
+        }
+    }
+
+    pub async fn run(&self, engine: &Engine) -> Result<ImageId, ImageError> {
+        turnout::engine::image::build_service(engine, &self.project, "web", &self.cx(&self.project.environment)).await
+    }
+
+    pub async fn pull(&self, engine: &Engine) -> Result<ImageId, ImageError> {
+        turnout::engine::image::pull_service(engine, &self.project, "web", &self.cx(&self.project.environment)).await
+    }
+}
+
+/// Removes an image; absence is fine.
+pub async fn remove(engine: &Engine, image: &str) {
+    let options = RemoveImageOptions { force: true, ..Default::default() };
+    let _ = engine.docker().remove_image(image, Some(options), None).await;
+}
+
+/// The files of an image, by path, with their content: its layers from first to last, whiteouts ignored.
+pub async fn files_of(engine: &Engine, image: &str) -> BTreeMap<String, Vec<u8>> {
+    use futures_util::StreamExt;
+    use std::io::Read;
+    let mut saved = Vec::new();
+    let mut stream = std::pin::pin!(engine.docker().export_image(image));
+    while let Some(chunk) = stream.next().await {
+        saved.extend_from_slice(&chunk.unwrap());
+    }
+    let mut members = BTreeMap::new();
+    for entry in tar::Archive::new(saved.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        members.insert(entry.path().unwrap().to_string_lossy().into_owned(), content);
+    }
+    let manifest: serde_json::Value = serde_json::from_slice(&members["manifest.json"]).unwrap();
+    let mut files = BTreeMap::new();
+    for layer in manifest[0]["Layers"].as_array().unwrap() {
+        let layer = &members[layer.as_str().unwrap()];
+        for entry in tar::Archive::new(layer.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            files.insert(entry.path().unwrap().to_string_lossy().trim_end_matches('/').to_owned(), content);
+        }
+    }
+    files
+}
+
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
