@@ -386,6 +386,8 @@ async fn shallow_clones_follow_too() {
     world.push();
     let updated = update(&Remote { url: None, ..world.remote() }).await.unwrap();
     assert_eq!(updated.new, tip);
+    git(&world.site(), &["fsck"]);
+    assert_eq!(update(&world.remote()).await.unwrap().moved, Moved::UpToDate { ahead: 0 });
     let gone = git(&world.dev(), &["rev-parse", "HEAD~2"]);
     let error = product::changed_files(&world.site(), &gone, "HEAD").unwrap_err();
     assert!(error.to_string().contains("shallow"), "{error}");

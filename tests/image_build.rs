@@ -88,7 +88,7 @@ async fn a_syntax_error_and_a_missing_file_are_told() {
 #[tokio::test]
 async fn ignored_files_do_not_reach_the_image() {
     let Some(daemon) = engine().await else { return };
-    for builder in [BuilderChoice::Classic] {
+    for builder in BOTH {
         let mut bench = Bench::new("ignore", "FROM scratch\nCOPY . /ctx\n");
         bench.builder = builder;
         bench.write(".dockerignore", "*\n!keep\nkeep/*.tmp\nsh\n");
@@ -105,7 +105,7 @@ async fn ignored_files_do_not_reach_the_image() {
 #[tokio::test]
 async fn inline_and_outside_dockerfiles_build_and_leave_no_trace() {
     let Some(daemon) = engine().await else { return };
-    for builder in [BuilderChoice::Classic] {
+    for builder in BOTH {
         for inline in [true, false] {
             let mut bench = Bench::new("inline", "FROM nowhere.invalid/never-used\n");
             bench.builder = builder;

@@ -2,3 +2,4 @@
 
 pub mod compose;
 pub mod progress;
+pub mod compose_config;

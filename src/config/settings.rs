@@ -65,6 +65,8 @@ pub struct Settings {
     pub socket_mode: u32,
     /// The Docker engine, as a URL.
     pub docker_host: String,
+    /// How long a deployment waits for an engine that does not answer.
+    pub engine_wait: Duration,
     /// Most deployments at one time.
     pub parallel: usize,
     /// Form of log lines.
@@ -122,6 +124,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         runtime_dir,
         socket_mode: reader.parsed("socket-mode", 0o660, mode),
         docker_host: reader.parsed("docker-host", String::new(), docker_host),
+        engine_wait: reader.parsed("engine-wait", Duration::ZERO, units::duration),
         parallel: reader.parsed("parallel", 2, |text| count(text, 64)),
         log_format: reader.parsed("log-format", LogFormat::Text, log_format),
         log_level: reader.parsed("log-level", String::new(), |text| Ok(text.to_owned())),

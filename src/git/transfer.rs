@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -83,10 +83,33 @@ pub(super) fn fetch(
     session.go_on()?;
     session.relay.take_fault();
     let answers = Answers::new(&session.remote.auth, address, token_allowed);
-    talk(repo, address, &answers, want, session).map_err(|trouble| match trouble {
+    let edge = Edge::of(repo);
+    let fetched = talk(repo, address, &answers, want, session);
+    edge.keep();
+    fetched.map_err(|trouble| match trouble {
         Trouble::Ours(error) => error,
         Trouble::Theirs(error) => explain(&error, address, &answers, session),
     })
+}
+
+/// The edge of a shallow clone: the file that names the commits at which history is cut off. libgit2 1.9 empties it in
+/// a fetch from a local path, and without it git takes the repository for damaged.
+struct Edge(Option<(PathBuf, Vec<u8>)>);
+
+impl Edge {
+    fn of(repo: &Repository) -> Self {
+        let file = repo.commondir().join("shallow");
+        Self(std::fs::read(&file).ok().filter(|text| !text.is_empty()).map(|text| (file, text)))
+    }
+
+    fn keep(self) {
+        let Some((file, text)) = self.0 else { return };
+        if std::fs::metadata(&file).is_ok_and(|found| found.len() > 0) {
+            return;
+        }
+        let fresh = file.with_file_name("shallow.turnout");
+        let _ = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &file));
+    }
 }
 
 enum Trouble {

@@ -114,10 +114,18 @@ impl World {
                 container.state = RunState::Running;
             }
             Action::WaitFor { service, condition, .. } => {
+                if condition == "service_completed_successfully" {
+                    let first = self.observed.containers.iter_mut().find(|c| c.service == *service);
+                    first
+                        .into_iter()
+                        .filter(|c| c.state == RunState::Running)
+                        .for_each(|c| c.state = RunState::Exited(0));
+                }
                 let states: Vec<RunState> =
                     self.observed.containers.iter().filter(|c| c.service == *service).map(|c| c.state).collect();
                 match condition.as_str() {
                     "service_completed_successfully" => assert_eq!(states[0], RunState::Exited(0)),
+                    "service_started" => assert!(!states.contains(&RunState::Created), "{service}: {states:?}"),
                     _ => assert!(states.contains(&RunState::Running), "{service}: {states:?}"),
                 }
             }

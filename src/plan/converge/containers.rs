@@ -61,15 +61,7 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     let excess = existing.saturating_sub(wanted as usize);
     let kept = judged.split_off(excess);
     for (container, _) in judged {
-        let cause = format!("scaled down from {existing} to {wanted}");
-        match draft.removed.get(&container.id).and_then(|(step, _)| draft.plan.steps.get_mut(*step)) {
-            // Its volume's replacement removes it anyhow; it just does not come back.
-            Some(Step { action: Action::RemoveContainer { reason, .. }, cause: why, .. }) => {
-                *reason = Removal::ScaleDown;
-                *why = cause;
-            }
-            _ => remove(draft, container, Removal::ScaleDown, cause),
-        }
+        remove(draft, container, Removal::ScaleDown, format!("scaled down from {existing} to {wanted}"));
     }
     for container in leftovers {
         let cause = "left over from a replacement that was interrupted".to_owned();
@@ -172,6 +164,9 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     let mut after = draft.image_steps.clone();
     after.extend(&before);
     after.extend(steps_of(when));
+    if *when != Condition::Always {
+        after.extend(resume(draft, container));
+    }
     after.extend(stop_dependents(draft, &container.service, when, &format!("{} is stopped", container.service)));
     let action = Action::StopContainer {
         service: container.service.clone(),
@@ -194,6 +189,13 @@ pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
 }
 
 fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: String) {
+    let planned = draft.removed.get(&container.id).and_then(|(step, _)| draft.plan.steps.get_mut(*step));
+    if let Some(Step { action: Action::RemoveContainer { reason: old, .. }, cause: why, .. }) = planned {
+        // Its volume's replacement removes it anyhow; it just does not come back.
+        *old = reason;
+        *why = cause;
+        return;
+    }
     let mut after = draft.image_steps.clone();
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(reconnects(draft));
@@ -269,8 +271,8 @@ fn one_container<'a>(
         after.push(rename(draft, name, container));
         old_name = final_name.clone();
     }
-    if container.state == RunState::Paused && when != Condition::Always {
-        after.push(unpause(draft, name, container));
+    if when != Condition::Always {
+        after.extend(resume(draft, container));
     }
     let certain = when == Condition::Always;
     let action = Action::RecreateContainer {
@@ -305,12 +307,22 @@ fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> S
     draft.push(action, cause, after, Condition::Always)
 }
 
-/// Resumes a container that somebody paused.
-pub(super) fn unpause(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> StepId {
+/// Resumes a container that somebody paused, once, if it may live on.
+pub(super) fn resume(draft: &mut Draft<'_>, container: &ObservedContainer) -> Option<StepId> {
+    if container.state != RunState::Paused || draft.plan.steps.iter().any(|s| resumes(s, container)) {
+        return None;
+    }
     let after = draft.image_steps.clone();
-    let action =
-        Action::UnpauseContainer { service: name.to_owned(), id: container.id.clone(), name: container.name.clone() };
-    draft.push(action, "the container is paused", after, Condition::Always)
+    let action = Action::UnpauseContainer {
+        service: container.service.clone(),
+        id: container.id.clone(),
+        name: container.name.clone(),
+    };
+    Some(draft.push(action, "the container is paused", after, Condition::Always))
+}
+
+fn resumes(step: &Step, container: &ObservedContainer) -> bool {
+    matches!(&step.action, Action::UnpauseContainer { id, .. } if *id == container.id)
 }
 
 fn create<'a>(

@@ -36,7 +36,8 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         .collect();
     let mut resumed: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     for (name, container) in paused {
-        resumed.entry(name).or_default().push(containers::unpause(draft, name, container));
+        let step = containers::resume(draft, container);
+        resumed.entry(name).or_default().extend(step);
     }
 
     let waits = waits(draft, &planned)?;
