@@ -42,7 +42,10 @@ impl Store {
     /// As [`Store::recover`].
     pub async fn interrupt(&self, id: DeploymentId, reason: &str) -> Result<(), StoreError> {
         let reason = reason.to_owned();
-        self.inner.writer.run("interrupting the deployment", move |db| interrupt(db, id, &reason, now()).map(drop)).await
+        self.inner
+            .writer
+            .run("interrupting the deployment", move |db| interrupt(db, id, &reason, now()).map(drop))
+            .await
     }
 }
 
