@@ -1,27 +1,25 @@
 //! Carries a build out: context up, output down, one connection.
 
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
-use sha2::{Digest, Sha256};
 
 use super::{
     ImageContext, ImageId,
-    context::{self, ContextPlan, ContextStream, Sent},
+    context::{self, Sent, Upload},
     error::ImageError,
+    prepare,
     progress::BuildLog,
     request::{BuildRequest, Builder, Dockerfile, Source},
+    session::Session,
     wire::{self, Body},
 };
 use crate::{engine::Engine, report::Event};
 
 /// Longest message of the build stream, in bytes; BuildKit batches log output into single messages.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
-/// Largest Dockerfile read from outside the context, in bytes.
-const MAX_DOCKERFILE: u64 = 4 * 1024 * 1024;
-
 /// Builds an image and returns its ID.
 ///
 /// Cancelling, and exceeding the timeout, stop the build on the engine: the connection is dropped.
@@ -52,6 +50,26 @@ pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_
     Ok(image)
 }
 
+/// What feeds a build while it runs.
+enum Feed {
+    /// A tar stream in the request.
+    Upload(Upload),
+    /// A session beside the request.
+    Session(Session),
+    /// The engine fetches the context itself.
+    Nothing,
+}
+
+impl Feed {
+    async fn finish(self) -> Result<Sent, ImageError> {
+        match self {
+            Self::Upload(upload) => upload.finish().await,
+            Self::Session(session) => session.finish(),
+            Self::Nothing => Ok(Sent::default()),
+        }
+    }
+}
+
 async fn run(
     engine: &Engine,
     request: &BuildRequest,
@@ -61,28 +79,38 @@ async fn run(
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
     let what = || format!("build of {}", request.service);
-    let connection_error = |source| ImageError::Connection { what: what(), address: engine.endpoint().to_string(), source };
-    let mut query = Query::new(request, builder).map_err(|message| ImageError::Engine { what: what(), message })?;
-    let mut upload = None;
+    let failed = |message: String| ImageError::Engine { what: what(), message };
+    let mut query = Query::new(request, builder).map_err(failed)?;
     let mut body = wire::empty();
-    match &request.source {
-        Source::Remote(address) => {
-            query.add("remote", address);
-            if let Dockerfile::Inside(path) = &request.dockerfile {
-                query.add("dockerfile", path);
+    let feed = match builder {
+        Builder::BuildKit => {
+            let offer = prepare::session(request, cx).await?;
+            query.add("remote", remote_of(request));
+            query.add("dockerfile", &offer.dockerfile);
+            query.add("session", id);
+            query.add("buildid", id);
+            Feed::Session(Session::open(engine, id, offer.offer).await?)
+        }
+        Builder::Classic => match &request.source {
+            Source::Remote(address) => {
+                query.add("remote", address);
+                if let Dockerfile::Inside(path) = &request.dockerfile {
+                    query.add("dockerfile", path);
+                }
+                Feed::Nothing
             }
-        }
-        Source::Directory(_) => {
-            let (plan, dockerfile) = plan_blocking(request.clone(), builder).await?;
-            query.add("dockerfile", &dockerfile);
-            let mut stream = context::stream(plan);
-            body = wire::streamed(std::mem::replace(&mut stream.chunks, tokio::sync::mpsc::channel(1).1));
-            upload = Some(stream);
-        }
-    }
+            Source::Directory(_) => {
+                let (plan, dockerfile) = prepare::tar(request).await?;
+                query.add("dockerfile", &dockerfile);
+                let stream = context::stream(plan);
+                body = wire::streamed(stream.chunks);
+                Feed::Upload(stream.upload)
+            }
+        },
+    };
     let mut http = Request::builder()
         .method(Method::POST)
-        .uri(format!("/v{}.{}/build?{}", engine.version().major, engine.version().minor, query.text()))
+        .uri(format!("/v{}/build?{}", engine.version(), query.text()))
         .header(header::HOST, "docker")
         .header(header::CONTENT_TYPE, "application/x-tar");
     if builder == Builder::Classic {
@@ -94,18 +122,14 @@ async fn run(
             http = http.header("X-Registry-Config", config);
         }
     }
-    let _ = id;
-    let http: Request<Body> =
-        http.body(body).map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
+    let http: Request<Body> = http.body(body).map_err(|error| failed(error.to_string()))?;
 
     let answer = match wire::send(engine.endpoint(), http).await {
         Ok(answer) => answer,
         Err(source) => {
             // A file that could not be read breaks the upload off; that is the cause then, not the connection.
-            if let Some(upload) = upload {
-                sent(upload).await?;
-            }
-            return Err(connection_error(source));
+            feed.finish().await?;
+            return Err(ImageError::Connection { what: what(), address: engine.endpoint().to_string(), source });
         }
     };
     let mut log = BuildLog::default();
@@ -117,25 +141,29 @@ async fn run(
             log.error.get_or_insert(problem);
         }
     }
-    let upload = match upload {
-        Some(upload) => Some(sent(upload).await),
-        None => None,
-    };
-    match (log.error.take(), upload) {
+    match (log.error.take(), feed.finish().await) {
         // The context's own error first: the engine's is only its consequence.
-        (_, Some(Err(error))) => Err(error),
-        (Some(message), _) => Err(ImageError::Build {
+        (_, Err(error)) => Err(error),
+        (Some(message), Ok(_)) => Err(ImageError::Build {
             service: request.service.clone(),
             step: log.failing_step().map(|step| masked.text(step)),
             message: masked.text(message.trim().to_owned()),
             tail: log.tail().into_iter().map(|line| masked.text(line)).collect(),
         }),
-        (None, upload) => {
-            for note in upload.into_iter().flatten().flat_map(|sent| sent.notes) {
+        (None, Ok(sent)) => {
+            for note in sent.notes {
                 cx.reporter.warn(format!("build context of {}: {note}", request.service));
             }
             image_id(engine, request, log.image).await
         }
+    }
+}
+
+/// What BuildKit is told of the context's place: in the session, or at an address.
+fn remote_of(request: &BuildRequest) -> &str {
+    match &request.source {
+        Source::Remote(address) => address,
+        Source::Directory(_) => "client-session",
     }
 }
 
@@ -175,19 +203,6 @@ async fn follow(
     Ok(())
 }
 
-/// What became of the upload. One that the engine stopped reading is no error: it needed no more, or says why.
-async fn sent(mut upload: ContextStream) -> Result<Sent, ImageError> {
-    // Nobody takes chunks any more, so that a waiting reader must not wait for ever.
-    upload.chunks.close();
-    upload.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let handle = std::mem::replace(&mut upload.outcome, tokio::task::spawn_blocking(|| Ok(Sent::default())));
-    match handle.await {
-        Ok(Err(ImageError::Context { problem, .. })) if problem == context::ABANDONED => Ok(Sent::default()),
-        Ok(outcome) => outcome,
-        Err(error) => Err(ImageError::Context { path: PathBuf::new(), problem: format!("the reader died: {error}") }),
-    }
-}
-
 async fn image_id(engine: &Engine, request: &BuildRequest, told: Option<String>) -> Result<ImageId, ImageError> {
     if let Some(id) = told {
         return Ok(ImageId(id));
@@ -204,88 +219,12 @@ async fn image_id(engine: &Engine, request: &BuildRequest, told: Option<String>)
 
 /// Best effort: hanging up has told the engine already.
 async fn cancel_on_engine(engine: &Engine, id: &str) {
-    let uri = format!("/v{}.{}/build/cancel?id={id}", engine.version().major, engine.version().minor);
+    let uri = format!("/v{}/build/cancel?id={id}", engine.version());
     let request = Request::builder().method(Method::POST).uri(uri).header(header::HOST, "docker").body(wire::empty());
     if let Ok(request) = request {
         let limit = std::time::Duration::from_secs(5);
         let _ = tokio::time::timeout(limit, wire::send(engine.endpoint(), request)).await;
     }
-}
-
-async fn plan_blocking(request: BuildRequest, builder: Builder) -> Result<(ContextPlan, String), ImageError> {
-    tokio::task::spawn_blocking(move || plan(&request, builder)).await.unwrap_or_else(|error| {
-        Err(ImageError::Context { path: PathBuf::new(), problem: format!("the reader died: {error}") })
-    })
-}
-
-/// What to send, and the Dockerfile's path in it.
-pub fn plan(request: &BuildRequest, builder: Builder) -> Result<(ContextPlan, String), ImageError> {
-    let Source::Directory(root) = &request.source else {
-        return Err(ImageError::Invalid { service: request.service.clone(), message: "has a remote context".into() });
-    };
-    match std::fs::metadata(root) {
-        Ok(meta) if meta.is_dir() => {}
-        Ok(_) => return Err(ImageError::Context { path: root.clone(), problem: "is not a directory".into() }),
-        Err(error) => {
-            return Err(ImageError::Context { path: root.clone(), problem: format!("{error}: check `build.context`") });
-        }
-    }
-    // BuildKit's clients prefer the ignore file beside the Dockerfile; the classic builder knows only the root's.
-    let mut candidates = Vec::new();
-    if builder == Builder::BuildKit {
-        match &request.dockerfile {
-            Dockerfile::Inside(path) => candidates.push(PathBuf::from(format!("{path}.dockerignore"))),
-            Dockerfile::Outside(path) => candidates.push(with_suffix(path, ".dockerignore")),
-            Dockerfile::Inline(_) => {}
-        }
-    }
-    candidates.push(PathBuf::from(".dockerignore"));
-    let (ignore, ignore_file) = context::read_ignore(root, &candidates)?;
-    let mut plan = ContextPlan { root: root.clone(), ignore, always: Vec::new(), injected: Vec::new() };
-    if let Some(file) = ignore_file.as_ref().and_then(|file| file.to_str()).filter(|file| !file.starts_with('/')) {
-        plan.always.push(file.to_owned());
-    }
-    let text = match &request.dockerfile {
-        Dockerfile::Inside(path) => {
-            let full = root.join(path);
-            if !full.is_file() {
-                return Err(ImageError::Context { path: full, problem: "there is no Dockerfile: check `build.dockerfile`".into() });
-            }
-            plan.always.push(path.clone());
-            return Ok((plan, path.clone()));
-        }
-        Dockerfile::Outside(path) => read_dockerfile(path)?,
-        Dockerfile::Inline(text) => text.clone().into_bytes(),
-    };
-    // Named after its content: a random name would make every build differ and defeat the cache.
-    let digest = hex::encode(Sha256::digest(&text));
-    let name = format!(".dockerfile.{}", digest.get(..20).unwrap_or(&digest));
-    let mut ignore_text = match &ignore_file {
-        Some(file) => std::fs::read(root.join(file))
-            .map_err(|error| ImageError::Context { path: root.join(file), problem: error.to_string() })?,
-        None => Vec::new(),
-    };
-    // The builder drops what the stream's ignore file names before it copies anything.
-    ignore_text.extend_from_slice(format!("\n.dockerignore\n{name}\n").as_bytes());
-    plan.always.retain(|path| path != ".dockerignore");
-    plan.injected.push((name.clone(), text));
-    plan.injected.push((".dockerignore".to_owned(), ignore_text));
-    Ok((plan, name))
-}
-
-fn read_dockerfile(path: &std::path::Path) -> Result<Vec<u8>, ImageError> {
-    let refuse = |problem: String| ImageError::Context { path: path.to_owned(), problem };
-    let meta = std::fs::metadata(path).map_err(|error| refuse(format!("{error}: check `build.dockerfile`")))?;
-    if !meta.is_file() || meta.len() > MAX_DOCKERFILE {
-        return Err(refuse("is not a Dockerfile".into()));
-    }
-    std::fs::read(path).map_err(|error| refuse(error.to_string()))
-}
-
-fn with_suffix(path: &std::path::Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// The query of `POST /build`.

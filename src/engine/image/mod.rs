@@ -12,12 +12,17 @@ pub mod build;
 pub mod context;
 pub mod credentials;
 pub mod error;
+pub mod filesync;
+pub mod grpc;
 pub mod policy;
+pub mod prepare;
 pub mod progress;
 pub mod protobuf;
 pub mod pull;
 pub mod reference;
 pub mod request;
+pub mod session;
+pub mod walk;
 pub mod wire;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};

@@ -1,0 +1,278 @@
+//! A BuildKit session: what the engine asks of its client while it builds.
+//!
+//! The engine turns one connection around and calls the client over it: for files of the context ([`super::filesync`]),
+//! registry credentials, secrets, and the SSH agent. Files are asked for as they are needed and only when they changed
+//! since the last build, so nothing of the context is held here.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use hyper::{Method, Request, header};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    task::JoinHandle,
+};
+
+use super::{
+    context::Sent,
+    credentials::{Credentials, key_of_session_host},
+    error::ImageError,
+    filesync::{self, Files},
+    grpc::{self, Call, Handler, Status, handler, unary},
+    protobuf::{Field, fields, put_bytes, put_varint},
+    request::SecretSource,
+    wire,
+};
+use crate::engine::Engine;
+
+/// Largest secret, in bytes; BuildKit's own limit.
+const MAX_SECRET: u64 = 500 * 1024;
+/// Piece of an SSH conversation, in bytes.
+const SSH_CHUNK: usize = 16 * 1024;
+
+/// What a session offers.
+pub struct Offer {
+    /// Files by the name BuildKit knows the directory by (`context`, `dockerfile`).
+    pub files: HashMap<&'static str, Files>,
+    /// Registry credentials.
+    pub credentials: Credentials,
+    /// Secrets by identifier.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// SSH agents by identifier.
+    pub agents: BTreeMap<String, PathBuf>,
+    /// Names the context across builds, so that only what changed is sent.
+    pub shared_key: String,
+}
+
+/// A running session; ends when dropped.
+pub struct Session {
+    task: JoinHandle<()>,
+    record: Arc<Record>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What happened in a session that the build has to know.
+#[derive(Default)]
+pub struct Record {
+    inner: Mutex<(Option<ImageError>, Sent)>,
+}
+
+impl Record {
+    /// Keeps the first error: the engine's own words are only its consequence.
+    pub fn fail(&self, error: ImageError) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).0.get_or_insert(error);
+    }
+
+    /// Adds to what was sent.
+    pub fn add(&self, sent: Sent) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.1.entries += sent.entries;
+        inner.1.bytes += sent.bytes;
+        inner.1.notes.extend(sent.notes);
+    }
+}
+
+impl Session {
+    /// Opens a session under an identifier that nobody else uses.
+    pub async fn open(engine: &Engine, id: &str, offer: Offer) -> Result<Self, ImageError> {
+        let what = || "opening a build session".to_owned();
+        let failed = |message: String| ImageError::Engine { what: what(), message };
+        let record = Arc::new(Record::default());
+        let shared_key = offer.shared_key.clone();
+        let methods = methods(offer, &record);
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/v{}/session", engine.version()))
+            .header(header::HOST, "docker")
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "h2c")
+            .header("X-Docker-Expose-Session-Uuid", id)
+            .header("X-Docker-Expose-Session-Name", "turnout")
+            .header("X-Docker-Expose-Session-SharedKey", shared_key);
+        for method in methods.keys() {
+            request = request.header("X-Docker-Expose-Session-Grpc-Method", method);
+        }
+        let request = request.body(wire::empty()).map_err(|error| failed(error.to_string()))?;
+        let answer = wire::send(engine.endpoint(), request).await.map_err(|source| ImageError::Connection {
+            what: what(),
+            address: engine.endpoint().to_string(),
+            source,
+        })?;
+        if answer.response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
+            return Err(failed(wire::error_message(answer.response).await));
+        }
+        let turned = hyper::upgrade::on(answer.response).await.map_err(|error| failed(error.to_string()))?;
+        Ok(Self { task: tokio::spawn(grpc::serve(turned, methods)), record })
+    }
+
+    /// Ends the session and tells what was sent, or why it could not be.
+    pub fn finish(self) -> Result<Sent, ImageError> {
+        let mut inner = self.record.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = std::mem::take(&mut inner.1);
+        match inner.0.take() {
+            Some(error) => Err(error),
+            None => Ok(sent),
+        }
+    }
+}
+
+fn methods(offer: Offer, record: &Arc<Record>) -> HashMap<String, Handler> {
+    let Offer { files, credentials, secrets, agents, shared_key: _ } = offer;
+    let mut methods = HashMap::new();
+    let mut add = |path: &str, handler: Handler| methods.insert(path.to_owned(), handler);
+    add("/grpc.health.v1.Health/Check", unary(|_| async { Ok(number(1, 1)) }));
+    add("/moby.filesync.v1.Auth/Credentials", {
+        let record = Arc::clone(record);
+        unary(move |request| answer_credentials(credentials.clone(), Arc::clone(&record), request))
+    });
+    if !files.is_empty() {
+        let files = Arc::new(files);
+        let record = Arc::clone(record);
+        add(
+            "/moby.filesync.v1.FileSync/DiffCopy",
+            handler(move |call| filesync::diff_copy(Arc::clone(&files), Arc::clone(&record), call)),
+        );
+    }
+    if !secrets.is_empty() {
+        let secrets = Arc::new(secrets);
+        let record = Arc::clone(record);
+        add(
+            "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+            unary(move |request| answer_secret(Arc::clone(&secrets), Arc::clone(&record), request)),
+        );
+    }
+    if !agents.is_empty() {
+        let agents = Arc::new(agents);
+        add("/moby.sshforward.v1.SSH/CheckAgent", {
+            let agents = Arc::clone(&agents);
+            unary(move |request| {
+                let found = agent(&agents, &text(&request, 1)).map(|_| Vec::new());
+                async { found }
+            })
+        });
+        add("/moby.sshforward.v1.SSH/ForwardAgent", handler(move |call| forward_agent(Arc::clone(&agents), call)));
+    }
+    methods
+}
+
+async fn answer_credentials(
+    credentials: Credentials,
+    record: Arc<Record>,
+    request: Bytes,
+) -> Result<Vec<u8>, Status> {
+    let host = text(&request, 1);
+    let auth = match credentials.for_registry(key_of_session_host(&host)).await {
+        Ok(auth) => auth.unwrap_or_default(),
+        Err(error) => {
+            let status = Status::failed(error.to_string());
+            record.fail(error);
+            return Err(status);
+        }
+    };
+    let mut answer = Vec::new();
+    if auth.identity_token.is_empty() {
+        put_bytes(&mut answer, 1, auth.username.as_bytes());
+        put_bytes(&mut answer, 2, auth.password.as_bytes());
+    } else {
+        put_bytes(&mut answer, 2, auth.identity_token.as_bytes());
+    }
+    Ok(answer)
+}
+
+async fn answer_secret(
+    secrets: Arc<BTreeMap<String, SecretSource>>,
+    record: Arc<Record>,
+    request: Bytes,
+) -> Result<Vec<u8>, Status> {
+    let id = text(&request, 1);
+    let content = match secrets.get(&id) {
+        None => return Err(Status::not_found(format!("secret {id} not found"))),
+        Some(SecretSource::Content(content)) => content.clone().into_bytes(),
+        Some(SecretSource::File(path)) => {
+            let read = async {
+                let mut content = Vec::new();
+                let file = tokio::fs::File::open(path).await?;
+                file.take(MAX_SECRET + 1).read_to_end(&mut content).await?;
+                Ok::<_, std::io::Error>(content)
+            };
+            match read.await {
+                Ok(content) if content.len() as u64 <= MAX_SECRET => content,
+                Ok(_) => return Err(Status::failed(format!("secret {id} is larger than {MAX_SECRET} bytes"))),
+                Err(error) => {
+                    let message = format!("build secret {id}: {}: {error}", path.display());
+                    record.fail(ImageError::Credentials(message.clone()));
+                    return Err(Status::failed(message));
+                }
+            }
+        }
+    };
+    let mut answer = Vec::new();
+    put_bytes(&mut answer, 1, &content);
+    Ok(answer)
+}
+
+fn agent<'a>(agents: &'a BTreeMap<String, PathBuf>, id: &str) -> Result<&'a PathBuf, Status> {
+    let id = if id.is_empty() { "default" } else { id };
+    agents.get(id).ok_or_else(|| Status::not_found(format!("no SSH agent {id}: name it in build.ssh")))
+}
+
+async fn forward_agent(agents: Arc<BTreeMap<String, PathBuf>>, mut call: Call) -> Result<(), Status> {
+    let id = call.metadata.get("buildkit.ssh.id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let path = agent(&agents, id)?;
+    let stream = UnixStream::connect(path)
+        .await
+        .map_err(|error| Status::failed(format!("the SSH agent at {}: {error}", path.display())))?;
+    let (mut read, mut write) = stream.into_split();
+    let to_agent = async {
+        while let Some(message) = call.requests.next().await? {
+            for (number, field) in fields(&message) {
+                if let (1, Field::Bytes(data)) = (number, field) {
+                    write.write_all(data).await.map_err(|error| Status::failed(error.to_string()))?;
+                }
+            }
+        }
+        Ok(())
+    };
+    let from_agent = async {
+        let mut buffer = vec![0; SSH_CHUNK];
+        loop {
+            let got = read.read(&mut buffer).await.map_err(|error| Status::failed(error.to_string()))?;
+            let Some(data) = buffer.get(..got).filter(|data| !data.is_empty()) else { return Ok(()) };
+            let mut message = Vec::new();
+            put_bytes(&mut message, 1, data);
+            if call.answers.send(Bytes::from(message)).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    tokio::select! {
+        done = to_agent => done,
+        done = from_agent => done,
+    }
+}
+
+/// A message of one number.
+fn number(field: u64, value: u64) -> Vec<u8> {
+    let mut message = Vec::new();
+    put_varint(&mut message, field, value);
+    message
+}
+
+/// A text field of a message; empty when absent.
+fn text(message: &[u8], wanted: u64) -> String {
+    let found = fields(message).find_map(|(number, field)| match field {
+        Field::Bytes(bytes) if number == wanted => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    });
+    found.unwrap_or_default()
+}
