@@ -62,6 +62,9 @@ pub struct Target<'a> {
 pub struct ContainerSpec {
     /// Body of the create request.
     pub body: ContainerCreateBody,
+    /// MAC address of the container as a whole, for daemons before API 1.44; the body of the client library has no
+    /// place for it.
+    pub mac_address: Option<String>,
     /// Platform of the create request; empty = the daemon's.
     pub platform: String,
     /// Networks to connect between creation and start (daemons before API 1.44 take only one at creation).
@@ -203,12 +206,17 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     let mounted = mounts::mounts(project, name, service, target.inherited, version)?;
     let mut attached =
         endpoints(project, name, service, target.container_name, target.links, version)?.into_iter();
-    if version < ApiVersion::v1(44) && !(mac_address.is_empty() && attached.as_slice().iter().all(no_mac_address)) {
-        let reason = "this daemon (API before 1.44) takes it in a form the client library no longer sends; upgrade \
-                      to Docker Engine 25.0 or leave the address to the engine";
+    let mut primary = attached.next();
+    // Daemons before API 1.44 know one address for the whole container instead.
+    let mac_address = match (&mut primary, version < ApiVersion::v1(44)) {
+        (Some(endpoint), true) => endpoint.settings.mac_address.take(),
+        (Some(_), false) => None,
+        (None, _) => some(mac_address),
+    };
+    if mac_address.is_some() && version >= ApiVersion::v1(44) {
+        let reason = "needs a network to be attached to: remove network_mode";
         return Err(refuse(name, "mac_address", reason));
     }
-    let primary = attached.next();
     let mode = match &primary {
         Some(endpoint) => endpoint.network.clone(),
         None if network_mode.is_empty() => "none".to_owned(),
@@ -356,11 +364,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     if !platform.is_empty() {
         gate(version, ApiVersion::v1(41), "20.10", name, "platform")?;
     }
-    Ok(ContainerSpec { body, platform, connect, warnings: mounted.warnings })
-}
-
-fn no_mac_address(endpoint: &Endpoint) -> bool {
-    endpoint.settings.mac_address.is_none()
+    Ok(ContainerSpec { body, mac_address, platform, connect, warnings: mounted.warnings })
 }
 
 /// `NAME=value`, or a bare `NAME` that unsets the image's variable. Sorted, so that equal services send equal bodies.
