@@ -1,1 +1,20 @@
-//! (to come)
+//! Settings and `repos.yaml`: raw text -> validated values, every mistake reported at once.
+//!
+//! [`settings`] and [`repos`] are pure over given text; [`gather`] and [`live`] are the edge to the disk.
+
+pub mod dotenv;
+pub mod gather;
+pub mod live;
+pub mod mistake;
+pub mod repos;
+pub mod settings;
+mod table;
+pub mod units;
+
+pub use gather::{gather, load_repos};
+pub use live::LiveRepos;
+pub use mistake::{Mistake, Mistakes, Place};
+pub use repos::{Builder, Divergence, PathState, Rebuild, Repo, Repos, TimeoutOverrides, Timeouts, TokenSource};
+pub use crate::report::redact::Secret;
+pub use settings::{Layers, LogFormat, Settings};
+pub use table::{Setting, SettingsArgs, TABLE};

@@ -1,1 +1,34 @@
-//! (to come)
+//! Brings a work tree to the state of its remote branch, with libgit2 and without a `git` program.
+//!
+//! The way of an [`update`]: lock the repository, clone it if it is absent, otherwise fetch the branch, then move the
+//! work tree forward without touching what somebody changed there by hand. Nothing is moved before everything that
+//! the move needs has arrived.
+//!
+//! libgit2 blocks and has no safe way to bound a silent peer. So it runs on a thread of its own and reaches the
+//! network only through a relay on the loopback interface ([`relay`]) that belongs to this process: the relay ends the
+//! connection when the peer stalls, when the time is up or when the deployment is cancelled, and the blocked call
+//! returns.
+
+mod address;
+mod advance;
+mod auth;
+mod clone;
+mod error;
+mod known_hosts;
+mod lock;
+mod proxy;
+mod read;
+mod rebase;
+mod relay;
+mod remote;
+mod submodule;
+mod transfer;
+mod update;
+
+pub use address::Address;
+pub use error::GitError;
+pub use read::{
+    Change, ChangedFile, Head, LogEntry, changed_files, changed_in_work_tree, head, is_tracked, short, short_log,
+};
+pub use remote::{Divergence, GitAuth, Moved, Remote, Updated};
+pub use update::update;

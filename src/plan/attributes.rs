@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 4096;
 const ATTRIBUTE_DIGITS: usize = 8;
 const VARIABLE_DIGITS: usize = 6;
 /// Attributes whose change replaces no container; `config-hash` leaves them out too.
-const IGNORED: &[&str] = &["build", "pull_policy", "scale", "depends_on", "profiles"];
+const IGNORED: &[&str] = &["build", "pull_policy", "scale", "depends_on", "profiles", "env_file"];
 
 /// The text to store: compact JSON, attribute name to digest, and `environment` to a map of variable to digest.
 /// Always shorter than 4 KiB.
@@ -135,7 +135,13 @@ mod tests {
         let new = fingerprint("p", "web", &changed);
         assert_eq!(
             difference(&old, &new),
-            ["environment APP_MODE changed", "environment GONE removed", "environment NEW added", "hostname added", "image changed"]
+            [
+                "environment APP_MODE changed",
+                "environment GONE removed",
+                "environment NEW added",
+                "hostname added",
+                "image changed"
+            ]
         );
         assert!(difference(&old, &old).is_empty());
     }

@@ -20,7 +20,9 @@ pub enum PlanError {
     #[error("services depend on each other in a circle: {0}")]
     Cycle(String),
     /// External networks or volumes do not exist.
-    #[error("declared as external, but not found: {0} (create with `docker network create` or `docker volume create`, or remove `external: true`)")]
+    #[error(
+        "declared as external, but not found: {0} (create with `docker network create` or `docker volume create`, or remove `external: true`)"
+    )]
     ExternalMissing(String),
     /// A network of the expected name belongs to something else.
     #[error(
@@ -64,7 +66,9 @@ pub enum PlanError {
     #[error("service {0} has no `build` section, so it cannot be built")]
     NothingToBuild(String),
     /// A pull policy could not be read.
-    #[error("services.{service}.pull_policy: {policy:?} is not a pull policy (use always, never, missing, build, daily, weekly or every_<duration>)")]
+    #[error(
+        "services.{service}.pull_policy: {policy:?} is not a pull policy (use always, never, missing, build, daily, weekly or every_<duration>)"
+    )]
     PullPolicy {
         /// Compose service.
         service: String,
@@ -72,7 +76,9 @@ pub enum PlanError {
         policy: String,
     },
     /// A container name is fixed, so there can be only one.
-    #[error("services.{service}.container_name: {name} is fixed, so the service cannot have {scale} containers (remove container_name, or scale to 1)")]
+    #[error(
+        "services.{service}.container_name: {name} is fixed, so the service cannot have {scale} containers (remove container_name, or scale to 1)"
+    )]
     FixedName {
         /// Compose service.
         service: String,
@@ -82,7 +88,9 @@ pub enum PlanError {
         scale: u32,
     },
     /// Somebody shares a namespace or volumes of a service that has no container.
-    #[error("service {service} cannot share {what} with service {target}: container missing (start {target} too, or set its scale to 1)")]
+    #[error(
+        "service {service} cannot share {what} with service {target}: container missing (start {target} too, or set its scale to 1)"
+    )]
     ShareMissing {
         /// Compose service.
         service: String,
@@ -92,7 +100,9 @@ pub enum PlanError {
         target: String,
     },
     /// Somebody waits for the health of a service that has no health check.
-    #[error("dependency failed to start: {dependent} waits for {service} to be healthy, but {service} has no healthcheck configured (add one to services.{service}, or depend with condition: service_started)")]
+    #[error(
+        "dependency failed to start: {dependent} waits for {service} to be healthy, but {service} has no healthcheck configured (add one to services.{service}, or depend with condition: service_started)"
+    )]
     NoHealthcheck {
         /// Service waited for.
         service: String,

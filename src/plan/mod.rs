@@ -3,13 +3,30 @@
 //! [`Plan`] is a value: `turnout plan` prints it, `turnout deploy` executes the very same.
 
 pub mod attributes;
+mod check;
+mod converge;
+mod down;
 mod error;
-mod hashes;
+mod graph;
 mod intent;
+mod lifecycle;
 mod observed;
+mod render;
 mod step;
 
+pub use check::check;
+pub use converge::converge;
+pub use down::down;
 pub use error::PlanError;
 pub use intent::{DownOptions, Intent, Pull, RemoveImages};
+pub use lifecycle::{remove, restart, start, stop};
 pub use observed::{ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState};
+pub use render::{action, render};
 pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod simulate;
+#[cfg(test)]
+mod situations;

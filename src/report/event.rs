@@ -74,6 +74,23 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The same event with every text passed through `change`; sinks redact and escape with it.
+    pub fn map_text(self, change: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Phase { name } => Self::Phase { name },
+            Self::Info { text } => Self::Info { text: change(&text) },
+            Self::Warning { text } => Self::Warning { text: change(&text) },
+            Self::StepStarted { step, text } => Self::StepStarted { step, text: change(&text) },
+            Self::StepEnded { step, outcome, text, elapsed } => {
+                Self::StepEnded { step, outcome, text: change(&text), elapsed }
+            }
+            Self::Progress { subject, text } => Self::Progress { subject: change(&subject), text: change(&text) },
+            Self::Output { source, line } => Self::Output { source: change(&source), line: change(&line) },
+        }
+    }
+}
+
 /// Takes events. Implementations must be quick and must not block for long.
 pub trait Reporter: Send + Sync {
     /// Takes one event.

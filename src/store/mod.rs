@@ -1,1 +1,131 @@
-//! (to come)
+//! What must survive a crash: deliveries, deployments, their logs. SQLite, one file.
+//!
+//! One thread writes ([`writer`]); whoever asks while it waits for the disk shares the next transaction, so that many
+//! deliveries cost one `fsync`. An answer is given only after its commit. Reads have connections of their own.
+//!
+//! ```text
+//!   accept ──► queued ──► running ──► succeeded | failed
+//!                │           │
+//!                │           ├──► cancelled            somebody asked
+//!                │           └──► interrupted ──► (a new queued one)   the daemon died or was stopped
+//!                ├──► superseded                       a newer one of the same repository was accepted
+//!                └──► cancelled
+//! ```
+//!
+//! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
+
+mod deployments;
+mod error;
+mod intake;
+mod log;
+mod prune;
+mod queries;
+mod readers;
+mod records;
+mod recovery;
+mod schema;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::watch;
+
+pub use error::StoreError;
+pub use log::{LogHandle, LogLimits};
+pub use queries::peek_last_success;
+pub use records::{
+    Accepted, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis, NewDelivery,
+    NewDeployment, PhaseTime, Recovered, State, Update,
+};
+
+use readers::Readers;
+use writer::Writer;
+
+/// How much is remembered.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Deliveries older than this are forgotten.
+    pub delivery_age: Duration,
+    /// Most deliveries remembered.
+    pub deliveries: usize,
+    /// Deployments kept for each repository, with their logs.
+    pub deployments: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { delivery_age: Duration::from_secs(30 * 86_400), deliveries: 10_000, deployments: 200 }
+    }
+}
+
+/// The store. Clones share everything; the writer ends when the last clone is gone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    file: PathBuf,
+    writer: Writer,
+    readers: Readers,
+    retention: Retention,
+    changes: watch::Receiver<u64>,
+}
+
+impl Store {
+    /// Opens or makes the database, for the one daemon of a state directory. Blocks; call it before serving.
+    ///
+    /// # Errors
+    /// Another daemon holds it, the directory cannot be written, the file is no database of ours or of a newer version.
+    pub fn open(file: &Path, retention: Retention) -> Result<Store, StoreError> {
+        let lock = schema::lock(file)?;
+        let db = schema::open(file)?;
+        let (writer, changes) = Writer::start(db, lock, file, retention)?;
+        let readers = Readers::new(file);
+        Ok(Store { inner: Arc::new(Inner { file: file.to_path_buf(), writer, readers, retention, changes }) })
+    }
+
+    /// The database file.
+    pub fn file(&self) -> &Path {
+        &self.inner.file
+    }
+
+    /// What is remembered for how long.
+    pub fn retention(&self) -> Retention {
+        self.inner.retention
+    }
+
+    /// Changes after every commit; for those who follow a deployment.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.clone()
+    }
+
+    /// Waits until everything asked for so far is on disk.
+    ///
+    /// # Errors
+    /// The writer is gone or its disk is full.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.inner.writer.run("flush", |_| Ok(())).await
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("file", &self.inner.file).finish_non_exhaustive()
+    }
+}
+
+/// A number of rows, as SQLite counts.
+fn rows(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Now, as the database keeps it.
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}

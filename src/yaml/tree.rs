@@ -107,6 +107,25 @@ impl std::fmt::Display for Pos {
 }
 
 impl Value {
+    /// The text that Go's `%v` gives, which is what Compose prints for scalars in environments and labels.
+    pub fn go_text(&self) -> String {
+        match self {
+            Value::Null => "<nil>".to_owned(),
+            Value::Bool(b) => b.to_string(),
+            Value::Int(n) => n.to_string(),
+            Value::Float(n) => go_float(*n),
+            Value::Str(s) | Value::Time(s) => s.clone(),
+            Value::Seq(items) => {
+                format!("[{}]", items.iter().map(|item| item.value.go_text()).collect::<Vec<_>>().join(" "))
+            }
+            Value::Map(map) => {
+                let mut pairs: Vec<_> = map.iter().map(|(k, e)| format!("{k}:{}", e.node.value.go_text())).collect();
+                pairs.sort();
+                format!("map[{}]", pairs.join(" "))
+            }
+        }
+    }
+
     /// What a person calls this kind of value.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -121,6 +140,24 @@ impl Value {
     }
 }
 
+/// Shortest text of a number; with an exponent below 1e-4 and from 1e6 on.
+fn go_float(number: f64) -> String {
+    if number.is_nan() {
+        return "NaN".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if number == 0.0 || (-4..6).contains(&exponent) {
+        return number.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
 /// A mapping with string keys.
 pub type Map = IndexMap<String, Entry>;
 
@@ -131,4 +168,27 @@ pub struct Entry {
     pub key_pos: Pos,
     /// The value.
     pub node: Node,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_print_like_go() {
+        for (number, want) in [
+            (1.5, "1.5"),
+            (1000.0, "1000"),
+            (1e10, "1e+10"),
+            (123456.0, "123456"),
+            (1e6, "1e+06"),
+            (123456789.0, "1.23456789e+08"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (0.0, "0"),
+            (-0.5, "-0.5"),
+        ] {
+            assert_eq!(Value::Float(number).go_text(), want);
+        }
+    }
 }

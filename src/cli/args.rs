@@ -1,0 +1,175 @@
+//! The command line: what can be said, nothing of what it does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Deploys several repositories' Docker Compose stacks on one host, and explains every decision.
+#[derive(Debug, Parser)]
+#[command(name = "turnout", version, propagate_version = true, max_term_width = 110)]
+pub struct Arguments {
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the daemon listens for commands.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SocketArg {
+    /// Control socket of the daemon [env: TURNOUT_SOCKET] [default: /run/turnout/turnout.sock]
+    #[arg(long, value_name = "FILE")]
+    pub socket: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: take webhooks, deploy
+    Serve(Box<ServeArgs>),
+    /// Deploy a repository now and show how it goes; the exit code is the outcome
+    Deploy(DeployArgs),
+    /// Show what a deployment of the checked-out commit would do, and why
+    Plan(PlanArgs),
+    /// Show each repository, its containers and its last deployment
+    Status(StatusArgs),
+    /// Show past deployments, newest first
+    History(HistoryArgs),
+    /// Show the log of deployments
+    Logs(LogsArgs),
+    /// Cancel a deployment that is queued or running
+    Cancel(CancelArgs),
+    /// Check settings, repos.yaml, the Docker engine, and each repository's .env and Compose files
+    Check(CheckArgs),
+    /// The everyday part of `docker compose`, on turnout's own engine
+    #[command(disable_help_flag = true)]
+    Compose(ComposeArgs),
+}
+
+/// Arguments of `turnout serve`: every setting, each also from the environment or the daemon's own `.env`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// All settings.
+    #[command(flatten)]
+    pub settings: crate::config::SettingsArgs,
+}
+
+/// Arguments of `turnout deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// Rebuild every image that the repository builds
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Return once the deployment is queued, without waiting for its end
+    #[arg(long)]
+    pub detach: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// As if `deploy --rebuild`
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings used when no daemon answers
+    #[command(flatten)]
+    pub settings: crate::config::SettingsArgs,
+}
+
+/// Arguments of `turnout status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this repository
+    pub repo: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Only this repository
+    pub repo: Option<String>,
+    /// How many deployments
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Only this repository
+    pub repo: Option<String>,
+    /// Only this deployment
+    #[arg(long, value_name = "ID")]
+    pub deployment: Option<i64>,
+    /// Go on as lines come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many lines of the past
+    #[arg(short = 'n', long, default_value_t = 200)]
+    pub tail: u32,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// Number of the deployment
+    pub deployment: i64,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Settings to check
+    #[command(flatten)]
+    pub settings: crate::config::SettingsArgs,
+}
+
+/// Arguments of `turnout compose`, parsed by the command itself as `docker compose` does.
+#[derive(Debug, Args)]
+pub struct ComposeArgs {
+    /// Everything after `compose`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<std::ffi::OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

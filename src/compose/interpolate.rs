@@ -1,0 +1,313 @@
+//! Variables in a text: `$V`, `${V}`, `${V:-d}` and their kin.
+//!
+//! Substitution follows compose-go's `template` package, including that a default may hold braces and further
+//! variables, that a default is evaluated even when it is not used, and that the leftmost operator wins.
+
+/// What a variable refers to.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Nesting of defaults inside defaults that is followed. Bounds recursion.
+const MAX_NESTING: usize = 64;
+
+/// Bytes that the substitution of one text may yield. Bounds what many references to one long value amount to.
+const MAX_OUTPUT: usize = 8 << 20;
+
+/// Why a text cannot be interpolated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A `${` that is followed by no valid reference. Holds the text around it.
+    #[error("invalid interpolation format: {0}")]
+    Invalid(String),
+    /// `${V:?m}` without a value.
+    #[error("required variable {name} is missing a value{}", if reason.is_empty() { String::new() } else { format!(": {reason}") })]
+    Required {
+        /// The variable.
+        name: String,
+        /// The author's message; may be empty.
+        reason: String,
+    },
+    /// Defaults nested beyond reason.
+    #[error("defaults are nested deeper than {MAX_NESTING} levels")]
+    TooDeep,
+    /// A result beyond reason.
+    #[error("the text grows beyond {MAX_OUTPUT} bytes")]
+    TooLong,
+}
+
+/// Replaces every variable in `text`. Names of plain references without a value go to `unset`.
+///
+/// # Errors
+///
+/// See [`TemplateError`].
+pub fn substitute(text: &str, lookup: &Lookup<'_>, unset: &mut dyn FnMut(&str)) -> Result<String, TemplateError> {
+    if !text.contains('$') {
+        return Ok(text.to_owned());
+    }
+    expand(text, lookup, unset, 0)
+}
+
+fn expand(
+    text: &str,
+    lookup: &Lookup<'_>,
+    unset: &mut dyn FnMut(&str),
+    depth: usize,
+) -> Result<String, TemplateError> {
+    if depth > MAX_NESTING {
+        return Err(TemplateError::TooDeep);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut line = LastBrace::default();
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$$") {
+            out.push('$');
+            rest = after;
+        } else if let Some(body) = rest.strip_prefix("${") {
+            let end = line.after(text, text.len() - rest.len());
+            let reference = braced(body, end.saturating_sub(text.len() - body.len()))
+                .ok_or_else(|| TemplateError::Invalid(shorten(text)))?;
+            let value = evaluate(&reference, lookup, unset, depth)?;
+            out.push_str(&value);
+            rest = &body[reference.length..];
+        } else {
+            let name = name_of(&rest[1..]);
+            if name.is_empty() {
+                out.push('$');
+            } else {
+                out.push_str(&plain(name, lookup, unset));
+            }
+            rest = &rest[1 + name.len()..];
+        }
+        if out.len() > MAX_OUTPUT {
+            return Err(TemplateError::TooLong);
+        }
+    }
+    out.push_str(rest);
+    if out.len() > MAX_OUTPUT { Err(TemplateError::TooLong) } else { Ok(out) }
+}
+
+/// A reference in braces, taken apart.
+struct Reference<'t> {
+    name: &'t str,
+    /// Operator and what follows it.
+    operator: Option<(&'t str, &'t str)>,
+    /// Bytes from after `${` to after its `}`.
+    length: usize,
+}
+
+/// Takes apart what follows `${`; `limit` is the offset after the last `}` of the line.
+fn braced(body: &str, limit: usize) -> Option<Reference<'_>> {
+    let name = name_of(body);
+    if name.is_empty() {
+        return None;
+    }
+    let after = &body[name.len()..];
+    if after.starts_with('}') {
+        return Some(Reference { name, operator: None, length: name.len() + 1 });
+    }
+    let operator = [":?", ":-", ":+", "?", "-", "+"].into_iter().find(|op| after.starts_with(op))?;
+    let start = name.len() + operator.len();
+    if limit <= start {
+        return None;
+    }
+    let end = closing(&body[..limit]).unwrap_or(limit - 1);
+    Some(Reference { name, operator: Some((operator, body.get(start..end)?)), length: end + 1 })
+}
+
+/// Offset of the `}` that closes a reference whose `${` was just read. Braces inside are counted; the byte after an
+/// opening one is not looked at, so `{}` counts as opened only (as in compose-go).
+fn closing(body: &str) -> Option<usize> {
+    let mut open = 1_u32;
+    let mut bytes = body.bytes().enumerate().skip(1);
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'}' => {
+                open -= 1;
+                if open == 0 {
+                    return Some(at);
+                }
+            }
+            b'{' => {
+                open += 1;
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn evaluate(
+    reference: &Reference<'_>,
+    lookup: &Lookup<'_>,
+    unset: &mut dyn FnMut(&str),
+    depth: usize,
+) -> Result<String, TemplateError> {
+    let Some((operator, argument)) = reference.operator else {
+        return Ok(plain(reference.name, lookup, unset));
+    };
+    let argument = expand(argument, lookup, unset, depth + 1)?;
+    let value = lookup(reference.name);
+    let present = match operator.strip_prefix(':') {
+        Some(_) => value.as_deref().is_some_and(|v| !v.is_empty()),
+        None => value.is_some(),
+    };
+    Ok(match (operator.trim_start_matches(':'), present) {
+        ("-", false) | ("+", true) => argument,
+        ("?", false) => return Err(TemplateError::Required { name: reference.name.to_owned(), reason: argument }),
+        _ => value.unwrap_or_default(),
+    })
+}
+
+fn plain(name: &str, lookup: &Lookup<'_>, unset: &mut dyn FnMut(&str)) -> String {
+    lookup(name).unwrap_or_else(|| {
+        unset(name);
+        String::new()
+    })
+}
+
+/// The variable name that `text` begins with; may be empty.
+fn name_of(text: &str) -> &str {
+    let end = text
+        .bytes()
+        .enumerate()
+        .find(|&(i, b)| !(b == b'_' || b.is_ascii_alphabetic() || (i > 0 && b.is_ascii_digit())))
+        .map_or(text.len(), |(i, _)| i);
+    &text[..end]
+}
+
+/// Offset after the last `}` of the line that an offset lies in; each line is searched once.
+#[derive(Default)]
+struct LastBrace {
+    line_end: usize,
+    after_brace: usize,
+}
+
+impl LastBrace {
+    fn after(&mut self, text: &str, at: usize) -> usize {
+        if at >= self.line_end {
+            self.line_end = text[at..].find('\n').map_or(text.len(), |n| at + n);
+            self.after_brace = text[at..self.line_end].rfind('}').map_or(0, |n| at + n + 1);
+        }
+        self.after_brace
+    }
+}
+
+fn shorten(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "SET" | "_s1" => Some("v".into()),
+            "EMPTY" => Some(String::new()),
+            "DOLLAR" => Some("$SET".into()),
+            _ => None,
+        }
+    }
+
+    fn run(text: &str) -> Result<String, TemplateError> {
+        substitute(text, &env, &mut |_| {})
+    }
+
+    #[test]
+    fn every_form_with_unset_empty_and_set() {
+        for (form, unset, empty, set) in [
+            ("${V}", Some(""), Some(""), Some("v")),
+            ("$V", Some(""), Some(""), Some("v")),
+            ("${V:-d}", Some("d"), Some("d"), Some("v")),
+            ("${V-d}", Some("d"), Some(""), Some("v")),
+            ("${V:+r}", Some(""), Some(""), Some("r")),
+            ("${V+r}", Some(""), Some("r"), Some("r")),
+            ("${V:?m}", None, None, Some("v")),
+            ("${V?m}", None, Some(""), Some("v")),
+        ] {
+            for (name, want) in [("NOPE", unset), ("EMPTY", empty), ("SET", set)] {
+                let text = form.replace('V', name);
+                match want {
+                    Some(want) => assert_eq!(run(&text).as_deref(), Ok(want), "{text}"),
+                    None => {
+                        let want = TemplateError::Required { name: name.into(), reason: "m".into() };
+                        assert_eq!(run(&text), Err(want), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn details_that_compose_has() {
+        for (text, want) in [
+            ("a$$b", "a$b"),
+            ("$$SET", "$SET"),
+            ("$$$SET", "$v"),
+            ("$1 5$ $é $", "$1 5$ $é $"),
+            ("$SET.x", "v.x"),
+            ("$_s1", "v"),
+            ("${U:-a:-b}", "a:-b"),
+            ("${U:-{\"a\": \"b\"}}", "{\"a\": \"b\"}"),
+            ("${U:-{}}", "{}"),
+            ("${U:-{a}", "{a"),
+            ("${U:-${SET}}", "v"),
+            ("${U:-${W:-x}}y", "xy"),
+            ("${U:-a}-${SET}", "a-v"),
+            ("${U:-a}${W+b}c", "ac"),
+            ("${SET:+${EMPTY:-z}}", "z"),
+            ("$DOLLAR", "$SET"),
+            ("${U:-}", ""),
+            ("${U-a b}\n${U-c}", "a b\nc"),
+            ("${U:-$$x}", "$x"),
+        ] {
+            assert_eq!(run(text).as_deref(), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for text in ["${}", "${1A}", "${ SET}", "${SET!}", "${SET:x}", "${SET", "${U:-a\nb}", "a ${U:-x b", "${SET:-${}}"] {
+            assert!(matches!(run(text), Err(TemplateError::Invalid(_))), "{text}: {:?}", run(text));
+        }
+        let nested = TemplateError::Required { name: "X".into(), reason: "m".into() };
+        assert_eq!(run("${SET:-${X:?m}}"), Err(nested), "an unused default is evaluated");
+        let deep = format!("{}x{}", "${A:-".repeat(5000), "}".repeat(5000));
+        assert_eq!(run(&deep), Err(TemplateError::TooDeep));
+        let long = "x".repeat(1 << 20);
+        assert_eq!(substitute(&"$A".repeat(100), &|_| Some(long.clone()), &mut |_| {}), Err(TemplateError::TooLong));
+    }
+
+    #[test]
+    fn unset_names_are_reported() {
+        let mut names = Vec::new();
+        substitute("$A ${B} ${C:-x} $SET", &env, &mut |n| names.push(n.to_owned())).unwrap();
+        assert_eq!(names, ["A", "B"]);
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_a_dollar_is_itself(text in "[^$]{0,80}") {
+            prop_assert_eq!(run(&text), Ok(text));
+        }
+
+        #[test]
+        fn doubling_dollars_protects_any_text(text in ".{0,80}") {
+            prop_assert_eq!(run(&text.replace('$', "$$")), Ok(text));
+        }
+
+        #[test]
+        fn nothing_panics(text in "[${}a:?+\\- \n]{0,60}") {
+            let _ = run(&text);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Reads what the settings need from the outside: environment, `.env`, the secret's file, `repos.yaml`.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    dotenv,
+    mistake::{Mistake, Mistakes, Place},
+    repos::{self, PathState, Repos},
+    Secret,
+    settings::{self, Layers, Settings},
+    table::SettingsArgs,
+};
+
+/// Where `repos.yaml` and `.env` lie on a server that was set up by the book.
+const SYSTEM_HOME: &str = "/etc/turnout";
+/// Largest `.env`, secret file and `repos.yaml` read: a wrong path (a disk image, say) must not fill memory.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The settings of this process: command line, environment, `.env`, defaults.
+///
+/// # Errors
+/// All mistakes found, in whichever layer.
+pub fn gather(args: &SettingsArgs) -> Result<Settings, Mistakes> {
+    // Variables that are not UTF-8 cannot be ours.
+    let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+    gather_from(args, env, Path::new("."), Path::new(SYSTEM_HOME))
+}
+
+fn gather_from(
+    args: &SettingsArgs,
+    env: BTreeMap<String, String>,
+    here: &Path,
+    system: &Path,
+) -> Result<Settings, Mistakes> {
+    let mut layers = Layers { cli: args.given.clone(), env, ..Layers::default() };
+    layers.home = match settings::text_of(&layers, "repos") {
+        Some((file, _)) => Path::new(&file).parent().map_or_else(PathBuf::new, Path::to_path_buf),
+        None if here.join("repos.yaml").exists() => here.to_path_buf(),
+        None => system.to_path_buf(),
+    };
+    let mut mistakes = Mistakes::default();
+    match read_dotenv(&layers) {
+        Ok(Some((file, values))) => (layers.dotenv_file, layers.dotenv) = (file, values),
+        Ok(None) => {}
+        Err(found) => mistakes.0.extend(found.0),
+    }
+    match read_secret(&layers) {
+        Ok(secret) => layers.secret_from_file = secret,
+        Err(mistake) => mistakes.0.push(mistake),
+    }
+    match settings::resolve(&layers) {
+        Ok(settings) => mistakes.unless_any(settings),
+        Err(found) => {
+            mistakes.0.extend(found.0);
+            Err(mistakes)
+        }
+    }
+}
+
+/// Reads and validates `repos.yaml`.
+///
+/// # Errors
+/// All mistakes found.
+pub fn load_repos(file: &Path) -> Result<Repos, Mistakes> {
+    let shown = file.display().to_string();
+    let text = read_bounded(file).map_err(|error| {
+        let mistake = Mistake::new(Place::File(shown.clone()), "", format!("cannot be read: {error}"));
+        Mistakes::one(if error.kind() == io::ErrorKind::NotFound {
+            mistake.hint("copy repos.yaml.example there, or name another file with --repos")
+        } else {
+            mistake
+        })
+    })?;
+    repos::parse(&text, &shown, &path_state)
+}
+
+/// What lies at a path, for [`repos::parse`].
+pub fn path_state(path: &Path) -> PathState {
+    match fs::canonicalize(path) {
+        Ok(real) if real.is_dir() => PathState::Directory(real),
+        Ok(_) => PathState::NotADirectory,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => PathState::Missing {
+            parent_exists: path.parent().is_some_and(Path::is_dir),
+            // Of a path that is yet to be cloned, the part that exists is made canonical.
+            real: match (path.parent().and_then(|parent| fs::canonicalize(parent).ok()), path.file_name()) {
+                (Some(parent), Some(name)) => parent.join(name),
+                _ => path.to_path_buf(),
+            },
+        },
+        Err(error) => PathState::Unreadable(error.to_string()),
+    }
+}
+
+/// Reads a secret from a file: one line end at the end is not part of it.
+///
+/// # Errors
+/// What the reading said; never the content.
+pub fn read_secret_file(file: &Path) -> io::Result<Secret> {
+    let text = read_bounded(file)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+}
+
+pub(super) fn read_bounded(file: &Path) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    fs::File::open(file)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("larger than {MAX_FILE} bytes")));
+    }
+    Ok(text)
+}
+
+type Dotenv = Option<(String, BTreeMap<String, String>)>;
+
+fn read_dotenv(layers: &Layers) -> Result<Dotenv, Mistakes> {
+    let named = settings::text_of(layers, "env-file");
+    let file = named.as_ref().map_or_else(|| layers.home.join(".env"), |(file, _)| PathBuf::from(file));
+    let shown = file.display().to_string();
+    match read_bounded(&file) {
+        Ok(text) => dotenv::parse(&text, &shown).map(|values| Some((shown, values))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(None),
+        Err(error) => Err(Mistakes::one(
+            Mistake::new(Place::File(shown), "", format!("cannot be read: {error}"))
+                .hint("the daemon's user must be able to read it; --env-file names another"),
+        )),
+    }
+}
+
+fn read_secret(layers: &Layers) -> Result<Option<Secret>, Mistake> {
+    let credential = layers.env.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join("webhook-secret"));
+    let (file, source) = match settings::text_of(layers, "webhook-secret-file") {
+        Some((file, source)) => (PathBuf::from(file), source),
+        None => match credential {
+            Some(file) if file.exists() => (file, "$CREDENTIALS_DIRECTORY".to_owned()),
+            _ => return Ok(None),
+        },
+    };
+    read_secret_file(&file).map(Some).map_err(|error| {
+        Mistake::new(Place::Source(source), "", format!("the secret's file {} cannot be read: {error}", file.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_dotenv_beside_repos_yaml_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("repos.yaml"), "").unwrap();
+        fs::write(dir.path().join(".env"), "WEBHOOK_SECRET=abc\nTURNOUT_PARALLEL=7\n").unwrap();
+        let settings = gather_from(&SettingsArgs::default(), env(&[]), dir.path(), Path::new("/nonexistent")).unwrap();
+        assert_eq!(settings.webhook_secret, Some(Secret::new("abc")));
+        assert_eq!(settings.parallel, 7);
+        assert_eq!(settings.repos, dir.path().join("repos.yaml"));
+    }
+
+    #[test]
+    fn a_named_file_that_is_missing_and_a_bad_line_are_both_told() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(".env"), "not an assignment\n").unwrap();
+        let missing = dir.path().join("gone").display().to_string();
+        let env = env(&[("TURNOUT_WEBHOOK_SECRET_FILE", &missing), ("TURNOUT_PARALLEL", "many")]);
+        let error = gather_from(&SettingsArgs::default(), env, Path::new("/nonexistent"), dir.path()).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.0.len(), 3, "{text}");
+        assert!(text.contains(".env:1: ") && text.contains("gone") && text.contains("TURNOUT_PARALLEL"), "{text}");
+    }
+
+    #[test]
+    fn a_systemd_credential_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("webhook-secret"), "s3cret\n").unwrap();
+        let dir_text = dir.path().display().to_string();
+        let env = env(&[("CREDENTIALS_DIRECTORY", &dir_text)]);
+        let settings = gather_from(&SettingsArgs::default(), env, Path::new("/nonexistent"), dir.path()).unwrap();
+        assert_eq!(settings.webhook_secret, Some(Secret::new("s3cret")));
+    }
+}

@@ -1,0 +1,189 @@
+//! `repos.yaml`: which repositories are deployed, from where, and how.
+//!
+//! Two shapes are read. The plain one maps names to paths or to mappings; the keyed one puts that mapping under
+//! `repos:`, so that a repository may bear a reserved name. `self:` and `defaults:` stand at the top of either.
+
+mod draft;
+mod fields;
+mod names;
+mod parse;
+mod validate;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use names::project_from;
+pub use parse::parse;
+
+use super::mistake::Mistake;
+
+/// Names under which the deployer's own repository is known unless `self:` says otherwise.
+pub const DEFAULT_SELF: [&str; 2] = ["deployer", "turnout"];
+
+/// All repositories.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repos {
+    /// In the order of the file.
+    pub repos: Vec<Repo>,
+    /// Names of the deployer's own repository, short or `owner/name`. Its pushes are never acted on.
+    pub self_names: Vec<String>,
+    /// What is odd but not wrong.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Repos {
+    /// The repository configured under this name, in any case.
+    pub fn by_name(&self, name: &str) -> Option<&Repo> {
+        self.repos.iter().find(|repo| repo.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// One repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repo {
+    /// Its name here: what the commands take, and what a push's short name is compared with.
+    pub name: String,
+    /// The working tree, as written.
+    pub path: PathBuf,
+    /// The working tree with symbolic links resolved, as far as it existed when the file was read.
+    pub real_path: PathBuf,
+    /// Where a first clone comes from.
+    pub remote: Option<String>,
+    /// The deployed branch. Without it: the branch checked out, else the forge's default branch.
+    pub branch: Option<String>,
+    /// The Compose project without its colour: `shop` in `redshop`.
+    pub project: String,
+    /// `owner/name` at the forge. With it, a push of another owner's repository of the same short name is unknown.
+    pub full_name: Option<String>,
+    /// Compose files in place of the choice between dev and prod, relative to the path.
+    pub compose_files: Vec<String>,
+    /// The file with DEBUG and COLOR, relative to the path.
+    pub env_file: String,
+    /// Compose profiles that are on.
+    pub profiles: Vec<String>,
+    /// Globs of further files whose change means a rebuild.
+    pub triggers: Vec<String>,
+    /// What leads to a rebuild.
+    pub rebuild: Rebuild,
+    /// What to do when local and remote history have parted.
+    pub on_divergence: Divergence,
+    /// Time-outs that differ from the daemon's.
+    pub timeouts: TimeoutOverrides,
+    /// Private key for SSH remotes.
+    pub ssh_key: Option<PathBuf>,
+    /// Host keys to trust, in place of the user's `known_hosts`.
+    pub known_hosts: Option<PathBuf>,
+    /// Where the token for HTTPS remotes comes from.
+    pub token: Option<TokenSource>,
+    /// Submodules are updated too.
+    pub submodules: bool,
+    /// Which builder makes the images.
+    pub builder: Builder,
+    /// A webhook secret of its own; the daemon's then does not authorise this repository.
+    pub secret: Option<TokenSource>,
+}
+
+/// What leads to a rebuild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rebuild {
+    /// Trigger files, missing images, and changed files of a build context.
+    #[default]
+    Auto,
+    /// Trigger files only.
+    Triggers,
+}
+
+/// What to do when local and remote history have parted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Divergence {
+    /// Fail the deployment and say so.
+    #[default]
+    Refuse,
+    /// Take the remote branch; local commits are left behind.
+    Reset,
+    /// Put local commits on top of the remote branch.
+    Rebase,
+}
+
+/// Which builder makes the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Builder {
+    /// Whatever the engine offers and the build needs.
+    #[default]
+    Auto,
+    /// The engine's classic builder.
+    Classic,
+    /// BuildKit.
+    Buildkit,
+}
+
+/// Where a token or secret comes from. The text itself never stands in `repos.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// An environment variable of the daemon, or a line of its `.env`.
+    Env(String),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Time-outs of one deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Clone or fetch.
+    pub fetch: Duration,
+    /// Builds and pulls of images.
+    pub build: Duration,
+    /// Starting containers, dependencies included.
+    pub apply: Duration,
+    /// How long started containers must stay up; not a limit but a wait.
+    pub settle: Duration,
+}
+
+/// The time-outs that one repository sets for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimeoutOverrides {
+    /// See [`Timeouts::fetch`].
+    pub fetch: Option<Duration>,
+    /// See [`Timeouts::build`].
+    pub build: Option<Duration>,
+    /// See [`Timeouts::apply`].
+    pub apply: Option<Duration>,
+    /// See [`Timeouts::settle`].
+    pub settle: Option<Duration>,
+}
+
+impl TimeoutOverrides {
+    /// These where set, the daemon's elsewhere.
+    pub fn over(&self, daemon: &Timeouts) -> Timeouts {
+        let Self { fetch, build, apply, settle } = *self;
+        Timeouts {
+            fetch: fetch.unwrap_or(daemon.fetch),
+            build: build.unwrap_or(daemon.build),
+            apply: apply.unwrap_or(daemon.apply),
+            settle: settle.unwrap_or(daemon.settle),
+        }
+    }
+}
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathState {
+    /// A directory; here with symbolic links resolved.
+    Directory(PathBuf),
+    /// Something else.
+    NotADirectory,
+    /// Nothing.
+    Missing {
+        /// The directory above exists.
+        parent_exists: bool,
+        /// The path with symbolic links resolved as far as it exists.
+        real: PathBuf,
+    },
+    /// It cannot be told, for this reason.
+    Unreadable(String),
+}
+
+/// Answers what lies at a path; how [`parse`] stays free of the file system.
+pub type LookAt<'a> = &'a dyn Fn(&Path) -> PathState;

@@ -1,0 +1,145 @@
+//! What one entry cannot know: duplicates, shared paths, what lies on the disk.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use super::{LookAt, PathState, Repo, draft::Draft, fields::Notes, names};
+use crate::yaml::Pos;
+
+/// An entry with its name.
+pub(super) struct Named {
+    pub(super) name: String,
+    /// Its path inside the document.
+    pub(super) at: String,
+    pub(super) key_pos: Pos,
+    pub(super) draft: Draft,
+}
+
+/// Turns drafts into repositories. Those with mistakes are left out; the notes say why.
+pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String], notes: &mut Notes) -> Vec<Repo> {
+    duplicates(&entries, notes);
+    let mut by_path: HashMap<PathBuf, (String, u32)> = HashMap::new();
+    let mut by_project: HashMap<String, String> = HashMap::new();
+    let mut repos = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let Named { name, at, key_pos, draft } = entry;
+        if self_names.iter().any(|own| own.eq_ignore_ascii_case(&name)) {
+            notes.odd(
+                &key_pos,
+                &at,
+                "is also a name of the deployer's own repository: its pushes are not acted on",
+                "set `self:` to the deployer's real name, or take this entry out",
+            );
+        }
+        let project = project(&name, &at, &key_pos, &draft, notes);
+        let Some((path, pos)) = draft.path else { continue };
+        let Some(real_path) = real(&path, &pos, &at, draft.remote.is_some(), look_at, notes) else { continue };
+        if let Some((other, line)) = by_path.get(&real_path) {
+            notes.wrong_hint(
+                &pos,
+                &at,
+                format!("shares its path with `{other}` (line {line})"),
+                "two deployments would overwrite each other; give each repository a working tree of its own",
+            );
+            continue;
+        }
+        by_path.insert(real_path.clone(), (name.clone(), pos.line));
+        let Some(project) = project else { continue };
+        if let Some(other) = by_project.insert(project.clone(), name.clone()) {
+            notes.odd(
+                &key_pos,
+                &at,
+                format!("has the same project `{project}` as `{other}`"),
+                "that is right only if their .env files name different COLORs",
+            );
+        }
+        repos.push(Repo {
+            name,
+            path,
+            real_path,
+            remote: draft.remote,
+            branch: draft.branch,
+            project,
+            full_name: draft.full_name.map(|(name, _)| name),
+            compose_files: draft.compose_files.unwrap_or_default(),
+            env_file: draft.env_file.unwrap_or_else(|| ".env".to_owned()),
+            profiles: draft.profiles.unwrap_or_default(),
+            triggers: draft.triggers.unwrap_or_default(),
+            rebuild: draft.rebuild.unwrap_or_default(),
+            on_divergence: draft.on_divergence.unwrap_or_default(),
+            timeouts: draft.timeouts,
+            ssh_key: draft.ssh_key,
+            known_hosts: draft.known_hosts,
+            token: draft.token,
+            submodules: draft.submodules.unwrap_or(false),
+            builder: draft.builder.unwrap_or_default(),
+            secret: draft.secret,
+        });
+    }
+    repos
+}
+
+fn duplicates(entries: &[Named], notes: &mut Notes) {
+    let mut by_name: HashMap<String, &Named> = HashMap::new();
+    let mut by_full_name: HashMap<String, &Named> = HashMap::new();
+    for entry in entries {
+        if let Some(first) = by_name.get(&entry.name.to_lowercase()) {
+            let message = format!("`{}` stands in line {} already", first.name, first.key_pos.line);
+            let hint = "forges do not tell names apart by case, so they must differ in more than that";
+            notes.wrong_hint(&entry.key_pos, &entry.at, message, hint);
+        } else {
+            by_name.insert(entry.name.to_lowercase(), entry);
+        }
+        let Some((full_name, pos)) = &entry.draft.full_name else { continue };
+        if let Some(first) = by_full_name.get(&full_name.to_lowercase()) {
+            let message = format!("`{full_name}` is `{}` already (line {})", first.name, first.key_pos.line);
+            let hint = "a push must lead to one entry";
+            notes.wrong_hint(pos, &format!("{}.full_name", entry.at), message, hint);
+        } else {
+            by_full_name.insert(full_name.to_lowercase(), entry);
+        }
+    }
+}
+
+fn project(name: &str, at: &str, key_pos: &Pos, draft: &Draft, notes: &mut Notes) -> Option<String> {
+    if let Some((project, _)) = &draft.project {
+        return Some(project.clone());
+    }
+    let project = names::project_from(name);
+    if project.is_empty() && names::name_fault(name).is_none() {
+        notes.wrong_hint(key_pos, at, "gives no project name", "say `project: name` in the long form");
+    }
+    (!project.is_empty()).then_some(project)
+}
+
+/// The path with symbolic links resolved, if a deployment could work there.
+fn real(
+    path: &std::path::Path,
+    pos: &Pos,
+    at: &str,
+    has_remote: bool,
+    look_at: LookAt<'_>,
+    notes: &mut Notes,
+) -> Option<PathBuf> {
+    let shown = path.display();
+    match look_at(path) {
+        PathState::Directory(real) => return Some(real),
+        PathState::Missing { parent_exists: true, real } if has_remote => return Some(real),
+        PathState::Missing { parent_exists, .. } => {
+            let message = format!("{shown} does not exist");
+            if has_remote && !parent_exists {
+                notes.wrong_hint(pos, at, message, "neither does the directory above it; create that one");
+            } else {
+                let hint = "clone the repository there, or give its `remote:` and it will be cloned";
+                notes.wrong_hint(pos, at, message, hint);
+            }
+        }
+        PathState::NotADirectory => notes.wrong(pos, at, format!("{shown} is not a directory")),
+        PathState::Unreadable(reason) => notes.wrong_hint(
+            pos,
+            at,
+            format!("{shown} cannot be looked at: {reason}"),
+            "the daemon's user needs access to it and to the directories above",
+        ),
+    }
+    None
+}

@@ -1,0 +1,105 @@
+//! Durations and sizes as people write them.
+
+use std::time::Duration;
+
+/// Longest duration taken from a configuration: ten years. Anything above is a slip.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Reads `10s`, `5m`, `1h30m`, `500ms`, `2d` or `0`. A bare number other than zero has no unit and is refused.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration; write it like 500ms, 10s, 5m, 1h30m or 2d");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(wrong()),
+        };
+        total = number
+            .checked_mul(millis)
+            .and_then(|millis| total.checked_add(Duration::from_millis(millis)))
+            .ok_or_else(wrong)?;
+        rest = tail;
+    }
+    if total > LONGEST {
+        return Err(format!("`{text}` is longer than ten years"));
+    }
+    Ok(total)
+}
+
+/// Reads `26214400`, `512k`, `25MiB`, `26MB`, `1g`. `k`, `m`, `g` and `KiB`… count in 1024s, `kB`, `MB`, `GB` in 1000s.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size; write it like 26214400, 512KiB, 25MiB or 1g");
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("0", Some(0)),
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("1h30m", Some(5_400_000)),
+            ("2d", Some(172_800_000)),
+            ("10", None),
+            ("", None),
+            ("-1s", None),
+            ("s", None),
+            ("1x", None),
+            ("99999999999999999999s", None),
+            ("9000000d", None),
+        ] {
+            assert_eq!(duration(text).ok(), millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("26214400", Some(26_214_400)),
+            ("25MiB", Some(26_214_400)),
+            ("26MB", Some(26_000_000)),
+            ("512k", Some(524_288)),
+            ("1 g", Some(1 << 30)),
+            ("", None),
+            ("MB", None),
+            ("1tb", None),
+            ("99999999999g", None),
+        ] {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+    }
+}

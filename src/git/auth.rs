@@ -1,0 +1,274 @@
+//! Answers libgit2's questions during a transfer: who we are, and whether the server is who it says.
+
+use std::{cell::RefCell, path::PathBuf, rc::Rc};
+
+use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, cert::Cert};
+
+use super::{
+    address::Address,
+    error::GitError,
+    known_hosts::{self, Verdict},
+    remote::GitAuth,
+};
+
+/// A known_hosts file above this size is not read. Limits memory.
+const LARGEST_KNOWN_HOSTS: u64 = 8 * 1024 * 1024;
+
+/// The answers for one transfer. libgit2 knows only the relay's address; this knows the true one.
+#[derive(Clone)]
+pub(super) struct Answers {
+    auth: GitAuth,
+    address: Address,
+    /// Whether the token may go to this address: it is the configured host, not that of a foreign submodule.
+    token_allowed: bool,
+    state: Rc<RefCell<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// SSH keys that are still to be tried; filled on the first question.
+    keys: Option<std::vec::IntoIter<Key>>,
+    asked_password: bool,
+    tried: Vec<String>,
+    verdict: Option<GitError>,
+}
+
+enum Key {
+    Agent,
+    File(PathBuf),
+}
+
+impl Answers {
+    /// Answers for a transfer with this address.
+    pub(super) fn new(auth: &GitAuth, address: &Address, token_allowed: bool) -> Self {
+        Self { auth: auth.clone(), address: address.clone(), token_allowed, state: Rc::default() }
+    }
+
+    /// The reason why a question was answered with no, if one was; it says more than libgit2's error.
+    pub(super) fn verdict(&self) -> Option<GitError> {
+        self.state.borrow_mut().verdict.take()
+    }
+
+    /// That the server did not accept what it was offered.
+    pub(super) fn denied(&self) -> GitError {
+        let tried = self.state.borrow().tried.join(", ");
+        let hint = match &self.address {
+            Address::Ssh { .. } => "give the server our public key (deploy key) or set ssh_key",
+            Address::Http { .. } if self.auth.token.is_none() => "set token_env to the name of a variable with a token",
+            Address::Http { .. } => "check that the token is valid and may read this repository",
+            _ => "check the permissions",
+        };
+        GitError::Denied {
+            address: self.address.to_string(),
+            tried: if tried.is_empty() { "nothing".to_owned() } else { tried },
+            hint: hint.to_owned(),
+        }
+    }
+
+    /// Answers a request for credentials. Each is offered once; libgit2 asks again after a refusal.
+    pub(super) fn credentials(&self, url: &str, user: Option<&str>, kinds: CredentialType) -> Result<Cred, git2::Error> {
+        let known_user = match &self.address {
+            Address::Ssh { user, .. } => user.clone(),
+            Address::Http { url, .. } => (!url.username().is_empty()).then(|| url.username().to_owned()),
+            _ => None,
+        };
+        let user = user.map(str::to_owned).or(known_user);
+        if kinds.contains(CredentialType::SSH_KEY) {
+            return self.next_key(user.as_deref().unwrap_or("git"));
+        }
+        if kinds.contains(CredentialType::USERNAME) {
+            return Cred::username(user.as_deref().unwrap_or("git"));
+        }
+        if kinds.contains(CredentialType::USER_PASS_PLAINTEXT) {
+            return self.password(url, user.as_deref());
+        }
+        Err(self.no())
+    }
+
+    fn next_key(&self, user: &str) -> Result<Cred, git2::Error> {
+        let mut state = self.state.borrow_mut();
+        let keys = state.keys.get_or_insert_with(|| self.keys().into_iter());
+        let Some(key) = keys.next() else {
+            drop(state);
+            return Err(self.no());
+        };
+        match key {
+            Key::Agent => {
+                state.tried.push("ssh agent".to_owned());
+                Cred::ssh_key_from_agent(user)
+            }
+            Key::File(path) => {
+                state.tried.push(format!("key {}", path.display()));
+                if let Err(error) = std::fs::File::open(&path) {
+                    state.verdict = Some(GitError::io(&path, "read the SSH key", &error));
+                    return Err(refusal());
+                }
+                let passphrase = self.auth.ssh_passphrase.as_ref().map(|secret| secret.reveal());
+                Cred::ssh_key(user, None, &path, passphrase)
+            }
+        }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        if let Some(path) = &self.auth.ssh_key {
+            return vec![Key::File(path.clone())];
+        }
+        let mut keys = Vec::new();
+        if std::env::var_os("SSH_AUTH_SOCK").is_some_and(|socket| !socket.is_empty()) {
+            keys.push(Key::Agent);
+        }
+        if let Some(folder) = ssh_folder() {
+            for name in ["id_ed25519", "id_ecdsa", "id_rsa"] {
+                let path = folder.join(name);
+                if path.is_file() {
+                    keys.push(Key::File(path));
+                }
+            }
+        }
+        keys
+    }
+
+    fn password(&self, url: &str, user: Option<&str>) -> Result<Cred, git2::Error> {
+        // A server may redirect; what is ours goes to the configured host only. For plain HTTP libgit2 knows only the
+        // relay, which follows no redirect.
+        let plain = matches!(&self.address, Address::Http { url, .. } if url.scheme() == "http");
+        let same_host = plain || Address::parse(url).ok().and_then(|asked| asked.host().map(str::to_owned))
+            == self.address.host().map(str::to_owned);
+        let first = !std::mem::replace(&mut self.state.borrow_mut().asked_password, true);
+        if !same_host || !first {
+            return Err(self.no());
+        }
+        if let Some(token) = self.auth.token.as_ref().filter(|token| self.token_allowed && !token.is_empty()) {
+            self.state.borrow_mut().tried.push("token".to_owned());
+            let user = self.auth.token_user.as_deref().or(user).unwrap_or("x-access-token");
+            return Cred::userpass_plaintext(user, token.reveal());
+        }
+        if let Address::Http { url, .. } = &self.address
+            && !(url.username().is_empty() && url.password().is_none())
+        {
+            // A name without a password: some forges take a token in its place.
+            self.state.borrow_mut().tried.push("credentials in the address".to_owned());
+            let password = url.password().unwrap_or_default();
+            return Cred::userpass_plaintext(&percent_decoded(url.username()), &percent_decoded(password));
+        }
+        if self.auth.credential_helper {
+            self.state.borrow_mut().tried.push("credential helper".to_owned());
+            let config = git2::Config::open_default()?;
+            return Cred::credential_helper(&config, &self.address.to_string(), user);
+        }
+        Err(self.no())
+    }
+
+    fn no(&self) -> git2::Error {
+        let denied = self.denied();
+        self.state.borrow_mut().verdict.get_or_insert(denied);
+        refusal()
+    }
+
+    /// Judges a server's certificate. TLS is left to OpenSSL; SSH host keys must be known.
+    pub(super) fn certificate(&self, cert: &Cert<'_>) -> Result<CertificateCheckStatus, git2::Error> {
+        let Some(hostkey) = cert.as_hostkey() else { return Ok(CertificateCheckStatus::CertificatePassthrough) };
+        let Address::Ssh { host, port, .. } = &self.address else { return Err(refusal()) };
+        let Some(key) = hostkey.hostkey() else { return Err(refusal()) };
+        match self.host_key(host, *port, key) {
+            Ok(()) => Ok(CertificateCheckStatus::CertificateOk),
+            Err(error) => {
+                self.state.borrow_mut().verdict = Some(error);
+                Err(git2::Error::new(ErrorCode::Certificate, ErrorClass::Ssh, "host key not trusted"))
+            }
+        }
+    }
+
+    fn host_key(&self, host: &str, port: u16, key: &[u8]) -> Result<(), GitError> {
+        let files = match &self.auth.known_hosts {
+            Some(file) => vec![file.clone()],
+            None => {
+                let mut files: Vec<PathBuf> = ssh_folder().map(|folder| folder.join("known_hosts")).into_iter().collect();
+                files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+                files
+            }
+        };
+        let mut worst = Verdict::Unknown;
+        let mut seen_in = files.first().cloned().unwrap_or_default();
+        for file in &files {
+            let Some(text) = read_known_hosts(file)? else { continue };
+            match known_hosts::check(&text, host, port, key) {
+                Verdict::Trusted => return Ok(()),
+                Verdict::Unknown => {}
+                verdict @ Verdict::Revoked(_) => return Err(host_key_error(&verdict, host, port, key, file)),
+                verdict => (worst, seen_in) = (verdict, file.clone()),
+            }
+        }
+        Err(host_key_error(&worst, host, port, key, &seen_in))
+    }
+}
+
+fn host_key_error(verdict: &Verdict, host: &str, port: u16, key: &[u8], file: &std::path::Path) -> GitError {
+    let kind = known_hosts::key_type(key);
+    let print = known_hosts::fingerprint(key);
+    let peer = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+    let scan = {
+        let port = if port == 22 { String::new() } else { format!("-p {port} ") };
+        let kind = kind.trim_start_matches("ssh-").trim_start_matches("ecdsa-sha2-");
+        let kind = if kind.starts_with("nistp") { "ecdsa" } else { kind };
+        format!("ssh-keyscan {port}-t {kind} {host} >> {}", file.display())
+    };
+    let file = file.display();
+    let (message, hint) = match verdict {
+        Verdict::Changed(line) => (
+            format!("the SSH host key of {peer} has CHANGED: {file}:{line} lists another {kind} key than {print}, which the server shows"),
+            format!("this may be an attack; if the change is known, remove the old key (ssh-keygen -R '{peer}' -f {file}) and run: {scan}"),
+        ),
+        Verdict::Revoked(line) => (
+            format!("the SSH host key {print} of {peer} is revoked by {file}:{line}"),
+            "do not connect; ask the server's administrator".to_owned(),
+        ),
+        Verdict::OtherType(types) => (
+            format!("the SSH host key of {peer} is not trusted: {file} lists only {}, the server shows {kind} {print}", types.join(", ")),
+            format!("compare the fingerprint with the one its operator publishes and run: {scan}"),
+        ),
+        Verdict::Unknown | Verdict::Trusted => (
+            format!("the SSH host {peer} is unknown: {file} does not list it, and the server shows {kind} {print}"),
+            format!("compare the fingerprint with the one its operator publishes and run: {scan}"),
+        ),
+    };
+    GitError::HostKey { message, hint }
+}
+
+fn read_known_hosts(file: &std::path::Path) -> Result<Option<String>, GitError> {
+    match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(GitError::io(file, "read", &error)),
+        Ok(found) if found.len() > LARGEST_KNOWN_HOSTS => {
+            return Err(GitError::other(format!("read {}", file.display()), "it is larger than 8 MiB"));
+        }
+        Ok(_) => {}
+    }
+    let bytes = std::fs::read(file).map_err(|error| GitError::io(file, "read", &error))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn ssh_folder() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".ssh"))
+}
+
+fn refusal() -> git2::Error {
+    git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, "no more credentials to offer")
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut rest = bytes.clone();
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match (byte, digit(rest.next()), digit(rest.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                bytes = rest;
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,307 @@
+//! What can go wrong, in words that say what to do next. No message carries a credential.
+
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
+
+use crate::report::redact::{escape_controls, redact_shapes};
+
+/// Names at most this many files, branches or keys in one message.
+const NAMED: usize = 10;
+
+/// Why an update or a question to a repository failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GitError {
+    /// The caller gave up.
+    #[error("the update of {} was cancelled", path.display())]
+    Cancelled {
+        /// The work tree.
+        path: PathBuf,
+    },
+    /// The time for the whole update is over.
+    #[error("the update of {} was not done after {after:?}; raise the fetch timeout if the repository is large", path.display())]
+    TimedOut {
+        /// The work tree.
+        path: PathBuf,
+        /// The limit.
+        after: Duration,
+    },
+    /// The server said nothing for too long.
+    #[error("{peer} accepted the connection but sent nothing for {after:?}; is the server overloaded or is a firewall in between?")]
+    Stalled {
+        /// `host:port`
+        peer: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// No connection.
+    #[error("cannot connect to {peer}: {message}")]
+    Unreachable {
+        /// `host:port`
+        peer: String,
+        /// Why.
+        message: String,
+    },
+    /// The server sent us elsewhere.
+    #[error("the remote redirects to another place, {to}; set that address as the remote if it is right")]
+    RedirectedAway {
+        /// The place, without credentials.
+        to: String,
+    },
+    /// The address cannot be understood.
+    #[error("the remote's address {address:?} cannot be used: {message}")]
+    BadAddress {
+        /// The address without credentials.
+        address: String,
+        /// Why.
+        message: String,
+    },
+    /// The server did not accept us.
+    #[error("{address} refused access (tried: {tried}); {hint}")]
+    Denied {
+        /// The address without credentials.
+        address: String,
+        /// What was offered.
+        tried: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The SSH server's key is not among the trusted ones.
+    #[error("{message}; {hint}")]
+    HostKey {
+        /// What is wrong with it.
+        message: String,
+        /// The command that helps.
+        hint: String,
+    },
+    /// There is no such repository on the server, or it is hidden from us.
+    #[error("{address} was not found; check the address, and whether the credentials may read it")]
+    NotFound {
+        /// The address without credentials.
+        address: String,
+    },
+    /// Nothing at the path and nothing to clone.
+    #[error("{} does not exist and no remote is configured to clone it from; set `remote` or create it", path.display())]
+    Absent {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something else is at the path.
+    #[error("{} is not a git work tree: {message}", path.display())]
+    NotAWorkTree {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        message: String,
+    },
+    /// The files belong to another user, so that hooks and settings in them are not ours.
+    #[error("{0} belongs to another user; run the service as its owner, `chown -R` it, or allow it: git config --global --add safe.directory {0}", path.display())]
+    WrongOwner {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A merge, rebase or the like was begun by hand and not ended.
+    #[error("{0} is in the middle of a {1}; end it (git -C {0} {1} --continue) or give it up (--abort)", path.display(), what)]
+    InTheMiddle {
+        /// The work tree.
+        path: PathBuf,
+        /// `merge`, `rebase`, …
+        what: &'static str,
+    },
+    /// No branch is checked out and commits would be lost.
+    #[error("{0} is not on a branch (detached at {commit}){reason}; run git -C {0} switch {branch}", path.display())]
+    Detached {
+        /// The work tree.
+        path: PathBuf,
+        /// Short commit.
+        commit: String,
+        /// Why that matters here.
+        reason: &'static str,
+        /// The branch to switch to.
+        branch: String,
+    },
+    /// The remote has no commit at all.
+    #[error("{address} is empty: it has no branch yet; push something first")]
+    EmptyRemote {
+        /// The address without credentials.
+        address: String,
+    },
+    /// The remote has no such branch.
+    #[error("{address} has no branch {branch:?}{}", branches(there))]
+    MissingBranch {
+        /// The address without credentials.
+        address: String,
+        /// The branch.
+        branch: String,
+        /// Some that are there.
+        there: Vec<String>,
+    },
+    /// Both sides have commits that the other has not.
+    #[error("{0} and its remote have diverged: {ahead} local commit{1} up to {local}, {behind} on the remote up to {remote}; \
+             reconcile by hand, or set on_divergence to reset (give the local ones up) or rebase (put them on top)",
+            path.display(), plural(*ahead))]
+    Diverged {
+        /// The work tree.
+        path: PathBuf,
+        /// Short commit here.
+        local: String,
+        /// Short commit there.
+        remote: String,
+        /// Commits only here.
+        ahead: usize,
+        /// Commits only there.
+        behind: usize,
+    },
+    /// The remote branch was set back to an older commit.
+    #[error("the remote branch was set back from {local} to the older {remote} ({dropped} commit{0} taken away); \
+             set on_divergence to reset to follow it", plural(*dropped))]
+    Rewound {
+        /// Short commit here.
+        local: String,
+        /// Short commit there.
+        remote: String,
+        /// How many commits were taken away.
+        dropped: usize,
+    },
+    /// Files changed by hand stand in the way.
+    #[error("local changes in {0} stand in the way of the update: {1}; commit, stash or restore them (git -C {0} status)",
+            path.display(), list(files))]
+    LocalChanges {
+        /// The work tree.
+        path: PathBuf,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// A local commit does not fit on top.
+    #[error("local commit {commit} ({subject}) conflicts with the remote in {}; nothing was changed; rebase by hand", list(files))]
+    RebaseConflict {
+        /// Short commit.
+        commit: String,
+        /// Its subject.
+        subject: String,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// A commit is not known here.
+    #[error("commit {revision} is not in {}{}", path.display(), if *shallow { " (the clone is shallow; git fetch --unshallow brings the rest)" } else { "" })]
+    UnknownCommit {
+        /// The work tree.
+        path: PathBuf,
+        /// What was asked for.
+        revision: String,
+        /// Whether the history is cut off.
+        shallow: bool,
+    },
+    /// A submodule failed.
+    #[error("submodule {name}: {source}")]
+    Submodule {
+        /// Its path.
+        name: String,
+        /// Why.
+        source: Box<GitError>,
+    },
+    /// No room.
+    #[error("no space left on the device of {}; free some and deploy again", path.display())]
+    NoSpace {
+        /// The work tree.
+        path: PathBuf,
+    },
+    /// Somebody else works on the repository.
+    #[error("{message}; if none is running, a crashed one left a lock: remove the file named index.lock (or *.lock) in its .git folder")]
+    Busy {
+        /// Who or what.
+        message: String,
+    },
+    /// Anything else; the message is libgit2's.
+    #[error("{doing}: {message}")]
+    Other {
+        /// What was being done.
+        doing: String,
+        /// What came of it.
+        message: String,
+    },
+}
+
+impl GitError {
+    /// Something failed that has no name of its own.
+    pub(super) fn other(doing: impl Into<String>, message: impl ToString) -> Self {
+        Self::Other { doing: doing.into(), message: clean(&message.to_string()) }
+    }
+
+    /// Translates an error of libgit2 that happened on the local side.
+    pub(super) fn local(path: &std::path::Path, doing: &str, error: &git2::Error) -> Self {
+        let path = path.to_owned();
+        let message = clean(error.message());
+        if out_of_space(&message) {
+            return Self::NoSpace { path };
+        }
+        match error.code() {
+            git2::ErrorCode::Owner => Self::WrongOwner { path },
+            git2::ErrorCode::Locked => Self::Busy { message: format!("another git process uses it ({message})") },
+            _ => Self::Other { doing: format!("{doing} {}", path.display()), message },
+        }
+    }
+
+    /// Translates an error of the file system.
+    pub(super) fn io(path: &std::path::Path, doing: &str, error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::NoSpace { path: path.to_owned() };
+        }
+        Self::Other { doing: format!("{doing} {}", path.display()), message: error.to_string() }
+    }
+}
+
+/// libgit2 reports a full disk as text only.
+pub(super) fn out_of_space(message: &str) -> bool {
+    message.contains("No space left on device") || message.contains("Disk quota exceeded")
+}
+
+/// Text of libgit2 or a server, fit to be shown.
+pub(super) fn clean(message: &str) -> String {
+    escape_controls(&redact_shapes(message.trim())).into_owned()
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn list(names: &[String]) -> String {
+    let mut out = String::new();
+    for (i, name) in names.iter().take(NAMED).enumerate() {
+        let _ = write!(out, "{}{}", if i == 0 { "" } else { ", " }, escape_controls(name));
+    }
+    if names.len() > NAMED {
+        let _ = write!(out, " and {} more", names.len() - NAMED);
+    }
+    out
+}
+
+fn branches(there: &[String]) -> String {
+    if there.is_empty() { String::new() } else { format!("; it has {}", list(there)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_libgit2_become_advice() {
+        let path = std::path::Path::new("/srv/shop");
+        let table = [
+            ("could not write: No space left on device", git2::ErrorCode::GenericError, "no space left on the device of /srv/shop"),
+            ("not owned", git2::ErrorCode::Owner, "safe.directory /srv/shop"),
+            ("failed to lock", git2::ErrorCode::Locked, "index.lock"),
+            ("x https://u:pw@h/ y", git2::ErrorCode::GenericError, "open /srv/shop: x https://u:[redacted]@h/ y"),
+        ];
+        for (message, code, expected) in table {
+            let error = git2::Error::new(code, git2::ErrorClass::Os, message);
+            let shown = GitError::local(path, "open", &error).to_string();
+            assert!(shown.contains(expected), "{shown}");
+        }
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let files: Vec<String> = (0..14).map(|i| format!("f{i}")).collect();
+        let shown = GitError::LocalChanges { path: "/srv/x".into(), files }.to_string();
+        assert!(shown.contains("f9 and 4 more") && !shown.contains("f10"), "{shown}");
+    }
+}

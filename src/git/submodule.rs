@@ -1,0 +1,113 @@
+//! Brings submodules to the commits that the checked-out commit names, at all depths.
+//!
+//! Done by hand rather than with libgit2's own update, so that their transfers too run through the relay and ask the
+//! same questions.
+
+use git2::{Repository, SubmoduleUpdate};
+
+use super::{
+    address::Address,
+    advance,
+    error::GitError,
+    transfer::{self, Session, Want},
+};
+
+/// Submodules inside submodules, at most. Limits what a hostile repository can make us fetch.
+const DEEPEST: usize = 8;
+
+/// Updates all submodules of a work tree.
+pub(super) fn update_all(repo: &Repository, main: &Address, session: &Session, depth: usize) -> Result<(), GitError> {
+    if repo.workdir().is_none_or(|folder| !folder.join(".gitmodules").exists()) {
+        return Ok(());
+    }
+    let local = |error: git2::Error| GitError::local(&session.remote.path, "read the submodules of", &error);
+    if depth >= DEEPEST {
+        return Err(GitError::other("update submodules", format!("they are nested deeper than {DEEPEST} levels")));
+    }
+    for submodule in repo.submodules().map_err(local)? {
+        session.go_on()?;
+        let name = submodule.path().to_string_lossy().into_owned();
+        if submodule.head_id().is_none() || submodule.update_strategy() == SubmoduleUpdate::None {
+            continue;
+        }
+        update(submodule, &name, main, session, depth)
+            .map_err(|error| GitError::Submodule { name, source: Box::new(error) })?;
+    }
+    Ok(())
+}
+
+fn update(
+    mut submodule: git2::Submodule<'_>,
+    name: &str,
+    main: &Address,
+    session: &Session,
+    depth: usize,
+) -> Result<(), GitError> {
+    let path = session.remote.path.join(name);
+    let local = |error: git2::Error| GitError::local(&path, "update", &error);
+    let Some(wanted) = submodule.head_id() else { return Ok(()) };
+    // Follows .gitmodules also where its address has changed since.
+    submodule.init(true).map_err(local)?;
+    let repo = match submodule.open() {
+        Ok(repo) => repo,
+        Err(_) => submodule.repo_init(true).map_err(local)?,
+    };
+    let url = resolved_url(&submodule, main, session)?;
+    let address = Address::parse(&url)?;
+    if matches!(address, Address::Local(_)) && !matches!(main, Address::Local(_)) {
+        // As git since CVE-2022-39253: a repository from elsewhere must not read local paths.
+        return Err(GitError::BadAddress {
+            address: address.to_string(),
+            message: "a submodule of a remote repository must not lie on this machine".to_owned(),
+        });
+    }
+    if repo.find_commit(wanted).is_err() {
+        let token_allowed = transfer::shares_host(main, &address);
+        transfer::fetch(&repo, &address, token_allowed, &Want::Commit(wanted), session)?;
+    }
+    let head = repo.head().ok().and_then(|head| head.target());
+    if head != Some(wanted) {
+        advance::checkout(&repo, wanted, session)?;
+        repo.set_head_detached(wanted).map_err(local)?;
+    }
+    update_all(&repo, &address, session, depth + 1)
+}
+
+/// The address of a submodule; relative ones count from the address of the repository that contains it.
+fn resolved_url(submodule: &git2::Submodule<'_>, main: &Address, session: &Session) -> Result<String, GitError> {
+    let url = submodule.url().ok().flatten().unwrap_or_default().to_owned();
+    if !(url.starts_with("./") || url.starts_with("../")) {
+        return Ok(url);
+    }
+    let base = match main {
+        Address::Local(text) if !text.contains("://") => {
+            std::path::absolute(text).map_or_else(|_| text.clone(), |path| path.to_string_lossy().into_owned())
+        }
+        // With credentials: a neighbour is on the same host.
+        Address::Http { url, .. } => url.to_string(),
+        _ => main.to_string(),
+    };
+    let mut base = base.trim_end_matches('/').to_owned();
+    let mut rest = url.as_str();
+    loop {
+        if let Some(shorter) = rest.strip_prefix("./") {
+            rest = shorter;
+        } else if let Some(shorter) = rest.strip_prefix("../") {
+            rest = shorter;
+            let Some(cut) = base.rfind(['/', ':']).filter(|cut| !base.get(..*cut).unwrap_or("").ends_with(['/', ':']))
+            else {
+                return Err(GitError::BadAddress {
+                    address: url.clone(),
+                    message: format!("it leads out of {} ({})", main, session.remote.path.display()),
+                });
+            };
+            let colon = base.as_bytes().get(cut) == Some(&b':');
+            base.truncate(cut);
+            if colon {
+                return Ok(format!("{base}:{rest}"));
+            }
+        } else {
+            return Ok(format!("{base}/{rest}"));
+        }
+    }
+}

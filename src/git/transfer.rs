@@ -1,0 +1,354 @@
+//! Fetches one branch (or one commit) of a remote into a reference of ours.
+
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, ProxyOptions, RemoteCallbacks, Repository};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    address::Address,
+    auth::Answers,
+    error::{GitError, clean, out_of_space},
+    proxy,
+    relay::{Relay, Route, bare_host},
+    remote::{GitAuth, Remote},
+};
+use crate::report::Event;
+
+/// Progress is told at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// What one update needs on its way.
+pub(super) struct Session {
+    /// The way to the network.
+    pub(super) relay: Relay,
+    /// Cancelled when the update must end.
+    pub(super) stop: CancellationToken,
+    /// Takes events; they are dropped when nobody reads quickly enough.
+    pub(super) events: mpsc::Sender<Event>,
+    /// What to bring up to date.
+    pub(super) remote: Remote,
+}
+
+impl Session {
+    /// Tells the reader something.
+    pub(super) fn tell(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+
+    /// Ends here if the update was cancelled.
+    pub(super) fn go_on(&self) -> Result<(), GitError> {
+        if self.stop.is_cancelled() { Err(GitError::Cancelled { path: self.remote.path.clone() }) } else { Ok(()) }
+    }
+}
+
+/// What to fetch.
+pub(super) enum Want<'w> {
+    /// This branch.
+    Branch(&'w str),
+    /// The branch that the remote's HEAD names.
+    DefaultBranch,
+    /// All branches, until this commit is there.
+    Commit(Oid),
+}
+
+/// What was fetched.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    /// The branch; empty for [`Want::Commit`].
+    pub(super) branch: String,
+    /// Its tip.
+    pub(super) tip: Oid,
+}
+
+/// The reference that holds a fetched tip until the work tree has followed. Not the remote-tracking branch: that one
+/// says what we knew before, which is how a rewound branch is told from local commits.
+pub(super) fn fetched_ref(branch: &str) -> String {
+    format!("refs/turnout/fetched/{branch}")
+}
+
+/// Fetches into a repository.
+pub(super) fn fetch(
+    repo: &Repository,
+    address: &Address,
+    token_allowed: bool,
+    want: &Want<'_>,
+    session: &Session,
+) -> Result<Fetched, GitError> {
+    session.go_on()?;
+    session.relay.take_fault();
+    let answers = Answers::new(&session.remote.auth, address, token_allowed);
+    let edge = Edge::of(repo);
+    let fetched = talk(repo, address, &answers, want, session);
+    edge.keep();
+    fetched.map_err(|trouble| match trouble {
+        Trouble::Ours(error) => error,
+        Trouble::Theirs(error) => explain(&error, address, &answers, session),
+    })
+}
+
+/// The edge of a shallow clone: the file that names the commits at which history is cut off. libgit2 1.9 empties it in
+/// a fetch from a local path, and without it git takes the repository for damaged.
+struct Edge(Option<(PathBuf, Vec<u8>)>);
+
+impl Edge {
+    fn of(repo: &Repository) -> Self {
+        let file = repo.commondir().join("shallow");
+        Self(std::fs::read(&file).ok().filter(|text| !text.is_empty()).map(|text| (file, text)))
+    }
+
+    fn keep(self) {
+        let Some((file, text)) = self.0 else { return };
+        if std::fs::metadata(&file).is_ok_and(|found| found.len() > 0) {
+            return;
+        }
+        let fresh = file.with_file_name("shallow.turnout");
+        let _ = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &file));
+    }
+}
+
+enum Trouble {
+    Ours(GitError),
+    Theirs(git2::Error),
+}
+
+impl From<GitError> for Trouble {
+    fn from(error: GitError) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<git2::Error> for Trouble {
+    fn from(error: git2::Error) -> Self {
+        Self::Theirs(error)
+    }
+}
+
+fn talk(
+    repo: &Repository,
+    address: &Address,
+    answers: &Answers,
+    want: &Want<'_>,
+    session: &Session,
+) -> Result<Fetched, Trouble> {
+    let way = Way::to(address, repo, session)?;
+    let mut remote = repo.remote_anonymous(&way.url)?;
+    let mut connection = remote.connect_auth(
+        Direction::Fetch,
+        Some(callbacks(answers, address, session)),
+        Some(way.proxy_options()),
+    )?;
+    let heads: Vec<(String, Oid)> =
+        connection.list()?.iter().map(|head| (head.name().to_owned(), head.oid())).collect();
+    let default = || {
+        let symbolic = connection.list().ok()?.iter().find(|head| head.name() == "HEAD")?.symref_target()?.to_owned();
+        symbolic.strip_prefix("refs/heads/").map(str::to_owned)
+    };
+    let (branch, tip, refspecs) = match want {
+        Want::Commit(oid) => {
+            let all = "+refs/heads/*:refs/remotes/origin/*".to_owned();
+            // A commit that no branch holds can still be asked for by name, if the server allows it.
+            let exact = format!("+{oid}:refs/turnout/fetched-commit");
+            let listed = heads.iter().any(|(_, tip)| tip == oid);
+            (String::new(), *oid, if listed { vec![all] } else { vec![all, exact] })
+        }
+        Want::Branch(_) | Want::DefaultBranch => {
+            let name = match want {
+                Want::Branch(name) => (*name).to_owned(),
+                _ => default()
+                    .or_else(|| connection.default_branch().ok().and_then(|name| name.as_str().ok()?.strip_prefix("refs/heads/").map(str::to_owned)))
+                    .unwrap_or_else(|| "main".to_owned()),
+            };
+            let tip = tip_of(&name, &heads, address)?;
+            let refspec = format!("+refs/heads/{name}:{}", fetched_ref(&name));
+            (name, tip, vec![refspec])
+        }
+    };
+    let fetch = |connection: &mut git2::RemoteConnection<'_, '_, '_>, refspecs: &[String]| {
+        let mut options = FetchOptions::new();
+        options
+            .remote_callbacks(callbacks(answers, address, session))
+            .proxy_options(way.proxy_options())
+            .download_tags(AutotagOption::Auto)
+            .update_fetchhead(false);
+        connection.remote().fetch(refspecs, Some(&mut options), None)
+    };
+    match refspecs.split_last() {
+        Some((exact, all)) if !all.is_empty() => {
+            fetch(&mut connection, all)?;
+            if repo.find_commit(tip).is_err() {
+                drop(connection);
+                let mut connection = remote.connect_auth(
+                    Direction::Fetch,
+                    Some(callbacks(answers, address, session)),
+                    Some(way.proxy_options()),
+                )?;
+                fetch(&mut connection, std::slice::from_ref(exact))?;
+            }
+        }
+        _ => fetch(&mut connection, &refspecs)?,
+    }
+    if repo.find_commit(tip).is_err() {
+        let path = session.remote.path.clone();
+        return Err(GitError::UnknownCommit { path, revision: tip.to_string(), shallow: repo.is_shallow() }.into());
+    }
+    Ok(Fetched { branch, tip })
+}
+
+fn tip_of(branch: &str, heads: &[(String, Oid)], address: &Address) -> Result<Oid, GitError> {
+    let branches: Vec<_> = heads.iter().filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, *tip))).collect();
+    if branches.is_empty() {
+        return Err(GitError::EmptyRemote { address: address.to_string() });
+    }
+    branches.iter().find(|(name, _)| *name == branch).map(|(_, tip)| *tip).ok_or_else(|| GitError::MissingBranch {
+        address: address.to_string(),
+        branch: branch.to_owned(),
+        there: branches.iter().map(|(name, _)| (*name).to_owned()).collect(),
+    })
+}
+
+/// How libgit2 reaches an address: through the relay.
+struct Way {
+    url: String,
+    proxy: Option<String>,
+}
+
+impl Way {
+    fn to(address: &Address, repo: &Repository, session: &Session) -> Result<Self, GitError> {
+        let open = |route: Route| {
+            session.relay.open(route).map_err(|error| GitError::other("open a local port for the transfer", error))
+        };
+        Ok(match address {
+            Address::Local(path) => Self { url: path.clone(), proxy: None },
+            Address::Git { host, port, path } => {
+                let local = open(Route::Fixed { host: host.clone(), port: *port })?;
+                Self { url: format!("git://127.0.0.1:{local}{path}"), proxy: None }
+            }
+            Address::Ssh { user, host, port, path, scp } => {
+                let local = open(Route::Fixed { host: host.clone(), port: *port })?;
+                let user = user.as_deref().unwrap_or("git");
+                let url = if *scp {
+                    format!("[{user}@127.0.0.1:{local}]:{path}")
+                } else {
+                    format!("ssh://{user}@127.0.0.1:{local}{path}")
+                };
+                Self { url, proxy: None }
+            }
+            Address::Http { url, host, port } => {
+                let configured = repo.config().and_then(|config| config.get_string("http.proxy")).ok();
+                let env = |name: &str| std::env::var(name).ok();
+                let outer = proxy::applies_to(host, url.scheme() == "https", configured, &env)?;
+                if url.scheme() == "http" {
+                    let local = open(Route::PlainHttp { host: host.clone(), port: *port, via: outer })?;
+                    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+                    return Ok(Self { url: format!("http://127.0.0.1:{local}{}{query}", url.path()), proxy: None });
+                }
+                let proxy = match outer {
+                    // The relay hands everything to the proxy of the surroundings, which libgit2 then speaks to.
+                    Some(mut outer) => {
+                        let port = outer.port_or_known_default().unwrap_or(80);
+                        let local = open(Route::Fixed { host: bare_host(&outer), port })?;
+                        let _ = outer.set_host(Some("127.0.0.1"));
+                        let _ = outer.set_port(Some(local));
+                        outer.to_string()
+                    }
+                    None => format!("http://127.0.0.1:{}", open(Route::Tunnel { only: host.clone() })?),
+                };
+                let mut url = url.clone();
+                // Credentials are given on demand only, so that no message of libgit2 can show them.
+                let _ = url.set_password(None);
+                let _ = url.set_username("");
+                Self { url: url.to_string(), proxy: Some(proxy) }
+            }
+        })
+    }
+
+    fn proxy_options(&self) -> ProxyOptions<'_> {
+        let mut options = ProxyOptions::new();
+        if let Some(proxy) = &self.proxy {
+            options.url(proxy);
+        }
+        options
+    }
+}
+
+fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Session) -> RemoteCallbacks<'c> {
+    let mut callbacks = RemoteCallbacks::new();
+    callbacks.credentials(|url, user, kinds| answers.credentials(url, user, kinds));
+    callbacks.certificate_check(|cert, _relay| answers.certificate(cert));
+    callbacks.sideband_progress(|_text| !session.stop.is_cancelled());
+    let told: Cell<Option<Instant>> = Cell::new(None);
+    callbacks.transfer_progress(move |progress| {
+        let now = Instant::now();
+        if told.get().is_none_or(|last| now.duration_since(last) >= PROGRESS_EVERY) {
+            told.set(Some(now));
+            let text = format!(
+                "{} of {} objects, {} KiB",
+                progress.received_objects(),
+                progress.total_objects(),
+                progress.received_bytes() / 1024
+            );
+            session.tell(Event::Progress { subject: format!("fetch {address}"), text });
+        }
+        !session.stop.is_cancelled()
+    });
+    callbacks
+}
+
+/// Finds the true cause of a failed transfer: the most exact witness first.
+fn explain(error: &git2::Error, address: &Address, answers: &Answers, session: &Session) -> GitError {
+    if session.stop.is_cancelled() {
+        return GitError::Cancelled { path: session.remote.path.clone() };
+    }
+    if let Some(verdict) = answers.verdict() {
+        return verdict;
+    }
+    if let Some(fault) = session.relay.take_fault() {
+        return fault;
+    }
+    let message = clean(error.message());
+    if out_of_space(&message) {
+        return GitError::NoSpace { path: session.remote.path.clone() };
+    }
+    let gone = |message: &str| {
+        ["not found", "does not exist", "404", "not appear to be a git repository", "failed to resolve path", "unsupported URL", "could not find repository"]
+            .iter()
+            .any(|words| message.contains(words))
+    };
+    match (error.code(), error.class()) {
+        (ErrorCode::Auth, _) => answers.denied(),
+        (_, ErrorClass::Ssh) if message.contains("authenticat") => answers.denied(),
+        (_, ErrorClass::Http) if message.contains("401") || message.contains("403") => answers.denied(),
+        (ErrorCode::Owner, _) => GitError::WrongOwner { path: Path::new(&address.to_string()).to_owned() },
+        (ErrorCode::NotFound, _) => GitError::NotFound { address: address.to_string() },
+        _ if gone(&message) => GitError::NotFound { address: address.to_string() },
+        _ => GitError::other(format!("fetch from {address}"), message),
+    }
+}
+
+/// Whether a token for `main` may be sent to `other`.
+pub(super) fn shares_host(main: &Address, other: &Address) -> bool {
+    match (main, other) {
+        (Address::Http { url: a, host: ha, port: pa }, Address::Http { url: b, host: hb, port: pb }) => {
+            ha == hb && pa == pb && a.scheme() == b.scheme()
+        }
+        _ => false,
+    }
+}
+
+/// Warns where a token would travel in the clear.
+pub(super) fn warn_of_plain_http(address: &Address, auth: &GitAuth, session: &Session) {
+    if let Address::Http { url, .. } = address
+        && url.scheme() == "http"
+        && (auth.token.is_some() || url.password().is_some())
+    {
+        session.tell(Event::Warning {
+            text: format!("the token for {address} travels unencrypted: use https"),
+        });
+    }
+}

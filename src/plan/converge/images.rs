@@ -1,0 +1,236 @@
+//! First phase: images that must be built or pulled.
+
+use std::collections::BTreeMap;
+
+use super::super::{Action, Condition, PlanError, Pull, StepId};
+use super::Draft;
+use crate::compose::model::Service;
+
+/// Who uses an image, and what that means for it.
+#[derive(Default)]
+struct Use<'a> {
+    services: Vec<(&'a str, &'a Service)>,
+    /// Mounted as a volume by these.
+    mounted_by: Vec<&'a str>,
+}
+
+/// Adds a step for every image that is absent, or that a policy or the caller wants anew.
+pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    let mut uses: BTreeMap<String, Use<'_>> = BTreeMap::new();
+    for (name, service) in draft.selected() {
+        if service.provider.is_some() {
+            continue;
+        }
+        uses.entry(service.image_name(&draft.project.name, name)).or_default().services.push((name, service));
+        for mount in service.volumes.iter().filter(|m| m.r#type == "image" && !m.source.is_empty()) {
+            uses.entry(mount.source.clone()).or_default().mounted_by.push(name);
+        }
+    }
+    let mut built_by: BTreeMap<String, StepId> = BTreeMap::new();
+    for (image, usage) in order(uses) {
+        one(draft, &image, &usage, &mut built_by)?;
+    }
+    Ok(())
+}
+
+fn one(
+    draft: &mut Draft<'_>,
+    image: &str,
+    usage: &Use<'_>,
+    built_by: &mut BTreeMap<String, StepId>,
+) -> Result<(), PlanError> {
+    let state = draft.observed.images.get(image);
+    let present = state.is_some_and(|s| s.id.is_some());
+    let tagged = state.and_then(|s| s.last_tag_time);
+    let builders: Vec<_> =
+        usage.services.iter().filter(|(_, s)| s.build.is_some() && !draft.intent.no_build).copied().collect();
+
+    let mut wanted = Vec::new();
+    for (name, service) in &builders {
+        if let Some(cause) = draft.intent.build.get(*name) {
+            wanted.push((*name, *service, cause.clone()));
+        } else if draft.intent.pull.is_none() && service.pull_policy == "build" {
+            wanted.push((*name, *service, "pull_policy is build".to_owned()));
+        }
+    }
+    if !wanted.is_empty() {
+        for (name, service, cause) in wanted {
+            build(draft, image, name, service, &cause, Vec::new(), Condition::Always, built_by);
+        }
+        return Ok(());
+    }
+
+    let mut pull_cause = None;
+    let mut why_not = "it is neither built nor pulled".to_owned();
+    for (name, service) in usage.services.iter().filter(|(_, s)| !s.image.is_empty()) {
+        match pull_reason(draft, name, service, present, tagged)? {
+            Ok(cause) => pull_cause = pull_cause.or(Some((*name, cause))),
+            Err(reason) => why_not = reason,
+        }
+    }
+    if !present && let Some(name) = usage.mounted_by.first() {
+        pull_cause = pull_cause.or(Some((name, format!("image {image} is not there yet"))));
+    }
+    if draft.intent.no_build && usage.services.iter().any(|(_, s)| s.build.is_some()) {
+        why_not = "building was refused (--no-build)".to_owned();
+    }
+
+    let mut pulled = None;
+    if let Some((name, cause)) = pull_cause {
+        let action =
+            Action::Pull { service: name.to_owned(), image: image.to_owned(), tolerate_failure: !builders.is_empty() };
+        let step = draft.push(action, cause.clone(), Vec::new(), Condition::Always);
+        draft.image_steps.push(step);
+        draft.changing.insert(image.to_owned(), format!("image {image} is pulled: {cause}"));
+        pulled = Some(step);
+    }
+    if present {
+        return Ok(());
+    }
+    let (after, only_if) = pulled.map_or((Vec::new(), Condition::Always), |s| (vec![s], Condition::DidNot(s)));
+    match (builders.first(), pulled, usage.services.first()) {
+        (Some(_), _, _) => {
+            for (name, service) in &builders {
+                let cause = format!("image {image} is not there yet");
+                build(draft, image, name, service, &cause, after.clone(), only_if.clone(), built_by);
+            }
+            Ok(())
+        }
+        (None, None, Some((name, _))) => {
+            Err(PlanError::ImageMissing { service: (*name).to_owned(), image: image.to_owned(), why: why_not })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call of one private helper, all of them plain")]
+fn build(
+    draft: &mut Draft<'_>,
+    image: &str,
+    name: &str,
+    service: &Service,
+    cause: &str,
+    mut after: Vec<StepId>,
+    only_if: Condition,
+    built_by: &mut BTreeMap<String, StepId>,
+) {
+    after.extend(context_services(service).filter_map(|other| built_by.get(other).copied()));
+    let action = Action::Build { service: name.to_owned(), image: image.to_owned() };
+    let step = draft.push(action, cause, after, only_if);
+    draft.image_steps.push(step);
+    built_by.insert(name.to_owned(), step);
+    draft.changing.entry(image.to_owned()).or_insert_with(|| format!("image {image} is built: {cause}"));
+}
+
+/// Services whose images are named contexts of this one's build; they are built before.
+fn context_services(service: &Service) -> impl Iterator<Item = &str> {
+    let contexts = service.build.iter().flat_map(|build| build.additional_contexts.values());
+    contexts.filter_map(|value| value.strip_prefix("service:"))
+}
+
+/// Images in an order where those used as build contexts come first; circles are left to the builder.
+fn order(mut uses: BTreeMap<String, Use<'_>>) -> Vec<(String, Use<'_>)> {
+    let mut done: Vec<(String, Use<'_>)> = Vec::with_capacity(uses.len());
+    while !uses.is_empty() {
+        let waiting: Vec<&str> = uses.values().flat_map(|u| u.services.iter().map(|(name, _)| *name)).collect();
+        let ready: Vec<String> = uses
+            .iter()
+            .filter(|(_, u)| {
+                let own: Vec<&str> = u.services.iter().map(|(name, _)| *name).collect();
+                !u.services
+                    .iter()
+                    .flat_map(|(_, s)| context_services(s))
+                    .any(|other| waiting.contains(&other) && !own.contains(&other))
+            })
+            .map(|(image, _)| image.clone())
+            .collect();
+        let batch = if ready.is_empty() { uses.keys().cloned().collect() } else { ready };
+        done.extend(batch.into_iter().filter_map(|image| uses.remove_entry(&image)));
+    }
+    done
+}
+
+/// Why this service's image is pulled, or why not.
+fn pull_reason(
+    draft: &Draft<'_>,
+    name: &str,
+    service: &Service,
+    present: bool,
+    tagged: Option<i64>,
+) -> Result<Result<String, String>, PlanError> {
+    let image = &service.image;
+    let missing = || {
+        if present { Err("it is there".to_owned()) } else { Ok(format!("image {image} is not there yet")) }
+    };
+    let policy = match draft.intent.pull {
+        Some(Pull::Always) => return Ok(Ok("every image is pulled, as asked for".to_owned())),
+        Some(Pull::Never) => return Ok(Err("pulling was refused".to_owned())),
+        Some(Pull::Missing) => "missing",
+        None => service.pull_policy.as_str(),
+    };
+    Ok(match policy {
+        "" | "missing" | "if_not_present" | "refresh" => missing(),
+        "always" => Ok("pull_policy is always".to_owned()),
+        "never" | "build" => Err(format!("pull_policy is {policy}")),
+        other => {
+            let seconds = every(other)
+                .ok_or_else(|| PlanError::PullPolicy { service: name.to_owned(), policy: other.to_owned() })?;
+            // As in Compose: an image without a known time counts as old.
+            let due = tagged.is_none_or(|time| draft.intent.now.saturating_sub(time) > seconds);
+            if present && due { Ok(format!("pull_policy is {other}, and the image is older")) } else { missing() }
+        }
+    })
+}
+
+/// Seconds of `daily`, `weekly` and `every_<duration>`.
+fn every(policy: &str) -> Option<i64> {
+    const DAY: f64 = 86_400.0;
+    let text = match policy {
+        "daily" => "1d",
+        "weekly" => "1w",
+        other => other.strip_prefix("every_")?,
+    };
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let scale = match unit {
+            "w" => 7.0 * DAY,
+            "d" => DAY,
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * scale;
+        rest = tail;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and nobody pulls every 2^63 seconds")]
+    (total > 0.0).then_some(total as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::every;
+
+    #[test]
+    fn intervals() {
+        for (text, seconds) in [
+            ("daily", Some(86_400)),
+            ("weekly", Some(604_800)),
+            ("every_12h", Some(43_200)),
+            ("every_1d12h", Some(129_600)),
+            ("every_1.5h", Some(5_400)),
+            ("every_", None),
+            ("every_12", None),
+            ("every_x", None),
+            ("sometimes", None),
+        ] {
+            assert_eq!(every(text), seconds, "{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Second phase: networks and volumes. Looks at external ones before anything else happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{
+    Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, StepId, render::short,
+};
+use super::draft::NetworkFate;
+use super::{Draft, containers};
+use crate::compose::{
+    hash, labels,
+    model::{Network, Volume},
+};
+
+/// Fails, naming all of them, when external networks or volumes do not exist.
+pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
+    let mut missing = Vec::new();
+    for (key, network) in networks_used(draft) {
+        if network.external && !draft.observed.networks.contains_key(&key) {
+            missing.push(format!("network {}", network.name));
+        }
+    }
+    for (key, volume) in volumes_used(draft) {
+        if volume.external && !draft.observed.volumes.contains_key(&key) {
+            missing.push(format!("volume {}", volume.name));
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(PlanError::ExternalMissing(missing.join(", "))) }
+}
+
+/// Creates, adopts or replaces networks.
+pub(super) fn networks(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    for (key, network) in networks_used(draft) {
+        let name = network.name.clone();
+        let found = draft.observed.networks.get(&key).filter(|n| network.external || n.name == name);
+        let Some(found) = found else {
+            let cause = format!("network {name} does not exist yet");
+            let action = Action::CreateNetwork { key: key.clone(), name };
+            let step = draft.push(action, cause, Vec::new(), Condition::Always);
+            draft.networks.insert(key, NetworkFate::New(step));
+            continue;
+        };
+        draft.networks.insert(key.clone(), NetworkFate::Stays(found.id.clone()));
+        if network.external {
+            continue;
+        }
+        let label = found.labels.get(labels::NETWORK).map_or("", String::as_str);
+        if label != key {
+            return Err(PlanError::NetworkLabel { name, key, found: label.to_owned() });
+        }
+        if let Some(stranger) = stranger(draft, &found.labels) {
+            draft.warn(format!(
+                "network {name} exists but {stranger}; it is used as it is (set `external: true` to say so)"
+            ));
+            continue;
+        }
+        let hash = found.labels.get(labels::CONFIG_HASH).map_or("", String::as_str);
+        let expected = hash::network_hash(&network);
+        if hash.is_empty() || hash == expected {
+            continue;
+        }
+        let cause = format!("network {name} changed (config-hash {} -> {})", short(hash), short(&expected));
+        replace_network(draft, &key, &name, &found.id, &cause);
+    }
+    Ok(())
+}
+
+/// Creates or adopts volumes. A changed one is replaced, and its data lost, only with consent.
+pub(super) fn volumes(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    for (key, volume) in volumes_used(draft) {
+        let name = volume.name.clone();
+        let found = draft.observed.volumes.get(&key).filter(|v| volume.external || v.name == name);
+        let Some(found) = found else {
+            let cause = format!("volume {name} does not exist yet");
+            let action = Action::CreateVolume { key: key.clone(), name };
+            let step = draft.push(action, cause, Vec::new(), Condition::Always);
+            draft.volume_steps.insert(key, step);
+            continue;
+        };
+        if volume.external {
+            continue;
+        }
+        let stranger = stranger(draft, &found.labels);
+        if let Some(stranger) = &stranger {
+            draft.warn(format!(
+                "volume {name} exists but {stranger}; it is used as it is (set `external: true` to say so)"
+            ));
+        }
+        let expected = hash::volume_hash(&volume);
+        let Some(hash) = found.labels.get(labels::CONFIG_HASH).filter(|hash| **hash != expected) else { continue };
+        let cause = format!("volume {name} changed (config-hash {} -> {})", short(hash), short(&expected));
+        match obstacle(draft, &name) {
+            _ if stranger.is_some() => {}
+            _ if !draft.intent.yes_recreate_volumes => {
+                draft.warn(format!("{cause}; it is kept with its data (to recreate it empty, agree with --yes)"))
+            }
+            Some(user) => {
+                draft.warn(format!("{cause}; it is kept, because {user} uses it and has no part in this plan"))
+            }
+            None => replace_volume(draft, &key, &name, &cause)?,
+        }
+    }
+    Ok(())
+}
+
+/// Definitions of the networks that the services taking part use, each with its name filled in.
+fn networks_used(draft: &Draft<'_>) -> BTreeMap<String, Network> {
+    let keys: BTreeSet<&String> = draft.selected().iter().flat_map(|(_, service)| service.networks.keys()).collect();
+    keys.into_iter().map(|key| (key.clone(), network_named(draft, key))).collect()
+}
+
+fn network_named(draft: &Draft<'_>, key: &str) -> Network {
+    let mut network = draft.project.networks.get(key).cloned().flatten().unwrap_or_default();
+    if network.name.is_empty() {
+        network.name = labels::resource_name(&draft.project.name, key);
+    }
+    network
+}
+
+/// As [`networks_used`], for named volumes.
+fn volumes_used(draft: &Draft<'_>) -> BTreeMap<String, Volume> {
+    let mounts = draft.selected().into_iter().flat_map(|(_, service)| service.volumes.iter());
+    let keys: BTreeSet<&String> =
+        mounts.filter(|m| m.r#type == "volume" && !m.source.is_empty()).map(|m| &m.source).collect();
+    keys.into_iter().map(|key| (key.clone(), volume_named(draft, key))).collect()
+}
+
+fn volume_named(draft: &Draft<'_>, key: &str) -> Volume {
+    let mut volume = draft.project.volumes.get(key).cloned().flatten().unwrap_or_default();
+    if volume.name.is_empty() {
+        volume.name = labels::resource_name(&draft.project.name, key);
+    }
+    volume
+}
+
+/// Engine name of a network; of an external one that is named by ID, the name that was found.
+pub(super) fn network_name(draft: &Draft<'_>, key: &str) -> String {
+    match draft.observed.networks.get(key) {
+        Some(found) if draft.networks.get(key) == Some(&NetworkFate::Stays(found.id.clone())) => found.name.clone(),
+        _ => network_named(draft, key).name,
+    }
+}
+
+/// Engine name of a volume.
+pub(super) fn volume_name(draft: &Draft<'_>, key: &str) -> String {
+    volume_named(draft, key).name
+}
+
+/// Words for an object that is not the project's own: such are never changed or removed.
+fn stranger(draft: &Draft<'_>, found: &BTreeMap<String, String>) -> Option<String> {
+    match found.get(labels::PROJECT) {
+        Some(project) if *project == draft.project.name => None,
+        Some(project) => Some(format!("was created for project {project:?}")),
+        None => Some("was not created by Compose".to_owned()),
+    }
+}
+
+fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause: &str) {
+    let members: Vec<&ObservedContainer> = draft
+        .observed
+        .containers
+        .iter()
+        .filter(|c| !c.oneoff && draft.is_selected(&c.service) && c.networks.values().any(|n| n == id))
+        .collect();
+    let mut after = draft.image_steps.clone();
+    for member in &members {
+        let stop_cause = format!("network {name} is replaced");
+        after.extend(containers::stop(draft, member, &Condition::Always, &stop_cause));
+    }
+    let reconnect = members
+        .iter()
+        .map(|c| Existing { service: c.service.clone(), id: c.id.clone(), name: c.name.clone() })
+        .collect();
+    let action = Action::RecreateNetwork { key: key.to_owned(), name: name.to_owned(), id: id.to_owned(), reconnect };
+    let step = draft.push(action, cause, after, Condition::Always);
+    draft.networks.insert(key.to_owned(), NetworkFate::Replaced { step, old_id: id.to_owned() });
+}
+
+/// Somebody outside the plan whose container holds the volume.
+fn obstacle(draft: &Draft<'_>, volume: &str) -> Option<String> {
+    let users = draft.observed.containers.iter().filter(|c| mounts(c, volume));
+    users.into_iter().find(|c| c.oneoff || !draft.is_selected(&c.service)).map(|c| format!("container {}", c.name))
+}
+
+fn mounts(container: &ObservedContainer, volume: &str) -> bool {
+    container.mounts.iter().any(|mount| mount.kind == "volume" && mount.name == volume)
+}
+
+fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) -> Result<(), PlanError> {
+    let users: Vec<&ObservedContainer> =
+        draft.observed.containers.iter().filter(|c| mounts(c, name) && c.state != RunState::Removing).collect();
+    let mut after: Vec<StepId> = draft.image_steps.clone();
+    for user in users {
+        let why = format!("volume {name} is recreated");
+        let mut before = draft.image_steps.clone();
+        before.extend(containers::stop_dependents(draft, &user.service, &Condition::Always, &why));
+        before.extend(draft.stops.get(&user.id).into_iter().flatten());
+        if let Some((step, _)) = draft.removed.get(&user.id) {
+            after.push(*step);
+            continue;
+        }
+        // The network's replacement connects it again, so it must still be there.
+        before.extend(draft.networks.values().filter_map(|fate| match fate {
+            NetworkFate::Replaced { step, .. } => Some(*step),
+            _ => None,
+        }));
+        let action = Action::RemoveContainer {
+            service: user.service.clone(),
+            id: user.id.clone(),
+            name: user.name.clone(),
+            volumes: false,
+            reason: Removal::Replaced,
+        };
+        let step = draft.push(action, why.clone(), before, Condition::Always);
+        draft.removed.insert(user.id.clone(), (step, why));
+        draft.freed.insert(user.name.clone(), step);
+        after.push(step);
+    }
+    let action = Action::RecreateVolume { key: key.to_owned(), name: name.to_owned() };
+    let step = draft.push(action, format!("{cause}; its data is lost, as agreed"), after, Condition::Always);
+    draft.volume_steps.insert(key.to_owned(), step);
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! `stop`, `start`, `restart` and `rm`: what exists changes its state; nothing is created or replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::converge::reduce;
+use super::graph::{Graph, containers_of};
+use super::{Action, Condition, Observed, ObservedContainer, Plan, Removal, RunState, Step, StepId};
+use crate::compose::model::Project;
+
+/// Plans to stop the named services, all if none is named; dependents first. `name` is the project's.
+pub fn stop(name: &str, project: Option<&Project>, observed: &Observed, services: &[String]) -> Plan {
+    let mut draft = Draft::new(name, project, observed, services);
+    let graph = Graph::new(project, observed);
+    let mut stopped: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
+    for service in graph.services().rev().filter(|s| is_wanted(services, s)) {
+        let mut after: Vec<StepId> =
+            graph.dependents(service).filter_map(|(other, _)| stopped.get(other)).flatten().copied().collect();
+        // A service without a running container passes on what it would have waited for.
+        let own: Vec<StepId> = containers_of(observed, service)
+            .into_iter()
+            .filter(|c| is_live(c))
+            .map(|c| draft.push(stop_of(c), "asked for", after.clone()))
+            .collect();
+        after.extend(own);
+        stopped.insert(service, after);
+    }
+    draft.finish()
+}
+
+/// Plans to start the existing containers of the named services, all if none is named; dependencies first, after their
+/// conditions.
+pub fn start(name: &str, project: Option<&Project>, observed: &Observed, services: &[String]) -> Plan {
+    let mut draft = Draft::new(name, project, observed, services);
+    let graph = Graph::new(project, observed);
+    let mut started: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
+    let order: Vec<&str> = graph.services().filter(|s| is_wanted(services, s)).collect();
+    for service in order {
+        let idle: Vec<&ObservedContainer> = containers_of(observed, service)
+            .into_iter()
+            .filter(|c| !matches!(c.state, RunState::Running | RunState::Restarting))
+            .collect();
+        let mut after: Vec<StepId> = Vec::new();
+        for edge in graph.needs(service) {
+            let before = started.get(edge.on.as_str()).cloned().unwrap_or_default();
+            let waits = !idle.is_empty()
+                && edge.condition != "service_started"
+                && !containers_of(observed, &edge.on).is_empty();
+            if waits {
+                let action = Action::WaitFor {
+                    service: edge.on.clone(),
+                    condition: edge.condition.clone(),
+                    required: edge.required,
+                    dependents: vec![service.to_owned()],
+                };
+                after.push(draft.push(action, &format!("{service} depends on it"), before));
+            } else {
+                after.extend(before);
+            }
+        }
+        for container in idle {
+            let action = if container.state == RunState::Paused {
+                Action::UnpauseContainer {
+                    service: container.service.clone(),
+                    id: container.id.clone(),
+                    name: container.name.clone(),
+                }
+            } else {
+                start_of(container)
+            };
+            let step = draft.push(action, "asked for", after.clone());
+            after.push(step);
+        }
+        started.insert(service, after);
+    }
+    draft.finish()
+}
+
+/// Plans to stop and start the named services, all if none is named, and what depends on them with `restart: true`;
+/// dependencies first.
+pub fn restart(name: &str, project: Option<&Project>, observed: &Observed, services: &[String]) -> Plan {
+    let mut draft = Draft::new(name, project, observed, services);
+    let graph = Graph::new(project, observed);
+    let wanted: BTreeSet<String> = graph.with_dependents(services, |edge| edge.restart);
+    let mut done: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
+    for service in graph.services().filter(|s| wanted.contains(*s)) {
+        let cause = if is_wanted(services, service) { "asked for" } else { "what it depends on is restarted" };
+        let before = graph.needs(service).iter().filter(|edge| edge.restart);
+        let mut after: Vec<StepId> = before.filter_map(|edge| done.get(edge.on.as_str())).flatten().copied().collect();
+        for container in containers_of(observed, service) {
+            let mut own = after.clone();
+            if is_live(container) {
+                own.push(draft.push(stop_of(container), cause, after.clone()));
+            }
+            let step = draft.push(start_of(container), cause, own);
+            after.push(step);
+        }
+        done.insert(service, after);
+    }
+    draft.finish()
+}
+
+/// Plans to remove stopped containers of the named services, all if none is named; with `stop`, running ones too.
+pub fn remove(
+    name: &str,
+    project: Option<&Project>,
+    observed: &Observed,
+    services: &[String],
+    stop: bool,
+    volumes: bool,
+) -> Plan {
+    let mut draft = Draft::new(name, project, observed, services);
+    let graph = Graph::new(project, observed);
+    let mut removed: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
+    for service in graph.services().rev().filter(|s| is_wanted(services, s)) {
+        let mut after: Vec<StepId> =
+            graph.dependents(service).filter_map(|(other, _)| removed.get(other)).flatten().copied().collect();
+        let mut own = Vec::new();
+        for container in containers_of(observed, service) {
+            if is_live(container) && !stop {
+                draft.plan.unchanged.push(format!("{}: running, not removed", container.name));
+                continue;
+            }
+            let action = Action::RemoveContainer {
+                service: container.service.clone(),
+                id: container.id.clone(),
+                name: container.name.clone(),
+                volumes,
+                reason: Removal::Asked,
+            };
+            own.push(draft.push(action, "asked for", after.clone()));
+        }
+        after.extend(own);
+        removed.insert(service, after);
+    }
+    draft.finish()
+}
+
+struct Draft {
+    plan: Plan,
+}
+
+impl Draft {
+    fn new(name: &str, project: Option<&Project>, observed: &Observed, services: &[String]) -> Draft {
+        let graph = Graph::new(project, observed);
+        let mut plan = Plan { project: name.to_owned(), ..Plan::default() };
+        for unknown in services.iter().filter(|service| !graph.contains(service)) {
+            plan.warnings.push(format!("{unknown}: no such service"));
+        }
+        Draft { plan }
+    }
+
+    fn push(&mut self, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
+        self.plan.steps.push(Step { action, cause: cause.to_owned(), after, only_if: Condition::Always });
+        self.plan.steps.len() - 1
+    }
+
+    fn finish(mut self) -> Plan {
+        reduce(&mut self.plan.steps);
+        self.plan
+    }
+}
+
+fn is_wanted(services: &[String], service: &str) -> bool {
+    services.is_empty() || services.iter().any(|s| s == service)
+}
+
+fn is_live(container: &ObservedContainer) -> bool {
+    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
+}
+
+fn stop_of(container: &ObservedContainer) -> Action {
+    Action::StopContainer { service: container.service.clone(), id: container.id.clone(), name: container.name.clone() }
+}
+
+fn start_of(container: &ObservedContainer) -> Action {
+    Action::StartContainer {
+        service: container.service.clone(),
+        number: container.number,
+        name: container.name.clone(),
+    }
+}

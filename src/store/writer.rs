@@ -1,0 +1,179 @@
+//! The one thread that writes, and the transactions it shares out.
+
+use std::{fs::File, path::Path, path::PathBuf, sync::Arc, thread};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Retention, StoreError, prune};
+
+/// Jobs in one transaction at most: bounds how long the first one waits for the last.
+const BATCH: usize = 256;
+/// Jobs that may wait. Beyond it, whoever asks waits in its own task.
+const INBOX: usize = 1024;
+/// Records are thinned out after so many jobs.
+const PRUNE_EVERY: usize = 512;
+
+/// The way to the writing thread.
+pub(super) struct Writer {
+    inbox: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<thread::JoinHandle<()>>,
+    file: Arc<Path>,
+}
+
+impl Writer {
+    /// Starts the thread. The receiver changes after every commit.
+    pub(super) fn start(
+        db: Connection,
+        lock: File,
+        file: &Path,
+        retention: Retention,
+    ) -> Result<(Writer, watch::Receiver<u64>), StoreError> {
+        let (inbox, jobs) = mpsc::channel(INBOX);
+        let (changed, changes) = watch::channel(0);
+        let desk = Desk { db, jobs, changed, file: file.to_path_buf(), retention, _lock: lock };
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || desk.work())
+            .map_err(|source| StoreError::Io { file: file.to_path_buf(), source })?;
+        Ok((Writer { inbox: Some(inbox), thread: Some(thread), file: file.into() }, changes))
+    }
+
+    /// Has `work` done in a transaction, and answers when that is on disk. `work` may run twice: what the first run
+    /// did is then undone.
+    pub(super) async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (job, answer) = self.job(doing, work);
+        self.inbox.as_ref().ok_or(StoreError::Closed)?.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Hands `work` in without waiting. False where the inbox is full or closed.
+    pub(super) fn try_run<F>(&self, doing: &'static str, work: F) -> Option<oneshot::Receiver<Result<(), StoreError>>>
+    where
+        F: FnMut(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    {
+        let (job, answer) = self.job(doing, work);
+        self.inbox.as_ref()?.try_send(job).ok().map(|()| answer)
+    }
+
+    fn job<T, F>(&self, doing: &'static str, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Task { doing, work, outcome: None, reply: Some(reply), file: self.file.clone() }), answer)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Closing the inbox ends the thread after the jobs that are in it.
+        self.inbox = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Something to do in a transaction.
+trait Job: Send {
+    /// Does it. An error undoes the whole transaction.
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
+    /// Answers: on disk.
+    fn done(&mut self);
+    /// Answers: not done.
+    fn failed(&mut self, error: rusqlite::Error);
+}
+
+struct Task<T, F> {
+    doing: &'static str,
+    work: F,
+    outcome: Option<T>,
+    reply: Option<oneshot::Sender<Result<T, StoreError>>>,
+    file: Arc<Path>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.outcome = Some((self.work)(db)?);
+        Ok(())
+    }
+
+    fn done(&mut self) {
+        // Whoever asked may have gone away; the record stands all the same.
+        if let (Some(reply), Some(outcome)) = (self.reply.take(), self.outcome.take()) {
+            let _ = reply.send(Ok(outcome));
+        }
+    }
+
+    fn failed(&mut self, error: rusqlite::Error) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Err(StoreError::sqlite(self.doing, &self.file, error)));
+        }
+    }
+}
+
+struct Desk {
+    db: Connection,
+    jobs: mpsc::Receiver<Box<dyn Job>>,
+    changed: watch::Sender<u64>,
+    file: PathBuf,
+    retention: Retention,
+    _lock: File,
+}
+
+impl Desk {
+    fn work(mut self) {
+        self.prune();
+        let mut since_pruned = 0;
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+            since_pruned += batch.len();
+            self.commit(&mut batch);
+            batch.clear();
+            self.changed.send_modify(|count| *count = count.wrapping_add(1));
+            if since_pruned >= PRUNE_EVERY {
+                since_pruned = 0;
+                self.prune();
+            }
+        }
+    }
+
+    /// All in one transaction; where that fails, each in its own, so that one job's error is its own.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) {
+        if together(&mut self.db, batch).is_ok() {
+            batch.iter_mut().for_each(|job| job.done());
+            return;
+        }
+        for job in batch {
+            match together(&mut self.db, std::slice::from_mut(job)) {
+                Ok(()) => job.done(),
+                Err(error) => job.failed(error),
+            }
+        }
+    }
+
+    fn prune(&mut self) {
+        if let Err(error) = prune::prune(&mut self.db, self.retention) {
+            tracing::warn!(file = %self.file.display(), "old records could not be removed: {error}");
+        }
+    }
+}
+
+/// Dropping the transaction undoes it, so every early return does.
+fn together(db: &mut Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in batch {
+        job.run(&transaction)?;
+    }
+    transaction.commit()
+}

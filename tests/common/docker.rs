@@ -1,0 +1,140 @@
+//! The real engine, seen from a test. Blocking, so that plain `#[test]` functions can use it; safe inside async ones.
+
+use std::{collections::HashMap, future::Future, time::Duration};
+
+use bollard::{
+    Docker,
+    models::{ContainerSummary, Network},
+    query_parameters as q,
+};
+
+use super::{PATIENCE, wait_until};
+
+/// Label with the Compose project's name.
+pub const PROJECT: &str = "com.docker.compose.project";
+/// Label with the service's name.
+pub const SERVICE: &str = "com.docker.compose.service";
+
+/// Runs a future to its end on a thread and runtime of its own.
+pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+        scope.spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// A connection to the engine the tests use: `DOCKER_HOST`, or the default socket.
+pub async fn connect() -> Docker {
+    let docker = Docker::connect_with_local_defaults().expect("address of the Docker engine");
+    docker.negotiate_version().await.expect("a Docker engine answers; `script/test` starts one")
+}
+
+/// The image that test stacks build upon: made by `script/test` for its run, else by `script/setup`.
+pub fn base_image() -> String {
+    let name = std::env::var("TURNOUT_TEST_BASE").unwrap_or_else(|_| "turnout-base:latest".to_owned());
+    let found = block_on(async { connect().await.inspect_image(&name).await.is_ok() });
+    assert!(found, "the image {name} is missing; `script/setup` makes turnout-base:latest");
+    name
+}
+
+/// Removes everything of one Compose project when dropped: containers, networks, volumes and built images.
+pub struct ProjectGuard(pub String);
+
+impl ProjectGuard {
+    /// Guards `project`, which need not exist yet.
+    pub fn new(project: impl Into<String>) -> Self {
+        Self(project.into())
+    }
+}
+
+impl Drop for ProjectGuard {
+    fn drop(&mut self) {
+        // A failed removal must not hide the test's own failure; script/test removes leftovers by name.
+        block_on(remove_project(&self.0));
+    }
+}
+
+/// The containers of a project, stopped ones too, sorted by name.
+pub fn containers(project: &str) -> Vec<ContainerSummary> {
+    let mut found = block_on(async { list(&connect().await, project).await });
+    found.sort_by(|a, b| a.names.cmp(&b.names));
+    found
+}
+
+/// The identifiers of a service's containers, sorted.
+pub fn ids(project: &str, service: &str) -> Vec<String> {
+    let of_service = |c: &ContainerSummary| c.labels.as_ref().and_then(|l| l.get(SERVICE)).is_some_and(|s| s == service);
+    let mut ids: Vec<_> = containers(project).into_iter().filter(of_service).filter_map(|c| c.id).collect();
+    ids.sort();
+    ids
+}
+
+/// The address on which the host reaches a service's port.
+pub fn address(project: &str, service: &str, port: u16) -> std::net::SocketAddr {
+    wait_until(&format!("port {port} of {project}/{service}"), Duration::from_secs(30), || {
+        let containers = containers(project);
+        let published = containers
+            .iter()
+            .filter(|c| c.labels.as_ref().and_then(|l| l.get(SERVICE)).is_some_and(|s| s == service))
+            .flat_map(|c| c.ports.iter().flatten())
+            .filter(|p| p.private_port == port)
+            .find_map(|p| p.public_port);
+        published.map(|p| ([127, 0, 0, 1], p).into()).ok_or(containers)
+    })
+}
+
+/// Waits until `GET path` of a service answers 200 with `text` in its body; returns the body.
+pub fn wait_for_page(project: &str, service: &str, port: u16, path: &str, text: &str) -> String {
+    let address = address(project, service, port);
+    wait_until(&format!("{text:?} at {address}{path}"), PATIENCE, || match super::http::get(address, path) {
+        Ok(answer) if answer.status == 200 && answer.body.contains(text) => Ok(answer.body),
+        other => Err(other),
+    })
+}
+
+async fn list(docker: &Docker, project: &str) -> Vec<ContainerSummary> {
+    let options = q::ListContainersOptionsBuilder::new().all(true).filters(&of(project)).build();
+    docker.list_containers(Some(options)).await.expect("list containers")
+}
+
+fn of(project: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![format!("{PROJECT}={project}")])])
+}
+
+async fn remove_project(project: &str) {
+    let docker = connect().await;
+    for container in list(&docker, project).await {
+        let options = q::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        report("container", docker.remove_container(&container.id.unwrap_or_default(), Some(options)).await);
+    }
+    let options = q::ListNetworksOptionsBuilder::new().filters(&of(project)).build();
+    let networks: Vec<Network> = docker.list_networks(Some(options)).await.unwrap_or_default();
+    for network in networks {
+        report("network", docker.remove_network(&network.id.unwrap_or_default()).await);
+    }
+    let options = q::ListVolumesOptionsBuilder::new().filters(&of(project)).build();
+    let volumes = docker.list_volumes(Some(options)).await.ok().and_then(|answer| answer.volumes);
+    for volume in volumes.unwrap_or_default() {
+        let options = q::RemoveVolumeOptionsBuilder::new().force(true).build();
+        report("volume", docker.remove_volume(&volume.name, Some(options)).await);
+    }
+    let images = docker.list_images(Some(q::ListImagesOptionsBuilder::new().filters(&of(project)).build())).await;
+    for image in images.unwrap_or_default() {
+        let options = q::RemoveImageOptionsBuilder::new().force(true).build();
+        report("image", docker.remove_image(&image.id, Some(options), None).await.map(|_| ()));
+    }
+    // Images are named after the project even where a builder sets no label.
+    let images = docker.list_images(None::<q::ListImagesOptions>).await.unwrap_or_default();
+    let named = |tag: &&String| tag.starts_with(&format!("{project}-"));
+    for tag in images.iter().flat_map(|image| &image.repo_tags).filter(named) {
+        let options = q::RemoveImageOptionsBuilder::new().force(true).build();
+        report("image", docker.remove_image(tag, Some(options), None).await.map(|_| ()));
+    }
+}
+
+fn report(kind: &str, removed: Result<(), bollard::errors::Error>) {
+    match removed {
+        Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {}
+        Err(e) => eprintln!("a {kind} of a test stays behind: {e}"),
+    }
+}
