@@ -6,7 +6,10 @@ mod image_support;
 use std::time::Duration;
 
 use image_support::{Bench, engine, files_of, remove};
-use turnout::engine::image::{BuilderChoice, ImageError};
+use turnout::{
+    compose::model::{FileObject, SshKey},
+    engine::image::{BuilderChoice, ImageError},
+};
 
 const BOTH: [BuilderChoice; 2] = [BuilderChoice::Classic, BuilderChoice::BuildKit];
 
@@ -185,4 +188,158 @@ async fn an_unreadable_file_breaks_the_build_off_instead_of_truncating_the_conte
         assert!(matches!(error, ImageError::Context { .. }), "{builder:?}: {error}");
         assert!(daemon.docker().inspect_image(&bench.image()).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn modes_links_and_long_names_arrive() {
+    let Some(daemon) = engine().await else { return };
+    for builder in BOTH {
+        let long = format!("{}/{}", "d".repeat(120), "f".repeat(150));
+        let dockerfile = "FROM scratch\nCOPY sh /bin/sh\nCOPY . /ctx\nRUN cd /ctx && stat -c '%a %u:%g %F' run dir private > /out \
+             && readlink link >> /out && stat -c %h one two >> /out && readlink far >> /out && stat -c %s empty d*/f* >> /out\n";
+        let mut bench = Bench::new("modes", dockerfile);
+        bench.builder = builder;
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = bench.dir.path();
+        for (name, mode) in [("run", 0o4755), ("private", 0o600)] {
+            let path = bench.write(name, "x");
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::fs::create_dir(dir.join("dir")).unwrap();
+        std::fs::set_permissions(dir.join("dir"), std::fs::Permissions::from_mode(0o1777)).unwrap();
+        symlink("run", dir.join("link")).unwrap();
+        symlink("/".to_owned() + &"t".repeat(140), dir.join("far")).unwrap();
+        bench.write("one", "linked");
+        std::fs::hard_link(dir.join("one"), dir.join("two")).unwrap();
+        bench.write("empty", "");
+        bench.write(&long, "long");
+        let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+        std::os::unix::fs::chown(dir.join("private"), Some(1234), Some(1234)).ok();
+        bench.run(&daemon).await.unwrap_or_else(|e| panic!("{builder:?}: {e}\n{}", bench.reporter.text()));
+        let out = String::from_utf8(files_of(&daemon, &bench.image()).await.remove("out").unwrap()).unwrap();
+        // The classic builder changes the owner after the mode, which drops set-user-ID; so it does for every client.
+        let run = if builder == BuilderChoice::Classic { "755" } else { "4755" };
+        let expected = format!(
+            "{run} 0:0 regular file\n1777 0:0 directory\n600 0:0 regular file\nrun\n2\n2\n/{}\n0\n4\n",
+            "t".repeat(140)
+        );
+        assert_eq!(out, expected, "{builder:?}");
+        assert!(bench.reporter.text().contains("socket: a socket, not sent"), "{}", bench.reporter.text());
+        remove(&daemon, &bench.image()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_file_is_sent_again_and_an_unchanged_one_is_not() {
+    let Some(daemon) = engine().await else { return };
+    let mut bench = Bench::new("again", "FROM scratch\nCOPY data.txt /\n");
+    bench.builder = BuilderChoice::BuildKit;
+    bench.write("data.txt", "one");
+    let first = bench.run(&daemon).await.unwrap();
+    bench.write("data.txt", "two");
+    let second = bench.run(&daemon).await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(files_of(&daemon, &bench.image()).await["data.txt"], b"two");
+    // The Dockerfile changes without changing its size.
+    bench.write("data.abc", "three");
+    bench.write("Dockerfile", "FROM scratch\nCOPY data.abc /\n");
+    bench.run(&daemon).await.unwrap();
+    assert_eq!(files_of(&daemon, &bench.image()).await["data.abc"], b"three");
+    remove(&daemon, &bench.image()).await;
+}
+
+#[tokio::test]
+async fn the_ignore_file_beside_the_dockerfile_wins_with_buildkit_only() {
+    let Some(daemon) = engine().await else { return };
+    for (builder, expected) in [(BuilderChoice::BuildKit, "for-root"), (BuilderChoice::Classic, "for-special")] {
+        let mut bench = Bench::new("beside", "FROM scratch\n");
+        bench.builder = builder;
+        bench.write("docker/Dockerfile.special", "FROM scratch\nCOPY for-* /\n");
+        bench.write("docker/Dockerfile.special.dockerignore", "for-special\n");
+        bench.write(".dockerignore", "for-root\n");
+        bench.write("for-root", "");
+        bench.write("for-special", "");
+        bench.build(|build| build.dockerfile = "docker/Dockerfile.special".into());
+        bench.run(&daemon).await.unwrap();
+        let files: Vec<_> = files_of(&daemon, &bench.image()).await.into_keys().collect();
+        assert_eq!(files, [expected], "{builder:?}");
+        remove(&daemon, &bench.image()).await;
+    }
+}
+
+#[tokio::test]
+async fn secrets_reach_run_and_nothing_else() {
+    let Some(daemon) = engine().await else { return };
+    let mut bench = Bench::new(
+        "secret",
+        "FROM scratch\nCOPY sh /bin/sh\nRUN --mount=type=secret,id=from_file --mount=type=secret,id=from_env \
+         cat /run/secrets/from_file /run/secrets/from_env | md5sum > /digest\n",
+    );
+    let file = bench.write("secret.txt", "file-secret-content");
+    bench.write(".dockerignore", "secret.txt\n");
+    bench.project.environment.insert("THE_SECRET".into(), "env-secret-content".into());
+    bench.secret("from_file", FileObject { file: file.to_string_lossy().into_owned(), ..Default::default() });
+    bench.secret("from_env", FileObject { environment: "THE_SECRET".into(), ..Default::default() });
+    bench.run(&daemon).await.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
+    let files = files_of(&daemon, &bench.image()).await;
+    // printf 'file-secret-contentenv-secret-content' | md5sum
+    assert_eq!(String::from_utf8_lossy(&files["digest"]).split(' ').next().unwrap(), "4383409632fd9e7eedd782b2626cee5e");
+    for (name, content) in &files {
+        assert!(!String::from_utf8_lossy(content).contains("secret-content"), "{name}");
+    }
+    let history = format!("{:?}", daemon.docker().image_history(&bench.image()).await.unwrap());
+    assert!(!history.contains("secret-content"), "{history}");
+    remove(&daemon, &bench.image()).await;
+
+    bench.builder = BuilderChoice::Classic;
+    let error = bench.run(&daemon).await.unwrap_err().to_string();
+    assert!(error.contains("build.secrets") && error.contains("classic"), "{error}");
+}
+
+#[tokio::test]
+async fn an_ssh_agent_is_forwarded() {
+    let Some(daemon) = engine().await else { return };
+    let Ok(libraries) = std::process::Command::new("ldd").arg("/usr/bin/ssh-add").output() else {
+        eprintln!("not run: there is no ldd to find what ssh-add needs");
+        return;
+    };
+    let mut bench = Bench::new(
+        "ssh",
+        "FROM scratch\nCOPY sh /bin/sh\nCOPY root /\nRUN --mount=type=ssh /usr/bin/ssh-add -l > /answer; true\n",
+    );
+    // An SSH client with its libraries: busybox has nothing that speaks to a Unix socket.
+    let listed = String::from_utf8_lossy(&libraries.stdout).into_owned();
+    for path in listed.split_whitespace().filter(|word| word.starts_with('/')).chain(["/usr/bin/ssh-add"]) {
+        let Ok(content) = std::fs::read(path) else {
+            eprintln!("not run: {path} is missing");
+            return;
+        };
+        let copy = bench.write(&format!("root{path}"), content);
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    bench.write("root/etc/passwd", "root:x:0:0::/:/bin/sh\n");
+    let socket = bench.dir.path().join("agent.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let agent = tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut length = [0; 4];
+            while stream.read_exact(&mut length).await.is_ok() {
+                let mut asked = vec![0; u32::from_be_bytes(length) as usize];
+                stream.read_exact(&mut asked).await.unwrap();
+                // SSH_AGENT_IDENTITIES_ANSWER with no identity, or SSH_AGENT_FAILURE.
+                let answer: &[u8] = if asked[0] == 11 { &[0, 0, 0, 5, 12, 0, 0, 0, 0] } else { &[0, 0, 0, 1, 5] };
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    });
+    bench.project.environment.insert("SSH_AUTH_SOCK".into(), socket.to_string_lossy().into_owned());
+    bench.build(|build| build.ssh = vec![SshKey { id: "default".into(), path: String::new() }]);
+    let built = bench.run(&daemon).await;
+    agent.abort();
+    built.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
+    let answer = files_of(&daemon, &bench.image()).await.remove("answer").unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "The agent has no identities.\n", "{}", bench.reporter.text());
+    remove(&daemon, &bench.image()).await;
 }

@@ -187,10 +187,18 @@ async fn recovery_queues_each_interrupted_one_once() {
     assert_eq!((shop.kind, shop.attempt, shop.force_rebuild), (Cause::Recovery, 2, true));
     assert_eq!(state(&store, shop.retry_of.unwrap()).await, State::Interrupted);
     assert_eq!(store.next("blog").await.unwrap().unwrap().kind, Cause::Push);
-    // One that never gets through is not tried for ever.
+    // Orderly restarts are no failed attempts.
     store.interrupt(shop.id, "shutting down").await.unwrap();
+    let shop = store.next("shop").await.unwrap().unwrap();
+    assert_eq!((shop.attempt, shop.cause.matches("repeats").count()), (2, 1));
+    // One under which the daemon keeps dying is not tried for ever.
+    drop(store);
+    let store = bench.open();
+    assert!(store.recover().await.unwrap().given_up.is_empty());
     let third = store.next("shop").await.unwrap().unwrap();
-    store.interrupt(third.id, "shutting down").await.unwrap();
+    drop(store);
+    let store = bench.open();
+    assert_eq!(store.recover().await.unwrap().given_up, [third.id]);
     assert_eq!(store.next("shop").await.unwrap(), None);
     let error = store.deployment(third.id).await.unwrap().unwrap().error.unwrap();
     assert!(error.contains("not tried again after 3 attempts"), "{error}");

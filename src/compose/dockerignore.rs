@@ -131,6 +131,13 @@ impl DockerIgnore {
         })
     }
 
+    /// The same as the classic builder's client understands it: only exceptions written out from the root count, so
+    /// that `!**/x` brings nothing back from an excluded directory.
+    pub fn may_include_below_literally(&self, directory: &str) -> bool {
+        let below = format!("{directory}/");
+        self.patterns.iter().any(|p| p.exception && format!("{}/", p.text).starts_with(&below))
+    }
+
     /// Whether there is no pattern at all.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
@@ -409,7 +416,10 @@ mod tests {
             ("a\n!b/*", "a", false),
             ("a", "a", false),
         ] {
-            assert_eq!(DockerIgnore::parse(ignore).unwrap().may_include_below(directory), expected, "{ignore:?} {directory}");
+            let parsed = DockerIgnore::parse(ignore).unwrap();
+            assert_eq!(parsed.may_include_below(directory), expected, "{ignore:?} {directory}");
+            let wild = ignore.contains("!**") || ignore.contains("!a*");
+            assert_eq!(parsed.may_include_below_literally(directory), expected && !wild, "{ignore:?} {directory}");
         }
     }
 }

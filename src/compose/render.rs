@@ -3,9 +3,12 @@
 //! The document can be loaded again: `$` is doubled so that it is not taken for a variable. What was read from
 //! elsewhere (content of secrets and of configs that come from variables, label files) is left out.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use super::model::{Project, Service};
+use serde::Serialize;
+use serde_yaml::Value as Yaml;
+
+use super::model::{FileObject, Network, Project, Service, Volume};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,21 +48,39 @@ pub fn render(project: &Project, format: Format, escape_dollars: bool) -> Result
     Ok(if escape_dollars { text.replace('$', "$$") } else { text })
 }
 
-fn json(mut project: Project) -> Result<String, RenderError> {
+fn json(project: Project) -> Result<String, RenderError> {
+    let Project { name, services, networks, volumes, secrets, configs, extensions, .. } = project;
     let keys = |service: &Service| service.build.iter().any(|build| build.ssh.iter().any(|key| !key.path.is_empty()));
-    if let Some((service, _)) = project.services.iter().find(|(_, service)| keys(service)) {
+    if let Some((service, _)) = services.iter().find(|(_, service)| keys(service)) {
         return Err(RenderError::SshKeyInJson { service: service.clone() });
     }
-    // The real thing prints models in YAML only.
-    project.models.clear();
-    let text = serde_json::to_string_pretty(&project).map_err(|error| RenderError::Write(error.to_string()))?;
+    let document = JsonDocument { configs, name, networks, secrets, services, volumes, extensions };
+    let text = serde_json::to_string_pretty(&document).map_err(|error| RenderError::Write(error.to_string()))?;
     Ok(go_escapes(&text))
 }
 
+/// Sections in the order of their names, as the real thing prints them. Models it prints in YAML only.
+#[derive(Serialize)]
+struct JsonDocument {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    configs: BTreeMap<String, FileObject>,
+    name: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    networks: BTreeMap<String, Option<Network>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    secrets: BTreeMap<String, FileObject>,
+    services: BTreeMap<String, Service>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    volumes: BTreeMap<String, Option<Volume>>,
+    #[serde(flatten)]
+    extensions: BTreeMap<String, serde_json::Value>,
+}
+
 fn yaml(project: &Project) -> Result<String, RenderError> {
-    let mut document = serde_json::to_value(project).map_err(|error| RenderError::Write(error.to_string()))?;
-    omit_unset_commands(&mut document);
-    serde_yaml::to_string(&document).map_err(|error| RenderError::Write(error.to_string()))
+    let fail = |error: serde_yaml::Error| RenderError::Write(error.to_string());
+    let mut document = serde_yaml::to_value(project).map_err(fail)?;
+    tidy_yaml(&mut document);
+    serde_yaml::to_string(&document).map_err(fail)
 }
 
 fn printable(project: &Project) -> Project {
@@ -76,15 +97,57 @@ fn printable(project: &Project) -> Project {
     printable
 }
 
-/// YAML leaves a null command out, where JSON prints it.
-fn omit_unset_commands(document: &mut Value) {
-    match document {
-        Value::Object(map) => {
-            map.retain(|key, value| !(value.is_null() && matches!(key.as_str(), "command" | "entrypoint")));
-            map.values_mut().for_each(omit_unset_commands);
+/// YAML leaves out sections that JSON prints empty, and writes what JSON capitalises in small letters.
+fn tidy_yaml(document: &mut Yaml) {
+    each_of(document, "services", |service| {
+        drop_if(service, &["command", "entrypoint"], Yaml::is_null);
+        for hooks in ["post_start", "pre_stop"] {
+            items(service.get_mut(hooks), |hook| drop_if(hook, &["command"], Yaml::is_null));
         }
-        Value::Array(items) => items.iter_mut().for_each(omit_unset_commands),
-        _ => {}
+        if let Some(deploy) = service.get_mut("deploy") {
+            drop_if(deploy, &["resources", "placement"], is_empty);
+        }
+        items(service.get_mut("develop").and_then(|develop| develop.get_mut("watch")), |watch| {
+            if let Some(exec) = watch.get_mut("exec") {
+                drop_if(exec, &["command"], Yaml::is_null);
+            }
+            drop_if(watch, &["exec"], is_empty);
+        });
+        if let Some(Yaml::Mapping(blkio)) = service.get_mut("blkio_config") {
+            for list in blkio.values_mut() {
+                items(Some(list), lowercase_keys);
+            }
+        }
+    });
+    each_of(document, "networks", |network| drop_if(network, &["ipam"], is_empty));
+}
+
+fn each_of(document: &mut Yaml, section: &str, change: impl Fn(&mut Yaml)) {
+    if let Some(Yaml::Mapping(children)) = document.get_mut(section) {
+        children.values_mut().for_each(change);
+    }
+}
+
+fn items(list: Option<&mut Yaml>, change: impl Fn(&mut Yaml)) {
+    if let Some(Yaml::Sequence(items)) = list {
+        items.iter_mut().for_each(change);
+    }
+}
+
+fn drop_if(node: &mut Yaml, keys: &[&str], dropped: fn(&Yaml) -> bool) {
+    if let Yaml::Mapping(map) = node {
+        map.retain(|key, value| !(key.as_str().is_some_and(|key| keys.contains(&key)) && dropped(value)));
+    }
+}
+
+fn is_empty(node: &Yaml) -> bool {
+    node.as_mapping().is_some_and(serde_yaml::Mapping::is_empty)
+}
+
+fn lowercase_keys(node: &mut Yaml) {
+    if let Yaml::Mapping(map) = node {
+        let lower = |key: Yaml| key.as_str().map(str::to_lowercase).map_or(key, Yaml::from);
+        *map = std::mem::take(map).into_iter().map(|(key, value)| (lower(key), value)).collect();
     }
 }
 

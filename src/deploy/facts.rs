@@ -10,7 +10,7 @@ use crate::{
     compose::{dockerignore::DockerIgnore, model::Service},
     config::{self, Repo},
     decide::{Base, BuildFacts, Context, Facts, Ignore, Mode, REBUILD_TRIGGER, ServiceFacts, TriggerFile, Triggers},
-    engine::image::{context::read_ignore, request},
+    engine::image::{request, walk::read_ignore},
     git,
     plan::Observed,
 };

@@ -6,7 +6,10 @@ mod prepare;
 mod recorder;
 pub mod stack;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +23,7 @@ use crate::{
     config::{self, Builder, LiveRepos, Repo, Settings, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Endpoint, Engine, EngineError, ImageSettings, Report,
+        Apply, ApplyError, ContainerRef, Endpoint, Engine, EngineError, ImageSettings, Report, Settle, SettleError,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
@@ -188,7 +191,7 @@ impl Deployer {
 
         if !report.started.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(&engine, &prepared, &report.started, timeouts.settle, recorder, cancel).await?;
+            settle(&engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
         }
         Ok(Done {
             project: loaded.project.name.clone(),
@@ -421,13 +424,39 @@ async fn settle(
     engine: &Engine,
     prepared: &Prepared,
     started: &[ContainerRef],
-    time: Duration,
+    timeouts: &Timeouts,
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    engine.settle(&prepared.loaded.project, started, time, recorder, cancel).await.map_err(|error| {
-        Failure::new(error.to_string()).hint("the last lines of the container are in `turnout logs`")
-    })
+    let watch = Settle {
+        project: &prepared.loaded.project,
+        started,
+        settle: timeouts.settle,
+        health_timeout: timeouts.apply,
+        reporter: recorder,
+        cancel,
+    };
+    match engine.settle(&watch).await {
+        Ok(()) => Ok(()),
+        Err(SettleError::Cancelled) => Err(Failure::cancelled("cancelled while watching whether the containers stay up")),
+        Err(SettleError::Failed(containers)) => {
+            for unsettled in &containers {
+                for line in &unsettled.log {
+                    let (source, line) = (unsettled.container.name.clone(), line.clone());
+                    recorder.report(Event::Output { source, line });
+                }
+            }
+            Err(Failure::new(SettleError::Failed(containers).to_string())
+                .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
+        }
+        Err(error) => Err(Failure::new(error.to_string())),
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {

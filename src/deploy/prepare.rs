@@ -6,7 +6,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -122,7 +121,7 @@ fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Res
         build: decision.builds(),
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
-        now: unix_now(),
+        now: super::now_ms() / 1000,
         ..Intent::default()
     };
     let plan = plan::converge(project, observed, &intent)?;
@@ -131,12 +130,6 @@ fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Res
             .hint("this is a mistake of turnout's; please report it with the output of `turnout plan`")
     })?;
     Ok(plan)
-}
-
-/// Seconds since the Unix epoch, for pull policies such as `daily`.
-fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The repository's `.env`; absent is empty.

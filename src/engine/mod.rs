@@ -5,12 +5,19 @@
 
 pub mod apply;
 pub mod connect;
+pub mod control;
 pub mod error;
 pub mod image;
 pub mod inspect;
+pub mod logs;
 pub mod observe;
+pub mod settle;
+pub mod status;
 pub mod translate;
 
 pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, Report, StepReport};
 pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
+pub use logs::{LogLine, LogOptions, Logs};
+pub use settle::{Settle, SettleError, Unsettled};
+pub use status::{ContainerStatus, ProjectStatus};

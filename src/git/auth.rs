@@ -129,8 +129,10 @@ impl Answers {
     }
 
     fn password(&self, url: &str, user: Option<&str>) -> Result<Cred, git2::Error> {
-        // A server may redirect; what is ours goes to the configured host only.
-        let same_host = Address::parse(url).ok().and_then(|asked| asked.host().map(str::to_owned))
+        // A server may redirect; what is ours goes to the configured host only. For plain HTTP libgit2 knows only the
+        // relay, which follows no redirect.
+        let plain = matches!(&self.address, Address::Http { url, .. } if url.scheme() == "http");
+        let same_host = plain || Address::parse(url).ok().and_then(|asked| asked.host().map(str::to_owned))
             == self.address.host().map(str::to_owned);
         let first = !std::mem::replace(&mut self.state.borrow_mut().asked_password, true);
         if !same_host || !first {
@@ -152,7 +154,7 @@ impl Answers {
         if self.auth.credential_helper {
             self.state.borrow_mut().tried.push("credential helper".to_owned());
             let config = git2::Config::open_default()?;
-            return Cred::credential_helper(&config, url, user);
+            return Cred::credential_helper(&config, &self.address.to_string(), user);
         }
         Err(self.no())
     }

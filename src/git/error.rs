@@ -41,9 +41,9 @@ pub enum GitError {
         message: String,
     },
     /// The server sent us elsewhere.
-    #[error("the remote redirects to another host, {to}; write that address into repos.yaml if it is right")]
+    #[error("the remote redirects to another place, {to}; set that address as the remote if it is right")]
     RedirectedAway {
-        /// `host:port`
+        /// The place, without credentials.
         to: String,
     },
     /// The address cannot be understood.

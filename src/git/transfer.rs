@@ -15,7 +15,7 @@ use super::{
     auth::Answers,
     error::{GitError, clean, out_of_space},
     proxy,
-    relay::{Relay, Route},
+    relay::{Relay, Route, bare_host},
     remote::{GitAuth, Remote},
 };
 use crate::report::Event;
@@ -239,23 +239,25 @@ impl Way {
                 };
                 Self { url, proxy: None }
             }
-            Address::Http { url, host, .. } => {
+            Address::Http { url, host, port } => {
                 let configured = repo.config().and_then(|config| config.get_string("http.proxy")).ok();
                 let env = |name: &str| std::env::var(name).ok();
                 let outer = proxy::applies_to(host, url.scheme() == "https", configured, &env)?;
+                if url.scheme() == "http" {
+                    let local = open(Route::PlainHttp { host: host.clone(), port: *port, via: outer })?;
+                    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+                    return Ok(Self { url: format!("http://127.0.0.1:{local}{}{query}", url.path()), proxy: None });
+                }
                 let proxy = match outer {
                     // The relay hands everything to the proxy of the surroundings, which libgit2 then speaks to.
                     Some(mut outer) => {
-                        let fixed = Route::Fixed {
-                            host: outer.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
-                            port: outer.port_or_known_default().unwrap_or(80),
-                        };
-                        let local = open(fixed)?;
+                        let port = outer.port_or_known_default().unwrap_or(80);
+                        let local = open(Route::Fixed { host: bare_host(&outer), port })?;
                         let _ = outer.set_host(Some("127.0.0.1"));
                         let _ = outer.set_port(Some(local));
                         outer.to_string()
                     }
-                    None => format!("http://127.0.0.1:{}", open(Route::HttpProxy { only: host.clone() })?),
+                    None => format!("http://127.0.0.1:{}", open(Route::Tunnel { only: host.clone() })?),
                 };
                 let mut url = url.clone();
                 // Credentials are given on demand only, so that no message of libgit2 can show them.

@@ -109,6 +109,10 @@ fn happen(tape: &mut Tape<'_>, project: &mut Project, world: &mut World) {
         (8, _) => drop(world.yields.insert(format!("p-{service}"), "sha256:news".to_owned())),
         (9, Some(at)) => drop(world.observed.containers.remove(at)),
         (10, Some(at)) => world.observed.containers[at].state = RunState::Exited(1),
+        (11, Some(at)) if tape.rarely() => {
+            world.observed.containers[at].state = RunState::Created;
+            world.observed.containers[at].networks.values_mut().for_each(String::clear);
+        }
         (11, Some(at)) => world.observed.containers[at].state = RunState::Paused,
         (12, Some(at)) => world.observed.containers[at].state = RunState::Dead,
         (13, Some(at)) => drop(world.observed.containers[at].labels.remove(labels::ONEOFF)),

@@ -65,7 +65,18 @@ fn accept(db: &Connection, delivery: &NewDelivery, window: Retention, at: Millis
            received_at, deployment, duplicate_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     insert.execute(params![
-        forge, guid, event, repo, git_ref, commit, pusher, digest, verdict, reason, at, record.deployment,
+        forge,
+        guid,
+        event,
+        repo,
+        git_ref,
+        commit,
+        pusher,
+        digest,
+        verdict,
+        reason,
+        at,
+        record.deployment,
         record.duplicate_of,
     ])?;
     record.delivery = db.last_insert_rowid();
@@ -104,19 +115,15 @@ fn earlier(
 }
 
 /// Queues a deployment in place of the one that waits, whose wish for a rebuild it inherits.
-pub(super) fn enqueue(
-    db: &Connection,
-    wanted: &NewDeployment,
-    retry: Retry,
-    at: Millis,
-) -> rusqlite::Result<Enqueued> {
+pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at: Millis) -> rusqlite::Result<Enqueued> {
     let mut waiting =
         db.prepare_cached("SELECT id, force_rebuild FROM deployments WHERE repo = ?1 AND state = 'queued'")?;
     let waiting: Option<(DeploymentId, bool)> =
         waiting.query_row([&wanted.repo], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     if let Some((waiting, _)) = waiting {
         // It must leave the queue before the new one enters: the index allows one.
-        let mut leave = db.prepare_cached("UPDATE deployments SET state = 'superseded', ended_at = ?2 WHERE id = ?1")?;
+        let mut leave =
+            db.prepare_cached("UPDATE deployments SET state = 'superseded', ended_at = ?2 WHERE id = ?1")?;
         leave.execute(params![waiting, at])?;
     }
     let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild } = wanted;

@@ -141,8 +141,7 @@ pub(super) fn deployment(db: &Connection, id: DeploymentId) -> rusqlite::Result<
     let Some(mut deployment) = row.query_row([id], record).optional()? else { return Ok(None) };
     let mut query =
         db.prepare_cached("SELECT name, started_at, ended_at FROM phases WHERE deployment = ?1 ORDER BY number")?;
-    let phase =
-        |row: &Row<'_>| Ok(PhaseTime { name: row.get(0)?, started_at: row.get(1)?, ended_at: row.get(2)? });
+    let phase = |row: &Row<'_>| Ok(PhaseTime { name: row.get(0)?, started_at: row.get(1)?, ended_at: row.get(2)? });
     deployment.phases = query.query_map([id], phase)?.collect::<rusqlite::Result<_>>()?;
     Ok(Some(deployment))
 }

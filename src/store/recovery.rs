@@ -9,7 +9,7 @@ use super::{
     now, queries,
 };
 
-/// A deployment that was interrupted so often is not tried again: it may be what ends the daemon.
+/// A deployment under which the daemon died so often is not tried again: it may be what ends the daemon.
 const ATTEMPTS: u32 = 3;
 
 impl Store {
@@ -24,7 +24,7 @@ impl Store {
             let running = running.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
             let mut recovered = Recovered::default();
             for id in running {
-                if interrupt(db, id, "the daemon ended while it ran", now())? == Fate::GivenUp {
+                if interrupt(db, id, "the daemon ended while it ran", How::Crash, now())? == Fate::GivenUp {
                     recovered.given_up.push(id);
                 }
                 recovered.interrupted.push(id);
@@ -36,13 +36,17 @@ impl Store {
         self.inner.writer.run("recovering deployments", recover).await
     }
 
-    /// For a shutdown: marks one running deployment as interrupted and queues it again for the next start.
+    /// For a shutdown: marks one running deployment as interrupted and queues it again for the next start. That is no
+    /// failed attempt, however often the daemon is restarted.
     ///
     /// # Errors
     /// As [`Store::recover`].
     pub async fn interrupt(&self, id: DeploymentId, reason: &str) -> Result<(), StoreError> {
         let reason = reason.to_owned();
-        self.inner.writer.run("interrupting the deployment", move |db| interrupt(db, id, &reason, now()).map(drop)).await
+        self.inner
+            .writer
+            .run("interrupting the deployment", move |db| interrupt(db, id, &reason, How::Orderly, now()).map(drop))
+            .await
     }
 }
 
@@ -54,7 +58,13 @@ enum Fate {
     GivenUp,
 }
 
-fn interrupt(db: &Connection, id: DeploymentId, reason: &str, at: Millis) -> rusqlite::Result<Fate> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Crash,
+    Orderly,
+}
+
+fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Millis) -> rusqlite::Result<Fate> {
     let mut mark = db.prepare_cached(
         "UPDATE deployments SET state = 'interrupted', error = ?2, ended_at = ?3 WHERE id = ?1 AND state = 'running'",
     )?;
@@ -69,7 +79,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, at: Millis) -> rus
     if waits.execute(params![ended.repo, ended.force_rebuild])? > 0 {
         return Ok(Fate::NewerWaits);
     }
-    if ended.attempt >= ATTEMPTS {
+    if how == How::Crash && ended.attempt >= ATTEMPTS {
         let mut say = db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?;
         say.execute(params![id, format!("{reason}; not tried again after {ATTEMPTS} attempts: deploy it by hand")])?;
         return Ok(Fate::GivenUp);
@@ -79,10 +89,14 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, at: Millis) -> rus
         branch: ended.branch,
         commit: ended.wanted_commit,
         kind: Cause::Recovery,
-        cause: format!("repeats deployment {id}: {}", ended.cause),
+        cause: match (ended.kind, ended.cause.split_once(": ")) {
+            // Of a repeat's repeat, the first cause is what a reader wants.
+            (Cause::Recovery, Some((_, first))) => format!("repeats deployment {id}: {first}"),
+            _ => format!("repeats deployment {id}: {}", ended.cause),
+        },
         who: ended.who,
         force_rebuild: ended.force_rebuild,
     };
-    intake::enqueue(db, &again, Retry { of: Some(id), attempt: ended.attempt + 1 }, at)?;
+    intake::enqueue(db, &again, Retry { of: Some(id), attempt: ended.attempt + u32::from(how == How::Crash) }, at)?;
     Ok(Fate::Queued)
 }

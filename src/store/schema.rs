@@ -113,7 +113,8 @@ mod tests {
         let file = dir.path().join("turnout.db");
         open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
         assert!(matches!(open(&file), Err(StoreError::Newer { found: 99, .. })));
-        fs::write(dir.path().join("other.db"), "not a database at all, but long enough to be looked at ".repeat(20)).unwrap();
+        fs::write(dir.path().join("other.db"), "not a database at all, but long enough to be looked at ".repeat(20))
+            .unwrap();
         let error = open(&dir.path().join("other.db")).unwrap_err().to_string();
         assert!(error.contains("other.db") && error.contains("not a database"), "{error}");
     }

@@ -269,13 +269,11 @@ fn scalar_value(
     let by_style =
         || if style == ScalarStyle::Plain { scalar::resolve(text) } else { Value::Str(text.to_owned()) };
     let Some(tag) = tag else { return Ok((by_style(), None)) };
-    if let Some(directive) = directive_of(tag) {
-        return Ok((by_style(), Some(directive)));
-    }
     if !tag.is_yaml_core_schema() {
-        // A lone `!` means text; other private tags say nothing that Compose knows.
+        // A lone `!` says nothing; any other private tag, `!override` too, makes the scalar text (Go's yaml.v3).
         let lone = tag.suffix.is_empty() || (tag.handle.is_empty() && tag.suffix == "!");
-        return Ok((if lone { Value::Str(text.to_owned()) } else { by_style() }, None));
+        let value = if lone { by_style() } else { Value::Str(text.to_owned()) };
+        return Ok((value, directive_of(tag)));
     }
     let plain = scalar::resolve(text);
     let value = match (tag.suffix.as_str(), plain) {

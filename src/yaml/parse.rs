@@ -150,6 +150,10 @@ mod tests {
         assert_eq!(root.get("a").unwrap().directive, Some(Directive::Reset));
         assert_eq!(root.get("b").unwrap().directive, Some(Directive::Override));
         assert_eq!(root.get("c").unwrap().directive, Some(Directive::Override));
+        let root = one("a: !override null\nb: !foo 5\nc: ! 5\nd: !!int '0x1F'\ne: !!str\n");
+        let values: Vec<_> = root.as_map().unwrap().values().map(|entry| entry.node.value.clone()).collect();
+        let text = |s: &str| Value::Str(s.into());
+        assert_eq!(values, [text("null"), text("5"), Value::Int(5), Value::Int(31), text("")]);
     }
 
     #[test]

@@ -80,9 +80,12 @@ impl Executor<'_> {
         if known.active {
             return Ok(Did::Skipped(format!("{name} already runs")));
         }
-        let definition = self.service(service)?;
-        self.copy_files(service, definition, &known.id).await?;
-        let ranged = definition.ports.iter().any(|p| p.published.contains('-'));
+        // Without a project file (`start -p NAME`) there is only what the container brings.
+        let definition = self.run.project.services.get(service);
+        if let Some(definition) = definition {
+            self.copy_files(service, definition, &known.id).await?;
+        }
+        let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
         let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
         let started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
         drop(guard);
@@ -93,8 +96,10 @@ impl Executor<'_> {
             name: name.to_owned(),
             service: service.to_owned(),
         });
-        for hook in &definition.post_start {
-            self.run_hook(service, definition, &known.id, name, hook, "post_start").await?;
+        if let Some(definition) = definition {
+            for hook in &definition.post_start {
+                self.run_hook(service, definition, &known.id, name, hook, "post_start").await?;
+            }
         }
         Ok(Did::Done(format!("started {name}")))
     }

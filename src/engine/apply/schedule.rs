@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::StepReport;
 use crate::{
     engine::EngineError,
-    plan::{Action, Plan, Step, StepId},
+    plan::{self, Action, Plan, Step, StepId},
     report::{Event, Outcome, Reporter},
 };
 
@@ -200,7 +200,7 @@ impl<'a> Table<'a> {
     }
 
     fn text(&self, id: StepId) -> String {
-        self.plan.steps.get(id).map(|s| describe(&s.action)).unwrap_or_default()
+        self.plan.steps.get(id).map(|s| plan::action(&s.action)).unwrap_or_default()
     }
 
     fn reports(self) -> Vec<StepReport> {
@@ -220,29 +220,6 @@ fn kind(action: &Action) -> Kind {
         Action::Pull { .. } | Action::Build { .. } => Kind::Image,
         Action::WaitFor { .. } => Kind::Wait,
         _ => Kind::Object,
-    }
-}
-
-/// What a step does, to what.
-pub fn describe(action: &Action) -> String {
-    match action {
-        Action::Pull { image, .. } => format!("pull {image}"),
-        Action::Build { service, .. } => format!("build {service}"),
-        Action::CreateNetwork { name, .. } => format!("create network {name}"),
-        Action::RecreateNetwork { name, .. } => format!("recreate network {name}"),
-        Action::RemoveNetwork { name, .. } => format!("remove network {name}"),
-        Action::CreateVolume { name, .. } => format!("create volume {name}"),
-        Action::RecreateVolume { name, .. } => format!("recreate volume {name}"),
-        Action::RemoveVolume { name, .. } => format!("remove volume {name}"),
-        Action::RemoveImage { image } => format!("remove image {image}"),
-        Action::RenameContainer { from, to, .. } => format!("rename {from} to {to}"),
-        Action::CreateContainer { name, .. } => format!("create {name}"),
-        Action::RecreateContainer { name, .. } => format!("recreate {name}"),
-        Action::StopContainer { name, .. } => format!("stop {name}"),
-        Action::RemoveContainer { name, .. } => format!("remove {name}"),
-        Action::UnpauseContainer { name, .. } => format!("unpause {name}"),
-        Action::WaitFor { service, condition, .. } => format!("wait for {service} ({condition})"),
-        Action::StartContainer { name, .. } => format!("start {name}"),
     }
 }
 

@@ -228,14 +228,14 @@ async fn cancel_on_engine(engine: &Engine, id: &str) {
 }
 
 /// The query of `POST /build`.
-struct Query(url::form_urlencoded::Serializer<'static, String>);
+struct Query(Vec<(String, String)>);
 
 impl Query {
     fn new(request: &BuildRequest, builder: Builder) -> Result<Self, String> {
         fn json<T: serde::Serialize>(value: &T) -> Result<String, String> {
             serde_json::to_string(value).map_err(|error| error.to_string())
         }
-        let mut query = Self(url::form_urlencoded::Serializer::new(String::new()));
+        let mut query = Self(Vec::new());
         query.add("version", if builder == Builder::BuildKit { "2" } else { "1" });
         for tag in &request.tags {
             query.add("t", tag);
@@ -269,7 +269,7 @@ impl Query {
     }
 
     fn add(&mut self, name: &str, value: &str) {
-        self.0.append_pair(name, value);
+        self.0.push((name.to_owned(), value.to_owned()));
     }
 
     fn add_if(&mut self, name: &str, value: &str) {
@@ -278,8 +278,8 @@ impl Query {
         }
     }
 
-    fn text(mut self) -> String {
-        self.0.finish()
+    fn text(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 }
 

@@ -89,7 +89,7 @@ pub fn tar_plan(request: &BuildRequest) -> Result<(ContextPlan, String), ImageEr
         injected = vec![(name.clone(), text), (".dockerignore".to_owned(), ignore_text)];
         name
     };
-    let selection = Selection { root: root.to_owned(), ignore, always, only: Vec::new() };
+    let selection = Selection { root: root.to_owned(), ignore, always, wild_exceptions: false, only: Vec::new() };
     Ok((ContextPlan { selection, injected }, name))
 }
 
@@ -128,7 +128,8 @@ fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<&'static str, Files
         generated.push((format!("{name}.dockerignore"), text));
     }
     files.insert("dockerfile", Files::Generated(generated));
-    let selection = Selection { root: root.to_owned(), ignore, always: Vec::new(), only: Vec::new() };
+    let selection =
+        Selection { root: root.to_owned(), ignore, always: Vec::new(), wild_exceptions: true, only: Vec::new() };
     files.insert("context", Files::Directory(selection));
     Ok((files, name))
 }

@@ -25,6 +25,9 @@ pub struct Selection {
     pub ignore: DockerIgnore,
     /// Paths selected whatever `ignore` says.
     pub always: Vec<String>,
+    /// Whether exceptions with wildcards reach into excluded directories: they do for BuildKit's clients, not for the
+    /// classic builder's.
+    pub wild_exceptions: bool,
     /// If there are any, only these paths, what is below them, and `always`.
     pub only: Vec<String>,
 }
@@ -130,7 +133,7 @@ impl Walker<'_> {
     }
 
     fn entry(&mut self, path: &Path, relative: String, above: &Judgement, depth: usize) -> Result<(), ImageError> {
-        let Selection { ignore, always, only, .. } = self.selection;
+        let Selection { ignore, always, only, wild_exceptions, root: _ } = self.selection;
         let below = format!("{relative}/");
         let wanted = always.contains(&relative);
         let leads_on = always.iter().any(|p| p.starts_with(&below));
@@ -141,7 +144,11 @@ impl Walker<'_> {
         }
         let judgement = ignore.judge(&relative, above);
         let excluded = (judgement.excluded() || !within) && !wanted;
-        let may_return = ignore.may_include_below(&relative) || !judgement.excluded();
+        let returns = match wild_exceptions {
+            true => ignore.may_include_below(&relative),
+            false => ignore.may_include_below_literally(&relative),
+        };
+        let may_return = returns || !judgement.excluded();
         if excluded && !leads_on && !may_return {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{References, Verdict};
-use super::{Draft, any_of, judge, select};
+use super::{Draft, any_of, judge, select, starts};
 use crate::compose::{labels, model::Service};
 
 /// Removes, or mentions, containers that belong to no service: those of services that are gone, and one-offs that
@@ -85,8 +85,23 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
         };
         slots.push(create(draft, name, service, &references, number, cause));
     }
+    if !draft.intent.no_start {
+        stop_stranded_sharers(draft, name, service, &slots);
+    }
     draft.slots.insert(name.to_owned(), slots);
     Ok(())
+}
+
+/// Whoever runs in the namespaces of a container that has stopped runs in ones that are cut off; a start of the owner
+/// does not bring them back, so they are started again after it.
+fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: &Service, slots: &[Slot<'_>]) {
+    let owner = slots.iter().min_by_key(|slot| &slot.name);
+    let Some(owner) = owner.filter(|slot| !matches!(slot.fate, Fate::New(_))) else { return };
+    let idle = owner.existing.and_then(|container| starts::idle(draft, name, service, container));
+    if idle.is_some() {
+        let cause = format!("lives in namespaces of {name}, which are gone since that stopped");
+        stop_those(draft, |_, other| lives_in(other, name), &Condition::Always, &cause);
+    }
 }
 
 /// The service's containers, and those that are only remains: a temporary name beside the container it was to replace.
@@ -135,11 +150,25 @@ fn condition(verdict: &Verdict) -> Option<Condition> {
 /// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
 /// what depends on those in the same way. They are started again in the last phase.
 pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &str) -> Vec<StepId> {
+    let wanted = |other: &str, service: &Service| {
+        other != name && (lives_in(service, name) || service.depends_on.get(name).is_some_and(|d| d.restart))
+    };
+    stop_those(draft, wanted, when, cause)
+}
+
+fn lives_in(service: &Service, owner: &str) -> bool {
+    select::shares(service).iter().any(|(what, target)| *what != "volumes" && *target == owner)
+}
+
+fn stop_those(
+    draft: &mut Draft<'_>,
+    wanted: impl Fn(&str, &Service) -> bool,
+    when: &Condition,
+    cause: &str,
+) -> Vec<StepId> {
     let mut steps = Vec::new();
     for (dependent, service) in draft.selected() {
-        let restarts = service.depends_on.get(name).is_some_and(|d| d.restart);
-        let shares = select::shares(service).iter().any(|(what, target)| *what != "volumes" && *target == name);
-        if dependent != name && (restarts || shares) {
+        if wanted(dependent, service) {
             let (containers, _) = members(draft, dependent);
             for container in containers {
                 steps.extend(stop(draft, container, when, cause));

@@ -1,0 +1,249 @@
+//! Does it stay up? A start that the engine reports as done is not yet a success.
+//!
+//! What counts, for each container that was started:
+//! - running to the end of the settle time, and healthy if it has a health check: settled;
+//! - restarted, restarting, exited with a code other than 0, unhealthy, removed, not running: failed;
+//! - exited with 0, and somebody depends on it with `service_completed_successfully`: a job that is done;
+//! - exited with 0, nobody waits for it, and its restart policy does not bring it back: done as well, but said aloud,
+//!   because a server that ends at once with 0 looks the same.
+
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthStatusEnum as HealthStatus,
+    RestartPolicyNameEnum as Restart,
+};
+use futures_util::{StreamExt, future::join_all};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{ContainerRef, Engine, EngineError};
+use crate::{compose::model::Project, report::Reporter};
+
+/// Inspection is the truth; events only shorten the wait for it.
+const POLL: Duration = Duration::from_millis(500);
+/// Lines of a failed container's log that are kept.
+const LOG_LINES: usize = 20;
+/// Longest part of a health check's output that is repeated.
+const CHECK_OUTPUT: usize = 500;
+
+/// Whom to watch, and for how long.
+#[derive(Clone, Copy)]
+pub struct Settle<'a> {
+    /// The project they belong to.
+    pub project: &'a Project,
+    /// Who was started.
+    pub started: &'a [ContainerRef],
+    /// How long they must stay up.
+    pub settle: Duration,
+    /// How long a health check may take to its first verdict; counted from the beginning, at least `settle`.
+    pub health_timeout: Duration,
+    /// Takes warnings.
+    pub reporter: &'a dyn Reporter,
+    /// Stops the watch.
+    pub cancel: &'a CancellationToken,
+}
+
+/// A container that did not stay up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Which.
+    pub container: ContainerRef,
+    /// What happened, for instance `exited (1) and was restarted 2 times`.
+    pub reason: String,
+    /// Its last lines.
+    pub log: Vec<String>,
+}
+
+/// Why a deployment did not settle.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// Containers did not stay up.
+    #[error("{}", describe(.0))]
+    Failed(Vec<Unsettled>),
+    /// The watch was cancelled.
+    #[error("cancelled while watching whether the containers stay up")]
+    Cancelled,
+    /// The engine did not answer.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Engine {
+    /// Watches started containers until all have settled; fails as soon as one has failed.
+    pub async fn settle(&self, watch: &Settle<'_>) -> Result<(), SettleError> {
+        let mut pending: Vec<&ContainerRef> = watch.started.iter().collect();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<&str> = pending.iter().map(|c| c.id.as_str()).collect();
+        let mut events = self.container_events(&ids, &["die", "health_status", "oom", "destroy"]);
+        let began = Instant::now();
+        let health_end = began + watch.health_timeout.max(watch.settle);
+        loop {
+            let inspected = join_all(pending.iter().map(|c| self.find_container(&c.id))).await;
+            // Taken after the answers, so that the last look is never older than the settle time.
+            let elapsed = began.elapsed();
+            let (mut failed, mut checking) = (Vec::new(), false);
+            let mut watched = Vec::with_capacity(pending.len());
+            for (container, inspected) in pending.iter().zip(inspected) {
+                match judge(watch.project, container, inspected?) {
+                    State::Up => watched.push(*container),
+                    State::Checking(said) => {
+                        if Instant::now() >= health_end {
+                            let seconds = watch.health_timeout.as_secs();
+                            failed.push((*container, format!("is not healthy after {seconds} s{said}")));
+                        }
+                        checking = true;
+                        watched.push(*container);
+                    }
+                    State::Completed { expected: true } => {}
+                    State::Completed { expected: false } => watch.reporter.warn(format!(
+                        "{} ended with exit code 0 and nobody waits for it: taken as a completed job",
+                        container.name
+                    )),
+                    State::Failed(reason) => failed.push((*container, reason)),
+                }
+            }
+            if !failed.is_empty() {
+                return Err(SettleError::Failed(self.explain(failed).await));
+            }
+            if watched.is_empty() || (elapsed >= watch.settle && !checking) {
+                return Ok(());
+            }
+            pending = watched;
+            let next = if elapsed < watch.settle { POLL.min(watch.settle - elapsed) } else { POLL };
+            tokio::select! {
+                () = tokio::time::sleep(next) => {}
+                () = watch.cancel.cancelled() => return Err(SettleError::Cancelled),
+                _ = events.next() => {}
+            }
+        }
+    }
+
+    async fn explain(&self, failed: Vec<(&ContainerRef, String)>) -> Vec<Unsettled> {
+        let explained = failed.into_iter().map(|(container, reason)| async move {
+            Unsettled {
+                container: container.clone(),
+                reason,
+                log: self.last_lines(&container.id, LOG_LINES).await,
+            }
+        });
+        join_all(explained).await
+    }
+}
+
+/// How a container is doing at one look.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Up,
+    /// Its health check has no verdict yet; what the last check said, if anything.
+    Checking(String),
+    Completed { expected: bool },
+    Failed(String),
+}
+
+fn judge(project: &Project, container: &ContainerRef, inspected: Option<ContainerInspectResponse>) -> State {
+    let Some(inspected) = inspected else { return State::Failed("was removed".to_owned()) };
+    let state = inspected.state.unwrap_or_default();
+    let policy = inspected.host_config.and_then(|h| h.restart_policy).and_then(|p| p.name);
+    let comes_back = matches!(policy, Some(Restart::ALWAYS | Restart::UNLESS_STOPPED));
+    let restarts = inspected.restart_count.unwrap_or_default();
+    let is_job = project.services.values().any(|s| {
+        s.depends_on.get(&container.service).is_some_and(|d| d.condition == "service_completed_successfully")
+    });
+    let code = state.exit_code.unwrap_or_default();
+    match state.status {
+        // A job may need more than one attempt; a server may not.
+        Some(Status::EXITED) if code == 0 && !comes_back => State::Completed { expected: is_job },
+        Some(Status::EXITED) if code == 0 => State::Failed("was stopped".to_owned()),
+        Some(Status::EXITED | Status::DEAD) => State::Failed(ended(&state, restarts)),
+        Some(Status::RESTARTING) => State::Failed(format!("{} and is being restarted", ended(&state, 0))),
+        Some(Status::CREATED | Status::REMOVING | Status::EMPTY) | None => {
+            let error = state.error.filter(|e| !e.is_empty()).map(|e| format!(": {e}"));
+            State::Failed(format!("does not run{}", error.unwrap_or_default()))
+        }
+        Some(_) if restarts > 0 && !is_job => State::Failed(ended(&state, restarts)),
+        Some(_) => health(state),
+    }
+}
+
+fn health(state: ContainerState) -> State {
+    let Some(health) = state.health else { return State::Up };
+    let output = health.log.and_then(|log| log.into_iter().last()).and_then(|check| check.output);
+    let said: String = output.unwrap_or_default().trim().chars().take(CHECK_OUTPUT).collect();
+    let said = if said.is_empty() { said } else { format!(": the last check said {said:?}") };
+    match health.status {
+        Some(HealthStatus::UNHEALTHY) => State::Failed(format!("is unhealthy{said}")),
+        Some(HealthStatus::STARTING) => State::Checking(said),
+        _ => State::Up,
+    }
+}
+
+fn ended(state: &ContainerState, restarts: i64) -> String {
+    let code = state.exit_code.unwrap_or_default();
+    let memory = if state.oom_killed == Some(true) { ", out of memory," } else { "" };
+    let times = if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
+    if restarts > 0 && state.running == Some(true) {
+        // The exit code of the run before is gone once it runs again.
+        return format!("ended and was restarted {times}");
+    }
+    let error = state.error.as_deref().filter(|e| !e.is_empty()).map(|e| format!(": {e}")).unwrap_or_default();
+    let again = if restarts > 0 { format!(" after being restarted {times}") } else { String::new() };
+    format!("exited ({code}){memory}{again}{error}")
+}
+
+fn describe(failed: &[Unsettled]) -> String {
+    let each = failed.iter().map(|Unsettled { container, reason, log }| {
+        let log: String = log.iter().map(|line| format!("\n    {line}")).collect();
+        format!("{} {reason}{log}", container.name)
+    });
+    each.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{Health, HostConfig, RestartPolicy};
+
+    use super::*;
+    use crate::compose::model::{Dependency, Service};
+
+    fn look(status: Status, code: i64, restarts: i64, policy: Restart) -> ContainerInspectResponse {
+        ContainerInspectResponse {
+            restart_count: Some(restarts),
+            host_config: Some(HostConfig {
+                restart_policy: Some(RestartPolicy { name: Some(policy), maximum_retry_count: None }),
+                ..Default::default()
+            }),
+            state: Some(ContainerState { status: Some(status), exit_code: Some(code), ..Default::default() }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn looks_are_judged() {
+        let waits = Dependency { condition: "service_completed_successfully".into(), ..Dependency::default() };
+        let service = Service { depends_on: [("job".to_owned(), waits)].into(), ..Service::default() };
+        let project = Project { services: [("web".to_owned(), service)].into(), ..Project::default() };
+        let container = |service: &str| ContainerRef { id: "1".into(), name: "c".into(), service: service.into() };
+        let failed = |text: &str| State::Failed(text.into());
+        for (service, given, wanted) in [
+            ("web", look(Status::RUNNING, 0, 0, Restart::ALWAYS), State::Up),
+            ("web", look(Status::RUNNING, 0, 2, Restart::ALWAYS), failed("exited (0) after being restarted 2 times")),
+            ("web", look(Status::RESTARTING, 7, 1, Restart::ALWAYS), failed("exited (7) and is being restarted")),
+            ("web", look(Status::EXITED, 1, 0, Restart::NO), failed("exited (1)")),
+            ("web", look(Status::EXITED, 0, 0, Restart::NO), State::Completed { expected: false }),
+            ("web", look(Status::EXITED, 0, 0, Restart::ALWAYS), failed("was stopped")),
+            ("job", look(Status::EXITED, 0, 1, Restart::ON_FAILURE), State::Completed { expected: true }),
+            ("job", look(Status::EXITED, 3, 0, Restart::EMPTY), failed("exited (3)")),
+            ("web", look(Status::CREATED, 0, 0, Restart::EMPTY), failed("does not run")),
+        ] {
+            assert_eq!(judge(&project, &container(service), Some(given.clone())), wanted, "{given:?}");
+        }
+        assert_eq!(judge(&project, &container("web"), None), failed("was removed"));
+        let mut sick = look(Status::RUNNING, 0, 0, Restart::NO);
+        let health = Health { status: Some(HealthStatus::UNHEALTHY), ..Default::default() };
+        sick.state.as_mut().unwrap().health = Some(health);
+        assert_eq!(judge(&project, &container("web"), Some(sick)), failed("is unhealthy"));
+    }
+}

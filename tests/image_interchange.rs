@@ -1,0 +1,102 @@
+//! The same ignore files through Docker's own client and through ours: the images must hold the same files.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod image_support;
+
+use futures_util::StreamExt;
+use image_support::{Bench, engine, files_of, remove, unique};
+use tokio::process::Command;
+use turnout::engine::{Engine, image::BuilderChoice};
+
+const FILES: &[&str] = &[
+    "a.log", "b.txt", "README.md", "a/x.log", "a/b/y.log", "a/b/c/z.txt", "ab/x.txt", "dir/keep", "dir/drop", "dir/sub/keep",
+    "node_modules/m.js", "a/node_modules/m.js", "temp1", "tempa/t", "a/temp2", "src/main.rs", "src/gen/out.tmp",
+    "src/gen/out.rs", ".hidden", ".git/config", "a+(b)", "x[1]", "secret/public", "secret/deep/public", "secret/private",
+];
+
+const CASES: &[&str] = &[
+    "",
+    "*.log",
+    "**/*.log",
+    "/a.log\n./b.txt\na//b/\n",
+    "\u{feff}*.log\n# a comment\n #not a comment\n\n  temp?  \n",
+    "*\n!src\nsrc/**/*.tmp",
+    "*\n!dir/keep",
+    "dir\n!dir/keep\n!dir/sub",
+    "**/node_modules\n.git",
+    "**\n!a/b",
+    "a/**",
+    "a/**/z.txt\n**/temp*",
+    "*/temp*\n*/*/y.log",
+    "*.md\n!README.md\nREADME*",
+    "!README.md\n*.md",
+    "a+(b)\nx\\[1\\]\n[a-b].*",
+    "dir/keep\n!dir",
+    "**keep",
+    "a**",
+    "[^a]*",
+    "Dockerfile\n.dockerignore\n*.txt",
+    ".*",
+    "secret/*\n!secret/deep",
+    "../x\n..\n.",
+    "src/../dir",
+    "secret\n!**/public",
+    "secret\n!*/public",
+];
+
+/// Builds side by side.
+const AT_ONCE: usize = 4;
+
+#[tokio::test]
+async fn ignore_files_mean_the_same_to_dockers_client() {
+    let Some(engine) = engine().await else { return };
+    if !std::process::Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("not run: the docker client is not installed");
+        return;
+    }
+    let all = CASES.iter().flat_map(|case| [(*case, BuilderChoice::Classic), (*case, BuilderChoice::BuildKit)]);
+    let different: Vec<_> = futures_util::stream::iter(all)
+        .map(|(case, builder)| compare(&engine, case, builder))
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// What differs, if anything.
+async fn compare(engine: &Engine, case: &str, builder: BuilderChoice) -> Option<String> {
+    let mut bench = Bench::new("same", "FROM scratch\nCOPY . /ctx/\n");
+    std::fs::remove_file(bench.dir.path().join("sh")).unwrap();
+    bench.builder = builder;
+    for file in FILES {
+        bench.write(file, *file);
+    }
+    bench.write(".dockerignore", case);
+    let theirs = unique("theirs");
+    let output = Command::new("docker")
+        .args(["build", "-q", "-t", &theirs])
+        .arg(bench.dir.path())
+        .env("DOCKER_BUILDKIT", if builder == BuilderChoice::Classic { "0" } else { "1" })
+        .output()
+        .await
+        .unwrap();
+    let ours = bench.run(engine).await;
+    let different = match (output.status.success(), &ours) {
+        (true, Ok(_)) => {
+            let their_files: Vec<_> = files_of(engine, &theirs).await.into_keys().collect();
+            let our_files: Vec<_> = files_of(engine, &bench.image()).await.into_keys().collect();
+            let missing: Vec<_> = their_files.iter().filter(|file| !our_files.contains(file)).collect();
+            let extra: Vec<_> = our_files.iter().filter(|file| !their_files.contains(file)).collect();
+            (their_files != our_files).then(|| format!("{case:?} {builder:?}: missing {missing:?}, extra {extra:?}"))
+        }
+        (false, Err(_)) => None,
+        (_, ours) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Some(format!("{case:?} {builder:?}: theirs {} ({said}), ours {ours:?}", output.status))
+        }
+    };
+    remove(engine, &theirs).await;
+    remove(engine, &bench.image()).await;
+    different
+}
