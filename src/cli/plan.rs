@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     args::PlanArgs,
     client::{Client, ClientError},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{self, LiveRepos},
-    deploy::Planner,
+    deploy::{Planner, Wanted},
     plan,
     report::{Event, Reporter, redact::Redactor},
     server::wire::{PlanReply, PlanRequest},
@@ -58,8 +60,12 @@ async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
     let notes = Notes::default();
     let database = settings.database();
     let planner = Planner::new(Arc::new(settings), Arc::new(repos)).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let last = |repo: &str, project: &str| store::peek_last_success(&database, repo, project).map_err(|e| e.to_string());
-    let prepared = planner.plan(&args.repo, args.rebuild, &last, &notes).await?;
+    let repo = planner.find(&args.repo)?;
+    let loaded = planner.read(&repo, &notes).await?;
+    let last_deployed = store::peek_last_success(&database, &repo.name, &loaded.stack.project)
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let wanted = Wanted { commit: None, last_deployed, rebuild: args.rebuild };
+    let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await?;
     let redactor = Redactor::new();
     let clean = |text: String| redactor.redact(&text).into_owned();
     Ok(PlanReply {

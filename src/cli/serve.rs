@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::logging;
 use crate::{
     config::{LiveRepos, LogFormat, Settings},
-    deploy::Deployer,
+    deploy::{Deployer, Planner},
     report::redact::Redactor,
     server::{self, IntakeLimits, IntakeState, ListenLimits, control},
     store::{Retention, Store},
@@ -57,7 +57,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         deployments: settings.history_keep,
     };
     let store = Store::open(&settings.database(), retention)?;
-    let deployer = Arc::new(Deployer::new(Arc::clone(&settings), Arc::clone(&repos), store.clone(), redactor)?);
+    let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
+    let deployer = Arc::new(Deployer::new(planner, store.clone(), redactor));
     let lanes = Lanes::new(Arc::clone(&deployer), settings.parallel);
 
     // Both doors are opened before anything is said to be ready.
@@ -183,7 +184,7 @@ async fn keep(repos: Arc<LiveRepos>, redactor: Redactor, stop: CancellationToken
 
 /// Says at the start whether the engine answers; deployments wait for it themselves.
 async fn look_for_engine(deployer: &Deployer) {
-    match deployer.engine().await {
+    match deployer.planner.engine().await {
         Ok(engine) => tracing::info!(endpoint = %engine.endpoint(), api = %engine.version(), "the Docker engine answers"),
         Err(error) => tracing::warn!(%error, "the Docker engine does not answer yet"),
     }

@@ -2,6 +2,7 @@
 
 mod facts;
 mod failure;
+mod planner;
 mod prepare;
 mod recorder;
 pub mod stack;
@@ -14,16 +15,16 @@ use std::{
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-pub use facts::what_changed;
 pub use failure::Failure;
-pub use prepare::{Loaded, Prepared, load_project, prepare};
+pub use planner::{Planner, Wanted};
+pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
 
 use crate::{
-    config::{self, Builder, LiveRepos, Repo, Settings, Timeouts},
+    config::{self, Builder, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Endpoint, Engine, EngineError, ImageSettings, Report, Settle, SettleError,
+        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
@@ -32,8 +33,6 @@ use crate::{
     store::{Deployment, DeploymentId, Finish, Store, Update},
 };
 
-/// Pause between two attempts to reach an engine that is down.
-const ENGINE_RETRY: Duration = Duration::from_secs(2);
 /// Pause between two attempts to record how a deployment ended.
 const STORE_RETRY: Duration = Duration::from_secs(2);
 /// Transient progress that watchers may lag behind before they miss some.
@@ -41,17 +40,14 @@ const LIVE_PROGRESS: usize = 256;
 
 /// Carries deployments out. One for the whole daemon.
 pub struct Deployer {
-    /// Settings of the daemon.
-    pub settings: Arc<Settings>,
-    /// Repositories as configured now.
-    pub repos: Arc<LiveRepos>,
+    /// Reads and plans.
+    pub planner: Planner,
     /// Where everything is kept.
     pub store: Store,
     /// What is hidden from every sink.
     pub redactor: Redactor,
     /// Progress for those who watch.
     pub live: broadcast::Sender<LiveProgress>,
-    endpoint: Endpoint,
 }
 
 /// What a good end has to say.
@@ -63,26 +59,9 @@ struct Done {
 
 impl Deployer {
     /// A deployer with these parts.
-    ///
-    /// # Errors
-    /// When the engine's address cannot be used.
-    pub fn new(
-        settings: Arc<Settings>,
-        repos: Arc<LiveRepos>,
-        store: Store,
-        redactor: Redactor,
-    ) -> Result<Self, EngineError> {
-        let endpoint = Endpoint::from_host(Some(&settings.docker_host))?;
+    pub fn new(planner: Planner, store: Store, redactor: Redactor) -> Self {
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
-        Ok(Self { settings, repos, store, redactor, live, endpoint })
-    }
-
-    /// A connection to the engine, without patience.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn engine(&self) -> Result<Engine, EngineError> {
-        Engine::connect(&self.endpoint).await
+        Self { planner, store, redactor, live }
     }
 
     /// Carries out what a lane has claimed and records how it ended.
@@ -153,8 +132,8 @@ impl Deployer {
         recorder: &Recorder,
         cancel: &CancellationToken,
     ) -> Result<Done, Failure> {
-        let repo = self.find(&job.repo)?;
-        let timeouts = repo.timeouts.over(&self.settings.timeouts);
+        let repo = self.planner.find(&job.repo)?;
+        let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
 
         self.enter("fetch", Update::default(), job, recorder).await;
         let updated = git::update(&self.remote(&repo, &timeouts)?, recorder, cancel.clone()).await?;
@@ -168,7 +147,10 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("plan", update, job, recorder).await;
-        let prepared = self.prepare(&repo, &commit, job.force_rebuild, recorder, cancel).await?;
+        let loaded = self.planner.read(&repo, recorder).await?;
+        self.mention_other_colors(&repo, &loaded.stack.project, recorder).await;
+        let wanted = self.wanted(&repo, &loaded, Some(commit.clone()), job.force_rebuild).await?;
+        let prepared = self.planner.prepare(&repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
 
         let update = Update {
@@ -182,7 +164,7 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("apply", update, job, recorder).await;
-        let engine = self.engine().await?;
+        let engine = self.planner.engine().await?;
         let applied = self.apply(&engine, &prepared, &repo, &timeouts, recorder, cancel).await;
         if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
             remove_trigger(&repo, recorder);
@@ -198,81 +180,6 @@ impl Deployer {
             summary: summary(&prepared, &report, &commit),
             commit,
         })
-    }
-
-    /// Plans a deployment of what is checked out, for `turnout plan`.
-    ///
-    /// # Errors
-    /// As a deployment's own.
-    pub async fn plan(&self, name: &str, rebuild: bool, reporter: &dyn Reporter) -> Result<Prepared, Failure> {
-        let repo = self.find(name)?;
-        let head = git::head(&repo.real_path)?;
-        self.prepare(&repo, &head.commit, rebuild, reporter, &CancellationToken::new()).await
-    }
-
-    /// The repository as configured now.
-    ///
-    /// # Errors
-    /// When it is not (any more).
-    pub fn find(&self, name: &str) -> Result<Repo, Failure> {
-        let loaded = self.repos.current();
-        loaded.repos.by_name(name).cloned().ok_or_else(|| {
-            let known: Vec<&str> = loaded.repos.repos.iter().map(|repo| repo.name.as_str()).collect();
-            Failure::new(format!("no repository `{name}` in {}", self.repos.file().display())).hint(match known.len() {
-                0 => "the list is empty".to_owned(),
-                _ => format!("it has: {}", known.join(", ")),
-            })
-        })
-    }
-
-    async fn prepare(
-        &self,
-        repo: &Repo,
-        commit: &str,
-        rebuild: bool,
-        reporter: &dyn Reporter,
-        cancel: &CancellationToken,
-    ) -> Result<Prepared, Failure> {
-        let reading = repo.clone();
-        let loaded = blocking(move || load_project(&reading)).await??;
-        reporter.info(format!(
-            "project {} from {} ({})",
-            loaded.stack.project,
-            loaded.stack.files.join(", "),
-            loaded.stack.reason
-        ));
-        let project = loaded.stack.project.clone();
-        self.mention_other_colors(repo, &project, reporter).await;
-        let last = self.store.last_success(&repo.name, &project).await.map_err(|e| Failure::new(e.to_string()))?;
-        let (path, head) = (repo.real_path.clone(), commit.to_owned());
-        let forced = rebuild.then(|| "asked for with --rebuild".to_owned());
-        let known = blocking(move || what_changed(&path, last, &head, forced)).await?;
-        let engine = self.patient_engine(reporter, cancel).await?;
-        prepare(repo, loaded, known, &engine, reporter).await
-    }
-
-    /// Waits for an engine that is down, as after a reboot, then gives up with its error.
-    async fn patient_engine(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
-        let deadline = tokio::time::Instant::now() + self.settings.engine_wait;
-        let mut told = false;
-        loop {
-            let error = match self.engine().await {
-                Ok(engine) => return Ok(engine),
-                Err(error) => error,
-            };
-            if tokio::time::Instant::now() + ENGINE_RETRY > deadline {
-                return Err(Failure::from(error)
-                    .hint("nothing was changed; when the engine is back, run `turnout deploy` or redeliver the push"));
-            }
-            if !told {
-                reporter.warn(format!("waiting up to {:?} for the engine: {error}", self.settings.engine_wait));
-                told = true;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(ENGINE_RETRY) => {}
-                () = cancel.cancelled() => return Err(Failure::cancelled("cancelled while waiting for the engine")),
-            }
-        }
     }
 
     async fn apply(
@@ -313,7 +220,7 @@ impl Deployer {
         let token = match &repo.token {
             None => None,
             Some(source) => {
-                let token = self.repos.secret(source).map_err(|reason| {
+                let token = self.planner.repos.secret(source).map_err(|reason| {
                     Failure::new(format!("the token of {}: {reason}", repo.name))
                         .hint("set the variable in turnout's environment or .env, or correct the file in repos.yaml")
                 })?;
@@ -340,6 +247,32 @@ impl Deployer {
             submodules: repo.submodules,
             ..git::Remote::new(repo.path.clone())
         })
+    }
+
+    /// What a deployment of this commit is to be planned from.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn wanted(
+        &self,
+        repo: &Repo,
+        loaded: &Loaded,
+        commit: Option<String>,
+        rebuild: bool,
+    ) -> Result<Wanted, Failure> {
+        let last = self.store.last_success(&repo.name, &loaded.stack.project).await;
+        Ok(Wanted { commit, last_deployed: last.map_err(|error| Failure::new(error.to_string()))?, rebuild })
+    }
+
+    /// Plans a deployment of what is checked out, for `turnout plan`.
+    ///
+    /// # Errors
+    /// As a deployment's own.
+    pub async fn plan(&self, name: &str, rebuild: bool, reporter: &dyn Reporter) -> Result<Prepared, Failure> {
+        let repo = self.planner.find(name)?;
+        let loaded = self.planner.read(&repo, reporter).await?;
+        let wanted = self.wanted(&repo, &loaded, None, rebuild).await?;
+        self.planner.prepare(&repo, loaded, wanted, reporter, &CancellationToken::new()).await
     }
 
     /// After a change of colour the former project still runs; turnout leaves it and says so.
@@ -480,8 +413,4 @@ fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     format!("{project} at {commit}: {}", if parts.is_empty() { "done".to_owned() } else { parts.join(", ") })
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::new(format!("turnout has a fault: {error}")))
 }

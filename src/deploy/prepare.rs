@@ -10,7 +10,6 @@ use std::{
 
 use super::{
     Failure,
-    facts::{self, Known},
     stack::{self, Stack},
 };
 use crate::{
@@ -21,10 +20,8 @@ use crate::{
         source::{DiskFiles, FileSource as _},
     },
     config::Repo,
-    decide::{self, Base, Decision},
-    engine::Engine,
+    decide::{Base, Decision},
     plan::{self, Intent, Observed, Plan},
-    report::Reporter,
 };
 
 /// Variables of the daemon's environment that a project may see. Its own settings, and above all its secrets, are not
@@ -94,29 +91,11 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
     Ok(Loaded { stack, project: loaded.project, warnings })
 }
 
-/// Decides and plans. `changed` and `base` are what git found out.
+/// The steps, checked.
 ///
 /// # Errors
-/// When the engine does not answer, or the project cannot be brought up here.
-pub async fn prepare(
-    repo: &Repo,
-    loaded: Loaded,
-    known: Known,
-    engine: &Engine,
-    reporter: &dyn Reporter,
-) -> Result<Prepared, Failure> {
-    let observed = engine.observe(&loaded.project).await?;
-    let facts = facts::gather(repo, &loaded, &observed, known)?;
-    let decision = decide::rebuild(&facts);
-    reporter.info(decision.summary.clone());
-    let plan = make_plan(&loaded.project, &observed, &decision)?;
-    for warning in loaded.warnings.iter().chain(&plan.warnings) {
-        reporter.warn(warning.clone());
-    }
-    Ok(Prepared { loaded, base: facts.base, decision, plan })
-}
-
-fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Result<Plan, Failure> {
+/// When the project cannot be brought up here.
+pub(super) fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Result<Plan, Failure> {
     let intent = Intent {
         build: decision.builds(),
         // A deployer runs a finished job again when it changed, not at every push.

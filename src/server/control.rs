@@ -132,7 +132,7 @@ async fn deploy(
     State(control): State<Control>,
     Json(request): Json<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployReply>), Refusal> {
-    let repo = control.deployer.find(&request.repo)?;
+    let repo = control.deployer.planner.find(&request.repo)?;
     let who = request.who.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect::<String>());
     let queued = control
         .deployer
@@ -212,7 +212,7 @@ async fn log(State(control): State<Control>, Query(query): Query<LogQuery>) -> R
         // Also deployments of a repository that is no longer configured may be looked at.
         let filter = Filter { repo: Some(repo.clone()), limit: 1, ..Filter::default() };
         if control.deployer.store.history(filter).await?.is_empty() {
-            control.deployer.find(repo)?;
+            control.deployer.planner.find(repo)?;
         }
     }
     let tail = query.tail.unwrap_or(200);

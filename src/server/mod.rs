@@ -7,12 +7,7 @@ pub mod health;
 pub mod ledger;
 pub mod listen;
 mod status;
-//! HTTP surfaces: the webhook route and its neighbours.
 
-mod checked_out;
-pub mod health;
-pub mod ledger;
-pub mod listen;
 pub mod webhook_route;
 pub mod wire;
 

@@ -20,12 +20,12 @@ const LOOK_BACK: usize = 20;
 /// Answers with everything at one moment.
 pub(super) async fn status(State(control): State<Control>) -> Result<Json<StatusReply>, Refusal> {
     let deployer = &control.deployer;
-    let engine = deployer.engine().await;
+    let engine = deployer.planner.engine().await;
     let mut repos = Vec::new();
-    for repo in &deployer.repos.current().repos.repos {
+    for repo in &deployer.planner.repos.current().repos.repos {
         repos.push(of_repo(&control, repo, engine.as_ref().ok()).await?);
     }
-    let mistakes = deployer.repos.broken();
+    let mistakes = deployer.planner.repos.broken();
     Ok(Json(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: control.started_at,

@@ -36,6 +36,7 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
+pub use queries::peek_last_success;
 pub use records::{
     Accepted, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis, NewDelivery,
     NewDeployment, PhaseTime, Recovered, State, Update,

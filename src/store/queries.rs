@@ -2,7 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows};
+use std::path::Path;
+
+use super::{
+    Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows, schema,
+};
 
 /// Most rows in one answer.
 const MOST: usize = 1_000;
@@ -133,6 +137,23 @@ impl Store {
         };
         self.inner.readers.run("reading the deliveries", query).await
     }
+}
+
+/// The commit of the last success of a project, from the database of a daemon that need not run. `None` also where there
+/// is no database yet.
+///
+/// # Errors
+/// As [`Store::deployment`].
+pub fn peek_last_success(file: &Path, repo: &str, project: &str) -> Result<Option<String>, StoreError> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let look = || {
+        let db = schema::open_reader(file)?;
+        let mut row = db.prepare("SELECT commit_id FROM successes WHERE repo = ?1 AND project = ?2")?;
+        row.query_row([repo, project], |row| row.get(0)).optional()
+    };
+    look().map_err(|error| StoreError::sqlite("reading the last success", file, error))
 }
 
 /// One deployment with its phases.
