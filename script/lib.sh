@@ -241,7 +241,7 @@ end_processes() {
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     case $keep in *" $pid "*) continue ;; esac
-    if tr '\0' '\n' <"$directory/environ" 2>/dev/null | grep -qx "TURNOUT_TEST_RUN=$1"; then
+    if grep -zqx "TURNOUT_TEST_RUN=$1" "$directory/environ" 2>/dev/null; then
       note "ending a process that was left: $pid $(tr '\0' ' ' <"$directory/cmdline" 2>/dev/null | cut -c 1-100)"
       kill "$pid" 2>/dev/null || true
     fi
