@@ -94,7 +94,11 @@ mod tests {
             ("echo $(date +%s) `id -u`", &["echo", "$(date +%s)", "`id -u`"]),
             ("echo \"a;b\"", &["echo", "a;b"]),
         ] {
-            assert_eq!(split_words(line).as_deref(), Ok(&expected.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()[..]), "{line}");
+            assert_eq!(
+                split_words(line).as_deref(),
+                Ok(&expected.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()[..]),
+                "{line}"
+            );
         }
         for line in ["'", "a \"b", "a\\", "a (b)", "a `b", "a )"] {
             assert!(split_words(line).is_err(), "{line}");

@@ -68,7 +68,9 @@ pub struct Project {
 }
 
 /// Refuses what is neither a field nor an extension: `deny_unknown_fields` does not work beside `flatten`.
-fn only_extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
+fn only_extensions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
     let rest = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
     match rest.keys().find(|key| !key.starts_with("x-")) {
         Some(key) => Err(de::Error::custom(format!("unknown field `{key}`"))),

@@ -257,7 +257,8 @@ pub fn go_float(text: &str) -> Option<f64> {
         _ => {
             let bytes = digits.as_bytes();
             let digit_at = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
-            let separates = |(at, b): (usize, &u8)| *b != b'_' || (digit_at(at.checked_sub(1)) && digit_at(Some(at + 1)));
+            let separates =
+                |(at, b): (usize, &u8)| *b != b'_' || (digit_at(at.checked_sub(1)) && digit_at(Some(at + 1)));
             if !bytes.iter().enumerate().all(separates) {
                 return None;
             }
@@ -339,11 +340,8 @@ pub struct ExtraHosts(pub BTreeMap<String, Vec<String>>);
 impl ExtraHosts {
     /// Every pair, joined by `separator`, sorted. The engine wants `:`, files and hashes `=`.
     pub fn lines(&self, separator: &str) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .0
-            .iter()
-            .flat_map(|(host, ips)| ips.iter().map(move |ip| format!("{host}{separator}{ip}")))
-            .collect();
+        let mut lines: Vec<String> =
+            self.0.iter().flat_map(|(host, ips)| ips.iter().map(move |ip| format!("{host}{separator}{ip}"))).collect();
         lines.sort();
         lines
     }

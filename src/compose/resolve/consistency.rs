@@ -69,7 +69,13 @@ impl At<'_> {
         self.places.error(&[&["services", self.name], path].concat(), message)
     }
 
-    fn undefined<'k>(&self, path: &[&str], what: &str, key: &str, known: impl Iterator<Item = &'k String>) -> LoadError {
+    fn undefined<'k>(
+        &self,
+        path: &[&str],
+        what: &str,
+        key: &str,
+        known: impl Iterator<Item = &'k String>,
+    ) -> LoadError {
         let hint = nearest(key, known.map(String::as_str)).map(|near| format!("did you mean '{near}'?"));
         let message = format!("service '{}' refers to undefined {what} '{key}'", self.name);
         let hint = hint.unwrap_or_else(|| format!("declare it under {what}s: at the top level of the file"));
@@ -90,7 +96,9 @@ impl At<'_> {
 
     fn build(&self, build: &Build, platform: &str) -> Result<(), LoadError> {
         if !build.dockerfile_inline.is_empty() && !build.dockerfile.is_empty() {
-            return Err(self.error(&["build", "dockerfile_inline"], "dockerfile and dockerfile_inline exclude each other"));
+            return Err(
+                self.error(&["build", "dockerfile_inline"], "dockerfile and dockerfile_inline exclude each other")
+            );
         }
         for (context, source) in &build.additional_contexts {
             let Some(target) = source.strip_prefix("service:") else { continue };
@@ -98,13 +106,17 @@ impl At<'_> {
             match self.project.services.get(target) {
                 None => return Err(self.undefined(&path, "service", target, self.project.services.keys())),
                 Some(service) if service.build.is_none() => {
-                    return Err(self.error(&path, format!("service '{target}' is not built, so it is no build context")));
+                    return Err(
+                        self.error(&path, format!("service '{target}' is not built, so it is no build context"))
+                    );
                 }
                 Some(_) => {}
             }
         }
         if !build.platforms.is_empty() && !platform.is_empty() && !build.platforms.iter().any(|p| p == platform) {
-            return Err(self.error(&["build", "platforms"], format!("must include the service's platform '{platform}'")));
+            return Err(
+                self.error(&["build", "platforms"], format!("must include the service's platform '{platform}'"))
+            );
         }
         Ok(())
     }
@@ -131,7 +143,8 @@ impl At<'_> {
                 return Err(self.undefined(&["volumes"], "volume", &mount.source, project.volumes.keys()));
             }
         }
-        let build_secrets = service.build.iter().flat_map(|build| &build.secrets).map(|secret| (&["build", "secrets"][..], secret));
+        let build_secrets =
+            service.build.iter().flat_map(|build| &build.secrets).map(|secret| (&["build", "secrets"][..], secret));
         let secrets = service.secrets.iter().map(|secret| (&["secrets"][..], secret));
         for (path, secret) in build_secrets.chain(secrets) {
             if !project.secrets.contains_key(&secret.source) {
@@ -233,10 +246,12 @@ impl At<'_> {
 
     fn mounts(&self) -> Result<(), LoadError> {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-        let tmpfs = self.service.tmpfs.iter().enumerate().map(|(index, spec)| {
-            ("tmpfs", index, spec.split_once(':').map_or(spec.as_str(), |(target, _)| target))
-        });
-        let volumes = self.service.volumes.iter().enumerate().map(|(index, mount)| ("volumes", index, mount.target.as_str()));
+        let tmpfs =
+            self.service.tmpfs.iter().enumerate().map(|(index, spec)| {
+                ("tmpfs", index, spec.split_once(':').map_or(spec.as_str(), |(target, _)| target))
+            });
+        let volumes =
+            self.service.volumes.iter().enumerate().map(|(index, mount)| ("volumes", index, mount.target.as_str()));
         for (list, index, target) in tmpfs.chain(volumes) {
             let here = format!("services.{}.{list}[{index}]", self.name);
             if let Some(first) = seen.get(target) {

@@ -269,13 +269,22 @@ mod tests {
                 "services: {a: {cgroup: hots}}",
                 "compose.yaml:1:24: services.a.cgroup: value must be one of 'host', 'private', not 'hots' (did you mean 'host'?)",
             ),
-            ("services: {a: {oom_score_adj: 1001}}", "compose.yaml:1:31: services.a.oom_score_adj: must be less than or equal to 1000"),
-            ("services: {a: {devices: [{target: /x}]}}", "compose.yaml:1:26: services.a.devices[0]: missing property 'source'"),
+            (
+                "services: {a: {oom_score_adj: 1001}}",
+                "compose.yaml:1:31: services.a.oom_score_adj: must be less than or equal to 1000",
+            ),
+            (
+                "services: {a: {devices: [{target: /x}]}}",
+                "compose.yaml:1:26: services.a.devices[0]: missing property 'source'",
+            ),
             (
                 "services: {a b: {}}",
                 "compose.yaml:1:12: services.a b: 'a b' is not a valid name (names consist of letters, digits, '.', '_' and '-')",
             ),
-            ("services: {a: {container_name: a}}", "compose.yaml:1:32: services.a.container_name: 'a' is not a valid value (a letter or digit, then one or more of letters, digits, '_', '.', '-')"),
+            (
+                "services: {a: {container_name: a}}",
+                "compose.yaml:1:32: services.a.container_name: 'a' is not a valid value (a letter or digit, then one or more of letters, digits, '_', '.', '-')",
+            ),
         ] {
             assert_eq!(outcome(text), Err(expected.to_owned()), "{text}");
         }
