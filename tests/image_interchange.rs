@@ -100,3 +100,33 @@ async fn compare(engine: &Engine, case: &str, builder: BuilderChoice) -> Option<
     remove(engine, &bench.image()).await;
     different
 }
+
+#[tokio::test]
+async fn a_build_after_the_clients_gives_the_very_image() {
+    let Some(engine) = engine().await else { return };
+    if !std::process::Command::new("docker").args(["compose", "version"]).output().is_ok_and(|o| o.status.success()) {
+        eprintln!("not run: docker compose is not installed");
+        return;
+    }
+    let mut bench = Bench::new("compose", "FROM scratch\nCOPY sh /bin/sh\nARG WHAT\nRUN echo $WHAT > /what\n");
+    bench.builder = BuilderChoice::BuildKit;
+    bench.build(|build| {
+        build.args.insert("WHAT".into(), Some("this".into()));
+        build.labels.insert("mine".into(), "yes".into());
+    });
+    bench.write(".dockerignore", "compose.yaml\n");
+    let text = "services:\n  web:\n    build:\n      context: .\n      args: {WHAT: this}\n      labels: {mine: \"yes\"}\n";
+    bench.write("compose.yaml", text);
+    let output = Command::new("docker")
+        .args(["compose", "-p", &bench.project.name, "build", "-q"])
+        .current_dir(bench.dir.path())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let theirs = engine.docker().inspect_image(&bench.image()).await.unwrap();
+    let ours = bench.run(&engine).await.unwrap();
+    let built = engine.docker().inspect_image(&bench.image()).await.unwrap();
+    assert_eq!(Some(&ours.0), theirs.id.as_ref(), "theirs {theirs:?}\nours {built:?}");
+    remove(&engine, &bench.image()).await;
+}
