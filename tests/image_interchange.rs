@@ -1,5 +1,11 @@
 //! The same ignore files through Docker's own client and through ours: the images must hold the same files.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic, and say why it does not run"
+)]
 
 mod image_support;
 
@@ -9,9 +15,31 @@ use tokio::process::Command;
 use turnout::engine::{Engine, image::BuilderChoice};
 
 const FILES: &[&str] = &[
-    "a.log", "b.txt", "README.md", "a/x.log", "a/b/y.log", "a/b/c/z.txt", "ab/x.txt", "dir/keep", "dir/drop", "dir/sub/keep",
-    "node_modules/m.js", "a/node_modules/m.js", "temp1", "tempa/t", "a/temp2", "src/main.rs", "src/gen/out.tmp",
-    "src/gen/out.rs", ".hidden", ".git/config", "a+(b)", "x[1]", "secret/public", "secret/deep/public", "secret/private",
+    "a.log",
+    "b.txt",
+    "README.md",
+    "a/x.log",
+    "a/b/y.log",
+    "a/b/c/z.txt",
+    "ab/x.txt",
+    "dir/keep",
+    "dir/drop",
+    "dir/sub/keep",
+    "node_modules/m.js",
+    "a/node_modules/m.js",
+    "temp1",
+    "tempa/t",
+    "a/temp2",
+    "src/main.rs",
+    "src/gen/out.tmp",
+    "src/gen/out.rs",
+    ".hidden",
+    ".git/config",
+    "a+(b)",
+    "x[1]",
+    "secret/public",
+    "secret/deep/public",
+    "secret/private",
 ];
 
 const CASES: &[&str] = &[
@@ -115,7 +143,8 @@ async fn a_build_after_the_clients_gives_the_very_image() {
         build.labels.insert("mine".into(), "yes".into());
     });
     bench.write(".dockerignore", "compose.yaml\n");
-    let text = "services:\n  web:\n    build:\n      context: .\n      args: {WHAT: this}\n      labels: {mine: \"yes\"}\n";
+    let text =
+        "services:\n  web:\n    build:\n      context: .\n      args: {WHAT: this}\n      labels: {mine: \"yes\"}\n";
     bench.write("compose.yaml", text);
     let output = Command::new("docker")
         .args(["compose", "-p", &bench.project.name, "build", "-q"])
