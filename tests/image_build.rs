@@ -1,5 +1,11 @@
 //! Builds against the real engine, with both builders.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic, and say why it does not run"
+)]
 
 mod image_support;
 
@@ -80,7 +86,9 @@ async fn a_failing_step_is_named_with_its_last_lines_and_secrets_stay_hidden() {
 async fn a_syntax_error_and_a_missing_file_are_told() {
     let Some(daemon) = engine().await else { return };
     for builder in BOTH {
-        for (dockerfile, expected) in [("FROM scratch\nFROBNICATE x\n", "FROBNICATE"), ("FROM scratch\nCOPY absent /\n", "absent")] {
+        for (dockerfile, expected) in
+            [("FROM scratch\nFROBNICATE x\n", "FROBNICATE"), ("FROM scratch\nCOPY absent /\n", "absent")]
+        {
             let mut bench = Bench::new("bad", dockerfile);
             bench.builder = builder;
             let error = bench.run(&daemon).await.unwrap_err().to_string();
@@ -168,7 +176,8 @@ fn processes_with(text: &str) -> bool {
 #[tokio::test]
 async fn a_build_that_takes_too_long_is_stopped() {
     let Some(daemon) = engine().await else { return };
-    let mut bench = Bench::new("slow", "FROM scratch\nCOPY sh /bin/sh\nRUN while :; do read -t 1 x < /dev/zero; done\n");
+    let mut bench =
+        Bench::new("slow", "FROM scratch\nCOPY sh /bin/sh\nRUN while :; do read -t 1 x < /dev/zero; done\n");
     bench.timeout = Duration::from_secs(3);
     let error = bench.run(&daemon).await.unwrap_err();
     assert!(matches!(error, ImageError::TooSlow { .. }), "{error}");
@@ -286,7 +295,10 @@ async fn secrets_reach_run_and_nothing_else() {
     bench.run(&daemon).await.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
     let files = files_of(&daemon, &bench.image()).await;
     // printf 'file-secret-contentenv-secret-content' | md5sum
-    assert_eq!(String::from_utf8_lossy(&files["digest"]).split(' ').next().unwrap(), "4383409632fd9e7eedd782b2626cee5e");
+    assert_eq!(
+        String::from_utf8_lossy(&files["digest"]).split(' ').next().unwrap(),
+        "4383409632fd9e7eedd782b2626cee5e"
+    );
     for (name, content) in &files {
         assert!(!String::from_utf8_lossy(content).contains("secret-content"), "{name}");
     }

@@ -319,4 +319,3 @@ fn random_id() -> Result<String, String> {
     getrandom::fill(&mut bytes).map_err(|error| format!("the system gives no random numbers: {error}"))?;
     Ok(hex::encode(bytes))
 }
-

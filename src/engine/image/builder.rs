@@ -151,7 +151,8 @@ mod tests {
     fn the_builder_follows_choice_engine_and_request() {
         use BuilderChoice as C;
         let shm = Build { shm_size: Bytes(1 << 20), ..base() };
-        let ulimits = Build { ulimits: [("nofile".into(), Ulimit { single: 5, ..Ulimit::default() })].into(), ..base() };
+        let ulimits =
+            Build { ulimits: [("nofile".into(), Ulimit { single: 5, ..Ulimit::default() })].into(), ..base() };
         let net = Build { network: "mynet".into(), ..base() };
         let ssh = Build { ssh: vec![SshKey { id: "default".into(), path: String::new() }], ..base() };
         let both = Build { ssh: ssh.ssh.clone(), ..shm.clone() };

@@ -34,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 use super::Engine;
 use crate::{compose::model::Project, report::Reporter};
 
+pub use builder::BuilderChoice;
 pub use credentials::Credentials;
 pub use error::ImageError;
-pub use builder::BuilderChoice;
 pub use request::BuildRequest;
 
 /// What accompanies every image operation.

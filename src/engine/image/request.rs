@@ -219,7 +219,11 @@ impl BuildRequest {
             cache_from: cache_from.into_iter().map(cache_source).collect::<Result<_, _>>().map_err(|m| invalid(&m))?,
             platform: one_platform(&service.platform, &platforms, environment).map_err(|m| invalid(&m))?,
             ulimits,
-            secrets: secrets.iter().map(|s| secret(project, s, environment)).collect::<Result<_, _>>().map_err(|m| invalid(&m))?,
+            secrets: secrets
+                .iter()
+                .map(|s| secret(project, s, environment))
+                .collect::<Result<_, _>>()
+                .map_err(|m| invalid(&m))?,
             ssh,
         })
     }
@@ -232,11 +236,8 @@ fn arguments(
 ) -> BTreeMap<String, String> {
     let mut all: BTreeMap<_, _> = proxies.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     for (key, value) in written {
-        match value.or_else(|| environment.get(&key).cloned()) {
-            Some(value) => {
-                all.insert(key, value);
-            }
-            None => {}
+        if let Some(value) = value.or_else(|| environment.get(&key).cloned()) {
+            all.insert(key, value);
         }
     }
     all
@@ -263,7 +264,9 @@ fn dockerfile_of(source: &Source, written: &str, inline: String) -> Result<Docke
     if !inline.is_empty() {
         return match (written, source) {
             ("", Source::Directory(_)) | ("Dockerfile", Source::Directory(_)) => Ok(Dockerfile::Inline(inline)),
-            (_, Source::Remote(_)) => Err("build.dockerfile_inline cannot be added to a remote context: put a Dockerfile there"),
+            (_, Source::Remote(_)) => {
+                Err("build.dockerfile_inline cannot be added to a remote context: put a Dockerfile there")
+            }
             _ => Err("build.dockerfile and build.dockerfile_inline exclude each other: keep one"),
         };
     }
@@ -302,9 +305,9 @@ fn one_platform(service: &str, built: &[String], environment: &BTreeMap<String, 
     match built {
         [] => Ok(wanted.to_owned()),
         all if all.iter().any(|p| p == wanted) => Ok(wanted.to_owned()),
-        _ if !wanted.is_empty() => {
-            Err(format!("build.platforms does not contain {wanted}, which the service runs on: add it, or change `platform`"))
-        }
+        _ if !wanted.is_empty() => Err(format!(
+            "build.platforms does not contain {wanted}, which the service runs on: add it, or change `platform`"
+        )),
         [one] => Ok(one.clone()),
         // Several and none preferred: the engine's own, as `docker compose up` does.
         _ => Ok(String::new()),
@@ -327,7 +330,9 @@ fn secret(
         SecretSource::File(project.working_dir.join(file))
     } else if !variable.is_empty() {
         let value = environment.get(variable).cloned().or_else(|| (!content.is_empty()).then(|| content.clone()));
-        SecretSource::Content(value.ok_or_else(|| format!("build secret {name} reads the variable {variable}, which is not set"))?)
+        SecretSource::Content(
+            value.ok_or_else(|| format!("build secret {name} reads the variable {variable}, which is not set"))?,
+        )
     } else {
         return Err(format!("build secret {name} has neither `file` nor `environment`"));
     };
@@ -338,7 +343,7 @@ fn secret(
 #[cfg(test)]
 mod tests {
     use super::*;
-    
+
     fn project(build: Build) -> Project {
         let service = Service { build: Some(build), ..Service::default() };
         Project {
