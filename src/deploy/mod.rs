@@ -8,7 +8,6 @@ mod recorder;
 pub mod stack;
 
 use std::{
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 

@@ -72,7 +72,7 @@ impl At<'_> {
     fn undefined<'k>(&self, path: &[&str], what: &str, key: &str, known: impl Iterator<Item = &'k String>) -> LoadError {
         let hint = nearest(key, known.map(String::as_str)).map(|near| format!("did you mean '{near}'?"));
         let message = format!("service '{}' refers to undefined {what} '{key}'", self.name);
-        let hint = hint.unwrap_or_else(|| format!("declare it at the top level of the file as {what}"));
+        let hint = hint.unwrap_or_else(|| format!("declare it under {what}s: at the top level of the file"));
         self.error(path, message).hint(hint)
     }
 
@@ -96,7 +96,7 @@ impl At<'_> {
             let Some(target) = source.strip_prefix("service:") else { continue };
             let path = ["build", "additional_contexts", context];
             match self.project.services.get(target) {
-                None => return Err(self.undefined(&path, "services", target, self.project.services.keys())),
+                None => return Err(self.undefined(&path, "service", target, self.project.services.keys())),
                 Some(service) if service.build.is_none() => {
                     return Err(self.error(&path, format!("service '{target}' is not built, so it is no build context")));
                 }
@@ -117,7 +117,7 @@ impl At<'_> {
                 .hint("remove one of them"));
         }
         for network in service.networks.keys().filter(|key| !project.networks.contains_key(*key)) {
-            return Err(self.undefined(&["networks", network], "networks", network, project.networks.keys()));
+            return Err(self.undefined(&["networks", network], "network", network, project.networks.keys()));
         }
         if let Some(first) = service.healthcheck.as_ref().and_then(|check| check.test.first())
             && !matches!(first.as_str(), "CMD" | "CMD-SHELL" | "NONE")
@@ -128,23 +128,23 @@ impl At<'_> {
         let named = service.volumes.iter().filter(|mount| mount.r#type == "volume" && !mount.source.is_empty());
         for mount in named {
             if !project.volumes.contains_key(&mount.source) {
-                return Err(self.undefined(&["volumes"], "volumes", &mount.source, project.volumes.keys()));
+                return Err(self.undefined(&["volumes"], "volume", &mount.source, project.volumes.keys()));
             }
         }
         let build_secrets = service.build.iter().flat_map(|build| &build.secrets).map(|secret| (&["build", "secrets"][..], secret));
         let secrets = service.secrets.iter().map(|secret| (&["secrets"][..], secret));
         for (path, secret) in build_secrets.chain(secrets) {
             if !project.secrets.contains_key(&secret.source) {
-                return Err(self.undefined(path, "secrets", &secret.source, project.secrets.keys()));
+                return Err(self.undefined(path, "secret", &secret.source, project.secrets.keys()));
             }
         }
         for config in &service.configs {
             if !project.configs.contains_key(&config.source) {
-                return Err(self.undefined(&["configs"], "configs", &config.source, project.configs.keys()));
+                return Err(self.undefined(&["configs"], "config", &config.source, project.configs.keys()));
             }
         }
         for model in service.models.keys().filter(|key| !project.models.contains_key(*key)) {
-            return Err(self.undefined(&["models", model], "models", model, project.models.keys()));
+            return Err(self.undefined(&["models", model], "model", model, project.models.keys()));
         }
         Ok(())
     }

@@ -83,6 +83,7 @@ impl Executor<'_> {
         // Without a project file (`start -p NAME`) there is only what the container brings.
         let definition = self.run.project.services.get(service);
         if let Some(definition) = definition {
+            self.complete_networks(service, definition, &known).await?;
             self.copy_files(service, definition, &known.id).await?;
         }
         let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
@@ -120,7 +121,7 @@ impl Executor<'_> {
         let image_id = self.image_id(&image_name(project, name, service)).await?;
         let resolved = self.resolve(name, service, *number).await?;
         let fingerprint = attributes::fingerprint(&project.name, name, service);
-        let ContainerSpec { body, platform, connect, warnings } = translate::container(&Target {
+        let ContainerSpec { body, mac_address, platform, connect, warnings } = translate::container(&Target {
             project,
             name,
             service: &resolved.service,
@@ -140,30 +141,28 @@ impl Executor<'_> {
         // Refuses what could not be copied later, while nothing has been made yet.
         translate::copied_files(project, name, service)?;
         let options = CreateContainerOptions { name: Some((*create_as).to_owned()), platform };
-        let id = match self.engine.docker().create_container(Some(options), body).await {
+        let created = match mac_address {
+            None => self.engine.docker().create_container(Some(options), body).await,
+            Some(address) => self.engine.create_with_mac_address(options, body, &address).await,
+        };
+        let id = match created {
             Ok(created) => {
                 for warning in warnings.into_iter().chain(created.warnings) {
                     self.run.reporter.warn(format!("{final_name}: {warning}"));
                 }
                 created.id
             }
-            Err(error) if status_of(&error) == Some(409) => {
-                self.adopt(create_as, name, &resolved.config_hash, EngineError::api(format!("create {create_as}"), error))
-                    .await?
+            Err(error) => {
+                let conflict = status_of(&error) == Some(409);
+                let error = EngineError::api(format!("create {create_as}"), error);
+                if !conflict {
+                    return Err(error);
+                }
+                self.adopt(create_as, name, &resolved.config_hash, error).await?
             }
-            Err(error) => return Err(EngineError::api(format!("create {create_as}"), error)),
         };
         for endpoint in connect {
-            let request = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(endpoint.settings) };
-            match self.engine.docker().connect_network(&endpoint.network, request).await {
-                Ok(()) => {}
-                // An adopted container may be connected already.
-                Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => {}
-                Err(error) => {
-                    let what = format!("connect {final_name} to network {}", endpoint.network);
-                    return Err(EngineError::api(what, error));
-                }
-            }
+            self.connect(&id, final_name, endpoint).await?;
         }
         self.world.insert(Known {
             id: id.clone(),
@@ -173,8 +172,37 @@ impl Executor<'_> {
             oneoff: false,
             active: false,
             mounts: Vec::new(),
+            networks: None,
         });
         Ok(id)
+    }
+
+    /// Connects what an interrupted run left unconnected: daemons before API 1.44 take further networks only after
+    /// the creation, and a container that is not running does not look any different without them.
+    async fn complete_networks(&self, name: &str, service: &Service, known: &Known) -> Result<(), EngineError> {
+        let (project, version) = (self.run.project, self.engine.version());
+        if known.number.is_none() || service.networks.len() < 2 {
+            return Ok(());
+        }
+        let Some(attached) = &known.networks else { return Ok(()) };
+        let number = known.number.unwrap_or(1);
+        let links = self.resolve(name, service, number).await?.links;
+        for endpoint in translate::endpoints(project, name, service, &known.name, &links, version)? {
+            if !attached.contains(&endpoint.network) {
+                self.connect(&known.id, &known.name, endpoint).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
+        let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint.settings) };
+        match self.engine.docker().connect_network(&endpoint.network, request).await {
+            Ok(()) => Ok(()),
+            // An adopted container may be connected already.
+            Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => Ok(()),
+            Err(error) => Err(EngineError::api(format!("connect {name} to network {}", endpoint.network), error)),
+        }
     }
 
     /// The name is taken. An identical container of ours, left by an interrupted run, is taken over; anything else is
