@@ -266,6 +266,18 @@ offline_env() {
 
 # ---------------------------------------------------------------- a daemon, and pushes to it
 
+# build_turnout debug|release: builds the program, or takes $TURNOUT_PROGRAM; sets $program.
+build_turnout() {
+  program=${TURNOUT_PROGRAM:-}
+  [ -z "$program" ] || return 0
+  need_build
+  note "building turnout ($1)"
+  local options=(--locked --quiet --bin turnout)
+  [ "$1" = debug ] || options+=(--release)
+  (cd "$root" && cargo build "${options[@]}")
+  program=${CARGO_TARGET_DIR:-$root/target}/$1/turnout
+}
+
 # free_port: a port on loopback on which nobody listens now.
 free_port() {
   local port
