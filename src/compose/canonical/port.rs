@@ -1,6 +1,6 @@
 //! Published ports: `[[ip:]published:]target[/protocol]`, ranges included.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use super::{map_at, text};
 use crate::{
