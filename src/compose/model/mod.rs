@@ -6,17 +6,21 @@
 
 pub mod build;
 pub mod deploy;
+pub mod duration;
 pub mod graph;
 pub mod resource;
 pub mod scalar;
 pub mod service;
+pub mod size;
 
 pub use build::*;
 pub use deploy::*;
+pub use duration::*;
 pub use graph::*;
 pub use resource::*;
 pub use scalar::*;
 pub use service::*;
+pub use size::*;
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -128,7 +128,7 @@ impl At<'_> {
                 .error(&["network_mode"], "network_mode and networks exclude each other")
                 .hint("remove one of them"));
         }
-        for network in service.networks.keys().filter(|key| !project.networks.contains_key(*key)) {
+        if let Some(network) = service.networks.keys().find(|key| !project.networks.contains_key(*key)) {
             return Err(self.undefined(&["networks", network], "network", network, project.networks.keys()));
         }
         if let Some(first) = service.healthcheck.as_ref().and_then(|check| check.test.first())
@@ -156,7 +156,7 @@ impl At<'_> {
                 return Err(self.undefined(&["configs"], "config", &config.source, project.configs.keys()));
             }
         }
-        for model in service.models.keys().filter(|key| !project.models.contains_key(*key)) {
+        if let Some(model) = service.models.keys().find(|key| !project.models.contains_key(*key)) {
             return Err(self.undefined(&["models", model], "model", model, project.models.keys()));
         }
         Ok(())
