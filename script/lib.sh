@@ -109,11 +109,13 @@ need_engine() {
   # Where the kernel enforces AppArmor, the engine cannot start a container without its parser.
   if grep -qs Y /sys/module/apparmor/parameters/enabled; then need_programs apparmor_parser apparmor; fi
 
+  # 8 is held while an engine is started or stopped, 9 is shared by everybody who uses it.
   mkdir -p "$lock_dir"
-  exec 9>>"$lock_dir/engine.lock"
-  flock -x 9
+  exec 8>>"$lock_dir/starting.lock" 9>>"$lock_dir/users.lock"
+  flock -x 8
   engine_answers || start_engine
   flock -s 9
+  flock -u 8
   [ -n "${DOCKER_HOST:-}" ] || [ -w /var/run/docker.sock ] || die "the Docker socket is not writable for $(id -un)"
   note "engine: $(docker version --format '{{.Server.Version}} (API {{.Server.APIVersion}})')"
 }
@@ -123,7 +125,7 @@ start_engine() {
     [ -z "${TURNOUT_IN_GROUP:-}" ] || die "the Docker engine refuses $(id -un), although in group docker; log in anew"
     note "adding $(id -un) to the group docker, and starting again inside it"
     as_root usermod -aG docker "$(id -un)"
-    exec 9>&-
+    exec 8>&- 9>&-
     TURNOUT_IN_GROUP=1 exec sg docker -c "$(printf '%q ' "$0" "${script_args[@]}")"
   fi
   if [ -d /run/systemd/system ] && as_root systemctl start docker 2>/dev/null; then
@@ -136,7 +138,7 @@ start_engine() {
   # vfs is slow but works where the data root lies on an overlay itself, as inside a container.
   for driver in "" vfs; do
     as_root env PATH="$PATH:/usr/sbin:/sbin" setsid dockerd --group "$(id -gn)" ${driver:+--storage-driver "$driver"} \
-      --pidfile "$lock_dir/dockerd.pid" >"$lock_dir/dockerd.log" 2>&1 </dev/null 9>&- &
+      --pidfile "$lock_dir/dockerd.pid" >"$lock_dir/dockerd.log" 2>&1 </dev/null 8>&- 9>&- &
     wait_for 60 engine_answers_or_ended $! && engine_answers && return
   done
   tail -n 20 "$lock_dir/dockerd.log" >&2
@@ -148,6 +150,7 @@ engine_answers_or_ended() { engine_answers || ! kill -0 "$1" 2>/dev/null; }
 # Gives the share of the engine back; stops an engine that a script started when nobody else uses it.
 release_engine() {
   [ -s "$lock_dir/dockerd.pid" ] || return 0
+  flock -x 8
   if flock -x -n 9; then
     note "stopping the engine that was started here"
     local pid
@@ -156,6 +159,7 @@ release_engine() {
     wait_for 30 process_ended "$pid" || note "dockerd ($pid) is still shutting down"
     as_root rm -f "$lock_dir/dockerd.pid"
   fi
+  flock -u 8
 }
 
 process_ended() { ! [ -d "/proc/$1" ]; }
@@ -237,7 +241,7 @@ end_processes() {
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     case $keep in *" $pid "*) continue ;; esac
-    if tr '\0' '\n' <"$directory/environ" 2>/dev/null | grep -qx "TURNOUT_TEST_RUN=$1"; then
+    if grep -zqx "TURNOUT_TEST_RUN=$1" "$directory/environ" 2>/dev/null; then
       note "ending a process that was left: $pid $(tr '\0' ' ' <"$directory/cmdline" 2>/dev/null | cut -c 1-100)"
       kill "$pid" 2>/dev/null || true
     fi

@@ -1,2 +1,7 @@
 //! `turnout`: argv -> cli -> exit code.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    turnout::cli::run()
+}

@@ -280,7 +280,10 @@ async fn paths_that_are_no_work_tree_say_so() {
         (at(&world.path().join("no/such")), "its parent folder"),
         (Remote { url: None, ..at(&world.path().join("absent")) }, "no remote is configured"),
         (Remote { url: Some("/no/such.git".into()), ..at(&world.path().join("absent")) }, "/no/such.git was not found"),
-        (Remote { url: Some("ftp://u:hunter2@h/x".into()), ..at(&world.path().join("absent")) }, "the scheme is none of"),
+        (
+            Remote { url: Some("ftp://u:hunter2@h/x".into()), ..at(&world.path().join("absent")) },
+            "the scheme is none of",
+        ),
     ];
     for (remote, expected) in table {
         let error = update(&remote).await.unwrap_err().to_string();
@@ -386,6 +389,8 @@ async fn shallow_clones_follow_too() {
     world.push();
     let updated = update(&Remote { url: None, ..world.remote() }).await.unwrap();
     assert_eq!(updated.new, tip);
+    git(&world.site(), &["fsck"]);
+    assert_eq!(update(&world.remote()).await.unwrap().moved, Moved::UpToDate { ahead: 0 });
     let gone = git(&world.dev(), &["rev-parse", "HEAD~2"]);
     let error = product::changed_files(&world.site(), &gone, "HEAD").unwrap_err();
     assert!(error.to_string().contains("shallow"), "{error}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use image_support::{Bench, engine, files_of, remove};
 use turnout::{
-    compose::model::{FileObject, SshKey},
+    compose::model::{Bytes, FileObject, SshKey, Ulimit},
     engine::image::{BuilderChoice, ImageError},
 };
 
@@ -49,6 +49,7 @@ async fn a_service_is_built_with_target_args_labels_and_tags_and_again_with_the_
         assert_ne!(bench.run(&daemon).await.unwrap(), second);
         remove(&daemon, &extra).await;
         remove(&daemon, &bench.image()).await;
+        remove(&daemon, &second.0).await;
     }
 }
 
@@ -137,12 +138,12 @@ async fn cancelling_stops_the_build_on_the_engine() {
     let Some(daemon) = engine().await else { return };
     for builder in BOTH {
         let marker = image_support::unique("cancelled");
-        let dockerfile = format!("FROM scratch\nCOPY sh /bin/sh\nRUN echo {marker} running-now; exec -a x /bin/sh -c 'while :; do :; done'\n");
-        let dockerfile = dockerfile.replace("exec -a x /bin/sh -c 'while :; do :; done'", "while :; do read -t 1 x < /dev/zero; done");
+        let dockerfile = format!(
+            "FROM scratch\nCOPY sh /bin/sh\nRUN echo {marker} running-now; while :; do read -t 1 x < /dev/zero; done\n"
+        );
         let mut bench = Bench::new("cancel", &dockerfile);
         bench.builder = builder;
         bench.reporter.trip = Some((" running-now".into(), bench.cancel.clone()));
-        // The step's own output, not its announcement, which also holds the text: both mean that it is under way.
         let error = bench.run(&daemon).await.unwrap_err();
         assert!(matches!(error, ImageError::Cancelled { .. }), "{builder:?}: {error}");
         let mut left = true;
@@ -239,11 +240,13 @@ async fn a_changed_file_is_sent_again_and_an_unchanged_one_is_not() {
     bench.write("data.txt", "two");
     let second = bench.run(&daemon).await.unwrap();
     assert_ne!(first, second);
+    remove(&daemon, &first.0).await;
     assert_eq!(files_of(&daemon, &bench.image()).await["data.txt"], b"two");
     // The Dockerfile changes without changing its size.
     bench.write("data.abc", "three");
     bench.write("Dockerfile", "FROM scratch\nCOPY data.abc /\n");
     bench.run(&daemon).await.unwrap();
+    remove(&daemon, &second.0).await;
     assert_eq!(files_of(&daemon, &bench.image()).await["data.abc"], b"three");
     remove(&daemon, &bench.image()).await;
 }
@@ -341,5 +344,76 @@ async fn an_ssh_agent_is_forwarded() {
     built.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
     let answer = files_of(&daemon, &bench.image()).await.remove("answer").unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "The agent has no identities.\n", "{}", bench.reporter.text());
+    remove(&daemon, &bench.image()).await;
+}
+
+#[tokio::test]
+async fn builds_can_run_on_any_thread() {
+    fn sendable<T: Send>(_: &T) {}
+    let Some(daemon) = engine().await else { return };
+    let bench = Bench::new("send", "FROM scratch\n");
+    sendable(&bench.run(&daemon));
+    sendable(&bench.pull(&daemon));
+}
+
+/// Serves one body to every request, until the test's runtime ends.
+fn serve(body: Vec<u8>, content_type: &'static str) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/context", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_remote_context_is_fetched_by_the_engine() {
+    let Some(daemon) = engine().await else { return };
+    for builder in BOTH {
+        let mut bench = Bench::new("remote", "never read");
+        bench.builder = builder;
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, text) in [("sub/Dockerfile.x", "FROM scratch\nCOPY file /\n"), ("file", "remote")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        let address = serve(tar.into_inner().unwrap(), "application/x-tar");
+        bench.build(|build| {
+            build.context = address;
+            build.dockerfile = "sub/Dockerfile.x".into();
+        });
+        bench.run(&daemon).await.unwrap_or_else(|e| panic!("{builder:?}: {e}\n{}", bench.reporter.text()));
+        assert_eq!(files_of(&daemon, &bench.image()).await["file"], b"remote");
+        remove(&daemon, &bench.image()).await;
+    }
+}
+
+#[tokio::test]
+async fn limits_of_run_are_carried_out_by_a_builder_that_knows_them() {
+    let Some(daemon) = engine().await else { return };
+    let mut bench = Bench::new(
+        "limits",
+        "FROM scratch\nCOPY sh /bin/sh\nRUN ulimit -n > /out && cat /etc/hosts >> /out && df -k /dev/shm | tail -1 >> /out\n",
+    );
+    bench.build(|build| {
+        build.ulimits.insert("nofile".into(), Ulimit { single: 777, ..Default::default() });
+        build.shm_size = Bytes(8 << 20);
+        build.extra_hosts.0.insert("elsewhere".into(), vec!["10.9.8.7".into()]);
+    });
+    bench.run(&daemon).await.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
+    let out = String::from_utf8(files_of(&daemon, &bench.image()).await.remove("out").unwrap()).unwrap();
+    assert!(out.starts_with("777\n") && out.contains("10.9.8.7\telsewhere") && out.contains(" 8192 "), "{out}");
     remove(&daemon, &bench.image()).await;
 }

@@ -8,12 +8,20 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "turnout", version, propagate_version = true, max_term_width = 110)]
 pub struct Arguments {
-    /// Control socket of the daemon [env: TURNOUT_SOCKET] [default: /run/turnout/turnout.sock]
-    #[arg(long, global = true, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Where the daemon listens for commands.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SocketArg {
+    /// Control socket of the daemon [env: TURNOUT_SOCKET] [default: /run/turnout/turnout.sock]
+    #[arg(long, value_name = "FILE")]
+    pub socket: Option<PathBuf>,
 }
 
 /// The commands.
@@ -31,6 +39,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Show the log of deployments
     Logs(LogsArgs),
+    /// Cancel a deployment that is queued or running
+    Cancel(CancelArgs),
     /// Check settings, repos.yaml, the Docker engine, and each repository's .env and Compose files
     Check(CheckArgs),
     /// The everyday part of `docker compose`, on turnout's own engine
@@ -57,6 +67,9 @@ pub struct DeployArgs {
     /// Return once the deployment is queued, without waiting for its end
     #[arg(long)]
     pub detach: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
 }
 
 /// Arguments of `turnout plan`.
@@ -83,6 +96,9 @@ pub struct StatusArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
 }
 
 /// Arguments of `turnout history`.
@@ -96,6 +112,9 @@ pub struct HistoryArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
 }
 
 /// Arguments of `turnout logs`.
@@ -112,6 +131,19 @@ pub struct LogsArgs {
     /// How many lines of the past
     #[arg(short = 'n', long, default_value_t = 200)]
     pub tail: u32,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// Number of the deployment
+    pub deployment: i64,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
 }
 
 /// Arguments of `turnout check`.
@@ -128,4 +160,16 @@ pub struct ComposeArgs {
     /// Everything after `compose`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub rest: Vec<std::ffi::OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
 }

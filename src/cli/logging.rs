@@ -16,8 +16,6 @@ use crate::report::redact::Redactor;
 
 /// Name of the stable link beside the daily files.
 pub const LATEST: &str = "turnout.log";
-/// Daily files kept; older ones are removed by the appender.
-const KEPT_DAYS: usize = 30;
 /// Lines waiting for the disk before writers wait too; nothing is dropped.
 const BUFFERED_LINES: usize = 16_384;
 
@@ -30,11 +28,11 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging. Keep the guard until the end: dropping it writes what is still buffered.
+/// Starts logging, with `keep` daily files at most. Keep the guard until the end: dropping it writes what is still buffered.
 ///
 /// # Errors
 /// When the filter cannot be parsed or the log directory cannot be written.
-pub fn start(filter: &str, format: Format, directory: &Path, redactor: &Redactor) -> anyhow::Result<WorkerGuard> {
+pub fn start(filter: &str, format: Format, directory: &Path, keep: usize, redactor: &Redactor) -> anyhow::Result<WorkerGuard> {
     let filter = || {
         EnvFilter::try_new(filter)
             .with_context(|| format!("log level `{filter}` is not understood; try `info`, `debug` or `turnout=debug`"))
@@ -46,7 +44,7 @@ pub fn start(filter: &str, format: Format, directory: &Path, redactor: &Redactor
         .filename_prefix("turnout")
         .filename_suffix("log")
         .latest_symlink(LATEST)
-        .max_log_files(KEPT_DAYS)
+        .max_log_files(keep)
         .build(directory)
         .with_context(|| format!("cannot write a log file in {}", directory.display()))?;
     // Not lossy: a full buffer makes writers wait rather than lose a line.

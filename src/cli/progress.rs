@@ -1,13 +1,13 @@
-//! Shows a deployment's events: live on a terminal, plain lines in a pipe.
+//! Shows a deployment's log: live on a terminal, plain lines in a pipe.
 
 use std::{
     io::{self, IsTerminal as _, Write},
     time::Duration,
 };
 
-use crate::report::{Event, Outcome};
+use crate::{report::Event, store::LogLine};
 
-/// Writes events for a reader.
+/// Writes a log for a reader.
 pub struct Display<W: Write> {
     out: W,
     live: bool,
@@ -34,36 +34,49 @@ impl<W: Write> Display<W> {
         Self { out, live, width, transient: false, running: Vec::new() }
     }
 
-    /// Shows one event.
+    /// Shows a line that is kept.
     ///
     /// # Errors
     /// When the writer fails, for instance a closed pipe.
-    pub fn show(&mut self, event: &Event) -> io::Result<()> {
+    pub fn line(&mut self, line: &LogLine) -> io::Result<()> {
+        self.clear()?;
+        writeln!(self.out, "{}", plain(line))?;
+        self.live_line(None)?;
+        self.out.flush()
+    }
+
+    /// Shows what only matters while one watches: on a terminal, in a line that is replaced.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    pub fn live(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::StepStarted { step, text } => self.running.push((*step, text.clone())),
             Event::StepEnded { step, .. } => self.running.retain(|(s, _)| s != step),
             _ => {}
         }
-        if let Some(line) = line(event, self.live) {
-            self.clear()?;
-            writeln!(self.out, "{line}")?;
-        }
-        if self.live {
-            let text = match event {
-                Event::Progress { subject, text } => Some(format!("{subject}: {text}")),
-                _ => self.running.last().map(|(_, text)| match self.running.len() {
-                    1 => text.clone(),
-                    n => format!("{text} (and {} more)", n - 1),
-                }),
-            };
-            if let Some(text) = text {
-                self.clear()?;
-                let text: String = text.chars().take(self.width.saturating_sub(4)).collect();
-                write!(self.out, "  \u{2026} {text}")?;
-                self.transient = true;
-            }
-        }
+        self.clear()?;
+        self.live_line(Some(event))?;
         self.out.flush()
+    }
+
+    fn live_line(&mut self, event: Option<&Event>) -> io::Result<()> {
+        if !self.live {
+            return Ok(());
+        }
+        let text = match event {
+            Some(Event::Progress { subject, text }) => Some(format!("{subject}: {text}")),
+            _ => self.running.last().map(|(_, text)| match self.running.len() {
+                1 => text.clone(),
+                n => format!("{text} (and {} more)", n - 1),
+            }),
+        };
+        if let Some(text) = text {
+            let text: String = text.chars().take(self.width.saturating_sub(4)).collect();
+            write!(self.out, "  \u{2026} {text}")?;
+            self.transient = true;
+        }
+        Ok(())
     }
 
     /// Removes the live line; call before printing anything else.
@@ -89,26 +102,17 @@ impl<W: Write> Display<W> {
     }
 }
 
-/// The line an event leaves behind, if any. A started step leaves none on a terminal, where its end will show.
-pub fn line(event: &Event, live: bool) -> Option<String> {
-    Some(match event {
-        Event::Phase { name } => format!("== {name}"),
-        Event::Info { text } => format!("   {text}"),
-        Event::Warning { text } => format!(" ! {text}"),
-        Event::StepStarted { text, .. } if !live => format!(" > {text}"),
-        Event::StepStarted { .. } => return None,
-        Event::StepEnded { outcome, text, elapsed, .. } => {
-            let mark = match outcome {
-                Outcome::Done => '+',
-                Outcome::Skipped => '-',
-                Outcome::Failed => 'x',
-                Outcome::Abandoned => '~',
-            };
-            format!(" {mark} {text} ({})", seconds(*elapsed))
-        }
-        Event::Progress { .. } => return None,
-        Event::Output { source, line } => format!("   | {source}: {line}"),
-    })
+/// A kept line for people.
+pub fn plain(line: &LogLine) -> String {
+    let text = &line.text;
+    match (line.kind.as_str(), &line.source) {
+        ("phase", _) => format!("== {text}"),
+        ("warning", _) => format!(" ! {text}"),
+        ("step", _) => format!(" * {text}"),
+        ("output", Some(source)) => format!("   | {source}: {text}"),
+        ("output", None) => format!("   | {text}"),
+        _ => format!("   {text}"),
+    }
 }
 
 /// A duration for people: `12 ms`, `3.4 s`, `2 min 05 s`.
@@ -124,36 +128,36 @@ pub fn seconds(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Outcome;
+
+    fn kept(kind: &str, source: Option<&str>, text: &str) -> LogLine {
+        LogLine { seq: 1, at: 0, kind: kind.to_owned(), source: source.map(str::to_owned), text: text.to_owned() }
+    }
 
     fn shown(live: bool) -> String {
         let mut out = Vec::new();
         let mut display = Display::new(&mut out, live, 60);
-        for event in [
-            Event::Phase { name: "apply".into() },
-            Event::StepStarted { step: 0, text: "create shop-web-1".into() },
-            Event::Progress { subject: "pull nginx".into(), text: "40 %".into() },
-            Event::StepEnded {
-                step: 0,
-                outcome: Outcome::Done,
-                text: "created shop-web-1".into(),
-                elapsed: Duration::from_millis(1500),
-            },
-        ] {
-            display.show(&event).unwrap();
-        }
+        display.line(&kept("phase", None, "apply")).unwrap();
+        display.live(&Event::StepStarted { step: 0, text: "create shop-web-1".into() }).unwrap();
+        display.live(&Event::Progress { subject: "pull nginx".into(), text: "40 %".into() }).unwrap();
+        display.line(&kept("output", Some("build web"), "RUN make")).unwrap();
+        let ended = Duration::from_millis(5);
+        let ended = Event::StepEnded { step: 0, outcome: Outcome::Done, text: String::new(), elapsed: ended };
+        display.live(&ended).unwrap();
+        display.line(&kept("step", None, "done: created shop-web-1 (1.5 s)")).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn a_pipe_gets_plain_lines() {
-        assert_eq!(shown(false), "== apply\n > create shop-web-1\n + created shop-web-1 (1.5 s)\n");
+        assert_eq!(shown(false), "== apply\n   | build web: RUN make\n * done: created shop-web-1 (1.5 s)\n");
     }
 
     #[test]
     fn a_terminal_gets_a_line_that_is_replaced() {
         let text = shown(true);
-        assert!(text.ends_with("\r\u{1b}[K + created shop-web-1 (1.5 s)\n"), "{text:?}");
-        assert!(text.contains("\u{2026} pull nginx: 40 %"), "{text:?}");
+        assert!(text.ends_with("\r\u{1b}[K * done: created shop-web-1 (1.5 s)\n"), "{text:?}");
+        assert!(text.contains("\u{2026} pull nginx: 40 %\r\u{1b}[K   | build web"), "{text:?}");
     }
 
     #[test]

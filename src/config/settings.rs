@@ -1,7 +1,7 @@
 //! Settings by layers: command line over environment over the daemon's own `.env` over defaults.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
@@ -65,6 +65,8 @@ pub struct Settings {
     pub socket_mode: u32,
     /// The Docker engine, as a URL.
     pub docker_host: String,
+    /// How long a deployment waits for an engine that does not answer.
+    pub engine_wait: Duration,
     /// Most deployments at one time.
     pub parallel: usize,
     /// Form of log lines.
@@ -93,9 +95,26 @@ pub struct Settings {
     pub delivery_keep: usize,
     /// Deployments kept for each repository.
     pub history_keep: usize,
+    /// See [`Settings::variables`].
+    variables: Variables,
+}
+
+/// Texts that may be secret, so never shown.
+#[derive(Clone, PartialEq, Eq)]
+struct Variables(BTreeMap<String, String>);
+
+impl std::fmt::Debug for Variables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} variables", self.0.len())
+    }
 }
 
 impl Settings {
+    /// Variables that `repos.yaml` may refer to (`token_env:`, `secret_env:`): the environment over the daemon's `.env`.
+    pub fn variables(&self) -> HashMap<String, String> {
+        self.variables.0.iter().map(|(name, text)| (name.clone(), text.clone())).collect()
+    }
+
     /// The database file.
     pub fn database(&self) -> PathBuf {
         self.state_dir.join("turnout.db")
@@ -122,6 +141,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         runtime_dir,
         socket_mode: reader.parsed("socket-mode", 0o660, mode),
         docker_host: reader.parsed("docker-host", String::new(), docker_host),
+        engine_wait: reader.parsed("engine-wait", Duration::ZERO, units::duration),
         parallel: reader.parsed("parallel", 2, |text| count(text, 64)),
         log_format: reader.parsed("log-format", LogFormat::Text, log_format),
         log_level: reader.parsed("log-level", String::new(), |text| Ok(text.to_owned())),
@@ -141,6 +161,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),
         delivery_keep: reader.parsed("delivery-keep", 1, |text| count(text, 10_000_000)),
         history_keep: reader.parsed("history-keep", 1, |text| count(text, 1_000_000)),
+        variables: Variables(layers.dotenv.clone().into_iter().chain(layers.env.clone()).collect()),
     };
     reader.mistakes.unless_any(settings)
 }

@@ -1,3 +1,415 @@
-//! The pipeline of one deployment.
+//! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
 
+mod facts;
+mod failure;
+mod planner;
+mod prepare;
+mod recorder;
 pub mod stack;
+
+use std::{
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+pub use failure::Failure;
+pub use planner::{Planner, Wanted};
+pub use prepare::{Loaded, Prepared, load_project};
+pub use recorder::{LiveProgress, Recorder};
+
+use crate::{
+    config::{self, Builder, Repo, Timeouts},
+    decide::{Base, REBUILD_TRIGGER},
+    engine::{
+        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError,
+        image::{BuilderChoice, Credentials, docker_config_directory},
+    },
+    git,
+    plan::{self, Action, Plan},
+    report::{Event, Outcome, Reporter, redact::Redactor},
+    store::{Deployment, DeploymentId, Finish, Store, Update},
+};
+
+/// Pause between two attempts to record how a deployment ended.
+const STORE_RETRY: Duration = Duration::from_secs(2);
+/// Transient progress that watchers may lag behind before they miss some.
+const LIVE_PROGRESS: usize = 256;
+
+/// Carries deployments out. One for the whole daemon.
+pub struct Deployer {
+    /// Reads and plans.
+    pub planner: Planner,
+    /// Where everything is kept.
+    pub store: Store,
+    /// What is hidden from every sink.
+    pub redactor: Redactor,
+    /// Progress for those who watch.
+    pub live: broadcast::Sender<LiveProgress>,
+}
+
+/// What a good end has to say.
+struct Done {
+    project: String,
+    commit: String,
+    summary: String,
+}
+
+impl Deployer {
+    /// A deployer with these parts.
+    pub fn new(planner: Planner, store: Store, redactor: Redactor) -> Self {
+        let (live, _) = broadcast::channel(LIVE_PROGRESS);
+        Self { planner, store, redactor, live }
+    }
+
+    /// Carries out what a lane has claimed and records how it ended.
+    pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
+        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
+        let ending = match self.deploy(&job, &recorder, &cancel).await {
+            Ok(done) => {
+                recorder.info(done.summary.clone());
+                let Done { project, commit, summary } = done;
+                self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
+                Some(Finish::Succeeded { project, commit })
+            }
+            Err(failure) if failure.cancelled && stopping.is_cancelled() => {
+                recorder.warn("the daemon is stopping; this goes on at its next start".to_owned());
+                None
+            }
+            Err(failure) => {
+                let verb = if failure.cancelled { "cancelled" } else { "failed" };
+                recorder.warn(format!("{verb}: {}", failure.summary));
+                let mut text = recorder.clean(&failure.summary);
+                if let Some(hint) = &failure.hint {
+                    recorder.info(format!("what now: {hint}"));
+                    text.push_str(&format!(" ({})", recorder.clean(hint)));
+                }
+                Some(match failure.cancelled {
+                    true => Finish::Cancelled { reason: text },
+                    false => Finish::Failed { error: text },
+                })
+            }
+        };
+        self.finish(job.id, &recorder, ending, stopping).await;
+    }
+
+    /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
+    /// running meanwhile, and as interrupted after a crash. Nothing is lost either way.
+    async fn finish(&self, id: DeploymentId, recorder: &Recorder, how: Option<Finish>, stopping: &CancellationToken) {
+        loop {
+            let ended = async {
+                recorder.close().await?;
+                match &how {
+                    Some(how) => self.store.finish(id, how.clone()).await.map(drop),
+                    None => self.store.interrupt(id, "the daemon was stopped").await,
+                }
+            };
+            let Err(error) = ended.await else { return };
+            tracing::error!(deployment = id, %error, "cannot record the end of a deployment");
+            if stopping.is_cancelled() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(STORE_RETRY) => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+    }
+
+    async fn note(&self, id: DeploymentId, update: Update) {
+        if let Err(error) = self.store.update(id, update).await {
+            // Progress is for the reader; the deployment itself does not depend on it.
+            tracing::warn!(deployment = id, %error, "cannot record the progress of a deployment");
+        }
+    }
+
+    /// The road of a deployment, on one screen.
+    async fn deploy(
+        &self,
+        job: &Deployment,
+        recorder: &Recorder,
+        cancel: &CancellationToken,
+    ) -> Result<Done, Failure> {
+        let repo = self.planner.find(&job.repo)?;
+        let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
+
+        self.enter("fetch", Update::default(), job, recorder).await;
+        let updated = git::update(&self.remote(&repo, &timeouts)?, recorder, cancel.clone()).await?;
+        recorder.info(describe(&updated));
+        let commit = updated.new.clone();
+
+        let update = Update {
+            branch: Some(updated.branch),
+            commit_before: updated.old,
+            commit_after: Some(commit.clone()),
+            ..Update::default()
+        };
+        self.enter("plan", update, job, recorder).await;
+        let loaded = self.planner.read(&repo, recorder).await?;
+        self.mention_other_colors(&repo, &loaded.stack.project, recorder).await;
+        let wanted = self.wanted(&repo, &loaded, Some(commit.clone()), job.force_rebuild).await?;
+        let prepared = self.planner.prepare(&repo, loaded, wanted, recorder, cancel).await?;
+        let Prepared { loaded, decision, plan, .. } = &prepared;
+
+        let update = Update {
+            project: Some(loaded.project.name.clone()),
+            commit_base: match &prepared.base {
+                Base::LastDeployed(commit) => Some(commit.clone()),
+                Base::PreviousCommit | Base::Unknown(_) => None,
+            },
+            decision: Some(recorder.clean(&decision.summary)),
+            plan: Some(recorder.clean(&plan::render(plan))),
+            ..Update::default()
+        };
+        self.enter("apply", update, job, recorder).await;
+        let engine = self.planner.engine().await?;
+        let applied = self.apply(&engine, &prepared, &repo, &timeouts, recorder, cancel).await;
+        if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
+            remove_trigger(&repo, recorder);
+        }
+        let report = applied.map_err(|error| apply_failed(plan, &error))?;
+
+        if !report.started.is_empty() {
+            self.enter("settle", Update::default(), job, recorder).await;
+            settle(&engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
+        }
+        Ok(Done {
+            project: loaded.project.name.clone(),
+            summary: summary(&prepared, &report, &commit),
+            commit,
+        })
+    }
+
+    async fn apply(
+        &self,
+        engine: &Engine,
+        prepared: &Prepared,
+        repo: &Repo,
+        timeouts: &Timeouts,
+        recorder: &Recorder,
+        cancel: &CancellationToken,
+    ) -> Result<Report, ApplyError> {
+        let environment = std::env::vars().collect();
+        let credentials = Credentials::in_directory(docker_config_directory(&environment));
+        engine
+            .apply(&Apply {
+                project: &prepared.loaded.project,
+                plan: &prepared.plan,
+                reporter: recorder,
+                cancel,
+                stop_timeout: None,
+                wait_timeout: timeouts.apply,
+                images: ImageSettings {
+                    builder: match repo.builder {
+                        Builder::Auto => BuilderChoice::Auto,
+                        Builder::Classic => BuilderChoice::Classic,
+                        Builder::Buildkit => BuilderChoice::BuildKit,
+                    },
+                    build_timeout: timeouts.build,
+                    pull_timeout: timeouts.build,
+                    credentials: &credentials,
+                },
+            })
+            .await
+    }
+
+    /// Where and how to fetch.
+    fn remote(&self, repo: &Repo, timeouts: &Timeouts) -> Result<git::Remote, Failure> {
+        let token = match &repo.token {
+            None => None,
+            Some(source) => {
+                let token = self.planner.repos.secret(source).map_err(|reason| {
+                    Failure::new(format!("the token of {}: {reason}", repo.name))
+                        .hint("set the variable in turnout's environment or .env, or correct the file in repos.yaml")
+                })?;
+                self.redactor.add_secret(&token);
+                Some(token)
+            }
+        };
+        Ok(git::Remote {
+            path: repo.path.clone(),
+            url: repo.remote.clone(),
+            branch: repo.branch.clone(),
+            auth: git::GitAuth {
+                ssh_key: repo.ssh_key.clone(),
+                known_hosts: repo.known_hosts.clone(),
+                token,
+                ..git::GitAuth::default()
+            },
+            on_divergence: match repo.on_divergence {
+                config::Divergence::Refuse => git::Divergence::Refuse,
+                config::Divergence::Reset => git::Divergence::Reset,
+                config::Divergence::Rebase => git::Divergence::Rebase,
+            },
+            timeout: timeouts.fetch,
+            submodules: repo.submodules,
+            ..git::Remote::new(repo.path.clone())
+        })
+    }
+
+    /// What a deployment of this commit is to be planned from.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn wanted(
+        &self,
+        repo: &Repo,
+        loaded: &Loaded,
+        commit: Option<String>,
+        rebuild: bool,
+    ) -> Result<Wanted, Failure> {
+        let last = self.store.last_success(&repo.name, &loaded.stack.project).await;
+        Ok(Wanted { commit, last_deployed: last.map_err(|error| Failure::new(error.to_string()))?, rebuild })
+    }
+
+    /// Plans a deployment of what is checked out, for `turnout plan`.
+    ///
+    /// # Errors
+    /// As a deployment's own.
+    pub async fn plan(&self, name: &str, rebuild: bool, reporter: &dyn Reporter) -> Result<Prepared, Failure> {
+        let repo = self.planner.find(name)?;
+        let loaded = self.planner.read(&repo, reporter).await?;
+        let wanted = self.wanted(&repo, &loaded, None, rebuild).await?;
+        self.planner.prepare(&repo, loaded, wanted, reporter, &CancellationToken::new()).await
+    }
+
+    /// After a change of colour the former project still runs; turnout leaves it and says so.
+    async fn mention_other_colors(&self, repo: &Repo, project: &str, reporter: &dyn Reporter) {
+        let projects = self.store.projects(&repo.name).await.unwrap_or_default();
+        let Some(other) = projects.iter().find(|known| known.as_str() != project) else { return };
+        if projects.iter().any(|known| known == project) {
+            return; // both colours are known: said before
+        }
+        reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
+    }
+
+    async fn enter(&self, phase: &str, update: Update, job: &Deployment, recorder: &Recorder) {
+        recorder.report(Event::Phase { name: phase.to_owned() });
+        self.note(job.id, Update { phase: Some(phase.to_owned()), ..update }).await;
+    }
+}
+
+fn describe(updated: &git::Updated) -> String {
+    use git::Moved;
+    let new = git::short(&updated.new);
+    let branch = &updated.branch;
+    match &updated.moved {
+        Moved::Cloned => format!("cloned {branch} at {new}"),
+        Moved::UpToDate { ahead: 0 } => format!("{branch} is up to date at {new}"),
+        Moved::UpToDate { ahead } => format!("{branch} is up to date at {new}, {ahead} local commits ahead"),
+        Moved::FastForwarded { commits } => format!("{branch} moved forward by {commits} commits to {new}"),
+        Moved::Switched { from } => format!("switched from {from} to {branch} at {new}"),
+        Moved::Reset { dropped } => format!("{branch} was reset to {new}; {dropped} local commits were given up"),
+        Moved::Rebased { commits } => format!("{commits} local commits were put on top of {branch}, now at {new}"),
+    }
+}
+
+fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
+    let report = match applied {
+        Ok(report) | Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) => report,
+        Err(ApplyError::NotBegun(_)) => return false,
+    };
+    plan.steps
+        .iter()
+        .zip(&report.steps)
+        .filter(|(step, _)| matches!(step.action, Action::Build { .. }))
+        .all(|(_, ended)| ended.outcome == Outcome::Done)
+}
+
+fn remove_trigger(repo: &Repo, recorder: &Recorder) {
+    match std::fs::remove_file(repo.real_path.join(REBUILD_TRIGGER)) {
+        Ok(()) => recorder.info(format!("the build has succeeded, so {REBUILD_TRIGGER} is removed")),
+        Err(error) => recorder.warn(format!("{REBUILD_TRIGGER} cannot be removed ({error}); the next deployment rebuilds again")),
+    }
+}
+
+fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
+    let untouched = "nothing was changed; what ran before still runs";
+    match error {
+        ApplyError::NotBegun(error) => Failure::new(error.to_string()).hint(untouched),
+        ApplyError::Cancelled { .. } => Failure::cancelled(error.to_string()),
+        ApplyError::Step { report, .. } if !touched_containers(plan, report) => {
+            Failure::new(error.to_string()).hint(untouched)
+        }
+        ApplyError::Step { .. } => Failure::new(error.to_string())
+            .hint("some steps were carried out before (see the log); deploying again goes on from there"),
+    }
+}
+
+/// Whether anything but images, networks and volumes was changed: those alone disturb nothing that runs.
+fn touched_containers(plan: &Plan, report: &Report) -> bool {
+    let harmless = |action: &Action| {
+        matches!(
+            action,
+            Action::Build { .. }
+                | Action::Pull { .. }
+                | Action::CreateNetwork { .. }
+                | Action::CreateVolume { .. }
+                | Action::WaitFor { .. }
+        )
+    };
+    plan.steps.iter().zip(&report.steps).any(|(step, ended)| ended.outcome == Outcome::Done && !harmless(&step.action))
+}
+
+async fn settle(
+    engine: &Engine,
+    prepared: &Prepared,
+    started: &[ContainerRef],
+    timeouts: &Timeouts,
+    recorder: &Recorder,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let watch = Settle {
+        project: &prepared.loaded.project,
+        started,
+        settle: timeouts.settle,
+        health_timeout: timeouts.apply,
+        reporter: recorder,
+        cancel,
+    };
+    match engine.settle(&watch).await {
+        Ok(()) => Ok(()),
+        Err(SettleError::Cancelled) => Err(Failure::cancelled("cancelled while watching whether the containers stay up")),
+        Err(SettleError::Failed(containers)) => {
+            for unsettled in &containers {
+                for line in &unsettled.log {
+                    let (source, line) = (unsettled.container.name.clone(), line.clone());
+                    recorder.report(Event::Output { source, line });
+                }
+            }
+            Err(Failure::new(SettleError::Failed(containers).to_string())
+                .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
+        }
+        Err(error) => Err(Failure::new(error.to_string())),
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
+    let project = &prepared.loaded.project.name;
+    let commit = git::short(commit);
+    if !report.changed() {
+        return format!("{project} at {commit}: nothing to do, everything runs as configured");
+    }
+    let count = |wanted: &dyn Fn(&Action) -> bool| {
+        let steps = prepared.plan.steps.iter().zip(&report.steps);
+        steps.filter(|(step, ended)| ended.outcome == Outcome::Done && wanted(&step.action)).count()
+    };
+    let parts = [
+        (count(&|a| matches!(a, Action::Build { .. })), "built"),
+        (count(&|a| matches!(a, Action::Pull { .. })), "pulled"),
+        (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
+        (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
+        (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    format!("{project} at {commit}: {}", if parts.is_empty() { "done".to_owned() } else { parts.join(", ") })
+}

@@ -2,12 +2,13 @@
 //!
 //! libgit2 reads from blocking sockets without a limit. It connects to this relay instead; the relay connects to the
 //! server with a limit, watches that bytes flow, and closes both sides on a stall or when `stop` is cancelled. The
-//! blocked read then ends at once. TLS and SSH run through it end to end; it sees no content.
+//! blocked read then ends at once. SSH runs through it end to end; TLS begins in it.
 //!
 //! It lives as long as one update, and leads nowhere but to the host of the remote.
 
 use std::{
     net::Ipv4Addr,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +16,11 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use openssl::{
+    ssl::{SslConnector, SslMethod},
+    x509::X509VerifyResult,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,14 +28,15 @@ use tokio::{
     sync::Notify,
     time::timeout,
 };
+use tokio_openssl::SslStream;
 use tokio_util::sync::CancellationToken;
 
-use super::error::GitError;
+use super::error::{GitError, clean};
 
 /// Time to find and reach a server. Limits how long a wrong address holds up a deployment.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// The request line and headers with which a client asks a proxy. Limits memory.
-const LONGEST_REQUEST_HEAD: usize = 16 * 1024;
+/// The first line and headers of a request or an answer. Limits memory.
+const LONGEST_HEAD: usize = 16 * 1024;
 /// After the server ended the connection: time for libgit2 to take what is left.
 const LINGER: Duration = Duration::from_secs(10);
 const CHUNK: usize = 64 * 1024;
@@ -44,10 +51,17 @@ pub(super) enum Route {
         /// Port.
         port: u16,
     },
-    /// Speak as an HTTP proxy; the client says where, but only this host is allowed.
-    HttpProxy {
-        /// The remote's host.
-        only: String,
+    /// To an HTTP or HTTPS server, which must see its own name in the request, not the relay's. TLS begins here: libgit2
+    /// 1.9 does not connect to proxies for plain HTTP, and with TLS it uses freed memory when such a connection ends.
+    Http {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Whether to speak TLS.
+        tls: bool,
+        /// The proxy to go through.
+        via: Option<url::Url>,
     },
 }
 
@@ -89,69 +103,125 @@ impl Relay {
     }
 
     async fn accept(self, listener: TcpListener, route: Route) {
-        while let Ok((client, _)) = listener.accept().await {
+        while let Ok((mut client, _)) = listener.accept().await {
             let relay = self.clone();
             let route = route.clone();
             self.handle.spawn(async move {
                 let stop = relay.stop.clone();
                 let ended = tokio::select! {
                     () = stop.cancelled() => return,
-                    ended = relay.serve(client, route) => ended,
+                    ended = relay.serve(&mut client, route) => ended,
                 };
                 if let Err(fault) = ended {
                     // The first fault is the cause; later ones are its echoes.
                     relay.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
                 }
+                // Only now: when libgit2 sees the end, the reason must be known.
+                drop(client);
             });
         }
     }
 
-    async fn serve(&self, mut client: TcpStream, route: Route) -> Result<(), GitError> {
+    async fn serve(&self, client: &mut TcpStream, route: Route) -> Result<(), GitError> {
         let _ = client.set_nodelay(true);
-        let (host, port, greeting, first) = match route {
-            Route::Fixed { host, port } => (host, port, None, Vec::new()),
-            Route::HttpProxy { only } => {
-                let Ok(Some(asked)) = timeout(CONNECT_TIMEOUT, read_request(&mut client)).await else {
-                    return Ok(());
-                };
-                if !asked.host.eq_ignore_ascii_case(&only) {
-                    return Err(GitError::RedirectedAway { to: format!("{}:{}", asked.host, asked.port) });
-                }
-                match asked.tunnel {
-                    true => (asked.host, asked.port, Some("HTTP/1.1 200 Connection established\r\n\r\n"), asked.rest),
-                    false => (asked.host, asked.port, None, asked.head),
-                }
+        let (host, port, tls, via) = match route {
+            Route::Fixed { host, port } => {
+                let server = connect(&host, port).await?;
+                return self.pump(client, server, format!("{host}:{port}"), false).await;
             }
+            Route::Http { host, port, tls, via } => (host, port, tls, via),
         };
-        let mut server = connect(&host, port).await?;
-        let _ = server.set_nodelay(true);
-        if let Some(greeting) = greeting
-            && client.write_all(greeting.as_bytes()).await.is_err()
-        {
-            return Ok(());
+        let Some((head, rest)) = head_of(client).await else { return Ok(()) };
+        let authority = authority(&host, port, tls);
+        let in_clear = via.as_ref().filter(|_| !tls);
+        let Some(mut first) = renamed_request(&head, &authority, in_clear) else { return Ok(()) };
+        first.extend(rest);
+        let peer = format!("{host}:{port}");
+        let mut server = match &via {
+            Some(proxy) => connect(&bare_host(proxy), proxy.port_or_known_default().unwrap_or(80)).await?,
+            None => connect(&host, port).await?,
+        };
+        if !tls {
+            let sent = server.write_all(&first).await;
+            return if sent.is_ok() { self.pump(client, server, peer, true).await } else { Ok(()) };
         }
-        if server.write_all(&first).await.is_err() {
-            return Ok(());
+        if let Some(proxy) = &via {
+            open_tunnel(&mut server, proxy, &peer).await?;
         }
-        self.pump(&mut client, &mut server, format!("{host}:{port}")).await
+        let shaken = timeout(self.stall, handshake(server, &host, &authority)).await;
+        let mut server = shaken.map_err(|_| GitError::Stalled { peer: peer.clone(), after: self.stall })??;
+        let sent = server.write_all(&first).await;
+        if sent.is_ok() { self.pump(client, server, peer, true).await } else { Ok(()) }
     }
 
-    async fn pump(&self, client: &mut TcpStream, server: &mut TcpStream, peer: String) -> Result<(), GitError> {
+    async fn pump(
+        &self,
+        client: &mut TcpStream,
+        server: impl AsyncRead + AsyncWrite + Unpin,
+        peer: String,
+        http: bool,
+    ) -> Result<(), GitError> {
         let flow = Flow::default();
         let (mut from_client, mut to_client) = client.split();
-        let (mut from_server, mut to_server) = server.split();
+        let (mut from_server, mut to_server) = tokio::io::split(server);
         let down = async {
+            if http && let Some((head, rest)) = read_head(&mut from_server).await {
+                flow.moved.notify_one();
+                if let Some(to) = redirect(&head) {
+                    return Err(GitError::RedirectedAway { to });
+                }
+                if to_client.write_all(&[head, rest].concat()).await.is_err() {
+                    return Ok(());
+                }
+            }
             flow.copy(&mut from_server, &mut to_client, true).await;
             // Only the end of writing: what the client has not read yet must still reach it.
             let _ = to_client.shutdown().await;
             tokio::time::sleep(LINGER).await;
+            Ok(())
         };
         tokio::select! {
             // The client has closed: it is done, whatever the server would still like to say.
             () = flow.copy(&mut from_client, &mut to_server, false) => Ok(()),
-            () = down => Ok(()),
+            ended = down => ended,
             () = flow.stalled(self.stall) => Err(GitError::Stalled { peer, after: self.stall }),
         }
+    }
+}
+
+/// Asks a proxy of the surroundings for a tunnel.
+async fn open_tunnel(server: &mut TcpStream, proxy: &url::Url, peer: &str) -> Result<(), GitError> {
+    let ask = format!("CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{}\r\n", proxy_login(proxy));
+    let answer = match server.write_all(ask.as_bytes()).await {
+        Ok(()) => head_of(server).await,
+        Err(_) => None,
+    };
+    let (head, _) = answer.unwrap_or_default();
+    let status = String::from_utf8_lossy(&head).lines().next().unwrap_or("no answer").to_owned();
+    if status.split(' ').nth(1) == Some("200") {
+        return Ok(());
+    }
+    let message = format!("the proxy {} says: {}", bare_host(proxy), clean(&status));
+    Err(GitError::Unreachable { peer: peer.to_owned(), message })
+}
+
+/// Begins TLS. The certificate must be valid for the host and signed by an authority the system trusts.
+async fn handshake(server: TcpStream, host: &str, authority: &str) -> Result<SslStream<TcpStream>, GitError> {
+    let broken = |message: String| GitError::Unreachable { peer: authority.to_owned(), message };
+    let ssl = SslConnector::builder(SslMethod::tls_client())
+        .and_then(|builder| builder.build().configure())
+        .and_then(|settings| settings.into_ssl(host))
+        .map_err(|error| broken(error.to_string()))?;
+    let mut stream = SslStream::new(ssl, server).map_err(|error| broken(error.to_string()))?;
+    let shaken = Pin::new(&mut stream).connect().await;
+    let verified = stream.ssl().verify_result();
+    match shaken {
+        Ok(()) => Ok(stream),
+        Err(_) if verified != X509VerifyResult::OK => Err(GitError::Certificate {
+            address: format!("https://{authority}/"),
+            message: verified.error_string().to_owned(),
+        }),
+        Err(error) => Err(broken(format!("TLS: {}", clean(&error.to_string())))),
     }
 }
 
@@ -198,41 +268,107 @@ impl Flow {
     }
 }
 
-/// What a client asks of a proxy.
-struct Asked {
-    host: String,
-    port: u16,
-    tunnel: bool,
-    /// The request as it came.
-    head: Vec<u8>,
-    /// What came after it.
-    rest: Vec<u8>,
+/// The head of a request of libgit2, or of a proxy's answer, and what came after it, within a short time.
+async fn head_of(client: &mut TcpStream) -> Option<(Vec<u8>, Vec<u8>)> {
+    timeout(CONNECT_TIMEOUT, read_head(client)).await.ok().flatten()
 }
 
-async fn read_request(client: &mut TcpStream) -> Option<Asked> {
+async fn read_head(from: &mut (impl AsyncRead + Unpin)) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut head = Vec::new();
-    let end = loop {
+    loop {
         let mut chunk = [0; 2048];
-        let length = client.read(&mut chunk).await.ok().filter(|length| *length > 0)?;
+        let length = from.read(&mut chunk).await.ok().filter(|length| *length > 0)?;
         head.extend_from_slice(chunk.get(..length)?);
         if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end + 4;
+            let rest = head.split_off(end + 4);
+            return Some((head, rest));
         }
-        if head.len() > LONGEST_REQUEST_HEAD {
+        if head.len() > LONGEST_HEAD {
             return None;
         }
-    };
-    let line = head.split(|byte| *byte == b'\r').next()?;
-    let mut words = std::str::from_utf8(line).ok()?.split(' ');
-    let (method, target) = (words.next()?, words.next()?);
-    let tunnel = method == "CONNECT";
-    let (host, port) = if tunnel {
-        let (host, port) = target.rsplit_once(':')?;
-        (host.to_owned(), port.parse().ok()?)
-    } else {
-        let url = url::Url::parse(target).ok()?;
-        (url.host_str()?.to_owned(), url.port_or_known_default()?)
-    };
-    let rest = head.get(end..)?.to_vec();
-    Some(Asked { host: host.trim_matches(['[', ']']).to_owned(), port, tunnel, head, rest })
+    }
+}
+
+/// The host as a request names it.
+fn authority(host: &str, port: u16, tls: bool) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == if tls { 443 } else { 80 } { host } else { format!("{host}:{port}") }
+}
+
+/// A request to the relay, made one to the true server. One request a connection, so that no later one goes unchanged.
+fn renamed_request(head: &[u8], authority: &str, via: Option<&url::Url>) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(head).ok()?;
+    let mut lines = text.trim_end().split("\r\n");
+    let mut words = lines.next()?.split(' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    let front = if via.is_some() { format!("http://{authority}") } else { String::new() };
+    let mut out = format!("{method} {front}{target} {version}\r\nHost: {authority}\r\nConnection: close\r\n");
+    out.push_str(&via.map(proxy_login).unwrap_or_default());
+    for line in lines {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        if name != "host" && name != "connection" && !name.starts_with("proxy-") {
+            out.push_str(line);
+            out.push_str("\r\n");
+        }
+    }
+    out.push_str("\r\n");
+    Some(out.into_bytes())
+}
+
+/// The header with a proxy's user and password, if its address has them.
+fn proxy_login(proxy: &url::Url) -> String {
+    if proxy.username().is_empty() {
+        return String::new();
+    }
+    let plain = format!("{}:{}", proxy.username(), proxy.password().unwrap_or_default());
+    format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(plain))
+}
+
+/// Where an answer sends us instead, if it does.
+fn redirect(head: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?;
+    if !matches!(status, "301" | "302" | "303" | "307" | "308") {
+        return None;
+    }
+    let location = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("location").then(|| value.trim().to_owned())
+    });
+    let location = location.unwrap_or_default();
+    Some(clean(location.split("/info/refs").next().unwrap_or_default()))
+}
+
+/// The host of a URL without the brackets of IPv6.
+fn bare_host(url: &url::Url) -> String {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_get_the_servers_name() {
+        let head = b"GET /x?y HTTP/1.1\r\nUser-Agent: g\r\nHost: 127.0.0.1:9\r\nConnection: keep-alive\r\n\r\n";
+        let show = |via: Option<&str>| {
+            let via = via.map(|via| url::Url::parse(via).unwrap());
+            String::from_utf8(renamed_request(head, "h.example:8080", via.as_ref()).unwrap()).unwrap()
+        };
+        assert_eq!(
+            show(None),
+            "GET /x?y HTTP/1.1\r\nHost: h.example:8080\r\nConnection: close\r\nUser-Agent: g\r\n\r\n"
+        );
+        assert!(show(Some("http://u:p@proxy:3128")).starts_with("GET http://h.example:8080/x?y HTTP/1.1\r\n"));
+        assert!(show(Some("http://u:p@proxy:3128")).contains("Proxy-Authorization: Basic dTpw\r\n"));
+        assert_eq!(renamed_request(b"nonsense\r\n\r\n", "h", None), None);
+    }
+
+    #[test]
+    fn redirects_are_seen() {
+        let head = b"HTTP/1.1 301 Moved\r\nlocation: https://u:pw@h/x.git/info/refs?service=y\r\n\r\n";
+        assert_eq!(redirect(head).as_deref(), Some("https://u:[redacted]@h/x.git"));
+        assert_eq!(redirect(b"HTTP/1.1 200 OK\r\nLocation: x\r\n\r\n"), None);
+    }
 }

@@ -45,7 +45,8 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 }
             }
             Action::CreateContainer { name, .. } | Action::RecreateContainer { name, .. } => {
-                if !created.insert(name) {
+                let is_first = created.insert(name);
+                if !is_first {
                     return fault(id, step, "makes a container a second time");
                 }
             }

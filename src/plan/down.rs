@@ -123,6 +123,10 @@ impl<'a> Down<'a> {
             if external || defined.is_some_and(|d| d.is_none()) || !self.is_own(&network.labels) {
                 continue;
             }
+            if self.stays_in_use(|c| c.networks.values().any(|id| *id == network.id)) {
+                self.plan.unchanged.push(format!("network {}: still in use", network.name));
+                continue;
+            }
             let action = Action::RemoveNetwork { key: key.clone(), name: network.name.clone(), id: network.id.clone() };
             self.push(action, "the project is taken down", gone.to_vec());
         }
@@ -135,7 +139,10 @@ impl<'a> Down<'a> {
             if external || defined.is_some_and(|d| d.is_none()) {
                 continue;
             }
-            if !self.options.volumes {
+            let mounts = |c: &ObservedContainer| c.mounts.iter().any(|m| m.kind == "volume" && m.name == volume.name);
+            // Naming services means their data, not that of others which happen to have no container now.
+            let spared = !self.options.services.is_empty() && !self.goes(mounts);
+            if !self.options.volumes || spared || self.stays_in_use(mounts) {
                 self.plan.unchanged.push(format!("volume {}: kept with its data", volume.name));
             } else if self.is_own(&volume.labels) {
                 let action = Action::RemoveVolume { key: key.clone(), name: volume.name.clone() };
@@ -160,6 +167,21 @@ impl<'a> Down<'a> {
                 self.push(Action::RemoveImage { image }, "removal of images was asked for", gone.to_vec());
             }
         }
+    }
+
+    fn is_removed(&self, container: &ObservedContainer) -> bool {
+        self.plan.steps.iter().any(|s| matches!(&s.action, Action::RemoveContainer { id, .. } if *id == container.id))
+    }
+
+    fn goes(&self, wanted: impl Fn(&ObservedContainer) -> bool) -> bool {
+        self.observed.containers.iter().any(|c| wanted(c) && self.is_removed(c))
+    }
+
+    /// Whether a container that this plan leaves alone, though the user chose which go, holds something. Without a
+    /// choice the engine is asked, and its refusal becomes a warning.
+    fn stays_in_use(&self, wanted: impl Fn(&ObservedContainer) -> bool) -> bool {
+        let chosen = !self.options.services.is_empty();
+        chosen && self.observed.containers.iter().any(|c| wanted(c) && !self.is_removed(c))
     }
 
     fn is_own(&self, found: &BTreeMap<String, String>) -> bool {

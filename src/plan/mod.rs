@@ -25,6 +25,8 @@ pub use render::{action, render};
 pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod simulate;
 #[cfg(test)]
 mod situations;

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 pub struct Observed {
     /// Containers with the project's label and a `config-hash` label, all states, one-offs included.
     pub containers: Vec<ObservedContainer>,
-    /// Networks by Compose key: those labelled for the project, and those found by an expected name.
+    /// Networks by Compose key: those labelled for the project, and those found by an expected name. When both exist
+    /// under one key, the one with the expected name.
     pub networks: BTreeMap<String, ObservedNetwork>,
-    /// Volumes by Compose key: those labelled for the project, and those found by an expected name.
+    /// Volumes by Compose key, in the same way.
     pub volumes: BTreeMap<String, ObservedVolume>,
-    /// By image reference as the service names it; absent key = not looked up.
+    /// By image reference as `Service::image_name` gives it, and sources of image mounts; an absent key counts as an
+    /// image that is not there, of which nothing else is known.
     pub images: BTreeMap<String, ImageState>,
 }
 
@@ -55,9 +57,10 @@ pub struct ObservedContainer {
     pub image_id: String,
     /// State.
     pub state: RunState,
-    /// All labels.
+    /// All labels: the planner also reads `dev.turnout.attributes`, and whether `oneoff` is there at all.
     pub labels: BTreeMap<String, String>,
-    /// Network name to network ID, of the attachments.
+    /// Network name to network ID, of the attachments. The ID is empty while the engine does not tell, as of a
+    /// container that was never started.
     pub networks: BTreeMap<String, String>,
     /// Mounts.
     pub mounts: Vec<ObservedMount>,

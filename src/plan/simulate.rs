@@ -69,7 +69,10 @@ impl World {
                 self.network(project, key, name);
                 let new = self.observed.networks[key].id.clone();
                 for container in &mut self.observed.containers {
-                    let attached = container.networks.remove(name).is_some();
+                    let attached = container.networks.get(name) == Some(id);
+                    if attached {
+                        container.networks.remove(name);
+                    }
                     if reconnect.iter().any(|c| c.id == container.id) {
                         assert!(attached && container.state != RunState::Running, "{} runs", container.name);
                         container.networks.insert(name.clone(), new.clone());
@@ -114,10 +117,18 @@ impl World {
                 container.state = RunState::Running;
             }
             Action::WaitFor { service, condition, .. } => {
+                if condition == "service_completed_successfully" {
+                    let first = self.observed.containers.iter_mut().find(|c| c.service == *service);
+                    first
+                        .into_iter()
+                        .filter(|c| c.state == RunState::Running)
+                        .for_each(|c| c.state = RunState::Exited(0));
+                }
                 let states: Vec<RunState> =
                     self.observed.containers.iter().filter(|c| c.service == *service).map(|c| c.state).collect();
                 match condition.as_str() {
                     "service_completed_successfully" => assert_eq!(states[0], RunState::Exited(0)),
+                    "service_started" => assert!(!states.contains(&RunState::Created), "{service}: {states:?}"),
                     _ => assert!(states.contains(&RunState::Running), "{service}: {states:?}"),
                 }
             }
@@ -126,9 +137,10 @@ impl World {
                 let container = self.observed.containers.iter_mut().find(|c| c.name == *name);
                 let container = container.unwrap_or_else(|| panic!("no container {name}"));
                 for (network, id) in &mut container.networks {
-                    if let Some(found) = self.observed.networks.values().find(|n| n.name == *network) {
-                        *id = found.id.clone();
-                    }
+                    let found = self.observed.networks.values().find(|n| n.name == *network);
+                    let found = found.unwrap_or_else(|| panic!("{name}: no network {network}"));
+                    assert!(id.is_empty() || *id == found.id, "{name}: network {network} with ID {id} not found");
+                    *id = found.id.clone();
                 }
                 container.state = if ends { RunState::Exited(0) } else { RunState::Running };
             }

@@ -50,9 +50,10 @@ pub enum Condition {
         /// Image ID the container was created from.
         running: String,
     },
-    /// At least one of these steps was executed (not skipped).
+    /// At least one of these steps was executed (not skipped), whether or not it found something to do.
     AnyDid(Vec<StepId>),
-    /// This tolerated step was skipped or failed: the build that follows an unsuccessful pull.
+    /// This tolerated step was skipped or failed: the build that follows an unsuccessful pull. A pull that succeeded
+    /// did something, even if the image was up to date.
     DidNot(StepId),
     /// At least one of these holds. Never nested.
     AnyOf(Vec<Condition>),
@@ -85,6 +86,10 @@ pub enum Removal {
 }
 
 /// What a step does. Names, not IDs, wherever the object may not exist yet.
+///
+/// In every variant `service` is the Compose service, `key` the Compose key of a network or volume, `name` the engine's
+/// name, `image` an image reference, `number` the container's number in its service and `id` the engine's full ID.
+#[expect(missing_docs, reason = "fields mean the same in every variant and are explained once, above")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Action {
     /// Pull an image. With `tolerate_failure` a failed pull counts as skipped: a build or a local image stands in.

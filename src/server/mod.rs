@@ -1,1 +1,17 @@
-//! (to come)
+//! HTTP surfaces: the webhook route and its neighbours on TCP, the control socket for the command line.
+
+mod checked_out;
+pub mod control;
+mod follow;
+pub mod health;
+pub mod ledger;
+pub mod listen;
+mod status;
+
+pub mod webhook_route;
+pub mod wire;
+
+pub use checked_out::checked_out;
+pub use ledger::{Ledger, LedgerFault, Receipt};
+pub use listen::{ListenLimits, serve};
+pub use webhook_route::{IntakeLimits, IntakeState, router};

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::Event;
+use crate::{
+    report::Event,
+    store::{Deployment, LogLine},
+};
 
 /// An error answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,7 +27,7 @@ pub struct DeployRequest {
     pub rebuild: bool,
     /// Who asks, for the record.
     #[serde(default)]
-    pub who: String,
+    pub who: Option<String>,
 }
 
 /// Its answer.
@@ -32,11 +35,9 @@ pub struct DeployRequest {
 pub struct DeployReply {
     /// The deployment queued.
     pub deployment: i64,
-    /// Repository, as configured.
-    pub repo: String,
-    /// Deployments that this one superseded.
+    /// A queued one that it replaced.
     #[serde(default)]
-    pub superseded: Vec<i64>,
+    pub superseded: Option<i64>,
 }
 
 /// `POST /v1/plan`.
@@ -52,73 +53,36 @@ pub struct PlanRequest {
 /// Its answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanReply {
-    /// For people.
+    /// What is to be said before the plan.
+    pub notes: Vec<String>,
+    /// The plan for people.
     pub text: String,
     /// The plan itself.
     pub plan: serde_json::Value,
 }
 
-/// One deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeploymentView {
-    /// Number, rising.
-    pub id: i64,
-    /// Repository.
-    pub repo: String,
-    /// Compose project, once known.
-    pub project: Option<String>,
-    /// Branch.
-    pub branch: Option<String>,
-    /// `queued`, `running`, `succeeded`, `failed`, `superseded`, `cancelled` or `interrupted`.
-    pub state: String,
-    /// Phase reached.
-    pub phase: Option<String>,
-    /// What asked for it: `push`, `manual` or `recovery`.
-    pub cause: String,
-    /// Who asked.
-    pub who: Option<String>,
-    /// Commit that the push named.
-    pub wanted: Option<String>,
-    /// Commit before the pull.
-    pub before: Option<String>,
-    /// Commit deployed.
-    pub after: Option<String>,
-    /// One sentence: what was decided or what went wrong.
-    pub summary: Option<String>,
-    /// What to do after a failure.
-    pub hint: Option<String>,
-    /// Milliseconds since the Unix epoch.
-    pub created_ms: i64,
-    /// Milliseconds since the Unix epoch.
-    pub started_ms: Option<i64>,
-    /// Milliseconds since the Unix epoch.
-    pub ended_ms: Option<i64>,
-    /// Phases with their lengths in milliseconds, in order.
-    pub timings: Vec<(String, u64)>,
-    /// The deployment that took this one's place.
-    pub superseded_by: Option<i64>,
-}
-
-impl DeploymentView {
-    /// Whether nothing more will happen to it.
-    pub fn ended(&self) -> bool {
-        !matches!(self.state.as_str(), "queued" | "running")
-    }
-}
-
-/// One event of a deployment's log.
+/// One item of a followed log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LogLine {
-    /// Deployment.
-    pub deployment: i64,
-    /// Repository.
-    pub repo: String,
-    /// Number in the deployment, from 1.
-    pub seq: i64,
-    /// Milliseconds since the Unix epoch.
-    pub at_ms: i64,
-    /// What happened.
-    pub event: Event,
+#[serde(rename_all = "snake_case")]
+pub enum Followed {
+    /// A line that is kept.
+    Line {
+        /// Deployment.
+        deployment: i64,
+        /// Repository.
+        repo: String,
+        /// The line.
+        line: LogLine,
+    },
+    /// Something that only matters while one watches.
+    Live {
+        /// Deployment.
+        deployment: i64,
+        /// The event.
+        event: Event,
+    },
+    /// The deployment ended; the last item when one deployment is followed.
+    Ended(Box<Deployment>),
 }
 
 /// `GET /v1/status`.
@@ -127,13 +91,22 @@ pub struct StatusReply {
     /// Version of the daemon.
     pub version: String,
     /// Milliseconds since the Unix epoch.
-    pub started_ms: i64,
-    /// Engine version, or why there is none.
-    pub engine: Result<String, String>,
+    pub started_at: i64,
+    /// The engine, or why there is none.
+    pub engine: Health,
     /// Mistakes in repos.yaml that keep an older version in force; empty = none.
     pub config_mistakes: Vec<String>,
     /// The repositories.
     pub repos: Vec<RepoStatus>,
+}
+
+/// Whether something works.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Health {
+    /// It does.
+    pub ok: bool,
+    /// Its version, or what is wrong.
+    pub text: String,
 }
 
 /// One repository.
@@ -143,16 +116,14 @@ pub struct RepoStatus {
     pub name: String,
     /// Path.
     pub path: String,
-    /// Compose project, or why it is not known.
-    pub project: Result<String, String>,
-    /// Compose files chosen.
-    pub files: Vec<String>,
+    /// Compose project and files, or why they are not known.
+    pub project: Health,
     /// Commit checked out.
     pub commit: Option<String>,
     /// Deployment under way or queued.
-    pub active: Option<DeploymentView>,
-    /// Last deployment that ended.
-    pub last: Option<DeploymentView>,
+    pub active: Option<Deployment>,
+    /// Newest deployment that ended.
+    pub last: Option<Deployment>,
     /// Containers of the project.
     pub containers: Vec<ContainerStatus>,
 }

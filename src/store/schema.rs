@@ -1,112 +1,131 @@
-//! The tables, as a list of migrations. A migration once released is never edited; new ones are added at the end.
+//! The tables, and how a file comes to have them.
 
-use rusqlite::{Connection, TransactionBehavior};
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::Duration,
+};
 
-use super::types::StoreError;
+use rusqlite::{Connection, OpenFlags};
 
-const MIGRATIONS: &[&str] = &[
-    // 1: the beginning
-    "
-    CREATE TABLE deployments (
-        id            INTEGER PRIMARY KEY AUTOINCREMENT,
-        repo          TEXT NOT NULL,
-        project       TEXT,
-        branch        TEXT,
-        state         TEXT NOT NULL,
-        phase         TEXT,
-        cause         TEXT NOT NULL,
-        who           TEXT,
-        wanted        TEXT,
-        before        TEXT,
-        after         TEXT,
-        rebuild       INTEGER NOT NULL DEFAULT 0,
-        summary       TEXT,
-        hint          TEXT,
-        plan          TEXT,
-        created_ms    INTEGER NOT NULL,
-        started_ms    INTEGER,
-        ended_ms      INTEGER,
-        timings       TEXT NOT NULL DEFAULT '[]',
-        superseded_by INTEGER,
-        attempt       INTEGER NOT NULL DEFAULT 1
-    ) STRICT;
-    CREATE INDEX deployments_by_repo ON deployments (repo, id);
-    CREATE INDEX deployments_open ON deployments (repo, id) WHERE state IN ('queued', 'running');
+use super::StoreError;
 
-    CREATE TABLE deliveries (
-        id          INTEGER PRIMARY KEY AUTOINCREMENT,
-        guid        TEXT NOT NULL,
-        digest      BLOB NOT NULL,
-        event       TEXT NOT NULL,
-        repo        TEXT NOT NULL,
-        git_ref     TEXT NOT NULL,
-        pusher      TEXT NOT NULL,
-        verdict     TEXT NOT NULL,
-        received_ms INTEGER NOT NULL,
-        deployment  INTEGER
-    ) STRICT;
-    CREATE INDEX deliveries_by_guid ON deliveries (guid);
-    CREATE INDEX deliveries_by_digest ON deliveries (digest);
+/// Steps from one schema to the next; `user_version` counts those done. Never edit one that was released: add another.
+const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
 
-    CREATE TABLE events (
-        deployment INTEGER NOT NULL,
-        seq        INTEGER NOT NULL,
-        at_ms      INTEGER NOT NULL,
-        event      TEXT NOT NULL,
-        PRIMARY KEY (deployment, seq)
-    ) STRICT, WITHOUT ROWID;
-
-    -- Apart from the history, so that pruning never forgets what runs.
-    CREATE TABLE deployed (
-        repo       TEXT NOT NULL,
-        project    TEXT NOT NULL,
-        commit_id  TEXT NOT NULL,
-        deployment INTEGER NOT NULL,
-        at_ms      INTEGER NOT NULL,
-        PRIMARY KEY (repo, project)
-    ) STRICT, WITHOUT ROWID;
-    ",
-];
-
-/// Sets the connection up for the writer and brings the tables up to date.
-pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StoreError> {
-    // FULL: in WAL mode each commit is on the disk before it is answered.
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA cache_size = -512; PRAGMA journal_size_limit = 8388608; PRAGMA temp_store = MEMORY;",
-    )?;
-    migrate(connection, MIGRATIONS)
+/// Takes the lock of a state directory. Held as long as the file is open, so a killed daemon leaves none behind.
+pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
+    let path = database.with_extension("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| StoreError::Io { file: path.clone(), source })?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(database.to_path_buf())),
+        Err(errno) => Err(StoreError::Io { file: path, source: errno.into() }),
+    }
 }
 
-fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    let version: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map(|v| v.try_into().unwrap_or(0))?;
-    if version > migrations.len() {
-        return Err(StoreError::Sqlite(format!(
-            "it was written by a newer turnout (schema {version}, this program knows {})",
-            migrations.len()
-        )));
+/// Opens the writer's connection, making file and tables where they are missing.
+pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
+    private(file).map_err(|source| StoreError::Io { file: file.to_path_buf(), source })?;
+    let fault = |source| StoreError::sqlite("opening the database", file, source);
+    let mut db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(fault)?;
+    db.busy_timeout(Duration::from_secs(5)).map_err(fault)?;
+    db.set_prepared_statement_cache_capacity(64);
+    // FULL: the log of writes is synced at every commit, so an acknowledged record survives a power cut.
+    // The checkpoint comes late enough to be rare under load, and bounds the log at about 16 MiB.
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432;",
+    )
+    .map_err(fault)?;
+    migrate(&mut db, file)?;
+    Ok(db)
+}
+
+/// Opens a connection that cannot write.
+pub(super) fn open_reader(file: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(Duration::from_secs(5))?;
+    Ok(db)
+}
+
+/// Makes the file readable for its owner only; SQLite gives its companions (-wal, -shm) the same mode.
+fn private(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(file)?;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))
+}
+
+fn migrate(db: &mut Connection, file: &Path) -> Result<(), StoreError> {
+    let fault = |source| StoreError::sqlite("updating the database's schema", file, source);
+    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fault)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let done = match usize::try_from(found) {
+        Ok(done) if found <= known => done,
+        _ => return Err(StoreError::Newer { file: file.to_path_buf(), found, known }),
+    };
+    for (version, sql) in (1_i64..).zip(MIGRATIONS).skip(done) {
+        let step = db.transaction().map_err(fault)?;
+        step.execute_batch(sql).map_err(fault)?;
+        step.pragma_update(None, "user_version", version).map_err(fault)?;
+        step.commit().map_err(fault)?;
     }
-    for (index, migration) in migrations.iter().enumerate().skip(version) {
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
-    }
-    transaction.commit()?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
-    fn migrations_run_once_and_in_order() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, &["CREATE TABLE a (x)"]).unwrap();
-        migrate(&mut connection, &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"]).unwrap();
-        migrate(&mut connection, &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"]).unwrap();
-        connection.execute("INSERT INTO a (x, y) VALUES (1, 2)", []).unwrap();
-        let error = migrate(&mut connection, &["CREATE TABLE a (x)"]).unwrap_err();
-        assert!(error.to_string().contains("newer turnout"), "{error}");
+    fn a_file_is_made_for_its_owner_only_and_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("turnout.db");
+        let db = open(&file).unwrap();
+        db.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+        for name in ["turnout.db", "turnout.db-wal", "turnout.db-shm"] {
+            let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        drop(db);
+        let db = open(&file).unwrap();
+        let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, MIGRATIONS.len() as i64);
+        let mode: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        let synchronous: i64 = db.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+        assert_eq!((mode.as_str(), synchronous), ("wal", 2));
+    }
+
+    #[test]
+    fn a_newer_file_and_another_file_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("turnout.db");
+        open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(open(&file), Err(StoreError::Newer { found: 99, .. })));
+        fs::write(dir.path().join("other.db"), "not a database at all, but long enough to be looked at ".repeat(20))
+            .unwrap();
+        let error = open(&dir.path().join("other.db")).unwrap_err().to_string();
+        assert!(error.contains("other.db") && error.contains("not a database"), "{error}");
+    }
+
+    #[test]
+    fn one_daemon_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("turnout.db");
+        let held = lock(&file).unwrap();
+        assert!(matches!(lock(&file), Err(StoreError::InUse(_))));
+        drop(held);
+        lock(&file).unwrap();
     }
 }

@@ -12,6 +12,8 @@
 //! transaction that accepts it; a lane claims whatever is newest when its turn comes. So a crash loses nothing: at the
 //! next start every repository with queued work is woken.
 
+mod deployments;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,13 +27,21 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Wait before a lane asks again after the store failed to answer, for instance on a full disk.
 const CLAIM_RETRY: Duration = Duration::from_secs(5);
 
-/// What lanes carry out. Implemented by the daemon over the store and the pipeline.
+/// What lanes carry out; the daemon's is [`deployments`].
 pub trait Work: Send + Sync + 'static {
-    /// Takes the repository's queued deployment and marks it running; `None` when nothing is queued.
-    fn claim<'a>(&'a self, repo: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>>;
+    /// A deployment that was taken from the queue.
+    type Job: Send;
 
-    /// Carries a claimed deployment out and records its outcome. When `cancel` fires it ends after the step under way.
-    fn run<'a>(&'a self, repo: &'a str, deployment: i64, cancel: CancellationToken) -> BoxFuture<'a, ()>;
+    /// Takes the repository's queued deployment and marks it running; `None` when nothing is queued.
+    fn claim<'a>(&'a self, repo: &'a str) -> BoxFuture<'a, Result<Option<Self::Job>, String>>;
+
+    /// Number of a deployment.
+    fn id(job: &Self::Job) -> i64;
+
+    /// Carries a deployment out and records its outcome. When `cancel` fires it ends after the step under way; with
+    /// `stopping` fired too, it is the daemon that ends, and the deployment goes on at its next start.
+    fn run<'a>(&'a self, job: Self::Job, cancel: CancellationToken, stopping: &'a CancellationToken)
+    -> BoxFuture<'a, ()>;
 }
 
 /// All lanes of the daemon. Cheap to clone.
@@ -137,10 +147,10 @@ impl<W: Work> Inner<W> {
                 false => self.work.claim(repo).await,
             };
             match claimed {
-                Ok(Some(deployment)) => {
-                    let cancel = self.stop.child_token();
+                Ok(Some(job)) => {
+                    let (deployment, cancel) = (W::id(&job), self.stop.child_token());
                     lock(&self.running).insert(deployment, cancel.clone());
-                    self.work.run(repo, deployment, cancel).await;
+                    self.work.run(job, cancel, &self.stop).await;
                     lock(&self.running).remove(&deployment);
                 }
                 Ok(None) => {
@@ -199,18 +209,30 @@ mod tests {
     }
 
     impl Work for Arc<Fake> {
-        fn claim<'a>(&'a self, repo: &'a str) -> BoxFuture<'a, Result<Option<i64>, String>> {
+        type Job = (String, i64);
+
+        fn id(job: &Self::Job) -> i64 {
+            job.1
+        }
+
+        fn claim<'a>(&'a self, repo: &'a str) -> BoxFuture<'a, Result<Option<Self::Job>, String>> {
             Box::pin(async move {
                 let mut failures = lock(&self.failures);
                 if *failures > 0 {
                     *failures -= 1;
                     return Err("disk full".to_owned());
                 }
-                Ok(lock(&self.queue).get_mut(repo).and_then(VecDeque::pop_front))
+                let next = lock(&self.queue).get_mut(repo).and_then(VecDeque::pop_front);
+                Ok(next.map(|id| (repo.to_owned(), id)))
             })
         }
 
-        fn run<'a>(&'a self, repo: &'a str, id: i64, cancel: CancellationToken) -> BoxFuture<'a, ()> {
+        fn run<'a>(
+            &'a self,
+            (repo, id): Self::Job,
+            cancel: CancellationToken,
+            _stopping: &'a CancellationToken,
+        ) -> BoxFuture<'a, ()> {
             Box::pin(async move {
                 {
                     let mut at_once = lock(&self.at_once);

@@ -2,7 +2,9 @@
 //!
 //! Shared by `repos.yaml` and the Compose loader.
 
+mod builder;
 mod error;
+mod lenient;
 mod parse;
 mod scalar;
 mod tree;

@@ -27,7 +27,7 @@ use turnout::{
 #[derive(Default)]
 pub struct Keep {
     pub events: Mutex<Vec<Event>>,
-    /// Cancelled when a line with this text is seen.
+    /// Cancelled when a line with this text is seen that does not merely announce a step.
     pub trip: Option<(String, CancellationToken)>,
 }
 
@@ -35,6 +35,7 @@ impl Reporter for Keep {
     fn report(&self, event: Event) {
         if let (Event::Output { line, .. }, Some((text, token))) = (&event, &self.trip)
             && line.contains(text.as_str())
+            && !line.contains("RUN")
         {
             token.cancel();
         }

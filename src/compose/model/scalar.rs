@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Duration {
 pub struct Bytes(pub i64);
 
 impl Bytes {
-    /// Reads `512`, `64m`, `1.5gb`, `2GiB` (1024-based), or `-1`.
+    /// Reads `512`, `64m`, `1.5gb`, `2GiB` (1024-based). A file gives a negative size as a number, not as text.
     pub fn parse(text: &str) -> Result<Self, String> {
         parse_bytes(text).map(Self)
     }
@@ -163,10 +163,7 @@ fn parse_bytes(text: &str) -> Result<i64, String> {
     // One space may stand between number and unit.
     let suffix = suffix.strip_prefix(' ').unwrap_or(suffix);
     let number = number.strip_suffix(' ').unwrap_or(number);
-    let value: f64 = number.parse().map_err(|_| invalid())?;
-    if !value.is_finite() {
-        return Err(invalid());
-    }
+    let value = go_float(number).filter(|value| value.is_finite()).ok_or_else(invalid)?;
     let suffix = suffix.to_ascii_lowercase();
     let power = match suffix.as_str() {
         "" | "b" => 0,
@@ -185,7 +182,7 @@ fn parse_bytes(text: &str) -> Result<i64, String> {
             }
         }
     };
-    if value < 0.0 && value != -1.0 {
+    if value < 0.0 {
         return Err(invalid());
     }
     let bytes = value * 1024_f64.powi(power);
@@ -213,7 +210,9 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match NumberOrText::deserialize(deserializer)? {
             NumberOrText::Number(number) => Ok(Self(number)),
-            NumberOrText::Text(text) => Self::parse(&text).map_err(de::Error::custom),
+            NumberOrText::Text(text) => {
+                text.parse().map_or_else(|_| Self::parse(&text), |number| Ok(Self(number))).map_err(de::Error::custom)
+            }
         }
     }
 }
@@ -243,6 +242,45 @@ impl<'de> Deserialize<'de> for GoF32 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         f32::deserialize(deserializer).map(Self)
     }
+}
+
+/// Reads a number as Go's `ParseFloat` does: `_` between digits and hexadecimal floats are fine, overflow is not.
+pub fn go_float(text: &str) -> Option<f64> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, text.get(1..)?),
+        b'+' => (false, text.get(1..)?),
+        _ => (false, text),
+    };
+    let value = match digits.get(..2) {
+        Some("0x" | "0X") => hexadecimal_float(digits.get(2..)?)?,
+        _ if digits.starts_with(['+', '-']) => return None,
+        _ => {
+            let bytes = digits.as_bytes();
+            let digit_at = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+            let separates = |(at, b): (usize, &u8)| *b != b'_' || (digit_at(at.checked_sub(1)) && digit_at(Some(at + 1)));
+            if !bytes.iter().enumerate().all(separates) {
+                return None;
+            }
+            let value: f64 = digits.replace('_', "").parse().ok()?;
+            let named = digits.starts_with(['i', 'I']);
+            (value.is_finite() || value.is_nan() || named).then_some(value)?
+        }
+    };
+    Some(if negative { -value } else { value })
+}
+
+/// `1.8p3` = 1.5 * 2^3; the exponent is required.
+fn hexadecimal_float(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once(['p', 'P'])?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if (whole.is_empty() && fraction.is_empty()) || mantissa.len() > 64 {
+        return None;
+    }
+    let digit = |value: f64, character: char| Some(value * 16.0 + f64::from(character.to_digit(16)?));
+    let value = whole.chars().chain(fraction.chars()).try_fold(0.0, digit)?;
+    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?.checked_mul(4)?)?;
+    Some(value * 2_f64.powi(shift)).filter(|value| value.is_finite())
 }
 
 /// A file mode; JSON is quoted octal with a leading zero.
@@ -520,11 +558,12 @@ mod tests {
             ("64MiB", 64 << 20),
             ("1.5g", 3 << 29),
             ("2 kb", 2048),
-            ("-1", -1),
+            ("1_0m", 10 << 20),
+            ("0x1p2m", 4 << 20),
         ] {
             assert_eq!(Bytes::parse(text), Ok(Bytes(bytes)), "{text}");
         }
-        for text in ["", "m", "1x", "1mm", "-2", "1e400", "9999999999g"] {
+        for text in ["", "m", "1x", "1mm", "-2", "1e400", "9999999999g", "1__0m", "_1m", "0x10m", "+-1m", "-1"] {
             assert!(Bytes::parse(text).is_err(), "{text:?}");
         }
     }
@@ -535,6 +574,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&value).unwrap(), json);
             assert_eq!(serde_json::from_str::<T>(json).unwrap(), value);
         }
+        check(Bytes(-1), r#""-1""#);
         check(Bytes(67_108_864), r#""67108864""#);
         check(FileMode(0o440), r#""0440""#);
         check(GoF32(0.1), "0.1");

@@ -8,11 +8,12 @@ use hyper::{Method, Request, header};
 
 use super::{
     ImageContext, ImageId,
+    builder::Builder,
     context::{self, Sent, Upload},
     error::ImageError,
     prepare,
     progress::BuildLog,
-    request::{BuildRequest, Builder, Dockerfile, Source},
+    request::{BuildRequest, Dockerfile, SecretSource, Source},
     session::Session,
     wire::{self, Body},
 };
@@ -143,7 +144,12 @@ async fn run(
     }
     match (log.error.take(), feed.finish().await) {
         // The context's own error first: the engine's is only its consequence.
-        (_, Err(error)) => Err(error),
+        (Some(_), Err(error)) | (None, Err(error @ ImageError::Context { .. })) => Err(error),
+        (None, Err(error)) => {
+            // For instance a credential helper that failed for a registry that asked for none.
+            cx.reporter.warn(error.to_string());
+            image_id(engine, request, log.image).await
+        }
         (Some(message), Ok(_)) => Err(ImageError::Build {
             service: request.service.clone(),
             step: log.failing_step().map(|step| masked.text(step)),
@@ -228,14 +234,14 @@ async fn cancel_on_engine(engine: &Engine, id: &str) {
 }
 
 /// The query of `POST /build`.
-struct Query(url::form_urlencoded::Serializer<'static, String>);
+struct Query(Vec<(String, String)>);
 
 impl Query {
     fn new(request: &BuildRequest, builder: Builder) -> Result<Self, String> {
         fn json<T: serde::Serialize>(value: &T) -> Result<String, String> {
             serde_json::to_string(value).map_err(|error| error.to_string())
         }
-        let mut query = Self(url::form_urlencoded::Serializer::new(String::new()));
+        let mut query = Self(Vec::new());
         query.add("version", if builder == Builder::BuildKit { "2" } else { "1" });
         for tag in &request.tags {
             query.add("t", tag);
@@ -269,7 +275,7 @@ impl Query {
     }
 
     fn add(&mut self, name: &str, value: &str) {
-        self.0.append_pair(name, value);
+        self.0.push((name.to_owned(), value.to_owned()));
     }
 
     fn add_if(&mut self, name: &str, value: &str) {
@@ -278,12 +284,12 @@ impl Query {
         }
     }
 
-    fn text(mut self) -> String {
-        self.0.finish()
+    fn text(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 }
 
-/// Values that must not be shown: arguments whose names say that they are secret.
+/// Values that must not be shown: build secrets, and arguments whose names say that they are secret.
 struct Masked(Vec<String>);
 
 impl Masked {
@@ -292,7 +298,13 @@ impl Masked {
         let secret = |name: &str| WORDS.iter().any(|word| name.to_uppercase().contains(word));
         // Shorter values would tear ordinary words apart and are no secrets worth the name.
         let mut values: Vec<_> =
-            request.args.iter().filter(|(name, value)| secret(name) && value.len() >= 4).map(|(_, v)| v.clone()).collect();
+            request.args.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.clone()).collect();
+        for source in request.secrets.values() {
+            if let SecretSource::Content(content) = source {
+                values.extend(content.lines().map(str::to_owned));
+            }
+        }
+        values.retain(|value| value.len() >= 4);
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self(values)
     }

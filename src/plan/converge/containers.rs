@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{References, Verdict};
-use super::{Draft, any_of, judge, select};
+use super::{Draft, any_of, judge, select, starts};
 use crate::compose::{labels, model::Service};
 
 /// Removes, or mentions, containers that belong to no service: those of services that are gone, and one-offs that
@@ -61,15 +61,7 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     let excess = existing.saturating_sub(wanted as usize);
     let kept = judged.split_off(excess);
     for (container, _) in judged {
-        let cause = format!("scaled down from {existing} to {wanted}");
-        match draft.removed.get(&container.id).and_then(|(step, _)| draft.plan.steps.get_mut(*step)) {
-            // Its volume's replacement removes it anyhow; it just does not come back.
-            Some(Step { action: Action::RemoveContainer { reason, .. }, cause: why, .. }) => {
-                *reason = Removal::ScaleDown;
-                *why = cause;
-            }
-            _ => remove(draft, container, Removal::ScaleDown, cause),
-        }
+        remove(draft, container, Removal::ScaleDown, format!("scaled down from {existing} to {wanted}"));
     }
     for container in leftovers {
         let cause = "left over from a replacement that was interrupted".to_owned();
@@ -93,8 +85,23 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
         };
         slots.push(create(draft, name, service, &references, number, cause));
     }
+    if !draft.intent.no_start {
+        stop_stranded_sharers(draft, name, service, &slots);
+    }
     draft.slots.insert(name.to_owned(), slots);
     Ok(())
+}
+
+/// Whoever runs in the namespaces of a container that has stopped runs in ones that are cut off; a start of the owner
+/// does not bring them back, so they are started again after it.
+fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: &Service, slots: &[Slot<'_>]) {
+    let owner = slots.iter().min_by_key(|slot| &slot.name);
+    let Some(owner) = owner.filter(|slot| !matches!(slot.fate, Fate::New(_))) else { return };
+    let idle = owner.existing.and_then(|container| starts::idle(draft, name, service, container));
+    if idle.is_some() {
+        let cause = format!("lives in namespaces of {name}, which are gone since that stopped");
+        stop_those(draft, |_, other| lives_in(other, name), &Condition::Always, &cause);
+    }
 }
 
 /// The service's containers, and those that are only remains: a temporary name beside the container it was to replace.
@@ -143,11 +150,25 @@ fn condition(verdict: &Verdict) -> Option<Condition> {
 /// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
 /// what depends on those in the same way. They are started again in the last phase.
 pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &str) -> Vec<StepId> {
+    let wanted = |other: &str, service: &Service| {
+        other != name && (lives_in(service, name) || service.depends_on.get(name).is_some_and(|d| d.restart))
+    };
+    stop_those(draft, wanted, when, cause)
+}
+
+fn lives_in(service: &Service, owner: &str) -> bool {
+    select::shares(service).iter().any(|(what, target)| *what != "volumes" && *target == owner)
+}
+
+fn stop_those(
+    draft: &mut Draft<'_>,
+    wanted: impl Fn(&str, &Service) -> bool,
+    when: &Condition,
+    cause: &str,
+) -> Vec<StepId> {
     let mut steps = Vec::new();
     for (dependent, service) in draft.selected() {
-        let restarts = service.depends_on.get(name).is_some_and(|d| d.restart);
-        let shares = select::shares(service).iter().any(|(what, target)| *what != "volumes" && *target == name);
-        if dependent != name && (restarts || shares) {
+        if wanted(dependent, service) {
             let (containers, _) = members(draft, dependent);
             for container in containers {
                 steps.extend(stop(draft, container, when, cause));
@@ -172,6 +193,9 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     let mut after = draft.image_steps.clone();
     after.extend(&before);
     after.extend(steps_of(when));
+    if *when != Condition::Always {
+        after.extend(resume(draft, container));
+    }
     after.extend(stop_dependents(draft, &container.service, when, &format!("{} is stopped", container.service)));
     let action = Action::StopContainer {
         service: container.service.clone(),
@@ -194,6 +218,13 @@ pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
 }
 
 fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: String) {
+    let planned = draft.removed.get(&container.id).and_then(|(step, _)| draft.plan.steps.get_mut(*step));
+    if let Some(Step { action: Action::RemoveContainer { reason: old, .. }, cause: why, .. }) = planned {
+        // Its volume's replacement removes it anyhow; it just does not come back.
+        *old = reason;
+        *why = cause;
+        return;
+    }
     let mut after = draft.image_steps.clone();
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(reconnects(draft));
@@ -269,8 +300,8 @@ fn one_container<'a>(
         after.push(rename(draft, name, container));
         old_name = final_name.clone();
     }
-    if container.state == RunState::Paused && when != Condition::Always {
-        after.push(unpause(draft, name, container));
+    if when != Condition::Always {
+        after.extend(resume(draft, container));
     }
     let certain = when == Condition::Always;
     let action = Action::RecreateContainer {
@@ -305,12 +336,22 @@ fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> S
     draft.push(action, cause, after, Condition::Always)
 }
 
-/// Resumes a container that somebody paused.
-pub(super) fn unpause(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> StepId {
+/// Resumes a container that somebody paused, once, if it may live on.
+pub(super) fn resume(draft: &mut Draft<'_>, container: &ObservedContainer) -> Option<StepId> {
+    if container.state != RunState::Paused || draft.plan.steps.iter().any(|s| resumes(s, container)) {
+        return None;
+    }
     let after = draft.image_steps.clone();
-    let action =
-        Action::UnpauseContainer { service: name.to_owned(), id: container.id.clone(), name: container.name.clone() };
-    draft.push(action, "the container is paused", after, Condition::Always)
+    let action = Action::UnpauseContainer {
+        service: container.service.clone(),
+        id: container.id.clone(),
+        name: container.name.clone(),
+    };
+    Some(draft.push(action, "the container is paused", after, Condition::Always))
+}
+
+fn resumes(step: &Step, container: &ObservedContainer) -> bool {
+    matches!(&step.action, Action::UnpauseContainer { id, .. } if *id == container.id)
 }
 
 fn create<'a>(

@@ -178,26 +178,22 @@ fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedC
 }
 
 fn network(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) -> Option<String> {
+    let live = matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting);
     for key in service.networks.keys() {
-        let attached = |id: &str| container.networks.values().any(|n| n == id);
-        let (fate_id, replaced) = match draft.networks.get(key)? {
-            NetworkFate::Stays(id) => (Some(id), false),
-            NetworkFate::Replaced { old_id, .. } => (Some(old_id), true),
-            NetworkFate::New(_) => (None, false),
+        let expected = match draft.networks.get(key)? {
+            NetworkFate::Stays(id) | NetworkFate::Replaced { old_id: id, .. } => Some(id),
+            NetworkFate::New(_) => None,
         };
-        if fate_id.is_some_and(|id| attached(id)) {
+        // The engine knows no ID for an attachment that was made while the container did not run; it looks the network
+        // up by name at the start. Once it knows an ID it insists on it, and refuses to start when that is gone.
+        let promised = container.networks.get(&resources::network_name(draft, key)).is_some_and(String::is_empty);
+        if !live && promised || expected.is_some_and(|id| container.networks.values().any(|n| n == id)) {
             continue;
         }
-        let live = matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting);
-        // The engine knows no network ID of a container that never ran; it is then connected by name at its start.
-        // A network that is replaced forgets such promises.
-        let promised = container.networks.values().any(String::is_empty);
-        if live || replaced || !promised {
-            return Some(match fate_id {
-                Some(_) => format!("not attached to network {key}"),
-                None => format!("network {key} is created anew"),
-            });
-        }
+        return Some(match expected {
+            Some(_) => format!("not attached to network {key}"),
+            None => format!("network {key} is created anew"),
+        });
     }
     None
 }

@@ -27,6 +27,7 @@ pub(super) use select::{dependencies, in_dependency_order, shares};
 pub fn converge(project: &Project, observed: &Observed, intent: &Intent) -> Result<Plan, PlanError> {
     let services = select::services(project, intent)?;
     let mut draft = Draft::new(project, observed, intent, services);
+    select::warn_of_idle_wishes(&mut draft);
     resources::require_externals(&draft)?;
     images::plan(&mut draft)?;
     resources::networks(&mut draft)?;

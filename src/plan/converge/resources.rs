@@ -106,15 +106,15 @@ pub(super) fn volumes(draft: &mut Draft<'_>) -> Result<(), PlanError> {
 /// Definitions of the networks that the services taking part use, each with its name filled in.
 fn networks_used(draft: &Draft<'_>) -> BTreeMap<String, Network> {
     let keys: BTreeSet<&String> = draft.selected().iter().flat_map(|(_, service)| service.networks.keys()).collect();
-    keys.into_iter()
-        .map(|key| {
-            let mut network = draft.project.networks.get(key).cloned().flatten().unwrap_or_default();
-            if network.name.is_empty() {
-                network.name = labels::resource_name(&draft.project.name, key);
-            }
-            (key.clone(), network)
-        })
-        .collect()
+    keys.into_iter().map(|key| (key.clone(), network_named(draft, key))).collect()
+}
+
+fn network_named(draft: &Draft<'_>, key: &str) -> Network {
+    let mut network = draft.project.networks.get(key).cloned().flatten().unwrap_or_default();
+    if network.name.is_empty() {
+        network.name = labels::resource_name(&draft.project.name, key);
+    }
+    network
 }
 
 /// As [`networks_used`], for named volumes.
@@ -131,6 +131,14 @@ fn volume_named(draft: &Draft<'_>, key: &str) -> Volume {
         volume.name = labels::resource_name(&draft.project.name, key);
     }
     volume
+}
+
+/// Engine name of a network; of an external one that is named by ID, the name that was found.
+pub(super) fn network_name(draft: &Draft<'_>, key: &str) -> String {
+    match draft.observed.networks.get(key) {
+        Some(found) if draft.networks.get(key) == Some(&NetworkFate::Stays(found.id.clone())) => found.name.clone(),
+        _ => network_named(draft, key).name,
+    }
 }
 
 /// Engine name of a volume.

@@ -40,6 +40,20 @@ pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<
     order(project, &chosen)
 }
 
+/// Mentions what was asked of services that take no part.
+pub(super) fn warn_of_idle_wishes(draft: &mut super::Draft<'_>) {
+    let intent = draft.intent;
+    let builds = intent.build.keys().map(|name| (name, "build"));
+    let scales = intent.scale.keys().map(|name| (name, "scale"));
+    for (name, wish) in builds.chain(scales) {
+        if !draft.is_selected(name) {
+            draft.warn(format!("{name}: asked to {wish} it, but it takes no part in this plan"));
+        } else if wish == "build" && intent.no_build {
+            draft.warn(format!("{name}: asked to build it, but building was refused (--no-build)"));
+        }
+    }
+}
+
 /// Names of the project's services that this one needs: declared, or implied by sharing something.
 pub(in crate::plan) fn dependencies<'a>(project: &'a Project, service: &'a Service) -> Vec<&'a str> {
     let mut names: BTreeSet<&str> = service.depends_on.keys().map(String::as_str).collect();

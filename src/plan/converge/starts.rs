@@ -36,12 +36,13 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         .collect();
     let mut resumed: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     for (name, container) in paused {
-        resumed.entry(name).or_default().push(containers::unpause(draft, name, container));
+        let step = containers::resume(draft, container);
+        resumed.entry(name).or_default().extend(step);
     }
 
     let waits = waits(draft, &planned)?;
     let mut last: BTreeMap<&str, Vec<StepId>> = resumed;
-    let mut wait_steps: BTreeMap<(&str, &str, bool), StepId> = BTreeMap::new();
+    let mut wait_steps: BTreeMap<WaitKey<'_>, StepId> = BTreeMap::new();
     for (name, service) in draft.selected() {
         let own = planned.remove(name).unwrap_or_default();
         if own.is_empty() {
@@ -95,10 +96,12 @@ fn known<'a>(draft: &Draft<'a>, dependency: &str, condition: &'a str) -> Option<
 }
 
 /// Waits that are needed: for whom, and when. None for a plain, required `service_started`: edges do that.
-type Waits<'a> = BTreeMap<(&'a str, &'a str, bool), (Vec<String>, Condition)>;
+type Waits<'a> = BTreeMap<WaitKey<'a>, (Vec<String>, Condition)>;
+/// Service waited for, condition, whether required.
+type WaitKey<'a> = (&'a str, &'a str, bool);
 
 fn waits<'a>(draft: &Draft<'a>, planned: &BTreeMap<&'a str, Vec<Start>>) -> Result<Waits<'a>, PlanError> {
-    let mut waits: BTreeMap<(&str, &str, bool), (Vec<String>, Vec<Condition>)> = BTreeMap::new();
+    let mut waits: BTreeMap<WaitKey<'a>, (Vec<String>, Vec<Condition>)> = BTreeMap::new();
     for (name, service) in draft.selected() {
         let starts = planned.get(name).map_or(&[][..], Vec::as_slice);
         if starts.is_empty() {
@@ -170,14 +173,7 @@ fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> O
         Fate::Stays => None,
     };
     let stopped = draft.stops.get(&container.id).map_or(&[][..], Vec::as_slice);
-    let idle = match container.state {
-        RunState::Running | RunState::Restarting | RunState::Paused => None,
-        RunState::Exited(0) if !draft.intent.rerun_completed_jobs && is_job(draft.project, name, service) => None,
-        RunState::Exited(code) => Some(format!("stopped with exit code {code}")),
-        RunState::Created => Some("created, but never started".to_owned()),
-        RunState::Removing | RunState::Dead => Some("does not run".to_owned()),
-    };
-    if let Some(cause) = idle {
+    if let Some(cause) = idle(draft, name, service, container) {
         return Some((cause, Condition::Always));
     }
     let certain = |id: &StepId| draft.plan.steps.get(*id).is_some_and(|step| step.only_if == Condition::Always);
@@ -192,6 +188,17 @@ fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> O
         (None, _) => "stopped before",
     };
     Some((cause.to_owned(), when))
+}
+
+/// Why an existing container must be started, in words; `None` if it runs, or has done its work.
+pub(super) fn idle(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer) -> Option<String> {
+    match container.state {
+        RunState::Running | RunState::Restarting | RunState::Paused => None,
+        RunState::Exited(0) if !draft.intent.rerun_completed_jobs && is_job(draft.project, name, service) => None,
+        RunState::Exited(code) => Some(format!("stopped with exit code {code}")),
+        RunState::Created => Some("created, but never started".to_owned()),
+        RunState::Removing | RunState::Dead => Some("does not run".to_owned()),
+    }
 }
 
 /// Whether exit code 0 means that the service has done its work, not that somebody stopped it.

@@ -1,0 +1,68 @@
+//! `turnout check`: settings, `repos.yaml`, the engine, each repository's `.env` and Compose files. Changes nothing.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use super::{args::CheckArgs, command::Trouble};
+use crate::{
+    config::{self, LiveRepos},
+    deploy::{Planner, load_project},
+    git,
+};
+
+/// Checks everything and says all that is wrong, not only the first.
+pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
+    let settings = config::gather(&args.settings)?;
+    let mut out = io::stdout().lock();
+    let mut problems = 0;
+    let mut say = |ok: bool, text: &str| -> io::Result<()> {
+        problems += usize::from(!ok);
+        writeln!(out, "{} {text}", if ok { "ok     " } else { "PROBLEM" })
+    };
+    if settings.webhook_secret.is_none() && !settings.insecure_no_secret {
+        say(false, "no webhook secret: `serve` refuses to start (set WEBHOOK_SECRET)")?;
+    } else {
+        say(true, "settings")?;
+    }
+    let repos = Arc::new(LiveRepos::open(&settings.repos, settings.variables())?);
+    let loaded = repos.current();
+    say(true, &format!("{}: {} repositories", settings.repos.display(), loaded.repos.repos.len()))?;
+    for warning in &loaded.repos.warnings {
+        say(true, &format!("but note: {warning}"))?;
+    }
+    let planner = Planner::new(Arc::new(settings), Arc::clone(&repos)).map_err(|error| anyhow::anyhow!("{error}"))?;
+    match planner.engine().await {
+        Ok(engine) => say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?,
+        Err(error) => say(false, &error.to_string())?,
+    }
+    for repo in &loaded.repos.repos {
+        if !repo.real_path.exists() && repo.remote.is_some() {
+            say(true, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
+            continue;
+        }
+        match git::head(&repo.real_path) {
+            Ok(head) => say(true, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?,
+            Err(error) => say(false, &format!("{}: {error}", repo.name))?,
+        }
+        match load_project(repo) {
+            Ok(project) => {
+                let stack = &project.stack;
+                let services = project.project.services.len();
+                let files = stack.files.join(", ");
+                say(true, &format!("{}: {} from {files} ({services} services)", repo.name, stack.project))?;
+                for warning in &project.warnings {
+                    say(true, &format!("{}: but note: {warning}", repo.name))?;
+                }
+            }
+            Err(failure) => {
+                let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                say(false, &format!("{}: {}{hint}", repo.name, failure.summary))?;
+            }
+        }
+    }
+    writeln!(io::stdout(), "{}", if problems == 0 { "all is well".to_owned() } else { format!("{problems} problems") })?;
+    Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,142 @@
+//! From parsed arguments to an exit code.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use super::{
+    args::{Arguments, Command, SocketArg},
+    check,
+    client::{Client, ClientError},
+    compose, plan, serve, show,
+};
+use crate::{config, deploy::Failure};
+
+/// Exit code of an error in what was asked, or in the settings.
+const USAGE: u8 = 2;
+/// Exit code when no daemon answers.
+const UNREACHABLE: u8 = 4;
+
+/// Why a command ended without doing what was asked.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The daemon could not be asked, or said no.
+    Client(ClientError),
+    /// The work failed.
+    Failure(Failure),
+    /// The settings or `repos.yaml` are wrong.
+    Mistakes(config::Mistakes),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<ClientError> for Trouble {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<config::Mistakes> for Trouble {
+    fn from(mistakes: config::Mistakes) -> Self {
+        Self::Mistakes(mistakes)
+    }
+}
+
+impl From<anyhow::Error> for Trouble {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<config::Mistakes>() {
+            Ok(mistakes) => Self::Mistakes(mistakes),
+            Err(other) => Self::Other(other),
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Command::Compose(args) = arguments.command {
+        return compose::run(args.rest);
+    }
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
+    let workers = if matches!(arguments.command, Command::Serve(_)) { threads } else { 1 };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("turnout")
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&Trouble::Other(error.into())),
+    };
+    let done = runtime.block_on(execute(arguments));
+    // Threads that still wait for a silent peer must not hold the exit up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    done.unwrap_or_else(|trouble| complain(&trouble))
+}
+
+async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
+    let top = arguments.socket;
+    let client = |own: &SocketArg| Client::new(&socket(own.socket.clone().or_else(|| top.socket.clone())));
+    match arguments.command {
+        Command::Serve(mut args) => {
+            if let Some(socket) = top.socket {
+                args.settings.given.entry("socket").or_insert_with(|| socket.to_string_lossy().into_owned());
+            }
+            serve(config::gather(&args.settings)?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Deploy(args) => show::deploy(&client(&args.socket), &args).await,
+        Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
+        Command::Status(args) => show::status(&client(&args.socket), &args).await,
+        Command::History(args) => show::history(&client(&args.socket), &args).await,
+        Command::Logs(args) => show::logs(&client(&args.socket), &args).await,
+        Command::Plan(args) => {
+            let own = SocketArg { socket: args.settings.given.get("socket").map(PathBuf::from) };
+            plan::plan(&client(&own), &args).await
+        }
+        Command::Check(args) => check::check(&args).await,
+        Command::Compose(args) => Ok(compose::run(args.rest)),
+    }
+}
+
+/// The control socket: command line, environment, systemd's directory, default.
+fn socket(given: Option<PathBuf>) -> PathBuf {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    given.or_else(|| from("TURNOUT_SOCKET")).unwrap_or_else(|| {
+        from("TURNOUT_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from("/run/turnout")).join("turnout.sock")
+    })
+}
+
+/// Says what went wrong on standard error.
+fn complain(trouble: &Trouble) -> ExitCode {
+    let mut err = io::stderr().lock();
+    let (text, hint, code) = match trouble {
+        Trouble::Client(error @ ClientError::Unreachable { .. }) => (error.to_string(), error.hint(), UNREACHABLE),
+        Trouble::Client(error) => (error.to_string(), error.hint(), 1),
+        Trouble::Failure(failure) => (failure.summary.clone(), failure.hint.clone(), 1),
+        Trouble::Mistakes(mistakes) => (mistakes.to_string(), None, USAGE),
+        Trouble::Other(error) => (format!("{error:#}"), None, 1),
+    };
+    // A reader that has gone is not worth a word.
+    let _ = writeln!(err, "turnout: {text}");
+    if let Some(hint) = hint {
+        let _ = writeln!(err, "  hint: {hint}");
+    }
+    ExitCode::from(code)
+}

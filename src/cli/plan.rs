@@ -1,0 +1,76 @@
+//! `turnout plan`: asks the daemon, or plans by itself where none answers.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    args::PlanArgs,
+    client::{Client, ClientError},
+    command::Trouble,
+};
+use crate::{
+    config::{self, LiveRepos},
+    deploy::{Planner, Wanted},
+    plan,
+    report::{Event, Reporter, redact::Redactor},
+    server::wire::{PlanReply, PlanRequest},
+    store,
+};
+
+/// Prints the plan.
+pub(super) async fn plan(client: &Client, args: &PlanArgs) -> Result<ExitCode, Trouble> {
+    let request = PlanRequest { repo: args.repo.clone(), rebuild: args.rebuild };
+    let reply = match client.post::<_, PlanReply>("/v1/plan", &request).await {
+        Ok(reply) => reply,
+        Err(ClientError::Unreachable { .. }) => alone(args).await?,
+        Err(other) => return Err(other.into()),
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&reply.plan).unwrap_or_default())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for note in &reply.notes {
+        writeln!(out, "{note}")?;
+    }
+    write!(out, "{}{}", reply.text, if reply.text.ends_with('\n') { "" } else { "\n" })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gathers what a plan has to say.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Reporter for Notes {
+    fn report(&self, event: Event) {
+        if let Event::Info { text } | Event::Warning { text } = event {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        }
+    }
+}
+
+async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
+    let settings = config::gather(&args.settings)?;
+    let repos = LiveRepos::open(&settings.repos, settings.variables())?;
+    let notes = Notes::default();
+    let database = settings.database();
+    let planner = Planner::new(Arc::new(settings), Arc::new(repos)).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let repo = planner.find(&args.repo)?;
+    let loaded = planner.read(&repo, &notes).await?;
+    let last_deployed = store::peek_last_success(&database, &repo.name, &loaded.stack.project)
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let wanted = Wanted { commit: None, last_deployed, rebuild: args.rebuild };
+    let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await?;
+    let redactor = Redactor::new();
+    let clean = |text: String| redactor.redact(&text).into_owned();
+    Ok(PlanReply {
+        notes: notes.0.into_inner().unwrap_or_default().into_iter().map(clean).collect(),
+        text: clean(plan::render(&prepared.plan)),
+        plan: serde_json::to_value(&prepared.plan).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,215 @@
+//! `turnout serve`: puts the daemon together, runs it, takes it down in order.
+
+use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio_util::sync::CancellationToken;
+
+use super::logging;
+use crate::{
+    config::{LiveRepos, LogFormat, Settings},
+    deploy::{Deployer, Planner},
+    report::redact::Redactor,
+    server::{self, IntakeLimits, IntakeState, ListenLimits, control},
+    store::{Retention, Store},
+    webhook::SigningKey,
+    worker::Lanes,
+};
+
+/// How often `repos.yaml` is looked at when nothing else asks for it.
+const REFRESH: Duration = Duration::from_secs(5);
+/// Where `serve` tells of a mistake in its settings before there is a log.
+const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or environment (the same text as in the webhook's \
+                           settings at the forge), or say --insecure-no-secret on a machine that nobody else reaches";
+
+/// Runs the daemon until a signal ends it.
+///
+/// # Errors
+/// Whatever prevents the start; afterwards only failures of the listening sockets.
+pub async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let key = settings.webhook_secret.as_ref().and_then(SigningKey::new);
+    if key.is_none() && !settings.insecure_no_secret {
+        bail!("there is no webhook secret, so anybody could deploy; {SECRET_HINT}");
+    }
+    let redactor = Redactor::new();
+    if let Some(secret) = &settings.webhook_secret {
+        redactor.add_secret(secret);
+    }
+    let format = match settings.log_format {
+        LogFormat::Text => logging::Format::Text,
+        LogFormat::Json => logging::Format::Json,
+    };
+    let _log = logging::start(&settings.log_level, format, &settings.log_dir, settings.log_keep, &redactor)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
+    if key.is_none() {
+        tracing::warn!("deliveries are taken without a signature (--insecure-no-secret): whoever reaches the port can deploy");
+    }
+
+    let settings = Arc::new(settings);
+    let repos = Arc::new(open_repos(&settings)?);
+    for secret in repos.current().secrets.values() {
+        redactor.add_secret(secret);
+    }
+    let retention = Retention {
+        delivery_age: settings.delivery_retention,
+        deliveries: settings.delivery_keep,
+        deployments: settings.history_keep,
+    };
+    std::fs::create_dir_all(&settings.state_dir)
+        .with_context(|| format!("cannot make the state directory {}", settings.state_dir.display()))?;
+    let store = Store::open(&settings.database(), retention)?;
+    let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
+    let deployer = Arc::new(Deployer::new(planner, store.clone(), redactor));
+    let lanes = Lanes::new(Arc::clone(&deployer), settings.parallel);
+
+    // Both doors are opened before anything is said to be ready.
+    let web = web_listener(&settings)?;
+    let socket = control::listen(&settings.socket, settings.socket_mode)
+        .with_context(|| format!("cannot open the control socket {}", settings.socket.display()))?;
+    let address = web.local_addr()?;
+
+    let stop = CancellationToken::new();
+    let recovered = store.recover().await?;
+    if !recovered.interrupted.is_empty() {
+        tracing::warn!(deployments = ?recovered.interrupted, given_up = ?recovered.given_up, "were under way when turnout ended");
+    }
+    for repo in &recovered.queued {
+        tracing::info!(repo, "has a deployment waiting");
+        lanes.wake(repo);
+    }
+
+    let intake = server::router(intake(&settings, key, &repos, &store, &lanes));
+    let limits = ListenLimits {
+        connections: settings.max_connections,
+        header_timeout: settings.header_timeout,
+        grace: settings.shutdown_grace,
+    };
+    let web = tokio::spawn(server::serve(web, intake, limits, stop.clone().cancelled_owned()));
+    let control = control::Control {
+        deployer: Arc::clone(&deployer),
+        lanes: lanes.clone(),
+        started_at: crate::deploy::now_ms(),
+        stop: stop.clone(),
+    };
+    let control = axum::serve(socket, control::router(control)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let control = tokio::spawn(async move { control.await });
+    let keeper = tokio::spawn(keep(Arc::clone(&repos), deployer.redactor.clone(), stop.clone()));
+    look_for_engine(&deployer).await;
+
+    let count = repos.current().repos.repos.len();
+    tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
+    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&format!("{count} repositories, listening on {address}"))]);
+
+    ended(&repos).await?;
+    tracing::info!("turnout ends: no new deployments, those under way end after their step");
+    notify(&[sd_notify::NotifyState::Stopping]);
+    stop.cancel();
+    if tokio::time::timeout(settings.shutdown_grace, lanes.shut_down()).await.is_err() {
+        tracing::warn!("a step is still under way after {:?}; it goes on at the next start", settings.shutdown_grace);
+    }
+    web.await.context("the webhook server failed")??;
+    control.await.context("the control socket failed")??;
+    keeper.abort();
+    let _ = std::fs::remove_file(&settings.socket);
+    if let Err(error) = store.flush().await {
+        tracing::error!(%error, "the database could not be written to the end");
+    }
+    tracing::info!("turnout has ended");
+    Ok(())
+}
+
+fn open_repos(settings: &Settings) -> anyhow::Result<LiveRepos> {
+    // Tokens and secrets may stand in the daemon's environment or its `.env`.
+    Ok(LiveRepos::open(&settings.repos, settings.variables())?)
+}
+
+/// The webhook server's socket: systemd's, if it passed one, else our own.
+fn web_listener(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let mut passed = listenfd::ListenFd::from_env();
+    if passed.len() > 0 {
+        let listener: Option<StdListener> =
+            passed.take_tcp_listener(0).context("systemd passed a socket that is not a TCP listener")?;
+        if let Some(listener) = listener {
+            listener.set_nonblocking(true)?;
+            tracing::info!(address = %listener.local_addr()?, "listening on the socket that systemd passed");
+            return Ok(TcpListener::from_std(listener)?);
+        }
+    }
+    let listener = StdListener::bind(settings.listen).with_context(|| {
+        format!("cannot listen on {}; is the port taken? another is chosen with --listen", settings.listen)
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener)?)
+}
+
+fn intake(
+    settings: &Settings,
+    key: Option<SigningKey>,
+    repos: &Arc<LiveRepos>,
+    store: &Store,
+    lanes: &Lanes<Arc<Deployer>>,
+) -> IntakeState {
+    let lanes = lanes.clone();
+    IntakeState::new(
+        Arc::clone(repos),
+        key,
+        Arc::new(store.clone()),
+        Arc::new(move |repo| lanes.wake(repo)),
+        Arc::new(server::checked_out),
+        IntakeLimits {
+            body: settings.body_limit,
+            requests: settings.max_requests,
+            body_timeout: settings.body_timeout,
+        },
+    )
+}
+
+/// Looks at `repos.yaml` now and then, and tells systemd's watchdog that the daemon lives.
+async fn keep(repos: Arc<LiveRepos>, redactor: Redactor, stop: CancellationToken) {
+    let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+    let mut refresh = tokio::time::interval(watchdog.map_or(REFRESH, |limit| limit.min(REFRESH)));
+    loop {
+        tokio::select! {
+            _ = refresh.tick() => {
+                for secret in repos.current().secrets.values() {
+                    redactor.add_secret(secret);
+                }
+                if watchdog.is_some() {
+                    notify(&[sd_notify::NotifyState::Watchdog]);
+                }
+            }
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Says at the start whether the engine answers; deployments wait for it themselves.
+async fn look_for_engine(deployer: &Deployer) {
+    match deployer.planner.engine().await {
+        Ok(engine) => tracing::info!(endpoint = %engine.endpoint(), api = %engine.version(), "the Docker engine answers"),
+        Err(error) => tracing::warn!(%error, "the Docker engine does not answer yet"),
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; SIGHUP reads `repos.yaml` anew.
+async fn ended(repos: &LiveRepos) -> anyhow::Result<()> {
+    let mut term = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut int = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    let mut hup = tokio::signal::unix::signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            _ = hup.recv() => {
+                tracing::info!(change = ?repos.refresh(), "SIGHUP: looked at repos.yaml");
+            }
+        }
+    }
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}

@@ -1,0 +1,206 @@
+//! Commands that ask the daemon and print: deploy, cancel, status, history, logs.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use time::{OffsetDateTime, UtcOffset, macros::format_description};
+
+use super::{
+    args::{DeployArgs, HistoryArgs, LogsArgs, StatusArgs},
+    client::{Client, encode},
+    command::Trouble,
+    progress::{Display, plain, seconds},
+};
+use crate::{
+    git::short,
+    server::wire::{DeployReply, DeployRequest, Followed, RepoStatus, StatusReply},
+    store::{Deployment, State},
+};
+
+/// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
+pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
+    let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+    let request = DeployRequest { repo: args.repo.clone(), rebuild: args.rebuild, who };
+    let reply: DeployReply = client.post("/v1/deployments", &request).await?;
+    let mut display = Display::stdout();
+    let id = reply.deployment;
+    if args.detach {
+        display.say(&format!("deployment {id} is queued"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(superseded) = reply.superseded {
+        display.say(&format!("deployment {id} takes the place of {superseded}, which was waiting"))?;
+    }
+    let mut lines = client.lines::<Followed>(&format!("/v1/deployments/{id}/log?follow=true")).await?;
+    let mut ended = None;
+    while let Some(item) = lines.next().await {
+        match item? {
+            Followed::Line { line, .. } => display.line(&line)?,
+            Followed::Live { event, .. } => display.live(&event)?,
+            Followed::Ended(deployment) => ended = Some(deployment),
+        }
+    }
+    display.clear()?;
+    let Some(deployment) = ended else {
+        display.say(&format!("deployment {id} goes on at the next start of the daemon"))?;
+        return Ok(ExitCode::from(3));
+    };
+    display.say(&format!("deployment {id} {}", outcome(&deployment)))?;
+    Ok(match deployment.state {
+        State::Succeeded => ExitCode::SUCCESS,
+        State::Failed => ExitCode::FAILURE,
+        _ => ExitCode::from(3),
+    })
+}
+
+/// Cancels a deployment.
+pub(super) async fn cancel(client: &Client, id: i64) -> Result<ExitCode, Trouble> {
+    let deployment: Deployment = client.post(&format!("/v1/deployments/{id}/cancel"), &serde_json::Value::Null).await?;
+    let text = match deployment.state {
+        State::Running => "ends after the step under way".to_owned(),
+        state => state.to_string(),
+    };
+    writeln!(io::stdout(), "deployment {id}: {text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the repositories.
+pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCode, Trouble> {
+    let mut status: StatusReply = client.get("/v1/status").await?;
+    if let Some(only) = &args.repo {
+        status.repos.retain(|repo| repo.name.eq_ignore_ascii_case(only));
+        if status.repos.is_empty() {
+            return Err(Trouble::Other(anyhow::anyhow!("no repository `{only}` is configured")));
+        }
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&status).unwrap_or_default())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mark = if status.engine.ok { "engine" } else { "ENGINE DOWN" };
+    writeln!(out, "turnout {}, up since {}; {mark}: {}", status.version, when(status.started_at), status.engine.text)?;
+    for mistake in &status.config_mistakes {
+        writeln!(out, "repos.yaml is broken, the list before it counts: {mistake}")?;
+    }
+    for repo in &status.repos {
+        print_repo(&mut out, repo)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
+    let commit = repo.commit.as_deref().map_or("no commit", short);
+    writeln!(out, "\n{}  {}  {commit}", repo.name, repo.path)?;
+    let label = if repo.project.ok { "project" } else { "PROBLEM" };
+    writeln!(out, "  {label}: {}", repo.project.text)?;
+    if let Some(active) = &repo.active {
+        let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
+        writeln!(out, "  now: deployment {} is {}{phase}", active.id, active.state)?;
+    }
+    match &repo.last {
+        Some(last) => {
+            let at = last.ended_at.map(when).unwrap_or_default();
+            writeln!(out, "  last: deployment {} {} at {at}", last.id, outcome(last))?;
+        }
+        None => writeln!(out, "  last: never deployed")?,
+    }
+    for container in &repo.containers {
+        let ports = if container.ports.is_empty() { String::new() } else { format!("  {}", container.ports) };
+        writeln!(out, "  {:<28} {:<32} {}{ports}", container.name, container.status, container.image)?;
+    }
+    Ok(())
+}
+
+/// Prints past deployments.
+pub(super) async fn history(client: &Client, args: &HistoryArgs) -> Result<ExitCode, Trouble> {
+    let repo = args.repo.as_deref().map(|repo| format!("&repo={}", encode(repo))).unwrap_or_default();
+    let deployments: Vec<Deployment> = client.get(&format!("/v1/deployments?limit={}{repo}", args.limit)).await?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&deployments).unwrap_or_default())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for d in &deployments {
+        let commit = d.commit_after.as_deref().or(d.wanted_commit.as_deref()).map_or("-", short);
+        let project = d.project.as_deref().unwrap_or(&d.repo);
+        writeln!(
+            out,
+            "{:>5}  {}  {:<11} {:<16} {:<7}  {:<8} {}",
+            d.id,
+            when(d.created_at),
+            d.state.to_string(),
+            project,
+            commit,
+            length(d),
+            said(d)
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints, and follows, logs.
+pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, Trouble> {
+    let path = match args.deployment {
+        Some(id) => format!("/v1/deployments/{id}/log?follow={}", args.follow),
+        None => {
+            let repo = args.repo.as_deref().map(|repo| format!("&repo={}", encode(repo))).unwrap_or_default();
+            format!("/v1/log?follow={}&tail={}{repo}", args.follow, args.tail)
+        }
+    };
+    let mut items = client.lines::<Followed>(&path).await?;
+    let mut out = io::stdout().lock();
+    while let Some(item) = items.next().await {
+        match item? {
+            Followed::Line { deployment, repo, line } => {
+                writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(&line))?;
+            }
+            Followed::Live { .. } => {}
+            Followed::Ended(d) => writeln!(out, "deployment {} {}", d.id, outcome(&d))?,
+        }
+        out.flush()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// State, length and what there is to say.
+fn outcome(d: &Deployment) -> String {
+    let said = said(d);
+    let length = length(d);
+    match (said.is_empty(), length.is_empty()) {
+        (true, true) => d.state.to_string(),
+        (true, false) => format!("{} in {length}", d.state),
+        (false, true) => format!("{}: {said}", d.state),
+        (false, false) => format!("{} in {length}: {said}", d.state),
+    }
+}
+
+fn said(d: &Deployment) -> String {
+    match (d.state, d.superseded_by) {
+        (State::Superseded, Some(by)) => format!("superseded by {by}"),
+        (State::Failed | State::Cancelled | State::Interrupted, _) => d.error.clone().unwrap_or_default(),
+        (State::Queued, _) => d.cause.clone(),
+        _ => d.decision.clone().unwrap_or_default(),
+    }
+}
+
+fn length(d: &Deployment) -> String {
+    match (d.started_at, d.ended_at) {
+        (Some(from), Some(to)) => seconds(Duration::from_millis(u64::try_from(to - from).unwrap_or(0))),
+        _ => String::new(),
+    }
+}
+
+/// A time stamp for people, in local time.
+fn when(millis: i64) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let local = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
+    OffsetDateTime::from_unix_timestamp(millis.div_euclid(1000))
+        .ok()
+        .and_then(|time| time.to_offset(local).format(format).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,214 @@
+//! Files and their documents, laid one over the other.
+
+use std::{path::Path, rc::Rc};
+
+use crate::yaml::{Limits, Map, Node, Pos, Value, parse};
+
+use super::{
+    canonical,
+    error::{LoadError, Warning},
+    extends, include, interpolate_tree, lexical,
+    load::LoadRequest,
+    merge,
+    merge_reset::Resets,
+    merge_unique, resolve, schema,
+    select_files::{Environment, read_text},
+    source::FileSource,
+};
+
+/// Files read for one project, `include` and `extends` counted each time.
+const MAX_READS: usize = 1000;
+
+/// Bytes read for one project.
+const MAX_READ_BYTES: usize = 64 << 20;
+
+/// One load: what it reads from, its bounds, and what it found odd.
+pub(super) struct Session<'a> {
+    pub files: &'a dyn FileSource,
+    /// Directory that relative paths end up at; absolute.
+    pub cwd: String,
+    pub stdin: Option<&'a str>,
+    /// What `~` stands for.
+    pub home: Option<&'a str>,
+    pub interpolate: bool,
+    pub limits: Limits,
+    pub warnings: Vec<Warning>,
+    reads: usize,
+    read_bytes: usize,
+    copied_nodes: usize,
+}
+
+/// Where relative paths and variables of some files come from.
+#[derive(Clone)]
+pub(super) struct Scope {
+    /// What the files' own paths are relative to. For an included file this is itself relative to the including one.
+    pub working_dir: String,
+    /// Where files named by `extends` and `include` are looked for.
+    pub loader_dir: String,
+    /// Variables.
+    pub environment: Rc<Environment>,
+}
+
+/// What is done with a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Part of the project.
+    Whole,
+    /// Only read for a service that another one extends: neither checked nor completed on its own.
+    ExtendsBase,
+}
+
+impl<'a> Session<'a> {
+    /// A load that has read nothing yet.
+    pub(super) fn new(request: &'a LoadRequest, files: &'a dyn FileSource) -> Self {
+        Session {
+            files,
+            cwd: request.working_dir.to_string_lossy().into_owned(),
+            stdin: request.stdin.as_deref(),
+            home: request.process_env.get("HOME").map(String::as_str),
+            interpolate: request.options.interpolate,
+            limits: request.options.limits,
+            warnings: Vec::new(),
+            reads: 0,
+            read_bytes: 0,
+            copied_nodes: 0,
+        }
+    }
+
+    /// Text of a file; `-` is standard input.
+    pub(super) fn read(&mut self, path: &str) -> Result<String, LoadError> {
+        self.reads += 1;
+        if self.reads > MAX_READS {
+            return Err(LoadError::new(format!("more than {MAX_READS} files are read, the last one {path}"))
+                .hint("use fewer include and extends entries"));
+        }
+        let text = if path == "-" {
+            self.stdin.map(str::to_owned).ok_or_else(|| LoadError::new("standard input was asked for but not given"))?
+        } else {
+            read_text(&lexical::join(&self.cwd, path), self.files)?
+        };
+        self.read_bytes = self.read_bytes.saturating_add(text.len());
+        if self.read_bytes > MAX_READ_BYTES {
+            return Err(LoadError::new(format!("the project's files exceed {MAX_READ_BYTES} bytes, the last one {path}"))
+                .hint("use fewer or smaller files"));
+        }
+        Ok(text)
+    }
+
+    /// Counts values that `extends` copies.
+    pub(super) fn count_copy(&mut self, node: &Node) -> Result<(), LoadError> {
+        self.copied_nodes = self.copied_nodes.saturating_add(size(node));
+        if self.copied_nodes <= self.limits.max_nodes {
+            return Ok(());
+        }
+        Err(LoadError::new(format!("extends copies more than {} values", self.limits.max_nodes))
+            .pos(node.pos.clone())
+            .hint("extend smaller services"))
+    }
+
+    /// A file's name in messages.
+    pub(super) fn shown(&self, path: &str) -> String {
+        let prefix = format!("{}/", lexical::clean(&self.cwd));
+        path.strip_prefix(&prefix).unwrap_or(path).to_owned()
+    }
+
+    /// Whether a directory is there.
+    pub(super) fn is_dir(&self, path: &str) -> bool {
+        self.files.is_dir(Path::new(&lexical::join(&self.cwd, path)))
+    }
+}
+
+/// Loads files over one another into one complete tree; `including` are the files that led here.
+///
+/// # Errors
+///
+/// The first mistake.
+pub(super) fn load_model(
+    session: &mut Session<'_>,
+    scope: &Scope,
+    files: &[String],
+    including: &[String],
+) -> Result<Node, LoadError> {
+    let start = Pos::new(session.shown(files.first().map_or("", String::as_str)).into(), 1, 1);
+    let mut root = Node::new(Value::Map(Map::new()), start);
+    for file in files {
+        (root, _) = load_file(session, scope, file, root, including, Use::Whole)?;
+    }
+    resolve::defaults::apply(&mut root);
+    resolve::validate::check(&root)?;
+    resolve::paths::resolve(&mut root, Path::new(&scope.working_dir), session.home)?;
+    resolve::environment::resolve(&mut root, &scope.environment);
+    Ok(root)
+}
+
+/// Lays every document of a file over `root`. Also gives what the last document resets.
+///
+/// # Errors
+///
+/// The first mistake.
+pub(super) fn load_file(
+    session: &mut Session<'_>,
+    scope: &Scope,
+    file: &str,
+    mut root: Node,
+    including: &[String],
+    purpose: Use,
+) -> Result<(Node, Resets), LoadError> {
+    let text = session.read(file)?;
+    let shown: std::sync::Arc<str> = session.shown(file).into();
+    let mut resets = Resets::default();
+    for mut document in parse(&text, &shown, &session.limits)? {
+        resets = Resets::take(&mut document);
+        if document.as_map().is_none() {
+            return Err(LoadError::at("", &document, format!("top-level object must be a mapping, not {}", document.value.kind()))
+                .hint("begin with services: and remove empty documents"));
+        }
+        if session.interpolate {
+            let lookup = |name: &str| scope.environment.get(name).cloned();
+            interpolate_tree::interpolate(&mut document, &lookup, &mut session.warnings)?;
+        }
+        if purpose == Use::Whole {
+            extends::apply(session, scope, &mut document, file, &resets)?;
+        }
+        resets.apply(&mut root, &[]);
+        if purpose == Use::Whole {
+            include::apply(session, scope, &mut document, file, including)?;
+        }
+        root = merge::merge(root, document)?;
+        merge_unique::enforce(&mut root)?;
+        if purpose == Use::Whole {
+            schema::check(&root)?;
+            drop_version(session, &mut root);
+        }
+        canonical::canonicalise(&mut root, !session.interpolate)?;
+        omit_empty(&mut root);
+        merge_unique::enforce(&mut root)?;
+    }
+    Ok((root, resets))
+}
+
+fn drop_version(session: &mut Session<'_>, root: &mut Node) {
+    if let Some(entry) = root.as_map_mut().and_then(|map| map.shift_remove("version")) {
+        let message = "the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion";
+        session.warnings.push(Warning::at("version", &entry.key_pos, message));
+    }
+}
+
+/// Empty items of `dns` say nothing.
+fn omit_empty(root: &mut Node) {
+    let Some(services) = root.as_map_mut().and_then(|map| map.get_mut("services")) else { return };
+    for service in services.node.as_map_mut().into_iter().flat_map(|map| map.values_mut()) {
+        let Some(dns) = service.node.as_map_mut().and_then(|map| map.get_mut("dns")) else { continue };
+        if let Value::Seq(items) = &mut dns.node.value {
+            items.retain(|item| !item.is_null() && item.as_str() != Some(""));
+        }
+    }
+}
+
+fn size(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Seq(items) => items.iter().map(size).sum(),
+        Value::Map(map) => map.values().map(|entry| 1 + size(&entry.node)).sum(),
+        _ => 0,
+    }
+}

@@ -1,0 +1,249 @@
+//! Whether the parts of a project fit together.
+
+use std::collections::BTreeMap;
+
+use super::Places;
+use crate::compose::{
+    error::LoadError,
+    model::{Build, Project, Resource, Service},
+    schema::nearest,
+};
+
+/// Checks active services against each other and the resources they name.
+///
+/// When a service has `scale` and `deploy`, `deploy.replicas` takes the value of `scale`.
+pub(super) fn check(project: &mut Project, places: &Places<'_>) -> Result<(), LoadError> {
+    for (name, service) in &project.services {
+        let at = At { project, places, name, service };
+        at.image_or_build()?;
+        at.references()?;
+        at.dependencies()?;
+        at.scale()?;
+        at.resources()?;
+        at.watch()?;
+        at.mounts()?;
+    }
+    for service in project.services.values_mut() {
+        if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
+            deploy.replicas = Some(scale);
+        }
+    }
+    for (name, secret) in &project.secrets {
+        if !secret.external && secret.file.is_empty() && secret.environment.is_empty() {
+            let error = places.error(&["secrets", name], format!("secret '{name}' has neither file nor environment"));
+            return Err(error.hint("say where its content comes from"));
+        }
+    }
+    match project.dependency_order() {
+        Ok(_) => Ok(()),
+        Err(cycle) => {
+            let first = cycle.path.first().map(String::as_str).unwrap_or_default();
+            Err(places
+                .error(&["services", first, "depends_on"], cycle.to_string())
+                .hint("links, service: namespaces and volumes_from count as dependencies, too"))
+        }
+    }
+}
+
+/// Two services cannot both own a container name.
+pub(super) fn check_container_names(project: &Project, places: &Places<'_>) -> Result<(), LoadError> {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, service) in project.services.iter().filter(|(_, service)| !service.container_name.is_empty()) {
+        if let Some(owner) = owners.insert(&service.container_name, name) {
+            let message = format!("container name '{}' is already in use by service {owner}", service.container_name);
+            return Err(places.error(&["services", name, "container_name"], message));
+        }
+    }
+    Ok(())
+}
+
+struct At<'a> {
+    project: &'a Project,
+    places: &'a Places<'a>,
+    name: &'a str,
+    service: &'a Service,
+}
+
+impl At<'_> {
+    fn error(&self, path: &[&str], message: impl Into<String>) -> LoadError {
+        self.places.error(&[&["services", self.name], path].concat(), message)
+    }
+
+    fn undefined<'k>(&self, path: &[&str], what: &str, key: &str, known: impl Iterator<Item = &'k String>) -> LoadError {
+        let hint = nearest(key, known.map(String::as_str)).map(|near| format!("did you mean '{near}'?"));
+        let message = format!("service '{}' refers to undefined {what} '{key}'", self.name);
+        let hint = hint.unwrap_or_else(|| format!("declare it under {what}s: at the top level of the file"));
+        self.error(path, message).hint(hint)
+    }
+
+    fn image_or_build(&self) -> Result<(), LoadError> {
+        let Service { build, image, provider, platform, .. } = self.service;
+        if build.is_none() && image.is_empty() && provider.is_none() {
+            let message = format!("service '{}' has neither an image nor a build context specified", self.name);
+            return Err(self.error(&[], message).hint("add image: or build:"));
+        }
+        match build {
+            Some(build) => self.build(build, platform),
+            None => Ok(()),
+        }
+    }
+
+    fn build(&self, build: &Build, platform: &str) -> Result<(), LoadError> {
+        if !build.dockerfile_inline.is_empty() && !build.dockerfile.is_empty() {
+            return Err(self.error(&["build", "dockerfile_inline"], "dockerfile and dockerfile_inline exclude each other"));
+        }
+        for (context, source) in &build.additional_contexts {
+            let Some(target) = source.strip_prefix("service:") else { continue };
+            let path = ["build", "additional_contexts", context];
+            match self.project.services.get(target) {
+                None => return Err(self.undefined(&path, "service", target, self.project.services.keys())),
+                Some(service) if service.build.is_none() => {
+                    return Err(self.error(&path, format!("service '{target}' is not built, so it is no build context")));
+                }
+                Some(_) => {}
+            }
+        }
+        if !build.platforms.is_empty() && !platform.is_empty() && !build.platforms.iter().any(|p| p == platform) {
+            return Err(self.error(&["build", "platforms"], format!("must include the service's platform '{platform}'")));
+        }
+        Ok(())
+    }
+
+    fn references(&self) -> Result<(), LoadError> {
+        let Self { project, service, .. } = self;
+        if !service.network_mode.is_empty() && !service.networks.is_empty() {
+            return Err(self
+                .error(&["network_mode"], "network_mode and networks exclude each other")
+                .hint("remove one of them"));
+        }
+        for network in service.networks.keys().filter(|key| !project.networks.contains_key(*key)) {
+            return Err(self.undefined(&["networks", network], "network", network, project.networks.keys()));
+        }
+        if let Some(first) = service.healthcheck.as_ref().and_then(|check| check.test.first())
+            && !matches!(first.as_str(), "CMD" | "CMD-SHELL" | "NONE")
+        {
+            let message = format!("must start with \"CMD\", \"CMD-SHELL\" or \"NONE\", not \"{first}\"");
+            return Err(self.error(&["healthcheck", "test"], message));
+        }
+        let named = service.volumes.iter().filter(|mount| mount.r#type == "volume" && !mount.source.is_empty());
+        for mount in named {
+            if !project.volumes.contains_key(&mount.source) {
+                return Err(self.undefined(&["volumes"], "volume", &mount.source, project.volumes.keys()));
+            }
+        }
+        let build_secrets = service.build.iter().flat_map(|build| &build.secrets).map(|secret| (&["build", "secrets"][..], secret));
+        let secrets = service.secrets.iter().map(|secret| (&["secrets"][..], secret));
+        for (path, secret) in build_secrets.chain(secrets) {
+            if !project.secrets.contains_key(&secret.source) {
+                return Err(self.undefined(path, "secret", &secret.source, project.secrets.keys()));
+            }
+        }
+        for config in &service.configs {
+            if !project.configs.contains_key(&config.source) {
+                return Err(self.undefined(&["configs"], "config", &config.source, project.configs.keys()));
+            }
+        }
+        for model in service.models.keys().filter(|key| !project.models.contains_key(*key)) {
+            return Err(self.undefined(&["models", model], "model", model, project.models.keys()));
+        }
+        Ok(())
+    }
+
+    fn dependencies(&self) -> Result<(), LoadError> {
+        let Self { project, service, .. } = self;
+        for (dependency, edge) in &service.depends_on {
+            let disabled = project.disabled_services.contains_key(dependency);
+            if project.services.contains_key(dependency) || (disabled && !edge.required) {
+                continue;
+            }
+            let message = format!("service '{}' depends on undefined service '{dependency}'", self.name);
+            let hint = if disabled {
+                Some("its profiles are not active: activate one, or set required: false".to_owned())
+            } else {
+                let known = project.services.keys().map(String::as_str);
+                nearest(dependency, known).map(|near| format!("did you mean '{near}'?"))
+            };
+            return Err(LoadError { hint, ..self.error(&["depends_on", dependency], message) });
+        }
+        if let Some(shared) = Service::shared_service(&service.network_mode)
+            && !project.services.contains_key(shared)
+        {
+            let message = format!("service '{shared}' not found for network_mode 'service:{shared}'");
+            return Err(self.error(&["network_mode"], message));
+        }
+        Ok(())
+    }
+
+    fn scale(&self) -> Result<(), LoadError> {
+        let service = self.service;
+        let replicas = service.deploy.as_ref().and_then(|deploy| deploy.replicas);
+        if let (Some(scale), Some(replicas)) = (service.scale, replicas)
+            && scale != replicas
+        {
+            return Err(self.error(&["scale"], "can't set distinct values on 'scale' and 'deploy.replicas'"));
+        }
+        for (count, path) in [(service.scale, &["scale"][..]), (replicas, &["deploy", "replicas"])] {
+            if count.is_some_and(|count| count < 0) {
+                return Err(self.error(path, "must be greater than or equal to 0"));
+            }
+        }
+        if service.scale() > 1 && !service.container_name.is_empty() {
+            let attribute = if service.scale.is_some() { "scale" } else { "deploy.replicas" };
+            let message = format!("can't set container_name and {attribute} as container name must be unique");
+            return Err(self.error(&["container_name"], message));
+        }
+        Ok(())
+    }
+
+    fn resources(&self) -> Result<(), LoadError> {
+        let Service { cpus, mem_limit, mem_reservation, pids_limit, deploy, .. } = self.service;
+        let Some(deploy) = deploy else { return Ok(()) };
+        let limits = deploy.resources.limits.as_ref();
+        let reservations = deploy.resources.reservations.as_ref();
+        let differs = |own_set: bool, other: Option<&Resource>, same: fn(&Resource, &Service) -> bool| {
+            own_set && other.is_some_and(|other| !same(other, self.service))
+        };
+        let conflicts = [
+            ("cpus", "limits.cpus", differs(cpus.0 != 0.0, limits, |r, s| r.cpus == s.cpus)),
+            ("mem_limit", "limits.memory", differs(mem_limit.0 != 0, limits, |r, s| r.memory == s.mem_limit)),
+            (
+                "mem_reservation",
+                "reservations.memory",
+                differs(mem_reservation.0 != 0, reservations, |r, s| r.memory == s.mem_reservation),
+            ),
+            ("pids_limit", "limits.pids", differs(*pids_limit != 0, limits, |r, s| r.pids == s.pids_limit)),
+        ];
+        match conflicts.iter().find(|(_, _, conflict)| *conflict) {
+            Some((own, other, _)) => Err(self
+                .error(&[own], format!("can't set distinct values on '{own}' and 'deploy.resources.{other}'"))
+                .hint("a limits or reservations section must repeat the value, or leave the attribute out")),
+            None => Ok(()),
+        }
+    }
+
+    fn watch(&self) -> Result<(), LoadError> {
+        let rules = self.service.develop.iter().flat_map(|develop| &develop.watch);
+        for rule in rules {
+            if rule.target.is_empty() && !matches!(rule.action.as_str(), "rebuild" | "restart") {
+                return Err(self.error(&["develop", "watch"], "target is required for non-rebuild actions"));
+            }
+        }
+        Ok(())
+    }
+
+    fn mounts(&self) -> Result<(), LoadError> {
+        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+        let tmpfs = self.service.tmpfs.iter().enumerate().map(|(index, spec)| {
+            ("tmpfs", index, spec.split_once(':').map_or(spec.as_str(), |(target, _)| target))
+        });
+        let volumes = self.service.volumes.iter().enumerate().map(|(index, mount)| ("volumes", index, mount.target.as_str()));
+        for (list, index, target) in tmpfs.chain(volumes) {
+            let here = format!("services.{}.{list}[{index}]", self.name);
+            if let Some(first) = seen.get(target) {
+                return Err(self.error(&[list], format!("target {target} already mounted as {first}")).path(here));
+            }
+            seen.insert(target, here);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! `env_file` and `label_file`: read once, into `environment` and `labels`.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+};
+
+use indexmap::IndexMap;
+
+use super::Places;
+use crate::compose::{
+    dotenv,
+    error::{LoadError, Warning},
+    interpolate::Lookup,
+    model::Project,
+    source::FileSource,
+};
+
+/// Reads env files into `environment`, which wins over them, and forgets the list.
+///
+/// Variables inside a file are looked up in the project's environment, then the service's, then what was read before.
+pub(super) fn resolve_environment(
+    project: &mut Project,
+    files: &dyn FileSource,
+    places: &Places<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), LoadError> {
+    for (name, service) in &mut project.services {
+        for (key, value) in &mut service.environment {
+            if value.is_none() {
+                *value = project.environment.get(key).cloned();
+            }
+        }
+        let own = &service.environment;
+        // What stands in `environment` counts as read before the first file.
+        let mut read: IndexMap<String, String> =
+            own.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect();
+        for file in &service.env_file {
+            let lookup = |key: &str| {
+                project.environment.get(key).cloned().or_else(|| own.get(key).cloned().flatten())
+            };
+            let fail = |message: String| places.error(&["services", name, "env_file"], message);
+            let Some(text) = text_of(files, &file.path, "env file", file.required).map_err(fail)? else { continue };
+            let fail = |message: String| places.error(&["services", name, "env_file"], message);
+            match file.format.as_str() {
+                "" => {
+                    let mut unset = |key: &str| {
+                        warnings.push(Warning::new(format!(
+                            "{}: the variable \"{key}\" is not set, an empty text is used",
+                            file.path
+                        )));
+                    };
+                    dotenv::parse_into(&text, &mut read, &lookup, &mut unset)
+                        .map_err(|error| fail(format!("{}: {error}", file.path)))?;
+                }
+                "raw" => {
+                    let raw = dotenv::parse_raw(&text, &lookup).map_err(|error| fail(format!("{}: {error}", file.path)))?;
+                    read.extend(raw);
+                }
+                other => {
+                    return Err(fail(format!("unsupported env_file format '{other}'")).hint("leave it out, or use raw"));
+                }
+            }
+        }
+        let mut environment: BTreeMap<String, Option<String>> =
+            read.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        environment.append(&mut service.environment);
+        service.environment = environment;
+        service.env_file.clear();
+    }
+    Ok(())
+}
+
+/// Reads label files into `labels`, which win over them. The list stays: it is part of the hash.
+pub(super) fn resolve_labels(
+    project: &mut Project,
+    files: &dyn FileSource,
+    places: &Places<'_>,
+) -> Result<(), LoadError> {
+    for (name, service) in &mut project.services {
+        let mut labels: BTreeMap<String, String> = BTreeMap::new();
+        for file in &service.label_file {
+            let fail = |message: String| places.error(&["services", name, "label_file"], message);
+            let Some(text) = text_of(files, file, "label file", true).map_err(fail)? else { continue };
+            let lookup = |key: &str| labels.get(key).cloned();
+            let lookup: &Lookup<'_> = &lookup;
+            let read = dotenv::parse(&text, lookup).map_err(|error| fail(format!("{file}: {error}")))?;
+            labels.extend(read);
+        }
+        labels.append(&mut service.labels);
+        service.labels = labels;
+    }
+    Ok(())
+}
+
+/// The text of a file; `None` when it does not exist and need not.
+fn text_of(files: &dyn FileSource, path: &str, what: &str, required: bool) -> Result<Option<String>, String> {
+    match files.read(Path::new(path)) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|error| format!("{what} {path} is not UTF-8 at byte {}", error.utf8_error().valid_up_to())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{what} {path} not found")),
+        Err(error) => Err(format!("{what} {path} cannot be read: {error}")),
+    }
+}

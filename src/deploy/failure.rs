@@ -1,0 +1,67 @@
+//! Why a deployment ended badly, in the words a person reads.
+
+use crate::{compose::error::LoadError, config::Mistakes, engine::EngineError, git::GitError, plan::PlanError};
+
+/// A deployment's bad end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{summary}")]
+pub struct Failure {
+    /// What happened, and where.
+    pub summary: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// Cancelled by a person or a shutdown rather than failed.
+    pub cancelled: bool,
+}
+
+impl Failure {
+    /// A failure without a hint of its own.
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), hint: None, cancelled: false }
+    }
+
+    /// The same with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Ended on request.
+    pub fn cancelled(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), hint: None, cancelled: true }
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        match error {
+            GitError::Cancelled { .. } => Self::cancelled("cancelled during the fetch; the work tree is as before"),
+            other => Self::new(other.to_string()),
+        }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Self::new(format!("the Compose project cannot be loaded: {error}"))
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<Mistakes> for Failure {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::new(mistakes.to_string())
+    }
+}

@@ -1,0 +1,149 @@
+//! Reads a repository and plans its deployment. Changes nothing; what `turnout plan` and a deployment share.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Failure,
+    facts::{self, what_changed},
+    prepare::{Loaded, Prepared, load_project, make_plan},
+};
+use crate::{
+    config::{LiveRepos, Repo, Settings},
+    decide,
+    engine::{Endpoint, Engine, EngineError},
+    git,
+    report::Reporter,
+};
+
+/// Pause between two attempts to reach an engine that is down.
+const ENGINE_RETRY: Duration = Duration::from_secs(2);
+
+/// Plans deployments.
+pub struct Planner {
+    /// Settings of the daemon.
+    pub settings: Arc<Settings>,
+    /// Repositories as configured now.
+    pub repos: Arc<LiveRepos>,
+    endpoint: Endpoint,
+}
+
+/// What is to be planned, beside the project itself.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The commit in the work tree; `None` = whatever is checked out.
+    pub commit: Option<String>,
+    /// The commit that was last deployed with success for this project.
+    pub last_deployed: Option<String>,
+    /// Rebuild every image that the repository builds.
+    pub rebuild: bool,
+}
+
+impl Planner {
+    /// A planner for these settings.
+    ///
+    /// # Errors
+    /// When the engine's address cannot be used.
+    pub fn new(settings: Arc<Settings>, repos: Arc<LiveRepos>) -> Result<Self, EngineError> {
+        let endpoint = Endpoint::from_host(Some(&settings.docker_host))?;
+        Ok(Self { settings, repos, endpoint })
+    }
+
+    /// A connection to the engine, without patience.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn engine(&self) -> Result<Engine, EngineError> {
+        Engine::connect(&self.endpoint).await
+    }
+
+    /// The repository as configured now.
+    ///
+    /// # Errors
+    /// When it is not (any more).
+    pub fn find(&self, name: &str) -> Result<Repo, Failure> {
+        let loaded = self.repos.current();
+        loaded.repos.by_name(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = loaded.repos.repos.iter().map(|repo| repo.name.as_str()).collect();
+            Failure::new(format!("no repository `{name}` in {}", self.repos.file().display())).hint(match known.len() {
+                0 => "the list is empty".to_owned(),
+                _ => format!("it has: {}", known.join(", ")),
+            })
+        })
+    }
+
+    /// Reads the project of a work tree.
+    ///
+    /// # Errors
+    /// With file, line and what would be right.
+    pub async fn read(&self, repo: &Repo, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
+        let reading = repo.clone();
+        let loaded = blocking(move || load_project(&reading)).await??;
+        let stack = &loaded.stack;
+        reporter.info(format!("project {} from {} ({})", stack.project, stack.files.join(", "), stack.reason));
+        Ok(loaded)
+    }
+
+    /// Decides and plans.
+    ///
+    /// # Errors
+    /// When git or the engine does not answer, or the project cannot be brought up here.
+    pub async fn prepare(
+        &self,
+        repo: &Repo,
+        loaded: Loaded,
+        wanted: Wanted,
+        reporter: &dyn Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Prepared, Failure> {
+        let path = repo.real_path.clone();
+        let known = blocking(move || {
+            let commit = match wanted.commit {
+                Some(commit) => commit,
+                None => git::head(&path)?.commit,
+            };
+            let forced = wanted.rebuild.then(|| "asked for with --rebuild".to_owned());
+            Ok::<_, Failure>(what_changed(&path, wanted.last_deployed, &commit, forced))
+        })
+        .await??;
+        let engine = self.patient_engine(reporter, cancel).await?;
+        let observed = engine.observe(&loaded.project).await?;
+        let facts = facts::gather(repo, &loaded, &observed, known)?;
+        let decision = decide::rebuild(&facts);
+        reporter.info(decision.summary.clone());
+        let plan = make_plan(&loaded.project, &observed, &decision)?;
+        for warning in loaded.warnings.iter().chain(&plan.warnings) {
+            reporter.warn(warning.clone());
+        }
+        Ok(Prepared { loaded, base: facts.base, decision, plan })
+    }
+
+    /// Waits for an engine that is down, as after a reboot, then gives up with its error.
+    async fn patient_engine(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
+        let deadline = tokio::time::Instant::now() + self.settings.engine_wait;
+        let mut told = false;
+        loop {
+            let error = match self.engine().await {
+                Ok(engine) => return Ok(engine),
+                Err(error) => error,
+            };
+            if tokio::time::Instant::now() + ENGINE_RETRY > deadline {
+                return Err(Failure::from(error)
+                    .hint("nothing was changed; when the engine is back, run `turnout deploy` or redeliver the push"));
+            }
+            if !told {
+                reporter.warn(format!("waiting up to {:?} for the engine: {error}", self.settings.engine_wait));
+                told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(ENGINE_RETRY) => {}
+                () = cancel.cancelled() => return Err(Failure::cancelled("cancelled while waiting for the engine")),
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::new(format!("turnout has a fault: {error}")))
+}

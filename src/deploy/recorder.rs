@@ -1,0 +1,73 @@
+//! Where a deployment's events go: the database, the log file, and whoever watches. Redacted here, at the sink.
+
+use tokio::sync::broadcast;
+
+use crate::{
+    report::{Event, Outcome, Reporter, redact::Redactor},
+    store::{DeploymentId, LogHandle, LogLimits, Store, StoreError},
+};
+
+/// An event for those who watch right now: what runs, and how far a pull or a fetch has come. The database has the rest.
+pub type LiveProgress = (DeploymentId, Event);
+
+/// Records one deployment.
+pub struct Recorder {
+    kept: LogHandle,
+    live: broadcast::Sender<LiveProgress>,
+    redactor: Redactor,
+    deployment: DeploymentId,
+    repo: String,
+}
+
+impl Recorder {
+    /// A recorder of this deployment.
+    pub fn new(
+        store: &Store,
+        live: broadcast::Sender<LiveProgress>,
+        redactor: Redactor,
+        deployment: DeploymentId,
+        repo: &str,
+    ) -> Self {
+        let kept = store.log_handle(deployment, redactor.clone(), LogLimits::default());
+        Self { kept, live, redactor, deployment, repo: repo.to_owned() }
+    }
+
+    /// The text without secrets, as it may be kept.
+    pub fn clean(&self, text: &str) -> String {
+        self.redactor.redact(text).into_owned()
+    }
+
+    /// Waits until the log is on the disk.
+    ///
+    /// # Errors
+    /// Full disk, or a store that is closed.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.kept.close().await
+    }
+}
+
+impl Reporter for Recorder {
+    fn report(&self, event: Event) {
+        let event = event.map_text(|text| self.redactor.line(text).into_owned());
+        let (deployment, repo) = (self.deployment, self.repo.as_str());
+        match &event {
+            Event::Progress { .. } => {}
+            Event::Phase { name } => tracing::debug!(repo, deployment, "phase {name}"),
+            Event::Info { text } => tracing::info!(repo, deployment, "{text}"),
+            Event::Warning { text } => tracing::warn!(repo, deployment, "{text}"),
+            Event::StepStarted { text, .. } => tracing::debug!(repo, deployment, "begins: {text}"),
+            Event::StepEnded { outcome: Outcome::Failed, text, .. } => tracing::error!(repo, deployment, "{text}"),
+            Event::StepEnded { outcome: Outcome::Done, text, elapsed, .. } => {
+                tracing::info!(repo, deployment, elapsed_ms = elapsed.as_millis(), "{text}");
+            }
+            Event::StepEnded { text, .. } => tracing::info!(repo, deployment, "{text}"),
+            Event::Output { source, line } => tracing::info!(repo, deployment, source, "{line}"),
+        }
+        self.kept.event(&event);
+        let transient =
+            matches!(event, Event::Progress { .. } | Event::StepStarted { .. } | Event::StepEnded { .. });
+        if transient {
+            let _ = self.live.send((deployment, event)); // nobody watches: nobody misses it
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `down`, `stop`, `start`, `restart` and `rm`.
+
+use super::*;
+
+/// `down` and its kin: the plan as printed, after it proved checked and executable.
+fn taken(mut stage: Stage, plan: Plan) -> String {
+    let text = render(&plan);
+    check(&plan).unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+    stage.world.apply(&stage.project, &plan);
+    text
+}
+
+fn down_of(stage: Stage, with_file: bool, options: &DownOptions) -> String {
+    let plan = down(with_file.then_some(&stage.project), &stage.world.observed, options);
+    taken(stage, plan)
+}
+
+fn chain() -> Stage {
+    Stage::of(json!({
+        "api": {"image": "api", "depends_on": {"db": {"condition": "service_healthy", "restart": true}}},
+        "db": {
+            "image": "postgres",
+            "healthcheck": {"test": ["CMD", "true"]},
+            "volumes": [{"type": "volume", "source": "data", "target": "/data"}],
+        },
+        "web": {"build": {"context": "/src"}, "depends_on": {"api": {}}},
+    }))
+    .up()
+}
+
+#[test]
+fn down_removes_dependents_first_and_keeps_data() {
+    let text = down_of(chain(), true, &DownOptions::default());
+    insta::assert_snapshot!(text, @r"
+    shop: 4 steps
+      1. remove container shop-web-1: the project is taken down
+      2. remove container shop-api-1: the project is taken down
+         after 1
+      3. remove container shop-db-1: the project is taken down
+         after 2
+      4. remove network shop_default: the project is taken down
+         after 3
+    unchanged:
+      volume shop_data: kept with its data
+    ");
+}
+
+#[test]
+fn down_without_a_file_reads_the_labels() {
+    let options = DownOptions { project: "shop".to_owned(), volumes: true, ..DownOptions::default() };
+    let text = down_of(chain(), false, &options);
+    insta::assert_snapshot!(text, @r"
+    shop: 5 steps
+      1. remove container shop-web-1 and its anonymous volumes: the project is taken down
+      2. remove container shop-api-1 and its anonymous volumes: the project is taken down
+         after 1
+      3. remove container shop-db-1 and its anonymous volumes: the project is taken down
+         after 2
+      4. remove network shop_default: the project is taken down
+         after 3
+      5. remove volume shop_data: removal of volumes was asked for, its data is lost
+         after 3
+    ");
+}
+
+#[test]
+fn down_with_volumes_spares_external_ones_and_strangers() {
+    let stage = chain().edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().external = true).world(|w| {
+        w.observed.volumes.get_mut("data").unwrap().labels.remove(labels::PROJECT);
+    });
+    let options = DownOptions { volumes: true, images: Some(RemoveImages::Local), ..DownOptions::default() };
+    let text = down_of(stage, true, &options);
+    insta::assert_snapshot!(text, @r"
+    shop: 4 steps
+      1. remove container shop-web-1 and its anonymous volumes: the project is taken down
+      2. remove container shop-api-1 and its anonymous volumes: the project is taken down
+         after 1
+      3. remove container shop-db-1 and its anonymous volumes: the project is taken down
+         after 2
+      4. remove image shop-web: removal of images was asked for
+         after 3
+    warnings:
+      volume shop_data was not created for this project; it is kept
+    ");
+}
+
+#[test]
+fn down_of_one_service_takes_what_depends_on_it() {
+    let options = DownOptions { services: vec!["api".to_owned()], ..DownOptions::default() };
+    let text = down_of(chain(), true, &options);
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. remove container shop-web-1: web depends on what is taken down
+      2. remove container shop-api-1: api is taken down
+         after 1
+    unchanged:
+      network shop_default: still in use
+      volume shop_data: kept with its data
+    ");
+}
+
+#[test]
+fn down_mentions_what_it_leaves_alone() {
+    let text = down_of(chain().edit(|p| p.services.remove("web")), true, &DownOptions::default());
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. remove container shop-api-1: the project is taken down
+      2. remove container shop-db-1: the project is taken down
+         after 1
+      3. remove network shop_default: the project is taken down
+         after 2
+    unchanged:
+      volume shop_data: kept with its data
+    warnings:
+      left alone, because no active service stands behind them: shop-web-1 (remove them with --remove-orphans)
+    ");
+}
+
+#[test]
+fn stop_goes_from_dependents_to_dependencies() {
+    let stage = chain();
+    let plan = stop("shop", None, &stage.world.observed, &[]);
+    let text = taken(stage, plan);
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. stop container shop-web-1: asked for
+      2. stop container shop-api-1: asked for
+         after 1
+      3. stop container shop-db-1: asked for
+         after 2
+    ");
+}
+
+#[test]
+fn start_waits_for_conditions() {
+    let mut stage = chain();
+    let plan = stop("shop", None, &stage.world.observed, &[]);
+    stage.world.apply(&stage.project, &plan);
+    let plan = start("shop", Some(&stage.project), &stage.world.observed, &[]);
+    let text = taken(stage, plan);
+    insta::assert_snapshot!(text, @r"
+    shop: 4 steps
+      1. start container shop-db-1: asked for
+      2. wait until db is healthy: api depends on it
+         after 1
+      3. start container shop-api-1: asked for
+         after 2
+      4. start container shop-web-1: asked for
+         after 3
+    ");
+}
+
+#[test]
+fn restart_takes_along_those_that_ask_for_it() {
+    let stage = chain();
+    let plan = restart("shop", Some(&stage.project), &stage.world.observed, &["db".to_owned()]);
+    let text = taken(stage, plan);
+    insta::assert_snapshot!(text, @r"
+    shop: 4 steps
+      1. stop container shop-db-1: asked for
+      2. start container shop-db-1: asked for
+         after 1
+      3. stop container shop-api-1: what it depends on is restarted
+         after 2
+      4. start container shop-api-1: what it depends on is restarted
+         after 3
+    ");
+}
+
+#[test]
+fn remove_takes_stopped_containers_only() {
+    let stage = chain().container("shop-web-1", |c| c.state = RunState::Exited(1));
+    let plan = remove("shop", None, &stage.world.observed, &[], false, true);
+    let text = taken(stage, plan);
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. remove container shop-web-1 and its anonymous volumes: asked for
+    unchanged:
+      shop-api-1: running, not removed
+      shop-db-1: running, not removed
+    ");
+}

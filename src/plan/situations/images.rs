@@ -1,0 +1,214 @@
+//! Builds, pulls, and containers whose image changes.
+
+use super::*;
+
+#[test]
+fn rebuild_is_conditional_on_a_new_image() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .build("web", "src/app.py changed")
+        .world(|w| w.yields.insert("shop-web".to_owned(), "sha256:shop-web-2".to_owned()))
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. build shop-web for web: src/app.py changed
+      2. replace container shop-web-1: image shop-web is built: src/app.py changed
+         only if image shop-web is no longer shop-web-1; after 1
+      3. start container shop-web-1: replaced
+         only if step 2 was needed; after 2
+    unchanged:
+      db: running, nothing changed
+    ");
+}
+
+#[test]
+fn identical_rebuild_looks_the_same_and_does_nothing() {
+    let text = Stage::of(web_and_db()).up().build("web", "REBUILD_TRIGGER is there").plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. build shop-web for web: REBUILD_TRIGGER is there
+      2. replace container shop-web-1: image shop-web is built: REBUILD_TRIGGER is there
+         only if image shop-web is no longer shop-web-1; after 1
+      3. start container shop-web-1: replaced
+         only if step 2 was needed; after 2
+    unchanged:
+      db: running, nothing changed
+    ");
+}
+
+#[test]
+fn rebuild_and_change_is_certain() {
+    let text =
+        Stage::of(web_and_db()).up().build("web", "Dockerfile changed").service("web", |s| set(s, "NEW", "1")).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. build shop-web for web: Dockerfile changed
+      2. replace container shop-web-1: environment NEW added; image shop-web is built: Dockerfile changed
+         after 1
+      3. start container shop-web-1: replaced
+         after 2
+    unchanged:
+      db: running, nothing changed
+    ");
+}
+
+#[test]
+fn retagged_image_replaces() {
+    let text = Stage::of(web())
+        .up()
+        .world(|w| w.observed.images.get_mut("shop").unwrap().id = Some("sha256:feedbeef".to_owned()))
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-web-1: image shop is another one now (shop-1 -> feedbeef)
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn missing_image_label_replaces() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.image_label.clear()).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-web-1: label com.docker.compose.image is missing, its image is not known
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn two_services_share_a_built_image() {
+    let text = Stage::of(json!({
+        "web": {"image": "shop", "build": {"context": "/src"}},
+        "worker": {"image": "shop"},
+    }))
+    .world(|w| w.unknown.insert("shop".to_owned()))
+    .up()
+    .build("web", "src/app.py changed")
+    .world(|w| w.yields.insert("shop".to_owned(), "sha256:2".to_owned()))
+    .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 5 steps
+      1. build shop for web: src/app.py changed
+      2. replace container shop-web-1: image shop is built: src/app.py changed
+         only if image shop is no longer shop-1; after 1
+      3. replace container shop-worker-1: image shop is built: src/app.py changed
+         only if image shop is no longer shop-1; after 1
+      4. start container shop-web-1: replaced
+         only if step 2 was needed; after 2, 3
+      5. start container shop-worker-1: replaced
+         only if step 3 was needed; after 2, 3
+    ");
+}
+
+#[test]
+fn image_and_build_tries_to_pull_first() {
+    let text = Stage::of(json!({"web": {"image": "shop", "build": {"context": "/src"}}}))
+        .world(|w| w.unknown.insert("shop".to_owned()))
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 5 steps
+      1. try to pull shop: image shop is not there yet
+      2. build shop for web: image shop is not there yet
+         only if step 1 did not succeed; after 1
+      3. create network shop_default: network shop_default does not exist yet
+      4. create container shop-web-1: no container yet
+         after 2, 3
+      5. start container shop-web-1: created
+         after 4
+    ");
+}
+
+#[test]
+fn build_context_of_another_service_is_built_first() {
+    let text = Stage::of(json!({
+        "app": {"build": {"context": "/app", "additional_contexts": {"base": "service:zbase"}}},
+        "zbase": {"build": {"context": "/base"}},
+    }))
+    .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 7 steps
+      1. build shop-zbase for zbase: image shop-zbase is not there yet
+      2. build shop-app for app: image shop-app is not there yet
+         after 1
+      3. create network shop_default: network shop_default does not exist yet
+      4. create container shop-app-1: no container yet
+         after 2, 3
+      5. create container shop-zbase-1: no container yet
+         after 2, 3
+      6. start container shop-app-1: created
+         after 4, 5
+      7. start container shop-zbase-1: created
+         after 4, 5
+    ");
+}
+
+#[test]
+fn pull_policies() {
+    let text = Stage::of(json!({
+        "always": {"image": "a", "pull_policy": "always"},
+        "daily": {"image": "d", "pull_policy": "daily"},
+        "fresh": {"image": "f", "pull_policy": "every_12h"},
+        "never": {"image": "n", "pull_policy": "never"},
+        "plain": {"image": "p"},
+    }))
+    .world(|w| {
+        for (name, time) in [("a", None), ("d", Some(0)), ("f", Some(99_000)), ("n", None), ("p", None)] {
+            let state = ImageState { id: Some(format!("sha256:{name}")), last_tag_time: time, ..ImageState::default() };
+            w.observed.images.insert(name.to_owned(), state);
+        }
+    })
+    .want(|i| i.now = 100_000)
+    .plan_that_repeats();
+    insta::assert_snapshot!(text, @r"
+    shop: 13 steps
+       1. pull a: pull_policy is always
+       2. pull d: pull_policy is daily, and the image is older
+       3. create network shop_default: network shop_default does not exist yet
+       4. create container shop-always-1: no container yet
+          after 1, 2, 3
+       5. create container shop-daily-1: no container yet
+          after 1, 2, 3
+       6. create container shop-fresh-1: no container yet
+          after 1, 2, 3
+       7. create container shop-never-1: no container yet
+          after 1, 2, 3
+       8. create container shop-plain-1: no container yet
+          after 1, 2, 3
+       9. start container shop-always-1: created
+          after 4, 5, 6, 7, 8
+      10. start container shop-daily-1: created
+          after 4, 5, 6, 7, 8
+      11. start container shop-fresh-1: created
+          after 4, 5, 6, 7, 8
+      12. start container shop-never-1: created
+          after 4, 5, 6, 7, 8
+      13. start container shop-plain-1: created
+          after 4, 5, 6, 7, 8
+    ");
+}
+
+#[test]
+fn missing_image_that_may_not_be_pulled() {
+    let text = Stage::of(json!({"web": {"image": "shop", "pull_policy": "never"}})).plan();
+    insta::assert_snapshot!(text, @r"error: image shop of service web is not there, and pull_policy is never");
+}
+
+#[test]
+fn missing_image_with_no_build() {
+    let text = Stage::of(web_and_db()).want(|i| i.no_build = true).plan();
+    insta::assert_snapshot!(text, @r"error: image shop-web of service web is not there, and building was refused (--no-build)");
+}
+
+#[test]
+fn build_without_a_build_section() {
+    let text = Stage::of(web()).build("web", "asked").plan();
+    insta::assert_snapshot!(text, @r"error: service web has no `build` section, so it cannot be built");
+}
+
+#[test]
+fn unknown_pull_policy() {
+    let text = Stage::of(json!({"web": {"image": "shop", "pull_policy": "sometimes"}})).plan();
+    insta::assert_snapshot!(text, @r#"error: services.web.pull_policy: "sometimes" is not a pull policy (use always, never, missing, build, daily, weekly or every_<duration>)"#);
+}

@@ -1,0 +1,204 @@
+//! What others or interrupted runs left behind.
+
+use super::*;
+
+#[test]
+fn orphans_are_mentioned() {
+    let text =
+        Stage::of(web_and_db()).up().edit(|p| p.services.remove("db")).service("web", |s| s.depends_on.clear()).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: nothing to do
+    unchanged:
+      web: running, nothing changed
+    warnings:
+      orphans, containers that no service stands behind: shop-db-1 (remove them with --remove-orphans)
+    ");
+}
+
+#[test]
+fn orphans_are_removed_but_running_one_offs_stay() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .edit(|p| p.services.remove("db"))
+        .service("web", |s| s.depends_on.clear())
+        .world(|w| {
+            for (name, state) in [("shop-web-run-1", RunState::Running), ("shop-web-run-2", RunState::Exited(0))] {
+                let mut oneoff = w.named("shop-web-1").unwrap().clone();
+                oneoff.id = w.fresh_id();
+                oneoff.labels = labels_of(&[(labels::ONEOFF, "True")]);
+                (oneoff.name, oneoff.oneoff, oneoff.number, oneoff.state) = (name.to_owned(), true, None, state);
+                w.observed.containers.push(oneoff);
+            }
+        })
+        .want(|i| i.remove_orphans = true)
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. remove container shop-db-1: service db is no longer in the project
+      2. remove container shop-web-run-2: one-off that has ended
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn services_of_inactive_profiles_are_no_orphans() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .service("web", |s| s.depends_on.clear())
+        .edit(|p| {
+            let db = p.services.remove("db").unwrap();
+            p.disabled_services.insert("db".to_owned(), db);
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: nothing to do
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn changed_volume_that_an_orphan_uses_is_kept() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .edit(|p| {
+            p.volumes.get_mut("data").unwrap().as_mut().unwrap().driver = "nfs".to_owned();
+        })
+        .container("shop-db-1", |c| c.service = "olddb".to_owned())
+        .container("shop-db-1", |c| c.name = "shop-olddb-1".to_owned())
+        .want(|i| i.yes_recreate_volumes = true)
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. create container shop-db-1: no container yet
+      2. start container shop-db-1: created
+         after 1
+    unchanged:
+      web: running, nothing changed
+    warnings:
+      volume shop_data changed (config-hash 4e9994dd3f18 -> 1b5b11cf1716); it is kept, because container shop-olddb-1 uses it and has no part in this plan
+      orphans, containers that no service stands behind: shop-olddb-1 (remove them with --remove-orphans)
+    ");
+}
+
+#[test]
+fn leftover_beside_the_original_is_removed() {
+    let text = Stage::of(web())
+        .up()
+        .service("web", |s| set(s, "A", "1"))
+        .world(|w| {
+            let mut copy = w.named("shop-web-1").unwrap().clone();
+            copy.name = format!("{}_shop-web-1", &copy.id[..12]);
+            (copy.id, copy.state) = (w.fresh_id(), RunState::Created);
+            w.observed.containers.push(copy);
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. remove container 00000000ab02_shop-web-1: left over from a replacement that was interrupted
+      2. replace container shop-web-1: environment A added
+         after 1
+      3. start container shop-web-1: replaced
+         after 2
+    ");
+}
+
+#[test]
+fn leftover_that_took_over_is_renamed() {
+    let text = Stage::of(web())
+        .up()
+        .container("shop-web-1", |c| {
+            c.name = "0123456789ab_shop-web-1".to_owned();
+            c.state = RunState::Created;
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. rename container 0123456789ab_shop-web-1 to shop-web-1: its replacement was interrupted before it got its final name
+      2. start container shop-web-1: created, but never started
+         after 1
+    ");
+}
+
+#[test]
+fn leftover_that_took_over_and_changed_is_replaced() {
+    let text = Stage::of(web())
+        .up()
+        .container("shop-web-1", |c| c.name = "0123456789ab_shop-web-1".to_owned())
+        .service("web", |s| set(s, "A", "1"))
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container 0123456789ab_shop-web-1 by shop-web-1: environment A added
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn paused_container_is_resumed() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.state = RunState::Paused).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. resume container shop-web-1: the container is paused
+    ");
+}
+
+#[test]
+fn dead_container_is_replaced() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.state = RunState::Dead).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-web-1: the engine marks the container dead
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn missing_number_names_the_container() {
+    let text =
+        Stage::of(web()).up().container("shop-web-1", |c| c.number = None).service("web", |s| set(s, "A", "1")).plan();
+    insta::assert_snapshot!(text, @r"error: container shop-web-1 of service web must be replaced (environment A added), but its label com.docker.compose.container-number is missing or unreadable; remove the container (`docker rm -f shop-web-1`) and try again");
+}
+
+#[test]
+fn missing_number_is_tolerated_while_nothing_changes() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.number = None).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: nothing to do
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn missing_oneoff_label_is_mended() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.labels.remove(labels::ONEOFF)).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-web-1: label com.docker.compose.oneoff is missing, other tools would not start it
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn crashed_container_is_started() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.state = RunState::Exited(137)).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. start container shop-web-1: stopped with exit code 137
+    ");
+}
+
+#[test]
+fn restarting_container_is_left_to_the_gate() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.state = RunState::Restarting).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: nothing to do
+    unchanged:
+      web: nothing changed, but it keeps restarting
+    ");
+}

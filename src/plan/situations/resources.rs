@@ -1,0 +1,222 @@
+//! Networks and volumes.
+
+use super::*;
+
+#[test]
+fn network_change_reconnects_the_same_containers() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 5 steps
+      1. stop container shop-db-1: network shop_default is replaced
+      2. stop container shop-web-1: network shop_default is replaced
+      3. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 1, 2
+      4. start container shop-db-1: stopped before
+         after 3
+      5. start container shop-web-1: stopped before
+         after 4
+    ");
+}
+
+#[test]
+fn network_change_and_rebuild() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .build("web", "Dockerfile changed")
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 7 steps
+      1. build shop-web for web: Dockerfile changed
+      2. stop container shop-db-1: network shop_default is replaced
+         after 1
+      3. stop container shop-web-1: network shop_default is replaced
+         after 1
+      4. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 2, 3
+      5. replace container shop-web-1: image shop-web is built: Dockerfile changed
+         only if image shop-web is no longer shop-web-1; after 4
+      6. start container shop-db-1: stopped before
+         after 5
+      7. start container shop-web-1: replaced or stopped before
+         after 6
+    ");
+}
+
+#[test]
+fn network_of_the_same_name_with_another_label() {
+    let text = Stage::of(web())
+        .up()
+        .world(|w| {
+            w.observed
+                .networks
+                .get_mut("default")
+                .unwrap()
+                .labels
+                .insert(labels::NETWORK.to_owned(), "other".to_owned())
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r#"error: network shop_default was found but has incorrect label com.docker.compose.network set to "other" (expected: "default"); to use an existing network set `external: true`, else remove or rename it"#);
+}
+
+#[test]
+fn network_of_a_stranger_is_used_as_it_is() {
+    let text = Stage::of(web())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .world(|w| {
+            w.observed
+                .networks
+                .get_mut("default")
+                .unwrap()
+                .labels
+                .insert(labels::PROJECT.to_owned(), "other".to_owned())
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r#"
+    shop: nothing to do
+    unchanged:
+      web: running, nothing changed
+    warnings:
+      network shop_default exists but was created for project "other"; it is used as it is (set `external: true` to say so)
+    "#);
+}
+
+#[test]
+fn network_was_removed_behind_our_back() {
+    let text = Stage::of(web()).up().world(|w| w.observed.networks.clear()).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. create network shop_default: network shop_default does not exist yet
+      2. replace container shop-web-1: network default is created anew
+         after 1
+      3. start container shop-web-1: replaced
+         after 2
+    ");
+}
+
+#[test]
+fn running_container_was_disconnected() {
+    let text = Stage::of(web()).up().container("shop-web-1", |c| c.networks.clear()).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-web-1: not attached to network default
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn created_container_is_connected_at_its_start() {
+    let text = Stage::of(web())
+        .up()
+        .container("shop-web-1", |c| {
+            c.state = RunState::Created;
+            c.networks.values_mut().for_each(String::clear);
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. start container shop-web-1: created, but never started
+    ");
+}
+
+#[test]
+fn changed_volume_is_kept() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .edit(|p| p.volumes.get_mut("data").unwrap().as_mut().unwrap().driver = "nfs".to_owned())
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: nothing to do
+    unchanged:
+      db: running, nothing changed
+      web: running, nothing changed
+    warnings:
+      volume shop_data changed (config-hash 4e9994dd3f18 -> 1b5b11cf1716); it is kept with its data (to recreate it empty, agree with --yes)
+    ");
+}
+
+#[test]
+fn changed_volume_is_replaced_with_consent() {
+    let text = Stage::of(web_and_db())
+        .up()
+        .edit(|p| p.volumes.get_mut("data").unwrap().as_mut().unwrap().driver = "nfs".to_owned())
+        .want(|i| i.yes_recreate_volumes = true)
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 4 steps
+      1. remove container shop-db-1: volume shop_data is recreated
+      2. replace volume shop_data: volume shop_data changed (config-hash 4e9994dd3f18 -> 1b5b11cf1716); its data is lost, as agreed
+         after 1
+      3. create container shop-db-1: volume shop_data is recreated
+         after 2
+      4. start container shop-db-1: replaced
+         after 3
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn volume_is_no_longer_mounted() {
+    let text = Stage::of(web_and_db()).up().container("shop-db-1", |c| c.mounts.clear()).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-db-1: volume data is not mounted
+      2. start container shop-db-1: replaced
+         after 1
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn missing_externals_fail_before_anything() {
+    let text = Stage::of(web_and_db())
+        .edit(|p| {
+            p.networks.get_mut("default").unwrap().as_mut().unwrap().external = true;
+            p.volumes.get_mut("data").unwrap().as_mut().unwrap().external = true;
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"error: declared as external, but not found: network shop_default, volume shop_data (create with `docker network create` or `docker volume create`, or remove `external: true`)");
+}
+
+#[test]
+fn stopped_container_whose_network_is_gone_is_replaced() {
+    let text = Stage::of(json!({"web": {"image": "shop", "networks": {"back": null, "front": null}}}))
+        .up()
+        .container("shop-web-1", |c| {
+            c.state = RunState::Exited(1);
+            c.networks.insert("shop_back".to_owned(), String::new());
+        })
+        .world(|w| w.observed.networks.get_mut("front").unwrap().id = "another".to_owned())
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace container shop-web-1: not attached to network front
+      2. start container shop-web-1: replaced
+         after 1
+    ");
+}
+
+#[test]
+fn created_container_survives_the_replacement_of_its_network() {
+    let text = Stage::of(web())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .container("shop-web-1", |c| {
+            c.state = RunState::Created;
+            c.networks.values_mut().for_each(String::clear);
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. replace network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+      2. start container shop-web-1: created, but never started
+         after 1
+    ");
+}

@@ -1,0 +1,237 @@
+//! The control socket: what the command line asks of the daemon. JSON over HTTP over a Unix socket.
+//!
+//! Access is the socket file's: whoever may open it may deploy.
+
+use std::{convert::Infallible, fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path as UrlPath, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::{net::UnixListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    follow::{self, Follow},
+    status,
+    wire::{DeployReply, DeployRequest, ErrorReply, Followed, PlanReply, PlanRequest},
+};
+use crate::{
+    deploy::{Deployer, Failure},
+    plan,
+    report::{Event, Reporter},
+    store::{Cause, Deployment, Filter, NewDeployment, StoreError},
+    worker::Lanes,
+};
+
+/// Largest request body, in bytes.
+const BODY: usize = 64 * 1024;
+/// Items of a followed log on their way to a slow reader; the daemon then waits for the reader, not for its deployment.
+const FOLLOW_BUFFER: usize = 256;
+
+/// What the control socket works with.
+#[derive(Clone)]
+pub struct Control {
+    /// Settings, repositories, store and pipeline.
+    pub deployer: Arc<Deployer>,
+    /// The lanes.
+    pub lanes: Lanes<Arc<Deployer>>,
+    /// When the daemon began, in milliseconds since the Unix epoch.
+    pub started_at: i64,
+    /// Fires when the daemon stops; ends followed logs.
+    pub stop: CancellationToken,
+}
+
+/// Opens the socket with its access mode, in place of one that a killed daemon left.
+///
+/// # Errors
+/// When the directory cannot be written, or another daemon listens there.
+pub fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    if path.exists() {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another turnout listens there"));
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    Ok(listener)
+}
+
+/// The routes.
+pub fn router(control: Control) -> Router {
+    Router::new()
+        .route("/v1/status", get(status::status))
+        .route("/v1/deployments", get(history).post(deploy))
+        .route("/v1/deployments/{id}", get(deployment))
+        .route("/v1/deployments/{id}/cancel", post(cancel))
+        .route("/v1/deployments/{id}/log", get(deployment_log))
+        .route("/v1/log", get(log))
+        .route("/v1/plan", post(make_plan))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY))
+        .with_state(control)
+}
+
+/// An error on its way to the command line.
+pub(super) struct Refusal(StatusCode, ErrorReply);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, ErrorReply { error: error.to_string(), hint: None })
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self(StatusCode::UNPROCESSABLE_ENTITY, ErrorReply { error: failure.summary, hint: failure.hint })
+    }
+}
+
+#[derive(Deserialize)]
+struct HistoryQuery {
+    repo: Option<String>,
+    #[serde(default)]
+    limit: usize,
+}
+
+async fn history(
+    State(control): State<Control>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<Vec<Deployment>>, Refusal> {
+    let filter = Filter { repo: query.repo, limit: query.limit, ..Filter::default() };
+    Ok(Json(control.deployer.store.history(filter).await?))
+}
+
+async fn deployment(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Result<Json<Deployment>, Refusal> {
+    Ok(Json(known(&control, id).await?))
+}
+
+async fn known(control: &Control, id: i64) -> Result<Deployment, Refusal> {
+    control.deployer.store.deployment(id).await?.ok_or_else(|| {
+        let error = format!("no deployment {id}");
+        Refusal(StatusCode::NOT_FOUND, ErrorReply { error, hint: Some("`turnout history` lists them".to_owned()) })
+    })
+}
+
+async fn deploy(
+    State(control): State<Control>,
+    Json(request): Json<DeployRequest>,
+) -> Result<(StatusCode, Json<DeployReply>), Refusal> {
+    let repo = control.deployer.planner.find(&request.repo)?;
+    let who = request.who.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect::<String>());
+    let queued = control
+        .deployer
+        .store
+        .enqueue(NewDeployment {
+            repo: repo.name.clone(),
+            branch: repo.branch,
+            commit: None,
+            kind: Cause::Manual,
+            cause: if request.rebuild { "asked for, with a rebuild".to_owned() } else { "asked for".to_owned() },
+            who,
+            force_rebuild: request.rebuild,
+        })
+        .await?;
+    control.lanes.wake(&repo.name);
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(DeployReply { deployment: queued.deployment, superseded: queued.superseded }),
+    ))
+}
+
+async fn cancel(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Result<Json<Deployment>, Refusal> {
+    let deployment = known(&control, id).await?;
+    if !control.lanes.cancel(id) && !control.deployer.store.cancel_queued(id, "cancelled at the command line").await? {
+        let error = format!("deployment {id} is over: {}", deployment.state);
+        return Err(Refusal(StatusCode::CONFLICT, ErrorReply { error, hint: None }));
+    }
+    Ok(Json(known(&control, id).await?))
+}
+
+/// Gathers what a plan has to say.
+#[derive(Default)]
+struct Notes(std::sync::Mutex<Vec<String>>);
+
+impl Reporter for Notes {
+    fn report(&self, event: Event) {
+        if let Event::Info { text } | Event::Warning { text } = event {
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(text);
+        }
+    }
+}
+
+async fn make_plan(
+    State(control): State<Control>,
+    Json(request): Json<PlanRequest>,
+) -> Result<Json<PlanReply>, Refusal> {
+    let notes = Notes::default();
+    let prepared = control.deployer.plan(&request.repo, request.rebuild, &notes).await?;
+    let clean = |text: String| control.deployer.redactor.redact(&text).into_owned();
+    Ok(Json(PlanReply {
+        notes: notes.0.into_inner().unwrap_or_default().into_iter().map(clean).collect(),
+        text: clean(plan::render(&prepared.plan)),
+        plan: serde_json::to_value(&prepared.plan).unwrap_or_default(),
+    }))
+}
+
+#[derive(Deserialize)]
+struct LogQuery {
+    repo: Option<String>,
+    #[serde(default)]
+    follow: bool,
+    #[serde(default)]
+    tail: Option<usize>,
+}
+
+async fn deployment_log(
+    State(control): State<Control>,
+    UrlPath(id): UrlPath<i64>,
+    Query(query): Query<LogQuery>,
+) -> Result<Response, Refusal> {
+    let deployment = known(&control, id).await?;
+    Ok(stream(control, Follow::One { deployment: Box::new(deployment), follow: query.follow }))
+}
+
+async fn log(State(control): State<Control>, Query(query): Query<LogQuery>) -> Result<Response, Refusal> {
+    if let Some(repo) = &query.repo {
+        // Also deployments of a repository that is no longer configured may be looked at.
+        let filter = Filter { repo: Some(repo.clone()), limit: 1, ..Filter::default() };
+        if control.deployer.store.history(filter).await?.is_empty() {
+            control.deployer.planner.find(repo)?;
+        }
+    }
+    let tail = query.tail.unwrap_or(200);
+    Ok(stream(control, Follow::All { repo: query.repo, tail, follow: query.follow }))
+}
+
+/// Streams JSON lines until the log ends or the reader goes.
+fn stream(control: Control, what: Follow) -> Response {
+    let (lines, receiver) = mpsc::channel::<Followed>(FOLLOW_BUFFER);
+    tokio::spawn(async move {
+        if let Err(error) = follow::follow(&control, what, &lines).await {
+            tracing::warn!(%error, "cannot show a log");
+        }
+    });
+    let body = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        let item = receiver.recv().await?;
+        let mut line = serde_json::to_vec(&item).unwrap_or_default();
+        line.push(b'\n');
+        Some((Ok::<_, Infallible>(Bytes::from(line)), receiver))
+    });
+    ([("content-type", "application/x-ndjson")], Body::from_stream(body)).into_response()
+}

@@ -1,0 +1,173 @@
+//! Follows logs: what is kept comes from the store, without a gap; what only matters live comes beside it.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{
+    broadcast::error::RecvError,
+    mpsc::{Sender, error::SendError},
+};
+
+use super::{control::Control, wire::Followed};
+use crate::store::{Deployment, Filter, LogLine, State, StoreError};
+
+/// Lines fetched at one time.
+const PAGE: usize = 500;
+
+/// What to show.
+pub(super) enum Follow {
+    /// One deployment, from its beginning.
+    One {
+        /// Which.
+        deployment: Box<Deployment>,
+        /// Go on until it ends.
+        follow: bool,
+    },
+    /// All deployments, or those of one repository.
+    All {
+        /// Only of this repository.
+        repo: Option<String>,
+        /// Lines of the past.
+        tail: usize,
+        /// Go on for ever.
+        follow: bool,
+    },
+}
+
+/// Sends what is asked for until there is no more, the reader goes, or the daemon stops.
+pub(super) async fn follow(control: &Control, what: Follow, out: &Sender<Followed>) -> Result<(), StoreError> {
+    match what {
+        Follow::One { deployment, follow } => one(control, *deployment, follow, out).await,
+        Follow::All { repo, tail, follow } => all(control, repo, tail, follow, out).await,
+    }
+}
+
+async fn one(
+    control: &Control,
+    mut deployment: Deployment,
+    follow: bool,
+    out: &Sender<Followed>,
+) -> Result<(), StoreError> {
+    let store = &control.deployer.store;
+    let mut changes = store.changes();
+    let mut live = control.deployer.live.subscribe();
+    let mut seen = 0;
+    loop {
+        // The state is read before the lines: what is final has all its lines.
+        if let Some(now) = store.deployment(deployment.id).await? {
+            deployment = now;
+        }
+        if send_new(control, &deployment, &mut seen, out).await?.is_err() {
+            return Ok(());
+        }
+        if deployment.state.is_final() || !follow {
+            let _ = out.send(Followed::Ended(Box::new(deployment))).await;
+            return Ok(());
+        }
+        loop {
+            tokio::select! {
+                changed = changes.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return Ok(()),
+                },
+                event = live.recv() => match event {
+                    Ok((id, event)) if id == deployment.id => {
+                        if out.send(Followed::Live { deployment: id, event }).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    Ok(_) | Err(RecvError::Lagged(_)) => {} // only progress is missed
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                () = out.closed() => return Ok(()),
+                () = control.stop.cancelled() => {
+                    // The last lines of what was interrupted, then good-bye.
+                    let _ = send_new(control, &deployment, &mut seen, out).await?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn all(
+    control: &Control,
+    repo: Option<String>,
+    tail: usize,
+    follow: bool,
+    out: &Sender<Followed>,
+) -> Result<(), StoreError> {
+    let store = &control.deployer.store;
+    let mut changes = store.changes();
+    let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut past: Vec<(Deployment, LogLine)> = Vec::new();
+    let filter = |state| Filter { repo: repo.clone(), state, limit: 100, ..Filter::default() };
+    // Newest first, until there are enough lines.
+    let recent = store.history(filter(None)).await?;
+    let newest = recent.first().map_or(0, |deployment| deployment.id);
+    for deployment in recent {
+        let lines = everything(control, deployment.id).await?;
+        seen.insert(deployment.id, lines.last().map_or(0, |line| line.seq));
+        past.splice(0..0, lines.into_iter().map(|line| (deployment.clone(), line)));
+        if past.len() >= tail {
+            break;
+        }
+    }
+    let skip = past.len().saturating_sub(tail);
+    for (deployment, line) in past.into_iter().skip(skip) {
+        let line = Followed::Line { deployment: deployment.id, repo: deployment.repo, line };
+        if out.send(line).await.is_err() {
+            return Ok(());
+        }
+    }
+    while follow {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            () = out.closed() => return Ok(()),
+            () = control.stop.cancelled() => return Ok(()),
+        }
+        let mut moving = store.history(filter(None)).await?;
+        moving.retain(|d| d.id > newest || !d.state.is_final() || seen.contains_key(&d.id));
+        moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded));
+        moving.reverse();
+        for deployment in moving {
+            let from = seen.entry(deployment.id).or_insert(0);
+            if send_new(control, &deployment, from, out).await?.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn everything(control: &Control, id: i64) -> Result<Vec<LogLine>, StoreError> {
+    let mut lines: Vec<LogLine> = Vec::new();
+    loop {
+        let page = control.deployer.store.log(id, lines.last().map_or(0, |line| line.seq), PAGE).await?;
+        if page.is_empty() {
+            return Ok(lines);
+        }
+        lines.extend(page);
+    }
+}
+
+/// Sends lines after `seen`. The inner error means that the reader has gone.
+async fn send_new(
+    control: &Control,
+    deployment: &Deployment,
+    seen: &mut i64,
+    out: &Sender<Followed>,
+) -> Result<Result<(), SendError<Followed>>, StoreError> {
+    loop {
+        let page = control.deployer.store.log(deployment.id, *seen, PAGE).await?;
+        if page.is_empty() {
+            return Ok(Ok(()));
+        }
+        for line in page {
+            *seen = line.seq;
+            let line = Followed::Line { deployment: deployment.id, repo: deployment.repo.clone(), line };
+            if let Err(gone) = out.send(line).await {
+                return Ok(Err(gone));
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `GET /v1/status`: the repositories, what runs of them, what is under way.
+
+use axum::{Json, extract::State};
+
+use super::{
+    control::{Control, Refusal},
+    wire::{ContainerStatus, Health, RepoStatus, StatusReply},
+};
+use crate::{
+    config::Repo,
+    deploy::load_project,
+    engine::Engine,
+    git,
+    store::{Deployment, Filter},
+};
+
+/// Deployments looked through for the last one that ended.
+const LOOK_BACK: usize = 20;
+
+/// Answers with everything at one moment.
+pub(super) async fn status(State(control): State<Control>) -> Result<Json<StatusReply>, Refusal> {
+    let deployer = &control.deployer;
+    let engine = deployer.planner.engine().await;
+    let mut repos = Vec::new();
+    for repo in &deployer.planner.repos.current().repos.repos {
+        repos.push(of_repo(&control, repo, engine.as_ref().ok()).await?);
+    }
+    let mistakes = deployer.planner.repos.broken();
+    Ok(Json(StatusReply {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: control.started_at,
+        engine: match engine {
+            Ok(engine) => Health { ok: true, text: format!("{}, API {}", engine.endpoint(), engine.version()) },
+            Err(error) => Health { ok: false, text: error.to_string() },
+        },
+        config_mistakes: mistakes.map(|m| m.0.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        repos,
+    }))
+}
+
+async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Result<RepoStatus, Refusal> {
+    let reading = repo.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        (load_project(&reading), git::head(&reading.real_path).ok().map(|head| head.commit))
+    });
+    let (loaded, commit) = match read.await {
+        Ok(read) => read,
+        Err(_) => (Err(crate::deploy::Failure::new("it could not be read")), None),
+    };
+    let (name, project) = match loaded {
+        Ok(loaded) => {
+            let stack = loaded.stack;
+            let text = format!("{} from {} ({})", stack.project, stack.files.join(", "), stack.reason);
+            (Some(stack.project), Health { ok: true, text })
+        }
+        Err(failure) => (None, Health { ok: false, text: failure.summary }),
+    };
+    let containers = match (engine, name) {
+        (Some(engine), Some(name)) => engine.containers(&name, true).await.unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
+    let recent = control.deployer.store.history(filter).await?;
+    let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();
+    use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
+    Ok(RepoStatus {
+        name: repo.name.clone(),
+        path: repo.path.display().to_string(),
+        project,
+        commit,
+        active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
+        last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
+        containers: containers
+            .into_iter()
+            .map(|container| ContainerStatus {
+                service: container.service,
+                name: container.name,
+                status: container.status,
+                image: container.image,
+                ports: container.ports.join(", "),
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,109 @@
+//! The life of a deployment after it was queued.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, now, queries};
+
+impl Store {
+    /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
+    ///
+    /// # Errors
+    /// The disk is full, or the store is closed.
+    pub async fn next(&self, repo: &str) -> Result<Option<Deployment>, StoreError> {
+        let repo = repo.to_owned();
+        self.inner.writer.run("starting the deployment", move |db| next(db, &repo, now())).await
+    }
+
+    /// Notes what became known about a running deployment.
+    ///
+    /// # Errors
+    /// As [`Store::next`].
+    pub async fn update(&self, id: DeploymentId, update: Update) -> Result<(), StoreError> {
+        self.inner.writer.run("recording the deployment's progress", move |db| note(db, id, &update, now())).await
+    }
+
+    /// Notes how a running deployment ended. False if it does not run (any more): its state is left alone then.
+    ///
+    /// # Errors
+    /// As [`Store::next`].
+    pub async fn finish(&self, id: DeploymentId, how: Finish) -> Result<bool, StoreError> {
+        self.inner.writer.run("recording the deployment's end", move |db| finish(db, id, &how, now())).await
+    }
+
+    /// Calls off a deployment that waits. False if it does not wait (any more).
+    ///
+    /// # Errors
+    /// As [`Store::next`].
+    pub async fn cancel_queued(&self, id: DeploymentId, reason: &str) -> Result<bool, StoreError> {
+        let reason = reason.to_owned();
+        let cancel = move |db: &Connection| {
+            let mut cancel = db.prepare_cached(
+                "UPDATE deployments SET state = 'cancelled', error = ?2, ended_at = ?3 WHERE id = ?1 AND state = 'queued'",
+            )?;
+            Ok(cancel.execute(params![id, reason, now()])? == 1)
+        };
+        self.inner.writer.run("cancelling the deployment", cancel).await
+    }
+}
+
+fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Deployment>> {
+    let mut start = db.prepare_cached(
+        "UPDATE deployments SET state = 'running', started_at = ?2 WHERE repo = ?1 AND state = 'queued'
+           AND NOT EXISTS (SELECT 1 FROM deployments WHERE repo = ?1 AND state = 'running') RETURNING id",
+    )?;
+    let id = start.query_row(params![repo, at], |row| row.get(0)).optional()?;
+    id.map_or(Ok(None), |id| queries::deployment(db, id))
+}
+
+fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusqlite::Result<()> {
+    let Update { phase, project, branch, commit_before, commit_after, commit_base, decision, plan } = update;
+    let mut note = db.prepare_cached(
+        "UPDATE deployments SET phase = coalesce(?2, phase), project = coalesce(?3, project),
+           branch = coalesce(?4, branch), commit_before = coalesce(?5, commit_before),
+           commit_after = coalesce(?6, commit_after), commit_base = coalesce(?7, commit_base),
+           decision = coalesce(?8, decision), plan = coalesce(?9, plan) WHERE id = ?1 AND state = 'running'",
+    )?;
+    let noted =
+        note.execute(params![id, phase, project, branch, commit_before, commit_after, commit_base, decision, plan])?;
+    if let (1, Some(phase)) = (noted, phase) {
+        end_phase(db, id, at)?;
+        let mut begin = db.prepare_cached(
+            "INSERT INTO phases (deployment, number, name, started_at)
+             SELECT ?1, 1 + coalesce(max(number), 0), ?2, ?3 FROM phases WHERE deployment = ?1",
+        )?;
+        begin.execute(params![id, phase, at])?;
+    }
+    Ok(())
+}
+
+fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
+    let (state, error, project, commit) = match how {
+        Finish::Succeeded { project, commit } => (State::Succeeded, None, Some(project), Some(commit)),
+        Finish::Failed { error } => (State::Failed, Some(error), None, None),
+        Finish::Cancelled { reason } => (State::Cancelled, Some(reason), None, None),
+    };
+    let mut end = db.prepare_cached(
+        "UPDATE deployments SET state = ?2, error = ?3, project = coalesce(?4, project),
+           commit_after = coalesce(?5, commit_after), ended_at = ?6 WHERE id = ?1 AND state = 'running'",
+    )?;
+    if end.execute(params![id, state, error, project, commit, at])? == 0 {
+        return Ok(false);
+    }
+    end_phase(db, id, at)?;
+    if let (Some(project), Some(commit)) = (project, commit) {
+        let mut success = db.prepare_cached(
+            "INSERT INTO successes (repo, project, commit_id, deployment, at)
+             SELECT repo, ?2, ?3, id, ?4 FROM deployments WHERE id = ?1
+             ON CONFLICT (repo, project) DO UPDATE SET commit_id = excluded.commit_id,
+               deployment = excluded.deployment, at = excluded.at",
+        )?;
+        success.execute(params![id, project, commit, at])?;
+    }
+    Ok(true)
+}
+
+pub(super) fn end_phase(db: &Connection, id: DeploymentId, at: Millis) -> rusqlite::Result<()> {
+    let mut end = db.prepare_cached("UPDATE phases SET ended_at = ?2 WHERE deployment = ?1 AND ended_at IS NULL")?;
+    end.execute([id, at])?;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What can go wrong with the store.
+
+use std::path::PathBuf;
+
+use rusqlite::{ErrorCode, ffi};
+
+/// What went wrong with the store. Nothing that was acknowledged is lost by any of these.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full.
+    #[error("{doing}: the disk that holds {file} is full; nothing was recorded (free some space, then send it again)", file = file.display())]
+    Full {
+        /// What was attempted.
+        doing: &'static str,
+        /// The database.
+        file: PathBuf,
+    },
+    /// Another process holds the database.
+    #[error("{} is in use by another turnout; stop it first (is the service running?)", .0.display())]
+    InUse(PathBuf),
+    /// The database was made by a newer version.
+    #[error("{file} has schema {found}, this turnout knows up to {known}; it was made by a newer version, install that one", file = file.display())]
+    Newer {
+        /// The database.
+        file: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// The file or its directory cannot be used.
+    #[error("{file}: {source} (the daemon's user needs write access to the directory)", file = file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// SQLite's own complaint.
+    #[error("{doing}: {source} (database {file})", file = file.display())]
+    Sqlite {
+        /// What was attempted.
+        doing: &'static str,
+        /// The database.
+        file: PathBuf,
+        /// The complaint.
+        source: rusqlite::Error,
+    },
+    /// The writer has ended: the daemon is shutting down.
+    #[error("the store is closed: the daemon is shutting down")]
+    Closed,
+}
+
+impl StoreError {
+    /// Sorts a complaint of SQLite.
+    pub(super) fn sqlite(doing: &'static str, file: &std::path::Path, source: rusqlite::Error) -> StoreError {
+        let file = file.to_path_buf();
+        match &source {
+            rusqlite::Error::SqliteFailure(error, _)
+                // The index of the write-ahead log cannot grow: the same full disk, told otherwise.
+                if error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE =>
+            {
+                StoreError::Full { doing, file }
+            }
+            _ => StoreError::Sqlite { doing, file, source },
+        }
+    }
+
+    /// Whether the disk is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, StoreError::Full { .. })
+    }
+}

@@ -1,0 +1,197 @@
+//! What can be asked.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use std::path::Path;
+
+use super::{
+    Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows, schema,
+};
+
+/// Most rows in one answer.
+const MOST: usize = 1_000;
+/// Most log lines in one answer.
+const MOST_LINES: usize = 5_000;
+const COLUMNS: &str = "id, repo, project, branch, wanted_commit, kind, cause, who, force_rebuild, state, phase,
+   commit_before, commit_after, commit_base, decision, plan, error, superseded_by, retry_of, attempt, created_at,
+   started_at, ended_at";
+
+impl Store {
+    /// One deployment with its phases.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn deployment(&self, id: DeploymentId) -> Result<Option<Deployment>, StoreError> {
+        self.inner.readers.run("reading the deployment", move |db| deployment(db, id)).await
+    }
+
+    /// Deployments, newest first, without their phases.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn history(&self, filter: Filter) -> Result<Vec<Deployment>, StoreError> {
+        let limit = if filter.limit == 0 { 50 } else { filter.limit.min(MOST) };
+        let query = move |db: &Connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM deployments WHERE (?1 IS NULL OR repo = ?1) AND (?2 IS NULL OR state = ?2)
+                 AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
+            );
+            let mut query = db.prepare_cached(&sql)?;
+            query.query_map(params![filter.repo, filter.state, filter.before, rows(limit)], record)?.collect()
+        };
+        self.inner.readers.run("reading the history", query).await
+    }
+
+    /// Of every repository the newest deployment; and the running and queued ones.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn overview(&self) -> Result<Vec<Deployment>, StoreError> {
+        let query = |db: &Connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM deployments WHERE state IN ('queued', 'running')
+                 OR id IN (SELECT max(id) FROM deployments WHERE state <> 'superseded' GROUP BY repo) ORDER BY repo, id"
+            );
+            let mut query = db.prepare_cached(&sql)?;
+            query.query_map([], record)?.collect()
+        };
+        self.inner.readers.run("reading the overview", query).await
+    }
+
+    /// Lines of a deployment's log after `after` (0 for all), oldest first; at most a few thousand, so ask again from
+    /// the last one's number until none come.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn log(&self, id: DeploymentId, after: i64, limit: usize) -> Result<Vec<LogLine>, StoreError> {
+        let query = move |db: &Connection| {
+            let mut query = db.prepare_cached(
+                "SELECT seq, at, kind, source, text FROM log_lines WHERE deployment = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            )?;
+            let line = |row: &Row<'_>| {
+                Ok(LogLine {
+                    seq: row.get(0)?,
+                    at: row.get(1)?,
+                    kind: row.get(2)?,
+                    source: row.get(3)?,
+                    text: row.get(4)?,
+                })
+            };
+            query.query_map(params![id, after, rows(limit.clamp(1, MOST_LINES))], line)?.collect()
+        };
+        self.inner.readers.run("reading the log", query).await
+    }
+
+    /// The commit of the last success of a project: the base of the next diff.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn last_success(&self, repo: &str, project: &str) -> Result<Option<String>, StoreError> {
+        let (repo, project) = (repo.to_owned(), project.to_owned());
+        let query = move |db: &Connection| {
+            let mut row = db.prepare_cached("SELECT commit_id FROM successes WHERE repo = ?1 AND project = ?2")?;
+            row.query_row([&repo, &project], |row| row.get(0)).optional()
+        };
+        self.inner.readers.run("reading the last success", query).await
+    }
+
+    /// Compose projects of a repository that were deployed with success, newest first; several after a change of colour.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn projects(&self, repo: &str) -> Result<Vec<String>, StoreError> {
+        let repo = repo.to_owned();
+        let query = move |db: &Connection| {
+            let mut rows = db.prepare_cached("SELECT project FROM successes WHERE repo = ?1 ORDER BY deployment DESC")?;
+            rows.query_map([&repo], |row| row.get(0))?.collect()
+        };
+        self.inner.readers.run("reading the projects", query).await
+    }
+
+    /// Deliveries, newest first.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn deliveries(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        let query = move |db: &Connection| {
+            let mut query = db.prepare_cached(
+                "SELECT id, guid, event, repo, git_ref, commit_id, pusher, received_at, verdict, reason,
+                   coalesce(deployment, duplicate_of) FROM deliveries ORDER BY id DESC LIMIT ?1",
+            )?;
+            let delivery = |row: &Row<'_>| {
+                Ok(Delivery {
+                    id: row.get(0)?,
+                    guid: row.get(1)?,
+                    event: row.get(2)?,
+                    repo: row.get(3)?,
+                    git_ref: row.get(4)?,
+                    commit: row.get(5)?,
+                    pusher: row.get(6)?,
+                    received_at: row.get(7)?,
+                    verdict: row.get(8)?,
+                    reason: row.get(9)?,
+                    deployment: row.get(10)?,
+                })
+            };
+            query.query_map([rows(limit.clamp(1, MOST))], delivery)?.collect()
+        };
+        self.inner.readers.run("reading the deliveries", query).await
+    }
+}
+
+/// The commit of the last success of a project, from the database of a daemon that need not run. `None` also where there
+/// is no database yet.
+///
+/// # Errors
+/// As [`Store::deployment`].
+pub fn peek_last_success(file: &Path, repo: &str, project: &str) -> Result<Option<String>, StoreError> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let look = || {
+        let db = schema::open_reader(file)?;
+        let mut row = db.prepare("SELECT commit_id FROM successes WHERE repo = ?1 AND project = ?2")?;
+        row.query_row([repo, project], |row| row.get(0)).optional()
+    };
+    look().map_err(|error| StoreError::sqlite("reading the last success", file, error))
+}
+
+/// One deployment with its phases.
+pub(super) fn deployment(db: &Connection, id: DeploymentId) -> rusqlite::Result<Option<Deployment>> {
+    let mut row = db.prepare_cached(&format!("SELECT {COLUMNS} FROM deployments WHERE id = ?1"))?;
+    let Some(mut deployment) = row.query_row([id], record).optional()? else { return Ok(None) };
+    let mut query =
+        db.prepare_cached("SELECT name, started_at, ended_at FROM phases WHERE deployment = ?1 ORDER BY number")?;
+    let phase = |row: &Row<'_>| Ok(PhaseTime { name: row.get(0)?, started_at: row.get(1)?, ended_at: row.get(2)? });
+    deployment.phases = query.query_map([id], phase)?.collect::<rusqlite::Result<_>>()?;
+    Ok(Some(deployment))
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Deployment> {
+    Ok(Deployment {
+        id: row.get(0)?,
+        repo: row.get(1)?,
+        project: row.get(2)?,
+        branch: row.get(3)?,
+        wanted_commit: row.get(4)?,
+        kind: row.get(5)?,
+        cause: row.get(6)?,
+        who: row.get(7)?,
+        force_rebuild: row.get(8)?,
+        state: row.get(9)?,
+        phase: row.get(10)?,
+        commit_before: row.get(11)?,
+        commit_after: row.get(12)?,
+        commit_base: row.get(13)?,
+        decision: row.get(14)?,
+        plan: row.get(15)?,
+        error: row.get(16)?,
+        superseded_by: row.get(17)?,
+        retry_of: row.get(18)?,
+        attempt: row.get(19)?,
+        created_at: row.get(20)?,
+        started_at: row.get(21)?,
+        ended_at: row.get(22)?,
+        phases: Vec::new(),
+    })
+}

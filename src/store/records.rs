@@ -1,0 +1,352 @@
+//! What is stored, as values.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970, UTC.
+pub type Millis = i64;
+
+/// Identifies a deployment; grows, and is never used twice.
+pub type DeploymentId = i64;
+
+/// Where a deployment stands. The diagram is in the folder's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for its lane.
+    Queued,
+    /// Under way.
+    Running,
+    /// Did what it should.
+    Succeeded,
+    /// Did not.
+    Failed,
+    /// A newer one took its place before it began.
+    Superseded,
+    /// Somebody called it off.
+    Cancelled,
+    /// The daemon ended under it; another one was queued in its place.
+    Interrupted,
+}
+
+impl State {
+    const ALL: [State; 7] = [
+        State::Queued,
+        State::Running,
+        State::Succeeded,
+        State::Failed,
+        State::Superseded,
+        State::Cancelled,
+        State::Interrupted,
+    ];
+
+    /// The word in the database and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Queued => "queued",
+            State::Running => "running",
+            State::Succeeded => "succeeded",
+            State::Failed => "failed",
+            State::Superseded => "superseded",
+            State::Cancelled => "cancelled",
+            State::Interrupted => "interrupted",
+        }
+    }
+
+    /// Whether nothing more will happen to it.
+    pub fn is_final(self) -> bool {
+        !matches!(self, State::Queued | State::Running)
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What kind of thing asked for a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A push.
+    Push,
+    /// Somebody at the command line.
+    Manual,
+    /// An earlier one was interrupted.
+    Recovery,
+}
+
+impl Cause {
+    const ALL: [Cause; 3] = [Cause::Push, Cause::Manual, Cause::Recovery];
+
+    /// The word in the database and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Push => "push",
+            Cause::Manual => "manual",
+            Cause::Recovery => "recovery",
+        }
+    }
+}
+
+macro_rules! stored_as_word {
+    ($type:ty) => {
+        impl ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::from(self.as_str()))
+            }
+        }
+
+        impl FromSql for $type {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let word = value.as_str()?;
+                Self::ALL.into_iter().find(|item| item.as_str() == word).ok_or(FromSqlError::InvalidType)
+            }
+        }
+    };
+}
+
+stored_as_word!(State);
+stored_as_word!(Cause);
+
+/// A delivery to be recorded, verified already.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// Which forge.
+    pub forge: &'static str,
+    /// The forge's id of the delivery. Not signed, so never trusted alone.
+    pub guid: Option<String>,
+    /// The event's name.
+    pub event: String,
+    /// The repository as the forge names it.
+    pub repo: Option<String>,
+    /// The full ref.
+    pub git_ref: Option<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// Who pushed.
+    pub pusher: Option<String>,
+    /// SHA-256 of the raw body.
+    pub digest: [u8; 32],
+    /// The verdict's word.
+    pub verdict: &'static str,
+    /// The verdict's sentence.
+    pub reason: String,
+    /// The deployment that it asks for.
+    pub deploy: Option<NewDeployment>,
+}
+
+/// A deployment to be queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeployment {
+    /// The configured name.
+    pub repo: String,
+    /// The branch, where known.
+    pub branch: Option<String>,
+    /// The commit that was asked for.
+    pub commit: Option<String>,
+    /// What kind of thing asked.
+    pub kind: Cause,
+    /// Why, in words.
+    pub cause: String,
+    /// Who, where known.
+    pub who: Option<String>,
+    /// Everything is to be rebuilt.
+    pub force_rebuild: bool,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The record of it.
+    pub delivery: i64,
+    /// The deployment queued for it.
+    pub deployment: Option<DeploymentId>,
+    /// A queued one that this one replaced.
+    pub superseded: Option<DeploymentId>,
+    /// The delivery came before and led to this deployment; nothing was queued.
+    pub duplicate_of: Option<DeploymentId>,
+}
+
+/// What became of a request to deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// A queued one that this one replaced.
+    pub superseded: Option<DeploymentId>,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Deployments that ran when the daemon ended.
+    pub interrupted: Vec<DeploymentId>,
+    /// Repositories whose lanes have something queued, oldest first, each once.
+    pub queued: Vec<String>,
+    /// Interrupted ones that were not queued again because they never got through.
+    pub given_up: Vec<DeploymentId>,
+}
+
+/// A deployment as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its id.
+    pub id: DeploymentId,
+    /// The configured name of the repository.
+    pub repo: String,
+    /// The Compose project, colour included, once known.
+    pub project: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// The commit that was asked for.
+    pub wanted_commit: Option<String>,
+    /// What kind of thing asked.
+    pub kind: Cause,
+    /// Why, in words.
+    pub cause: String,
+    /// Who.
+    pub who: Option<String>,
+    /// Everything is to be rebuilt.
+    pub force_rebuild: bool,
+    /// Where it stands.
+    pub state: State,
+    /// The phase it is in or ended in.
+    pub phase: Option<String>,
+    /// The commit before the fetch.
+    pub commit_before: Option<String>,
+    /// The commit deployed.
+    pub commit_after: Option<String>,
+    /// The commit that the decision compared with.
+    pub commit_base: Option<String>,
+    /// The decision in words.
+    pub decision: Option<String>,
+    /// The plan as printed.
+    pub plan: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The one that took its place.
+    pub superseded_by: Option<DeploymentId>,
+    /// The interrupted one that this one repeats.
+    pub retry_of: Option<DeploymentId>,
+    /// 1, and one more for every interruption.
+    pub attempt: u32,
+    /// When it was accepted.
+    pub created_at: Millis,
+    /// When it began.
+    pub started_at: Option<Millis>,
+    /// When it ended.
+    pub ended_at: Option<Millis>,
+    /// Its phases in order. Filled where one deployment is asked for, empty in lists.
+    pub phases: Vec<PhaseTime>,
+}
+
+/// A phase and its times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseTime {
+    /// Its name.
+    pub name: String,
+    /// When it began.
+    pub started_at: Millis,
+    /// When it ended; open while it runs.
+    pub ended_at: Option<Millis>,
+}
+
+/// What became known about a running deployment. What is `None` stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// A new phase begins; the one before ends.
+    pub phase: Option<String>,
+    /// See [`Deployment::project`].
+    pub project: Option<String>,
+    /// See [`Deployment::branch`].
+    pub branch: Option<String>,
+    /// See [`Deployment::commit_before`].
+    pub commit_before: Option<String>,
+    /// See [`Deployment::commit_after`].
+    pub commit_after: Option<String>,
+    /// See [`Deployment::commit_base`].
+    pub commit_base: Option<String>,
+    /// See [`Deployment::decision`].
+    pub decision: Option<String>,
+    /// See [`Deployment::plan`].
+    pub plan: Option<String>,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// It did what it should. Project and commit become the last success.
+    Succeeded {
+        /// The Compose project, colour included.
+        project: String,
+        /// The commit deployed.
+        commit: String,
+    },
+    /// It failed.
+    Failed {
+        /// Why: redacted text.
+        error: String,
+    },
+    /// Somebody called it off.
+    Cancelled {
+        /// Who or why: redacted text.
+        reason: String,
+    },
+}
+
+/// A delivery as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its id here.
+    pub id: i64,
+    /// The forge's id.
+    pub guid: Option<String>,
+    /// The event's name.
+    pub event: String,
+    /// The repository as the forge names it.
+    pub repo: Option<String>,
+    /// The full ref.
+    pub git_ref: Option<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// Who pushed.
+    pub pusher: Option<String>,
+    /// When it came.
+    pub received_at: Millis,
+    /// The verdict's word: `deploy`, `duplicate`, `ping`, `self`, `unknown`, `ignored`.
+    pub verdict: String,
+    /// The verdict's sentence.
+    pub reason: String,
+    /// The deployment that it led to.
+    pub deployment: Option<DeploymentId>,
+}
+
+/// Which deployments to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this repository only.
+    pub repo: Option<String>,
+    /// In this state only.
+    pub state: Option<State>,
+    /// Older than this one; for paging.
+    pub before: Option<DeploymentId>,
+    /// At most so many, newest first; 0 means 50, and never more than 1000.
+    pub limit: usize,
+}
+
+/// A line of a deployment's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Its number, from 1. Gaps are lines that were left out.
+    pub seq: i64,
+    /// When.
+    pub at: Millis,
+    /// `phase`, `info`, `warning`, `step`, `output`.
+    pub kind: String,
+    /// Who said it, for output.
+    pub source: Option<String>,
+    /// The line.
+    pub text: String,
+}

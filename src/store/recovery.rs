@@ -1,0 +1,102 @@
+//! After a crash, and at an orderly shutdown: what ran is marked interrupted and queued anew.
+
+use rusqlite::{Connection, params};
+
+use super::{
+    Cause, DeploymentId, Millis, NewDeployment, Recovered, Store, StoreError,
+    deployments::end_phase,
+    intake::{self, Retry},
+    now, queries,
+};
+
+/// A deployment under which the daemon died so often is not tried again: it may be what ends the daemon.
+const ATTEMPTS: u32 = 3;
+
+impl Store {
+    /// To be called once after opening: marks what ran as interrupted, queues each again (once, and not where something
+    /// newer waits already), and names the repositories whose lanes have work.
+    ///
+    /// # Errors
+    /// The disk is full, or the store is closed.
+    pub async fn recover(&self) -> Result<Recovered, StoreError> {
+        let recover = |db: &Connection| {
+            let mut running = db.prepare_cached("SELECT id FROM deployments WHERE state = 'running' ORDER BY id")?;
+            let running = running.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
+            let mut recovered = Recovered::default();
+            for id in running {
+                if interrupt(db, id, "the daemon ended while it ran", How::Crash, now())? == Fate::GivenUp {
+                    recovered.given_up.push(id);
+                }
+                recovered.interrupted.push(id);
+            }
+            let mut queued = db.prepare_cached("SELECT repo FROM deployments WHERE state = 'queued' ORDER BY id")?;
+            recovered.queued = queued.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(recovered)
+        };
+        self.inner.writer.run("recovering deployments", recover).await
+    }
+
+    /// For a shutdown: marks one running deployment as interrupted and queues it again for the next start. That is no
+    /// failed attempt, however often the daemon is restarted.
+    ///
+    /// # Errors
+    /// As [`Store::recover`].
+    pub async fn interrupt(&self, id: DeploymentId, reason: &str) -> Result<(), StoreError> {
+        let reason = reason.to_owned();
+        self.inner
+            .writer
+            .run("interrupting the deployment", move |db| interrupt(db, id, &reason, How::Orderly, now()).map(drop))
+            .await
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Fate {
+    NotRunning,
+    Queued,
+    NewerWaits,
+    GivenUp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Crash,
+    Orderly,
+}
+
+fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Millis) -> rusqlite::Result<Fate> {
+    let mut mark = db.prepare_cached(
+        "UPDATE deployments SET state = 'interrupted', error = ?2, ended_at = ?3 WHERE id = ?1 AND state = 'running'",
+    )?;
+    if mark.execute(params![id, reason, at])? == 0 {
+        return Ok(Fate::NotRunning);
+    }
+    end_phase(db, id, at)?;
+    let Some(ended) = queries::deployment(db, id)? else { return Ok(Fate::NotRunning) };
+    let mut waits = db.prepare_cached(
+        "UPDATE deployments SET force_rebuild = max(force_rebuild, ?2) WHERE repo = ?1 AND state = 'queued'",
+    )?;
+    if waits.execute(params![ended.repo, ended.force_rebuild])? > 0 {
+        return Ok(Fate::NewerWaits);
+    }
+    if how == How::Crash && ended.attempt >= ATTEMPTS {
+        let mut say = db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?;
+        say.execute(params![id, format!("{reason}; not tried again after {ATTEMPTS} attempts: deploy it by hand")])?;
+        return Ok(Fate::GivenUp);
+    }
+    let again = NewDeployment {
+        repo: ended.repo,
+        branch: ended.branch,
+        commit: ended.wanted_commit,
+        kind: Cause::Recovery,
+        cause: match (ended.kind, ended.cause.split_once(": ")) {
+            // Of a repeat's repeat, the first cause is what a reader wants.
+            (Cause::Recovery, Some((_, first))) => format!("repeats deployment {id}: {first}"),
+            _ => format!("repeats deployment {id}: {}", ended.cause),
+        },
+        who: ended.who,
+        force_rebuild: ended.force_rebuild,
+    };
+    intake::enqueue(db, &again, Retry { of: Some(id), attempt: ended.attempt + u32::from(how == How::Crash) }, at)?;
+    Ok(Fate::Queued)
+}

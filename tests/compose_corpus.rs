@@ -1,0 +1,150 @@
+//! The loader against recorded outputs of a real `docker compose config`: every case of the corpus, in this process.
+//!
+//! The corpus lies beside the project (`../shared/compose-corpus`, or `TURNOUT_SHARED`); its README has the rules of
+//! comparison. Without it nothing is tested, and the test says so.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use turnout::compose::{
+    load::{LoadRequest, load},
+    render::{Format, render},
+    source::DiskFiles,
+};
+
+#[test]
+fn every_recorded_project_loads_or_fails_as_recorded() {
+    let shared = std::env::var_os("TURNOUT_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")), PathBuf::from);
+    let cases = shared.join("compose-corpus/cases");
+    if !cases.is_dir() {
+        println!("not run: {} is absent (set TURNOUT_SHARED to the folder that holds compose-corpus)", cases.display());
+        return;
+    }
+    let (mut total, mut faults) = (0, Vec::new());
+    for category in sorted(&cases) {
+        for case in sorted(&category) {
+            if !case.join("case.json").exists() {
+                continue;
+            }
+            total += 1;
+            if let Err(fault) = check(&case) {
+                faults.push(format!("{}: {fault}", case.strip_prefix(&cases).unwrap().display()));
+            }
+        }
+    }
+    println!("{} of {total} cases agree", total - faults.len());
+    assert!(total > 0, "no case below {}", cases.display());
+    assert!(faults.is_empty(), "{} of {total} differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn check(case: &Path) -> Result<(), String> {
+    let meta: Value = serde_json::from_str(&fs::read_to_string(case.join("case.json")).unwrap()).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    // Without a project name the oracle's directory was called `proj`.
+    let directory = scratch.path().canonicalize().unwrap().join("proj");
+    copy(&case.join("project"), &directory);
+    let text = |key: &str| meta[key].as_str().map(|text| untoken(text, &directory));
+    let list = |key: &str| {
+        let items = meta[key].as_array().cloned().unwrap_or_default();
+        items.iter().filter_map(Value::as_str).map(|text| untoken(text, &directory)).collect::<Vec<_>>()
+    };
+    let env: BTreeMap<String, String> = meta["env"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), untoken(value.as_str().unwrap_or_default(), &directory)))
+        .collect();
+    let request = LoadRequest {
+        working_dir: directory.clone(),
+        project_directory: text("project_directory").map(PathBuf::from),
+        files: list("compose_files"),
+        stdin: Some(String::new()),
+        env_files: list("env_files"),
+        project_name: text("project_name"),
+        profiles: list("profiles"),
+        process_env: env,
+        ..LoadRequest::default()
+    };
+    let loaded = load(&request, &DiskFiles::default()).map_err(|error| error.to_string());
+    let loaded = loaded.and_then(|it| render(&it.project, Format::Json, true).map_err(|error| error.to_string()));
+    match (meta["expect"].as_str(), loaded) {
+        (Some("error"), Err(error)) if error.is_empty() => Err("an error without a message".into()),
+        (Some("error"), Err(_)) => Ok(()),
+        (Some("error"), Ok(_)) => Err("accepted what the oracle refuses".into()),
+        (_, Err(error)) => Err(format!("refused: {error}")),
+        (_, Ok(text)) => {
+            let want: Value = serde_json::from_str(&fs::read_to_string(case.join("expected.json")).unwrap()).unwrap();
+            let want = untoken_all(want, &directory);
+            let got: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+            difference(&want, &got, "").map_or(Ok(()), Err)
+        }
+    }
+}
+
+fn sorted(directory: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<_> = fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    all.sort();
+    all
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (kind, target) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// `@DIR@` and `@DIR_UPn@` as the directories that they stand for.
+fn untoken(text: &str, directory: &Path) -> String {
+    let mut text = text.replace("@DIR@", &directory.to_string_lossy());
+    for (ups, above) in directory.ancestors().enumerate().skip(1) {
+        text = text.replace(&format!("@DIR_UP{ups}@"), &above.to_string_lossy());
+    }
+    text
+}
+
+fn untoken_all(value: Value, directory: &Path) -> Value {
+    match value {
+        Value::String(text) => Value::String(untoken(&text, directory)),
+        Value::Array(items) => items.into_iter().map(|item| untoken_all(item, directory)).collect(),
+        Value::Object(map) => {
+            map.into_iter().map(|(key, item)| (untoken(&key, directory), untoken_all(item, directory))).collect()
+        }
+        other => other,
+    }
+}
+
+/// The first place where two documents say different things.
+fn difference(want: &Value, got: &Value, path: &str) -> Option<String> {
+    match (want, got) {
+        (Value::Object(want), Value::Object(got)) => {
+            let unexpected = got.keys().find(|key| !want.contains_key(*key));
+            if let Some(key) = unexpected {
+                return Some(format!("{path}.{key} is unexpected: {}", got[key]));
+            }
+            want.iter().find_map(|(key, value)| match got.get(key) {
+                None => Some(format!("{path}.{key} is missing")),
+                Some(other) => difference(value, other, &format!("{path}.{key}")),
+            })
+        }
+        (Value::Array(want), Value::Array(got)) if want.len() == got.len() => {
+            want.iter().zip(got).enumerate().find_map(|(i, (want, got))| difference(want, got, &format!("{path}[{i}]")))
+        }
+        (Value::Number(want_number), Value::Number(got_number)) if want_number.as_f64() == got_number.as_f64() => None,
+        _ if want == got => None,
+        _ => Some(format!("{path}: wants {want}, got {got}")),
+    }
+}
