@@ -170,9 +170,11 @@ impl Deployer {
         }
         let report = applied.map_err(|error| apply_failed(plan, &error))?;
 
-        if !report.started.is_empty() {
+        let mut watched = report.started.clone();
+        watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
+        if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(&engine, &prepared, &report.started, timeouts.settle, recorder, cancel).await?;
+            settle(&engine, &prepared, &watched, timeouts.settle, recorder, cancel).await?;
         }
         Ok(Done {
             project: loaded.project.name.clone(),
@@ -259,8 +261,8 @@ impl Deployer {
         commit: Option<String>,
         rebuild: bool,
     ) -> Result<Wanted, Failure> {
-        let last = self.store.last_success(&repo.name, &loaded.stack.project).await;
-        Ok(Wanted { commit, last_deployed: last.map_err(|error| Failure::new(error.to_string()))?, rebuild })
+        let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
+        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, rebuild })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -355,12 +357,12 @@ fn touched_containers(plan: &Plan, report: &Report) -> bool {
 async fn settle(
     engine: &Engine,
     prepared: &Prepared,
-    started: &[ContainerRef],
+    watched: &[ContainerRef],
     time: Duration,
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    match engine.settle(&prepared.loaded.project, started, time, recorder, cancel).await {
+    match engine.settle(&prepared.loaded.project, watched, time, recorder, cancel).await {
         Ok(()) => Ok(()),
         Err(SettleError::Cancelled) => Err(Failure::cancelled("cancelled while watching whether the containers stay up")),
         Err(SettleError::Failed(containers)) => {
