@@ -128,12 +128,11 @@ fn no_line_is_lost_under_load() {
 fn the_log_is_a_file_a_day_with_a_stable_name_in_text_or_json() {
     let site = Site::new(&[("docker-compose.prod.yml", &sleeper("v1"))]);
     for format in ["text", "json"] {
-        // A relative directory too must give a link that leads somewhere.
-        let arguments = [QUICK, &["--log-format", format, "--log-dir", "here/log"]].concat();
+        let arguments = [QUICK, &["--log-format", format]].concat();
         let mut daemon = Daemon::start_with(&site.entry(&[]), &arguments, &[]);
         deploy(&daemon, &[&site.name], 0);
         assert!(daemon.terminate().success());
-        let directory = daemon.repos_yaml().parent().unwrap().join("here/log");
+        let directory = daemon.log_dir();
         let link = directory.join("turnout.log");
         assert!(link.is_symlink());
         let through_link = fs::read_to_string(&link).unwrap();
@@ -146,4 +145,22 @@ fn the_log_is_a_file_a_day_with_a_stable_name_in_text_or_json() {
             assert!(!line.contains('\u{1b}'), "{line:?}");
         }
     }
+}
+
+#[test]
+fn a_relative_log_directory_has_a_link_that_leads_somewhere() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("repos.yaml"), "{}\n").unwrap();
+    let mut serve = std::process::Command::new(env!("CARGO_BIN_EXE_turnout"));
+    let address = common::daemon::free_address().to_string();
+    serve.args(["serve", "--state-dir", "state", "--log-dir", "here/log", "--socket", "s", "--listen", &address]);
+    let mut child = serve.current_dir(&home).env("WEBHOOK_SECRET", "x").stdout(Stdio::null()).spawn().unwrap();
+    let read = || match fs::read_to_string(home.path().join("here/log/turnout.log")) {
+        Ok(text) if !text.is_empty() => Ok(text),
+        other => Err(other),
+    };
+    let text = common::wait_until("a line in the log", common::PATIENCE, read);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(text.contains("turnout begins"), "{text}");
 }

@@ -121,3 +121,26 @@ fn a_work_tree_that_vanishes_fails_one_repository_only() {
     assert_eq!(repo["project"]["ok"], false, "{repo:#}");
     assert_eq!(docker::containers(&gone.red()).len(), 1);
 }
+
+#[test]
+fn what_would_be_unsafe_does_not_start() {
+    let daemon = Daemon::start("{}\n");
+    let home = tempfile::tempdir().unwrap();
+    let serve = |arguments: &[&str], secret: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_turnout"));
+        command.arg("serve").args(["--listen", &common::daemon::free_address().to_string(), "--log-dir", "log"]);
+        command.arg("--repos").arg(daemon.repos_yaml()).args(arguments).current_dir(&home);
+        command.env_remove("TURNOUT_WEBHOOK_SECRET").env("WEBHOOK_SECRET", secret);
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        all_of(&output)
+    };
+    let said = serve(&["--state-dir", "state", "--socket", "s"], "");
+    assert!(said.contains("WEBHOOK_SECRET"), "{said}");
+    // Two daemons over one socket, or one database, would deploy twice.
+    let said = serve(&["--state-dir", "state", "--socket", daemon.socket().to_str().unwrap()], "x");
+    assert!(said.contains("another turnout"), "{said}");
+    let said = serve(&["--socket", "s", "--state-dir", daemon.state_dir().to_str().unwrap()], "x");
+    assert!(said.contains("another turnout"), "{said}");
+    assert!(daemon.turnout(&["status"]).status.success());
+}

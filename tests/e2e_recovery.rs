@@ -4,7 +4,16 @@
 mod common;
 mod e2e_support;
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
 
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
 use e2e_support::{QUICK, Site, built, deploy, idle, wait_for_log};
@@ -52,7 +61,8 @@ fn sigterm_during_a_build_ends_at_once_and_the_build_goes_on_after_the_next_star
         ("Dockerfile", "FROM @BASE\nRUN echo kneading the dough; sleep 6\n"),
     ]);
     let mut daemon = site.serve(&[]);
-    let id = daemon.deploy_by_push(&site.push());
+    let command = daemon.command(&["deploy", &site.name]).stdout(Stdio::piped()).spawn().unwrap();
+    let id = wait_until("the deployment", PATIENCE, || daemon.history().first().and_then(|d| d["id"].as_i64()).ok_or("none"));
     wait_for_log(&daemon, id, "build web: #5");
     // A follower is told good-bye rather than left hanging.
     let mut follower = daemon.command(&["logs", "-f"]).stdout(std::process::Stdio::null()).spawn().unwrap();
@@ -62,6 +72,9 @@ fn sigterm_during_a_build_ends_at_once_and_the_build_goes_on_after_the_next_star
     assert!(began.elapsed() < Duration::from_secs(4), "it took {:?}", began.elapsed());
     let ended = wait_until("the end of logs -f", PATIENCE, || follower.try_wait().unwrap().ok_or("it still runs"));
     assert_eq!(ended.code(), Some(0));
+    let command = command.wait_with_output().unwrap();
+    let said = e2e_support::all_of(&command);
+    assert!(command.status.code() == Some(3) && said.contains("goes on at the next start"), "{said}");
 
     daemon.restart();
     assert_eq!(daemon.deployment(id).unwrap()["state"], "interrupted");
@@ -99,6 +112,35 @@ fn sigkill_amid_the_steps_is_repeated_and_leaves_nothing_half_done() {
 }
 
 #[test]
+fn sigkill_between_the_new_container_and_the_old_one_leaves_one() {
+    // Deaf to SIGTERM, so that its replacement waits for the end of the grace period.
+    let deaf = |version: &str| {
+        format!(
+            "services:\n  web:\n    image: \"@BASE\"\n    stop_grace_period: 4s\n    labels: {{ version: \"{version}\" }}\n    \
+             command: [sh, -c, \"trap '' TERM; while :; do sleep 1; done\"]\n"
+        )
+    };
+    let site = Site::new(&[("docker-compose.prod.yml", &deaf("v1"))]);
+    let mut daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    site.write("docker-compose.prod.yml", &deaf("v2"));
+    let id = site.push_to(&daemon, "v2");
+    wait_until("the new container beside the old one", PATIENCE, || match docker::containers(&site.red()) {
+        both if both.len() == 2 => Ok(()),
+        other => Err(other.len()),
+    });
+    daemon.kill();
+    daemon.restart();
+    daemon.expect_success(repeat_of(&daemon, id));
+    let containers = docker::containers(&site.red());
+    let names: Vec<_> = containers.iter().flat_map(|c| c.names.iter().flatten()).collect();
+    assert_eq!(names, [&format!("/{}-web-1", site.red())]);
+    assert_eq!(containers[0].labels.as_ref().unwrap()["version"], "v2");
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("nothing to do"), "{said}");
+}
+
+#[test]
 fn what_waited_is_done_after_the_next_start() {
     let sites = [Site::sleeping(), Site::sleeping()];
     let yaml: String = sites.iter().map(|site| site.entry(&[])).collect();
@@ -125,4 +167,70 @@ fn an_engine_that_is_down_fails_with_its_address_and_the_daemon_lives_on() {
     assert!(failed["error"].as_str().unwrap().contains("docker.sock"), "{failed:#}");
     let status = e2e_support::all_of(&daemon.turnout(&["status"]));
     assert!(status.contains("ENGINE DOWN"), "{status}");
+}
+
+/// Passes the engine's socket on until it is cut, as an engine that dies.
+struct Passage {
+    socket: PathBuf,
+    open: Arc<Mutex<Vec<UnixStream>>>,
+    _home: tempfile::TempDir,
+}
+
+impl Passage {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let socket = home.path().join("docker.sock");
+        let open = Arc::<Mutex<Vec<UnixStream>>>::default();
+        let passage = Self { socket, open, _home: home };
+        passage.mend();
+        passage
+    }
+
+    /// Opens it, as an engine that is back.
+    fn mend(&self) {
+        let engine = std::env::var("DOCKER_HOST").ok();
+        let engine = engine.and_then(|host| host.strip_prefix("unix://").map(str::to_owned));
+        let engine = engine.unwrap_or_else(|| "/var/run/docker.sock".to_owned());
+        let listener = UnixListener::bind(&self.socket).unwrap();
+        let open = Arc::clone(&self.open);
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let (Ok(near), Ok(far)) = (near, UnixStream::connect(&engine)) else { return };
+                for (mut from, mut to) in
+                    [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far.try_clone().unwrap(), near.try_clone().unwrap())]
+                {
+                    thread::spawn(move || {
+                        io::copy(&mut from, &mut to).ok();
+                        to.shutdown(Shutdown::Write).ok();
+                    });
+                }
+                open.lock().unwrap().extend([near, far]);
+            }
+        });
+    }
+
+    fn cut(&self) {
+        std::fs::remove_file(&self.socket).unwrap();
+        for stream in self.open.lock().unwrap().drain(..) {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_dies_under_a_deployment_fails_it_and_the_next_one_converges() {
+    let site = Site::new(&[("docker-compose.prod.yml", &three("v1"))]);
+    let passage = Passage::new();
+    let host = format!("unix://{}", passage.socket.display());
+    let arguments = ["--settle-time", "60s", "--docker-host", &host, "--engine-wait", "1s"];
+    let daemon = Daemon::start_with(&site.entry(&[]), &arguments, &[]);
+    let id = daemon.deploy_by_push(&site.push());
+    wait_for_log(&daemon, id, "== settle");
+    passage.cut();
+    let failed = daemon.expect_failure(id);
+    assert!(failed["error"].as_str().unwrap().contains("engine"), "{failed:#}");
+    deploy(&daemon, &[&site.name], 1);
+    passage.mend();
+    deploy(&daemon, &[&site.name], 0);
+    expect_three(&site, "v1");
 }

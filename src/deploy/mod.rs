@@ -279,10 +279,8 @@ impl Deployer {
     /// After a change of colour the former project still runs; turnout leaves it and says so.
     async fn mention_other_colors(&self, repo: &Repo, project: &str, reporter: &dyn Reporter) {
         let projects = self.store.projects(&repo.name).await.unwrap_or_default();
-        let Some(other) = projects.iter().find(|known| known.as_str() != project) else { return };
-        if projects.iter().any(|known| known == project) {
-            return; // both colours are known: said before
-        }
+        // Newest first: where the last one deployed was this project, the others were mentioned before.
+        let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
         reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
     }
 
