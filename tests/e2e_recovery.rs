@@ -5,7 +5,7 @@ mod common;
 mod e2e_support;
 
 use std::{
-    io,
+    io::{self, BufRead as _, BufReader},
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
@@ -65,7 +65,9 @@ fn sigterm_during_a_build_ends_at_once_and_the_build_goes_on_after_the_next_star
     let id = wait_until("the deployment", PATIENCE, || daemon.history().first().and_then(|d| d["id"].as_i64()).ok_or("none"));
     wait_for_log(&daemon, id, "build web: #5");
     // A follower is told good-bye rather than left hanging.
-    let mut follower = daemon.command(&["logs", "-f"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut follower = daemon.command(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert!(lines.next().is_some_and(|line| line.is_ok()));
     let began = Instant::now();
     let status = daemon.terminate();
     assert_eq!(status.code(), Some(0), "{}", daemon.output());

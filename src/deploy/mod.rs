@@ -373,7 +373,8 @@ async fn settle(
             Err(Failure::new(SettleError::Failed(containers).to_string())
                 .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
         }
-        Err(error) => Err(Failure::new(error.to_string())),
+        Err(error) => Err(Failure::new(error.to_string())
+            .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
     }
 }
 
