@@ -162,7 +162,9 @@ fn a_container_that_falls_over_fails_the_deployment_however_often_it_is_tried() 
     let daemon = site.serve(&[]);
     let id = daemon.deploy_by_push(&site.push());
     let failed = daemon.expect_failure(id);
-    assert!(failed["error"].as_str().unwrap().contains("web"), "{failed:#}");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("-web-1 exited (3)") && error.contains("its last words: the shelf is empty"), "{failed:#}");
+    assert_eq!(error.lines().count(), 1, "{error}");
     assert!(log(&daemon, id).contains("the shelf is empty"), "{}", log(&daemon, id));
     // Nothing changed since, so nothing is wrong with the configuration: the containers still do not run.
     let said = deploy(&daemon, &[&site.name], 1);
