@@ -1,5 +1,7 @@
 //! The store against a real disk: what was acknowledged survives kills and full disks.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
+
 use std::{
     collections::BTreeSet,
     fs,

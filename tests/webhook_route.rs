@@ -1,5 +1,7 @@
 //! The webhook server over a real socket: what is taken, what is refused, what survives.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
+
 use std::{
     collections::HashMap,
     fs,
