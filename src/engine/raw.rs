@@ -27,17 +27,15 @@ impl Engine {
         address: &str,
     ) -> Result<ContainerCreateResponse, Error> {
         let CreateContainerOptions { name, platform } = options;
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(name.map(|n| ("name", n)));
-        if !platform.is_empty() {
-            query.append_pair("platform", &platform);
-        }
+        let pairs = [("name", name), ("platform", Some(platform).filter(|p| !p.is_empty()))];
+        let pairs = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let mut body = serde_json::to_value(body)?;
         if let Some(object) = body.as_object_mut() {
             object.insert("MacAddress".to_owned(), address.into());
         }
         let body = Full::new(Bytes::from(serde_json::to_vec(&body)?)).map_err(|never| match never {});
-        let request = Request::post(format!("/v{}/containers/create?{}", self.version(), query.finish()))
+        let request = Request::post(format!("/v{}/containers/create?{query}", self.version()))
             .header(header::HOST, "docker")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.boxed_unsync())?;
