@@ -1,4 +1,5 @@
 //! Plans carried out against the real engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 

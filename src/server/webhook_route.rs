@@ -48,6 +48,9 @@ pub struct IntakeLimits {
     pub body_timeout: Duration,
 }
 
+/// Answers which branch a repository's working tree is on: see [`super::checked_out`].
+pub type CheckedOut = dyn Fn(&Repo) -> Option<String> + Send + Sync;
+
 /// What the routes work with.
 pub struct IntakeState {
     /// The repositories as they are now.
@@ -55,7 +58,7 @@ pub struct IntakeState {
     key: Option<SigningKey>,
     ledger: Arc<dyn Ledger>,
     wake: Arc<dyn Fn(&str) + Send + Sync>,
-    checked_out: Arc<dyn Fn(&Repo) -> Option<String> + Send + Sync>,
+    checked_out: Arc<CheckedOut>,
     limits: IntakeLimits,
     requests: Arc<Semaphore>,
     memory: Arc<Semaphore>,
@@ -70,7 +73,7 @@ impl IntakeState {
         key: Option<SigningKey>,
         ledger: Arc<dyn Ledger>,
         wake: Arc<dyn Fn(&str) + Send + Sync>,
-        checked_out: Arc<dyn Fn(&Repo) -> Option<String> + Send + Sync>,
+        checked_out: Arc<CheckedOut>,
         limits: IntakeLimits,
     ) -> IntakeState {
         let steps = limits.body.div_ceil(STEP) * LARGEST_BODIES;
