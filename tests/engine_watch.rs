@@ -151,10 +151,12 @@ async fn down_takes_everything_away_with_and_without_the_project() {
 
 #[tokio::test]
 async fn what_was_killed_at_any_event_converges() {
-    let services = |mode: &str| json!({
-        "db": { "environment": { "MODE": mode } },
-        "web": { "environment": { "MODE": mode }, "depends_on": { "db": { "condition": "service_started", "restart": true, "required": true } } },
-    });
+    let services = |mode: &str| {
+        json!({
+            "db": { "environment": { "MODE": mode } },
+            "web": { "environment": { "MODE": mode }, "depends_on": { "db": { "condition": "service_started", "restart": true, "required": true } } },
+        })
+    };
     let mut stack = Stack::new(services("0")).await;
     stack.up().await.unwrap();
     for kill_at in 1..12 {
