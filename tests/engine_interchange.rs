@@ -1,4 +1,5 @@
 //! One project, two tools: what the real Compose CLI makes of our objects, and we of its.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 
@@ -153,7 +154,9 @@ fn normal(name: &str, value: &serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match value {
         Value::String(text) if text.starts_with("container:") => "container:*".into(),
-        Value::String(text) if text.len() > 12 && name.len() > 2 && text.chars().all(|c| c.is_ascii_hexdigit()) => "id".into(),
+        Value::String(text) if text.len() > 12 && name.len() > 2 && text.chars().all(|c| c.is_ascii_hexdigit()) => {
+            "id".into()
+        }
         Value::String(text) if text.len() == 12 && text.chars().all(|c| c.is_ascii_hexdigit()) => "id".into(),
         Value::String(text) => match text.split_once(':') {
             Some((id, rest)) if id.len() == 64 => format!("id:{rest}").into(),
@@ -165,9 +168,7 @@ fn normal(name: &str, value: &serde_json::Value) -> serde_json::Value {
             if items.is_empty() { Value::Null } else { items.into() }
         }
         Value::Object(entries) => {
-            let skip = |key: &str| {
-                key == turnout::plan::attributes::LABEL || key == "com.docker.compose.depends_on"
-            };
+            let skip = |key: &str| key == turnout::plan::attributes::LABEL || key == "com.docker.compose.depends_on";
             let kept: serde_json::Map<String, Value> = entries
                 .iter()
                 .filter(|(key, _)| !skip(key))

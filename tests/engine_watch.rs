@@ -1,4 +1,5 @@
 //! What comes after a plan was carried out, and what if it was not: settling, logs, status, interruption, going away.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 
@@ -157,10 +158,12 @@ async fn down_takes_everything_away_with_and_without_the_project() {
 
 #[tokio::test]
 async fn what_was_killed_at_any_event_converges() {
-    let services = |mode: &str| json!({
-        "db": { "environment": { "MODE": mode } },
-        "web": { "environment": { "MODE": mode }, "depends_on": { "db": { "condition": "service_started", "restart": true, "required": true } } },
-    });
+    let services = |mode: &str| {
+        json!({
+            "db": { "environment": { "MODE": mode } },
+            "web": { "environment": { "MODE": mode }, "depends_on": { "db": { "condition": "service_started", "restart": true, "required": true } } },
+        })
+    };
     let mut stack = Stack::new(services("0")).await;
     stack.up().await.unwrap();
     for kill_at in 1..12 {

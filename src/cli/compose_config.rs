@@ -70,9 +70,8 @@ fn parse(args: &[String]) -> Result<Invocation, String> {
             Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.to_owned())),
             _ => (arg.as_str(), None),
         };
-        let mut value = || {
-            inline.clone().or_else(|| args.next().cloned()).ok_or_else(|| format!("{flag} needs a value"))
-        };
+        let mut value =
+            || inline.clone().or_else(|| args.next().cloned()).ok_or_else(|| format!("{flag} needs a value"));
         match flag {
             "-p" | "--project-name" => request.project_name = Some(value()?),
             "--project-directory" => request.project_directory = Some(PathBuf::from(value()?)),
@@ -108,7 +107,9 @@ mod tests {
     #[test]
     fn flags_stand_before_and_behind_the_command() {
         let args: Vec<String> =
-            ["-p", "n", "-f", "a", "--file=b", "--profile", "x", "config", "--format", "json", "web"].map(String::from).into();
+            ["-p", "n", "-f", "a", "--file=b", "--profile", "x", "config", "--format", "json", "web"]
+                .map(String::from)
+                .into();
         let got = parse(&args).unwrap();
         assert_eq!((got.request.project_name.as_deref(), got.format), (Some("n"), Format::Json));
         assert_eq!((got.request.files, got.request.services), (vec!["a".into(), "b".into()], vec!["web".into()]));

@@ -7,9 +7,7 @@ mod prepare;
 mod recorder;
 pub mod stack;
 
-use std::{
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -125,12 +123,7 @@ impl Deployer {
     }
 
     /// The road of a deployment, on one screen.
-    async fn deploy(
-        &self,
-        job: &Deployment,
-        recorder: &Recorder,
-        cancel: &CancellationToken,
-    ) -> Result<Done, Failure> {
+    async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
         let repo = self.planner.find(&job.repo)?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
 
@@ -174,11 +167,7 @@ impl Deployer {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(&engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
         }
-        Ok(Done {
-            project: loaded.project.name.clone(),
-            summary: summary(&prepared, &report, &commit),
-            commit,
-        })
+        Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
 
     async fn apply(
@@ -281,7 +270,9 @@ impl Deployer {
         if projects.iter().any(|known| known == project) {
             return; // both colours are known: said before
         }
-        reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
+        reporter.info(format!(
+            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
+        ));
     }
 
     async fn enter(&self, phase: &str, update: Update, job: &Deployment, recorder: &Recorder) {
@@ -320,7 +311,9 @@ fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
 fn remove_trigger(repo: &Repo, recorder: &Recorder) {
     match std::fs::remove_file(repo.real_path.join(REBUILD_TRIGGER)) {
         Ok(()) => recorder.info(format!("the build has succeeded, so {REBUILD_TRIGGER} is removed")),
-        Err(error) => recorder.warn(format!("{REBUILD_TRIGGER} cannot be removed ({error}); the next deployment rebuilds again")),
+        Err(error) => {
+            recorder.warn(format!("{REBUILD_TRIGGER} cannot be removed ({error}); the next deployment rebuilds again"))
+        }
     }
 }
 
@@ -370,7 +363,9 @@ async fn settle(
     };
     match engine.settle(&watch).await {
         Ok(()) => Ok(()),
-        Err(SettleError::Cancelled) => Err(Failure::cancelled("cancelled while watching whether the containers stay up")),
+        Err(SettleError::Cancelled) => {
+            Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
+        }
         Err(SettleError::Failed(containers)) => {
             for unsettled in &containers {
                 for line in &unsettled.log {

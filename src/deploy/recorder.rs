@@ -64,8 +64,7 @@ impl Reporter for Recorder {
             Event::Output { source, line } => tracing::info!(repo, deployment, source, "{line}"),
         }
         self.kept.event(&event);
-        let transient =
-            matches!(event, Event::Progress { .. } | Event::StepStarted { .. } | Event::StepEnded { .. });
+        let transient = matches!(event, Event::Progress { .. } | Event::StepStarted { .. } | Event::StepEnded { .. });
         if transient {
             let _ = self.live.send((deployment, event)); // nobody watches: nobody misses it
         }

@@ -63,7 +63,8 @@ pub fn containers(project: &str) -> Vec<ContainerSummary> {
 
 /// The identifiers of a service's containers, sorted.
 pub fn ids(project: &str, service: &str) -> Vec<String> {
-    let of_service = |c: &ContainerSummary| c.labels.as_ref().and_then(|l| l.get(SERVICE)).is_some_and(|s| s == service);
+    let of_service =
+        |c: &ContainerSummary| c.labels.as_ref().and_then(|l| l.get(SERVICE)).is_some_and(|s| s == service);
     let mut ids: Vec<_> = containers(project).into_iter().filter(of_service).filter_map(|c| c.id).collect();
     ids.sort();
     ids

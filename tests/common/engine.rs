@@ -26,7 +26,10 @@ use super::{docker::ProjectGuard, unique};
 /// The image of all stacks here: a static busybox with a shell and little else; `/data` is declared as VOLUME.
 pub const IMAGE: &str = "turnout-test-engine:1";
 /// Commands that the image offers.
-const APPLETS: &[&str] = &["sh", "sleep", "cat", "echo", "ls", "true", "false", "nslookup", "nc", "httpd", "stat", "test", "touch", "kill", "wget", "ip", "env"];
+const APPLETS: &[&str] = &[
+    "sh", "sleep", "cat", "echo", "ls", "true", "false", "nslookup", "nc", "httpd", "stat", "test", "touch", "kill",
+    "wget", "ip", "env",
+];
 
 /// A connection to the engine of `DOCKER_HOST`, with [`IMAGE`] made if it is missing.
 pub async fn connect() -> Engine {
@@ -171,7 +174,11 @@ impl Stack {
             .expect("docker compose");
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "docker compose {arguments:?}: {}", text(&output.stderr));
-        format!("{}{}", text(&output.stdout), if arguments[0] == "config" { String::new() } else { text(&output.stderr) })
+        format!(
+            "{}{}",
+            text(&output.stdout),
+            if arguments[0] == "config" { String::new() } else { text(&output.stderr) }
+        )
     }
 
     /// Observes and plans.
