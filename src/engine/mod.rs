@@ -7,6 +7,7 @@ pub mod apply;
 pub mod connect;
 pub mod control;
 pub mod error;
+pub mod glance;
 pub mod image;
 pub mod inspect;
 pub mod logs;
