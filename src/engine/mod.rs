@@ -16,7 +16,7 @@ pub mod settle;
 pub mod status;
 pub mod translate;
 
-pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, Report, StepReport};
+pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, OneOff, Report, StepReport, as_oneoff};
 pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
 pub use logs::{LogLine, LogOptions, Logs};

@@ -11,6 +11,8 @@ use anyhow::{Context as _, bail};
 use super::{
     args::ConfigArgs,
     session::{Session, load_with},
+    table::table,
+    variables::{Variable, variables},
 };
 use crate::compose::{
     hash::service_hash,
@@ -31,7 +33,8 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
     }
     let mut request = session.request()?;
     request.services.clone_from(&args.services);
-    request.options.interpolate = !args.no_interpolate;
+    // The defaults of variables stand in the text as it was written.
+    request.options.interpolate = !(args.no_interpolate || args.variables);
     request.options.resolve_env_files = !args.no_env_resolution;
     let project = load_with(&request)?;
     if args.quiet {
@@ -64,6 +67,8 @@ fn print(project: &Project, args: &ConfigArgs) -> anyhow::Result<String> {
         hashes(project, wanted)?
     } else if args.environment {
         lines(project.environment.iter().map(|(name, value)| format!("{name}={value}")))
+    } else if args.variables {
+        variable_table(project, args.format == "json")?
     } else {
         let format = if args.format == "json" { Format::Json } else { Format::Yaml };
         render(project, format, !args.no_interpolate)?
@@ -82,6 +87,25 @@ fn hashes(project: &Project, wanted: &str) -> anyhow::Result<String> {
         writeln!(text, "{name} {}", service_hash(service))?;
     }
     Ok(text)
+}
+
+fn variable_table(project: &Project, json: bool) -> anyhow::Result<String> {
+    let found = variables(&serde_json::to_value(project)?);
+    if json {
+        let object: serde_json::Map<String, serde_json::Value> = found
+            .into_iter()
+            .map(|(name, Variable { required, default, alternate })| {
+                let value = serde_json::json!({
+                    "Name": name, "DefaultValue": default, "PresenceValue": alternate, "Required": required,
+                });
+                (name, value)
+            })
+            .collect();
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&object)?));
+    }
+    let rows: Vec<Vec<String>> =
+        found.into_iter().map(|(name, v)| vec![name, v.required.to_string(), v.default, v.alternate]).collect();
+    Ok(table(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], &rows, 20, 3))
 }
 
 fn lines<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {

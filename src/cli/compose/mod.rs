@@ -3,14 +3,19 @@
 pub mod args;
 mod attach;
 mod config;
+mod exec;
+mod inspect;
 mod lifecycle;
 mod logs;
 mod progress;
 mod ps;
+mod run;
 mod session;
 mod table;
+mod terminal;
 mod time;
 mod up;
+mod variables;
 mod wait;
 
 use std::{
@@ -22,7 +27,7 @@ use std::{
 use clap::Parser as _;
 
 use crate::{compose::labels::COMPOSE_VERSION, engine::ApplyError, report::redact};
-use args::{ComposeCli, ComposeCommand};
+use args::{ComposeCli, ComposeCommand, VersionArgs};
 use session::Session;
 
 /// Exit code of a command that Ctrl-C ended.
@@ -43,7 +48,7 @@ pub fn run(rest: Vec<OsString>) -> ExitCode {
     let done = match command {
         // No engine, no runtime.
         ComposeCommand::Config(args) => config::config(&session, &args),
-        ComposeCommand::Version => version(),
+        ComposeCommand::Version(args) => version(&args),
         command => with_runtime(&session, command),
     };
     match done {
@@ -64,7 +69,7 @@ fn with_runtime(session: &Session, command: ComposeCommand) -> anyhow::Result<u8
 async fn execute(session: &Session, command: ComposeCommand) -> anyhow::Result<u8> {
     match command {
         ComposeCommand::Config(args) => config::config(session, &args),
-        ComposeCommand::Version => version(),
+        ComposeCommand::Version(args) => version(&args),
         ComposeCommand::Up(args) => up::up(session, &args).await,
         ComposeCommand::Create(args) => up::create(session, &args).await,
         ComposeCommand::Build(args) => up::build(session, &args).await,
@@ -78,12 +83,25 @@ async fn execute(session: &Session, command: ComposeCommand) -> anyhow::Result<u
         ComposeCommand::Ps(args) => ps::ps(session, &args).await,
         ComposeCommand::Ls(args) => ps::ls(session, &args).await,
         ComposeCommand::Logs(args) => logs::logs(session, &args).await,
-        _ => anyhow::bail!("this command is not there yet"),
+        ComposeCommand::Exec(args) => exec::exec(session, &args).await,
+        ComposeCommand::Run(args) => run::run(session, &args).await,
+        ComposeCommand::Events(args) => inspect::events(session, &args).await,
+        ComposeCommand::Port(args) => inspect::port(session, &args).await,
+        ComposeCommand::Top(args) => inspect::top(session, &args).await,
+        ComposeCommand::Images(args) => inspect::images(session, &args).await,
     }
 }
 
-fn version() -> anyhow::Result<u8> {
-    writeln!(io::stdout(), "turnout {}, as Docker Compose {COMPOSE_VERSION}", env!("CARGO_PKG_VERSION"))?;
+fn version(args: &VersionArgs) -> anyhow::Result<u8> {
+    let mut out = io::stdout().lock();
+    let own = env!("CARGO_PKG_VERSION");
+    if args.short {
+        writeln!(out, "{COMPOSE_VERSION}")?;
+    } else if args.format == "json" {
+        writeln!(out, "{}", serde_json::json!({ "version": COMPOSE_VERSION, "turnout": own }))?;
+    } else {
+        writeln!(out, "Docker Compose version {COMPOSE_VERSION} (as turnout {own} does it)")?;
+    }
     Ok(0)
 }
 

@@ -124,6 +124,15 @@ impl Session {
         }
     }
 
+    /// Only the project's name: files are read only when nothing else names it.
+    pub(super) fn project_name(&self) -> anyhow::Result<String> {
+        match (&self.global.project_name, self.variable("COMPOSE_PROJECT_NAME")) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Some(name)) => Ok(name.to_owned()),
+            (None, None) => Ok(self.load(&[])?.name),
+        }
+    }
+
     /// Connects to the engine.
     pub(super) async fn engine(&self) -> anyhow::Result<Engine> {
         let host = self.variable("DOCKER_HOST");
@@ -198,10 +207,34 @@ impl Session {
         let plan = self.narrowed(plan)?;
         self.interruptible();
         progress.begin(&plan);
-        let credentials = Credentials::in_directory(docker_config_directory(&self.environment));
-        let run = Apply {
+        let credentials = self.credentials();
+        let run = self.run_of(project, &plan, stop_timeout, progress, &credentials);
+        let done = engine.apply(&run).await;
+        progress.end();
+        done.map_err(|error| match error {
+            // The step's own line has already said what was being done.
+            ApplyError::Step { error, .. } => anyhow::Error::new(error),
+            other => anyhow::Error::new(other),
+        })
+    }
+
+    /// Registry credentials of the user.
+    pub(super) fn credentials(&self) -> Credentials {
+        Credentials::in_directory(docker_config_directory(&self.environment))
+    }
+
+    /// One run with this invocation's settings.
+    pub(super) fn run_of<'a>(
+        &'a self,
+        project: &'a Project,
+        plan: &'a Plan,
+        stop_timeout: Option<Duration>,
+        progress: &'a Progress,
+        credentials: &'a Credentials,
+    ) -> Apply<'a> {
+        Apply {
             project,
-            plan: &plan,
+            plan,
             reporter: progress,
             cancel: &self.cancel,
             stop_timeout,
@@ -210,16 +243,9 @@ impl Session {
                 builder: self.builder(),
                 build_timeout: PATIENCE,
                 pull_timeout: PATIENCE,
-                credentials: &credentials,
+                credentials,
             },
-        };
-        let done = engine.apply(&run).await;
-        progress.end();
-        done.map_err(|error| match error {
-            // The step's own line has already said what was being done.
-            ApplyError::Step { error, .. } => anyhow::Error::new(error),
-            other => anyhow::Error::new(other),
-        })
+        }
     }
 
     /// `DOCKER_BUILDKIT` and `COMPOSE_DOCKER_CLI_BUILD`'s meaning.
