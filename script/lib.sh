@@ -241,7 +241,7 @@ end_processes() {
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     case $keep in *" $pid "*) continue ;; esac
-    if tr '\0' '\n' <"$directory/environ" 2>/dev/null | grep -qx "TURNOUT_TEST_RUN=$1"; then
+    if grep -zqx "TURNOUT_TEST_RUN=$1" "$directory/environ" 2>/dev/null; then
       note "ending a process that was left: $pid $(tr '\0' ' ' <"$directory/cmdline" 2>/dev/null | cut -c 1-100)"
       kill "$pid" 2>/dev/null || true
     fi
@@ -265,6 +265,18 @@ offline_env() {
 }
 
 # ---------------------------------------------------------------- a daemon, and pushes to it
+
+# build_turnout debug|release: builds the program, or takes $TURNOUT_PROGRAM; sets $program.
+build_turnout() {
+  program=${TURNOUT_PROGRAM:-}
+  [ -z "$program" ] || return 0
+  need_build
+  note "building turnout ($1)"
+  local options=(--locked --quiet --bin turnout)
+  [ "$1" = debug ] || options+=(--release)
+  (cd "$root" && cargo build "${options[@]}")
+  program=${CARGO_TARGET_DIR:-$root/target}/$1/turnout
+}
 
 # free_port: a port on loopback on which nobody listens now.
 free_port() {

@@ -1,5 +1,7 @@
 //! Every project that the reference implementation printed fits the model, and prints back the same.
 
+#![expect(clippy::print_stdout, reason = "a test that cannot run says so")]
+
 use std::path::{Path, PathBuf};
 
 use turnout::compose::model::Project;

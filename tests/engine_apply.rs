@@ -249,3 +249,56 @@ async fn a_foreign_container_of_the_same_name_is_named() {
     assert!(error.contains(&format!("the container name {name} is in use by a container that Compose did not make")), "{error}");
     stack.up().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_mac_address_reaches_an_older_daemon() {
+    let stack = Stack::new(json!({ "web": { "mac_address": "02:42:ac:11:65:43" } })).await;
+    stack.up().await.unwrap();
+    let inspected = stack.engine.docker().inspect_container(&stack.one("web").await.id, None).await.unwrap();
+    let endpoints = inspected.network_settings.unwrap().networks.unwrap();
+    let addresses: Vec<_> = endpoints.into_values().filter_map(|e| e.mac_address).collect();
+    assert_eq!(addresses, ["02:42:ac:11:65:43"]);
+}
+
+#[tokio::test]
+async fn pre_stop_hooks_run_before_a_removal() {
+    let mut stack = Stack::with(
+        json!({
+            "keep": {},
+            "web": {
+                "volumes": [{ "type": "volume", "source": "state", "target": "/state" }],
+                "pre_stop": [{ "command": ["sh", "-c", "echo farewell"] }],
+                "scale": 2,
+            },
+        }),
+        json!({ "volumes": { "state": {} } }),
+    )
+    .await;
+    stack.up().await.unwrap();
+    if let Some(web) = stack.project.services.get_mut("web") {
+        web.set_scale(1);
+    }
+    stack.up().await.unwrap();
+    assert_eq!(stack.one("web").await.number, Some(1));
+    let events = stack.events.0.lock().unwrap();
+    let said = |e: &&Event| matches!(e, Event::Output { source, line } if line == "farewell" && source.contains("-web-2 pre_stop"));
+    assert_eq!(events.iter().filter(said).count(), 1, "{events:?}");
+}
+
+#[tokio::test]
+async fn a_container_left_without_its_second_network_gets_it_before_its_start() {
+    let stack = Stack::with(
+        json!({ "web": { "networks": { "front": null, "back": null } } }),
+        json!({ "networks": { "front": {}, "back": {} } }),
+    )
+    .await;
+    let plan = stack.plan(&Intent { no_start: true, ..Intent::default() }).await;
+    stack.apply(&plan).await.unwrap();
+    // What an interruption between creation and connection leaves on daemons before API 1.44.
+    let (id, network) = (stack.one("web").await.id, format!("{}_front", stack.project.name));
+    let leave = bollard::models::NetworkDisconnectRequest { container: id.clone(), force: Some(true) };
+    stack.engine.docker().disconnect_network(&network, leave).await.unwrap();
+    stack.up().await.unwrap();
+    let web = stack.one("web").await;
+    assert_eq!((web.id, web.networks.len(), web.networks.contains_key(&network)), (id, 2, true));
+}

@@ -280,7 +280,10 @@ async fn paths_that_are_no_work_tree_say_so() {
         (at(&world.path().join("no/such")), "its parent folder"),
         (Remote { url: None, ..at(&world.path().join("absent")) }, "no remote is configured"),
         (Remote { url: Some("/no/such.git".into()), ..at(&world.path().join("absent")) }, "/no/such.git was not found"),
-        (Remote { url: Some("ftp://u:hunter2@h/x".into()), ..at(&world.path().join("absent")) }, "the scheme is none of"),
+        (
+            Remote { url: Some("ftp://u:hunter2@h/x".into()), ..at(&world.path().join("absent")) },
+            "the scheme is none of",
+        ),
     ];
     for (remote, expected) in table {
         let error = update(&remote).await.unwrap_err().to_string();

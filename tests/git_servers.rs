@@ -162,6 +162,97 @@ async fn http_submodules_use_the_same_way() {
     assert!(error.contains("submodule lib/local") && error.contains("must not lie on this machine"), "{error}");
 }
 
+/// nginx with a certificate for 127.0.0.1 in front of a git server. Returns it and the certificate.
+fn tls(world: &World, inner: u16) -> (Server, PathBuf) {
+    let folder = world.path().join("tls");
+    std::fs::create_dir(&folder).unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=turnout-test"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(folder.join("key.pem"))
+        .arg("-out")
+        .arg(folder.join("cert.pem"))
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let at = folder.clone();
+    let server = Server::start(move |port| {
+        let config = at.join("nginx.conf");
+        let text = format!(
+            "daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/log;\n\
+             events {{}}\nhttp {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path {0}/b; fastcgi_temp_path {0}/c;\n\
+             uwsgi_temp_path {0}/d; scgi_temp_path {0}/e; client_max_body_size 0;\n\
+             server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {0}/cert.pem; ssl_certificate_key {0}/key.pem;\n\
+             location / {{ proxy_pass http://127.0.0.1:{inner}; proxy_http_version 1.1; proxy_set_header X-Scheme https; }} }} }}\n",
+            at.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(config).arg("-e").arg(at.join("log"));
+        nginx
+    });
+    (server, folder.join("cert.pem"))
+}
+
+#[tokio::test]
+async fn https_certificates_must_be_trusted() {
+    let world = World::new();
+    let http = HttpGit::start(world.path(), None);
+    let (server, certificate) = tls(&world, http.port);
+    let mut remote = world.remote_at(&format!("https://127.0.0.1:{}/origin.git", server.port));
+    remote.auth.token = Some(TOKEN.into());
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(error, GitError::Certificate { .. }), "{error:?}");
+    assert!(http.seen.lock().unwrap().is_empty(), "a token went to a server that is not trusted");
+
+    // What is trusted is read once a process: the other half runs in one of its own.
+    let half = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "https_with_a_trusted_certificate", "--ignored", "--nocapture"])
+        .env("SSL_CERT_FILE", certificate)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&half.stdout).into_owned();
+    assert!(half.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&half.stderr));
+}
+
+#[tokio::test]
+#[ignore = "run by https_certificates_must_be_trusted, with SSL_CERT_FILE"]
+async fn https_with_a_trusted_certificate() {
+    let Some(certificate) = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from) else { return };
+    let world = World::new();
+    let http = HttpGit::start(world.path(), Some(&format!("x-access-token:{TOKEN}")));
+    // The certificate names 127.0.0.1, so any server of ours may show it.
+    let server = {
+        let folder = world.path().join("tls");
+        let (server, _) = tls(&world, http.port);
+        drop(server);
+        for name in ["cert.pem", "key.pem"] {
+            std::fs::copy(certificate.with_file_name(name), folder.join(name)).unwrap();
+        }
+        let config = std::fs::read_to_string(folder.join("nginx.conf")).unwrap();
+        Server::start(move |port| {
+            let at = config.find("listen 127.0.0.1:").unwrap() + "listen 127.0.0.1:".len();
+            let end = at + config[at..].find(' ').unwrap();
+            let file = folder.join("again.conf");
+            std::fs::write(&file, format!("{}{port}{}", &config[..at], &config[end..])).unwrap();
+            let mut nginx = Command::new("nginx");
+            nginx.arg("-c").arg(file).arg("-e").arg(folder.join("log"));
+            nginx
+        })
+    };
+    let mut remote = world.remote_at(&format!("https://127.0.0.1:{}/origin.git", server.port));
+    remote.auth.token = Some(TOKEN.into());
+    follow(&world, &remote).await;
+    remote.auth.token = Some("wrong".into());
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(error, GitError::Denied { .. }), "{error:?}");
+    remote.url = Some(format!("https://127.0.0.1:{}/moved/x.git", server.port));
+    remote.auth.token = Some(TOKEN.into());
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(&error, GitError::RedirectedAway { to } if to == "https://localhost:1/x.git"), "{error:?}");
+}
+
 /// An SSH server with its own keys.
 struct Ssh {
     server: Server,
@@ -172,7 +263,13 @@ impl Ssh {
     fn start(world: &World) -> Self {
         let folder = world.path().join("ssh");
         std::fs::create_dir(&folder).unwrap();
-        for (name, kind) in [("host_ed25519", "ed25519"), ("host_ecdsa", "ecdsa"), ("user", "ed25519"), ("stranger", "rsa"), ("user_rsa", "rsa")] {
+        for (name, kind) in [
+            ("host_ed25519", "ed25519"),
+            ("host_ecdsa", "ecdsa"),
+            ("user", "ed25519"),
+            ("stranger", "rsa"),
+            ("user_rsa", "rsa"),
+        ] {
             Self::keygen(&folder.join(name), kind);
         }
         let mut authorized = std::fs::read_to_string(folder.join("user.pub")).unwrap();
@@ -360,17 +457,15 @@ async fn cancelling_ends_a_hanging_transfer_and_the_next_one_works() {
     for url in hanging(port) {
         let remote = world.remote_at(&url);
         let cancel = CancellationToken::new();
-        let (ended, took) = tokio::join!(
-            async { product::update(&remote, &turnout::report::Silent, cancel.clone()).await },
-            async {
+        let (ended, took) =
+            tokio::join!(async { product::update(&remote, &turnout::report::Silent, cancel.clone()).await }, async {
                 assert_eq!(told.recv().await, Some("open"));
                 cancel.cancel();
                 let cancelled = Instant::now();
                 // The connection itself ends: nothing goes on behind our back.
                 assert_eq!(told.recv().await, Some("closed"));
                 cancelled.elapsed()
-            }
-        );
+            });
         assert!(matches!(ended, Err(GitError::Cancelled { .. })), "{ended:?}");
         assert!(took < Duration::from_secs(5), "{took:?}");
         let tip = world.commit("app.txt", &url);

@@ -1,5 +1,11 @@
 //! Builds against the real engine, with both builders.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic, and say why it does not run"
+)]
 
 mod image_support;
 
@@ -7,7 +13,7 @@ use std::time::Duration;
 
 use image_support::{Bench, engine, files_of, remove};
 use turnout::{
-    compose::model::{FileObject, SshKey},
+    compose::model::{Bytes, FileObject, SshKey, Ulimit},
     engine::image::{BuilderChoice, ImageError},
 };
 
@@ -49,6 +55,7 @@ async fn a_service_is_built_with_target_args_labels_and_tags_and_again_with_the_
         assert_ne!(bench.run(&daemon).await.unwrap(), second);
         remove(&daemon, &extra).await;
         remove(&daemon, &bench.image()).await;
+        remove(&daemon, &second.0).await;
     }
 }
 
@@ -79,7 +86,9 @@ async fn a_failing_step_is_named_with_its_last_lines_and_secrets_stay_hidden() {
 async fn a_syntax_error_and_a_missing_file_are_told() {
     let Some(daemon) = engine().await else { return };
     for builder in BOTH {
-        for (dockerfile, expected) in [("FROM scratch\nFROBNICATE x\n", "FROBNICATE"), ("FROM scratch\nCOPY absent /\n", "absent")] {
+        for (dockerfile, expected) in
+            [("FROM scratch\nFROBNICATE x\n", "FROBNICATE"), ("FROM scratch\nCOPY absent /\n", "absent")]
+        {
             let mut bench = Bench::new("bad", dockerfile);
             bench.builder = builder;
             let error = bench.run(&daemon).await.unwrap_err().to_string();
@@ -137,12 +146,12 @@ async fn cancelling_stops_the_build_on_the_engine() {
     let Some(daemon) = engine().await else { return };
     for builder in BOTH {
         let marker = image_support::unique("cancelled");
-        let dockerfile = format!("FROM scratch\nCOPY sh /bin/sh\nRUN echo {marker} running-now; exec -a x /bin/sh -c 'while :; do :; done'\n");
-        let dockerfile = dockerfile.replace("exec -a x /bin/sh -c 'while :; do :; done'", "while :; do read -t 1 x < /dev/zero; done");
+        let dockerfile = format!(
+            "FROM scratch\nCOPY sh /bin/sh\nRUN echo {marker} running-now; while :; do read -t 1 x < /dev/zero; done\n"
+        );
         let mut bench = Bench::new("cancel", &dockerfile);
         bench.builder = builder;
         bench.reporter.trip = Some((" running-now".into(), bench.cancel.clone()));
-        // The step's own output, not its announcement, which also holds the text: both mean that it is under way.
         let error = bench.run(&daemon).await.unwrap_err();
         assert!(matches!(error, ImageError::Cancelled { .. }), "{builder:?}: {error}");
         let mut left = true;
@@ -167,7 +176,8 @@ fn processes_with(text: &str) -> bool {
 #[tokio::test]
 async fn a_build_that_takes_too_long_is_stopped() {
     let Some(daemon) = engine().await else { return };
-    let mut bench = Bench::new("slow", "FROM scratch\nCOPY sh /bin/sh\nRUN while :; do read -t 1 x < /dev/zero; done\n");
+    let mut bench =
+        Bench::new("slow", "FROM scratch\nCOPY sh /bin/sh\nRUN while :; do read -t 1 x < /dev/zero; done\n");
     bench.timeout = Duration::from_secs(3);
     let error = bench.run(&daemon).await.unwrap_err();
     assert!(matches!(error, ImageError::TooSlow { .. }), "{error}");
@@ -239,11 +249,13 @@ async fn a_changed_file_is_sent_again_and_an_unchanged_one_is_not() {
     bench.write("data.txt", "two");
     let second = bench.run(&daemon).await.unwrap();
     assert_ne!(first, second);
+    remove(&daemon, &first.0).await;
     assert_eq!(files_of(&daemon, &bench.image()).await["data.txt"], b"two");
     // The Dockerfile changes without changing its size.
     bench.write("data.abc", "three");
     bench.write("Dockerfile", "FROM scratch\nCOPY data.abc /\n");
     bench.run(&daemon).await.unwrap();
+    remove(&daemon, &second.0).await;
     assert_eq!(files_of(&daemon, &bench.image()).await["data.abc"], b"three");
     remove(&daemon, &bench.image()).await;
 }
@@ -283,7 +295,10 @@ async fn secrets_reach_run_and_nothing_else() {
     bench.run(&daemon).await.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
     let files = files_of(&daemon, &bench.image()).await;
     // printf 'file-secret-contentenv-secret-content' | md5sum
-    assert_eq!(String::from_utf8_lossy(&files["digest"]).split(' ').next().unwrap(), "4383409632fd9e7eedd782b2626cee5e");
+    assert_eq!(
+        String::from_utf8_lossy(&files["digest"]).split(' ').next().unwrap(),
+        "4383409632fd9e7eedd782b2626cee5e"
+    );
     for (name, content) in &files {
         assert!(!String::from_utf8_lossy(content).contains("secret-content"), "{name}");
     }
@@ -341,5 +356,76 @@ async fn an_ssh_agent_is_forwarded() {
     built.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
     let answer = files_of(&daemon, &bench.image()).await.remove("answer").unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "The agent has no identities.\n", "{}", bench.reporter.text());
+    remove(&daemon, &bench.image()).await;
+}
+
+#[tokio::test]
+async fn builds_can_run_on_any_thread() {
+    fn sendable<T: Send>(_: &T) {}
+    let Some(daemon) = engine().await else { return };
+    let bench = Bench::new("send", "FROM scratch\n");
+    sendable(&bench.run(&daemon));
+    sendable(&bench.pull(&daemon));
+}
+
+/// Serves one body to every request, until the test's runtime ends.
+fn serve(body: Vec<u8>, content_type: &'static str) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/context", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_remote_context_is_fetched_by_the_engine() {
+    let Some(daemon) = engine().await else { return };
+    for builder in BOTH {
+        let mut bench = Bench::new("remote", "never read");
+        bench.builder = builder;
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, text) in [("sub/Dockerfile.x", "FROM scratch\nCOPY file /\n"), ("file", "remote")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        let address = serve(tar.into_inner().unwrap(), "application/x-tar");
+        bench.build(|build| {
+            build.context = address;
+            build.dockerfile = "sub/Dockerfile.x".into();
+        });
+        bench.run(&daemon).await.unwrap_or_else(|e| panic!("{builder:?}: {e}\n{}", bench.reporter.text()));
+        assert_eq!(files_of(&daemon, &bench.image()).await["file"], b"remote");
+        remove(&daemon, &bench.image()).await;
+    }
+}
+
+#[tokio::test]
+async fn limits_of_run_are_carried_out_by_a_builder_that_knows_them() {
+    let Some(daemon) = engine().await else { return };
+    let mut bench = Bench::new(
+        "limits",
+        "FROM scratch\nCOPY sh /bin/sh\nRUN ulimit -n > /out && cat /etc/hosts >> /out && df -k /dev/shm | tail -1 >> /out\n",
+    );
+    bench.build(|build| {
+        build.ulimits.insert("nofile".into(), Ulimit { single: 777, ..Default::default() });
+        build.shm_size = Bytes(8 << 20);
+        build.extra_hosts.0.insert("elsewhere".into(), vec!["10.9.8.7".into()]);
+    });
+    bench.run(&daemon).await.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
+    let out = String::from_utf8(files_of(&daemon, &bench.image()).await.remove("out").unwrap()).unwrap();
+    assert!(out.starts_with("777\n") && out.contains("10.9.8.7\telsewhere") && out.contains(" 8192 "), "{out}");
     remove(&daemon, &bench.image()).await;
 }

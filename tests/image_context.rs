@@ -30,7 +30,9 @@ fn names(stream: &[u8]) -> Vec<String> {
 
 fn tree() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["z", "a/2", "a/1", "a.txt", "Dockerfile", ".dockerignore", "secret/key", "secret/deep/key", "log/x.log"] {
+    for name in
+        ["z", "a/2", "a/1", "a.txt", "Dockerfile", ".dockerignore", "secret/key", "secret/deep/key", "log/x.log"]
+    {
         let path = dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, format!("content of {name}")).unwrap();

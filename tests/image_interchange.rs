@@ -1,5 +1,11 @@
 //! The same ignore files through Docker's own client and through ours: the images must hold the same files.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic, and say why it does not run"
+)]
 
 mod image_support;
 
@@ -9,9 +15,31 @@ use tokio::process::Command;
 use turnout::engine::{Engine, image::BuilderChoice};
 
 const FILES: &[&str] = &[
-    "a.log", "b.txt", "README.md", "a/x.log", "a/b/y.log", "a/b/c/z.txt", "ab/x.txt", "dir/keep", "dir/drop", "dir/sub/keep",
-    "node_modules/m.js", "a/node_modules/m.js", "temp1", "tempa/t", "a/temp2", "src/main.rs", "src/gen/out.tmp",
-    "src/gen/out.rs", ".hidden", ".git/config", "a+(b)", "x[1]", "secret/public", "secret/deep/public", "secret/private",
+    "a.log",
+    "b.txt",
+    "README.md",
+    "a/x.log",
+    "a/b/y.log",
+    "a/b/c/z.txt",
+    "ab/x.txt",
+    "dir/keep",
+    "dir/drop",
+    "dir/sub/keep",
+    "node_modules/m.js",
+    "a/node_modules/m.js",
+    "temp1",
+    "tempa/t",
+    "a/temp2",
+    "src/main.rs",
+    "src/gen/out.tmp",
+    "src/gen/out.rs",
+    ".hidden",
+    ".git/config",
+    "a+(b)",
+    "x[1]",
+    "secret/public",
+    "secret/deep/public",
+    "secret/private",
 ];
 
 const CASES: &[&str] = &[
@@ -99,4 +127,35 @@ async fn compare(engine: &Engine, case: &str, builder: BuilderChoice) -> Option<
     remove(engine, &theirs).await;
     remove(engine, &bench.image()).await;
     different
+}
+
+#[tokio::test]
+async fn a_build_after_the_clients_gives_the_very_image() {
+    let Some(engine) = engine().await else { return };
+    if !std::process::Command::new("docker").args(["compose", "version"]).output().is_ok_and(|o| o.status.success()) {
+        eprintln!("not run: docker compose is not installed");
+        return;
+    }
+    let mut bench = Bench::new("compose", "FROM scratch\nCOPY sh /bin/sh\nARG WHAT\nRUN echo $WHAT > /what\n");
+    bench.builder = BuilderChoice::BuildKit;
+    bench.build(|build| {
+        build.args.insert("WHAT".into(), Some("this".into()));
+        build.labels.insert("mine".into(), "yes".into());
+    });
+    bench.write(".dockerignore", "compose.yaml\n");
+    let text =
+        "services:\n  web:\n    build:\n      context: .\n      args: {WHAT: this}\n      labels: {mine: \"yes\"}\n";
+    bench.write("compose.yaml", text);
+    let output = Command::new("docker")
+        .args(["compose", "-p", &bench.project.name, "build", "-q"])
+        .current_dir(bench.dir.path())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let theirs = engine.docker().inspect_image(&bench.image()).await.unwrap();
+    let ours = bench.run(&engine).await.unwrap();
+    let built = engine.docker().inspect_image(&bench.image()).await.unwrap();
+    assert_eq!(Some(&ours.0), theirs.id.as_ref(), "theirs {theirs:?}\nours {built:?}");
+    remove(&engine, &bench.image()).await;
 }

@@ -1,6 +1,12 @@
 //! A context of 2 GB, measured. Not part of a usual run: `cargo test --test image_large -- --ignored --nocapture`.
 //! Needs about 10 GB of disk where the engine keeps its data. One test, because it measures its own process.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic, and say why it does not run"
+)]
 
 mod image_support;
 

@@ -1,5 +1,11 @@
 //! Pulls from a real registry on the loopback interface, with and without a password.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may panic, and say why it does not run"
+)]
 
 mod image_support;
 
@@ -114,7 +120,8 @@ async fn published(engine: &Engine, registry: &Registry, stem: &str, auth: Optio
     bench.run(engine).await.unwrap();
     let options = bollard::query_parameters::PushImageOptions { tag: Some("v1".into()), ..Default::default() };
     let name = image.rsplit_once(':').unwrap().0;
-    let mut pushing = std::pin::pin!(engine.docker().push_image(name, Some(options), auth.map(|auth| auth.to_bollard())));
+    let mut pushing =
+        std::pin::pin!(engine.docker().push_image(name, Some(options), auth.map(|auth| auth.to_bollard())));
     while let Some(message) = pushing.next().await {
         message.unwrap();
     }

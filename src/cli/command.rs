@@ -94,7 +94,10 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
     let top = arguments.socket;
     let client = |own: &SocketArg| Client::new(&socket(own.socket.clone().or_else(|| top.socket.clone())));
     match arguments.command {
-        Command::Serve(args) => {
+        Command::Serve(mut args) => {
+            if let Some(socket) = top.socket {
+                args.settings.given.entry("socket").or_insert_with(|| socket.to_string_lossy().into_owned());
+            }
             serve(config::gather(&args.settings)?).await?;
             Ok(ExitCode::SUCCESS)
         }

@@ -56,6 +56,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         deliveries: settings.delivery_keep,
         deployments: settings.history_keep,
     };
+    std::fs::create_dir_all(&settings.state_dir)
+        .with_context(|| format!("cannot make the state directory {}", settings.state_dir.display()))?;
     let store = Store::open(&settings.database(), retention)?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
     let deployer = Arc::new(Deployer::new(planner, store.clone(), redactor));

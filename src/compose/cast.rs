@@ -1,5 +1,6 @@
 //! Types that attributes get after interpolation: `"${REPLICAS}"` is text until here.
 
+use super::model::go_float;
 use crate::yaml::Value;
 
 /// A type that text is turned into.
@@ -76,11 +77,7 @@ pub(super) fn apply(cast: Cast, text: &str) -> Result<(Value, Option<String>), S
 }
 
 fn number(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        // Rust takes "1e999" for infinity where Go refuses it.
-        Ok(number) if number.is_finite() || text.to_ascii_lowercase().contains("inf") || number.is_nan() => Ok(number),
-        _ => Err("a number such as 0.5".into()),
-    }
+    go_float(text).ok_or_else(|| "a number such as 0.5".into())
 }
 
 #[cfg(test)]

@@ -130,7 +130,10 @@ mod tests {
 
     #[test]
     fn go_escapes_are_applied() {
-        assert_eq!(go_json(&"<a> & \u{2028}\u{2029} ü \" \u{1}"), "\"\\u003ca\\u003e \\u0026 \\u2028\\u2029 ü \\\" \\u0001\"");
+        assert_eq!(
+            go_json(&"<a> & \u{2028}\u{2029} ü \" \u{1}"),
+            "\"\\u003ca\\u003e \\u0026 \\u2028\\u2029 ü \\\" \\u0001\""
+        );
     }
 
     #[test]

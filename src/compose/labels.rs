@@ -55,11 +55,7 @@ pub fn temporary_name(old_id: &str, final_name: &str) -> String {
 
 /// Value of [`REPLACE`]: `SERVICE-NUMBER`, or the `container_name`.
 pub fn replace_value(service_name: &str, service: &Service, number: u32) -> String {
-    if service.container_name.is_empty() {
-        format!("{service_name}-{number}")
-    } else {
-        service.container_name.clone()
-    }
+    if service.container_name.is_empty() { format!("{service_name}-{number}") } else { service.container_name.clone() }
 }
 
 /// Name of a network or volume that has none of its own: `PROJECT_KEY`.
@@ -134,13 +130,17 @@ mod tests {
     fn dependencies_survive_the_label() {
         let edge = |condition: &str, restart| Dependency { condition: condition.into(), restart, required: true };
         let service = Service {
-            depends_on: [("x".into(), edge("service_started", false)), ("db".into(), edge("service_healthy", true))].into(),
+            depends_on: [("x".into(), edge("service_started", false)), ("db".into(), edge("service_healthy", true))]
+                .into(),
             ..Service::default()
         };
         let value = depends_on_value(&service);
         assert_eq!(value, "db:service_healthy:true,x:service_started:false");
         let read = parse_depends_on(&value);
-        assert_eq!(read.iter().map(|d| (d.service.as_str(), d.restart)).collect::<Vec<_>>(), [("db", true), ("x", false)]);
+        assert_eq!(
+            read.iter().map(|d| (d.service.as_str(), d.restart)).collect::<Vec<_>>(),
+            [("db", true), ("x", false)]
+        );
         assert!(parse_depends_on("").is_empty());
         assert_eq!(parse_depends_on("a").first().map(|d| d.condition.as_str()), Some("service_started"));
     }

@@ -128,3 +128,102 @@ fn without_repetitions(warnings: Vec<Warning>) -> Vec<Warning> {
     let mut seen = BTreeSet::new();
     warnings.into_iter().filter(|warning| seen.insert(warning.message.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::source::MapFiles;
+
+    fn run(files: &[(&str, &str)]) -> Result<Loaded, LoadError> {
+        let request = LoadRequest { working_dir: "/p".into(), ..LoadRequest::default() };
+        load(&request, &MapFiles::new(files.iter().copied()))
+    }
+
+    fn error(files: &[(&str, &str)]) -> String {
+        run(files).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn files_documents_extends_and_include_come_together() {
+        let loaded = run(&[
+            ("/p/compose.yaml", "include: [sub/c.yaml]\nservices:\n  a: {extends: {file: sub/base.yaml, service: z}, environment: {X: $V}}\n---\nservices: {a: {image: i:2}}\n"),
+            ("/p/compose.override.yml", "services: {a: {ports: !override ['81']}}\n"),
+            ("/p/.env", "V=main\n"),
+            ("/p/sub/.env", "V=sub\nW=sub\n"),
+            ("/p/sub/base.yaml", "services: {z: {image: i:1, ports: ['80'], build: ., environment: {Y: $V}}}\n"),
+            ("/p/sub/c.yaml", "services: {b: {image: 'j:$V-$W', volumes: ['./d:/d']}}\n"),
+        ])
+        .unwrap();
+        let services = &loaded.project.services;
+        assert_eq!(services["a"].image, "i:2");
+        assert_eq!(services["a"].environment["X"].as_deref(), Some("main"));
+        assert_eq!(services["a"].environment["Y"].as_deref(), Some("main"));
+        assert_eq!(services["a"].ports.len(), 1);
+        assert_eq!(services["a"].ports[0].target, 81);
+        assert_eq!(services["a"].build.as_ref().unwrap().context, "/p/sub");
+        assert_eq!(services["b"].image, "j:main-sub");
+        assert_eq!(services["b"].volumes[0].source, "/p/sub/d");
+        assert_eq!(loaded.warnings, []);
+    }
+
+    #[test]
+    fn warnings_come_once_and_say_where() {
+        let loaded = run(&[("/p/compose.yaml", "version: '3'\nservices: {a: {image: 'i$X$X', tty: 'yes'}}\n")]).unwrap();
+        let texts: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts.iter().any(|t| t.starts_with("compose.yaml:2:23: services.a.image: The \"X\" variable is not set")), "{texts:?}");
+        assert!(texts.iter().any(|t| t.starts_with("compose.yaml:1:1: version: ")), "{texts:?}");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_file_and_attribute() {
+        for (files, part) in [
+            (vec![("/p/compose.yaml", "")], "empty compose file"),
+            (vec![("/p/compose.yaml", "- a\n")], "compose.yaml:1:1: top-level object must be a mapping"),
+            (vec![("/p/compose.yaml", "services: [a]\n")], "services: must be a mapping"),
+            (vec![("/p/compose.yaml", "include: [compose.yaml]\n")], "compose.yaml:1:11: include[0]: include cycle detected"),
+            (vec![("/p/compose.yaml", "include: [b.yaml]\n"), ("/p/b.yaml", "include: [compose.yaml]\n")], "b.yaml:1:11: include[0]: include cycle"),
+            (vec![("/p/compose.yaml", "include: [no.yaml]\n")], "compose.yaml:1:11: include[0]: cannot read /p/no.yaml"),
+            (vec![("/p/compose.yaml", "services:\n  a: {extends: b}\n  b: {extends: a}\n")], "circular reference: a in compose.yaml -> b in compose.yaml -> a in compose.yaml"),
+            (vec![("/p/compose.yaml", "services:\n  a: {extends: no}\n")], "compose.yaml:2:16: services.a.extends: cannot extend service \"a\": service \"no\" not found"),
+            (vec![("/p/compose.yaml", "services:\n  a: {extends: {file: no.yaml, service: b}}\n")], "services.a.extends.file: cannot read /p/no.yaml"),
+            (vec![("/p/compose.yaml", "include: [b.yaml]\nservices: {a: {image: x}}\n"), ("/p/b.yaml", "services: {a: {image: y}}\n")], "compose.yaml:2:12: services.a: services.a conflicts with imported resource"),
+            (vec![("/p/compose.yaml", "services: {a: {image: x}}\n"), ("/p/.env", "A='x\n")], "failed to read /p/.env: line 1: unterminated"),
+        ] {
+            let error = error(&files);
+            assert!(error.contains(part), "wants {part:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn hostile_projects_end_early() {
+        let mut chain = String::from("services:\n  s0: {image: x}\n");
+        for n in 1..300 {
+            chain.push_str(&format!("  s{n}: {{extends: s{}}}\n", n - 1));
+        }
+        // Every service is settled once, so the order written decides the depth: backwards is the worst.
+        let mut backwards: Vec<&str> = chain.lines().skip(1).collect();
+        backwards.reverse();
+        let backwards = format!("services:\n{}\n", backwards.join("\n"));
+        assert!(run(&[("/p/compose.yaml", &chain)]).is_ok());
+        assert!(error(&[("/p/compose.yaml", &backwards)]).contains("too long a chain"));
+
+        let list = vec!["x"; 20_000].join(",");
+        let mut copies = format!("services:\n  base: {{image: x, security_opt: [{list}]}}\n");
+        for n in 0..100 {
+            copies.push_str(&format!("  s{n}: {{extends: base}}\n"));
+        }
+        assert!(error(&[("/p/compose.yaml", &copies)]).contains("extends copies more than"));
+
+        // Each file includes the next one twice over.
+        let names: Vec<String> = (0..20).map(|n| format!("/p/f{n}.yaml")).collect();
+        let texts: Vec<String> = (0..20).map(|n| format!("include: [f{0}.yaml, f{0}.yaml]\n", n + 1)).collect();
+        let mut files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
+        files.push(("/p/f20.yaml", "services: {a: {image: x}}\n"));
+        files.push(("/p/compose.yaml", "include: [f0.yaml]\n"));
+        assert!(error(&files).contains("more than 1000 files are read"));
+
+        let deep = format!("x-a: {}{}\nservices: {{a: {{image: x}}}}\n", "[".repeat(100), "]".repeat(100));
+        assert!(run(&[("/p/compose.yaml", &deep)]).is_ok());
+    }
+}

@@ -125,8 +125,12 @@ impl Merger {
         }
     }
 
-    /// Merges two mappings without looking at the rule of this very path; `null` leaves the other.
+    /// Merges two mappings without looking at the rule of this very path; `null` leaves the other, two make an empty
+    /// mapping.
     fn mappings(&mut self, base: Node, over: Node) -> Result<Node, LoadError> {
+        if over.is_null() && base.is_null() {
+            return Ok(Node { value: Value::Map(Map::new()), ..base });
+        }
         if over.is_null() {
             return Ok(base);
         }
@@ -264,6 +268,7 @@ mod tests {
             ("ports: ['80']", "ports: ['81']", "ports: ['80', '81']"),
             ("depends_on: [x]", "depends_on: {x: {condition: y}}", "depends_on: {x: {condition: y, required: true}}"),
             ("networks: [x]", "networks: {x: {aliases: [y]}, z: null}", "networks: {x: {aliases: [y]}, z: null}"),
+            ("networks: null", "networks: null", "networks: {}"),
             ("build: dir", "build: {target: t}", "build: {context: dir, target: t}"),
             ("build: {args: {A: 1}}", "build: {args: [B=2]}", "build: {args: [A=1, B=2]}"),
             ("logging: {driver: d, options: {a: b}}", "logging: {options: {c: d}}", "logging: {driver: d, options: {a: b, c: d}}"),

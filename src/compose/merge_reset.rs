@@ -99,7 +99,7 @@ mod tests {
             ("a: {b: {x: 1}}", "a: {b: !override {y: 2}}", "a: {b: {y: 2}}"),
             ("a: {b: 1}", "a: !reset {}", "{}"),
             ("a: [1]", "a: [!reset 1, 2]", "a: [1, 2]"),
-            ("a: {b: 1}", "x: &x {b: !override 2}\na: {<<: *x}", "a: {b: 2}\nx: {b: 2}"),
+            ("a: {b: 1}", "x: &x {b: !override 2}\na: {<<: *x}", "a: {b: '2'}\nx: {b: '2'}"),
         ] {
             let (mut base, mut over) = (tree(base), tree(over));
             Resets::take(&mut over).apply(&mut base, &[]);

@@ -73,7 +73,8 @@ pub(super) fn select(
     }
     let profiles = if request.profiles.is_empty() {
         let list = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-        list.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned).collect()
+        // No list is a list of one empty name, which a service can have.
+        list.split(',').map(|profile| profile.trim().to_owned()).collect()
     } else {
         request.profiles.clone()
     };

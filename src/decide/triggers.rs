@@ -69,8 +69,7 @@ mod tests {
 
     #[test]
     fn triggers_match_from_the_top() {
-        let triggers =
-            Triggers::new(&["*.lock", "deploy/", "**/package.json", "./conf/*.toml", "/{a,b}.txt"]).unwrap();
+        let triggers = Triggers::new(&["*.lock", "deploy/", "**/package.json", "./conf/*.toml", "/{a,b}.txt"]).unwrap();
         let table = [
             ("Dockerfile", true),
             ("docs/Dockerfile", false),

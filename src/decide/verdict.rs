@@ -1,7 +1,8 @@
 //! The decision itself.
 
 use super::{
-    Base, BuildFacts, Context, Decision, Facts, Mode, REBUILD_TRIGGER, ServiceFacts, TRIGGER_NAMES, TriggerFile, Verdict,
+    Base, BuildFacts, Context, Decision, Facts, Mode, REBUILD_TRIGGER, ServiceFacts, TRIGGER_NAMES, TriggerFile,
+    Verdict,
     paths::{name_some, tidy, within},
 };
 
@@ -264,7 +265,10 @@ mod tests {
             (&[], "none".into()),
             (&["README.md", "apix/a"], "none".into()),
             (&["api/main.py"], format!("api: api/main.py in its build context changed {since}")),
-            (&["web/a", "web/b", "web/c", "web/d"], format!("web: 4 files in its build context changed {since}: web/a, web/b, web/c and 1 more")),
+            (
+                &["web/a", "web/b", "web/c", "web/d"],
+                format!("web: 4 files in its build context changed {since}: web/a, web/b, web/c and 1 more"),
+            ),
             (&["api/Dockerfile"], format!("api: api/Dockerfile changed {since}")),
             (&["api/Dockerfile.dockerignore"], format!("api: api/Dockerfile.dockerignore changed {since}")),
             (&["api", "x"], format!("api: api changed {since}")), // a submodule that holds the whole context
@@ -284,7 +288,8 @@ mod tests {
         let with = |changed: &[&str], mounts: &[&str]| {
             let mut facts = facts(Mode::Auto, changed);
             facts.services[0].bind_mounts = mounts.iter().map(|mount| (*mount).to_owned()).collect();
-            let ignore: Arc<dyn super::super::Ignore> = Arc::new(|path: &str| path.starts_with("docs/") || path == ".dockerignore");
+            let ignore: Arc<dyn super::super::Ignore> =
+                Arc::new(|path: &str| path.starts_with("docs/") || path == ".dockerignore");
             facts.services[0].build.as_mut().unwrap().ignore = Some(ignore);
             rebuild(&facts).per_service["api"].clone()
         };

@@ -8,7 +8,6 @@ mod recorder;
 pub mod stack;
 
 use std::{
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,7 +23,7 @@ use crate::{
     config::{self, Builder, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError,
+        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, SettleError,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
@@ -173,7 +172,7 @@ impl Deployer {
 
         if !report.started.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(&engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
+            settle(&engine, &prepared, &report.started, timeouts.settle, recorder, cancel).await?;
         }
         Ok(Done {
             project: loaded.project.name.clone(),
@@ -357,19 +356,11 @@ async fn settle(
     engine: &Engine,
     prepared: &Prepared,
     started: &[ContainerRef],
-    timeouts: &Timeouts,
+    time: Duration,
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let watch = Settle {
-        project: &prepared.loaded.project,
-        started,
-        settle: timeouts.settle,
-        health_timeout: timeouts.apply,
-        reporter: recorder,
-        cancel,
-    };
-    match engine.settle(&watch).await {
+    match engine.settle(&prepared.loaded.project, started, time, recorder, cancel).await {
         Ok(()) => Ok(()),
         Err(SettleError::Cancelled) => Err(Failure::cancelled("cancelled while watching whether the containers stay up")),
         Err(SettleError::Failed(containers)) => {

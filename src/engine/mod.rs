@@ -12,6 +12,8 @@ pub mod image;
 pub mod inspect;
 pub mod logs;
 pub mod observe;
+mod proxies;
+mod raw;
 pub mod settle;
 pub mod status;
 pub mod translate;
@@ -20,5 +22,6 @@ pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, OneOff, Report, 
 pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
 pub use logs::{LogLine, LogOptions, Logs};
-pub use settle::{Settle, SettleError, Unsettled};
+pub use proxies::read_proxies;
+pub use settle::{SettleError, Unsettled};
 pub use status::{ContainerStatus, ProjectStatus};

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthStatusEnum as HealthStatus,
-    RestartPolicyNameEnum as Restart,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthConfig,
+    HealthStatusEnum as HealthStatus, RestartPolicyNameEnum as Restart,
 };
 use futures_util::{StreamExt, future::join_all};
 use tokio::time::Instant;
@@ -24,25 +24,15 @@ use crate::{compose::model::Project, report::Reporter};
 const POLL: Duration = Duration::from_millis(500);
 /// Lines of a failed container's log that are kept.
 const LOG_LINES: usize = 20;
+/// Longest wait for the first verdict of a health check beyond the settle time, however patient the check is.
+const LONGEST_CHECK: Duration = Duration::from_secs(15 * 60);
+/// What the engine itself may add to the times of a check.
+const CHECK_SLACK: Duration = Duration::from_secs(5);
+/// Interval and timeout of a check that sets none, and its retries: the engine's own.
+const CHECK_TIME: Duration = Duration::from_secs(30);
+const CHECK_RETRIES: u32 = 3;
 /// Longest part of a health check's output that is repeated.
 const CHECK_OUTPUT: usize = 500;
-
-/// Whom to watch, and for how long.
-#[derive(Clone, Copy)]
-pub struct Settle<'a> {
-    /// The project they belong to.
-    pub project: &'a Project,
-    /// Who was started.
-    pub started: &'a [ContainerRef],
-    /// How long they must stay up.
-    pub settle: Duration,
-    /// How long a health check may take to its first verdict; counted from the beginning, at least `settle`.
-    pub health_timeout: Duration,
-    /// Takes warnings.
-    pub reporter: &'a dyn Reporter,
-    /// Stops the watch.
-    pub cancel: &'a CancellationToken,
-}
 
 /// A container that did not stay up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,16 +60,23 @@ pub enum SettleError {
 }
 
 impl Engine {
-    /// Watches started containers until all have settled; fails as soon as one has failed.
-    pub async fn settle(&self, watch: &Settle<'_>) -> Result<(), SettleError> {
-        let mut pending: Vec<&ContainerRef> = watch.started.iter().collect();
+    /// Watches started containers for the time of `settle`, and those with a health check until it has a verdict, as
+    /// long as the check itself may take for one. Fails as soon as one has failed.
+    pub async fn settle(
+        &self,
+        project: &Project,
+        started: &[ContainerRef],
+        settle: Duration,
+        reporter: &dyn Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<(), SettleError> {
+        let mut pending: Vec<&ContainerRef> = started.iter().collect();
         if pending.is_empty() {
             return Ok(());
         }
         let ids: Vec<&str> = pending.iter().map(|c| c.id.as_str()).collect();
         let mut events = self.container_events(&ids, &["die", "health_status", "oom", "destroy"]);
         let began = Instant::now();
-        let health_end = began + watch.health_timeout.max(watch.settle);
         loop {
             let inspected = join_all(pending.iter().map(|c| self.find_container(&c.id))).await;
             // Taken after the answers, so that the last look is never older than the settle time.
@@ -87,18 +84,17 @@ impl Engine {
             let (mut failed, mut checking) = (Vec::new(), false);
             let mut watched = Vec::with_capacity(pending.len());
             for (container, inspected) in pending.iter().zip(inspected) {
-                match judge(watch.project, container, inspected?) {
+                match judge(project, container, inspected?) {
                     State::Up => watched.push(*container),
-                    State::Checking(said) => {
-                        if Instant::now() >= health_end {
-                            let seconds = watch.health_timeout.as_secs();
-                            failed.push((*container, format!("is not healthy after {seconds} s{said}")));
+                    State::Checking { patience, said } => {
+                        if elapsed >= patience.max(settle) {
+                            failed.push((*container, format!("is not healthy after {} s{said}", elapsed.as_secs())));
                         }
                         checking = true;
                         watched.push(*container);
                     }
                     State::Completed { expected: true } => {}
-                    State::Completed { expected: false } => watch.reporter.warn(format!(
+                    State::Completed { expected: false } => reporter.warn(format!(
                         "{} ended with exit code 0 and nobody waits for it: taken as a completed job",
                         container.name
                     )),
@@ -108,14 +104,14 @@ impl Engine {
             if !failed.is_empty() {
                 return Err(SettleError::Failed(self.explain(failed).await));
             }
-            if watched.is_empty() || (elapsed >= watch.settle && !checking) {
+            if watched.is_empty() || (elapsed >= settle && !checking) {
                 return Ok(());
             }
             pending = watched;
-            let next = if elapsed < watch.settle { POLL.min(watch.settle - elapsed) } else { POLL };
+            let next = if elapsed < settle { POLL.min(settle - elapsed) } else { POLL };
             tokio::select! {
                 () = tokio::time::sleep(next) => {}
-                () = watch.cancel.cancelled() => return Err(SettleError::Cancelled),
+                () = cancel.cancelled() => return Err(SettleError::Cancelled),
                 _ = events.next() => {}
             }
         }
@@ -137,8 +133,13 @@ impl Engine {
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Up,
-    /// Its health check has no verdict yet; what the last check said, if anything.
-    Checking(String),
+    /// Its health check has no verdict yet.
+    Checking {
+        /// When it must have one, counted from the start.
+        patience: Duration,
+        /// What the last check said, if anything.
+        said: String,
+    },
     Completed { expected: bool },
     Failed(String),
 }
@@ -164,18 +165,31 @@ fn judge(project: &Project, container: &ContainerRef, inspected: Option<Containe
             State::Failed(format!("does not run{}", error.unwrap_or_default()))
         }
         Some(_) if restarts > 0 && !is_job => State::Failed(ended(&state, restarts)),
-        Some(_) => health(state),
+        Some(_) => health(state, patience(inspected.config.and_then(|c| c.healthcheck))),
     }
 }
 
-fn health(state: ContainerState) -> State {
+/// How long a check may take for its first verdict.
+fn patience(check: Option<HealthConfig>) -> Duration {
+    let check = check.unwrap_or_default();
+    let time = |nanoseconds: Option<i64>, default: Duration| {
+        let set = nanoseconds.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
+        set.map_or(default, Duration::from_nanos)
+    };
+    let retries = check.retries.and_then(|r| u32::try_from(r).ok()).filter(|r| *r > 0).unwrap_or(CHECK_RETRIES);
+    let each = time(check.interval, CHECK_TIME).saturating_add(time(check.timeout, CHECK_TIME));
+    let all = time(check.start_period, Duration::ZERO).saturating_add(each.saturating_mul(retries));
+    all.saturating_add(CHECK_SLACK).min(LONGEST_CHECK)
+}
+
+fn health(state: ContainerState, patience: Duration) -> State {
     let Some(health) = state.health else { return State::Up };
     let output = health.log.and_then(|log| log.into_iter().last()).and_then(|check| check.output);
     let said: String = output.unwrap_or_default().trim().chars().take(CHECK_OUTPUT).collect();
     let said = if said.is_empty() { said } else { format!(": the last check said {said:?}") };
     match health.status {
         Some(HealthStatus::UNHEALTHY) => State::Failed(format!("is unhealthy{said}")),
-        Some(HealthStatus::STARTING) => State::Checking(said),
+        Some(HealthStatus::STARTING) => State::Checking { patience, said },
         _ => State::Up,
     }
 }
@@ -218,6 +232,21 @@ mod tests {
             state: Some(ContainerState { status: Some(status), exit_code: Some(code), ..Default::default() }),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn patience_is_the_checks_own() {
+        let second = 1_000_000_000;
+        assert_eq!(patience(None), Duration::from_secs(185));
+        let check = HealthConfig {
+            interval: Some(second),
+            timeout: Some(2 * second),
+            retries: Some(4),
+            start_period: Some(10 * second),
+            ..Default::default()
+        };
+        assert_eq!(patience(Some(check.clone())), Duration::from_secs(27));
+        assert_eq!(patience(Some(HealthConfig { start_period: Some(i64::MAX), ..check })), LONGEST_CHECK);
     }
 
     #[test]

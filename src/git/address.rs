@@ -178,7 +178,9 @@ mod tests {
             assert_eq!(address.to_string(), shown, "{text}");
             let got = match &address {
                 Address::Local(_) => String::new(),
-                Address::Ssh { host, port, .. } | Address::Git { host, port, .. } | Address::Http { host, port, .. } => {
+                Address::Ssh { host, port, .. }
+                | Address::Git { host, port, .. }
+                | Address::Http { host, port, .. } => {
                     format!("{host}:{port}")
                 }
             };
@@ -188,7 +190,9 @@ mod tests {
 
     #[test]
     fn bad_addresses_are_refused_without_their_password() {
-        for text in ["", "ftp://u:secretpw@h/x", "https://", "ext::sh -c x://", "--upload-pack=x", "https://u:secretpw@:x/"] {
+        for text in
+            ["", "ftp://u:secretpw@h/x", "https://", "ext::sh -c x://", "--upload-pack=x", "https://u:secretpw@:x/"]
+        {
             let error = Address::parse(text).unwrap_err().to_string();
             assert!(!error.contains("secretpw"), "{error}");
         }

@@ -33,11 +33,7 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
         (dropped, _, Divergence::Reset) => (fetched.tip, Moved::Reset { dropped }),
         (ahead, 0, Divergence::Refuse) if published == 0 => (tip, Moved::UpToDate { ahead }),
         (dropped, 0, Divergence::Refuse) => {
-            return Err(GitError::Rewound {
-                local: short_id(repo, tip),
-                remote: short_id(repo, fetched.tip),
-                dropped,
-            });
+            return Err(GitError::Rewound { local: short_id(repo, tip), remote: short_id(repo, fetched.tip), dropped });
         }
         (ahead, behind, Divergence::Refuse) => {
             return Err(GitError::Diverged {

@@ -66,7 +66,7 @@ impl Answers {
     }
 
     /// Answers a request for credentials. Each is offered once; libgit2 asks again after a refusal.
-    pub(super) fn credentials(&self, url: &str, user: Option<&str>, kinds: CredentialType) -> Result<Cred, git2::Error> {
+    pub(super) fn credentials(&self, user: Option<&str>, kinds: CredentialType) -> Result<Cred, git2::Error> {
         let known_user = match &self.address {
             Address::Ssh { user, .. } => user.clone(),
             Address::Http { url, .. } => (!url.username().is_empty()).then(|| url.username().to_owned()),
@@ -80,7 +80,7 @@ impl Answers {
             return Cred::username(user.as_deref().unwrap_or("git"));
         }
         if kinds.contains(CredentialType::USER_PASS_PLAINTEXT) {
-            return self.password(url, user.as_deref());
+            return self.password(user.as_deref());
         }
         Err(self.no())
     }
@@ -128,14 +128,10 @@ impl Answers {
         keys
     }
 
-    fn password(&self, url: &str, user: Option<&str>) -> Result<Cred, git2::Error> {
-        // A server may redirect; what is ours goes to the configured host only. For plain HTTP libgit2 knows only the
-        // relay, which follows no redirect.
-        let plain = matches!(&self.address, Address::Http { url, .. } if url.scheme() == "http");
-        let same_host = plain || Address::parse(url).ok().and_then(|asked| asked.host().map(str::to_owned))
-            == self.address.host().map(str::to_owned);
+    fn password(&self, user: Option<&str>) -> Result<Cred, git2::Error> {
+        // libgit2 knows only the relay, which leads to the configured host and follows no redirect.
         let first = !std::mem::replace(&mut self.state.borrow_mut().asked_password, true);
-        if !same_host || !first {
+        if !first {
             return Err(self.no());
         }
         if let Some(token) = self.auth.token.as_ref().filter(|token| self.token_allowed && !token.is_empty()) {
@@ -183,7 +179,8 @@ impl Answers {
         let files = match &self.auth.known_hosts {
             Some(file) => vec![file.clone()],
             None => {
-                let mut files: Vec<PathBuf> = ssh_folder().map(|folder| folder.join("known_hosts")).into_iter().collect();
+                let mut files: Vec<PathBuf> =
+                    ssh_folder().map(|folder| folder.join("known_hosts")).into_iter().collect();
                 files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
                 files
             }
@@ -216,15 +213,22 @@ fn host_key_error(verdict: &Verdict, host: &str, port: u16, key: &[u8], file: &s
     let file = file.display();
     let (message, hint) = match verdict {
         Verdict::Changed(line) => (
-            format!("the SSH host key of {peer} has CHANGED: {file}:{line} lists another {kind} key than {print}, which the server shows"),
-            format!("this may be an attack; if the change is known, remove the old key (ssh-keygen -R '{peer}' -f {file}) and run: {scan}"),
+            format!(
+                "the SSH host key of {peer} has CHANGED: {file}:{line} lists another {kind} key than {print}, which the server shows"
+            ),
+            format!(
+                "this may be an attack; if the change is known, remove the old key (ssh-keygen -R '{peer}' -f {file}) and run: {scan}"
+            ),
         ),
         Verdict::Revoked(line) => (
             format!("the SSH host key {print} of {peer} is revoked by {file}:{line}"),
             "do not connect; ask the server's administrator".to_owned(),
         ),
         Verdict::OtherType(types) => (
-            format!("the SSH host key of {peer} is not trusted: {file} lists only {}, the server shows {kind} {print}", types.join(", ")),
+            format!(
+                "the SSH host key of {peer} is not trusted: {file} lists only {}, the server shows {kind} {print}",
+                types.join(", ")
+            ),
             format!("compare the fingerprint with the one its operator publishes and run: {scan}"),
         ),
         Verdict::Unknown | Verdict::Trusted => (

@@ -25,7 +25,9 @@ pub enum GitError {
         after: Duration,
     },
     /// The server said nothing for too long.
-    #[error("{peer} accepted the connection but sent nothing for {after:?}; is the server overloaded or is a firewall in between?")]
+    #[error(
+        "{peer} accepted the connection but sent nothing for {after:?}; is the server overloaded or is a firewall in between?"
+    )]
     Stalled {
         /// `host:port`
         peer: String,
@@ -71,6 +73,16 @@ pub enum GitError {
         message: String,
         /// The command that helps.
         hint: String,
+    },
+    /// The server's TLS certificate is not valid for its name, or nobody we trust has signed it.
+    #[error(
+        "the TLS certificate of {address} is not trusted ({message}); check the address and the clock, or add the signing authority to the system's trust store (update-ca-certificates)"
+    )]
+    Certificate {
+        /// The address without credentials.
+        address: String,
+        /// What OpenSSL says.
+        message: String,
     },
     /// There is no such repository on the server, or it is hidden from us.
     #[error("{address} was not found; check the address, and whether the credentials may read it")]
@@ -171,7 +183,10 @@ pub enum GitError {
         files: Vec<String>,
     },
     /// A local commit does not fit on top.
-    #[error("local commit {commit} ({subject}) conflicts with the remote in {}; nothing was changed; rebase by hand", list(files))]
+    #[error(
+        "local commit {commit} ({subject}) conflicts with the remote in {}; nothing was changed; rebase by hand",
+        list(files)
+    )]
     RebaseConflict {
         /// Short commit.
         commit: String,
@@ -205,7 +220,9 @@ pub enum GitError {
         path: PathBuf,
     },
     /// Somebody else works on the repository.
-    #[error("{message}; if none is running, a crashed one left a lock: remove the file named index.lock (or *.lock) in its .git folder")]
+    #[error(
+        "{message}; if none is running, a crashed one left a lock: remove the file named index.lock (or *.lock) in its .git folder"
+    )]
     Busy {
         /// Who or what.
         message: String,
@@ -286,7 +303,11 @@ mod tests {
     fn errors_of_libgit2_become_advice() {
         let path = std::path::Path::new("/srv/shop");
         let table = [
-            ("could not write: No space left on device", git2::ErrorCode::GenericError, "no space left on the device of /srv/shop"),
+            (
+                "could not write: No space left on device",
+                git2::ErrorCode::GenericError,
+                "no space left on the device of /srv/shop",
+            ),
             ("not owned", git2::ErrorCode::Owner, "safe.directory /srv/shop"),
             ("failed to lock", git2::ErrorCode::Locked, "index.lock"),
             ("x https://u:pw@h/ y", git2::ErrorCode::GenericError, "open /srv/shop: x https://u:[redacted]@h/ y"),

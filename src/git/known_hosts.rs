@@ -4,7 +4,10 @@
 //! `[host]:port` for other ports than 22, the markers `@revoked` and `@cert-authority` (which is skipped: host
 //! certificates are not supported). Pure.
 
-use base64::{Engine as _, engine::general_purpose::{STANDARD, STANDARD_NO_PAD}};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};

@@ -18,12 +18,8 @@ pub(super) fn onto(
     let (branch, upstream, onto) = (annotated(tip)?, annotated(since.unwrap_or(target))?, annotated(target)?);
     let mut options = RebaseOptions::new();
     options.inmemory(true);
-    let mut rebase =
-        repo.rebase(Some(&branch), Some(&upstream), Some(&onto), Some(&mut options)).map_err(local)?;
-    let committer = repo
-        .signature()
-        .or_else(|_| Signature::now("turnout", "turnout@localhost"))
-        .map_err(local)?;
+    let mut rebase = repo.rebase(Some(&branch), Some(&upstream), Some(&onto), Some(&mut options)).map_err(local)?;
+    let committer = repo.signature().or_else(|_| Signature::now("turnout", "turnout@localhost")).map_err(local)?;
     let mut new_tip = target;
     let mut count = 0;
     while let Some(step) = rebase.next() {

@@ -2,12 +2,13 @@
 //!
 //! libgit2 reads from blocking sockets without a limit. It connects to this relay instead; the relay connects to the
 //! server with a limit, watches that bytes flow, and closes both sides on a stall or when `stop` is cancelled. The
-//! blocked read then ends at once. TLS and SSH run through it end to end; it sees no content.
+//! blocked read then ends at once. SSH runs through it end to end; TLS begins in it.
 //!
 //! It lives as long as one update, and leads nowhere but to the host of the remote.
 
 use std::{
     net::Ipv4Addr,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +17,10 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use openssl::{
+    ssl::{SslConnector, SslMethod},
+    x509::X509VerifyResult,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -23,6 +28,7 @@ use tokio::{
     sync::Notify,
     time::timeout,
 };
+use tokio_openssl::SslStream;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{GitError, clean};
@@ -45,18 +51,15 @@ pub(super) enum Route {
         /// Port.
         port: u16,
     },
-    /// Speak as an HTTP proxy for TLS (`CONNECT`); the client says where, but only this host is allowed.
-    Tunnel {
-        /// The remote's host.
-        only: String,
-    },
-    /// To an HTTP server that must see its own name in the request, not the relay's. libgit2 does not connect to
-    /// proxies for plain HTTP, so a proxy of the surroundings is spoken to here.
-    PlainHttp {
+    /// To an HTTP or HTTPS server, which must see its own name in the request, not the relay's. TLS begins here: libgit2
+    /// 1.9 does not connect to proxies for plain HTTP, and with TLS it uses freed memory when such a connection ends.
+    Http {
         /// Host name or address.
         host: String,
         /// Port.
         port: u16,
+        /// Whether to speak TLS.
+        tls: bool,
         /// The proxy to go through.
         via: Option<url::Url>,
     },
@@ -121,50 +124,46 @@ impl Relay {
 
     async fn serve(&self, client: &mut TcpStream, route: Route) -> Result<(), GitError> {
         let _ = client.set_nodelay(true);
-        let (host, port, greeting, first, http) = match route {
-            Route::Fixed { host, port } => (host, port, None, Vec::new(), false),
-            Route::Tunnel { only } => {
-                let Some((head, rest)) = head_of(client).await else { return Ok(()) };
-                let Some((host, port)) = tunnel_target(&head) else { return Ok(()) };
-                if !host.eq_ignore_ascii_case(&only) {
-                    return Err(GitError::RedirectedAway { to: format!("{host}:{port}") });
-                }
-                (host, port, Some("HTTP/1.1 200 Connection established\r\n\r\n"), rest, false)
+        let (host, port, tls, via) = match route {
+            Route::Fixed { host, port } => {
+                let server = connect(&host, port).await?;
+                return self.pump(client, server, format!("{host}:{port}"), false).await;
             }
-            Route::PlainHttp { host, port, via } => {
-                let Some((head, rest)) = head_of(client).await else { return Ok(()) };
-                let Some(mut first) = renamed_request(&head, &host, port, via.as_ref()) else { return Ok(()) };
-                first.extend(rest);
-                let (host, port) = match &via {
-                    Some(proxy) => (bare_host(proxy), proxy.port_or_known_default().unwrap_or(80)),
-                    None => (host, port),
-                };
-                (host, port, None, first, true)
-            }
+            Route::Http { host, port, tls, via } => (host, port, tls, via),
         };
-        let mut server = connect(&host, port).await?;
-        let _ = server.set_nodelay(true);
-        if let Some(greeting) = greeting
-            && client.write_all(greeting.as_bytes()).await.is_err()
-        {
-            return Ok(());
+        let Some((head, rest)) = head_of(client).await else { return Ok(()) };
+        let authority = authority(&host, port, tls);
+        let in_clear = via.as_ref().filter(|_| !tls);
+        let Some(mut first) = renamed_request(&head, &authority, in_clear) else { return Ok(()) };
+        first.extend(rest);
+        let peer = format!("{host}:{port}");
+        let mut server = match &via {
+            Some(proxy) => connect(&bare_host(proxy), proxy.port_or_known_default().unwrap_or(80)).await?,
+            None => connect(&host, port).await?,
+        };
+        if !tls {
+            let sent = server.write_all(&first).await;
+            return if sent.is_ok() { self.pump(client, server, peer, true).await } else { Ok(()) };
         }
-        if server.write_all(&first).await.is_err() {
-            return Ok(());
+        if let Some(proxy) = &via {
+            open_tunnel(&mut server, proxy, &peer).await?;
         }
-        self.pump(client, &mut server, format!("{host}:{port}"), http).await
+        let shaken = timeout(self.stall, handshake(server, &host, &authority)).await;
+        let mut server = shaken.map_err(|_| GitError::Stalled { peer: peer.clone(), after: self.stall })??;
+        let sent = server.write_all(&first).await;
+        if sent.is_ok() { self.pump(client, server, peer, true).await } else { Ok(()) }
     }
 
     async fn pump(
         &self,
         client: &mut TcpStream,
-        server: &mut TcpStream,
+        server: impl AsyncRead + AsyncWrite + Unpin,
         peer: String,
         http: bool,
     ) -> Result<(), GitError> {
         let flow = Flow::default();
         let (mut from_client, mut to_client) = client.split();
-        let (mut from_server, mut to_server) = server.split();
+        let (mut from_server, mut to_server) = tokio::io::split(server);
         let down = async {
             if http && let Some((head, rest)) = read_head(&mut from_server).await {
                 flow.moved.notify_one();
@@ -187,6 +186,42 @@ impl Relay {
             ended = down => ended,
             () = flow.stalled(self.stall) => Err(GitError::Stalled { peer, after: self.stall }),
         }
+    }
+}
+
+/// Asks a proxy of the surroundings for a tunnel.
+async fn open_tunnel(server: &mut TcpStream, proxy: &url::Url, peer: &str) -> Result<(), GitError> {
+    let ask = format!("CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{}\r\n", proxy_login(proxy));
+    let answer = match server.write_all(ask.as_bytes()).await {
+        Ok(()) => head_of(server).await,
+        Err(_) => None,
+    };
+    let (head, _) = answer.unwrap_or_default();
+    let status = String::from_utf8_lossy(&head).lines().next().unwrap_or("no answer").to_owned();
+    if status.split(' ').nth(1) == Some("200") {
+        return Ok(());
+    }
+    let message = format!("the proxy {} says: {}", bare_host(proxy), clean(&status));
+    Err(GitError::Unreachable { peer: peer.to_owned(), message })
+}
+
+/// Begins TLS. The certificate must be valid for the host and signed by an authority the system trusts.
+async fn handshake(server: TcpStream, host: &str, authority: &str) -> Result<SslStream<TcpStream>, GitError> {
+    let broken = |message: String| GitError::Unreachable { peer: authority.to_owned(), message };
+    let ssl = SslConnector::builder(SslMethod::tls_client())
+        .and_then(|builder| builder.build().configure())
+        .and_then(|settings| settings.into_ssl(host))
+        .map_err(|error| broken(error.to_string()))?;
+    let mut stream = SslStream::new(ssl, server).map_err(|error| broken(error.to_string()))?;
+    let shaken = Pin::new(&mut stream).connect().await;
+    let verified = stream.ssl().verify_result();
+    match shaken {
+        Ok(()) => Ok(stream),
+        Err(_) if verified != X509VerifyResult::OK => Err(GitError::Certificate {
+            address: format!("https://{authority}/"),
+            message: verified.error_string().to_owned(),
+        }),
+        Err(error) => Err(broken(format!("TLS: {}", clean(&error.to_string())))),
     }
 }
 
@@ -233,7 +268,7 @@ impl Flow {
     }
 }
 
-/// The head of a client's request and what came after it. The client is ours, so it has little time.
+/// The head of a request of libgit2, or of a proxy's answer, and what came after it, within a short time.
 async fn head_of(client: &mut TcpStream) -> Option<(Vec<u8>, Vec<u8>)> {
     timeout(CONNECT_TIMEOUT, read_head(client)).await.ok().flatten()
 }
@@ -254,29 +289,21 @@ async fn read_head(from: &mut (impl AsyncRead + Unpin)) -> Option<(Vec<u8>, Vec<
     }
 }
 
-/// Where a `CONNECT` wants to go.
-fn tunnel_target(head: &[u8]) -> Option<(String, u16)> {
-    let text = std::str::from_utf8(head).ok()?;
-    let mut words = text.lines().next()?.split(' ');
-    let target = words.next().filter(|method| *method == "CONNECT").and(words.next())?;
-    let (host, port) = target.rsplit_once(':')?;
-    Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
+/// The host as a request names it.
+fn authority(host: &str, port: u16, tls: bool) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == if tls { 443 } else { 80 } { host } else { format!("{host}:{port}") }
 }
 
 /// A request to the relay, made one to the true server. One request a connection, so that no later one goes unchanged.
-fn renamed_request(head: &[u8], host: &str, port: u16, via: Option<&url::Url>) -> Option<Vec<u8>> {
+fn renamed_request(head: &[u8], authority: &str, via: Option<&url::Url>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(head).ok()?;
     let mut lines = text.trim_end().split("\r\n");
     let mut words = lines.next()?.split(' ');
     let (method, target, version) = (words.next()?, words.next()?, words.next()?);
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let authority = if port == 80 { host } else { format!("{host}:{port}") };
     let front = if via.is_some() { format!("http://{authority}") } else { String::new() };
     let mut out = format!("{method} {front}{target} {version}\r\nHost: {authority}\r\nConnection: close\r\n");
-    if let Some(proxy) = via.filter(|proxy| !proxy.username().is_empty()) {
-        let plain = format!("{}:{}", proxy.username(), proxy.password().unwrap_or_default());
-        out.push_str(&format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(plain)));
-    }
+    out.push_str(&via.map(proxy_login).unwrap_or_default());
     for line in lines {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
         if name != "host" && name != "connection" && !name.starts_with("proxy-") {
@@ -286,6 +313,15 @@ fn renamed_request(head: &[u8], host: &str, port: u16, via: Option<&url::Url>) -
     }
     out.push_str("\r\n");
     Some(out.into_bytes())
+}
+
+/// The header with a proxy's user and password, if its address has them.
+fn proxy_login(proxy: &url::Url) -> String {
+    if proxy.username().is_empty() {
+        return String::new();
+    }
+    let plain = format!("{}:{}", proxy.username(), proxy.password().unwrap_or_default());
+    format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(plain))
 }
 
 /// Where an answer sends us instead, if it does.
@@ -305,7 +341,7 @@ fn redirect(head: &[u8]) -> Option<String> {
 }
 
 /// The host of a URL without the brackets of IPv6.
-pub(super) fn bare_host(url: &url::Url) -> String {
+fn bare_host(url: &url::Url) -> String {
     url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
 }
 
@@ -318,12 +354,15 @@ mod tests {
         let head = b"GET /x?y HTTP/1.1\r\nUser-Agent: g\r\nHost: 127.0.0.1:9\r\nConnection: keep-alive\r\n\r\n";
         let show = |via: Option<&str>| {
             let via = via.map(|via| url::Url::parse(via).unwrap());
-            String::from_utf8(renamed_request(head, "h.example", 8080, via.as_ref()).unwrap()).unwrap()
+            String::from_utf8(renamed_request(head, "h.example:8080", via.as_ref()).unwrap()).unwrap()
         };
-        assert_eq!(show(None), "GET /x?y HTTP/1.1\r\nHost: h.example:8080\r\nConnection: close\r\nUser-Agent: g\r\n\r\n");
+        assert_eq!(
+            show(None),
+            "GET /x?y HTTP/1.1\r\nHost: h.example:8080\r\nConnection: close\r\nUser-Agent: g\r\n\r\n"
+        );
         assert!(show(Some("http://u:p@proxy:3128")).starts_with("GET http://h.example:8080/x?y HTTP/1.1\r\n"));
         assert!(show(Some("http://u:p@proxy:3128")).contains("Proxy-Authorization: Basic dTpw\r\n"));
-        assert_eq!(renamed_request(b"nonsense\r\n\r\n", "h", 80, None), None);
+        assert_eq!(renamed_request(b"nonsense\r\n\r\n", "h", None), None);
     }
 
     #[test]
@@ -331,12 +370,5 @@ mod tests {
         let head = b"HTTP/1.1 301 Moved\r\nlocation: https://u:pw@h/x.git/info/refs?service=y\r\n\r\n";
         assert_eq!(redirect(head).as_deref(), Some("https://u:[redacted]@h/x.git"));
         assert_eq!(redirect(b"HTTP/1.1 200 OK\r\nLocation: x\r\n\r\n"), None);
-    }
-
-    #[test]
-    fn tunnels_lead_where_they_say() {
-        assert_eq!(tunnel_target(b"CONNECT [::1]:443 HTTP/1.1\r\n\r\n"), Some(("::1".into(), 443)));
-        assert_eq!(tunnel_target(b"GET http://h/ HTTP/1.1\r\n\r\n"), None);
-        assert_eq!(tunnel_target(b"CONNECT h HTTP/1.1\r\n\r\n"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, ProxyOptions, RemoteCallbacks, Repository};
+use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, Repository};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use super::{
     auth::Answers,
     error::{GitError, clean, out_of_space},
     proxy,
-    relay::{Relay, Route, bare_host},
+    relay::{Relay, Route},
     remote::{GitAuth, Remote},
 };
 use crate::report::Event;
@@ -138,11 +138,7 @@ fn talk(
 ) -> Result<Fetched, Trouble> {
     let way = Way::to(address, repo, session)?;
     let mut remote = repo.remote_anonymous(&way.url)?;
-    let mut connection = remote.connect_auth(
-        Direction::Fetch,
-        Some(callbacks(answers, address, session)),
-        Some(way.proxy_options()),
-    )?;
+    let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks(answers, address, session)), None)?;
     let heads: Vec<(String, Oid)> =
         connection.list()?.iter().map(|head| (head.name().to_owned(), head.oid())).collect();
     let default = || {
@@ -161,7 +157,12 @@ fn talk(
             let name = match want {
                 Want::Branch(name) => (*name).to_owned(),
                 _ => default()
-                    .or_else(|| connection.default_branch().ok().and_then(|name| name.as_str().ok()?.strip_prefix("refs/heads/").map(str::to_owned)))
+                    .or_else(|| {
+                        connection
+                            .default_branch()
+                            .ok()
+                            .and_then(|name| name.as_str().ok()?.strip_prefix("refs/heads/").map(str::to_owned))
+                    })
                     .unwrap_or_else(|| "main".to_owned()),
             };
             let tip = tip_of(&name, &heads, address)?;
@@ -173,7 +174,6 @@ fn talk(
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(callbacks(answers, address, session))
-            .proxy_options(way.proxy_options())
             .download_tags(AutotagOption::Auto)
             .update_fetchhead(false);
         connection.remote().fetch(refspecs, Some(&mut options), None)
@@ -183,11 +183,8 @@ fn talk(
             fetch(&mut connection, all)?;
             if repo.find_commit(tip).is_err() {
                 drop(connection);
-                let mut connection = remote.connect_auth(
-                    Direction::Fetch,
-                    Some(callbacks(answers, address, session)),
-                    Some(way.proxy_options()),
-                )?;
+                let mut connection =
+                    remote.connect_auth(Direction::Fetch, Some(callbacks(answers, address, session)), None)?;
                 fetch(&mut connection, std::slice::from_ref(exact))?;
             }
         }
@@ -201,7 +198,8 @@ fn talk(
 }
 
 fn tip_of(branch: &str, heads: &[(String, Oid)], address: &Address) -> Result<Oid, GitError> {
-    let branches: Vec<_> = heads.iter().filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, *tip))).collect();
+    let branches: Vec<_> =
+        heads.iter().filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, *tip))).collect();
     if branches.is_empty() {
         return Err(GitError::EmptyRemote { address: address.to_string() });
     }
@@ -215,7 +213,6 @@ fn tip_of(branch: &str, heads: &[(String, Oid)], address: &Address) -> Result<Oi
 /// How libgit2 reaches an address: through the relay.
 struct Way {
     url: String,
-    proxy: Option<String>,
 }
 
 impl Way {
@@ -224,10 +221,10 @@ impl Way {
             session.relay.open(route).map_err(|error| GitError::other("open a local port for the transfer", error))
         };
         Ok(match address {
-            Address::Local(path) => Self { url: path.clone(), proxy: None },
+            Address::Local(path) => Self { url: path.clone() },
             Address::Git { host, port, path } => {
                 let local = open(Route::Fixed { host: host.clone(), port: *port })?;
-                Self { url: format!("git://127.0.0.1:{local}{path}"), proxy: None }
+                Self { url: format!("git://127.0.0.1:{local}{path}") }
             }
             Address::Ssh { user, host, port, path, scp } => {
                 let local = open(Route::Fixed { host: host.clone(), port: *port })?;
@@ -237,49 +234,25 @@ impl Way {
                 } else {
                     format!("ssh://{user}@127.0.0.1:{local}{path}")
                 };
-                Self { url, proxy: None }
+                Self { url }
             }
             Address::Http { url, host, port } => {
                 let configured = repo.config().and_then(|config| config.get_string("http.proxy")).ok();
                 let env = |name: &str| std::env::var(name).ok();
                 let outer = proxy::applies_to(host, url.scheme() == "https", configured, &env)?;
-                if url.scheme() == "http" {
-                    let local = open(Route::PlainHttp { host: host.clone(), port: *port, via: outer })?;
-                    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-                    return Ok(Self { url: format!("http://127.0.0.1:{local}{}{query}", url.path()), proxy: None });
-                }
-                let proxy = match outer {
-                    // The relay hands everything to the proxy of the surroundings, which libgit2 then speaks to.
-                    Some(mut outer) => {
-                        let port = outer.port_or_known_default().unwrap_or(80);
-                        let local = open(Route::Fixed { host: bare_host(&outer), port })?;
-                        let _ = outer.set_host(Some("127.0.0.1"));
-                        let _ = outer.set_port(Some(local));
-                        outer.to_string()
-                    }
-                    None => format!("http://127.0.0.1:{}", open(Route::Tunnel { only: host.clone() })?),
-                };
-                let mut url = url.clone();
+                let tls = url.scheme() == "https";
+                let local = open(Route::Http { host: host.clone(), port: *port, tls, via: outer })?;
+                let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
                 // Credentials are given on demand only, so that no message of libgit2 can show them.
-                let _ = url.set_password(None);
-                let _ = url.set_username("");
-                Self { url: url.to_string(), proxy: Some(proxy) }
+                Self { url: format!("http://127.0.0.1:{local}{}{query}", url.path()) }
             }
         })
-    }
-
-    fn proxy_options(&self) -> ProxyOptions<'_> {
-        let mut options = ProxyOptions::new();
-        if let Some(proxy) = &self.proxy {
-            options.url(proxy);
-        }
-        options
     }
 }
 
 fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Session) -> RemoteCallbacks<'c> {
     let mut callbacks = RemoteCallbacks::new();
-    callbacks.credentials(|url, user, kinds| answers.credentials(url, user, kinds));
+    callbacks.credentials(|_relay, user, kinds| answers.credentials(user, kinds));
     callbacks.certificate_check(|cert, _relay| answers.certificate(cert));
     callbacks.sideband_progress(|_text| !session.stop.is_cancelled());
     let told: Cell<Option<Instant>> = Cell::new(None);
@@ -316,14 +289,25 @@ fn explain(error: &git2::Error, address: &Address, answers: &Answers, session: &
         return GitError::NoSpace { path: session.remote.path.clone() };
     }
     let gone = |message: &str| {
-        ["not found", "does not exist", "404", "not appear to be a git repository", "failed to resolve path", "unsupported URL", "could not find repository"]
-            .iter()
-            .any(|words| message.contains(words))
+        [
+            "not found",
+            "does not exist",
+            "404",
+            "not appear to be a git repository",
+            "failed to resolve path",
+            "unsupported URL",
+            "could not find repository",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
     };
     match (error.code(), error.class()) {
         (ErrorCode::Auth, _) => answers.denied(),
         (_, ErrorClass::Ssh) if message.contains("authenticat") => answers.denied(),
         (_, ErrorClass::Http) if message.contains("401") || message.contains("403") => answers.denied(),
+        (ErrorCode::Certificate, _) | (_, ErrorClass::Ssl) if message.contains("certificate") => {
+            GitError::Certificate { address: address.to_string(), message }
+        }
         (ErrorCode::Owner, _) => GitError::WrongOwner { path: Path::new(&address.to_string()).to_owned() },
         (ErrorCode::NotFound, _) => GitError::NotFound { address: address.to_string() },
         _ if gone(&message) => GitError::NotFound { address: address.to_string() },
@@ -347,8 +331,6 @@ pub(super) fn warn_of_plain_http(address: &Address, auth: &GitAuth, session: &Se
         && url.scheme() == "http"
         && (auth.token.is_some() || url.password().is_some())
     {
-        session.tell(Event::Warning {
-            text: format!("the token for {address} travels unencrypted: use https"),
-        });
+        session.tell(Event::Warning { text: format!("the token for {address} travels unencrypted: use https") });
     }
 }

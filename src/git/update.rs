@@ -35,11 +35,7 @@ const LARGEST_ATTRIBUTES: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// See [`GitError`]; the work tree is as before, except for submodules.
-pub async fn update(
-    remote: &Remote,
-    reporter: &dyn Reporter,
-    cancel: CancellationToken,
-) -> Result<Updated, GitError> {
+pub async fn update(remote: &Remote, reporter: &dyn Reporter, cancel: CancellationToken) -> Result<Updated, GitError> {
     let stop = CancellationToken::new();
     // Also when the caller drops this future.
     let _stop_on_drop = stop.clone().drop_guard();
@@ -132,7 +128,9 @@ pub(super) fn open(path: &Path) -> Result<Repository, GitError> {
         let message = match Repository::discover_path(path, none) {
             _ if !path.exists() => "it does not exist".to_owned(),
             Ok(above) => format!("it lies inside the repository {}; give that path", above.display()),
-            Err(_) => "there is no .git in it; move it away so that it can be cloned, or run git clone there".to_owned(),
+            Err(_) => {
+                "there is no .git in it; move it away so that it can be cloned, or run git clone there".to_owned()
+            }
         };
         GitError::NotAWorkTree { path: path.to_owned(), message }
     })?;
@@ -160,7 +158,12 @@ fn branch_to_follow(repo: &Repository, remote: &Remote) -> Result<String, GitErr
     let Some(branch) = remote.branch.clone().or_else(|| advance::checked_out_branch(repo)) else {
         return Err(GitError::Detached {
             path: remote.path.clone(),
-            commit: repo.head().ok().and_then(|head| head.target()).map(|id| super::read::short_id(repo, id)).unwrap_or_default(),
+            commit: repo
+                .head()
+                .ok()
+                .and_then(|head| head.target())
+                .map(|id| super::read::short_id(repo, id))
+                .unwrap_or_default(),
             reason: " and no branch is configured",
             branch: "<branch>".to_owned(),
         });

@@ -99,8 +99,7 @@ impl Redactor {
         }
         if known.needles.len() != before {
             // Longest first at the same place, so that a secret that begins with another one goes as a whole.
-            known.finder =
-                AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&known.needles).ok();
+            known.finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&known.needles).ok();
         }
     }
 
@@ -320,9 +319,8 @@ fn header_value(rest: &str) -> Option<(usize, usize)> {
 }
 
 fn token_rest(rest: &str) -> Option<(usize, usize)> {
-    let length = rest
-        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')))
-        .unwrap_or(rest.len());
+    let length =
+        rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))).unwrap_or(rest.len());
     // Below this it is a word that merely begins alike.
     (length >= 10).then_some((0, length))
 }
@@ -364,8 +362,7 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
 
 fn is_control(c: char) -> bool {
     c != '\t'
-        && (c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+        && (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
 #[cfg(test)]
@@ -376,7 +373,10 @@ mod tests {
     #[test]
     fn shapes_of_credentials_are_masked() {
         let table = [
-            ("fetch https://bob:hunter2@example.org/x.git failed", "fetch https://bob:[redacted]@example.org/x.git failed"),
+            (
+                "fetch https://bob:hunter2@example.org/x.git failed",
+                "fetch https://bob:[redacted]@example.org/x.git failed",
+            ),
             ("https://bob:p@ss:w@example.org/x", "https://bob:[redacted]@example.org/x"),
             ("https://0123456789abcdef0123@example.org/x", "https://[redacted]@example.org/x"),
             ("ssh://git@example.org/x a@b", "ssh://git@example.org/x a@b"),

@@ -8,7 +8,7 @@ use saphyr_parser::ScanError;
 pub(super) const PAD: u32 = 256;
 
 /// Bytes that are read again because of repairs, at most.
-pub(super) const MAX_REREAD_BYTES: usize = 256 << 20;
+pub(super) const MAX_REREAD_BYTES: usize = 16 << 20;
 
 /// A change to blanks that mean nothing, after which the text is read again.
 pub(super) enum Repair {

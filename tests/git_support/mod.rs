@@ -150,7 +150,8 @@ impl Server {
     pub fn start(make: impl Fn(u16) -> Command) -> Self {
         for _ in 0..5 {
             let port = free_port();
-            let mut child = make(port).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child =
+                make(port).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             let deadline = Instant::now() + Duration::from_secs(10);
             while Instant::now() < deadline {
                 if let Ok(Some(_)) = child.try_wait() {
@@ -243,7 +244,8 @@ fn serve(stream: TcpStream, root: &Path, auth: Option<&str>, log: &Mutex<Vec<Str
         log.lock().unwrap().extend(sent.clone());
         let expected = auth.map(|auth| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(auth)));
         if expected.is_some() && sent != expected {
-            let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\n\r\n";
+            let answer =
+                "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\n\r\n";
             out.write_all(answer.as_bytes()).unwrap();
             continue;
         }
@@ -254,8 +256,9 @@ fn serve(stream: TcpStream, root: &Path, auth: Option<&str>, log: &Mutex<Vec<Str
         };
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         if path.starts_with("/moved/") {
-            out.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1/x.git/info/refs?service=git-upload-pack\r\nContent-Length: 0\r\n\r\n")
-                .unwrap();
+            let scheme = headers.get("x-scheme").map_or("http", String::as_str);
+            let to = format!("{scheme}://localhost:1/x.git/info/refs?service=git-upload-pack");
+            write!(out, "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n").unwrap();
             continue;
         }
         let mut backend = Command::new("git")
@@ -279,7 +282,8 @@ fn serve(stream: TcpStream, root: &Path, auth: Option<&str>, log: &Mutex<Vec<Str
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let status = head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK").to_owned();
-        let head: String = head.lines().filter(|line| !line.starts_with("Status:")).map(|line| format!("{line}\r\n")).collect();
+        let head: String =
+            head.lines().filter(|line| !line.starts_with("Status:")).map(|line| format!("{line}\r\n")).collect();
         let content = &answer[end + 4..];
         write!(out, "HTTP/1.1 {status}\r\n{head}Content-Length: {}\r\n\r\n", content.len()).unwrap();
         out.write_all(content).unwrap();

@@ -1,10 +1,15 @@
 //! What the image tests share: the real engine, a throw-away context, and unique names that are cleaned up.
 #![allow(dead_code, reason = "each test binary uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may panic, and say why it does not run"
+)]
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
@@ -15,7 +20,7 @@ use std::{
 use bollard::query_parameters::RemoveImageOptions;
 use tokio_util::sync::CancellationToken;
 use turnout::{
-    compose::model::{Build, FileObject, Project, Service},
+    compose::model::{Build, FileObject, Project},
     engine::{
         Endpoint, Engine,
         image::{BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
@@ -27,7 +32,7 @@ use turnout::{
 #[derive(Default)]
 pub struct Keep {
     pub events: Mutex<Vec<Event>>,
-    /// Cancelled when a line with this text is seen.
+    /// Cancelled when a line with this text is seen that does not merely announce a step.
     pub trip: Option<(String, CancellationToken)>,
 }
 
@@ -35,6 +40,7 @@ impl Reporter for Keep {
     fn report(&self, event: Event) {
         if let (Event::Output { line, .. }, Some((text, token))) = (&event, &self.trip)
             && line.contains(text.as_str())
+            && !line.contains("RUN")
         {
             token.cancel();
         }
@@ -114,7 +120,7 @@ impl Bench {
     }
 
     pub fn build(&mut self, edit: impl FnOnce(&mut Build)) {
-        let service = self.project.services.entry("web".into()).or_insert_with(Service::default);
+        let service = self.project.services.entry("web".into()).or_default();
         let build = service.build.get_or_insert_with(Build::default);
         edit(build);
         if build.context == "." {
@@ -189,8 +195,4 @@ pub async fn files_of(engine: &Engine, image: &str) -> BTreeMap<String, Vec<u8>>
         }
     }
     files
-}
-
-pub fn exists(path: &Path) -> bool {
-    path.exists()
 }

@@ -39,7 +39,11 @@ pub(super) fn service(node: &mut Node, path: &str, lenient: bool) -> Result<(), 
 fn build(node: &mut Node, path: &str, lenient: bool) -> Result<(), LoadError> {
     text_to_map(node, "context");
     let Some(map) = node.as_map_mut() else {
-        return Err(LoadError::at(path, node, format!("invalid build: must be a string or mapping, not {}", node.value.kind())));
+        return Err(LoadError::at(
+            path,
+            node,
+            format!("invalid build: must be a string or mapping, not {}", node.value.kind()),
+        ));
     };
     for (key, entry) in map {
         let here = format!("{path}.{key}");

@@ -110,16 +110,34 @@ mod tests {
             ("{gpus: all}", "{gpus: [{count: all}]}"),
             ("{networks: [a, b]}", "{networks: {a: null, b: null}}"),
             ("{dns: ''}", "{dns: []}"),
-            ("{devices: [/dev/x, '/a:/b', '/a:/b:r']}", "{devices: [{source: /dev/x, target: /dev/x, permissions: rwm}, {source: /a, target: /b, permissions: rwm}, {source: /a, target: /b, permissions: r}]}"),
+            (
+                "{devices: [/dev/x, '/a:/b', '/a:/b:r']}",
+                "{devices: [{source: /dev/x, target: /dev/x, permissions: rwm}, {source: /a, target: /b, permissions: rwm}, {source: /a, target: /b, permissions: r}]}",
+            ),
             ("{develop: {watch: [{ignore: x}]}}", "{develop: {watch: [{ignore: [x]}]}}"),
             ("{volumes: [/a]}", "{volumes: [{type: volume, target: /a}]}"),
             ("{volumes: [/abc]}", "{volumes: [{type: volume, target: /abc, volume: {}}]}"),
-            ("{volumes: ['./s:/t/../u:ro,z']}", "{volumes: [{type: bind, source: ./s, target: /u, read_only: true, bind: {selinux: z, create_host_path: true}}]}"),
+            (
+                "{volumes: ['./s:/t/../u:ro,z']}",
+                "{volumes: [{type: bind, source: ./s, target: /u, read_only: true, bind: {selinux: z, create_host_path: true}}]}",
+            ),
             ("{volumes: ['v:/y']}", "{volumes: [{type: volume, target: v:/y, volume: {}}]}"),
-            ("{volumes: ['vol:/y:nocopy']}", "{volumes: [{type: volume, source: vol, target: /y, volume: {nocopy: true}}]}"),
-            ("{ports: [80, '8000-8001:90-91/udp']}", "{ports: [{mode: ingress, target: 80, protocol: tcp}, {mode: ingress, target: 90, published: 8000, protocol: udp}, {mode: ingress, target: 91, published: 8001, protocol: udp}]}"),
-            ("{ports: ['127.0.0.1::5005', '[::1]:1:2', '8000-9000:81']}", "{ports: [{mode: ingress, host_ip: 127.0.0.1, target: 5005, protocol: tcp}, {mode: ingress, host_ip: ::1, target: 2, published: 1, protocol: tcp}, {mode: ingress, target: 81, published: 8000-9000, protocol: tcp}]}"),
-            ("{ports: ['8-10']}", "{ports: [{mode: ingress, target: 10, protocol: tcp}, {mode: ingress, target: 8, protocol: tcp}, {mode: ingress, target: 9, protocol: tcp}]}"),
+            (
+                "{volumes: ['vol:/y:nocopy']}",
+                "{volumes: [{type: volume, source: vol, target: /y, volume: {nocopy: true}}]}",
+            ),
+            (
+                "{ports: [80, '8000-8001:90-91/udp']}",
+                "{ports: [{mode: ingress, target: 80, protocol: tcp}, {mode: ingress, target: 90, published: 8000, protocol: udp}, {mode: ingress, target: 91, published: 8001, protocol: udp}]}",
+            ),
+            (
+                "{ports: ['127.0.0.1::5005', '[::1]:1:2', '8000-9000:81']}",
+                "{ports: [{mode: ingress, host_ip: 127.0.0.1, target: 5005, protocol: tcp}, {mode: ingress, host_ip: ::1, target: 2, published: 1, protocol: tcp}, {mode: ingress, target: 81, published: 8000-9000, protocol: tcp}]}",
+            ),
+            (
+                "{ports: ['8-10']}",
+                "{ports: [{mode: ingress, target: 10, protocol: tcp}, {mode: ingress, target: 8, protocol: tcp}, {mode: ingress, target: 9, protocol: tcp}]}",
+            ),
         ] {
             assert_eq!(service(short).as_deref(), Ok(long), "{short}");
         }
@@ -137,7 +155,10 @@ mod tests {
             ("{volumes: ['abc:/x:ro:rw']}", "services.a.volumes[0]: invalid volume 'abc:/x:ro:rw': too many colons"),
             ("{devices: ['a:b:c:d']}", "services.a.devices[0]: confusing device 'a:b:c:d'"),
             ("{build: {ssh: [other]}}", "services.a.build.ssh[0]: invalid ssh key 'other'"),
-            ("{build: {additional_contexts: [x]}}", "services.a.build.additional_contexts[0]: invalid value 'x', expected key=value"),
+            (
+                "{build: {additional_contexts: [x]}}",
+                "services.a.build.additional_contexts[0]: invalid value 'x', expected key=value",
+            ),
         ] {
             let error = service(short).unwrap_err();
             assert!(error.contains(expected), "{short}: {error}");

@@ -1,6 +1,6 @@
 //! Published ports: `[[ip:]published:]target[/protocol]`, ranges included.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use super::{map_at, text};
 use crate::{
@@ -42,7 +42,9 @@ pub(super) fn expand(node: &mut Node, path: &str, lenient: bool) -> Result<(), L
             }
         }
         if expanded.len() > MAX_PORTS {
-            return Err(LoadError::at(here(), item, format!("more than {MAX_PORTS} ports")).hint("publish smaller ranges"));
+            return Err(
+                LoadError::at(here(), item, format!("more than {MAX_PORTS} ports")).hint("publish smaller ranges")
+            );
         }
     }
     *items = expanded;

@@ -139,7 +139,13 @@ mod tests {
     fn the_primary_network_has_the_highest_priority() {
         let attachment = |priority| Some(Attachment { priority, ..Attachment::default() });
         let service = Service {
-            networks: [("b".into(), None), ("a".into(), None), ("z".into(), attachment(5)), ("y".into(), attachment(-1))].into(),
+            networks: [
+                ("b".into(), None),
+                ("a".into(), None),
+                ("z".into(), attachment(5)),
+                ("y".into(), attachment(-1)),
+            ]
+            .into(),
             ..Service::default()
         };
         assert_eq!(service.networks_by_priority(), ["z", "a", "b", "y"]);

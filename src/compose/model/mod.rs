@@ -6,17 +6,21 @@
 
 pub mod build;
 pub mod deploy;
+pub mod duration;
 pub mod graph;
 pub mod resource;
 pub mod scalar;
 pub mod service;
+pub mod size;
 
 pub use build::*;
 pub use deploy::*;
+pub use duration::*;
 pub use graph::*;
 pub use resource::*;
 pub use scalar::*;
 pub use service::*;
+pub use size::*;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -68,7 +72,9 @@ pub struct Project {
 }
 
 /// Refuses what is neither a field nor an extension: `deny_unknown_fields` does not work beside `flatten`.
-fn only_extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
+fn only_extensions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, serde_json::Value>, D::Error> {
     let rest = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
     match rest.keys().find(|key| !key.starts_with("x-")) {
         Some(key) => Err(de::Error::custom(format!("unknown field `{key}`"))),

@@ -69,10 +69,16 @@ impl At<'_> {
         self.places.error(&[&["services", self.name], path].concat(), message)
     }
 
-    fn undefined<'k>(&self, path: &[&str], what: &str, key: &str, known: impl Iterator<Item = &'k String>) -> LoadError {
+    fn undefined<'k>(
+        &self,
+        path: &[&str],
+        what: &str,
+        key: &str,
+        known: impl Iterator<Item = &'k String>,
+    ) -> LoadError {
         let hint = nearest(key, known.map(String::as_str)).map(|near| format!("did you mean '{near}'?"));
         let message = format!("service '{}' refers to undefined {what} '{key}'", self.name);
-        let hint = hint.unwrap_or_else(|| format!("declare it at the top level of the file as {what}"));
+        let hint = hint.unwrap_or_else(|| format!("declare it under {what}s: at the top level of the file"));
         self.error(path, message).hint(hint)
     }
 
@@ -90,21 +96,27 @@ impl At<'_> {
 
     fn build(&self, build: &Build, platform: &str) -> Result<(), LoadError> {
         if !build.dockerfile_inline.is_empty() && !build.dockerfile.is_empty() {
-            return Err(self.error(&["build", "dockerfile_inline"], "dockerfile and dockerfile_inline exclude each other"));
+            return Err(
+                self.error(&["build", "dockerfile_inline"], "dockerfile and dockerfile_inline exclude each other")
+            );
         }
         for (context, source) in &build.additional_contexts {
             let Some(target) = source.strip_prefix("service:") else { continue };
             let path = ["build", "additional_contexts", context];
             match self.project.services.get(target) {
-                None => return Err(self.undefined(&path, "services", target, self.project.services.keys())),
+                None => return Err(self.undefined(&path, "service", target, self.project.services.keys())),
                 Some(service) if service.build.is_none() => {
-                    return Err(self.error(&path, format!("service '{target}' is not built, so it is no build context")));
+                    return Err(
+                        self.error(&path, format!("service '{target}' is not built, so it is no build context"))
+                    );
                 }
                 Some(_) => {}
             }
         }
         if !build.platforms.is_empty() && !platform.is_empty() && !build.platforms.iter().any(|p| p == platform) {
-            return Err(self.error(&["build", "platforms"], format!("must include the service's platform '{platform}'")));
+            return Err(
+                self.error(&["build", "platforms"], format!("must include the service's platform '{platform}'"))
+            );
         }
         Ok(())
     }
@@ -116,8 +128,8 @@ impl At<'_> {
                 .error(&["network_mode"], "network_mode and networks exclude each other")
                 .hint("remove one of them"));
         }
-        for network in service.networks.keys().filter(|key| !project.networks.contains_key(*key)) {
-            return Err(self.undefined(&["networks", network], "networks", network, project.networks.keys()));
+        if let Some(network) = service.networks.keys().find(|key| !project.networks.contains_key(*key)) {
+            return Err(self.undefined(&["networks", network], "network", network, project.networks.keys()));
         }
         if let Some(first) = service.healthcheck.as_ref().and_then(|check| check.test.first())
             && !matches!(first.as_str(), "CMD" | "CMD-SHELL" | "NONE")
@@ -128,23 +140,24 @@ impl At<'_> {
         let named = service.volumes.iter().filter(|mount| mount.r#type == "volume" && !mount.source.is_empty());
         for mount in named {
             if !project.volumes.contains_key(&mount.source) {
-                return Err(self.undefined(&["volumes"], "volumes", &mount.source, project.volumes.keys()));
+                return Err(self.undefined(&["volumes"], "volume", &mount.source, project.volumes.keys()));
             }
         }
-        let build_secrets = service.build.iter().flat_map(|build| &build.secrets).map(|secret| (&["build", "secrets"][..], secret));
+        let build_secrets =
+            service.build.iter().flat_map(|build| &build.secrets).map(|secret| (&["build", "secrets"][..], secret));
         let secrets = service.secrets.iter().map(|secret| (&["secrets"][..], secret));
         for (path, secret) in build_secrets.chain(secrets) {
             if !project.secrets.contains_key(&secret.source) {
-                return Err(self.undefined(path, "secrets", &secret.source, project.secrets.keys()));
+                return Err(self.undefined(path, "secret", &secret.source, project.secrets.keys()));
             }
         }
         for config in &service.configs {
             if !project.configs.contains_key(&config.source) {
-                return Err(self.undefined(&["configs"], "configs", &config.source, project.configs.keys()));
+                return Err(self.undefined(&["configs"], "config", &config.source, project.configs.keys()));
             }
         }
-        for model in service.models.keys().filter(|key| !project.models.contains_key(*key)) {
-            return Err(self.undefined(&["models", model], "models", model, project.models.keys()));
+        if let Some(model) = service.models.keys().find(|key| !project.models.contains_key(*key)) {
+            return Err(self.undefined(&["models", model], "model", model, project.models.keys()));
         }
         Ok(())
     }
@@ -233,10 +246,12 @@ impl At<'_> {
 
     fn mounts(&self) -> Result<(), LoadError> {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-        let tmpfs = self.service.tmpfs.iter().enumerate().map(|(index, spec)| {
-            ("tmpfs", index, spec.split_once(':').map_or(spec.as_str(), |(target, _)| target))
-        });
-        let volumes = self.service.volumes.iter().enumerate().map(|(index, mount)| ("volumes", index, mount.target.as_str()));
+        let tmpfs =
+            self.service.tmpfs.iter().enumerate().map(|(index, spec)| {
+                ("tmpfs", index, spec.split_once(':').map_or(spec.as_str(), |(target, _)| target))
+            });
+        let volumes =
+            self.service.volumes.iter().enumerate().map(|(index, mount)| ("volumes", index, mount.target.as_str()));
         for (list, index, target) in tmpfs.chain(volumes) {
             let here = format!("services.{}.{list}[{index}]", self.name);
             if let Some(first) = seen.get(target) {

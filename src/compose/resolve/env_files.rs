@@ -1,10 +1,6 @@
 //! `env_file` and `label_file`: read once, into `environment` and `labels`.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::Path,
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use indexmap::IndexMap;
 
@@ -37,9 +33,7 @@ pub(super) fn resolve_environment(
         let mut read: IndexMap<String, String> =
             own.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect();
         for file in &service.env_file {
-            let lookup = |key: &str| {
-                project.environment.get(key).cloned().or_else(|| own.get(key).cloned().flatten())
-            };
+            let lookup = |key: &str| project.environment.get(key).cloned().or_else(|| own.get(key).cloned().flatten());
             let fail = |message: String| places.error(&["services", name, "env_file"], message);
             let Some(text) = text_of(files, &file.path, "env file", file.required).map_err(fail)? else { continue };
             let fail = |message: String| places.error(&["services", name, "env_file"], message);
@@ -55,7 +49,8 @@ pub(super) fn resolve_environment(
                         .map_err(|error| fail(format!("{}: {error}", file.path)))?;
                 }
                 "raw" => {
-                    let raw = dotenv::parse_raw(&text, &lookup).map_err(|error| fail(format!("{}: {error}", file.path)))?;
+                    let raw =
+                        dotenv::parse_raw(&text, &lookup).map_err(|error| fail(format!("{}: {error}", file.path)))?;
                     read.extend(raw);
                 }
                 other => {

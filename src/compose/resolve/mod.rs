@@ -5,8 +5,8 @@
 
 mod consistency;
 pub mod defaults;
-pub mod environment;
 mod env_files;
+pub mod environment;
 mod normalise;
 pub mod paths;
 mod select;
@@ -49,11 +49,7 @@ pub struct FinishContext<'a> {
 /// # Errors
 ///
 /// The first mistake found, with attribute path and place.
-pub fn finish(
-    mut root: Node,
-    context: &FinishContext<'_>,
-    warnings: &mut Vec<Warning>,
-) -> Result<Project, LoadError> {
+pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Warning>) -> Result<Project, LoadError> {
     normalise::apply(&mut root, &context.name, &context.environment);
     let mut project = typing::project(&root, warnings)?;
     project.name.clone_from(&context.name);
@@ -100,5 +96,150 @@ impl Places<'_> {
             node = &entry.node;
         }
         pos
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::compose::{
+        load::{LoadRequest, load},
+        model::Project,
+        source::MapFiles,
+    };
+
+    fn project(text: &str, services: &[&str]) -> Result<Project, String> {
+        let files = MapFiles::new([
+            ("/p/compose.yaml", text),
+            ("/p/e.env", "A=file\nB=${V}-${A}\nC\n"),
+            ("/p/l.label", "x=file\ny=2"),
+        ]);
+        let request = LoadRequest {
+            working_dir: "/p".into(),
+            files: vec!["compose.yaml".into()],
+            services: services.iter().map(|name| (*name).to_owned()).collect(),
+            process_env: [("V".to_owned(), "vee".to_owned()), ("HOME".to_owned(), "/home/u".to_owned())].into(),
+            ..LoadRequest::default()
+        };
+        load(&request, &files).map(|loaded| loaded.project).map_err(|error| error.to_string())
+    }
+
+    fn json(text: &str, pointer: &str) -> serde_json::Value {
+        let project = project(text, &[]).unwrap();
+        serde_json::to_value(project).unwrap().pointer(pointer).cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_implied_is_made_explicit() {
+        for (text, pointer, expected) in [
+            ("services: {a: {image: i}}", "/networks", r#"{"default":{"name":"p_default","ipam":{}}}"#),
+            ("services: {a: {image: i, network_mode: host}}", "/networks", "null"),
+            (
+                "services: {a: {image: i, links: ['b:x']}, b: {image: i}}",
+                "/services/a/depends_on",
+                r#"{"b":{"condition":"service_started","restart":true,"required":true}}"#,
+            ),
+            (
+                "services: {a: {image: i, volumes_from: ['b:ro']}, b: {image: i}}",
+                "/services/a/depends_on",
+                r#"{"b":{"condition":"service_started","required":true}}"#,
+            ),
+            ("services: {a: {build: ./d}}", "/services/a/build", r#"{"context":"/p/d","dockerfile":"Dockerfile"}"#),
+            ("services: {a: {image: i, pull_policy: if_not_present}}", "/services/a/pull_policy", r#""missing""#),
+            (
+                "services: {a: {image: i, env_file: e.env, environment: {A: own, Z: }}}",
+                "/services/a/environment",
+                r#"{"A":"own","B":"vee-own","Z":null}"#,
+            ),
+            (
+                "services: {a: {image: i, label_file: l.label, labels: {x: own}}}",
+                "/services/a/labels",
+                r#"{"x":"own","y":"2"}"#,
+            ),
+            (
+                "services: {a: {image: i, volumes: ['vol:/x', '~/h:/y']}}\nvolumes: {vol: {external: true}}",
+                "/volumes",
+                r#"{"vol":{"name":"vol","external":true}}"#,
+            ),
+            (
+                "services: {a: {image: i, secrets: [s]}}\nsecrets: {s: {file: ./f}}",
+                "/services/a/secrets/0/target",
+                r#""/run/secrets/s""#,
+            ),
+            ("services: {a: {image: i, scale: 2, deploy: {mode: replicated}}}", "/services/a/deploy/replicas", "2"),
+        ] {
+            let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(json(text, pointer), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn selection_keeps_what_is_needed_and_nothing_else() {
+        let text = "services:\n  web: {image: i, depends_on: [db], volumes: ['vol:/v']}\n  db: {image: i}\n  dev: {image: i, profiles: [dev], networks: [n]}\n  tool: {image: i, profiles: [dev]}\nnetworks: {n: }\nvolumes: {vol: , w: }";
+        for (services, active, networks) in [
+            (&[][..], "db web", "default"),
+            (&["web"], "db web", "default"),
+            (&["db"], "db", "default"),
+            (&["dev"], "dev", "n"),
+            (&["dev", "tool"], "dev tool", "default n"),
+        ] {
+            let project = project(text, services).unwrap();
+            let names = |keys: Vec<&String>| keys.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+            assert_eq!(names(project.services.keys().collect()), active, "{services:?}");
+            assert_eq!(names(project.networks.keys().collect()), networks, "{services:?}");
+            assert!(!project.volumes.contains_key("w"));
+            assert_eq!(project.services.len() + project.disabled_services.len(), 4);
+        }
+        assert_eq!(project(text, &["webb"]).unwrap_err(), "no such service: webb (did you mean 'web'?)");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (text, expected) in [
+            (
+                "services:\n  a: {}",
+                "compose.yaml:2:3: services.a: service 'a' has neither an image nor a build context specified",
+            ),
+            (
+                "services: {a: {image: i, networks: [x]}}",
+                "compose.yaml:1:37: services.a.networks.x: service 'a' refers to undefined network 'x'",
+            ),
+            (
+                "services: {a: {image: i, volumes: ['dta:/x']}}\nvolumes: {data: }",
+                "undefined volume 'dta' (did you mean 'data'?)",
+            ),
+            (
+                "services: {a: {image: i, depends_on: [b]}, b: {image: i, depends_on: [a]}}",
+                "dependency cycle detected: a -> b -> a",
+            ),
+            (
+                "services: {a: {image: i, depends_on: [b]}, b: {image: i, profiles: [p]}}",
+                "depends on undefined service 'b' (its profiles are not active",
+            ),
+            ("services: {a: {image: i, container_name: cc, scale: 2}}", "can't set container_name and scale"),
+            (
+                "services: {a: {image: i, container_name: cc}, b: {image: i, container_name: cc}}",
+                "container name 'cc' is already in use by service a",
+            ),
+            (
+                "services: {a: {image: i, cpus: 1, deploy: {resources: {limits: {memory: 1m}}}}}",
+                "can't set distinct values on 'cpus' and 'deploy.resources.limits.cpus'",
+            ),
+            ("services: {a: {image: i, env_file: no.env}}", "services.a.env_file: env file /p/no.env not found"),
+            ("services: {a: {image: i, stop_grace_period: '10'}}", "invalid duration \"10\" (give a unit"),
+            ("services: {a: {image: i, command: \"'\"}}", "services.a.command: invalid command line"),
+            (
+                "services: {a: {image: i, tmpfs: [/t], volumes: ['/x:/t']}}",
+                "services.a.volumes[0]: target /t already mounted as services.a.tmpfs[0]",
+            ),
+            (
+                "services: {a: {image: i, ports: [{target: 80, host_ip: x}]}}",
+                "services.a.ports[0].host_ip: invalid ip address: 'x'",
+            ),
+        ] {
+            match project(text, &[]) {
+                Ok(_) => panic!("{text}: accepted"),
+                Err(error) => assert!(error.contains(expected), "{text}: {error}"),
+            }
+        }
     }
 }

@@ -69,9 +69,8 @@ pub(super) fn prune(project: &mut Project) {
     let mut used = Used::default();
     for service in services.values() {
         used.networks.extend(service.networks.keys().map(String::as_str));
-        used.volumes.extend(
-            service.volumes.iter().filter(|mount| mount.r#type == "volume").map(|mount| mount.source.as_str()),
-        );
+        used.volumes
+            .extend(service.volumes.iter().filter(|mount| mount.r#type == "volume").map(|mount| mount.source.as_str()));
         used.secrets.extend(service.secrets.iter().map(|secret| secret.source.as_str()));
         used.secrets.extend(service.build.iter().flat_map(|build| &build.secrets).map(|secret| secret.source.as_str()));
         used.configs.extend(service.configs.iter().map(|config| config.source.as_str()));

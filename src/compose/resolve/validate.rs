@@ -1,6 +1,6 @@
 //! Checks on a model that its types cannot express.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use crate::{
     compose::error::LoadError,

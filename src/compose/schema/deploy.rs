@@ -47,12 +47,8 @@ const DISCRETE: Object = Object::extensible(&[("kind", STRING), ("value", NUMBER
 
 const DEVICE: Object = Object::extensible(DEVICE_REQUEST_FIELDS).requires(&["capabilities"]);
 
-const RESTART_POLICY: Object = Object::extensible(&[
-    ("condition", STRING),
-    ("delay", STRING),
-    ("max_attempts", INTEGER_TEXT),
-    ("window", STRING),
-]);
+const RESTART_POLICY: Object =
+    Object::extensible(&[("condition", STRING), ("delay", STRING), ("max_attempts", INTEGER_TEXT), ("window", STRING)]);
 
 const PLACEMENT: Object = Object::extensible(&[
     ("constraints", STRINGS),

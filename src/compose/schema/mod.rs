@@ -75,7 +75,7 @@ fn check_range(node: &Node, least: i64, most: i64, path: &str) -> Result<(), Loa
     if number < least as f64 {
         return Err(LoadError::at(path, node, format!("must be greater than or equal to {least}")));
     }
-    if number > most as f64 {
+    if most < i64::MAX && number > most as f64 {
         return Err(LoadError::at(path, node, format!("must be less than or equal to {most}")));
     }
     Ok(())
@@ -90,10 +90,17 @@ fn check_list(node: &Node, item: &Rule, unique: bool, path: &str) -> Result<(), 
         return Ok(());
     }
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    // Text that reads as a number equals that number when the number comes later, not the other way round.
+    let mut texts: BTreeMap<String, usize> = BTreeMap::new();
     for (index, node) in items.iter().enumerate() {
         let mut key = String::new();
         fingerprint(node, &mut key);
-        if let Some(first) = seen.insert(key, index) {
+        let number = matches!(node.value, Value::Int(_) | Value::Float(_));
+        let as_text = if number { texts.get(&key).copied() } else { None };
+        if let Some(number) = node.as_str().and_then(numeric) {
+            texts.insert(number, index);
+        }
+        if let Some(first) = seen.insert(key, index).or(as_text) {
             let message = format!("items at {first} and {index} are equal");
             return Err(LoadError::at(format!("{path}[{index}]"), node, message)
                 .hint("remove one of them; a base file and its override may both name it"));
@@ -143,6 +150,14 @@ fn unknown_key(key: &str, entry: &Entry, object: &Object, path: String) -> LoadE
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Text as the fingerprint of the number that it reads as.
+fn numeric(text: &str) -> Option<String> {
+    match text.strip_prefix("0x") {
+        Some(digits) => i64::from_str_radix(digits, 16).ok().map(|number| number.to_string()),
+        None => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number.to_string()),
+    }
 }
 
 /// Text equal for equal values: maps regardless of order, numbers by value.
@@ -254,13 +269,22 @@ mod tests {
                 "services: {a: {cgroup: hots}}",
                 "compose.yaml:1:24: services.a.cgroup: value must be one of 'host', 'private', not 'hots' (did you mean 'host'?)",
             ),
-            ("services: {a: {oom_score_adj: 1001}}", "compose.yaml:1:31: services.a.oom_score_adj: must be less than or equal to 1000"),
-            ("services: {a: {devices: [{target: /x}]}}", "compose.yaml:1:26: services.a.devices[0]: missing property 'source'"),
+            (
+                "services: {a: {oom_score_adj: 1001}}",
+                "compose.yaml:1:31: services.a.oom_score_adj: must be less than or equal to 1000",
+            ),
+            (
+                "services: {a: {devices: [{target: /x}]}}",
+                "compose.yaml:1:26: services.a.devices[0]: missing property 'source'",
+            ),
             (
                 "services: {a b: {}}",
                 "compose.yaml:1:12: services.a b: 'a b' is not a valid name (names consist of letters, digits, '.', '_' and '-')",
             ),
-            ("services: {a: {container_name: a}}", "compose.yaml:1:32: services.a.container_name: 'a' is not a valid value (a letter or digit, then one or more of letters, digits, '_', '.', '-')"),
+            (
+                "services: {a: {container_name: a}}",
+                "compose.yaml:1:32: services.a.container_name: 'a' is not a valid value (a letter or digit, then one or more of letters, digits, '_', '.', '-')",
+            ),
         ] {
             assert_eq!(outcome(text), Err(expected.to_owned()), "{text}");
         }

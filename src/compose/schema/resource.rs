@@ -29,13 +29,8 @@ const INCLUDE: Rule = Rule::Either(&[
 ]);
 
 const MODEL: Rule = Rule::Object(
-    &Object::extensible(&[
-        ("name", STRING),
-        ("model", STRING),
-        ("context_size", INTEGER),
-        ("runtime_flags", STRINGS),
-    ])
-    .requires(&["model"]),
+    &Object::extensible(&[("name", STRING), ("model", STRING), ("context_size", INTEGER), ("runtime_flags", STRINGS)])
+        .requires(&["model"]),
 );
 
 /// `external: true`, or the former `external: {name: x}`.

@@ -146,7 +146,10 @@ const BLKIO: Object = Object::closed(&[
     ("weight", INTEGER_TEXT),
     (
         "weight_device",
-        Rule::List { item: &Rule::Object(&Object::closed(&[("path", STRING), ("weight", INTEGER_TEXT)])), unique: false },
+        Rule::List {
+            item: &Rule::Object(&Object::closed(&[("path", STRING), ("weight", INTEGER_TEXT)])),
+            unique: false,
+        },
     ),
 ]);
 

@@ -1,5 +1,7 @@
 //! Creating, replacing, renaming, starting and resuming containers.
 
+use std::time::Duration;
+
 use bollard::{
     models::NetworkConnectRequest,
     query_parameters::{
@@ -21,6 +23,10 @@ use crate::{
     },
     plan::{ObservedMount, attributes},
 };
+
+/// Longest wait for a name that is reserved although no container bears it: the daemon may be extracting an image.
+const RESERVED_NAME_WAIT: Duration = Duration::from_secs(30);
+const RESERVED_NAME_POLL: Duration = Duration::from_millis(100);
 
 impl Executor<'_> {
     /// [`crate::plan::Action::CreateContainer`].
@@ -83,6 +89,7 @@ impl Executor<'_> {
         // Without a project file (`start -p NAME`) there is only what the container brings.
         let definition = self.run.project.services.get(service);
         if let Some(definition) = definition {
+            self.complete_networks(service, definition, &known).await?;
             self.copy_files(service, definition, &known.id).await?;
         }
         let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
@@ -120,7 +127,7 @@ impl Executor<'_> {
         let image_id = self.image_id(&image_name(project, name, service)).await?;
         let resolved = self.resolve(name, service, *number).await?;
         let fingerprint = attributes::fingerprint(&project.name, name, service);
-        let ContainerSpec { body, platform, connect, warnings } = translate::container(&Target {
+        let ContainerSpec { body, mac_address, platform, connect, warnings } = translate::container(&Target {
             project,
             name,
             service: &resolved.service,
@@ -140,30 +147,43 @@ impl Executor<'_> {
         // Refuses what could not be copied later, while nothing has been made yet.
         translate::copied_files(project, name, service)?;
         let options = CreateContainerOptions { name: Some((*create_as).to_owned()), platform };
-        let id = match self.engine.docker().create_container(Some(options), body).await {
-            Ok(created) => {
-                for warning in warnings.into_iter().chain(created.warnings) {
-                    self.run.reporter.warn(format!("{final_name}: {warning}"));
+        let hashes = (resolved.config_hash.as_str(), image_id.as_str());
+        let deadline = tokio::time::Instant::now() + RESERVED_NAME_WAIT;
+        let id = loop {
+            let (options, body) = (options.clone(), body.clone());
+            let created = match &mac_address {
+                None => self.engine.docker().create_container(Some(options), body).await,
+                Some(address) => self.engine.create_with_mac_address(options, body, address).await,
+            };
+            let error = match created {
+                Ok(created) => {
+                    for warning in warnings.into_iter().chain(created.warnings) {
+                        self.run.reporter.warn(format!("{final_name}: {warning}"));
+                    }
+                    break created.id;
                 }
-                created.id
+                Err(error) => error,
+            };
+            let conflict = status_of(&error) == Some(409);
+            let error = EngineError::api(format!("create {create_as}"), error);
+            if !conflict {
+                return Err(error);
             }
-            Err(error) if status_of(&error) == Some(409) => {
-                self.adopt(create_as, name, &resolved.config_hash, EngineError::api(format!("create {create_as}"), error))
-                    .await?
+            if let Some(id) = self.adopt(create_as, name, hashes).await? {
+                break id;
             }
-            Err(error) => return Err(EngineError::api(format!("create {create_as}"), error)),
+            // The name is reserved by a container that the daemon is just making or removing, perhaps for a run that
+            // was killed: it becomes visible, or the name free.
+            if tokio::time::Instant::now() >= deadline {
+                return Err(error);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RESERVED_NAME_POLL) => {}
+                () = self.run.cancel.cancelled() => return Err(EngineError::Cancelled),
+            }
         };
         for endpoint in connect {
-            let request = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(endpoint.settings) };
-            match self.engine.docker().connect_network(&endpoint.network, request).await {
-                Ok(()) => {}
-                // An adopted container may be connected already.
-                Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => {}
-                Err(error) => {
-                    let what = format!("connect {final_name} to network {}", endpoint.network);
-                    return Err(EngineError::api(what, error));
-                }
-            }
+            self.connect(&id, final_name, endpoint).await?;
         }
         self.world.insert(Known {
             id: id.clone(),
@@ -173,31 +193,59 @@ impl Executor<'_> {
             oneoff: false,
             active: false,
             mounts: Vec::new(),
+            networks: None,
         });
         Ok(id)
     }
 
+    /// Connects what an interrupted run left unconnected: daemons before API 1.44 take further networks only after
+    /// the creation, and a container that is not running does not look any different without them.
+    async fn complete_networks(&self, name: &str, service: &Service, known: &Known) -> Result<(), EngineError> {
+        let (project, version) = (self.run.project, self.engine.version());
+        if known.number.is_none() || service.networks.len() < 2 {
+            return Ok(());
+        }
+        let Some(attached) = &known.networks else { return Ok(()) };
+        let number = known.number.unwrap_or(1);
+        let links = self.resolve(name, service, number).await?.links;
+        for endpoint in translate::endpoints(project, name, service, &known.name, &links, version)? {
+            if !attached.contains(&endpoint.network) {
+                self.connect(&known.id, &known.name, endpoint).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
+        let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint.settings) };
+        match self.engine.docker().connect_network(&endpoint.network, request).await {
+            Ok(()) => Ok(()),
+            // An adopted container may be connected already.
+            Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => Ok(()),
+            Err(error) => Err(EngineError::api(format!("connect {name} to network {}", endpoint.network), error)),
+        }
+    }
+
     /// The name is taken. An identical container of ours, left by an interrupted run, is taken over; anything else is
-    /// named to the reader.
+    /// named to the reader. `None` when no such container can be seen. `hashes` are those of configuration and image.
     async fn adopt(
         &self,
         name: &str,
         service: &str,
-        config_hash: &str,
-        conflict: EngineError,
-    ) -> Result<String, EngineError> {
+        (config_hash, image_id): (&str, &str),
+    ) -> Result<Option<String>, EngineError> {
         let found = absent_is_none(self.engine.docker().inspect_container(name, None::<InspectContainerOptions>).await)
             .map_err(|e| EngineError::api(format!("inspect {name}"), e))?;
-        // The name is reserved for a moment by a container that is just being created or removed.
-        let Some(found) = found else { return Err(conflict) };
+        let Some(found) = found else { return Ok(None) };
         let id = found.id.unwrap_or_default();
         let labels = found.config.and_then(|c| c.labels).unwrap_or_default();
         let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
         let ours = label(labels::PROJECT) == self.run.project.name && label(labels::SERVICE) == service;
         let idle = found.state.and_then(|s| s.running) != Some(true);
-        if ours && idle && label(labels::CONFIG_HASH) == config_hash {
+        let identical = label(labels::CONFIG_HASH) == config_hash && label(labels::IMAGE) == image_id;
+        if ours && idle && identical {
             self.run.reporter.info(format!("{name}: taking over the identical container {}", short(&id)));
-            return Ok(id);
+            return Ok(Some(id));
         }
         if ours {
             return Err(EngineError::Stale(format!("container {name} ({}) appeared meanwhile", short(&id))));

@@ -252,8 +252,14 @@ mod tests {
     async fn outcomes(plan: &Plan, fails: &[StepId]) -> (Vec<Outcome>, Option<StepId>) {
         let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
         let finished = run(plan, &Silent, &cancel, &halt, |id, _| async move {
-            tokio::task::yield_now().await;
-            if fails.contains(&id) { Err(EngineError::Hook("boom".into())) } else { Ok(Did::Done(String::new())) }
+            if fails.contains(&id) {
+                return Err(EngineError::Hook("boom".into()));
+            }
+            // What succeeds ends after what fails beside it.
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+            Ok(Did::Done(String::new()))
         })
         .await;
         (finished.steps.iter().map(|s| s.outcome).collect(), finished.failure.map(|f| f.0))

@@ -1,7 +1,7 @@
 //! What exists while a plan is carried out: the containers of the project and the images known so far.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -24,6 +24,8 @@ pub struct Known {
     pub active: bool,
     /// Mounts.
     pub mounts: Vec<ObservedMount>,
+    /// Names of the networks it was attached to when the run began; `None` for those made by the run itself.
+    pub networks: Option<BTreeSet<String>>,
 }
 
 /// Shared by all steps of a run; every access is short and never held across a request.
@@ -50,6 +52,7 @@ impl World {
                 oneoff: c.oneoff,
                 active: matches!(c.state, RunState::Running | RunState::Paused | RunState::Restarting),
                 mounts: c.mounts,
+                networks: Some(c.networks.into_keys().collect()),
             };
             (c.id, known)
         });

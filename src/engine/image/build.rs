@@ -8,11 +8,12 @@ use hyper::{Method, Request, header};
 
 use super::{
     ImageContext, ImageId,
+    builder::Builder,
     context::{self, Sent, Upload},
     error::ImageError,
     prepare,
     progress::BuildLog,
-    request::{BuildRequest, Builder, Dockerfile, Source},
+    request::{BuildRequest, Dockerfile, SecretSource, Source},
     session::Session,
     wire::{self, Body},
 };
@@ -143,7 +144,12 @@ async fn run(
     }
     match (log.error.take(), feed.finish().await) {
         // The context's own error first: the engine's is only its consequence.
-        (_, Err(error)) => Err(error),
+        (Some(_), Err(error)) | (None, Err(error @ ImageError::Context { .. })) => Err(error),
+        (None, Err(error)) => {
+            // For instance a credential helper that failed for a registry that asked for none.
+            cx.reporter.warn(error.to_string());
+            image_id(engine, request, log.image).await
+        }
         (Some(message), Ok(_)) => Err(ImageError::Build {
             service: request.service.clone(),
             step: log.failing_step().map(|step| masked.text(step)),
@@ -283,7 +289,7 @@ impl Query {
     }
 }
 
-/// Values that must not be shown: arguments whose names say that they are secret.
+/// Values that must not be shown: build secrets, and arguments whose names say that they are secret.
 struct Masked(Vec<String>);
 
 impl Masked {
@@ -292,7 +298,13 @@ impl Masked {
         let secret = |name: &str| WORDS.iter().any(|word| name.to_uppercase().contains(word));
         // Shorter values would tear ordinary words apart and are no secrets worth the name.
         let mut values: Vec<_> =
-            request.args.iter().filter(|(name, value)| secret(name) && value.len() >= 4).map(|(_, v)| v.clone()).collect();
+            request.args.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.clone()).collect();
+        for source in request.secrets.values() {
+            if let SecretSource::Content(content) = source {
+                values.extend(content.lines().map(str::to_owned));
+            }
+        }
+        values.retain(|value| value.len() >= 4);
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self(values)
     }
@@ -307,4 +319,3 @@ fn random_id() -> Result<String, String> {
     getrandom::fill(&mut bytes).map_err(|error| format!("the system gives no random numbers: {error}"))?;
     Ok(hex::encode(bytes))
 }
-

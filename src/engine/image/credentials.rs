@@ -89,7 +89,8 @@ impl Credentials {
         if let Some(store) = &config.store {
             match helper(store, "list", "").await {
                 Ok(Some(text)) => {
-                    let listed: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_str(&text).unwrap_or_default();
+                    let listed: BTreeMap<String, serde::de::IgnoredAny> =
+                        serde_json::from_str(&text).unwrap_or_default();
                     hosts.extend(listed.into_keys());
                 }
                 Ok(None) => {}
@@ -166,9 +167,10 @@ impl ClientConfig {
                 return Ok(Some(auth));
             }
         }
-        let stored = self.auths.get(key).or_else(|| {
-            self.auths.iter().find(|(stored, _)| hostname(stored) == hostname(key)).map(|(_, auth)| auth)
-        });
+        let stored = self
+            .auths
+            .get(key)
+            .or_else(|| self.auths.iter().find(|(stored, _)| hostname(stored) == hostname(key)).map(|(_, auth)| auth));
         stored.map(|stored| stored.resolve(key)).transpose().map(Option::flatten)
     }
 }

@@ -56,7 +56,9 @@ pub enum ImageError {
         hint: &'static str,
     },
     /// The image is here, but not for the platform asked for.
-    #[error("image {image} is for {found}, service {service} needs {wanted}: set `platform`, or build or publish the image for {wanted}")]
+    #[error(
+        "image {image} is for {found}, service {service} needs {wanted}: set `platform`, or build or publish the image for {wanted}"
+    )]
     Platform {
         /// Compose service.
         service: String,
@@ -93,7 +95,9 @@ pub enum ImageError {
         message: String,
     },
     /// The connection to the engine failed.
-    #[error("{what}: no connection to the engine at {address}: {source} (is Docker running, and may this user use it?)")]
+    #[error(
+        "{what}: no connection to the engine at {address}: {source} (is Docker running, and may this user use it?)"
+    )]
     Connection {
         /// What was being done.
         what: String,

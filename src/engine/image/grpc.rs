@@ -185,11 +185,14 @@ fn trailers(outcome: Result<(), Status>) -> HeaderMap {
     map.insert("grpc-status", HeaderValue::from(u16::from(status.code)));
     if !status.message.is_empty() {
         // Percent-encoded, as gRPC wants it.
-        let text: String = status
-            .message
-            .bytes()
-            .map(|b| if (0x20..0x7f).contains(&b) && b != b'%' { char::from(b).to_string() } else { format!("%{b:02X}") })
-            .collect();
+        let text: String =
+            status
+                .message
+                .bytes()
+                .map(|b| {
+                    if (0x20..0x7f).contains(&b) && b != b'%' { char::from(b).to_string() } else { format!("%{b:02X}") }
+                })
+                .collect();
         if let Ok(text) = HeaderValue::from_str(&text) {
             map.insert("grpc-message", text);
         }

@@ -1,14 +1,16 @@
 //! Images: built from a service's `build` section, or pulled.
 //!
-//! Reading order: [`request`] turns a service into what the engine is asked for (pure), [`ignore`] and [`context`]
-//! select and stream the files, [`build`] runs it and [`progress`] makes its output readable; [`policy`] decides
-//! about pulls (pure), [`pull`] carries them out with [`credentials`].
+//! Reading order: [`request`] turns a service into what the engine is asked for and [`builder`] chooses who does it
+//! (both pure); [`prepare`] and [`walk`] select the files; [`context`] streams them as tar to the classic builder,
+//! [`session`] hands them to BuildKit as it asks ([`filesync`]); [`build`] runs it and [`progress`] makes its output
+//! readable. [`policy`] decides about pulls (pure), [`pull`] carries them out. [`credentials`] serve both.
 //!
 //! Builds speak to the engine over [`wire`] instead of bollard: one connection a build, so that dropping it cancels
-//! the build, no single timeout covers the upload of the context, and a BuildKit session (hijacked HTTP/2) needs no
-//! TLS library.
+//! the build and no single timeout covers the upload of the context. The session is served by [`grpc`] rather than by
+//! bollard's: that one holds a whole context in memory as soon as there are secrets, and brings a TLS stack.
 
 pub mod build;
+pub mod builder;
 pub mod context;
 pub mod credentials;
 pub mod error;
@@ -32,9 +34,10 @@ use tokio_util::sync::CancellationToken;
 use super::Engine;
 use crate::{compose::model::Project, report::Reporter};
 
+pub use builder::BuilderChoice;
 pub use credentials::Credentials;
 pub use error::ImageError;
-pub use request::{BuildRequest, BuilderChoice};
+pub use request::BuildRequest;
 
 /// What accompanies every image operation.
 #[derive(Clone, Copy)]

@@ -69,8 +69,8 @@ impl BuildLog {
     /// Takes one JSON message; returns lines to show. An unreadable message is an error: what it said could have been
     /// that the build failed.
     pub fn take(&mut self, message: &[u8]) -> Result<Vec<String>, String> {
-        let message: Message =
-            serde_json::from_slice(message).map_err(|e| format!("the engine sent something that is not a build message: {e}"))?;
+        let message: Message = serde_json::from_slice(message)
+            .map_err(|e| format!("the engine sent something that is not a build message: {e}"))?;
         let mut lines = Vec::new();
         if let Some(error) = message.error_detail.and_then(|detail| detail.message).or(message.error) {
             self.error = Some(error);
@@ -80,7 +80,8 @@ impl BuildLog {
         }
         match (message.id.as_deref(), message.aux) {
             (Some("moby.buildkit.trace"), Some(Value::String(encoded))) => {
-                let bytes = STANDARD.decode(encoded).map_err(|e| format!("the engine sent a damaged progress message: {e}"))?;
+                let bytes =
+                    STANDARD.decode(encoded).map_err(|e| format!("the engine sent a damaged progress message: {e}"))?;
                 self.graph(&bytes, &mut lines);
             }
             (_, Some(aux)) => {
@@ -154,7 +155,10 @@ impl BuildLog {
 
     /// A pull inside a build: each layer speaks when its state changes, not at every percent.
     fn status(&mut self, id: &str, status: String, lines: &mut Vec<String>) {
-        let moving = matches!(status.as_str(), "Downloading" | "Extracting" | "Waiting" | "Verifying Checksum" | "Pulling fs layer");
+        let moving = matches!(
+            status.as_str(),
+            "Downloading" | "Extracting" | "Waiting" | "Verifying Checksum" | "Pulling fs layer"
+        );
         if moving || (self.layers.len() >= MAX_STEPS && !self.layers.contains_key(id)) {
             return;
         }
@@ -249,12 +253,21 @@ impl BuildLog {
             }
         }
         let Some(step) = self.step(digest) else { return };
-        if step.told.len() >= MAX_STEPS || step.told.get(&id) == Some(&true) || (!completed && step.told.contains_key(&id)) {
+        if step.told.len() >= MAX_STEPS
+            || step.told.get(&id) == Some(&true)
+            || (!completed && step.told.contains_key(&id))
+        {
             return;
         }
         step.told.insert(id.clone(), completed);
         if completed {
-            let what = if name.is_empty() { id } else if id.is_empty() { name } else { format!("{name} {id}") };
+            let what = if name.is_empty() {
+                id
+            } else if id.is_empty() {
+                name
+            } else {
+                format!("{name} {id}")
+            };
             let size = if total > 0 { format!(" {:.1} MB", total as f64 / 1e6) } else { String::new() };
             lines.push(format!("#{} {}{size} done", step.number, one_line(&what)));
         }

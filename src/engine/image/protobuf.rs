@@ -81,7 +81,12 @@ mod tests {
         let read: Vec<_> = fields(&message).collect();
         assert_eq!(
             read,
-            [(1, Field::Varint(300)), (15, Field::Bytes(b"text")), (2, Field::Varint(u64::MAX)), (3, Field::Bytes(&[7; 200]))]
+            [
+                (1, Field::Varint(300)),
+                (15, Field::Bytes(b"text")),
+                (2, Field::Varint(u64::MAX)),
+                (3, Field::Bytes(&[7; 200]))
+            ]
         );
     }
 

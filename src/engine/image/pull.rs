@@ -9,11 +9,7 @@ use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 
 use super::{
-    ImageContext, ImageId,
-    error::ImageError,
-    policy::platform_fits,
-    reference::Reference,
-    request::image_name,
+    ImageContext, ImageId, error::ImageError, policy::platform_fits, reference::Reference, request::image_name,
 };
 use crate::{compose::model::Project, engine::Engine, report::Event};
 
@@ -126,7 +122,8 @@ async fn attempt_pull(engine: &Engine, request: &PullRequest, cx: &ImageContext<
             return Err(explain(image, detail.message.as_deref().unwrap_or("the engine gives no reason")));
         }
         let status = message.status.unwrap_or_default();
-        let (current, total) = message.progress_detail.map_or((0, 0), |p| (p.current.unwrap_or(0), p.total.unwrap_or(0)));
+        let (current, total) =
+            message.progress_detail.map_or((0, 0), |p| (p.current.unwrap_or(0), p.total.unwrap_or(0)));
         if let Some(text) = progress.take(message.id.as_deref(), &status, current, total) {
             cx.reporter.report(Event::Progress { subject: subject.clone(), text });
         }

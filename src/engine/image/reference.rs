@@ -32,7 +32,9 @@ impl Reference {
             return None;
         }
         let (host, path) = match name.split_once('/') {
-            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" || first.to_lowercase() != first => {
+            Some((first, path))
+                if first.contains(['.', ':']) || first == "localhost" || first.to_lowercase() != first =>
+            {
                 (first.to_owned(), path.to_owned())
             }
             _ => ("docker.io".to_owned(), name.to_owned()),

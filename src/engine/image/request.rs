@@ -1,72 +1,15 @@
-//! A service's `build` section as a request to the engine, and which builder can carry it out. Pure.
+//! A service's `build` section as a request to the engine. Pure.
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     path::{Component, Path, PathBuf},
-    str::FromStr,
 };
 
 use serde::Serialize;
 
 use super::error::ImageError;
-use crate::{
-    compose::{
-        labels,
-        model::{Build, FileObject, FileReference, Project, Service, SshKey},
-    },
-    engine::ApiVersion,
-};
-
-/// First API version whose BuildKit is not experimental.
-const BUILDKIT_SINCE: ApiVersion = ApiVersion::v1(39);
-/// First API version whose BuildKit honours `shm_size` and `ulimits`; older ones drop them silently.
-const BUILDKIT_LIMITS_SINCE: ApiVersion = ApiVersion::v1(42);
-/// First API version whose classic builder takes a platform without the experimental mode.
-const CLASSIC_PLATFORM_SINCE: ApiVersion = ApiVersion::v1(40);
-
-/// Which builder the user wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BuilderChoice {
-    /// BuildKit, unless the engine lacks it or the request needs the classic builder.
-    #[default]
-    Auto,
-    /// The classic builder (what `DOCKER_BUILDKIT=0` means).
-    Classic,
-    /// BuildKit.
-    BuildKit,
-}
-
-impl FromStr for BuilderChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "auto" | "" => Ok(Self::Auto),
-            "classic" => Ok(Self::Classic),
-            "buildkit" => Ok(Self::BuildKit),
-            other => Err(format!("{other:?} is no builder: use auto, classic or buildkit")),
-        }
-    }
-}
-
-/// The builder that carries a request out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Builder {
-    /// The classic builder.
-    Classic,
-    /// BuildKit.
-    BuildKit,
-}
-
-impl fmt::Display for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Classic => "the classic builder",
-            Self::BuildKit => "BuildKit",
-        })
-    }
-}
+use crate::compose::model::{Build, FileObject, FileReference, Project, Service, SshKey};
 
 /// Where the files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,80 +216,16 @@ impl BuildRequest {
                 .iter()
                 .flat_map(|(host, ips)| ips.iter().map(move |ip| format!("{host}:{ip}")))
                 .collect(),
-            cache_from,
+            cache_from: cache_from.into_iter().map(cache_source).collect::<Result<_, _>>().map_err(|m| invalid(&m))?,
             platform: one_platform(&service.platform, &platforms, environment).map_err(|m| invalid(&m))?,
             ulimits,
-            secrets: secrets.iter().map(|s| secret(project, s, environment)).collect::<Result<_, _>>().map_err(|m| invalid(&m))?,
+            secrets: secrets
+                .iter()
+                .map(|s| secret(project, s, environment))
+                .collect::<Result<_, _>>()
+                .map_err(|m| invalid(&m))?,
             ssh,
         })
-    }
-
-    /// The builder for this request, and why when it is not the usual one.
-    pub fn choose(&self, choice: BuilderChoice, api: ApiVersion) -> Result<(Builder, Option<String>), ImageError> {
-        let not_buildkit = self.beyond_buildkit(api);
-        let not_classic = self.beyond_classic(api);
-        let refuse = |builder: Builder, (attribute, hint): (&'static str, &'static str)| ImageError::Unsupported {
-            service: self.service.clone(),
-            attribute: attribute.to_owned(),
-            by: builder.to_string(),
-            hint: hint.to_owned(),
-        };
-        match (choice, not_buildkit, not_classic) {
-            (BuilderChoice::BuildKit, Some(why), _) => Err(refuse(Builder::BuildKit, why)),
-            (BuilderChoice::Classic, _, Some(why)) => Err(refuse(Builder::Classic, why)),
-            (BuilderChoice::Auto, Some(_), Some(why)) => Err(refuse(Builder::Classic, why)),
-            (BuilderChoice::Auto, Some((attribute, _)), None) => {
-                Ok((Builder::Classic, Some(format!("this engine's BuildKit does not support {attribute}"))))
-            }
-            (BuilderChoice::Classic, _, None) => Ok((Builder::Classic, None)),
-            (BuilderChoice::BuildKit | BuilderChoice::Auto, None, _) => Ok((Builder::BuildKit, None)),
-        }
-    }
-
-    /// What BuildKit on an engine of this version cannot do for the request, with a hint.
-    fn beyond_buildkit(&self, api: ApiVersion) -> Option<(&'static str, &'static str)> {
-        if api < BUILDKIT_SINCE {
-            return Some(("BuildKit", "update the engine, or set the builder to classic"));
-        }
-        if !matches!(self.network.as_str(), "" | "default" | "host" | "none") {
-            return Some(("build.network with a named network", "use default, host or none, or the classic builder"));
-        }
-        if api < BUILDKIT_LIMITS_SINCE && self.shm_size > 0 {
-            return Some(("build.shm_size", "update the engine to 23 or later, or set the builder to classic"));
-        }
-        if api < BUILDKIT_LIMITS_SINCE && !self.ulimits.is_empty() {
-            return Some(("build.ulimits", "update the engine to 23 or later, or set the builder to classic"));
-        }
-        None
-    }
-
-    /// What the classic builder cannot do for the request, with a hint.
-    fn beyond_classic(&self, api: ApiVersion) -> Option<(&'static str, &'static str)> {
-        if !self.secrets.is_empty() {
-            return Some(("build.secrets", "set the builder to buildkit, and drop what BuildKit does not support"));
-        }
-        if !self.ssh.is_empty() {
-            return Some(("build.ssh", "set the builder to buildkit, and drop what BuildKit does not support"));
-        }
-        if !self.platform.is_empty() && api < CLASSIC_PLATFORM_SINCE {
-            return Some(("build.platforms", "update the engine, or set the builder to buildkit"));
-        }
-        None
-    }
-
-    /// Labels of the image: the user's and Compose's, which differ by builder as they do with the CLI.
-    pub fn labels_for(&self, builder: Builder) -> BTreeMap<String, String> {
-        let mut labels = self.labels.clone();
-        let own: &[(&str, &str)] = match builder {
-            Builder::Classic => &[(labels::IMAGE_BUILDER, "classic")],
-            Builder::BuildKit => &[
-                (labels::PROJECT, &self.project),
-                (labels::SERVICE, &self.service),
-                (labels::VERSION, labels::COMPOSE_VERSION),
-            ],
-        };
-        labels.extend(own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        labels
     }
 }
 
@@ -357,14 +236,23 @@ fn arguments(
 ) -> BTreeMap<String, String> {
     let mut all: BTreeMap<_, _> = proxies.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     for (key, value) in written {
-        match value.or_else(|| environment.get(&key).cloned()) {
-            Some(value) => {
-                all.insert(key, value);
-            }
-            None => {}
+        if let Some(value) = value.or_else(|| environment.get(&key).cloned()) {
+            all.insert(key, value);
         }
     }
     all
+}
+
+/// The engine's API takes image references; BuildKit's long form of one is reduced to it.
+fn cache_source(written: String) -> Result<String, String> {
+    if !written.contains('=') {
+        return Ok(written);
+    }
+    let pairs: BTreeMap<_, _> = written.split(',').filter_map(|pair| pair.split_once('=')).collect();
+    match (pairs.get("type"), pairs.get("ref")) {
+        (Some(&"registry") | None, Some(reference)) => Ok((*reference).to_owned()),
+        _ => Err(format!("build.cache_from {written:?} is not supported: name an image, or type=registry,ref=IMAGE")),
+    }
 }
 
 /// Whether a context is fetched by the engine.
@@ -376,7 +264,9 @@ fn dockerfile_of(source: &Source, written: &str, inline: String) -> Result<Docke
     if !inline.is_empty() {
         return match (written, source) {
             ("", Source::Directory(_)) | ("Dockerfile", Source::Directory(_)) => Ok(Dockerfile::Inline(inline)),
-            (_, Source::Remote(_)) => Err("build.dockerfile_inline cannot be added to a remote context: put a Dockerfile there"),
+            (_, Source::Remote(_)) => {
+                Err("build.dockerfile_inline cannot be added to a remote context: put a Dockerfile there")
+            }
             _ => Err("build.dockerfile and build.dockerfile_inline exclude each other: keep one"),
         };
     }
@@ -415,9 +305,9 @@ fn one_platform(service: &str, built: &[String], environment: &BTreeMap<String, 
     match built {
         [] => Ok(wanted.to_owned()),
         all if all.iter().any(|p| p == wanted) => Ok(wanted.to_owned()),
-        _ if !wanted.is_empty() => {
-            Err(format!("build.platforms does not contain {wanted}, which the service runs on: add it, or change `platform`"))
-        }
+        _ if !wanted.is_empty() => Err(format!(
+            "build.platforms does not contain {wanted}, which the service runs on: add it, or change `platform`"
+        )),
         [one] => Ok(one.clone()),
         // Several and none preferred: the engine's own, as `docker compose up` does.
         _ => Ok(String::new()),
@@ -440,7 +330,9 @@ fn secret(
         SecretSource::File(project.working_dir.join(file))
     } else if !variable.is_empty() {
         let value = environment.get(variable).cloned().or_else(|| (!content.is_empty()).then(|| content.clone()));
-        SecretSource::Content(value.ok_or_else(|| format!("build secret {name} reads the variable {variable}, which is not set"))?)
+        SecretSource::Content(
+            value.ok_or_else(|| format!("build secret {name} reads the variable {variable}, which is not set"))?,
+        )
     } else {
         return Err(format!("build secret {name} has neither `file` nor `environment`"));
     };
@@ -451,7 +343,6 @@ fn secret(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::{Bytes, Ulimit};
 
     fn project(build: Build) -> Project {
         let service = Service { build: Some(build), ..Service::default() };
@@ -514,30 +405,14 @@ mod tests {
     }
 
     #[test]
-    fn the_builder_follows_choice_engine_and_request() {
-        use BuilderChoice as C;
-        let shm = Build { shm_size: Bytes(1 << 20), ..base() };
-        let ulimits = Build { ulimits: [("nofile".into(), Ulimit { single: 5, ..Ulimit::default() })].into(), ..base() };
-        let net = Build { network: "mynet".into(), ..base() };
-        let ssh = Build { ssh: vec![SshKey { id: "default".into(), path: String::new() }], ..base() };
-        let both = Build { ssh: ssh.ssh.clone(), ..shm.clone() };
-        for (build, choice, api, expected) in [
-            (base(), C::Auto, 41, Some(Builder::BuildKit)),
-            (base(), C::Auto, 38, Some(Builder::Classic)),
-            (base(), C::BuildKit, 38, None),
-            (base(), C::Classic, 50, Some(Builder::Classic)),
-            (shm.clone(), C::Auto, 41, Some(Builder::Classic)),
-            (shm.clone(), C::Auto, 43, Some(Builder::BuildKit)),
-            (shm, C::BuildKit, 41, None),
-            (ulimits, C::Auto, 41, Some(Builder::Classic)),
-            (net.clone(), C::Auto, 47, Some(Builder::Classic)),
-            (net, C::BuildKit, 47, None),
-            (ssh.clone(), C::Auto, 41, Some(Builder::BuildKit)),
-            (ssh, C::Classic, 41, None),
-            (both, C::Auto, 41, None),
+    fn cache_sources_are_images() {
+        for (written, expected) in [
+            ("app:cache", Some("app:cache")),
+            ("type=registry,ref=r.example/app:cache", Some("r.example/app:cache")),
+            ("type=local,src=/x", None),
+            ("type=gha", None),
         ] {
-            let chosen = request(build).unwrap().choose(choice, ApiVersion::v1(api));
-            assert_eq!(chosen.ok().map(|(builder, _)| builder), expected, "{choice:?} {api}");
+            assert_eq!(cache_source(written.to_owned()).ok().as_deref(), expected, "{written}");
         }
     }
 
@@ -553,13 +428,5 @@ mod tests {
         assert_eq!(one_platform("", &list(&["linux/amd64", "linux/arm64"]), &none).unwrap(), "");
         assert_eq!(one_platform("linux/arm64", &list(&["linux/amd64", "linux/arm64"]), &none).unwrap(), "linux/arm64");
         assert!(one_platform("linux/s390x", &list(&["linux/amd64"]), &none).is_err());
-    }
-
-    #[test]
-    fn names_and_labels() {
-        let made = request(Build { tags: vec!["a:1".into(), "p-web".into()], ..base() }).unwrap();
-        assert_eq!(made.tags, ["p-web", "a:1"]);
-        assert_eq!(made.labels_for(Builder::Classic).len(), 1);
-        assert_eq!(made.labels_for(Builder::BuildKit)["com.docker.compose.service"], "web");
     }
 }

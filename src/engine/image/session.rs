@@ -165,11 +165,7 @@ fn methods(offer: Offer, record: &Arc<Record>) -> HashMap<String, Handler> {
     methods
 }
 
-async fn answer_credentials(
-    credentials: Credentials,
-    record: Arc<Record>,
-    request: Bytes,
-) -> Result<Vec<u8>, Status> {
+async fn answer_credentials(credentials: Credentials, record: Arc<Record>, request: Bytes) -> Result<Vec<u8>, Status> {
     let host = text(&request, 1);
     let auth = match credentials.for_registry(key_of_session_host(&host)).await {
         Ok(auth) => auth.unwrap_or_default(),

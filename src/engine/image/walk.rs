@@ -74,12 +74,12 @@ pub fn walk(
     walker.directory(&selection.root, "", &Judgement::default(), 0)
 }
 
+/// An ignore file that was found: its path as it was asked for, and its content.
+pub type IgnoreFile = (PathBuf, Vec<u8>);
+
 /// Reads the ignore file of a context: the first of `candidates` (relative to `root`, or absolute) that exists.
 /// Returns the patterns, and which file they came from with its content.
-pub fn read_ignore(
-    root: &Path,
-    candidates: &[PathBuf],
-) -> Result<(DockerIgnore, Option<(PathBuf, Vec<u8>)>), ImageError> {
+pub fn read_ignore(root: &Path, candidates: &[PathBuf]) -> Result<(DockerIgnore, Option<IgnoreFile>), ImageError> {
     for candidate in candidates {
         let path = root.join(candidate);
         let file = match File::open(&path) {
@@ -123,7 +123,8 @@ impl Walker<'_> {
             let Some(name) = name.to_str() else {
                 return Err(ImageError::Context {
                     path,
-                    problem: "its name is not UTF-8, which no ignore pattern and no Dockerfile can name: rename it".into(),
+                    problem: "its name is not UTF-8, which no ignore pattern and no Dockerfile can name: rename it"
+                        .into(),
                 });
             };
             let relative = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };

@@ -62,6 +62,9 @@ pub struct Target<'a> {
 pub struct ContainerSpec {
     /// Body of the create request.
     pub body: ContainerCreateBody,
+    /// MAC address of the container as a whole, for daemons before API 1.44; the body of the client library has no
+    /// place for it.
+    pub mac_address: Option<String>,
     /// Platform of the create request; empty = the daemon's.
     pub platform: String,
     /// Networks to connect between creation and start (daemons before API 1.44 take only one at creation).
@@ -203,12 +206,17 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     let mounted = mounts::mounts(project, name, service, target.inherited, version)?;
     let mut attached =
         endpoints(project, name, service, target.container_name, target.links, version)?.into_iter();
-    if version < ApiVersion::v1(44) && !(mac_address.is_empty() && attached.as_slice().iter().all(no_mac_address)) {
-        let reason = "this daemon (API before 1.44) takes it in a form the client library no longer sends; upgrade \
-                      to Docker Engine 25.0 or leave the address to the engine";
+    let mut primary = attached.next();
+    // Daemons before API 1.44 know one address for the whole container instead.
+    let mac_address = match (&mut primary, version < ApiVersion::v1(44)) {
+        (Some(endpoint), true) => endpoint.settings.mac_address.take(),
+        (Some(_), false) => None,
+        (None, _) => some(mac_address),
+    };
+    if mac_address.is_some() && version >= ApiVersion::v1(44) {
+        let reason = "needs a network to be attached to: remove network_mode";
         return Err(refuse(name, "mac_address", reason));
     }
-    let primary = attached.next();
     let mode = match &primary {
         Some(endpoint) => endpoint.network.clone(),
         None if network_mode.is_empty() => "none".to_owned(),
@@ -356,11 +364,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     if !platform.is_empty() {
         gate(version, ApiVersion::v1(41), "20.10", name, "platform")?;
     }
-    Ok(ContainerSpec { body, platform, connect, warnings: mounted.warnings })
-}
-
-fn no_mac_address(endpoint: &Endpoint) -> bool {
-    endpoint.settings.mac_address.is_none()
+    Ok(ContainerSpec { body, mac_address, platform, connect, warnings: mounted.warnings })
 }
 
 /// `NAME=value`, or a bare `NAME` that unsets the image's variable. Sorted, so that equal services send equal bodies.
@@ -459,4 +463,164 @@ fn restart_policy(name: &str, restart: &str, deploy: Option<&Deploy>) -> Result<
         }
     };
     Ok(ApiRestart { name: Some(policy), maximum_retry_count: i64::try_from(attempts).ok() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const OLD: ApiVersion = ApiVersion::v1(41);
+    const NEW: ApiVersion = ApiVersion::v1(53);
+
+    fn spec(service: Value, version: ApiVersion) -> Result<ContainerSpec, EngineError> {
+        let document = json!({
+            "name": "shop",
+            "services": { "web": service },
+            "networks": { "back": { "name": "shop_back" }, "front": { "name": "shop_front" } },
+            "volumes": { "state": { "name": "shop_state" } },
+            "secrets": { "key": { "file": "/key" } },
+        });
+        let project: Project = serde_json::from_value(document).unwrap();
+        container(&Target {
+            project: &project,
+            name: "web",
+            service: &project.services["web"],
+            number: 2,
+            container_name: "shop-web-2",
+            replaces: None,
+            image_id: "sha256:1",
+            config_hash: "h",
+            own_label: None,
+            links: &["shop-db-1:db".to_owned()],
+            volumes_from: &[],
+            inherited: &[],
+            profiles: &BTreeMap::new(),
+            proxies: &HashMap::from([("HTTP_PROXY".to_owned(), "http://p".to_owned())]),
+            version,
+        })
+    }
+
+    /// Every wanted entry must be in the body; a pointer names it.
+    fn check(service: Value, version: ApiVersion, wanted: &[(&str, Value)]) {
+        let spec = spec(service.clone(), version).unwrap();
+        let body = serde_json::to_value(&spec.body).unwrap();
+        for (pointer, value) in wanted {
+            assert_eq!(body.pointer(pointer).unwrap_or(&Value::Null), value, "{pointer} of {service}: {body:#}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_translated() {
+        for (service, wanted) in [
+            (
+                json!({ "environment": { "A": "1", "B": null, "HTTP_PROXY": "own" } }),
+                vec![("/Env", json!(["A=1", "B", "HTTP_PROXY=own"]))],
+            ),
+            (json!({ "command": [] }), vec![("/Cmd", json!([])), ("/Entrypoint", Value::Null)]),
+            (json!({}), vec![("/Image", json!("shop-web")), ("/StopTimeout", Value::Null), ("/HostConfig/NetworkMode", json!("none"))]),
+            (json!({ "stop_grace_period": "1500ms" }), vec![("/StopTimeout", json!(1))]),
+            (json!({ "network_mode": "host" }), vec![("/HostConfig/NetworkMode", json!("host")), ("/NetworkingConfig", Value::Null)]),
+            (json!({ "restart": "on-failure:3" }), vec![("/HostConfig/RestartPolicy", json!({ "Name": "on-failure", "MaximumRetryCount": 3 }))]),
+            (
+                json!({ "restart": "no", "deploy": { "restart_policy": { "condition": "any" } } }),
+                vec![("/HostConfig/RestartPolicy/Name", json!("always"))],
+            ),
+            (json!({ "cpus": 0.5, "deploy": { "resources": { "limits": { "cpus": 1.5 } } } }), vec![("/HostConfig/NanoCpus", json!(1_500_000_000))]),
+            (json!({ "ulimits": { "nofile": 9 } }), vec![("/HostConfig/Ulimits", json!([{ "Name": "nofile", "Soft": 9, "Hard": 9 }]))]),
+            (json!({ "healthcheck": { "disable": true } }), vec![("/Healthcheck/Test", json!(["NONE"]))]),
+            (
+                json!({ "ports": [{ "target": 80, "published": "8000-8002", "protocol": "tcp" }], "expose": ["90", "91/udp"] }),
+                vec![
+                    ("/HostConfig/PortBindings", json!({ "80/tcp": [{ "HostIp": "", "HostPort": "8000-8002" }] })),
+                    ("/ExposedPorts", json!({ "80/tcp": {}, "90": {}, "91/udp": {} })),
+                ],
+            ),
+            (
+                json!({ "volumes": [
+                    { "type": "volume", "source": "state", "target": "/s", "volume": {} },
+                    { "type": "bind", "source": "/a", "target": "/a", "read_only": true, "bind": { "create_host_path": true, "selinux": "z" } },
+                ] }),
+                vec![("/HostConfig/Binds", json!(["/a:/a:ro,z", "shop_state:/s:rw"])), ("/HostConfig/Mounts", Value::Null)],
+            ),
+            (
+                json!({ "volumes": [{ "type": "bind", "source": "/a", "target": "/a", "bind": {} }], "secrets": [{ "source": "key" }] }),
+                vec![("/HostConfig/Mounts", json!([
+                    { "Target": "/a", "Source": "/a", "Type": "bind", "ReadOnly": false, "BindOptions": {} },
+                    { "Target": "/run/secrets/key", "Source": "/key", "Type": "bind", "ReadOnly": true, "BindOptions": {} },
+                ]))],
+            ),
+            (json!({ "security_opt": ["systempaths=unconfined"] }), vec![("/HostConfig/MaskedPaths", json!([])), ("/HostConfig/SecurityOpt", Value::Null)]),
+            (json!({ "gpus": [{ "count": -1 }] }), vec![("/HostConfig/DeviceRequests", json!([{ "Count": -1, "Capabilities": [["gpu"]] }]))]),
+            (json!({ "labels": { "com.docker.compose.service": "lie", "own": "1" } }), vec![("/Labels/com.docker.compose.service", json!("web")), ("/Labels/own", json!("1"))]),
+        ] {
+            let mut service = service;
+            if service.get("network_mode").is_none() {
+                service["network_mode"] = json!("none");
+            }
+            check(service, OLD, &wanted);
+        }
+    }
+
+    #[test]
+    fn older_daemons_take_one_network_at_creation() {
+        let service = json!({
+            "mac_address": "02:00:00:00:00:01",
+            "networks": { "back": null, "front": { "priority": 1, "aliases": ["shop"], "ipv4_address": "10.0.0.9" } },
+        });
+        let old = spec(service.clone(), OLD).unwrap();
+        assert_eq!(old.body.host_config.unwrap().network_mode.unwrap(), "shop_front");
+        let at_creation = old.body.networking_config.unwrap().endpoints_config.unwrap();
+        let front = &at_creation["shop_front"];
+        assert_eq!(at_creation.len(), 1);
+        assert_eq!(front.aliases.as_deref().unwrap(), ["shop-web-2", "web", "shop"]);
+        assert_eq!(front.ipam_config.as_ref().unwrap().ipv4_address.as_deref(), Some("10.0.0.9"));
+        assert_eq!(old.connect.iter().map(|e| e.network.as_str()).collect::<Vec<_>>(), ["shop_back"]);
+        assert_eq!((old.mac_address.as_deref(), &front.mac_address), (Some("02:00:00:00:00:01"), &None));
+        let new = spec(service, NEW).unwrap();
+        let at_creation = new.body.networking_config.unwrap().endpoints_config.unwrap();
+        assert_eq!((at_creation.len(), new.connect.len(), new.mac_address), (2, 0, None));
+        assert_eq!(at_creation["shop_front"].mac_address.as_deref(), Some("02:00:00:00:00:01"));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_named() {
+        for (service, version, wanted) in [
+            (json!({ "use_api_socket": true }), NEW, "services.web.use_api_socket: mount the engine's socket"),
+            (json!({ "provider": { "type": "x" } }), NEW, "services.web.provider: "),
+            (json!({ "credential_spec": { "file": "x" } }), NEW, "services.web.credential_spec: "),
+            (json!({ "restart": "foo" }), NEW, "services.web.restart: \"foo\" is not one of"),
+            (json!({ "annotations": { "a": "b" } }), OLD, "services.web.annotations: needs Docker Engine 24.0 (API 1.43)"),
+            (
+                json!({ "healthcheck": { "test": ["CMD", "x"], "start_interval": "1s", "start_period": "1s" } }),
+                OLD,
+                "services.web.healthcheck.start_interval: needs Docker Engine 25.0 (API 1.44) or later, this daemon speaks API 1.41",
+            ),
+            (
+                json!({ "healthcheck": { "test": ["CMD", "x"], "start_interval": "1s" } }),
+                NEW,
+                "services.web.healthcheck.start_interval: requires healthcheck.start_period to be set",
+            ),
+            (json!({ "networks": { "back": { "interface_name": "e" } } }), OLD, "services.web.networks.back.interface_name: needs Docker Engine 28.1"),
+            (json!({ "networks": { "back": { "gw_priority": 1 } } }), OLD, "services.web.networks.back.gw_priority: needs"),
+            (
+                json!({ "networks": { "back": null, "front": { "mac_address": "02:00:00:00:00:01" } } }),
+                OLD,
+                "services.web.networks.front.mac_address: needs",
+            ),
+            (
+                json!({ "mac_address": "02:00:00:00:00:02", "networks": { "back": { "mac_address": "02:00:00:00:00:01" } } }),
+                NEW,
+                "services.web.mac_address: 02:00:00:00:00:02 differs",
+            ),
+            (json!({ "volumes": [{ "type": "image", "source": "i", "target": "/i" }] }), OLD, "services.web.volumes[0].type: needs Docker Engine 28.0"),
+            (json!({ "volumes": [{ "type": "cluster", "source": "i", "target": "/i" }] }), NEW, "services.web.volumes[0].type: cluster volumes need a Swarm"),
+            (json!({ "volumes": [{ "type": "volume", "source": "no", "target": "/i" }] }), NEW, "services.web.volumes[0].source: the project has no volume"),
+            (json!({ "secrets": [{ "source": "absent" }] }), NEW, "services.web.secrets.absent: the project has no such secret"),
+        ] {
+            let said = spec(service.clone(), version).map(|s| s.body.image).unwrap_err().to_string();
+            assert!(said.starts_with(wanted), "{service}: {said}");
+        }
+    }
 }

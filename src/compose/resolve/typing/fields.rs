@@ -80,6 +80,9 @@ impl<'a> Fields<'a> {
     /// A whole number that fits `T`.
     pub(super) fn unsigned<T: TryFrom<i64>>(&self, key: &str) -> Typed<Option<T>> {
         self.read(key, |node, path| {
+            if node.as_str().is_some() {
+                return Err(expected("a whole number", node, &path));
+            }
             T::try_from(integer(node, path.clone())?)
                 .map_err(|_| LoadError::at(path, node, format!("{} is out of range", node.value.go_text())))
         })
@@ -90,7 +93,7 @@ impl<'a> Fields<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the attribute has 32 bits")]
         let read = |node: &Node, path: String| match &node.value {
             Value::Int(value) => Ok(GoF32(*value as f32)),
-            Value::Float(value) => Ok(GoF32(*value as f32)),
+            Value::Float(value) if value.is_finite() => Ok(GoF32(*value as f32)),
             Value::Str(value) => match cast::apply(Cast::Float, value) {
                 Ok((Value::Float(value), _)) => Ok(GoF32(value as f32)),
                 _ => Err(expected("a number", node, &path)),
@@ -194,6 +197,9 @@ impl<'a> Fields<'a> {
             match &node.value {
                 Value::Map(map) => {
                     for (host, entry) in map {
+                        if host.starts_with("x-") {
+                            return Err(fail(format!("'{host}' is taken for an extension, it is no host here")));
+                        }
                         let ips: Vec<String> = match &entry.node.value {
                             Value::Null => vec![String::new()],
                             Value::Seq(ips) => ips.iter().map(|ip| ip.value.go_text()).collect(),
@@ -272,7 +278,9 @@ pub(super) fn text(node: &Node, path: String) -> Typed<String> {
 pub(super) fn integer(node: &Node, path: String) -> Typed<i64> {
     match &node.value {
         Value::Int(value) => Ok(*value),
-        #[expect(clippy::cast_possible_truncation, reason = "Go truncates, too; out of range saturates")]
+        // What does not fit becomes the least number, as Go has it on amd64.
+        Value::Float(value) if value.is_nan() || value.abs() >= 9_223_372_036_854_775_808.0 => Ok(i64::MIN),
+        #[expect(clippy::cast_possible_truncation, reason = "Go truncates, too; the range was looked at")]
         Value::Float(value) => Ok(*value as i64),
         Value::Str(value) => match cast::apply(Cast::Int, value) {
             Ok((Value::Int(value), _)) => Ok(value),

@@ -55,6 +55,9 @@ fn json(node: &Node) -> serde_json::Value {
         Value::Null => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
         Value::Int(value) => Json::from(*value),
+        // Go prints whole numbers without a fraction.
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
+        Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Json::from(*value as i64),
         Value::Float(value) => Json::from(*value),
         Value::Str(value) => Json::String(value.clone()),
         // A date alone is midnight, as Go reads it.
