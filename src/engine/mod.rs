@@ -7,6 +7,7 @@ pub mod apply;
 pub mod connect;
 pub mod control;
 pub mod error;
+pub mod glance;
 pub mod image;
 pub mod inspect;
 pub mod logs;
@@ -17,7 +18,7 @@ pub mod settle;
 pub mod status;
 pub mod translate;
 
-pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, Report, StepReport};
+pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, OneOff, Report, StepReport, as_oneoff};
 pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
 pub use logs::{LogLine, LogOptions, Logs};
