@@ -49,7 +49,7 @@ impl Engine {
         let service = executor.service(name)?;
         let image_id = executor.image_id(&image_name(project, name, service)).await?;
         let resolved = executor.resolve(name, service, 1).await?;
-        let ContainerSpec { mut body, platform, mut connect, warnings } = translate::container(&Target {
+        let ContainerSpec { mut body, platform, mut connect, warnings, mac_address } = translate::container(&Target {
             project,
             name,
             service: &resolved.service,
@@ -80,7 +80,10 @@ impl Engine {
             settings.for_each(|endpoint| endpoint.aliases = Some(vec![container_name.to_owned()]));
         }
         let options = CreateContainerOptions { name: Some(container_name.to_owned()), platform };
-        let created = self.docker().create_container(Some(options), body).await;
+        let created = match &mac_address {
+            None => self.docker().create_container(Some(options), body).await,
+            Some(address) => self.create_with_mac_address(options, body, address).await,
+        };
         let created = created.map_err(|e| EngineError::api(format!("create {container_name}"), e))?;
         for warning in warnings.into_iter().chain(created.warnings) {
             run.reporter.warn(format!("{container_name}: {warning}"));
