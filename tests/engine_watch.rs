@@ -10,14 +10,21 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use turnout::{
-    engine::{ContainerRef, LogOptions, SettleError},
+    engine::{ContainerRef, LogOptions, Settle, SettleError},
     plan::{DownOptions, Intent, RunState},
     report::Event,
 };
 
 async fn settle(stack: &Stack, started: &[ContainerRef], seconds: u64) -> Result<(), SettleError> {
-    let time = Duration::from_secs(seconds);
-    stack.engine.settle(&stack.project, started, time, &*stack.events, &CancellationToken::new()).await
+    let watch = Settle {
+        project: &stack.project,
+        started,
+        settle: Duration::from_secs(seconds),
+        health_timeout: Duration::from_secs(60),
+        reporter: &*stack.events,
+        cancel: &CancellationToken::new(),
+    };
+    stack.engine.settle(&watch).await
 }
 
 #[tokio::test]

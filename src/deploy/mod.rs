@@ -21,7 +21,7 @@ use crate::{
     config::{self, Builder, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, SettleError,
+        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
@@ -165,7 +165,7 @@ impl Deployer {
 
         if !report.started.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(&engine, &prepared, &report.started, timeouts.settle, recorder, cancel).await?;
+            settle(&engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
@@ -349,11 +349,19 @@ async fn settle(
     engine: &Engine,
     prepared: &Prepared,
     started: &[ContainerRef],
-    time: Duration,
+    timeouts: &Timeouts,
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    match engine.settle(&prepared.loaded.project, started, time, recorder, cancel).await {
+    let watch = Settle {
+        project: &prepared.loaded.project,
+        started,
+        settle: timeouts.settle,
+        health_timeout: timeouts.apply,
+        reporter: recorder,
+        cancel,
+    };
+    match engine.settle(&watch).await {
         Ok(()) => Ok(()),
         Err(SettleError::Cancelled) => {
             Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
