@@ -62,9 +62,9 @@ async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
     let planner = Planner::new(Arc::new(settings), Arc::new(repos)).map_err(|e| anyhow::anyhow!("{e}"))?;
     let repo = planner.find(&args.repo)?;
     let loaded = planner.read(&repo, &notes).await?;
-    let last_deployed = store::peek_last_success(&database, &repo.name, &loaded.stack.project)
+    let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let wanted = Wanted { commit: None, last_deployed, rebuild: args.rebuild };
+    let wanted = Wanted { commit: None, before, rebuild: args.rebuild };
     let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await?;
     let redactor = Redactor::new();
     let clean = |text: String| redactor.redact(&text).into_owned();

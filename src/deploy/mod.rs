@@ -163,9 +163,12 @@ impl Deployer {
         }
         let report = applied.map_err(|error| apply_failed(plan, &error))?;
 
-        if !report.started.is_empty() {
+        let mut watched = report.started.clone();
+        watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
+        if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
+            settle(&engine, &prepared, &watched, timeouts.settle, recorder, cancel).await?;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
@@ -248,8 +251,8 @@ impl Deployer {
         commit: Option<String>,
         rebuild: bool,
     ) -> Result<Wanted, Failure> {
-        let last = self.store.last_success(&repo.name, &loaded.stack.project).await;
-        Ok(Wanted { commit, last_deployed: last.map_err(|error| Failure::new(error.to_string()))?, rebuild })
+        let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
+        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, rebuild })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -273,6 +276,9 @@ impl Deployer {
         reporter.info(format!(
             "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
         ));
+        // Newest first: where the last one deployed was this project, the others were mentioned before.
+        let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
+        reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
     }
 
     async fn enter(&self, phase: &str, update: Update, job: &Deployment, recorder: &Recorder) {
@@ -362,6 +368,12 @@ async fn settle(
         cancel,
     };
     match engine.settle(&watch).await {
+    watched: &[ContainerRef],
+    time: Duration,
+    recorder: &Recorder,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    match engine.settle(&prepared.loaded.project, watched, time, recorder, cancel).await {
         Ok(()) => Ok(()),
         Err(SettleError::Cancelled) => {
             Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
@@ -376,7 +388,8 @@ async fn settle(
             Err(Failure::new(SettleError::Failed(containers).to_string())
                 .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
         }
-        Err(error) => Err(Failure::new(error.to_string())),
+        Err(error) => Err(Failure::new(error.to_string())
+            .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
     }
 }
 
