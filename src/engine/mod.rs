@@ -24,5 +24,5 @@ pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
 pub use logs::{LogLine, LogOptions, Logs};
 pub use proxies::read_proxies;
-pub use settle::{SettleError, Unsettled};
+pub use settle::{Settle, SettleError, Unsettled};
 pub use status::{ContainerStatus, ProjectStatus};

@@ -34,6 +34,24 @@ const CHECK_RETRIES: u32 = 3;
 /// Longest part of a health check's output that is repeated.
 const CHECK_OUTPUT: usize = 500;
 
+/// Whom to watch, and for how long.
+#[derive(Clone, Copy)]
+pub struct Settle<'a> {
+    /// The project they belong to.
+    pub project: &'a Project,
+    /// Who was started.
+    pub started: &'a [ContainerRef],
+    /// How long they must stay up.
+    pub settle: Duration,
+    /// How long a health check may take to its first verdict at most, beyond the settle time; less when the check's
+    /// own times and retries must give one earlier.
+    pub health_timeout: Duration,
+    /// Takes warnings.
+    pub reporter: &'a dyn Reporter,
+    /// Stops the watch.
+    pub cancel: &'a CancellationToken,
+}
+
 /// A container that did not stay up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsettled {
@@ -62,14 +80,8 @@ pub enum SettleError {
 impl Engine {
     /// Watches started containers for the time of `settle`, and those with a health check until it has a verdict, as
     /// long as the check itself may take for one. Fails as soon as one has failed.
-    pub async fn settle(
-        &self,
-        project: &Project,
-        started: &[ContainerRef],
-        settle: Duration,
-        reporter: &dyn Reporter,
-        cancel: &CancellationToken,
-    ) -> Result<(), SettleError> {
+    pub async fn settle(&self, watch: &Settle<'_>) -> Result<(), SettleError> {
+        let Settle { project, started, settle, health_timeout, reporter, cancel } = *watch;
         let mut pending: Vec<&ContainerRef> = started.iter().collect();
         if pending.is_empty() {
             return Ok(());
@@ -87,7 +99,7 @@ impl Engine {
                 match judge(project, container, inspected?) {
                     State::Up => watched.push(*container),
                     State::Checking { patience, said } => {
-                        if elapsed >= patience.max(settle) {
+                        if elapsed >= patience.min(health_timeout).max(settle) {
                             failed.push((*container, format!("is not healthy after {} s{said}", elapsed.as_secs())));
                         }
                         checking = true;

@@ -148,10 +148,7 @@ async fn deploy(
         })
         .await?;
     control.lanes.wake(&repo.name);
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(DeployReply { deployment: queued.deployment, superseded: queued.superseded }),
-    ))
+    Ok((StatusCode::ACCEPTED, Json(DeployReply { deployment: queued.deployment, superseded: queued.superseded })))
 }
 
 async fn cancel(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Result<Json<Deployment>, Refusal> {

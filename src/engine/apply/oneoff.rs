@@ -49,7 +49,7 @@ impl Engine {
         let service = executor.service(name)?;
         let image_id = executor.image_id(&image_name(project, name, service)).await?;
         let resolved = executor.resolve(name, service, 1).await?;
-        let ContainerSpec { mut body, platform, mut connect, warnings, mac_address } = translate::container(&Target {
+        let ContainerSpec { mut body, mac_address, platform, mut connect, warnings } = translate::container(&Target {
             project,
             name,
             service: &resolved.service,
