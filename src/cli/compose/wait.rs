@@ -10,8 +10,8 @@ use crate::{
     engine::{ContainerStatus, Engine},
 };
 
-/// Between two looks; one request each.
-const POLL: Duration = Duration::from_millis(250);
+/// Before each look, one request each. The first look comes late enough for a process that ends at once to have ended.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Waits for all containers of the project's services.
 ///
@@ -44,6 +44,7 @@ pub(super) async fn until_ready(
 async fn every_one(engine: &Engine, project: &Project, progress: &Progress) -> anyhow::Result<()> {
     let mut told: BTreeSet<String> = BTreeSet::new();
     loop {
+        tokio::time::sleep(POLL).await;
         let mut waiting = false;
         for container in engine.containers(&project.name, true).await? {
             if container.oneoff || !project.services.contains_key(&container.service) {
@@ -60,7 +61,6 @@ async fn every_one(engine: &Engine, project: &Project, progress: &Progress) -> a
         if !waiting {
             return Ok(());
         }
-        tokio::time::sleep(POLL).await;
     }
 }
 
