@@ -116,7 +116,7 @@ impl Deployer {
     }
 
     async fn note(&self, id: DeploymentId, update: Update) {
-        if let Err(error) = self.store.update(id, update).await {
+        if let Err(error) = self.store.update_soon(id, update).await {
             // Progress is for the reader; the deployment itself does not depend on it.
             tracing::warn!(deployment = id, %error, "cannot record the progress of a deployment");
         }
@@ -156,8 +156,8 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("apply", update, job, recorder).await;
-        let engine = self.planner.engine().await?;
-        let applied = self.apply(&engine, &prepared, &repo, &timeouts, recorder, cancel).await;
+        let engine = &prepared.engine;
+        let applied = self.apply(engine, &prepared, &repo, &timeouts, recorder, cancel).await;
         if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
             remove_trigger(&repo, recorder);
         }
@@ -165,7 +165,7 @@ impl Deployer {
 
         if !report.started.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(&engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
+            settle(engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
