@@ -58,7 +58,7 @@ pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -
         .services
         .iter()
         .map(|(name, service)| {
-            let image = request::image_name(&loaded.project, name, service);
+            let image = service.image_name(&loaded.project.name, name);
             Ok(ServiceFacts {
                 name: name.clone(),
                 build: build_facts(root, service)?,
