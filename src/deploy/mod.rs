@@ -167,8 +167,7 @@ impl Deployer {
         watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
-            settle(&engine, &prepared, &watched, timeouts.settle, recorder, cancel).await?;
+            settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
@@ -269,13 +268,6 @@ impl Deployer {
     /// After a change of colour the former project still runs; turnout leaves it and says so.
     async fn mention_other_colors(&self, repo: &Repo, project: &str, reporter: &dyn Reporter) {
         let projects = self.store.projects(&repo.name).await.unwrap_or_default();
-        let Some(other) = projects.iter().find(|known| known.as_str() != project) else { return };
-        if projects.iter().any(|known| known == project) {
-            return; // both colours are known: said before
-        }
-        reporter.info(format!(
-            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
-        ));
         // Newest first: where the last one deployed was this project, the others were mentioned before.
         let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
         reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
@@ -354,26 +346,20 @@ fn touched_containers(plan: &Plan, report: &Report) -> bool {
 async fn settle(
     engine: &Engine,
     prepared: &Prepared,
-    started: &[ContainerRef],
+    watched: &[ContainerRef],
     timeouts: &Timeouts,
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let watch = Settle {
         project: &prepared.loaded.project,
-        started,
+        started: watched,
         settle: timeouts.settle,
         health_timeout: timeouts.apply,
         reporter: recorder,
         cancel,
     };
     match engine.settle(&watch).await {
-    watched: &[ContainerRef],
-    time: Duration,
-    recorder: &Recorder,
-    cancel: &CancellationToken,
-) -> Result<(), Failure> {
-    match engine.settle(&prepared.loaded.project, watched, time, recorder, cancel).await {
         Ok(()) => Ok(()),
         Err(SettleError::Cancelled) => {
             Err(Failure::cancelled("cancelled while watching whether the containers stay up"))

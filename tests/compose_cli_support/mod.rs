@@ -67,7 +67,7 @@ impl Site {
 
     /// Writes a file of the project.
     pub fn write(&self, name: &str, text: &str) {
-        let text = text.replace("IMAGE", engine::IMAGE).replace("QUICK", "stop_grace_period: 0s");
+        let text = text.replace("IMAGE", &engine::image()).replace("QUICK", "stop_grace_period: 0s");
         std::fs::write(self.path().join(name), text).unwrap();
     }
 
