@@ -1,4 +1,5 @@
 //! Folders depend one way only. See the table in ARCHITECTURE.md.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{fs, path::Path};
 

@@ -103,7 +103,8 @@ fn check_says_all_that_is_wrong() {
     let check = |yaml: &str, code: i32| {
         fs::write(home.path().join("repos.yaml"), yaml).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_turnout"));
-        let output = command.args(["check", "--repos", "repos.yaml"]).current_dir(&home).env("WEBHOOK_SECRET", "x").output();
+        let output =
+            command.args(["check", "--repos", "repos.yaml"]).current_dir(&home).env("WEBHOOK_SECRET", "x").output();
         let output = output.unwrap();
         let said = all_of(&output);
         assert_eq!(output.status.code(), Some(code), "{said}");
@@ -148,14 +149,20 @@ fn log_lines(directory: &Path) -> Vec<String> {
     let mut files: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| !file.is_symlink());
     files.sort();
-    files.iter().flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    files
+        .iter()
+        .flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 #[test]
 fn no_line_is_lost_under_load() {
     const LINES: usize = 20_000;
     // The classic builder passes everything on; BuildKit itself clips what comes too fast.
-    let loud = format!("FROM @BASE\nRUN i=0; while [ $i -lt {LINES} ]; do echo \"loaf $i.\"; i=$((i+1)); done # {}\n", unique("no-cache"));
+    let loud = format!(
+        "FROM @BASE\nRUN i=0; while [ $i -lt {LINES} ]; do echo \"loaf $i.\"; i=$((i+1)); done # {}\n",
+        unique("no-cache")
+    );
     let compose = format!("services:\n  web:\n{}", built("."));
     let site = Site::new(&[("docker-compose.prod.yml", &compose), ("Dockerfile", &loud)]);
     let mut daemon = site.serve(&["builder: classic"]);

@@ -56,13 +56,12 @@ fn expect_three(site: &Site, version: &str) {
 #[test]
 fn sigterm_during_a_build_ends_at_once_and_the_build_goes_on_after_the_next_start() {
     let slow = format!("services:\n  web:\n{}", built("."));
-    let site = Site::new(&[
-        ("docker-compose.prod.yml", &slow),
-        ("Dockerfile", &kneading(6)),
-    ]);
+    let site = Site::new(&[("docker-compose.prod.yml", &slow), ("Dockerfile", &kneading(6))]);
     let mut daemon = site.serve(&[]);
     let command = daemon.command(&["deploy", &site.name]).stdout(Stdio::piped()).spawn().unwrap();
-    let id = wait_until("the deployment", PATIENCE, || daemon.history().first().and_then(|d| d["id"].as_i64()).ok_or("none"));
+    let id = wait_until("the deployment", PATIENCE, || {
+        daemon.history().first().and_then(|d| d["id"].as_i64()).ok_or("none")
+    });
     wait_for_log(&daemon, id, "kneading the dough");
     // A follower is told good-bye rather than left hanging.
     let mut follower = daemon.command(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -198,9 +197,10 @@ impl Passage {
         thread::spawn(move || {
             for near in listener.incoming() {
                 let (Ok(near), Ok(far)) = (near, UnixStream::connect(&engine)) else { return };
-                for (mut from, mut to) in
-                    [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far.try_clone().unwrap(), near.try_clone().unwrap())]
-                {
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
+                ] {
                     thread::spawn(move || {
                         io::copy(&mut from, &mut to).ok();
                         to.shutdown(Shutdown::Write).ok();

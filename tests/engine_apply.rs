@@ -1,8 +1,9 @@
 //! Plans carried out against the real engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 
-use common::engine::{IMAGE, Stack};
+use common::engine::{Stack, image};
 use serde_json::json;
 use turnout::{
     plan::{Intent, RunState},
@@ -149,7 +150,10 @@ async fn what_is_not_required_may_fail() {
 async fn an_occupied_port_fails_and_succeeds_once_it_is_free() {
     let occupied = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = occupied.local_addr().unwrap().port().to_string();
-    let stack = Stack::new(json!({ "web": { "ports": [{ "mode": "ingress", "target": 80, "published": port, "protocol": "tcp" }] } })).await;
+    let stack = Stack::new(
+        json!({ "web": { "ports": [{ "mode": "ingress", "target": 80, "published": port, "protocol": "tcp" }] } }),
+    )
+    .await;
     let error = stack.up().await.unwrap_err().to_string();
     assert!(error.contains("start ") && error.contains("deploy again"), "{error}");
     let created = stack.one("web").await;
@@ -192,10 +196,12 @@ async fn hooks_run_and_their_failure_fails() {
 
 #[tokio::test]
 async fn shared_namespaces_follow_their_owner() {
-    let services = |mode: &str| json!({
-        "owner": { "environment": { "MODE": mode } },
-        "guest": { "network_mode": "service:owner", "depends_on": { "owner": { "condition": "service_started", "restart": true, "required": true } } },
-    });
+    let services = |mode: &str| {
+        json!({
+            "owner": { "environment": { "MODE": mode } },
+            "guest": { "network_mode": "service:owner", "depends_on": { "owner": { "condition": "service_started", "restart": true, "required": true } } },
+        })
+    };
     let mut stack = Stack::new(services("a")).await;
     stack.up().await.unwrap();
     let guest = stack.one("guest").await.id;
@@ -203,7 +209,10 @@ async fn shared_namespaces_follow_their_owner() {
     stack.up().await.unwrap();
     assert_ne!(stack.one("guest").await.id, guest);
     let inspected = stack.engine.docker().inspect_container(&stack.one("guest").await.id, None).await.unwrap();
-    assert_eq!(inspected.host_config.unwrap().network_mode.unwrap(), format!("container:{}", stack.one("owner").await.id));
+    assert_eq!(
+        inspected.host_config.unwrap().network_mode.unwrap(),
+        format!("container:{}", stack.one("owner").await.id)
+    );
     assert!(stack.plan(&Intent::default()).await.steps.is_empty());
 }
 
@@ -240,13 +249,16 @@ async fn a_changed_network_is_recreated_and_names_still_resolve() {
 async fn a_foreign_container_of_the_same_name_is_named() {
     let stack = Stack::new(json!({ "web": {} })).await;
     let name = format!("{}-web-1", stack.project.name);
-    let body = bollard::models::ContainerCreateBody { image: Some(IMAGE.into()), ..Default::default() };
+    let body = bollard::models::ContainerCreateBody { image: Some(image()), ..Default::default() };
     let options = bollard::query_parameters::CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
     let foreign = stack.engine.docker().create_container(Some(options), body).await.unwrap().id;
     let error = stack.up().await.unwrap_err().to_string();
     let force = bollard::query_parameters::RemoveContainerOptions { force: true, v: true, link: false };
     stack.engine.docker().remove_container(&foreign, Some(force)).await.unwrap();
-    assert!(error.contains(&format!("the container name {name} is in use by a container that Compose did not make")), "{error}");
+    assert!(
+        error.contains(&format!("the container name {name} is in use by a container that Compose did not make")),
+        "{error}"
+    );
     stack.up().await.unwrap();
 }
 

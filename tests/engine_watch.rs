@@ -1,4 +1,5 @@
 //! What comes after a plan was carried out, and what if it was not: settling, logs, status, interruption, going away.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 
@@ -9,14 +10,21 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use turnout::{
-    engine::{ContainerRef, LogOptions, SettleError},
+    engine::{ContainerRef, LogOptions, Settle, SettleError},
     plan::{DownOptions, Intent, RunState},
     report::Event,
 };
 
 async fn settle(stack: &Stack, started: &[ContainerRef], seconds: u64) -> Result<(), SettleError> {
-    let time = Duration::from_secs(seconds);
-    stack.engine.settle(&stack.project, started, time, &*stack.events, &CancellationToken::new()).await
+    let watch = Settle {
+        project: &stack.project,
+        started,
+        settle: Duration::from_secs(seconds),
+        health_timeout: Duration::from_secs(60),
+        reporter: &*stack.events,
+        cancel: &CancellationToken::new(),
+    };
+    stack.engine.settle(&watch).await
 }
 
 #[tokio::test]
@@ -150,10 +158,12 @@ async fn down_takes_everything_away_with_and_without_the_project() {
 
 #[tokio::test]
 async fn what_was_killed_at_any_event_converges() {
-    let services = |mode: &str| json!({
-        "db": { "environment": { "MODE": mode } },
-        "web": { "environment": { "MODE": mode }, "depends_on": { "db": { "condition": "service_started", "restart": true, "required": true } } },
-    });
+    let services = |mode: &str| {
+        json!({
+            "db": { "environment": { "MODE": mode } },
+            "web": { "environment": { "MODE": mode }, "depends_on": { "db": { "condition": "service_started", "restart": true, "required": true } } },
+        })
+    };
     let mut stack = Stack::new(services("0")).await;
     stack.up().await.unwrap();
     for kill_at in 1..12 {

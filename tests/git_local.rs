@@ -1,4 +1,5 @@
 //! Updates from repositories on this machine: what moves, what is kept, what is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod git_support;
 

@@ -1,4 +1,5 @@
 //! Updates from real servers: git daemon, smart HTTP, SSH; and from servers that hang.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod git_support;
 

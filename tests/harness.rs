@@ -33,7 +33,10 @@ fn offline_env_takes_the_local_base() {
     common::repo::offline_env(&remote.work_dir(), "local:1", &[("WEB_PORT", "0"), ("COLOR", "blue")]);
     let text = std::fs::read_to_string(remote.work_dir().join(".env")).unwrap();
     let has = |line: &str| text.lines().filter(|l| *l == line).count() == 1;
-    assert!(has("BASE_IMAGE=local:1") && has("DB_BASE_IMAGE=local:1") && has("WEB_PORT=0") && has("COLOR=blue"), "{text}");
+    assert!(
+        has("BASE_IMAGE=local:1") && has("DB_BASE_IMAGE=local:1") && has("WEB_PORT=0") && has("COLOR=blue"),
+        "{text}"
+    );
     assert!(!text.contains("COLOR=red"), "{text}");
 }
 

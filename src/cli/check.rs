@@ -63,6 +63,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             }
         }
     }
-    writeln!(io::stdout(), "{}", if problems == 0 { "all is well".to_owned() } else { format!("{problems} problems") })?;
+    writeln!(
+        io::stdout(),
+        "{}",
+        if problems == 0 { "all is well".to_owned() } else { format!("{problems} problems") }
+    )?;
     Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -10,7 +10,9 @@ use tracing_appender::{
     non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard},
     rolling::{RollingFileAppender, Rotation},
 };
-use tracing_subscriber::{EnvFilter, Layer as _, fmt, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, fmt, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::report::redact::Redactor;
 
@@ -32,7 +34,13 @@ pub enum Format {
 ///
 /// # Errors
 /// When the filter cannot be parsed or the log directory cannot be written.
-pub fn start(filter: &str, format: Format, directory: &Path, keep: usize, redactor: &Redactor) -> anyhow::Result<WorkerGuard> {
+pub fn start(
+    filter: &str,
+    format: Format,
+    directory: &Path,
+    keep: usize,
+    redactor: &Redactor,
+) -> anyhow::Result<WorkerGuard> {
     let filter = || {
         EnvFilter::try_new(filter)
             .with_context(|| format!("log level `{filter}` is not understood; try `info`, `debug` or `turnout=debug`"))
@@ -65,7 +73,14 @@ pub fn start(filter: &str, format: Format, directory: &Path, keep: usize, redact
             .with(fmt::layer().json().flatten_event(true).with_writer(file).with_filter(filter()?))
             .init(),
         Format::Text if journald => registry
-            .with(fmt::layer().with_target(false).with_ansi(false).without_time().with_writer(stdout).with_filter(filter()?))
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(false)
+                    .without_time()
+                    .with_writer(stdout)
+                    .with_filter(filter()?),
+            )
             .with(fmt::layer().with_target(false).with_ansi(false).with_writer(file).with_filter(filter()?))
             .init(),
         Format::Text => registry

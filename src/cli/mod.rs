@@ -5,7 +5,6 @@ mod check;
 pub mod client;
 mod command;
 pub mod compose;
-pub mod compose_config;
 pub mod logging;
 mod plan;
 pub mod progress;

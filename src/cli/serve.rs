@@ -43,7 +43,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _log = logging::start(&settings.log_level, format, &settings.log_dir, settings.log_keep, &redactor)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
     if key.is_none() {
-        tracing::warn!("deliveries are taken without a signature (--insecure-no-secret): whoever reaches the port can deploy");
+        tracing::warn!(
+            "deliveries are taken without a signature (--insecure-no-secret): whoever reaches the port can deploy"
+        );
     }
 
     let settings = Arc::new(settings);
@@ -99,7 +101,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let count = repos.current().repos.repos.len();
     tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
-    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&format!("{count} repositories, listening on {address}"))]);
+    notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status(&format!("{count} repositories, listening on {address}")),
+    ]);
 
     ended(&repos).await?;
     tracing::info!("turnout ends: no new deployments, those under way end after their step");
@@ -187,7 +192,9 @@ async fn keep(repos: Arc<LiveRepos>, redactor: Redactor, stop: CancellationToken
 /// Says at the start whether the engine answers; deployments wait for it themselves.
 async fn look_for_engine(deployer: &Deployer) {
     match deployer.planner.engine().await {
-        Ok(engine) => tracing::info!(endpoint = %engine.endpoint(), api = %engine.version(), "the Docker engine answers"),
+        Ok(engine) => {
+            tracing::info!(endpoint = %engine.endpoint(), api = %engine.version(), "the Docker engine answers")
+        }
         Err(error) => tracing::warn!(%error, "the Docker engine does not answer yet"),
     }
 }

@@ -89,8 +89,10 @@ impl<'a> Session<'a> {
         };
         self.read_bytes = self.read_bytes.saturating_add(text.len());
         if self.read_bytes > MAX_READ_BYTES {
-            return Err(LoadError::new(format!("the project's files exceed {MAX_READ_BYTES} bytes, the last one {path}"))
-                .hint("use fewer or smaller files"));
+            return Err(LoadError::new(format!(
+                "the project's files exceed {MAX_READ_BYTES} bytes, the last one {path}"
+            ))
+            .hint("use fewer or smaller files"));
         }
         Ok(text)
     }
@@ -160,8 +162,12 @@ pub(super) fn load_file(
     for mut document in parse(&text, &shown, &session.limits)? {
         resets = Resets::take(&mut document);
         if document.as_map().is_none() {
-            return Err(LoadError::at("", &document, format!("top-level object must be a mapping, not {}", document.value.kind()))
-                .hint("begin with services: and remove empty documents"));
+            return Err(LoadError::at(
+                "",
+                &document,
+                format!("top-level object must be a mapping, not {}", document.value.kind()),
+            )
+            .hint("begin with services: and remove empty documents"));
         }
         if session.interpolate {
             let lookup = |name: &str| scope.environment.get(name).cloned();
@@ -189,7 +195,8 @@ pub(super) fn load_file(
 
 fn drop_version(session: &mut Session<'_>, root: &mut Node) {
     if let Some(entry) = root.as_map_mut().and_then(|map| map.shift_remove("version")) {
-        let message = "the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion";
+        let message =
+            "the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion";
         session.warnings.push(Warning::at("version", &entry.key_pos, message));
     }
 }

@@ -96,13 +96,7 @@ impl fmt::Display for Warning {
 impl std::error::Error for LoadError {}
 
 /// `compose.yaml:12:5: services.web.ports[0]: message (hint)`
-fn write(
-    f: &mut fmt::Formatter<'_>,
-    path: &str,
-    pos: Option<&Pos>,
-    message: &str,
-    hint: Option<&str>,
-) -> fmt::Result {
+fn write(f: &mut fmt::Formatter<'_>, path: &str, pos: Option<&Pos>, message: &str, hint: Option<&str>) -> fmt::Result {
     if let Some(pos) = pos {
         write!(f, "{pos}: ")?;
     }

@@ -69,7 +69,10 @@ fn settle(
         let way = chain.iter().map(|(file, service)| format!("{service} in {}", session.shown(file)));
         let way = way.chain([format!("{} in {}", mark.1, session.shown(&mark.0))]).collect::<Vec<_>>().join(" -> ");
         let message = if chain.contains(&mark) { "circular reference" } else { "too long a chain" };
-        return Err(LoadError::new(format!("{message}: {way}")).path(format!("{path}.extends")).pos(pos).hint("remove one of these extends"));
+        return Err(LoadError::new(format!("{message}: {way}"))
+            .path(format!("{path}.extends"))
+            .pos(pos)
+            .hint("remove one of these extends"));
     }
 
     let mut base = if let Some(other) = &target.file {
@@ -77,7 +80,10 @@ fn settle(
             if error.pos.is_some() { error } else { error.path(format!("{path}.extends.file")).pos(pos.clone()) }
         })?;
         if !others.contains_key(&target.service) {
-            return missing(format!("cannot extend service {name:?}: service {:?} not found in {other}", target.service));
+            return missing(format!(
+                "cannot extend service {name:?}: service {:?} not found in {other}",
+                target.service
+            ));
         }
         chain.push(mark);
         settle(session, scope, &target.service, &mut others, file, &other_resets, chain)?;
@@ -123,7 +129,9 @@ impl Target {
             return Ok(Target { service: service.clone(), file: None });
         }
         let Some(service) = node.get("service").and_then(Node::as_str) else {
-            return Err(LoadError::at(path, node, "service is required").hint("write extends: {service: NAME, file: FILE}"));
+            return Err(
+                LoadError::at(path, node, "service is required").hint("write extends: {service: NAME, file: FILE}")
+            );
         };
         let file = match node.get("file") {
             None => None,

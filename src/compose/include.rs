@@ -104,7 +104,8 @@ fn load(
     let Some(main) = files.first() else { return Err(LoadError::new("path is missing")) };
     if including.contains(main) || including.len() > MAX_DEPTH {
         let way = including.iter().chain([main]).map(|file| session.shown(file)).collect::<Vec<_>>().join(" -> ");
-        let message = if including.contains(main) { "include cycle detected" } else { "includes are nested too deeply" };
+        let message =
+            if including.contains(main) { "include cycle detected" } else { "includes are nested too deeply" };
         return Err(LoadError::new(format!("{message}: {way}")).hint("remove one of these includes"));
     }
     // Relative to the loader's directory, like Go: the parent makes it absolute later.
@@ -174,7 +175,10 @@ fn import(imported: Node, root: &mut Map) -> Result<(), LoadError> {
                     return Err(LoadError::new(format!("{path} conflicts with imported resource"))
                         .path(path)
                         .pos(own.key_pos.clone())
-                        .hint(format!("the included one stands at {}; rename one of them, or change it in an override file", entry.key_pos)));
+                        .hint(format!(
+                            "the included one stands at {}; rename one of them, or change it in an override file",
+                            entry.key_pos
+                        )));
                 }
                 None => {
                     target.insert(name, entry);

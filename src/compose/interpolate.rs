@@ -46,12 +46,7 @@ pub fn substitute(text: &str, lookup: &Lookup<'_>, unset: &mut dyn FnMut(&str)) 
     expand(text, lookup, unset, 0)
 }
 
-fn expand(
-    text: &str,
-    lookup: &Lookup<'_>,
-    unset: &mut dyn FnMut(&str),
-    depth: usize,
-) -> Result<String, TemplateError> {
+fn expand(text: &str, lookup: &Lookup<'_>, unset: &mut dyn FnMut(&str), depth: usize) -> Result<String, TemplateError> {
     if depth > MAX_NESTING {
         return Err(TemplateError::TooDeep);
     }
@@ -276,7 +271,9 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for text in ["${}", "${1A}", "${ SET}", "${SET!}", "${SET:x}", "${SET", "${U:-a\nb}", "a ${U:-x b", "${SET:-${}}"] {
+        for text in
+            ["${}", "${1A}", "${ SET}", "${SET!}", "${SET:x}", "${SET", "${U:-a\nb}", "a ${U:-x b", "${SET:-${}}"]
+        {
             assert!(matches!(run(text), Err(TemplateError::Invalid(_))), "{text}: {:?}", run(text));
         }
         let nested = TemplateError::Required { name: "X".into(), reason: "m".into() };

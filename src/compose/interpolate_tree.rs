@@ -88,8 +88,12 @@ impl Walk<'_> {
         let text = result.map_err(|error| self.refused(node, &error))?;
         self.total = self.total.saturating_add(text.len());
         if self.total > MAX_TOTAL {
-            return Err(LoadError::at(self.shown.clone(), node, format!("interpolated texts exceed {MAX_TOTAL} bytes"))
-                .hint("refer to long variables fewer times"));
+            return Err(LoadError::at(
+                self.shown.clone(),
+                node,
+                format!("interpolated texts exceed {MAX_TOTAL} bytes"),
+            )
+            .hint("refer to long variables fewer times"));
         }
         let pattern: Vec<&str> = self.pattern.iter().map(String::as_str).collect();
         let Some(wanted) = cast::cast_at(&pattern) else {
@@ -153,9 +157,18 @@ mod tests {
     #[test]
     fn errors_name_attribute_and_place() {
         for (text, part) in [
-            ("services:\n  a:\n    ports:\n      - \"${X\"\n", "compose.yaml:4:9: services.a.ports[0]: invalid interpolation"),
-            ("services:\n  a: {image: \"${X:?tell me}\"}\n", "services.a.image: error while interpolating: required variable X is missing a value: tell me (set X"),
-            ("services:\n  a: {scale: many}\n", "services.a.scale: failed to cast to expected type: \"many\" (it must be a whole number"),
+            (
+                "services:\n  a:\n    ports:\n      - \"${X\"\n",
+                "compose.yaml:4:9: services.a.ports[0]: invalid interpolation",
+            ),
+            (
+                "services:\n  a: {image: \"${X:?tell me}\"}\n",
+                "services.a.image: error while interpolating: required variable X is missing a value: tell me (set X",
+            ),
+            (
+                "services:\n  a: {scale: many}\n",
+                "services.a.scale: failed to cast to expected type: \"many\" (it must be a whole number",
+            ),
         ] {
             let error = run(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -46,7 +46,8 @@ pub(super) fn relative(base: &str, target: &str) -> String {
     if base.starts_with('/') != target.starts_with('/') {
         return target;
     }
-    let parts = |path: &str| path.split('/').filter(|p| !p.is_empty() && *p != ".").map(str::to_owned).collect::<Vec<_>>();
+    let parts =
+        |path: &str| path.split('/').filter(|p| !p.is_empty() && *p != ".").map(str::to_owned).collect::<Vec<_>>();
     let (from, to) = (parts(&base), parts(&target));
     let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
     let mut out = vec!["..".to_owned(); from.len() - common];

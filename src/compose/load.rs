@@ -168,10 +168,14 @@ mod tests {
 
     #[test]
     fn warnings_come_once_and_say_where() {
-        let loaded = run(&[("/p/compose.yaml", "version: '3'\nservices: {a: {image: 'i$X$X', tty: 'yes'}}\n")]).unwrap();
+        let loaded =
+            run(&[("/p/compose.yaml", "version: '3'\nservices: {a: {image: 'i$X$X', tty: 'yes'}}\n")]).unwrap();
         let texts: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), 3, "{texts:?}");
-        assert!(texts.iter().any(|t| t.starts_with("compose.yaml:2:23: services.a.image: The \"X\" variable is not set")), "{texts:?}");
+        assert!(
+            texts.iter().any(|t| t.starts_with("compose.yaml:2:23: services.a.image: The \"X\" variable is not set")),
+            "{texts:?}"
+        );
         assert!(texts.iter().any(|t| t.starts_with("compose.yaml:1:1: version: ")), "{texts:?}");
     }
 
@@ -181,14 +185,41 @@ mod tests {
             (vec![("/p/compose.yaml", "")], "empty compose file"),
             (vec![("/p/compose.yaml", "- a\n")], "compose.yaml:1:1: top-level object must be a mapping"),
             (vec![("/p/compose.yaml", "services: [a]\n")], "services: must be a mapping"),
-            (vec![("/p/compose.yaml", "include: [compose.yaml]\n")], "compose.yaml:1:11: include[0]: include cycle detected"),
-            (vec![("/p/compose.yaml", "include: [b.yaml]\n"), ("/p/b.yaml", "include: [compose.yaml]\n")], "b.yaml:1:11: include[0]: include cycle"),
-            (vec![("/p/compose.yaml", "include: [no.yaml]\n")], "compose.yaml:1:11: include[0]: cannot read /p/no.yaml"),
-            (vec![("/p/compose.yaml", "services:\n  a: {extends: b}\n  b: {extends: a}\n")], "circular reference: a in compose.yaml -> b in compose.yaml -> a in compose.yaml"),
-            (vec![("/p/compose.yaml", "services:\n  a: {extends: no}\n")], "compose.yaml:2:16: services.a.extends: cannot extend service \"a\": service \"no\" not found"),
-            (vec![("/p/compose.yaml", "services:\n  a: {extends: {file: no.yaml, service: b}}\n")], "services.a.extends.file: cannot read /p/no.yaml"),
-            (vec![("/p/compose.yaml", "include: [b.yaml]\nservices: {a: {image: x}}\n"), ("/p/b.yaml", "services: {a: {image: y}}\n")], "compose.yaml:2:12: services.a: services.a conflicts with imported resource"),
-            (vec![("/p/compose.yaml", "services: {a: {image: x}}\n"), ("/p/.env", "A='x\n")], "failed to read /p/.env: line 1: unterminated"),
+            (
+                vec![("/p/compose.yaml", "include: [compose.yaml]\n")],
+                "compose.yaml:1:11: include[0]: include cycle detected",
+            ),
+            (
+                vec![("/p/compose.yaml", "include: [b.yaml]\n"), ("/p/b.yaml", "include: [compose.yaml]\n")],
+                "b.yaml:1:11: include[0]: include cycle",
+            ),
+            (
+                vec![("/p/compose.yaml", "include: [no.yaml]\n")],
+                "compose.yaml:1:11: include[0]: cannot read /p/no.yaml",
+            ),
+            (
+                vec![("/p/compose.yaml", "services:\n  a: {extends: b}\n  b: {extends: a}\n")],
+                "circular reference: a in compose.yaml -> b in compose.yaml -> a in compose.yaml",
+            ),
+            (
+                vec![("/p/compose.yaml", "services:\n  a: {extends: no}\n")],
+                "compose.yaml:2:16: services.a.extends: cannot extend service \"a\": service \"no\" not found",
+            ),
+            (
+                vec![("/p/compose.yaml", "services:\n  a: {extends: {file: no.yaml, service: b}}\n")],
+                "services.a.extends.file: cannot read /p/no.yaml",
+            ),
+            (
+                vec![
+                    ("/p/compose.yaml", "include: [b.yaml]\nservices: {a: {image: x}}\n"),
+                    ("/p/b.yaml", "services: {a: {image: y}}\n"),
+                ],
+                "compose.yaml:2:12: services.a: services.a conflicts with imported resource",
+            ),
+            (
+                vec![("/p/compose.yaml", "services: {a: {image: x}}\n"), ("/p/.env", "A='x\n")],
+                "failed to read /p/.env: line 1: unterminated",
+            ),
         ] {
             let error = error(&files);
             assert!(error.contains(part), "wants {part:?}: {error}");
@@ -218,7 +249,8 @@ mod tests {
         // Each file includes the next one twice over.
         let names: Vec<String> = (0..20).map(|n| format!("/p/f{n}.yaml")).collect();
         let texts: Vec<String> = (0..20).map(|n| format!("include: [f{0}.yaml, f{0}.yaml]\n", n + 1)).collect();
-        let mut files: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
+        let mut files: Vec<(&str, &str)> =
+            names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
         files.push(("/p/f20.yaml", "services: {a: {image: x}}\n"));
         files.push(("/p/compose.yaml", "include: [f0.yaml]\n"));
         assert!(error(&files).contains("more than 1000 files are read"));

@@ -2,7 +2,10 @@
 
 use crate::yaml::{Entry, Map, Node, Value};
 
-use super::{error::LoadError, merge_rules::{Rule, rule_at}};
+use super::{
+    error::LoadError,
+    merge_rules::{Rule, rule_at},
+};
 
 /// Lays `over` over `base`.
 ///
@@ -177,7 +180,10 @@ impl Merger {
     fn ipam(&mut self, base: Node, over: Node) -> Result<Node, LoadError> {
         let pos = base.pos.clone();
         let (Value::Seq(pools), Value::Seq(overrides)) = (base.value, over.value) else {
-            return Err(LoadError::new("cannot be merged").path(self.shown()).pos(pos).hint("both must be lists of pools"));
+            return Err(LoadError::new("cannot be merged")
+                .path(self.shown())
+                .pos(pos)
+                .hint("both must be lists of pools"));
         };
         let same_subnet = |a: &Node, b: &Node| match (a.get("subnet"), b.get("subnet")) {
             (Some(a), Some(b)) => same(a, b),
@@ -271,7 +277,11 @@ mod tests {
             ("networks: null", "networks: null", "networks: {}"),
             ("build: dir", "build: {target: t}", "build: {context: dir, target: t}"),
             ("build: {args: {A: 1}}", "build: {args: [B=2]}", "build: {args: [A=1, B=2]}"),
-            ("logging: {driver: d, options: {a: b}}", "logging: {options: {c: d}}", "logging: {driver: d, options: {a: b, c: d}}"),
+            (
+                "logging: {driver: d, options: {a: b}}",
+                "logging: {options: {c: d}}",
+                "logging: {driver: d, options: {a: b, c: d}}",
+            ),
             ("logging: {driver: d, options: {a: b}}", "logging: {driver: e}", "logging: {driver: e}"),
             ("ulimits: {n: {soft: 1, hard: 2}}", "ulimits: {n: 3}", "ulimits: {n: 3}"),
             ("extra_hosts: [a=1, b=2]", "extra_hosts: {a: 1, c: [3, 4]}", "extra_hosts: [a=1, b=2, c=3, c=4]"),

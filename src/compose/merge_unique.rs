@@ -90,7 +90,9 @@ fn key_of(index: Index, item: &Node) -> Result<String, Fault> {
     let unexpected = |hint| Err((format!("unexpected {}", item.value.kind()), hint));
     let text_of = |key: &str| item.get(key).and_then(Node::as_str).map(str::to_owned);
     match (index, &item.value) {
-        (Index::KeyValue, Value::Str(text)) => Ok(text.split_once('=').map_or(text.as_str(), |(key, _)| key).to_owned()),
+        (Index::KeyValue, Value::Str(text)) => {
+            Ok(text.split_once('=').map_or(text.as_str(), |(key, _)| key).to_owned())
+        }
         (Index::KeyValue, _) => unexpected("every item must be a string; quote it"),
         (Index::Volume, Value::Str(text)) => volume_target(text),
         (Index::Volume | Index::Device, Value::Map(_)) => {
@@ -183,7 +185,10 @@ mod tests {
             ("configs: [s, {source: s}]", "configs: [{source: s}]"),
             ("env_file: [a, {path: a, required: false}]", "env_file: [{path: a, required: false}]"),
             ("security_opt: [a, a]", "security_opt: [a, a]"),
-            ("ports: [{target: 80, published: '1'}, {target: 80, published: '1', protocol: tcp}]", "ports: [{target: 80, published: '1', protocol: tcp}]"),
+            (
+                "ports: [{target: 80, published: '1'}, {target: 80, published: '1', protocol: tcp}]",
+                "ports: [{target: 80, published: '1', protocol: tcp}]",
+            ),
         ] {
             let mut got = service(given);
             enforce(&mut got).unwrap();

@@ -2,9 +2,9 @@
 
 pub mod canonical;
 mod cast;
+pub mod dockerignore;
 mod document;
 pub mod dotenv;
-pub mod dockerignore;
 pub mod error;
 mod extends;
 pub mod hash;

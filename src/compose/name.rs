@@ -4,8 +4,7 @@ use crate::yaml::{Limits, Value, parse};
 
 use super::{
     error::{LoadError, Warning},
-    interpolate_tree,
-    lexical,
+    interpolate_tree, lexical,
     select_files::Environment,
 };
 
@@ -68,8 +67,7 @@ pub(super) fn project_name(
 
 /// Lower case, nothing but `[a-z0-9_-]`, no leading `_` or `-`.
 pub(super) fn normalise(name: &str) -> String {
-    let kept: String =
-        name.to_lowercase().chars().filter(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-')).collect();
+    let kept: String = name.to_lowercase().chars().filter(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-')).collect();
     kept.trim_start_matches(['_', '-']).to_owned()
 }
 

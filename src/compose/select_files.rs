@@ -46,7 +46,8 @@ pub(super) fn select(
     source: &dyn FileSource,
     warnings: &mut Vec<Warning>,
 ) -> Result<Selection, LoadError> {
-    let mut chooser = Chooser { request, source, cwd: request.working_dir.to_string_lossy().into_owned(), files: Vec::new() };
+    let mut chooser =
+        Chooser { request, source, cwd: request.working_dir.to_string_lossy().into_owned(), files: Vec::new() };
     chooser.files = request.files.iter().map(|file| chooser.absolute(file)).collect();
     let mut process = request.process_env.clone();
     let explicit = chooser.explicit_env_files(&process);
@@ -68,8 +69,11 @@ pub(super) fn select(
     // The files may lie elsewhere than where the search began, with a `.env` of their own.
     chooser.extend(&mut environment, &explicit, &process, warnings)?;
     if chooser.files.is_empty() {
-        return Err(LoadError::new("no configuration file provided: not found")
-            .hint(format!("looked for {} in {} and above; name a file with -f", FILE_NAMES.join(", "), chooser.cwd)));
+        return Err(LoadError::new("no configuration file provided: not found").hint(format!(
+            "looked for {} in {} and above; name a file with -f",
+            FILE_NAMES.join(", "),
+            chooser.cwd
+        )));
     }
     let profiles = if request.profiles.is_empty() {
         let list = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
@@ -187,7 +191,8 @@ impl Chooser<'_> {
             return Ok(());
         }
         if let Some(list) = environment.get("COMPOSE_FILE") {
-            let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", String::as_str);
+            let separator =
+                environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", String::as_str);
             for file in list.split(separator) {
                 let path = self.absolute(file);
                 if path != "-" && !self.source.exists(Path::new(&path)) {
@@ -244,7 +249,12 @@ mod tests {
     fn files_are_found_here_or_above_with_their_override() {
         let (found, warnings) = run(
             &request(),
-            &[("/p/compose.yaml", ""), ("/p/docker-compose.yml", ""), ("/p/compose.override.yml", ""), ("/p/.env", "A=1\n")],
+            &[
+                ("/p/compose.yaml", ""),
+                ("/p/docker-compose.yml", ""),
+                ("/p/compose.override.yml", ""),
+                ("/p/.env", "A=1\n"),
+            ],
         )
         .unwrap();
         assert_eq!(found.files, ["/p/compose.yaml", "/p/compose.override.yml"]);
@@ -261,7 +271,11 @@ mod tests {
         request.process_env.insert("A".into(), "process".into());
         let (found, _) = run(
             &request,
-            &[("/p/sub/.env", "COMPOSE_FILE=a.yml,b.yml\nCOMPOSE_PATH_SEPARATOR=,\nCOMPOSE_PROFILES=x, y\nA=file\n"), ("/p/sub/a.yml", ""), ("/p/sub/b.yml", "")],
+            &[
+                ("/p/sub/.env", "COMPOSE_FILE=a.yml,b.yml\nCOMPOSE_PATH_SEPARATOR=,\nCOMPOSE_PROFILES=x, y\nA=file\n"),
+                ("/p/sub/a.yml", ""),
+                ("/p/sub/b.yml", ""),
+            ],
         )
         .unwrap();
         assert_eq!(found.files, ["/p/sub/a.yml", "/p/sub/b.yml"]);
@@ -275,7 +289,8 @@ mod tests {
         let mut request = request();
         request.files = vec!["../c.yml".into()];
         request.env_files = vec!["x.env".into(), "y.env".into()];
-        let files = [("/p/c.yml", ""), ("/p/.env", "A=default\n"), ("/p/sub/x.env", "A=x\nB=1\n"), ("/p/sub/y.env", "A=y$B\n")];
+        let files =
+            [("/p/c.yml", ""), ("/p/.env", "A=default\n"), ("/p/sub/x.env", "A=x\nB=1\n"), ("/p/sub/y.env", "A=y$B\n")];
         let (found, _) = run(&request, &files).unwrap();
         assert_eq!(found.directory, "/p");
         assert_eq!(found.environment.get("A").map(String::as_str), Some("y1"));

@@ -7,10 +7,9 @@ use std::{
 };
 
 use super::{
-    dotenv,
+    Secret, dotenv,
     mistake::{Mistake, Mistakes, Place},
     repos::{self, PathState, Repos},
-    Secret,
     settings::{self, Layers, Settings},
     table::SettingsArgs,
 };

@@ -10,10 +10,10 @@ use std::{
 };
 
 use super::{
+    Secret,
     gather::{path_state, read_bounded, read_secret_file},
     mistake::{Mistake, Mistakes, Place},
     repos::{self, Repos, TokenSource},
-    Secret,
 };
 
 /// A file changed this recently may change again without a different time stamp, so it is compared by content too.

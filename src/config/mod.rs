@@ -11,10 +11,10 @@ pub mod settings;
 mod table;
 pub mod units;
 
+pub use crate::report::redact::Secret;
 pub use gather::{gather, load_repos};
 pub use live::LiveRepos;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use repos::{Builder, Divergence, PathState, Rebuild, Repo, Repos, TimeoutOverrides, Timeouts, TokenSource};
-pub use crate::report::redact::Secret;
 pub use settings::{Layers, LogFormat, Settings};
 pub use table::{Setting, SettingsArgs, TABLE};

@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
+    Secret,
     mistake::{Mistake, Mistakes, Place, nearest},
     repos::Timeouts,
-    Secret,
     table::{Setting, TABLE},
     units,
 };

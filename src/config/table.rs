@@ -123,7 +123,13 @@ pub const TABLE: &[Setting] = &[
             "The Docker engine: unix:///path or tcp://host:port.",
         )
     },
-    value("engine-wait", "TURNOUT_ENGINE_WAIT", "TIME", "2m", "How long a deployment waits for an engine that does not answer."),
+    value(
+        "engine-wait",
+        "TURNOUT_ENGINE_WAIT",
+        "TIME",
+        "2m",
+        "How long a deployment waits for an engine that does not answer.",
+    ),
     value("parallel", "TURNOUT_PARALLEL", "N", "2", "Most deployments at one time, each of another repository."),
     value("log-format", "TURNOUT_LOG_FORMAT", "text|json", "text", "Form of the log lines."),
     value(

@@ -58,7 +58,7 @@ pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -
         .services
         .iter()
         .map(|(name, service)| {
-            let image = request::image_name(&loaded.project, name, service);
+            let image = service.image_name(&loaded.project.name, name);
             Ok(ServiceFacts {
                 name: name.clone(),
                 build: build_facts(root, service)?,
@@ -114,8 +114,7 @@ fn build_facts(root: &Path, service: &Service) -> Result<Option<BuildFacts>, Fai
         Context::Inside(_) => {
             let own = dockerfile.as_ref().map(|file| PathBuf::from(format!("{}.dockerignore", file.display())));
             let candidates: Vec<PathBuf> = own.into_iter().chain([context.join(".dockerignore")]).collect();
-            let (ignore, _) =
-                read_ignore(&context, &candidates).map_err(|error| Failure::new(error.to_string()))?;
+            let (ignore, _) = read_ignore(&context, &candidates).map_err(|error| Failure::new(error.to_string()))?;
             Some(Arc::new(move |path: &str| DockerIgnore::excludes(&ignore, path)))
         }
         Context::Outside(_) => None,

@@ -7,9 +7,7 @@ mod prepare;
 mod recorder;
 pub mod stack;
 
-use std::{
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +21,7 @@ use crate::{
     config::{self, Builder, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, SettleError, Unsettled,
+        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError, Unsettled,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
@@ -121,19 +119,14 @@ impl Deployer {
     }
 
     async fn note(&self, id: DeploymentId, update: Update) {
-        if let Err(error) = self.store.update(id, update).await {
+        if let Err(error) = self.store.update_soon(id, update).await {
             // Progress is for the reader; the deployment itself does not depend on it.
             tracing::warn!(deployment = id, %error, "cannot record the progress of a deployment");
         }
     }
 
     /// The road of a deployment, on one screen.
-    async fn deploy(
-        &self,
-        job: &Deployment,
-        recorder: &Recorder,
-        cancel: &CancellationToken,
-    ) -> Result<Done, Failure> {
+    async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
         let repo = self.planner.find(&job.repo)?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
 
@@ -166,8 +159,8 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("apply", update, job, recorder).await;
-        let engine = self.planner.engine().await?;
-        let applied = self.apply(&engine, &prepared, &repo, &timeouts, recorder, cancel).await;
+        let engine = &prepared.engine;
+        let applied = self.apply(engine, &prepared, &repo, &timeouts, recorder, cancel).await;
         if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
             remove_trigger(&repo, recorder);
         }
@@ -177,13 +170,9 @@ impl Deployer {
         watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(&engine, &prepared, &watched, timeouts.settle, recorder, cancel).await?;
+            settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
-        Ok(Done {
-            project: loaded.project.name.clone(),
-            summary: summary(&prepared, &report, &commit),
-            commit,
-        })
+        Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
 
     async fn apply(
@@ -323,7 +312,9 @@ fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
 fn remove_trigger(repo: &Repo, recorder: &Recorder) {
     match std::fs::remove_file(repo.real_path.join(REBUILD_TRIGGER)) {
         Ok(()) => recorder.info(format!("the build has succeeded, so {REBUILD_TRIGGER} is removed")),
-        Err(error) => recorder.warn(format!("{REBUILD_TRIGGER} cannot be removed ({error}); the next deployment rebuilds again")),
+        Err(error) => {
+            recorder.warn(format!("{REBUILD_TRIGGER} cannot be removed ({error}); the next deployment rebuilds again"))
+        }
     }
 }
 
@@ -359,13 +350,23 @@ async fn settle(
     engine: &Engine,
     prepared: &Prepared,
     watched: &[ContainerRef],
-    time: Duration,
+    timeouts: &Timeouts,
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    match engine.settle(&prepared.loaded.project, watched, time, recorder, cancel).await {
+    let watch = Settle {
+        project: &prepared.loaded.project,
+        started: watched,
+        settle: timeouts.settle,
+        health_timeout: timeouts.apply,
+        reporter: recorder,
+        cancel,
+    };
+    match engine.settle(&watch).await {
         Ok(()) => Ok(()),
-        Err(SettleError::Cancelled) => Err(Failure::cancelled("cancelled while watching whether the containers stay up")),
+        Err(SettleError::Cancelled) => {
+            Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
+        }
         Err(SettleError::Failed(containers)) => {
             for unsettled in &containers {
                 for line in &unsettled.log {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{LiveRepos, Repo, Settings},
     decide,
-    engine::{Endpoint, Engine, EngineError},
+    engine::{Endpoint, Engine, EngineError, image::docker_config_directory, read_proxies},
     git,
     report::Reporter,
     store::Before,
@@ -56,7 +56,12 @@ impl Planner {
     /// # Errors
     /// When it does not answer.
     pub async fn engine(&self) -> Result<Engine, EngineError> {
-        Engine::connect(&self.endpoint).await
+        let engine = Engine::connect(&self.endpoint).await?;
+        let environment = std::env::vars().collect();
+        Ok(match docker_config_directory(&environment) {
+            Some(directory) => engine.with_proxies(read_proxies(&directory, &self.endpoint.to_string()).await),
+            None => engine,
+        })
     }
 
     /// The repository as configured now.
@@ -125,7 +130,7 @@ impl Planner {
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
-        Ok(Prepared { loaded, base: facts.base, decision, plan })
+        Ok(Prepared { loaded, base: facts.base, decision, plan, engine })
     }
 
     /// Waits for an engine that is down, as after a reboot, then gives up with its error.

@@ -21,6 +21,7 @@ use crate::{
     },
     config::Repo,
     decide::{Base, Decision},
+    engine::Engine,
     plan::{self, Intent, Observed, Plan},
 };
 
@@ -50,6 +51,8 @@ pub struct Prepared {
     pub decision: Decision,
     /// The steps.
     pub plan: Plan,
+    /// The engine they were planned for.
+    pub engine: Engine,
 }
 
 /// Reads the `.env`, chooses project and files, loads the project. Blocking.
@@ -59,8 +62,9 @@ pub struct Prepared {
 pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
     let root = repo.real_path.as_path();
     if !root.is_dir() {
-        return Err(Failure::new(format!("{} is not there (any more)", repo.path.display()))
-            .hint("put the work tree back, correct the path in repos.yaml, or give a `remote` so that it can be cloned"));
+        return Err(Failure::new(format!("{} is not there (any more)", repo.path.display())).hint(
+            "put the work tree back, correct the path in repos.yaml, or give a `remote` so that it can be cloned",
+        ));
     }
     let env = read_env(root, &repo.env_file)?;
     let present = present(root, &repo.compose_files)?;
@@ -131,10 +135,9 @@ fn read_env(root: &Path, name: &str) -> Result<BTreeMap<String, String>, Failure
 
 /// Names at the top of the repository, and configured files that exist.
 fn present(root: &Path, configured: &[String]) -> Result<BTreeSet<String>, Failure> {
-    let entries = std::fs::read_dir(root)
-        .map_err(|error| Failure::new(format!("{} cannot be read: {error}", root.display())))?;
-    let mut names: BTreeSet<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let entries =
+        std::fs::read_dir(root).map_err(|error| Failure::new(format!("{} cannot be read: {error}", root.display())))?;
+    let mut names: BTreeSet<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.extend(configured.iter().filter(|file| root.join(file).is_file()).cloned());
     Ok(names)
 }

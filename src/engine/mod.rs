@@ -5,8 +5,10 @@
 
 pub mod apply;
 pub mod connect;
+mod context;
 pub mod control;
 pub mod error;
+pub mod glance;
 pub mod image;
 pub mod inspect;
 pub mod logs;
@@ -17,10 +19,10 @@ pub mod settle;
 pub mod status;
 pub mod translate;
 
-pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, Report, StepReport};
+pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, OneOff, Report, StepReport, as_oneoff};
 pub use connect::{ApiVersion, Endpoint, Engine};
 pub use error::EngineError;
 pub use logs::{LogLine, LogOptions, Logs};
 pub use proxies::read_proxies;
-pub use settle::{SettleError, Unsettled};
+pub use settle::{Settle, SettleError, Unsettled};
 pub use status::{ContainerStatus, ProjectStatus};

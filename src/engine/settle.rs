@@ -36,6 +36,24 @@ const CHECK_RETRIES: u32 = 3;
 /// Longest part of a health check's output that is repeated.
 const CHECK_OUTPUT: usize = 500;
 
+/// Whom to watch, and for how long.
+#[derive(Clone, Copy)]
+pub struct Settle<'a> {
+    /// The project they belong to.
+    pub project: &'a Project,
+    /// Who was started.
+    pub started: &'a [ContainerRef],
+    /// How long they must stay up.
+    pub settle: Duration,
+    /// How long a health check may take to its first verdict at most, beyond the settle time; less when the check's
+    /// own times and retries must give one earlier.
+    pub health_timeout: Duration,
+    /// Takes warnings.
+    pub reporter: &'a dyn Reporter,
+    /// Stops the watch.
+    pub cancel: &'a CancellationToken,
+}
+
 /// A container that did not stay up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsettled {
@@ -64,14 +82,8 @@ pub enum SettleError {
 impl Engine {
     /// Watches started containers for the time of `settle`, and those with a health check until it has a verdict, as
     /// long as the check itself may take for one. Fails as soon as one has failed.
-    pub async fn settle(
-        &self,
-        project: &Project,
-        started: &[ContainerRef],
-        settle: Duration,
-        reporter: &dyn Reporter,
-        cancel: &CancellationToken,
-    ) -> Result<(), SettleError> {
+    pub async fn settle(&self, watch: &Settle<'_>) -> Result<(), SettleError> {
+        let Settle { project, started, settle, health_timeout, reporter, cancel } = *watch;
         let mut pending: Vec<&ContainerRef> = started.iter().collect();
         if pending.is_empty() {
             return Ok(());
@@ -89,7 +101,7 @@ impl Engine {
                 match judge(project, container, inspected?) {
                     State::Up => watched.push(*container),
                     State::Checking { patience, said } => {
-                        if elapsed >= patience.max(settle) {
+                        if elapsed >= patience.min(health_timeout).max(settle) {
                             failed.push((*container, format!("is not healthy after {} s{said}", elapsed.as_secs())));
                         }
                         checking = true;
@@ -131,25 +143,26 @@ impl Engine {
         started: &[ContainerRef],
         settle: Duration,
     ) -> Result<Vec<ContainerRef>, EngineError> {
-        let mut doubtful = Vec::new();
-        for summary in self.project_containers(&project.name).await? {
+        let looks = self.project_containers(&project.name).await?.into_iter().filter_map(|summary| {
             let status = summary.status.clone().unwrap_or_default();
-            let Some(found) = observe::container(summary) else { continue };
+            let found = observe::container(summary)?;
             let known = project.services.contains_key(&found.service) && !found.oneoff;
-            if !known || started.iter().any(|container| container.id == found.id) {
-                continue;
-            }
+            let just_started = started.iter().any(|container| container.id == found.id);
+            (known && !just_started).then_some((found, status))
+        });
+        let looks = looks.map(|(found, status)| async move {
+            let verdict_open = status.contains("(unhealthy)") || status.contains("(health: starting)");
             let bad = match found.state {
                 RunState::Restarting => true,
                 // The list has no restart count, so whatever came up in the last minute is looked at.
-                RunState::Running if status.contains("second") => self.restarted(&found.id, settle).await?,
-                _ => false,
+                RunState::Running if !verdict_open && status.contains("second") => {
+                    self.restarted(&found.id, settle).await?
+                }
+                _ => verdict_open,
             };
-            if bad || status.contains("(unhealthy)") || status.contains("(health: starting)") {
-                doubtful.push(ContainerRef { id: found.id, name: found.name, service: found.service });
-            }
-        }
-        Ok(doubtful)
+            Ok(bad.then_some(ContainerRef { id: found.id, name: found.name, service: found.service }))
+        });
+        join_all(looks).await.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// Whether the engine brought a container up again within the settle time.

@@ -132,7 +132,10 @@ async fn all(
             return Ok(());
         }
     }
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return Ok(()) },
             () = out.closed() => return Ok(()),
@@ -152,7 +155,6 @@ async fn all(
             }
         }
     }
-    Ok(())
 }
 
 async fn everything(control: &Control, id: i64) -> Result<Vec<LogLine>, StoreError> {

@@ -37,6 +37,9 @@ const RETRY_AFTER: &str = "30";
 /// Longest delivery id kept.
 const MAX_GUID: usize = 128;
 
+/// Answers which branch a repository's working tree is on.
+pub type CheckedOut = Arc<dyn Fn(&Repo) -> Option<String> + Send + Sync>;
+
 /// What one request, and all together, may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct IntakeLimits {
@@ -55,7 +58,7 @@ pub struct IntakeState {
     key: Option<SigningKey>,
     ledger: Arc<dyn Ledger>,
     wake: Arc<dyn Fn(&str) + Send + Sync>,
-    checked_out: Arc<dyn Fn(&Repo) -> Option<String> + Send + Sync>,
+    checked_out: CheckedOut,
     limits: IntakeLimits,
     requests: Arc<Semaphore>,
     memory: Arc<Semaphore>,
@@ -70,7 +73,7 @@ impl IntakeState {
         key: Option<SigningKey>,
         ledger: Arc<dyn Ledger>,
         wake: Arc<dyn Fn(&str) + Send + Sync>,
-        checked_out: Arc<dyn Fn(&Repo) -> Option<String> + Send + Sync>,
+        checked_out: CheckedOut,
         limits: IntakeLimits,
     ) -> IntakeState {
         let steps = limits.body.div_ceil(STEP) * LARGEST_BODIES;

@@ -40,8 +40,12 @@ pub trait Work: Send + Sync + 'static {
 
     /// Carries a deployment out and records its outcome. When `cancel` fires it ends after the step under way; with
     /// `stopping` fired too, it is the daemon that ends, and the deployment goes on at its next start.
-    fn run<'a>(&'a self, job: Self::Job, cancel: CancellationToken, stopping: &'a CancellationToken)
-    -> BoxFuture<'a, ()>;
+    fn run<'a>(
+        &'a self,
+        job: Self::Job,
+        cancel: CancellationToken,
+        stopping: &'a CancellationToken,
+    ) -> BoxFuture<'a, ()>;
 }
 
 /// All lanes of the daemon. Cheap to clone.

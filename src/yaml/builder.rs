@@ -190,7 +190,8 @@ impl<'l> Builder<'l> {
 
     fn begin(&mut self, anchor: usize, tag: Option<&Tag>, kind: FrameKind, pos: Pos) -> Result<(), YamlError> {
         if self.wants_key() {
-            return Err(YamlError::new(pos, "a list or mapping cannot be a key").hint("keys must be strings; quote text that begins with { or ["));
+            return Err(YamlError::new(pos, "a list or mapping cannot be a key")
+                .hint("keys must be strings; quote text that begins with { or ["));
         }
         let nodes_before = self.nodes;
         self.count(1, &pos)?;
@@ -266,8 +267,7 @@ fn scalar_value(
     tag: Option<&Tag>,
     pos: &Pos,
 ) -> Result<(Value, Option<Directive>), YamlError> {
-    let by_style =
-        || if style == ScalarStyle::Plain { scalar::resolve(text) } else { Value::Str(text.to_owned()) };
+    let by_style = || if style == ScalarStyle::Plain { scalar::resolve(text) } else { Value::Str(text.to_owned()) };
     let Some(tag) = tag else { return Ok((by_style(), None)) };
     if !tag.is_yaml_core_schema() {
         // A lone `!` says nothing; any other private tag, `!override` too, makes the scalar text (Go's yaml.v3).
@@ -316,7 +316,8 @@ fn merge_into(map: &mut Map, merge: Node) -> Result<(), YamlError> {
 }
 
 fn not_mergeable(pos: Pos) -> YamlError {
-    YamlError::new(pos, "map merge requires map or sequence of maps as the value").hint("write <<: *anchor or <<: [*a, *b]")
+    YamlError::new(pos, "map merge requires map or sequence of maps as the value")
+        .hint("write <<: *anchor or <<: [*a, *b]")
 }
 
 fn drop_resets(node: &mut Node) {

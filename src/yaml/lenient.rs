@@ -63,10 +63,10 @@ fn pad(text: &str, line: u32) -> String {
 
 /// Line and column of the first character that YAML does not allow.
 pub(super) fn control_character(text: &str) -> Option<(u32, u32)> {
-    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
+    let allowed =
+        |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
     let at = text.find(|c| !allowed(c))?;
     let line = text[..at].matches('\n').count() + 1;
     let column = text[..at].chars().rev().take_while(|c| *c != '\n').count() + 1;
     Some((u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX)))
 }
-

@@ -41,7 +41,10 @@ pub fn parse(text: &str, file: &str, limits: &Limits) -> Result<Vec<Node>, YamlE
     let file: Arc<str> = file.into();
     let start = Pos::new(file.clone(), 1, 1);
     if text.len() > limits.max_bytes {
-        return Err(YamlError::new(start, format!("the file has {} bytes, more than {}", text.len(), limits.max_bytes)));
+        return Err(YamlError::new(
+            start,
+            format!("the file has {} bytes, more than {}", text.len(), limits.max_bytes),
+        ));
     }
     let mut text = Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text));
     if let Some((line, column)) = control_character(&text) {
@@ -66,7 +69,10 @@ pub fn parse(text: &str, file: &str, limits: &Limits) -> Result<Vec<Node>, YamlE
 
 enum Stop {
     /// Go would go on.
-    Lenient { repair: Repair, error: YamlError },
+    Lenient {
+        repair: Repair,
+        error: YamlError,
+    },
     Fault(YamlError),
 }
 

@@ -1,4 +1,5 @@
 //! Real git repositories and servers for the tests of `git`. The `git` program makes the other side.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{

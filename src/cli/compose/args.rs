@@ -47,7 +47,7 @@ pub struct Global {
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     pub parallel: i32,
     /// Print what would be done, do nothing
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub dry_run: bool,
 }
 
@@ -137,7 +137,7 @@ pub enum ComposeCommand {
     /// List the images that containers use
     Images(ImagesArgs),
     /// Show the version
-    Version,
+    Version(VersionArgs),
 }
 
 /// Only services.
@@ -630,6 +630,17 @@ pub struct PortArgs {
     /// Number of the container
     #[arg(long)]
     pub index: Option<u32>,
+}
+
+/// `version`.
+#[derive(Debug, Clone, Args)]
+pub struct VersionArgs {
+    /// Only the number
+    #[arg(long)]
+    pub short: bool,
+    /// Form of the output
+    #[arg(short, long, value_parser = ["pretty", "json"], default_value = "pretty")]
+    pub format: String,
 }
 
 /// `images`.

@@ -1,11 +1,122 @@
 //! `turnout compose`: arguments, then one file a group of commands.
 
 pub mod args;
+mod attach;
+mod config;
+mod exec;
+mod inspect;
+mod lifecycle;
+mod logs;
+mod progress;
+mod ps;
+mod run;
+mod session;
+mod table;
+mod terminal;
+mod time;
+mod up;
+mod variables;
+mod wait;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{compose::labels::COMPOSE_VERSION, engine::ApplyError, report::redact};
+use args::{ComposeCli, ComposeCommand, VersionArgs};
+use session::Session;
+
+/// Exit code of a command that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
 /// Runs `turnout compose …`; `rest` is everything after `compose`.
 pub fn run(rest: Vec<OsString>) -> ExitCode {
-    let rest: Vec<String> = rest.into_iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    super::compose_config::run(&rest)
+    let argv = std::iter::once(OsString::from("turnout compose")).chain(rest);
+    let ComposeCli { global, command } = match ComposeCli::try_parse_from(argv) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // A reader that has gone is not worth a word.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    let session = Session::new(global);
+    let done = match command {
+        // No engine, no runtime.
+        ComposeCommand::Config(args) => config::config(&session, &args),
+        ComposeCommand::Version(args) => version(&args),
+        command => with_runtime(&session, command),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => complain(&error),
+    }
+}
+
+fn with_runtime(session: &Session, command: ComposeCommand) -> anyhow::Result<u8> {
+    // One thread: the work is waiting for the engine.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(execute(session, command));
+    // A thread that still reads standard input must not hold the exit up.
+    runtime.shutdown_background();
+    done
+}
+
+async fn execute(session: &Session, command: ComposeCommand) -> anyhow::Result<u8> {
+    match command {
+        ComposeCommand::Config(args) => config::config(session, &args),
+        ComposeCommand::Version(args) => version(&args),
+        ComposeCommand::Up(args) => up::up(session, &args).await,
+        ComposeCommand::Create(args) => up::create(session, &args).await,
+        ComposeCommand::Build(args) => up::build(session, &args).await,
+        ComposeCommand::Pull(args) => up::pull_images(session, &args).await,
+        ComposeCommand::Start(args) => lifecycle::start(session, &args).await,
+        ComposeCommand::Stop(args) => lifecycle::stop(session, &args).await,
+        ComposeCommand::Restart(args) => lifecycle::restart(session, &args).await,
+        ComposeCommand::Kill(args) => lifecycle::kill(session, &args).await,
+        ComposeCommand::Rm(args) => lifecycle::rm(session, &args).await,
+        ComposeCommand::Down(args) => lifecycle::down(session, &args).await,
+        ComposeCommand::Ps(args) => ps::ps(session, &args).await,
+        ComposeCommand::Ls(args) => ps::ls(session, &args).await,
+        ComposeCommand::Logs(args) => logs::logs(session, &args).await,
+        ComposeCommand::Exec(args) => exec::exec(session, &args).await,
+        ComposeCommand::Run(args) => run::run(session, &args).await,
+        ComposeCommand::Events(args) => inspect::events(session, &args).await,
+        ComposeCommand::Port(args) => inspect::port(session, &args).await,
+        ComposeCommand::Top(args) => inspect::top(session, &args).await,
+        ComposeCommand::Images(args) => inspect::images(session, &args).await,
+    }
+}
+
+fn version(args: &VersionArgs) -> anyhow::Result<u8> {
+    let mut out = io::stdout().lock();
+    let own = env!("CARGO_PKG_VERSION");
+    if args.short {
+        writeln!(out, "{COMPOSE_VERSION}")?;
+    } else if args.format == "json" {
+        writeln!(out, "{}", serde_json::json!({ "version": COMPOSE_VERSION, "turnout": own }))?;
+    } else {
+        writeln!(out, "Docker Compose version {COMPOSE_VERSION} (as turnout {own} does it)")?;
+    }
+    Ok(0)
+}
+
+/// Says what went wrong on standard error.
+fn complain(error: &anyhow::Error) -> ExitCode {
+    if let Some(io) = error.downcast_ref::<io::Error>()
+        && io.kind() == io::ErrorKind::BrokenPipe
+    {
+        // The reader has gone.
+        return ExitCode::SUCCESS;
+    }
+    let text = format!("{error:#}");
+    let _ = writeln!(io::stderr(), "{}", redact::redact_shapes(&text));
+    match error.downcast_ref::<ApplyError>() {
+        Some(ApplyError::Cancelled { .. }) => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::FAILURE,
+    }
 }

@@ -7,6 +7,7 @@ mod containers;
 mod copy;
 mod hooks;
 mod networks;
+mod oneoff;
 mod references;
 mod schedule;
 mod stop;
@@ -33,6 +34,8 @@ use crate::{
 };
 use schedule::{Did, Ended};
 use world::World;
+
+pub use oneoff::{OneOff, as_oneoff};
 
 /// Everything [`Engine::apply`] works with.
 #[derive(Clone, Copy)]

@@ -1,0 +1,234 @@
+//! `port`, `top`, `images` and `events`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{self, Write as _},
+};
+
+use anyhow::bail;
+use bollard::query_parameters::{EventsOptions, TopOptions};
+use futures_util::{StreamExt as _, future::try_join_all};
+use serde::Serialize;
+
+use super::{
+    args::{EventsArgs, ImagesArgs, PortArgs, ServicesArgs},
+    session::{Session, interrupted, now},
+    table::{size, span, table},
+    time::moment,
+};
+use crate::{compose::labels, engine::EngineError};
+
+/// `port`.
+pub(super) async fn port(session: &Session, args: &PortArgs) -> anyhow::Result<u8> {
+    let project = session.project_name()?;
+    let engine = session.engine().await?;
+    let protocol = args.protocol.to_lowercase();
+    let mut found: Vec<_> = engine
+        .list_project(&project)
+        .await?
+        .into_iter()
+        .filter_map(|summary| {
+            let own = summary.labels.unwrap_or_default();
+            let is = |name: &str, value: &str| own.get(name).is_some_and(|v| v == value);
+            if !is(labels::SERVICE, &args.service) || is(labels::ONEOFF, "True") {
+                return None;
+            }
+            let number: u32 = own.get(labels::CONTAINER_NUMBER)?.parse().ok()?;
+            let name = summary.names.unwrap_or_default().first().cloned().unwrap_or_default();
+            Some((number, name.trim_start_matches('/').to_owned(), summary.ports.unwrap_or_default()))
+        })
+        .collect();
+    found.sort_by_key(|(number, ..)| *number);
+    let wanted = found.into_iter().find(|(number, ..)| args.index.is_none_or(|index| index == *number));
+    let Some((_, name, ports)) = wanted else {
+        bail!("no container found for service {:?}", args.service);
+    };
+    let fits = |p: &&bollard::models::PortSummary| {
+        p.private_port == args.private_port && p.typ.is_some_and(|t| t.to_string() == protocol)
+    };
+    let Some(port) = ports.iter().find(fits) else {
+        let known: Vec<String> = ports
+            .iter()
+            .map(|p| format!("{}/{}", p.private_port, p.typ.map(|t| t.to_string()).unwrap_or_default()))
+            .collect();
+        bail!("no port {}/{protocol} for container {name}: {}", args.private_port, known.join(", "));
+    };
+    let ip = port.ip.clone().unwrap_or_default();
+    let ip = if ip.contains(':') { format!("[{ip}]") } else { ip };
+    writeln!(io::stdout(), "{ip}:{}", port.public_port.unwrap_or_default())?;
+    Ok(0)
+}
+
+/// `top`.
+pub(super) async fn top(session: &Session, args: &ServicesArgs) -> anyhow::Result<u8> {
+    let project = session.project_name()?;
+    let engine = session.engine().await?;
+    let mut containers = engine.containers(&project, false).await?;
+    containers.retain(|c| args.services.is_empty() || args.services.contains(&c.service));
+    let asked = containers.iter().map(|c| async {
+        let options = TopOptions { ps_args: String::new() };
+        engine.docker().top_processes(&c.id, Some(options)).await
+    });
+    let answers = try_join_all(asked).await.map_err(|e| EngineError::api("list processes", e))?;
+    // Containers may have different columns; each column is shown once.
+    let mut titles: Vec<String> = vec!["SERVICE".to_owned(), "#".to_owned()];
+    let mut rows = Vec::new();
+    for (container, answer) in containers.iter().zip(answers) {
+        let columns = answer.titles.unwrap_or_default();
+        for title in &columns {
+            if !titles.contains(title) {
+                titles.push(title.clone());
+            }
+        }
+        for process in answer.processes.unwrap_or_default() {
+            let mut row: BTreeMap<String, String> = columns.iter().cloned().zip(process).collect();
+            row.insert("SERVICE".to_owned(), container.service.clone());
+            row.insert("#".to_owned(), container.number.map(|n| n.to_string()).unwrap_or_default());
+            rows.push(row);
+        }
+    }
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let header: Vec<&str> = titles.iter().map(String::as_str).collect();
+    let cell = |row: &BTreeMap<String, String>, title: &String| row.get(title).cloned().unwrap_or_else(|| "-".to_owned());
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| titles.iter().map(|title| cell(row, title)).collect()).collect();
+    io::stdout().write_all(table(&header, &cells, 4, 2).as_bytes())?;
+    Ok(0)
+}
+
+/// `images`.
+pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Result<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Image {
+        #[serde(rename = "ID")]
+        id: String,
+        container_name: String,
+        repository: String,
+        tag: String,
+        platform: String,
+        size: i64,
+        created: Option<String>,
+        last_tag_time: Option<String>,
+    }
+    let project = session.project_name()?;
+    let engine = session.engine().await?;
+    let mut containers = engine.list_project(&project).await?;
+    containers.retain(|c| {
+        let service = c.labels.as_ref().and_then(|l| l.get(labels::SERVICE));
+        args.services.is_empty() || service.is_some_and(|s| args.services.contains(s))
+    });
+    let ids: std::collections::BTreeSet<String> = containers.iter().filter_map(|c| c.image_id.clone()).collect();
+    let asked = ids.into_iter().map(|id| {
+        let engine = &engine;
+        async move { engine.docker().inspect_image(&id).await.map(|image| (id, image)) }
+    });
+    let known: HashMap<_, _> =
+        try_join_all(asked).await.map_err(|e| EngineError::api("inspect images", e))?.into_iter().collect();
+    let mut found = Vec::new();
+    for container in containers {
+        let id = container.image_id.unwrap_or_default();
+        let Some(image) = known.get(&id) else { continue };
+        let tags = image.repo_tags.clone().unwrap_or_default();
+        // The name that the container was made with, if the image still bears it.
+        let written = container.image.unwrap_or_default();
+        let tag = tags.iter().find(|t| **t == written || **t == format!("{written}:latest")).or(tags.first());
+        let (repository, tag) = tag.and_then(|t| t.rsplit_once(':')).unwrap_or(("<none>", "<none>"));
+        let text = |part: &Option<String>| part.clone().unwrap_or_default();
+        let platform = [text(&image.os), text(&image.architecture), text(&image.variant)];
+        found.push(Image {
+            container_name: container.names.unwrap_or_default().first().map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default(),
+            repository: repository.to_owned(),
+            tag: tag.to_owned(),
+            platform: platform.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/"),
+            size: image.size.unwrap_or_default(),
+            created: image.created.as_ref().map(ToString::to_string),
+            last_tag_time: image.metadata.as_ref().and_then(|m| m.last_tag_time.as_ref()).map(ToString::to_string),
+            id,
+        });
+    }
+    found.sort_by(|a, b| a.container_name.cmp(&b.container_name));
+    let mut out = io::stdout().lock();
+    if args.quiet {
+        let ids: std::collections::BTreeSet<&str> = found.iter().map(|i| i.id.trim_start_matches("sha256:")).collect();
+        for id in ids {
+            writeln!(out, "{id}")?;
+        }
+    } else if args.format == "json" {
+        writeln!(out, "{}", serde_json::to_string(&found)?)?;
+    } else {
+        let header = ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"];
+        let rows: Vec<Vec<String>> = found
+            .into_iter()
+            .map(|image| {
+                let id = image.id.trim_start_matches("sha256:").chars().take(12).collect();
+                let age = age(image.created.as_deref());
+                vec![image.container_name, image.repository, image.tag, image.platform, id, size(image.size), age]
+            })
+            .collect();
+        out.write_all(table(&header, &rows, 20, 3).as_bytes())?;
+    }
+    Ok(0)
+}
+
+fn age(created: Option<&str>) -> String {
+    let parsed = created.and_then(|text| {
+        ::time::OffsetDateTime::parse(text, &::time::format_description::well_known::Rfc3339).ok()
+    });
+    parsed.map_or_else(|| "N/A".to_owned(), |time| format!("{} ago", span(now().saturating_sub(time.unix_timestamp()))))
+}
+
+/// `events`.
+pub(super) async fn events(session: &Session, args: &EventsArgs) -> anyhow::Result<u8> {
+    let project = session.project_name()?;
+    let engine = session.engine().await?;
+    let time = |text: &Option<String>| text.as_deref().map(moment).transpose().map(|t| t.map(|t| t.to_string()));
+    let options = EventsOptions {
+        since: time(&args.since)?,
+        until: time(&args.until)?,
+        filters: Some(HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("label".to_owned(), vec![format!("{}={project}", labels::PROJECT)]),
+        ])),
+    };
+    let mut events = Box::pin(engine.docker().events(Some(options)));
+    let mut out = io::stdout().lock();
+    let stop = interrupted();
+    tokio::pin!(stop);
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = &mut stop => return Ok(130),
+        };
+        let Some(event) = event else { return Ok(0) };
+        let event = event.map_err(|e| EngineError::api("events", e))?;
+        let actor = event.actor.unwrap_or_default();
+        let mut attributes: BTreeMap<String, String> = actor.attributes.unwrap_or_default().into_iter().collect();
+        let service = attributes.get(labels::SERVICE).cloned().unwrap_or_default();
+        let unwanted = !args.services.is_empty() && !args.services.contains(&service);
+        if unwanted || attributes.get(labels::ONEOFF).is_some_and(|o| o == "True") {
+            continue;
+        }
+        attributes.retain(|name, _| !name.starts_with("com.docker.compose.") && !name.starts_with("dev.turnout."));
+        let (id, action) = (actor.id.unwrap_or_default(), event.action.unwrap_or_default());
+        let time = ::time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.time_nano.unwrap_or_default()))?;
+        let line = if args.json {
+            let time = time.format(&::time::format_description::well_known::Rfc3339)?;
+            serde_json::json!({
+                "action": action, "attributes": attributes, "id": id, "service": service, "time": time, "type": "container",
+            })
+            .to_string()
+        } else {
+            let format = ::time::macros::format_description!(
+                "[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:6]"
+            );
+            let all: Vec<String> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("{} container {action} {id} ({})\n", time.format(format)?, all.join(", "))
+        };
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            // The reader has gone.
+            return Ok(0);
+        }
+    }
+}

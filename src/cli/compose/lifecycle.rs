@@ -1,0 +1,187 @@
+//! `start`, `stop`, `restart`, `kill`, `rm` and `down`.
+
+use anyhow::bail;
+
+use super::{
+    args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StopArgs},
+    progress::Progress,
+    session::{Session, Subject, grace, nameless},
+};
+use crate::{
+    compose::model::Project,
+    engine::Engine,
+    plan::{self, DownOptions, Observed, Plan, RemoveImages},
+};
+
+/// `start`.
+pub(super) async fn start(session: &Session, args: &ServicesArgs) -> anyhow::Result<u8> {
+    let progress = Progress::new(session.mode());
+    let at = look(session, &args.services).await?;
+    let known = |name: &String| at.observed.containers.iter().any(|c| c.service == *name && !c.oneoff);
+    if let Some(missing) = args.services.iter().find(|name| !known(name)) {
+        bail!("service {missing:?} has no container to start (create it with `up`)");
+    }
+    let plan = plan::start(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
+    run(session, &at, plan, None, &progress).await
+}
+
+/// `stop`.
+pub(super) async fn stop(session: &Session, args: &StopArgs) -> anyhow::Result<u8> {
+    let progress = Progress::new(session.mode());
+    let at = look(session, &args.services).await?;
+    let plan = plan::stop(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
+    run(session, &at, plan, args.timeout, &progress).await
+}
+
+/// `restart`.
+pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Result<u8> {
+    let progress = Progress::new(session.mode());
+    let mut at = look(session, &args.services).await?;
+    if at.observed.containers.is_empty() {
+        bail!("no container found for project {:?}: bring it up first", at.subject.name);
+    }
+    if args.no_deps && !args.services.is_empty() {
+        // Without edges nothing is drawn in.
+        if let Some(project) = &mut at.subject.project {
+            project.services.values_mut().for_each(|service| service.depends_on.clear());
+        }
+        at.observed.containers.retain(|c| args.services.contains(&c.service));
+    }
+    let plan = plan::restart(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
+    run(session, &at, plan, args.timeout, &progress).await
+}
+
+/// `kill`.
+pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u8> {
+    let progress = Progress::new(session.mode());
+    let subject = session.subject(&args.services)?;
+    let engine = session.engine().await?;
+    let reached = engine.kill(&subject.name, &args.services, &args.signal).await?;
+    if reached.is_empty() {
+        progress.warning("no container to kill");
+    }
+    for container in reached {
+        progress.is(&format!("Container {}", container.name), "Killed");
+    }
+    if args.remove_orphans {
+        remove_orphans(session, &engine, &subject, &progress).await?;
+    }
+    Ok(0)
+}
+
+/// `rm`.
+pub(super) async fn rm(session: &Session, args: &RmArgs) -> anyhow::Result<u8> {
+    let progress = Progress::new(session.mode());
+    let at = look(session, &args.services).await?;
+    let project = at.subject.project.as_ref();
+    let plan = plan::remove(&at.subject.name, project, &at.observed, &args.services, args.stop, args.volumes);
+    if plan.steps.is_empty() {
+        progress.warning("No stopped containers");
+        return Ok(0);
+    }
+    if !args.force && !consent(&plan)? {
+        return Ok(0);
+    }
+    run(session, &at, plan, None, &progress).await
+}
+
+/// `down`.
+pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u8> {
+    let progress = Progress::new(session.mode());
+    let Subject { name, project } = session.subject(&args.services)?;
+    let engine = session.engine().await?;
+    let frame = project.clone().unwrap_or_else(|| nameless(&name));
+    let observed = engine.observe_remains(&frame, args.rmi.is_some()).await?;
+    let options = DownOptions {
+        project: name.clone(),
+        services: args.services.clone(),
+        volumes: args.volumes,
+        remove_orphans: args.remove_orphans || session.is_on("COMPOSE_REMOVE_ORPHANS"),
+        images: match args.rmi.as_deref() {
+            Some("all") => Some(RemoveImages::All),
+            Some(_) => Some(RemoveImages::Local),
+            None => None,
+        },
+    };
+    let plan = plan::down(project.as_ref(), &observed, &options);
+    if plan.steps.is_empty() && plan.warnings.is_empty() {
+        progress.warning(&format!("no resource found to remove for project {name:?}"));
+    }
+    session.apply(&engine, &frame, plan, grace(args.timeout), &progress).await?;
+    Ok(0)
+}
+
+/// What the commands here act upon.
+struct At {
+    subject: Subject,
+    engine: Engine,
+    observed: Observed,
+}
+
+async fn look(session: &Session, services: &[String]) -> anyhow::Result<At> {
+    let subject = session.subject(services)?;
+    if let Some(project) = &subject.project
+        && let Some(unknown) = services.iter().find(|name| !project.services.contains_key(*name))
+    {
+        bail!("no such service: {unknown}");
+    }
+    let engine = session.engine().await?;
+    let observed = engine.observe_containers(&subject.name).await?;
+    Ok(At { subject, engine, observed })
+}
+
+async fn run(
+    session: &Session,
+    at: &At,
+    plan: Plan,
+    timeout: Option<i64>,
+    progress: &Progress,
+) -> anyhow::Result<u8> {
+    let unnamed;
+    let project = match &at.subject.project {
+        Some(project) => project,
+        None => {
+            unnamed = nameless(&at.subject.name);
+            &unnamed
+        }
+    };
+    session.apply(&at.engine, project, plan, grace(timeout), progress).await?;
+    Ok(0)
+}
+
+/// Removes what no service stands behind.
+async fn remove_orphans(
+    session: &Session,
+    engine: &Engine,
+    subject: &Subject,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let Some(project) = &subject.project else { return Ok(()) };
+    let mut observed = engine.observe_containers(&subject.name).await?;
+    let is_known = |name: &str| project.services.contains_key(name) || project.disabled_services.contains_key(name);
+    observed.containers.retain(|c| !is_known(&c.service) && !c.oneoff);
+    let frame = Project { services: Default::default(), ..project.clone() };
+    let options = DownOptions { project: subject.name.clone(), remove_orphans: true, ..DownOptions::default() };
+    let plan = plan::down(Some(&frame), &observed, &options);
+    session.apply(engine, project, plan, None, progress).await?;
+    Ok(())
+}
+
+/// Asks on the terminal; no terminal means no.
+fn consent(plan: &Plan) -> anyhow::Result<bool> {
+    use std::io::{self, Write as _};
+    let names: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            plan::Action::RemoveContainer { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let mut out = io::stdout().lock();
+    write!(out, "Going to remove {}\nAre you sure? [yN] ", names.join(", "))?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}

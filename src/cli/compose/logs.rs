@@ -1,0 +1,139 @@
+//! `logs`.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use anyhow::bail;
+use futures_util::StreamExt as _;
+
+use super::{
+    args::LogsArgs,
+    session::{Session, interrupted},
+    time::moment,
+};
+use crate::engine::{LogLine, LogOptions};
+
+/// Colours of names, one after the other.
+const COLOURS: [u8; 12] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94, 31, 91];
+
+/// `logs`.
+pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u8> {
+    let subject = session.subject(&args.services)?;
+    let engine = session.engine().await?;
+    let tail = match args.tail.as_str() {
+        "all" => None,
+        text => match text.parse::<i64>() {
+            Ok(lines) => u64::try_from(lines).ok(),
+            Err(_) => bail!("--tail {text}: write a number of lines, or all"),
+        },
+    };
+    let options = LogOptions {
+        services: args.services.clone(),
+        follow: args.follow,
+        tail,
+        since: args.since.as_deref().map(moment).transpose()?,
+        until: args.until.as_deref().map(moment).transpose()?,
+    };
+    let known = engine.containers(&subject.name, true).await?;
+    let shown = |service: &str| args.services.is_empty() || args.services.iter().any(|s| s == service);
+    let mut printer = Printer::new(&subject.name, !args.no_log_prefix, session.colours() && !args.no_color, args.timestamps);
+    for container in known.iter().filter(|c| !c.oneoff && shown(&c.service)) {
+        printer.expect(&container.name);
+    }
+    let only = match args.index {
+        None => None,
+        Some(index) => match known.iter().find(|c| c.number == Some(index) && shown(&c.service)) {
+            Some(container) => Some(container.name.clone()),
+            None => bail!("no container of number {index}"),
+        },
+    };
+    let mut lines = engine.logs(&subject.name, options).await?;
+    let mut out = io::stdout().lock();
+    let stop = interrupted();
+    tokio::pin!(stop);
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line,
+            () = &mut stop => return Ok(130),
+        };
+        let Some(line) = line else { return Ok(0) };
+        let line = line?;
+        if only.as_ref().is_none_or(|name| *name == line.container) && printer.print(&mut out, &line).is_err() {
+            // The reader has gone.
+            return Ok(0);
+        }
+    }
+}
+
+/// Writes lines with the names of their containers before them.
+pub(super) struct Printer {
+    prefix: String,
+    names: bool,
+    colours: bool,
+    times: bool,
+    width: usize,
+    colour_of: BTreeMap<String, u8>,
+}
+
+impl Printer {
+    pub(super) fn new(project: &str, names: bool, colours: bool, times: bool) -> Printer {
+        Printer { prefix: format!("{project}-"), names, colours, times, width: 0, colour_of: BTreeMap::new() }
+    }
+
+    /// Makes room for a container's name.
+    pub(super) fn expect(&mut self, container: &str) {
+        self.width = self.width.max(self.short(container).chars().count());
+    }
+
+    /// Writes one line; `Err` when the reader has gone.
+    pub(super) fn print(&mut self, out: &mut impl Write, line: &LogLine) -> io::Result<()> {
+        let time = if self.times { format!("{} ", line.time) } else { String::new() };
+        self.say(out, &line.container, "  | ", &format!("{time}{}", line.text))
+    }
+
+    /// Writes something about a container.
+    pub(super) fn say(&mut self, out: &mut impl Write, container: &str, mark: &str, text: &str) -> io::Result<()> {
+        if !self.names {
+            writeln!(out, "{text}")?;
+            return out.flush();
+        }
+        self.expect(container);
+        let name = self.short(container).to_owned();
+        let width = self.width;
+        if self.colours {
+            let next = COLOURS.get(self.colour_of.len() % COLOURS.len()).copied().unwrap_or(36);
+            let colour = *self.colour_of.entry(name.clone()).or_insert(next);
+            writeln!(out, "\u{1b}[{colour}m{name:width$}{mark}\u{1b}[0m{text}")?;
+        } else {
+            writeln!(out, "{name:width$}{mark}{text}")?;
+        }
+        out.flush()
+    }
+
+    fn short<'t>(&self, container: &'t str) -> &'t str {
+        container.strip_prefix(&self.prefix).unwrap_or(container)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_a_column() {
+        let mut printer = Printer::new("shop", true, false, true);
+        printer.expect("shop-database-1");
+        let line = LogLine {
+            container: "shop-web-1".into(),
+            service: "web".into(),
+            stderr: false,
+            time: "2026-01-02T03:04:05.000000000Z".into(),
+            text: "hello".into(),
+        };
+        let mut out = Vec::new();
+        printer.print(&mut out, &line).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "web-1       | 2026-01-02T03:04:05.000000000Z hello\n");
+    }
+}

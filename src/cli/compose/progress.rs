@@ -1,0 +1,230 @@
+//! Shows a plan's execution on standard error: the lines that Compose prints, with causes where they tell something.
+
+use std::{
+    io::{self, Write as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    plan::{Action, Plan},
+    report::{Event, Outcome, Reporter, redact},
+};
+
+/// Form of progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Finished steps as lines, what runs in one line that is replaced.
+    Live,
+    /// A line an event.
+    Plain,
+    /// A JSON object an event.
+    Json,
+    /// Nothing but warnings and errors.
+    Quiet,
+}
+
+/// Takes the events of one command.
+pub(super) struct Progress {
+    mode: Mode,
+    /// Whether builds and hooks show what they say.
+    output: bool,
+    /// Whether pulls show how far they are.
+    pulls: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    steps: Vec<Named>,
+    running: Vec<usize>,
+    /// A transient line stands on the terminal.
+    transient: bool,
+    width: usize,
+}
+
+/// A step in Compose's words.
+#[derive(Debug, Clone, Default)]
+struct Named {
+    subject: String,
+    doing: &'static str,
+    done: &'static str,
+    cause: String,
+}
+
+impl Progress {
+    pub(super) fn new(mode: Mode) -> Progress {
+        Progress { mode, output: true, pulls: true, state: Mutex::new(State::default()) }
+    }
+
+    /// Without the output of builds.
+    pub(super) fn without_output(mut self, quiet: bool) -> Progress {
+        self.output = !quiet;
+        self
+    }
+
+    /// Without the state of pulls.
+    pub(super) fn without_pulls(mut self, quiet: bool) -> Progress {
+        self.pulls = !quiet;
+        self
+    }
+
+    /// Steps of this plan follow.
+    pub(super) fn begin(&self, plan: &Plan) {
+        let mut state = self.state();
+        state.steps = plan.steps.iter().map(|step| named(&step.action, &step.cause)).collect();
+        state.running.clear();
+        if self.mode == Mode::Live {
+            state.width = rustix::termios::tcgetwinsize(io::stderr()).map_or(100, |s| usize::from(s.ws_col).max(40));
+        }
+    }
+
+    /// No more steps.
+    pub(super) fn end(&self) {
+        self.state().clear();
+    }
+
+    /// Something that is as it is: `Container shop-web-1`, `Running`.
+    pub(super) fn is(&self, subject: &str, what: &str) {
+        self.line(&mut self.state(), subject, what, "");
+    }
+
+    /// Something to look at.
+    pub(super) fn warning(&self, text: &str) {
+        let mut state = self.state();
+        state.clear();
+        let text = redact::redact_shapes(text);
+        // A reader that has gone is not worth a word.
+        let _ = match self.mode {
+            Mode::Json => writeln!(io::stderr(), "{}", serde_json::json!({ "level": "warning", "text": text })),
+            _ => writeln!(io::stderr(), "warning: {text}"),
+        };
+        state.show();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn line(&self, state: &mut State, subject: &str, what: &str, text: &str) {
+        state.clear();
+        let mut err = io::stderr().lock();
+        let text = redact::redact_shapes(text);
+        let _ = match self.mode {
+            Mode::Quiet => Ok(()),
+            Mode::Json => {
+                let mut object = serde_json::json!({ "id": subject, "status": what });
+                if !text.is_empty() {
+                    object["text"] = text.into();
+                }
+                writeln!(err, "{object}")
+            }
+            Mode::Live | Mode::Plain if text.is_empty() => writeln!(err, " {subject}  {what}"),
+            Mode::Live | Mode::Plain => writeln!(err, " {subject}  {what}  {text}"),
+        };
+        drop(err);
+        if self.mode == Mode::Live {
+            state.show();
+        }
+    }
+}
+
+impl Reporter for Progress {
+    fn report(&self, event: Event) {
+        let mut state = self.state();
+        match event {
+            Event::StepStarted { step, .. } => {
+                state.running.push(step);
+                let Some(Named { subject, doing, cause, .. }) = state.steps.get(step).cloned() else { return };
+                match self.mode {
+                    Mode::Live => state.show(),
+                    _ if doing.is_empty() => {}
+                    _ => self.line(&mut state, &subject, doing, &cause),
+                }
+            }
+            Event::StepEnded { step, outcome, text, .. } => {
+                state.running.retain(|s| *s != step);
+                let Some(Named { subject, done, cause, .. }) = state.steps.get(step).cloned() else { return };
+                match outcome {
+                    Outcome::Done if done.is_empty() => state.show_if(self.mode == Mode::Live),
+                    Outcome::Done if self.mode == Mode::Live => self.line(&mut state, &subject, done, &cause),
+                    Outcome::Done => self.line(&mut state, &subject, done, ""),
+                    // What was not needed is not told; what failed is, by the command's own last words.
+                    Outcome::Skipped | Outcome::Abandoned => state.show_if(self.mode == Mode::Live),
+                    Outcome::Failed => self.line(&mut state, &subject, "Error", &text),
+                }
+            }
+            Event::Warning { text } => {
+                drop(state);
+                self.warning(&text);
+            }
+            Event::Output { source, line } if self.output => self.line(&mut state, &source, "|", &line),
+            Event::Progress { subject, text } if self.pulls && self.mode != Mode::Quiet => {
+                self.line(&mut state, &subject, "|", &text);
+            }
+            Event::Info { text } if self.output => self.line(&mut state, "", &text, ""),
+            Event::Output { .. } | Event::Progress { .. } | Event::Info { .. } | Event::Phase { .. } => {}
+        }
+    }
+}
+
+impl State {
+    fn clear(&mut self) {
+        if self.transient {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
+            self.transient = false;
+        }
+    }
+
+    fn show_if(&mut self, live: bool) {
+        if live {
+            self.show();
+        }
+    }
+
+    /// The line of what runs; nothing when the width is not known, which is so in every mode but the live one.
+    fn show(&mut self) {
+        self.clear();
+        if self.width == 0 {
+            return;
+        }
+        let Some(step) = self.running.last().and_then(|id| self.steps.get(*id)) else { return };
+        let more = match self.running.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let doing = if step.doing.is_empty() { "Waiting" } else { step.doing };
+        let text = format!("\u{2026} {}  {doing}{more}", step.subject);
+        let text: String = text.chars().take(self.width.saturating_sub(2)).collect();
+        let mut err = io::stderr().lock();
+        let _ = write!(err, " {text}").and_then(|()| err.flush());
+        self.transient = true;
+    }
+}
+
+fn named(action: &Action, cause: &str) -> Named {
+    let container = |name: &str| format!("Container {name}");
+    let (subject, doing, done, tells) = match action {
+        Action::Pull { service, .. } => (service.clone(), "Pulling", "Pulled", false),
+        Action::Build { image, .. } => (image.clone(), "Building", "Built", false),
+        Action::CreateNetwork { name, .. } => (format!("Network {name}"), "Creating", "Created", false),
+        Action::RecreateNetwork { name, .. } => (format!("Network {name}"), "Recreate", "Recreated", true),
+        Action::RemoveNetwork { name, .. } => (format!("Network {name}"), "Removing", "Removed", false),
+        Action::CreateVolume { name, .. } => (format!("Volume {name}"), "Creating", "Created", false),
+        Action::RecreateVolume { name, .. } => (format!("Volume {name}"), "Recreate", "Recreated", true),
+        Action::RemoveVolume { name, .. } => (format!("Volume {name}"), "Removing", "Removed", false),
+        Action::RemoveImage { image } => (format!("Image {image}"), "Removing", "Removed", false),
+        Action::RenameContainer { to, .. } => (container(to), "Renaming", "Renamed", true),
+        Action::CreateContainer { name, .. } => (container(name), "Creating", "Created", false),
+        Action::RecreateContainer { name, .. } => (container(name), "Recreate", "Recreated", true),
+        Action::StopContainer { name, .. } => (container(name), "Stopping", "Stopped", false),
+        Action::RemoveContainer { name, .. } => (container(name), "Removing", "Removed", false),
+        Action::UnpauseContainer { name, .. } => (container(name), "Unpausing", "Unpaused", false),
+        Action::WaitFor { service, condition, .. } => {
+            let done = if condition == "service_healthy" { "Healthy" } else { "Exited" };
+            (format!("Service {service}"), "Waiting", done, false)
+        }
+        Action::StartContainer { name, .. } => (container(name), "Starting", "Started", false),
+    };
+    let cause = if tells && !cause.is_empty() { format!("({cause})") } else { String::new() };
+    Named { subject, doing, done, cause }
+}

@@ -1,0 +1,274 @@
+//! `run`: a one-off container of a service.
+
+use std::{collections::BTreeMap, io::Write as _};
+
+use anyhow::{Context as _, bail};
+use bollard::query_parameters::{
+    AttachContainerOptions, KillContainerOptions, RemoveContainerOptions, ResizeContainerTTYOptions,
+    WaitContainerOptions,
+};
+use futures_util::StreamExt as _;
+
+use super::{
+    args::RunArgs,
+    progress::{Mode, Progress},
+    session::{Session, interrupted, load_with},
+    terminal::{self, Raw},
+    up,
+};
+use crate::{
+    compose::{
+        load::LoadRequest,
+        model::{Project, Service},
+    },
+    engine::{Apply, ContainerRef, Engine, EngineError, OneOff, as_oneoff},
+    plan::{self, Action, Condition, Intent, Plan, Step},
+};
+
+/// Longest run that is waited for.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+
+/// `run`; the exit code is the command's.
+pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
+    let name = &args.service;
+    let mut project = session.load(std::slice::from_ref(name))?;
+    if args.no_deps {
+        up::without_dependencies(&mut project, std::slice::from_ref(name));
+    }
+    up::refuse_providers(&project)?;
+    let asked = Asked::read(session, args, &project)?;
+    let tty = !args.no_tty && !args.detach && terminal::is_interactive();
+    let mode = if args.quiet { Mode::Quiet } else { session.mode() };
+    let progress = Progress::new(mode);
+    let engine = session.engine().await?;
+    let engine = session.with_proxies(&engine).await;
+    surroundings(session, &engine, &project, args, &progress).await?;
+    if session.global.dry_run {
+        return Ok(0);
+    }
+
+    as_oneoff(&mut project, name, |service| asked.apply(service, args, tty));
+    let slug = random_hex()?;
+    let short: String = slug.chars().take(12).collect();
+    let own = args.name.clone().unwrap_or_else(|| format!("{}-{name}-run-{short}", project.name));
+    // The real one hashes the definition with its name in it.
+    if let Some(service) = project.services.get_mut(name) {
+        service.container_name.clone_from(&own);
+    }
+    let wanted = OneOff {
+        service: name,
+        name: &own,
+        slug: &slug,
+        // In the foreground we remove it, after its exit code was read.
+        auto_remove: args.rm && args.detach,
+        stdin: !args.detach,
+        use_aliases: args.use_aliases,
+    };
+    let credentials = session.credentials();
+    let nothing = Plan::default();
+    let applied = session.run_of(&project, &nothing, None, &progress, &credentials);
+    let container = engine.create_oneoff(&applied, &wanted).await?;
+    let ended = if args.detach {
+        engine.start_oneoff(&applied, &container).await.map(|()| 0).map_err(anyhow::Error::new)
+    } else {
+        foreground(&engine, &applied, &container, tty).await
+    };
+    if args.rm && (!args.detach || ended.is_err()) {
+        let force = RemoveContainerOptions { force: true, v: true, link: false };
+        let removed = engine.docker().remove_container(&container.id, Some(force)).await;
+        if let Err(error) = removed {
+            progress.warning(&EngineError::api(format!("remove {own}"), error).to_string());
+        }
+    }
+    if args.detach && ended.is_ok() {
+        writeln!(std::io::stdout(), "{}", container.id)?;
+    }
+    ended
+}
+
+/// Brings up what the service depends on, and its image, networks and volumes; then waits as the service would.
+async fn surroundings(
+    session: &Session,
+    engine: &Engine,
+    project: &Project,
+    args: &RunArgs,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let name = &args.service;
+    let mut observed = engine.observe(project).await?;
+    // The service's own containers are none of our business: without them, zero of them are wanted.
+    observed.containers.retain(|c| c.service != *name);
+    let mut intent = Intent {
+        scale: BTreeMap::from([(name.clone(), 0)]),
+        pull: up::pull(args.pull),
+        ignore_orphans: true,
+        build: if args.build { up::builds(project, &[]) } else { BTreeMap::new() },
+        ..up::intent(session, &[], &[], args.remove_orphans)?
+    };
+    intent.scale.insert(name.clone(), 0);
+    let mut plan = plan::converge(project, &observed, &intent)?;
+    let edges = project.services.get(name).map(|service| &service.depends_on).into_iter().flatten();
+    for (other, edge) in edges.filter(|(_, edge)| edge.condition != "service_started") {
+        let starts = plan.steps.iter().enumerate().filter(|(_, step)| {
+            matches!(&step.action, Action::StartContainer { service, .. } if service == other)
+        });
+        let after = starts.map(|(id, _)| id).collect();
+        plan.steps.push(Step {
+            action: Action::WaitFor {
+                service: other.clone(),
+                condition: edge.condition.clone(),
+                required: edge.required,
+                dependents: vec![name.clone()],
+            },
+            cause: format!("{name} depends on it"),
+            after,
+            only_if: Condition::Always,
+        });
+    }
+    session.apply(engine, project, plan, None, progress).await?;
+    Ok(())
+}
+
+/// Attaches, starts, and stays until the end.
+async fn foreground(engine: &Engine, run: &Apply<'_>, container: &ContainerRef, tty: bool) -> anyhow::Result<u8> {
+    let docker = engine.docker();
+    let what = format!("attach to {}", container.name);
+    let options = AttachContainerOptions {
+        stream: true,
+        stdin: true,
+        stdout: true,
+        stderr: true,
+        logs: false,
+        detach_keys: None,
+    };
+    let attached = docker.attach_container(&container.id, Some(options)).await;
+    let attached = attached.map_err(|e| EngineError::api(what, e))?;
+    engine.start_oneoff(run, container).await?;
+    let raw = if tty { Some(Raw::enter()?) } else { None };
+    if let (true, Some((height, width))) = (tty, terminal::size()) {
+        let size = ResizeContainerTTYOptions { h: i32::from(height), w: i32::from(width) };
+        // A wrong size is a blemish, not a failure.
+        let _ = docker.resize_container_tty(&container.id, size).await;
+    }
+    let pump = terminal::pump(attached.output, Some(attached.input));
+    tokio::pin!(pump);
+    loop {
+        tokio::select! {
+            done = &mut pump => { done?; break; }
+            () = interrupted() => {
+                let signal = KillContainerOptions { signal: "SIGINT".to_owned() };
+                // It may have ended meanwhile.
+                let _ = docker.kill_container(&container.id, Some(signal)).await;
+            }
+        }
+    }
+    drop(raw);
+    let code = ended(engine, container).await?;
+    Ok(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
+}
+
+/// Exit code of a container that has closed its output.
+async fn ended(engine: &Engine, container: &ContainerRef) -> anyhow::Result<i64> {
+    let condition = WaitContainerOptions { condition: "not-running".to_owned() };
+    let patient = engine.docker_with_timeout(PATIENCE);
+    let mut wait = Box::pin(patient.wait_container(&container.id, Some(condition)));
+    match wait.next().await {
+        Some(Ok(ended)) => Ok(ended.status_code),
+        Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
+        Some(Err(error)) => Err(EngineError::api(format!("wait for {}", container.name), error).into()),
+        None => bail!("the engine did not say how {} ended", container.name),
+    }
+}
+
+/// What the options say in Compose's own notation.
+#[derive(Default)]
+struct Asked {
+    service: Service,
+    environment: BTreeMap<String, Option<String>>,
+    labels: BTreeMap<String, String>,
+}
+
+impl Asked {
+    fn read(session: &Session, args: &RunArgs, project: &Project) -> anyhow::Result<Asked> {
+        let mut asked = Asked::default();
+        if !args.publish.is_empty() || !args.volumes.is_empty() || args.entrypoint.is_some() {
+            // The loader knows the short forms; what is written here is not interpolated a second time.
+            let mut service = serde_json::json!({ "image": "none", "ports": args.publish, "volumes": args.volumes });
+            if let Some(entrypoint) = &args.entrypoint {
+                service["entrypoint"] = entrypoint.clone().into();
+            }
+            let mut request = LoadRequest {
+                files: vec!["-".to_owned()],
+                stdin: Some(serde_json::json!({ "name": project.name, "services": { "x": service } }).to_string()),
+                env_files: Vec::new(),
+                project_directory: None,
+                ..session.request()?
+            };
+            request.options.interpolate = false;
+            let mut loaded = load_with(&request).context("the options of `run` cannot be read")?;
+            asked.service = loaded.services.remove("x").unwrap_or_default();
+        }
+        for text in &args.env {
+            match text.split_once('=') {
+                Some((key, value)) => asked.environment.insert(key.to_owned(), Some(value.to_owned())),
+                // Without a value: ours, or nothing at all.
+                None => match project.environment.get(text) {
+                    Some(value) => asked.environment.insert(text.clone(), Some(value.clone())),
+                    None => None,
+                },
+            };
+        }
+        for text in &args.labels {
+            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            if key.is_empty() {
+                bail!("--label {text}: write KEY=VALUE");
+            }
+            asked.labels.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(asked)
+    }
+
+    fn apply(self, service: &mut Service, args: &RunArgs, tty: bool) {
+        service.tty = tty;
+        service.stdin_open = !args.detach;
+        if !args.command.is_empty() {
+            service.command = Some(args.command.clone());
+        }
+        if args.entrypoint.is_some() {
+            service.entrypoint = self.service.entrypoint;
+            if args.command.is_empty() {
+                service.command = Some(Vec::new());
+            }
+        }
+        if let Some(user) = &args.user {
+            service.user.clone_from(user);
+        }
+        if let Some(directory) = &args.workdir {
+            service.working_dir.clone_from(directory);
+        }
+        for capability in &args.cap_add {
+            service.cap_drop.retain(|other| other != capability);
+            service.cap_add.push(capability.clone());
+        }
+        for capability in &args.cap_drop {
+            service.cap_add.retain(|other| other != capability);
+            service.cap_drop.push(capability.clone());
+        }
+        service.environment.extend(self.environment);
+        service.labels.extend(self.labels);
+        if !args.service_ports {
+            service.ports.clear();
+        }
+        service.ports.extend(self.service.ports);
+        for mount in self.service.volumes {
+            service.volumes.retain(|other| other.target != mount.target);
+            service.volumes.push(mount);
+        }
+    }
+}
+
+fn random_hex() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    Ok(hex::encode(bytes))
+}

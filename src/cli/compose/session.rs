@@ -1,0 +1,334 @@
+//! One invocation: its options and surroundings, and the way to a loaded project and to the engine.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    args::{Ansi, Global, ProgressKind},
+    progress::{Mode, Progress},
+};
+use crate::{
+    compose::{
+        load::{LoadOptions, LoadRequest, load},
+        model::Project,
+        source::DiskFiles,
+    },
+    engine::{
+        Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
+        image::{BuilderChoice, Credentials, docker_config_directory},
+        read_proxies,
+    },
+    plan::Plan,
+};
+
+/// Limits that only exist so that nothing waits for ever; the command line waits as long as the user does.
+const PATIENCE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What every command works with.
+pub(super) struct Session {
+    /// Options before the command.
+    pub global: Global,
+    /// Environment of the process.
+    pub environment: BTreeMap<String, String>,
+    /// Cancelled by Ctrl-C and SIGTERM, once [`Session::interruptible`] was called.
+    pub cancel: CancellationToken,
+}
+
+/// The project a command is about: loaded, or only known by name.
+pub(super) struct Subject {
+    /// Project name.
+    pub name: String,
+    /// The project, where its files were read.
+    pub project: Option<Project>,
+}
+
+impl Session {
+    pub(super) fn new(global: Global) -> Session {
+        let environment = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Session { global, environment, cancel: CancellationToken::new() }
+    }
+
+    /// A variable that is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A variable as a switch.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.variable(name).is_some_and(|value| matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"))
+    }
+
+    /// The request for the loader that these options make.
+    pub(super) fn request(&self) -> anyhow::Result<LoadRequest> {
+        let global = &self.global;
+        let mut request = LoadRequest {
+            working_dir: std::env::current_dir().context("the current directory is not readable")?,
+            project_directory: global.project_directory.clone(),
+            files: global.files.clone(),
+            stdin: None,
+            env_files: global.env_files.clone(),
+            project_name: global.project_name.clone(),
+            profiles: global.profiles.clone(),
+            process_env: self.environment.clone(),
+            services: Vec::new(),
+            options: LoadOptions::default(),
+        };
+        if request.files.iter().any(|file| file == "-") {
+            let mut text = String::new();
+            let most = request.options.limits.max_bytes as u64;
+            let mut bounded = io::stdin().take(most.saturating_add(1));
+            bounded.read_to_string(&mut text).context("standard input is not readable")?;
+            request.stdin = Some(text);
+        }
+        Ok(request)
+    }
+
+    /// Loads the project with these services selected (all when empty); warnings go to standard error.
+    pub(super) fn load(&self, services: &[String]) -> anyhow::Result<Project> {
+        let mut request = self.request()?;
+        request.services = services.to_vec();
+        load_with(&request)
+    }
+
+    /// Loads the whole project; services that are named are active in it whatever their profiles.
+    pub(super) fn load_whole(&self, named: &[String]) -> anyhow::Result<Project> {
+        let mut request = self.request()?;
+        let project = load_with(&request)?;
+        let idle = named.iter().filter_map(|name| project.disabled_services.get(name));
+        let wanted: Vec<String> = idle.flat_map(|service| service.profiles.iter().cloned()).collect();
+        if wanted.is_empty() {
+            return Ok(project);
+        }
+        request.profiles = project.profiles.iter().cloned().chain(wanted).collect();
+        load_with(&request)
+    }
+
+    /// The project by its files, or only by name: with `-p` and no `-f` the files are not looked at, as in Compose.
+    pub(super) fn subject(&self, services: &[String]) -> anyhow::Result<Subject> {
+        if let (Some(name), true) = (&self.global.project_name, self.global.files.is_empty()) {
+            return Ok(Subject { name: name.clone(), project: None });
+        }
+        match self.load_whole(services) {
+            Ok(project) => Ok(Subject { name: project.name.clone(), project: Some(project) }),
+            Err(error) => match self.variable("COMPOSE_PROJECT_NAME") {
+                Some(name) => Ok(Subject { name: name.to_owned(), project: None }),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Only the project's name: files are read only when nothing else names it.
+    pub(super) fn project_name(&self) -> anyhow::Result<String> {
+        match (&self.global.project_name, self.variable("COMPOSE_PROJECT_NAME")) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Some(name)) => Ok(name.to_owned()),
+            (None, None) => Ok(self.load(&[])?.name),
+        }
+    }
+
+    /// Connects to the engine.
+    pub(super) async fn engine(&self) -> anyhow::Result<Engine> {
+        Ok(Engine::connect(&Endpoint::of_environment(&self.environment)?).await?)
+    }
+
+    /// Lets Ctrl-C and SIGTERM end the work in order: what was begun is finished, nothing new is begun.
+    pub(super) fn interruptible(&self) {
+        let cancel = self.cancel.clone();
+        tokio::spawn(async move {
+            interrupted().await;
+            cancel.cancel();
+        });
+    }
+
+    /// How progress is shown.
+    pub(super) fn mode(&self) -> Mode {
+        let kind = match (self.global.progress, self.variable("COMPOSE_PROGRESS")) {
+            (ProgressKind::Auto, Some("tty")) => ProgressKind::Tty,
+            (ProgressKind::Auto, Some("plain")) => ProgressKind::Plain,
+            (ProgressKind::Auto, Some("json")) => ProgressKind::Json,
+            (ProgressKind::Auto, Some("quiet")) => ProgressKind::Quiet,
+            (kind, _) => kind,
+        };
+        match kind {
+            ProgressKind::Tty => Mode::Live,
+            ProgressKind::Plain => Mode::Plain,
+            ProgressKind::Json => Mode::Json,
+            ProgressKind::Quiet => Mode::Quiet,
+            ProgressKind::Auto if io::stderr().is_terminal() && self.ansi() != Ansi::Never => Mode::Live,
+            ProgressKind::Auto => Mode::Plain,
+        }
+    }
+
+    /// `--ansi`, else `COMPOSE_ANSI`.
+    pub(super) fn ansi(&self) -> Ansi {
+        match (self.global.ansi, self.variable("COMPOSE_ANSI")) {
+            (Ansi::Auto, Some("never")) => Ansi::Never,
+            (Ansi::Auto, Some("always")) => Ansi::Always,
+            (ansi, _) => ansi,
+        }
+    }
+
+    /// Whether output on standard output may be coloured.
+    pub(super) fn colours(&self) -> bool {
+        match self.ansi() {
+            Ansi::Never => false,
+            Ansi::Always => true,
+            Ansi::Auto => io::stdout().is_terminal() && self.variable("NO_COLOR").is_none(),
+        }
+    }
+
+    /// Carries a plan out, showing it; with `--dry-run` only prints it.
+    pub(super) async fn apply(
+        &self,
+        engine: &Engine,
+        project: &Project,
+        plan: Plan,
+        stop_timeout: Option<Duration>,
+        progress: &Progress,
+    ) -> anyhow::Result<Report> {
+        for warning in &plan.warnings {
+            progress.warning(warning);
+        }
+        if self.global.dry_run {
+            io::stdout().write_all(crate::plan::render(&plan).as_bytes())?;
+            return Ok(Report::default());
+        }
+        if plan.steps.is_empty() {
+            return Ok(Report::default());
+        }
+        let plan = self.narrowed(plan)?;
+        self.interruptible();
+        progress.begin(&plan);
+        let credentials = self.credentials();
+        let engine = self.with_proxies(engine).await;
+        let run = self.run_of(project, &plan, stop_timeout, progress, &credentials);
+        let done = engine.apply(&run).await;
+        progress.end();
+        done.map_err(|error| match error {
+            // The step's own line has already said what was being done.
+            ApplyError::Step { error, .. } => anyhow::Error::new(error),
+            other => anyhow::Error::new(other),
+        })
+    }
+
+    /// The engine with the proxy variables that the Docker CLI gives to containers and builds.
+    pub(super) async fn with_proxies(&self, engine: &Engine) -> Engine {
+        let Some(directory) = docker_config_directory(&self.environment) else { return engine.clone() };
+        let proxies = read_proxies(&directory, &engine.endpoint().to_string()).await;
+        engine.clone().with_proxies(proxies)
+    }
+
+    /// Registry credentials of the user.
+    pub(super) fn credentials(&self) -> Credentials {
+        Credentials::in_directory(docker_config_directory(&self.environment))
+    }
+
+    /// One run with this invocation's settings.
+    pub(super) fn run_of<'a>(
+        &'a self,
+        project: &'a Project,
+        plan: &'a Plan,
+        stop_timeout: Option<Duration>,
+        progress: &'a Progress,
+        credentials: &'a Credentials,
+    ) -> Apply<'a> {
+        Apply {
+            project,
+            plan,
+            reporter: progress,
+            cancel: &self.cancel,
+            stop_timeout,
+            wait_timeout: PATIENCE,
+            images: ImageSettings {
+                builder: self.builder(),
+                build_timeout: PATIENCE,
+                pull_timeout: PATIENCE,
+                credentials,
+            },
+        }
+    }
+
+    /// `DOCKER_BUILDKIT` and `COMPOSE_DOCKER_CLI_BUILD`'s meaning.
+    fn builder(&self) -> BuilderChoice {
+        match self.variable("DOCKER_BUILDKIT") {
+            Some("0" | "false") => BuilderChoice::Classic,
+            Some(_) => BuilderChoice::BuildKit,
+            None => BuilderChoice::Auto,
+        }
+    }
+
+    /// Honours `--parallel`: no more steps than that run side by side.
+    fn narrowed(&self, mut plan: Plan) -> anyhow::Result<Plan> {
+        let given = i64::from(self.global.parallel);
+        let limit = match self.variable("COMPOSE_PARALLEL_LIMIT") {
+            Some(text) if given < 0 => {
+                text.parse().with_context(|| format!("COMPOSE_PARALLEL_LIMIT is {text:?}, not a number"))?
+            }
+            _ => given,
+        };
+        let Some(limit) = usize::try_from(limit).ok().filter(|limit| *limit > 0) else { return Ok(plan) };
+        // A step waits for the one that many places before it. Steps whose failure is tolerated stay without
+        // followers of that kind: those would make it fatal.
+        let optional = |id: usize, plan: &Plan| {
+            let followers = plan.steps.iter().filter(|s| s.after.contains(&id));
+            followers.clone().any(|s| matches!(s.action, crate::plan::Action::WaitFor { required: false, .. }))
+        };
+        for id in limit..plan.steps.len() {
+            let before = id - limit;
+            if !optional(before, &plan)
+                && let Some(step) = plan.steps.get_mut(id)
+                && !step.after.contains(&before)
+            {
+                step.after.push(before);
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// A project of which only the name is known.
+pub(super) fn nameless(name: &str) -> Project {
+    Project { name: name.to_owned(), ..Project::default() }
+}
+
+/// Ends at the first Ctrl-C or SIGTERM.
+pub(super) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}
+
+/// Seconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// `-t`: a negative number means for ever.
+pub(super) fn grace(seconds: Option<i64>) -> Option<Duration> {
+    seconds.map(|s| u64::try_from(s).map_or(PATIENCE, Duration::from_secs))
+}
+
+/// Loads and shows the loader's warnings.
+pub(super) fn load_with(request: &LoadRequest) -> anyhow::Result<Project> {
+    let loaded = load(request, &DiskFiles::default())?;
+    let mut err = io::stderr().lock();
+    for warning in &loaded.warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    Ok(loaded.project)
+}

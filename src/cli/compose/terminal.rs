@@ -1,0 +1,83 @@
+//! Between this terminal and a process in a container.
+
+use std::{
+    io::{self, IsTerminal as _},
+    pin::Pin,
+};
+
+use bollard::{container::LogOutput, errors::Error};
+use futures_util::{Stream, StreamExt as _};
+use rustix::termios::{OptionalActions, Termios};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+/// What the process says.
+pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+/// What the process reads.
+pub(super) type Input = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// Whether both ends of this process are a terminal.
+pub(super) fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Rows and columns of this terminal.
+pub(super) fn size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
+}
+
+/// Passes keys through as they are while it lives.
+pub(super) struct Raw(Termios);
+
+impl Raw {
+    /// Switches this terminal over.
+    ///
+    /// # Errors
+    /// When standard input is not a terminal.
+    pub(super) fn enter() -> io::Result<Raw> {
+        let before = rustix::termios::tcgetattr(io::stdin())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
+        Ok(Raw(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // Nothing helps a terminal that cannot be set back.
+        let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Copies until the process has said everything. `input` is `None` when it reads nothing; it is closed when ours ends.
+///
+/// # Errors
+/// When the connection breaks or our output has gone.
+pub(super) async fn pump(mut output: Output, input: Option<Input>) -> anyhow::Result<()> {
+    // Apart from the output: the process may end while we still wait for a key.
+    let feeding = input.map(|mut input| {
+        tokio::spawn(async move {
+            // The process may end before it has read everything.
+            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut input).await;
+            let _ = input.shutdown().await;
+        })
+    });
+    let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
+    while let Some(chunk) = output.next().await {
+        match chunk? {
+            LogOutput::StdErr { message } => err.write_all(&message).await?,
+            LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                out.write_all(&message).await?;
+                out.flush().await?;
+            }
+            LogOutput::StdIn { .. } => {}
+        }
+    }
+    out.flush().await?;
+    err.flush().await?;
+    if let Some(feeding) = feeding {
+        feeding.abort();
+    }
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! `up`, `create`, `build` and `pull`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, bail};
+
+use super::{
+    args::{BuildArgs, CreateArgs, PullArgs, PullChoice, UpArgs},
+    progress::{Mode, Progress},
+    session::{Session, grace, now},
+    wait,
+};
+use crate::{
+    compose::model::Project,
+    engine::Engine,
+    plan::{self, Intent, Observed, Plan, Pull, RunState},
+};
+
+/// `up`.
+pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
+    let mut project = session.load(&args.services)?;
+    if args.no_deps {
+        without_dependencies(&mut project, &args.services);
+    }
+    let intent = Intent {
+        no_deps: args.no_deps,
+        no_start: args.no_start,
+        no_build: args.no_build,
+        force_recreate: args.force_recreate,
+        no_recreate: args.no_recreate,
+        always_recreate_deps: args.always_recreate_deps,
+        renew_anon_volumes: args.renew_anon_volumes,
+        yes_recreate_volumes: args.yes,
+        pull: pull(args.pull),
+        build: if args.build { builds(&project, &[]) } else { BTreeMap::new() },
+        ..intent(session, &args.services, &args.scale, args.remove_orphans)?
+    };
+    let progress = Progress::new(session.mode()).without_output(args.quiet_build).without_pulls(args.quiet_pull);
+    let stop_timeout = grace(args.timeout);
+    let engine = converge(session, &project, &intent, stop_timeout, &progress).await?;
+    if args.no_start || session.global.dry_run {
+        return Ok(0);
+    }
+    if args.wait {
+        let limit = args.wait_timeout.map(Duration::from_secs);
+        wait::until_ready(session, &engine, &project, limit, &progress).await?;
+    }
+    if args.detach || args.wait {
+        return Ok(0);
+    }
+    super::attach::attach(session, &engine, &project, args, stop_timeout).await
+}
+
+/// `create`.
+pub(super) async fn create(session: &Session, args: &CreateArgs) -> anyhow::Result<u8> {
+    let project = session.load(&args.services)?;
+    let intent = Intent {
+        no_start: true,
+        no_build: args.no_build,
+        force_recreate: args.force_recreate,
+        no_recreate: args.no_recreate,
+        yes_recreate_volumes: args.yes,
+        pull: pull(args.pull),
+        build: if args.build || args.pull == PullChoice::Build { builds(&project, &[]) } else { BTreeMap::new() },
+        ..intent(session, &args.services, &args.scale, args.remove_orphans)?
+    };
+    let progress = Progress::new(session.mode()).without_pulls(args.quiet_pull);
+    converge(session, &project, &intent, None, &progress).await?;
+    Ok(0)
+}
+
+/// `build`: the image steps of an `up`, nothing else.
+pub(super) async fn build(session: &Session, args: &BuildArgs) -> anyhow::Result<u8> {
+    let mut project = session.load(&args.services)?;
+    let wanted = if args.with_dependencies { &[] } else { args.services.as_slice() };
+    let builds = builds(&project, wanted);
+    for (name, service) in &mut project.services {
+        let Some(build) = service.build.as_mut().filter(|_| builds.contains_key(name)) else { continue };
+        build.no_cache |= args.no_cache;
+        build.pull |= args.pull;
+        for argument in &args.build_args {
+            let (key, value) = match argument.split_once('=') {
+                Some((key, value)) => (key, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            build.args.insert(key.to_owned(), value);
+        }
+    }
+    let plan = image_plan(&project, &Intent { build: builds, ..Intent::default() }, |action| {
+        matches!(action, plan::Action::Build { .. })
+    })?;
+    let mode = if args.quiet { Mode::Quiet } else { session.mode() };
+    let progress = Progress::new(mode).without_output(args.quiet);
+    if plan.steps.is_empty() {
+        progress.warning("no service to build");
+        return Ok(0);
+    }
+    let engine = session.engine().await?;
+    session.apply(&engine, &project, plan, None, &progress).await?;
+    Ok(0)
+}
+
+/// `pull`: the images of the services, each once.
+pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::Result<u8> {
+    let mut project = session.load(&args.services)?;
+    if !args.include_deps && !args.services.is_empty() {
+        without_dependencies(&mut project, &args.services);
+    }
+    let mode = if args.quiet { Mode::Quiet } else { session.mode() };
+    let progress = Progress::new(mode);
+    let engine = session.engine().await?;
+    let only_missing = args.policy.as_deref() == Some("missing");
+    let observed = if only_missing { engine.observe(&project).await? } else { Observed::default() };
+    let mut plan = Plan { project: project.name.clone(), ..Plan::default() };
+    let mut seen: BTreeMap<String, ()> = BTreeMap::new();
+    for (name, service) in &project.services {
+        let image = service.image_name(&project.name, name);
+        let skip = if service.image.is_empty() {
+            Some("Skipped - No image to be pulled")
+        } else if args.ignore_buildable && service.build.is_some() {
+            Some("Skipped - Image can be built")
+        } else if matches!(service.pull_policy.as_str(), "never" | "build") {
+            Some("Skipped")
+        } else if observed.images.get(&image).is_some_and(|state| state.id.is_some()) {
+            Some("Skipped - Image is already present locally")
+        } else {
+            None
+        };
+        if let Some(skip) = skip {
+            progress.is(name, skip);
+        } else if seen.insert(image.clone(), ()).is_none() {
+            let tolerate = args.ignore_pull_failures || service.build.is_some();
+            let action = plan::Action::Pull { service: name.clone(), image, tolerate_failure: tolerate };
+            plan.steps.push(plan::Step {
+                action,
+                cause: "asked for".to_owned(),
+                after: Vec::new(),
+                only_if: plan::Condition::Always,
+            });
+        }
+    }
+    let report = session.apply(&engine, &project, plan, None, &progress).await?;
+    for skipped in report.steps.iter().filter(|step| step.outcome == crate::report::Outcome::Skipped) {
+        progress.warning(&skipped.text);
+    }
+    Ok(0)
+}
+
+/// Observes, plans and applies; shows what already runs.
+pub(super) async fn converge(
+    session: &Session,
+    project: &Project,
+    intent: &Intent,
+    stop_timeout: Option<Duration>,
+    progress: &Progress,
+) -> anyhow::Result<Engine> {
+    refuse_providers(project)?;
+    if project.services.is_empty() {
+        bail!("no service selected");
+    }
+    let engine = session.engine().await?;
+    let observed = engine.observe(project).await?;
+    let plan = plan::converge(project, &observed, intent)?;
+    running(&observed, project, &plan, progress);
+    session.apply(&engine, project, plan, stop_timeout, progress).await?;
+    Ok(engine)
+}
+
+/// What `intent` of `up` and `create` have in common.
+pub(super) fn intent(
+    session: &Session,
+    services: &[String],
+    scale: &[String],
+    remove_orphans: bool,
+) -> anyhow::Result<Intent> {
+    let scale = scale.iter().map(|text| one_scale(text)).collect::<anyhow::Result<_>>()?;
+    Ok(Intent {
+        services: services.to_vec(),
+        scale,
+        remove_orphans: remove_orphans || session.is_on("COMPOSE_REMOVE_ORPHANS"),
+        ignore_orphans: session.is_on("COMPOSE_IGNORE_ORPHANS"),
+        // As the real command line does at every `up`.
+        rerun_completed_jobs: true,
+        now: now(),
+        ..Intent::default()
+    })
+}
+
+/// Drops the services that are not named, and edges to them: `--no-deps`.
+pub(super) fn without_dependencies(project: &mut Project, named: &[String]) {
+    if named.is_empty() {
+        return;
+    }
+    let (kept, mut dropped): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        std::mem::take(&mut project.services).into_iter().partition(|(name, _)| named.contains(name));
+    project.services = kept;
+    project.disabled_services.append(&mut dropped);
+    for service in project.services.values_mut() {
+        service.depends_on.retain(|name, _| named.contains(name));
+    }
+}
+
+/// `--pull`.
+pub(super) fn pull(choice: PullChoice) -> Option<Pull> {
+    match choice {
+        PullChoice::Always => Some(Pull::Always),
+        PullChoice::Missing => Some(Pull::Missing),
+        PullChoice::Never => Some(Pull::Never),
+        PullChoice::Build | PullChoice::Policy => None,
+    }
+}
+
+/// Services of these that build, all if none is named, each with the cause to print.
+pub(super) fn builds(project: &Project, named: &[String]) -> BTreeMap<String, String> {
+    let services = project.services.iter().filter(|(name, _)| named.is_empty() || named.contains(name));
+    let building = services.filter(|(_, service)| service.build.is_some());
+    building.map(|(name, _)| (name.clone(), "asked for".to_owned())).collect()
+}
+
+/// Refuses what only an external program could provide.
+pub(super) fn refuse_providers(project: &Project) -> anyhow::Result<()> {
+    match project.services.iter().find(|(_, service)| service.provider.is_some()) {
+        Some((name, _)) => bail!(
+            "services.{name}.provider: needs an external provider program, which turnout does not run; remove the \
+             service or bring it up with its own tool"
+        ),
+        None => Ok(()),
+    }
+}
+
+fn one_scale(text: &str) -> anyhow::Result<(String, u32)> {
+    let (name, count) = text.split_once('=').with_context(|| format!("--scale {text}: write SERVICE=NUM"))?;
+    let count = count.parse().with_context(|| format!("--scale {text}: {count:?} is not a number of containers"))?;
+    Ok((name.to_owned(), count))
+}
+
+/// The plan of an `up` on an engine that has nothing, reduced to the steps that `wanted` picks.
+fn image_plan(project: &Project, intent: &Intent, wanted: impl Fn(&plan::Action) -> bool) -> anyhow::Result<Plan> {
+    let mut plan = Plan { project: project.name.clone(), ..Plan::default() };
+    if intent.build.is_empty() {
+        return Ok(plan);
+    }
+    // What is there does not matter to a build that was asked for; external networks and volumes neither.
+    let frame = Project {
+        networks: BTreeMap::new(),
+        volumes: BTreeMap::new(),
+        services: project
+            .services
+            .iter()
+            .filter(|(name, _)| intent.build.contains_key(*name))
+            .map(|(name, service)| {
+                let reduced = crate::compose::model::Service {
+                    image: service.image.clone(),
+                    build: service.build.clone(),
+                    ..Default::default()
+                };
+                (name.clone(), reduced)
+            })
+            .collect(),
+        ..project.clone()
+    };
+    let whole = plan::converge(&frame, &Observed::default(), intent)?;
+    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+    for (id, mut step) in whole.steps.into_iter().enumerate().filter(|(_, step)| wanted(&step.action)) {
+        step.after = step.after.iter().filter_map(|before| places.get(before).copied()).collect();
+        places.insert(id, plan.steps.len());
+        plan.steps.push(step);
+    }
+    Ok(plan)
+}
+
+/// Names the containers that run and that the plan leaves alone.
+fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progress) {
+    let touched = |id: &str, name: &str| plan.steps.iter().any(|step| touches(&step.action, id, name));
+    let idle = observed.containers.iter().filter(|c| {
+        !c.oneoff
+            && c.state == RunState::Running
+            && project.services.contains_key(&c.service)
+            && !touched(&c.id, &c.name)
+    });
+    let mut names: Vec<&str> = idle.map(|c| c.name.as_str()).collect();
+    names.sort_unstable();
+    for name in names {
+        progress.is(&format!("Container {name}"), "Running");
+    }
+}
+
+fn touches(action: &plan::Action, id: &str, name: &str) -> bool {
+    use plan::Action;
+    match action {
+        Action::RecreateContainer { old_id, .. } => old_id == id,
+        Action::StopContainer { id: own, .. }
+        | Action::RemoveContainer { id: own, .. }
+        | Action::RenameContainer { id: own, .. }
+        | Action::UnpauseContainer { id: own, .. } => own == id,
+        Action::StartContainer { name: own, .. } | Action::CreateContainer { name: own, .. } => own == name,
+        _ => false,
+    }
+}

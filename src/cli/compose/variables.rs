@@ -1,0 +1,126 @@
+//! `config --variables`: which variables a project reads, and what they fall back to.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Nested deeper than this, a template is not looked into.
+const MAX_DEPTH: usize = 32;
+
+/// What is said about one variable; the first mention that says something counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Variable {
+    /// `${V:?…}`.
+    pub required: bool,
+    /// `${V:-…}`.
+    pub default: String,
+    /// `${V:+…}`.
+    pub alternate: String,
+}
+
+/// Variables in all texts of a document.
+pub(super) fn variables(document: &Value) -> BTreeMap<String, Variable> {
+    let mut found = BTreeMap::new();
+    walk(document, &mut found);
+    found
+}
+
+fn walk(value: &Value, found: &mut BTreeMap<String, Variable>) {
+    match value {
+        Value::String(text) => template(text, found, 0),
+        Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+        Value::Object(map) => map.values().for_each(|item| walk(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn template(text: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('$') {
+        rest = after;
+        if let Some(after) = rest.strip_prefix('$') {
+            rest = after;
+            continue;
+        }
+        let braced = rest.strip_prefix('{');
+        let body = braced.unwrap_or(rest);
+        let name: &str = name_of(body);
+        if name.is_empty() {
+            continue;
+        }
+        let mut variable = Variable::default();
+        rest = body.get(name.len()..).unwrap_or_default();
+        if braced.is_some() {
+            let end = closing(rest).unwrap_or(rest.len());
+            let (inside, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            rest = after;
+            let inside = inside.strip_prefix(':').unwrap_or(inside);
+            let value = inside.get(1..).unwrap_or_default();
+            match inside.chars().next() {
+                Some('-') => variable.default = value.to_owned(),
+                Some('+') => variable.alternate = value.to_owned(),
+                Some('?') => variable.required = true,
+                _ => {}
+            }
+            if depth < MAX_DEPTH {
+                template(value, found, depth + 1);
+            }
+        }
+        let known = found.entry(name.to_owned()).or_default();
+        if *known == Variable::default() {
+            *known = variable;
+        }
+    }
+}
+
+fn name_of(text: &str) -> &str {
+    let letters = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+    match text.bytes().next() {
+        Some(b) if b.is_ascii_digit() => "",
+        _ => text.get(..letters).unwrap_or_default(),
+    }
+}
+
+/// Offset of the `}` that closes; braces inside are counted.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 1_u32;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => open += 1,
+            b'}' => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mentions_are_found_with_what_they_say() {
+        let found = variables(&serde_json::json!({
+            "image": "${IMG:-busy}:${TAG?need}", "list": ["${A} $B ${C:+alt} ${D-x${E:-y}} $$F ${1} $", "${A:-two}"],
+        }));
+        let show: Vec<String> = found
+            .iter()
+            .map(|(name, v)| format!("{name} {} {:?} {:?}", v.required, v.default, v.alternate))
+            .collect();
+        assert_eq!(
+            show,
+            [
+                "A false \"two\" \"\"",
+                "B false \"\" \"\"",
+                "C false \"\" \"alt\"",
+                "D false \"x${E:-y}\" \"\"",
+                "E false \"y\" \"\"",
+                "IMG false \"busy\" \"\"",
+                "TAG true \"\" \"\"",
+            ]
+        );
+    }
+}
