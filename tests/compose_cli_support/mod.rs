@@ -51,23 +51,25 @@ impl Ran {
 pub struct Site {
     pub project: String,
     pub directory: tempfile::TempDir,
+    // Fields are dropped in this order: containers before their image.
     _guard: ProjectGuard,
+    _image: engine::ImageHold,
 }
 
 impl Site {
     /// With this `compose.yaml`; `IMAGE` in it stands for the test image, whose containers stop at once.
     pub fn new(yaml: &str) -> Site {
-        block_on(async { drop(engine::connect().await) });
+        let image = engine::ImageHold::new();
         let project = unique("cli");
         let site =
-            Site { _guard: ProjectGuard::new(project.clone()), project, directory: tempfile::tempdir().unwrap() };
+            Site { _guard: ProjectGuard::new(project.clone()), _image: image, project, directory: tempfile::tempdir().unwrap() };
         site.write("compose.yaml", yaml);
         site
     }
 
     /// Writes a file of the project.
     pub fn write(&self, name: &str, text: &str) {
-        let text = text.replace("IMAGE", engine::IMAGE).replace("QUICK", "stop_grace_period: 0s");
+        let text = text.replace("IMAGE", &engine::image()).replace("QUICK", "stop_grace_period: 0s");
         std::fs::write(self.path().join(name), text).unwrap();
     }
 
