@@ -15,6 +15,7 @@ use crate::{
     engine::{Endpoint, Engine, EngineError, image::docker_config_directory, read_proxies},
     git,
     report::Reporter,
+    store::Before,
 };
 
 /// Pause between two attempts to reach an engine that is down.
@@ -34,8 +35,8 @@ pub struct Planner {
 pub struct Wanted {
     /// The commit in the work tree; `None` = whatever is checked out.
     pub commit: Option<String>,
-    /// The commit that was last deployed with success for this project.
-    pub last_deployed: Option<String>,
+    /// What was deployed for this project before.
+    pub before: Before,
     /// Rebuild every image that the repository builds.
     pub rebuild: bool,
 }
@@ -103,15 +104,23 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
         let path = repo.real_path.clone();
-        let known = blocking(move || {
+        let (known, notes) = blocking(move || {
+            let mut notes = Vec::new();
             let commit = match wanted.commit {
                 Some(commit) => commit,
                 None => git::head(&path)?.commit,
             };
+            for attempt in &wanted.before.attempts {
+                notes.push(format!(
+                    "compared with {} too: its deployment did not succeed, but may have built images",
+                    git::short(attempt)
+                ));
+            }
             let forced = wanted.rebuild.then(|| "asked for with --rebuild".to_owned());
-            Ok::<_, Failure>(what_changed(&path, wanted.last_deployed, &commit, forced))
+            Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes))
         })
         .await??;
+        notes.into_iter().for_each(|note| reporter.info(note));
         let engine = self.patient_engine(reporter, cancel).await?;
         let observed = engine.observe(&loaded.project).await?;
         let facts = facts::gather(repo, &loaded, &observed, known)?;

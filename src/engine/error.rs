@@ -89,6 +89,8 @@ impl EngineError {
                 EngineError::Api { what, status: 0, message }
             }
             Bollard::DockerStreamError { error } => EngineError::Api { what, status: 0, message: explain(error) },
+            Bollard::HyperLegacyError { err } => EngineError::Api { what, status: 0, message: gone(&err) },
+            Bollard::HyperResponseError { err } => EngineError::Api { what, status: 0, message: gone(&err) },
             other => EngineError::Api { what, status: 0, message: with_sources(&other) },
         }
     }
@@ -123,6 +125,11 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The daemon answered before and does not now.
+fn gone(error: &dyn std::error::Error) -> String {
+    format!("the connection to the Docker engine broke: {} (is it down or being restarted?)", with_sources(error))
 }
 
 /// Adds what to do next to messages of the daemon that are met often.
