@@ -89,7 +89,7 @@ impl EngineError {
                 EngineError::Api { what, status: 0, message }
             }
             Bollard::DockerStreamError { error } => EngineError::Api { what, status: 0, message: explain(error) },
-            other => EngineError::Api { what, status: 0, message: with_sources(&other) },
+            other => EngineError::Api { what, status: 0, message: broken(with_sources(&other)) },
         }
     }
 
@@ -99,6 +99,18 @@ impl EngineError {
             EngineError::Api { status, .. } if *status != 0 => Some(*status),
             _ => None,
         }
+    }
+}
+
+/// Names the daemon where the library only speaks of a connection.
+fn broken(message: String) -> String {
+    let lower = message.to_lowercase();
+    let signs = ["(connect)", "connection refused", "connection closed", "connection reset", "broken pipe", "from connection"];
+    match signs.iter().any(|sign| lower.contains(sign)) {
+        true => format!(
+            "the connection to the Docker daemon broke: {message} (look at `systemctl status docker`; deploy again when it is back)"
+        ),
+        false => message,
     }
 }
 
