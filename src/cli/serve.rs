@@ -2,13 +2,13 @@
 
 use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
 
 use super::logging;
 use crate::{
-    config::{LiveRepos, LogFormat, Settings},
+    config::{LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     report::redact::Redactor,
     server::{self, IntakeLimits, IntakeState, ListenLimits, control},
@@ -30,7 +30,9 @@ const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or envi
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let key = settings.webhook_secret.as_ref().and_then(SigningKey::new);
     if key.is_none() && !settings.insecure_no_secret {
-        bail!("there is no webhook secret, so anybody could deploy; {SECRET_HINT}");
+        let place = Place::Source("webhook-secret".to_owned());
+        let mistake = Mistake::new(place, "", "there is no webhook secret, so anybody could deploy").hint(SECRET_HINT);
+        return Err(Mistakes::one(mistake).into());
     }
     let redactor = Redactor::new();
     if let Some(secret) = &settings.webhook_secret {
