@@ -193,7 +193,7 @@ fn a_build_that_fails_leaves_the_old_containers_serving() {
     let daemon = site.serve(&[]);
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
     let before = untouched(&site.red());
-    site.write("Dockerfile", "FROM @BASE\nRUN echo no flour today && false\n");
+    site.write("Dockerfile", "FROM @BASE\nRUN what=flour; echo no $what today; false\n");
     let id = site.push_to(&daemon, "Break");
     let failed = daemon.expect_failure(id);
     assert!(failed["error"].as_str().unwrap().contains("nothing was changed"), "{failed:#}");
@@ -240,7 +240,7 @@ fn secrets_are_in_no_log_no_database_and_on_no_terminal() {
     let token = "tokentokentoken42";
     let site = Site::new(&[
         ("docker-compose.prod.yml", &format!("services:\n  web:\n{}", built("."))),
-        ("Dockerfile", &format!("FROM @BASE\nRUN echo fetching https://me:{token}@example.org/x && echo {SECRET}\n")),
+        ("Dockerfile", &format!("FROM @BASE\nRUN echo fetching https://me:{token}@example.org/x && echo {SECRET} > /x\n")),
     ]);
     let daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "1s", "--log-level", "debug"], &[]);
     let id = daemon.deploy_by_push(&site.push());

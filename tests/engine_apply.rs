@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::engine::{IMAGE, Stack};
+use common::engine::{Stack, image};
 use serde_json::json;
 use turnout::{
     plan::{Intent, RunState},
@@ -249,7 +249,7 @@ async fn a_changed_network_is_recreated_and_names_still_resolve() {
 async fn a_foreign_container_of_the_same_name_is_named() {
     let stack = Stack::new(json!({ "web": {} })).await;
     let name = format!("{}-web-1", stack.project.name);
-    let body = bollard::models::ContainerCreateBody { image: Some(IMAGE.into()), ..Default::default() };
+    let body = bollard::models::ContainerCreateBody { image: Some(image()), ..Default::default() };
     let options = bollard::query_parameters::CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
     let foreign = stack.engine.docker().create_container(Some(options), body).await.unwrap().id;
     let error = stack.up().await.unwrap_err().to_string();

@@ -21,7 +21,7 @@ const BOTH: [BuilderChoice; 2] = [BuilderChoice::Classic, BuilderChoice::BuildKi
 
 #[tokio::test]
 async fn a_service_is_built_with_target_args_labels_and_tags_and_again_with_the_same_id() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         let mut bench = Bench::new(
             "full",
@@ -53,15 +53,15 @@ async fn a_service_is_built_with_target_args_labels_and_tags_and_again_with_the_
             build.args.insert("WHAT".into(), Some("changed".into()));
         });
         assert_ne!(bench.run(&daemon).await.unwrap(), second);
-        remove(&daemon, &extra).await;
-        remove(&daemon, &bench.image()).await;
-        remove(&daemon, &second.0).await;
+        remove(&extra).await;
+        remove(&bench.image()).await;
+        remove(&second.0).await;
     }
 }
 
 #[tokio::test]
 async fn a_failing_step_is_named_with_its_last_lines_and_secrets_stay_hidden() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         let mut bench = Bench::new(
             "fail",
@@ -84,7 +84,7 @@ async fn a_failing_step_is_named_with_its_last_lines_and_secrets_stay_hidden() {
 
 #[tokio::test]
 async fn a_syntax_error_and_a_missing_file_are_told() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         for (dockerfile, expected) in
             [("FROM scratch\nFROBNICATE x\n", "FROBNICATE"), ("FROM scratch\nCOPY absent /\n", "absent")]
@@ -99,7 +99,7 @@ async fn a_syntax_error_and_a_missing_file_are_told() {
 
 #[tokio::test]
 async fn ignored_files_do_not_reach_the_image() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         let mut bench = Bench::new("ignore", "FROM scratch\nCOPY . /ctx\n");
         bench.builder = builder;
@@ -110,13 +110,13 @@ async fn ignored_files_do_not_reach_the_image() {
         bench.run(&daemon).await.unwrap_or_else(|e| panic!("{builder:?}: {e}"));
         let files: Vec<_> = files_of(&daemon, &bench.image()).await.into_keys().collect();
         assert_eq!(files, ["ctx", "ctx/keep", "ctx/keep/a.txt"], "{builder:?}");
-        remove(&daemon, &bench.image()).await;
+        remove(&bench.image()).await;
     }
 }
 
 #[tokio::test]
 async fn inline_and_outside_dockerfiles_build_and_leave_no_trace() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         for inline in [true, false] {
             let mut bench = Bench::new("inline", "FROM nowhere.invalid/never-used\n");
@@ -136,14 +136,14 @@ async fn inline_and_outside_dockerfiles_build_and_leave_no_trace() {
             let files: Vec<_> = files_of(&daemon, &bench.image()).await.into_keys().collect();
             assert_eq!(files, ["ctx", "ctx/file"], "{builder:?} {inline}");
             assert_eq!(bench.run(&daemon).await.unwrap(), first);
-            remove(&daemon, &bench.image()).await;
+            remove(&bench.image()).await;
         }
     }
 }
 
 #[tokio::test]
 async fn cancelling_stops_the_build_on_the_engine() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         let marker = image_support::unique("cancelled");
         let dockerfile = format!(
@@ -175,7 +175,7 @@ fn processes_with(text: &str) -> bool {
 
 #[tokio::test]
 async fn a_build_that_takes_too_long_is_stopped() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     let mut bench =
         Bench::new("slow", "FROM scratch\nCOPY sh /bin/sh\nRUN while :; do read -t 1 x < /dev/zero; done\n");
     bench.timeout = Duration::from_secs(3);
@@ -185,7 +185,7 @@ async fn a_build_that_takes_too_long_is_stopped() {
 
 #[tokio::test]
 async fn an_unreadable_file_breaks_the_build_off_instead_of_truncating_the_context() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         let mut bench = Bench::new("broken", "FROM scratch\nCOPY a /\n");
         bench.builder = builder;
@@ -202,7 +202,7 @@ async fn an_unreadable_file_breaks_the_build_off_instead_of_truncating_the_conte
 
 #[tokio::test]
 async fn modes_links_and_long_names_arrive() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         let long = format!("{}/{}", "d".repeat(120), "f".repeat(150));
         let dockerfile = "FROM scratch\nCOPY sh /bin/sh\nCOPY . /ctx\nRUN cd /ctx && stat -c '%a %u:%g %F' run dir private > /out \
@@ -235,13 +235,13 @@ async fn modes_links_and_long_names_arrive() {
         );
         assert_eq!(out, expected, "{builder:?}");
         assert!(bench.reporter.text().contains("socket: a socket, not sent"), "{}", bench.reporter.text());
-        remove(&daemon, &bench.image()).await;
+        remove(&bench.image()).await;
     }
 }
 
 #[tokio::test]
 async fn a_changed_file_is_sent_again_and_an_unchanged_one_is_not() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     let mut bench = Bench::new("again", "FROM scratch\nCOPY data.txt /\n");
     bench.builder = BuilderChoice::BuildKit;
     bench.write("data.txt", "one");
@@ -249,20 +249,20 @@ async fn a_changed_file_is_sent_again_and_an_unchanged_one_is_not() {
     bench.write("data.txt", "two");
     let second = bench.run(&daemon).await.unwrap();
     assert_ne!(first, second);
-    remove(&daemon, &first.0).await;
+    remove(&first.0).await;
     assert_eq!(files_of(&daemon, &bench.image()).await["data.txt"], b"two");
     // The Dockerfile changes without changing its size.
     bench.write("data.abc", "three");
     bench.write("Dockerfile", "FROM scratch\nCOPY data.abc /\n");
     bench.run(&daemon).await.unwrap();
-    remove(&daemon, &second.0).await;
+    remove(&second.0).await;
     assert_eq!(files_of(&daemon, &bench.image()).await["data.abc"], b"three");
-    remove(&daemon, &bench.image()).await;
+    remove(&bench.image()).await;
 }
 
 #[tokio::test]
 async fn the_ignore_file_beside_the_dockerfile_wins_with_buildkit_only() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for (builder, expected) in [(BuilderChoice::BuildKit, "for-root"), (BuilderChoice::Classic, "for-special")] {
         let mut bench = Bench::new("beside", "FROM scratch\n");
         bench.builder = builder;
@@ -275,13 +275,13 @@ async fn the_ignore_file_beside_the_dockerfile_wins_with_buildkit_only() {
         bench.run(&daemon).await.unwrap();
         let files: Vec<_> = files_of(&daemon, &bench.image()).await.into_keys().collect();
         assert_eq!(files, [expected], "{builder:?}");
-        remove(&daemon, &bench.image()).await;
+        remove(&bench.image()).await;
     }
 }
 
 #[tokio::test]
 async fn secrets_reach_run_and_nothing_else() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     let mut bench = Bench::new(
         "secret",
         "FROM scratch\nCOPY sh /bin/sh\nRUN --mount=type=secret,id=from_file --mount=type=secret,id=from_env \
@@ -304,7 +304,7 @@ async fn secrets_reach_run_and_nothing_else() {
     }
     let history = format!("{:?}", daemon.docker().image_history(&bench.image()).await.unwrap());
     assert!(!history.contains("secret-content"), "{history}");
-    remove(&daemon, &bench.image()).await;
+    remove(&bench.image()).await;
 
     bench.builder = BuilderChoice::Classic;
     let error = bench.run(&daemon).await.unwrap_err().to_string();
@@ -313,7 +313,7 @@ async fn secrets_reach_run_and_nothing_else() {
 
 #[tokio::test]
 async fn an_ssh_agent_is_forwarded() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     let Ok(libraries) = std::process::Command::new("ldd").arg("/usr/bin/ssh-add").output() else {
         eprintln!("not run: there is no ldd to find what ssh-add needs");
         return;
@@ -356,13 +356,13 @@ async fn an_ssh_agent_is_forwarded() {
     built.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
     let answer = files_of(&daemon, &bench.image()).await.remove("answer").unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "The agent has no identities.\n", "{}", bench.reporter.text());
-    remove(&daemon, &bench.image()).await;
+    remove(&bench.image()).await;
 }
 
 #[tokio::test]
 async fn builds_can_run_on_any_thread() {
     fn sendable<T: Send>(_: &T) {}
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     let bench = Bench::new("send", "FROM scratch\n");
     sendable(&bench.run(&daemon));
     sendable(&bench.pull(&daemon));
@@ -390,7 +390,7 @@ fn serve(body: Vec<u8>, content_type: &'static str) -> String {
 
 #[tokio::test]
 async fn a_remote_context_is_fetched_by_the_engine() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     for builder in BOTH {
         let mut bench = Bench::new("remote", "never read");
         bench.builder = builder;
@@ -408,13 +408,13 @@ async fn a_remote_context_is_fetched_by_the_engine() {
         });
         bench.run(&daemon).await.unwrap_or_else(|e| panic!("{builder:?}: {e}\n{}", bench.reporter.text()));
         assert_eq!(files_of(&daemon, &bench.image()).await["file"], b"remote");
-        remove(&daemon, &bench.image()).await;
+        remove(&bench.image()).await;
     }
 }
 
 #[tokio::test]
 async fn limits_of_run_are_carried_out_by_a_builder_that_knows_them() {
-    let Some(daemon) = engine().await else { return };
+    let daemon = engine().await;
     let mut bench = Bench::new(
         "limits",
         "FROM scratch\nCOPY sh /bin/sh\nRUN ulimit -n > /out && cat /etc/hosts >> /out && df -k /dev/shm | tail -1 >> /out\n",
@@ -427,5 +427,5 @@ async fn limits_of_run_are_carried_out_by_a_builder_that_knows_them() {
     bench.run(&daemon).await.unwrap_or_else(|e| panic!("{e}\n{}", bench.reporter.text()));
     let out = String::from_utf8(files_of(&daemon, &bench.image()).await.remove("out").unwrap()).unwrap();
     assert!(out.starts_with("777\n") && out.contains("10.9.8.7\telsewhere") && out.contains(" 8192 "), "{out}");
-    remove(&daemon, &bench.image()).await;
+    remove(&bench.image()).await;
 }

@@ -125,13 +125,13 @@ async fn published(engine: &Engine, registry: &Registry, stem: &str, auth: Optio
     while let Some(message) = pushing.next().await {
         message.unwrap();
     }
-    remove(engine, &image).await;
+    remove(&image).await;
     (image, bench)
 }
 
 #[tokio::test]
 async fn an_image_is_pulled_with_few_lines_of_progress() {
-    let Some(engine) = engine().await else { return };
+    let engine = engine().await;
     let Some(registry) = Registry::start(false) else { return };
     let (image, bench) = published(&engine, &registry, "open", None).await;
     let request = pull::PullRequest::of(&bench.project, "web").unwrap();
@@ -147,12 +147,12 @@ async fn an_image_is_pulled_with_few_lines_of_progress() {
     let mut other = request.clone();
     other.platform = "linux/s390x".into();
     assert_eq!(pull::local(&engine, &other).await.unwrap(), None);
-    remove(&engine, &image).await;
+    remove(&image).await;
 }
 
 #[tokio::test]
 async fn a_missing_tag_fails_at_once_and_says_what_to_check() {
-    let Some(engine) = engine().await else { return };
+    let engine = engine().await;
     let Some(registry) = Registry::start(false) else { return };
     let mut bench = Bench::new("absent", "FROM scratch\n");
     bench.project.services.get_mut("web").unwrap().image = format!("{}/nothing:here", registry.host);
@@ -165,7 +165,7 @@ async fn a_missing_tag_fails_at_once_and_says_what_to_check() {
 
 #[tokio::test]
 async fn a_registry_that_comes_back_is_waited_for() {
-    let Some(engine) = engine().await else { return };
+    let engine = engine().await;
     let Some(registry) = Registry::start(false) else { return };
     let mut bench = Bench::new("down", "FROM scratch\n");
     let host = registry.host.clone();
@@ -179,7 +179,7 @@ async fn a_registry_that_comes_back_is_waited_for() {
 
 #[tokio::test]
 async fn a_password_with_awkward_base64_authenticates_everywhere() {
-    let Some(engine) = engine().await else { return };
+    let engine = engine().await;
     let Some(registry) = Registry::start(true) else { return };
     let encoded = STANDARD.encode(serde_json::to_vec(&registry.auth().to_bollard()).unwrap());
     assert!(encoded.contains('+') || encoded.contains('/'), "the password does not show the problem: {encoded}");
@@ -192,7 +192,7 @@ async fn a_password_with_awkward_base64_authenticates_everywhere() {
     let settings = registry.settings();
     bench.credentials = Credentials::in_directory(Some(settings.path().to_owned()));
     bench.pull(&engine).await.unwrap();
-    remove(&engine, &image).await;
+    remove(&image).await;
 
     // The same registry as the base of a build, by way of the header and of the session.
     bench.project.services.get_mut("web").unwrap().image = String::new();
@@ -203,8 +203,8 @@ async fn a_password_with_awkward_base64_authenticates_everywhere() {
         bench.build(|build| build.pull = true);
         bench.run(&engine).await.unwrap_or_else(|e| panic!("{builder:?}: {e}\n{}", bench.reporter.text()));
         assert!(!bench.reporter.text().contains(PASSWORD));
-        remove(&engine, &bench.image()).await;
-        remove(&engine, &image).await;
+        remove(&bench.image()).await;
+        remove(&image).await;
     }
 
     bench.credentials = Credentials::default();
@@ -217,7 +217,7 @@ async fn a_password_with_awkward_base64_authenticates_everywhere() {
 
 #[tokio::test]
 async fn a_credential_helper_is_asked() {
-    let Some(engine) = engine().await else { return };
+    let engine = engine().await;
     let Some(registry) = Registry::start(true) else { return };
     let (image, mut bench) = published(&engine, &registry, "helper", Some(registry.auth())).await;
     // The helper must be found by name, and a test must not change its process's PATH: the first writable directory
@@ -241,5 +241,5 @@ async fn a_credential_helper_is_asked() {
     let pulled = bench.pull(&engine).await;
     std::fs::remove_file(&path).unwrap();
     pulled.unwrap();
-    remove(&engine, &image).await;
+    remove(&image).await;
 }

@@ -20,6 +20,8 @@ use crate::{config, deploy::Failure};
 const USAGE: u8 = 2;
 /// Exit code when no daemon answers.
 const UNREACHABLE: u8 = 4;
+/// Exit code when the reader of the output has gone, as a shell shows it of a program that SIGPIPE ended.
+const NO_READER: u8 = 141;
 
 /// Why a command ended without doing what was asked.
 #[derive(Debug)]
@@ -125,6 +127,11 @@ fn socket(given: Option<PathBuf>) -> PathBuf {
 
 /// Says what went wrong on standard error.
 fn complain(trouble: &Trouble) -> ExitCode {
+    if let Trouble::Other(error) = trouble
+        && error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    {
+        return ExitCode::from(NO_READER); // `turnout logs | head` is nobody's mistake
+    }
     let mut err = io::stderr().lock();
     let (text, hint, code) = match trouble {
         Trouble::Client(error @ ClientError::Unreachable { .. }) => (error.to_string(), error.hint(), UNREACHABLE),

@@ -47,6 +47,10 @@ pub fn start(
     };
     std::fs::create_dir_all(directory)
         .with_context(|| format!("cannot create the log directory {}", directory.display()))?;
+    // The stable link would point nowhere if it held a relative path.
+    let directory = &directory
+        .canonicalize()
+        .with_context(|| format!("cannot resolve the log directory {}", directory.display()))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("turnout")

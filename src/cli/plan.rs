@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write as _},
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::{
     config::{self, LiveRepos},
     deploy::{Planner, Wanted},
     plan,
-    report::{Event, Reporter, redact::Redactor},
+    report::{Notes, redact::Redactor},
     server::wire::{PlanReply, PlanRequest},
     store,
 };
@@ -42,18 +42,6 @@ pub(super) async fn plan(client: &Client, args: &PlanArgs) -> Result<ExitCode, T
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gathers what a plan has to say.
-#[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
-
-impl Reporter for Notes {
-    fn report(&self, event: Event) {
-        if let Event::Info { text } | Event::Warning { text } = event {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-        }
-    }
-}
-
 async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
     let settings = config::gather(&args.settings)?;
     let repos = LiveRepos::open(&settings.repos, settings.variables())?;
@@ -62,14 +50,14 @@ async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
     let planner = Planner::new(Arc::new(settings), Arc::new(repos)).map_err(|e| anyhow::anyhow!("{e}"))?;
     let repo = planner.find(&args.repo)?;
     let loaded = planner.read(&repo, &notes).await?;
-    let last_deployed = store::peek_last_success(&database, &repo.name, &loaded.stack.project)
+    let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let wanted = Wanted { commit: None, last_deployed, rebuild: args.rebuild };
+    let wanted = Wanted { commit: None, before, rebuild: args.rebuild };
     let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await?;
     let redactor = Redactor::new();
     let clean = |text: String| redactor.redact(&text).into_owned();
     Ok(PlanReply {
-        notes: notes.0.into_inner().unwrap_or_default().into_iter().map(clean).collect(),
+        notes: notes.into_texts().into_iter().map(clean).collect(),
         text: clean(plan::render(&prepared.plan)),
         plan: serde_json::to_value(&prepared.plan).unwrap_or_default(),
     })

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::model::{Network, Service, Volume};
+use super::{
+    model::{Network, Service, Volume},
+    render::go_escapes,
+};
 
 /// Hash of a service. `service:` references must have been replaced before: see [`with_container_refs`].
 pub fn service_hash(service: &Service) -> String {
@@ -71,19 +74,7 @@ fn digest<T: Serialize>(value: &T) -> String {
 fn go_json<T: Serialize>(value: &T) -> String {
     // The model has string keys and finite numbers only, so writing it cannot fail; should that change, an empty
     // text gives a hash that matches nothing, which costs one recreation.
-    let plain = serde_json::to_string(value).unwrap_or_default();
-    let mut escaped = String::with_capacity(plain.len());
-    for character in plain.chars() {
-        match character {
-            '<' => escaped.push_str("\\u003c"),
-            '>' => escaped.push_str("\\u003e"),
-            '&' => escaped.push_str("\\u0026"),
-            '\u{2028}' => escaped.push_str("\\u2028"),
-            '\u{2029}' => escaped.push_str("\\u2029"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    go_escapes(&serde_json::to_string(value).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ fn lowercase_keys(node: &mut Yaml) {
 }
 
 /// Go's encoder writes these characters as escapes, wherever they stand in a text.
-fn go_escapes(json: &str) -> String {
+pub(super) fn go_escapes(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
         match character {

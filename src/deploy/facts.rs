@@ -1,6 +1,7 @@
 //! Collects what the decision about builds rests on.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,6 +14,7 @@ use crate::{
     engine::image::{request, walk::read_ignore},
     git,
     plan::Observed,
+    store::Before,
 };
 
 /// What is known before the engine is asked.
@@ -26,16 +28,22 @@ pub struct Known {
     pub forced: Option<String>,
 }
 
-/// Asks git what changed since the commit that was deployed last. Blocking.
-pub fn what_changed(path: &Path, last_deployed: Option<String>, head: &str, forced: Option<String>) -> Known {
-    let (base, against) = match last_deployed {
+/// Asks git what changed since the commit that was deployed last, and since every later attempt: an image may be of
+/// any of them, so that a commit which takes a failed one back differs from the last success in nothing and still needs
+/// a build. Blocking.
+pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<String>) -> Known {
+    let (base, against) = match before.success {
         Some(commit) => (Base::LastDeployed(commit.clone()), commit),
         None => (Base::PreviousCommit, "HEAD~1".to_owned()),
     };
-    let changed = git::changed_files(path, &against, head)
-        .map(|files| files.into_iter().map(|file| file.path).collect())
-        .map_err(|error| error.to_string());
-    Known { base, changed, forced }
+    let mut changed = BTreeSet::new();
+    for against in std::iter::once(&against).chain(&before.attempts) {
+        match git::changed_files(path, against, head) {
+            Ok(files) => changed.extend(files.into_iter().map(|file| file.path)),
+            Err(error) => return Known { base, changed: Err(error.to_string()), forced },
+        }
+    }
+    Known { base, changed: Ok(changed.into_iter().collect()), forced }
 }
 
 /// Everything the decision rests on.
@@ -50,7 +58,7 @@ pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -
         .services
         .iter()
         .map(|(name, service)| {
-            let image = request::image_name(&loaded.project, name, service);
+            let image = service.image_name(&loaded.project.name, name);
             Ok(ServiceFacts {
                 name: name.clone(),
                 build: build_facts(root, service)?,

@@ -116,7 +116,7 @@ impl Deployer {
     }
 
     async fn note(&self, id: DeploymentId, update: Update) {
-        if let Err(error) = self.store.update(id, update).await {
+        if let Err(error) = self.store.update_soon(id, update).await {
             // Progress is for the reader; the deployment itself does not depend on it.
             tracing::warn!(deployment = id, %error, "cannot record the progress of a deployment");
         }
@@ -156,16 +156,18 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("apply", update, job, recorder).await;
-        let engine = self.planner.engine().await?;
-        let applied = self.apply(&engine, &prepared, &repo, &timeouts, recorder, cancel).await;
+        let engine = &prepared.engine;
+        let applied = self.apply(engine, &prepared, &repo, &timeouts, recorder, cancel).await;
         if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
             remove_trigger(&repo, recorder);
         }
         let report = applied.map_err(|error| apply_failed(plan, &error))?;
 
-        if !report.started.is_empty() {
+        let mut watched = report.started.clone();
+        watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
+        if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(&engine, &prepared, &report.started, &timeouts, recorder, cancel).await?;
+            settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
@@ -248,8 +250,8 @@ impl Deployer {
         commit: Option<String>,
         rebuild: bool,
     ) -> Result<Wanted, Failure> {
-        let last = self.store.last_success(&repo.name, &loaded.stack.project).await;
-        Ok(Wanted { commit, last_deployed: last.map_err(|error| Failure::new(error.to_string()))?, rebuild })
+        let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
+        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, rebuild })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -266,13 +268,9 @@ impl Deployer {
     /// After a change of colour the former project still runs; turnout leaves it and says so.
     async fn mention_other_colors(&self, repo: &Repo, project: &str, reporter: &dyn Reporter) {
         let projects = self.store.projects(&repo.name).await.unwrap_or_default();
-        let Some(other) = projects.iter().find(|known| known.as_str() != project) else { return };
-        if projects.iter().any(|known| known == project) {
-            return; // both colours are known: said before
-        }
-        reporter.info(format!(
-            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
-        ));
+        // Newest first: where the last one deployed was this project, the others were mentioned before.
+        let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
+        reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
     }
 
     async fn enter(&self, phase: &str, update: Update, job: &Deployment, recorder: &Recorder) {
@@ -359,14 +357,14 @@ fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
 async fn settle(
     engine: &Engine,
     prepared: &Prepared,
-    started: &[ContainerRef],
+    watched: &[ContainerRef],
     timeouts: &Timeouts,
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let watch = Settle {
         project: &prepared.loaded.project,
-        started,
+        started: watched,
         settle: timeouts.settle,
         health_timeout: timeouts.apply,
         reporter: recorder,
@@ -387,7 +385,8 @@ async fn settle(
             Err(Failure::new(SettleError::Failed(containers).to_string())
                 .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
         }
-        Err(error) => Err(Failure::new(error.to_string())),
+        Err(error) => Err(Failure::new(error.to_string())
+            .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
     }
 }
 

@@ -12,9 +12,10 @@ use super::{
 use crate::{
     config::{LiveRepos, Repo, Settings},
     decide,
-    engine::{Endpoint, Engine, EngineError},
+    engine::{Endpoint, Engine, EngineError, image::docker_config_directory, read_proxies},
     git,
     report::Reporter,
+    store::Before,
 };
 
 /// Pause between two attempts to reach an engine that is down.
@@ -34,8 +35,8 @@ pub struct Planner {
 pub struct Wanted {
     /// The commit in the work tree; `None` = whatever is checked out.
     pub commit: Option<String>,
-    /// The commit that was last deployed with success for this project.
-    pub last_deployed: Option<String>,
+    /// What was deployed for this project before.
+    pub before: Before,
     /// Rebuild every image that the repository builds.
     pub rebuild: bool,
 }
@@ -55,7 +56,12 @@ impl Planner {
     /// # Errors
     /// When it does not answer.
     pub async fn engine(&self) -> Result<Engine, EngineError> {
-        Engine::connect(&self.endpoint).await
+        let engine = Engine::connect(&self.endpoint).await?;
+        let environment = std::env::vars().collect();
+        Ok(match docker_config_directory(&environment) {
+            Some(directory) => engine.with_proxies(read_proxies(&directory, &self.endpoint.to_string()).await),
+            None => engine,
+        })
     }
 
     /// The repository as configured now.
@@ -98,15 +104,23 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
         let path = repo.real_path.clone();
-        let known = blocking(move || {
+        let (known, notes) = blocking(move || {
+            let mut notes = Vec::new();
             let commit = match wanted.commit {
                 Some(commit) => commit,
                 None => git::head(&path)?.commit,
             };
+            for attempt in &wanted.before.attempts {
+                notes.push(format!(
+                    "compared with {} too: its deployment did not succeed, but may have built images",
+                    git::short(attempt)
+                ));
+            }
             let forced = wanted.rebuild.then(|| "asked for with --rebuild".to_owned());
-            Ok::<_, Failure>(what_changed(&path, wanted.last_deployed, &commit, forced))
+            Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes))
         })
         .await??;
+        notes.into_iter().for_each(|note| reporter.info(note));
         let engine = self.patient_engine(reporter, cancel).await?;
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
@@ -117,7 +131,7 @@ impl Planner {
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
-        Ok(Prepared { loaded, base: facts.base, decision, plan })
+        Ok(Prepared { loaded, base: facts.base, decision, plan, engine })
     }
 
     /// Waits for an engine that is down, as after a reboot, then gives up with its error.

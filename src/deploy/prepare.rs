@@ -21,6 +21,7 @@ use crate::{
     },
     config::Repo,
     decide::{Base, Decision},
+    engine::Engine,
     plan::{self, Intent, Observed, Plan},
 };
 
@@ -50,6 +51,8 @@ pub struct Prepared {
     pub decision: Decision,
     /// The steps.
     pub plan: Plan,
+    /// The engine they were planned for.
+    pub engine: Engine,
 }
 
 /// Reads the `.env`, chooses project and files, loads the project. Blocking.

@@ -37,12 +37,12 @@ impl Recorder {
         self.redactor.redact(text).into_owned()
     }
 
-    /// Waits until the log is on the disk.
+    /// Hands the rest of the log to the store; the end of the deployment, recorded next, is written after it.
     ///
     /// # Errors
-    /// Full disk, or a store that is closed.
+    /// A store that is closed.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.kept.close().await
+        self.kept.close_soon().await
     }
 }
 

@@ -89,7 +89,9 @@ impl EngineError {
                 EngineError::Api { what, status: 0, message }
             }
             Bollard::DockerStreamError { error } => EngineError::Api { what, status: 0, message: explain(error) },
-            other => EngineError::Api { what, status: 0, message: broken(with_sources(&other)) },
+            Bollard::HyperLegacyError { err } => EngineError::Api { what, status: 0, message: gone(&err) },
+            Bollard::HyperResponseError { err } => EngineError::Api { what, status: 0, message: gone(&err) },
+            other => EngineError::Api { what, status: 0, message: with_sources(&other) },
         }
     }
 
@@ -99,18 +101,6 @@ impl EngineError {
             EngineError::Api { status, .. } if *status != 0 => Some(*status),
             _ => None,
         }
-    }
-}
-
-/// Names the daemon where the library only speaks of a connection.
-fn broken(message: String) -> String {
-    let lower = message.to_lowercase();
-    let signs = ["(connect)", "connection refused", "connection closed", "connection reset", "broken pipe", "from connection"];
-    match signs.iter().any(|sign| lower.contains(sign)) {
-        true => format!(
-            "the connection to the Docker daemon broke: {message} (look at `systemctl status docker`; deploy again when it is back)"
-        ),
-        false => message,
     }
 }
 
@@ -135,6 +125,11 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The daemon answered before and does not now.
+fn gone(error: &dyn std::error::Error) -> String {
+    format!("the connection to the Docker engine broke: {} (is it down or being restarted?)", with_sources(error))
 }
 
 /// Adds what to do next to messages of the daemon that are met often.

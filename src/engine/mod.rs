@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod connect;
+mod context;
 pub mod control;
 pub mod error;
 pub mod glance;

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{
     Engine, EngineError,
     error::status_of,
-    translate::{image_name, network_name, volume_name},
+    translate::{network_name, volume_name},
 };
 use crate::{
     compose::{labels, model::Project},
@@ -116,7 +116,7 @@ impl Engine {
                 ("", Some(default)) => default.clone(),
                 (own, _) => own.to_owned(),
             };
-            wanted.insert((image_name(project, name, service), platform));
+            wanted.insert((service.image_name(&project.name, name), platform));
         }
         stream::iter(wanted)
             .map(|(image, platform)| async move {

@@ -17,8 +17,10 @@ use futures_util::{StreamExt, future::join_all};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{ContainerRef, Engine, EngineError};
-use crate::{compose::model::Project, report::Reporter};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{ContainerRef, Engine, EngineError, observe};
+use crate::{compose::model::Project, plan::RunState, report::Reporter};
 
 /// Inspection is the truth; events only shorten the wait for it.
 const POLL: Duration = Duration::from_millis(500);
@@ -127,6 +129,50 @@ impl Engine {
                 _ = events.next() => {}
             }
         }
+    }
+
+    /// Containers of the project's services that nobody started just now and that do not run well: between two starts,
+    /// without a good verdict of their health check, or restarted within the settle time. A deployment that had nothing
+    /// to change must not count as a success over them, so they are watched like the started ones.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn doubtful(
+        &self,
+        project: &Project,
+        started: &[ContainerRef],
+        settle: Duration,
+    ) -> Result<Vec<ContainerRef>, EngineError> {
+        let mut doubtful = Vec::new();
+        for summary in self.project_containers(&project.name).await? {
+            let status = summary.status.clone().unwrap_or_default();
+            let Some(found) = observe::container(summary) else { continue };
+            let known = project.services.contains_key(&found.service) && !found.oneoff;
+            if !known || started.iter().any(|container| container.id == found.id) {
+                continue;
+            }
+            let bad = match found.state {
+                RunState::Restarting => true,
+                // The list has no restart count, so whatever came up in the last minute is looked at.
+                RunState::Running if status.contains("second") => self.restarted(&found.id, settle).await?,
+                _ => false,
+            };
+            if bad || status.contains("(unhealthy)") || status.contains("(health: starting)") {
+                doubtful.push(ContainerRef { id: found.id, name: found.name, service: found.service });
+            }
+        }
+        Ok(doubtful)
+    }
+
+    /// Whether the engine brought a container up again within the settle time.
+    async fn restarted(&self, id: &str, settle: Duration) -> Result<bool, EngineError> {
+        let Some(inspected) = self.find_container(id).await? else { return Ok(false) };
+        let started = inspected.state.and_then(|state| state.started_at).unwrap_or_default();
+        // An unreadable time counts as now.
+        let since = OffsetDateTime::parse(&started, &Rfc3339)
+            .map(|started| OffsetDateTime::now_utc() - started)
+            .unwrap_or_default();
+        Ok(inspected.restart_count.unwrap_or_default() > 0 && since <= settle)
     }
 
     async fn explain(&self, failed: Vec<(&ContainerRef, String)>) -> Vec<Unsettled> {

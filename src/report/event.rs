@@ -1,6 +1,9 @@
 //! The events of a deployment, in the order a reader wants to see them.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +107,26 @@ pub trait Reporter: Send + Sync {
     /// Shorthand for [`Event::Warning`].
     fn warn(&self, text: String) {
         self.report(Event::Warning { text });
+    }
+}
+
+/// A reporter that keeps the texts of [`Event::Info`] and [`Event::Warning`]: for work that is soon over, such as making
+/// a plan.
+#[derive(Debug, Default)]
+pub struct Notes(Mutex<Vec<String>>);
+
+impl Notes {
+    /// What was said, in order.
+    pub fn into_texts(self) -> Vec<String> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter for Notes {
+    fn report(&self, event: Event) {
+        if let Event::Info { text } | Event::Warning { text } = event {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        }
     }
 }
 

@@ -6,4 +6,4 @@
 mod event;
 pub mod redact;
 
-pub use event::{Event, Outcome, Reporter, Silent, StepRef};
+pub use event::{Event, Notes, Outcome, Reporter, Silent, StepRef};

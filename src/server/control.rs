@@ -25,7 +25,7 @@ use super::{
 use crate::{
     deploy::{Deployer, Failure},
     plan,
-    report::{Event, Reporter},
+    report::Notes,
     store::{Cause, Deployment, Filter, NewDeployment, StoreError},
     worker::Lanes,
 };
@@ -160,18 +160,6 @@ async fn cancel(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Re
     Ok(Json(known(&control, id).await?))
 }
 
-/// Gathers what a plan has to say.
-#[derive(Default)]
-struct Notes(std::sync::Mutex<Vec<String>>);
-
-impl Reporter for Notes {
-    fn report(&self, event: Event) {
-        if let Event::Info { text } | Event::Warning { text } = event {
-            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(text);
-        }
-    }
-}
-
 async fn make_plan(
     State(control): State<Control>,
     Json(request): Json<PlanRequest>,
@@ -180,7 +168,7 @@ async fn make_plan(
     let prepared = control.deployer.plan(&request.repo, request.rebuild, &notes).await?;
     let clean = |text: String| control.deployer.redactor.redact(&text).into_owned();
     Ok(Json(PlanReply {
-        notes: notes.0.into_inner().unwrap_or_default().into_iter().map(clean).collect(),
+        notes: notes.into_texts().into_iter().map(clean).collect(),
         text: clean(plan::render(&prepared.plan)),
         plan: serde_json::to_value(&prepared.plan).unwrap_or_default(),
     }))

@@ -14,6 +14,16 @@ impl Store {
         self.inner.writer.run("starting the deployment", move |db| next(db, &repo, now())).await
     }
 
+    /// As [`Store::update`], without waiting for the disk: whatever is asked for later is recorded after it. For what the
+    /// reader of a history wants to know, and no recovery depends on.
+    ///
+    /// # Errors
+    /// The store is closed. A failure to write is logged.
+    pub async fn update_soon(&self, id: DeploymentId, update: Update) -> Result<(), StoreError> {
+        let work = move |db: &Connection| note(db, id, &update, now());
+        self.inner.writer.hand_in("recording the deployment's progress", work).await
+    }
+
     /// Notes what became known about a running deployment.
     ///
     /// # Errors

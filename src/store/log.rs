@@ -114,6 +114,20 @@ impl LogHandle {
     /// # Errors
     /// The disk is full, or the store is closed.
     pub async fn close(&self) -> Result<(), StoreError> {
+        let write = self.last_write();
+        self.store.inner.writer.run("writing the deployment's log", write).await
+    }
+
+    /// As [`LogHandle::close`], without waiting: the deployment's end, asked for next, is written after it.
+    ///
+    /// # Errors
+    /// The store is closed. A failure to write is logged.
+    pub async fn close_soon(&self) -> Result<(), StoreError> {
+        let write = self.last_write();
+        self.store.inner.writer.hand_in("writing the deployment's log", write).await
+    }
+
+    fn last_write(&self) -> impl FnMut(&Connection) -> rusqlite::Result<()> + Send + use<> {
         {
             let mut state = self.lock();
             let tail = mem::take(&mut state.tail);
@@ -127,8 +141,7 @@ impl LogHandle {
         }
         let (deployment, shared) = (self.deployment, self.state.clone());
         let mut taken = Vec::new();
-        let write = move |db: &Connection| write(db, deployment, &shared, &mut taken);
-        self.store.inner.writer.run("writing the deployment's log", write).await
+        move |db: &Connection| write(db, deployment, &shared, &mut taken)
     }
 
     fn flush_soon(&self, state: &mut State) {

@@ -36,9 +36,9 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
-pub use queries::peek_last_success;
+pub use queries::peek_deployed_before;
 pub use records::{
-    Accepted, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis, NewDelivery,
+    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis, NewDelivery,
     NewDeployment, PhaseTime, Recovered, State, Update,
 };
 

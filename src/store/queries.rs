@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::path::Path;
 
 use super::{
-    Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows, schema,
+    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows, schema,
 };
 
 /// Most rows in one answer.
@@ -95,6 +95,15 @@ impl Store {
         self.inner.readers.run("reading the last success", query).await
     }
 
+    /// What was deployed of a project before: the bases of the next diff.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn deployed_before(&self, repo: &str, project: &str) -> Result<Before, StoreError> {
+        let (repo, project) = (repo.to_owned(), project.to_owned());
+        self.inner.readers.run("reading the last success", move |db| before(db, &repo, &project)).await
+    }
+
     /// Compose projects of a repository that were deployed with success, newest first; several after a change of colour.
     ///
     /// # Errors
@@ -139,21 +148,34 @@ impl Store {
     }
 }
 
-/// The commit of the last success of a project, from the database of a daemon that need not run. `None` also where there
-/// is no database yet.
+/// As [`Store::deployed_before`], from the database of a daemon that need not run. Nothing also where there is no
+/// database yet.
 ///
 /// # Errors
 /// As [`Store::deployment`].
-pub fn peek_last_success(file: &Path, repo: &str, project: &str) -> Result<Option<String>, StoreError> {
+pub fn peek_deployed_before(file: &Path, repo: &str, project: &str) -> Result<Before, StoreError> {
     if !file.exists() {
-        return Ok(None);
+        return Ok(Before::default());
     }
-    let look = || {
-        let db = schema::open_reader(file)?;
-        let mut row = db.prepare("SELECT commit_id FROM successes WHERE repo = ?1 AND project = ?2")?;
-        row.query_row([repo, project], |row| row.get(0)).optional()
-    };
+    let look = || before(&schema::open_reader(file)?, repo, project);
     look().map_err(|error| StoreError::sqlite("reading the last success", file, error))
+}
+
+fn before(db: &Connection, repo: &str, project: &str) -> rusqlite::Result<Before> {
+    let mut last =
+        db.prepare_cached("SELECT commit_id, deployment FROM successes WHERE repo = ?1 AND project = ?2")?;
+    let last: Option<(String, DeploymentId)> =
+        last.query_row([repo, project], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let since = last.as_ref().map_or(0, |(_, deployment)| *deployment);
+    // The project is noted when the steps begin, so those that failed before are not among these.
+    let mut attempts = db.prepare_cached(
+        "SELECT DISTINCT commit_after FROM deployments WHERE repo = ?1 AND project = ?2 AND id > ?3
+         AND commit_after IS NOT NULL AND state IN ('failed', 'cancelled', 'interrupted') ORDER BY commit_after",
+    )?;
+    let attempts: Vec<String> =
+        attempts.query_map(params![repo, project, since], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let success = last.map(|(commit, _)| commit);
+    Ok(Before { attempts: attempts.into_iter().filter(|attempt| Some(attempt) != success.as_ref()).collect(), success })
 }
 
 /// One deployment with its phases.

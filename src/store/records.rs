@@ -178,6 +178,15 @@ pub struct Enqueued {
     pub superseded: Option<DeploymentId>,
 }
 
+/// What was deployed of a project before, as commits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Before {
+    /// The last success.
+    pub success: Option<String>,
+    /// Later ones that began their steps and did not succeed. Some of their images may have been built.
+    pub attempts: Vec<String>,
+}
+
 /// What recovery found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {

@@ -51,6 +51,15 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Hands `work` in without waiting for the disk; what is handed in later is written after it. A failure is logged.
+    pub(super) async fn hand_in<F>(&self, doing: &'static str, work: F) -> Result<(), StoreError>
+    where
+        F: FnMut(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    {
+        let (job, _) = self.job(doing, work);
+        self.inbox.as_ref().ok_or(StoreError::Closed)?.send(job).await.map_err(|_| StoreError::Closed)
+    }
+
     /// Hands `work` in without waiting. False where the inbox is full or closed.
     pub(super) fn try_run<F>(&self, doing: &'static str, work: F) -> Option<oneshot::Receiver<Result<(), StoreError>>>
     where
@@ -116,8 +125,9 @@ where
     }
 
     fn failed(&mut self, error: rusqlite::Error) {
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Err(StoreError::sqlite(self.doing, &self.file, error)));
+        let error = StoreError::sqlite(self.doing, &self.file, error);
+        if let Some(Err(Err(unheard))) = self.reply.take().map(|reply| reply.send(Err(error))) {
+            tracing::warn!("{unheard}");
         }
     }
 }

@@ -119,18 +119,33 @@ async fn remove_project(project: &str) {
         let options = q::RemoveVolumeOptionsBuilder::new().force(true).build();
         report("volume", docker.remove_volume(&volume.name, Some(options)).await);
     }
-    let images = docker.list_images(Some(q::ListImagesOptionsBuilder::new().filters(&of(project)).build())).await;
-    for image in images.unwrap_or_default() {
-        let options = q::RemoveImageOptionsBuilder::new().force(true).build();
-        report("image", docker.remove_image(&image.id, Some(options), None).await.map(|_| ()));
-    }
-    // Images are named after the project even where a builder sets no label.
+    remove_images_of(&format!("{PROJECT}={project}"), project).await;
+}
+
+/// Removes the images with a label (`name=value`), and those whose names begin with the project's, as Compose names
+/// them even where a builder sets no label.
+pub async fn remove_images_of(label: &str, project: &str) {
+    let docker = connect().await;
+    let prefix = format!("{project}-");
+    let named = |tag: &&String| tag.starts_with(&prefix);
     let images = docker.list_images(None::<q::ListImagesOptions>).await.unwrap_or_default();
-    let named = |tag: &&String| tag.starts_with(&format!("{project}-"));
     for tag in images.iter().flat_map(|image| &image.repo_tags).filter(named) {
-        let options = q::RemoveImageOptionsBuilder::new().force(true).build();
-        report("image", docker.remove_image(tag, Some(options), None).await.map(|_| ()));
+        remove_image(tag).await;
     }
+    let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+    let options = q::ListImagesOptionsBuilder::new().all(true).filters(&filters).build();
+    // Newest first: an image cannot be removed before those that are built upon it.
+    let mut images = docker.list_images(Some(options)).await.unwrap_or_default();
+    images.sort_by_key(|image| std::cmp::Reverse(image.created));
+    for image in images {
+        remove_image(&image.id).await;
+    }
+}
+
+/// Removes an image by name or identifier; one that is not there is fine.
+pub async fn remove_image(image: &str) {
+    let options = q::RemoveImageOptionsBuilder::new().force(true).build();
+    report("image", connect().await.remove_image(image, Some(options), None).await.map(|_| ()));
 }
 
 fn report(kind: &str, removed: Result<(), bollard::errors::Error>) {

@@ -21,24 +21,57 @@ use turnout::{
     report::{Event, Reporter},
 };
 
-use super::{docker::ProjectGuard, unique};
+use super::{
+    docker::{ProjectGuard, block_on},
+    run_id, unique,
+};
 
-/// The image of all stacks here: a static busybox with a shell and little else; `/data` is declared as VOLUME.
-pub const IMAGE: &str = "turnout-test-engine:1";
 /// Commands that the image offers.
 const APPLETS: &[&str] = &[
     "sh", "sleep", "cat", "echo", "ls", "true", "false", "nslookup", "nc", "httpd", "stat", "test", "touch", "kill",
     "wget", "ip", "env",
 ];
 
-/// A connection to the engine of `DOCKER_HOST`, with [`IMAGE`] made if it is missing.
+/// A connection to the engine of `DOCKER_HOST`.
 pub async fn connect() -> Engine {
     let host = std::env::var("DOCKER_HOST").ok();
-    let engine = Engine::connect(&Endpoint::from_host(host.as_deref()).unwrap()).await.unwrap();
-    if engine.docker().inspect_image(IMAGE).await.is_err() {
-        import(&engine, IMAGE, &["VOLUME /data", "CMD [\"sleep\",\"1000\"]"]).await;
+    Engine::connect(&Endpoint::from_host(host.as_deref()).unwrap())
+        .await
+        .unwrap_or_else(|e| panic!("these tests need a Docker engine, `script/test` starts one: {e}"))
+}
+
+/// The image of all stacks here: a static busybox with a shell and little else; `/data` is declared as VOLUME.
+pub fn image() -> String {
+    format!("turnout-test-engine-{}p{}:1", run_id(), std::process::id())
+}
+
+/// Holds [`image`] as long as a stack of this process uses it: the first holder makes it, the last removes it.
+struct ImageHold;
+
+static HOLDERS: Mutex<usize> = Mutex::new(0);
+
+impl ImageHold {
+    /// Blocks others of this process until the image is there.
+    fn new() -> ImageHold {
+        let mut holders = HOLDERS.lock().unwrap_or_else(|e| e.into_inner());
+        if *holders == 0 {
+            block_on(async {
+                import(&connect().await, &image(), &["VOLUME /data", "CMD [\"sleep\",\"1000\"]"]).await;
+            });
+        }
+        *holders += 1;
+        ImageHold
     }
-    engine
+}
+
+impl Drop for ImageHold {
+    fn drop(&mut self) {
+        let mut holders = HOLDERS.lock().unwrap_or_else(|e| e.into_inner());
+        *holders -= 1;
+        if *holders == 0 {
+            block_on(async { super::docker::remove_image(&image()).await });
+        }
+    }
 }
 
 /// Makes an image of the host's static busybox, without any registry.
@@ -83,7 +116,19 @@ pub struct Stack {
     pub project: Project,
     pub directory: tempfile::TempDir,
     pub events: Arc<Events>,
+    // Dropped in this order: containers before their image.
     _guard: ProjectGuard,
+    _image: ImageHold,
+}
+
+/// Whether the real Compose CLI is there to compare with; says `not run:` where it is not.
+pub fn has_compose_cli() -> bool {
+    let version = std::process::Command::new("docker").args(["compose", "version"]).output();
+    let there = version.is_ok_and(|output| output.status.success());
+    if !there {
+        println!("not run: the docker compose plugin to compare with is not installed");
+    }
+    there
 }
 
 /// Keeps what was reported.
@@ -104,7 +149,7 @@ impl Stack {
 
     /// A stack with further top-level keys.
     pub async fn with(services: Value, top: Value) -> Stack {
-        let name = unique("b2");
+        let name = unique("stack");
         let directory = tempfile::tempdir().unwrap();
         let mut stack = Stack {
             engine: connect().await,
@@ -112,6 +157,7 @@ impl Stack {
             directory,
             events: Arc::default(),
             _guard: ProjectGuard::new(name.clone()),
+            _image: ImageHold::new(),
         };
         stack.project.name = name;
         stack.set(services, top);
@@ -134,7 +180,7 @@ impl Stack {
         }
         for service in document["services"].as_object_mut().unwrap().values_mut() {
             let service = service.as_object_mut().unwrap();
-            service.entry("image").or_insert_with(|| IMAGE.into());
+            service.entry("image").or_insert_with(|| image().into());
             service.entry("stop_grace_period").or_insert_with(|| "0s".into());
             if !service.contains_key("network_mode") {
                 service.entry("networks").or_insert_with(|| json!({ "default": null }));
@@ -152,6 +198,7 @@ impl Stack {
     }
 
     /// A stack loaded from YAML by the real Compose CLI, which is also left in the project directory.
+    /// Ask [`has_compose_cli`] first.
     pub async fn from_yaml(yaml: &str) -> Stack {
         let mut stack = Stack::new(json!({})).await;
         let path = stack.directory.path().join("compose.yaml");

@@ -127,9 +127,12 @@ pub fn idle() -> &'static str {
     "    image: \"@BASE\"\n    command: [sleep, \"1000\"]\n    init: true\n    stop_grace_period: 1s\n"
 }
 
-/// The lines of a service that is built of `context` and sleeps.
+/// The lines of a service that is built of `context` and sleeps. Nothing here needs a network while it builds.
 pub fn built(context: &str) -> String {
-    format!("    build: {context}\n    command: [sleep, \"1000\"]\n    init: true\n    stop_grace_period: 1s\n")
+    format!(
+        "    build: {{ context: {context}, network: none }}\n    command: [sleep, \"1000\"]\n    init: true\n    \
+         stop_grace_period: 1s\n"
+    )
 }
 
 /// Runs `turnout deploy` and expects this exit code; returns what it printed.
@@ -217,4 +220,14 @@ pub fn files_with(directory: &Path, needle: &str) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+impl Site {
+    /// Takes the server's clone to the remote's commit by hand, for `turnout plan`, which fetches nothing.
+    pub fn check_out(&self) {
+        let server = git2::Repository::open(&self.path).unwrap();
+        server.find_remote("origin").unwrap().fetch(&["+main:refs/remotes/origin/main"], None, None).unwrap();
+        let commit = server.revparse_single("origin/main").unwrap();
+        server.reset(&commit, git2::ResetType::Hard, None).unwrap();
+    }
 }

@@ -7,22 +7,23 @@
     reason = "a test may panic, and say why it does not run"
 )]
 
+#[path = "../common/mod.rs"]
+pub mod common;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Mutex,
     time::Duration,
 };
 
-use bollard::query_parameters::RemoveImageOptions;
 use tokio_util::sync::CancellationToken;
+use common::docker;
+pub use common::docker::remove_image as remove;
 use turnout::{
     compose::model::{Build, FileObject, Project},
     engine::{
-        Endpoint, Engine,
+        Engine,
         image::{BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
     },
     report::{Event, Reporter},
@@ -64,22 +65,11 @@ impl Keep {
     }
 }
 
-/// The engine, or nothing, said aloud: these tests need one.
-pub async fn engine() -> Option<Engine> {
-    let host = std::env::var("DOCKER_HOST").ok();
-    match Engine::connect(&Endpoint::from_host(host.as_deref()).unwrap()).await {
-        Ok(engine) => Some(engine),
-        Err(error) => {
-            eprintln!("not run: {error}");
-            None
-        }
-    }
-}
+pub use common::unique;
 
-/// A name nobody else uses.
-pub fn unique(stem: &str) -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("b3-{stem}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+/// The engine; these tests need one.
+pub async fn engine() -> Engine {
+    common::engine::connect().await
 }
 
 /// A project with one service `web`, and the directory of its build context, which holds busybox as `sh`.
@@ -91,13 +81,28 @@ pub struct Bench {
     pub builder: BuilderChoice,
     pub timeout: Duration,
     pub credentials: Credentials,
+    _guard: LabelGuard,
+}
+
+/// Removes the images with the label [`MARK`] of a bench: what a failed build of the classic builder leaves has no name.
+struct LabelGuard(String);
+
+/// On every stage of a bench's Dockerfile; its value is the bench's project.
+const MARK: &str = "turnout.test";
+
+impl Drop for LabelGuard {
+    fn drop(&mut self) {
+        docker::block_on(docker::remove_images_of(&format!("{MARK}={}", self.0), &self.0));
+    }
 }
 
 impl Bench {
     pub fn new(stem: &str, dockerfile: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let project = Project { name: unique(stem), working_dir: dir.path().to_owned(), ..Project::default() };
+        let dockerfile = marked(dockerfile, &project.name);
         let mut bench = Self {
+            _guard: LabelGuard(project.name.clone()),
             dir,
             project,
             reporter: Keep::default(),
@@ -161,10 +166,13 @@ impl Bench {
     }
 }
 
-/// Removes an image; absence is fine.
-pub async fn remove(engine: &Engine, image: &str) {
-    let options = RemoveImageOptions { force: true, ..Default::default() };
-    let _ = engine.docker().remove_image(image, Some(options), None).await;
+/// The Dockerfile with [`MARK`] after every FROM.
+fn marked(dockerfile: &str, value: &str) -> String {
+    let mark = |line: &str| match line.starts_with("FROM ") {
+        true => format!("{line}\nLABEL {MARK}={value}\n"),
+        false => format!("{line}\n"),
+    };
+    dockerfile.lines().map(mark).collect()
 }
 
 /// The files of an image, by path, with their content: its layers from first to last, whiteouts ignored.

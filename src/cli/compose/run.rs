@@ -41,6 +41,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let mode = if args.quiet { Mode::Quiet } else { session.mode() };
     let progress = Progress::new(mode);
     let engine = session.engine().await?;
+    let engine = session.with_proxies(&engine).await;
     surroundings(session, &engine, &project, args, &progress).await?;
     if session.global.dry_run {
         return Ok(0);

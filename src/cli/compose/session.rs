@@ -22,6 +22,7 @@ use crate::{
     engine::{
         Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
         image::{BuilderChoice, Credentials, docker_config_directory},
+        read_proxies,
     },
     plan::Plan,
 };
@@ -135,8 +136,7 @@ impl Session {
 
     /// Connects to the engine.
     pub(super) async fn engine(&self) -> anyhow::Result<Engine> {
-        let host = self.variable("DOCKER_HOST");
-        Ok(Engine::connect(&Endpoint::from_host(host)?).await?)
+        Ok(Engine::connect(&Endpoint::of_environment(&self.environment)?).await?)
     }
 
     /// Lets Ctrl-C and SIGTERM end the work in order: what was begun is finished, nothing new is begun.
@@ -208,6 +208,7 @@ impl Session {
         self.interruptible();
         progress.begin(&plan);
         let credentials = self.credentials();
+        let engine = self.with_proxies(engine).await;
         let run = self.run_of(project, &plan, stop_timeout, progress, &credentials);
         let done = engine.apply(&run).await;
         progress.end();
@@ -216,6 +217,13 @@ impl Session {
             ApplyError::Step { error, .. } => anyhow::Error::new(error),
             other => anyhow::Error::new(other),
         })
+    }
+
+    /// The engine with the proxy variables that the Docker CLI gives to containers and builds.
+    pub(super) async fn with_proxies(&self, engine: &Engine) -> Engine {
+        let Some(directory) = docker_config_directory(&self.environment) else { return engine.clone() };
+        let proxies = read_proxies(&directory, &engine.endpoint().to_string()).await;
+        engine.clone().with_proxies(proxies)
     }
 
     /// Registry credentials of the user.

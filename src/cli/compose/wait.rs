@@ -1,17 +1,17 @@
 //! `up --wait`: until everything runs, or is healthy, or is done.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::bail;
 
 use super::{progress::Progress, session::Session};
 use crate::{
     compose::model::Project,
-    engine::{ContainerRef, Engine, Settle},
+    engine::{ContainerStatus, Engine},
 };
 
-/// Longest wait without `--wait-timeout`.
-const PATIENCE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Before each look, one request each. The first look comes late enough for a process that ends at once to have ended.
+const POLL: Duration = Duration::from_millis(500);
 
 /// Waits for all containers of the project's services.
 ///
@@ -25,41 +25,61 @@ pub(super) async fn until_ready(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     session.interruptible();
-    let of_project = |service: &str| project.services.contains_key(service);
-    let is_job = |service: &str| {
-        project.dependents(service).any(|(_, edge)| edge.condition == "service_completed_successfully")
-    };
-    let listed = engine.containers(&project.name, true).await?;
-    let watched: Vec<ContainerRef> = listed
-        .into_iter()
-        .filter(|c| !c.oneoff && of_project(&c.service))
-        .map(|c| ContainerRef { id: c.id, name: c.name, service: c.service })
-        .collect();
-    let watch = Settle {
-        project,
-        started: &watched,
-        settle: Duration::ZERO,
-        health_timeout: limit.unwrap_or(PATIENCE),
-        reporter: progress,
-        cancel: &session.cancel,
-    };
-    let settled = engine.settle(&watch);
-    match limit {
-        None => settled.await?,
-        Some(limit) => match tokio::time::timeout(limit, settled).await {
-            Ok(settled) => settled?,
-            Err(_) => bail!("application not healthy after {} s", limit.as_secs()),
-        },
-    }
-    for container in engine.containers(&project.name, true).await? {
-        let ended = container.state == "exited" && of_project(&container.service) && !container.oneoff;
-        if ended && !is_job(&container.service) {
-            bail!("container {} exited ({})", container.name, container.exit_code.unwrap_or_default());
+    let all = every_one(engine, project, progress);
+    let limited = async {
+        match limit {
+            None => all.await,
+            Some(limit) => match tokio::time::timeout(limit, all).await {
+                Ok(done) => done,
+                Err(_) => bail!("application not healthy after {} s (look at `ps` and `logs`)", limit.as_secs()),
+            },
         }
-        if !ended {
-            let how = if container.health.is_some() { "Healthy" } else { "Running" };
-            progress.is(&format!("Container {}", container.name), how);
+    };
+    tokio::select! {
+        done = limited => done,
+        () = session.cancel.cancelled() => bail!("cancelled while waiting; what was started goes on running"),
+    }
+}
+
+async fn every_one(engine: &Engine, project: &Project, progress: &Progress) -> anyhow::Result<()> {
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    loop {
+        tokio::time::sleep(POLL).await;
+        let mut waiting = false;
+        for container in engine.containers(&project.name, true).await? {
+            if container.oneoff || !project.services.contains_key(&container.service) {
+                continue;
+            }
+            match judge(project, &container)? {
+                None => waiting = true,
+                Some(how) if told.insert(container.id.clone()) => {
+                    progress.is(&format!("Container {}", container.name), how);
+                }
+                Some(_) => {}
+            }
+        }
+        if !waiting {
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+/// How a container is ready; `None` while it is not yet.
+fn judge(project: &Project, container: &ContainerStatus) -> anyhow::Result<Option<&'static str>> {
+    let ContainerStatus { name, service, .. } = container;
+    match (container.state.as_str(), container.health.as_deref()) {
+        ("running", None) => Ok(Some("Running")),
+        ("running", Some("healthy")) => Ok(Some("Healthy")),
+        (_, Some("unhealthy")) => bail!("container {name} is unhealthy (look at `logs {service}`)"),
+        ("exited", _) => {
+            let code = container.exit_code.unwrap_or_default();
+            let is_job = project.dependents(service).any(|(_, e)| e.condition == "service_completed_successfully");
+            if is_job && code == 0 {
+                return Ok(Some("Exited"));
+            }
+            bail!("container {name} exited ({code}) (look at `logs {service}`)")
+        }
+        ("dead" | "removing", _) => bail!("container {name} is {}", container.state),
+        _ => Ok(None),
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
         EngineError,
         error::status_of,
         observe::absent_is_none,
-        translate::{self, ContainerSpec, InheritedMount, Target, image_name},
+        translate::{self, ContainerSpec, InheritedMount, Target},
     },
     plan::{ObservedMount, attributes},
 };
@@ -124,7 +124,7 @@ impl Executor<'_> {
         let New { service: name, number, final_name, create_as, replaces, inherited } = new;
         let project = self.run.project;
         let service = self.service(name)?;
-        let image_id = self.image_id(&image_name(project, name, service)).await?;
+        let image_id = self.image_id(&service.image_name(&project.name, name)).await?;
         let resolved = self.resolve(name, service, *number).await?;
         let fingerprint = attributes::fingerprint(&project.name, name, service);
         let ContainerSpec { body, mac_address, platform, connect, warnings } = translate::container(&Target {
@@ -271,7 +271,7 @@ impl Executor<'_> {
         if old.mounts.iter().all(|m| m.kind == "tmpfs") {
             return Ok(Vec::new());
         }
-        let image = self.engine.find_image(&image_name(self.run.project, name, service)).await?;
+        let image = self.engine.find_image(&service.image_name(&self.run.project.name, name)).await?;
         let declared = image.and_then(|i| i.config).and_then(|c| c.volumes).unwrap_or_default();
         let anonymous = |target: &str| service.volumes.iter().any(|m| m.target == target && m.source.is_empty());
         let inherits = |m: &&ObservedMount| {

@@ -16,7 +16,7 @@ use crate::{
     },
     engine::{
         Engine, EngineError, observe,
-        translate::{self, ContainerSpec, Target, image_name},
+        translate::{self, ContainerSpec, Target},
     },
 };
 
@@ -47,7 +47,7 @@ impl Engine {
         let OneOff { service: name, name: container_name, slug, auto_remove, stdin, use_aliases } = *wanted;
         let project = run.project;
         let service = executor.service(name)?;
-        let image_id = executor.image_id(&image_name(project, name, service)).await?;
+        let image_id = executor.image_id(&service.image_name(&project.name, name)).await?;
         let resolved = executor.resolve(name, service, 1).await?;
         let ContainerSpec { mut body, mac_address, platform, mut connect, warnings } = translate::container(&Target {
             project,

@@ -9,7 +9,7 @@ use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 
 use super::{
-    ImageContext, ImageId, error::ImageError, policy::platform_fits, reference::Reference, request::image_name,
+    ImageContext, ImageId, error::ImageError, policy::platform_fits, reference::Reference,
 };
 use crate::{compose::model::Project, engine::Engine, report::Event};
 
@@ -43,7 +43,7 @@ impl PullRequest {
         let default = project.environment.get("DOCKER_DEFAULT_PLATFORM").cloned().unwrap_or_default();
         Ok(Self {
             service: name.to_owned(),
-            image: image_name(project, name, service),
+            image: service.image_name(&project.name, name),
             platform: if service.platform.is_empty() { default } else { service.platform.clone() },
         })
     }

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::error::ImageError;
-use crate::compose::model::{Build, FileObject, FileReference, Project, Service, SshKey};
+use crate::compose::model::{Build, FileObject, FileReference, Project, SshKey};
 
 /// Where the files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,11 +116,6 @@ impl fmt::Debug for BuildRequest {
     }
 }
 
-/// Name of the image a service runs: `image`, or project and service.
-pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
-    if service.image.is_empty() { format!("{}-{name}", project.name) } else { service.image.clone() }
-}
-
 impl BuildRequest {
     /// The request of a service; whatever no builder can do is refused by name.
     ///
@@ -192,7 +187,7 @@ impl BuildRequest {
                 single => BuildUlimit { name, hard: single, soft: single },
             })
             .collect();
-        let mut names = vec![image_name(project, name, service)];
+        let mut names = vec![service.image_name(&project.name, name)];
         for tag in tags {
             if !names.contains(&tag) {
                 names.push(tag);
@@ -343,6 +338,7 @@ fn secret(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compose::model::Service;
 
     fn project(build: Build) -> Project {
         let service = Service { build: Some(build), ..Service::default() };

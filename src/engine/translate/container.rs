@@ -11,7 +11,6 @@ use super::{
     InheritedMount, devices, gate,
     labels::{ContainerLabels, container_labels},
     mounts,
-    names::image_name,
     network::{Endpoint, endpoints},
     refuse, resources, security, some, some_list, some_map, some_number,
 };
@@ -141,7 +140,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         gpus,
         hostname,
         healthcheck,
-        image: _, // resolved by `image_name`
+        image: _, // resolved by `Service::image_name`
         init,
         ipc,
         isolation,
@@ -345,7 +344,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         cmd: command.clone(),
         entrypoint: entrypoint.clone(),
         healthcheck: healthcheck.as_ref().map(|h| health(name, h, version)).transpose()?,
-        image: Some(image_name(project, name, service)),
+        image: Some(service.image_name(&project.name, name)),
         working_dir: some(working_dir),
         network_disabled: (network_mode == "disabled").then_some(true),
         labels: Some(labels),

@@ -18,7 +18,7 @@ pub use container::{ContainerSpec, Target, container};
 pub use files::{CopiedFile, copied_files};
 pub use labels::{container_labels, network_labels, volume_labels};
 pub use mounts::InheritedMount;
-pub use names::{image_name, network_name, volume_name};
+pub use names::{network_name, volume_name};
 pub use network::{Endpoint, endpoints, network};
 pub use security::profile_files;
 pub use volume::volume;

@@ -1,14 +1,6 @@
 //! Names of engine objects as the loaded project resolves them.
 
-use crate::compose::{
-    labels::resource_name,
-    model::{Project, Service},
-};
-
-/// The image reference of a service: as written, or `PROJECT-SERVICE` for one that is only built.
-pub fn image_name(project: &Project, name: &str, service: &Service) -> String {
-    if service.image.is_empty() { format!("{}-{name}", project.name) } else { service.image.clone() }
-}
+use crate::compose::{labels::resource_name, model::Project};
 
 /// The engine's name of a network by Compose key.
 pub fn network_name(project: &Project, key: &str) -> String {

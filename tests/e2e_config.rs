@@ -1,0 +1,146 @@
+//! What the server's files say: `.env` of a repository, and `repos.yaml` edited while the daemon runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+mod common;
+mod e2e_support;
+
+use common::{daemon::Daemon, docker};
+use e2e_support::{QUICK, Site, all_of, deploy, sleeper, untouched};
+
+fn version(project: &str) -> String {
+    docker::containers(project).remove(0).labels.unwrap().remove("version").unwrap()
+}
+
+#[test]
+fn debug_and_color_choose_files_and_project() {
+    let site = Site::new(&[
+        ("docker-compose.dev.yml", &sleeper("dev")),
+        ("docker-compose.prod.yml", &sleeper("prod")),
+        (".gitignore", ".env\n"),
+    ]);
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    assert_eq!(version(&site.red()), "prod");
+    site.env("DEBUG=True\n");
+    deploy(&daemon, &[&site.name], 0);
+    assert_eq!(version(&site.red()), "dev");
+
+    let red = untouched(&site.red());
+    site.env("DEBUG=false\nCOLOR=blue\n");
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert_eq!(version(&site.blue()), "prod");
+    assert_eq!(untouched(&site.red()), red, "the other colour was touched");
+    assert!(said.contains(&site.red()) && said.contains("left as it is"), "{said}");
+
+    // And back: now it is the blue one that is left.
+    site.env("COLOR=red\n");
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert_eq!((version(&site.red()), version(&site.blue())), ("prod".to_owned(), "prod".to_owned()));
+    assert!(said.contains(&site.blue()) && said.contains("left as it is"), "{said}");
+
+    site.env("COLOR=Blue\n");
+    let said = deploy(&daemon, &[&site.name], 1);
+    assert!(said.contains("COLOR is `Blue`") && said.contains("lower case"), "{said}");
+    site.env("DEBUG=\"true\n");
+    let said = deploy(&daemon, &[&site.name], 1);
+    assert!(said.contains(".env"), "{said}");
+}
+
+#[test]
+fn other_file_names_and_none() {
+    let site = Site::new(&[
+        ("docker-compose.yml", &sleeper("standard")),
+        ("docker-compose.override.yml", "services: { web: { labels: { version: overridden } } }\n"),
+    ]);
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    assert_eq!(version(&site.red()), "overridden");
+
+    site.remote.remove("docker-compose.override.yml").remove("docker-compose.yml");
+    site.write("docker-compose.dev.yml", &sleeper("dev"));
+    let failed = daemon.expect_failure(site.push_to(&daemon, "Only dev"));
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("only has docker-compose.dev.yml") && error.contains("DEBUG=true"), "{error}");
+
+    site.remote.remove("docker-compose.dev.yml");
+    site.write("README", "empty\n");
+    let failed = daemon.expect_failure(site.push_to(&daemon, "Nothing"));
+    let error = failed["error"].as_str().unwrap();
+    for name in ["docker-compose.prod.yml", "compose.yaml", "docker-compose.yml", "compose_files"] {
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    assert_eq!(version(&site.red()), "overridden", "what ran was touched");
+}
+
+#[test]
+fn the_list_is_edited_while_the_daemon_runs() {
+    let (one, two) = (Site::sleeping(), Site::sleeping());
+    let daemon = one.serve(&[]);
+    assert_eq!(daemon.push(&two.push()).json()["status"], "unknown");
+    std::fs::write(daemon.repos_yaml(), [one.entry(&[]), two.entry(&[])].concat()).unwrap();
+    let push = common::push::Push { delivery: common::unique("delivery-"), ..two.push() };
+    daemon.expect_success(daemon.deploy_by_push(&push));
+    assert_eq!(docker::containers(&two.red()).len(), 1);
+
+    // A broken edit keeps what was, for pushes and for commands, and every mistake is said.
+    std::fs::write(daemon.repos_yaml(), "one:\n  path: relative\n  colour: red\ntwo: [\n").unwrap();
+    deploy(&daemon, &[&two.name], 0);
+    let status = daemon.turnout_json(&["status", "--json"]);
+    assert_eq!(status["repos"].as_array().unwrap().len(), 2, "{status:#}");
+    assert!(!status["config_mistakes"].as_array().unwrap().is_empty(), "{status:#}");
+    let shown = all_of(&daemon.turnout(&["status"]));
+    assert!(shown.contains("repos.yaml is broken"), "{shown}");
+
+    std::fs::write(daemon.repos_yaml(), "one:\n  path: relative\n  colour: red\n").unwrap();
+    let shown = all_of(&daemon.turnout(&["status"]));
+    assert!(shown.contains("relative") && shown.contains("colour"), "both mistakes: {shown}");
+
+    // A repository that leaves the list is deployed no more; what runs of it is left alone.
+    std::fs::write(daemon.repos_yaml(), one.entry(&[])).unwrap();
+    assert_eq!(daemon.push(&two.push()).json()["status"], "unknown");
+    deploy(&daemon, &[&two.name], 1);
+    assert_eq!(docker::containers(&two.red()).len(), 1);
+    let status = daemon.turnout_json(&["status", "--json"]);
+    assert_eq!(status["config_mistakes"].as_array().unwrap().len(), 0, "{status:#}");
+}
+
+#[test]
+fn a_work_tree_that_vanishes_fails_one_repository_only() {
+    let (gone, stays) = (Site::sleeping(), Site::sleeping());
+    let daemon = Daemon::start_with(&[gone.entry(&[]), stays.entry(&[])].concat(), QUICK, &[]);
+    let ids = [&gone, &stays].map(|site| daemon.deploy_by_push(&site.push()));
+    for id in ids {
+        daemon.expect_success(id);
+    }
+    std::fs::remove_dir_all(&gone.path).unwrap();
+    let said = deploy(&daemon, &[&gone.name], 1);
+    assert!(said.contains(gone.path.to_str().unwrap()), "{said}");
+    deploy(&daemon, &[&stays.name], 0);
+    let status = daemon.turnout_json(&["status", "--json"]);
+    let repo = status["repos"].as_array().unwrap().iter().find(|repo| repo["name"] == gone.name.as_str()).unwrap();
+    assert_eq!(repo["project"]["ok"], false, "{repo:#}");
+    assert_eq!(docker::containers(&gone.red()).len(), 1);
+}
+
+#[test]
+fn what_would_be_unsafe_does_not_start() {
+    let daemon = Daemon::start("{}\n");
+    let home = tempfile::tempdir().unwrap();
+    let serve = |arguments: &[&str], secret: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_turnout"));
+        command.arg("serve").args(["--listen", &common::daemon::free_address().to_string(), "--log-dir", "log"]);
+        command.arg("--repos").arg(daemon.repos_yaml()).args(arguments).current_dir(&home);
+        command.env_remove("TURNOUT_WEBHOOK_SECRET").env("WEBHOOK_SECRET", secret);
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        all_of(&output)
+    };
+    let said = serve(&["--state-dir", "state", "--socket", "s"], "");
+    assert!(said.contains("WEBHOOK_SECRET"), "{said}");
+    // Two daemons over one socket, or one database, would deploy twice.
+    let said = serve(&["--state-dir", "state", "--socket", daemon.socket().to_str().unwrap()], "x");
+    assert!(said.contains("another turnout"), "{said}");
+    let said = serve(&["--socket", "s", "--state-dir", daemon.state_dir().to_str().unwrap()], "x");
+    assert!(said.contains("another turnout"), "{said}");
+    assert!(daemon.turnout(&["status"]).status.success());
+}

@@ -1,0 +1,199 @@
+//! What is rebuilt, and why: decided from real commits, seen in the plan, held against the containers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+mod common;
+mod e2e_support;
+
+use common::{daemon::Daemon, docker};
+use e2e_support::{QUICK, Site, all_of, built, deploy, file_in, log, plan_of};
+
+/// Two services that are built, one of which ignores some of its files and mounts others.
+fn two_services() -> Site {
+    let web = format!("{}    volumes: [\"./web/static:/static\"]\n", built("web"));
+    Site::new(&[
+        ("docker-compose.prod.yml", &format!("services:\n  api:\n{}  web:\n{web}", built("api"))),
+        ("api/Dockerfile", "FROM @BASE\nCOPY . /app\n"),
+        ("api/code", "1\n"),
+        ("web/Dockerfile", "FROM @BASE\nCOPY . /app\n"),
+        ("web/.dockerignore", "docs\n"),
+        ("web/docs/manual", "1\n"),
+        ("web/static/style.css", "1\n"),
+        ("web/code", "1\n"),
+    ])
+}
+
+/// The services that a plan builds: from lines such as `  1. build redshop-web for web: …`.
+fn builds(plan: &str) -> Vec<&str> {
+    let is_build = |line: &&str| {
+        line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(". build ")
+    };
+    plan.lines().filter(is_build).filter_map(|line| line.split(" for ").nth(1)?.split(':').next()).collect()
+}
+
+#[test]
+fn each_change_rebuilds_what_it_goes_into() {
+    let (auto, triggers) = (two_services(), two_services());
+    let globs = "triggers: [\"locks/**\", \"*.toml\"]";
+    let yaml = [auto.entry(&[globs]), triggers.entry(&[globs, "rebuild: triggers"])].concat();
+    let daemon = Daemon::start_with(&yaml, QUICK, &[]);
+    let ids = [&auto, &triggers].map(|site| daemon.deploy_by_push(&site.push()));
+    for id in ids {
+        daemon.expect_success(id);
+    }
+    let first = [&auto, &triggers].map(|site| site.remote.head());
+    let (none, both, api, web) = (&[][..], &["api", "web"][..], &["api"][..], &["web"][..]);
+    for (file, in_auto, in_triggers) in [
+        ("README", none, none),
+        ("api/code", api, none),
+        ("web/code", web, none),
+        ("web/new/file", web, none),
+        ("web/docs/manual", none, none),
+        ("web/static/style.css", none, none),
+        ("api/Dockerfile", api, none),
+        ("requirements.txt", both, both),
+        ("Dockerfile", both, both),
+        ("Dockerfile.dev", both, both),
+        ("Dockerfile.prod", both, both),
+        (".dockerignore", both, both),
+        (".env", both, both),
+        ("locks/deep/one", both, both),
+        ("pyproject.toml", both, both),
+        ("sub/pyproject.toml", none, none),
+    ] {
+        for (site, first, wanted) in [(&auto, &first[0], in_auto), (&triggers, &first[1], in_triggers)] {
+            site.remote.reset_to(first);
+            // What the base image is called makes no difference to the decision.
+            site.write(file, if file.ends_with("ockerfile") { "FROM @BASE\nCOPY . /other\n" } else { "#2\n" });
+            // A later commit must not hide the one that matters.
+            site.remote.commit("The change");
+            site.write("CHANGES", "Something else\n");
+            site.remote.commit_and_push("Another");
+            site.check_out();
+            let plan = all_of(&daemon.turnout(&["plan", &site.name]));
+            assert_eq!(builds(&plan), wanted, "{file}:\n{plan}");
+            if !wanted.is_empty() {
+                assert!(plan.contains(&format!("{file} ")) && plan.contains("deployed last"), "{file}:\n{plan}");
+            }
+        }
+    }
+    assert_eq!(daemon.history().len(), 2);
+}
+
+#[test]
+fn the_trigger_file_is_kept_until_a_build_has_succeeded() {
+    let site = Site::new(&[
+        ("docker-compose.prod.yml", &format!("services:\n  web:\n{}", built("."))),
+        ("Dockerfile", "FROM @BASE\nCOPY page /page\n"),
+        ("page", "1\n"),
+    ]);
+    let daemon = site.serve(&["rebuild: triggers"]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let trigger = site.path.join("REBUILD_TRIGGER");
+    std::fs::write(&trigger, "").unwrap();
+
+    site.write("Dockerfile", "FROM @BASE\nCOPY nothing /page\n");
+    daemon.expect_failure(site.push_to(&daemon, "Break"));
+    assert!(trigger.exists(), "lost by a build that failed");
+
+    site.write("Dockerfile", "FROM @BASE\nCOPY page /page\n");
+    let id = site.push_to(&daemon, "Repair");
+    let repaired = daemon.expect_success(id);
+    assert!(plan_of(&repaired).contains("REBUILD_TRIGGER"), "{}", plan_of(&repaired));
+    assert!(!trigger.exists(), "{}", log(&daemon, id));
+
+    // One that belongs to the tree is not turnout's to delete, and counts as a trigger when it changes.
+    site.write("REBUILD_TRIGGER", "1\n");
+    let tracked = daemon.expect_success(site.push_to(&daemon, "Trigger"));
+    assert_eq!(builds(plan_of(&tracked)), ["web"], "{}", plan_of(&tracked));
+    assert!(trigger.exists());
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("nothing to do"), "{said}");
+    let clean = git2::Repository::open(&site.path).unwrap().statuses(None).unwrap().is_empty();
+    assert!(clean && trigger.exists());
+}
+
+#[test]
+fn what_a_failed_push_changed_is_not_forgotten() {
+    let site = two_services();
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    // Web changes; api does not build, so neither is deployed.
+    site.write("web/code", "2\n").write("api/Dockerfile", "FROM @BASE\nCOPY missing /app\n");
+    daemon.expect_failure(site.push_to(&daemon, "Break api"));
+    site.write("api/Dockerfile", "FROM @BASE\nCOPY . /app\n");
+    daemon.expect_success(site.push_to(&daemon, "Repair api"));
+    assert_eq!(file_in(&site.container(&site.red(), "web"), "/app/code"), "2\n");
+}
+
+#[test]
+fn taking_a_failed_push_back_takes_its_image_back() {
+    let run = "    build: .\n    command: [sh, /run]\n    init: true\n    stop_grace_period: 1s\n";
+    let site = Site::new(&[
+        ("docker-compose.prod.yml", &format!("services:\n  web:\n{run}")),
+        ("Dockerfile", "FROM @BASE\nCOPY run /run\n"),
+        ("run", "sleep 1000\n"),
+    ]);
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    site.write("run", "echo broken; exit 1\n");
+    daemon.expect_failure(site.push_to(&daemon, "Break"));
+    // As deployed last, so nothing changed since; but the image is that of the broken commit.
+    site.write("run", "sleep 1000\n");
+    let id = site.push_to(&daemon, "Revert");
+    daemon.expect_success(id);
+    assert_eq!(file_in(&site.container(&site.red(), "web"), "/run"), "sleep 1000\n", "{}", log(&daemon, id));
+}
+
+#[test]
+fn a_missing_image_is_built() {
+    let site = two_services();
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let image = format!("{}-web", site.red());
+    docker::block_on(async {
+        let options = bollard::query_parameters::RemoveImageOptionsBuilder::new().force(true).build();
+        docker::connect().await.remove_image(&image, Some(options), None).await.unwrap();
+    });
+    let plan = all_of(&daemon.turnout(&["plan", &site.name]));
+    assert_eq!(builds(&plan), ["web"], "{plan}");
+    assert!(plan.contains("does not exist"), "{plan}");
+    deploy(&daemon, &[&site.name], 0);
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("nothing to do"), "{said}");
+}
+
+#[test]
+fn the_printed_plan_is_the_one_carried_out_with_and_without_a_daemon() {
+    let site = two_services();
+    let mut daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    site.write("web/code", "2\n");
+    site.remote.commit_and_push("Second");
+    site.check_out();
+    let ask = |daemon: &Daemon, arguments: &[&str]| {
+        let output = daemon.turnout(arguments);
+        assert!(output.status.success(), "{}", all_of(&output));
+        all_of(&output)
+    };
+    let steps = |text: &str| {
+        let from = text.find(&format!("{}: ", site.red())).unwrap_or_else(|| panic!("no plan in {text}"));
+        text[from..].to_owned()
+    };
+    let asked = ask(&daemon, &["plan", &site.name]);
+    assert_eq!(builds(&asked), ["web"], "{asked}");
+
+    assert!(daemon.terminate().success());
+    let (repos, state) = (daemon.repos_yaml(), daemon.state_dir());
+    let settings = ["--repos", repos.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    let alone = ask(&daemon, &[&["plan", &site.name][..], &settings].concat());
+    assert_eq!(steps(&alone), steps(&asked));
+    let checked = daemon.command(&[&["check"][..], &settings].concat()).env("WEBHOOK_SECRET", "x").output().unwrap();
+    let said = all_of(&checked);
+    assert!(checked.status.success() && said.contains("all is well") && said.contains(&site.red()), "{said}");
+
+    daemon.restart();
+    let rebuilt = ask(&daemon, &["plan", &site.name, "--rebuild"]);
+    assert_eq!(builds(&rebuilt), ["api", "web"], "{rebuilt}");
+    deploy(&daemon, &[&site.name], 0);
+    assert_eq!(plan_of(&daemon.history()[0]).trim(), steps(&asked).trim());
+}
