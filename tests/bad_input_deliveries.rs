@@ -106,7 +106,11 @@ fn repeats_and_strangers_are_answered_and_not_acted_on() {
     for round in ["during", "after"] {
         for repeat in [&push, &renumbered] {
             let answer = daemon.push(repeat);
-            assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("duplicate")), "{round}: {answer:?}");
+            assert_eq!(
+                (answer.status, answer.json()["status"].as_str()),
+                (200, Some("duplicate")),
+                "{round}: {answer:?}"
+            );
             assert_eq!(answer.json()["deployment"], first, "{round}: {answer:?}");
         }
         daemon.expect_success(first);
@@ -116,7 +120,10 @@ fn repeats_and_strangers_are_answered_and_not_acted_on() {
 
     let stranger = Push::new("acme/nobody-knows-it", &"1".repeat(40), &"2".repeat(40));
     let deployer = Push::new("acme/turnout", &"1".repeat(40), &"2".repeat(40));
-    let branch = Push { git_ref: "refs/heads/feature".to_owned(), ..Push::new(&push.full_name, &"1".repeat(40), &"3".repeat(40)) };
+    let branch = Push {
+        git_ref: "refs/heads/feature".to_owned(),
+        ..Push::new(&push.full_name, &"1".repeat(40), &"3".repeat(40))
+    };
     let deleted = Push::new(&push.full_name, &"1".repeat(40), &"0".repeat(40));
     let traversal = Push::new("../../etc/passwd", &"1".repeat(40), &"2".repeat(40));
     for (push, said) in [
@@ -131,7 +138,10 @@ fn repeats_and_strangers_are_answered_and_not_acted_on() {
         assert!(answer.status == 200 || (said == "passwd" && answer.status == 400), "{answer:?}");
         assert!(answer.json()["deployment"].is_null(), "{answer:?}");
     }
-    assert!(daemon.output().lines().any(|l| l.contains("WARN") && l.contains("nobody-knows-it")), "no warning is logged");
+    assert!(
+        daemon.output().lines().any(|l| l.contains("WARN") && l.contains("nobody-knows-it")),
+        "no warning is logged"
+    );
     assert_eq!(daemon.history().len(), 1);
     site.assert_untouched(&before, "version 1");
 }
@@ -149,12 +159,10 @@ fn slow_and_silent_senders_are_cut_off_and_hold_nobody_up() {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream
     };
-    let bodies: Vec<_> = (0..8)
-        .map(|_| open(b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"))
-        .collect();
-    let silent: Vec<_> = (0..150)
-        .map(|n| open(if n % 2 == 0 { b"POST /webhook HTTP/1.1\r\nX-Slow:" } else { b"" }))
-        .collect();
+    let bodies: Vec<_> =
+        (0..8).map(|_| open(b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")).collect();
+    let silent: Vec<_> =
+        (0..150).map(|n| open(if n % 2 == 0 { b"POST /webhook HTTP/1.1\r\nX-Slow:" } else { b"" })).collect();
     // One more drips a byte at a time for as long as it is let.
     let dripping = thread::spawn(move || {
         let mut stream = open(b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");

@@ -23,13 +23,20 @@ fn a_compose_file_that_cannot_be_used() {
     let before = site.running();
     let compose = |text: String| vec![("compose.yaml", text)];
     let broken = |more: &str| compose(web_with("broken", more));
-    let laughs: String = (1..12)
-        .map(|n| format!("  l{n}: &l{n} [{}]\n", vec![format!("*l{}", n - 1); 12].join(", ")))
-        .collect();
+    let laughs: String =
+        (1..12).map(|n| format!("  l{n}: &l{n} [{}]\n", vec![format!("*l{}", n - 1); 12].join(", "))).collect();
     let file = site.path().join("compose.yaml").display().to_string();
     let mistakes: Vec<Mistake<'_>> = vec![
-        ("an unknown key", broken("    imagee: x\n"), &["unknown key", "compose.yaml:7", "services.web.imagee", "did you mean 'image'?"]),
-        ("an unsupported attribute", broken("    provider: {type: x}\n"), &["no program is started", "services.web.provider"]),
+        (
+            "an unknown key",
+            broken("    imagee: x\n"),
+            &["unknown key", "compose.yaml:7", "services.web.imagee", "did you mean 'image'?"],
+        ),
+        (
+            "an unsupported attribute",
+            broken("    provider: {type: x}\n"),
+            &["no program is started", "services.web.provider"],
+        ),
         ("a wrong kind", broken("    environment: 3\n"), &["services.web.environment", "compose.yaml:7"]),
         ("invalid YAML", broken("\tx: [\n"), &["not YAML", "compose.yaml:6", "tab"]),
         ("an unclosed list", compose("services:\n  web:\n    command: [a, b\n".into()), &["compose.yaml:"]),
@@ -47,7 +54,11 @@ fn a_compose_file_that_cannot_be_used() {
             &["is missing a value", "NEEDED_NAME", "compose.yaml:7", "set it in .env", "services.web.hostname"],
         ),
         ("a stranger as dependency", broken("    depends_on: [nobody]\n"), &["undefined service", "nobody", "web"]),
-        ("a network that is not declared", broken("    networks: [nowhere]\n"), &["undefined network", "nowhere", "web"]),
+        (
+            "a network that is not declared",
+            broken("    networks: [nowhere]\n"),
+            &["undefined network", "nowhere", "web"],
+        ),
         (
             "a circle of dependencies",
             compose(format!("{}  b: {{image: x, depends_on: [web]}}\n", web_with("x", "    depends_on: [b]\n"))),
@@ -56,7 +67,11 @@ fn a_compose_file_that_cannot_be_used() {
         ("an empty file", compose(String::new()), &["compose.yaml", "empty"]),
         ("no service", compose("services: {}\n".into()), &["no service selected"]),
         ("not UTF-8", compose("services:\n  web: {image: \"\u{0}\"}\n".into()), &["compose.yaml:2"]),
-        ("no image and no build", compose("services:\n  web: {command: x}\n".into()), &["neither an image nor a build", "web", "compose.yaml:2"]),
+        (
+            "no image and no build",
+            compose("services:\n  web: {command: x}\n".into()),
+            &["neither an image nor a build", "web", "compose.yaml:2"],
+        ),
     ];
     let mut faults = Vec::new();
     for (what, files, said) in mistakes {

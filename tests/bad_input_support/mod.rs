@@ -164,7 +164,9 @@ pub fn assert_says(error: &str, wanted: &[&str]) {
 pub fn unsaid(error: &str, wanted: &[&str]) -> Vec<String> {
     let mut faults: Vec<_> =
         wanted.iter().filter(|text| !error.contains(**text)).map(|text| format!("{text:?} is not said")).collect();
-    faults.extend(wanted.first().filter(|text| error.matches(**text).count() > 1).map(|text| format!("{text:?} is said twice")));
+    faults.extend(
+        wanted.first().filter(|text| error.matches(**text).count() > 1).map(|text| format!("{text:?} is said twice")),
+    );
     faults
 }
 

@@ -82,7 +82,8 @@ impl PrivateEngine {
     /// Kills it as a crash would: the engine alone, not its containers.
     pub fn kill(&self) {
         let keeper = children(self.keeper.id());
-        let engines: Vec<_> = keeper.iter().flat_map(|shell| children(*shell)).filter(|p| name(*p) == "dockerd").collect();
+        let engines: Vec<_> =
+            keeper.iter().flat_map(|shell| children(*shell)).filter(|p| name(*p) == "dockerd").collect();
         assert_eq!(engines.len(), 1, "the engine's process was not found");
         for engine in engines {
             let pid = Pid::from_raw(i32::try_from(engine).unwrap()).unwrap();
@@ -106,7 +107,8 @@ impl PrivateEngine {
 
     /// Identifiers of the containers, running ones only, sorted.
     pub fn running(&self) -> Vec<String> {
-        let mut ids: Vec<_> = block_on(async { self.containers(false).await }).into_iter().filter_map(|c| c.id).collect();
+        let mut ids: Vec<_> =
+            block_on(async { self.containers(false).await }).into_iter().filter_map(|c| c.id).collect();
         ids.sort();
         ids
     }
