@@ -52,7 +52,7 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
         display.say(&format!("deployment {id} goes on at the next start of the daemon"))?;
         return Ok(ExitCode::from(3));
     };
-    display.say(&format!("deployment {id} {}", outcome(&deployment)))?;
+    display.say(&format!("deployment {id} {}", outcome_below_log(&deployment)))?;
     Ok(match deployment.state {
         State::Succeeded => ExitCode::SUCCESS,
         State::Failed => ExitCode::FAILURE,
@@ -166,11 +166,21 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
                 writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(&line))?;
             }
             Followed::Live { .. } => {}
-            Followed::Ended(d) => writeln!(out, "deployment {} {}", d.id, outcome(&d))?,
+            Followed::Ended(d) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(&d))?,
         }
         out.flush()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// State and length, and what the log above does not say as its last word anyway.
+fn outcome_below_log(d: &Deployment) -> String {
+    match (d.state, length(d)) {
+        (State::Succeeded | State::Failed | State::Cancelled, length) if !length.is_empty() => {
+            format!("{} in {length}", d.state)
+        }
+        _ => outcome(d),
+    }
 }
 
 /// State, length and what there is to say.

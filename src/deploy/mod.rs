@@ -22,6 +22,7 @@ use crate::{
     decide::{Base, REBUILD_TRIGGER},
     engine::{
         Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError, Unsettled,
+        Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
@@ -320,19 +321,29 @@ fn remove_trigger(repo: &Repo, recorder: &Recorder) {
 
 fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
     let untouched = "nothing was changed; what ran before still runs";
-    match error {
-        ApplyError::NotBegun(error) => Failure::new(error.to_string()).hint(untouched),
-        ApplyError::Cancelled { .. } => Failure::cancelled(error.to_string()),
-        ApplyError::Step { report, .. } if !touched_containers(plan, report) => {
-            Failure::new(error.to_string()).hint(untouched)
+    let said = match error {
+        // These begin with what was to be done themselves.
+        ApplyError::Step { error: EngineError::Image(text), .. }
+            if text.starts_with("build of ") || text.starts_with("pull of ") =>
+        {
+            text.clone()
         }
-        ApplyError::Step { .. } => Failure::new(error.to_string())
+        other => other.to_string(),
+    };
+    match error {
+        ApplyError::NotBegun(_) => Failure::new(said).hint(untouched),
+        ApplyError::Cancelled { .. } => Failure::cancelled(said),
+        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Done) => Failure::new(said)
             .hint("some steps were carried out before (see the log); deploying again goes on from there"),
+        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Failed) => Failure::new(said)
+            .hint("that step may have been carried out in part; deploying again goes on from there"),
+        ApplyError::Step { .. } => Failure::new(said).hint(untouched),
     }
 }
 
-/// Whether anything but images, networks and volumes was changed: those alone disturb nothing that runs.
-fn touched_containers(plan: &Plan, report: &Report) -> bool {
+/// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
+/// runs. A container that could not be created or started disturbs nothing either.
+fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
     let harmless = |action: &Action| {
         matches!(
             action,
@@ -341,9 +352,10 @@ fn touched_containers(plan: &Plan, report: &Report) -> bool {
                 | Action::CreateNetwork { .. }
                 | Action::CreateVolume { .. }
                 | Action::WaitFor { .. }
-        )
+        ) || (outcome == Outcome::Failed
+            && matches!(action, Action::CreateContainer { .. } | Action::StartContainer { .. }))
     };
-    plan.steps.iter().zip(&report.steps).any(|(step, ended)| ended.outcome == Outcome::Done && !harmless(&step.action))
+    plan.steps.iter().zip(&report.steps).any(|(step, ended)| ended.outcome == outcome && !harmless(&step.action))
 }
 
 async fn settle(
