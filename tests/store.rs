@@ -1,8 +1,6 @@
 //! The store against a real disk: what was acknowledged survives kills and full disks.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
-
 use std::{
     collections::BTreeSet,
     fs,
