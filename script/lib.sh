@@ -209,8 +209,8 @@ remove_objects() {
   [ -z "$ids" ] || echo "$ids" | xargs docker network rm >/dev/null 2>&1 || true
   ids=$(docker volume ls --format '{{.Name}}' | awk -v run="$run" 'index($1, run)')
   [ -z "$ids" ] || echo "$ids" | xargs docker volume rm -f >/dev/null 2>&1 || true
-  # Images by name or by the project label of their build, and whatever was built upon them: the classic builder's
-  # intermediate images have neither, but a parent.
+  # Images by name or by a label of their build, and whatever was built upon them: the classic builder's intermediate
+  # images have neither, but a parent.
   local pass
   ids=$({ docker image ls -aq --no-trunc | sort -u | xargs -r docker image inspect 2>/dev/null || true; } | jq -r --arg run "$run" '
     def grown($dead): [.[] | select(.Parent as $q | $dead | index($q)) | .Id] as $more
@@ -218,7 +218,7 @@ remove_objects() {
       | if $all == $dead then $dead else grown($all) end;
     [.[] | select(
         (.RepoTags // [] | any(contains($run)))
-        or (.Config.Labels["com.docker.compose.project"] // "" | contains($run))) | .Id] as $named
+        or (.Config.Labels // {} | any(.[]; contains($run)))) | .Id] as $named
     | grown($named | unique)[]')
   [ -n "$ids" ] || return 0
   # Children first: the engine refuses an image with descendants, so a few passes from the leaves down.

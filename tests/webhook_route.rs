@@ -1,8 +1,6 @@
 //! The webhook server over a real socket: what is taken, what is refused, what survives.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
-
 use std::{
     collections::HashMap,
     fs,

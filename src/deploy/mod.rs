@@ -21,6 +21,7 @@ use crate::{
     config::{self, Builder, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
+        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError, Unsettled,
         Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
@@ -77,7 +78,10 @@ impl Deployer {
             }
             Err(failure) => {
                 let verb = if failure.cancelled { "cancelled" } else { "failed" };
-                recorder.warn(format!("{verb}: {}", failure.summary));
+                // Some tell of several mistakes, one a line.
+                for (number, line) in failure.summary.lines().enumerate() {
+                    recorder.warn(if number == 0 { format!("{verb}: {line}") } else { line.to_owned() });
+                }
                 let mut text = recorder.clean(&failure.summary);
                 if let Some(hint) = &failure.hint {
                     recorder.info(format!("what now: {hint}"));
@@ -382,12 +386,21 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(SettleError::Failed(containers).to_string())
+            Err(Failure::new(unsettled(&containers))
                 .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
     }
+}
+
+/// In one line: the log has the rest of what the containers said.
+fn unsettled(containers: &[Unsettled]) -> String {
+    let each = containers.iter().map(|Unsettled { container, reason, log }| match log.last() {
+        Some(last) => format!("{} {reason}, its last words: {last}", container.name),
+        None => format!("{} {reason}", container.name),
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// Milliseconds since the Unix epoch.

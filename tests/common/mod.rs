@@ -5,7 +5,13 @@
 //!
 //! Nothing here sleeps to synchronise: [`wait_until`] polls a condition up to a deadline and says what it waited for.
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout, reason = "test code: a failure is the report")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "test code: a failure is the report"
+)]
 
 pub mod daemon;
 pub mod docker;

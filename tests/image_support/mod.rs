@@ -10,16 +10,11 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
 
-use tokio_util::sync::CancellationToken;
 use common::docker;
 pub use common::docker::remove_image as remove;
+use tokio_util::sync::CancellationToken;
 use turnout::{
     compose::model::{Build, FileObject, Project},
     engine::{
