@@ -21,8 +21,7 @@ use crate::{
     config::{self, Builder, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError, Unsettled,
-        Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError,
+        Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError, Unsettled,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
