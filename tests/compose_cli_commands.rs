@@ -39,7 +39,7 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
 
     let listed = site.ours(&["ls", "--format", "json", "--filter", &format!("name={}", site.project)]).ok().out;
     assert!(listed.contains("running(1)") && listed.contains("compose.yaml"), "{listed}");
-    assert!(site.ours(&["images"]).ok().out.contains("turnout-test-engine"));
+    assert!(site.ours(&["images"]).ok().out.contains(common::engine::image().split(':').next().unwrap()));
     assert!(site.ours(&["top", "web"]).ok().out.contains("sleep 1000"));
     // Without any file, by name alone.
     let by_name = site.ours_with(&["-p", &site.project, "down"]).current_dir("/").output().unwrap();
@@ -95,7 +95,7 @@ fn one_offs_bring_up_what_they_need_and_end_with_their_exit_code() {
     let site = Site::new(
         "services:
   job: {image: 'IMAGE', QUICK, ports: ['127.0.0.1::80'], restart: always, depends_on: {db: {condition: service_healthy}}}
-  db: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, test, -f, /data/ready], interval: 200ms}, command: [sh, -c, 'sleep 1; touch /data/ready; sleep 1000']}
+  db: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, test, -f, /data/ready], interval: 200ms, retries: 100}, command: [sh, -c, 'sleep 1; touch /data/ready; sleep 1000']}
 ",
     );
     let ran = site.ours_fed(&["run", "--rm", "-T", "-e", "A=b", "job", "sh", "-c", "cat; echo $A; exit 3"], "in\n");

@@ -7,12 +7,12 @@ mod e2e_support;
 use std::{
     collections::BTreeSet,
     fs,
-    io::Read as _,
+    io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use common::{daemon::Daemon, docker};
+use common::{daemon::Daemon, docker, unique};
 use e2e_support::{QUICK, Site, all_of, built, deploy, log, sleeper};
 use serde_json::Value;
 
@@ -74,6 +74,56 @@ fn status_and_history_tell_what_runs_and_what_was() {
 }
 
 #[test]
+fn logs_are_of_all_of_one_and_as_they_come() {
+    let (one, two) = (Site::sleeping(), Site::sleeping());
+    let daemon = Daemon::start_with(&[one.entry(&[]), two.entry(&[])].concat(), QUICK, &[]);
+    deploy(&daemon, &[&one.name], 0);
+    let mut follower = daemon.command(&["logs", "-f", "-n", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains(&format!("{}#1", one.name)), "{first}");
+    deploy(&daemon, &[&two.name], 0);
+    let second = lines.next().unwrap().unwrap();
+    assert!(second.contains(&format!("{}#2 == fetch", two.name)), "{second}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+
+    let count = |arguments: &[&str]| all_of(&daemon.turnout(arguments)).lines().filter(|l| l.contains('#')).count();
+    let (all, of_one) = (count(&["logs"]), count(&["logs", &one.name]));
+    assert!(of_one > 5 && of_one < all, "{of_one} of {all}");
+    assert_eq!(count(&["logs", "--deployment", "1"]), of_one);
+    assert_eq!(count(&["logs", "-n", "3"]), 3);
+    assert_eq!(count(&["logs", "--deployment", "1", "-n", "2"]), 2);
+}
+
+#[test]
+fn check_says_all_that_is_wrong() {
+    let site = Site::sleeping();
+    let home = tempfile::tempdir().unwrap();
+    let check = |yaml: &str, code: i32| {
+        fs::write(home.path().join("repos.yaml"), yaml).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_turnout"));
+        let output =
+            command.args(["check", "--repos", "repos.yaml"]).current_dir(&home).env("WEBHOOK_SECRET", "x").output();
+        let output = output.unwrap();
+        let said = all_of(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    };
+    let said = check(&site.entry(&[]), 0);
+    for text in ["Docker engine", &site.red(), "docker-compose.prod.yml", "all is well"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    let said = check(&site.entry(&["brnch: main", "on_divergence: maybe"]), 2);
+    for text in ["repos.yaml:4", "branch", "repos.yaml:5", "refuse"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    site.env("COLOR=blue\nthis is no line\n");
+    let said = check(&site.entry(&[]), 1);
+    assert!(said.contains("PROBLEM") && said.contains(".env"), "{said}");
+}
+
+#[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let site = Site::sleeping();
     let daemon = site.serve(&[]);
@@ -99,14 +149,20 @@ fn log_lines(directory: &Path) -> Vec<String> {
     let mut files: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| !file.is_symlink());
     files.sort();
-    files.iter().flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    files
+        .iter()
+        .flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 #[test]
 fn no_line_is_lost_under_load() {
     const LINES: usize = 20_000;
     // The classic builder passes everything on; BuildKit itself clips what comes too fast.
-    let loud = format!("FROM @BASE\nRUN i=0; while [ $i -lt {LINES} ]; do echo \"loaf $i.\"; i=$((i+1)); done\n");
+    let loud = format!(
+        "FROM @BASE\nRUN i=0; while [ $i -lt {LINES} ]; do echo \"loaf $i.\"; i=$((i+1)); done # {}\n",
+        unique("no-cache")
+    );
     let compose = format!("services:\n  web:\n{}", built("."));
     let site = Site::new(&[("docker-compose.prod.yml", &compose), ("Dockerfile", &loud)]);
     let mut daemon = site.serve(&["builder: classic"]);

@@ -24,9 +24,8 @@ fn two_services() -> Site {
 
 /// The services that a plan builds: from lines such as `  1. build redshop-web for web: …`.
 fn builds(plan: &str) -> Vec<&str> {
-    let is_build = |line: &&str| {
-        line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(". build ")
-    };
+    let is_build =
+        |line: &&str| line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(". build ");
     plan.lines().filter(is_build).filter_map(|line| line.split(" for ").nth(1)?.split(':').next()).collect()
 }
 

@@ -48,7 +48,8 @@ fn form_bodies_deploy_and_a_repeat_does_not() {
     let payload: String = url::form_urlencoded::byte_serialize(push.body().to_string().as_bytes()).collect();
     let body = format!("payload={payload}");
     let signature = sign(SECRET, body.as_bytes());
-    let send = || push.send_raw(daemon.listen(), "application/x-www-form-urlencoded", body.as_bytes(), Some(&signature));
+    let send =
+        || push.send_raw(daemon.listen(), "application/x-www-form-urlencoded", body.as_bytes(), Some(&signature));
     let answer = send();
     assert_eq!(answer.status, 202, "{}", answer.body);
     let id = answer.json()["deployment"].as_i64().unwrap();
@@ -74,7 +75,12 @@ fn what_asks_for_no_deployment_is_answered_with_its_reason() {
         ("an unknown repository", Push { full_name: "acme/nowhere".to_owned(), ..push.clone() }, "unknown", "nowhere"),
         ("another owner's", Push { full_name: format!("evil/{}", site.name), ..push.clone() }, "unknown", "evil"),
         ("the deployer", Push { full_name: "acme/deployer".to_owned(), ..push.clone() }, "self", "self-update"),
-        ("the deployer's other name", Push { full_name: "x/Turnout".to_owned(), ..push.clone() }, "self", "self-update"),
+        (
+            "the deployer's other name",
+            Push { full_name: "x/Turnout".to_owned(), ..push.clone() },
+            "self",
+            "self-update",
+        ),
         ("another event", Push { event: "issues".to_owned(), ..push.clone() }, "ignored", "issues"),
     ];
     for (what, push, status, text) in cases {
@@ -101,7 +107,8 @@ fn what_asks_for_no_deployment_is_answered_with_its_reason() {
     assert!(docker::containers(&site.red()).is_empty());
 
     let output = daemon.output();
-    let line = |text: &str| output.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {output}"));
+    let line =
+        |text: &str| output.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {output}"));
     assert!(line("acme/nowhere is not configured").contains("WARN"));
     assert!(line("acme/deployer is the deployer itself").contains("INFO"));
 }
@@ -137,11 +144,7 @@ fn diverged() -> Site {
 fn parted_histories_are_refused_reset_or_rebased_as_configured() {
     let sites = [diverged(), diverged(), diverged()];
     let [refused, reset, rebased] = &sites;
-    let yaml = [
-        refused.entry(&[]),
-        reset.entry(&["on_divergence: reset"]),
-        rebased.entry(&["on_divergence: rebase"]),
-    ];
+    let yaml = [refused.entry(&[]), reset.entry(&["on_divergence: reset"]), rebased.entry(&["on_divergence: rebase"])];
     let daemon = Daemon::start_with(&yaml.concat(), QUICK, &[]);
     let [a, b, c] = [refused, reset, rebased].map(|site| daemon.deploy_by_push(&site.push()));
     let failed = daemon.expect_failure(a);
@@ -162,7 +165,9 @@ fn a_container_that_falls_over_fails_the_deployment_however_often_it_is_tried() 
     let daemon = site.serve(&[]);
     let id = daemon.deploy_by_push(&site.push());
     let failed = daemon.expect_failure(id);
-    assert!(failed["error"].as_str().unwrap().contains("web"), "{failed:#}");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("-web-1 exited (3)") && error.contains("its last words: the shelf is empty"), "{failed:#}");
+    assert_eq!(error.lines().count(), 1, "{error}");
     assert!(log(&daemon, id).contains("the shelf is empty"), "{}", log(&daemon, id));
     // Nothing changed since, so nothing is wrong with the configuration: the containers still do not run.
     let said = deploy(&daemon, &[&site.name], 1);
@@ -240,7 +245,10 @@ fn secrets_are_in_no_log_no_database_and_on_no_terminal() {
     let token = "tokentokentoken42";
     let site = Site::new(&[
         ("docker-compose.prod.yml", &format!("services:\n  web:\n{}", built("."))),
-        ("Dockerfile", &format!("FROM @BASE\nRUN echo fetching https://me:{token}@example.org/x && echo {SECRET} > /x\n")),
+        (
+            "Dockerfile",
+            &format!("FROM @BASE\nRUN echo fetching https://me:{token}@example.org/x && echo {SECRET} > /x\n"),
+        ),
     ]);
     let daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "1s", "--log-level", "debug"], &[]);
     let id = daemon.deploy_by_push(&site.push());

@@ -5,7 +5,7 @@ mod common;
 mod e2e_support;
 
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{Site, all_of, deploy, sleeper, wait_for_log};
+use e2e_support::{Site, all_of, built, deploy, kneading, sleeper, wait_for_log};
 use serde_json::Value;
 
 /// Long enough that pushes arrive meanwhile.
@@ -98,4 +98,21 @@ fn a_superseded_deployment_ends_its_command_with_3() {
     assert_eq!(ended.status.code(), Some(3), "{}", all_of(&ended));
     assert!(all_of(&ended).contains("superseded by"), "{}", all_of(&ended));
     daemon.expect_success(daemon.history()[0]["id"].as_i64().unwrap());
+}
+
+#[test]
+fn a_build_under_way_ends_when_it_is_cancelled() {
+    for builder in ["buildkit", "classic"] {
+        let site = Site::new(&[
+            ("docker-compose.prod.yml", &format!("services:\n  web:\n{}", built("."))),
+            ("Dockerfile", &kneading(100)),
+        ]);
+        let daemon = site.serve(&[&format!("builder: {builder}")]);
+        let id = daemon.deploy_by_push(&site.push());
+        wait_for_log(&daemon, id, "kneading the dough");
+        let began = std::time::Instant::now();
+        assert!(daemon.turnout(&["cancel", &id.to_string()]).status.success());
+        assert_eq!(daemon.wait_for_deployment(id)["state"], "cancelled");
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "it took {:?}", began.elapsed());
+    }
 }

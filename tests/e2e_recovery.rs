@@ -16,7 +16,7 @@ use std::{
 };
 
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{QUICK, Site, built, deploy, idle, wait_for_log};
+use e2e_support::{QUICK, Site, built, deploy, idle, kneading, wait_for_log};
 use serde_json::Value;
 
 /// The repeat of an interrupted deployment.
@@ -56,14 +56,13 @@ fn expect_three(site: &Site, version: &str) {
 #[test]
 fn sigterm_during_a_build_ends_at_once_and_the_build_goes_on_after_the_next_start() {
     let slow = format!("services:\n  web:\n{}", built("."));
-    let site = Site::new(&[
-        ("docker-compose.prod.yml", &slow),
-        ("Dockerfile", "FROM @BASE\nRUN echo kneading the dough; sleep 6\n"),
-    ]);
+    let site = Site::new(&[("docker-compose.prod.yml", &slow), ("Dockerfile", &kneading(6))]);
     let mut daemon = site.serve(&[]);
     let command = daemon.command(&["deploy", &site.name]).stdout(Stdio::piped()).spawn().unwrap();
-    let id = wait_until("the deployment", PATIENCE, || daemon.history().first().and_then(|d| d["id"].as_i64()).ok_or("none"));
-    wait_for_log(&daemon, id, "build web: #5");
+    let id = wait_until("the deployment", PATIENCE, || {
+        daemon.history().first().and_then(|d| d["id"].as_i64()).ok_or("none")
+    });
+    wait_for_log(&daemon, id, "kneading the dough");
     // A follower is told good-bye rather than left hanging.
     let mut follower = daemon.command(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
@@ -198,9 +197,10 @@ impl Passage {
         thread::spawn(move || {
             for near in listener.incoming() {
                 let (Ok(near), Ok(far)) = (near, UnixStream::connect(&engine)) else { return };
-                for (mut from, mut to) in
-                    [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far.try_clone().unwrap(), near.try_clone().unwrap())]
-                {
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
+                ] {
                     thread::spawn(move || {
                         io::copy(&mut from, &mut to).ok();
                         to.shutdown(Shutdown::Write).ok();
@@ -235,4 +235,26 @@ fn an_engine_that_dies_under_a_deployment_fails_it_and_the_next_one_converges() 
     passage.mend();
     deploy(&daemon, &[&site.name], 0);
     expect_three(&site, "v1");
+}
+
+#[test]
+fn an_engine_that_dies_under_a_build_fails_it() {
+    let site = Site::new(&[
+        ("docker-compose.prod.yml", &format!("services:\n  web:\n{}", built("."))),
+        ("Dockerfile", &kneading(20)),
+    ]);
+    let passage = Passage::new();
+    let host = format!("unix://{}", passage.socket.display());
+    for builder in ["buildkit", "classic"] {
+        let arguments = [QUICK, &["--docker-host", &host, "--engine-wait", "1s"]].concat();
+        let daemon = Daemon::start_with(&site.entry(&[&format!("builder: {builder}")]), &arguments, &[]);
+        let id = daemon.deploy_by_push(&site.push());
+        wait_for_log(&daemon, id, "kneading the dough");
+        passage.cut();
+        let began = Instant::now();
+        let failed = daemon.expect_failure(id);
+        assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+        assert!(failed["error"].as_str().unwrap().contains("nothing was changed"), "{failed:#}");
+        passage.mend();
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 use turnout::{
     report::redact::Redactor,
     store::{
-        Accepted, Cause, Filter, Finish, LogLimits, NewDelivery, NewDeployment, Retention, State, Store, StoreError,
+        Accepted, Before, Cause, Filter, Finish, LogLimits, NewDelivery, NewDeployment, Retention, State, Store, StoreError,
         Update,
     },
 };
@@ -163,6 +163,41 @@ async fn what_a_deployment_leaves_behind() {
     assert_eq!(store.last_success("shop", "blueshop").await.unwrap(), None);
     assert_eq!(store.overview().await.unwrap().len(), 1);
     assert_eq!(store.history(Filter { repo: Some("blog".into()), ..Filter::default() }).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_was_tried_since_the_last_success_is_a_base_too() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let mut number = 0;
+    let mut run = async |commit: &str, project: Option<&str>, ok: bool| {
+        number += 1;
+        let id = store.accept(delivery("shop", number)).await.unwrap().deployment.unwrap();
+        store.next("shop").await.unwrap().unwrap();
+        let project = project.map(str::to_owned);
+        let update = Update { commit_after: Some(commit.into()), project: project.clone(), ..Update::default() };
+        store.update(id, update).await.unwrap();
+        let how = match project.filter(|_| ok) {
+            Some(project) => Finish::Succeeded { project, commit: commit.into() },
+            None => Finish::Failed { error: "no".into() },
+        };
+        store.finish(id, how).await.unwrap();
+        store.deployed_before("shop", "redshop").await.unwrap()
+    };
+    let before = |success: Option<&str>, attempts: &[&str]| Before {
+        success: success.map(str::to_owned),
+        attempts: attempts.iter().map(|a| (*a).to_owned()).collect(),
+    };
+    assert_eq!(run("a", Some("redshop"), false).await, before(None, &["a"]));
+    assert_eq!(run("b", Some("redshop"), true).await, before(Some("b"), &[]));
+    // Failed before its steps began; of another colour; the very commit of the success; each once.
+    assert_eq!(run("c", None, false).await, before(Some("b"), &[]));
+    assert_eq!(run("d", Some("blueshop"), false).await, before(Some("b"), &[]));
+    assert_eq!(run("b", Some("redshop"), false).await, before(Some("b"), &[]));
+    for _ in 0..2 {
+        assert_eq!(run("e", Some("redshop"), false).await, before(Some("b"), &["e"]));
+    }
+    assert_eq!(run("f", Some("redshop"), true).await, before(Some("f"), &[]));
 }
 
 #[tokio::test]

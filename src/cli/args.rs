@@ -128,9 +128,9 @@ pub struct LogsArgs {
     /// Go on as lines come
     #[arg(short, long)]
     pub follow: bool,
-    /// How many lines of the past
-    #[arg(short = 'n', long, default_value_t = 200)]
-    pub tail: u32,
+    /// How many lines of the past [default: 200; all of one deployment]
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<u32>,
     /// The daemon's control socket.
     #[command(flatten)]
     pub socket: SocketArg,

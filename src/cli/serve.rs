@@ -2,13 +2,13 @@
 
 use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use anyhow::Context as _;
+use tokio::{net::TcpListener, signal::unix::{Signal, SignalKind, signal}};
 use tokio_util::sync::CancellationToken;
 
 use super::logging;
 use crate::{
-    config::{LiveRepos, LogFormat, Settings},
+    config::{LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     report::redact::Redactor,
     server::{self, IntakeLimits, IntakeState, ListenLimits, control},
@@ -30,7 +30,9 @@ const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or envi
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let key = settings.webhook_secret.as_ref().and_then(SigningKey::new);
     if key.is_none() && !settings.insecure_no_secret {
-        bail!("there is no webhook secret, so anybody could deploy; {SECRET_HINT}");
+        let place = Place::Source("webhook-secret".to_owned());
+        let mistake = Mistake::new(place, "", "there is no webhook secret, so anybody could deploy").hint(SECRET_HINT);
+        return Err(Mistakes::one(mistake).into());
     }
     let redactor = Redactor::new();
     if let Some(secret) = &settings.webhook_secret {
@@ -48,6 +50,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         );
     }
 
+    let signals = Signals::take_over()?;
     let settings = Arc::new(settings);
     let repos = Arc::new(open_repos(&settings)?);
     for secret in repos.current().secrets.values() {
@@ -106,7 +109,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         sd_notify::NotifyState::Status(&format!("{count} repositories, listening on {address}")),
     ]);
 
-    ended(&repos).await?;
+    signals.ended(&repos).await;
     tracing::info!("turnout ends: no new deployments, those under way end after their step");
     notify(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
@@ -199,17 +202,32 @@ async fn look_for_engine(deployer: &Deployer) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT; SIGHUP reads `repos.yaml` anew.
-async fn ended(repos: &LiveRepos) -> anyhow::Result<()> {
-    let mut term = tokio::signal::unix::signal(SignalKind::terminate())?;
-    let mut int = tokio::signal::unix::signal(SignalKind::interrupt())?;
-    let mut hup = tokio::signal::unix::signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
-            _ = hup.recv() => {
-                tracing::info!(change = ?repos.refresh(), "SIGHUP: looked at repos.yaml");
+/// The signals that the daemon obeys. Taken over before work can begin: one that came earlier would end the process on
+/// the spot, in the middle of a step.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn take_over() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; SIGHUP reads `repos.yaml` anew.
+    async fn ended(mut self, repos: &LiveRepos) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => {
+                    tracing::info!(change = ?repos.refresh(), "SIGHUP: looked at repos.yaml");
+                }
             }
         }
     }

@@ -21,6 +21,9 @@ use crate::{
     store::{Deployment, State},
 };
 
+/// Lines of the past that `turnout logs` shows unless told otherwise. Of one deployment it shows all.
+const TAIL: u32 = 200;
+
 /// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
 pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
@@ -49,7 +52,7 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
         display.say(&format!("deployment {id} goes on at the next start of the daemon"))?;
         return Ok(ExitCode::from(3));
     };
-    display.say(&format!("deployment {id} {}", outcome(&deployment)))?;
+    display.say(&format!("deployment {id} {}", outcome_below_log(&deployment)))?;
     Ok(match deployment.state {
         State::Succeeded => ExitCode::SUCCESS,
         State::Failed => ExitCode::FAILURE,
@@ -105,7 +108,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
     match &repo.last {
         Some(last) => {
             let at = last.ended_at.map(when).unwrap_or_default();
-            writeln!(out, "  last: deployment {} {} at {at}", last.id, outcome(last))?;
+            writeln!(out, "  last: deployment {} {} at {at}", last.id, one_line(&outcome(last)))?;
         }
         None => writeln!(out, "  last: never deployed")?,
     }
@@ -137,7 +140,7 @@ pub(super) async fn history(client: &Client, args: &HistoryArgs) -> Result<ExitC
             project,
             commit,
             length(d),
-            said(d)
+            one_line(&said(d))
         )?;
     }
     Ok(ExitCode::SUCCESS)
@@ -146,10 +149,13 @@ pub(super) async fn history(client: &Client, args: &HistoryArgs) -> Result<ExitC
 /// Prints, and follows, logs.
 pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, Trouble> {
     let path = match args.deployment {
-        Some(id) => format!("/v1/deployments/{id}/log?follow={}", args.follow),
+        Some(id) => {
+            let tail = args.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
+            format!("/v1/deployments/{id}/log?follow={}{tail}", args.follow)
+        }
         None => {
             let repo = args.repo.as_deref().map(|repo| format!("&repo={}", encode(repo))).unwrap_or_default();
-            format!("/v1/log?follow={}&tail={}{repo}", args.follow, args.tail)
+            format!("/v1/log?follow={}&tail={}{repo}", args.follow, args.tail.unwrap_or(TAIL))
         }
     };
     let mut items = client.lines::<Followed>(&path).await?;
@@ -160,11 +166,21 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
                 writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(&line))?;
             }
             Followed::Live { .. } => {}
-            Followed::Ended(d) => writeln!(out, "deployment {} {}", d.id, outcome(&d))?,
+            Followed::Ended(d) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(&d))?,
         }
         out.flush()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// State and length, and what the log above does not say as its last word anyway.
+fn outcome_below_log(d: &Deployment) -> String {
+    match (d.state, length(d)) {
+        (State::Succeeded | State::Failed | State::Cancelled, length) if !length.is_empty() => {
+            format!("{} in {length}", d.state)
+        }
+        _ => outcome(d),
+    }
 }
 
 /// State, length and what there is to say.
@@ -185,6 +201,14 @@ fn said(d: &Deployment) -> String {
         (State::Failed | State::Cancelled | State::Interrupted, _) => d.error.clone().unwrap_or_default(),
         (State::Queued, _) => d.cause.clone(),
         _ => d.decision.clone().unwrap_or_default(),
+    }
+}
+
+/// A table has a line for each; the log has them all.
+fn one_line(text: &str) -> String {
+    match text.split_once('\n') {
+        Some((first, _)) => format!("{first} \u{2026}"),
+        None => text.to_owned(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     config::{self, Builder, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Engine, ImageSettings, Report, Settle, SettleError,
+        Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError, Unsettled,
         image::{BuilderChoice, Credentials, docker_config_directory},
     },
     git,
@@ -77,7 +77,10 @@ impl Deployer {
             }
             Err(failure) => {
                 let verb = if failure.cancelled { "cancelled" } else { "failed" };
-                recorder.warn(format!("{verb}: {}", failure.summary));
+                // Some tell of several mistakes, one a line.
+                for (number, line) in failure.summary.lines().enumerate() {
+                    recorder.warn(if number == 0 { format!("{verb}: {line}") } else { line.to_owned() });
+                }
                 let mut text = recorder.clean(&failure.summary);
                 if let Some(hint) = &failure.hint {
                     recorder.info(format!("what now: {hint}"));
@@ -317,19 +320,29 @@ fn remove_trigger(repo: &Repo, recorder: &Recorder) {
 
 fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
     let untouched = "nothing was changed; what ran before still runs";
-    match error {
-        ApplyError::NotBegun(error) => Failure::new(error.to_string()).hint(untouched),
-        ApplyError::Cancelled { .. } => Failure::cancelled(error.to_string()),
-        ApplyError::Step { report, .. } if !touched_containers(plan, report) => {
-            Failure::new(error.to_string()).hint(untouched)
+    let said = match error {
+        // These begin with what was to be done themselves.
+        ApplyError::Step { error: EngineError::Image(text), .. }
+            if text.starts_with("build of ") || text.starts_with("pull of ") =>
+        {
+            text.clone()
         }
-        ApplyError::Step { .. } => Failure::new(error.to_string())
+        other => other.to_string(),
+    };
+    match error {
+        ApplyError::NotBegun(_) => Failure::new(said).hint(untouched),
+        ApplyError::Cancelled { .. } => Failure::cancelled(said),
+        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Done) => Failure::new(said)
             .hint("some steps were carried out before (see the log); deploying again goes on from there"),
+        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Failed) => Failure::new(said)
+            .hint("that step may have been carried out in part; deploying again goes on from there"),
+        ApplyError::Step { .. } => Failure::new(said).hint(untouched),
     }
 }
 
-/// Whether anything but images, networks and volumes was changed: those alone disturb nothing that runs.
-fn touched_containers(plan: &Plan, report: &Report) -> bool {
+/// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
+/// runs. A container that could not be created or started disturbs nothing either.
+fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
     let harmless = |action: &Action| {
         matches!(
             action,
@@ -338,9 +351,10 @@ fn touched_containers(plan: &Plan, report: &Report) -> bool {
                 | Action::CreateNetwork { .. }
                 | Action::CreateVolume { .. }
                 | Action::WaitFor { .. }
-        )
+        ) || (outcome == Outcome::Failed
+            && matches!(action, Action::CreateContainer { .. } | Action::StartContainer { .. }))
     };
-    plan.steps.iter().zip(&report.steps).any(|(step, ended)| ended.outcome == Outcome::Done && !harmless(&step.action))
+    plan.steps.iter().zip(&report.steps).any(|(step, ended)| ended.outcome == outcome && !harmless(&step.action))
 }
 
 async fn settle(
@@ -371,12 +385,21 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(SettleError::Failed(containers).to_string())
+            Err(Failure::new(unsettled(&containers))
                 .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
     }
+}
+
+/// In one line: the log has the rest of what the containers said.
+fn unsettled(containers: &[Unsettled]) -> String {
+    let each = containers.iter().map(|Unsettled { container, reason, log }| match log.last() {
+        Some(last) => format!("{} {reason}, its last words: {last}", container.name),
+        None => format!("{} {reason}", container.name),
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// Milliseconds since the Unix epoch.

@@ -122,6 +122,7 @@ impl Planner {
         .await??;
         notes.into_iter().for_each(|note| reporter.info(note));
         let engine = self.patient_engine(reporter, cancel).await?;
+        engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
         let facts = facts::gather(repo, &loaded, &observed, known)?;
         let decision = decide::rebuild(&facts);

@@ -17,6 +17,7 @@ mod proxies;
 mod raw;
 pub mod settle;
 pub mod status;
+mod support;
 pub mod translate;
 
 pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, OneOff, Report, StepReport, as_oneoff};

@@ -143,25 +143,26 @@ impl Engine {
         started: &[ContainerRef],
         settle: Duration,
     ) -> Result<Vec<ContainerRef>, EngineError> {
-        let mut doubtful = Vec::new();
-        for summary in self.project_containers(&project.name).await? {
+        let looks = self.project_containers(&project.name).await?.into_iter().filter_map(|summary| {
             let status = summary.status.clone().unwrap_or_default();
-            let Some(found) = observe::container(summary) else { continue };
+            let found = observe::container(summary)?;
             let known = project.services.contains_key(&found.service) && !found.oneoff;
-            if !known || started.iter().any(|container| container.id == found.id) {
-                continue;
-            }
+            let just_started = started.iter().any(|container| container.id == found.id);
+            (known && !just_started).then_some((found, status))
+        });
+        let looks = looks.map(|(found, status)| async move {
+            let verdict_open = status.contains("(unhealthy)") || status.contains("(health: starting)");
             let bad = match found.state {
                 RunState::Restarting => true,
                 // The list has no restart count, so whatever came up in the last minute is looked at.
-                RunState::Running if status.contains("second") => self.restarted(&found.id, settle).await?,
-                _ => false,
+                RunState::Running if !verdict_open && status.contains("second") => {
+                    self.restarted(&found.id, settle).await?
+                }
+                _ => verdict_open,
             };
-            if bad || status.contains("(unhealthy)") || status.contains("(health: starting)") {
-                doubtful.push(ContainerRef { id: found.id, name: found.name, service: found.service });
-            }
-        }
-        Ok(doubtful)
+            Ok(bad.then_some(ContainerRef { id: found.id, name: found.name, service: found.service }))
+        });
+        join_all(looks).await.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// Whether the engine brought a container up again within the settle time.

@@ -91,7 +91,7 @@ pub enum GitError {
         address: String,
     },
     /// Nothing at the path and nothing to clone.
-    #[error("{} does not exist and no remote is configured to clone it from; set `remote` or create it", path.display())]
+    #[error("{} does not exist or is empty, and no remote is configured to clone it from; set `remote` or put the work tree back", path.display())]
     Absent {
         /// The path.
         path: PathBuf,

@@ -189,7 +189,7 @@ async fn deployment_log(
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Refusal> {
     let deployment = known(&control, id).await?;
-    Ok(stream(control, Follow::One { deployment: Box::new(deployment), follow: query.follow }))
+    Ok(stream(control, Follow::One { deployment: Box::new(deployment), tail: query.tail, follow: query.follow }))
 }
 
 async fn log(State(control): State<Control>, Query(query): Query<LogQuery>) -> Result<Response, Refusal> {

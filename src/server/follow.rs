@@ -1,6 +1,6 @@
 //! Follows logs: what is kept comes from the store, without a gap; what only matters live comes beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::{
     broadcast::error::RecvError,
@@ -15,10 +15,12 @@ const PAGE: usize = 500;
 
 /// What to show.
 pub(super) enum Follow {
-    /// One deployment, from its beginning.
+    /// One deployment.
     One {
         /// Which.
         deployment: Box<Deployment>,
+        /// Lines of the past; `None` = all.
+        tail: Option<usize>,
         /// Go on until it ends.
         follow: bool,
     },
@@ -36,7 +38,7 @@ pub(super) enum Follow {
 /// Sends what is asked for until there is no more, the reader goes, or the daemon stops.
 pub(super) async fn follow(control: &Control, what: Follow, out: &Sender<Followed>) -> Result<(), StoreError> {
     match what {
-        Follow::One { deployment, follow } => one(control, *deployment, follow, out).await,
+        Follow::One { deployment, tail, follow } => one(control, *deployment, tail, follow, out).await,
         Follow::All { repo, tail, follow } => all(control, repo, tail, follow, out).await,
     }
 }
@@ -44,6 +46,7 @@ pub(super) async fn follow(control: &Control, what: Follow, out: &Sender<Followe
 async fn one(
     control: &Control,
     mut deployment: Deployment,
+    tail: Option<usize>,
     follow: bool,
     out: &Sender<Followed>,
 ) -> Result<(), StoreError> {
@@ -51,6 +54,11 @@ async fn one(
     let mut changes = store.changes();
     let mut live = control.deployer.live.subscribe();
     let mut seen = 0;
+    if let Some(tail) = tail {
+        let past = everything(control, deployment.id).await?;
+        let before = past.len().checked_sub(tail.saturating_add(1)).and_then(|last| past.get(last));
+        seen = before.map_or(0, |line| line.seq);
+    }
     loop {
         // The state is read before the lines: what is final has all its lines.
         if let Some(now) = store.deployment(deployment.id).await? {
@@ -99,6 +107,8 @@ async fn all(
     let store = &control.deployer.store;
     let mut changes = store.changes();
     let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
+    // Those of which all was sent: they are not asked for again at every new line of another.
+    let mut done: BTreeSet<i64> = BTreeSet::new();
     let mut past: Vec<(Deployment, LogLine)> = Vec::new();
     let filter = |state| Filter { repo: repo.clone(), state, limit: 100, ..Filter::default() };
     // Newest first, until there are enough lines.
@@ -107,6 +117,9 @@ async fn all(
     for deployment in recent {
         let lines = everything(control, deployment.id).await?;
         seen.insert(deployment.id, lines.last().map_or(0, |line| line.seq));
+        if deployment.state.is_final() {
+            done.insert(deployment.id);
+        }
         past.splice(0..0, lines.into_iter().map(|line| (deployment.clone(), line)));
         if past.len() >= tail {
             break;
@@ -130,12 +143,15 @@ async fn all(
         }
         let mut moving = store.history(filter(None)).await?;
         moving.retain(|d| d.id > newest || !d.state.is_final() || seen.contains_key(&d.id));
-        moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded));
+        moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded) && !done.contains(&d.id));
         moving.reverse();
         for deployment in moving {
             let from = seen.entry(deployment.id).or_insert(0);
             if send_new(control, &deployment, from, out).await?.is_err() {
                 return Ok(());
+            }
+            if deployment.state.is_final() {
+                done.insert(deployment.id);
             }
         }
     }

@@ -46,13 +46,13 @@ pub fn image() -> String {
 }
 
 /// Holds [`image`] as long as a stack of this process uses it: the first holder makes it, the last removes it.
-struct ImageHold;
+pub struct ImageHold;
 
 static HOLDERS: Mutex<usize> = Mutex::new(0);
 
 impl ImageHold {
     /// Blocks others of this process until the image is there.
-    fn new() -> ImageHold {
+    pub fn new() -> ImageHold {
         let mut holders = HOLDERS.lock().unwrap_or_else(|e| e.into_inner());
         if *holders == 0 {
             block_on(async {

@@ -51,16 +51,18 @@ impl Ran {
 pub struct Site {
     pub project: String,
     pub directory: tempfile::TempDir,
+    // Fields are dropped in this order: containers before their image.
     _guard: ProjectGuard,
+    _image: engine::ImageHold,
 }
 
 impl Site {
     /// With this `compose.yaml`; `IMAGE` in it stands for the test image, whose containers stop at once.
     pub fn new(yaml: &str) -> Site {
-        block_on(async { drop(engine::connect().await) });
+        let image = engine::ImageHold::new();
         let project = unique("cli");
         let site =
-            Site { _guard: ProjectGuard::new(project.clone()), project, directory: tempfile::tempdir().unwrap() };
+            Site { _guard: ProjectGuard::new(project.clone()), _image: image, project, directory: tempfile::tempdir().unwrap() };
         site.write("compose.yaml", yaml);
         site
     }

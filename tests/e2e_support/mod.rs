@@ -135,6 +135,11 @@ pub fn built(context: &str) -> String {
     )
 }
 
+/// A Dockerfile whose build takes this many seconds, in every run: no builder has it in its cache.
+pub fn kneading(seconds: u32) -> String {
+    format!("FROM @BASE\nRUN echo kneading the dough; sleep {seconds} # {}\n", unique("no-cache"))
+}
+
 /// Runs `turnout deploy` and expects this exit code; returns what it printed.
 pub fn deploy(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
     let all: Vec<&str> = ["deploy"].iter().chain(arguments).copied().collect();
@@ -154,10 +159,12 @@ pub fn log(daemon: &Daemon, id: i64) -> String {
     all_of(&daemon.turnout(&["logs", "--deployment", &id.to_string(), "--tail", "100000"]))
 }
 
-/// Waits until a deployment's log has `text`.
+/// Waits until the log of a deployment under way has `text`.
 pub fn wait_for_log(daemon: &Daemon, id: i64, text: &str) {
     wait_until(&format!("{text:?} in the log of deployment {id}"), PATIENCE, || {
+        let over = daemon.deployment(id).is_some_and(|d| d["ended_at"].is_i64());
         let log = log(daemon, id);
+        assert!(log.contains(text) || !over, "deployment {id} ended without {text:?}:\n{log}");
         if log.contains(text) { Ok(()) } else { Err(log) }
     });
 }

@@ -18,6 +18,7 @@ use crate::{
 
 /// `up`.
 pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
+    let began = now();
     let mut project = session.load(&args.services)?;
     if args.no_deps {
         without_dependencies(&mut project, &args.services);
@@ -48,7 +49,7 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     if args.detach || args.wait {
         return Ok(0);
     }
-    super::attach::attach(session, &engine, &project, args, stop_timeout).await
+    super::attach::attach(session, &engine, &project, args, stop_timeout, i32::try_from(began).ok()).await
 }
 
 /// `create`.

@@ -194,7 +194,8 @@ impl<'a> Table<'a> {
     fn abandon_rest(&mut self, reporter: &dyn Reporter) -> bool {
         let rest: Vec<StepId> = (0..self.plan.steps.len()).filter(|id| self.how(*id).is_none()).collect();
         for id in &rest {
-            self.end(reporter, *id, Ended::Abandoned, "not begun".to_owned(), Duration::ZERO);
+            let text = format!("{}: not begun", self.text(*id));
+            self.end(reporter, *id, Ended::Abandoned, text, Duration::ZERO);
         }
         !rest.is_empty() || self.ended.contains(&Some(Ended::Abandoned))
     }

@@ -1,0 +1,85 @@
+//! Whether an engine can carry a project out at all, asked before anything is changed.
+
+use std::collections::BTreeMap;
+
+use bollard::query_parameters::InspectContainerOptions;
+
+use super::{Engine, EngineError, error::status_of, translate};
+use crate::{
+    compose::{labels::PROJECT, model::Project},
+    plan::{Action, Plan},
+};
+
+impl Engine {
+    /// Translates every service as a deployment would, and sends nothing.
+    ///
+    /// A refusal in the middle of a deployment would come after other services were replaced; and a service that is
+    /// brought up by a provider plugin has no container, so that no step of a plan would stumble over it.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] names the first attribute that this engine, or turnout, cannot carry out.
+    pub fn refuse_unsupported(&self, project: &Project) -> Result<(), EngineError> {
+        for (name, service) in &project.services {
+            let profiles: BTreeMap<String, String> =
+                translate::profile_files(service).into_iter().map(|file| (file, "{}".to_owned())).collect();
+            let translated = translate::container(&translate::Target {
+                project,
+                name,
+                service,
+                number: 1,
+                container_name: name,
+                replaces: None,
+                image_id: "",
+                config_hash: "",
+                own_label: None,
+                links: &[],
+                volumes_from: &[],
+                inherited: &[],
+                profiles: &profiles,
+                proxies: self.proxies(),
+                version: self.version(),
+            });
+            // Whatever else is wrong needs the containers it refers to before it can be judged.
+            if let Err(error @ EngineError::Unsupported { .. }) = translated {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether a name that the plan gives to a container belongs to a container of somebody else.
+    ///
+    /// The engine itself says so only when the name is taken, which at a replacement is after the old container has
+    /// gone.
+    ///
+    /// # Errors
+    /// [`EngineError::Conflict`] names the owner.
+    pub(super) async fn refuse_taken_names(&self, project: &str, plan: &Plan) -> Result<(), EngineError> {
+        for step in &plan.steps {
+            let (Action::CreateContainer { name, .. } | Action::RecreateContainer { name, .. }) = &step.action else {
+                continue;
+            };
+            let found = match self.docker().inspect_container(name, None::<InspectContainerOptions>).await {
+                Ok(found) => found,
+                Err(error) if status_of(&error) == Some(404) => continue,
+                Err(error) => return Err(EngineError::api(format!("look for a container {name}"), error)),
+            };
+            // The engine finds containers by the beginning of their ID as well.
+            if found.name.as_deref().map(|found| found.trim_start_matches('/')) != Some(name.as_str()) {
+                continue;
+            }
+            let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+            let owner = match labels.get(PROJECT) {
+                Some(owner) if owner == project => continue,
+                Some(owner) => format!("of the project {owner}"),
+                None => "that belongs to no Compose project".to_owned(),
+            };
+            let id: String = found.id.unwrap_or_default().chars().take(12).collect();
+            return Err(EngineError::Conflict {
+                what: format!("the name {name} is taken by container {id} {owner}"),
+                hint: "remove or rename that container, or give the service another container_name".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
