@@ -142,6 +142,12 @@ impl World {
                     assert!(id.is_empty() || *id == found.id, "{name}: network {network} with ID {id} not found");
                     *id = found.id.clone();
                 }
+                // Attachments that an interruption left out are made before the start.
+                for key in project.services.get(service).into_iter().flat_map(|service| service.networks.keys()) {
+                    if let Some(network) = self.observed.networks.get(key) {
+                        container.networks.entry(network.name.clone()).or_insert_with(|| network.id.clone());
+                    }
+                }
                 container.state = if ends { RunState::Exited(0) } else { RunState::Running };
             }
             Action::RemoveNetwork { key, .. } => drop(self.observed.networks.remove(key)),

@@ -186,7 +186,9 @@ fn network(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) 
         };
         // The engine knows no ID for an attachment that was made while the container did not run; it looks the network
         // up by name at the start. Once it knows an ID it insists on it, and refuses to start when that is gone.
-        let promised = container.networks.get(&resources::network_name(draft, key)).is_some_and(String::is_empty);
+        // A further attachment that is missing altogether (an interruption before it was made) is made before the start.
+        let attached = container.networks.get(&resources::network_name(draft, key));
+        let promised = attached.map_or(service.networks.len() > 1, String::is_empty);
         if !live && promised || expected.is_some_and(|id| container.networks.values().any(|n| n == id)) {
             continue;
         }
