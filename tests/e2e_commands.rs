@@ -210,13 +210,22 @@ fn a_relative_log_directory_has_a_link_that_leads_somewhere() {
     let mut serve = std::process::Command::new(env!("CARGO_BIN_EXE_turnout"));
     let address = common::daemon::free_address().to_string();
     serve.args(["serve", "--state-dir", "state", "--log-dir", "here/log", "--socket", "s", "--listen", &address]);
-    let mut child = serve.current_dir(&home).env("WEBHOOK_SECRET", "x").stdout(Stdio::null()).spawn().unwrap();
+    let serve = serve.current_dir(&home).env("WEBHOOK_SECRET", "x").stdout(Stdio::null()).spawn().unwrap();
+    let _serve = Ended(serve);
     let read = || match fs::read_to_string(home.path().join("here/log/turnout.log")) {
         Ok(text) if !text.is_empty() => Ok(text),
         other => Err(other),
     };
     let text = common::wait_until("a line in the log", common::PATIENCE, read);
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert!(text.contains("turnout begins"), "{text}");
+}
+
+/// Ends with the test, whichever way that goes.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
