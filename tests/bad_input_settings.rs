@@ -44,6 +44,9 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Arguments and variables; the exit code and what is said.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a [&'a str]);
+
 #[test]
 fn serve_refuses_what_it_cannot_serve() {
     let home = tempfile::tempdir().unwrap();
@@ -53,7 +56,7 @@ fn serve_refuses_what_it_cannot_serve() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = taken.local_addr().unwrap().to_string();
     let secret = ("WEBHOOK_SECRET", "hunter2hunter2");
-    let cases: &[(&[&str], &[(&str, &str)], i32, &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (&[], &[], 2, &["no webhook secret", "WEBHOOK_SECRET", "--insecure-no-secret"]),
         (&[], &[("WEBHOOK_SECRET", "   ")], 2, &["the secret is empty", "openssl rand"]),
         (&["--webhook-secret-file", "empty"], &[], 2, &["the secret is empty"]),

@@ -192,6 +192,7 @@ volumes: {data: , unused: }
     assert!(site.ours(&["config", "--environment"]).ok().out.contains(&format!("COMPOSE_PROJECT_NAME={project}\n")));
     let all = site.ours(&["config", "--hash", "*"]).ok().out;
     assert_eq!(all.lines().map(|line| line.len()).collect::<Vec<_>>(), ["db ".len() + 64, "web ".len() + 64]);
+    assert_eq!(site.ours(&["--all-resources", "config", "--volumes"]).ok().out, "data\nunused\n");
     site.ours(&["config", "-o", "out.yaml"]).ok();
     assert!(std::fs::read_to_string(site.path().join("out.yaml")).unwrap().contains("image: img:1"));
     assert!(site.ours(&["config", "--no-interpolate"]).ok().out.contains("img:${TAG:-1}"));

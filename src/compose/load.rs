@@ -48,13 +48,20 @@ pub struct LoadOptions {
     pub interpolate: bool,
     /// Read `env_file` into `environment`.
     pub resolve_env_files: bool,
+    /// Keep networks, volumes, secrets, configs and models that no active service uses (`--all-resources`).
+    pub all_resources: bool,
     /// Bounds.
     pub limits: crate::yaml::Limits,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { interpolate: true, resolve_env_files: true, limits: crate::yaml::Limits::default() }
+        LoadOptions {
+            interpolate: true,
+            resolve_env_files: true,
+            all_resources: false,
+            limits: crate::yaml::Limits::default(),
+        }
     }
 }
 
@@ -117,6 +124,7 @@ pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, Loa
         config_files: selected.files,
         env_files: selected.env_files,
         resolve_env_files: options.resolve_env_files,
+        all_resources: options.all_resources,
         files,
     };
     let project = resolve::finish(root, &context, &mut warnings)?;

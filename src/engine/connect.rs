@@ -2,9 +2,12 @@
 
 use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
 
-use super::error::{EngineError, with_sources};
+use super::{
+    error::{EngineError, with_sources},
+    image::wire,
+};
 
 /// Where Docker listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -102,14 +105,19 @@ impl Engine {
     pub async fn connect(endpoint: &Endpoint) -> Result<Engine, EngineError> {
         let unreachable = |error: bollard::errors::Error| unreachable(endpoint, &error);
         let seconds = REQUEST_TIMEOUT.as_secs();
+        // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
+        let told = newest_of(endpoint).await?;
+        let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
         let docker = match endpoint {
-            Endpoint::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION),
-            Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+            Endpoint::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, version),
+            Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, version),
         }
         .map_err(unreachable)?
         .with_request_modifier(url_safe_credentials);
-        // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
-        let docker = docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?;
+        let docker = match told {
+            Some(_) => docker,
+            None => docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?,
+        };
         let agreed = docker.client_version();
         Ok(Engine {
             docker: docker.with_timeout(REQUEST_TIMEOUT),
@@ -153,6 +161,25 @@ impl Engine {
     }
 }
 
+/// The newest version that both sides speak, from the header of a ping; `None` if the daemon does not say. The client
+/// library asks for `/version`, for which the daemon runs several programs: that takes longer than all else together.
+async fn newest_of(endpoint: &Endpoint) -> Result<Option<ClientVersion>, EngineError> {
+    let request = hyper::Request::get("/_ping").header(hyper::header::HOST, "docker").body(wire::empty());
+    let request = request.map_err(|error| unreachable(endpoint, &error))?;
+    let answer = tokio::time::timeout(CONNECT_TIMEOUT, wire::send(endpoint, request)).await;
+    let answer = answer
+        .map_err(|_| unreachable(endpoint, &std::io::Error::from(std::io::ErrorKind::TimedOut)))?
+        .map_err(|error| unreachable(endpoint, &error))?;
+    let header = answer.response.headers().get("api-version").and_then(|value| value.to_str().ok());
+    let parts = header.and_then(|text| text.split_once('.'));
+    let told = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let own = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+    Ok(told.map(|told: (usize, usize)| {
+        let (major_version, minor_version) = told.min(own);
+        ClientVersion { major_version, minor_version }
+    }))
+}
+
 /// Rewrites credentials to the URL-safe alphabet, which the daemon expects. The client library uses the standard
 /// one, and a daemon drops credentials whose text happens to contain `+` or `/` without a word.
 fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
@@ -170,7 +197,7 @@ fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
 }
 
 /// Turns a failed first contact into a text that says what to do.
-fn unreachable(endpoint: &Endpoint, error: &bollard::errors::Error) -> EngineError {
+fn unreachable(endpoint: &Endpoint, error: &dyn std::error::Error) -> EngineError {
     let reason = with_sources(error);
     let lower = reason.to_lowercase();
     let hint = if lower.contains("permission denied") {
@@ -180,7 +207,7 @@ fn unreachable(endpoint: &Endpoint, error: &bollard::errors::Error) -> EngineErr
         "there is no socket: is Docker installed and running? `systemctl start docker`, or set DOCKER_HOST"
     } else if lower.contains("refused") {
         "the socket is there but nothing listens: `systemctl start docker` and look at `journalctl -u docker`"
-    } else if lower.contains("timeout") {
+    } else if lower.contains("timeout") || lower.contains("timed out") {
         "the daemon is there but does not answer: look at `journalctl -u docker`"
     } else {
         "is this a Docker Engine? check DOCKER_HOST and `docker version`"

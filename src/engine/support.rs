@@ -69,14 +69,14 @@ impl Engine {
                 continue;
             }
             let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+            let id: String = found.id.unwrap_or_default().chars().take(12).collect();
             let owner = match labels.get(PROJECT) {
                 Some(owner) if owner == project => continue,
-                Some(owner) => format!("of the project {owner}"),
-                None => "that belongs to no Compose project".to_owned(),
+                Some(owner) => format!("a container of the project {owner} ({id})"),
+                None => format!("a container that Compose did not make ({id})"),
             };
-            let id: String = found.id.unwrap_or_default().chars().take(12).collect();
             return Err(EngineError::Conflict {
-                what: format!("the name {name} is taken by container {id} {owner}"),
+                what: format!("the container name {name} is in use by {owner}"),
                 hint: "remove or rename that container, or give the service another container_name".to_owned(),
             });
         }

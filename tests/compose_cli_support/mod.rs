@@ -1,6 +1,6 @@
 //! A Compose project on disk, and the two command lines that work on it: ours and, where installed, the real one.
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "test code: a failure is the report")]
 
 use std::{
     collections::BTreeMap,

@@ -79,7 +79,7 @@ impl Session {
             profiles: global.profiles.clone(),
             process_env: self.environment.clone(),
             services: Vec::new(),
-            options: LoadOptions::default(),
+            options: LoadOptions { all_resources: global.all_resources, ..LoadOptions::default() },
         };
         if request.files.iter().any(|file| file == "-") {
             let mut text = String::new();

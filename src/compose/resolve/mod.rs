@@ -40,6 +40,8 @@ pub struct FinishContext<'a> {
     pub env_files: Vec<String>,
     /// Whether `env_file` is read into `environment`.
     pub resolve_env_files: bool,
+    /// Keep resources that no active service uses.
+    pub all_resources: bool,
     /// Where env and label files are read.
     pub files: &'a dyn FileSource,
 }
@@ -64,7 +66,9 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     env_files::resolve_labels(&mut project, context.files, &places)?;
     select::enable(&mut project, &context.services);
     select::with_dependencies(&mut project, &context.services)?;
-    select::prune(&mut project);
+    if !context.all_resources {
+        select::prune(&mut project);
+    }
     if context.resolve_env_files {
         env_files::resolve_environment(&mut project, context.files, &places, warnings)?;
     }
