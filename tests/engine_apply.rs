@@ -298,7 +298,7 @@ async fn pre_stop_hooks_run_before_a_removal() {
 }
 
 #[tokio::test]
-async fn a_container_left_without_its_second_network_gets_it_before_its_start() {
+async fn a_container_left_without_its_second_network_comes_up_with_both() {
     let stack = Stack::with(
         json!({ "web": { "networks": { "front": null, "back": null } } }),
         json!({ "networks": { "front": {}, "back": {} } }),
@@ -308,9 +308,10 @@ async fn a_container_left_without_its_second_network_gets_it_before_its_start() 
     stack.apply(&plan).await.unwrap();
     // What an interruption between creation and connection leaves on daemons before API 1.44.
     let (id, network) = (stack.one("web").await.id, format!("{}_front", stack.project.name));
-    let leave = bollard::models::NetworkDisconnectRequest { container: id.clone(), force: Some(true) };
+    let leave = bollard::models::NetworkDisconnectRequest { container: id, force: Some(true) };
     stack.engine.docker().disconnect_network(&network, leave).await.unwrap();
     stack.up().await.unwrap();
     let web = stack.one("web").await;
-    assert_eq!((web.id, web.networks.len(), web.networks.contains_key(&network)), (id, 2, true));
+    assert_eq!((web.state, web.networks.len(), web.networks.contains_key(&network)), (RunState::Running, 2, true));
+    assert!(stack.plan(&Intent::default()).await.steps.is_empty());
 }
