@@ -12,7 +12,8 @@ use compose_cli_support::{Site, json_lines};
 
 #[test]
 fn containers_are_listed_stopped_started_killed_and_removed() {
-    let site = Site::new("services: {web: {image: 'IMAGE', QUICK, ports: ['127.0.0.1::80']}, db: {image: 'IMAGE', QUICK}}\n");
+    let site =
+        Site::new("services: {web: {image: 'IMAGE', QUICK, ports: ['127.0.0.1::80']}, db: {image: 'IMAGE', QUICK}}\n");
     site.ours(&["up", "-d"]).ok();
     let rows = json_lines(&site.ours(&["ps", "--format", "json"]).ok().out);
     assert_eq!(rows.len(), 2);
@@ -84,7 +85,8 @@ fn commands_run_in_containers_with_their_exit_code() {
     let site = Site::new("services: {web: {image: 'IMAGE', QUICK}}\n");
     site.ours(&["up", "-d"]).ok();
     assert_eq!(site.ours_fed(&["exec", "-T", "web", "cat"], "fed").ok().out, "fed");
-    let ran = site.ours(&["exec", "-T", "-e", "A=b", "-w", "/tmp", "web", "sh", "-c", "echo $A $PWD; echo no >&2; exit 7"]);
+    let ran =
+        site.ours(&["exec", "-T", "-e", "A=b", "-w", "/tmp", "web", "sh", "-c", "echo $A $PWD; echo no >&2; exit 7"]);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (7, "b /tmp\n", "no\n"));
     site.ours(&["exec", "-T", "nope", "true"]).fails("service \"nope\" is not running");
     site.ours(&["exec", "-T", "--index", "4", "web", "true"]).fails("#4");
@@ -202,7 +204,9 @@ volumes: {data: , unused: }
 
 #[test]
 fn images_are_built_and_pulls_are_told() {
-    let site = Site::new("services: {web: {build: {context: ., args: {A: '1'}}}, plain: {image: 'IMAGE', pull_policy: never}}\n");
+    let site = Site::new(
+        "services: {web: {build: {context: ., args: {A: '1'}}}, plain: {image: 'IMAGE', pull_policy: never}}\n",
+    );
     site.write("Dockerfile", "FROM IMAGE\nARG A\nLABEL a=$A\n");
     site.ours(&["build", "--build-arg", "A=2"]).ok();
     let label = common::docker::block_on(async {

@@ -9,7 +9,9 @@ use compose_cli_support::Site;
 #[test]
 fn checklist_09_an_environment_change_recreates_exactly_that_service() {
     let yaml = |mode: &str| {
-        format!("services:\n  web: {{image: 'IMAGE', QUICK, environment: {{MODE: {mode}}}}}\n  db: {{image: 'IMAGE', QUICK}}\n")
+        format!(
+            "services:\n  web: {{image: 'IMAGE', QUICK, environment: {{MODE: {mode}}}}}\n  db: {{image: 'IMAGE', QUICK}}\n"
+        )
     };
     let site = Site::new(&yaml("a"));
     site.ours(&["up", "-d"]).ok();
@@ -62,14 +64,16 @@ fn checklist_12_a_retagged_image_recreates_its_containers() {
     let tag = format!("{}-tag", site.project);
     site.write("compose.yaml", &format!("services: {{web: {{image: '{tag}:1', QUICK}}}}\n"));
     block_on(async {
-        common::engine::import(&common::engine::connect().await, &format!("{tag}:1"), &["CMD [\"sleep\",\"1000\"]"]).await;
+        common::engine::import(&common::engine::connect().await, &format!("{tag}:1"), &["CMD [\"sleep\",\"1000\"]"])
+            .await;
     });
     site.ours(&["up", "-d"]).ok();
     let before = site.ids();
     site.ours(&["up", "-d"]).ok();
     assert_eq!(site.ids(), before);
     block_on(async {
-        common::engine::import(&common::engine::connect().await, &format!("{tag}:1"), &["CMD [\"sleep\",\"2000\"]"]).await;
+        common::engine::import(&common::engine::connect().await, &format!("{tag}:1"), &["CMD [\"sleep\",\"2000\"]"])
+            .await;
     });
     site.ours(&["up", "-d"]).ok();
     assert_ne!(site.ids(), before);
@@ -164,7 +168,9 @@ fn checklist_24_orphans_are_named_and_removed_on_request_but_not_running_one_off
 #[test]
 fn checklist_26_a_changed_volume_is_kept_without_consent() {
     let yaml = |label: &str| {
-        format!("services: {{web: {{image: 'IMAGE', QUICK, volumes: ['keep:/keep']}}}}\nvolumes: {{keep: {{labels: {{l: {label}}}}}}}\n")
+        format!(
+            "services: {{web: {{image: 'IMAGE', QUICK, volumes: ['keep:/keep']}}}}\nvolumes: {{keep: {{labels: {{l: {label}}}}}}}\n"
+        )
     };
     let site = Site::new(&yaml("a"));
     site.ours(&["up", "-d"]).ok();
@@ -183,7 +189,8 @@ fn checklist_27_a_missing_external_network_or_volume_fails_before_anything_is_ma
         ("networks: [gone]", "networks: {gone: {external: true, name: turnout-test-gone}}"),
         ("volumes: ['gone:/x']", "volumes: {gone: {external: true, name: turnout-test-gone}}"),
     ] {
-        let site = Site::new(&format!("services: {{web: {{image: 'IMAGE', {what}}}, other: {{image: 'IMAGE'}}}}\n{top}\n"));
+        let site =
+            Site::new(&format!("services: {{web: {{image: 'IMAGE', {what}}}, other: {{image: 'IMAGE'}}}}\n{top}\n"));
         site.ours(&["up", "-d"]).fails("turnout-test-gone");
         assert!(site.ids().is_empty());
     }
@@ -200,7 +207,8 @@ fn checklist_29_a_fixed_name_cannot_be_scaled() {
 #[test]
 fn checklist_30_a_single_letter_volume_is_read_as_the_real_one_reads_it() {
     let site = Site::new("services: {web: {image: 'IMAGE', volumes: ['v:/y']}}\n");
-    let rendered: serde_json::Value = serde_json::from_str(&site.ours(&["config", "--format", "json"]).ok().out).unwrap();
+    let rendered: serde_json::Value =
+        serde_json::from_str(&site.ours(&["config", "--format", "json"]).ok().out).unwrap();
     let mount = &rendered["services"]["web"]["volumes"][0];
     assert_eq!((&mount["type"], &mount["target"]), (&"volume".into(), &"v:/y".into()), "{mount}");
 }
@@ -220,9 +228,8 @@ fn checklist_32_and_33_doubled_dollars_and_lines_reach_the_container_unchanged()
 
 #[test]
 fn checklist_37_naming_a_service_activates_its_profile() {
-    let site = Site::new(
-        "services: {web: {image: 'IMAGE', QUICK}, tool: {image: 'IMAGE', QUICK, profiles: [debug]}}\n",
-    );
+    let site =
+        Site::new("services: {web: {image: 'IMAGE', QUICK}, tool: {image: 'IMAGE', QUICK, profiles: [debug]}}\n");
     site.ours(&["up", "-d"]).ok();
     assert_eq!(site.ids().keys().collect::<Vec<_>>(), ["web-1"]);
     site.ours(&["up", "-d", "tool"]).ok();
@@ -282,9 +289,8 @@ fn no_deps_leaves_others_alone_and_empties_the_label() {
 
 #[test]
 fn waiting_succeeds_when_healthy_and_fails_when_a_container_ends() {
-    let site = Site::new(
-        "services: {web: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, 'true'], interval: 300ms}}}\n",
-    );
+    let site =
+        Site::new("services: {web: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, 'true'], interval: 300ms}}}\n");
     let up = site.ours(&["up", "--wait", "--wait-timeout", "60"]).ok();
     assert!(up.err.contains("web-1  Healthy"), "{up:?}");
     site.write("compose.yaml", "services: {web: {image: 'IMAGE', command: 'true'}}\n");

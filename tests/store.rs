@@ -13,8 +13,8 @@ use std::{
 use turnout::{
     report::redact::Redactor,
     store::{
-        Accepted, Before, Cause, Filter, Finish, LogLimits, NewDelivery, NewDeployment, Retention, State, Store, StoreError,
-        Update,
+        Accepted, Before, Cause, Filter, Finish, LogLimits, NewDelivery, NewDeployment, Retention, State, Store,
+        StoreError, Update,
     },
 };
 

@@ -3,7 +3,10 @@
 use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, signal::unix::{Signal, SignalKind, signal}};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::logging;

@@ -273,7 +273,9 @@ impl Deployer {
         let projects = self.store.projects(&repo.name).await.unwrap_or_default();
         // Newest first: where the last one deployed was this project, the others were mentioned before.
         let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
-        reporter.info(format!("{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"));
+        reporter.info(format!(
+            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
+        ));
     }
 
     async fn enter(&self, phase: &str, update: Update, job: &Deployment, recorder: &Recorder) {
@@ -334,8 +336,9 @@ fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
         ApplyError::Cancelled { .. } => Failure::cancelled(said),
         ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Done) => Failure::new(said)
             .hint("some steps were carried out before (see the log); deploying again goes on from there"),
-        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Failed) => Failure::new(said)
-            .hint("that step may have been carried out in part; deploying again goes on from there"),
+        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Failed) => {
+            Failure::new(said).hint("that step may have been carried out in part; deploying again goes on from there")
+        }
         ApplyError::Step { .. } => Failure::new(said).hint(untouched),
     }
 }

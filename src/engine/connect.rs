@@ -57,9 +57,9 @@ impl Endpoint {
             Some(("unix", _)) => Err(refuse("a unix:// address needs an absolute path")),
             Some(("tcp" | "http", "")) => Err(refuse("the host is missing, write tcp://host:port")),
             Some(("tcp" | "http", address)) => Ok(Endpoint::Tcp(address.trim_end_matches('/').to_owned())),
-            Some(("ssh" | "https", _)) => {
-                Err(refuse("only unix:// and tcp:// are supported; forward the remote socket and point DOCKER_HOST at it"))
-            }
+            Some(("ssh" | "https", _)) => Err(refuse(
+                "only unix:// and tcp:// are supported; forward the remote socket and point DOCKER_HOST at it",
+            )),
             _ => Err(refuse("write unix:///path/to/docker.sock or tcp://host:port")),
         }
     }
@@ -240,12 +240,16 @@ mod tests {
     #[tokio::test]
     async fn a_missing_socket_says_what_to_do() {
         let error = Engine::connect(&Endpoint::Unix("/nonexistent/docker.sock".into())).await.unwrap_err().to_string();
-        assert!(error.contains("unix:///nonexistent/docker.sock") && error.contains("systemctl start docker"), "{error}");
+        assert!(
+            error.contains("unix:///nonexistent/docker.sock") && error.contains("systemctl start docker"),
+            "{error}"
+        );
     }
 
     #[test]
     fn credentials_are_rewritten() {
-        let request = hyper::Request::builder().header("X-Registry-Auth", "ab+/cd==").body(bollard::body_full("".into()));
+        let request =
+            hyper::Request::builder().header("X-Registry-Auth", "ab+/cd==").body(bollard::body_full("".into()));
         let rewritten = url_safe_credentials(request.unwrap());
         assert_eq!(rewritten.headers()["x-registry-auth"], "ab-_cd==");
     }

@@ -66,7 +66,8 @@ mod tests {
             std::fs::create_dir_all(&folder).unwrap();
             folder.join("meta.json")
         };
-        std::fs::write(at("near"), r#"{"Name":"near","Endpoints":{"docker":{"Host":"unix:///run/near.sock"}}}"#).unwrap();
+        std::fs::write(at("near"), r#"{"Name":"near","Endpoints":{"docker":{"Host":"unix:///run/near.sock"}}}"#)
+            .unwrap();
         std::fs::write(at("far"), r#"{"Name":"far","Endpoints":{"docker":{"Host":"ssh://me@far"}}}"#).unwrap();
         std::fs::write(scratch.path().join("config.json"), r#"{"currentContext":"near"}"#).unwrap();
         let config = scratch.path().to_string_lossy().into_owned();

@@ -25,12 +25,8 @@ impl Engine {
             return self.observe(project).await;
         }
         let Project { name, networks, volumes, .. } = project;
-        let frame = Project {
-            name: name.clone(),
-            networks: networks.clone(),
-            volumes: volumes.clone(),
-            ..Project::default()
-        };
+        let frame =
+            Project { name: name.clone(), networks: networks.clone(), volumes: volumes.clone(), ..Project::default() };
         self.observe(&frame).await
     }
 

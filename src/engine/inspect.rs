@@ -52,10 +52,8 @@ impl Engine {
                 break;
             }
         }
-        let all: Vec<String> = text
-            .lines()
-            .map(|line| line.trim_end_matches('\r').chars().take(LINE_BYTES).collect())
-            .collect();
+        let all: Vec<String> =
+            text.lines().map(|line| line.trim_end_matches('\r').chars().take(LINE_BYTES).collect()).collect();
         all.into_iter().rev().take(lines).rev().collect()
     }
 }

@@ -74,8 +74,7 @@ impl Engine {
     pub async fn logs(&self, project: &str, options: LogOptions) -> Result<Logs, EngineError> {
         let all = self.containers(project, true).await?;
         let wanted = |service: &str| options.services.is_empty() || options.services.iter().any(|s| s == service);
-        let containers: Vec<ContainerStatus> =
-            all.into_iter().filter(|c| !c.oneoff && wanted(&c.service)).collect();
+        let containers: Vec<ContainerStatus> = all.into_iter().filter(|c| !c.oneoff && wanted(&c.service)).collect();
         let (sender, lines) = mpsc::channel(BUFFER);
         let (engine, project) = (self.clone(), project.to_owned());
         let pump = tokio::spawn(async move {

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::{
-    models::{ContainerSummary, ContainerSummaryStateEnum, ImageInspect, MountPoint, Network as ApiNetwork, Volume as ApiVolume},
+    models::{
+        ContainerSummary, ContainerSummaryStateEnum, ImageInspect, MountPoint, Network as ApiNetwork,
+        Volume as ApiVolume,
+    },
     query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptionsBuilder},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -85,9 +88,8 @@ impl Engine {
             }
         }
         let wanted = project.volumes.keys().map(|key| (key.clone(), volume_name(project, key)));
-        let unknown: Vec<_> = wanted
-            .filter(|(key, name)| found.get(key).is_none_or(|v: &ObservedVolume| v.name != *name))
-            .collect();
+        let unknown: Vec<_> =
+            wanted.filter(|(key, name)| found.get(key).is_none_or(|v: &ObservedVolume| v.name != *name)).collect();
         let named: Vec<(String, Option<ApiVolume>)> = stream::iter(unknown)
             .map(|(key, name)| async move { Ok((key, self.find_volume(&name).await?)) })
             .buffer_unordered(INSPECTIONS)
@@ -321,9 +323,14 @@ mod tests {
             variant: Some(String::new()),
             ..Default::default()
         };
-        for (wanted, fits) in
-            [("", true), ("linux", true), ("linux/amd64", true), ("linux/x86_64", true), ("linux/arm64", false), ("windows/amd64", false)]
-        {
+        for (wanted, fits) in [
+            ("", true),
+            ("linux", true),
+            ("linux/amd64", true),
+            ("linux/x86_64", true),
+            ("linux/arm64", false),
+            ("windows/amd64", false),
+        ] {
             assert_eq!(matches_platform(&image, wanted), fits, "{wanted}");
         }
     }

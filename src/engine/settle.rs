@@ -178,11 +178,7 @@ impl Engine {
 
     async fn explain(&self, failed: Vec<(&ContainerRef, String)>) -> Vec<Unsettled> {
         let explained = failed.into_iter().map(|(container, reason)| async move {
-            Unsettled {
-                container: container.clone(),
-                reason,
-                log: self.last_lines(&container.id, LOG_LINES).await,
-            }
+            Unsettled { container: container.clone(), reason, log: self.last_lines(&container.id, LOG_LINES).await }
         });
         join_all(explained).await
     }
@@ -199,7 +195,9 @@ enum State {
         /// What the last check said, if anything.
         said: String,
     },
-    Completed { expected: bool },
+    Completed {
+        expected: bool,
+    },
     Failed(String),
 }
 
@@ -209,9 +207,10 @@ fn judge(project: &Project, container: &ContainerRef, inspected: Option<Containe
     let policy = inspected.host_config.and_then(|h| h.restart_policy).and_then(|p| p.name);
     let comes_back = matches!(policy, Some(Restart::ALWAYS | Restart::UNLESS_STOPPED));
     let restarts = inspected.restart_count.unwrap_or_default();
-    let is_job = project.services.values().any(|s| {
-        s.depends_on.get(&container.service).is_some_and(|d| d.condition == "service_completed_successfully")
-    });
+    let is_job = project
+        .services
+        .values()
+        .any(|s| s.depends_on.get(&container.service).is_some_and(|d| d.condition == "service_completed_successfully"));
     let code = state.exit_code.unwrap_or_default();
     match state.status {
         // A job may need more than one attempt; a server may not.

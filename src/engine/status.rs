@@ -65,10 +65,8 @@ impl Engine {
 
     /// All Compose projects that have containers, by name.
     pub async fn projects(&self) -> Result<Vec<ProjectStatus>, EngineError> {
-        let filters = HashMap::from([(
-            "label".to_owned(),
-            vec![labels::PROJECT.to_owned(), labels::CONFIG_HASH.to_owned()],
-        )]);
+        let filters =
+            HashMap::from([("label".to_owned(), vec![labels::PROJECT.to_owned(), labels::CONFIG_HASH.to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self.docker().list_containers(Some(options)).await;
         let listed = listed.map_err(|e| EngineError::api("list projects", e))?;

@@ -38,8 +38,8 @@ pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
 pub use queries::peek_deployed_before;
 pub use records::{
-    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis, NewDelivery,
-    NewDeployment, PhaseTime, Recovered, State, Update,
+    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis,
+    NewDelivery, NewDeployment, PhaseTime, Recovered, State, Update,
 };
 
 use readers::Readers;

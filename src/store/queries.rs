@@ -4,9 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use std::path::Path;
 
-use super::{
-    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows, schema,
-};
+use super::{Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows, schema};
 
 /// Most rows in one answer.
 const MOST: usize = 1_000;
@@ -111,7 +109,8 @@ impl Store {
     pub async fn projects(&self, repo: &str) -> Result<Vec<String>, StoreError> {
         let repo = repo.to_owned();
         let query = move |db: &Connection| {
-            let mut rows = db.prepare_cached("SELECT project FROM successes WHERE repo = ?1 ORDER BY deployment DESC")?;
+            let mut rows =
+                db.prepare_cached("SELECT project FROM successes WHERE repo = ?1 ORDER BY deployment DESC")?;
             rows.query_map([&repo], |row| row.get(0))?.collect()
         };
         self.inner.readers.run("reading the projects", query).await
@@ -162,8 +161,7 @@ pub fn peek_deployed_before(file: &Path, repo: &str, project: &str) -> Result<Be
 }
 
 fn before(db: &Connection, repo: &str, project: &str) -> rusqlite::Result<Before> {
-    let mut last =
-        db.prepare_cached("SELECT commit_id, deployment FROM successes WHERE repo = ?1 AND project = ?2")?;
+    let mut last = db.prepare_cached("SELECT commit_id, deployment FROM successes WHERE repo = ?1 AND project = ?2")?;
     let last: Option<(String, DeploymentId)> =
         last.query_row([repo, project], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let since = last.as_ref().map_or(0, |(_, deployment)| *deployment);

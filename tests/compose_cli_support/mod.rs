@@ -61,8 +61,12 @@ impl Site {
     pub fn new(yaml: &str) -> Site {
         let image = engine::ImageHold::new();
         let project = unique("cli");
-        let site =
-            Site { _guard: ProjectGuard::new(project.clone()), _image: image, project, directory: tempfile::tempdir().unwrap() };
+        let site = Site {
+            _guard: ProjectGuard::new(project.clone()),
+            _image: image,
+            project,
+            directory: tempfile::tempdir().unwrap(),
+        };
         site.write("compose.yaml", yaml);
         site
     }
@@ -97,13 +101,8 @@ impl Site {
 
     /// Our command line with this on standard input.
     pub fn ours_fed(&self, args: &[&str], input: &str) -> Ran {
-        let mut child = self
-            .ours_with(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            self.ours_with(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         Ran::of(child.wait_with_output().unwrap())
     }

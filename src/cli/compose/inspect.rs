@@ -91,8 +91,10 @@ pub(super) async fn top(session: &Session, args: &ServicesArgs) -> anyhow::Resul
         return Ok(0);
     }
     let header: Vec<&str> = titles.iter().map(String::as_str).collect();
-    let cell = |row: &BTreeMap<String, String>, title: &String| row.get(title).cloned().unwrap_or_else(|| "-".to_owned());
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| titles.iter().map(|title| cell(row, title)).collect()).collect();
+    let cell =
+        |row: &BTreeMap<String, String>, title: &String| row.get(title).cloned().unwrap_or_else(|| "-".to_owned());
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| titles.iter().map(|title| cell(row, title)).collect()).collect();
     io::stdout().write_all(table(&header, &cells, 4, 2).as_bytes())?;
     Ok(0)
 }
@@ -138,7 +140,12 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         let platform = [text(&image.os), text(&image.architecture), text(&image.variant)];
         found.push(Image {
-            container_name: container.names.unwrap_or_default().first().map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default(),
+            container_name: container
+                .names
+                .unwrap_or_default()
+                .first()
+                .map(|n| n.trim_start_matches('/').to_owned())
+                .unwrap_or_default(),
             repository: repository.to_owned(),
             tag: tag.to_owned(),
             platform: platform.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/"),
@@ -173,9 +180,8 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
 }
 
 fn age(created: Option<&str>) -> String {
-    let parsed = created.and_then(|text| {
-        ::time::OffsetDateTime::parse(text, &::time::format_description::well_known::Rfc3339).ok()
-    });
+    let parsed = created
+        .and_then(|text| ::time::OffsetDateTime::parse(text, &::time::format_description::well_known::Rfc3339).ok());
     parsed.map_or_else(|| "N/A".to_owned(), |time| format!("{} ago", span(now().saturating_sub(time.unix_timestamp()))))
 }
 

@@ -130,13 +130,7 @@ async fn look(session: &Session, services: &[String]) -> anyhow::Result<At> {
     Ok(At { subject, engine, observed })
 }
 
-async fn run(
-    session: &Session,
-    at: &At,
-    plan: Plan,
-    timeout: Option<i64>,
-    progress: &Progress,
-) -> anyhow::Result<u8> {
+async fn run(session: &Session, at: &At, plan: Plan, timeout: Option<i64>, progress: &Progress) -> anyhow::Result<u8> {
     let unnamed;
     let project = match &at.subject.project {
         Some(project) => project,

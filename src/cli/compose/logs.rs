@@ -38,7 +38,8 @@ pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u
     };
     let known = engine.containers(&subject.name, true).await?;
     let shown = |service: &str| args.services.is_empty() || args.services.iter().any(|s| s == service);
-    let mut printer = Printer::new(&subject.name, !args.no_log_prefix, session.colours() && !args.no_color, args.timestamps);
+    let mut printer =
+        Printer::new(&subject.name, !args.no_log_prefix, session.colours() && !args.no_color, args.timestamps);
     for container in known.iter().filter(|c| !c.oneoff && shown(&c.service)) {
         printer.expect(&container.name);
     }

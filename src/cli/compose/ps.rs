@@ -32,7 +32,8 @@ pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
     let mut rows: Vec<Row> =
         engine.list_project(&subject.name).await?.into_iter().map(|c| Row::new(c, args.no_trunc)).collect();
     rows.retain(|row| {
-        let live = args.all || !args.status.is_empty() || matches!(row.state.as_str(), "running" | "paused" | "restarting");
+        let live =
+            args.all || !args.status.is_empty() || matches!(row.state.as_str(), "running" | "paused" | "restarting");
         let status = args.status.is_empty() || args.status.contains(&row.state);
         let named = args.services.is_empty() || args.services.contains(&row.service);
         let orphan = subject.project.as_ref().is_some_and(|project| !project.services.contains_key(&row.service));
@@ -214,7 +215,8 @@ fn publisher(port: &PortSummary) -> Publisher {
 pub(super) fn displayed(ports: &[PortSummary]) -> String {
     let mut all: Vec<Publisher> = ports.iter().map(publisher).collect();
     all.sort_by(|a, b| {
-        let key = |p: &Publisher| (p.published_port == 0, p.url.clone(), p.protocol.clone(), p.target_port, p.published_port);
+        let key =
+            |p: &Publisher| (p.published_port == 0, p.url.clone(), p.protocol.clone(), p.target_port, p.published_port);
         key(a).cmp(&key(b))
     });
     let mut groups: Vec<(Publisher, u16)> = Vec::new();
@@ -288,8 +290,14 @@ mod tests {
         };
         for (ports, text) in [
             (vec![port(None, 80, None)], "80/tcp"),
-            (vec![port(Some("0.0.0.0"), 80, Some(8080)), port(Some("::"), 80, Some(8080))], "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"),
-            (vec![port(Some("127.0.0.1"), 81, Some(8081)), port(Some("127.0.0.1"), 80, Some(8080))], "127.0.0.1:8080-8081->80-81/tcp"),
+            (
+                vec![port(Some("0.0.0.0"), 80, Some(8080)), port(Some("::"), 80, Some(8080))],
+                "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp",
+            ),
+            (
+                vec![port(Some("127.0.0.1"), 81, Some(8081)), port(Some("127.0.0.1"), 80, Some(8080))],
+                "127.0.0.1:8080-8081->80-81/tcp",
+            ),
         ] {
             assert_eq!(displayed(&ports), text);
         }

@@ -109,9 +109,11 @@ async fn surroundings(
     let mut plan = plan::converge(project, &observed, &intent)?;
     let edges = project.services.get(name).map(|service| &service.depends_on).into_iter().flatten();
     for (other, edge) in edges.filter(|(_, edge)| edge.condition != "service_started") {
-        let starts = plan.steps.iter().enumerate().filter(|(_, step)| {
-            matches!(&step.action, Action::StartContainer { service, .. } if service == other)
-        });
+        let starts = plan
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| matches!(&step.action, Action::StartContainer { service, .. } if service == other));
         let after = starts.map(|(id, _)| id).collect();
         plan.steps.push(Step {
             action: Action::WaitFor {

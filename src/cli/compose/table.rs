@@ -108,7 +108,9 @@ mod tests {
 
     #[test]
     fn sizes_read_as_dockers() {
-        for (bytes, text) in [(0, "0B"), (999, "999B"), (1_982_375, "1.98MB"), (25_000_000, "25MB"), (123_456_789, "123MB")] {
+        for (bytes, text) in
+            [(0, "0B"), (999, "999B"), (1_982_375, "1.98MB"), (25_000_000, "25MB"), (123_456_789, "123MB")]
+        {
             assert_eq!(size(bytes), text);
         }
     }

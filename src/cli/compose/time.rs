@@ -26,7 +26,9 @@ pub(super) fn moment(text: &str) -> anyhow::Result<i32> {
         };
         match OffsetDateTime::parse(&whole, &Rfc3339) {
             Ok(time) => time.unix_timestamp(),
-            Err(_) => bail!("{text:?} is no moment: write 2026-01-02T03:04:05Z, seconds since 1970, or a span such as 10m"),
+            Err(_) => {
+                bail!("{text:?} is no moment: write 2026-01-02T03:04:05Z, seconds since 1970, or a span such as 10m")
+            }
         }
     };
     i32::try_from(seconds).with_context(|| format!("{text:?} is too far away"))

@@ -106,10 +106,8 @@ mod tests {
         let found = variables(&serde_json::json!({
             "image": "${IMG:-busy}:${TAG?need}", "list": ["${A} $B ${C:+alt} ${D-x${E:-y}} $$F ${1} $", "${A:-two}"],
         }));
-        let show: Vec<String> = found
-            .iter()
-            .map(|(name, v)| format!("{name} {} {:?} {:?}", v.required, v.default, v.alternate))
-            .collect();
+        let show: Vec<String> =
+            found.iter().map(|(name, v)| format!("{name} {} {:?} {:?}", v.required, v.default, v.alternate)).collect();
         assert_eq!(
             show,
             [

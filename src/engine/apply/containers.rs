@@ -98,11 +98,7 @@ impl Executor<'_> {
         drop(guard);
         started.map_err(|e| EngineError::api(format!("start {name}"), e))?;
         self.world.set_active(&known.id, true);
-        self.note_started(ContainerRef {
-            id: known.id.clone(),
-            name: name.to_owned(),
-            service: service.to_owned(),
-        });
+        self.note_started(ContainerRef { id: known.id.clone(), name: name.to_owned(), service: service.to_owned() });
         if let Some(definition) = definition {
             for hook in &definition.post_start {
                 self.run_hook(service, definition, &known.id, name, hook, "post_start").await?;
@@ -262,21 +258,14 @@ impl Executor<'_> {
 
     /// Anonymous volumes of the old container that its successor mounts again: those of paths that the image declares
     /// as VOLUME, or that the service mounts without a source.
-    async fn inherited(
-        &self,
-        name: &str,
-        service: &Service,
-        old: &Known,
-    ) -> Result<Vec<InheritedMount>, EngineError> {
+    async fn inherited(&self, name: &str, service: &Service, old: &Known) -> Result<Vec<InheritedMount>, EngineError> {
         if old.mounts.iter().all(|m| m.kind == "tmpfs") {
             return Ok(Vec::new());
         }
         let image = self.engine.find_image(&service.image_name(&self.run.project.name, name)).await?;
         let declared = image.and_then(|i| i.config).and_then(|c| c.volumes).unwrap_or_default();
         let anonymous = |target: &str| service.volumes.iter().any(|m| m.target == target && m.source.is_empty());
-        let inherits = |m: &&ObservedMount| {
-            m.kind != "tmpfs" && (declared.contains(&m.target) || anonymous(&m.target))
-        };
+        let inherits = |m: &&ObservedMount| m.kind != "tmpfs" && (declared.contains(&m.target) || anonymous(&m.target));
         Ok(old
             .mounts
             .iter()

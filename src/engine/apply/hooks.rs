@@ -33,10 +33,8 @@ impl Executor<'_> {
         let what = || format!("{kind} hook of {container}");
         let api = |e| EngineError::api(what(), e);
         let text = |t: &String| (!t.is_empty()).then(|| t.clone());
-        let variables: Vec<String> = environment
-            .iter()
-            .map(|(k, v)| v.as_ref().map_or_else(|| k.clone(), |v| format!("{k}={v}")))
-            .collect();
+        let variables: Vec<String> =
+            environment.iter().map(|(k, v)| v.as_ref().map_or_else(|| k.clone(), |v| format!("{k}={v}"))).collect();
         let options = CreateExecOptions {
             attach_stdout: Some(true),
             attach_stderr: Some(true),

@@ -154,10 +154,9 @@ impl Engine {
             ranged_starts: tokio::sync::Mutex::new(()),
             started: Mutex::new(Vec::new()),
         };
-        let finished = schedule::run(run.plan, run.reporter, run.cancel, &executor.halt, |id, ended| {
-            executor.step(id, ended)
-        })
-        .await;
+        let finished =
+            schedule::run(run.plan, run.reporter, run.cancel, &executor.halt, |id, ended| executor.step(id, ended))
+                .await;
         let started = executor.started.into_inner().unwrap_or_else(PoisonError::into_inner);
         let report = Report { steps: finished.steps, started };
         match finished.failure {

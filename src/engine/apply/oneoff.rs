@@ -89,7 +89,8 @@ impl Engine {
             run.reporter.warn(format!("{container_name}: {warning}"));
         }
         for endpoint in connect {
-            let request = NetworkConnectRequest { container: created.id.clone(), endpoint_config: Some(endpoint.settings) };
+            let request =
+                NetworkConnectRequest { container: created.id.clone(), endpoint_config: Some(endpoint.settings) };
             let connected = self.docker().connect_network(&endpoint.network, request).await;
             let what = || format!("connect {container_name} to network {}", endpoint.network);
             connected.map_err(|e| EngineError::api(what(), e))?;

@@ -63,22 +63,14 @@ impl Executor<'_> {
     }
 }
 
-fn require<'a>(
-    name: &str,
-    other: &str,
-    ids: &'a BTreeMap<String, String>,
-) -> Result<&'a str, EngineError> {
+fn require<'a>(name: &str, other: &str, ids: &'a BTreeMap<String, String>) -> Result<&'a str, EngineError> {
     ids.get(other).map(String::as_str).ok_or_else(|| {
         EngineError::Stale(format!("{name} shares something of service {other}, which has no container"))
     })
 }
 
 /// `SERVICE[:mode]` or `container:NAME[:mode]`. The mode is honoured, although Compose leaves it out of the hash.
-fn volumes_from(
-    name: &str,
-    service: &Service,
-    ids: &BTreeMap<String, String>,
-) -> Result<Vec<String>, EngineError> {
+fn volumes_from(name: &str, service: &Service, ids: &BTreeMap<String, String>) -> Result<Vec<String>, EngineError> {
     let mut entries = Vec::with_capacity(service.volumes_from.len());
     for entry in &service.volumes_from {
         let (source, mode) = match entry.strip_prefix("container:") {

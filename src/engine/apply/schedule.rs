@@ -158,8 +158,7 @@ impl<'a> Table<'a> {
     /// Whether everything that needs the step does not require its success.
     fn tolerates_failure(&self, id: StepId) -> bool {
         let mut followers = self.plan.steps.iter().filter(|s| s.after.contains(&id)).peekable();
-        followers.peek().is_some()
-            && followers.all(|s| matches!(s.action, Action::WaitFor { required: false, .. }))
+        followers.peek().is_some() && followers.all(|s| matches!(s.action, Action::WaitFor { required: false, .. }))
     }
 
     fn has_begun(&self, id: StepId) -> bool {

@@ -41,11 +41,7 @@ impl Executor<'_> {
     }
 
     /// Absent is a good end; in use is a warning.
-    pub(super) fn removed(
-        &self,
-        what: String,
-        result: Result<(), bollard::errors::Error>,
-    ) -> Result<Did, EngineError> {
+    pub(super) fn removed(&self, what: String, result: Result<(), bollard::errors::Error>) -> Result<Did, EngineError> {
         match result {
             Ok(()) => Ok(Did::Done(format!("removed {what}"))),
             Err(error) if status_of(&error) == Some(404) => Ok(Did::Skipped(format!("{what} is gone"))),

@@ -102,10 +102,7 @@ impl Executor<'_> {
     }
 }
 
-type Check<'a> = dyn for<'c> Fn(
-        &'c Engine,
-        &'c [Known],
-    ) -> Pin<Box<dyn Future<Output = Result<Verdict, EngineError>> + Send + 'c>>
+type Check<'a> = dyn for<'c> Fn(&'c Engine, &'c [Known]) -> Pin<Box<dyn Future<Output = Result<Verdict, EngineError>> + Send + 'c>>
     + Send
     + Sync
     + 'a;
@@ -114,7 +111,10 @@ enum Verdict {
     Fulfilled(String),
     /// Not yet; in words.
     Waiting(String),
-    Failed { container: Box<Known>, text: String },
+    Failed {
+        container: Box<Known>,
+        text: String,
+    },
 }
 
 /// All containers must be healthy.

@@ -8,9 +8,7 @@ use std::{
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 
-use super::{
-    ImageContext, ImageId, error::ImageError, policy::platform_fits, reference::Reference,
-};
+use super::{ImageContext, ImageId, error::ImageError, policy::platform_fits, reference::Reference};
 use crate::{compose::model::Project, engine::Engine, report::Event};
 
 /// Attempts in total; only transient failures are tried again.

@@ -203,8 +203,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     }
 
     let mounted = mounts::mounts(project, name, service, target.inherited, version)?;
-    let mut attached =
-        endpoints(project, name, service, target.container_name, target.links, version)?.into_iter();
+    let mut attached = endpoints(project, name, service, target.container_name, target.links, version)?.into_iter();
     let mut primary = attached.next();
     // Daemons before API 1.44 know one address for the whole container instead.
     let mac_address = match (&mut primary, version < ApiVersion::v1(44)) {
@@ -273,10 +272,9 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
             text => Some(text.parse::<HostConfigIsolationEnum>().map_err(|e| refuse(name, "isolation", e))?),
         },
         links: bridge_links,
-        log_config: logging.as_ref().map(|Logging { driver, options }| HostConfigLogConfig {
-            typ: some(driver),
-            config: some_map(options),
-        }),
+        log_config: logging
+            .as_ref()
+            .map(|Logging { driver, options }| HostConfigLogConfig { typ: some(driver), config: some_map(options) }),
         network_mode: Some(mode),
         pid_mode: some(pid),
         port_bindings: bindings(ports),
@@ -367,10 +365,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
 }
 
 /// `NAME=value`, or a bare `NAME` that unsets the image's variable. Sorted, so that equal services send equal bodies.
-fn variables(
-    environment: &BTreeMap<String, Option<String>>,
-    proxies: &HashMap<String, String>,
-) -> Option<Vec<String>> {
+fn variables(environment: &BTreeMap<String, Option<String>>, proxies: &HashMap<String, String>) -> Option<Vec<String>> {
     let mut all: BTreeMap<&str, Option<&str>> =
         proxies.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
     all.extend(environment.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
@@ -402,10 +397,10 @@ fn bindings(ports: &[Port]) -> Option<HashMap<String, Option<Vec<PortBinding>>>>
     for port in ports {
         // The name, the mode (one host has no ingress) and the application protocol are for other programs.
         let Port { name: _, mode: _, host_ip, target: _, published, protocol: _, app_protocol: _ } = port;
-        map.entry(port_key(port)).or_default().get_or_insert_default().push(PortBinding {
-            host_ip: Some(host_ip.clone()),
-            host_port: Some(published.clone()),
-        });
+        map.entry(port_key(port))
+            .or_default()
+            .get_or_insert_default()
+            .push(PortBinding { host_ip: Some(host_ip.clone()), host_port: Some(published.clone()) });
     }
     (!map.is_empty()).then_some(map)
 }
@@ -518,16 +513,35 @@ mod tests {
                 vec![("/Env", json!(["A=1", "B", "HTTP_PROXY=own"]))],
             ),
             (json!({ "command": [] }), vec![("/Cmd", json!([])), ("/Entrypoint", Value::Null)]),
-            (json!({}), vec![("/Image", json!("shop-web")), ("/StopTimeout", Value::Null), ("/HostConfig/NetworkMode", json!("none"))]),
+            (
+                json!({}),
+                vec![
+                    ("/Image", json!("shop-web")),
+                    ("/StopTimeout", Value::Null),
+                    ("/HostConfig/NetworkMode", json!("none")),
+                ],
+            ),
             (json!({ "stop_grace_period": "1500ms" }), vec![("/StopTimeout", json!(1))]),
-            (json!({ "network_mode": "host" }), vec![("/HostConfig/NetworkMode", json!("host")), ("/NetworkingConfig", Value::Null)]),
-            (json!({ "restart": "on-failure:3" }), vec![("/HostConfig/RestartPolicy", json!({ "Name": "on-failure", "MaximumRetryCount": 3 }))]),
+            (
+                json!({ "network_mode": "host" }),
+                vec![("/HostConfig/NetworkMode", json!("host")), ("/NetworkingConfig", Value::Null)],
+            ),
+            (
+                json!({ "restart": "on-failure:3" }),
+                vec![("/HostConfig/RestartPolicy", json!({ "Name": "on-failure", "MaximumRetryCount": 3 }))],
+            ),
             (
                 json!({ "restart": "no", "deploy": { "restart_policy": { "condition": "any" } } }),
                 vec![("/HostConfig/RestartPolicy/Name", json!("always"))],
             ),
-            (json!({ "cpus": 0.5, "deploy": { "resources": { "limits": { "cpus": 1.5 } } } }), vec![("/HostConfig/NanoCpus", json!(1_500_000_000))]),
-            (json!({ "ulimits": { "nofile": 9 } }), vec![("/HostConfig/Ulimits", json!([{ "Name": "nofile", "Soft": 9, "Hard": 9 }]))]),
+            (
+                json!({ "cpus": 0.5, "deploy": { "resources": { "limits": { "cpus": 1.5 } } } }),
+                vec![("/HostConfig/NanoCpus", json!(1_500_000_000))],
+            ),
+            (
+                json!({ "ulimits": { "nofile": 9 } }),
+                vec![("/HostConfig/Ulimits", json!([{ "Name": "nofile", "Soft": 9, "Hard": 9 }]))],
+            ),
             (json!({ "healthcheck": { "disable": true } }), vec![("/Healthcheck/Test", json!(["NONE"]))]),
             (
                 json!({ "ports": [{ "target": 80, "published": "8000-8002", "protocol": "tcp" }], "expose": ["90", "91/udp"] }),
@@ -541,18 +555,33 @@ mod tests {
                     { "type": "volume", "source": "state", "target": "/s", "volume": {} },
                     { "type": "bind", "source": "/a", "target": "/a", "read_only": true, "bind": { "create_host_path": true, "selinux": "z" } },
                 ] }),
-                vec![("/HostConfig/Binds", json!(["/a:/a:ro,z", "shop_state:/s:rw"])), ("/HostConfig/Mounts", Value::Null)],
+                vec![
+                    ("/HostConfig/Binds", json!(["/a:/a:ro,z", "shop_state:/s:rw"])),
+                    ("/HostConfig/Mounts", Value::Null),
+                ],
             ),
             (
                 json!({ "volumes": [{ "type": "bind", "source": "/a", "target": "/a", "bind": {} }], "secrets": [{ "source": "key" }] }),
-                vec![("/HostConfig/Mounts", json!([
-                    { "Target": "/a", "Source": "/a", "Type": "bind", "ReadOnly": false, "BindOptions": {} },
-                    { "Target": "/run/secrets/key", "Source": "/key", "Type": "bind", "ReadOnly": true, "BindOptions": {} },
-                ]))],
+                vec![(
+                    "/HostConfig/Mounts",
+                    json!([
+                        { "Target": "/a", "Source": "/a", "Type": "bind", "ReadOnly": false, "BindOptions": {} },
+                        { "Target": "/run/secrets/key", "Source": "/key", "Type": "bind", "ReadOnly": true, "BindOptions": {} },
+                    ]),
+                )],
             ),
-            (json!({ "security_opt": ["systempaths=unconfined"] }), vec![("/HostConfig/MaskedPaths", json!([])), ("/HostConfig/SecurityOpt", Value::Null)]),
-            (json!({ "gpus": [{ "count": -1 }] }), vec![("/HostConfig/DeviceRequests", json!([{ "Count": -1, "Capabilities": [["gpu"]] }]))]),
-            (json!({ "labels": { "com.docker.compose.service": "lie", "own": "1" } }), vec![("/Labels/com.docker.compose.service", json!("web")), ("/Labels/own", json!("1"))]),
+            (
+                json!({ "security_opt": ["systempaths=unconfined"] }),
+                vec![("/HostConfig/MaskedPaths", json!([])), ("/HostConfig/SecurityOpt", Value::Null)],
+            ),
+            (
+                json!({ "gpus": [{ "count": -1 }] }),
+                vec![("/HostConfig/DeviceRequests", json!([{ "Count": -1, "Capabilities": [["gpu"]] }]))],
+            ),
+            (
+                json!({ "labels": { "com.docker.compose.service": "lie", "own": "1" } }),
+                vec![("/Labels/com.docker.compose.service", json!("web")), ("/Labels/own", json!("1"))],
+            ),
         ] {
             let mut service = service;
             if service.get("network_mode").is_none() {
@@ -590,7 +619,11 @@ mod tests {
             (json!({ "provider": { "type": "x" } }), NEW, "services.web.provider: "),
             (json!({ "credential_spec": { "file": "x" } }), NEW, "services.web.credential_spec: "),
             (json!({ "restart": "foo" }), NEW, "services.web.restart: \"foo\" is not one of"),
-            (json!({ "annotations": { "a": "b" } }), OLD, "services.web.annotations: needs Docker Engine 24.0 (API 1.43)"),
+            (
+                json!({ "annotations": { "a": "b" } }),
+                OLD,
+                "services.web.annotations: needs Docker Engine 24.0 (API 1.43)",
+            ),
             (
                 json!({ "healthcheck": { "test": ["CMD", "x"], "start_interval": "1s", "start_period": "1s" } }),
                 OLD,
@@ -601,8 +634,16 @@ mod tests {
                 NEW,
                 "services.web.healthcheck.start_interval: requires healthcheck.start_period to be set",
             ),
-            (json!({ "networks": { "back": { "interface_name": "e" } } }), OLD, "services.web.networks.back.interface_name: needs Docker Engine 28.1"),
-            (json!({ "networks": { "back": { "gw_priority": 1 } } }), OLD, "services.web.networks.back.gw_priority: needs"),
+            (
+                json!({ "networks": { "back": { "interface_name": "e" } } }),
+                OLD,
+                "services.web.networks.back.interface_name: needs Docker Engine 28.1",
+            ),
+            (
+                json!({ "networks": { "back": { "gw_priority": 1 } } }),
+                OLD,
+                "services.web.networks.back.gw_priority: needs",
+            ),
             (
                 json!({ "networks": { "back": null, "front": { "mac_address": "02:00:00:00:00:01" } } }),
                 OLD,
@@ -613,10 +654,26 @@ mod tests {
                 NEW,
                 "services.web.mac_address: 02:00:00:00:00:02 differs",
             ),
-            (json!({ "volumes": [{ "type": "image", "source": "i", "target": "/i" }] }), OLD, "services.web.volumes[0].type: needs Docker Engine 28.0"),
-            (json!({ "volumes": [{ "type": "cluster", "source": "i", "target": "/i" }] }), NEW, "services.web.volumes[0].type: cluster volumes need a Swarm"),
-            (json!({ "volumes": [{ "type": "volume", "source": "no", "target": "/i" }] }), NEW, "services.web.volumes[0].source: the project has no volume"),
-            (json!({ "secrets": [{ "source": "absent" }] }), NEW, "services.web.secrets.absent: the project has no such secret"),
+            (
+                json!({ "volumes": [{ "type": "image", "source": "i", "target": "/i" }] }),
+                OLD,
+                "services.web.volumes[0].type: needs Docker Engine 28.0",
+            ),
+            (
+                json!({ "volumes": [{ "type": "cluster", "source": "i", "target": "/i" }] }),
+                NEW,
+                "services.web.volumes[0].type: cluster volumes need a Swarm",
+            ),
+            (
+                json!({ "volumes": [{ "type": "volume", "source": "no", "target": "/i" }] }),
+                NEW,
+                "services.web.volumes[0].source: the project has no volume",
+            ),
+            (
+                json!({ "secrets": [{ "source": "absent" }] }),
+                NEW,
+                "services.web.secrets.absent: the project has no such secret",
+            ),
         ] {
             let said = spec(service.clone(), version).map(|s| s.body.image).unwrap_err().to_string();
             assert!(said.starts_with(wanted), "{service}: {said}");

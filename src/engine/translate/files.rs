@@ -125,8 +125,17 @@ fn object<'a>(
     let Some(object) = objects.get(&reference.source) else {
         return Err(refuse(name, attribute(), format!("the project has no such {}", kind.word)));
     };
-    let FileObject { name: _, file, environment, content, external, labels: _, driver, driver_opts: _, template_driver } =
-        object;
+    let FileObject {
+        name: _,
+        file,
+        environment,
+        content,
+        external,
+        labels: _,
+        driver,
+        driver_opts: _,
+        template_driver,
+    } = object;
     if *external {
         return Err(refuse(name, attribute(), "external ones live in a Swarm; use file, environment or content"));
     }

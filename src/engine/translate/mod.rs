@@ -61,8 +61,6 @@ fn some_number(number: i64) -> Option<i64> {
 }
 
 /// `None` for an empty map.
-fn some_map(
-    map: &std::collections::BTreeMap<String, String>,
-) -> Option<std::collections::HashMap<String, String>> {
+fn some_map(map: &std::collections::BTreeMap<String, String>) -> Option<std::collections::HashMap<String, String>> {
     (!map.is_empty()).then(|| map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
 }

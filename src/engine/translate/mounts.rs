@@ -197,7 +197,11 @@ fn bind_options(
     let propagation = match propagation.as_str() {
         "" => None,
         text => Some(text.parse::<MountBindOptionsPropagationEnum>().map_err(|_| {
-            refuse(name, attribute(".bind.propagation"), format!("{text:?} is not one of [r]private, [r]shared, [r]slave"))
+            refuse(
+                name,
+                attribute(".bind.propagation"),
+                format!("{text:?} is not one of [r]private, [r]shared, [r]slave"),
+            )
         })?),
     };
     let mut options = MountBindOptions {

@@ -62,11 +62,17 @@ mod tests {
     #[test]
     fn options_are_translated() {
         let profiles = BTreeMap::from([("p.json".to_owned(), "{ \"defaultAction\" : \"SCMP_ACT_ALLOW\" }".to_owned())]);
-        let given = ["systempaths=unconfined", "no-new-privileges", "label:disable", "seccomp:p.json", "seccomp=unconfined"]
-            .map(str::to_owned);
+        let given =
+            ["systempaths=unconfined", "no-new-privileges", "label:disable", "seccomp:p.json", "seccomp=unconfined"]
+                .map(str::to_owned);
         let got = options("web", &given, &profiles).unwrap();
         assert!(got.unconfined_paths);
-        let wanted = ["no-new-privileges", "label:disable", "seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}", "seccomp=unconfined"];
+        let wanted = [
+            "no-new-privileges",
+            "label:disable",
+            "seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}",
+            "seccomp=unconfined",
+        ];
         assert_eq!(got.options, wanted);
         assert!(options("web", &["nonsense".to_owned()], &profiles).is_err());
         assert!(options("web", &["seccomp=missing.json".to_owned()], &profiles).is_err());
