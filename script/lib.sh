@@ -137,8 +137,10 @@ start_engine() {
   local driver
   # vfs is slow but works where the data root lies on an overlay itself, as inside a container.
   for driver in "" vfs; do
-    as_root env PATH="$PATH:/usr/sbin:/sbin" setsid dockerd --group "$(id -gn)" ${driver:+--storage-driver "$driver"} \
-      --pidfile "$lock_dir/dockerd.pid" >"$lock_dir/dockerd.log" 2>&1 </dev/null 8>&- 9>&- &
+    # Without the run's word: it may serve other runs, and must outlive the clearing up of this one.
+    as_root env -u TURNOUT_TEST_RUN -u TURNOUT_TEST_BASE PATH="$PATH:/usr/sbin:/sbin" \
+      setsid dockerd --group "$(id -gn)" ${driver:+--storage-driver "$driver"} --pidfile "$lock_dir/dockerd.pid" \
+      >"$lock_dir/dockerd.log" 2>&1 </dev/null 8>&- 9>&- &
     wait_for 60 engine_answers_or_ended $! && engine_answers && return
   done
   tail -n 20 "$lock_dir/dockerd.log" >&2
