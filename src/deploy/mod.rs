@@ -30,6 +30,8 @@ use crate::{
     store::{Deployment, DeploymentId, Finish, Store, Update},
 };
 
+/// How often a deployment plans when the engine changes under it.
+const ATTEMPTS: u32 = 3;
 /// Pause between two attempts to record how a deployment ended.
 const STORE_RETRY: Duration = Duration::from_secs(2);
 /// Transient progress that watchers may lag behind before they miss some.
@@ -142,10 +144,47 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("plan", update, job, recorder).await;
-        let loaded = self.planner.read(&repo, recorder).await?;
-        self.mention_other_colors(&repo, &loaded.stack.project, recorder).await;
-        let wanted = self.wanted(&repo, &loaded, Some(commit.clone()), job.force_rebuild).await?;
-        let prepared = self.planner.prepare(&repo, loaded, wanted, recorder, cancel).await?;
+        let mut attempts = 0;
+        let (prepared, applied) = loop {
+            let (prepared, applied) = self.bring_up(job, &repo, &commit, &timeouts, recorder, cancel).await?;
+            attempts += 1;
+            match &applied {
+                // Something changed on the engine since it was looked at: look and plan anew, as after a crash.
+                Err(ApplyError::Step { error: EngineError::Stale(reason), .. }) if attempts < ATTEMPTS => {
+                    recorder.info(format!("planning anew: {reason}"));
+                }
+                _ => break (prepared, applied),
+            }
+        };
+        let Prepared { loaded, decision, plan, engine, .. } = &prepared;
+        if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
+            remove_trigger(&repo, recorder);
+        }
+        let report = applied.map_err(|error| apply_failed(plan, &error))?;
+
+        let mut watched = report.started.clone();
+        watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
+        if !watched.is_empty() {
+            self.enter("settle", Update::default(), job, recorder).await;
+            settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
+        }
+        Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+    }
+
+    /// Looks, decides, plans and applies, once.
+    async fn bring_up(
+        &self,
+        job: &Deployment,
+        repo: &Repo,
+        commit: &str,
+        timeouts: &Timeouts,
+        recorder: &Recorder,
+        cancel: &CancellationToken,
+    ) -> Result<(Prepared, Result<Report, ApplyError>), Failure> {
+        let loaded = self.planner.read(repo, recorder).await?;
+        self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
+        let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
 
         let update = Update {
@@ -159,20 +198,8 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("apply", update, job, recorder).await;
-        let engine = &prepared.engine;
-        let applied = self.apply(engine, &prepared, &repo, &timeouts, recorder, cancel).await;
-        if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
-            remove_trigger(&repo, recorder);
-        }
-        let report = applied.map_err(|error| apply_failed(plan, &error))?;
-
-        let mut watched = report.started.clone();
-        watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
-        if !watched.is_empty() {
-            self.enter("settle", Update::default(), job, recorder).await;
-            settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
-        }
-        Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+        let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
+        Ok((prepared, applied))
     }
 
     async fn apply(

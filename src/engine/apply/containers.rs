@@ -26,9 +26,26 @@ use crate::{
 
 /// Longest wait for a name that is reserved although no container bears it: the daemon may be extracting an image.
 const RESERVED_NAME_WAIT: Duration = Duration::from_secs(30);
+/// Longest wait for a rename that the daemon has begun.
+const RENAME_WAIT: Duration = Duration::from_secs(5);
 const RESERVED_NAME_POLL: Duration = Duration::from_millis(100);
 
 impl Executor<'_> {
+    /// Whether a container bears a name within a short wait.
+    async fn becomes(&self, id: &str, name: &str) -> Result<bool, EngineError> {
+        let deadline = tokio::time::Instant::now() + RENAME_WAIT;
+        loop {
+            let found = self.engine.find_container(id).await?.and_then(|container| container.name);
+            if found.is_some_and(|found| found.trim_start_matches('/') == name) {
+                return Ok(true);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(RESERVED_NAME_POLL).await;
+        }
+    }
+
     /// [`crate::plan::Action::CreateContainer`].
     pub(super) async fn create(&self, service: &str, number: u32, name: &str) -> Result<Did, EngineError> {
         let new = New { service, number, final_name: name, create_as: name, replaces: None, inherited: Vec::new() };
@@ -75,7 +92,13 @@ impl Executor<'_> {
     pub(super) async fn rename(&self, id: &str, from: &str, to: &str) -> Result<Did, EngineError> {
         let options = RenameContainerOptions { name: to.to_owned() };
         let renamed = self.engine.docker().rename_container(id, options).await;
-        renamed.map_err(|e| EngineError::api(format!("rename {from} to {to}"), e))?;
+        if let Err(error) = renamed {
+            // The daemon may still be at the same rename, asked for by a run that was interrupted.
+            let mine = status_of(&error) == Some(409) && error.to_string().contains(id);
+            if !mine || !self.becomes(id, to).await? {
+                return Err(EngineError::api(format!("rename {from} to {to}"), error));
+            }
+        }
         self.world.rename(id, to);
         Ok(Did::Done(format!("renamed {from} to {to}")))
     }
@@ -96,7 +119,13 @@ impl Executor<'_> {
         let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
         let started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
         drop(guard);
-        started.map_err(|e| EngineError::api(format!("start {name}"), e))?;
+        started.map_err(|error| match status_of(&error) {
+            // The daemon has undone the creation of a run that was interrupted, or somebody has removed it.
+            Some(404) if error.to_string().contains("No such container") => {
+                EngineError::Stale(format!("container {name} has disappeared"))
+            }
+            _ => EngineError::api(format!("start {name}"), error),
+        })?;
         self.world.set_active(&known.id, true);
         self.note_started(ContainerRef { id: known.id.clone(), name: name.to_owned(), service: service.to_owned() });
         if let Some(definition) = definition {
