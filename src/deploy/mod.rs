@@ -256,6 +256,7 @@ impl Deployer {
                 ssh_key: repo.ssh_key.clone(),
                 known_hosts: repo.known_hosts.clone(),
                 token,
+                credential_helper: repo.credential_helper,
                 ..git::GitAuth::default()
             },
             on_divergence: match repo.on_divergence {

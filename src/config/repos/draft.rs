@@ -31,6 +31,7 @@ pub(super) struct Draft {
     pub(super) known_hosts: Option<PathBuf>,
     pub(super) token: Option<TokenSource>,
     pub(super) submodules: Option<bool>,
+    pub(super) credential_helper: Option<bool>,
     pub(super) builder: Option<Builder>,
     pub(super) secret: Option<TokenSource>,
 }
@@ -38,7 +39,7 @@ pub(super) struct Draft {
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 15] = [
     "branch",
     "compose_files",
     "env_file",
@@ -52,6 +53,7 @@ const SHARED: [&str; 14] = [
     "token_env",
     "token_file",
     "submodules",
+    "credential_helper",
     "builder",
 ];
 /// What other tools call these things.
@@ -156,6 +158,7 @@ impl Draft {
             "secret_env" => self.secret = variable(entry, at, notes),
             "secret_file" => self.secret = notes.absolute(entry, at).map(TokenSource::File),
             "submodules" => self.submodules = notes.boolean(entry, at),
+            "credential_helper" => self.credential_helper = notes.boolean(entry, at),
             "builder" => {
                 let words = [("auto", Builder::Auto), ("classic", Builder::Classic), ("buildkit", Builder::Buildkit)];
                 self.builder = notes.choice(entry, at, &words);
@@ -184,6 +187,7 @@ impl Draft {
             known_hosts,
             token,
             submodules,
+            credential_helper,
             builder,
             secret,
         } = self;
@@ -210,6 +214,7 @@ impl Draft {
             known_hosts: known_hosts.or(base.known_hosts),
             token: token.or(base.token),
             submodules: submodules.or(base.submodules),
+            credential_helper: credential_helper.or(base.credential_helper),
             builder: builder.or(base.builder),
             secret: secret.or(base.secret),
         }

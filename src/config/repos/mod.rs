@@ -79,6 +79,8 @@ pub struct Repo {
     pub token: Option<TokenSource>,
     /// Submodules are updated too.
     pub submodules: bool,
+    /// For HTTPS remotes without a token, the credential helper of the git configuration is asked; it is a program.
+    pub credential_helper: bool,
     /// Which builder makes the images.
     pub builder: Builder,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
