@@ -1,10 +1,12 @@
 //! Taking deliveries and requests in: recognise repeats, supersede what waits, queue.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
+use std::sync::{Arc, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, Retention, State, Store, StoreError, now,
-    records::Millis,
+    records::Millis, repeats::Repeats,
 };
 
 impl Store {
@@ -18,7 +20,13 @@ impl Store {
     /// The disk is full, or the store is closed. Nothing is recorded then.
     pub async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, StoreError> {
         let window = self.inner.retention;
-        self.inner.writer.run("recording the delivery", move |db| accept(db, &delivery, window, now())).await
+        let repeats = Arc::clone(&self.inner.repeats);
+        let record = move |db: &Connection| {
+            // Only the writing thread takes this lock.
+            let mut repeats = repeats.lock().unwrap_or_else(PoisonError::into_inner);
+            accept(db, &mut repeats, &delivery, window, now())
+        };
+        self.inner.writer.run("recording the delivery", record).await
     }
 
     /// Queues a deployment that somebody asked for; a queued one of the same repository is superseded.
@@ -43,12 +51,18 @@ impl Default for Retry {
     }
 }
 
-fn accept(db: &Connection, delivery: &NewDelivery, window: Retention, at: Millis) -> rusqlite::Result<Accepted> {
+fn accept(
+    db: &Connection,
+    repeats: &mut Repeats,
+    delivery: &NewDelivery,
+    window: Retention,
+    at: Millis,
+) -> rusqlite::Result<Accepted> {
     let mut record = Accepted { delivery: 0, deployment: None, superseded: None, duplicate_of: None };
     let (mut verdict, mut reason) = (delivery.verdict, delivery.reason.as_str());
     let repeated;
     if let Some(wanted) = &delivery.deploy {
-        record.duplicate_of = earlier(db, delivery, window, at)?;
+        record.duplicate_of = earlier(db, repeats, delivery, window, at)?;
         if let Some(first) = record.duplicate_of {
             repeated = format!("repeats the delivery that led to deployment {first}");
             (verdict, reason) = ("duplicate", &repeated);
@@ -80,35 +94,41 @@ fn accept(db: &Connection, delivery: &NewDelivery, window: Retention, at: Millis
         record.duplicate_of,
     ])?;
     record.delivery = db.last_insert_rowid();
+    if record.deployment.is_some() {
+        let oldest = || db.prepare_cached("SELECT min(id) FROM deliveries")?.query_row([], |row| row.get(0));
+        repeats.note(record.delivery, delivery, oldest);
+    }
     Ok(record)
 }
 
 /// The deployment that the same delivery led to before, unless that one may be tried again.
 fn earlier(
     db: &Connection,
+    repeats: &Repeats,
     delivery: &NewDelivery,
     window: Retention,
     at: Millis,
 ) -> rusqlite::Result<Option<DeploymentId>> {
     let age = Millis::try_from(window.delivery_age.as_millis()).unwrap_or(Millis::MAX);
     let since = at.saturating_sub(age);
-    let first = |mut query: CachedStatement<'_>, params: &[&dyn rusqlite::ToSql]| {
-        query.query_row(params, |row| Ok((row.get(0)?, row.get(1)?))).optional()
-    };
-    let by_digest = db.prepare_cached(
-        "SELECT d.deployment, p.state FROM deliveries d LEFT JOIN deployments p ON p.id = d.deployment
-         WHERE d.digest = ?1 AND d.deployment IS NOT NULL AND d.received_at >= ?2 ORDER BY d.id DESC LIMIT 1",
-    )?;
-    let mut found: Option<(DeploymentId, Option<State>)> = first(by_digest, params![delivery.digest, since])?;
-    if let (None, Some(guid)) = (&found, &delivery.guid) {
-        // The id is not signed: alone it must not be able to swallow another push.
-        let by_guid = db.prepare_cached(
+    let answer = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let mut found: Option<(DeploymentId, Option<State>)> = None;
+    if let Some(row) = repeats.same_body(delivery) {
+        let mut by_digest = db.prepare_cached(
             "SELECT d.deployment, p.state FROM deliveries d LEFT JOIN deployments p ON p.id = d.deployment
-             WHERE d.guid = ?1 AND d.deployment IS NOT NULL AND d.received_at >= ?2
-               AND d.repo IS ?3 AND d.git_ref IS ?4 AND d.commit_id IS ?5 ORDER BY d.id DESC LIMIT 1",
+             WHERE d.id = ?1 AND d.deployment IS NOT NULL AND d.received_at >= ?2 AND d.digest = ?3",
         )?;
-        let params = params![guid, since, delivery.repo, delivery.git_ref, delivery.commit];
-        found = first(by_guid, params)?;
+        found = by_digest.query_row(params![row, since, delivery.digest], answer).optional()?;
+    }
+    if let (None, Some(row)) = (&found, repeats.same_push(delivery)) {
+        // The id is not signed: alone it must not be able to swallow another push.
+        let mut by_guid = db.prepare_cached(
+            "SELECT d.deployment, p.state FROM deliveries d LEFT JOIN deployments p ON p.id = d.deployment
+             WHERE d.id = ?1 AND d.deployment IS NOT NULL AND d.received_at >= ?2
+               AND d.guid IS ?3 AND d.repo IS ?4 AND d.git_ref IS ?5 AND d.commit_id IS ?6",
+        )?;
+        let NewDelivery { guid, repo, git_ref, commit, .. } = delivery;
+        found = by_guid.query_row(params![row, since, guid, repo, git_ref, commit], answer).optional()?;
     }
     let again = |state: &Option<State>| matches!(state, Some(State::Failed | State::Cancelled));
     Ok(found.filter(|(_, state)| !again(state)).map(|(deployment, _)| deployment))
@@ -121,9 +141,12 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
     let waiting: Option<(DeploymentId, bool)> =
         waiting.query_row([&wanted.repo], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     if let Some((waiting, _)) = waiting {
-        // It must leave the queue before the new one enters: the index allows one.
-        let mut leave =
-            db.prepare_cached("UPDATE deployments SET state = 'superseded', ended_at = ?2 WHERE id = ?1")?;
+        // It must leave the queue before the new one enters, as the index allows one; so the number that AUTOINCREMENT
+        // is going to give is written down before it is given.
+        let mut leave = db.prepare_cached(
+            "UPDATE deployments SET state = 'superseded', ended_at = ?2,
+               superseded_by = (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'deployments') WHERE id = ?1",
+        )?;
         leave.execute(params![waiting, at])?;
     }
     let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild } = wanted;
@@ -134,9 +157,5 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
     )?;
     insert.execute(params![repo, branch, commit, kind, cause, who, force, retry.of, retry.attempt, at])?;
     let deployment = db.last_insert_rowid();
-    if let Some((waiting, _)) = waiting {
-        let mut name = db.prepare_cached("UPDATE deployments SET superseded_by = ?2 WHERE id = ?1")?;
-        name.execute([waiting, deployment])?;
-    }
     Ok(Enqueued { deployment, superseded: waiting.map(|(waiting, _)| waiting) })
 }

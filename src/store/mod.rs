@@ -23,12 +23,13 @@ mod queries;
 mod readers;
 mod records;
 mod recovery;
+mod repeats;
 mod schema;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -43,6 +44,7 @@ pub use records::{
 };
 
 use readers::Readers;
+use repeats::Repeats;
 use writer::Writer;
 
 /// How much is remembered.
@@ -74,6 +76,7 @@ struct Inner {
     readers: Readers,
     retention: Retention,
     changes: watch::Receiver<u64>,
+    repeats: Arc<Mutex<Repeats>>,
 }
 
 impl Store {
@@ -84,9 +87,12 @@ impl Store {
     pub fn open(file: &Path, retention: Retention) -> Result<Store, StoreError> {
         let lock = schema::lock(file)?;
         let db = schema::open(file)?;
+        let repeats =
+            Repeats::load(&db).map_err(|error| StoreError::sqlite("reading the last deliveries", file, error))?;
+        let repeats = Arc::new(Mutex::new(repeats));
         let (writer, changes) = Writer::start(db, lock, file, retention)?;
         let readers = Readers::new(file);
-        Ok(Store { inner: Arc::new(Inner { file: file.to_path_buf(), writer, readers, retention, changes }) })
+        Ok(Store { inner: Arc::new(Inner { file: file.to_path_buf(), writer, readers, retention, changes, repeats }) })
     }
 
     /// The database file.

@@ -11,8 +11,11 @@ use super::{Retention, StoreError, prune};
 const BATCH: usize = 256;
 /// Jobs that may wait. Beyond it, whoever asks waits in its own task.
 const INBOX: usize = 1024;
-/// Records are thinned out after so many jobs.
-const PRUNE_EVERY: usize = 512;
+/// Records are thinned out after so many jobs: rarely enough that a slow deployment's log does not pay for it, often
+/// enough that no delivery waits behind a long one.
+const PRUNE_EVERY: usize = 64;
+/// Most rows that one thinning removes, of each kind: more than come in between two, so that the excess shrinks.
+const PRUNE_ROWS: usize = 4 * PRUNE_EVERY;
 
 /// The way to the writing thread.
 pub(super) struct Writer {
@@ -143,47 +146,68 @@ struct Desk {
 
 impl Desk {
     fn work(mut self) {
-        self.prune();
+        self.tidy();
         let mut since_pruned = 0;
         let mut batch = Vec::with_capacity(BATCH);
         while self.jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
             since_pruned += batch.len();
-            self.commit(&mut batch);
+            let due = since_pruned >= PRUNE_EVERY;
+            if due {
+                since_pruned = 0;
+            }
+            self.commit(&mut batch, due);
             batch.clear();
             self.changed.send_modify(|count| *count = count.wrapping_add(1));
-            if since_pruned >= PRUNE_EVERY {
-                since_pruned = 0;
-                self.prune();
-            }
         }
     }
 
-    /// All in one transaction; where that fails, each in its own, so that one job's error is its own.
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) {
-        if together(&mut self.db, batch).is_ok() {
+    /// All in one transaction, and thinning out with it where that is `due`, as a transaction more would be a wait for
+    /// the disk more. Where that fails, each job in its own, so that one job's error is its own.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>], due: bool) {
+        let keep = due.then_some(self.retention);
+        if together(&mut self.db, batch, keep).is_ok() {
             batch.iter_mut().for_each(|job| job.done());
             return;
         }
         for job in batch {
-            match together(&mut self.db, std::slice::from_mut(job)) {
+            match together(&mut self.db, std::slice::from_mut(job), None) {
                 Ok(()) => job.done(),
                 Err(error) => job.failed(error),
             }
         }
+        if due {
+            self.tidy();
+        }
     }
 
-    fn prune(&mut self) {
-        if let Err(error) = prune::prune(&mut self.db, self.retention) {
-            tracing::warn!(file = %self.file.display(), "old records could not be removed: {error}");
+    /// Removes everything that is not to be kept, while nobody waits: at the start, and where thinning out with other
+    /// work failed.
+    fn tidy(&mut self) {
+        loop {
+            let more = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+                let more = prune::prune(&transaction, self.retention, PRUNE_ROWS)?;
+                transaction.commit().map(|()| more)
+            });
+            match more {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(file = %self.file.display(), "old records could not be removed: {error}");
+                    break;
+                }
+            }
         }
     }
 }
 
 /// Dropping the transaction undoes it, so every early return does.
-fn together(db: &mut Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+fn together(db: &mut Connection, batch: &mut [Box<dyn Job>], prune: Option<Retention>) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
         job.run(&transaction)?;
+    }
+    if let Some(keep) = prune {
+        prune::prune(&transaction, keep, PRUNE_ROWS)?;
     }
     transaction.commit()
 }
