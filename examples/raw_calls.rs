@@ -1,7 +1,7 @@
 //! The least that ten containers can cost: ten tasks, each with one create and one start call, and nothing else.
 //! `script/bench` holds `turnout compose up` against it. Prints milliseconds; removes what it made.
 //!
-//!     cargo run --release --example raw_calls -- IMAGE PREFIX COUNT
+//!     cargo run --release --example raw_calls -- IMAGE PREFIX COUNT [AT-A-TIME]
 
 use std::{error::Error, time::Instant};
 
@@ -10,7 +10,7 @@ use bollard::{
     models::{ContainerCreateBody, HostConfig, NetworkCreateRequest},
     query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
-use futures_util::future::{join_all, try_join_all};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -19,13 +19,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: raw_calls IMAGE PREFIX COUNT".into());
     };
     let count: usize = count.parse()?;
+    let at_a_time = arguments.next().map_or(Ok(count), |text| text.parse())?;
     let docker = Docker::connect_with_defaults()?.negotiate_version().await?;
     let network = NetworkCreateRequest { name: prefix.clone(), ..Default::default() };
     docker.create_network(network).await?;
     let names: Vec<String> = (1..=count).map(|number| format!("{prefix}-{number}")).collect();
 
     let began = Instant::now();
-    let outcome = try_join_all(names.iter().map(|name| run(&docker, &image, &prefix, name))).await;
+    let runs = stream::iter(names.iter().map(|name| run(&docker, &image, &prefix, name)));
+    let outcome: Result<(), _> = runs.buffer_unordered(at_a_time).try_collect().await;
     let took = began.elapsed();
 
     let remove = RemoveContainerOptionsBuilder::default().force(true).build();

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use bollard::query_parameters::InspectContainerOptions;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Engine, EngineError, error::status_of, translate};
 use crate::{
     compose::{labels::PROJECT, model::Project},
     plan::{Action, Plan},
 };
+
+/// Names asked for at one time.
+const LOOKS: usize = 16;
 
 impl Engine {
     /// Translates every service as a deployment would, and sends nothing.
@@ -55,31 +59,39 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Conflict`] names the owner.
     pub(super) async fn refuse_taken_names(&self, project: &str, plan: &Plan) -> Result<(), EngineError> {
+        let mut names = Vec::new();
         for step in &plan.steps {
-            let (Action::CreateContainer { name, .. } | Action::RecreateContainer { name, .. }) = &step.action else {
-                continue;
-            };
-            let found = match self.docker().inspect_container(name, None::<InspectContainerOptions>).await {
-                Ok(found) => found,
-                Err(error) if status_of(&error) == Some(404) => continue,
-                Err(error) => return Err(EngineError::api(format!("look for a container {name}"), error)),
-            };
-            // The engine finds containers by the beginning of their ID as well.
-            if found.name.as_deref().map(|found| found.trim_start_matches('/')) != Some(name.as_str()) {
-                continue;
+            if let Action::CreateContainer { name, .. } | Action::RecreateContainer { name, .. } = &step.action {
+                names.push(name.clone());
             }
-            let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
-            let id: String = found.id.unwrap_or_default().chars().take(12).collect();
-            let owner = match labels.get(PROJECT) {
-                Some(owner) if owner == project => continue,
-                Some(owner) => format!("a container of the project {owner} ({id})"),
-                None => format!("a container that Compose did not make ({id})"),
-            };
-            return Err(EngineError::Conflict {
-                what: format!("the container name {name} is in use by {owner}"),
-                hint: "remove or rename that container, or give the service another container_name".to_owned(),
-            });
         }
+        // Side by side, as a project may have a hundred names; the first taken one in the plan's order is told.
+        let looks = stream::iter(names).map(|name| async move { self.refuse_taken(project, &name).await });
+        let mut answers = looks.buffered(LOOKS);
+        while answers.try_next().await?.is_some() {}
         Ok(())
+    }
+
+    async fn refuse_taken(&self, project: &str, name: &str) -> Result<(), EngineError> {
+        let found = match self.docker().inspect_container(name, None::<InspectContainerOptions>).await {
+            Ok(found) => found,
+            Err(error) if status_of(&error) == Some(404) => return Ok(()),
+            Err(error) => return Err(EngineError::api(format!("look for a container {name}"), error)),
+        };
+        // The engine finds containers by the beginning of their ID as well.
+        if found.name.as_deref().map(|found| found.trim_start_matches('/')) != Some(name) {
+            return Ok(());
+        }
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        let id: String = found.id.unwrap_or_default().chars().take(12).collect();
+        let owner = match labels.get(PROJECT) {
+            Some(owner) if owner == project => return Ok(()),
+            Some(owner) => format!("a container of the project {owner} ({id})"),
+            None => format!("a container that Compose did not make ({id})"),
+        };
+        Err(EngineError::Conflict {
+            what: format!("the container name {name} is in use by {owner}"),
+            hint: "remove or rename that container, or give the service another container_name".to_owned(),
+        })
     }
 }

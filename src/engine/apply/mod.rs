@@ -152,6 +152,7 @@ impl Engine {
             world,
             halt: run.cancel.child_token(),
             ranged_starts: tokio::sync::Mutex::new(()),
+            image_lookups: tokio::sync::Mutex::new(()),
             started: Mutex::new(Vec::new()),
         };
         let finished =
@@ -177,6 +178,8 @@ struct Executor<'a> {
     /// Held while a container starts that takes a port from a published range: the daemon picks ports without
     /// holding a lock of its own.
     ranged_starts: tokio::sync::Mutex<()>,
+    /// Held while an image is asked for, so that those who need the same one wait for that answer.
+    image_lookups: tokio::sync::Mutex<()>,
     started: Mutex<Vec<ContainerRef>>,
 }
 
@@ -239,6 +242,10 @@ impl Executor<'_> {
 
     /// The local ID of an image; asked for once, then remembered until a build or pull replaces it.
     async fn image_id(&self, image: &str) -> Result<String, EngineError> {
+        if let Some(id) = self.world.image(image) {
+            return Ok(id);
+        }
+        let _turn = self.image_lookups.lock().await;
         if let Some(id) = self.world.image(image) {
             return Ok(id);
         }

@@ -128,6 +128,7 @@ impl<'a> Executor<'a> {
             world: World::new(listed.into_iter().filter_map(observe::container).collect()),
             halt: CancellationToken::new(),
             ranged_starts: tokio::sync::Mutex::new(()),
+            image_lookups: tokio::sync::Mutex::new(()),
             started: std::sync::Mutex::new(Vec::new()),
         })
     }
