@@ -166,6 +166,9 @@ fn the_printed_plan_is_the_one_carried_out_with_and_without_a_daemon() {
     let site = two_services();
     let mut daemon = site.serve(&[]);
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let history = daemon.history();
+    let first = plan_of(&history[0]);
+    assert!(first.contains("this is the branch's first commit"), "{first}");
     site.write("web/code", "2\n");
     site.remote.commit_and_push("Second");
     site.check_out();

@@ -12,7 +12,7 @@ use crate::{
     config::{self, Repo},
     decide::{Base, BuildFacts, Context, Facts, Ignore, Mode, REBUILD_TRIGGER, ServiceFacts, TriggerFile, Triggers},
     engine::image::{request, walk::read_ignore},
-    git,
+    git::{self, GitError},
     plan::Observed,
     store::Before,
 };
@@ -28,18 +28,25 @@ pub struct Known {
     pub forced: Option<String>,
 }
 
+/// What a first deployment is compared with, as git calls it.
+const PREVIOUS: &str = "HEAD~1";
+
 /// Asks git what changed since the commit that was deployed last, and since every later attempt: an image may be of
 /// any of them, so that a commit which takes a failed one back differs from the last success in nothing and still needs
 /// a build. Blocking.
 pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<String>) -> Known {
     let (base, against) = match before.success {
         Some(commit) => (Base::LastDeployed(commit.clone()), commit),
-        None => (Base::PreviousCommit, "HEAD~1".to_owned()),
+        None => (Base::PreviousCommit, PREVIOUS.to_owned()),
     };
     let mut changed = BTreeSet::new();
     for against in std::iter::once(&against).chain(&before.attempts) {
         match git::changed_files(path, against, head) {
             Ok(files) => changed.extend(files.into_iter().map(|file| file.path)),
+            Err(GitError::UnknownCommit { shallow: false, .. }) if against == PREVIOUS => {
+                let why = "this is the branch's first commit, with none before it to compare with".to_owned();
+                return Known { base, changed: Err(why), forced };
+            }
             Err(error) => return Known { base, changed: Err(error.to_string()), forced },
         }
     }
