@@ -1,9 +1,10 @@
-//! The least that ten containers can cost: ten tasks, each with one create and one start call, and nothing else.
-//! `script/bench` holds `turnout compose up` against it. Prints milliseconds; removes what it made.
+//! The least that ten containers can cost: ten tasks, each with one create and one start call, and nothing else; then
+//! one of them stopped, removed, created and started; then all stopped and removed, side by side again.
+//! `script/bench` holds `turnout compose` against it. Prints the three times in milliseconds; removes what it made.
 //!
 //!     cargo run --release --example raw_calls -- IMAGE PREFIX COUNT [AT-A-TIME]
 
-use std::{error::Error, time::Instant};
+use std::{error::Error, io::Write as _, time::Instant};
 
 use bollard::{
     Docker,
@@ -25,20 +26,48 @@ async fn main() -> Result<(), Box<dyn Error>> {
     docker.create_network(network).await?;
     let names: Vec<String> = (1..=count).map(|number| format!("{prefix}-{number}")).collect();
 
-    let began = Instant::now();
-    let runs = stream::iter(names.iter().map(|name| run(&docker, &image, &prefix, name)));
-    let outcome: Result<(), _> = runs.buffer_unordered(at_a_time).try_collect().await;
-    let took = began.elapsed();
+    let outcome = measure(&docker, &image, &prefix, &names, at_a_time).await;
 
     let remove = RemoveContainerOptionsBuilder::default().force(true).build();
     join_all(names.iter().map(|name| docker.remove_container(name, Some(remove.clone())))).await;
     docker.remove_network(&prefix).await?;
-    outcome?;
-    println!("{:.2}", took.as_secs_f64() * 1e3);
+    let [up, replace, down] = outcome?;
+    writeln!(std::io::stdout(), "{up:.2} {replace:.2} {down:.2}")?;
     Ok(())
 }
 
-async fn run(docker: &Docker, image: &str, network: &str, name: &str) -> Result<(), bollard::errors::Error> {
+/// Milliseconds of creating and starting all, of replacing the first by another one, and of stopping and removing all.
+async fn measure(docker: &Docker, image: &str, network: &str, names: &[String], at_a_time: usize) -> Answer<[f64; 3]> {
+    let began = Instant::now();
+    let runs = stream::iter(names.iter().map(|name| run(docker, image, network, name)));
+    let () = runs.buffer_unordered(at_a_time).try_collect().await?;
+    let up = milliseconds(began);
+
+    let began = Instant::now();
+    if let Some(first) = names.first() {
+        end(docker, first).await?;
+        run(docker, image, network, first).await?;
+    }
+    let replace = milliseconds(began);
+
+    let began = Instant::now();
+    let ends = stream::iter(names.iter().map(|name| end(docker, name)));
+    let () = ends.buffer_unordered(at_a_time).try_collect().await?;
+    Ok([up, replace, milliseconds(began)])
+}
+
+type Answer<T> = Result<T, bollard::errors::Error>;
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+async fn end(docker: &Docker, name: &str) -> Answer<()> {
+    docker.stop_container(name, None).await?;
+    docker.remove_container(name, None).await
+}
+
+async fn run(docker: &Docker, image: &str, network: &str, name: &str) -> Answer<()> {
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
         cmd: Some(vec!["sleep".to_owned(), "1000000".to_owned()]),
