@@ -1,69 +1,31 @@
 //! Finding the daemon and agreeing on a version.
 
-use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
-
-use super::{
-    error::{EngineError, with_sources},
-    image::wire,
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
 };
 
-/// Where Docker listens unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+use super::{
+    dial::Connector,
+    endpoint::Endpoint,
+    error::EngineError,
+    image::wire,
+    unreachable::unreachable,
+};
 
 /// Longest wait for the *beginning* of an answer. Creating a container from a large image on a slow disk takes
 /// seconds; builds, pulls and stops with a long grace set their own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest wait for the daemon's first sign of life.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for the daemon's first sign of life; with time for SSH to give up first and say why.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a connection is kept for the next request where opening one is dear (TLS, SSH). Shorter than what proxies
+/// before an engine allow, so that no request meets a connection that is being closed.
+const KEEP: Duration = Duration::from_secs(5);
 /// Credentials travel in these headers as base64; see [`url_safe_credentials`].
 const CREDENTIAL_HEADERS: [&str; 2] = ["x-registry-auth", "x-registry-config"];
-
-/// Address of a daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// Plain HTTP, as `host:port`. There is no encryption: for a daemon on the same host or a private network.
-    Tcp(String),
-}
-
-impl Default for Endpoint {
-    fn default() -> Self {
-        Endpoint::Unix(PathBuf::from(DEFAULT_SOCKET))
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
-            Endpoint::Tcp(address) => write!(f, "tcp://{address}"),
-        }
-    }
-}
-
-impl Endpoint {
-    /// Reads the value of `DOCKER_HOST`; `None` or an empty value is the default socket.
-    ///
-    /// # Errors
-    /// A scheme other than `unix`, `tcp` or `http`.
-    pub fn from_host(host: Option<&str>) -> Result<Endpoint, EngineError> {
-        let Some(host) = host.map(str::trim).filter(|h| !h.is_empty()) else { return Ok(Endpoint::default()) };
-        let refuse = |reason: &str| EngineError::Endpoint { value: host.to_owned(), reason: reason.to_owned() };
-        match host.split_once("://") {
-            Some(("unix", path)) if path.starts_with('/') => Ok(Endpoint::Unix(PathBuf::from(path))),
-            Some(("unix", _)) => Err(refuse("a unix:// address needs an absolute path")),
-            Some(("tcp" | "http", "")) => Err(refuse("the host is missing, write tcp://host:port")),
-            Some(("tcp" | "http", address)) => Ok(Endpoint::Tcp(address.trim_end_matches('/').to_owned())),
-            Some(("ssh" | "https", _)) => Err(refuse(
-                "only unix:// and tcp:// are supported; forward the remote socket and point DOCKER_HOST at it",
-            )),
-            _ => Err(refuse("write unix:///path/to/docker.sock or tcp://host:port")),
-        }
-    }
-}
 
 /// A version of the Engine API, for instance 1.41.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +73,18 @@ impl Engine {
         let docker = match endpoint {
             Endpoint::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, version),
             Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, version),
+            Endpoint::Tls { .. } | Endpoint::Ssh(_) => {
+                let client = Client::builder(TokioExecutor::new())
+                    .pool_timer(TokioTimer::new())
+                    .pool_idle_timeout(KEEP)
+                    .build(Connector(endpoint.clone()));
+                let send = move |request: BollardRequest| {
+                    let answer = client.request(request);
+                    async { answer.await.map_err(bollard::errors::Error::from) }
+                };
+                // The name goes into the header that HTTP demands, and nowhere else.
+                Docker::connect_with_custom_transport(send, Some("http://docker"), seconds, version)
+            }
         }
         .map_err(unreachable)?
         .with_request_modifier(url_safe_credentials);
@@ -170,6 +144,12 @@ async fn newest_of(endpoint: &Endpoint) -> Result<Option<ClientVersion>, EngineE
     let answer = answer
         .map_err(|_| unreachable(endpoint, &std::io::Error::from(std::io::ErrorKind::TimedOut)))?
         .map_err(|error| unreachable(endpoint, &error))?;
+    let status = answer.response.status();
+    if !status.is_success() {
+        // For instance an engine that wants TLS, or a proxy before one that is down.
+        let said = wire::error_message(answer.response).await;
+        return Err(unreachable(endpoint, &std::io::Error::other(format!("it answered {status}: {said}"))));
+    }
     let header = answer.response.headers().get("api-version").and_then(|value| value.to_str().ok());
     let parts = header.and_then(|text| text.split_once('.'));
     let told = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
@@ -196,46 +176,9 @@ fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
     request
 }
 
-/// Turns a failed first contact into a text that says what to do.
-fn unreachable(endpoint: &Endpoint, error: &dyn std::error::Error) -> EngineError {
-    let reason = with_sources(error);
-    let lower = reason.to_lowercase();
-    let hint = if lower.contains("permission denied") {
-        "this user may not use the socket: run as a member of the group `docker`, for instance with \
-         `SupplementaryGroups=docker` in the unit, and log in anew after `usermod -aG docker USER`"
-    } else if lower.contains("not found") || lower.contains("no such file") {
-        "there is no socket: is Docker installed and running? `systemctl start docker`, or set DOCKER_HOST"
-    } else if lower.contains("refused") {
-        "the socket is there but nothing listens: `systemctl start docker` and look at `journalctl -u docker`"
-    } else if lower.contains("timeout") || lower.contains("timed out") {
-        "the daemon is there but does not answer: look at `journalctl -u docker`"
-    } else {
-        "is this a Docker Engine? check DOCKER_HOST and `docker version`"
-    };
-    EngineError::Unreachable { endpoint: endpoint.to_string(), reason, hint: hint.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn docker_host_is_read() {
-        let unix = |p: &str| Endpoint::Unix(PathBuf::from(p));
-        for (given, wanted) in [
-            (None, Some(unix(DEFAULT_SOCKET))),
-            (Some(" "), Some(unix(DEFAULT_SOCKET))),
-            (Some("unix:///run/user/1000/docker.sock"), Some(unix("/run/user/1000/docker.sock"))),
-            (Some("tcp://10.0.0.1:2375"), Some(Endpoint::Tcp("10.0.0.1:2375".into()))),
-            (Some("http://localhost:2375/"), Some(Endpoint::Tcp("localhost:2375".into()))),
-            (Some("unix://docker.sock"), None),
-            (Some("ssh://me@host"), None),
-            (Some("tcp://"), None),
-            (Some("/var/run/docker.sock"), None),
-        ] {
-            assert_eq!(Endpoint::from_host(given).ok(), wanted, "{given:?}");
-        }
-    }
 
     #[tokio::test]
     async fn a_missing_socket_says_what_to_do() {
