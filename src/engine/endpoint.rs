@@ -180,7 +180,7 @@ fn without_password(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     // The password may hold an at sign itself.
     match rest.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
-        Some((user, host)) => format!("{scheme}://{user}:***@{host}"),
+        Some((user, host)) => format!("{scheme}://{user}:[redacted]@{host}"),
         None => address.to_owned(),
     }
 }
@@ -232,7 +232,7 @@ mod tests {
             assert!(error.contains(wanted) && error.contains(given), "{given:?}: {error}");
         }
         let error = Endpoint::from_host(Some("ssh://me:hunt@er2@box")).unwrap_err().to_string();
-        assert!(error.contains("me:***@box") && !error.contains("hunt") && !error.contains("er2"), "{error}");
+        assert!(error.contains("me:[redacted]@box") && !error.contains("hunt") && !error.contains("er2"), "{error}");
     }
 
     #[test]

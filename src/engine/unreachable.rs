@@ -42,6 +42,7 @@ const FAR: &str = "no answer: is the machine up, and does a firewall stand betwe
 
 const TLS: Hints = &[
     ("certificate file", "put the file there, or set DOCKER_CERT_PATH to the directory of ca.pem, cert.pem and key.pem"),
+    ("does not belong to", "put the key of that certificate there"),
     ("in pem form", "replace that file, or set DOCKER_CERT_PATH to another directory"),
     ("hostname mismatch", OTHER_NAME),
     ("ip address mismatch", OTHER_NAME),
