@@ -1,6 +1,6 @@
 //! Whether an engine can carry a project out at all, asked before anything is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::query_parameters::InspectContainerOptions;
 
@@ -19,7 +19,27 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Unsupported`] names the first attribute that this engine, or turnout, cannot carry out.
     pub fn refuse_unsupported(&self, project: &Project) -> Result<(), EngineError> {
-        for (name, service) in &project.services {
+        self.refuse_unsupported_of(project, |_| true)
+    }
+
+    /// The same for the services whose containers the plan makes: what is left alone may have been made by a newer
+    /// engine, or by somebody else.
+    pub(super) fn refuse_unsupported_in(&self, project: &Project, plan: &Plan) -> Result<(), EngineError> {
+        let made: BTreeSet<&str> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                Action::CreateContainer { service, .. } | Action::RecreateContainer { service, .. } => {
+                    Some(service.as_str())
+                }
+                _ => None,
+            })
+            .collect();
+        self.refuse_unsupported_of(project, |name| made.contains(name))
+    }
+
+    fn refuse_unsupported_of(&self, project: &Project, wanted: impl Fn(&str) -> bool) -> Result<(), EngineError> {
+        for (name, service) in project.services.iter().filter(|(name, _)| wanted(name.as_str())) {
             let profiles: BTreeMap<String, String> =
                 translate::profile_files(service).into_iter().map(|file| (file, "{}".to_owned())).collect();
             let translated = translate::container(&translate::Target {
