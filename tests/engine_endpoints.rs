@@ -203,6 +203,7 @@ fn ssh_reaches_an_engine_by_dial_stdio() {
     Far::new(&variables).whole_road();
     let called = ssh.calls();
     assert!(called.contains("BatchMode=yes") && called.contains("-- 127.0.0.1 docker system dial-stdio"), "{called}");
+    println!("{} connections", called.lines().count());
     // The daemon too: its deployments, its health.
     let site = bad_input_support::Site::web();
     let daemon = Daemon::start_with(&site.short(), QUICK, &variables);

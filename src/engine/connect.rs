@@ -1,8 +1,11 @@
 //! Finding the daemon and agreeing on a version.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{Response, body::Incoming};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
@@ -12,7 +15,7 @@ use super::{
     dial::Connector,
     endpoint::Endpoint,
     error::EngineError,
-    image::wire,
+    image::wire::{self, Connection},
     unreachable::unreachable,
 };
 
@@ -21,6 +24,8 @@ use super::{
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for the daemon's first sign of life; with time for SSH to give up first and say why.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest answer to a ping that is read, in bytes; it is two.
+const MAX_PING: usize = 4096;
 /// How long a connection is kept for the next request where opening one is dear (TLS, SSH). Shorter than what proxies
 /// before an engine allow, so that no request meets a connection that is being closed.
 const KEEP: Duration = Duration::from_secs(5);
@@ -68,26 +73,39 @@ impl Engine {
         let unreachable = |error: bollard::errors::Error| unreachable(endpoint, &error);
         let seconds = REQUEST_TIMEOUT.as_secs();
         // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
-        let told = newest_of(endpoint).await?;
-        let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
-        let docker = match endpoint {
-            Endpoint::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, version),
-            Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, version),
+        let (told, docker) = match endpoint {
+            Endpoint::Unix(path) => {
+                let told = newest_of(endpoint, ping(endpoint)).await?;
+                let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
+                (told, Docker::connect_with_unix(&path.to_string_lossy(), seconds, version))
+            }
+            Endpoint::Tcp(address) => {
+                let told = newest_of(endpoint, ping(endpoint)).await?;
+                let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
+                (told, Docker::connect_with_http(address, seconds, version))
+            }
             Endpoint::Tls { .. } | Endpoint::Ssh(_) => {
                 let client = Client::builder(TokioExecutor::new())
                     .pool_timer(TokioTimer::new())
                     .pool_idle_timeout(KEEP)
                     .build(Connector(endpoint.clone()));
+                // The name goes into the header that HTTP demands, and nowhere else.
+                let first = hyper::Request::get("http://docker/_ping").body(bollard::body_full(Bytes::new()));
+                let told = newest_of(endpoint, async {
+                    Ok((client.request(first.map_err(io::Error::other)?).await.map_err(io::Error::other)?, None))
+                });
+                let told = told.await?;
+                let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
                 let send = move |request: BollardRequest| {
                     let answer = client.request(request);
                     async { answer.await.map_err(bollard::errors::Error::from) }
                 };
-                // The name goes into the header that HTTP demands, and nowhere else.
-                Docker::connect_with_custom_transport(send, Some("http://docker"), seconds, version)
+                (told, Docker::connect_with_custom_transport(send, Some("http://docker"), seconds, version))
             }
-        }
-        .map_err(unreachable)?
-        .with_request_modifier(url_safe_credentials);
+        };
+        let docker = docker
+            .map_err(unreachable)?
+            .with_request_modifier(url_safe_credentials);
         let docker = match told {
             Some(_) => docker,
             None => docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?,
@@ -135,24 +153,34 @@ impl Engine {
     }
 }
 
+/// A ping on a connection of its own.
+async fn ping(endpoint: &Endpoint) -> io::Result<(Response<Incoming>, Option<Connection>)> {
+    let request = hyper::Request::get("/_ping").header(hyper::header::HOST, "docker").body(wire::empty());
+    let answer = wire::send(endpoint, request.map_err(io::Error::other)?).await?;
+    Ok((answer.response, Some(answer.connection)))
+}
+
 /// The newest version that both sides speak, from the header of a ping; `None` if the daemon does not say. The client
 /// library asks for `/version`, for which the daemon runs several programs: that takes longer than all else together.
-async fn newest_of(endpoint: &Endpoint) -> Result<Option<ClientVersion>, EngineError> {
-    let request = hyper::Request::get("/_ping").header(hyper::header::HOST, "docker").body(wire::empty());
-    let request = request.map_err(|error| unreachable(endpoint, &error))?;
-    let answer = tokio::time::timeout(CONNECT_TIMEOUT, wire::send(endpoint, request)).await;
-    let answer = answer
-        .map_err(|_| unreachable(endpoint, &std::io::Error::from(std::io::ErrorKind::TimedOut)))?
+async fn newest_of(
+    endpoint: &Endpoint,
+    ping: impl Future<Output = io::Result<(Response<Incoming>, Option<Connection>)>>,
+) -> Result<Option<ClientVersion>, EngineError> {
+    let answer = tokio::time::timeout(CONNECT_TIMEOUT, ping).await;
+    let (response, _connection) = answer
+        .map_err(|_| unreachable(endpoint, &io::Error::from(io::ErrorKind::TimedOut)))?
         .map_err(|error| unreachable(endpoint, &error))?;
-    let status = answer.response.status();
+    let status = response.status();
     if !status.is_success() {
         // For instance an engine that wants TLS, or a proxy before one that is down.
-        let said = wire::error_message(answer.response).await;
-        return Err(unreachable(endpoint, &std::io::Error::other(format!("it answered {status}: {said}"))));
+        let said = wire::error_message(response).await;
+        return Err(unreachable(endpoint, &io::Error::other(format!("it answered {status}: {said}"))));
     }
-    let header = answer.response.headers().get("api-version").and_then(|value| value.to_str().ok());
+    let header = response.headers().get("api-version").and_then(|value| value.to_str().ok());
     let parts = header.and_then(|text| text.split_once('.'));
     let told = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    // Read to its end, so that the connection can serve the next request.
+    let _ = http_body_util::Limited::new(response.into_body(), MAX_PING).collect().await;
     let own = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
     Ok(told.map(|told: (usize, usize)| {
         let (major_version, minor_version) = told.min(own);

@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -47,7 +47,7 @@ impl Endpoint {
         Ok(match self {
             Endpoint::Unix(path) => Stream(Box::new(UnixStream::connect(path).await?)),
             Endpoint::Tcp(address) => Stream(Box::new(tcp(address).await?)),
-            Endpoint::Tls { address, files } => Stream(Box::new(tls(address, files).await?)),
+            Endpoint::Tls { address, files } => Stream(Box::new(Explained(tls(address, files).await?))),
             Endpoint::Ssh(target) => Stream(Box::new(ssh::dial(target).await?)),
         })
     }
@@ -139,6 +139,39 @@ async fn read(file: &std::path::Path) -> io::Result<Vec<u8>> {
 /// Only what it should be: OpenSSL's own words name its source files.
 fn broken(file: &std::path::Path, what: &str, _: &openssl::error::ErrorStack) -> io::Error {
     io::Error::other(format!("{}: this is no {what} in PEM form", file.display()))
+}
+
+/// TLS whose far end may refuse us late: it has read our certificate only when we are done. It then says why and hangs
+/// up, and what we were writing meanwhile fails; its words are still there to be read.
+struct Explained(SslStream<TcpStream>);
+
+impl AsyncRead for Explained {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Explained {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let error = match ready!(Pin::new(&mut self.0).poll_write(cx, buf)) {
+            Ok(done) => return Poll::Ready(Ok(done)),
+            Err(error) => error,
+        };
+        let mut words = [0; 1];
+        let said = Pin::new(&mut self.0).poll_read(cx, &mut ReadBuf::new(&mut words));
+        Poll::Ready(Err(match said {
+            Poll::Ready(Err(said)) if said.kind() == io::ErrorKind::Other => said,
+            _ => error,
+        }))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 impl AsyncRead for Stream {

@@ -56,6 +56,9 @@ const TLS: Hints = &[
     ("alert certificate unknown", OUR_IDENTITY),
     ("alert certificate expired", "the daemon refuses our cert.pem because it has expired: renew it"),
     ("alert decrypt error", OUR_IDENTITY),
+    ("connection reset", HUNG_UP),
+    ("broken pipe", HUNG_UP),
+    ("connection closed", HUNG_UP),
     ("wrong version number", "this port does not speak TLS: unset DOCKER_TLS_VERIFY and DOCKER_TLS, or use the port that does (2376)"),
     ("packet length too long", "this port does not speak TLS: unset DOCKER_TLS_VERIFY and DOCKER_TLS, or use the port that does (2376)"),
     ("lookup", NO_SUCH_HOST),
@@ -67,6 +70,8 @@ const TLS: Hints = &[
 ];
 const OTHER_NAME: &str = "the daemon's certificate is for another name: use one of its names in DOCKER_HOST, or have it renewed with this one";
 const NO_IDENTITY: &str = "the daemon wants a certificate of ours: put cert.pem and key.pem beside ca.pem (DOCKER_CERT_PATH)";
+const HUNG_UP: &str =
+    "the daemon hung up when TLS had begun: it may refuse our cert.pem, which must be signed by the authority it trusts";
 const OUR_IDENTITY: &str = "the daemon refuses our cert.pem: it must be signed by the authority that the daemon trusts";
 
 const SSH: Hints = &[
