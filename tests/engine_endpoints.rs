@@ -1,5 +1,7 @@
 //! Engines behind TLS and behind SSH, through the whole program: every kind of connection, and every way they fail.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
 mod bad_input_support;
 mod common;
 mod compose_cli_support;
@@ -31,7 +33,10 @@ impl Far {
 secrets: {word: {file: ./word}}
 ",
         );
-        site.write("Dockerfile", "FROM IMAGE\nRUN --mount=type=secret,id=word cat /run/secrets/word >/seen\nCOPY page /page\n");
+        site.write(
+            "Dockerfile",
+            "FROM IMAGE\nRUN --mount=type=secret,id=word cat /run/secrets/word >/seen\nCOPY page /page\n",
+        );
         site.write("word", "swordfish");
         site.write("page", "a page");
         Far { site, variables: own(variables) }
@@ -54,7 +59,8 @@ secrets: {word: {file: ./word}}
         let read = self.run(&["exec", "-T", "web", "cat", "/seen", "/page"]).ok();
         assert_eq!(read.out, "swordfisha page");
         // Our end of the stream is closed, theirs goes on: the count comes after the end of the input.
-        let counted = Ran::fed(self.command(&["exec", "-T", "web", "sh", "-c", "cat | cat -"]), &"x".repeat(200_000)).ok();
+        let counted =
+            Ran::fed(self.command(&["exec", "-T", "web", "sh", "-c", "cat | cat -"]), &"x".repeat(200_000)).ok();
         assert_eq!(counted.out.len(), 200_000);
         let once = Ran::fed(self.command(&["run", "--rm", "-T", "web", "sh", "-c", "cat; exit 3"]), "in\n");
         assert_eq!((once.code, once.out.as_str()), (3, "in\n"), "{once:?}");
@@ -97,13 +103,16 @@ fn tls_with_certificates_of_both_sides() {
     let authority = Authority::new("good");
     let engine = TlsEngine::start(&authority, authority.server("127.0.0.1"));
     let certs = authority.client("client");
-    let far = Far::new(&[("DOCKER_HOST", &engine.url()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path(&certs))]);
+    let far =
+        Far::new(&[("DOCKER_HOST", &engine.url()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path(&certs))]);
     far.whole_road();
     assert!(engine.connections() > 0, "it went through the relay");
 }
 
 #[test]
 fn tls_refusals_say_what_to_do() {
+    // Made once, not for every site.
+    let _image = common::engine::ImageHold::new();
     let (authority, stranger) = (Authority::new("good"), Authority::new("other"));
     let engine = TlsEngine::start(&authority, authority.server("127.0.0.1"));
     let url = engine.url();
@@ -158,6 +167,8 @@ fn tls_refusals_say_what_to_do() {
 
 #[test]
 fn a_context_brings_its_address_and_certificates() {
+    // Made once, not for every site.
+    let _image = common::engine::ImageHold::new();
     let authority = Authority::new("good");
     let engine = TlsEngine::start(&authority, authority.server("127.0.0.1"));
     let certs = authority.client("client");
@@ -203,7 +214,6 @@ fn ssh_reaches_an_engine_by_dial_stdio() {
     Far::new(&variables).whole_road();
     let called = ssh.calls();
     assert!(called.contains("BatchMode=yes") && called.contains("-- 127.0.0.1 docker system dial-stdio"), "{called}");
-    println!("{} connections", called.lines().count());
     // The daemon too: its deployments, its health.
     let site = bad_input_support::Site::web();
     let daemon = Daemon::start_with(&site.short(), QUICK, &variables);
@@ -213,6 +223,8 @@ fn ssh_reaches_an_engine_by_dial_stdio() {
 
 #[test]
 fn ssh_refusals_say_what_to_do() {
+    // Made once, not for every site.
+    let _image = common::engine::ImageHold::new();
     let Some(ssh) = SshServer::start() else { return };
     let site = || Site::new("services: {web: {image: 'IMAGE', QUICK}}\n");
     let refused = |url: &str, path: &str| {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 struct Feature<'a> {
     /// Minor version of API 1, and the release that has it.
     needs: (usize, &'a str),
-    /// As the refusal names it, below the service.
+    /// As the refusal names it, below the service; with its own place where it is not the service's.
     attribute: &'a str,
     /// The whole file; its service `web` has the attribute.
     yaml: &'a str,
@@ -29,9 +29,10 @@ fn check(feature: &Feature<'_>) {
     site.write("page", "a page");
     let have = docker::api();
     if have < *api {
-        let reason =
-            format!("needs Docker Engine {release} (API 1.{api}) or later, this daemon speaks API 1.{have}");
-        site.ours(&["up", "-d"]).fails(&format!("services.web.{attribute}: {reason}"));
+        let reason = format!("needs Docker Engine {release} (API 1.{api}) or later, this daemon speaks API 1.{have}");
+        let place = if attribute.starts_with("networks:") { "" } else { "services.web." };
+        let attribute = attribute.replace("networks:", "networks");
+        site.ours(&["up", "-d"]).fails(&format!("{place}{attribute}: {reason}"));
         assert!(site.ids().is_empty(), "refused before anything was made");
         if let (Some(text), true) = (theirs, compose_is_installed()) {
             site.theirs(&["up", "-d"]).fails(text);
@@ -116,7 +117,7 @@ fn a_read_only_bind_all_the_way_down() {
       - {type: bind, source: ., target: /site, read_only: true, bind: {recursive: readonly, propagation: rprivate}}
 ",
         seen: &[("/HostConfig/Mounts/0/BindOptions/ReadOnlyForceRecursive", json!(true))],
-        theirs: None,
+        theirs: Some("bind-recursive=readonly requires"),
     });
 }
 
@@ -192,6 +193,29 @@ networks: {front: {}, back: {}}
 }
 
 #[test]
+fn a_network_without_ipv4() {
+    check(&Feature {
+        needs: (48, "28.0"),
+        attribute: "networks:.back.enable_ipv4",
+        yaml: "services: {web: {image: 'IMAGE', QUICK, networks: [back]}}
+networks: {back: {enable_ipv4: false, enable_ipv6: true, ipam: {config: [{subnet: 'fd00:71:5e::/64'}]}}}
+",
+        seen: &[("/NetworkSettings/Networks/@_back/IPAddress", json!(""))],
+        theirs: None,
+    });
+}
+
+/// BuildKit knows limits of builds from API 1.42 on; before, the classic builder takes over.
+#[test]
+fn limits_of_a_build() {
+    let site = Site::new("services: {web: {build: {context: ., network: none, ulimits: {nofile: 1234}}, QUICK}}\n");
+    site.write("Dockerfile", "FROM IMAGE\nRUN ulimit -n >/limit\nCMD [\"sleep\", \"1000\"]\n");
+    let built = site.ours(&["up", "-d", "--build"]).ok();
+    assert_eq!(site.exec("web", "cat /limit").trim(), "1234", "{built:?}");
+    assert_eq!(built.err.contains("BuildKit does not support build.ulimits"), docker::api() < 42, "{built:?}");
+}
+
+#[test]
 fn the_name_of_an_interface() {
     check(&Feature {
         needs: (49, "28.1"),
@@ -239,7 +263,10 @@ networks:
     site.ours(&["start"]).ok();
     let ours = inspect::project(&site.project);
     let front = &ours[&web]["NetworkSettings"]["Networks"][format!("{}_front", site.project)];
-    assert_eq!((front["MacAddress"].as_str(), front["IPAddress"].as_str()), (Some("02:00:5e:10:00:01"), Some("10.213.71.5")));
+    assert_eq!(
+        (front["MacAddress"].as_str(), front["IPAddress"].as_str()),
+        (Some("02:00:5e:10:00:01"), Some("10.213.71.5"))
+    );
     assert_eq!(site.exec("db", "nslookup store | grep -c Address").trim(), "2");
     assert_eq!(site.exec("db", "nslookup quick | grep -c Address").trim(), "2");
     if !compose_is_installed() {

@@ -103,9 +103,7 @@ impl Engine {
                 (told, Docker::connect_with_custom_transport(send, Some("http://docker"), seconds, version))
             }
         };
-        let docker = docker
-            .map_err(unreachable)?
-            .with_request_modifier(url_safe_credentials);
+        let docker = docker.map_err(unreachable)?.with_request_modifier(url_safe_credentials);
         let docker = match told {
             Some(_) => docker,
             None => docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?,

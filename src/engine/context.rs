@@ -74,14 +74,18 @@ fn of_context(directory: &Path, name: &str) -> Result<Endpoint, EngineError> {
     let digest = hex::encode(Sha256::digest(name));
     let file = directory.join("contexts/meta").join(&digest).join("meta.json");
     let meta = read(&file).map_err(|unread| match unread {
-        Unread::Missing => refuse("there is no such Docker context; see `docker context ls`, or set DOCKER_HOST".into()),
+        Unread::Missing => {
+            refuse("there is no such Docker context; see `docker context ls`, or set DOCKER_HOST".into())
+        }
         Unread::Denied(reason) | Unread::Broken(reason) => {
             refuse(format!("{}: {reason}; repair the context, or set DOCKER_HOST", file.display()))
         }
     })?;
     let docker = meta.get("Endpoints").and_then(|endpoints| endpoints.get("docker"));
     let Some(docker) = docker else {
-        return Err(refuse("it has no endpoint for Docker; choose another with DOCKER_CONTEXT, or set DOCKER_HOST".into()));
+        return Err(refuse(
+            "it has no endpoint for Docker; choose another with DOCKER_CONTEXT, or set DOCKER_HOST".into(),
+        ));
     };
     let host = docker.get("Host").and_then(Value::as_str).unwrap_or_default();
     let skip = docker.get("SkipTLSVerify").and_then(Value::as_bool).unwrap_or(false);

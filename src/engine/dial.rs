@@ -104,9 +104,8 @@ async fn connector(files: &TlsFiles) -> io::Result<SslConnector> {
         let chain = X509::stack_from_pem(&read(certificate).await?);
         let mut chain = chain.map_err(|error| broken(certificate, "certificate", &error))?.into_iter();
         let own = chain.next();
-        let own = own.ok_or_else(|| {
-            io::Error::other(format!("{}: there is no certificate in it", certificate.display()))
-        })?;
+        let own =
+            own.ok_or_else(|| io::Error::other(format!("{}: there is no certificate in it", certificate.display())))?;
         builder.set_certificate(&own)?;
         for above in chain {
             builder.add_extra_chain_cert(above)?;
@@ -121,9 +120,9 @@ async fn connector(files: &TlsFiles) -> io::Result<SslConnector> {
             broken(key, "private key", &error)
         })?;
         // The only thing that is checked here is that it fits the certificate.
-        builder.set_private_key(&private).map_err(|_| {
-            io::Error::other(format!("{} does not belong to {}", key.display(), certificate.display()))
-        })?;
+        builder
+            .set_private_key(&private)
+            .map_err(|_| io::Error::other(format!("{} does not belong to {}", key.display(), certificate.display())))?;
     }
     if !verify {
         builder.set_verify(SslVerifyMode::NONE);

@@ -238,7 +238,8 @@ mod tests {
     #[test]
     fn tls_counts_for_tcp_only() {
         let tls = || Some(TlsFiles { verify: true, ..TlsFiles::default() });
-        for (host, wanted) in [("", "tcp://localhost:2376"), ("tcp://box", "tcp://box:2375"), ("box:1", "tcp://box:1")] {
+        for (host, wanted) in [("", "tcp://localhost:2376"), ("tcp://box", "tcp://box:2375"), ("box:1", "tcp://box:1")]
+        {
             let endpoint = Endpoint::parse(host, tls()).unwrap();
             assert!(matches!(&endpoint, Endpoint::Tls { .. }) && endpoint.to_string() == wanted, "{endpoint:?}");
         }

@@ -20,7 +20,8 @@ const SOCKET: Hints = &[
     ("timeout", SILENT),
     ("timed out", SILENT),
 ];
-const NO_SOCKET: &str = "there is no socket: is Docker installed and running? `systemctl start docker`, or set DOCKER_HOST";
+const NO_SOCKET: &str =
+    "there is no socket: is Docker installed and running? `systemctl start docker`, or set DOCKER_HOST";
 const SILENT: &str = "the daemon is there but does not answer: look at `journalctl -u docker`";
 
 const NETWORK: Hints = &[
@@ -35,20 +36,28 @@ const NETWORK: Hints = &[
     ("connection closed", WANTS_TLS),
     ("invalid http", WANTS_TLS),
 ];
-const WANTS_TLS: &str =
-    "does this engine want TLS? set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the directory of ca.pem, cert.pem and key.pem";
+const WANTS_TLS: &str = "does this engine want TLS? set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the directory of ca.pem, cert.pem and key.pem";
 const NO_SUCH_HOST: &str = "this host name is not known: check DOCKER_HOST";
 const FAR: &str = "no answer: is the machine up, and does a firewall stand between?";
 
 const TLS: Hints = &[
-    ("certificate file", "put the file there, or set DOCKER_CERT_PATH to the directory of ca.pem, cert.pem and key.pem"),
+    (
+        "certificate file",
+        "put the file there, or set DOCKER_CERT_PATH to the directory of ca.pem, cert.pem and key.pem",
+    ),
     ("does not belong to", "put the key of that certificate there"),
     ("in pem form", "replace that file, or set DOCKER_CERT_PATH to another directory"),
     ("hostname mismatch", OTHER_NAME),
     ("ip address mismatch", OTHER_NAME),
-    ("certificate is refused: certificate has expired", "renew the daemon's certificate; is this machine's clock right?"),
+    (
+        "certificate is refused: certificate has expired",
+        "renew the daemon's certificate; is this machine's clock right?",
+    ),
     ("certificate is refused: certificate is not yet valid", "is this machine's clock right?"),
-    ("certificate is refused", "the certificate of this daemon is not signed by our ca.pem: is it the right daemon, the right ca.pem?"),
+    (
+        "certificate is refused",
+        "the certificate of this daemon is not signed by our ca.pem: is it the right daemon, the right ca.pem?",
+    ),
     ("alert certificate required", NO_IDENTITY),
     ("alert handshake failure", NO_IDENTITY),
     ("alert bad certificate", OUR_IDENTITY),
@@ -59,8 +68,14 @@ const TLS: Hints = &[
     ("connection reset", HUNG_UP),
     ("broken pipe", HUNG_UP),
     ("connection closed", HUNG_UP),
-    ("wrong version number", "this port does not speak TLS: unset DOCKER_TLS_VERIFY and DOCKER_TLS, or use the port that does (2376)"),
-    ("packet length too long", "this port does not speak TLS: unset DOCKER_TLS_VERIFY and DOCKER_TLS, or use the port that does (2376)"),
+    (
+        "wrong version number",
+        "this port does not speak TLS: unset DOCKER_TLS_VERIFY and DOCKER_TLS, or use the port that does (2376)",
+    ),
+    (
+        "packet length too long",
+        "this port does not speak TLS: unset DOCKER_TLS_VERIFY and DOCKER_TLS, or use the port that does (2376)",
+    ),
     ("lookup", NO_SUCH_HOST),
     ("name or service", NO_SUCH_HOST),
     ("refused", "nothing listens there: is the daemon told to (`hosts` in its daemon.json), is the port right?"),
@@ -69,16 +84,25 @@ const TLS: Hints = &[
     ("unreachable", FAR),
 ];
 const OTHER_NAME: &str = "the daemon's certificate is for another name: use one of its names in DOCKER_HOST, or have it renewed with this one";
-const NO_IDENTITY: &str = "the daemon wants a certificate of ours: put cert.pem and key.pem beside ca.pem (DOCKER_CERT_PATH)";
-const HUNG_UP: &str =
-    "the daemon hung up when TLS had begun: it may refuse our cert.pem, which must be signed by the authority it trusts";
+const NO_IDENTITY: &str =
+    "the daemon wants a certificate of ours: put cert.pem and key.pem beside ca.pem (DOCKER_CERT_PATH)";
+const HUNG_UP: &str = "the daemon hung up when TLS had begun: it may refuse our cert.pem, which must be signed by the authority it trusts";
 const OUR_IDENTITY: &str = "the daemon refuses our cert.pem: it must be signed by the authority that the daemon trusts";
 
 const SSH: Hints = &[
-    ("host key verification failed", "connect once by hand and compare the key, or add it with `ssh-keyscan` to ~/.ssh/known_hosts"),
+    (
+        "host key verification failed",
+        "connect once by hand and compare the key, or add it with `ssh-keyscan` to ~/.ssh/known_hosts",
+    ),
     // Of the far end's engine, before that of its SSH server.
-    ("permission denied while trying", "on that machine the user may not use the engine: `usermod -aG docker USER` there"),
-    ("permission denied (", "the server takes none of our keys: `ssh -o BatchMode=yes USER@HOST true` must succeed for the user this runs as"),
+    (
+        "permission denied while trying",
+        "on that machine the user may not use the engine: `usermod -aG docker USER` there",
+    ),
+    (
+        "permission denied (",
+        "the server takes none of our keys: `ssh -o BatchMode=yes USER@HOST true` must succeed for the user this runs as",
+    ),
     ("could not resolve hostname", "this host name is not known: check DOCKER_HOST and ~/.ssh/config"),
     ("command not found", NO_DOCKER),
     ("docker: not found", NO_DOCKER),
@@ -89,7 +113,8 @@ const SSH: Hints = &[
     ("dial unix", NO_FAR_ENGINE),
     ("cannot connect to the docker daemon", NO_FAR_ENGINE),
 ];
-const NO_DOCKER: &str = "on that machine the command `docker` (18.09 or later) must be in the PATH of a shell that is not interactive";
+const NO_DOCKER: &str =
+    "on that machine the command `docker` (18.09 or later) must be in the PATH of a shell that is not interactive";
 const NO_FAR_ENGINE: &str = "on that machine no engine answers: `systemctl start docker` there";
 
 /// Turns a failed first contact into a text that says what to do.

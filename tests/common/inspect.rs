@@ -47,7 +47,8 @@ fn parts(container: &Value) -> BTreeMap<&'static str, Value> {
         if !endpoint["MacAddress"].as_str().is_some_and(|address| address.starts_with("02:00:5e")) {
             endpoint.remove("MacAddress");
         }
-        let addresses = ["IPAddress", "IPPrefixLen", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPv6Gateway"];
+        let addresses =
+            ["IPAddress", "IPPrefixLen", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPv6Gateway"];
         for chosen in ["NetworkID", "EndpointID"].into_iter().chain(addresses) {
             endpoint.remove(chosen);
         }
@@ -69,7 +70,12 @@ fn normal(value: &Value) -> Value {
         Value::String(text) => match text.split_once(':') {
             Some((id, rest)) if id.len() == 64 && hexadecimal(id) => format!("id:{rest}").into(),
             // Anonymous volumes lie in a directory of their name.
-            _ => text.split('/').map(|part| if part.len() == 64 { "id" } else { part }).collect::<Vec<_>>().join("/").into(),
+            _ => text
+                .split('/')
+                .map(|part| if part.len() == 64 { "id" } else { part })
+                .collect::<Vec<_>>()
+                .join("/")
+                .into(),
         },
         Value::Array(items) => {
             let mut items: Vec<Value> = items.iter().map(normal).collect();
