@@ -22,8 +22,10 @@ use super::{
 /// Longest wait for the *beginning* of an answer. Creating a container from a large image on a slow disk takes
 /// seconds; builds, pulls and stops with a long grace set their own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest wait for the daemon's first sign of life; with time for SSH to give up first and say why.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for the daemon's first sign of life.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same through SSH, whose own steps (names, keys, agents, jump hosts) are the server's pace.
+const SSH_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest answer to a ping that is read, in bytes; it is two.
 const MAX_PING: usize = 4096;
 /// How long a connection is kept for the next request where opening one is dear (TLS, SSH). Shorter than what proxies
@@ -164,7 +166,8 @@ async fn newest_of(
     endpoint: &Endpoint,
     ping: impl Future<Output = io::Result<(Response<Incoming>, Option<Connection>)>>,
 ) -> Result<Option<ClientVersion>, EngineError> {
-    let answer = tokio::time::timeout(CONNECT_TIMEOUT, ping).await;
+    let patience = if matches!(endpoint, Endpoint::Ssh(_)) { SSH_TIMEOUT } else { CONNECT_TIMEOUT };
+    let answer = tokio::time::timeout(patience, ping).await;
     let (response, _connection) = answer
         .map_err(|_| unreachable(endpoint, &io::Error::from(io::ErrorKind::TimedOut)))?
         .map_err(|error| unreachable(endpoint, &error))?;

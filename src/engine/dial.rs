@@ -47,7 +47,9 @@ impl Endpoint {
         Ok(match self {
             Endpoint::Unix(path) => Stream(Box::new(UnixStream::connect(path).await?)),
             Endpoint::Tcp(address) => Stream(Box::new(tcp(address).await?)),
-            Endpoint::Tls { address, files } => Stream(Box::new(Explained(tls(address, files).await?))),
+            Endpoint::Tls { address, files } => {
+                Stream(Box::new(Explained { stream: tls(address, files).await?, failed: None }))
+            }
             Endpoint::Ssh(target) => Stream(Box::new(ssh::dial(target).await?)),
         })
     }
@@ -142,34 +144,39 @@ fn broken(file: &std::path::Path, what: &str, _: &openssl::error::ErrorStack) ->
 
 /// TLS whose far end may refuse us late: it has read our certificate only when we are done. It then says why and hangs
 /// up, and what we were writing meanwhile fails; its words are still there to be read.
-struct Explained(SslStream<TcpStream>);
+struct Explained {
+    stream: SslStream<TcpStream>,
+    /// What a write failed with, while its reason is looked for.
+    failed: Option<io::Error>,
+}
 
 impl AsyncRead for Explained {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Explained {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let error = match ready!(Pin::new(&mut self.0).poll_write(cx, buf)) {
-            Ok(done) => return Poll::Ready(Ok(done)),
-            Err(error) => error,
-        };
-        let mut words = [0; 1];
-        let said = Pin::new(&mut self.0).poll_read(cx, &mut ReadBuf::new(&mut words));
-        Poll::Ready(Err(match said {
-            Poll::Ready(Err(said)) if said.kind() == io::ErrorKind::Other => said,
-            _ => error,
-        }))
+        if self.failed.is_none() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, buf)) {
+                Ok(done) => return Poll::Ready(Ok(done)),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        // A connection that cannot be written to has ended: this does not wait for long.
+        let mut word = [0; 1];
+        let said = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut word)));
+        let failed = self.failed.take().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+        Poll::Ready(Err(said.err().filter(|said| said.kind() == io::ErrorKind::Other).unwrap_or(failed)))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
