@@ -117,7 +117,7 @@ need_engine() {
   flock -s 9
   flock -u 8
   [ -n "${DOCKER_HOST:-}" ] || [ -w /var/run/docker.sock ] || die "the Docker socket is not writable for $(id -un)"
-  note "engine: $(docker version --format '{{.Server.Version}} (API {{.Server.APIVersion}})')"
+  note "engine: $(engine_version)"
 }
 
 start_engine() {
@@ -175,6 +175,74 @@ wait_for() {
     sleep 0.2
   done
 }
+
+# "20.10.24 (API 1.41)"
+engine_version() { docker version --format '{{.Server.Version}} (API {{.Server.APIVersion}})'; }
+
+# ---------------------------------------------------------------- a second engine
+
+# Sets second_host to the address of a newer engine and second_network to its network namespace; or second_host to
+# nothing and second_why to the reason. It comes from a tool beside the tree, where there is one:
+#   docker-oracle engine28 start     prints the socket of an engine with a network and data of its own
+#   docker-oracle engine28 stop
+second_host='' second_why='' second_network=/run/netns/engine28
+second_engine() {
+  local tool=${TURNOUT_SHARED:-$root/../shared}/tools/docker-oracle
+  if [ ! -x "$tool" ]; then
+    second_why="there is no tool at $tool to start another"
+  elif [ "$(id -u)" != 0 ]; then
+    second_why="entering its network needs root"
+  elif ! command -v nsenter >/dev/null || ! command -v ip >/dev/null; then
+    second_why="nsenter (util-linux) or ip (iproute2) is missing"
+  else
+    start_second_engine "$tool"
+  fi
+}
+
+start_second_engine() {
+  local tool=$1 own=${DOCKER_ORACLE_CACHE:-/var/cache/docker-oracle}/docker.io/usr/sbin
+  # As with the first: 7 is shared by everybody who uses it, 8 is held while it is started or stopped.
+  exec 7>>"$lock_dir/second-users.lock"
+  flock -x 8
+  pgrep -f -- '--pidfile [^ ]*/engine28/docker.pid' >/dev/null || echo "$tool" >"$lock_dir/second.started"
+  # Its own docker-proxy before that of the machine's engine, whose options differ. Without the run's word, as above.
+  second_host=$(env -u TURNOUT_TEST_RUN -u TURNOUT_TEST_BASE PATH="$own:$PATH" "$tool" engine28 start \
+    2>/dev/null </dev/null 7>&- 8>&- 9>&-) || second_host=''
+  if [ -z "$second_host" ] || ! DOCKER_HOST=$second_host engine_answers; then
+    second_why="$tool engine28 start did not bring one up" second_host=''
+  fi
+  flock -s 7
+  flock -u 8
+}
+
+# second_base_image NAME: makes the base image there, and sees whether ports can be published: an engine that was started
+# without the search path above takes another engine's docker-proxy.
+second_base_image() {
+  [ -n "$second_host" ] || return 0
+  DOCKER_HOST=$second_host base_image "$1"
+  if ! DOCKER_HOST=$second_host docker run --rm -p 127.0.0.1::80 "$1" true >/dev/null 2>&1; then
+    DOCKER_HOST=$second_host docker image rm "$1" >/dev/null
+    second_why="ports cannot be published on it; stop it with 'docker-oracle engine28 stop', then run this again"
+    release_second_engine
+    second_host=''
+  fi
+}
+
+# Gives the share of the second engine back; stops it when a script started it and nobody else uses it.
+release_second_engine() {
+  [ -n "$second_host" ] && [ -s "$lock_dir/second.started" ] || return 0
+  flock -x 8
+  # Others may use it without a share, by the tool.
+  if flock -x -n 7 && [ -z "$(DOCKER_HOST=$second_host docker ps -q)" ]; then
+    note "stopping the second engine, which was started here"
+    "$(cat "$lock_dir/second.started")" engine28 stop || true
+    wait_for 30 second_engine_ended || note "it is still shutting down"
+    rm -f "$lock_dir/second.started"
+  fi
+  flock -u 8
+}
+
+second_engine_ended() { ! DOCKER_HOST=$second_host engine_answers; }
 
 # ---------------------------------------------------------------- images without a registry
 

@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::engine::{Stack, has_compose_cli, image};
+use common::{
+    engine::{Stack, has_compose_cli, image},
+    inspect,
+};
 use turnout::plan::{Intent, RunState};
 
 /// Much of what people write, with names that cannot collide.
@@ -106,21 +109,12 @@ async fn we_find_nothing_to_change_after_the_cli() {
 #[tokio::test]
 async fn both_tools_create_the_same_containers() {
     let Some(stack) = stack().await else { return };
+    let project = stack.project.name.clone();
     stack.compose(&["up", "-d"]);
-    let theirs = inspected(&stack).await;
+    let theirs = inspect::project(&project);
     stack.compose(&["down", "--volumes"]);
     stack.up().await.unwrap();
-    let ours = inspected(&stack).await;
-    assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>());
-    for (name, theirs) in theirs {
-        let (theirs, ours) = (&theirs, &ours[&name]);
-        for part in ["Config", "HostConfig"] {
-            let (theirs, ours) = (theirs[part].as_object().unwrap(), ours[part].as_object().unwrap());
-            for (key, value) in theirs {
-                assert_eq!(normal(&name, value), normal(&name, &ours[key]), "{name}: {part}.{key}");
-            }
-        }
-    }
+    inspect::assert_same(&theirs, &inspect::project(&project));
 }
 
 #[tokio::test]
@@ -143,46 +137,4 @@ async fn the_cli_continues_what_we_recreated() {
     let before = identity(&stack).await;
     let said = stack.compose(&["up", "-d"]);
     assert_eq!(identity(&stack).await, before, "{said}");
-}
-
-/// The raw inspection of every container by name.
-async fn inspected(stack: &Stack) -> std::collections::BTreeMap<String, serde_json::Value> {
-    let mut all = std::collections::BTreeMap::new();
-    for (name, container) in stack.containers().await {
-        let output = std::process::Command::new("docker").args(["inspect", &container.id]).output().unwrap();
-        let mut list: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-        all.insert(name, list.remove(0));
-    }
-    all
-}
-
-/// A value without what differs by nature: identities, order of sets, and our own label.
-fn normal(name: &str, value: &serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    match value {
-        Value::String(text) if text.starts_with("container:") => "container:*".into(),
-        Value::String(text) if text.len() > 12 && name.len() > 2 && text.chars().all(|c| c.is_ascii_hexdigit()) => {
-            "id".into()
-        }
-        Value::String(text) if text.len() == 12 && text.chars().all(|c| c.is_ascii_hexdigit()) => "id".into(),
-        Value::String(text) => match text.split_once(':') {
-            Some((id, rest)) if id.len() == 64 => format!("id:{rest}").into(),
-            _ => value.clone(),
-        },
-        Value::Array(items) => {
-            let mut items: Vec<Value> = items.iter().map(|i| normal(name, i)).collect();
-            items.sort_by_key(ToString::to_string);
-            if items.is_empty() { Value::Null } else { items.into() }
-        }
-        Value::Object(entries) => {
-            let skip = |key: &str| key == turnout::plan::attributes::LABEL || key == "com.docker.compose.depends_on";
-            let kept: serde_json::Map<String, Value> = entries
-                .iter()
-                .filter(|(key, _)| !skip(key))
-                .map(|(key, value)| (key.clone(), normal(name, value)))
-                .collect();
-            if kept.is_empty() { Value::Null } else { kept.into() }
-        }
-        other => other.clone(),
-    }
 }

@@ -318,11 +318,20 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 fn docker_host(text: &str) -> Result<String, String> {
-    let wrong = || format!("`{text}` is not an engine's address; write unix:///var/run/docker.sock or tcp://host:2375");
+    let wrong = || {
+        let forms = "unix:///var/run/docker.sock, tcp://host:2375 or ssh://user@host";
+        format!("`{text}` is not an engine's address; write {forms}")
+    };
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    // Only what can be said without reading anything; the engine's own reader checks the rest.
     match text.split_once("://") {
         Some(("unix", path)) if Path::new(path).is_absolute() => Ok(text.to_owned()),
         Some(("tcp" | "http", host)) if !host.is_empty() => Ok(text.to_owned()),
-        Some(("ssh" | "npipe", _)) => Err(format!("`{text}`: only unix:// and tcp:// are supported")),
+        // Not repeated: it may hold a password, which is refused later.
+        Some(("ssh", host)) if !host.is_empty() => Ok(text.to_owned()),
+        Some(("npipe" | "fd", _)) => Err(format!("`{text}`: only unix://, tcp:// and ssh:// are supported")),
         _ => Err(wrong()),
     }
 }
@@ -375,7 +384,7 @@ mod tests {
     fn all_mistakes_at_once_with_their_places() {
         let error = resolve(&layers(
             &[("listen", "8000"), ("parallel", "0")],
-            &[("TURNOUT_SETTLE_TIME", "10"), ("DOCKER_HOST", "ssh://box"), ("TURNOUT_SHARED", "not ours")],
+            &[("TURNOUT_SETTLE_TIME", "10"), ("DOCKER_HOST", "npipe:////./x"), ("TURNOUT_SHARED", "not ours")],
             &[
                 ("TURNOUT_LISTN", "x"),
                 ("TURNOUT_BODY_LIMIT", "1"),
@@ -389,7 +398,7 @@ mod tests {
         --listen: `8000` has no address; write 127.0.0.1:8000, or 0.0.0.0:8000 for every interface
         webhook-secret: the secret is empty (an empty secret would still make valid signatures; `openssl rand -hex 32` makes a good one)
         /etc/turnout/.env: TURNOUT_SOCKET_MODE: `9` is not an access mode; write it in octal, like 0660
-        DOCKER_HOST: `ssh://box`: only unix:// and tcp:// are supported
+        DOCKER_HOST: `npipe:////./x`: only unix://, tcp:// and ssh:// are supported
         --parallel: `0` is not a whole number from 1 to 64
         /etc/turnout/.env: TURNOUT_BODY_LIMIT: `1` is not between 1KiB and 256MiB
         TURNOUT_SETTLE_TIME: `10` is not a duration; write it like 500ms, 10s, 5m, 1h30m or 2d

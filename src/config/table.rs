@@ -115,12 +115,13 @@ pub const TABLE: &[Setting] = &[
     value("socket-mode", "TURNOUT_SOCKET_MODE", "OCTAL", "0660", "Access mode of the control socket."),
     Setting {
         aliases: &["DOCKER_HOST"],
+        shown_default: "the docker command's current context, else unix:///var/run/docker.sock",
         ..value(
             "docker-host",
             "TURNOUT_DOCKER_HOST",
             "URL",
-            "unix:///var/run/docker.sock",
-            "The Docker engine: unix:///path or tcp://host:port.",
+            "",
+            "The Docker engine: unix:///path, tcp://host:port (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH) or ssh://user@host.",
         )
     },
     value(

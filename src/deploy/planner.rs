@@ -1,6 +1,6 @@
 //! Reads a repository and plans its deployment. Changes nothing; what `turnout plan` and a deployment share.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,13 @@ pub struct Planner {
     endpoint: Endpoint,
 }
 
+/// The environment of this process, as far as it is text.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 /// What is to be planned, beside the project itself.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
@@ -47,7 +54,12 @@ impl Planner {
     /// # Errors
     /// When the engine's address cannot be used.
     pub fn new(settings: Arc<Settings>, repos: Arc<LiveRepos>) -> Result<Self, EngineError> {
-        let endpoint = Endpoint::from_host(Some(&settings.docker_host))?;
+        // Contexts and certificates as the Docker CLI would find them for this process.
+        let mut environment = environment();
+        if !settings.docker_host.is_empty() {
+            environment.insert("DOCKER_HOST".to_owned(), settings.docker_host.clone());
+        }
+        let endpoint = Endpoint::of_environment(&environment)?;
         Ok(Self { settings, repos, endpoint })
     }
 
@@ -57,8 +69,7 @@ impl Planner {
     /// When it does not answer.
     pub async fn engine(&self) -> Result<Engine, EngineError> {
         let engine = Engine::connect(&self.endpoint).await?;
-        let environment = std::env::vars().collect();
-        Ok(match docker_config_directory(&environment) {
+        Ok(match docker_config_directory(&environment()) {
             Some(directory) => engine.with_proxies(read_proxies(&directory, &self.endpoint.to_string()).await),
             None => engine,
         })

@@ -1,69 +1,38 @@
 //! Finding the daemon and agreeing on a version.
 
-use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
-
-use super::{
-    error::{EngineError, with_sources},
-    image::wire,
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{Response, body::Incoming};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
 };
 
-/// Where Docker listens unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+use super::{
+    dial::Connector,
+    endpoint::Endpoint,
+    error::EngineError,
+    image::wire::{self, Connection},
+    unreachable::unreachable,
+};
 
 /// Longest wait for the *beginning* of an answer. Creating a container from a large image on a slow disk takes
 /// seconds; builds, pulls and stops with a long grace set their own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for the daemon's first sign of life.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same through SSH, whose own steps (names, keys, agents, jump hosts) are the server's pace.
+const SSH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest answer to a ping that is read, in bytes; it is two.
+const MAX_PING: usize = 4096;
+/// How long a connection is kept for the next request where opening one is dear (TLS, SSH). Shorter than what proxies
+/// before an engine allow, so that no request meets a connection that is being closed.
+const KEEP: Duration = Duration::from_secs(5);
 /// Credentials travel in these headers as base64; see [`url_safe_credentials`].
 const CREDENTIAL_HEADERS: [&str; 2] = ["x-registry-auth", "x-registry-config"];
-
-/// Address of a daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// Plain HTTP, as `host:port`. There is no encryption: for a daemon on the same host or a private network.
-    Tcp(String),
-}
-
-impl Default for Endpoint {
-    fn default() -> Self {
-        Endpoint::Unix(PathBuf::from(DEFAULT_SOCKET))
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
-            Endpoint::Tcp(address) => write!(f, "tcp://{address}"),
-        }
-    }
-}
-
-impl Endpoint {
-    /// Reads the value of `DOCKER_HOST`; `None` or an empty value is the default socket.
-    ///
-    /// # Errors
-    /// A scheme other than `unix`, `tcp` or `http`.
-    pub fn from_host(host: Option<&str>) -> Result<Endpoint, EngineError> {
-        let Some(host) = host.map(str::trim).filter(|h| !h.is_empty()) else { return Ok(Endpoint::default()) };
-        let refuse = |reason: &str| EngineError::Endpoint { value: host.to_owned(), reason: reason.to_owned() };
-        match host.split_once("://") {
-            Some(("unix", path)) if path.starts_with('/') => Ok(Endpoint::Unix(PathBuf::from(path))),
-            Some(("unix", _)) => Err(refuse("a unix:// address needs an absolute path")),
-            Some(("tcp" | "http", "")) => Err(refuse("the host is missing, write tcp://host:port")),
-            Some(("tcp" | "http", address)) => Ok(Endpoint::Tcp(address.trim_end_matches('/').to_owned())),
-            Some(("ssh" | "https", _)) => Err(refuse(
-                "only unix:// and tcp:// are supported; forward the remote socket and point DOCKER_HOST at it",
-            )),
-            _ => Err(refuse("write unix:///path/to/docker.sock or tcp://host:port")),
-        }
-    }
-}
 
 /// A version of the Engine API, for instance 1.41.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,14 +75,37 @@ impl Engine {
         let unreachable = |error: bollard::errors::Error| unreachable(endpoint, &error);
         let seconds = REQUEST_TIMEOUT.as_secs();
         // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
-        let told = newest_of(endpoint).await?;
-        let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
-        let docker = match endpoint {
-            Endpoint::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), seconds, version),
-            Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, version),
-        }
-        .map_err(unreachable)?
-        .with_request_modifier(url_safe_credentials);
+        let (told, docker) = match endpoint {
+            Endpoint::Unix(path) => {
+                let told = newest_of(endpoint, ping(endpoint)).await?;
+                let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
+                (told, Docker::connect_with_unix(&path.to_string_lossy(), seconds, version))
+            }
+            Endpoint::Tcp(address) => {
+                let told = newest_of(endpoint, ping(endpoint)).await?;
+                let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
+                (told, Docker::connect_with_http(address, seconds, version))
+            }
+            Endpoint::Tls { .. } | Endpoint::Ssh(_) => {
+                let client = Client::builder(TokioExecutor::new())
+                    .pool_timer(TokioTimer::new())
+                    .pool_idle_timeout(KEEP)
+                    .build(Connector(endpoint.clone()));
+                // The name goes into the header that HTTP demands, and nowhere else.
+                let first = hyper::Request::get("http://docker/_ping").body(bollard::body_full(Bytes::new()));
+                let told = newest_of(endpoint, async {
+                    Ok((client.request(first.map_err(io::Error::other)?).await.map_err(io::Error::other)?, None))
+                });
+                let told = told.await?;
+                let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
+                let send = move |request: BollardRequest| {
+                    let answer = client.request(request);
+                    async { answer.await.map_err(bollard::errors::Error::from) }
+                };
+                (told, Docker::connect_with_custom_transport(send, Some("http://docker"), seconds, version))
+            }
+        };
+        let docker = docker.map_err(unreachable)?.with_request_modifier(url_safe_credentials);
         let docker = match told {
             Some(_) => docker,
             None => docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?,
@@ -161,18 +153,35 @@ impl Engine {
     }
 }
 
+/// A ping on a connection of its own.
+async fn ping(endpoint: &Endpoint) -> io::Result<(Response<Incoming>, Option<Connection>)> {
+    let request = hyper::Request::get("/_ping").header(hyper::header::HOST, "docker").body(wire::empty());
+    let answer = wire::send(endpoint, request.map_err(io::Error::other)?).await?;
+    Ok((answer.response, Some(answer.connection)))
+}
+
 /// The newest version that both sides speak, from the header of a ping; `None` if the daemon does not say. The client
 /// library asks for `/version`, for which the daemon runs several programs: that takes longer than all else together.
-async fn newest_of(endpoint: &Endpoint) -> Result<Option<ClientVersion>, EngineError> {
-    let request = hyper::Request::get("/_ping").header(hyper::header::HOST, "docker").body(wire::empty());
-    let request = request.map_err(|error| unreachable(endpoint, &error))?;
-    let answer = tokio::time::timeout(CONNECT_TIMEOUT, wire::send(endpoint, request)).await;
-    let answer = answer
-        .map_err(|_| unreachable(endpoint, &std::io::Error::from(std::io::ErrorKind::TimedOut)))?
+async fn newest_of(
+    endpoint: &Endpoint,
+    ping: impl Future<Output = io::Result<(Response<Incoming>, Option<Connection>)>>,
+) -> Result<Option<ClientVersion>, EngineError> {
+    let patience = if matches!(endpoint, Endpoint::Ssh(_)) { SSH_TIMEOUT } else { CONNECT_TIMEOUT };
+    let answer = tokio::time::timeout(patience, ping).await;
+    let (response, _connection) = answer
+        .map_err(|_| unreachable(endpoint, &io::Error::from(io::ErrorKind::TimedOut)))?
         .map_err(|error| unreachable(endpoint, &error))?;
-    let header = answer.response.headers().get("api-version").and_then(|value| value.to_str().ok());
+    let status = response.status();
+    if !status.is_success() {
+        // For instance an engine that wants TLS, or a proxy before one that is down.
+        let said = wire::error_message(response).await;
+        return Err(unreachable(endpoint, &io::Error::other(format!("it answered {status}: {said}"))));
+    }
+    let header = response.headers().get("api-version").and_then(|value| value.to_str().ok());
     let parts = header.and_then(|text| text.split_once('.'));
     let told = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    // Read to its end, so that the connection can serve the next request.
+    let _ = http_body_util::Limited::new(response.into_body(), MAX_PING).collect().await;
     let own = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
     Ok(told.map(|told: (usize, usize)| {
         let (major_version, minor_version) = told.min(own);
@@ -196,46 +205,9 @@ fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
     request
 }
 
-/// Turns a failed first contact into a text that says what to do.
-fn unreachable(endpoint: &Endpoint, error: &dyn std::error::Error) -> EngineError {
-    let reason = with_sources(error);
-    let lower = reason.to_lowercase();
-    let hint = if lower.contains("permission denied") {
-        "this user may not use the socket: run as a member of the group `docker`, for instance with \
-         `SupplementaryGroups=docker` in the unit, and log in anew after `usermod -aG docker USER`"
-    } else if lower.contains("not found") || lower.contains("no such file") {
-        "there is no socket: is Docker installed and running? `systemctl start docker`, or set DOCKER_HOST"
-    } else if lower.contains("refused") {
-        "the socket is there but nothing listens: `systemctl start docker` and look at `journalctl -u docker`"
-    } else if lower.contains("timeout") || lower.contains("timed out") {
-        "the daemon is there but does not answer: look at `journalctl -u docker`"
-    } else {
-        "is this a Docker Engine? check DOCKER_HOST and `docker version`"
-    };
-    EngineError::Unreachable { endpoint: endpoint.to_string(), reason, hint: hint.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn docker_host_is_read() {
-        let unix = |p: &str| Endpoint::Unix(PathBuf::from(p));
-        for (given, wanted) in [
-            (None, Some(unix(DEFAULT_SOCKET))),
-            (Some(" "), Some(unix(DEFAULT_SOCKET))),
-            (Some("unix:///run/user/1000/docker.sock"), Some(unix("/run/user/1000/docker.sock"))),
-            (Some("tcp://10.0.0.1:2375"), Some(Endpoint::Tcp("10.0.0.1:2375".into()))),
-            (Some("http://localhost:2375/"), Some(Endpoint::Tcp("localhost:2375".into()))),
-            (Some("unix://docker.sock"), None),
-            (Some("ssh://me@host"), None),
-            (Some("tcp://"), None),
-            (Some("/var/run/docker.sock"), None),
-        ] {
-            assert_eq!(Endpoint::from_host(given).ok(), wanted, "{given:?}");
-        }
-    }
 
     #[tokio::test]
     async fn a_missing_socket_says_what_to_do() {

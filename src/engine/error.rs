@@ -43,6 +43,16 @@ pub enum EngineError {
         /// Why, and what would help.
         reason: String,
     },
+    /// The same of a network.
+    #[error("networks.{network}.{attribute}: {reason}")]
+    UnsupportedNetwork {
+        /// Its key in the Compose file.
+        network: String,
+        /// Attribute.
+        attribute: String,
+        /// Why, and what would help.
+        reason: String,
+    },
     /// Something the project needs does not exist.
     #[error("{what} ({hint})")]
     Missing {

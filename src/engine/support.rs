@@ -1,6 +1,6 @@
 //! Whether an engine can carry a project out at all, asked before anything is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::query_parameters::InspectContainerOptions;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -21,9 +21,43 @@ impl Engine {
     /// brought up by a provider plugin has no container, so that no step of a plan would stumble over it.
     ///
     /// # Errors
-    /// [`EngineError::Unsupported`] names the first attribute that this engine, or turnout, cannot carry out.
+    /// [`EngineError::Unsupported`] or [`EngineError::UnsupportedNetwork`] names the first attribute that this engine, or
+    /// turnout, cannot carry out.
     pub fn refuse_unsupported(&self, project: &Project) -> Result<(), EngineError> {
-        for (name, service) in &project.services {
+        for (key, network) in &project.networks {
+            // An external network is made by somebody else.
+            if let Some(network) = network.as_ref().filter(|network| !network.external) {
+                translate::refuse_network(key, network, self.version())?;
+            }
+        }
+        self.refuse_unsupported_of(project, |_| true)
+    }
+
+    /// The same for the services whose containers the plan makes: what is left alone may have been made by a newer
+    /// engine, or by somebody else.
+    pub(super) fn refuse_unsupported_in(&self, project: &Project, plan: &Plan) -> Result<(), EngineError> {
+        for step in &plan.steps {
+            if let Action::CreateNetwork { key, .. } | Action::RecreateNetwork { key, .. } = &step.action
+                && let Some(Some(network)) = project.networks.get(key)
+            {
+                translate::refuse_network(key, network, self.version())?;
+            }
+        }
+        let made: BTreeSet<&str> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                Action::CreateContainer { service, .. } | Action::RecreateContainer { service, .. } => {
+                    Some(service.as_str())
+                }
+                _ => None,
+            })
+            .collect();
+        self.refuse_unsupported_of(project, |name| made.contains(name))
+    }
+
+    fn refuse_unsupported_of(&self, project: &Project, wanted: impl Fn(&str) -> bool) -> Result<(), EngineError> {
+        for (name, service) in project.services.iter().filter(|(name, _)| wanted(name.as_str())) {
             let profiles: BTreeMap<String, String> =
                 translate::profile_files(service).into_iter().map(|file| (file, "{}".to_owned())).collect();
             let translated = translate::container(&translate::Target {

@@ -29,6 +29,12 @@ pub async fn connect() -> Docker {
     docker.negotiate_version().await.expect("a Docker engine answers; `script/test` starts one")
 }
 
+/// The newest minor version of API 1 that the engine speaks.
+pub fn api() -> usize {
+    let version = block_on(async { connect().await.version().await.unwrap().api_version.unwrap() });
+    version.strip_prefix("1.").and_then(|minor| minor.parse().ok()).unwrap_or_else(|| panic!("API {version}"))
+}
+
 /// The image that test stacks build upon: made by `script/test` for its run, else by `script/setup`.
 pub fn base_image() -> String {
     let name = std::env::var("TURNOUT_TEST_BASE").unwrap_or_else(|_| "turnout-base:latest".to_owned());

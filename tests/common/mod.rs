@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod docker;
 pub mod engine;
 pub mod http;
+pub mod inspect;
 pub mod push;
 pub mod repo;
 

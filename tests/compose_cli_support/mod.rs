@@ -27,9 +27,22 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Ran {
+    pub fn of(output: Output) -> Ran {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// What a command does with this on standard input.
+    pub fn fed(mut command: Command, input: &str) -> Ran {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let mut to = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        // Beside the reading: neither side may wait for the other with a full pipe.
+        let feeding = std::thread::spawn(move || to.write_all(input.as_bytes()));
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        feeding.join().unwrap().unwrap();
+        ran
     }
 
     /// Fails the test unless the command succeeded.
@@ -101,10 +114,7 @@ impl Site {
 
     /// Our command line with this on standard input.
     pub fn ours_fed(&self, args: &[&str], input: &str) -> Ran {
-        let mut child =
-            self.ours_with(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        Ran::of(child.wait_with_output().unwrap())
+        Ran::fed(self.ours_with(args), input)
     }
 
     /// The real command line.

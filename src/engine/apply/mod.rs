@@ -143,6 +143,7 @@ impl Engine {
         if run.plan.steps.is_empty() {
             return Ok(Report::default());
         }
+        self.refuse_unsupported_in(run.project, run.plan)?;
         self.refuse_taken_names(&run.project.name, run.plan).await?;
         let listed = self.project_containers(&run.project.name).await?;
         let world = World::new(listed.into_iter().filter_map(super::observe::container).collect());

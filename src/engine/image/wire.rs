@@ -7,11 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{Request, Response, body::Frame, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::{TcpStream, UnixStream},
-    sync::mpsc,
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::engine::Endpoint;
 
@@ -52,16 +48,7 @@ impl Drop for Connection {
 /// Connects, sends one request, and returns once the answer's headers are there. The path in `request` is relative to
 /// the engine (`/v1.41/build?…`).
 pub async fn send(endpoint: &Endpoint, request: Request<Body>) -> io::Result<Answer> {
-    match endpoint {
-        Endpoint::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
-        Endpoint::Tcp(host) => exchange(TcpStream::connect(host.as_str()).await?, request).await,
-    }
-}
-
-async fn exchange<S>(stream: S, request: Request<Body>) -> io::Result<Answer>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
+    let stream = endpoint.dial().await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = Connection(tokio::spawn(async move {
         // Its error reaches the caller through the request or the body.

@@ -19,7 +19,7 @@ pub use files::{CopiedFile, copied_files};
 pub use labels::{container_labels, network_labels, volume_labels};
 pub use mounts::InheritedMount;
 pub use names::{network_name, volume_name};
-pub use network::{Endpoint, endpoints, network};
+pub use network::{Endpoint, endpoints, network, refuse_network};
 pub use security::profile_files;
 pub use volume::volume;
 
@@ -41,8 +41,11 @@ fn gate(
     if have >= need {
         return Ok(());
     }
-    let reason = format!("needs Docker Engine {engine} (API {need}) or later, this daemon speaks API {have}");
-    Err(refuse(service, attribute, reason))
+    Err(refuse(service, attribute, too_old(have, need, engine)))
+}
+
+fn too_old(have: ApiVersion, need: ApiVersion, engine: &str) -> String {
+    format!("needs Docker Engine {engine} (API {need}) or later, this daemon speaks API {have}")
 }
 
 /// `None` for an empty text; the API tells absent from empty.

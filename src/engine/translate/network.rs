@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{EndpointIpamConfig, EndpointSettings, Ipam as ApiIpam, IpamConfig, NetworkCreateRequest};
 
-use super::{gate, labels::network_labels, names::network_name, refuse, some, some_list, some_map};
+use super::{gate, labels::network_labels, names::network_name, refuse, some, some_list, some_map, too_old};
 use crate::{
     compose::hash::network_hash,
     compose::model::{Attachment, Ipam, IpamPool, Network, Project, Service},
@@ -41,6 +41,23 @@ pub fn network(project: &Project, key: &str, network: &Network) -> NetworkCreate
         labels: Some(network_labels(project, key, labels, &network_hash(network))),
         ..Default::default()
     }
+}
+
+/// Refuses what this daemon would leave out of a new network without a word.
+///
+/// # Errors
+/// [`EngineError::UnsupportedNetwork`].
+pub fn refuse_network(key: &str, network: &Network, version: ApiVersion) -> Result<(), EngineError> {
+    // Older daemons give every network IPv4: asking for it is no demand.
+    let needed = ApiVersion::v1(48);
+    if network.enable_ipv4 == Some(false) && version < needed {
+        return Err(EngineError::UnsupportedNetwork {
+            network: key.to_owned(),
+            attribute: "enable_ipv4".to_owned(),
+            reason: too_old(version, needed, "28.0"),
+        });
+    }
+    Ok(())
 }
 
 fn pools(ipam: &Ipam) -> Option<ApiIpam> {
