@@ -153,6 +153,7 @@ fn up_in_the_foreground_shows_logs_and_stops_at_an_interrupt() {
     let site = Site::new("services: {web: {image: 'IMAGE', QUICK, command: [sh, -c, 'echo hello; sleep 1000']}}\n");
     let mut up = site.ours_with(&["up"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "Attaching to web-1");
     assert_eq!(lines.next().unwrap().unwrap(), "web-1  | hello");
     rustix::process::kill_process(rustix::process::Pid::from_child(&up), rustix::process::Signal::INT).unwrap();
     assert_eq!(up.wait().unwrap().code(), Some(130));

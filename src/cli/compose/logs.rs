@@ -83,25 +83,30 @@ impl Printer {
         Printer { prefix: format!("{project}-"), names, colours, times, width: 0, colour_of: BTreeMap::new() }
     }
 
-    /// Makes room for a container's name.
-    pub(super) fn expect(&mut self, container: &str) {
-        self.width = self.width.max(self.short(container).chars().count());
+    /// Makes room for a container's name, and returns it as it is shown.
+    pub(super) fn expect(&mut self, container: &str) -> String {
+        let short = self.short(container).to_owned();
+        self.width = self.width.max(short.chars().count());
+        short
+    }
+
+    /// Writes what became of a container, on a line of its own.
+    pub(super) fn status(&mut self, container: &str, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{} {text}", self.short(container))?;
+        out.flush()
     }
 
     /// Writes one line; `Err` when the reader has gone.
     pub(super) fn print(&mut self, out: &mut impl Write, line: &LogLine) -> io::Result<()> {
         let time = if self.times { format!("{} ", line.time) } else { String::new() };
-        self.say(out, &line.container, "  | ", &format!("{time}{}", line.text))
-    }
-
-    /// Writes something about a container.
-    pub(super) fn say(&mut self, out: &mut impl Write, container: &str, mark: &str, text: &str) -> io::Result<()> {
+        let (container, mark) = (&line.container, "  | ");
+        let text = format!("{time}{}", line.text);
         if !self.names {
             writeln!(out, "{text}")?;
             return out.flush();
         }
-        self.expect(container);
-        let name = self.short(container).to_owned();
+        let name = self.expect(container);
         let width = self.width;
         if self.colours {
             let next = COLOURS.get(self.colour_of.len() % COLOURS.len()).copied().unwrap_or(36);

@@ -12,6 +12,7 @@ use super::{
     args::{LsArgs, PsArgs},
     session::{Session, now},
     table::{shortened, span, table},
+    template::Listing,
 };
 use crate::compose::labels;
 
@@ -19,6 +20,35 @@ use crate::compose::labels;
 const COMMAND_WIDTH: usize = 20;
 /// Longest volume name that is shown.
 const MOUNT_WIDTH: usize = 15;
+
+/// What `ps` prints.
+const CONTAINERS: Listing<'static> = Listing {
+    columns: &[
+        ("Name", "NAME"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("Service", "SERVICE"),
+        ("RunningFor", "CREATED"),
+        ("Status", "STATUS"),
+        ("Ports", "PORTS"),
+    ],
+    titles: &[
+        ("ID", "CONTAINER ID"),
+        ("Name", "NAME"),
+        ("Project", "PROJECT"),
+        ("Service", "SERVICE"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("CreatedAt", "CREATED AT"),
+        ("RunningFor", "CREATED"),
+        ("Ports", "PORTS"),
+        ("State", "STATE"),
+        ("Status", "STATUS"),
+        ("Size", "SIZE"),
+        ("Labels", "LABELS"),
+    ],
+    minimum: 10,
+};
 
 /// `ps`.
 pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
@@ -28,13 +58,20 @@ pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
     {
         anyhow::bail!("no such service: {unknown}");
     }
+    let mut statuses = args.status.clone();
+    match args.filter.as_deref().map(|filter| filter.split_once('=')) {
+        None => {}
+        Some(Some(("status", status))) => statuses.push(status.to_owned()),
+        Some(Some((other, _))) => anyhow::bail!("unknown filter {other} (known: status)"),
+        Some(None) => anyhow::bail!("arguments to --filter should be in form KEY=VAL"),
+    }
     let engine = session.engine().await?;
     let mut rows: Vec<Row> =
         engine.list_project(&subject.name).await?.into_iter().map(|c| Row::new(c, args.no_trunc)).collect();
     rows.retain(|row| {
         let live =
-            args.all || !args.status.is_empty() || matches!(row.state.as_str(), "running" | "paused" | "restarting");
-        let status = args.status.is_empty() || args.status.contains(&row.state);
+            args.all || !statuses.is_empty() || matches!(row.state.as_str(), "running" | "paused" | "restarting");
+        let status = statuses.is_empty() || statuses.contains(&row.state);
         let named = args.services.is_empty() || args.services.contains(&row.service);
         let orphan = subject.project.as_ref().is_some_and(|project| !project.services.contains_key(&row.service));
         live && status && named && (args.orphans || !orphan)
@@ -55,12 +92,8 @@ pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
             writeln!(out, "{}", serde_json::to_string(row)?)?;
         }
     } else {
-        let header = ["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"];
-        let cells: Vec<Vec<String>> = rows
-            .into_iter()
-            .map(|row| vec![row.name, row.image, row.command, row.service, row.running_for, row.status, row.ports])
-            .collect();
-        out.write_all(table(&header, &cells, 10, 3).as_bytes())?;
+        let rows = rows.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+        out.write_all(CONTAINERS.print(&args.format, &rows)?.as_bytes())?;
     }
     Ok(0)
 }

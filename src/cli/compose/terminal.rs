@@ -1,6 +1,7 @@
 //! Between this terminal and a process in a container.
 
 use std::{
+    future::Future,
     io::{self, IsTerminal as _},
     pin::Pin,
 };
@@ -8,7 +9,10 @@ use std::{
 use bollard::{container::LogOutput, errors::Error};
 use futures_util::{Stream, StreamExt as _};
 use rustix::termios::{OptionalActions, Termios};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    signal::unix::{SignalKind, signal},
+};
 
 /// What the process says.
 pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -47,6 +51,31 @@ impl Drop for Raw {
     fn drop(&mut self) {
         // Nothing helps a terminal that cannot be set back.
         let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Tells the process this terminal's size, now and whenever it changes, while `work` goes on.
+pub(super) async fn keeping_size<T, F: Future<Output = ()>>(
+    work: impl Future<Output = T>,
+    resize: impl Fn(u16, u16) -> F,
+) -> T {
+    let follow = async {
+        let mut changes = signal(SignalKind::window_change()).ok();
+        loop {
+            if let Some((height, width)) = size() {
+                resize(height, width).await;
+            }
+            match &mut changes {
+                Some(changes) => {
+                    changes.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = follow => std::future::pending().await,
     }
 }
 
