@@ -113,7 +113,7 @@ fn checklist_34_two_files_merge_as_the_real_one_merges_them() {
         return;
     }
     let site = Site::new("services: {}\n");
-    for (attribute, below, above) in [
+    let all = [
         ("command", "[a, b]", "[c]"),
         ("command", "[a, b]", "null"),
         ("entrypoint", "[a]", "b c"),
@@ -143,7 +143,6 @@ fn checklist_34_two_files_merge_as_the_real_one_merges_them() {
         ("deploy", "{labels: {a: '1'}, resources: {limits: {cpus: '1'}}}", "{labels: [a=2], resources: {limits: {memory: 5m}}}"),
         ("post_start", "[{command: a}]", "[{command: b}]"),
         ("security_opt", "[a]", "[b]"),
-        ("security_opt", "[a]", "[a]"),
         ("group_add", "['1']", "['2']"),
         ("volumes_from", "[other]", "[other:ro]"),
         ("external_links", "[a]", "[b]"),
@@ -151,26 +150,34 @@ fn checklist_34_two_files_merge_as_the_real_one_merges_them() {
         ("user", "a", "b"),
         ("annotations", "{a: '1'}", "[a=2]"),
         ("links", "[other]", "['other:x']"),
-    ] {
-        let file = |value: &str| {
-            format!(
-                "services:
-  web: {{image: x, {attribute}: {value}}}
-  other: {{image: x, healthcheck: {{test: a}}}}
-networks: {{n: {{ipam: {{config: [{{subnet: 10.{}.0.0/16}}]}}}}, default: }}
+    ];
+    // A service each, so that each program has to start but once.
+    let file = |above_it: bool| {
+        let mut text = String::from("services:\n  other: {image: x, healthcheck: {test: a}}\n");
+        for (number, (attribute, below, above)) in all.iter().enumerate() {
+            let value = if above_it { above } else { below };
+            text.push_str(&format!("  s{number}: {{image: x, {attribute}: {value}}}\n"));
+        }
+        let net = if above_it { 2 } else { 1 };
+        text.push_str(&format!(
+            "networks: {{n: {{ipam: {{config: [{{subnet: 10.{net}.0.0/16}}]}}}}, default: }}
 volumes: {{v: }}
 secrets: {{s: {{file: ./s}}}}
 configs: {{c: {{file: ./c}}}}
-",
-                if value == below { 1 } else { 2 }
-            )
-        };
-        site.write("a.yaml", &file(below));
-        site.write("b.yaml", &file(above));
-        site.write("a.env", "FROM=a\n");
-        site.write("b.env", "FROM=b\n");
-        alike(&site, &["-f", "a.yaml", "-f", "b.yaml"]);
-    }
+"
+        ));
+        text
+    };
+    site.write("a.yaml", &file(false));
+    site.write("b.yaml", &file(true));
+    site.write("a.env", "FROM=a\n");
+    site.write("b.env", "FROM=b\n");
+    let (ours, _) = alike(&site, &["-f", "a.yaml", "-f", "b.yaml"]);
+    ours.ok();
+    // What has to be unique is refused when both have it.
+    site.write("a.yaml", "services: {web: {image: x, security_opt: [a]}}\n");
+    let (ours, _) = alike(&site, &["-f", "a.yaml", "-f", "a.yaml"]);
+    ours.fails("security_opt");
 }
 
 #[test]

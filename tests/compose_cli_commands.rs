@@ -47,6 +47,9 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
     assert!(by_name.status.success(), "{by_name:?}");
     assert!(site.ids().is_empty());
     assert!(site.ours(&["down"]).ok().err.contains("no resource found"));
+    // Nothing to restart is no failure, nothing to start is one; as in the real one.
+    assert!(site.ours(&["restart"]).ok().err.contains("no container found"));
+    site.ours(&["start"]).fails("has no container to start");
 }
 
 #[test]

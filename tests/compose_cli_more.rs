@@ -160,6 +160,14 @@ fn in_a_terminal(site: &Site, line: &str, typed: &[(&str, &str)]) -> (String, i3
         .stdout(Stdio::piped())
         .spawn()
         .expect("script, from util-linux");
+    // A terminal that waits for ever would make the test wait for ever.
+    let (ended, waits) = std::sync::mpsc::channel::<()>();
+    let pid = rustix::process::Pid::from_child(&child);
+    let watch = std::thread::spawn(move || {
+        if waits.recv_timeout(common::PATIENCE).is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    });
     let mut keys = child.stdin.take().unwrap();
     let mut out = child.stdout.take().unwrap();
     let (mut shown, mut buffer) = (String::new(), [0_u8; 1024]);
@@ -180,22 +188,28 @@ fn in_a_terminal(site: &Site, line: &str, typed: &[(&str, &str)]) -> (String, i3
             next = typed.next();
         }
     }
+    drop(ended);
+    watch.join().unwrap();
     (shown, child.wait().unwrap().code().unwrap_or(-1))
 }
 
 #[test]
 fn terminals_pass_keys_sizes_and_exit_codes() {
-    let site = Site::new("services: {web: {image: 'IMAGE', QUICK, tty: true, stdin_open: true, command: sh}}\n");
+    let site = Site::new("services: {web: {image: 'IMAGE', QUICK, tty: true, stdin_open: true, command: sh, volumes: ['./:/mnt']}}\n");
     site.ours(&["up", "-d"]).ok();
-    // A terminal of a size of its own, whose change arrives in the container.
-    let line = "stty rows 31 cols 97; (sleep 2; stty rows 41 cols 107 < $(tty)) & OURS exec web sh -c 'busybox stty size; busybox stty -a | busybox head -1; read a; busybox stty size; exit 5'";
-    let (shown, code) = in_a_terminal(&site, line, &[("31 97", ""), ("baud", "")]);
-    // Nobody types: the read ends when the terminal closes, or not at all; so again, with keys.
-    let _ = (shown, code);
-    let line = "stty rows 31 cols 97; OURS exec web sh -c 'busybox stty size; read a; echo got $a; exit 5'";
+    // A size comes a moment after the process; busybox calls none at all an error.
+    let line = "stty rows 31 cols 97; OURS exec web sh -c 'until busybox stty size | busybox grep \"31 97\"; do sleep 0.1; done; \
+                read a; echo got $a; exit 5'";
     let (shown, code) = in_a_terminal(&site, line, &[("31 97", "word\r")]);
     assert!(shown.contains("31 97") && shown.contains("got word"), "{shown:?}");
     assert_eq!(code, 5);
+    // A change of the window's size arrives in the container, which tells the host when to make it.
+    let line = "stty rows 31 cols 97; (while ! test -e go; do sleep 0.1; done; stty -F /dev/tty rows 41 cols 107) & \
+                OURS exec web sh -c 'until busybox stty size | busybox grep \"31 97\"; do sleep 0.1; done; touch /mnt/go; until busybox stty size | busybox grep -q \"41 107\"; \
+                do sleep 0.1; done; echo changed'";
+    let (shown, code) = in_a_terminal(&site, line, &[]);
+    assert!(shown.contains("31 97") && shown.contains("changed"), "{shown:?}");
+    assert_eq!(code, 0);
     // Keys to detach leave the process alone.
     let (shown, code) = in_a_terminal(&site, "OURS attach web; echo detached $?", &[("", "echo hi-$((1+1))\r"), ("hi-2", "\u{10}\u{11}")]);
     assert!(shown.contains("hi-2") && shown.contains("detached 0"), "{shown:?}");
@@ -209,6 +223,21 @@ fn terminals_pass_keys_sizes_and_exit_codes() {
     let (_, code) = in_a_terminal(&site, "OURS attach web", &[("", "exit 7\r")]);
     assert_eq!(code, 7);
     site.ours(&["attach", "web"]).fails("\"web\" is not running");
+}
+
+#[test]
+fn a_diverged_volume_is_asked_about_on_a_terminal() {
+    let yaml = |label: u32| {
+        format!("services: {{web: {{image: 'IMAGE', QUICK, volumes: ['keep:/keep']}}}}\nvolumes: {{keep: {{labels: {{l: '{label}'}}}}}}\n")
+    };
+    let site = Site::new(&yaml(1));
+    site.ours(&["up", "-d"]).ok();
+    site.exec("web", "echo kept > /keep/file");
+    site.write("compose.yaml", &yaml(2));
+    let (shown, code) = in_a_terminal(&site, "OURS up -d", &[("Recreate (data will be lost)?", "n\r")]);
+    assert_eq!((code, site.exec("web", "cat /keep/file").as_str()), (0, "kept\n"), "{shown}");
+    let (shown, code) = in_a_terminal(&site, "OURS up -d", &[("Recreate (data will be lost)?", "y\r")]);
+    assert_eq!((code, site.exec("web", "ls /keep").as_str()), (0, ""), "{shown}");
 }
 
 #[test]

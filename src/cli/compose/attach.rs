@@ -146,17 +146,22 @@ impl Attached<'_> {
         let mut interrupts = 0;
         let mut signals = Interrupts::new();
         let mut start = std::pin::pin!(start);
-        let (mut starting, mut stopping): (bool, Option<Work<'_>>) = (true, None);
-        while starting || stopping.is_some() || !open.is_empty() {
+        let (mut starting, mut ending, mut stopping): (bool, bool, Option<Work<'_>>) = (true, false, None);
+        while starting || ending || !open.is_empty() {
+            if ending && !starting && stopping.is_none() {
+                stopping = Some(Box::pin(self.stop()));
+            }
             tokio::select! {
                 biased;
                 () = signals.next() => {
                     interrupts += 1;
                     if interrupts == 1 {
                         writeln!(io::stdout(), "Gracefully Stopping... press Ctrl+C again to force")?;
-                        stopping = Some(Box::pin(self.stop()));
-                        starting = false;
+                        // What was begun is finished first: a start under way would come after the stop.
+                        ending = true;
+                        session.cancel.cancel();
                     } else {
+                        starting = false;
                         let services = self.args.services.clone();
                         stopping = Some(Box::pin(async move {
                             engine.kill(&project.name, &services, "SIGKILL").await?;
@@ -166,7 +171,9 @@ impl Attached<'_> {
                 }
                 done = &mut start, if starting => {
                     starting = false;
-                    done?;
+                    if !ending {
+                        done?;
+                    }
                 }
                 done = async { match &mut stopping { Some(work) => work.await, None => std::future::pending().await } } => {
                     done?;
@@ -216,8 +223,8 @@ impl Attached<'_> {
                             if ends && code.is_none() && interrupts == 0 {
                                 code = Some(exit);
                                 writeln!(io::stderr(), "Aborting on container exit...")?;
-                                stopping = Some(Box::pin(self.stop()));
-                                starting = false;
+                                ending = true;
+                                session.cancel.cancel();
                             }
                         }
                     }

@@ -278,10 +278,7 @@ fn unpack(reader: impl io::Read, base: &Path, rename: Option<&str>) -> anyhow::R
     for entry in archive.entries()? {
         let mut entry = entry?;
         let name = entry.path()?.into_owned();
-        let target = match rename {
-            None => name.clone(),
-            Some(rename) => Path::new(rename).join(name.components().skip(1).collect::<PathBuf>()),
-        };
+        let target = renamed(&name, rename);
         // What comes out of a container is not trusted with where it goes.
         ensure!(
             target.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)),
@@ -303,11 +300,7 @@ fn unpack(reader: impl io::Read, base: &Path, rename: Option<&str>) -> anyhow::R
             );
         }
         if entry.header().entry_type().is_hard_link() {
-            let linked = entry.link_name()?.context("a hard link without a target")?.into_owned();
-            let linked = match rename {
-                None => linked,
-                Some(rename) => Path::new(rename).join(linked.components().skip(1).collect::<PathBuf>()),
-            };
+            let linked = renamed(&entry.link_name()?.context("a hard link without a target")?, rename);
             ensure!(
                 linked.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)),
                 "the archive has a hard link that leads outside: {}",
@@ -325,6 +318,19 @@ fn unpack(reader: impl io::Read, base: &Path, rename: Option<&str>) -> anyhow::R
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(mode & 0o7777))?;
     }
     Ok(())
+}
+
+/// A name whose first part is replaced.
+fn renamed(name: &Path, first: Option<&str>) -> PathBuf {
+    let Some(first) = first else { return name.to_owned() };
+    // Joining nothing would leave a slash, which means a directory.
+    std::iter::once(Path::new(first)).chain(name.components().skip(1).map(|part| Path::new(part.as_os_str()))).fold(
+        PathBuf::new(),
+        |mut path, part| {
+            path.push(part);
+            path
+        },
+    )
 }
 
 async fn write_all(

@@ -67,9 +67,8 @@ pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u
     let pump = terminal::pump(output, args.interactive.then_some(input));
     if tty {
         let resize = |height, width| {
-            // A wrong size is a blemish, not a failure.
             let resized = docker.resize_exec(&id, ResizeExecOptions { height, width });
-            async { drop(resized.await) }
+            async { resized.await.is_ok() }
         };
         terminal::keeping_size(pump, resize).await?;
     } else {
@@ -142,8 +141,8 @@ pub(super) async fn attach(session: &Session, args: &AttachArgs) -> anyhow::Resu
     Ok(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
 }
 
-/// Gives a container's terminal this size; a wrong one is a blemish, not a failure.
-pub(super) async fn resize(engine: &Engine, id: &str, height: u16, width: u16) {
+/// Gives a container's terminal this size; whether it took it.
+pub(super) async fn resize(engine: &Engine, id: &str, height: u16, width: u16) -> bool {
     let size = ResizeContainerTTYOptions { h: i32::from(height), w: i32::from(width) };
-    let _ = engine.docker().resize_container_tty(id, size).await;
+    engine.docker().resize_container_tty(id, size).await.is_ok()
 }

@@ -19,6 +19,15 @@ use crate::{
 pub(super) async fn start(session: &Session, args: &ServicesArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let at = look(session, &args.services).await?;
+    if !at.observed.containers.iter().any(|c| !c.oneoff) {
+        let services = at.subject.project.iter().flat_map(|project| &project.services);
+        let mut expected = services.filter(|(_, service)| service.provider.is_none() && service.scale() > 0);
+        match (&at.subject.project, expected.next()) {
+            (None, _) => bail!("no container found for project {:?}: bring it up first", at.subject.name),
+            (Some(_), Some((name, _))) => bail!("service {name:?} has no container to start (create it with `up`)"),
+            (Some(_), None) => {}
+        }
+    }
     let known = |name: &String| at.observed.containers.iter().any(|c| c.service == *name && !c.oneoff);
     if let Some(missing) = args.services.iter().find(|name| !known(name)) {
         bail!("service {missing:?} has no container to start (create it with `up`)");
@@ -40,7 +49,9 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
     let progress = Progress::new(session.mode());
     let mut at = look(session, &args.services).await?;
     if at.observed.containers.is_empty() {
-        bail!("no container found for project {:?}: bring it up first", at.subject.name);
+        // As in the real one, no failure.
+        progress.warning(&format!("no container found for project {:?}: bring it up first", at.subject.name));
+        return Ok(0);
     }
     if args.no_deps && !args.services.is_empty() {
         // Without edges nothing is drawn in.
@@ -198,7 +209,9 @@ pub(super) async fn pause(session: &Session, args: &ServicesArgs, resume: bool) 
     let mut found = engine.containers(&subject.name, false).await?;
     found.retain(|c| {
         let active = subject.project.as_ref().is_none_or(|project| project.services.contains_key(&c.service));
-        !c.oneoff && active && (args.services.is_empty() || args.services.contains(&c.service))
+        // What is as wanted already stays so.
+        let needs = (c.state == "paused") == resume;
+        !c.oneoff && active && needs && (args.services.is_empty() || args.services.contains(&c.service))
     });
     for container in found {
         let subject = format!("Container {}", container.name);

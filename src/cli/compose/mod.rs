@@ -61,6 +61,10 @@ pub fn run(rest: Vec<OsString>) -> ExitCode {
         Err(error) => return unread(error),
     };
     let session = Session::new(global);
+    if session.is_on("COMPOSE_COMPATIBILITY") {
+        let why = "COMPOSE_COMPATIBILITY is not supported: names with `_` are those of Compose 1; unset it";
+        return complain(&anyhow::Error::msg(why));
+    }
     let done = match command {
         // No engine, no runtime.
         ComposeCommand::Config(args) => config::config(&session, &args),

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io::{self, IsTerminal as _},
     pin::Pin,
+    time::Duration,
 };
 
 use bollard::{container::LogOutput, errors::Error};
@@ -55,15 +56,25 @@ impl Drop for Raw {
 }
 
 /// Tells the process this terminal's size, now and whenever it changes, while `work` goes on.
-pub(super) async fn keeping_size<T, F: Future<Output = ()>>(
+/// `resize` says whether the process took the size.
+pub(super) async fn keeping_size<T, F: Future<Output = bool>>(
     work: impl Future<Output = T>,
     resize: impl Fn(u16, u16) -> F,
 ) -> T {
+    /// A process that has only just been asked for takes a size a little later.
+    const ATTEMPTS: u32 = 10;
+    const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
     let follow = async {
         let mut changes = signal(SignalKind::window_change()).ok();
         loop {
-            if let Some((height, width)) = size() {
-                resize(height, width).await;
+            for attempt in 1..=ATTEMPTS {
+                // A wrong size is a blemish, not a failure.
+                let Some((height, width)) = size() else { break };
+                if resize(height, width).await {
+                    break;
+                }
+                tokio::time::sleep(FIRST_PAUSE * attempt).await;
             }
             match &mut changes {
                 Some(changes) => {

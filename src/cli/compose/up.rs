@@ -1,6 +1,10 @@
 //! `up`, `create`, `build` and `pull`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 
@@ -211,11 +215,51 @@ pub(super) async fn converge(
         bail!("no service selected");
     }
     let engine = session.engine().await?;
+    refuse_unsupported(&engine, project)?;
     let observed = engine.observe(project).await?;
-    let plan = plan::converge(project, &observed, intent)?;
+    let mut plan = plan::converge(project, &observed, intent)?;
+    if !intent.yes_recreate_volumes && !session.global.dry_run && std::io::stdin().is_terminal() {
+        let agreed = Intent { yes_recreate_volumes: true, ..intent.clone() };
+        let other = plan::converge(project, &observed, &agreed)?;
+        if consents(&other)? {
+            plan = other;
+        }
+    }
     running(&observed, project, &plan, progress);
     session.apply(&engine, project, plan, stop_timeout, progress).await?;
     Ok(engine)
+}
+
+/// Asks before volumes are recreated; nothing to ask means no.
+fn consents(plan: &Plan) -> anyhow::Result<bool> {
+    let names: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            plan::Action::RecreateVolume { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return Ok(false);
+    }
+    let which = names.join(", ");
+    let mut err = std::io::stderr().lock();
+    write!(err, "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Refuses what the engine cannot carry out before anything is done; provided services have no container to refuse.
+fn refuse_unsupported(engine: &Engine, project: &Project) -> anyhow::Result<()> {
+    if project.services.values().all(|service| service.provider.is_none()) {
+        return Ok(engine.refuse_unsupported(project)?);
+    }
+    let mut own = project.clone();
+    own.services.retain(|_, service| service.provider.is_none());
+    Ok(engine.refuse_unsupported(&own)?)
 }
 
 /// What `intent` of `up` and `create` have in common.
