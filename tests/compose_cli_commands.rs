@@ -72,15 +72,20 @@ fn logs_are_shown_with_names_and_followed() {
     let stamped = site.ours(&["logs", "-t", "web"]).ok().out;
     assert!(stamped.starts_with("web-1  | 20"), "{stamped}");
 
-    let mut follow = site.ours_with(&["logs", "-f", "web"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follow = site.ours_with(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
-    let mut first = [lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()];
-    first.sort();
-    assert_eq!(first, ["web-1  | one", "web-1  | two"]);
+    let mut next = |count: usize| {
+        let mut some: Vec<String> = lines.by_ref().take(count).map(Result::unwrap).collect();
+        some.sort();
+        some
+    };
+    assert_eq!(next(3), ["database-1  | three", "web-1       | one", "web-1       | two"]);
     site.ours(&["restart", "web"]).ok();
-    assert!(lines.next().unwrap().unwrap().starts_with("web-1  | "), "goes on after a restart");
-    follow.kill().unwrap();
-    follow.wait().unwrap();
+    assert_eq!(next(3), ["web-1       | one", "web-1       | two", "web-1 exited with code 137"]);
+    // And ends with the last of them.
+    site.ours(&["stop"]).ok();
+    assert_eq!(next(2), ["database-1 exited with code 137", "web-1 exited with code 137"]);
+    assert!(follow.wait().unwrap().success());
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn ended_at_many_instants(signal: rustix::process::Signal, instants: u32) {
     let site = Site::new(&row(0));
     let began = Instant::now();
     site.ours(&["up", "-d"]).ok();
+    // The last instants fall after the end.
     let whole = began.elapsed().max(Duration::from_millis(600));
     for instant in 0..instants {
         let mode = instant + 1;
@@ -303,13 +304,80 @@ fn tug_of_war(seed: u64, steps: u32) {
     }
 }
 
+/// Steps of a war, each a few seconds; `TURNOUT_TUG_STEPS` for a longer one.
+fn steps() -> u32 {
+    std::env::var("TURNOUT_TUG_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+}
+
 #[test]
 fn both_tools_in_turn_make_the_world_that_the_real_one_makes_alone() {
-    tug_of_war(0x5eed_0001, 14);
+    tug_of_war(0x5eed_0001, steps());
 }
 
 #[test]
 fn both_tools_in_turn_agree_on_other_ways_as_well() {
     let seed = std::env::var("TURNOUT_TUG_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x00c0_ffee);
-    tug_of_war(seed, 14);
+    tug_of_war(seed, steps());
+}
+
+/// What the engine tells of a project's containers since a moment: what happened to which.
+fn told_since(site: &Site, since: &str) -> Vec<String> {
+    let until = format!("{}", std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64());
+    let format = "{{.Action}} {{.Actor.Attributes.name}}";
+    let label = format!("label=com.docker.compose.project={}", site.project);
+    let args = ["events", "--filter", "type=container", "--filter", &label, "--since", since, "--until", &until, "--format", format];
+    let output = std::process::Command::new("docker").args(args).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let short = |line: &str| {
+        let line = line.replace(&format!("{}-", site.project), "");
+        // A container that is replaced has twelve digits of its ID before its name.
+        match line.split_once('_') {
+            Some((before, after)) if before.len() > 12 => format!("{}ID_{after}", &before[..before.len() - 12]),
+            _ => line,
+        }
+    };
+    // How many signals a stop takes depends on the grace period alone.
+    text.lines().map(short).filter(|line| !line.starts_with("kill ")).collect()
+}
+
+/// Dependents stop, the new one is made under a temporary name, the old one goes, the name is passed on, all start.
+#[test]
+fn a_replacement_takes_the_steps_of_the_real_one() {
+    if !compose_is_installed() {
+        return;
+    }
+    let yaml = |mode: &str| {
+        format!(
+            "services:
+  web: {{image: 'IMAGE', QUICK, depends_on: {{db: {{condition: service_started, restart: true}}}}}}
+  db: {{image: 'IMAGE', QUICK, environment: {{MODE: {mode}}}}}
+"
+        )
+    };
+    let steps = |theirs: bool, change: &dyn Fn(&Site), args: &[&str]| {
+        let site = Site::new(&yaml("a"));
+        site.theirs(&["up", "-d"]).ok();
+        change(&site);
+        let since = format!("{}", std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64());
+        if theirs { site.theirs(args).ok() } else { site.ours(args).ok() };
+        told_since(&site, &since)
+    };
+    let edited: &dyn Fn(&Site) = &|site| site.write("compose.yaml", &yaml("b"));
+    let none: &dyn Fn(&Site) = &|_| ();
+    for (change, args) in [
+        (edited, &["up", "-d"][..]),
+        (none, &["up", "-d", "--force-recreate", "web"]),
+        (none, &["up", "-d", "--scale", "web=0"]),
+        (none, &["stop"]),
+        (none, &["restart", "db"]),
+        (none, &["restart", "--no-deps", "db"]),
+        (none, &["down"]),
+        (none, &["rm", "-fs", "web"]),
+    ] {
+        let (theirs, ours) = (steps(true, change, args), steps(false, change, args));
+        let mut whole: Vec<&str> = theirs.iter().map(String::as_str).collect();
+        // A restart is one request of theirs and two of ours, and the engine's own word for the former.
+        whole.retain(|line| !line.starts_with("restart "));
+        assert_eq!(ours, whole, "{args:?}");
+    }
 }

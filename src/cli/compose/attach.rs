@@ -1,31 +1,28 @@
 //! `up` without `-d`: starts the containers, shows their logs, stops the project at Ctrl-C or when one has ended.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::BTreeSet,
     future::Future,
     io::{self, Write as _},
     pin::Pin,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use anyhow::{Context as _, bail};
-use bollard::{models::EventMessage, query_parameters::EventsOptions};
-use futures_util::{Stream, StreamExt as _};
+use anyhow::bail;
+use futures_util::StreamExt as _;
 
 use super::{
     args::UpArgs,
+    follow::{Happened, Show, What, engine_time, events, restarts},
     logs::Printer,
     progress::Progress,
     session::{Interrupts, Session},
 };
 use crate::{
-    compose::{labels, model::Project},
-    engine::{ContainerStatus, Engine, EngineError, LogLine, LogOptions},
+    compose::model::Project,
+    engine::{ContainerStatus, Engine, LogOptions},
     plan,
 };
-
-/// Lines of each container that are remembered, so that what comes twice is shown once.
-const REMEMBERED: usize = 256;
 
 /// When the containers, as a whole, are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +132,7 @@ impl Attached<'_> {
             true => futures_util::stream::pending().left_stream(),
             false => engine.logs(&project.name, options.clone()).await?.right_stream(),
         };
-        let mut show = Show { printer, seen: Seen::default() };
+        let mut show = Show::new(printer, true);
         let abort = match (args.abort_on_container_failure, args.abort_on_container_exit, &args.exit_code_from) {
             (true, ..) => Abort::OnFailure,
             (_, true, _) | (.., Some(_)) => Abort::OnExit,
@@ -197,20 +194,11 @@ impl Attached<'_> {
                         What::Ended(exit) => {
                             let again = restarts(engine, &id).await?;
                             if shown.contains(&service) {
-                                // What it said last may still be on its way to us.
-                                let whole = LogOptions { follow: false, ..options.clone() };
-                                let mut rest = engine.logs(&project.name, whole).await?;
-                                while let Some(line) = rest.next().await {
-                                    let line = line?;
-                                    if line.container == name {
-                                        show.line(&line)?;
-                                    }
-                                }
+                                show.rest(engine, &project.name, &name, &options).await?;
                             }
                             // Once it is being stopped, the real one says no more of ends but of the chosen one's.
                             if interrupts == 0 {
-                                let suffix = if again { " (restarting)" } else { "" };
-                                show.printer.status(&name, &format!("exited with code {exit}{suffix}"))?;
+                                show.end(&name, exit, again)?;
                             }
                             if again {
                                 continue;
@@ -253,121 +241,5 @@ impl Attached<'_> {
         let calm = Session::new(session.global.clone());
         calm.apply_calmly(engine, project, plan, stop_timeout, &progress).await?;
         Ok(())
-    }
-}
-
-/// What is written, and what was written already.
-struct Show {
-    printer: Printer,
-    seen: Seen,
-}
-
-impl Show {
-    fn line(&mut self, line: &LogLine) -> io::Result<()> {
-        if !self.seen.is_new(line) {
-            return Ok(());
-        }
-        // As the real one does when it is attached, unlike its `logs`.
-        match line.stderr {
-            true => self.printer.print(&mut io::stderr().lock(), line),
-            false => self.printer.print(&mut io::stdout().lock(), line),
-        }
-    }
-}
-
-/// Something that happened to a container.
-struct Happened {
-    id: String,
-    name: String,
-    service: String,
-    what: What,
-}
-
-enum What {
-    Began,
-    Ended(i64),
-}
-
-/// Starts and ends of a project's containers from a moment on.
-fn events(
-    engine: &Engine,
-    project: &str,
-    since: Duration,
-) -> Pin<Box<dyn Stream<Item = anyhow::Result<Happened>> + Send>> {
-    let kinds = ["create", "start", "die"].map(str::to_owned).to_vec();
-    let options = EventsOptions {
-        since: Some(format!("{}.{:09}", since.as_secs(), since.subsec_nanos())),
-        until: None,
-        filters: Some(HashMap::from([
-            ("type".to_owned(), vec!["container".to_owned()]),
-            ("label".to_owned(), vec![format!("{}={project}", labels::PROJECT)]),
-            ("event".to_owned(), kinds),
-        ])),
-    };
-    Box::pin(engine.docker().events(Some(options)).filter_map(|event| async move {
-        match event {
-            Ok(event) => happened(event).map(Ok),
-            Err(error) => Some(Err(EngineError::api("watch the project's containers", error).into())),
-        }
-    }))
-}
-
-fn happened(event: EventMessage) -> Option<Happened> {
-    let actor = event.actor?;
-    let attributes = actor.attributes.unwrap_or_default();
-    if attributes.get(labels::ONEOFF).is_some_and(|o| o == "True") {
-        return None;
-    }
-    let text = |name: &str| attributes.get(name).cloned().unwrap_or_default();
-    let what = match event.action.as_deref()? {
-        "die" => What::Ended(text("exitCode").parse().unwrap_or_default()),
-        _ => What::Began,
-    };
-    Some(Happened { id: actor.id?, name: text("name"), service: text(labels::SERVICE), what })
-}
-
-/// Whether a container that has just ended is on its way up again.
-async fn restarts(engine: &Engine, id: &str) -> anyhow::Result<bool> {
-    match engine.docker().inspect_container(id, None).await {
-        Ok(found) => {
-            let state = found.state.unwrap_or_default();
-            Ok(state.restarting == Some(true) || state.running == Some(true))
-        }
-        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
-        Err(error) => Err(EngineError::api("look at a container that has ended", error).into()),
-    }
-}
-
-/// Now, since the Unix epoch, by the engine's clock: it is the one that stamps events and logs.
-async fn engine_time(engine: &Engine) -> anyhow::Result<Duration> {
-    let own = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if engine.endpoint().to_string().starts_with("unix://") {
-        return Ok(own);
-    }
-    let info = engine.docker().info().await.map_err(|error| EngineError::api("ask for the time", error))?;
-    let Some(text) = info.system_time.map(|time| time.to_string()) else { return Ok(own) };
-    let time = ::time::OffsetDateTime::parse(&text, &::time::format_description::well_known::Rfc3339)
-        .with_context(|| format!("the engine's clock says {text:?}"))?;
-    Ok(u64::try_from(time.unix_timestamp()).map_or(own, Duration::from_secs))
-}
-
-/// The last lines that were shown of each container.
-#[derive(Default)]
-struct Seen(BTreeMap<String, VecDeque<(String, String)>>);
-
-impl Seen {
-    /// Whether a line was not shown yet; it then counts as shown.
-    fn is_new(&mut self, line: &LogLine) -> bool {
-        let recent = self.0.entry(line.container.clone()).or_default();
-        let forgotten = recent.len() >= REMEMBERED && recent.front().is_some_and(|(first, _)| line.time < *first);
-        // From the end: that is where a repetition would be.
-        if forgotten || recent.iter().rev().any(|(time, text)| *time == line.time && *text == line.text) {
-            return false;
-        }
-        if recent.len() >= REMEMBERED {
-            recent.pop_front();
-        }
-        recent.push_back((line.time.clone(), line.text.clone()));
-        true
     }
 }

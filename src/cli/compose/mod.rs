@@ -7,6 +7,7 @@ mod attach;
 mod config;
 mod copy;
 mod exec;
+mod follow;
 mod inspect;
 mod lifecycle;
 mod logs;
