@@ -45,7 +45,8 @@ volumes: {data: }
 
 #[test]
 fn checklist_13_recreation_keeps_number_and_name() {
-    let yaml = |mode: &str| format!("services: {{web: {{image: 'IMAGE', QUICK, scale: 3, environment: {{M: {mode}}}}}}}\n");
+    let yaml =
+        |mode: &str| format!("services: {{web: {{image: 'IMAGE', QUICK, scale: 3, environment: {{M: {mode}}}}}}}\n");
     let site = Site::new(&yaml("a"));
     site.ours(&["up", "-d"]).ok();
     site.ours(&["up", "-d", "--scale", "web=3"]).ok();
@@ -84,16 +85,27 @@ fn checklist_31_interpolation_and_its_errors_are_those_of_the_real_one() {
     site.write(".env", "SET=value\nEMPTY=\n");
     let names = ["SET", "EMPTY", "UNSET"];
     let forms = ["${V}", "$V", "${V:-d}", "${V-d}", "${V:+r}", "${V+r}"];
-    let mut all: Vec<String> =
-        names.iter().flat_map(|name| forms.iter().map(|form| form.replace('V', name))).collect();
-    for text in ["$$SET", "$1", "5$", "${UNSET:-a:-b}", "${UNSET:-${SET}}", "${UNSET:-{\"a\": \"b\"}}", "$SET$SET", "$é"] {
+    let mut all: Vec<String> = names.iter().flat_map(|name| forms.iter().map(|form| form.replace('V', name))).collect();
+    for text in
+        ["$$SET", "$1", "5$", "${UNSET:-a:-b}", "${UNSET:-${SET}}", "${UNSET:-{\"a\": \"b\"}}", "$SET$SET", "$é"]
+    {
         all.push(text.to_owned());
     }
     let values: Vec<String> = all.iter().enumerate().map(|(n, text)| format!("      V{n}: '{text}'\n")).collect();
     site.write("compose.yaml", &format!("services:\n  web:\n    image: x\n    environment:\n{}", values.concat()));
     alike(&site, &[]);
-    for text in ["${}", "${1A}", "${ SET}", "${SET!}", "${SET:x}", "${SET", "${UNSET:?gone}", "${UNSET?gone}", "${EMPTY:?gone}", "${SET:-${UNSET:?gone}}"]
-    {
+    for text in [
+        "${}",
+        "${1A}",
+        "${ SET}",
+        "${SET!}",
+        "${SET:x}",
+        "${SET",
+        "${UNSET:?gone}",
+        "${UNSET?gone}",
+        "${EMPTY:?gone}",
+        "${SET:-${UNSET:?gone}}",
+    ] {
         site.write("compose.yaml", &format!("services: {{web: {{image: x, command: '{text}'}}}}\n"));
         let (ours, theirs) = alike(&site, &[]);
         assert!(theirs.code != 0, "{text}");
@@ -140,7 +152,11 @@ fn checklist_34_two_files_merge_as_the_real_one_merges_them() {
         ("logging", "{driver: json-file, options: {a: '1'}}", "{options: {b: '2'}}"),
         ("logging", "{driver: json-file, options: {a: '1'}}", "{driver: syslog, options: {b: '2'}}"),
         ("ulimits", "{nofile: 5}", "{nofile: {soft: 1, hard: 2}, nproc: 3}"),
-        ("deploy", "{labels: {a: '1'}, resources: {limits: {cpus: '1'}}}", "{labels: [a=2], resources: {limits: {memory: 5m}}}"),
+        (
+            "deploy",
+            "{labels: {a: '1'}, resources: {limits: {cpus: '1'}}}",
+            "{labels: [a=2], resources: {limits: {memory: 5m}}}",
+        ),
         ("post_start", "[{command: a}]", "[{command: b}]"),
         ("security_opt", "[a]", "[b]"),
         ("group_add", "['1']", "['2']"),
@@ -206,7 +222,10 @@ fn checklist_35_reset_and_override_are_those_of_the_real_one() {
         site.write("b.yaml", &format!("services: {{web: {{{change}}}}}\n"));
         alike(&site, &["-f", "a.yaml", "-f", "b.yaml"]);
     }
-    site.write("compose.yaml", "services: {web: {extends: {file: a.yaml, service: web}, ports: !reset [], environment: !override {Z: '1'}}}\n");
+    site.write(
+        "compose.yaml",
+        "services: {web: {extends: {file: a.yaml, service: web}, ports: !reset [], environment: !override {Z: '1'}}}\n",
+    );
     alike(&site, &[]);
 }
 
@@ -224,7 +243,10 @@ services:
     for directory in ["sub", "base", "deep", "deep/own"] {
         std::fs::create_dir_all(site.path().join(directory)).unwrap();
     }
-    site.write("sub/inner.yaml", "services: {inner: {build: ./ctx, env_file: own.env, volumes: ['./data:/d'], environment: {V: '${V}'}}}\n");
+    site.write(
+        "sub/inner.yaml",
+        "services: {inner: {build: ./ctx, env_file: own.env, volumes: ['./data:/d'], environment: {V: '${V}'}}}\n",
+    );
     site.write("sub/own.env", "OWN=1\n");
     site.write("sub/.env", "V=of-sub\n");
     site.write(".env", "W=of-main\n");
@@ -235,5 +257,8 @@ services:
     site.write("deep/two.yaml", "services: {one: {volumes: ['./x:/x']}}\n");
     site.write("deep/e.env", "E=of-deep\nW=not-this\n");
     let (ours, _) = alike(&site, &[]);
-    assert!(ours.out.contains("/sub/ctx") && ours.out.contains("/deep/own/x") && ours.out.contains("of-deep"), "{ours:?}");
+    assert!(
+        ours.out.contains("/sub/ctx") && ours.out.contains("/deep/own/x") && ours.out.contains("of-deep"),
+        "{ours:?}"
+    );
 }

@@ -59,8 +59,7 @@ fn ended_at_many_instants(signal: rustix::process::Signal, instants: u32) {
     for instant in 0..instants {
         let mode = instant + 1;
         site.write("compose.yaml", &row(mode));
-        let mut up =
-            site.ours_with(&["up", "-d"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut up = site.ours_with(&["up", "-d"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Not to synchronise: the instant itself is what differs from round to round.
         std::thread::sleep(whole * instant / instants);
         let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&up), signal);
@@ -257,7 +256,9 @@ fn tug_of_war(seed: u64, steps: u32) {
             0 => &[&["up", "-d", "--remove-orphans", "--force-recreate"]],
             1 => &[&["stop", "db"], &["up", "-d", "--remove-orphans"]],
             2 => &[&["rm", "-fs", "web"], &["up", "-d", "--remove-orphans"]],
-            3 => &[&["up", "-d", "--remove-orphans", "--always-recreate-deps", "web"], &["up", "-d", "--remove-orphans"]],
+            3 => {
+                &[&["up", "-d", "--remove-orphans", "--always-recreate-deps", "web"], &["up", "-d", "--remove-orphans"]]
+            }
             4 => &[&["restart"], &["up", "-d", "--remove-orphans"]],
             5 => &[&["create", "--remove-orphans"], &["start"]],
             _ => &[&["up", "-d", "--remove-orphans"]],
@@ -325,7 +326,19 @@ fn told_since(site: &Site, since: &str) -> Vec<String> {
     let until = format!("{}", std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64());
     let format = "{{.Action}} {{.Actor.Attributes.name}}";
     let label = format!("label=com.docker.compose.project={}", site.project);
-    let args = ["events", "--filter", "type=container", "--filter", &label, "--since", since, "--until", &until, "--format", format];
+    let args = [
+        "events",
+        "--filter",
+        "type=container",
+        "--filter",
+        &label,
+        "--since",
+        since,
+        "--until",
+        &until,
+        "--format",
+        format,
+    ];
     let output = std::process::Command::new("docker").args(args).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let short = |line: &str| {
@@ -359,13 +372,17 @@ fn a_replacement_takes_the_steps_of_the_real_one() {
         site.theirs(&["up", "-d"]).ok();
         change(&site);
         let since = format!("{}", std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64());
-        if theirs { site.theirs(args).ok() } else { site.ours(args).ok() };
+        if theirs {
+            site.theirs(args).ok()
+        } else {
+            site.ours(args).ok()
+        };
         told_since(&site, &since)
     };
     let edited: &dyn Fn(&Site) = &|site| site.write("compose.yaml", &yaml("b"));
     let none: &dyn Fn(&Site) = &|_| ();
-    for (change, args) in [
-        (edited, &["up", "-d"][..]),
+    let cases: [(&dyn Fn(&Site), &[&str]); 8] = [
+        (edited, &["up", "-d"]),
         (none, &["up", "-d", "--force-recreate", "web"]),
         (none, &["up", "-d", "--scale", "web=0"]),
         (none, &["stop"]),
@@ -373,7 +390,8 @@ fn a_replacement_takes_the_steps_of_the_real_one() {
         (none, &["restart", "--no-deps", "db"]),
         (none, &["down"]),
         (none, &["rm", "-fs", "web"]),
-    ] {
+    ];
+    for (change, args) in cases {
         let (theirs, ours) = (steps(true, change, args), steps(false, change, args));
         let mut whole: Vec<&str> = theirs.iter().map(String::as_str).collect();
         // A restart is one request of theirs and two of ours, and the engine's own word for the former.

@@ -14,7 +14,9 @@ use compose_cli_support::{Ran, Site, compose_is_installed};
 
 #[test]
 fn containers_are_paused_resumed_and_waited_for() {
-    let site = Site::new("services: {web: {image: 'IMAGE', QUICK}, job: {image: 'IMAGE', QUICK, command: [sh, -c, 'sleep 2; exit 9']}}\n");
+    let site = Site::new(
+        "services: {web: {image: 'IMAGE', QUICK}, job: {image: 'IMAGE', QUICK, command: [sh, -c, 'sleep 2; exit 9']}}\n",
+    );
     site.ours(&["up", "-d"]).ok();
     site.ours(&["pause", "web"]).ok();
     assert_eq!(site.inspect("web-1").state.unwrap().paused, Some(true));
@@ -31,7 +33,9 @@ fn containers_are_paused_resumed_and_waited_for() {
 
 #[test]
 fn services_are_scaled() {
-    let site = Site::new("services: {web: {image: 'IMAGE', QUICK, depends_on: [db]}, db: {image: 'IMAGE', QUICK}, other: {image: 'IMAGE'}}\n");
+    let site = Site::new(
+        "services: {web: {image: 'IMAGE', QUICK, depends_on: [db]}, db: {image: 'IMAGE', QUICK}, other: {image: 'IMAGE'}}\n",
+    );
     site.ours(&["scale", "web=2"]).ok();
     assert_eq!(site.ids().keys().collect::<Vec<_>>(), ["db-1", "web-1", "web-2"]);
     site.ours(&["scale", "--no-deps", "web=1", "db=0"]).ok();
@@ -75,11 +79,18 @@ fn files_are_copied_into_and_out_of_containers() {
     site.ours(&["cp", "web:/tmp/file", "."]).ok();
     site.ours(&["cp", "web:/tmp/file", "other"]).ok();
     let read = |name: &str| std::fs::read_to_string(site.path().join(name)).unwrap_or_else(|e| format!("{name}: {e}"));
-    assert_eq!((read("out/in/deep"), read("out/new/in/deep"), read("other")), ("two".into(), "two".into(), "one".into()));
+    assert_eq!(
+        (read("out/in/deep"), read("out/new/in/deep"), read("other")),
+        ("two".into(), "two".into(), "one".into())
+    );
     assert_eq!(read("flat/in/deep"), "two");
     assert_eq!(std::fs::read_link(site.path().join("out/link")).unwrap().to_string_lossy(), "in/deep");
     let archive = site.ours_with(&["cp", "web:/tmp/file", "-"]).output().unwrap().stdout;
-    let names: Vec<_> = tar::Archive::new(archive.as_slice()).entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
+    let names: Vec<_> = tar::Archive::new(archive.as_slice())
+        .entries()
+        .unwrap()
+        .map(|e| e.unwrap().path().unwrap().into_owned())
+        .collect();
     assert_eq!(names, [std::path::Path::new("file")]);
     let mut fed = site.ours_with(&["cp", "-", "web:/data"]).stdin(Stdio::piped()).spawn().unwrap();
     fed.stdin.take().unwrap().write_all(&archive).unwrap();
@@ -104,8 +115,18 @@ fn both_tools_copy_alike() {
         site.exec("web", &format!("mkdir -p {root}/there; echo old > {root}/file; ln -s {root}/there {root}/link"));
         let to = |path: &str| format!("web:{root}{path}");
         let codes: Vec<bool> = [
-            ("d", "/new"), ("d", "/there"), ("d/.", "/dots"), ("d/.", "/there"), ("g", "/file"), ("g", "/there"),
-            ("g", "/named"), ("g", "/none/"), ("d", "/file"), ("g", "/link"), ("d", "/link"), ("g", "/no/such"),
+            ("d", "/new"),
+            ("d", "/there"),
+            ("d/.", "/dots"),
+            ("d/.", "/there"),
+            ("g", "/file"),
+            ("g", "/there"),
+            ("g", "/named"),
+            ("g", "/none/"),
+            ("d", "/file"),
+            ("g", "/link"),
+            ("d", "/link"),
+            ("g", "/no/such"),
         ]
         .iter()
         .map(|(from, path)| run(&["cp", from, &to(path)]))
@@ -115,8 +136,14 @@ fn both_tools_copy_alike() {
         std::fs::create_dir(site.path().join(here)).unwrap();
         let from = |path: &str| format!("web:{root}{path}");
         let back: Vec<bool> = [
-            ("/there", "/new"), ("/there", "/new"), ("/there/.", "/flat"), ("/file", "/named"), ("/file", ""),
-            ("/there", "/named"), ("/file", "/no/such"), ("/link", "/as-link"),
+            ("/there", "/new"),
+            ("/there", "/new"),
+            ("/there/.", "/flat"),
+            ("/file", "/named"),
+            ("/file", ""),
+            ("/there", "/named"),
+            ("/file", "/no/such"),
+            ("/link", "/as-link"),
         ]
         .iter()
         .map(|(path, to)| run(&["cp", &from(path), &format!("{here}{to}")]))
@@ -195,7 +222,9 @@ fn in_a_terminal(site: &Site, line: &str, typed: &[(&str, &str)]) -> (String, i3
 
 #[test]
 fn terminals_pass_keys_sizes_and_exit_codes() {
-    let site = Site::new("services: {web: {image: 'IMAGE', QUICK, tty: true, stdin_open: true, command: sh, volumes: ['./:/mnt']}}\n");
+    let site = Site::new(
+        "services: {web: {image: 'IMAGE', QUICK, tty: true, stdin_open: true, command: sh, volumes: ['./:/mnt']}}\n",
+    );
     site.ours(&["up", "-d"]).ok();
     // A size comes a moment after the process; busybox calls none at all an error.
     let line = "stty rows 31 cols 97; OURS exec web sh -c 'until busybox stty size | busybox grep \"31 97\"; do sleep 0.1; done; \
@@ -211,11 +240,16 @@ fn terminals_pass_keys_sizes_and_exit_codes() {
     assert!(shown.contains("31 97") && shown.contains("changed"), "{shown:?}");
     assert_eq!(code, 0);
     // Keys to detach leave the process alone.
-    let (shown, code) = in_a_terminal(&site, "OURS attach web; echo detached $?", &[("", "echo hi-$((1+1))\r"), ("hi-2", "\u{10}\u{11}")]);
+    let (shown, code) = in_a_terminal(
+        &site,
+        "OURS attach web; echo detached $?",
+        &[("", "echo hi-$((1+1))\r"), ("hi-2", "\u{10}\u{11}")],
+    );
     assert!(shown.contains("hi-2") && shown.contains("detached 0"), "{shown:?}");
     assert_eq!(code, 0);
     assert_eq!(site.inspect("web-1").state.unwrap().running, Some(true));
-    let (shown, code) = in_a_terminal(&site, "OURS run --rm web sh -c 'read a; echo got $a; exit 6'", &[("", "word\r")]);
+    let (shown, code) =
+        in_a_terminal(&site, "OURS run --rm web sh -c 'read a; echo got $a; exit 6'", &[("", "word\r")]);
     assert!(shown.contains("got word"), "{shown:?}");
     assert_eq!(code, 6);
     assert_eq!(site.ids().keys().collect::<Vec<_>>(), ["web-1"], "the one-off is gone");
@@ -228,7 +262,9 @@ fn terminals_pass_keys_sizes_and_exit_codes() {
 #[test]
 fn a_diverged_volume_is_asked_about_on_a_terminal() {
     let yaml = |label: u32| {
-        format!("services: {{web: {{image: 'IMAGE', QUICK, volumes: ['keep:/keep']}}}}\nvolumes: {{keep: {{labels: {{l: '{label}'}}}}}}\n")
+        format!(
+            "services: {{web: {{image: 'IMAGE', QUICK, volumes: ['keep:/keep']}}}}\nvolumes: {{keep: {{labels: {{l: '{label}'}}}}}}\n"
+        )
     };
     let site = Site::new(&yaml(1));
     site.ours(&["up", "-d"]).ok();
@@ -256,7 +292,21 @@ fn one_offs_take_the_options_of_the_real_one() {
     assert_eq!(out(&["--interactive=false", "web", "cat; echo end"]), "end\n");
     site.ours(&["run", "--service-ports", "-p", "1:1", "web"]).fails("incompatible");
     let named = format!("{}-named", site.project);
-    site.ours(&["run", "-d", "--name", &named, "-P", "--cap-drop", "SYS_TIME", "--cap-add", "SYS_NICE", "--use-aliases", "web", "sleep 1000"]).ok();
+    site.ours(&[
+        "run",
+        "-d",
+        "--name",
+        &named,
+        "-P",
+        "--cap-drop",
+        "SYS_TIME",
+        "--cap-add",
+        "SYS_NICE",
+        "--use-aliases",
+        "web",
+        "sleep 1000",
+    ])
+    .ok();
     let found = site.inspect("named");
     let host = found.host_config.unwrap();
     assert_eq!((host.cap_add, host.cap_drop), (Some(vec!["SYS_NICE".into()]), Some(vec!["SYS_TIME".into()])));
@@ -365,7 +415,10 @@ fn the_engines_socket_is_handed_in_with_credentials() {
     };
     let ran = up(false);
     assert!(ran.status.success(), "{ran:?}");
-    assert_eq!(site.exec("web", "echo $DOCKER_CONFIG; test -S /var/run/docker.sock && echo socket"), "/run/secrets/docker\nsocket\n");
+    assert_eq!(
+        site.exec("web", "echo $DOCKER_CONFIG; test -S /var/run/docker.sock && echo socket"),
+        "/run/secrets/docker\nsocket\n"
+    );
     assert!(site.exec("web", "cat /run/secrets/docker/config.json").contains("dTpw"));
     if compose_is_installed() {
         let before = site.ids();
@@ -377,11 +430,9 @@ fn the_engines_socket_is_handed_in_with_credentials() {
 
 #[test]
 fn attributes_that_no_linux_engine_has_are_refused_by_name() {
-    for (attribute, told) in [
-        ("credential_spec: {file: x}", "credential_spec"),
-        ("models: [m]", "models"),
-    ] {
-        let site = Site::new(&format!("services: {{web: {{image: 'IMAGE', {attribute}}}}}\nmodels: {{m: {{model: x}}}}\n"));
+    for (attribute, told) in [("credential_spec: {file: x}", "credential_spec"), ("models: [m]", "models")] {
+        let site =
+            Site::new(&format!("services: {{web: {{image: 'IMAGE', {attribute}}}}}\nmodels: {{m: {{model: x}}}}\n"));
         site.ours(&["up", "-d"]).fails(told);
         assert!(site.ids().is_empty(), "nothing is begun");
     }

@@ -173,7 +173,20 @@ fn both_print_the_same_of_a_running_project() {
         &["exec", "-T", "--index", "9", "web", "true"],
         &["exec", "-T", "nope", "true"],
         &["exec", "-T", "web", "nosuchprogram"],
-        &["exec", "-T", "-u", "1:2", "-e", "A=b", "-w", "/tmp", "web", "sh", "-c", "echo $A $PWD; stat -c %u /proc/self"],
+        &[
+            "exec",
+            "-T",
+            "-u",
+            "1:2",
+            "-e",
+            "A=b",
+            "-w",
+            "/tmp",
+            "web",
+            "sh",
+            "-c",
+            "echo $A $PWD; stat -c %u /proc/self",
+        ],
         &["kill", "nope"],
         &["stop", "nope"],
         &["start", "nope"],
@@ -218,7 +231,10 @@ fn both_print_the_same_of_a_running_project() {
         }
         rows
     };
-    assert_eq!(keys(site.ours(&["ps", "-a", "--format", "json"])), keys(site.theirs(&["ps", "-a", "--format", "json"])));
+    assert_eq!(
+        keys(site.ours(&["ps", "-a", "--format", "json"])),
+        keys(site.theirs(&["ps", "-a", "--format", "json"]))
+    );
     let shape = |ran: Ran| ran.out.split_whitespace().take(13).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(shape(site.ours(&["stats", "--no-stream"]).ok()), shape(site.theirs(&["stats", "--no-stream"]).ok()));
 }
@@ -235,13 +251,31 @@ fn both_end_alike_where_nothing_is_there() {
     }
     let site = Site::new("services: {web: {image: 'IMAGE'}}\n");
     for command in [
-        &["restart"][..], &["stop"], &["start"], &["kill"], &["rm", "-f"], &["pause"], &["unpause"], &["top"], &["ps"],
-        &["logs"], &["images"], &["volumes"], &["down"], &["wait", "web"], &["port", "web", "1"], &["exec", "web", "x"],
+        &["restart"][..],
+        &["stop"],
+        &["start"],
+        &["kill"],
+        &["rm", "-f"],
+        &["pause"],
+        &["unpause"],
+        &["top"],
+        &["ps"],
+        &["logs"],
+        &["images"],
+        &["volumes"],
+        &["down"],
+        &["wait", "web"],
+        &["port", "web", "1"],
+        &["exec", "web", "x"],
     ] {
         for named in [&[][..], &["-p", "turnout-test-nothing"]] {
             let args: Vec<&str> = named.iter().chain(command).copied().collect();
             let (theirs, ours) = (site.theirs(&args), site.ours(&args));
-            assert_eq!((ours.code == 0, lines(&ours)), (theirs.code == 0, lines(&theirs)), "{args:?} {ours:?} {theirs:?}");
+            assert_eq!(
+                (ours.code == 0, lines(&ours)),
+                (theirs.code == 0, lines(&theirs)),
+                "{args:?} {ours:?} {theirs:?}"
+            );
         }
     }
 }
@@ -264,7 +298,8 @@ fn both_tell_the_same_events() {
         assert!(theirs.err.trim().is_empty() || theirs.err.trim() == "EOF", "{theirs:?}");
         theirs.out = own_label().replace_all(&theirs.out, "").into_owned();
         if form.is_empty() {
-            let words = |ran: &Ran| ran.out.lines().map(|l| l.split(" (").next().unwrap().to_owned()).collect::<Vec<_>>();
+            let words =
+                |ran: &Ran| ran.out.lines().map(|l| l.split(" (").next().unwrap().to_owned()).collect::<Vec<_>>();
             assert_eq!(words(&ours), words(&theirs));
         } else {
             let time = |row: &mut serde_json::Value| row.as_object_mut().unwrap().remove("time").unwrap();
@@ -304,7 +339,8 @@ fn foreground_ups_end_alike() {
             site.ours(&["down", "-t", "0"]).ok();
             let ran = if theirs { site.theirs(args) } else { site.ours(args) };
             let out = ran.out.replace("\r\u{1b}[K", "");
-            let mut lines: Vec<String> = out.lines().map(|l| l.trim_end().to_owned()).filter(|l| !l.is_empty()).collect();
+            let mut lines: Vec<String> =
+                out.lines().map(|l| l.trim_end().to_owned()).filter(|l| !l.is_empty()).collect();
             lines.sort();
             (ran.code, lines)
         };
