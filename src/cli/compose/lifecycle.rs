@@ -68,6 +68,11 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
 pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let subject = session.subject(&args.services)?;
+    if let Some(project) = &subject.project
+        && let Some(unknown) = args.services.iter().find(|name| !project.services.contains_key(*name))
+    {
+        bail!("no such service: {unknown}");
+    }
     let engine = session.engine().await?;
     let reached = engine.kill(&subject.name, &args.services, &args.signal).await?;
     if reached.is_empty() {
