@@ -47,6 +47,9 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
     assert!(by_name.status.success(), "{by_name:?}");
     assert!(site.ids().is_empty());
     assert!(site.ours(&["down"]).ok().err.contains("no resource found"));
+    // Nothing to restart is no failure, nothing to start is one; as in the real one.
+    assert!(site.ours(&["restart"]).ok().err.contains("no container found"));
+    site.ours(&["start"]).fails("has no container to start");
 }
 
 #[test]
@@ -69,15 +72,20 @@ fn logs_are_shown_with_names_and_followed() {
     let stamped = site.ours(&["logs", "-t", "web"]).ok().out;
     assert!(stamped.starts_with("web-1  | 20"), "{stamped}");
 
-    let mut follow = site.ours_with(&["logs", "-f", "web"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follow = site.ours_with(&["logs", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
-    let mut first = [lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()];
-    first.sort();
-    assert_eq!(first, ["web-1  | one", "web-1  | two"]);
+    let mut next = |count: usize| {
+        let mut some: Vec<String> = lines.by_ref().take(count).map(Result::unwrap).collect();
+        some.sort();
+        some
+    };
+    assert_eq!(next(3), ["database-1  | three", "web-1       | one", "web-1       | two"]);
     site.ours(&["restart", "web"]).ok();
-    assert!(lines.next().unwrap().unwrap().starts_with("web-1  | "), "goes on after a restart");
-    follow.kill().unwrap();
-    follow.wait().unwrap();
+    assert_eq!(next(3), ["web-1       | one", "web-1       | two", "web-1 exited with code 137"]);
+    // And ends with the last of them.
+    site.ours(&["stop"]).ok();
+    assert_eq!(next(2), ["database-1 exited with code 137", "web-1 exited with code 137"]);
+    assert!(follow.wait().unwrap().success());
 }
 
 #[test]
@@ -155,6 +163,7 @@ fn up_in_the_foreground_shows_logs_and_stops_at_an_interrupt() {
     let site = Site::new("services: {web: {image: 'IMAGE', QUICK, command: [sh, -c, 'echo hello; sleep 1000']}}\n");
     let mut up = site.ours_with(&["up"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "Attaching to web-1");
     assert_eq!(lines.next().unwrap().unwrap(), "web-1  | hello");
     rustix::process::kill_process(rustix::process::Pid::from_child(&up), rustix::process::Signal::INT).unwrap();
     assert_eq!(up.wait().unwrap().code(), Some(130));

@@ -299,8 +299,10 @@ fn waiting_succeeds_when_healthy_and_fails_when_a_container_ends() {
 
 #[test]
 fn providers_and_unknown_services_are_refused_by_name() {
-    let site = Site::new("services: {web: {image: 'IMAGE'}, model: {provider: {type: thing}}}\n");
-    site.ours(&["up", "-d"]).fails("services.model.provider");
+    let site = Site::new("services: {web: {image: 'IMAGE'}, model: {provider: {type: no-such-provider}}}\n");
+    site.ours(&["up", "-d"])
+        .fails("services.model.provider.type: there is no Docker CLI plugin docker-no-such-provider");
+    assert!(site.ids().is_empty(), "nothing is begun");
     site.ours(&["up", "-d", "nope"]).fails("no such service: nope");
     site.ours(&["up", "-d", "--scale", "web=x"]).fails("--scale");
     site.ours(&["up", "--no-such-flag"]).fails("--no-such-flag");

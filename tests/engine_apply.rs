@@ -47,7 +47,7 @@ async fn recreation_keeps_number_name_and_anonymous_volumes() {
 }
 
 #[tokio::test]
-async fn two_networks_are_attached_before_the_start() {
+async fn checklist_28_two_networks_are_attached_before_the_start() {
     let stack = Stack::with(
         json!({
             "web": {
@@ -72,7 +72,7 @@ async fn two_networks_are_attached_before_the_start() {
 }
 
 #[tokio::test]
-async fn a_healthy_dependency_is_waited_for() {
+async fn checklist_17_a_healthy_dependency_is_waited_for() {
     let check = json!({ "test": ["CMD", "test", "-e", "/tmp/ready"], "interval": "500ms", "retries": 60 });
     let stack = Stack::new(json!({
         "db": { "command": ["sh", "-c", "sleep 2; touch /tmp/ready; sleep 1000"], "healthcheck": check },
@@ -91,7 +91,7 @@ async fn state(stack: &Stack, service: &str) -> bollard::models::ContainerState 
 }
 
 #[tokio::test]
-async fn an_unhealthy_dependency_fails_and_leaves_the_dependent_created() {
+async fn checklist_18_an_unhealthy_dependency_fails_and_leaves_the_dependent_created() {
     let check = json!({ "test": ["CMD", "false"], "interval": "200ms", "retries": 1 });
     let stack = Stack::new(json!({
         "db": { "command": ["sh", "-c", "echo refusing; sleep 1000"], "healthcheck": check },
@@ -108,7 +108,7 @@ async fn an_unhealthy_dependency_fails_and_leaves_the_dependent_created() {
 }
 
 #[tokio::test]
-async fn jobs_run_first_and_must_succeed() {
+async fn checklist_20_jobs_run_first_and_must_succeed() {
     let mut stack = Stack::new(json!({
         "migrate": { "command": ["sh", "-c", "exit 0"] },
         "web": { "depends_on": { "migrate": { "condition": "service_completed_successfully", "required": true } } },
@@ -133,7 +133,7 @@ async fn jobs_run_first_and_must_succeed() {
 }
 
 #[tokio::test]
-async fn what_is_not_required_may_fail() {
+async fn checklist_21_what_is_not_required_may_fail() {
     let stack = Stack::new(json!({
         "job": { "command": ["sh", "-c", "exit 3"] },
         "web": { "depends_on": { "job": { "condition": "service_completed_successfully", "required": false } } },
@@ -147,7 +147,7 @@ async fn what_is_not_required_may_fail() {
 }
 
 #[tokio::test]
-async fn an_occupied_port_fails_and_succeeds_once_it_is_free() {
+async fn checklist_38_an_occupied_port_fails_and_succeeds_once_it_is_free() {
     let occupied = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = occupied.local_addr().unwrap().port().to_string();
     let stack = Stack::new(
@@ -165,7 +165,7 @@ async fn an_occupied_port_fails_and_succeeds_once_it_is_free() {
 }
 
 #[tokio::test]
-async fn secrets_from_variables_are_there_before_the_process() {
+async fn checklist_40_secrets_from_variables_are_there_before_the_process() {
     let mut stack = Stack::with(
         json!({
             "web": {
@@ -195,7 +195,7 @@ async fn hooks_run_and_their_failure_fails() {
 }
 
 #[tokio::test]
-async fn shared_namespaces_follow_their_owner() {
+async fn checklist_16_shared_namespaces_follow_their_owner() {
     let services = |mode: &str| {
         json!({
             "owner": { "environment": { "MODE": mode } },
@@ -217,7 +217,7 @@ async fn shared_namespaces_follow_their_owner() {
 }
 
 #[tokio::test]
-async fn a_changed_network_is_recreated_and_names_still_resolve() {
+async fn checklist_25_a_changed_network_is_recreated_and_names_still_resolve() {
     let services = json!({ "db": {}, "web": {} });
     let mut stack = Stack::new(services.clone()).await;
     stack.up().await.unwrap();

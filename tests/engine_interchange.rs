@@ -79,7 +79,7 @@ async fn identity(stack: &Stack) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn the_cli_finds_nothing_to_change_after_us() {
+async fn checklist_02_the_cli_finds_nothing_to_change_after_us() {
     let Some(stack) = stack().await else { return };
     stack.up().await.unwrap();
     let before = identity(&stack).await;
@@ -97,7 +97,7 @@ async fn the_cli_finds_nothing_to_change_after_us() {
 }
 
 #[tokio::test]
-async fn we_find_nothing_to_change_after_the_cli() {
+async fn checklist_03_we_find_nothing_to_change_after_the_cli() {
     let Some(stack) = stack().await else { return };
     stack.compose(&["up", "-d"]);
     let before = identity(&stack).await;

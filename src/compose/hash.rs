@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn known_labels_are_reproduced() {
+    fn checklist_06_known_labels_are_reproduced() {
         let plain = service(r#"{"command":null,"entrypoint":null,"image":"ref-bb","networks":{"default":null}}"#);
         assert_eq!(service_hash(&plain), "b76dcf4843e5c94945398355510b88543f8b85b17a43f18dd8128f8acbea50d0");
         let network: Network = serde_json::from_str(r#"{"name":"ref-p1_default","ipam":{}}"#).unwrap();

@@ -122,6 +122,16 @@ impl Site {
         Ran::of(self.command("docker", &["compose"], args).output().unwrap())
     }
 
+    /// Our command line, the project's name only in its file: by a variable, the real one overlooks mistakes in it.
+    pub fn ours_by_file(&self, args: &[&str]) -> Ran {
+        Ran::of(self.ours_with(args).env_remove("COMPOSE_PROJECT_NAME").output().unwrap())
+    }
+
+    /// The real command line, the project's name only in its file.
+    pub fn theirs_by_file(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command("docker", &["compose"], args).env_remove("COMPOSE_PROJECT_NAME").output().unwrap())
+    }
+
     /// IDs by container name, stopped ones too.
     pub fn ids(&self) -> BTreeMap<String, String> {
         let own = format!("{}-", self.project);

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::args_more::{
+    AttachArgs, CommitArgs, CpArgs, ExportArgs, PushArgs, ScaleArgs, StatsArgs, VolumesArgs, WaitArgs,
+};
+
 /// The everyday part of `docker compose`, on turnout's own engine.
 #[derive(Debug, Parser)]
 #[command(name = "turnout compose", bin_name = "turnout compose", version, max_term_width = 110)]
@@ -138,6 +142,28 @@ pub enum ComposeCommand {
     Images(ImagesArgs),
     /// Show the version
     Version(VersionArgs),
+    /// Attach to the process of a running container
+    Attach(AttachArgs),
+    /// Make an image of a container
+    Commit(CommitArgs),
+    /// Copy files between a container and this machine
+    Cp(CpArgs),
+    /// Write the file system of a container as a tar archive
+    Export(ExportArgs),
+    /// Pause containers
+    Pause(ServicesArgs),
+    /// Push images
+    Push(PushArgs),
+    /// Set the number of containers of services
+    Scale(ScaleArgs),
+    /// Show what containers use
+    Stats(StatsArgs),
+    /// Resume paused containers
+    Unpause(ServicesArgs),
+    /// List volumes
+    Volumes(VolumesArgs),
+    /// Wait until containers end
+    Wait(WaitArgs),
 }
 
 /// Only services.
@@ -273,6 +299,24 @@ pub struct UpArgs {
     /// Time stamps before log lines
     #[arg(long)]
     pub timestamps: bool,
+    /// Stop everything when any container ends
+    #[arg(long)]
+    pub abort_on_container_exit: bool,
+    /// Stop everything when any container fails
+    #[arg(long)]
+    pub abort_on_container_failure: bool,
+    /// Exit with this service's code; stops everything when any container ends
+    #[arg(long, value_name = "SERVICE")]
+    pub exit_code_from: Option<String>,
+    /// Show only the logs of these services
+    #[arg(long, value_name = "SERVICE")]
+    pub attach: Vec<String>,
+    /// Show the logs of dependencies as well
+    #[arg(long)]
+    pub attach_dependencies: bool,
+    /// Do not show the logs of these services
+    #[arg(long, value_name = "SERVICE")]
+    pub no_attach: Vec<String>,
 }
 
 /// `build`.
@@ -295,6 +339,9 @@ pub struct BuildArgs {
     /// Build dependencies as well
     #[arg(long)]
     pub with_dependencies: bool,
+    /// Push what was built
+    #[arg(long)]
+    pub push: bool,
 }
 
 /// `pull`.
@@ -397,6 +444,9 @@ pub struct RmArgs {
     /// Do not ask
     #[arg(short, long)]
     pub force: bool,
+    /// Has no effect, as in the real one
+    #[arg(short, long, hide = true)]
+    pub all: bool,
     /// Stop first
     #[arg(short, long)]
     pub stop: bool,
@@ -432,9 +482,12 @@ pub struct PsArgs {
     /// Stopped ones and one-offs too
     #[arg(short, long)]
     pub all: bool,
-    /// Form of the output
-    #[arg(long, value_parser = ["table", "json"], default_value = "table")]
+    /// Form of the output: `table`, `table TEMPLATE`, `json` or a Go template
+    #[arg(long, default_value = "table")]
     pub format: String,
+    /// Only matching: `status=…`
+    #[arg(long)]
+    pub filter: Option<String>,
     /// Only IDs
     #[arg(short, long)]
     pub quiet: bool,
@@ -515,6 +568,12 @@ pub struct ExecArgs {
     /// No terminal
     #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
     pub no_tty: bool,
+    /// Keep standard input open; `--interactive=false` to close it
+    #[arg(short, long, hide = true, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub interactive: bool,
+    /// A terminal; always where there is one
+    #[arg(short, long, hide = true)]
+    pub tty: bool,
     /// More rights
     #[arg(long)]
     pub privileged: bool,
@@ -594,6 +653,21 @@ pub struct RunArgs {
     /// Print nothing of our own
     #[arg(short, long)]
     pub quiet: bool,
+    /// Show no build output
+    #[arg(long)]
+    pub quiet_build: bool,
+    /// Show no pull progress
+    #[arg(long)]
+    pub quiet_pull: bool,
+    /// Variables from files
+    #[arg(long, value_name = "FILE")]
+    pub env_from_file: Vec<String>,
+    /// A terminal; always where there is one
+    #[arg(short, long, hide = true)]
+    pub tty: bool,
+    /// Keep standard input open; `--interactive=false` to close it
+    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub interactive: bool,
     /// Service
     pub service: String,
     /// Command; none = the service's

@@ -1,28 +1,44 @@
-//! `exec`: a command in a running container.
+//! `exec` and `attach`: a command in a running container, and its own process.
 
 use anyhow::bail;
-use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
+use bollard::{
+    exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults},
+    query_parameters::{AttachContainerOptions, KillContainerOptions, ResizeContainerTTYOptions},
+};
 
 use super::{
     args::ExecArgs,
-    session::Session,
+    args_more::AttachArgs,
+    session::{Session, interrupted},
     terminal::{self, Raw},
 };
-use crate::engine::EngineError;
+use crate::engine::{ContainerStatus, Engine, EngineError};
+
+/// The running container of a service: of a number, else the first; a one-off only where there is nothing else.
+async fn running(engine: &Engine, project: &str, service: &str, index: Option<u32>) -> anyhow::Result<ContainerStatus> {
+    let mut found = engine.containers(project, false).await?;
+    found.retain(|c| c.service == service);
+    // The real one counts from 1, and takes 0 for no number.
+    let index = index.filter(|index| *index > 0);
+    let position = match index {
+        Some(index) => found.iter().position(|c| !c.oneoff && c.number == Some(index)),
+        None => found.iter().position(|c| !c.oneoff).or((!found.is_empty()).then_some(0)),
+    };
+    match (position, index) {
+        (Some(position), _) => Ok(found.swap_remove(position)),
+        (None, Some(index)) => bail!("service {service:?} is not running container #{index}"),
+        (None, None) => bail!("service {service:?} is not running"),
+    }
+}
 
 /// `exec`; the exit code is the command's.
 pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u8> {
     let project = session.project_name()?;
     let engine = session.engine().await?;
-    let running = engine.containers(&project, false).await?;
-    let of_service = |c: &&crate::engine::ContainerStatus| c.service == args.service && !c.oneoff;
-    let wanted = running.iter().filter(of_service).find(|c| args.index.is_none_or(|index| c.number == Some(index)));
-    let Some(container) = wanted else {
-        match args.index {
-            Some(index) => bail!("service {:?} is not running container #{index}", args.service),
-            None => bail!("service {:?} is not running", args.service),
-        }
-    };
+    let container = running(&engine, &project, &args.service, args.index).await?;
+    if session.global.dry_run {
+        return Ok(0);
+    }
     let tty = !args.no_tty && !args.detach && terminal::is_interactive();
     let docker = engine.docker();
     let what = format!("exec in {}", container.name);
@@ -30,11 +46,11 @@ pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u
     let created = docker.create_exec(
         &container.id,
         CreateExecOptions {
-            attach_stdin: Some(!args.detach),
+            attach_stdin: Some(!args.detach && args.interactive),
             attach_stdout: Some(!args.detach),
             attach_stderr: Some(!args.detach),
             tty: Some(tty),
-            env: Some(args.env.clone()),
+            env: Some(environment(session, &args.env)),
             cmd: Some(args.command.clone()),
             privileged: Some(args.privileged),
             user: args.user.clone(),
@@ -48,12 +64,85 @@ pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u
         return Ok(0);
     };
     let raw = if tty { Some(Raw::enter()?) } else { None };
-    if let (true, Some((height, width))) = (tty, terminal::size()) {
-        // A wrong size is a blemish, not a failure.
-        let _ = docker.resize_exec(&id, ResizeExecOptions { height, width }).await;
+    let pump = terminal::pump(output, args.interactive.then_some(input));
+    if tty {
+        let resize = |height, width| {
+            let resized = docker.resize_exec(&id, ResizeExecOptions { height, width });
+            async { resized.await.is_ok() }
+        };
+        terminal::keeping_size(pump, resize).await?;
+    } else {
+        pump.await?;
     }
-    terminal::pump(output, Some(input)).await?;
     drop(raw);
+    // Without a code it goes on without us: the keys to detach were pressed.
     let code = docker.inspect_exec(&id).await.map_err(api)?.exit_code.unwrap_or_default();
     Ok(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
+}
+
+/// `KEY=VALUE` as given; `KEY` alone has our value, or is left out.
+fn environment(session: &Session, given: &[String]) -> Vec<String> {
+    let own = |name: &String| Some(format!("{name}={}", session.environment.get(name)?));
+    given.iter().filter_map(|text| if text.contains('=') { Some(text.clone()) } else { own(text) }).collect()
+}
+
+/// `attach`; the exit code is the container's if it ends meanwhile.
+pub(super) async fn attach(session: &Session, args: &AttachArgs) -> anyhow::Result<u8> {
+    let project = session.project_name()?;
+    let engine = session.engine().await?;
+    let container = running(&engine, &project, &args.service, args.index).await?;
+    if container.state == "paused" {
+        bail!("you cannot attach to a paused container: `unpause {}` first", args.service);
+    }
+    if session.global.dry_run {
+        return Ok(0);
+    }
+    let docker = engine.docker();
+    let what = format!("attach to {}", container.name);
+    let api = |error| EngineError::api(what.clone(), error);
+    let config = docker.inspect_container(&container.id, None).await.map_err(api)?.config.unwrap_or_default();
+    let reads = !args.no_stdin && config.open_stdin == Some(true);
+    let tty = config.tty == Some(true);
+    let options = AttachContainerOptions {
+        stream: true,
+        stdin: reads,
+        stdout: true,
+        stderr: true,
+        logs: false,
+        detach_keys: args.detach_keys.clone(),
+    };
+    let attached = docker.attach_container(&container.id, Some(options)).await.map_err(api)?;
+    let raw = if tty && reads && terminal::is_interactive() { Some(Raw::enter()?) } else { None };
+    let pump = async {
+        let pump = terminal::pump(attached.output, reads.then_some(attached.input));
+        match tty {
+            true => terminal::keeping_size(pump, |h, w| resize(&engine, &container.id, h, w)).await,
+            false => pump.await,
+        }
+    };
+    tokio::pin!(pump);
+    loop {
+        tokio::select! {
+            done = &mut pump => { done?; break; }
+            () = interrupted() => {
+                if !args.sig_proxy {
+                    return Ok(130);
+                }
+                // It may have ended meanwhile.
+                let signal = KillContainerOptions { signal: "SIGINT".to_owned() };
+                let _ = docker.kill_container(&container.id, Some(signal)).await;
+            }
+        }
+    }
+    drop(raw);
+    let state = docker.inspect_container(&container.id, None).await;
+    let state = state.ok().and_then(|found| found.state).unwrap_or_default();
+    let code = if state.running == Some(true) { 0 } else { state.exit_code.unwrap_or_default() };
+    Ok(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
+}
+
+/// Gives a container's terminal this size; whether it took it.
+pub(super) async fn resize(engine: &Engine, id: &str, height: u16, width: u16) -> bool {
+    let size = ResizeContainerTTYOptions { h: i32::from(height), w: i32::from(width) };
+    engine.docker().resize_container_tty(id, size).await.is_ok()
 }

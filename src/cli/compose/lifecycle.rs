@@ -1,15 +1,17 @@
 //! `start`, `stop`, `restart`, `kill`, `rm` and `down`.
 
 use anyhow::bail;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{
     args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StopArgs},
+    args_more::WaitArgs,
     progress::Progress,
     session::{Session, Subject, grace, nameless},
 };
 use crate::{
     compose::model::Project,
-    engine::Engine,
+    engine::{Engine, EngineError},
     plan::{self, DownOptions, Observed, Plan, RemoveImages},
 };
 
@@ -17,6 +19,15 @@ use crate::{
 pub(super) async fn start(session: &Session, args: &ServicesArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let at = look(session, &args.services).await?;
+    if !at.observed.containers.iter().any(|c| !c.oneoff) {
+        let services = at.subject.project.iter().flat_map(|project| &project.services);
+        let mut expected = services.filter(|(_, service)| service.provider.is_none() && service.scale() > 0);
+        match (&at.subject.project, expected.next()) {
+            (None, _) => bail!("no container found for project {:?}: bring it up first", at.subject.name),
+            (Some(_), Some((name, _))) => bail!("service {name:?} has no container to start (create it with `up`)"),
+            (Some(_), None) => {}
+        }
+    }
     let known = |name: &String| at.observed.containers.iter().any(|c| c.service == *name && !c.oneoff);
     if let Some(missing) = args.services.iter().find(|name| !known(name)) {
         bail!("service {missing:?} has no container to start (create it with `up`)");
@@ -38,7 +49,9 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
     let progress = Progress::new(session.mode());
     let mut at = look(session, &args.services).await?;
     if at.observed.containers.is_empty() {
-        bail!("no container found for project {:?}: bring it up first", at.subject.name);
+        // As in the real one, no failure.
+        progress.warning(&format!("no container found for project {:?}: bring it up first", at.subject.name));
+        return Ok(0);
     }
     if args.no_deps && !args.services.is_empty() {
         // Without edges nothing is drawn in.
@@ -55,6 +68,11 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
 pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let subject = session.subject(&args.services)?;
+    if let Some(project) = &subject.project
+        && let Some(unknown) = args.services.iter().find(|name| !project.services.contains_key(*name))
+    {
+        bail!("no such service: {unknown}");
+    }
     let engine = session.engine().await?;
     let reached = engine.kill(&subject.name, &args.services, &args.signal).await?;
     if reached.is_empty() {
@@ -90,6 +108,9 @@ pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u
     let progress = Progress::new(session.mode());
     let Subject { name, project } = session.subject(&args.services)?;
     let engine = session.engine().await?;
+    if let (Some(project), false) = (&project, session.global.dry_run) {
+        super::provider::down(session, project, &args.services, &progress).await?;
+    }
     let frame = project.clone().unwrap_or_else(|| nameless(&name));
     let observed = engine.observe_remains(&frame, args.rmi.is_some()).await?;
     let options = DownOptions {
@@ -178,4 +199,74 @@ fn consent(plan: &Plan) -> anyhow::Result<bool> {
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// `pause`, and with `resume` `unpause`: of services in the project, without one-offs.
+pub(super) async fn pause(session: &Session, args: &ServicesArgs, resume: bool) -> anyhow::Result<u8> {
+    let progress = Progress::new(session.mode());
+    let subject = session.subject(&args.services)?;
+    if let Some(project) = &subject.project
+        && let Some(unknown) = args.services.iter().find(|name| !project.services.contains_key(*name))
+    {
+        bail!("no such service: {unknown}");
+    }
+    let engine = session.engine().await?;
+    let mut found = engine.containers(&subject.name, false).await?;
+    found.retain(|c| {
+        let active = subject.project.as_ref().is_none_or(|project| project.services.contains_key(&c.service));
+        // What is as wanted already stays so.
+        let needs = (c.state == "paused") == resume;
+        !c.oneoff && active && needs && (args.services.is_empty() || args.services.contains(&c.service))
+    });
+    for container in found {
+        let subject = format!("Container {}", container.name);
+        let (done, word, what) = match (resume, session.global.dry_run) {
+            (true, true) => (Ok(()), "Unpaused", "unpause"),
+            (false, true) => (Ok(()), "Paused", "pause"),
+            (true, false) => (engine.docker().unpause_container(&container.id).await, "Unpaused", "unpause"),
+            (false, false) => (engine.docker().pause_container(&container.id).await, "Paused", "pause"),
+        };
+        done.map_err(|error| EngineError::api(format!("{what} {}", container.name), error))?;
+        progress.is(&subject, word);
+    }
+    Ok(0)
+}
+
+/// `wait`: the exit code is that of the container which ended last.
+pub(super) async fn wait(session: &Session, args: &WaitArgs) -> anyhow::Result<u8> {
+    use std::io::{self, Write as _};
+
+    let name = session.project_name()?;
+    let engine = session.engine().await?;
+    let mut found = engine.containers(&name, false).await?;
+    found.retain(|c| args.services.contains(&c.service));
+    if found.is_empty() {
+        bail!("no containers for project {name:?}");
+    }
+    let mut ends: FuturesUnordered<_> = found
+        .iter()
+        .map(|container| {
+            let engine = &engine;
+            async move { (container, super::run::ended_code(engine, &container.id, &container.name).await) }
+        })
+        .collect();
+    let stop = super::session::interrupted();
+    tokio::pin!(stop);
+    let mut last = 0;
+    loop {
+        let end = tokio::select! {
+            end = ends.next() => end,
+            () = &mut stop => return Ok(130),
+        };
+        let Some((container, code)) = end else { break };
+        let code = code?;
+        writeln!(io::stdout(), "container {:?} exited with status code {code}", container.id)?;
+        last = code;
+    }
+    if args.down_project {
+        let args =
+            DownArgs { services: Vec::new(), remove_orphans: true, rmi: None, timeout: None, volumes: false };
+        down(session, &args).await?;
+    }
+    Ok(u8::try_from(last.rem_euclid(256)).unwrap_or(1))
 }

@@ -1,7 +1,7 @@
 //! `logs`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
 
@@ -10,10 +10,11 @@ use futures_util::StreamExt as _;
 
 use super::{
     args::LogsArgs,
-    session::{Session, interrupted},
+    follow::{Happened, Show, What, engine_time, events, restarts},
+    session::{Interrupts, Session, interrupted},
     time::moment,
 };
-use crate::engine::{LogLine, LogOptions};
+use crate::engine::{Engine, LogLine, LogOptions};
 
 /// Colours of names, one after the other.
 const COLOURS: [u8; 12] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94, 31, 91];
@@ -50,6 +51,10 @@ pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u
             None => bail!("no container of number {index}"),
         },
     };
+    if args.follow {
+        let watched: BTreeSet<String> = known.iter().filter(|c| !c.oneoff && shown(&c.service)).map(|c| c.id.clone()).collect();
+        return follow(&engine, &subject.name, options, Show::new(printer, false), watched, only.as_deref()).await;
+    }
     let mut lines = engine.logs(&subject.name, options).await?;
     let mut out = io::stdout().lock();
     let stop = interrupted();
@@ -68,6 +73,57 @@ pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u
     }
 }
 
+/// Goes on until all `watched` containers have ended, as the real one does: those that had ended before never do.
+async fn follow(
+    engine: &Engine,
+    project: &str,
+    options: LogOptions,
+    mut show: Show,
+    mut watched: BTreeSet<String>,
+    only: Option<&str>,
+) -> anyhow::Result<u8> {
+    let began = engine_time(engine).await?;
+    let mut events = events(engine, project, began);
+    let mut lines = engine.logs(project, options.clone()).await?;
+    let later = LogOptions { since: i32::try_from(began.as_secs()).ok(), ..options.clone() };
+    let is_wanted = |service: &str| options.services.is_empty() || options.services.iter().any(|s| s == service);
+    let mut signals = Interrupts::new();
+    while !watched.is_empty() {
+        tokio::select! {
+            biased;
+            () = signals.next() => return Ok(130),
+            Some(line) = lines.next() => {
+                let line = line?;
+                if only.is_none_or(|name| name == line.container) && show.line(&line).is_err() {
+                    // The reader has gone.
+                    return Ok(0);
+                }
+            }
+            event = events.next() => {
+                let Some(Happened { id, name, service, what }) = event.transpose()? else { return Ok(0) };
+                if !is_wanted(&service) {
+                    continue;
+                }
+                let What::Ended(code) = what else {
+                    watched.insert(id);
+                    continue;
+                };
+                let again = restarts(engine, &id).await?;
+                if only.is_none_or(|only| only == name) {
+                    show.rest(engine, project, &name, &later).await?;
+                }
+                if show.end(&name, code, again).is_err() {
+                    return Ok(0);
+                }
+                if !again {
+                    watched.remove(&id);
+                }
+            }
+        }
+    }
+    Ok(0)
+}
+
 /// Writes lines with the names of their containers before them.
 pub(super) struct Printer {
     prefix: String,
@@ -83,25 +139,30 @@ impl Printer {
         Printer { prefix: format!("{project}-"), names, colours, times, width: 0, colour_of: BTreeMap::new() }
     }
 
-    /// Makes room for a container's name.
-    pub(super) fn expect(&mut self, container: &str) {
-        self.width = self.width.max(self.short(container).chars().count());
+    /// Makes room for a container's name, and returns it as it is shown.
+    pub(super) fn expect(&mut self, container: &str) -> String {
+        let short = self.short(container).to_owned();
+        self.width = self.width.max(short.chars().count());
+        short
+    }
+
+    /// Writes what became of a container, on a line of its own.
+    pub(super) fn status(&mut self, container: &str, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{} {text}", self.short(container))?;
+        out.flush()
     }
 
     /// Writes one line; `Err` when the reader has gone.
     pub(super) fn print(&mut self, out: &mut impl Write, line: &LogLine) -> io::Result<()> {
         let time = if self.times { format!("{} ", line.time) } else { String::new() };
-        self.say(out, &line.container, "  | ", &format!("{time}{}", line.text))
-    }
-
-    /// Writes something about a container.
-    pub(super) fn say(&mut self, out: &mut impl Write, container: &str, mark: &str, text: &str) -> io::Result<()> {
+        let (container, mark) = (&line.container, "  | ");
+        let text = format!("{time}{}", line.text);
         if !self.names {
             writeln!(out, "{text}")?;
             return out.flush();
         }
-        self.expect(container);
-        let name = self.short(container).to_owned();
+        let name = self.expect(container);
         let width = self.width;
         if self.colours {
             let next = COLOURS.get(self.colour_of.len() % COLOURS.len()).copied().unwrap_or(36);

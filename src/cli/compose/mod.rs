@@ -1,17 +1,26 @@
 //! `turnout compose`: arguments, then one file a group of commands.
 
+mod api_socket;
 pub mod args;
+mod args_more;
 mod attach;
 mod config;
+mod copy;
 mod exec;
+mod follow;
 mod inspect;
 mod lifecycle;
 mod logs;
 mod progress;
+mod provider;
 mod ps;
+mod push;
+mod refused;
 mod run;
 mod session;
+mod stats;
 mod table;
+mod template;
 mod terminal;
 mod time;
 mod up;
@@ -24,7 +33,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::{compose::labels::COMPOSE_VERSION, engine::ApplyError, report::redact};
 use args::{ComposeCli, ComposeCommand, VersionArgs};
@@ -36,15 +45,27 @@ const INTERRUPTED: u8 = 130;
 /// Runs `turnout compose …`; `rest` is everything after `compose`.
 pub fn run(rest: Vec<OsString>) -> ExitCode {
     let argv = std::iter::once(OsString::from("turnout compose")).chain(rest);
-    let ComposeCli { global, command } = match ComposeCli::try_parse_from(argv) {
+    let unread = |error: clap::Error| {
+        // A reader that has gone is not worth a word.
+        let _ = error.print();
+        ExitCode::from(u8::from(error.use_stderr()))
+    };
+    let matches = match refused::known(ComposeCli::command()).try_get_matches_from(argv) {
+        Ok(matches) => matches,
+        Err(error) => return unread(error),
+    };
+    if let Some(refusal) = refused::refusal(&ComposeCli::command(), &matches) {
+        return complain(&anyhow::Error::msg(refusal));
+    }
+    let ComposeCli { global, command } = match ComposeCli::from_arg_matches(&matches) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            // A reader that has gone is not worth a word.
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
-        }
+        Err(error) => return unread(error),
     };
     let session = Session::new(global);
+    if session.is_on("COMPOSE_COMPATIBILITY") {
+        let why = "COMPOSE_COMPATIBILITY is not supported: names with `_` are those of Compose 1; unset it";
+        return complain(&anyhow::Error::msg(why));
+    }
     let done = match command {
         // No engine, no runtime.
         ComposeCommand::Config(args) => config::config(&session, &args),
@@ -89,6 +110,17 @@ async fn execute(session: &Session, command: ComposeCommand) -> anyhow::Result<u
         ComposeCommand::Port(args) => inspect::port(session, &args).await,
         ComposeCommand::Top(args) => inspect::top(session, &args).await,
         ComposeCommand::Images(args) => inspect::images(session, &args).await,
+        ComposeCommand::Attach(args) => exec::attach(session, &args).await,
+        ComposeCommand::Commit(args) => copy::commit(session, &args).await,
+        ComposeCommand::Cp(args) => copy::cp(session, &args).await,
+        ComposeCommand::Export(args) => copy::export(session, &args).await,
+        ComposeCommand::Pause(args) => lifecycle::pause(session, &args, false).await,
+        ComposeCommand::Unpause(args) => lifecycle::pause(session, &args, true).await,
+        ComposeCommand::Push(args) => push::push(session, &args).await,
+        ComposeCommand::Scale(args) => up::scale(session, &args).await,
+        ComposeCommand::Stats(args) => stats::stats(session, &args).await,
+        ComposeCommand::Volumes(args) => stats::volumes(session, &args).await,
+        ComposeCommand::Wait(args) => lifecycle::wait(session, &args).await,
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     args::{LsArgs, PsArgs},
     session::{Session, now},
     table::{shortened, span, table},
+    template::Listing,
 };
 use crate::compose::labels;
 
@@ -19,6 +20,35 @@ use crate::compose::labels;
 const COMMAND_WIDTH: usize = 20;
 /// Longest volume name that is shown.
 const MOUNT_WIDTH: usize = 15;
+
+/// What `ps` prints.
+const CONTAINERS: Listing<'static> = Listing {
+    columns: &[
+        ("Name", "NAME"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("Service", "SERVICE"),
+        ("RunningFor", "CREATED"),
+        ("Status", "STATUS"),
+        ("Ports", "PORTS"),
+    ],
+    titles: &[
+        ("ID", "CONTAINER ID"),
+        ("Name", "NAME"),
+        ("Project", "PROJECT"),
+        ("Service", "SERVICE"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("CreatedAt", "CREATED AT"),
+        ("RunningFor", "CREATED"),
+        ("Ports", "PORTS"),
+        ("State", "STATE"),
+        ("Status", "STATUS"),
+        ("Size", "SIZE"),
+        ("Labels", "LABELS"),
+    ],
+    minimum: 10,
+};
 
 /// `ps`.
 pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
@@ -28,13 +58,20 @@ pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
     {
         anyhow::bail!("no such service: {unknown}");
     }
+    let mut statuses = args.status.clone();
+    match args.filter.as_deref().map(|filter| filter.split_once('=')) {
+        None => {}
+        Some(Some(("status", status))) => statuses.push(status.to_owned()),
+        Some(Some((other, _))) => anyhow::bail!("unknown filter {other} (known: status)"),
+        Some(None) => anyhow::bail!("arguments to --filter should be in form KEY=VAL"),
+    }
     let engine = session.engine().await?;
     let mut rows: Vec<Row> =
         engine.list_project(&subject.name).await?.into_iter().map(|c| Row::new(c, args.no_trunc)).collect();
     rows.retain(|row| {
         let live =
-            args.all || !args.status.is_empty() || matches!(row.state.as_str(), "running" | "paused" | "restarting");
-        let status = args.status.is_empty() || args.status.contains(&row.state);
+            args.all || !statuses.is_empty() || matches!(row.state.as_str(), "running" | "paused" | "restarting");
+        let status = statuses.is_empty() || statuses.contains(&row.state);
         let named = args.services.is_empty() || args.services.contains(&row.service);
         let orphan = subject.project.as_ref().is_some_and(|project| !project.services.contains_key(&row.service));
         live && status && named && (args.orphans || !orphan)
@@ -55,12 +92,8 @@ pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
             writeln!(out, "{}", serde_json::to_string(row)?)?;
         }
     } else {
-        let header = ["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"];
-        let cells: Vec<Vec<String>> = rows
-            .into_iter()
-            .map(|row| vec![row.name, row.image, row.command, row.service, row.running_for, row.status, row.ports])
-            .collect();
-        out.write_all(table(&header, &cells, 10, 3).as_bytes())?;
+        let rows = rows.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+        out.write_all(CONTAINERS.print(&args.format, &rows)?.as_bytes())?;
     }
     Ok(0)
 }
@@ -211,43 +244,61 @@ fn publisher(port: &PortSummary) -> Publisher {
     }
 }
 
-/// Ports in words; neighbours that continue each other become a range.
+/// Ports in words, in the order of the Docker command line: first those that have the same number outside as inside, or
+/// none, where neighbours become a range; then the others, one by one.
 pub(super) fn displayed(ports: &[PortSummary]) -> String {
     let mut all: Vec<Publisher> = ports.iter().map(publisher).collect();
     all.sort_by(|a, b| {
-        let key =
-            |p: &Publisher| (p.published_port == 0, p.url.clone(), p.protocol.clone(), p.target_port, p.published_port);
+        let key = |p: &Publisher| (p.target_port, p.url.clone(), p.published_port, p.protocol.clone());
         key(a).cmp(&key(b))
     });
+    let mut texts = Vec::new();
+    let mut elsewhere = Vec::new();
+    // Address and protocol with the range that is open; in the order of their first ports.
     let mut groups: Vec<(Publisher, u16)> = Vec::new();
     for port in all {
-        if let Some((first, more)) = groups.last_mut()
-            && first.url == port.url
-            && first.protocol == port.protocol
-            && first.target_port.checked_add(*more + 1) == Some(port.target_port)
-            && match first.published_port {
-                0 => port.published_port == 0,
-                published => published.checked_add(*more + 1) == Some(port.published_port),
-            }
-        {
-            *more += 1;
+        if !port.url.is_empty() && port.published_port != port.target_port {
+            elsewhere.push(format!(
+                "{}:{}->{}/{}",
+                bracketed(&port.url),
+                port.published_port,
+                port.target_port,
+                port.protocol
+            ));
             continue;
         }
-        groups.push((port, 0));
-    }
-    let range = |first: u16, more: u16| match more {
-        0 => first.to_string(),
-        _ => format!("{first}-{}", first.saturating_add(more)),
-    };
-    let texts = groups.iter().map(|(port, more)| {
-        let inside = format!("{}/{}", range(port.target_port, *more), port.protocol);
-        match (port.published_port, port.url.as_str()) {
-            (0, _) => inside,
-            (published, url) if url.contains(':') => format!("[{url}]:{}->{inside}", range(published, *more)),
-            (published, url) => format!("{url}:{}->{inside}", range(published, *more)),
+        let open = groups.iter_mut().find(|(first, _)| first.url == port.url && first.protocol == port.protocol);
+        match open {
+            None => {
+                let last = port.target_port;
+                groups.push((port, last));
+            }
+            Some((_, last)) if last.checked_add(1) == Some(port.target_port) => *last = port.target_port,
+            Some(open) => {
+                let next = (port.target_port, port);
+                texts.push(ranged(&open.0, open.1));
+                *open = (next.1, next.0);
+            }
         }
-    });
-    texts.collect::<Vec<_>>().join(", ")
+    }
+    texts.extend(groups.iter().map(|(first, last)| ranged(first, *last)));
+    texts.extend(elsewhere);
+    texts.join(", ")
+}
+
+fn ranged(first: &Publisher, last: u16) -> String {
+    let range = match first.target_port == last {
+        true => last.to_string(),
+        false => format!("{}-{last}", first.target_port),
+    };
+    match first.url.as_str() {
+        "" => format!("{range}/{}", first.protocol),
+        url => format!("{}:{range}->{range}/{}", bracketed(url), first.protocol),
+    }
+}
+
+fn bracketed(address: &str) -> String {
+    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }
 
 fn created_at(seconds: i64) -> String {
@@ -296,7 +347,18 @@ mod tests {
             ),
             (
                 vec![port(Some("127.0.0.1"), 81, Some(8081)), port(Some("127.0.0.1"), 80, Some(8080))],
-                "127.0.0.1:8080-8081->80-81/tcp",
+                "127.0.0.1:8080->80/tcp, 127.0.0.1:8081->81/tcp",
+            ),
+            (
+                vec![
+                    port(None, 90, None),
+                    port(Some("127.0.0.1"), 80, Some(8080)),
+                    port(Some("127.0.0.1"), 7791, Some(7791)),
+                    port(Some("127.0.0.1"), 7790, Some(7790)),
+                    port(None, 91, None),
+                    port(None, 93, None),
+                ],
+                "90-91/tcp, 93/tcp, 127.0.0.1:7790-7791->7790-7791/tcp, 127.0.0.1:8080->80/tcp",
             ),
         ] {
             assert_eq!(displayed(&ports), text);

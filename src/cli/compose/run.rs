@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, io::Write as _};
 
 use anyhow::{Context as _, bail};
 use bollard::query_parameters::{
-    AttachContainerOptions, KillContainerOptions, RemoveContainerOptions, ResizeContainerTTYOptions,
-    WaitContainerOptions,
+    AttachContainerOptions, KillContainerOptions, RemoveContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt as _;
 
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::{
     compose::{
+        dotenv,
         load::LoadRequest,
         model::{Project, Service},
     },
@@ -35,11 +35,14 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     if args.no_deps {
         up::without_dependencies(&mut project, std::slice::from_ref(name));
     }
-    up::refuse_providers(&project)?;
+    if args.service_ports && !args.publish.is_empty() {
+        bail!("--service-ports and --publish are incompatible");
+    }
     let asked = Asked::read(session, args, &project)?;
     let tty = !args.no_tty && !args.detach && terminal::is_interactive();
     let mode = if args.quiet { Mode::Quiet } else { session.mode() };
-    let progress = Progress::new(mode);
+    let progress = Progress::new(mode).without_output(args.quiet_build).without_pulls(args.quiet_pull);
+    up::prepare(session, &mut project, &progress).await?;
     let engine = session.engine().await?;
     let engine = session.with_proxies(&engine).await;
     surroundings(session, &engine, &project, args, &progress).await?;
@@ -61,7 +64,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
         slug: &slug,
         // In the foreground we remove it, after its exit code was read.
         auto_remove: args.rm && args.detach,
-        stdin: !args.detach,
+        stdin: !args.detach && args.interactive,
         use_aliases: args.use_aliases,
     };
     let credentials = session.credentials();
@@ -71,9 +74,12 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let ended = if args.detach {
         engine.start_oneoff(&applied, &container).await.map(|()| 0).map_err(anyhow::Error::new)
     } else {
-        foreground(&engine, &applied, &container, tty).await
+        foreground(&engine, &applied, &container, tty, args.interactive).await
     };
-    if args.rm && (!args.detach || ended.is_err()) {
+    let goes_on = !args.detach && ended.is_ok() && is_running(&engine, &container).await;
+    if goes_on {
+        progress.warning(&format!("detached from {own}, which goes on; `docker rm -f {own}` ends it"));
+    } else if args.rm && (!args.detach || ended.is_err()) {
         let force = RemoveContainerOptions { force: true, v: true, link: false };
         let removed = engine.docker().remove_container(&container.id, Some(force)).await;
         if let Err(error) = removed {
@@ -132,12 +138,18 @@ async fn surroundings(
 }
 
 /// Attaches, starts, and stays until the end.
-async fn foreground(engine: &Engine, run: &Apply<'_>, container: &ContainerRef, tty: bool) -> anyhow::Result<u8> {
+async fn foreground(
+    engine: &Engine,
+    run: &Apply<'_>,
+    container: &ContainerRef,
+    tty: bool,
+    reads: bool,
+) -> anyhow::Result<u8> {
     let docker = engine.docker();
     let what = format!("attach to {}", container.name);
     let options = AttachContainerOptions {
         stream: true,
-        stdin: true,
+        stdin: reads,
         stdout: true,
         stderr: true,
         logs: false,
@@ -147,12 +159,13 @@ async fn foreground(engine: &Engine, run: &Apply<'_>, container: &ContainerRef, 
     let attached = attached.map_err(|e| EngineError::api(what, e))?;
     engine.start_oneoff(run, container).await?;
     let raw = if tty { Some(Raw::enter()?) } else { None };
-    if let (true, Some((height, width))) = (tty, terminal::size()) {
-        let size = ResizeContainerTTYOptions { h: i32::from(height), w: i32::from(width) };
-        // A wrong size is a blemish, not a failure.
-        let _ = docker.resize_container_tty(&container.id, size).await;
-    }
-    let pump = terminal::pump(attached.output, Some(attached.input));
+    let pump = async {
+        let pump = terminal::pump(attached.output, reads.then_some(attached.input));
+        match tty {
+            true => terminal::keeping_size(pump, |h, w| super::exec::resize(engine, &container.id, h, w)).await,
+            false => pump.await,
+        }
+    };
     tokio::pin!(pump);
     loop {
         tokio::select! {
@@ -165,20 +178,37 @@ async fn foreground(engine: &Engine, run: &Apply<'_>, container: &ContainerRef, 
         }
     }
     drop(raw);
-    let code = ended(engine, container).await?;
+    if is_running(engine, container).await {
+        return Ok(0);
+    }
+    let code = ended_code(engine, &container.id, &container.name).await?;
     Ok(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
 }
 
-/// Exit code of a container that has closed its output.
-async fn ended(engine: &Engine, container: &ContainerRef) -> anyhow::Result<i64> {
+/// Whether a container goes on although its output has ended for us: the keys to detach were pressed.
+async fn is_running(engine: &Engine, container: &ContainerRef) -> bool {
+    // The output ends a moment before the process counts as ended.
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(500);
+    let ended = ended_code(engine, &container.id, &container.name);
+    match tokio::time::timeout(MOMENT, ended).await {
+        Ok(_) => false,
+        Err(_) => {
+            let found = engine.docker().inspect_container(&container.id, None).await;
+            found.is_ok_and(|found| found.state.is_some_and(|state| state.running == Some(true)))
+        }
+    }
+}
+
+/// Exit code of a container, when it has ended.
+pub(super) async fn ended_code(engine: &Engine, id: &str, name: &str) -> anyhow::Result<i64> {
     let condition = WaitContainerOptions { condition: "not-running".to_owned() };
     let patient = engine.docker_with_timeout(PATIENCE);
-    let mut wait = Box::pin(patient.wait_container(&container.id, Some(condition)));
+    let mut wait = Box::pin(patient.wait_container(id, Some(condition)));
     match wait.next().await {
         Some(Ok(ended)) => Ok(ended.status_code),
         Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
-        Some(Err(error)) => Err(EngineError::api(format!("wait for {}", container.name), error).into()),
-        None => bail!("the engine did not say how {} ended", container.name),
+        Some(Err(error)) => Err(EngineError::api(format!("wait for {name}"), error).into()),
+        None => bail!("the engine did not say how {name} ended"),
     }
 }
 
@@ -220,6 +250,14 @@ impl Asked {
                 },
             };
         }
+        for file in &args.env_from_file {
+            let text = std::fs::read_to_string(file).with_context(|| format!("--env-from-file {file}"))?;
+            let known = |name: &str| asked.environment.get(name).cloned().flatten();
+            let read = dotenv::parse(&text, &known).map_err(|error| anyhow::anyhow!("--env-from-file {file}: {error}"))?;
+            for (key, value) in read {
+                asked.environment.entry(key).or_insert(Some(value));
+            }
+        }
         for text in &args.labels {
             let (key, value) = text.split_once('=').unwrap_or((text, ""));
             if key.is_empty() {
@@ -232,7 +270,7 @@ impl Asked {
 
     fn apply(self, service: &mut Service, args: &RunArgs, tty: bool) {
         service.tty = tty;
-        service.stdin_open = !args.detach;
+        service.stdin_open = !args.detach && args.interactive;
         if !args.command.is_empty() {
             service.command = Some(args.command.clone());
         }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal as _, Read as _, Write as _},
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -15,9 +16,10 @@ use super::{
 };
 use crate::{
     compose::{
+        dotenv,
         load::{LoadOptions, LoadRequest, load},
         model::Project,
-        source::DiskFiles,
+        source::{DiskFiles, FileSource as _},
     },
     engine::{
         Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
@@ -50,9 +52,12 @@ pub(super) struct Subject {
 
 impl Session {
     pub(super) fn new(global: Global) -> Session {
-        let environment = std::env::vars_os()
+        let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        for (key, value) in settings_of_env_files(&global, &environment) {
+            environment.entry(key).or_insert(value);
+        }
         Session { global, environment, cancel: CancellationToken::new() }
     }
 
@@ -63,7 +68,7 @@ impl Session {
 
     /// A variable as a switch.
     pub(super) fn is_on(&self, name: &str) -> bool {
-        self.variable(name).is_some_and(|value| matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"))
+        self.variable(name).is_some_and(is_true)
     }
 
     /// The request for the loader that these options make.
@@ -204,8 +209,20 @@ impl Session {
         if plan.steps.is_empty() {
             return Ok(Report::default());
         }
-        let plan = self.narrowed(plan)?;
         self.interruptible();
+        self.apply_calmly(engine, project, plan, stop_timeout, progress).await
+    }
+
+    /// As [`Session::apply`], but Ctrl-C is somebody else's business.
+    pub(super) async fn apply_calmly(
+        &self,
+        engine: &Engine,
+        project: &Project,
+        plan: Plan,
+        stop_timeout: Option<Duration>,
+        progress: &Progress,
+    ) -> anyhow::Result<Report> {
+        let plan = self.narrowed(plan)?;
         progress.begin(&plan);
         let credentials = self.credentials();
         let engine = self.with_proxies(engine).await;
@@ -294,9 +311,57 @@ impl Session {
     }
 }
 
+/// The `COMPOSE_…` variables of the env files, which steer the command line as those of the process do. What is wrong
+/// with the files is told when the project is loaded.
+fn settings_of_env_files(global: &Global, process: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let of = |name: &str| process.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let mut files: Vec<PathBuf> = global.env_files.iter().map(PathBuf::from).collect();
+    if files.is_empty() {
+        files = of("COMPOSE_ENV_FILES").iter().flat_map(|list| list.split(',')).map(PathBuf::from).collect();
+    }
+    let disabled = of("COMPOSE_DISABLE_ENV_FILE").is_some_and(is_true);
+    if files.is_empty() && !disabled {
+        let of_file = || global.files.first().filter(|file| *file != "-").and_then(|file| Path::new(file).parent());
+        let directory = global.project_directory.as_deref().or_else(of_file).unwrap_or(Path::new(""));
+        files.push(directory.join(".env"));
+    }
+    let mut found = BTreeMap::new();
+    for file in files {
+        let Ok(bytes) = DiskFiles::default().read(&file) else { continue };
+        let lookup = |name: &str| process.get(name).cloned();
+        let Ok(values) = dotenv::parse(&String::from_utf8_lossy(&bytes), &lookup) else { continue };
+        found.extend(values.into_iter().filter(|(key, _)| key.starts_with("COMPOSE_")));
+    }
+    found
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
 /// A project of which only the name is known.
 pub(super) fn nameless(name: &str) -> Project {
     Project { name: name.to_owned(), ..Project::default() }
+}
+
+/// Ctrl-C and SIGTERM, one after the other; none is missed between two waits.
+pub(super) struct Interrupts(Vec<tokio::signal::unix::Signal>);
+
+impl Interrupts {
+    /// From now on.
+    pub(super) fn new() -> Interrupts {
+        use tokio::signal::unix::{SignalKind, signal};
+        Interrupts([SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|k| signal(k).ok()).collect())
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) {
+        if self.0.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        let waits = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
+        futures_util::future::select_all(waits).await;
+    }
 }
 
 /// Ends at the first Ctrl-C or SIGTERM.

@@ -1,14 +1,19 @@
 //! Between this terminal and a process in a container.
 
 use std::{
+    future::Future,
     io::{self, IsTerminal as _},
     pin::Pin,
+    time::Duration,
 };
 
 use bollard::{container::LogOutput, errors::Error};
 use futures_util::{Stream, StreamExt as _};
 use rustix::termios::{OptionalActions, Termios};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    signal::unix::{SignalKind, signal},
+};
 
 /// What the process says.
 pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -47,6 +52,41 @@ impl Drop for Raw {
     fn drop(&mut self) {
         // Nothing helps a terminal that cannot be set back.
         let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Tells the process this terminal's size, now and whenever it changes, while `work` goes on.
+/// `resize` says whether the process took the size.
+pub(super) async fn keeping_size<T, F: Future<Output = bool>>(
+    work: impl Future<Output = T>,
+    resize: impl Fn(u16, u16) -> F,
+) -> T {
+    /// A process that has only just been asked for takes a size a little later.
+    const ATTEMPTS: u32 = 10;
+    const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+    let follow = async {
+        let mut changes = signal(SignalKind::window_change()).ok();
+        loop {
+            for attempt in 1..=ATTEMPTS {
+                // A wrong size is a blemish, not a failure.
+                let Some((height, width)) = size() else { break };
+                if resize(height, width).await {
+                    break;
+                }
+                tokio::time::sleep(FIRST_PAUSE * attempt).await;
+            }
+            match &mut changes {
+                Some(changes) => {
+                    changes.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = follow => std::future::pending().await,
     }
 }
 

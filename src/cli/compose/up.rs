@@ -1,12 +1,19 @@
 //! `up`, `create`, `build` and `pull`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 
 use super::{
+    api_socket,
     args::{BuildArgs, CreateArgs, PullArgs, PullChoice, UpArgs},
+    args_more::ScaleArgs,
     progress::{Mode, Progress},
+    provider,
     session::{Session, grace, now},
     wait,
 };
@@ -18,10 +25,14 @@ use crate::{
 
 /// `up`.
 pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
-    let began = now();
+    super::attach::consistent(args)?;
     let mut project = session.load(&args.services)?;
     if args.no_deps {
         without_dependencies(&mut project, &args.services);
+    }
+    let attached = !(args.detach || args.wait || args.no_start || session.global.dry_run);
+    if attached {
+        super::attach::shown(&project, args)?;
     }
     let intent = Intent {
         no_deps: args.no_deps,
@@ -38,7 +49,34 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     };
     let progress = Progress::new(session.mode()).without_output(args.quiet_build).without_pulls(args.quiet_pull);
     let stop_timeout = grace(args.timeout);
-    let engine = converge(session, &project, &intent, stop_timeout, &progress).await?;
+    let mut project = project;
+    if attached {
+        // As the real one does: create, attach, start; so that nothing is missed that a container says.
+        let creation = Intent { no_start: true, ..intent.clone() };
+        let engine = converge(session, &mut project, &creation, stop_timeout, &progress).await?;
+        // What was to be made anew was made anew just now.
+        let rest = Intent {
+            force_recreate: false,
+            renew_anon_volumes: false,
+            always_recreate_deps: false,
+            no_recreate: true,
+            remove_orphans: false,
+            ignore_orphans: true,
+            pull: None,
+            build: BTreeMap::new(),
+            ..intent
+        };
+        let start = async {
+            let observed = engine.observe(&project).await?;
+            let plan = plan::converge(&project, &observed, &rest)?;
+            let quiet = Plan { warnings: Vec::new(), ..plan };
+            session.apply(&engine, &project, quiet, stop_timeout, &progress).await?;
+            Ok(())
+        };
+        let following = super::attach::Attached { session, engine: &engine, project: &project, args, stop_timeout };
+        return following.follow(start).await;
+    }
+    let engine = converge(session, &mut project, &intent, stop_timeout, &progress).await?;
     if args.no_start || session.global.dry_run {
         return Ok(0);
     }
@@ -46,15 +84,25 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
         let limit = args.wait_timeout.map(Duration::from_secs);
         wait::until_ready(session, &engine, &project, limit, &progress).await?;
     }
-    if args.detach || args.wait {
-        return Ok(0);
+    Ok(0)
+}
+
+/// `scale`: an `up` of the named services, with these numbers of containers.
+pub(super) async fn scale(session: &Session, args: &ScaleArgs) -> anyhow::Result<u8> {
+    let named = args.scale.iter().map(|text| Ok(one_scale(text)?.0)).collect::<anyhow::Result<Vec<String>>>()?;
+    let mut project = session.load(&named)?;
+    if args.no_deps {
+        without_dependencies(&mut project, &named);
     }
-    super::attach::attach(session, &engine, &project, args, stop_timeout, i32::try_from(began).ok()).await
+    let intent = Intent { no_deps: args.no_deps, ..intent(session, &named, &args.scale, false)? };
+    let progress = Progress::new(session.mode());
+    converge(session, &mut project, &intent, None, &progress).await?;
+    Ok(0)
 }
 
 /// `create`.
 pub(super) async fn create(session: &Session, args: &CreateArgs) -> anyhow::Result<u8> {
-    let project = session.load(&args.services)?;
+    let mut project = session.load(&args.services)?;
     let intent = Intent {
         no_start: true,
         no_build: args.no_build,
@@ -66,7 +114,7 @@ pub(super) async fn create(session: &Session, args: &CreateArgs) -> anyhow::Resu
         ..intent(session, &args.services, &args.scale, args.remove_orphans)?
     };
     let progress = Progress::new(session.mode()).without_pulls(args.quiet_pull);
-    converge(session, &project, &intent, None, &progress).await?;
+    converge(session, &mut project, &intent, None, &progress).await?;
     Ok(0)
 }
 
@@ -98,6 +146,12 @@ pub(super) async fn build(session: &Session, args: &BuildArgs) -> anyhow::Result
     }
     let engine = session.engine().await?;
     session.apply(&engine, &project, plan, None, &progress).await?;
+    if args.push {
+        if !args.with_dependencies {
+            without_dependencies(&mut project, &args.services);
+        }
+        super::push::images(session, &engine, &project, true, false, &progress).await?;
+    }
     Ok(0)
 }
 
@@ -150,21 +204,62 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
 /// Observes, plans and applies; shows what already runs.
 pub(super) async fn converge(
     session: &Session,
-    project: &Project,
+    project: &mut Project,
     intent: &Intent,
     stop_timeout: Option<Duration>,
     progress: &Progress,
 ) -> anyhow::Result<Engine> {
-    refuse_providers(project)?;
+    prepare(session, project, progress).await?;
+    let project = &*project;
     if project.services.is_empty() {
         bail!("no service selected");
     }
     let engine = session.engine().await?;
+    refuse_unsupported(&engine, project)?;
     let observed = engine.observe(project).await?;
-    let plan = plan::converge(project, &observed, intent)?;
+    let mut plan = plan::converge(project, &observed, intent)?;
+    if !intent.yes_recreate_volumes && !session.global.dry_run && std::io::stdin().is_terminal() {
+        let agreed = Intent { yes_recreate_volumes: true, ..intent.clone() };
+        let other = plan::converge(project, &observed, &agreed)?;
+        if consents(&other)? {
+            plan = other;
+        }
+    }
     running(&observed, project, &plan, progress);
     session.apply(&engine, project, plan, stop_timeout, progress).await?;
     Ok(engine)
+}
+
+/// Asks before volumes are recreated; nothing to ask means no.
+fn consents(plan: &Plan) -> anyhow::Result<bool> {
+    let names: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            plan::Action::RecreateVolume { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return Ok(false);
+    }
+    let which = names.join(", ");
+    let mut err = std::io::stderr().lock();
+    write!(err, "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Refuses what the engine cannot carry out before anything is done; provided services have no container to refuse.
+fn refuse_unsupported(engine: &Engine, project: &Project) -> anyhow::Result<()> {
+    if project.services.values().all(|service| service.provider.is_none()) {
+        return Ok(engine.refuse_unsupported(project)?);
+    }
+    let mut own = project.clone();
+    own.services.retain(|_, service| service.provider.is_none());
+    Ok(engine.refuse_unsupported(&own)?)
 }
 
 /// What `intent` of `up` and `create` have in common.
@@ -218,15 +313,12 @@ pub(super) fn builds(project: &Project, named: &[String]) -> BTreeMap<String, St
     building.map(|(name, _)| (name.clone(), "asked for".to_owned())).collect()
 }
 
-/// Refuses what only an external program could provide.
-pub(super) fn refuse_providers(project: &Project) -> anyhow::Result<()> {
-    match project.services.iter().find(|(_, service)| service.provider.is_some()) {
-        Some((name, _)) => bail!(
-            "services.{name}.provider: needs an external provider program, which turnout does not run; remove the \
-             service or bring it up with its own tool"
-        ),
-        None => Ok(()),
+/// What the command line does before the engine's turn: provider programs run, the engine's socket is handed in.
+pub(super) async fn prepare(session: &Session, project: &mut Project, progress: &Progress) -> anyhow::Result<()> {
+    if !session.global.dry_run {
+        provider::up(session, project, progress).await?;
     }
+    api_socket::hand_in(session, project).await
 }
 
 fn one_scale(text: &str) -> anyhow::Result<(String, u32)> {

@@ -1,0 +1,119 @@
+//! Commands and flags of the real `docker compose` that turnout does not carry out: known, so that they are refused by
+//! name and with a reason instead of being called a spelling mistake.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// A flag: its command (empty = before the command), its long and short name, whether it takes a value, and why not.
+type Flag = (&'static str, &'static str, Option<char>, bool, &'static str);
+
+const COMMANDS: &[(&str, &str)] = &[
+    ("alpha", "experimental commands are not supported"),
+    ("bridge", "conversion to Kubernetes needs Docker's transformer images; use the real `docker compose bridge`"),
+    ("generate", "experimental commands are not supported"),
+    ("publish", "OCI artifacts of Compose files are not supported; use the real `docker compose publish`"),
+    ("viz", "experimental commands are not supported"),
+    ("watch", "`develop.watch` is for work on a desk; run `up -d --build` after a change, or deploy the push"),
+];
+
+const WATCHES: &str = "`develop.watch` is not supported; run `up -d --build` after a change";
+const DIGESTS: &str = "no registry is asked while a file is read; pin the digest in the file";
+const ATTESTATIONS: &str = "attestations need buildx; build with the real `docker compose build`";
+
+const FLAGS: &[Flag] = &[
+    ("", "compatibility", None, false, "names with `_` are those of Compose 1; containers would get other names"),
+    ("", "verbose", None, false, "has no meaning here; `--progress plain` shows every step"),
+    ("", "no-ansi", None, false, "write --ansi never"),
+    ("", "workdir", None, true, "write --project-directory"),
+    ("up", "menu", None, false, "there is no menu of keys; COMPOSE_MENU is ignored"),
+    ("up", "watch", Some('w'), false, WATCHES),
+    ("build", "builder", None, true, "the engine's own builder is used; there is no buildx"),
+    ("build", "check", None, false, "the engine's own builder has no check"),
+    ("build", "memory", Some('m'), true, "BuildKit has no such limit"),
+    ("build", "print", None, false, "there is no bake file; `config` prints the project"),
+    ("build", "provenance", None, true, ATTESTATIONS),
+    ("build", "sbom", None, true, ATTESTATIONS),
+    ("build", "ssh", None, true, "write build.ssh"),
+    ("build", "parallel", None, false, "builds always run side by side; --parallel before the command limits them"),
+    ("build", "compress", None, false, "a context is never compressed: the engine is near"),
+    ("build", "force-rm", None, false, "containers of a build are always removed"),
+    ("build", "no-rm", None, false, "containers of a build are always removed"),
+    ("config", "lock-image-digests", None, false, DIGESTS),
+    ("config", "resolve-image-digests", None, false, DIGESTS),
+    ("pull", "parallel", None, false, "pulls always run side by side; --parallel before the command limits them"),
+    ("pull", "no-parallel", None, false, "write --parallel 1 before the command"),
+];
+
+/// Makes the grammar know what is refused. What it knows already stays as it is.
+pub(super) fn known(mut command: Command) -> Command {
+    for (name, why) in COMMANDS {
+        if command.find_subcommand(name).is_none() {
+            let rest = Arg::new("rest").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
+            command = command.subcommand(Command::new(name).about(*why).hide(true).disable_help_flag(true).arg(rest));
+        }
+    }
+    for (of, long, short, valued, _) in FLAGS {
+        let mut arg = Arg::new(*long).long(*long).hide(true);
+        arg = arg.action(if *valued { ArgAction::Append } else { ArgAction::SetTrue });
+        if let Some(short) = short {
+            arg = arg.short(*short);
+        }
+        if of.is_empty() {
+            command = if declares(&command, long) { command } else { command.arg(arg) };
+        } else if command.find_subcommand(of).is_some_and(|c| !declares(c, long)) {
+            command = command.mut_subcommand(of, |c| c.arg(arg));
+        }
+    }
+    command
+}
+
+/// What was asked for that is refused, with the reason. `own`: the grammar without what is refused.
+pub(super) fn refusal(own: &Command, matches: &ArgMatches) -> Option<String> {
+    let given = |own: Option<&Command>, matches: &ArgMatches, long: &str| {
+        if own.is_some_and(|command| declares(command, long)) {
+            return false;
+        }
+        let told = matches.try_contains_id(long).ok().and_then(|_| matches.value_source(long));
+        told == Some(clap::parser::ValueSource::CommandLine)
+    };
+    let global = FLAGS.iter().find(|(of, long, ..)| of.is_empty() && given(Some(own), matches, long));
+    if let Some((_, long, .., why)) = global {
+        return Some(format!("--{long} is not supported: {why}"));
+    }
+    let (name, inner) = matches.subcommand()?;
+    if let Some((_, why)) = COMMANDS.iter().find(|(command, _)| *command == name) {
+        return Some(format!("`{name}` is not supported: {why}"));
+    }
+    let (_, long, .., why) = FLAGS.iter().find(|(of, long, ..)| *of == name && given(own.find_subcommand(name), inner, long))?;
+    Some(format!("{name} --{long} is not supported: {why}"))
+}
+
+fn declares(command: &Command, long: &str) -> bool {
+    command.get_arguments().any(|argument| argument.get_long() == Some(long))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::{super::args::ComposeCli, *};
+
+    #[test]
+    fn refusals_name_what_was_asked_and_why() {
+        for (line, told) in [
+            ("watch --no-up web", Some("`watch` is not supported: `develop.watch`")),
+            ("up -w", Some("up --watch is not supported: `develop.watch`")),
+            ("up --menu -d", Some("up --menu is not supported")),
+            ("build --ssh default web", Some("build --ssh is not supported: write build.ssh")),
+            ("build -m 5m", Some("build --memory is not supported")),
+            ("--compatibility up", Some("--compatibility is not supported")),
+            ("up -d web", None),
+            ("run -T web publish", None),
+        ] {
+            let argv = std::iter::once("turnout compose").chain(line.split(' '));
+            let matches = known(ComposeCli::command()).try_get_matches_from(argv).unwrap();
+            let found = refusal(&ComposeCli::command(), &matches);
+            assert_eq!(found.is_some(), told.is_some(), "{line}: {found:?}");
+            assert!(found.unwrap_or_default().starts_with(told.unwrap_or_default()), "{line}");
+        }
+    }
+}
