@@ -19,7 +19,7 @@ use turnout::{
     compose::model::{Build, FileObject, Project},
     engine::{
         Engine,
-        image::{BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
+        image::{BuildOptions, BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
     },
     report::{Event, Reporter},
 };
@@ -76,6 +76,7 @@ pub struct Bench {
     pub builder: BuilderChoice,
     pub timeout: Duration,
     pub credentials: Credentials,
+    pub options: BuildOptions,
     _guard: LabelGuard,
 }
 
@@ -105,6 +106,7 @@ impl Bench {
             builder: BuilderChoice::Auto,
             timeout: Duration::from_secs(120),
             credentials: Credentials::default(),
+            options: BuildOptions::default(),
         };
         bench.write("Dockerfile", dockerfile);
         std::fs::copy("/bin/busybox", bench.dir.path().join("sh")).expect("busybox-static is installed");
@@ -149,6 +151,7 @@ impl Bench {
             pull_timeout: self.timeout,
             environment,
             credentials: &self.credentials,
+            options: self.options,
         }
     }
 

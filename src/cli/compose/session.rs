@@ -21,7 +21,7 @@ use crate::{
     },
     engine::{
         Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
-        image::{BuilderChoice, Credentials, docker_config_directory},
+        image::{BuildOptions, BuilderChoice, Credentials, docker_config_directory},
         read_proxies,
     },
     plan::Plan,
@@ -38,6 +38,8 @@ pub(super) struct Session {
     pub environment: BTreeMap<String, String>,
     /// Cancelled by Ctrl-C and SIGTERM, once [`Session::interruptible`] was called.
     pub cancel: CancellationToken,
+    /// How builds differ from those of an `up`; set by `build`.
+    pub build_options: std::sync::OnceLock<BuildOptions>,
 }
 
 /// The project a command is about: loaded, or only known by name.
@@ -53,7 +55,7 @@ impl Session {
         let environment = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Session { global, environment, cancel: CancellationToken::new() }
+        Session { global, environment, cancel: CancellationToken::new(), build_options: std::sync::OnceLock::new() }
     }
 
     /// A variable that is set and not empty.
@@ -252,6 +254,7 @@ impl Session {
                 build_timeout: PATIENCE,
                 pull_timeout: PATIENCE,
                 credentials,
+                build_options: self.build_options.get().copied().unwrap_or_default(),
             },
         }
     }

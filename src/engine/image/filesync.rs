@@ -63,7 +63,7 @@ enum Content {
 
 /// Serves one synchronisation.
 pub async fn diff_copy(
-    offered: Arc<HashMap<&'static str, Files>>,
+    offered: Arc<HashMap<String, Files>>,
     record: Arc<Record>,
     call: Call,
 ) -> Result<(), Status> {
