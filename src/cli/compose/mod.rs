@@ -1,6 +1,7 @@
 //! `turnout compose`: arguments, then one file a group of commands.
 
 pub mod args;
+mod bake;
 mod attach;
 mod config;
 mod exec;

@@ -16,6 +16,7 @@ use super::{
     grpc_client::{Channel, Failure},
     prepare,
     progress::BuildLog,
+    push,
     request::{BuildRequest, Dockerfile, SecretSource, Source},
     session::{MAX_SECRET, Session},
     solve::{self, Abilities},
@@ -50,7 +51,14 @@ pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_
     cx.reporter.info(said);
     let started = Instant::now();
     let id = random_id().map_err(|message| ImageError::Engine { what: what(), message })?;
-    let work = run(engine, request, builder, &id, &masked, cx);
+    let work = async {
+        let image = run(engine, request, builder, &id, &masked, cx).await?;
+        // As the real command line: what has no name of its own is built, but not pushed.
+        if cx.options.push && request.named {
+            push::push(engine, request, cx).await?;
+        }
+        Ok(image)
+    };
     let done = tokio::select! {
         biased;
         () = cx.cancel.cancelled() => Err(ImageError::Cancelled { what: what() }),

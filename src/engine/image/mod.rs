@@ -26,6 +26,7 @@ pub mod prepare;
 pub mod progress;
 pub mod protobuf;
 pub mod pull;
+pub mod push;
 pub mod reference;
 pub mod request;
 pub mod session;

@@ -110,6 +110,8 @@ pub struct BuildRequest {
     pub attestations: BTreeMap<String, String>,
     /// Platforms; none = the engine's. One, unless all are asked for.
     pub platforms: Vec<String>,
+    /// Whether the service names its image itself.
+    pub named: bool,
     /// What the reader should know of the request.
     pub notes: Vec<String>,
     /// Ulimits of RUN.
@@ -155,7 +157,9 @@ impl BuildRequest {
         options: BuildOptions,
     ) -> Result<Self, ImageError> {
         let invalid = |message: &str| ImageError::Invalid { service: name.to_owned(), message: message.to_owned() };
-        let service = project.services.get(name).ok_or_else(|| invalid("is not in the project"))?;
+        // A service that takes no part may still be a context of another's build.
+        let service = project.services.get(name).or_else(|| project.disabled_services.get(name));
+        let service = service.ok_or_else(|| invalid("is not in the project"))?;
         let build = service.build.clone().ok_or_else(|| invalid("has no `build` section: pull its image instead"))?;
         // Exhaustive on purpose: a new attribute must be decided about here.
         let Build {
@@ -266,6 +270,7 @@ impl BuildRequest {
             target,
             labels,
             tags: names,
+            named: !service.image.is_empty(),
             no_cache,
             pull,
             network,

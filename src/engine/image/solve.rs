@@ -11,6 +11,7 @@ use super::{
     builder::Builder,
     error::ImageError,
     grpc_client::{Channel, Failure},
+    named::NamedContext,
     protobuf::{Field, fields, put_bytes},
     request::{BuildRequest, Dockerfile, INSECURE, Source, is_true},
 };
@@ -102,6 +103,10 @@ pub fn refuse(request: &BuildRequest, abilities: &Abilities) -> Result<(), Image
     if let Some(kind) = request.attestations.keys().next() {
         let hint = "it holds no attestations: set it to false, or turn on the engine's containerd image store";
         return Err(beyond_store(format!("build.{kind}"), hint));
+    }
+    if let Some((name, _)) = request.contexts.iter().find(|(_, c)| matches!(c, NamedContext::Layout { .. })) {
+        let hint = "load the image and use docker-image://, or turn on the engine's containerd image store";
+        return Err(beyond_store(format!("build.additional_contexts.{name} with oci-layout://"), hint));
     }
     if request.platforms.len() > 1 {
         let hint = "it holds one platform of an image: name one, or turn on the engine's containerd image store";
