@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image_support::{
     Bench, engine,
-    registry::{Registry, USER, PASSWORD},
+    registry::{PASSWORD, Registry, USER},
     remove, unique,
 };
 use turnout::{

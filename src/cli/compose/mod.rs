@@ -1,8 +1,8 @@
 //! `turnout compose`: arguments, then one file a group of commands.
 
 pub mod args;
-mod bake;
 mod attach;
+mod bake;
 mod config;
 mod exec;
 mod inspect;

@@ -132,7 +132,9 @@ fn build_options(session: &Session, args: &BuildArgs) -> anyhow::Result<BuildOpt
     }
     let builder = args.builder.as_deref().or_else(|| session.variable("BUILDX_BUILDER")).unwrap_or("default");
     if builder != "default" {
-        bail!("builder {builder:?} is not supported: builds are made by the engine's own builder, whose name is default");
+        bail!(
+            "builder {builder:?} is not supported: builds are made by the engine's own builder, whose name is default"
+        );
     }
     let memory = match &args.memory {
         Some(text) => match crate::compose::model::Bytes::parse(text) {

@@ -178,7 +178,8 @@ async fn solved(
     masked: &Masked,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let failed = |Failure(message): Failure| ImageError::Engine { what: format!("build of {}", request.service), message };
+    let failed =
+        |Failure(message): Failure| ImageError::Engine { what: format!("build of {}", request.service), message };
     let channel = Channel::open(engine, &format!("build of {}", request.service)).await?;
     let abilities = Abilities::of(&channel).await.map_err(failed)?;
     solve::refuse(request, &abilities)?;
@@ -357,7 +358,8 @@ impl Query {
         for line in &request.extra_hosts {
             query.add("extrahosts", line);
         }
-        let images: Vec<_> = request.cache_from.iter().map(|cache| cache.text("ref")).filter(|r| !r.is_empty()).collect();
+        let images: Vec<_> =
+            request.cache_from.iter().map(|cache| cache.text("ref")).filter(|r| !r.is_empty()).collect();
         if !images.is_empty() {
             query.add("cachefrom", &json(&images)?);
         }

@@ -145,7 +145,10 @@ impl BuildRequest {
             return Some(("build.platforms", "update the engine, or set the builder to buildkit"));
         }
         if self.entitlements.iter().any(|entitlement| entitlement == INSECURE) {
-            return Some(("build.privileged", "set the builder to buildkit, and allow security.insecure in the engine"));
+            return Some((
+                "build.privileged",
+                "set the builder to buildkit, and allow security.insecure in the engine",
+            ));
         }
         // A cache source that is no image only makes the build slower; what asks for BuildKit's work cannot be left out.
         let only_buildkit = self.beyond_build_address()?;

@@ -44,8 +44,9 @@ impl Layout {
 
     /// Puts a descriptor under a tag; what had the tag loses it.
     pub fn put(&self, descriptor: &str, tag: &str) -> Result<(), ImageError> {
-        let mut descriptor: Value = serde_json::from_str(descriptor)
-            .map_err(|error| self.error(format!("the engine described the cache it wrote in unknown words: {error}")))?;
+        let mut descriptor: Value = serde_json::from_str(descriptor).map_err(|error| {
+            self.error(format!("the engine described the cache it wrote in unknown words: {error}"))
+        })?;
         if let Some(fields) = descriptor.as_object_mut() {
             fields.insert("annotations".to_owned(), json!({ NAME: tag }));
         }

@@ -31,7 +31,7 @@ async fn one(engine: &Engine, image: &str, cx: &ImageContext<'_>) -> Result<(), 
             return Err(failed(detail.message.unwrap_or_else(|| "the engine gives no reason".to_owned())));
         }
         // The last word names the digest; what each layer does meanwhile would be a line a percent.
-        if let Some(text) = message.status.filter(|text| message.id.is_none() && text.contains("digest: ")) {
+        if let Some(text) = message.status.filter(|text| text.contains("digest: ")) {
             cx.reporter.report(Event::Progress { subject: subject.clone(), text });
         }
     }

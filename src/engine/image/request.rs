@@ -433,7 +433,13 @@ mod tests {
     }
 
     fn request(build: Build) -> Result<BuildRequest, ImageError> {
-        BuildRequest::of(&project(build), "web", &[("SET".to_owned(), "v".to_owned())].into(), &HashMap::new(), BuildOptions::default())
+        BuildRequest::of(
+            &project(build),
+            "web",
+            &[("SET".to_owned(), "v".to_owned())].into(),
+            &HashMap::new(),
+            BuildOptions::default(),
+        )
     }
 
     fn base() -> Build {

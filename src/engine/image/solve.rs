@@ -94,7 +94,9 @@ pub fn refuse(request: &BuildRequest, abilities: &Abilities) -> Result<(), Image
         service: request.service.clone(),
         attribute,
         by: "this engine's image store".to_owned(),
-        hint: format!("{hint} (`\"features\": {{\"containerd-snapshotter\": true}}` in daemon.json, Docker 25 or later)"),
+        hint: format!(
+            "{hint} (`\"features\": {{\"containerd-snapshotter\": true}}` in daemon.json, Docker 25 or later)"
+        ),
     };
     if let Some(cache) = request.cache_to.iter().find(|cache| cache.kind != "inline") {
         let hint = "use type=inline, or turn on the engine's containerd image store";
@@ -352,7 +354,8 @@ pub fn explain(request: &BuildRequest, words: &str) -> Option<ImageError> {
 
 /// The engine's words without what only says through how many hands they went.
 pub fn plain(words: &str) -> &str {
-    const HANDS: &[&str] = &["rpc error: code = Unknown desc = ", "failed to solve: ", "failed to solve with frontend "];
+    const HANDS: &[&str] =
+        &["rpc error: code = Unknown desc = ", "failed to solve: ", "failed to solve with frontend "];
     let mut rest = words;
     while let Some(shorter) = HANDS.iter().find_map(|hand| rest.strip_prefix(hand)) {
         rest = shorter;
@@ -405,7 +408,8 @@ mod tests {
 
     #[test]
     fn words_are_shortened() {
-        let words = "rpc error: code = Unknown desc = failed to solve with frontend dockerfile.v0: failed to solve: boom";
+        let words =
+            "rpc error: code = Unknown desc = failed to solve with frontend dockerfile.v0: failed to solve: boom";
         assert_eq!(plain(words), "boom");
         assert_eq!(plain("dockerfile parse error"), "dockerfile parse error");
     }

@@ -155,7 +155,9 @@ mod tests {
             let why = SshKey::read(&name).unwrap_err();
             assert!(why.contains("passphrase") && why.contains("agent"), "{format}: {why}");
         }
-        for text in ["", "hello", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END", "-----BEGIN PRIVATE KEY-----\n"] {
+        for text in
+            ["", "hello", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END", "-----BEGIN PRIVATE KEY-----\n"]
+        {
             assert!(SshKey::parse(text).is_err(), "{text}");
         }
     }
