@@ -94,7 +94,7 @@ async fn a_registry_that_comes_back_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_password_with_awkward_base64_authenticates_everywhere() {
+async fn checklist_43_a_password_with_awkward_base64_authenticates_everywhere() {
     let engine = engine().await;
     let Some(registry) = Registry::start(true) else { return };
     let encoded = STANDARD.encode(serde_json::to_vec(&registry.auth().to_bollard()).unwrap());
