@@ -27,7 +27,7 @@ fn peak() -> u64 {
 
 #[tokio::test]
 #[ignore = "sends 2 GB to the engine twice"]
-async fn two_gigabytes_are_sent_in_little_memory() {
+async fn checklist_41_two_gigabytes_are_sent_in_little_memory() {
     let engine = engine().await;
     for builder in [BuilderChoice::Classic, BuilderChoice::BuildKit] {
         // The whole context goes to the classic builder; BuildKit asks only for what is copied.

@@ -22,7 +22,7 @@ use crate::{
     decide::{Base, REBUILD_TRIGGER},
     engine::{
         Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError, Unsettled,
-        image::{BuilderChoice, Credentials, docker_config_directory},
+        image::{BuildOptions, BuilderChoice, Credentials, docker_config_directory},
     },
     git,
     plan::{self, Action, Plan},
@@ -230,6 +230,7 @@ impl Deployer {
                     build_timeout: timeouts.build,
                     pull_timeout: timeouts.build,
                     credentials: &credentials,
+                    build_options: BuildOptions::default(),
                 },
             })
             .await

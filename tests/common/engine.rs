@@ -15,7 +15,7 @@ use turnout::{
     compose::model::Project,
     engine::{
         Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
-        image::{BuilderChoice, Credentials},
+        image::{BuildOptions, BuilderChoice, Credentials},
     },
     plan::{self, Intent, Plan},
     report::{Event, Reporter},
@@ -256,6 +256,7 @@ impl Stack {
                 build_timeout: Duration::from_secs(60),
                 pull_timeout: Duration::from_secs(60),
                 credentials: &credentials,
+                build_options: BuildOptions::default(),
             },
         };
         self.engine.apply(&run).await

@@ -9,6 +9,7 @@
 
 #[path = "../common/mod.rs"]
 pub mod common;
+pub mod registry;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
 
@@ -19,7 +20,7 @@ use turnout::{
     compose::model::{Build, FileObject, Project},
     engine::{
         Engine,
-        image::{BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
+        image::{BuildOptions, BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
     },
     report::{Event, Reporter},
 };
@@ -76,6 +77,7 @@ pub struct Bench {
     pub builder: BuilderChoice,
     pub timeout: Duration,
     pub credentials: Credentials,
+    pub options: BuildOptions,
     _guard: LabelGuard,
 }
 
@@ -105,6 +107,7 @@ impl Bench {
             builder: BuilderChoice::Auto,
             timeout: Duration::from_secs(120),
             credentials: Credentials::default(),
+            options: BuildOptions::default(),
         };
         bench.write("Dockerfile", dockerfile);
         std::fs::copy("/bin/busybox", bench.dir.path().join("sh")).expect("busybox-static is installed");
@@ -149,6 +152,7 @@ impl Bench {
             pull_timeout: self.timeout,
             environment,
             credentials: &self.credentials,
+            options: self.options,
         }
     }
 
@@ -178,32 +182,50 @@ fn marked(dockerfile: &str, value: &str) -> String {
     dockerfile.lines().map(mark).collect()
 }
 
-/// The files of an image, by path, with their content: its layers from first to last, whiteouts ignored.
-pub async fn files_of(engine: &Engine, image: &str) -> BTreeMap<String, Vec<u8>> {
+/// What `docker save` gives of an image, by path; blobs as they are.
+pub async fn saved(engine: &Engine, image: &str) -> BTreeMap<String, Vec<u8>> {
     use futures_util::StreamExt;
-    use std::io::Read;
     let mut saved = Vec::new();
     let mut stream = std::pin::pin!(engine.docker().export_image(image));
     while let Some(chunk) = stream.next().await {
         saved.extend_from_slice(&chunk.unwrap());
     }
+    untarred(&saved)
+}
+
+fn untarred(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    use std::io::Read;
     let mut members = BTreeMap::new();
-    for entry in tar::Archive::new(saved.as_slice()).entries().unwrap() {
+    for entry in tar::Archive::new(bytes).entries().unwrap() {
         let mut entry = entry.unwrap();
         let mut content = Vec::new();
         entry.read_to_end(&mut content).unwrap();
-        members.insert(entry.path().unwrap().to_string_lossy().into_owned(), content);
+        members.insert(entry.path().unwrap().to_string_lossy().trim_end_matches('/').to_owned(), content);
     }
+    members
+}
+
+/// The files of an image, by path, with their content: its layers from first to last, whiteouts ignored.
+pub async fn files_of(engine: &Engine, image: &str) -> BTreeMap<String, Vec<u8>> {
+    let members = saved(engine, image).await;
     let manifest: serde_json::Value = serde_json::from_slice(&members["manifest.json"]).unwrap();
-    let mut files = BTreeMap::new();
-    for layer in manifest[0]["Layers"].as_array().unwrap() {
-        let layer = &members[layer.as_str().unwrap()];
-        for entry in tar::Archive::new(layer.as_slice()).entries().unwrap() {
-            let mut entry = entry.unwrap();
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content).unwrap();
-            files.insert(entry.path().unwrap().to_string_lossy().trim_end_matches('/').to_owned(), content);
-        }
+    let layers = manifest[0]["Layers"].as_array().unwrap();
+    layers.iter().flat_map(|layer| untarred(&plain(&members[layer.as_str().unwrap()]))).collect()
+}
+
+/// A layer as it is unpacked: engines with containerd's image store save it compressed.
+fn plain(layer: &[u8]) -> Vec<u8> {
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+    };
+    if !layer.starts_with(&[0x1f, 0x8b]) {
+        return layer.to_vec();
     }
-    files
+    let mut gunzip = Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = gunzip.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(layer).unwrap());
+        gunzip.wait_with_output().unwrap().stdout
+    })
 }

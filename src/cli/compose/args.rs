@@ -339,9 +339,30 @@ pub struct BuildArgs {
     /// Build dependencies as well
     #[arg(long)]
     pub with_dependencies: bool,
-    /// Push what was built
+    /// Push the images of services that name theirs
     #[arg(long)]
     pub push: bool,
+    /// SSH agent or key for the builds: `default`, or `ID=PATH`
+    #[arg(long, value_name = "KEY", num_args = 0..=1, default_missing_value = "default")]
+    pub ssh: Option<String>,
+    /// Memory of RUN, for the classic builder only
+    #[arg(short, long, value_name = "BYTES")]
+    pub memory: Option<String>,
+    /// Builder; the engine's own is the only one
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
+    /// Provenance attestation: true, false or its parameters
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "PARAMETERS")]
+    pub provenance: Option<String>,
+    /// SBOM attestation: true, false or its parameters
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "PARAMETERS")]
+    pub sbom: Option<String>,
+    /// Check the build configuration; not available here
+    #[arg(long)]
+    pub check: bool,
+    /// Print the equivalent bake file instead of building
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `pull`.

@@ -52,7 +52,8 @@ pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u
         },
     };
     if args.follow {
-        let watched: BTreeSet<String> = known.iter().filter(|c| !c.oneoff && shown(&c.service)).map(|c| c.id.clone()).collect();
+        let watched: BTreeSet<String> =
+            known.iter().filter(|c| !c.oneoff && shown(&c.service)).map(|c| c.id.clone()).collect();
         return follow(&engine, &subject.name, options, Show::new(printer, false), watched, only.as_deref()).await;
     }
     let mut lines = engine.logs(&subject.name, options).await?;

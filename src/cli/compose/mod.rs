@@ -4,6 +4,7 @@ mod api_socket;
 pub mod args;
 mod args_more;
 mod attach;
+mod bake;
 mod config;
 mod copy;
 mod exec;

@@ -17,7 +17,6 @@ const COMMANDS: &[(&str, &str)] = &[
 
 const WATCHES: &str = "`develop.watch` is not supported; run `up -d --build` after a change";
 const DIGESTS: &str = "no registry is asked while a file is read; pin the digest in the file";
-const ATTESTATIONS: &str = "attestations need buildx; build with the real `docker compose build`";
 
 const FLAGS: &[Flag] = &[
     ("", "compatibility", None, false, "names with `_` are those of Compose 1; containers would get other names"),
@@ -26,13 +25,6 @@ const FLAGS: &[Flag] = &[
     ("", "workdir", None, true, "write --project-directory"),
     ("up", "menu", None, false, "there is no menu of keys; COMPOSE_MENU is ignored"),
     ("up", "watch", Some('w'), false, WATCHES),
-    ("build", "builder", None, true, "the engine's own builder is used; there is no buildx"),
-    ("build", "check", None, false, "the engine's own builder has no check"),
-    ("build", "memory", Some('m'), true, "BuildKit has no such limit"),
-    ("build", "print", None, false, "there is no bake file; `config` prints the project"),
-    ("build", "provenance", None, true, ATTESTATIONS),
-    ("build", "sbom", None, true, ATTESTATIONS),
-    ("build", "ssh", None, true, "write build.ssh"),
     ("build", "parallel", None, false, "builds always run side by side; --parallel before the command limits them"),
     ("build", "compress", None, false, "a context is never compressed: the engine is near"),
     ("build", "force-rm", None, false, "containers of a build are always removed"),
@@ -83,7 +75,8 @@ pub(super) fn refusal(own: &Command, matches: &ArgMatches) -> Option<String> {
     if let Some((_, why)) = COMMANDS.iter().find(|(command, _)| *command == name) {
         return Some(format!("`{name}` is not supported: {why}"));
     }
-    let (_, long, .., why) = FLAGS.iter().find(|(of, long, ..)| *of == name && given(own.find_subcommand(name), inner, long))?;
+    let (_, long, .., why) =
+        FLAGS.iter().find(|(of, long, ..)| *of == name && given(own.find_subcommand(name), inner, long))?;
     Some(format!("{name} --{long} is not supported: {why}"))
 }
 
@@ -103,8 +96,7 @@ mod tests {
             ("watch --no-up web", Some("`watch` is not supported: `develop.watch`")),
             ("up -w", Some("up --watch is not supported: `develop.watch`")),
             ("up --menu -d", Some("up --menu is not supported")),
-            ("build --ssh default web", Some("build --ssh is not supported: write build.ssh")),
-            ("build -m 5m", Some("build --memory is not supported")),
+            ("build --compress web", Some("build --compress is not supported")),
             ("--compatibility up", Some("--compatibility is not supported")),
             ("up -d web", None),
             ("run -T web publish", None),

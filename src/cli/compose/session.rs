@@ -23,7 +23,7 @@ use crate::{
     },
     engine::{
         Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
-        image::{BuilderChoice, Credentials, docker_config_directory},
+        image::{BuildOptions, BuilderChoice, Credentials, docker_config_directory},
         read_proxies,
     },
     plan::Plan,
@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub environment: BTreeMap<String, String>,
     /// Cancelled by Ctrl-C and SIGTERM, once [`Session::interruptible`] was called.
     pub cancel: CancellationToken,
+    /// How builds differ from those of an `up`; set by `build`.
+    pub build_options: std::sync::OnceLock<BuildOptions>,
 }
 
 /// The project a command is about: loaded, or only known by name.
@@ -58,7 +60,7 @@ impl Session {
         for (key, value) in settings_of_env_files(&global, &environment) {
             environment.entry(key).or_insert(value);
         }
-        Session { global, environment, cancel: CancellationToken::new() }
+        Session { global, environment, cancel: CancellationToken::new(), build_options: std::sync::OnceLock::new() }
     }
 
     /// A variable that is set and not empty.
@@ -269,6 +271,7 @@ impl Session {
                 build_timeout: PATIENCE,
                 pull_timeout: PATIENCE,
                 credentials,
+                build_options: self.build_options.get().copied().unwrap_or_default(),
             },
         }
     }
@@ -351,7 +354,9 @@ impl Interrupts {
     /// From now on.
     pub(super) fn new() -> Interrupts {
         use tokio::signal::unix::{SignalKind, signal};
-        Interrupts([SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|k| signal(k).ok()).collect())
+        Interrupts(
+            [SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|k| signal(k).ok()).collect(),
+        )
     }
 
     /// The next one.

@@ -12,14 +12,15 @@ use super::{
     api_socket,
     args::{BuildArgs, CreateArgs, PullArgs, PullChoice, UpArgs},
     args_more::ScaleArgs,
+    bake,
     progress::{Mode, Progress},
     provider,
     session::{Session, grace, now},
     wait,
 };
 use crate::{
-    compose::model::Project,
-    engine::Engine,
+    compose::model::{Project, SshKey},
+    engine::{Engine, image::BuildOptions},
     plan::{self, Intent, Observed, Plan, Pull, RunState},
 };
 
@@ -122,11 +123,21 @@ pub(super) async fn create(session: &Session, args: &CreateArgs) -> anyhow::Resu
 pub(super) async fn build(session: &Session, args: &BuildArgs) -> anyhow::Result<u8> {
     let mut project = session.load(&args.services)?;
     let wanted = if args.with_dependencies { &[] } else { args.services.as_slice() };
-    let builds = builds(&project, wanted);
+    let mut builds = builds(&project, wanted);
+    add_context_services(&mut project, &mut builds);
+    let options = build_options(session, args)?;
+    let ssh = args.ssh.as_deref().map(ssh_key).transpose()?;
     for (name, service) in &mut project.services {
         let Some(build) = service.build.as_mut().filter(|_| builds.contains_key(name)) else { continue };
         build.no_cache |= args.no_cache;
         build.pull |= args.pull;
+        build.ssh.extend(ssh.clone());
+        if let Some(provenance) = &args.provenance {
+            build.provenance.clone_from(provenance);
+        }
+        if let Some(sbom) = &args.sbom {
+            build.sbom.clone_from(sbom);
+        }
         for argument in &args.build_args {
             let (key, value) = match argument.split_once('=') {
                 Some((key, value)) => (key, Some(value.to_owned())),
@@ -135,6 +146,10 @@ pub(super) async fn build(session: &Session, args: &BuildArgs) -> anyhow::Result
             build.args.insert(key.to_owned(), value);
         }
     }
+    if args.print {
+        return print_bake(&project, &builds, options);
+    }
+    session.build_options.get_or_init(|| options);
     let plan = image_plan(&project, &Intent { build: builds, ..Intent::default() }, |action| {
         matches!(action, plan::Action::Build { .. })
     })?;
@@ -146,13 +161,63 @@ pub(super) async fn build(session: &Session, args: &BuildArgs) -> anyhow::Result
     }
     let engine = session.engine().await?;
     session.apply(&engine, &project, plan, None, &progress).await?;
-    if args.push {
-        if !args.with_dependencies {
-            without_dependencies(&mut project, &args.services);
-        }
-        super::push::images(session, &engine, &project, true, false, &progress).await?;
-    }
     Ok(0)
+}
+
+/// `--print`.
+fn print_bake(project: &Project, builds: &BTreeMap<String, String>, options: BuildOptions) -> anyhow::Result<u8> {
+    writeln!(std::io::stdout(), "{}", bake::text(project, builds, options)?)?;
+    Ok(0)
+}
+
+/// What `build` asks for beyond the project.
+fn build_options(session: &Session, args: &BuildArgs) -> anyhow::Result<BuildOptions> {
+    if args.check {
+        bail!(
+            "--check is not supported: it asks a Dockerfile linter that no engine of Docker 20.10 has; use \
+             `docker buildx build --check`"
+        );
+    }
+    let builder = args.builder.as_deref().or_else(|| session.variable("BUILDX_BUILDER")).unwrap_or("default");
+    if builder != "default" {
+        bail!(
+            "builder {builder:?} is not supported: builds are made by the engine's own builder, whose name is default"
+        );
+    }
+    let memory = match &args.memory {
+        Some(text) => match crate::compose::model::Bytes::parse(text) {
+            Ok(bytes) => bytes.0,
+            Err(why) => bail!("--memory: {why}: write a size such as 512m"),
+        },
+        None => 0,
+    };
+    Ok(BuildOptions { all_platforms: true, push: args.push, memory })
+}
+
+/// `--ssh`: `default`, or an identifier and a path.
+fn ssh_key(text: &str) -> anyhow::Result<SshKey> {
+    match text.split_once('=') {
+        Some((id, path)) => Ok(SshKey { id: id.to_owned(), path: path.to_owned() }),
+        None if text == "default" => Ok(SshKey { id: "default".to_owned(), path: String::new() }),
+        None => bail!("--ssh {text}: write default, or ID=PATH with an agent's socket or a key file"),
+    }
+}
+
+/// Services whose images are contexts of these builds are built too, active or not.
+fn add_context_services(project: &mut Project, builds: &mut BTreeMap<String, String>) {
+    let mut open: Vec<String> = builds.keys().cloned().collect();
+    while let Some(name) = open.pop() {
+        let build = project.services.get(&name).and_then(|service| service.build.as_ref());
+        let contexts = build.into_iter().flat_map(|build| build.additional_contexts.values());
+        let others: Vec<_> = contexts.filter_map(|value| value.strip_prefix("service:")).map(str::to_owned).collect();
+        for other in others.into_iter().filter(|other| !builds.contains_key(other)).collect::<Vec<_>>() {
+            if let Some(service) = project.disabled_services.remove(&other) {
+                project.services.insert(other.clone(), service);
+            }
+            builds.insert(other.clone(), format!("its image is a context of the build of {name}"));
+            open.push(other);
+        }
+    }
 }
 
 /// `pull`: the images of the services, each once.
@@ -245,7 +310,10 @@ fn consents(plan: &Plan) -> anyhow::Result<bool> {
     }
     let which = names.join(", ");
     let mut err = std::io::stderr().lock();
-    write!(err, "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] ")?;
+    write!(
+        err,
+        "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] "
+    )?;
     err.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

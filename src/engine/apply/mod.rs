@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, EngineError,
-    image::{self, BuilderChoice, Credentials, ImageContext},
+    image::{self, BuildOptions, BuilderChoice, Credentials, ImageContext},
 };
 use crate::{
     compose::model::{Project, Service},
@@ -67,6 +67,8 @@ pub struct ImageSettings<'a> {
     pub pull_timeout: Duration,
     /// Registry credentials.
     pub credentials: &'a Credentials,
+    /// How builds differ from those of an `up`.
+    pub build_options: BuildOptions,
 }
 
 /// A container, for those who look after it later.
@@ -285,7 +287,7 @@ impl Executor<'_> {
     }
 
     fn image_context(&self) -> ImageContext<'_> {
-        let ImageSettings { builder, build_timeout, pull_timeout, credentials } = self.run.images;
+        let ImageSettings { builder, build_timeout, pull_timeout, credentials, build_options } = self.run.images;
         ImageContext {
             reporter: self.run.reporter,
             cancel: self.run.cancel,
@@ -294,6 +296,7 @@ impl Executor<'_> {
             pull_timeout,
             environment: self.environment(),
             credentials,
+            options: build_options,
         }
     }
 

@@ -1,20 +1,25 @@
 //! Carries a build out: context up, output down, one connection.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
+use tokio::io::AsyncReadExt;
 
 use super::{
     ImageContext, ImageId,
     builder::Builder,
     context::{self, Sent, Upload},
     error::ImageError,
+    grpc_client::{Channel, Failure},
     prepare,
     progress::BuildLog,
+    push,
     request::{BuildRequest, Dockerfile, SecretSource, Source},
-    session::Session,
+    session::{MAX_SECRET, Session},
+    solve::{self, Abilities},
     wire::{self, Body},
 };
 use crate::{engine::Engine, report::Event};
@@ -27,7 +32,18 @@ const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_>) -> Result<ImageId, ImageError> {
     let what = || format!("build of {}", request.service);
     let (builder, reason) = request.choose(cx.builder, engine.version())?;
-    let masked = Masked::new(request);
+    let masked = Masked::new(request).await;
+    for note in &request.notes {
+        cx.reporter.warn(note.clone());
+    }
+    if builder == Builder::Classic {
+        for cache in request.cache_from.iter().filter(|cache| cache.kind != "registry") {
+            let note = format!("build.cache_from type={}: the classic builder reads images only; left out", cache.kind);
+            tell(cx, request, vec![note]);
+        }
+    } else if cx.options.memory > 0 {
+        cx.reporter.warn("--memory means nothing to BuildKit; built without a limit".to_owned());
+    }
     let said = match reason {
         Some(reason) => format!("building {} with {builder}: {reason}", request.service),
         None => format!("building {} with {builder}", request.service),
@@ -35,7 +51,14 @@ pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_
     cx.reporter.info(said);
     let started = Instant::now();
     let id = random_id().map_err(|message| ImageError::Engine { what: what(), message })?;
-    let work = run(engine, request, builder, &id, &masked, cx);
+    let work = async {
+        let image = run(engine, request, builder, &id, &masked, cx).await?;
+        // As the real command line: what has no name of its own is built, but not pushed.
+        if cx.options.push && request.named {
+            push::push(engine, request, cx).await?;
+        }
+        Ok(image)
+    };
     let done = tokio::select! {
         biased;
         () = cx.cancel.cancelled() => Err(ImageError::Cancelled { what: what() }),
@@ -81,16 +104,18 @@ async fn run(
 ) -> Result<ImageId, ImageError> {
     let what = || format!("build of {}", request.service);
     let failed = |message: String| ImageError::Engine { what: what(), message };
-    let mut query = Query::new(request, builder).map_err(failed)?;
+    let mut query = Query::new(request, builder, cx.options.memory).map_err(failed)?;
     let mut body = wire::empty();
     let feed = match builder {
+        Builder::Solve => return solved(engine, request, id, masked, cx).await,
         Builder::BuildKit => {
-            let offer = prepare::session(request, cx).await?;
+            let offered = prepare::session(request, cx).await?;
+            tell(cx, request, offered.notes);
             query.add("remote", remote_of(request));
-            query.add("dockerfile", &offer.dockerfile);
+            query.add("dockerfile", &offered.places.dockerfile);
             query.add("session", id);
             query.add("buildid", id);
-            Feed::Session(Session::open(engine, id, offer.offer).await?)
+            Feed::Session(Session::open(engine, id, offered.offer).await?)
         }
         Builder::Classic => match &request.source {
             Source::Remote(address) => {
@@ -142,7 +167,64 @@ async fn run(
             log.error.get_or_insert(problem);
         }
     }
-    match (log.error.take(), feed.finish().await) {
+    finish(engine, request, log, feed, masked, cx).await
+}
+
+/// A build through BuildKit's own API.
+async fn solved(
+    engine: &Engine,
+    request: &BuildRequest,
+    id: &str,
+    masked: &Masked,
+    cx: &ImageContext<'_>,
+) -> Result<ImageId, ImageError> {
+    let failed =
+        |Failure(message): Failure| ImageError::Engine { what: format!("build of {}", request.service), message };
+    let channel = Channel::open(engine, &format!("build of {}", request.service)).await?;
+    let abilities = Abilities::of(&channel).await.map_err(failed)?;
+    solve::refuse(request, &abilities)?;
+    let offered = prepare::session(request, cx).await?;
+    tell(cx, request, offered.notes);
+    let message = solve::message(request, &offered.places, &abilities, id)?;
+    let session = Session::open(engine, id, offered.offer).await?;
+    let mut log = BuildLog::default();
+    let show = Show { request, masked, cx };
+    let outcome = solve::solve(&channel, id, &message, |status| show.lines(log.update(status))).await;
+    show.lines(log.finish());
+    match outcome {
+        Ok(solved) => {
+            prepare::record_caches(request, solved.answers.get("cache.manifest")).await?;
+            log.image = solved.image();
+        }
+        Err(Failure(words)) => match solve::explain(request, &words) {
+            Some(error) => return Err(error),
+            None => log.error = Some(solve::plain(&words).to_owned()),
+        },
+    }
+    finish(engine, request, log, Feed::Session(session), masked, cx).await
+}
+
+fn tell(cx: &ImageContext<'_>, request: &BuildRequest, notes: Vec<String>) {
+    for note in notes {
+        cx.reporter.warn(format!("service {}: {note}", request.service));
+    }
+}
+
+/// What became of it: the image, or the first of the causes.
+async fn finish(
+    engine: &Engine,
+    request: &BuildRequest,
+    mut log: BuildLog,
+    feed: Feed,
+    masked: &Masked,
+    cx: &ImageContext<'_>,
+) -> Result<ImageId, ImageError> {
+    let outcome = (log.error.take(), feed.finish().await);
+    if outcome.0.is_none() {
+        let caches = log.lost_caches().map(|why| format!("build.cache_from: {}", masked.text(why.to_owned())));
+        tell(cx, request, caches.collect());
+    }
+    match outcome {
         // The context's own error first: the engine's is only its consequence.
         (Some(_), Err(error)) | (None, Err(error @ ImageError::Context { .. })) => Err(error),
         (None, Err(error)) => {
@@ -181,12 +263,7 @@ async fn follow(
     masked: &Masked,
     cx: &ImageContext<'_>,
 ) -> Result<(), String> {
-    let source = format!("build {}", request.service);
-    let show = |lines: Vec<String>| {
-        for line in lines {
-            cx.reporter.report(Event::Output { source: source.clone(), line: masked.text(line) });
-        }
-    };
+    let show = Show { request, masked, cx };
     let mut buffer = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| format!("the connection to the engine broke during the build: {error}"))?;
@@ -195,7 +272,7 @@ async fn follow(
         while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
             let message = buffer.split_to(end + 1);
             if !message.trim_ascii().is_empty() {
-                show(log.take(&message)?);
+                show.lines(log.take(&message)?);
             }
         }
         if buffer.len() > MAX_MESSAGE {
@@ -203,10 +280,26 @@ async fn follow(
         }
     }
     if !buffer.trim_ascii().is_empty() {
-        show(log.take(&buffer)?);
+        show.lines(log.take(&buffer)?);
     }
-    show(log.finish());
+    show.lines(log.finish());
     Ok(())
+}
+
+/// Shows the output of a build, without what is secret.
+struct Show<'a> {
+    request: &'a BuildRequest,
+    masked: &'a Masked,
+    cx: &'a ImageContext<'a>,
+}
+
+impl Show<'_> {
+    fn lines(&self, lines: Vec<String>) {
+        for line in lines {
+            let source = format!("build {}", self.request.service);
+            self.cx.reporter.report(Event::Output { source, line: self.masked.text(line) });
+        }
+    }
 }
 
 async fn image_id(engine: &Engine, request: &BuildRequest, told: Option<String>) -> Result<ImageId, ImageError> {
@@ -237,12 +330,12 @@ async fn cancel_on_engine(engine: &Engine, id: &str) {
 struct Query(Vec<(String, String)>);
 
 impl Query {
-    fn new(request: &BuildRequest, builder: Builder) -> Result<Self, String> {
+    fn new(request: &BuildRequest, builder: Builder, memory: i64) -> Result<Self, String> {
         fn json<T: serde::Serialize>(value: &T) -> Result<String, String> {
             serde_json::to_string(value).map_err(|error| error.to_string())
         }
         let mut query = Self(Vec::new());
-        query.add("version", if builder == Builder::BuildKit { "2" } else { "1" });
+        query.add("version", if builder.is_buildkit() { "2" } else { "1" });
         for tag in &request.tags {
             query.add("t", tag);
         }
@@ -251,7 +344,7 @@ impl Query {
         query.add("rm", "1");
         query.add("forcerm", "1");
         query.add_if("target", &request.target);
-        query.add_if("platform", &request.platform);
+        query.add_if("platform", request.platforms.first().map(String::as_str).unwrap_or_default());
         query.add_if("networkmode", &request.network);
         if request.no_cache {
             query.add("nocache", "1");
@@ -265,8 +358,13 @@ impl Query {
         for line in &request.extra_hosts {
             query.add("extrahosts", line);
         }
-        if !request.cache_from.is_empty() {
-            query.add("cachefrom", &json(&request.cache_from)?);
+        let images: Vec<_> =
+            request.cache_from.iter().map(|cache| cache.text("ref")).filter(|r| !r.is_empty()).collect();
+        if !images.is_empty() {
+            query.add("cachefrom", &json(&images)?);
+        }
+        if memory > 0 && builder == Builder::Classic {
+            query.add("memory", &memory.to_string());
         }
         if !request.ulimits.is_empty() {
             query.add("ulimits", &json(&request.ulimits)?);
@@ -289,29 +387,50 @@ impl Query {
     }
 }
 
-/// Values that must not be shown: build secrets, and arguments whose names say that they are secret.
-struct Masked(Vec<String>);
+/// Values that must not be shown: build secrets, credentials of caches, and arguments whose names say that they are
+/// secret.
+struct Masked(Option<AhoCorasick>);
 
 impl Masked {
-    fn new(request: &BuildRequest) -> Self {
+    async fn new(request: &BuildRequest) -> Self {
         const WORDS: &[&str] = &["TOKEN", "SECRET", "PASS", "KEY", "CREDENTIAL", "AUTH"];
         let secret = |name: &str| WORDS.iter().any(|word| name.to_uppercase().contains(word));
-        // Shorter values would tear ordinary words apart and are no secrets worth the name.
-        let mut values: Vec<_> =
+        let mut values: Vec<String> =
             request.args.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.clone()).collect();
+        values.extend(request.cache_from.iter().chain(&request.cache_to).flat_map(|c| c.secrets()).map(str::to_owned));
         for source in request.secrets.values() {
-            if let SecretSource::Content(content) = source {
-                values.extend(content.lines().map(str::to_owned));
-            }
+            let content = match source {
+                SecretSource::Content(content) => content.clone(),
+                SecretSource::File(path) => text_of(path).await,
+            };
+            values.extend(content.lines().map(|line| line.trim().to_owned()));
         }
+        // Shorter values would tear ordinary words apart and are no secrets worth the name.
         values.retain(|value| value.len() >= 4);
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        Self(values)
+        if values.is_empty() {
+            return Self(None);
+        }
+        Self(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(values).ok())
     }
 
     fn text(&self, text: String) -> String {
-        self.0.iter().fold(text, |text, value| if text.contains(value) { text.replace(value, "***") } else { text })
+        match &self.0 {
+            Some(finder) if finder.is_match(&text) => {
+                let stars = vec!["***"; finder.patterns_len()];
+                finder.replace_all(&text, &stars)
+            }
+            _ => text,
+        }
     }
+}
+
+/// The text of a secret's file. Where it cannot be read, the build says so when it asks for it.
+async fn text_of(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(file) = tokio::fs::File::open(path).await {
+        let _ = file.take(MAX_SECRET).read_to_end(&mut bytes).await;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn random_id() -> Result<String, String> {

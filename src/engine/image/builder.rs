@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use super::{error::ImageError, request::BuildRequest};
+use super::{
+    error::ImageError,
+    request::{BuildRequest, Dockerfile, INSECURE, Source},
+};
 use crate::{compose::labels, engine::ApiVersion};
 
 /// First API version whose BuildKit is not experimental.
@@ -42,8 +45,17 @@ impl FromStr for BuilderChoice {
 pub enum Builder {
     /// The classic builder.
     Classic,
-    /// BuildKit.
+    /// BuildKit, through the engine's address for builds.
     BuildKit,
+    /// BuildKit, through its own API, which can do more.
+    Solve,
+}
+
+impl Builder {
+    /// Whether it is BuildKit that builds.
+    pub fn is_buildkit(self) -> bool {
+        self != Self::Classic
+    }
 }
 
 impl fmt::Display for Builder {
@@ -51,6 +63,7 @@ impl fmt::Display for Builder {
         f.write_str(match self {
             Self::Classic => "the classic builder",
             Self::BuildKit => "BuildKit",
+            Self::Solve => "BuildKit through its own API",
         })
     }
 }
@@ -60,6 +73,10 @@ impl BuildRequest {
     pub fn choose(&self, choice: BuilderChoice, api: ApiVersion) -> Result<(Builder, Option<String>), ImageError> {
         let not_buildkit = self.beyond_buildkit(api);
         let not_classic = self.beyond_classic(api);
+        let buildkit = || match self.beyond_build_address() {
+            Some(attribute) => (Builder::Solve, Some(format!("for {attribute}"))),
+            None => (Builder::BuildKit, None),
+        };
         let refuse = |builder: Builder, (attribute, hint): (&'static str, &'static str)| ImageError::Unsupported {
             service: self.service.clone(),
             attribute: attribute.to_owned(),
@@ -74,8 +91,29 @@ impl BuildRequest {
                 Ok((Builder::Classic, Some(format!("this engine's BuildKit does not support {attribute}"))))
             }
             (BuilderChoice::Classic, _, None) => Ok((Builder::Classic, None)),
-            (BuilderChoice::BuildKit | BuilderChoice::Auto, None, _) => Ok((Builder::BuildKit, None)),
+            (BuilderChoice::BuildKit | BuilderChoice::Auto, None, _) => Ok(buildkit()),
         }
+    }
+
+    /// What the engine's address for builds has no parameter for, although BuildKit can do it.
+    fn beyond_build_address(&self) -> Option<&'static str> {
+        let remote = matches!(self.source, Source::Remote(_));
+        [
+            ("build.additional_contexts", !self.contexts.is_empty()),
+            ("build.cache_to", !self.cache_to.is_empty()),
+            ("build.cache_from", self.cache_from.iter().any(|cache| cache.plain_image().is_none())),
+            ("build.entitlements", !self.entitlements.is_empty()),
+            ("build.provenance", self.attestations.contains_key("provenance")),
+            ("build.sbom", self.attestations.contains_key("sbom")),
+            ("build.platforms", self.platforms.len() > 1),
+            (
+                "a Dockerfile beside a remote context",
+                remote && matches!(self.dockerfile, Dockerfile::Inline(_) | Dockerfile::Outside(_)),
+            ),
+            ("BUILDKIT_SYNTAX", self.args.contains_key("BUILDKIT_SYNTAX")),
+        ]
+        .into_iter()
+        .find_map(|(attribute, used)| used.then_some(attribute))
     }
 
     /// What BuildKit on an engine of this version cannot do for the request, with a hint.
@@ -103,10 +141,19 @@ impl BuildRequest {
         if !self.ssh.is_empty() {
             return Some(("build.ssh", "set the builder to buildkit, and drop what BuildKit does not support"));
         }
-        if !self.platform.is_empty() && api < CLASSIC_PLATFORM_SINCE {
+        if !self.platforms.is_empty() && api < CLASSIC_PLATFORM_SINCE {
             return Some(("build.platforms", "update the engine, or set the builder to buildkit"));
         }
-        None
+        if self.entitlements.iter().any(|entitlement| entitlement == INSECURE) {
+            return Some((
+                "build.privileged",
+                "set the builder to buildkit, and allow security.insecure in the engine",
+            ));
+        }
+        // A cache source that is no image only makes the build slower; what asks for BuildKit's work cannot be left out.
+        let only_buildkit = self.beyond_build_address()?;
+        let tolerable = only_buildkit == "build.cache_from" || only_buildkit == "BUILDKIT_SYNTAX";
+        (!tolerable).then_some((only_buildkit, "set the builder to buildkit, and drop what BuildKit does not support"))
     }
 
     /// Labels of the image: the user's and Compose's, which differ by builder as they do with the CLI.
@@ -114,7 +161,7 @@ impl BuildRequest {
         let mut labels = self.labels.clone();
         let own: &[(&str, &str)] = match builder {
             Builder::Classic => &[(labels::IMAGE_BUILDER, "classic")],
-            Builder::BuildKit => &[
+            Builder::BuildKit | Builder::Solve => &[
                 (labels::PROJECT, &self.project),
                 (labels::SERVICE, &self.service),
                 (labels::VERSION, labels::COMPOSE_VERSION),
@@ -129,6 +176,7 @@ impl BuildRequest {
 mod tests {
     use std::collections::HashMap;
 
+    use super::super::request::BuildOptions;
     use super::*;
     use crate::compose::model::{Build, Bytes, Project, Service, SshKey, Ulimit};
 
@@ -140,7 +188,7 @@ mod tests {
             services: [("web".to_owned(), service)].into(),
             ..Project::default()
         };
-        BuildRequest::of(&project, "web", &BTreeMap::new(), &HashMap::new())
+        BuildRequest::of(&project, "web", &BTreeMap::new(), &HashMap::new(), BuildOptions::default())
     }
 
     fn base() -> Build {
@@ -156,6 +204,13 @@ mod tests {
         let net = Build { network: "mynet".into(), ..base() };
         let ssh = Build { ssh: vec![SshKey { id: "default".into(), path: String::new() }], ..base() };
         let both = Build { ssh: ssh.ssh.clone(), ..shm.clone() };
+        let inline = Build { cache_to: vec!["type=inline".into()], ..base() };
+        let image = Build { cache_from: vec!["app:cache".into()], ..base() };
+        let local = Build { cache_from: vec!["type=local,src=c".into()], ..base() };
+        let privileged = Build { privileged: true, ..base() };
+        let named = Build { additional_contexts: [("a".into(), "b".into())].into(), ..base() };
+        let remote =
+            Build { context: "https://x.example/a.git".into(), dockerfile_inline: "FROM scratch".into(), ..base() };
         for (build, choice, api, expected) in [
             (base(), C::Auto, 41, Some(Builder::BuildKit)),
             (base(), C::Auto, 38, Some(Builder::Classic)),
@@ -170,6 +225,16 @@ mod tests {
             (ssh.clone(), C::Auto, 41, Some(Builder::BuildKit)),
             (ssh, C::Classic, 41, None),
             (both, C::Auto, 41, None),
+            (inline.clone(), C::Auto, 41, Some(Builder::Solve)),
+            (inline, C::Classic, 41, None),
+            (image, C::Auto, 41, Some(Builder::BuildKit)),
+            (local.clone(), C::BuildKit, 41, Some(Builder::Solve)),
+            (local, C::Classic, 41, Some(Builder::Classic)),
+            (privileged.clone(), C::Auto, 41, Some(Builder::Solve)),
+            (privileged, C::Classic, 41, None),
+            (named.clone(), C::Auto, 41, Some(Builder::Solve)),
+            (named, C::Classic, 41, None),
+            (remote, C::Auto, 41, Some(Builder::Solve)),
         ] {
             let chosen = request(build).unwrap().choose(choice, ApiVersion::v1(api));
             assert_eq!(chosen.ok().map(|(builder, _)| builder), expected, "{choice:?} {api}");

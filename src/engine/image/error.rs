@@ -33,6 +33,14 @@ pub enum ImageError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// A directory of blobs (a local cache, an OCI layout) cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
     /// The build itself failed.
     #[error("build of {service} failed{}: {message}{}", step_text(.step), tail_text(.tail))]
     Build {

@@ -62,11 +62,7 @@ enum Content {
 }
 
 /// Serves one synchronisation.
-pub async fn diff_copy(
-    offered: Arc<HashMap<&'static str, Files>>,
-    record: Arc<Record>,
-    call: Call,
-) -> Result<(), Status> {
+pub async fn diff_copy(offered: Arc<HashMap<String, Files>>, record: Arc<Record>, call: Call) -> Result<(), Status> {
     let Call { metadata, mut requests, answers } = call;
     let name = metadata.get("dir-name").and_then(|name| name.to_str().ok()).unwrap_or_default();
     let Some(files) = offered.get(name).cloned() else {

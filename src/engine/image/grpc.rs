@@ -35,6 +35,11 @@ impl Status {
         Self { code: 5, message: message.into() }
     }
 
+    /// It is there already.
+    pub fn already_exists(message: impl Into<String>) -> Self {
+        Self { code: 6, message: message.into() }
+    }
+
     /// Anything else.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
@@ -171,7 +176,8 @@ fn answer(methods: &HashMap<String, Handler>, request: Request<Incoming>) -> Res
     response
 }
 
-fn framed(message: &[u8]) -> Bytes {
+/// A message as gRPC frames it.
+pub fn framed(message: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(5 + message.len());
     frame.put_u8(0);
     frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));

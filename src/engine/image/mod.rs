@@ -11,19 +11,28 @@
 
 pub mod build;
 pub mod builder;
+pub mod cache;
+pub mod content;
 pub mod context;
 pub mod credentials;
 pub mod error;
 pub mod filesync;
 pub mod grpc;
+pub mod grpc_client;
+pub mod layout;
+pub mod named;
 pub mod policy;
 pub mod prepare;
 pub mod progress;
 pub mod protobuf;
 pub mod pull;
+pub mod push;
 pub mod reference;
 pub mod request;
 pub mod session;
+pub mod solve;
+pub mod ssh_agent;
+pub mod ssh_key;
 pub mod walk;
 pub mod wire;
 
@@ -37,7 +46,7 @@ use crate::{compose::model::Project, report::Reporter};
 pub use builder::BuilderChoice;
 pub use credentials::Credentials;
 pub use error::ImageError;
-pub use request::BuildRequest;
+pub use request::{BuildOptions, BuildRequest};
 
 /// What accompanies every image operation.
 #[derive(Clone, Copy)]
@@ -56,6 +65,8 @@ pub struct ImageContext<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// Registry credentials.
     pub credentials: &'a Credentials,
+    /// How builds differ from those of an `up`.
+    pub options: BuildOptions,
 }
 
 /// An image the engine holds.
@@ -69,7 +80,7 @@ pub async fn build_service(
     service: &str,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let request = BuildRequest::of(project, service, cx.environment, engine.proxies())?;
+    let request = BuildRequest::of(project, service, cx.environment, engine.proxies(), cx.options)?;
     build::build(engine, &request, cx).await
 }
 

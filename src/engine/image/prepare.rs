@@ -4,17 +4,23 @@ use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsString,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sha2::{Digest, Sha256};
 
 use super::{
     ImageContext,
+    content::{Store, Stores},
     context::ContextPlan,
     error::ImageError,
     filesync::Files,
+    layout::Layout,
+    named::NamedContext,
     request::{BuildRequest, Dockerfile, Source},
-    session::Offer,
+    session::{Agent, Offer},
+    solve::Places,
+    ssh_key::SshKey,
     walk::{Selection, cannot, read_ignore},
 };
 
@@ -31,16 +37,27 @@ pub async fn tar(request: &BuildRequest) -> Result<(ContextPlan, String), ImageE
 pub struct Offered {
     /// The session's content.
     pub offer: Offer,
-    /// The Dockerfile's name in it.
-    pub dockerfile: String,
+    /// Where the build finds what it refers to.
+    pub places: Places,
+    /// What the reader should know.
+    pub notes: Vec<String>,
 }
 
 /// The session for BuildKit.
 pub async fn session(request: &BuildRequest, cx: &ImageContext<'_>) -> Result<Offered, ImageError> {
-    let agents = agents(request, cx.environment)?;
-    let (files, dockerfile) = {
-        let request = request.clone();
-        blocking(move || buildkit_files(&request)).await?
+    let (agents, files, stores, places, notes) = {
+        let (request, environment) = (request.clone(), cx.environment.clone());
+        blocking(move || {
+            let agents = agents(&request, &environment)?;
+            let (mut files, dockerfile) = buildkit_files(&request)?;
+            let mut places = Places { dockerfile, ..Places::default() };
+            let mut notes = Vec::new();
+            let mut stores = Stores::new();
+            named_contexts(&request, &mut files, &mut stores, &mut places)?;
+            local_caches(&request, &mut stores, &mut places, &mut notes)?;
+            Ok((agents, files, stores, places, notes))
+        })
+        .await?
     };
     let place = match &request.source {
         Source::Directory(root) => root.to_string_lossy().into_owned(),
@@ -51,9 +68,10 @@ pub async fn session(request: &BuildRequest, cx: &ImageContext<'_>) -> Result<Of
         credentials: cx.credentials.clone(),
         secrets: request.secrets.clone(),
         agents,
+        stores,
         shared_key: hex::encode(Sha256::digest(format!("turnout {} {place}", request.project))),
     };
-    Ok(Offered { offer, dockerfile })
+    Ok(Offered { offer, places, notes })
 }
 
 async fn blocking<T: Send + 'static>(
@@ -94,14 +112,16 @@ pub fn tar_plan(request: &BuildRequest) -> Result<(ContextPlan, String), ImageEr
 }
 
 /// BuildKit asks for the Dockerfile apart from the context, and prefers the ignore file beside it.
-fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<&'static str, Files>, String), ImageError> {
+fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<String, Files>, String), ImageError> {
     let mut files = HashMap::new();
     let Source::Directory(_) = &request.source else {
-        let Dockerfile::Inside(path) = &request.dockerfile else {
-            let message = "has a remote context, so its Dockerfile must be there too".to_owned();
-            return Err(ImageError::Invalid { service: request.service.clone(), message });
+        let name = "Dockerfile".to_owned();
+        let text = match &request.dockerfile {
+            Dockerfile::Inside(path) => return Ok((files, path.clone())),
+            elsewhere => dockerfile_text(Path::new("/"), elsewhere)?,
         };
-        return Ok((files, path.clone()));
+        files.insert("dockerfile".to_owned(), Files::Generated(vec![(name.clone(), text)]));
+        return Ok((files, name));
     };
     let root = root_of(request)?;
     let beside = match &request.dockerfile {
@@ -127,11 +147,115 @@ fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<&'static str, Files
     {
         generated.push((format!("{name}.dockerignore"), text));
     }
-    files.insert("dockerfile", Files::Generated(generated));
+    files.insert("dockerfile".to_owned(), Files::Generated(generated));
     let selection =
         Selection { root: root.to_owned(), ignore, always: Vec::new(), wild_exceptions: true, only: Vec::new() };
-    files.insert("context", Files::Directory(selection));
+    files.insert("context".to_owned(), Files::Directory(selection));
     Ok((files, name))
+}
+
+/// Directories and image layouts that the Dockerfile knows by name are offered beside the context.
+fn named_contexts(
+    request: &BuildRequest,
+    files: &mut HashMap<String, Files>,
+    stores: &mut Stores,
+    places: &mut Places,
+) -> Result<(), ImageError> {
+    for (name, context) in &request.contexts {
+        let attribute = format!("build.additional_contexts.{name}");
+        let address = match context {
+            NamedContext::Address(address) => address.clone(),
+            NamedContext::Directory(root) => {
+                if !root.is_dir() {
+                    let problem = format!("is not a directory: check `{attribute}`");
+                    return Err(ImageError::Context { path: root.clone(), problem });
+                }
+                // These two names are the build's own.
+                let own = matches!(name.as_str(), "context" | "dockerfile");
+                let place = if own { format!("_{name}") } else { name.clone() };
+                let (ignore, _) = read_ignore(root, &[PathBuf::from(".dockerignore")])?;
+                let selection = Selection {
+                    root: root.clone(),
+                    ignore,
+                    always: Vec::new(),
+                    wild_exceptions: true,
+                    only: Vec::new(),
+                };
+                files.insert(place.clone(), Files::Directory(selection));
+                format!("local:{place}")
+            }
+            NamedContext::Layout { directory, tag, digest } => {
+                let layout = Layout(directory.clone());
+                let found = match digest {
+                    Some(digest) => Some(digest.clone()),
+                    None => layout.find(tag, true)?,
+                };
+                let digest = found.ok_or_else(|| ImageError::Layout {
+                    path: directory.clone(),
+                    problem: format!("its index.json has no image {tag}: check `{attribute}`"),
+                })?;
+                let mut store = hex::encode(Sha256::digest(directory.to_string_lossy().as_bytes()));
+                store.truncate(24);
+                stores.insert(format!("oci:{store}"), Store { layout, writable: false });
+                format!("oci-layout://{store}:{tag}@{digest}")
+            }
+        };
+        places.contexts.insert(name.clone(), address);
+    }
+    Ok(())
+}
+
+/// Directories that caches are read from and written to.
+fn local_caches(
+    request: &BuildRequest,
+    stores: &mut Stores,
+    places: &mut Places,
+    notes: &mut Vec<String>,
+) -> Result<(), ImageError> {
+    let missing = |attribute: &str, key: &str| ImageError::Invalid {
+        service: request.service.clone(),
+        message: format!("build.{attribute} type=local needs {key}=DIRECTORY"),
+    };
+    for cache in request.cache_from.iter().filter(|cache| cache.kind == "local") {
+        let path = cache.text("src");
+        if path.is_empty() {
+            return Err(missing("cache_from", "src"));
+        }
+        let layout = Layout(PathBuf::from(path));
+        let tag = if cache.text("tag").is_empty() { "latest" } else { cache.text("tag") };
+        if cache.text("digest").is_empty() {
+            match layout.find(tag, false)? {
+                Some(digest) => places.local_caches.insert(path.to_owned(), digest),
+                None => {
+                    notes.push(format!("build.cache_from: {path} holds no cache {tag} yet; built without it"));
+                    continue;
+                }
+            };
+        }
+        stores.insert(format!("local:{path}"), Store { layout, writable: false });
+    }
+    for cache in request.cache_to.iter().filter(|cache| cache.kind == "local") {
+        let path = cache.text("dest");
+        if path.is_empty() {
+            return Err(missing("cache_to", "dest"));
+        }
+        stores.insert(format!("local:{path}"), Store { layout: Layout(PathBuf::from(path)), writable: true });
+    }
+    Ok(())
+}
+
+/// Notes in the index of each directory what the build wrote there. `manifest` is the engine's description of it.
+pub async fn record_caches(request: &BuildRequest, manifest: Option<&String>) -> Result<(), ImageError> {
+    let Some(manifest) = manifest.cloned() else { return Ok(()) };
+    let written: Vec<_> = request.cache_to.iter().filter(|cache| cache.kind == "local").cloned().collect();
+    blocking(move || {
+        for cache in written {
+            let tag = if cache.text("tag").is_empty() { "latest" } else { cache.text("tag") };
+            Layout(PathBuf::from(cache.text("dest"))).put(&manifest, tag)?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 fn root_of(request: &BuildRequest) -> Result<&Path, ImageError> {
@@ -169,33 +293,30 @@ fn dockerfile_text(root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, Imag
     std::fs::read(&path).map_err(|error| cannot(&path, error))
 }
 
-/// Sockets of the agents a build may use.
+/// The agents a build may use: sockets, and keys served by one in this process.
 fn agents(
     request: &BuildRequest,
     environment: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, PathBuf>, ImageError> {
+) -> Result<BTreeMap<String, Agent>, ImageError> {
     let invalid = |message: String| ImageError::Invalid { service: request.service.clone(), message };
     let mut agents = BTreeMap::new();
     for key in &request.ssh {
         let path = match key.path.as_str() {
             "" => environment
                 .get("SSH_AUTH_SOCK")
+                .filter(|path| !path.is_empty())
                 .map(PathBuf::from)
                 .ok_or_else(|| invalid("build.ssh needs an SSH agent, but SSH_AUTH_SOCK is not set".into()))?,
             path => PathBuf::from(path),
         };
-        let is_socket = std::fs::metadata(&path)
-            .map(|meta| std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()))
-            .map_err(|error| invalid(format!("build.ssh {}: {}: {error}", key.id, path.display())))?;
-        if !is_socket {
-            return Err(ImageError::Unsupported {
-                service: request.service.clone(),
-                attribute: format!("build.ssh {} with a key file", key.id),
-                by: String::new(),
-                hint: "load the key into an SSH agent and name the agent's socket".into(),
-            });
-        }
-        agents.insert(key.id.clone(), path);
+        let wrong = |why: &str| invalid(format!("build.ssh {}: {} {why}", key.id, path.display()));
+        let meta = std::fs::metadata(&path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        let agent = if std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()) {
+            Agent::Socket(path)
+        } else {
+            Agent::Keys(Arc::new(vec![SshKey::read(&path).map_err(|why| wrong(&why))?]))
+        };
+        agents.insert(key.id.clone(), agent);
     }
     Ok(agents)
 }

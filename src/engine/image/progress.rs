@@ -34,6 +34,8 @@ pub struct BuildLog {
     layers: BTreeMap<String, String>,
     steps: BTreeMap<String, Step>,
     failed: Option<String>,
+    /// Caches that could not be read, and why.
+    caches: Vec<String>,
 }
 
 #[derive(Default)]
@@ -96,6 +98,18 @@ impl BuildLog {
             }
         }
         Ok(lines)
+    }
+
+    /// Takes one graph update of BuildKit (`StatusResponse`); returns lines to show.
+    pub fn update(&mut self, status: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.graph(status, &mut lines);
+        lines
+    }
+
+    /// Caches that could not be read: the build goes on without them.
+    pub fn lost_caches(&self) -> impl Iterator<Item = &str> {
+        self.caches.iter().map(String::as_str)
     }
 
     /// The lines that never got an end.
@@ -229,7 +243,11 @@ impl BuildLog {
                 lines.push(format!("#{number} {open}"));
             }
             lines.push(format!("#{number} ERROR: {}", one_line(&error)));
-            self.failed.get_or_insert(digest);
+            if name.starts_with("importing cache manifest from ") {
+                self.caches.push(format!("{}: {}", one_line(&name), one_line(&error)));
+            } else {
+                self.failed.get_or_insert(digest);
+            }
         } else if cached {
             step.ended = true;
             lines.push(format!("#{number} CACHED"));

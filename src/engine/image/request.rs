@@ -8,8 +8,14 @@ use std::{
 
 use serde::Serialize;
 
-use super::error::ImageError;
+use super::{cache::CacheEntry, error::ImageError, named::NamedContext};
 use crate::compose::model::{Build, FileObject, FileReference, Project, SshKey};
+
+/// Caches that an engine's BuildKit can read (where it cannot, it says so and builds without), and write.
+const READABLE_CACHES: &[&str] = &["registry", "local", "gha"];
+const WRITABLE_CACHES: &[&str] = &["inline", "registry", "local", "gha"];
+/// BuildKit's name for what `privileged` means.
+pub const INSECURE: &str = "security.insecure";
 
 /// Where the files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,9 +99,21 @@ pub struct BuildRequest {
     /// Lines for /etc/hosts, `host:ip`.
     pub extra_hosts: Vec<String>,
     /// Cache sources.
-    pub cache_from: Vec<String>,
-    /// Platform; empty = the engine's.
-    pub platform: String,
+    pub cache_from: Vec<CacheEntry>,
+    /// Where the cache is written to.
+    pub cache_to: Vec<CacheEntry>,
+    /// Contexts that the Dockerfile knows by name.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// What RUN may do beyond the usual, by BuildKit's names; for instance `security.insecure`.
+    pub entitlements: Vec<String>,
+    /// Attestations asked for, with their parameters (`provenance`, `sbom`).
+    pub attestations: BTreeMap<String, String>,
+    /// Platforms; none = the engine's. One, unless all are asked for.
+    pub platforms: Vec<String>,
+    /// Whether the service names its image itself.
+    pub named: bool,
+    /// What the reader should know of the request.
+    pub notes: Vec<String>,
     /// Ulimits of RUN.
     pub ulimits: Vec<BuildUlimit>,
     /// Secrets of RUN by their identifier.
@@ -116,6 +134,17 @@ impl fmt::Debug for BuildRequest {
     }
 }
 
+/// How a build differs from that of an `up`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BuildOptions {
+    /// Build every one of `build.platforms`, as `build` does; else the one that runs here.
+    pub all_platforms: bool,
+    /// Push what was built, if the service names its image.
+    pub push: bool,
+    /// Memory of RUN in bytes; 0 = unlimited. The classic builder only.
+    pub memory: i64,
+}
+
 impl BuildRequest {
     /// The request of a service; whatever no builder can do is refused by name.
     ///
@@ -125,9 +154,12 @@ impl BuildRequest {
         name: &str,
         environment: &BTreeMap<String, String>,
         proxies: &HashMap<String, String>,
+        options: BuildOptions,
     ) -> Result<Self, ImageError> {
         let invalid = |message: &str| ImageError::Invalid { service: name.to_owned(), message: message.to_owned() };
-        let service = project.services.get(name).ok_or_else(|| invalid("is not in the project"))?;
+        // A service that takes no part may still be a context of another's build.
+        let service = project.services.get(name).or_else(|| project.disabled_services.get(name));
+        let service = service.ok_or_else(|| invalid("is not in the project"))?;
         let build = service.build.clone().ok_or_else(|| invalid("has no `build` section: pull its image instead"))?;
         // Exhaustive on purpose: a new attribute must be decided about here.
         let Build {
@@ -165,14 +197,50 @@ impl BuildRequest {
             }),
             false => Ok(()),
         };
-        let asks = |text: &str| !matches!(text, "" | "false" | "0");
-        unused("entitlements", !entitlements.is_empty(), "remove it, or build with `docker buildx build`")?;
-        unused("privileged", privileged, "remove it, or build with `docker buildx build --allow security.insecure`")?;
-        unused("provenance", asks(&provenance), "the engine's image store holds no attestations; set it to false")?;
-        unused("sbom", asks(&sbom), "the engine's image store holds no attestations; set it to false")?;
-        unused("cache_to", !cache_to.is_empty(), "remove it; layers stay in the engine's own cache")?;
-        unused("additional_contexts", !additional_contexts.is_empty(), "copy what is needed into the context")?;
         unused("isolation", !matches!(isolation.as_str(), "" | "default"), "it exists on Windows only")?;
+        let mut notes = Vec::new();
+        let caches = |attribute: &str, written: &[String]| {
+            let parse = |text: &String| {
+                CacheEntry::parse(text, &project.working_dir, environment)
+                    .map_err(|why| invalid(&format!("build.{attribute} {text:?} {why}")))
+            };
+            written.iter().map(parse).collect::<Result<Vec<_>, _>>()
+        };
+        let mut cache_from = caches("cache_from", &cache_from)?;
+        cache_from.retain(|entry| {
+            let readable = READABLE_CACHES.contains(&entry.kind.as_str());
+            if !readable {
+                notes.push(format!(
+                    "service {name}: build.cache_from type={}: no Docker engine reads such a cache; built without it \
+                     (use type=registry or type=local)",
+                    entry.kind
+                ));
+            }
+            readable
+        });
+        let cache_to = caches("cache_to", &cache_to)?;
+        for entry in &cache_to {
+            let known = WRITABLE_CACHES.contains(&entry.kind.as_str());
+            let hint = "no Docker engine writes such a cache: use type=inline, or with the containerd image store \
+                        type=registry or type=local";
+            unused(&format!("cache_to type={}", entry.kind), !known, hint)?;
+        }
+        let mut contexts = BTreeMap::new();
+        for (key, written) in &additional_contexts {
+            let context = NamedContext::parse(written, &project.working_dir, project)
+                .map_err(|why| invalid(&format!("build.additional_contexts.{key}: {why}")))?;
+            contexts.insert(key.clone(), context);
+        }
+        let mut entitlements = entitlements;
+        if privileged && !entitlements.iter().any(|one| one == INSECURE) {
+            entitlements.push(INSECURE.to_owned());
+        }
+        if secrets.iter().any(|s| !s.uid.is_empty() || !s.gid.is_empty() || s.mode.is_some()) {
+            notes.push(format!(
+                "service {name}: build.secrets: uid, gid and mode mean nothing to BuildKit; write them in the \
+                 Dockerfile's RUN --mount=type=secret"
+            ));
+        }
 
         let source = if is_remote(&context) {
             Source::Remote(context)
@@ -202,6 +270,7 @@ impl BuildRequest {
             target,
             labels,
             tags: names,
+            named: !service.image.is_empty(),
             no_cache,
             pull,
             network,
@@ -211,8 +280,22 @@ impl BuildRequest {
                 .iter()
                 .flat_map(|(host, ips)| ips.iter().map(move |ip| format!("{host}:{ip}")))
                 .collect(),
-            cache_from: cache_from.into_iter().map(cache_source).collect::<Result<_, _>>().map_err(|m| invalid(&m))?,
-            platform: one_platform(&service.platform, &platforms, environment).map_err(|m| invalid(&m))?,
+            cache_from,
+            cache_to,
+            contexts,
+            entitlements,
+            attestations: [("provenance", provenance), ("sbom", sbom)]
+                .into_iter()
+                .filter_map(|(kind, written)| Some((kind.to_owned(), attestation(&written)?)))
+                .collect(),
+            platforms: match options.all_platforms && platforms.len() > 1 {
+                true => platforms,
+                false => {
+                    let one = one_platform(&service.platform, &platforms, environment).map_err(|m| invalid(&m))?;
+                    Some(one).filter(|one| !one.is_empty()).into_iter().collect()
+                }
+            },
+            notes,
             ulimits,
             secrets: secrets
                 .iter()
@@ -238,16 +321,17 @@ fn arguments(
     all
 }
 
-/// The engine's API takes image references; BuildKit's long form of one is reduced to it.
-fn cache_source(written: String) -> Result<String, String> {
-    if !written.contains('=') {
-        return Ok(written);
+/// The parameters of an attestation that is asked for; `None` when it is not.
+fn attestation(written: &str) -> Option<String> {
+    if matches!(written, "" | "false" | "0" | "disabled=true") {
+        return None;
     }
-    let pairs: BTreeMap<_, _> = written.split(',').filter_map(|pair| pair.split_once('=')).collect();
-    match (pairs.get("type"), pairs.get("ref")) {
-        (Some(&"registry") | None, Some(reference)) => Ok((*reference).to_owned()),
-        _ => Err(format!("build.cache_from {written:?} is not supported: name an image, or type=registry,ref=IMAGE")),
-    }
+    Some(if is_true(written) { String::new() } else { written.to_owned() })
+}
+
+/// As Go reads a boolean.
+pub fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// Whether a context is fetched by the engine.
@@ -257,16 +341,14 @@ pub fn is_remote(context: &str) -> bool {
 
 fn dockerfile_of(source: &Source, written: &str, inline: String) -> Result<Dockerfile, &'static str> {
     if !inline.is_empty() {
-        return match (written, source) {
-            ("", Source::Directory(_)) | ("Dockerfile", Source::Directory(_)) => Ok(Dockerfile::Inline(inline)),
-            (_, Source::Remote(_)) => {
-                Err("build.dockerfile_inline cannot be added to a remote context: put a Dockerfile there")
-            }
+        return match written {
+            "" | "Dockerfile" => Ok(Dockerfile::Inline(inline)),
             _ => Err("build.dockerfile and build.dockerfile_inline exclude each other: keep one"),
         };
     }
     let written = if written.is_empty() { "Dockerfile" } else { written };
     match source {
+        Source::Remote(_) if Path::new(written).is_absolute() => Ok(Dockerfile::Outside(normal(Path::new(written)))),
         Source::Remote(_) => Ok(Dockerfile::Inside(written.to_owned())),
         Source::Directory(root) => {
             let full = normal(&root.join(written));
@@ -351,7 +433,13 @@ mod tests {
     }
 
     fn request(build: Build) -> Result<BuildRequest, ImageError> {
-        BuildRequest::of(&project(build), "web", &[("SET".to_owned(), "v".to_owned())].into(), &HashMap::new())
+        BuildRequest::of(
+            &project(build),
+            "web",
+            &[("SET".to_owned(), "v".to_owned())].into(),
+            &HashMap::new(),
+            BuildOptions::default(),
+        )
     }
 
     fn base() -> Build {
@@ -385,31 +473,45 @@ mod tests {
 
     #[test]
     fn what_no_builder_can_do_is_refused_by_name() {
+        let contexts = |written: &str| [("a".to_owned(), written.to_owned())].into();
         for (build, name) in [
-            (Build { entitlements: vec!["network.host".into()], ..base() }, "build.entitlements"),
-            (Build { privileged: true, ..base() }, "build.privileged"),
-            (Build { provenance: "mode=max".into(), ..base() }, "build.provenance"),
-            (Build { sbom: "true".into(), ..base() }, "build.sbom"),
-            (Build { cache_to: vec!["type=inline".into()], ..base() }, "build.cache_to"),
-            (Build { additional_contexts: [("a".into(), "b".into())].into(), ..base() }, "build.additional_contexts"),
+            (Build { cache_to: vec!["type=s3,region=r,bucket=b".into()], ..base() }, "build.cache_to type=s3"),
+            (Build { cache_to: vec!["type=azblob,name=x".into()], ..base() }, "build.cache_to type=azblob"),
+            (Build { cache_to: vec!["ref=x,".into()], ..base() }, "build.cache_to"),
+            (Build { cache_from: vec!["type=registry".into()], ..base() }, "build.cache_from"),
+            (Build { additional_contexts: contexts("service:gone"), ..base() }, "build.additional_contexts.a"),
+            (Build { additional_contexts: contexts("ftp://x"), ..base() }, "build.additional_contexts.a"),
             (Build { isolation: "hyperv".into(), ..base() }, "build.isolation"),
         ] {
             let error = request(build).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("web"), "{error}");
         }
-        assert!(request(Build { provenance: "false".into(), sbom: "false".into(), ..base() }).is_ok());
     }
 
     #[test]
-    fn cache_sources_are_images() {
-        for (written, expected) in [
-            ("app:cache", Some("app:cache")),
-            ("type=registry,ref=r.example/app:cache", Some("r.example/app:cache")),
-            ("type=local,src=/x", None),
-            ("type=gha", None),
-        ] {
-            assert_eq!(cache_source(written.to_owned()).ok().as_deref(), expected, "{written}");
-        }
+    fn attestations_are_those_asked_for() {
+        let made = request(Build { provenance: "false".into(), sbom: "0".into(), ..base() }).unwrap();
+        assert!(made.attestations.is_empty());
+        let made = request(Build { provenance: "mode=max".into(), sbom: "true".into(), ..base() }).unwrap();
+        assert_eq!(
+            made.attestations,
+            [("provenance".to_owned(), "mode=max".to_owned()), ("sbom".to_owned(), String::new())].into()
+        );
+    }
+
+    #[test]
+    fn privileged_is_an_entitlement() {
+        let both = Build { privileged: true, entitlements: vec![INSECURE.into()], ..base() };
+        assert_eq!(request(both).unwrap().entitlements, [INSECURE]);
+        assert_eq!(request(Build { privileged: true, ..base() }).unwrap().entitlements, [INSECURE]);
+    }
+
+    #[test]
+    fn a_cache_that_no_engine_reads_is_told_and_left_out() {
+        let cache_from = vec!["type=s3,bucket=b".into(), "app:cache".into()];
+        let made = request(Build { cache_from, ..base() }).unwrap();
+        assert_eq!(made.cache_from.iter().map(|c| c.kind.as_str()).collect::<Vec<_>>(), ["registry"]);
+        assert!(made.notes.iter().any(|note| note.contains("build.cache_from type=s3")), "{:?}", made.notes);
     }
 
     #[test]

@@ -13,12 +13,13 @@ use std::{
 use bytes::Bytes;
 use hyper::{Method, Request, header};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
     task::JoinHandle,
 };
 
 use super::{
+    content::{self, Stores},
     context::Sent,
     credentials::{Credentials, key_of_session_host},
     error::ImageError,
@@ -26,27 +27,40 @@ use super::{
     grpc::{self, Call, Handler, Status, handler, unary},
     protobuf::{Field, fields, put_bytes, put_varint},
     request::SecretSource,
+    ssh_agent,
+    ssh_key::SshKey,
     wire,
 };
 use crate::engine::Engine;
 
 /// Largest secret, in bytes; BuildKit's own limit.
-const MAX_SECRET: u64 = 500 * 1024;
+pub const MAX_SECRET: u64 = 500 * 1024;
 /// Piece of an SSH conversation, in bytes.
 const SSH_CHUNK: usize = 16 * 1024;
 
 /// What a session offers.
 pub struct Offer {
     /// Files by the name BuildKit knows the directory by (`context`, `dockerfile`).
-    pub files: HashMap<&'static str, Files>,
+    pub files: HashMap<String, Files>,
     /// Registry credentials.
     pub credentials: Credentials,
     /// Secrets by identifier.
     pub secrets: BTreeMap<String, SecretSource>,
     /// SSH agents by identifier.
-    pub agents: BTreeMap<String, PathBuf>,
+    pub agents: BTreeMap<String, Agent>,
+    /// Directories of blobs by the names that the build knows them by.
+    pub stores: Stores,
     /// Names the context across builds, so that only what changed is sent.
     pub shared_key: String,
+}
+
+/// Who answers for SSH keys.
+#[derive(Debug, Clone)]
+pub enum Agent {
+    /// An agent of this host.
+    Socket(PathBuf),
+    /// This process, for keys read from files.
+    Keys(Arc<Vec<SshKey>>),
 }
 
 /// A running session; ends when dropped.
@@ -127,7 +141,7 @@ impl Session {
 }
 
 fn methods(offer: Offer, record: &Arc<Record>) -> HashMap<String, Handler> {
-    let Offer { files, credentials, secrets, agents, shared_key: _ } = offer;
+    let Offer { files, credentials, secrets, agents, stores, shared_key: _ } = offer;
     let mut methods = HashMap::new();
     let mut add = |path: &str, handler: Handler| methods.insert(path.to_owned(), handler);
     add("/grpc.health.v1.Health/Check", unary(|_| async { Ok(number(1, 1)) }));
@@ -161,6 +175,11 @@ fn methods(offer: Offer, record: &Arc<Record>) -> HashMap<String, Handler> {
             })
         });
         add("/moby.sshforward.v1.SSH/ForwardAgent", handler(move |call| forward_agent(Arc::clone(&agents), call)));
+    }
+    if !stores.is_empty() {
+        for (path, handler) in content::methods(stores) {
+            add(&path, handler);
+        }
     }
     methods
 }
@@ -217,18 +236,31 @@ async fn answer_secret(
     Ok(answer)
 }
 
-fn agent<'a>(agents: &'a BTreeMap<String, PathBuf>, id: &str) -> Result<&'a PathBuf, Status> {
+fn agent<'a>(agents: &'a BTreeMap<String, Agent>, id: &str) -> Result<&'a Agent, Status> {
     let id = if id.is_empty() { "default" } else { id };
     agents.get(id).ok_or_else(|| Status::not_found(format!("no SSH agent {id}: name it in build.ssh")))
 }
 
-async fn forward_agent(agents: Arc<BTreeMap<String, PathBuf>>, mut call: Call) -> Result<(), Status> {
+async fn forward_agent(agents: Arc<BTreeMap<String, Agent>>, call: Call) -> Result<(), Status> {
     let id = call.metadata.get("buildkit.ssh.id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let path = agent(&agents, id)?;
-    let stream = UnixStream::connect(path)
-        .await
-        .map_err(|error| Status::failed(format!("the SSH agent at {}: {error}", path.display())))?;
-    let (mut read, mut write) = stream.into_split();
+    match agent(&agents, id)? {
+        Agent::Socket(path) => {
+            let stream = UnixStream::connect(path)
+                .await
+                .map_err(|error| Status::failed(format!("the SSH agent at {}: {error}", path.display())))?;
+            forward(stream, call).await
+        }
+        Agent::Keys(keys) => {
+            let (ours, theirs) = tokio::io::duplex(SSH_CHUNK);
+            let served = ssh_agent::serve(ours, Arc::clone(keys));
+            let (forwarded, _) = tokio::join!(forward(theirs, call), served);
+            forwarded
+        }
+    }
+}
+
+async fn forward<S: AsyncRead + AsyncWrite>(stream: S, mut call: Call) -> Result<(), Status> {
+    let (mut read, mut write) = tokio::io::split(stream);
     let to_agent = async {
         while let Some(message) = call.requests.next().await? {
             for (number, field) in fields(&message) {

@@ -55,7 +55,7 @@ fn one(
     }
     if !wanted.is_empty() {
         for (name, service, cause) in wanted {
-            build(draft, image, name, service, &cause, Vec::new(), Condition::Always, built_by);
+            build(draft, image, name, service, &cause, Vec::new(), Condition::Always, built_by)?;
         }
         return Ok(());
     }
@@ -92,7 +92,7 @@ fn one(
         (Some(_), _, _) => {
             for (name, service) in &builders {
                 let cause = format!("image {image} is not there yet");
-                build(draft, image, name, service, &cause, after.clone(), only_if.clone(), built_by);
+                build(draft, image, name, service, &cause, after.clone(), only_if.clone(), built_by)?;
             }
             Ok(())
         }
@@ -113,13 +113,55 @@ fn build(
     mut after: Vec<StepId>,
     only_if: Condition,
     built_by: &mut BTreeMap<String, StepId>,
-) {
+) -> Result<(), PlanError> {
+    for other in context_services(service) {
+        needed(draft, other, name, &mut vec![name.to_owned()], &after, &only_if, built_by)?;
+    }
     after.extend(context_services(service).filter_map(|other| built_by.get(other).copied()));
     let action = Action::Build { service: name.to_owned(), image: image.to_owned() };
     let step = draft.push(action, cause, after, only_if);
     draft.image_steps.push(step);
     built_by.insert(name.to_owned(), step);
     draft.changing.entry(image.to_owned()).or_insert_with(|| format!("image {image} is built: {cause}"));
+    Ok(())
+}
+
+/// A service whose image is a context of a build is built before it, whether or not it takes part: as the real command
+/// line, which cannot know either whether its image is up to date.
+fn needed(
+    draft: &mut Draft<'_>,
+    name: &str,
+    dependent: &str,
+    way: &mut Vec<String>,
+    after: &[StepId],
+    only_if: &Condition,
+    built_by: &mut BTreeMap<String, StepId>,
+) -> Result<(), PlanError> {
+    let came_by = way.iter().any(|before| before == name);
+    way.push(name.to_owned());
+    if came_by {
+        return Err(PlanError::Cycle(way.join(" -> ")));
+    }
+    let project = draft.project;
+    let service = project.services.get(name).or_else(|| project.disabled_services.get(name));
+    // That it is there and builds was checked when the project was loaded.
+    let Some(service) = service.filter(|service| service.build.is_some() && !built_by.contains_key(name)) else {
+        way.pop();
+        return Ok(());
+    };
+    for other in context_services(service) {
+        needed(draft, other, name, way, after, only_if, built_by)?;
+    }
+    way.pop();
+    let image = service.image_name(&project.name, name);
+    let mut after = after.to_vec();
+    after.extend(context_services(service).filter_map(|other| built_by.get(other).copied()));
+    let cause = format!("its image is a context of the build of {dependent}");
+    draft.changing.entry(image.clone()).or_insert_with(|| format!("image {image} is built: {cause}"));
+    let step = draft.push(Action::Build { service: name.to_owned(), image }, cause, after, only_if.clone());
+    draft.image_steps.push(step);
+    built_by.insert(name.to_owned(), step);
+    Ok(())
 }
 
 /// Services whose images are named contexts of this one's build; they are built before.

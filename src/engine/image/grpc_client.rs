@@ -1,0 +1,182 @@
+//! The calling side of gRPC over one hijacked connection to the engine: BuildKit's own API (`POST /grpc`).
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, StatusCode,
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+    header::{self, HeaderMap},
+};
+use hyper_util::rt::TokioExecutor;
+use tokio::task::JoinHandle;
+
+use super::{error::ImageError, grpc::framed, wire};
+use crate::engine::Engine;
+
+/// Largest message accepted, in bytes: a batch of build output.
+const MAX_MESSAGE: usize = 32 * 1024 * 1024;
+
+/// Why a call failed, in the engine's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(pub String);
+
+/// A connection on which calls are made; closed, and every call on it cancelled, when dropped.
+pub struct Channel {
+    sender: SendRequest<Full<Bytes>>,
+    task: JoinHandle<()>,
+    _connection: wire::Connection,
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Channel {
+    /// Connects to the BuildKit inside the engine.
+    pub async fn open(engine: &Engine, what: &str) -> Result<Self, ImageError> {
+        let failed = |message: String| ImageError::Engine { what: what.to_owned(), message };
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/v{}/grpc", engine.version()))
+            .header(header::HOST, "docker")
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "h2c")
+            .body(wire::empty())
+            .map_err(|error| failed(error.to_string()))?;
+        let answer = wire::send(engine.endpoint(), request).await.map_err(|source| ImageError::Connection {
+            what: what.to_owned(),
+            address: engine.endpoint().to_string(),
+            source,
+        })?;
+        if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(failed(format!("BuildKit's API: {}", wire::error_message(answer.response).await)));
+        }
+        let turned = hyper::upgrade::on(answer.response).await.map_err(|error| failed(error.to_string()))?;
+        let (sender, driver) =
+            http2::handshake(TokioExecutor::new(), turned).await.map_err(|error| failed(error.to_string()))?;
+        let task = tokio::spawn(async move {
+            // Its error reaches the callers through their calls.
+            let _ = driver.await;
+        });
+        Ok(Self { sender, task, _connection: answer.connection })
+    }
+
+    /// One message in, one message out.
+    pub async fn unary(&self, path: &str, message: &[u8]) -> Result<Bytes, Failure> {
+        let mut answers = self.stream(path, message).await?;
+        let answer = answers.next().await?.unwrap_or_default();
+        // The outcome stands behind the message.
+        while answers.next().await?.is_some() {}
+        Ok(answer)
+    }
+
+    /// One message in, any number out.
+    pub async fn stream(&self, path: &str, message: &[u8]) -> Result<Answers, Failure> {
+        let broken = |error: &dyn std::fmt::Display| Failure(format!("the connection to the engine broke: {error}"));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://docker{path}"))
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .header(header::TE, "trailers")
+            .body(Full::new(framed(message)))
+            .map_err(|error| broken(&error))?;
+        let response = self.sender.clone().send_request(request).await.map_err(|error| broken(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(Failure(format!("the engine answered with status {}", response.status())));
+        }
+        // A call that fails at once has its outcome among the headers.
+        status_of(response.headers()).unwrap_or(Ok(()))?;
+        Ok(Answers { body: response.into_body(), buffer: BytesMut::new(), ended: false })
+    }
+}
+
+/// What a call answers.
+pub struct Answers {
+    body: Incoming,
+    buffer: BytesMut,
+    ended: bool,
+}
+
+impl Answers {
+    /// The next message; `None` when the call ended well.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let broken = |why: String| Failure(format!("the connection to the engine broke: {why}"));
+        loop {
+            if let Some((head, _)) = self.buffer.split_at_checked(5) {
+                let compressed = head.first() != Some(&0);
+                let length = head.iter().skip(1).fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+                if compressed || length > MAX_MESSAGE {
+                    return Err(Failure("the engine sent a message that is compressed or too long".to_owned()));
+                }
+                if self.buffer.len() >= 5 + length {
+                    let mut message = self.buffer.split_to(5 + length);
+                    return Ok(Some(message.split_off(5).freeze()));
+                }
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            match self.body.frame().await {
+                None => return Err(broken("it ended without an outcome".to_owned())),
+                Some(Err(error)) => return Err(broken(error.to_string())),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.buffer.extend_from_slice(&data),
+                    Err(frame) => {
+                        let outcome = frame.trailers_ref().and_then(status_of);
+                        outcome.unwrap_or_else(|| Err(broken("it ended without an outcome".to_owned())))?;
+                        self.ended = true;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// The outcome of a call, if these headers or trailers have one.
+fn status_of(headers: &HeaderMap) -> Option<Result<(), Failure>> {
+    let code = headers.get("grpc-status")?.to_str().unwrap_or_default();
+    if code == "0" {
+        return Some(Ok(()));
+    }
+    let message = headers.get("grpc-message").and_then(|text| text.to_str().ok()).map(unescaped);
+    Some(Err(Failure(message.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("gRPC status {code}")))))
+}
+
+/// Percent-decodes; what is no code stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.split_at_checked(2).filter(|_| *first == b'%').and_then(|(digits, after)| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            Some((u8::from_str_radix(digits, 16).ok()?, after))
+        });
+        let (byte, after) = code.unwrap_or((*first, after));
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_read() {
+        let of = |pairs: &[(&'static str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in pairs {
+                map.insert(*name, value.parse().unwrap());
+            }
+            status_of(&map)
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("grpc-status", "0")]), Some(Ok(())));
+        assert_eq!(of(&[("grpc-status", "2"), ("grpc-message", "50%25 %C3%A4%")]), Some(Err(Failure("50% ä%".into()))));
+        assert_eq!(of(&[("grpc-status", "12")]), Some(Err(Failure("gRPC status 12".into()))));
+    }
+}
