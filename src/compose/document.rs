@@ -36,6 +36,7 @@ pub(super) struct Session<'a> {
     reads: usize,
     read_bytes: usize,
     copied_nodes: usize,
+    copied_bytes: usize,
 }
 
 /// Where relative paths and variables of some files come from.
@@ -72,6 +73,7 @@ impl<'a> Session<'a> {
             reads: 0,
             read_bytes: 0,
             copied_nodes: 0,
+            copied_bytes: 0,
         }
     }
 
@@ -99,11 +101,17 @@ impl<'a> Session<'a> {
 
     /// Counts values that `extends` copies.
     pub(super) fn count_copy(&mut self, node: &Node) -> Result<(), LoadError> {
-        self.copied_nodes = self.copied_nodes.saturating_add(size(node));
-        if self.copied_nodes <= self.limits.max_nodes {
+        let (nodes, bytes) = size(node);
+        self.copied_nodes = self.copied_nodes.saturating_add(nodes);
+        self.copied_bytes = self.copied_bytes.saturating_add(bytes);
+        let (most, what) = if self.copied_nodes > self.limits.max_nodes {
+            (self.limits.max_nodes, "values")
+        } else if self.copied_bytes > self.limits.max_text {
+            (self.limits.max_text, "bytes of text")
+        } else {
             return Ok(());
-        }
-        Err(LoadError::new(format!("extends copies more than {} values", self.limits.max_nodes))
+        };
+        Err(LoadError::new(format!("extends copies more than {most} {what}"))
             .pos(node.pos.clone())
             .hint("extend smaller services"))
     }
@@ -212,10 +220,13 @@ fn omit_empty(root: &mut Node) {
     }
 }
 
-fn size(node: &Node) -> usize {
-    1 + match &node.value {
-        Value::Seq(items) => items.iter().map(size).sum(),
-        Value::Map(map) => map.values().map(|entry| 1 + size(&entry.node)).sum(),
-        _ => 0,
+/// Values in a tree, and bytes of its texts and keys.
+fn size(node: &Node) -> (usize, usize) {
+    let add = |(nodes, bytes): (usize, usize), (more, longer): (usize, usize)| (nodes + more, bytes + longer);
+    match &node.value {
+        Value::Str(text) => (1, text.len()),
+        Value::Seq(items) => items.iter().map(size).fold((1, 0), add),
+        Value::Map(map) => map.iter().map(|(key, entry)| add(size(&entry.node), (1, key.len()))).fold((1, 0), add),
+        _ => (1, 0),
     }
 }

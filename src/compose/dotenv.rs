@@ -7,6 +7,9 @@ use indexmap::IndexMap;
 
 use super::interpolate::{Lookup, TemplateError, substitute};
 
+/// Bytes that the values of one text may have together. Bounds what many references to one long value amount to.
+const MAX_TOTAL: usize = 64 << 20;
+
 /// A dotenv text that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}{}", hint.map(|h| format!(" ({h})")).unwrap_or_default())]
@@ -47,6 +50,7 @@ pub fn parse_into(
 ) -> Result<(), DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { text, rest: text };
+    let mut total = 0_usize;
     while reader.skip_to_statement() {
         match reader.key()? {
             Key::Inherited(key) => {
@@ -55,7 +59,13 @@ pub fn parse_into(
                 }
             }
             Key::Assigned(key) => {
+                let statement = reader.rest;
                 let value = reader.value(values, lookup, unset)?;
+                total = total.saturating_add(value.len());
+                if total > MAX_TOTAL {
+                    let message = format!("the values exceed {MAX_TOTAL} bytes");
+                    return Err(reader.error(statement, message, "refer to long variables fewer times"));
+                }
                 values.insert(key.to_owned(), value);
             }
         }
@@ -342,6 +352,16 @@ mod tests {
             assert!(error.contains(part), "{text:?}: {error}");
             assert!(!error.contains("hush"), "{error}");
         }
+    }
+
+    #[test]
+    fn values_are_bounded_together() {
+        let mut text = format!("A={}\n", "x".repeat(1 << 20));
+        for n in 0..100 {
+            text.push_str(&format!("B{n}=$A\n"));
+        }
+        let error = parse(&text, &env).unwrap_err().to_string();
+        assert!(error.contains("line 65: the values exceed 67108864 bytes"), "{error}");
     }
 
     #[test]

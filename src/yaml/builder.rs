@@ -11,6 +11,8 @@ pub(super) struct Builder<'l> {
     file: Arc<str>,
     limits: &'l Limits,
     nodes: usize,
+    /// Of all texts and keys.
+    bytes: usize,
     open: Vec<Frame>,
     /// By name. They outlive their document, as in yaml.v3.
     anchors: HashMap<String, Anchored>,
@@ -20,6 +22,8 @@ pub(super) struct Builder<'l> {
 struct Anchored {
     node: Node,
     nodes: usize,
+    /// Bytes of its texts.
+    bytes: usize,
     depth: usize,
 }
 
@@ -31,6 +35,8 @@ struct Frame {
     kind: FrameKind,
     /// `Builder::nodes` when it began.
     nodes_before: usize,
+    /// `Builder::bytes` when it began.
+    bytes_before: usize,
     /// Depth of what it holds, so far.
     depth: usize,
 }
@@ -61,7 +67,7 @@ struct Key {
 impl<'l> Builder<'l> {
     /// Nothing yet.
     pub(super) fn new(file: Arc<str>, limits: &'l Limits) -> Self {
-        Builder { file, limits, nodes: 0, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new() }
+        Builder { file, limits, nodes: 0, bytes: 0, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new() }
     }
 
     /// What was built.
@@ -84,18 +90,18 @@ impl<'l> Builder<'l> {
     pub(super) fn scalar(&mut self, text: &str, plain: bool, properties: Properties) -> Result<(), YamlError> {
         let Properties { mark, anchor, tag } = properties;
         let pos = self.pos(mark);
-        self.count(1, &pos)?;
+        self.count(1, text.len(), &pos)?;
         if self.wants_key() {
             let merge = plain && text == "<<" && tag.as_deref().is_none_or(|tag| tag == "!" || tag == "!!merge");
             if let Some(anchor) = &anchor {
                 let node = Node::new(scalar_value(text, plain, tag.as_deref(), &pos)?.0, pos.clone());
-                self.keep(Some(anchor), &node, 1, 1)?;
+                self.keep(Some(anchor), &node, (1, text.len()), 1)?;
             }
             return self.key(text, plain, tag.as_deref(), merge, pos);
         }
         let (value, directive) = scalar_value(text, plain, tag.as_deref(), &pos)?;
         let node = Node { value, pos, directive };
-        self.keep(anchor.as_deref(), &node, 1, 1)?;
+        self.keep(anchor.as_deref(), &node, (1, text.len()), 1)?;
         self.place(node, 1)
     }
 
@@ -109,16 +115,18 @@ impl<'l> Builder<'l> {
         self.begin(properties, FrameKind::Map { map: Map::new(), key: None, merges: Vec::new(), merge_seen: None })
     }
 
-    fn count(&mut self, nodes: usize, pos: &Pos) -> Result<(), YamlError> {
+    fn count(&mut self, nodes: usize, bytes: usize, pos: &Pos) -> Result<(), YamlError> {
         self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes <= self.limits.max_nodes {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let (most, what) = if self.nodes > self.limits.max_nodes {
+            (self.limits.max_nodes, "values")
+        } else if self.bytes > self.limits.max_text {
+            (self.limits.max_text, "bytes of text")
+        } else {
             return Ok(());
-        }
-        Err(YamlError::new(
-            pos.clone(),
-            format!("the text means more than {} values once aliases are expanded", self.limits.max_nodes),
-        )
-        .hint("use fewer nested aliases"))
+        };
+        Err(YamlError::new(pos.clone(), format!("the text means more than {most} {what} once aliases are expanded"))
+            .hint("use fewer or smaller aliases"))
     }
 
     fn too_deep(&self, pos: &Pos) -> YamlError {
@@ -166,22 +174,28 @@ impl<'l> Builder<'l> {
             return Err(YamlError::new(pos, format!("not YAML: there is no anchor {name:?} before this alias"))
                 .hint(format!("an alias *{name} needs an anchor &{name} earlier in the same file")));
         };
-        let (node, nodes, depth) = (&anchored.node, anchored.nodes, anchored.depth);
+        let Anchored { node, nodes, bytes, depth } = anchored;
+        let (nodes, bytes, depth) = (*nodes, *bytes, *depth);
         if self.wants_key() {
             let name = node.as_str().map(str::to_owned);
             let Some(name) = name else {
                 return Err(YamlError::new(pos, "this alias is used as a key but is not a string"));
             };
+            self.count(1, name.len(), &pos)?;
             return self.key(&name, false, None, false, pos);
         }
         if self.open.len() + depth > self.limits.max_depth {
             return Err(self.too_deep(&pos));
         }
-        if self.nodes.saturating_add(nodes) > self.limits.max_nodes {
-            return self.count(nodes, &pos);
-        }
-        let node = node.clone();
-        self.count(nodes, &pos)?;
+        let node = if self.nodes.saturating_add(nodes) <= self.limits.max_nodes
+            && self.bytes.saturating_add(bytes) <= self.limits.max_text
+        {
+            node.clone()
+        } else {
+            // Too much to be copied: the count says so.
+            Node::new(Value::Null, pos.clone())
+        };
+        self.count(nodes, bytes, &pos)?;
         self.place(node, depth)
     }
 
@@ -192,8 +206,8 @@ impl<'l> Builder<'l> {
             return Err(YamlError::new(pos, "a list or mapping cannot be a key")
                 .hint("keys must be strings; quote text that begins with { or ["));
         }
-        let nodes_before = self.nodes;
-        self.count(1, &pos)?;
+        let (nodes_before, bytes_before) = (self.nodes, self.bytes);
+        self.count(1, 0, &pos)?;
         if self.open.len() >= self.limits.max_depth {
             return Err(self.too_deep(&pos));
         }
@@ -202,7 +216,7 @@ impl<'l> Builder<'l> {
             self.anchors.remove(anchor);
         }
         let directive = tag.as_deref().and_then(directive_of);
-        self.open.push(Frame { pos, directive, anchor, kind, nodes_before, depth: 1 });
+        self.open.push(Frame { pos, directive, anchor, kind, nodes_before, bytes_before, depth: 1 });
         Ok(())
     }
 
@@ -219,18 +233,24 @@ impl<'l> Builder<'l> {
             }
         };
         let node = Node { value, pos: frame.pos, directive: frame.directive };
-        let nodes = self.nodes - frame.nodes_before;
-        self.keep(frame.anchor.as_deref(), &node, nodes, frame.depth)?;
+        let size = (self.nodes - frame.nodes_before, self.bytes - frame.bytes_before);
+        self.keep(frame.anchor.as_deref(), &node, size, frame.depth)?;
         self.place(node, frame.depth)
     }
 
-    /// Remembers an anchored value.
-    fn keep(&mut self, anchor: Option<&str>, node: &Node, nodes: usize, depth: usize) -> Result<(), YamlError> {
+    /// Remembers an anchored value of so many values and bytes.
+    fn keep(
+        &mut self,
+        anchor: Option<&str>,
+        node: &Node,
+        (nodes, bytes): (usize, usize),
+        depth: usize,
+    ) -> Result<(), YamlError> {
         let Some(anchor) = anchor else { return Ok(()) };
-        self.count(nodes, &node.pos)?;
+        self.count(nodes, bytes, &node.pos)?;
         let mut node = node.clone();
         drop_resets(&mut node);
-        self.anchors.insert(anchor.to_owned(), Anchored { node, nodes, depth });
+        self.anchors.insert(anchor.to_owned(), Anchored { node, nodes, bytes, depth });
         Ok(())
     }
 

@@ -15,11 +15,13 @@ pub struct Limits {
     pub max_depth: usize,
     /// Nodes of all documents together, aliases expanded, anchored subtrees counted twice.
     pub max_nodes: usize,
+    /// Bytes of all texts and keys together, counted as the nodes are.
+    pub max_text: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_bytes: 8 << 20, max_depth: 128, max_nodes: 1_000_000 }
+        Limits { max_bytes: 8 << 20, max_depth: 128, max_nodes: 1_000_000, max_text: 64 << 20 }
     }
 }
 
