@@ -209,6 +209,9 @@ fn files_beyond_the_limit() {
 fn many_documents() {
     let documents = lines(500, |n| format!("---\nservices: {{s{n}: {{image: x}}}}"));
     Project::new(&documents).accepted("500 services");
+    let over = "---\nx-b: 1\n".repeat(300);
+    Project::new(&format!("x-a: [{}]\n{SERVICE}{over}", "x,".repeat(100_000)))
+        .refused(&["compose.yaml:", "too many documents", "more than 10000000 values"]);
     let empty = "---\n".repeat(500_000);
     Project::new(&empty).refused(&["compose.yaml:1:"]);
 }

@@ -22,6 +22,10 @@ const MAX_READS: usize = 1000;
 /// Bytes read for one project.
 const MAX_READ_BYTES: usize = 64 << 20;
 
+/// Values that are looked at again because another document was laid over them. Every document means a look at the
+/// whole, so that many of them would take time by the square.
+const MAX_REWORK: usize = 10_000_000;
+
 /// One load: what it reads from, its bounds, and what it found odd.
 pub(super) struct Session<'a> {
     pub files: &'a dyn FileSource,
@@ -37,6 +41,7 @@ pub(super) struct Session<'a> {
     read_bytes: usize,
     copied_nodes: usize,
     copied_bytes: usize,
+    reworked: usize,
 }
 
 /// Where relative paths and variables of some files come from.
@@ -74,6 +79,7 @@ impl<'a> Session<'a> {
             read_bytes: 0,
             copied_nodes: 0,
             copied_bytes: 0,
+            reworked: 0,
         }
     }
 
@@ -114,6 +120,17 @@ impl<'a> Session<'a> {
         Err(LoadError::new(format!("extends copies more than {most} {what}"))
             .pos(node.pos.clone())
             .hint("extend smaller services"))
+    }
+
+    /// Counts what is looked at again for the sake of the document that begins at `pos`.
+    fn count_rework(&mut self, root: &Node, pos: &Pos) -> Result<(), LoadError> {
+        self.reworked = self.reworked.saturating_add(size(root).0);
+        if self.reworked <= MAX_REWORK {
+            return Ok(());
+        }
+        Err(LoadError::new(format!("too many documents lie over too large a project: more than {MAX_REWORK} values"))
+            .pos(pos.clone())
+            .hint("write fewer documents (---) and files"))
     }
 
     /// A file's name in messages.
@@ -168,6 +185,7 @@ pub(super) fn load_file(
     let shown: std::sync::Arc<str> = session.shown(file).into();
     let mut resets = Resets::default();
     for mut document in parse(&text, &shown, &session.limits)? {
+        session.count_rework(&root, &document.pos)?;
         resets = Resets::take(&mut document);
         if document.as_map().is_none() {
             return Err(LoadError::at(

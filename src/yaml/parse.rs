@@ -120,7 +120,7 @@ mod tests {
             // Texts in blocks.
             ("|\n  a\n   b\n\n  c\n\n", text("a\n b\n\nc\n")),
             (">\n  a\n  b\n\n  c\n   d\n  e\n", text("a b\nc\n d\ne\n")),
-            ("|+\n  a\n\n", text("a\n\n")),
+            ("|+\n  a\n\n", text("a\n\n\n")),
             (">-\n  a\n  b\n\n", text("a b")),
             ("|2\n    a\n  b\n", text("  a\nb\n")),
             ("|2-\n    a", text("  a")),
