@@ -1,20 +1,79 @@
-//! Any text is a Compose project or an error that has something to say, never a panic, in bounded time and memory.
+//! Any files are a Compose project or an error that has something to say, in bounded time and memory. A project that
+//! loads is printed, and what was printed loads as the same project with the same hashes.
 #![no_main]
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use libfuzzer_sys::fuzz_target;
-use turnout::compose::{
-    load::{LoadRequest, load},
-    render::{Format, render},
+use turnout_fuzz::compose::{
+    hash,
+    load::{LoadRequest, Loaded, load},
+    model::Project,
+    render::{Format, RenderError, render},
     source::MapFiles,
 };
+use turnout_fuzz::yaml::{Limits, Node, Value, parse};
+
+/// Begins the line that names the next file; what stands before the first is compose.yaml.
+const NEXT_FILE: &str = "\n#%% ";
 
 fuzz_target!(|text: &str| {
-    let files = MapFiles::new([("/p/compose.yaml", text), ("/p/.env", "A=1\nB=two\n"), ("/p/other.yaml", text)]);
-    let request = LoadRequest { working_dir: PathBuf::from("/p"), ..LoadRequest::default() };
-    match load(&request, &files) {
-        Ok(loaded) => drop(render(&loaded.project, Format::Json, true)),
-        Err(error) => assert!(!error.to_string().is_empty()),
+    let mut pieces = text.split(NEXT_FILE);
+    let mut files: BTreeMap<String, String> = BTreeMap::from([(".env".into(), "A=1\nB=two\nD=$A\n".into())]);
+    files.insert("other.yaml".into(), pieces.clone().next().unwrap_or_default().to_owned());
+    files.insert("compose.yaml".into(), pieces.next().unwrap_or_default().to_owned());
+    for piece in pieces {
+        let (name, content) = piece.split_once('\n').unwrap_or((piece, ""));
+        files.insert(name.trim().to_owned(), content.to_owned());
+    }
+    match load_files(&files) {
+        Ok(loaded) => printed_loads_again(&loaded.project, text),
+        Err(error) => {
+            assert!(!error.is_empty());
+            assert!(error.len() < 20_000 + 4 * text.len(), "{} bytes of message", error.len());
+        }
     }
 });
+
+fn load_files(files: &BTreeMap<String, String>) -> Result<Loaded, String> {
+    let paths: Vec<String> = files.keys().map(|name| format!("/p/{name}")).collect();
+    let source = MapFiles::new(paths.iter().map(String::as_str).zip(files.values().map(String::as_str)));
+    let request =
+        LoadRequest { working_dir: PathBuf::from("/p"), profiles: vec!["*".into()], ..LoadRequest::default() };
+    load(&request, &source).map_err(|error| error.to_string())
+}
+
+fn printed_loads_again(project: &Project, text: &str) {
+    // Every `$` is doubled when printed, as Compose does it, but in a key it is never taken for a variable.
+    let plain = render(project, Format::Yaml, false).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+    match parse(&plain, "printed", &Limits::default()) {
+        Ok(documents) if documents.iter().any(has_dollar_key) => return,
+        Ok(_) => {}
+        Err(error) => panic!("{error}\nin {plain}\nfrom {text:?}"),
+    }
+    for format in [Format::Json, Format::Yaml] {
+        let printed = match render(project, format, true) {
+            Ok(printed) => printed,
+            Err(RenderError::SshKeyInJson { .. }) => continue,
+            Err(error) => panic!("{error}: {text:?}"),
+        };
+        let again = match load_files(&BTreeMap::from([("compose.yaml".to_owned(), printed.clone())])) {
+            Ok(again) => again,
+            Err(error) => panic!("{error}\nin {printed}\nfrom {text:?}"),
+        };
+        let second = render(&again.project, format, true).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+        assert!(second == printed, "printed again as\n{second}\nafter\n{printed}\nfrom {text:?}");
+        for (name, service) in &project.services {
+            let other = again.project.services.get(name).map(hash::service_hash);
+            assert_eq!(Some(hash::service_hash(service)), other, "{name} in {printed}\nfrom {text:?}");
+        }
+    }
+}
+
+fn has_dollar_key(node: &Node) -> bool {
+    match &node.value {
+        Value::Map(map) => map.iter().any(|(key, entry)| key.contains('$') || has_dollar_key(&entry.node)),
+        Value::Seq(items) => items.iter().any(has_dollar_key),
+        _ => false,
+    }
+}

@@ -22,6 +22,10 @@ const MAX_READS: usize = 1000;
 /// Bytes read for one project.
 const MAX_READ_BYTES: usize = 64 << 20;
 
+/// Values that are looked at again because another document was laid over them. Every document means a look at the
+/// whole, so that many of them would take time by the square.
+const MAX_REWORK: usize = 10_000_000;
+
 /// One load: what it reads from, its bounds, and what it found odd.
 pub(super) struct Session<'a> {
     pub files: &'a dyn FileSource,
@@ -36,6 +40,8 @@ pub(super) struct Session<'a> {
     reads: usize,
     read_bytes: usize,
     copied_nodes: usize,
+    copied_bytes: usize,
+    reworked: usize,
 }
 
 /// Where relative paths and variables of some files come from.
@@ -72,6 +78,8 @@ impl<'a> Session<'a> {
             reads: 0,
             read_bytes: 0,
             copied_nodes: 0,
+            copied_bytes: 0,
+            reworked: 0,
         }
     }
 
@@ -99,13 +107,30 @@ impl<'a> Session<'a> {
 
     /// Counts values that `extends` copies.
     pub(super) fn count_copy(&mut self, node: &Node) -> Result<(), LoadError> {
-        self.copied_nodes = self.copied_nodes.saturating_add(size(node));
-        if self.copied_nodes <= self.limits.max_nodes {
+        let (nodes, bytes) = size(node);
+        self.copied_nodes = self.copied_nodes.saturating_add(nodes);
+        self.copied_bytes = self.copied_bytes.saturating_add(bytes);
+        let (most, what) = if self.copied_nodes > self.limits.max_nodes {
+            (self.limits.max_nodes, "values")
+        } else if self.copied_bytes > self.limits.max_text {
+            (self.limits.max_text, "bytes of text")
+        } else {
             return Ok(());
-        }
-        Err(LoadError::new(format!("extends copies more than {} values", self.limits.max_nodes))
+        };
+        Err(LoadError::new(format!("extends copies more than {most} {what}"))
             .pos(node.pos.clone())
             .hint("extend smaller services"))
+    }
+
+    /// Counts what is looked at again for the sake of the document that begins at `pos`.
+    fn count_rework(&mut self, root: &Node, pos: &Pos) -> Result<(), LoadError> {
+        self.reworked = self.reworked.saturating_add(size(root).0);
+        if self.reworked <= MAX_REWORK {
+            return Ok(());
+        }
+        Err(LoadError::new(format!("too many documents lie over too large a project: more than {MAX_REWORK} values"))
+            .pos(pos.clone())
+            .hint("write fewer documents (---) and files"))
     }
 
     /// A file's name in messages.
@@ -160,6 +185,7 @@ pub(super) fn load_file(
     let shown: std::sync::Arc<str> = session.shown(file).into();
     let mut resets = Resets::default();
     for mut document in parse(&text, &shown, &session.limits)? {
+        session.count_rework(&root, &document.pos)?;
         resets = Resets::take(&mut document);
         if document.as_map().is_none() {
             return Err(LoadError::at(
@@ -212,10 +238,13 @@ fn omit_empty(root: &mut Node) {
     }
 }
 
-fn size(node: &Node) -> usize {
-    1 + match &node.value {
-        Value::Seq(items) => items.iter().map(size).sum(),
-        Value::Map(map) => map.values().map(|entry| 1 + size(&entry.node)).sum(),
-        _ => 0,
+/// Values in a tree, and bytes of its texts and keys.
+fn size(node: &Node) -> (usize, usize) {
+    let add = |(nodes, bytes): (usize, usize), (more, longer): (usize, usize)| (nodes + more, bytes + longer);
+    match &node.value {
+        Value::Str(text) => (1, text.len()),
+        Value::Seq(items) => items.iter().map(size).fold((1, 0), add),
+        Value::Map(map) => map.iter().map(|(key, entry)| add(size(&entry.node), (1, key.len()))).fold((1, 0), add),
+        _ => (1, 0),
     }
 }

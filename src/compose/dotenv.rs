@@ -7,6 +7,9 @@ use indexmap::IndexMap;
 
 use super::interpolate::{Lookup, TemplateError, substitute};
 
+/// Bytes that the values of one text may have together. Bounds what many references to one long value amount to.
+const MAX_TOTAL: usize = 64 << 20;
+
 /// A dotenv text that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}{}", hint.map(|h| format!(" ({h})")).unwrap_or_default())]
@@ -47,6 +50,7 @@ pub fn parse_into(
 ) -> Result<(), DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { text, rest: text };
+    let mut total = 0_usize;
     while reader.skip_to_statement() {
         match reader.key()? {
             Key::Inherited(key) => {
@@ -55,7 +59,13 @@ pub fn parse_into(
                 }
             }
             Key::Assigned(key) => {
+                let statement = reader.rest;
                 let value = reader.value(values, lookup, unset)?;
+                total = total.saturating_add(value.len());
+                if total > MAX_TOTAL {
+                    let message = format!("the values exceed {MAX_TOTAL} bytes");
+                    return Err(reader.error(statement, message, "refer to long variables fewer times"));
+                }
                 values.insert(key.to_owned(), value);
             }
         }
@@ -345,6 +355,16 @@ mod tests {
     }
 
     #[test]
+    fn values_are_bounded_together() {
+        let mut text = format!("A={}\n", "x".repeat(1 << 20));
+        for n in 0..100 {
+            text.push_str(&format!("B{n}=$A\n"));
+        }
+        let error = parse(&text, &env).unwrap_err().to_string();
+        assert!(error.contains("line 65: the values exceed 67108864 bytes"), "{error}");
+    }
+
+    #[test]
     fn raw_takes_lines_as_they_are() {
         let got = parse_raw("# c\nA='$HOST' #x\nHOST\nNOPE\nB=\n", &env).unwrap();
         assert_eq!(got.get("A").map(String::as_str), Some("'$HOST' #x"));
@@ -355,7 +375,45 @@ mod tests {
         assert!(parse_raw("=1\n", &env).is_err());
     }
 
+    /// The value as a file may have it: in one of the three ways, where it has that form.
+    fn quoted(value: &str, way: u8) -> String {
+        let bare = !value.is_empty()
+            && value.trim() == value
+            && !value.contains(['$', '\n', '\r', '\u{b}', '\u{c}'])
+            && !value.contains(" #")
+            && !value.starts_with(['\'', '"', '\t', '\u{85}', '\u{a0}']);
+        match way {
+            0 if bare => value.to_owned(),
+            1 if !value.contains(['\'', '\\']) => format!("'{value}'"),
+            _ => format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$")),
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            entries in prop::collection::vec(("[A-Za-z_][A-Za-z0-9_.-]{0,8}", ".{0,12}|[ #\"'\\\\$\n\t=]{0,12}", 0..3_u8), 0..8),
+            ends in prop::collection::vec(prop::sample::select(vec!["\n", " # c\n", "\n\n# c\n", "\t\n", "\r\n"]), 8),
+        ) {
+            let mut want = IndexMap::new();
+            let mut text = String::new();
+            for (entry, end) in entries.into_iter().zip(ends) {
+                let (name, value, way) = entry;
+                // Not `export`, which is a word of its own.
+                let name = format!("N{name}");
+                text += &format!("{name}={}{end}", quoted(&value, way));
+                want.insert(name, value);
+            }
+            prop_assert_eq!(parse(&text, &|_| None), Ok(want), "{:?}", text);
+        }
+
+        #[test]
+        fn raw_values_are_read_as_they_are(entries in prop::collection::vec(("[A-Z][A-Z0-9]{0,8}", "[^\r\n]{0,20}"), 0..8)) {
+            let want: IndexMap<String, String> = entries.into_iter().collect();
+            let text: String = want.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+            prop_assert_eq!(parse_raw(&text, &|_| None), Ok(want));
+        }
+
         #[test]
         fn single_quoted_values_come_back(value in "[^'\\\\]{0,60}") {
             let got = parse(&format!("A='{value}'\nB=1\n"), &env).unwrap();

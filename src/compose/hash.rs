@@ -119,6 +119,31 @@ mod tests {
         }
     }
 
+    /// Every attribute but those above, each with a value that says something.
+    #[test]
+    fn everything_else_changes_the_hash() {
+        let attributes = include_str!("hash_attributes.json");
+        let attributes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(attributes).unwrap();
+        let bare = service("{}");
+        let mut hashes = BTreeMap::from([(service_hash(&bare), "none".to_owned())]);
+        for (name, value) in &attributes {
+            let json = serde_json::json!({ name: value }).to_string();
+            let one = serde_json::from_str::<Service>(&json).unwrap_or_else(|error| panic!("{json}: {error}"));
+            assert_ne!(one, bare, "{name} is not read");
+            if let Some(other) = hashes.insert(service_hash(&one), name.clone()) {
+                panic!("{name} gives the hash of {other}");
+            }
+        }
+        // The list is complete: with what is left out of the hash it makes up the whole model.
+        let whole = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/compose/model/service.rs")).unwrap();
+        let fields = whole.split("pub struct Service {").nth(1).unwrap().split("\n}").next().unwrap();
+        let fields = fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
+        let excluded = ["build", "pull_policy", "scale", "depends_on", "profiles", "env_file", "extensions"];
+        for (field, _) in fields.filter(|(field, _)| !excluded.contains(field)) {
+            assert!(attributes.contains_key(field), "{field} is missing in hash_attributes.json");
+        }
+    }
+
     #[test]
     fn go_escapes_are_applied() {
         assert_eq!(
@@ -151,6 +176,24 @@ mod tests {
                 second.labels.insert(key, value);
             }
             prop_assert_eq!(service_hash(&first), service_hash(&second));
+        }
+
+        #[test]
+        fn the_order_in_the_file_does_not_matter(
+            attributes in Just(vec![
+                r#""image":"i""#, r#""environment":{"B":"2","A":"1"}"#, r#""labels":{"y":"","x":"1"}"#,
+                r#""sysctls":{"b":"1","a":"2"}"#, r#""tty":true"#, r#""networks":{"n":null,"m":{"priority":1}}"#,
+                r#""logging":{"driver":"d","options":{"q":"1","p":"2"}}"#, r#""cap_add":["B","A"]"#,
+            ]).prop_shuffle(),
+        ) {
+            let sorted = r#"{"image":"i","environment":{"A":"1","B":"2"},"labels":{"x":"1","y":""},
+                "sysctls":{"a":"2","b":"1"},"tty":true,"networks":{"m":{"priority":1},"n":null},
+                "logging":{"driver":"d","options":{"p":"2","q":"1"}},"cap_add":["B","A"]}"#;
+            let shuffled = service(&format!("{{{}}}", attributes.join(",")));
+            prop_assert_eq!(service_hash(&shuffled), service_hash(&service(sorted)));
+            let mut lists = shuffled.clone();
+            lists.cap_add.reverse();
+            prop_assert!(service_hash(&lists) != service_hash(&shuffled), "the order of a list does matter");
         }
     }
 }

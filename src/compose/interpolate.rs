@@ -291,7 +291,83 @@ mod tests {
         assert_eq!(names, ["A", "B"]);
     }
 
+    /// A template taken apart: what the model works on, which never sees the text.
+    #[derive(Debug, Clone)]
+    enum Part {
+        Text(String),
+        Dollar,
+        Plain(&'static str),
+        Braced(&'static str, Option<(&'static str, Vec<Part>)>),
+    }
+
+    fn any_parts() -> impl Strategy<Value = Vec<Part>> {
+        let name = || prop::sample::select(vec!["SET", "EMPTY", "NOPE", "DOLLAR", "_s1"]);
+        let leaf = prop_oneof![
+            "[ .,/:é|#?+-]{0,4}".prop_map(Part::Text),
+            Just(Part::Dollar),
+            name().prop_map(Part::Plain),
+            name().prop_map(|name| Part::Braced(name, None)),
+        ];
+        let part = leaf.prop_recursive(4, 24, 4, move |inner| {
+            let operator = prop::sample::select(vec![":-", "-", ":+", "+", ":?", "?"]);
+            (name(), operator, prop::collection::vec(inner, 0..4))
+                .prop_map(|(name, operator, argument)| Part::Braced(name, Some((operator, argument))))
+        });
+        prop::collection::vec(part, 0..5)
+    }
+
+    fn written(parts: &[Part]) -> String {
+        let one = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Dollar => "$$".to_owned(),
+            Part::Plain(name) => format!("${name}"),
+            Part::Braced(name, None) => format!("${{{name}}}"),
+            Part::Braced(name, Some((operator, argument))) => format!("${{{name}{operator}{}}}", written(argument)),
+        };
+        parts.iter().map(one).collect()
+    }
+
+    /// What the parts mean, by the table of the specification; `Err` holds variable and message.
+    fn meant(parts: &[Part]) -> Result<String, (String, String)> {
+        let mut out = String::new();
+        for part in parts {
+            match part {
+                Part::Text(text) => out += text,
+                Part::Dollar => out += "$",
+                Part::Plain(name) | Part::Braced(name, None) => out += &env(name).unwrap_or_default(),
+                Part::Braced(name, Some((operator, argument))) => {
+                    let argument = meant(argument)?;
+                    out += &match (*operator, env(name).as_deref()) {
+                        (":-", None | Some("")) | ("-", None) => argument,
+                        (":+", None | Some("")) | ("+", None) => String::new(),
+                        (":+" | "+", Some(_)) => argument,
+                        (":?", None | Some("")) | ("?", None) => return Err(((*name).to_owned(), argument)),
+                        (_, Some(value)) => value.to_owned(),
+                        (other, None) => unreachable!("{other}"),
+                    };
+                }
+            }
+        }
+        Ok(out)
+    }
+
     proptest! {
+        #[test]
+        fn any_template_means_what_its_parts_mean(parts in any_parts()) {
+            let want = meant(&parts).map_err(|(name, reason)| TemplateError::Required { name, reason });
+            prop_assert_eq!(run(&written(&parts)), want, "{}", written(&parts));
+        }
+
+        #[test]
+        fn lines_have_nothing_to_do_with_one_another(lines in prop::collection::vec("[${}SETU:?+\\- ]{0,20}", 1..5)) {
+            let whole = run(&lines.join("\n"));
+            let each: Result<Vec<String>, TemplateError> = lines.iter().map(|line| run(line)).collect();
+            match each {
+                Ok(each) => prop_assert_eq!(whole, Ok(each.join("\n"))),
+                Err(_) => prop_assert!(whole.is_err()),
+            }
+        }
+
         #[test]
         fn text_without_a_dollar_is_itself(text in "[^$]{0,80}") {
             prop_assert_eq!(run(&text), Ok(text));

@@ -333,7 +333,74 @@ mod tests {
         })
     }
 
+    /// `x-a` of a project.
+    fn beside(node: Node) -> Node {
+        let pos = Pos::new("f".into(), 1, 1);
+        let entry = Entry { key_pos: pos.clone(), node };
+        Node::new(Value::Map(Map::from([("x-a".to_owned(), entry)])), pos)
+    }
+
+    /// What merges by rules of its own, or by none, and stays what it is when laid over itself.
+    fn any_attribute() -> impl Strategy<Value = String> {
+        let word = || "[a-c]{1,2}";
+        let pairs = move || prop::collection::vec((word(), word()), 0..3);
+        prop_oneof![
+            word().prop_map(|w| format!("image: {w}")),
+            prop::collection::vec(word(), 0..3).prop_map(|w| format!("command: {w:?}")),
+            pairs().prop_map(|p| format!("logging: {{driver: d, options: {{{}}}}}", unique(&p, ": "))),
+            pairs().prop_map(|p| format!("depends_on: [{}]", unique(&p, ""))),
+            pairs().prop_map(|p| format!("networks: {{{}}}", unique(&p, ": {aliases: null}, "))),
+            pairs().prop_map(|p| format!("build: {{context: c, args: {{}}, x-{}: b}}", unique(&p, ""). replace([',', ' '], ""))),
+            pairs().prop_map(|p| format!("extra_hosts: [{}]", unique(&p, "="))),
+            word().prop_map(|w| format!("healthcheck: {{test: [{w}], retries: 1}}")),
+        ]
+    }
+
+    /// `a: b, c: d`, each key once; with an empty separator the keys alone.
+    fn unique(pairs: &[(String, String)], separator: &str) -> String {
+        let map: std::collections::BTreeMap<_, _> = pairs.iter().cloned().collect();
+        let one = |(key, value): (&String, &String)| match separator {
+            "" => key.clone(),
+            ": {aliases: null}, " => format!("{key}: {{aliases: null}}"),
+            _ => format!("{key}{separator}{value}"),
+        };
+        map.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
     proptest! {
+        #[test]
+        fn the_order_of_laying_over_does_not_matter(a in any_node(), b in any_node(), c in any_node()) {
+            let (a, b, c) = (beside(a), beside(b), beside(c));
+            let left = merge(a.clone(), b.clone()).and_then(|ab| merge(ab, c.clone()));
+            let right = merge(b, c).and_then(|bc| merge(a, bc));
+            // A kind that cannot be overridden may be hidden by what lies between.
+            if let (Ok(left), Ok(right)) = (left, right) {
+                prop_assert!(same(&left, &right), "{left:#?}\n{right:#?}");
+            }
+        }
+
+        #[test]
+        fn laid_over_itself_an_attribute_stays(attribute in any_attribute()) {
+            let once = merge(service(&attribute), service(&attribute)).unwrap();
+            let twice = merge(once.clone(), service(&attribute)).unwrap();
+            prop_assert!(same(&once, &twice), "{attribute}: {once:#?}\n{twice:#?}");
+        }
+
+        #[test]
+        fn mappings_keep_what_is_not_overridden(a in any_node(), b in any_node()) {
+            let merged = merge(beside(a.clone()), beside(b.clone()));
+            if let (Some(a), Some(b), Ok(merged)) = (a.as_map(), b.as_map(), merged) {
+                let merged = merged.get("x-a").unwrap();
+                for (key, entry) in a.iter().filter(|(key, _)| !b.contains_key(*key)) {
+                    prop_assert!(same(&entry.node, merged.get(key).unwrap()));
+                }
+                for (key, entry) in b.iter().filter(|(key, _)| !a.contains_key(*key)) {
+                    prop_assert!(same(&entry.node, merged.get(key).unwrap()));
+                }
+                prop_assert_eq!(merged.as_map().unwrap().len(), a.keys().chain(b.keys()).collect::<std::collections::BTreeSet<_>>().len());
+            }
+        }
+
         #[test]
         fn nothing_laid_over_changes_nothing(node in any_node()) {
             let root = |n: Node| Node::new(Value::Map(Map::from([("x-a".to_owned(), Entry { key_pos: n.pos.clone(), node: n })])), Pos::new("f".into(), 1, 1));

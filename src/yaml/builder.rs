@@ -1,28 +1,29 @@
 //! Events to trees: anchors, merge keys, duplicate keys, limits.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use saphyr_parser::{Event, Marker, ScalarStyle, Tag};
+use base64::Engine;
 
-use super::{Directive, Entry, Limits, Map, Node, Pos, Value, YamlError, lenient::PAD, scalar};
+use super::{Directive, Entry, Limits, Map, Node, Pos, Value, YamlError, reader::Mark, scalar};
 
 /// Documents under construction.
 pub(super) struct Builder<'l> {
     file: Arc<str>,
     limits: &'l Limits,
-    padded: &'l BTreeSet<u32>,
     nodes: usize,
+    /// Of all texts and keys.
+    bytes: usize,
     open: Vec<Frame>,
-    anchors: HashMap<usize, Anchored>,
+    /// By name. They outlive their document, as in yaml.v3.
+    anchors: HashMap<String, Anchored>,
     documents: Vec<Node>,
 }
 
 struct Anchored {
     node: Node,
     nodes: usize,
+    /// Bytes of its texts.
+    bytes: usize,
     depth: usize,
 }
 
@@ -30,12 +31,24 @@ struct Anchored {
 struct Frame {
     pos: Pos,
     directive: Option<Directive>,
-    anchor: usize,
+    anchor: Option<String>,
     kind: FrameKind,
     /// `Builder::nodes` when it began.
     nodes_before: usize,
+    /// `Builder::bytes` when it began.
+    bytes_before: usize,
     /// Depth of what it holds, so far.
     depth: usize,
+}
+
+/// What stands before a value.
+pub(super) struct Properties {
+    /// Where the value, or what stands before it, begins.
+    pub mark: Mark,
+    /// `&name`
+    pub anchor: Option<String>,
+    /// The tag, whole; YAML's own begin with `!!`.
+    pub tag: Option<String>,
 }
 
 enum FrameKind {
@@ -45,14 +58,16 @@ enum FrameKind {
 
 struct Key {
     name: String,
+    /// Why it cannot be a key. Does not matter when its value is reset.
+    fault: Option<YamlError>,
     pos: Pos,
     merge: bool,
 }
 
 impl<'l> Builder<'l> {
-    /// Nothing yet; `padded` are the lines that were moved right.
-    pub(super) fn new(file: Arc<str>, limits: &'l Limits, padded: &'l BTreeSet<u32>) -> Self {
-        Builder { file, limits, padded, nodes: 0, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new() }
+    /// Nothing yet.
+    pub(super) fn new(file: Arc<str>, limits: &'l Limits) -> Self {
+        Builder { file, limits, nodes: 0, bytes: 0, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new() }
     }
 
     /// What was built.
@@ -60,62 +75,58 @@ impl<'l> Builder<'l> {
         self.documents
     }
 
-    fn pos(&self, marker: &Marker) -> Pos {
-        let cast = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let (line, column) = (cast(marker.line()), cast(marker.col() + 1));
-        let shift = if self.padded.contains(&line) { PAD } else { 0 };
-        Pos::new(self.file.clone(), line, column.saturating_sub(shift).max(1))
+    fn pos(&self, mark: Mark) -> Pos {
+        let cast = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+        Pos::new(self.file.clone(), cast(mark.line), cast(mark.column))
     }
 
-    /// An error of the scanner, said for people.
-    pub(super) fn syntax(&self, marker: &Marker, info: &str) -> YamlError {
-        let error = YamlError::new(self.pos(marker), format!("not YAML: {info}"));
-        if info.contains("unknown anchor") {
-            return error.hint("an alias *name needs an anchor &name earlier in the same document");
+    /// An error of the text, said for people.
+    pub(super) fn syntax(&self, mark: Mark, message: &str) -> YamlError {
+        YamlError::new(self.pos(mark), format!("not YAML: {message}"))
+            .hint("check indentation (blanks, no tabs), the blank after `:`, and quotes on this and the previous line")
+    }
+
+    /// A text.
+    pub(super) fn scalar(&mut self, text: &str, plain: bool, properties: Properties) -> Result<(), YamlError> {
+        let Properties { mark, anchor, tag } = properties;
+        let pos = self.pos(mark);
+        self.count(1, text.len(), &pos)?;
+        if self.wants_key() {
+            let merge = plain && text == "<<" && tag.as_deref().is_none_or(|tag| tag == "!" || tag == "!!merge");
+            if let Some(anchor) = &anchor {
+                let node = Node::new(scalar_value(text, plain, tag.as_deref(), &pos)?.0, pos.clone());
+                self.keep(Some(anchor), &node, (1, text.len()), 1)?;
+            }
+            return self.key(text, plain, tag.as_deref(), merge, pos);
         }
-        error.hint("check indentation (blanks, no tabs), the blank after `:`, and quotes on this and the previous line")
+        let (value, directive) = scalar_value(text, plain, tag.as_deref(), &pos)?;
+        let node = Node { value, pos, directive };
+        self.keep(anchor.as_deref(), &node, (1, text.len()), 1)?;
+        self.place(node, 1)
     }
 
-    /// Takes the next event.
-    pub(super) fn event(&mut self, event: Event<'_>, marker: &Marker) -> Result<(), YamlError> {
-        let pos = self.pos(marker);
-        match event {
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
-            Event::DocumentStart(_) => {
-                self.anchors.clear();
-                Ok(())
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                self.count(1, &pos)?;
-                let plain_merge = style == ScalarStyle::Plain && text == "<<" && tag.is_none();
-                if self.wants_key() {
-                    return self.key(&text, style, tag.as_deref(), plain_merge, pos);
-                }
-                let (value, directive) = scalar_value(&text, style, tag.as_deref(), &pos)?;
-                let node = Node { value, pos, directive };
-                self.keep(anchor, &node, 1, 1)?;
-                self.place(node, 1)
-            }
-            Event::Alias(id) => self.alias(id, pos),
-            Event::SequenceStart(anchor, tag) => self.begin(anchor, tag.as_deref(), FrameKind::Seq(Vec::new()), pos),
-            Event::MappingStart(anchor, tag) => {
-                let kind = FrameKind::Map { map: Map::new(), key: None, merges: Vec::new(), merge_seen: None };
-                self.begin(anchor, tag.as_deref(), kind, pos)
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.end(),
-        }
+    /// A list begins.
+    pub(super) fn begin_list(&mut self, properties: Properties) -> Result<(), YamlError> {
+        self.begin(properties, FrameKind::Seq(Vec::new()))
     }
 
-    fn count(&mut self, nodes: usize, pos: &Pos) -> Result<(), YamlError> {
+    /// A mapping begins.
+    pub(super) fn begin_map(&mut self, properties: Properties) -> Result<(), YamlError> {
+        self.begin(properties, FrameKind::Map { map: Map::new(), key: None, merges: Vec::new(), merge_seen: None })
+    }
+
+    fn count(&mut self, nodes: usize, bytes: usize, pos: &Pos) -> Result<(), YamlError> {
         self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes <= self.limits.max_nodes {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let (most, what) = if self.nodes > self.limits.max_nodes {
+            (self.limits.max_nodes, "values")
+        } else if self.bytes > self.limits.max_text {
+            (self.limits.max_text, "bytes of text")
+        } else {
             return Ok(());
-        }
-        Err(YamlError::new(
-            pos.clone(),
-            format!("the text means more than {} values once aliases are expanded", self.limits.max_nodes),
-        )
-        .hint("use fewer nested aliases"))
+        };
+        Err(YamlError::new(pos.clone(), format!("the text means more than {most} {what} once aliases are expanded"))
+            .hint("use fewer or smaller aliases"))
     }
 
     fn too_deep(&self, pos: &Pos) -> YamlError {
@@ -127,22 +138,14 @@ impl<'l> Builder<'l> {
         matches!(self.open.last(), Some(Frame { kind: FrameKind::Map { key: None, .. }, .. }))
     }
 
-    fn key(
-        &mut self,
-        text: &str,
-        style: ScalarStyle,
-        tag: Option<&Tag>,
-        merge: bool,
-        pos: Pos,
-    ) -> Result<(), YamlError> {
-        let (value, _) = scalar_value(text, style, tag, &pos)?;
-        let name = match value {
-            Value::Str(name) => name,
+    fn key(&mut self, text: &str, plain: bool, tag: Option<&str>, merge: bool, pos: Pos) -> Result<(), YamlError> {
+        let (value, _) = scalar_value(text, plain, tag, &pos)?;
+        let (name, fault) = match value {
+            Value::Str(name) => (name, None),
             other => {
+                let message = format!("key {text:?} is {}, keys must be strings", other.kind());
                 let hint = format!("quote the key: \"{text}\"");
-                return Err(
-                    YamlError::new(pos, format!("key {text:?} is {}, keys must be strings", other.kind())).hint(hint)
-                );
+                (text.to_owned(), Some(YamlError::new(pos.clone(), message).hint(hint)))
             }
         };
         if let Some(Frame { kind: FrameKind::Map { map, key, merge_seen, .. }, .. }) = self.open.last_mut() {
@@ -155,55 +158,70 @@ impl<'l> Builder<'l> {
             if merge {
                 *merge_seen = Some(pos.clone());
             }
-            *key = Some(Key { name, pos, merge });
+            *key = Some(Key { name, fault, pos, merge });
         }
         Ok(())
     }
 
-    fn alias(&mut self, id: usize, pos: Pos) -> Result<(), YamlError> {
-        let Some(anchored) = self.anchors.get(&id) else {
-            let message = if self.open.iter().any(|frame| frame.anchor == id) {
-                "the alias stands inside the value that it refers to"
-            } else {
-                "the alias refers to an anchor of another document"
-            };
-            return Err(YamlError::new(pos, message).hint("an alias may only refer to a finished value before it"));
+    /// `*name`
+    pub(super) fn alias(&mut self, name: &str, mark: Mark) -> Result<(), YamlError> {
+        let pos = self.pos(mark);
+        let Some(anchored) = self.anchors.get(name) else {
+            if self.open.iter().any(|frame| frame.anchor.as_deref() == Some(name)) {
+                return Err(YamlError::new(pos, "the alias stands inside the value that it refers to")
+                    .hint("an alias may only refer to a finished value before it"));
+            }
+            return Err(YamlError::new(pos, format!("not YAML: there is no anchor {name:?} before this alias"))
+                .hint(format!("an alias *{name} needs an anchor &{name} earlier in the same file")));
         };
-        let (node, nodes, depth) = (&anchored.node, anchored.nodes, anchored.depth);
+        let Anchored { node, nodes, bytes, depth } = anchored;
+        let (nodes, bytes, depth) = (*nodes, *bytes, *depth);
         if self.wants_key() {
             let name = node.as_str().map(str::to_owned);
             let Some(name) = name else {
                 return Err(YamlError::new(pos, "this alias is used as a key but is not a string"));
             };
-            return self.key(&name, ScalarStyle::DoubleQuoted, None, false, pos);
+            self.count(1, name.len(), &pos)?;
+            return self.key(&name, false, None, false, pos);
         }
         if self.open.len() + depth > self.limits.max_depth {
             return Err(self.too_deep(&pos));
         }
-        if self.nodes.saturating_add(nodes) > self.limits.max_nodes {
-            return self.count(nodes, &pos);
-        }
-        let node = node.clone();
-        self.count(nodes, &pos)?;
+        let node = if self.nodes.saturating_add(nodes) <= self.limits.max_nodes
+            && self.bytes.saturating_add(bytes) <= self.limits.max_text
+        {
+            node.clone()
+        } else {
+            // Too much to be copied: the count says so.
+            Node::new(Value::Null, pos.clone())
+        };
+        self.count(nodes, bytes, &pos)?;
         self.place(node, depth)
     }
 
-    fn begin(&mut self, anchor: usize, tag: Option<&Tag>, kind: FrameKind, pos: Pos) -> Result<(), YamlError> {
+    fn begin(&mut self, properties: Properties, kind: FrameKind) -> Result<(), YamlError> {
+        let Properties { mark, anchor, tag } = properties;
+        let pos = self.pos(mark);
         if self.wants_key() {
             return Err(YamlError::new(pos, "a list or mapping cannot be a key")
                 .hint("keys must be strings; quote text that begins with { or ["));
         }
-        let nodes_before = self.nodes;
-        self.count(1, &pos)?;
+        let (nodes_before, bytes_before) = (self.nodes, self.bytes);
+        self.count(1, 0, &pos)?;
         if self.open.len() >= self.limits.max_depth {
             return Err(self.too_deep(&pos));
         }
-        let directive = tag.and_then(directive_of);
-        self.open.push(Frame { pos, directive, anchor, kind, nodes_before, depth: 1 });
+        // From here on the name means this value, which is not finished.
+        if let Some(anchor) = &anchor {
+            self.anchors.remove(anchor);
+        }
+        let directive = tag.as_deref().and_then(directive_of);
+        self.open.push(Frame { pos, directive, anchor, kind, nodes_before, bytes_before, depth: 1 });
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), YamlError> {
+    /// The list or mapping begun last ends.
+    pub(super) fn end(&mut self) -> Result<(), YamlError> {
         let Some(frame) = self.open.pop() else { return Ok(()) };
         let value = match frame.kind {
             FrameKind::Seq(items) => Value::Seq(items),
@@ -215,20 +233,24 @@ impl<'l> Builder<'l> {
             }
         };
         let node = Node { value, pos: frame.pos, directive: frame.directive };
-        let nodes = self.nodes - frame.nodes_before;
-        self.keep(frame.anchor, &node, nodes, frame.depth)?;
+        let size = (self.nodes - frame.nodes_before, self.bytes - frame.bytes_before);
+        self.keep(frame.anchor.as_deref(), &node, size, frame.depth)?;
         self.place(node, frame.depth)
     }
 
-    /// Remembers an anchored value.
-    fn keep(&mut self, anchor: usize, node: &Node, nodes: usize, depth: usize) -> Result<(), YamlError> {
-        if anchor == 0 {
-            return Ok(());
-        }
-        self.count(nodes, &node.pos)?;
+    /// Remembers an anchored value of so many values and bytes.
+    fn keep(
+        &mut self,
+        anchor: Option<&str>,
+        node: &Node,
+        (nodes, bytes): (usize, usize),
+        depth: usize,
+    ) -> Result<(), YamlError> {
+        let Some(anchor) = anchor else { return Ok(()) };
+        self.count(nodes, bytes, &node.pos)?;
         let mut node = node.clone();
         drop_resets(&mut node);
-        self.anchors.insert(anchor, Anchored { node, nodes, depth });
+        self.anchors.insert(anchor.to_owned(), Anchored { node, nodes, bytes, depth });
         Ok(())
     }
 
@@ -242,6 +264,9 @@ impl<'l> Builder<'l> {
         match &mut frame.kind {
             FrameKind::Seq(items) => items.push(node),
             FrameKind::Map { map, key, merges, .. } => match key.take() {
+                Some(Key { fault: Some(fault), .. }) if node.directive != Some(Directive::Reset) => return Err(fault),
+                // What is reset is not there.
+                Some(key) if key.merge && node.directive == Some(Directive::Reset) => {}
                 Some(key) if key.merge => merges.push(node),
                 Some(key) => {
                     map.insert(key.name, Entry { key_pos: key.pos, node });
@@ -253,41 +278,40 @@ impl<'l> Builder<'l> {
     }
 }
 
-fn directive_of(tag: &Tag) -> Option<Directive> {
-    match (tag.handle.as_str(), tag.suffix.as_str()) {
-        ("!", "reset") | ("", "!reset") => Some(Directive::Reset),
-        ("!", "override") | ("", "!override") => Some(Directive::Override),
+fn directive_of(tag: &str) -> Option<Directive> {
+    match tag {
+        "!reset" => Some(Directive::Reset),
+        "!override" => Some(Directive::Override),
         _ => None,
     }
 }
 
 fn scalar_value(
     text: &str,
-    style: ScalarStyle,
-    tag: Option<&Tag>,
+    plain: bool,
+    tag: Option<&str>,
     pos: &Pos,
 ) -> Result<(Value, Option<Directive>), YamlError> {
-    let by_style = || if style == ScalarStyle::Plain { scalar::resolve(text) } else { Value::Str(text.to_owned()) };
-    let Some(tag) = tag else { return Ok((by_style(), None)) };
-    if !tag.is_yaml_core_schema() {
-        // A lone `!` says nothing; any other private tag, `!override` too, makes the scalar text (Go's yaml.v3).
-        let lone = tag.suffix.is_empty() || (tag.handle.is_empty() && tag.suffix == "!");
-        let value = if lone { by_style() } else { Value::Str(text.to_owned()) };
-        return Ok((value, directive_of(tag)));
-    }
-    let plain = scalar::resolve(text);
-    let value = match (tag.suffix.as_str(), plain) {
-        ("str" | "binary", _) => Some(Value::Str(text.to_owned())),
-        ("int", v @ Value::Int(_)) | ("bool", v @ Value::Bool(_)) | ("null", v @ Value::Null) => Some(v),
-        ("float", v @ Value::Float(_)) | ("timestamp", v @ Value::Time(_)) => Some(v),
+    let by_style = || if plain { scalar::resolve(text) } else { Value::Str(text.to_owned()) };
+    // A lone `!` says nothing.
+    let Some(tag) = tag.filter(|tag| *tag != "!") else { return Ok((by_style(), None)) };
+    let value = match (tag, scalar::resolve(text)) {
+        ("!!binary", _) => base64::engine::general_purpose::STANDARD
+            .decode(text.replace(['\n', '\r'], ""))
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .map(Value::Str),
+        ("!!int", v @ Value::Int(_)) | ("!!bool", v @ Value::Bool(_)) | ("!!null", v @ Value::Null) => Some(v),
+        ("!!float", v @ Value::Float(_)) | ("!!timestamp", v @ Value::Time(_)) => Some(v),
         #[expect(clippy::cast_precision_loss, reason = "the tag asks for it")]
-        ("float", Value::Int(n)) => Some(Value::Float(n as f64)),
-        ("int" | "bool" | "null" | "float" | "timestamp", _) => None,
-        (_, _) => Some(by_style()),
+        ("!!float", Value::Int(n)) => Some(Value::Float(n as f64)),
+        ("!!int" | "!!bool" | "!!null" | "!!float" | "!!timestamp", _) => None,
+        // Any other tag, `!override` too, makes the scalar text.
+        (_, _) => Some(Value::Str(text.to_owned())),
     };
     match value {
-        Some(value) => Ok((value, None)),
-        None => Err(YamlError::new(pos.clone(), format!("cannot read {text:?} as !!{}", tag.suffix))),
+        Some(value) => Ok((value, directive_of(tag))),
+        None => Err(YamlError::new(pos.clone(), format!("cannot read {text:?} as {tag}"))),
     }
 }
 

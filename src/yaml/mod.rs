@@ -4,9 +4,13 @@
 
 mod builder;
 mod error;
-mod lenient;
+mod grammar;
 mod parse;
+mod reader;
 mod scalar;
+mod scan;
+mod scan_scalar;
+mod token;
 mod tree;
 
 pub use error::YamlError;

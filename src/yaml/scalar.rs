@@ -18,13 +18,19 @@ pub(super) fn resolve(text: &str) -> Value {
     }
     let Some(first) = text.bytes().next() else { return Value::Null };
     match first {
-        b'.' if is_float(text) => float(text),
+        b'.' if is_float(text) => float(text, text),
+        // A fraction may have `_` between digits; elsewhere they are dropped wherever they stand.
+        b'.' if text[1..].split('_').all(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())) => {
+            float(&text.replace('_', ""), text)
+        }
         b'0'..=b'9' | b'+' | b'-' => {
             if let Some(time) = timestamp(text) {
                 return Value::Time(time);
             }
             let plain = text.replace('_', "");
-            integer(&plain).unwrap_or_else(|| if is_float(&plain) { float(&plain) } else { Value::Str(text.into()) })
+            integer(&plain).unwrap_or_else(|| {
+                if is_float(&plain) { float(&plain, text) } else { Value::Str(text.into()) }
+            })
         }
         _ => Value::Str(text.into()),
     }
@@ -51,7 +57,12 @@ fn integer(plain: &str) -> Option<Value> {
     if negative {
         return i64::try_from(-i128::from(magnitude)).ok().map(Value::Int);
     }
-    Some(i64::try_from(magnitude).map_or_else(|_| Value::Str(magnitude.to_string()), Value::Int))
+    match i64::try_from(magnitude) {
+        Ok(number) => Some(Value::Int(number)),
+        // Go's unsigned numbers have no sign.
+        Err(_) if plain.starts_with('+') => None,
+        Err(_) => Some(Value::Str(magnitude.to_string())),
+    }
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
@@ -74,8 +85,9 @@ fn is_float(text: &str) -> bool {
     mantissa_ok && exponent_ok
 }
 
-fn float(text: &str) -> Value {
-    match text.parse::<f64>() {
+/// The number that `plain` means, or else the text as it was written.
+fn float(plain: &str, text: &str) -> Value {
+    match plain.parse::<f64>() {
         // Out of range is an error to Go, which then reads text.
         Ok(number) if number.is_finite() => Value::Float(number),
         _ => Value::Str(text.into()),
@@ -172,6 +184,9 @@ mod tests {
             ("1e3", Value::Float(1000.0)),
             ("1e", text("1e")),
             ("1e999", text("1e999")),
+            ("1e99_9", text("1e99_9")),
+            (".5_0", Value::Float(0.5)),
+            ("._5", text("._5")),
             (".", text(".")),
             ("1.2.3", text("1.2.3")),
             ("-", text("-")),
