@@ -13,7 +13,7 @@ use fields::Fields;
 use crate::{
     compose::{
         error::{LoadError, Warning},
-        model::Project,
+        model::{Extras, Project},
     },
     yaml::{Node, Value},
 };
@@ -34,6 +34,7 @@ pub(super) fn project(root: &Node, warnings: &mut Vec<Warning>) -> Result<Projec
         configs: fields.table("configs", resource::config)?,
         models: fields.table("models", resource::model)?,
         extensions: extensions(root),
+        extras: Extras::of(root),
         disabled_services: BTreeMap::new(),
         working_dir: std::path::PathBuf::new(),
         config_files: Vec::new(),
