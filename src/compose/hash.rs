@@ -15,6 +15,10 @@ use super::{
 
 /// Hash of a service. `service:` references must have been replaced before: see [`with_container_refs`].
 pub fn service_hash(service: &Service) -> String {
+    digest(&without_what_does_not_count(service))
+}
+
+fn without_what_does_not_count(service: &Service) -> Service {
     let mut hashed = service.clone();
     // What does not shape a container, or is carried out by other means, does not make it obsolete.
     hashed.build = None;
@@ -27,6 +31,16 @@ pub fn service_hash(service: &Service) -> String {
     if let Some(deploy) = &mut hashed.deploy {
         deploy.replicas = None;
     }
+    hashed
+}
+
+/// Hash of a service as `config --hash` prints it: env files are not read there, so their list counts.
+///
+/// The label of a container is [`service_hash`], which differs for services with env files.
+pub fn printed_service_hash(service: &Service) -> String {
+    let env_file = service.env_file.clone();
+    let mut hashed = without_what_does_not_count(service);
+    hashed.env_file = env_file;
     digest(&hashed)
 }
 

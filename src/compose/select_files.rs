@@ -9,11 +9,12 @@ use super::{
     error::{LoadError, Warning},
     lexical,
     load::LoadRequest,
+    remote,
     source::FileSource,
 };
 
 /// Names that are looked for, by priority.
-const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+pub(super) const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 
 /// Names of overrides that are taken along, by priority.
 const OVERRIDE_NAMES: [&str; 4] =
@@ -131,13 +132,15 @@ struct Chooser<'a> {
 
 impl Chooser<'_> {
     fn absolute(&self, path: &str) -> String {
-        if path == "-" { path.to_owned() } else { lexical::join(&self.cwd, path) }
+        let verbatim = path == "-" || remote::parse(path).is_some();
+        if verbatim { path.to_owned() } else { lexical::join(&self.cwd, path) }
     }
 
     /// Project directory as far as it is known by now.
     fn directory(&self) -> String {
         match (&self.request.project_directory, self.files.iter().find(|file| *file != "-")) {
             (Some(directory), _) => lexical::join(&self.cwd, &directory.to_string_lossy()),
+            (None, Some(file)) if remote::parse(file).is_some() => lexical::clean(&self.cwd),
             (None, Some(file)) => lexical::dir(file),
             (None, None) => lexical::clean(&self.cwd),
         }
@@ -195,7 +198,7 @@ impl Chooser<'_> {
                 environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", String::as_str);
             for file in list.split(separator) {
                 let path = self.absolute(file);
-                if path != "-" && !self.source.exists(Path::new(&path)) {
+                if path != "-" && remote::parse(&path).is_none() && !self.source.exists(Path::new(&path)) {
                     return Err(LoadError::new(format!("COMPOSE_FILE names {path}, which does not exist"))
                         .hint(format!("paths are relative to {} and separated by {separator:?}", self.cwd)));
                 }

@@ -32,8 +32,8 @@ pub(super) fn resolve(text: &str) -> Value {
 
 /// Whether a plain scalar is text rather than another type.
 pub fn reads_as_text(text: &str) -> bool {
-    // The key that merges is a type of its own; integers beyond `i64` are kept as their digits.
-    text != "<<" && text.replace('_', "").parse::<u64>().is_err() && matches!(resolve(text), Value::Str(_))
+    // Integers beyond `i64` are kept as their digits.
+    text.replace('_', "").parse::<u64>().is_err() && matches!(resolve(text), Value::Str(_))
 }
 
 /// An integer of any base, or `None`. Too large for `i64` but not for `u64` keeps its digits as text.

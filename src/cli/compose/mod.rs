@@ -4,6 +4,7 @@ pub mod args;
 mod attach;
 mod config;
 mod exec;
+mod files;
 mod inspect;
 mod lifecycle;
 mod logs;

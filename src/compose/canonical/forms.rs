@@ -178,7 +178,7 @@ fn device(node: &mut Node, path: &str, lenient: bool) -> Result<(), LoadError> {
         [source] => (*source, *source, "rwm"),
         [source, target] => (*source, *target, "rwm"),
         [source, target, permissions] => (*source, *target, *permissions),
-        _ if lenient => return Ok(()),
+        _ if lenient => ("", "", "rwm"),
         _ => {
             return Err(LoadError::at(path, node, format!("confusing device '{spec}'"))
                 .hint("use the long form with source, target and permissions"));

@@ -44,7 +44,9 @@ pub struct FileMode(pub i64);
 
 impl fmt::Display for FileMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0{:o}", self.0)
+        // Go puts the sign behind the zero.
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "0{sign}{:o}", self.0.unsigned_abs())
     }
 }
 

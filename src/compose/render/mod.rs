@@ -10,6 +10,8 @@ mod tree;
 
 use serde::Serialize;
 
+use crate::yaml::{Node, Value};
+
 use super::model::{Extras, FileObject, Network, Project, Service, Volume};
 use tree::{Map, Tree, natural};
 
@@ -51,12 +53,71 @@ pub fn render(project: &Project, format: Format, escape_dollars: bool) -> Result
     Ok(if escape_dollars { text.replace('$', "$$") } else { text })
 }
 
+/// Prints a document that was not typed, keys sorted, `$` as written.
+///
+/// # Errors
+///
+/// [`RenderError::Write`].
+pub fn render_model(root: &Node, format: Format) -> Result<String, RenderError> {
+    match format {
+        Format::Yaml => Ok(text::print(&Tree::of_node(root), 2)),
+        Format::Json => {
+            let value = node_json(root).map_err(RenderError::Write)?;
+            let text = serde_json::to_string_pretty(&value).map_err(|error| RenderError::Write(error.to_string()))?;
+            Ok(go_escapes(&text))
+        }
+    }
+}
+
+/// Prints any mapping as YAML, indented by four, as go-yaml does when nobody says otherwise.
+///
+/// # Errors
+///
+/// [`RenderError::Write`].
+pub fn yaml_table<T: Serialize>(value: &T) -> Result<String, RenderError> {
+    let tree = Tree::of(value).map_err(|error| RenderError::Write(error.to_string()))?;
+    Ok(text::print(&tree, 4))
+}
+
+/// A value as JSON. Empty lists become null: Compose loses them on the way.
+///
+/// # Errors
+///
+/// A number that JSON does not have, such as infinity.
+pub(super) fn node_json(node: &Node) -> Result<serde_json::Value, String> {
+    use serde_json::Value as Json;
+    Ok(match &node.value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Int(value) => Json::from(*value),
+        Value::Float(value) if !value.is_finite() => {
+            return Err(format!("{}: {} has no JSON form", node.pos, node.value.go_text()));
+        }
+        // Go prints whole numbers without a fraction.
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
+        Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Json::from(*value as i64),
+        Value::Float(value) => Json::from(*value),
+        Value::Str(value) => Json::String(value.clone()),
+        // A date alone is midnight, as Go reads it.
+        Value::Time(value) if value.len() == 10 => Json::String(format!("{value}T00:00:00Z")),
+        Value::Time(value) => Json::String(value.clone()),
+        Value::Seq(items) if items.is_empty() => Json::Null,
+        Value::Seq(items) => Json::Array(items.iter().map(node_json).collect::<Result<_, _>>()?),
+        Value::Map(map) => {
+            let entries = map.iter().map(|(key, entry)| Ok((key.clone(), node_json(&entry.node)?)));
+            Json::Object(entries.collect::<Result<_, String>>()?)
+        }
+    })
+}
+
 fn json(project: Project) -> Result<String, RenderError> {
-    let Project { name, services, networks, volumes, secrets, configs, extensions, .. } = project;
+    let Project { name, services, networks, volumes, secrets, configs, extras, .. } = project;
     let keys = |service: &Service| service.build.iter().any(|build| build.ssh.iter().any(|key| !key.path.is_empty()));
     if let Some((service, _)) = services.iter().find(|(_, service)| keys(service)) {
         return Err(RenderError::SshKeyInJson { service: service.clone() });
     }
+    let extensions = extras.own.iter().map(|(key, node)| Ok((key.clone(), node_json(node)?)));
+    let extensions = extensions.collect::<Result<_, String>>().map_err(RenderError::Write)?;
     let document = JsonDocument { configs, name, networks, secrets, services, volumes, extensions };
     let text = serde_json::to_string_pretty(&document).map_err(|error| RenderError::Write(error.to_string()))?;
     Ok(go_escapes(&text))
@@ -102,7 +163,7 @@ fn yaml(project: &Project) -> Result<String, RenderError> {
     let mut document = Tree::Map(Map { entries, section: true });
     add_extras(&mut document, extras);
     tidy_yaml(&mut document);
-    Ok(text::print(&document))
+    Ok(text::print(&document, 2))
 }
 
 /// Puts `x-*` keys behind the fixed keys of their sections.

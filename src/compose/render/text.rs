@@ -1,4 +1,4 @@
-//! YAML text, byte for byte as go-yaml 3 writes it with an indent of two.
+//! YAML text, byte for byte as go-yaml 3 writes it.
 //!
 //! Rules read from its `encode.go` and `emitterc.go`: texts that would be read as another type are put in double
 //! quotes, texts with characters that plain style cannot carry in single ones, several lines become a block.
@@ -9,9 +9,9 @@ use crate::yaml::reads_as_text;
 /// Longest key that stands on one line with its value, in bytes.
 const MAX_SIMPLE_KEY: usize = 128;
 
-/// The document as text.
-pub(super) fn print(tree: &Tree) -> String {
-    let mut printer = Printer { out: String::new() };
+/// The document as text; nested blocks are indented by `step`.
+pub(super) fn print(tree: &Tree, step: usize) -> String {
+    let mut printer = Printer { out: String::new(), step };
     match tree {
         Tree::Map(map) if !map.entries.is_empty() => printer.map(map, 0),
         Tree::List(items) if !items.is_empty() => printer.list(items, 0),
@@ -25,6 +25,7 @@ pub(super) fn print(tree: &Tree) -> String {
 
 struct Printer {
     out: String,
+    step: usize,
 }
 
 impl Printer {
@@ -52,7 +53,7 @@ impl Printer {
 
     /// What follows a key. After a key that stands alone, a nested block begins on the same line.
     fn value(&mut self, value: &Tree, indent: usize, compact: bool) {
-        let inner = indent + 2;
+        let inner = indent + self.step;
         match value {
             Tree::Map(map) if !map.entries.is_empty() => {
                 self.open(inner, compact);
@@ -113,7 +114,7 @@ impl Printer {
     fn text(&mut self, text: &str, indent: usize, key: bool) {
         let shape = Shape::of(text);
         if text.contains('\n') && shape.block && !key {
-            self.block(text, indent + 2);
+            self.block(text, indent + self.step);
         } else if text.contains('\n') || !reads_as_text(text) || is_former_type(text) {
             self.double_quoted(text);
         } else if shape.plain && !(key && text.is_empty()) {
@@ -131,7 +132,7 @@ impl Printer {
     fn block(&mut self, text: &str, indent: usize) {
         self.out.push('|');
         if text.starts_with(' ') || text.starts_with(is_break) {
-            self.out.push('2');
+            self.out.push_str(&self.step.to_string());
         }
         let mut backwards = text.chars().rev();
         match (backwards.next().is_some_and(is_break), backwards.next()) {
@@ -139,20 +140,15 @@ impl Printer {
             (true, Some(before)) if !is_break(before) => {}
             (true, _) => self.out.push('+'),
         }
+        self.out.push('\n');
         let mut fresh = true;
-        // go-yaml ends the line of the `|` with the first line break of the text, when the text begins with one.
-        let mut line_ended = false;
         for character in text.chars() {
             if is_break(character) {
                 self.out.push(character);
                 fresh = true;
-                line_ended = true;
                 continue;
             }
             if fresh {
-                if !line_ended {
-                    self.out.push('\n');
-                }
                 self.pad(indent);
                 fresh = false;
             }
@@ -163,6 +159,8 @@ impl Printer {
     fn double_quoted(&mut self, text: &str) {
         use std::fmt::Write as _;
         self.out.push('"');
+        // go-yaml takes every character for the byte order mark that stands first.
+        let marked = text.starts_with('\u{feff}');
         for character in text.chars() {
             let code = u32::from(character);
             let escape = match character {
@@ -180,7 +178,7 @@ impl Printer {
                 '\u{85}' => 'N',
                 '\u{2028}' => 'L',
                 '\u{2029}' => 'P',
-                other if is_printable(other) => {
+                other if is_printable(other) && !marked => {
                     self.out.push(other);
                     continue;
                 }
@@ -317,7 +315,7 @@ mod tests {
     use super::*;
 
     fn text(value: &str) -> String {
-        print(&Tree::sorted(vec![("k".to_owned(), Tree::Text(value.to_owned()))]))
+        print(&Tree::sorted(vec![("k".to_owned(), Tree::Text(value.to_owned()))]), 2)
     }
 
     #[test]
@@ -350,6 +348,9 @@ mod tests {
             ("a\n\n", "k: |+\n  a\n\n"),
             ("  a\nb", "k: |2-\n    a\n  b\n"),
             ("a \nb", "k: \"a \\nb\"\n"),
+            ("\na", "k: |2-\n\n  a\n"),
+            ("\n", "k: |2+\n\n"),
+            ("<<", "k: <<\n"),
             ("a\r\nb", "k: \"a\\r\\nb\"\n"),
         ] {
             assert_eq!(text(value), want, "{value:?}");
@@ -367,6 +368,6 @@ mod tests {
         ]);
         let long = "k".repeat(129);
         let want = format!("a: 1e+21\nb:\n  - x:\n      - a\n      - - 1\n        - null\n    y: {{}}\n? {long}\n: true\n");
-        assert_eq!(print(&tree), want);
+        assert_eq!(print(&tree, 2), want);
     }
 }

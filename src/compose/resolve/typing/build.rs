@@ -23,7 +23,7 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         cache_from: f.texts_or_one("cache_from")?,
         cache_to: f.texts_or_one("cache_to")?,
         no_cache: f.flag("no_cache")?,
-        additional_contexts: f.mapping("additional_contexts")?,
+        additional_contexts: f.table("additional_contexts", text)?,
         pull: f.flag("pull")?,
         extra_hosts: f.extra_hosts("extra_hosts")?,
         isolation: f.text("isolation")?,

@@ -9,6 +9,13 @@ use crate::{
     yaml::Node,
 };
 
+/// A resource that a file only names; with names made explicit there is none left.
+pub(super) fn or_default<T: Default>(
+    read: impl Fn(&Node, String) -> Result<T, LoadError>,
+) -> impl Fn(&Node, String) -> Result<Option<T>, LoadError> {
+    move |node, path| if node.is_null() { Ok(Some(T::default())) } else { read(node, path).map(Some) }
+}
+
 pub(super) fn network(node: &Node, path: String) -> Result<Network, LoadError> {
     let f = Fields::new(node, path)?;
     Ok(Network {

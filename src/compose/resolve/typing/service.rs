@@ -1,5 +1,7 @@
 //! One service.
 
+use std::collections::BTreeMap;
+
 use super::{
     build::{build, file_reference, ulimit},
     deploy::{deploy, develop, device_request, hook},
@@ -14,7 +16,7 @@ use crate::{
             VolumeOptions, WeightDevice,
         },
     },
-    yaml::{Node, Value},
+    yaml::{Map, Node, Value},
 };
 
 pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) -> Result<Service, LoadError> {
@@ -198,13 +200,29 @@ fn logging(f: Fields<'_>) -> Result<Logging, LoadError> {
 fn provider(f: Fields<'_>) -> Result<Provider, LoadError> {
     Ok(Provider {
         r#type: f.text("type")?,
-        options: f.table("options", |node, _| {
-            Ok(match &node.value {
-                Value::Seq(items) => items.iter().map(|item| item.value.go_text()).collect(),
-                one => vec![one.go_text()],
-            })
-        })?,
+        options: provider_options(&f)?,
     })
+}
+
+/// Options of one or more values; one without any is none, and `x-*` are collected as everywhere.
+fn provider_options(f: &Fields<'_>) -> Result<BTreeMap<String, Vec<String>>, LoadError> {
+    let mut extensions = Map::new();
+    let mut options = f.table("options", |node, _| {
+        Ok(match &node.value {
+            Value::Seq(items) => items.iter().map(|item| item.value.go_text()).collect::<Vec<_>>(),
+            one => vec![one.go_text()],
+        })
+    })?;
+    let written = f.get("options").and_then(|(node, _)| node.as_map());
+    for (key, entry) in written.into_iter().flatten().filter(|(key, _)| key.starts_with("x-")) {
+        options.remove(key);
+        extensions.insert(key.clone(), entry.clone());
+    }
+    options.retain(|_, values| !values.is_empty());
+    if !extensions.is_empty() {
+        options.insert("#extensions".to_owned(), vec![Value::Map(extensions).go_text()]);
+    }
+    Ok(options)
 }
 
 fn service_model(f: Fields<'_>) -> Result<ServiceModel, LoadError> {
