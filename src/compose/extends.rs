@@ -158,11 +158,7 @@ fn load_base(session: &mut Session<'_>, scope: &Scope, file: &str) -> Result<(Ma
             (local, lexical::relative(&scope.loader_dir, &directory))
         }
     };
-    let base_scope = Scope {
-        working_dir,
-        loader_dir: lexical::dir(&local),
-        environment: scope.environment.clone(),
-    };
+    let base_scope = Scope { working_dir, loader_dir: lexical::dir(&local), environment: scope.environment.clone() };
     let empty = Node::new(Value::Map(Map::new()), crate::yaml::Pos::new(session.shown(&local).into(), 1, 1));
     let (mut root, resets) = load_file(session, &base_scope, &local, empty, &[], Use::ExtendsBase)?;
     let Some(services) = root.get("services") else {

@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn a_folder_stays_inside_the_repository() {
         let file = |folder: &str| GitFile { url: String::new(), reference: String::new(), folder: folder.into() };
-        for (folder, want) in [("a/../b", Some("b")), ("", Some(".")), ("../x", None), ("/etc", None), ("a/../../x", None)] {
+        for (folder, want) in
+            [("a/../b", Some("b")), ("", Some(".")), ("../x", None), ("/etc", None), ("a/../../x", None)]
+        {
             assert_eq!(file(folder).inside().ok().as_deref(), want, "{folder}");
         }
     }

@@ -120,7 +120,19 @@ pub(super) fn read_env_files(
 /// What the file system says, or that it is not UTF-8.
 pub(super) fn read_text(path: &str, source: &dyn FileSource) -> Result<String, LoadError> {
     let bytes = source.read(Path::new(path)).map_err(|error| LoadError::new(format!("cannot read {path}: {error}")))?;
-    String::from_utf8(bytes).map_err(|_| LoadError::new(format!("cannot read {path}: it is not UTF-8 text")))
+    let not_text = || LoadError::new(format!("cannot read {path}: it is not UTF-8 text")).hint("save it as UTF-8");
+    match bytes.as_slice() {
+        // YAML may be UTF-16, told by its byte order mark.
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).ok_or_else(not_text),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes).ok_or_else(not_text),
+        _ => String::from_utf8(bytes).map_err(|_| not_text()),
+    }
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+    let (pairs, []) = bytes.as_chunks::<2>() else { return None };
+    let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
+    String::from_utf16(&units).ok()
 }
 
 struct Chooser<'a> {

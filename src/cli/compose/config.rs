@@ -126,9 +126,7 @@ fn print_aspect(request: &mut LoadRequest, aspect: Aspect<'_>, args: &ConfigArgs
         }
         Aspect::Volumes => lines(project.volumes.keys()),
         Aspect::Networks => lines(project.networks.keys()),
-        Aspect::Models => {
-            lines(project.models.values().map(|model| &model.model).filter(|model| !model.is_empty()))
-        }
+        Aspect::Models => lines(project.models.values().map(|model| &model.model).filter(|model| !model.is_empty())),
         Aspect::Profiles => {
             let services = project.services.values().chain(project.disabled_services.values());
             lines(services.flat_map(|service| &service.profiles).collect::<BTreeSet<_>>())

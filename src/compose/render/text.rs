@@ -367,7 +367,8 @@ mod tests {
             ("k".repeat(129), Tree::Bool(true)),
         ]);
         let long = "k".repeat(129);
-        let want = format!("a: 1e+21\nb:\n  - x:\n      - a\n      - - 1\n        - null\n    y: {{}}\n? {long}\n: true\n");
+        let want =
+            format!("a: 1e+21\nb:\n  - x:\n      - a\n      - - 1\n        - null\n    y: {{}}\n? {long}\n: true\n");
         assert_eq!(print(&tree, 2), want);
     }
 }

@@ -56,9 +56,9 @@ impl Tree {
             Value::Str(value) => Tree::Text(value.clone()),
             Value::Time(value) => Tree::Time(value.clone()),
             Value::Seq(items) => Tree::List(items.iter().map(Tree::of_node).collect()),
-            Value::Map(map) => Tree::sorted(
-                map.iter().map(|(key, entry)| (key.clone(), Tree::of_node(&entry.node))).collect(),
-            ),
+            Value::Map(map) => {
+                Tree::sorted(map.iter().map(|(key, entry)| (key.clone(), Tree::of_node(&entry.node))).collect())
+            }
         }
     }
 

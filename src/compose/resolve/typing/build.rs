@@ -23,7 +23,7 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         cache_from: f.texts_or_one("cache_from")?,
         cache_to: f.texts_or_one("cache_to")?,
         no_cache: f.flag("no_cache")?,
-        additional_contexts: f.table("additional_contexts", text)?,
+        additional_contexts: f.table("additional_contexts", only_text)?,
         pull: f.flag("pull")?,
         extra_hosts: f.extra_hosts("extra_hosts")?,
         isolation: f.text("isolation")?,
@@ -36,6 +36,14 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         platforms: f.texts_or_one("platforms")?,
         privileged: f.flag("privileged")?,
     })
+}
+
+/// A context is a path or an address, never a number.
+fn only_text(node: &Node, path: String) -> Result<String, LoadError> {
+    match &node.value {
+        Value::Str(value) => Ok(value.clone()),
+        _ => Err(expected("a string", node, &path)),
+    }
 }
 
 /// In the order written: Compose's own order changes from run to run.

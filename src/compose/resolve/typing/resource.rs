@@ -1,6 +1,9 @@
 //! Top-level networks, volumes, secrets, configs and models.
 
-use super::{super::environment::SECRET_VALUE, fields::Fields};
+use super::{
+    super::environment::SECRET_VALUE,
+    fields::{Fields, text},
+};
 use crate::{
     compose::{
         error::LoadError,
@@ -75,7 +78,7 @@ fn file_object(f: &Fields<'_>) -> Result<FileObject, LoadError> {
         external: f.flag("external")?,
         labels: f.mapping("labels")?,
         driver: f.text("driver")?,
-        driver_opts: f.mapping("driver_opts")?,
+        driver_opts: f.strict_table("driver_opts", text)?,
         template_driver: f.text("template_driver")?,
     })
 }

@@ -198,10 +198,7 @@ fn logging(f: Fields<'_>) -> Result<Logging, LoadError> {
 }
 
 fn provider(f: Fields<'_>) -> Result<Provider, LoadError> {
-    Ok(Provider {
-        r#type: f.text("type")?,
-        options: provider_options(&f)?,
-    })
+    Ok(Provider { r#type: f.text("type")?, options: provider_options(&f)? })
 }
 
 /// Options of one or more values; one without any is none, and `x-*` are collected as everywhere.
