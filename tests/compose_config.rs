@@ -94,6 +94,8 @@ fn small_rules_hold() {
             &["services: {a: {build: {additional_contexts: {k: 1}}}}"],
             "services.a.build.additional_contexts.k: must be a string",
         ),
+        (&["services: {a: {image: i, pid: null}}"], "0.yaml:1:31: services.a.pid: "),
+        (&["services: {a: {build: {ulimits: {n: {soft: '1', hard: 2}}}}}"], "services.a.build.ulimits.n.soft: "),
         (&["x-a: .inf\nservices: {a: {image: i}}"], "0.yaml:1:6: +Inf has no JSON form"),
         (
             &["include: [oci://r/a]\nservices: {a: {image: i}}"],

@@ -116,9 +116,9 @@ fn load(
     let mut fetched_dir = None;
     for file in &inclusion.files {
         files.push(match session.fetched(file)? {
-            Some((local, folder)) => {
+            Some((local, _)) => {
                 if files.is_empty() {
-                    fetched_dir = Some(folder);
+                    fetched_dir = Some(lexical::dir(&local));
                 }
                 local
             }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     document::{self, Scope, Session},
     error::{LoadError, Warning},
+    lexical,
     model::Project,
     name,
     resolve::{self, FinishContext},
@@ -156,8 +157,14 @@ fn gather(request: &LoadRequest, files: &dyn FileSource, variables: bool) -> Res
     // Environment, files, directory, profiles; then the name, which variables may refer to.
     let mut selected = select_files::select(request, files, &mut warnings)?;
     let mut session = Session::new(request, files);
+    // The first fetched file has its paths relative to its own folder; the project is named after this one still.
+    let named_after = selected.directory.clone();
+    let mut fetched = false;
     for file in &mut selected.files {
         if let Some((local, _)) = session.fetched(file)? {
+            if !std::mem::replace(&mut fetched, true) {
+                selected.directory = lexical::dir(&local);
+            }
             *file = local;
         }
     }
@@ -166,7 +173,7 @@ fn gather(request: &LoadRequest, files: &dyn FileSource, variables: bool) -> Res
         request.project_name.as_deref(),
         &selected.environment,
         &texts.iter().map(String::as_str).collect::<Vec<_>>(),
-        &selected.directory,
+        &named_after,
         options.interpolate,
         options.normalise,
         &mut warnings,

@@ -80,7 +80,12 @@ pub(super) fn ulimit(node: &Node, path: String) -> Result<Ulimit, LoadError> {
         Value::Int(single) => Ok(Ulimit { single: *single, soft: 0, hard: 0 }),
         _ => {
             let f = Fields::new(node, path)?;
-            let limit = |key| f.get(key).map_or(Ok(0), |(node, path)| integer(node, path));
+            // Texts became numbers where Compose makes them ones, which is not below `build`: there it crashes on them.
+            let whole = |node: &Node, path: String| match &node.value {
+                Value::Str(_) => Err(expected("an integer", node, &path).hint("write it without quotes")),
+                _ => integer(node, path),
+            };
+            let limit = |key| f.get(key).map_or(Ok(0), |(node, path)| whole(node, path));
             Ok(Ulimit { single: 0, soft: limit("soft")?, hard: limit("hard")? })
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) ->
         networks: f.strict_table("networks", |node, path| optional(node, path, attachment))?,
         oom_kill_disable: f.flag("oom_kill_disable")?,
         oom_score_adj: f.integer("oom_score_adj")?,
-        pid: f.text("pid")?,
+        pid: pid(&f)?,
         pids_limit: f.integer("pids_limit")?,
         platform: f.text("platform")?,
         ports: f.sections("ports", port)?,
@@ -120,6 +120,16 @@ pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) ->
         post_start: f.sections("post_start", hook)?,
         pre_stop: f.sections("pre_stop", hook)?,
     })
+}
+
+/// The schema allows null here, and Compose 2.40 crashes on it.
+fn pid(f: &Fields<'_>) -> Result<String, LoadError> {
+    match f.null("pid") {
+        Some((node, path)) => {
+            Err(expected("a string", node, &path).hint("leave pid out, or name a namespace such as host"))
+        }
+        None => f.text("pid"),
+    }
 }
 
 /// Compose takes a size with a fraction and no unit for no size at all; nobody means that.
