@@ -118,6 +118,20 @@ fn small_rules_hold() {
 }
 
 #[test]
+fn former_names_of_external_resources_are_warned_of() {
+    let files = MapFiles::new([(
+        "/p/compose.yaml",
+        "services: {a: {image: i, networks: [n]}}\nnetworks: {n: {external: {name: x}}}\n",
+    )]);
+    let loaded = load(&request(LoadOptions::default()), &files).unwrap();
+    let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["compose.yaml:2:28: networks.n: external.name is deprecated. Please set name and external: true"]
+    );
+}
+
+#[test]
 fn remote_files_can_be_switched_off() {
     let files = MapFiles::new([("/p/compose.yaml", "include: [https://h/x.git]\n")]);
     let mut request = request(LoadOptions::default());

@@ -241,7 +241,7 @@ pub(super) fn load_file(
             schema::check(&root)?;
             drop_version(session, &mut root);
         }
-        canonical::canonicalise(&mut root, !session.interpolate)?;
+        canonical::canonicalise(&mut root, !session.interpolate, &mut session.warnings)?;
         omit_empty(&mut root);
         merge_unique::enforce(&mut root)?;
     }

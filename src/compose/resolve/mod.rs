@@ -71,7 +71,7 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     if context.check_consistency {
         consistency::check(&mut project, &places)?;
     }
-    env_files::resolve_labels(&mut project, context.files, &places)?;
+    env_files::resolve_labels(&mut project, context.files, &places, warnings)?;
     select::enable(&mut project, &context.services);
     select::with_dependencies(&mut project, &context.services)?;
     if !context.all_resources {
