@@ -123,9 +123,7 @@ fn billion_laughs() {
 
 #[test]
 fn billion_laughs_by_merge_keys() {
-    let levels = lines(20, |n| {
-        format!("x-{0}: &a{0} {{l{0}: {{<<: *a{n}}}, r{0}: {{<<: *a{n}}}}}", n + 1)
-    });
+    let levels = lines(20, |n| format!("x-{0}: &a{0} {{l{0}: {{<<: *a{n}}}, r{0}: {{<<: *a{n}}}}}", n + 1));
     Project::new(&format!("x-0: &a0 {{k: v}}\n{levels}{SERVICE}"))
         .refused(&["compose.yaml:", "more than 1000000 values once aliases are expanded"]);
     // Merged side by side, the same keys again: nothing grows.
@@ -196,7 +194,8 @@ fn many_keys() {
 
 #[test]
 fn files_beyond_the_limit() {
-    Project::new(&format!("#{}\n{SERVICE}", "x".repeat(9 << 20))).refused(&["compose.yaml", "larger than 8388608 bytes"]);
+    Project::new(&format!("#{}\n{SERVICE}", "x".repeat(9 << 20)))
+        .refused(&["compose.yaml", "larger than 8388608 bytes"]);
     let big = Project::new("services: {a: {image: x, env_file: big.env}}\n");
     fs::File::create(big.path("big.env")).unwrap().set_len(100 << 20).unwrap();
     big.refused(&["compose.yaml:1:", "services.a.env_file", "big.env", "larger than 8388608 bytes"]);
@@ -210,8 +209,11 @@ fn many_documents() {
     let documents = lines(500, |n| format!("---\nservices: {{s{n}: {{image: x}}}}"));
     Project::new(&documents).accepted("500 services");
     let over = "---\nx-b: 1\n".repeat(300);
-    Project::new(&format!("x-a: [{}]\n{SERVICE}{over}", "x,".repeat(100_000)))
-        .refused(&["compose.yaml:", "too many documents", "more than 10000000 values"]);
+    Project::new(&format!("x-a: [{}]\n{SERVICE}{over}", "x,".repeat(100_000))).refused(&[
+        "compose.yaml:",
+        "too many documents",
+        "more than 10000000 values",
+    ]);
     let empty = "---\n".repeat(500_000);
     Project::new(&empty).refused(&["compose.yaml:1:"]);
 }
@@ -233,7 +235,8 @@ fn defaults_in_defaults() {
     nested(50).accepted("1 services");
     nested(100_000).refused(&["compose.yaml:3:12", "services.a.image", "deeper than 64 levels"]);
     let open = "${A:-{".repeat(100_000);
-    Project::new(&format!("services:\n  a:\n    image: \"{open}\"\n")).refused(&["compose.yaml:3:12", "services.a.image"]);
+    Project::new(&format!("services:\n  a:\n    image: \"{open}\"\n"))
+        .refused(&["compose.yaml:3:12", "services.a.image"]);
 }
 
 #[test]
@@ -245,9 +248,11 @@ fn long_values_many_times() {
     Project::new(&format!("services:\n  a:\n    image: x\n    command:\n{}", "      - $A\n".repeat(200)))
         .with(".env", &format!("A={value}\n"))
         .refused(&["compose.yaml:69:", "services.a.command", "interpolated texts exceed 67108864 bytes"]);
-    Project::new(SERVICE)
-        .with(".env", &format!("A={value}\n{}", lines(200, |n| format!("B{n}=$A"))))
-        .refused(&["/.env", "line 65", "exceed 67108864 bytes"]);
+    Project::new(SERVICE).with(".env", &format!("A={value}\n{}", lines(200, |n| format!("B{n}=$A")))).refused(&[
+        "/.env",
+        "line 65",
+        "exceed 67108864 bytes",
+    ]);
     // Twice as long with every line.
     Project::new(SERVICE)
         .with(".env", &format!("B0=xxxxxxxx\n{}", lines(100, |n| format!("B{}=$B{n}$B{n}", n + 1))))
@@ -294,8 +299,11 @@ fn extends_in_a_circle_over_files() {
 #[test]
 fn extends_in_a_long_row() {
     let row = lines(5000, |n| format!("  s{n}: {{extends: s{}}}", n + 1));
-    Project::new(&format!("services:\n{row}  s5000: {{image: x}}\n"))
-        .refused(&["compose.yaml:", "services.s", "too long a chain"]);
+    Project::new(&format!("services:\n{row}  s5000: {{image: x}}\n")).refused(&[
+        "compose.yaml:",
+        "services.s",
+        "too long a chain",
+    ]);
     let mut files = Project::new("services:\n  a: {extends: {file: f0.yaml, service: a}}\n");
     for n in 0..200 {
         let text = format!("services:\n  a: {{extends: {{file: f{}.yaml, service: a}}}}\n", n + 1);

@@ -11,8 +11,10 @@ use super::{
     load::LoadRequest,
     merge,
     merge_reset::Resets,
-    merge_unique, resolve, schema,
-    select_files::{Environment, read_text},
+    merge_unique,
+    remote::{self, RemoteFile},
+    resolve, schema,
+    select_files::{Environment, FILE_NAMES, read_text},
     source::FileSource,
 };
 
@@ -34,7 +36,11 @@ pub(super) struct Session<'a> {
     pub stdin: Option<&'a str>,
     /// What `~` stands for.
     pub home: Option<&'a str>,
+    /// Environment of the process.
+    environment: &'a Environment,
     pub interpolate: bool,
+    /// Whether the main files' paths become absolute; those of included and extended ones always do.
+    pub resolve_paths: bool,
     pub limits: Limits,
     pub warnings: Vec<Warning>,
     reads: usize,
@@ -72,7 +78,9 @@ impl<'a> Session<'a> {
             cwd: request.working_dir.to_string_lossy().into_owned(),
             stdin: request.stdin.as_deref(),
             home: request.process_env.get("HOME").map(String::as_str),
+            environment: &request.process_env,
             interpolate: request.options.interpolate,
+            resolve_paths: request.options.resolve_paths,
             limits: request.options.limits,
             warnings: Vec::new(),
             reads: 0,
@@ -133,6 +141,51 @@ impl<'a> Session<'a> {
             .hint("write fewer documents (---) and files"))
     }
 
+    /// Where a remote file lies once it was fetched: the file, and the folder of what it belongs to. `None` for a path
+    /// of this machine.
+    pub(super) fn fetched(&self, path: &str) -> Result<Option<(String, String)>, LoadError> {
+        let refused = |why: String, hint: &str| Err(LoadError::new(format!("{path}: {why}")).hint(hint));
+        let switch = |name: &str| match self.environment.get(name).map(String::as_str).unwrap_or_default() {
+            "" | "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(()),
+            "0" | "f" | "F" | "FALSE" | "false" | "False" => Err(format!("remote files are disabled by {name}")),
+            other => Err(format!("{name} must be true or false, not {other:?}")),
+        };
+        let file = match remote::parse(path) {
+            None => return Ok(None),
+            Some(RemoteFile::Oci(_)) => {
+                return refused(
+                    "files from OCI registries are not supported: they need a registry client".to_owned(),
+                    "publish the file in a git repository, or download it first",
+                );
+            }
+            Some(RemoteFile::Git(file)) => file,
+        };
+        let copy = "download the file, and name the copy";
+        if let Err(why) = switch("COMPOSE_EXPERIMENTAL_GIT_REMOTE") {
+            return refused(why, copy);
+        }
+        let inside = match file.inside() {
+            Ok(inside) => inside,
+            Err(why) => return refused(why, "name a folder inside it"),
+        };
+        let folder = match self.files.fetch(&file) {
+            Ok(folder) => folder.to_string_lossy().into_owned(),
+            Err(why) => return refused(why, copy),
+        };
+        let found = lexical::join(&folder, &inside);
+        if !self.is_dir(&found) {
+            return Ok(Some((found, folder)));
+        }
+        let names = FILE_NAMES.iter().map(|name| lexical::join(&found, name));
+        match names.into_iter().find(|name| self.files.exists(Path::new(name)) && !self.is_dir(name)) {
+            Some(name) => Ok(Some((name, folder))),
+            None => refused(
+                format!("there is no {} in it", FILE_NAMES.join(", ")),
+                "name the file after the reference: #REF:FILE",
+            ),
+        }
+    }
+
     /// A file's name in messages.
     pub(super) fn shown(&self, path: &str) -> String {
         let prefix = format!("{}/", lexical::clean(&self.cwd));
@@ -163,7 +216,9 @@ pub(super) fn load_model(
     }
     resolve::defaults::apply(&mut root);
     resolve::validate::check(&root)?;
-    resolve::paths::resolve(&mut root, Path::new(&scope.working_dir), session.home)?;
+    if session.resolve_paths || !including.is_empty() {
+        resolve::paths::resolve(&mut root, Path::new(&scope.working_dir), session.home)?;
+    }
     resolve::environment::resolve(&mut root, &scope.environment);
     Ok(root)
 }
@@ -212,7 +267,7 @@ pub(super) fn load_file(
             schema::check(&root)?;
             drop_version(session, &mut root);
         }
-        canonical::canonicalise(&mut root, !session.interpolate)?;
+        canonical::canonicalise(&mut root, !session.interpolate, &mut session.warnings)?;
         omit_empty(&mut root);
         merge_unique::enforce(&mut root)?;
     }

@@ -150,13 +150,15 @@ impl Target {
 
 /// Services of a file that is only extended from; its paths are made relative to the extending file's directory.
 fn load_base(session: &mut Session<'_>, scope: &Scope, file: &str) -> Result<(Map, Resets), LoadError> {
-    let local = lexical::join(&scope.loader_dir, file);
-    let directory = if session.is_dir(&local) { local.clone() } else { lexical::dir(&local) };
-    let base_scope = Scope {
-        working_dir: lexical::relative(&scope.loader_dir, &directory),
-        loader_dir: lexical::dir(&local),
-        environment: scope.environment.clone(),
+    let (local, working_dir) = match session.fetched(file)? {
+        Some(fetched) => fetched,
+        None => {
+            let local = lexical::join(&scope.loader_dir, file);
+            let directory = if session.is_dir(&local) { local.clone() } else { lexical::dir(&local) };
+            (local, lexical::relative(&scope.loader_dir, &directory))
+        }
     };
+    let base_scope = Scope { working_dir, loader_dir: lexical::dir(&local), environment: scope.environment.clone() };
     let empty = Node::new(Value::Map(Map::new()), crate::yaml::Pos::new(session.shown(&local).into(), 1, 1));
     let (mut root, resets) = load_file(session, &base_scope, &local, empty, &[], Use::ExtendsBase)?;
     let Some(services) = root.get("services") else {

@@ -15,6 +15,10 @@ use super::{
 
 /// Hash of a service. `service:` references must have been replaced before: see [`with_container_refs`].
 pub fn service_hash(service: &Service) -> String {
+    digest(&without_what_does_not_count(service))
+}
+
+fn without_what_does_not_count(service: &Service) -> Service {
     let mut hashed = service.clone();
     // What does not shape a container, or is carried out by other means, does not make it obsolete.
     hashed.build = None;
@@ -27,6 +31,16 @@ pub fn service_hash(service: &Service) -> String {
     if let Some(deploy) = &mut hashed.deploy {
         deploy.replicas = None;
     }
+    hashed
+}
+
+/// Hash of a service as `config --hash` prints it: env files are not read there, so their list counts.
+///
+/// The label of a container is [`service_hash`], which differs for services with env files.
+pub fn printed_service_hash(service: &Service) -> String {
+    let env_file = service.env_file.clone();
+    let mut hashed = without_what_does_not_count(service);
+    hashed.env_file = env_file;
     digest(&hashed)
 }
 
@@ -135,7 +149,8 @@ mod tests {
             }
         }
         // The list is complete: with what is left out of the hash it makes up the whole model.
-        let whole = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/compose/model/service.rs")).unwrap();
+        let whole =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/compose/model/service.rs")).unwrap();
         let fields = whole.split("pub struct Service {").nth(1).unwrap().split("\n}").next().unwrap();
         let fields = fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
         let excluded = ["build", "pull_policy", "scale", "depends_on", "profiles", "env_file", "extensions"];

@@ -6,7 +6,7 @@ use crate::yaml::{Entry, Map, Node, Value};
 
 use super::{
     document::{Scope, Session, load_model},
-    error::LoadError,
+    error::{LoadError, Warning},
     lexical, merge,
     select_files::read_env_files,
 };
@@ -47,6 +47,13 @@ pub(super) fn apply(
             if error.pos.is_some() { error } else { error.path(path.clone()).pos(item.pos.clone()) }
         };
         let inclusion = Inclusion::read(&path, &item)?;
+        if inclusion.files.is_empty() {
+            // Compose passes over such an entry; silence would hide a misspelt key.
+            let mut warning = Warning::at(&path, &item.pos, "path is missing, nothing is included");
+            warning.hint = Some("write {path: FILE}, or remove the entry".to_owned());
+            session.warnings.push(warning);
+            continue;
+        }
         let imported = load(session, scope, inclusion, &including).map_err(place)?;
         import(imported, root)?;
     }
@@ -64,16 +71,21 @@ impl Inclusion {
         if let Value::Str(file) = &node.value {
             return Ok(Inclusion { files: vec![file.clone()], project_directory: None, env_files: Vec::new() });
         }
+        if node.is_null() {
+            return Ok(Inclusion { files: Vec::new(), project_directory: None, env_files: Vec::new() });
+        }
         if node.as_map().is_none() {
             let message = format!("must be a file or a mapping, not {}", node.value.kind());
             return Err(LoadError::at(path, node, message).hint("write FILE or {path: FILE}"));
         }
         let files = strings(&format!("{path}.path"), node.get("path"))?;
-        if files.is_empty() {
-            return Err(LoadError::at(path, node, "path is missing").hint("write {path: FILE}"));
-        }
-        let mut directory = strings(&format!("{path}.project_directory"), node.get("project_directory"))?;
-        directory.retain(|text| !text.is_empty());
+        let directory = match node.get("project_directory") {
+            Some(list) if list.as_seq().is_some() => {
+                return Err(LoadError::at(format!("{path}.project_directory"), list, "must be a string, not a list"));
+            }
+            other => strings(&format!("{path}.project_directory"), other)?,
+        };
+        let mut directory: Vec<String> = directory.into_iter().filter(|text| !text.is_empty()).collect();
         let env_files = strings(&format!("{path}.env_file"), node.get("env_file"))?;
         Ok(Inclusion { files, project_directory: directory.pop(), env_files })
     }
@@ -100,7 +112,19 @@ fn load(
     inclusion: Inclusion,
     including: &[String],
 ) -> Result<Node, LoadError> {
-    let files: Vec<String> = inclusion.files.iter().map(|file| lexical::join(&scope.loader_dir, file)).collect();
+    let mut files = Vec::with_capacity(inclusion.files.len());
+    let mut fetched_dir = None;
+    for file in &inclusion.files {
+        files.push(match session.fetched(file)? {
+            Some((local, _)) => {
+                if files.is_empty() {
+                    fetched_dir = Some(lexical::dir(&local));
+                }
+                local
+            }
+            None => lexical::join(&scope.loader_dir, file),
+        });
+    }
     let Some(main) = files.first() else { return Err(LoadError::new("path is missing")) };
     if including.contains(main) || including.len() > MAX_DEPTH {
         let way = including.iter().chain([main]).map(|file| session.shown(file)).collect::<Vec<_>>().join(" -> ");
@@ -115,7 +139,7 @@ fn load(
         lexical::relative(&scope.loader_dir, &directory)
     };
     let (working_dir, directory) = match &inclusion.project_directory {
-        None => (seen_from(main), lexical::dir(main)),
+        None => (fetched_dir.unwrap_or_else(|| seen_from(main)), lexical::dir(main)),
         Some(given) if given.starts_with('/') => (given.clone(), given.clone()),
         Some(given) => (seen_from(given), lexical::join(&scope.working_dir, given)),
     };

@@ -9,12 +9,14 @@ use std::{
 use super::{
     document::{self, Scope, Session},
     error::{LoadError, Warning},
+    lexical,
     model::Project,
     name,
     resolve::{self, FinishContext},
     select_files,
     source::FileSource,
 };
+use crate::yaml::{Entry, Node, Value};
 
 /// What to load.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +48,12 @@ pub struct LoadRequest {
 pub struct LoadOptions {
     /// Replace variables (`--no-interpolate` turns it off).
     pub interpolate: bool,
+    /// Make explicit what is implied: names, the default network, dependencies (`--no-normalize` turns it off).
+    pub normalise: bool,
+    /// Make paths absolute (`--no-path-resolution` turns it off).
+    pub resolve_paths: bool,
+    /// Check that services and resources fit together (`--no-consistency` turns it off).
+    pub check_consistency: bool,
     /// Read `env_file` into `environment`.
     pub resolve_env_files: bool,
     /// Keep networks, volumes, secrets, configs and models that no active service uses (`--all-resources`).
@@ -58,6 +66,9 @@ impl Default for LoadOptions {
     fn default() -> Self {
         LoadOptions {
             interpolate: true,
+            normalise: true,
+            resolve_paths: true,
+            check_consistency: true,
             resolve_env_files: true,
             all_resources: false,
             limits: crate::yaml::Limits::default(),
@@ -74,12 +85,69 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
+/// A project before it is typed: every document merged, short forms expanded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// The merged document.
+    pub root: Node,
+    /// Oddities.
+    pub warnings: Vec<Warning>,
+}
+
 /// Loads a project exactly as Compose 2.40.3 does.
 ///
 /// # Errors
 ///
 /// The first mistake found, with attribute path and place.
 pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, LoadError> {
+    let Gathered { root, name, selected, mut warnings } = gather(request, files, true)?;
+    let options = &request.options;
+    let context = FinishContext {
+        name,
+        working_dir: selected.directory.into(),
+        environment: selected.environment,
+        profiles: selected.profiles,
+        services: request.services.clone(),
+        config_files: selected.files,
+        env_files: selected.env_files,
+        normalise: options.normalise,
+        check_consistency: options.check_consistency,
+        resolve_env_files: options.resolve_env_files,
+        all_resources: options.all_resources,
+        files,
+    };
+    let project = resolve::finish(root, &context, &mut warnings)?;
+    Ok(Loaded { project, warnings: without_repetitions(warnings) })
+}
+
+/// Loads a project without typing it: no service is selected, nothing is checked between services.
+///
+/// This is what `config --no-interpolate` prints, where numbers may still be variables.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_model(request: &LoadRequest, files: &dyn FileSource) -> Result<Model, LoadError> {
+    let Gathered { mut root, name, selected, warnings } = gather(request, files, false)?;
+    if request.options.normalise {
+        resolve::normalise(&mut root, &name, &selected.environment);
+        let pos = root.pos.clone();
+        if let Some(map) = root.as_map_mut() {
+            map.insert("name".to_owned(), Entry { key_pos: pos.clone(), node: Node::new(Value::Str(name), pos) });
+        }
+    }
+    Ok(Model { root, warnings: without_repetitions(warnings) })
+}
+
+struct Gathered {
+    root: Node,
+    name: String,
+    selected: select_files::Selection,
+    warnings: Vec<Warning>,
+}
+
+/// With `variables`, what a document names without a value (`- KEY`) takes it from the environment.
+fn gather(request: &LoadRequest, files: &dyn FileSource, variables: bool) -> Result<Gathered, LoadError> {
     let mut warnings = Vec::new();
     let options = &request.options;
     if !request.working_dir.is_absolute() {
@@ -89,16 +157,31 @@ pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, Loa
     // Environment, files, directory, profiles; then the name, which variables may refer to.
     let mut selected = select_files::select(request, files, &mut warnings)?;
     let mut session = Session::new(request, files);
+    // The first fetched file has its paths relative to its own folder; the project is named after this one still.
+    let named_after = selected.directory.clone();
+    let mut fetched = false;
+    for file in &mut selected.files {
+        if let Some((local, _)) = session.fetched(file)? {
+            if !std::mem::replace(&mut fetched, true) {
+                selected.directory = lexical::dir(&local);
+            }
+            *file = local;
+        }
+    }
     let texts = selected.files.iter().map(|file| session.read(file)).collect::<Result<Vec<_>, _>>()?;
     let name = name::project_name(
         request.project_name.as_deref(),
         &selected.environment,
         &texts.iter().map(String::as_str).collect::<Vec<_>>(),
-        &selected.directory,
+        &named_after,
         options.interpolate,
+        options.normalise,
         &mut warnings,
     )?;
     drop(texts);
+    if !variables {
+        selected.environment.clear();
+    }
     selected.environment.insert("COMPOSE_PROJECT_NAME".into(), name.clone());
 
     // Every document of every file over the ones before, with what it extends and includes.
@@ -112,23 +195,7 @@ pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, Loa
     if root.as_map().is_none_or(|map| map.is_empty()) {
         return Err(LoadError::at("", &root, "empty compose file").hint("begin with services:"));
     }
-
-    // From the tree to the typed, selected project.
-    let mut warnings = session.warnings;
-    let context = FinishContext {
-        name,
-        working_dir: selected.directory.into(),
-        environment: selected.environment,
-        profiles: selected.profiles,
-        services: request.services.clone(),
-        config_files: selected.files,
-        env_files: selected.env_files,
-        resolve_env_files: options.resolve_env_files,
-        all_resources: options.all_resources,
-        files,
-    };
-    let project = resolve::finish(root, &context, &mut warnings)?;
-    Ok(Loaded { project, warnings: without_repetitions(warnings) })
+    Ok(Gathered { root, name, selected, warnings: session.warnings })
 }
 
 /// Each warning once, as the same text is often met on several ways.

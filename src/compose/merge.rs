@@ -116,6 +116,12 @@ impl Merger {
                 let (base, over) = (self.mapping_form(base, false)?, self.mapping_form(over, false)?);
                 self.mappings(base, over)
             }
+            Rule::Logging if over.is_null() || base.is_null() => {
+                Err(LoadError::new("must be a mapping in every file that names it, not null")
+                    .path(self.shown())
+                    .pos(over.pos)
+                    .hint("leave logging out to keep what is there, or remove it with !reset"))
+            }
             Rule::Logging => {
                 let (a, b) = (base.get("driver"), over.get("driver"));
                 let combine = match (a, b) {
@@ -350,7 +356,10 @@ mod tests {
             pairs().prop_map(|p| format!("logging: {{driver: d, options: {{{}}}}}", unique(&p, ": "))),
             pairs().prop_map(|p| format!("depends_on: [{}]", unique(&p, ""))),
             pairs().prop_map(|p| format!("networks: {{{}}}", unique(&p, ": {aliases: null}, "))),
-            pairs().prop_map(|p| format!("build: {{context: c, args: {{}}, x-{}: b}}", unique(&p, ""). replace([',', ' '], ""))),
+            pairs().prop_map(|p| format!(
+                "build: {{context: c, args: {{}}, x-{}: b}}",
+                unique(&p, "").replace([',', ' '], "")
+            )),
             pairs().prop_map(|p| format!("extra_hosts: [{}]", unique(&p, "="))),
             word().prop_map(|w| format!("healthcheck: {{test: [{w}], retries: 1}}")),
         ]

@@ -105,8 +105,11 @@ fn key_of(index: Index, item: &Node) -> Result<String, Fault> {
         (Index::Port, Value::Int(port)) => Ok(port.to_string()),
         (Index::Port, Value::Str(text)) => Ok(text.clone()),
         (Index::Port, Value::Map(_)) => {
-            let part = |key: &str, default: &str| {
-                item.get(key).map_or_else(|| default.to_owned(), |node| node.value.go_text())
+            // A number and the same number in quotes are different keys to Compose.
+            let part = |key: &str, default: &str| match item.get(key).map(|node| &node.value) {
+                None => default.to_owned(),
+                Some(Value::Int(number)) => format!("{number}#"),
+                Some(other) => other.go_text(),
             };
             if item.get("target").is_none() {
                 return Err(("is missing a target port".into(), "add target: PORT"));

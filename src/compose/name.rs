@@ -10,7 +10,7 @@ use super::{
 
 /// The project's name: given, `COMPOSE_PROJECT_NAME`, the last `name:` of the files, or the directory.
 ///
-/// `texts` are the files in order.
+/// `texts` are the files in order. Unless `normalised`, a name in a file is taken as written.
 ///
 /// # Errors
 ///
@@ -21,6 +21,7 @@ pub(super) fn project_name(
     texts: &[&str],
     directory: &str,
     interpolate: bool,
+    normalised: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<String, LoadError> {
     let imposed = given.filter(|name| !name.is_empty()).map(|name| (name, "--project-name")).or_else(|| {
@@ -54,7 +55,8 @@ pub(super) fn project_name(
                 let lookup = |name: &str| environment.get(name).cloned();
                 interpolate_tree::interpolate_at("name", &mut node, &lookup, warnings)?;
             }
-            normalise(node.as_str().unwrap_or_default())
+            let name = node.as_str().unwrap_or_default();
+            if normalised { normalise(name) } else { name.to_owned() }
         }
         None => normalise(lexical::base(directory)),
     };
@@ -81,7 +83,7 @@ mod tests {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Environment>()
         };
         let name = |given: Option<&str>, environment: &Environment, texts: &[&str], dir: &str| {
-            project_name(given, environment, texts, dir, true, &mut Vec::new())
+            project_name(given, environment, texts, dir, true, true, &mut Vec::new())
         };
         let from_env = env(&[("COMPOSE_PROJECT_NAME", "e"), ("X", "Y.z")]);
         assert_eq!(name(Some("p"), &from_env, &["name: f"], "/d").unwrap(), "p");

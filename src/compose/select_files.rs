@@ -9,11 +9,12 @@ use super::{
     error::{LoadError, Warning},
     lexical,
     load::LoadRequest,
+    remote,
     source::FileSource,
 };
 
 /// Names that are looked for, by priority.
-const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+pub(super) const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 
 /// Names of overrides that are taken along, by priority.
 const OVERRIDE_NAMES: [&str; 4] =
@@ -119,7 +120,19 @@ pub(super) fn read_env_files(
 /// What the file system says, or that it is not UTF-8.
 pub(super) fn read_text(path: &str, source: &dyn FileSource) -> Result<String, LoadError> {
     let bytes = source.read(Path::new(path)).map_err(|error| LoadError::new(format!("cannot read {path}: {error}")))?;
-    String::from_utf8(bytes).map_err(|_| LoadError::new(format!("cannot read {path}: it is not UTF-8 text")))
+    let not_text = || LoadError::new(format!("cannot read {path}: it is not UTF-8 text")).hint("save it as UTF-8");
+    match bytes.as_slice() {
+        // YAML may be UTF-16, told by its byte order mark.
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).ok_or_else(not_text),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes).ok_or_else(not_text),
+        _ => String::from_utf8(bytes).map_err(|_| not_text()),
+    }
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+    let (pairs, []) = bytes.as_chunks::<2>() else { return None };
+    let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
+    String::from_utf16(&units).ok()
 }
 
 struct Chooser<'a> {
@@ -131,13 +144,15 @@ struct Chooser<'a> {
 
 impl Chooser<'_> {
     fn absolute(&self, path: &str) -> String {
-        if path == "-" { path.to_owned() } else { lexical::join(&self.cwd, path) }
+        let verbatim = path == "-" || remote::parse(path).is_some();
+        if verbatim { path.to_owned() } else { lexical::join(&self.cwd, path) }
     }
 
     /// Project directory as far as it is known by now.
     fn directory(&self) -> String {
         match (&self.request.project_directory, self.files.iter().find(|file| *file != "-")) {
             (Some(directory), _) => lexical::join(&self.cwd, &directory.to_string_lossy()),
+            (None, Some(file)) if remote::parse(file).is_some() => lexical::clean(&self.cwd),
             (None, Some(file)) => lexical::dir(file),
             (None, None) => lexical::clean(&self.cwd),
         }
@@ -195,7 +210,7 @@ impl Chooser<'_> {
                 environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", String::as_str);
             for file in list.split(separator) {
                 let path = self.absolute(file);
-                if path != "-" && !self.source.exists(Path::new(&path)) {
+                if path != "-" && remote::parse(&path).is_none() && !self.source.exists(Path::new(&path)) {
                     return Err(LoadError::new(format!("COMPOSE_FILE names {path}, which does not exist"))
                         .hint(format!("paths are relative to {} and separated by {separator:?}", self.cwd)));
                 }

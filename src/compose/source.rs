@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::remote::GitFile;
+
 /// Where the loader reads from.
 pub trait FileSource {
     /// The bytes of a file.
@@ -18,6 +20,14 @@ pub trait FileSource {
     fn exists(&self, path: &Path) -> bool;
     /// Whether a directory is there.
     fn is_dir(&self, path: &Path) -> bool;
+    /// Brings a git repository to this machine, at the place that is named; gives the folder where it then lies.
+    ///
+    /// # Errors
+    ///
+    /// Says why it cannot be had. Unless implemented, that nothing is fetched here.
+    fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
+        Err(format!("{} is not on this machine, and nothing is fetched here", repository.url))
+    }
 }
 
 /// The real disk.

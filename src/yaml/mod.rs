@@ -15,4 +15,5 @@ mod tree;
 
 pub use error::YamlError;
 pub use parse::{Limits, parse};
+pub use scalar::reads_as_text;
 pub use tree::{Directive, Entry, Map, Node, Pos, Value};

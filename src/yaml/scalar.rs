@@ -28,12 +28,20 @@ pub(super) fn resolve(text: &str) -> Value {
                 return Value::Time(time);
             }
             let plain = text.replace('_', "");
-            integer(&plain).unwrap_or_else(|| {
-                if is_float(&plain) { float(&plain, text) } else { Value::Str(text.into()) }
-            })
+            integer(&plain).unwrap_or_else(
+                || {
+                    if is_float(&plain) { float(&plain, text) } else { Value::Str(text.into()) }
+                },
+            )
         }
         _ => Value::Str(text.into()),
     }
+}
+
+/// Whether a plain scalar is text rather than another type.
+pub fn reads_as_text(text: &str) -> bool {
+    // Integers beyond `i64` are kept as their digits.
+    text.replace('_', "").parse::<u64>().is_err() && matches!(resolve(text), Value::Str(_))
 }
 
 /// An integer of any base, or `None`. Too large for `i64` but not for `u64` keeps its digits as text.

@@ -179,8 +179,14 @@ pub struct ConfigArgs {
     /// Services; none = all
     pub services: Vec<String>,
     /// Form of the output
-    #[arg(long, value_parser = ["yaml", "json"], default_value = "yaml")]
-    pub format: String,
+    #[arg(long, value_parser = ["yaml", "json", ""])]
+    pub format: Option<String>,
+    /// Pin image tags to digests
+    #[arg(long)]
+    pub resolve_image_digests: bool,
+    /// Print an override file with image digests
+    #[arg(long)]
+    pub lock_image_digests: bool,
     /// Print service names
     #[arg(long = "services", id = "services_only")]
     pub services_only: bool,

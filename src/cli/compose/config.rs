@@ -1,7 +1,7 @@
 //! `config`: the loaded project, or one aspect of it, as Compose prints it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     io::{self, Write as _},
 };
@@ -10,37 +10,56 @@ use anyhow::{Context as _, bail};
 
 use super::{
     args::ConfigArgs,
-    session::{Session, load_with},
+    session::{Session, load_model_with, load_with},
     table::table,
     variables::{Variable, variables},
 };
-use crate::compose::{
-    hash::service_hash,
-    model::Project,
-    render::{Format, render},
+use crate::{
+    compose::{
+        hash::printed_service_hash,
+        load::LoadRequest,
+        model::Project,
+        render::{Format, render, render_model, yaml_table},
+    },
+    yaml::Node,
 };
 
 /// `config`.
 pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8> {
-    for (given, name) in [
-        (args.no_normalize, "--no-normalize"),
-        (args.no_path_resolution, "--no-path-resolution"),
-        (args.no_consistency, "--no-consistency"),
-    ] {
+    for (given, name) in
+        [(args.resolve_image_digests, "--resolve-image-digests"), (args.lock_image_digests, "--lock-image-digests")]
+    {
         if given {
-            bail!("{name} is not supported: the model is always normalised, resolved and checked");
+            bail!(
+                "{name} is not supported: it needs an answer from every image's registry; write the digest into the file (image: NAME@sha256:…), as `docker buildx imagetools inspect NAME` prints it"
+            );
         }
     }
     let mut request = session.request()?;
-    request.services.clone_from(&args.services);
-    // The defaults of variables stand in the text as it was written.
-    request.options.interpolate = !(args.no_interpolate || args.variables);
-    request.options.resolve_env_files = !args.no_env_resolution;
-    let project = load_with(&request)?;
+    let options = &mut request.options;
+    options.interpolate = !args.no_interpolate;
+    options.normalise = !args.no_normalize;
+    options.resolve_paths = !args.no_path_resolution;
+    options.check_consistency = !args.no_consistency;
+    let text = if let Some(aspect) = aspect(args) {
+        // Aspects come before the document, and none of them needs an env file to be there.
+        request.options.resolve_env_files = aspect == Aspect::Environment;
+        if !matches!(aspect, Aspect::Services | Aspect::Volumes | Aspect::Networks | Aspect::Models | Aspect::Hash(_)) {
+            request.services.clone_from(&args.services);
+        }
+        let text = print_aspect(&mut request, aspect, args)?;
+        io::stdout().write_all(text.as_bytes())?;
+        return Ok(0);
+    } else if args.no_interpolate {
+        render_model(&load_model_with(&request)?, document_format(args))?
+    } else {
+        request.services.clone_from(&args.services);
+        // `--no-env-resolution` changes nothing here in Compose 2.40, either: the loader has read the files by then.
+        render(&load_with(&request)?, document_format(args), true)?
+    };
     if args.quiet {
         return Ok(0);
     }
-    let text = print(&project, args)?;
     match &args.output {
         Some(path) => std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?,
         None => io::stdout().write_all(text.as_bytes())?,
@@ -48,64 +67,125 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
     Ok(0)
 }
 
-fn print(project: &Project, args: &ConfigArgs) -> anyhow::Result<String> {
-    Ok(if args.services_only {
-        lines(project.dependency_order().unwrap_or_else(|_| project.services.keys().map(String::as_str).collect()))
-    } else if args.images {
-        let images = project.services.iter().map(|(name, service)| service.image_name(&project.name, name));
-        lines(images.collect::<Vec<_>>())
-    } else if args.volumes {
-        lines(project.volumes.keys())
-    } else if args.networks {
-        lines(project.networks.keys())
-    } else if args.models {
-        lines(project.models.values().map(|model| &model.model).filter(|model| !model.is_empty()))
-    } else if args.profiles {
-        let services = project.services.values().chain(project.disabled_services.values());
-        lines(services.flat_map(|service| &service.profiles).collect::<BTreeSet<_>>())
-    } else if let Some(wanted) = &args.hash {
-        hashes(project, wanted)?
-    } else if args.environment {
-        lines(project.environment.iter().map(|(name, value)| format!("{name}={value}")))
-    } else if args.variables {
-        variable_table(project, args.format == "json")?
-    } else {
-        let format = if args.format == "json" { Format::Json } else { Format::Yaml };
-        render(project, format, !args.no_interpolate)?
+/// One aspect of a project.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aspect<'a> {
+    Services,
+    Volumes,
+    Networks,
+    Models,
+    Hash(&'a str),
+    Profiles,
+    Images,
+    Variables,
+    Environment,
+}
+
+/// The aspect asked for; of several, the one that Compose takes.
+fn aspect(args: &ConfigArgs) -> Option<Aspect<'_>> {
+    let hash = args.hash.as_deref().filter(|list| !list.is_empty());
+    [
+        (args.services_only, Aspect::Services),
+        (args.volumes, Aspect::Volumes),
+        (args.networks, Aspect::Networks),
+        (args.models, Aspect::Models),
+        (hash.is_some(), Aspect::Hash(hash.unwrap_or_default())),
+        (args.profiles, Aspect::Profiles),
+        (args.images, Aspect::Images),
+        (args.variables, Aspect::Variables),
+        (args.environment, Aspect::Environment),
+    ]
+    .into_iter()
+    .find_map(|(given, aspect)| given.then_some(aspect))
+}
+
+fn print_aspect(request: &mut LoadRequest, aspect: Aspect<'_>, args: &ConfigArgs) -> anyhow::Result<String> {
+    match aspect {
+        // Names can be told without typing what may still be variables.
+        Aspect::Services if args.no_interpolate => {
+            let root = load_model_with(request)?;
+            let services = root.get("services").and_then(Node::as_map);
+            return Ok(lines(services.into_iter().flat_map(|map| map.keys())));
+        }
+        // The defaults of variables stand in the text as it was written.
+        Aspect::Variables => {
+            request.options.interpolate = false;
+            return variable_table(&load_model_with(request)?, args.format.as_deref().unwrap_or_default());
+        }
+        _ => {}
+    }
+    let project = load_with(request)?;
+    Ok(match aspect {
+        Aspect::Services | Aspect::Variables => {
+            let unordered = |_| project.services.keys().map(String::as_str).collect();
+            lines(project.dependency_order().unwrap_or_else(unordered))
+        }
+        Aspect::Images => {
+            let images = project.services.iter().map(|(name, service)| service.image_name(&project.name, name));
+            lines(images.collect::<Vec<_>>())
+        }
+        Aspect::Volumes => lines(project.volumes.keys()),
+        Aspect::Networks => lines(project.networks.keys()),
+        Aspect::Models => lines(project.models.values().map(|model| &model.model).filter(|model| !model.is_empty())),
+        Aspect::Profiles => {
+            let services = project.services.values().chain(project.disabled_services.values());
+            lines(services.flat_map(|service| &service.profiles).collect::<BTreeSet<_>>())
+        }
+        Aspect::Hash(wanted) => hashes(&project, wanted)?,
+        Aspect::Environment => {
+            let mut variables: Vec<_> =
+                project.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            variables.sort();
+            lines(variables)
+        }
     })
 }
 
-/// `NAME HASH` of these services; the hash is the one that containers carry.
+fn document_format(args: &ConfigArgs) -> Format {
+    if args.format.as_deref() == Some("json") { Format::Json } else { Format::Yaml }
+}
+
+/// `NAME HASH` of these services: what Compose prints here, which is not what containers carry when there are env
+/// files or shared namespaces.
 fn hashes(project: &Project, wanted: &str) -> anyhow::Result<String> {
     let names: Vec<&str> = match wanted {
         "*" => project.services.keys().map(String::as_str).collect(),
-        list => list.split(',').collect(),
+        list => list.split(',').collect::<BTreeSet<_>>().into_iter().collect(),
     };
     let mut text = String::new();
     for name in names {
         let Some(service) = project.services.get(name) else { bail!("no such service: {name}") };
-        writeln!(text, "{name} {}", service_hash(service))?;
+        writeln!(text, "{name} {}", printed_service_hash(service))?;
     }
     Ok(text)
 }
 
-fn variable_table(project: &Project, json: bool) -> anyhow::Result<String> {
-    let found = variables(&serde_json::to_value(project)?);
-    if json {
-        let object: serde_json::Map<String, serde_json::Value> = found
-            .into_iter()
-            .map(|(name, Variable { required, default, alternate })| {
-                let value = serde_json::json!({
-                    "Name": name, "DefaultValue": default, "PresenceValue": alternate, "Required": required,
-                });
-                (name, value)
-            })
-            .collect();
-        return Ok(format!("{}\n", serde_json::to_string_pretty(&object)?));
-    }
-    let rows: Vec<Vec<String>> =
-        found.into_iter().map(|(name, v)| vec![name, v.required.to_string(), v.default, v.alternate]).collect();
-    Ok(table(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], &rows, 20, 3))
+fn variable_table(root: &Node, format: &str) -> anyhow::Result<String> {
+    let found = variables(root);
+    Ok(match format {
+        "json" => {
+            let object: serde_json::Map<String, serde_json::Value> = found
+                .into_iter()
+                .map(|(name, Variable { required, default, alternate })| {
+                    let value = serde_json::json!({
+                        "Name": name, "DefaultValue": default, "PresenceValue": alternate, "Required": required,
+                    });
+                    (name, value)
+                })
+                .collect();
+            format!("{}\n", serde_json::to_string_pretty(&object)?)
+        }
+        "yaml" => {
+            let variables: BTreeMap<_, _> =
+                found.iter().map(|(name, variable)| (name.as_str(), variable.printed(name))).collect();
+            yaml_table(&variables)?
+        }
+        _ => {
+            let rows: Vec<Vec<String>> =
+                found.into_iter().map(|(name, v)| vec![name, v.required.to_string(), v.default, v.alternate]).collect();
+            table(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], &rows, 20, 3)
+        }
+    })
 }
 
 fn lines<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {

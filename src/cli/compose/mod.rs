@@ -8,6 +8,7 @@ mod bake;
 mod config;
 mod copy;
 mod exec;
+mod files;
 mod follow;
 mod inspect;
 mod lifecycle;

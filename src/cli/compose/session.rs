@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     args::{Ansi, Global, ProgressKind},
+    files::Files,
     progress::{Mode, Progress},
 };
 use crate::{
     compose::{
         dotenv,
-        load::{LoadOptions, LoadRequest, load},
+        error::Warning,
+        load::{LoadOptions, LoadRequest, load, load_model},
         model::Project,
         source::{DiskFiles, FileSource as _},
     },
@@ -27,6 +29,7 @@ use crate::{
         read_proxies,
     },
     plan::Plan,
+    yaml::Node,
 };
 
 /// Limits that only exist so that nothing waits for ever; the command line waits as long as the user does.
@@ -395,10 +398,19 @@ pub(super) fn grace(seconds: Option<i64>) -> Option<Duration> {
 
 /// Loads and shows the loader's warnings.
 pub(super) fn load_with(request: &LoadRequest) -> anyhow::Result<Project> {
-    let loaded = load(request, &DiskFiles::default())?;
-    let mut err = io::stderr().lock();
-    for warning in &loaded.warnings {
-        writeln!(err, "warning: {warning}")?;
-    }
+    let loaded = load(request, &Files::new(&request.process_env))?;
+    show_warnings(&loaded.warnings)?;
     Ok(loaded.project)
+}
+
+/// Loads the document without typing it; warnings go to standard error.
+pub(super) fn load_model_with(request: &LoadRequest) -> anyhow::Result<Node> {
+    let model = load_model(request, &Files::new(&request.process_env))?;
+    show_warnings(&model.warnings)?;
+    Ok(model.root)
+}
+
+fn show_warnings(warnings: &[Warning]) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    warnings.iter().try_for_each(|warning| writeln!(err, "warning: {warning}"))
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde::Serialize;
+
+use crate::yaml::{Node, Value};
 
 /// Nested deeper than this, a template is not looked into.
 const MAX_DEPTH: usize = 32;
@@ -18,19 +20,41 @@ pub(super) struct Variable {
     pub alternate: String,
 }
 
+/// A variable as `--format yaml` prints it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct PrintedVariable {
+    name: String,
+    defaultvalue: String,
+    presencevalue: String,
+    required: bool,
+}
+
+impl Variable {
+    /// The printed form.
+    pub(super) fn printed(&self, name: &str) -> PrintedVariable {
+        let Variable { required, default, alternate } = self;
+        PrintedVariable {
+            name: name.to_owned(),
+            defaultvalue: default.clone(),
+            presencevalue: alternate.clone(),
+            required: *required,
+        }
+    }
+}
+
 /// Variables in all texts of a document.
-pub(super) fn variables(document: &Value) -> BTreeMap<String, Variable> {
+pub(super) fn variables(document: &Node) -> BTreeMap<String, Variable> {
     let mut found = BTreeMap::new();
     walk(document, &mut found);
     found
 }
 
-fn walk(value: &Value, found: &mut BTreeMap<String, Variable>) {
-    match value {
-        Value::String(text) => template(text, found, 0),
-        Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
-        Value::Object(map) => map.values().for_each(|item| walk(item, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+fn walk(node: &Node, found: &mut BTreeMap<String, Variable>) {
+    match &node.value {
+        Value::Str(text) => template(text, found, 0),
+        Value::Seq(items) => items.iter().for_each(|item| walk(item, found)),
+        Value::Map(map) => map.values().for_each(|entry| walk(&entry.node, found)),
+        _ => {}
     }
 }
 
@@ -45,7 +69,15 @@ fn template(text: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {
         let braced = rest.strip_prefix('{');
         let body = braced.unwrap_or(rest);
         let name: &str = name_of(body);
-        if name.is_empty() {
+        let unreadable = braced.is_some()
+            && closing(body).is_none_or(|_| {
+                let after = body.get(name.len()..).unwrap_or_default();
+                let operator = after.strip_prefix(':').unwrap_or(after);
+                !(after.starts_with('}') || operator.starts_with(['-', '+', '?']))
+            });
+        if name.is_empty() || unreadable {
+            // Compose lists what it cannot read under no name.
+            found.entry(String::new()).or_default();
             continue;
         }
         let mut variable = Variable::default();
@@ -103,9 +135,8 @@ mod tests {
 
     #[test]
     fn mentions_are_found_with_what_they_say() {
-        let found = variables(&serde_json::json!({
-            "image": "${IMG:-busy}:${TAG?need}", "list": ["${A} $B ${C:+alt} ${D-x${E:-y}} $$F ${1} $", "${A:-two}"],
-        }));
+        let text = r#"{"image": "${IMG:-busy}:${TAG?need}", "list": ["${A} $B ${C:+alt} ${D-x${E:-y}} $$F ${1} $", "${A:-two}"]}"#;
+        let found = variables(&crate::yaml::parse(text, "f", &crate::yaml::Limits::default()).unwrap().remove(0));
         let show: Vec<String> =
             found.iter().map(|(name, v)| format!("{name} {} {:?} {:?}", v.required, v.default, v.alternate)).collect();
         assert_eq!(

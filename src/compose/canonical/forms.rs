@@ -2,7 +2,7 @@
 
 use super::{entry_at, map_at, port, set_default, text, volume};
 use crate::{
-    compose::error::LoadError,
+    compose::error::{LoadError, Warning},
     yaml::{Map, Node, Value},
 };
 
@@ -68,13 +68,15 @@ fn build(node: &mut Node, path: &str, lenient: bool) -> Result<(), LoadError> {
 }
 
 /// A resource whose former `external: {name: x}` becomes `external: true` and `name: x`.
-pub(super) fn external(node: &mut Node, path: &str) -> Result<(), LoadError> {
+pub(super) fn external(node: &mut Node, path: &str, warnings: &mut Vec<Warning>) -> Result<(), LoadError> {
     let Some(resource) = node.as_map_mut() else { return Ok(()) };
     let Some(external) = resource.get_mut("external") else { return Ok(()) };
     let Value::Map(former) = &mut external.node.value else { return Ok(()) };
     let former_name = former.shift_remove("name");
     external.node.value = Value::Bool(true);
     let Some(former_name) = former_name else { return Ok(()) };
+    let message = "external.name is deprecated. Please set name and external: true";
+    warnings.push(Warning::at(path, &former_name.key_pos, message));
     match resource.get("name") {
         Some(name) if name.node.value != former_name.node.value => {
             Err(LoadError::at(path, &former_name.node, "name and external.name conflict").hint("only use name"))
@@ -178,7 +180,7 @@ fn device(node: &mut Node, path: &str, lenient: bool) -> Result<(), LoadError> {
         [source] => (*source, *source, "rwm"),
         [source, target] => (*source, *target, "rwm"),
         [source, target, permissions] => (*source, *target, *permissions),
-        _ if lenient => return Ok(()),
+        _ if lenient => ("", "", "rwm"),
         _ => {
             return Err(LoadError::at(path, node, format!("confusing device '{spec}'"))
                 .hint("use the long form with source, target and permissions"));

@@ -10,7 +10,7 @@ mod volume;
 pub use command::split_words;
 pub use volume::parse_volume;
 
-use super::error::LoadError;
+use super::error::{LoadError, Warning};
 use crate::yaml::{Entry, Map, Node, Pos, Value};
 
 /// Expands every short form of the document and drops empty `dns` entries.
@@ -21,7 +21,7 @@ use crate::yaml::{Entry, Map, Node, Pos, Value};
 /// # Errors
 ///
 /// A short form that cannot be read, with attribute path and place.
-pub fn canonicalise(root: &mut Node, keep_unparsable: bool) -> Result<(), LoadError> {
+pub fn canonicalise(root: &mut Node, keep_unparsable: bool, warnings: &mut Vec<Warning>) -> Result<(), LoadError> {
     let Some(sections) = root.as_map_mut() else { return Ok(()) };
     if let Some(services) = sections.get_mut("services").and_then(|entry| entry.node.as_map_mut()) {
         for (name, entry) in services {
@@ -32,7 +32,7 @@ pub fn canonicalise(root: &mut Node, keep_unparsable: bool) -> Result<(), LoadEr
     for section in ["volumes", "networks", "secrets", "configs"] {
         if let Some(resources) = sections.get_mut(section).and_then(|entry| entry.node.as_map_mut()) {
             for (name, entry) in resources {
-                forms::external(&mut entry.node, &format!("{section}.{name}"))?;
+                forms::external(&mut entry.node, &format!("{section}.{name}"), warnings)?;
             }
         }
     }
@@ -72,7 +72,7 @@ mod tests {
     fn service(text: &str) -> Result<String, String> {
         let text = format!("services: {{a: {text}}}");
         let mut root = parse(&text, "c.yaml", &Limits::default()).unwrap().remove(0);
-        canonicalise(&mut root, false).map_err(|e| e.to_string())?;
+        canonicalise(&mut root, false, &mut Vec::new()).map_err(|e| e.to_string())?;
         Ok(show(root.get("services").and_then(|s| s.get("a")).unwrap()))
     }
 

@@ -64,7 +64,10 @@ impl Port {
         if !self.host_ip.is_empty() {
             entries.push(("host_ip", text(self.host_ip)));
         }
-        entries.push(("target", Value::Int(i64::from(self.target))));
+        // Port 0 is no port: what is left has no target, and is refused for that.
+        if self.target != 0 {
+            entries.push(("target", Value::Int(i64::from(self.target))));
+        }
         if !self.published.is_empty() {
             entries.push(("published", text(self.published)));
         }

@@ -7,6 +7,7 @@
 pub mod build;
 pub mod deploy;
 pub mod duration;
+pub mod extras;
 pub mod graph;
 pub mod resource;
 pub mod scalar;
@@ -16,6 +17,7 @@ pub mod size;
 pub use build::*;
 pub use deploy::*;
 pub use duration::*;
+pub use extras::*;
 pub use graph::*;
 pub use resource::*;
 pub use scalar::*;
@@ -51,6 +53,9 @@ pub struct Project {
     /// Top-level `x-*` keys; printed by `config`, never sent anywhere.
     #[serde(flatten, deserialize_with = "only_extensions")]
     pub extensions: BTreeMap<String, serde_json::Value>,
+    /// `x-*` keys of everything below; printed by `config` in YAML.
+    #[serde(skip)]
+    pub extras: Extras,
     /// Services whose profiles are inactive. Their containers are not orphans' equals: see planning.
     #[serde(skip)]
     pub disabled_services: BTreeMap<String, Service>,

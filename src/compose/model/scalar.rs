@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeStruct};
 
 /// Whether a value is its type's default; Go's `omitempty` for scalars.
 pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -44,7 +44,9 @@ pub struct FileMode(pub i64);
 
 impl fmt::Display for FileMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0{:o}", self.0)
+        // Go puts the sign behind the zero.
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "0{sign}{:o}", self.0.unsigned_abs())
     }
 }
 
@@ -155,12 +157,12 @@ impl Serialize for Ulimit {
         if self.single != 0 {
             return serializer.serialize_i64(self.single);
         }
-        let mut map = serializer.serialize_map(None)?;
+        let mut map = serializer.serialize_struct("Ulimit", 2)?;
         if self.soft != 0 {
-            map.serialize_entry("soft", &self.soft)?;
+            map.serialize_field("soft", &self.soft)?;
         }
         if self.hard != 0 {
-            map.serialize_entry("hard", &self.hard)?;
+            map.serialize_field("hard", &self.hard)?;
         }
         map.end()
     }
@@ -202,13 +204,13 @@ impl Serialize for EnvFile {
         if self.required {
             return serializer.serialize_str(&self.path);
         }
-        let mut map = serializer.serialize_map(None)?;
+        let mut map = serializer.serialize_struct("EnvFile", 3)?;
         if !self.path.is_empty() {
-            map.serialize_entry("path", &self.path)?;
+            map.serialize_field("path", &self.path)?;
         }
-        map.serialize_entry("required", &self.required)?;
+        map.serialize_field("required", &self.required)?;
         if !self.format.is_empty() {
-            map.serialize_entry("format", &self.format)?;
+            map.serialize_field("format", &self.format)?;
         }
         map.end()
     }

@@ -39,12 +39,7 @@ pub(super) fn resolve_environment(
             let fail = |message: String| places.error(&["services", name, "env_file"], message);
             match file.format.as_str() {
                 "" => {
-                    let mut unset = |key: &str| {
-                        warnings.push(Warning::new(format!(
-                            "{}: the variable \"{key}\" is not set, an empty text is used",
-                            file.path
-                        )));
-                    };
+                    let mut unset = |key: &str| warnings.push(unset_in(&file.path, key));
                     dotenv::parse_into(&text, &mut read, &lookup, &mut unset)
                         .map_err(|error| fail(format!("{}: {error}", file.path)))?;
                 }
@@ -72,6 +67,7 @@ pub(super) fn resolve_labels(
     project: &mut Project,
     files: &dyn FileSource,
     places: &Places<'_>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
     for (name, service) in &mut project.services {
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
@@ -80,13 +76,20 @@ pub(super) fn resolve_labels(
             let Some(text) = text_of(files, file, "label file", true).map_err(fail)? else { continue };
             let lookup = |key: &str| labels.get(key).cloned();
             let lookup: &Lookup<'_> = &lookup;
-            let read = dotenv::parse(&text, lookup).map_err(|error| fail(format!("{file}: {error}")))?;
+            let mut read = IndexMap::new();
+            let mut unset = |key: &str| warnings.push(unset_in(file, key));
+            dotenv::parse_into(&text, &mut read, lookup, &mut unset)
+                .map_err(|error| fail(format!("{file}: {error}")))?;
             labels.extend(read);
         }
         labels.append(&mut service.labels);
         service.labels = labels;
     }
     Ok(())
+}
+
+fn unset_in(file: &str, key: &str) -> Warning {
+    Warning::new(format!("{file}: the variable \"{key}\" is not set, an empty text is used"))
 }
 
 /// The text of a file; `None` when it does not exist and need not.

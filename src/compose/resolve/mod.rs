@@ -38,6 +38,10 @@ pub struct FinishContext<'a> {
     pub config_files: Vec<String>,
     /// `--env-file` values as given.
     pub env_files: Vec<String>,
+    /// Whether what is implied is made explicit.
+    pub normalise: bool,
+    /// Whether services and resources are checked against each other.
+    pub check_consistency: bool,
     /// Whether `env_file` is read into `environment`.
     pub resolve_env_files: bool,
     /// Keep resources that no active service uses.
@@ -52,7 +56,9 @@ pub struct FinishContext<'a> {
 ///
 /// The first mistake found, with attribute path and place.
 pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Warning>) -> Result<Project, LoadError> {
-    normalise::apply(&mut root, &context.name, &context.environment);
+    if context.normalise {
+        normalise(&mut root, &context.name, &context.environment);
+    }
     let mut project = typing::project(&root, warnings)?;
     project.name.clone_from(&context.name);
     project.working_dir.clone_from(&context.working_dir);
@@ -62,8 +68,10 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
 
     let places = Places { root: &root };
     select::by_profiles(&mut project, &context.profiles);
-    consistency::check(&mut project, &places)?;
-    env_files::resolve_labels(&mut project, context.files, &places)?;
+    if context.check_consistency {
+        consistency::check(&mut project, &places)?;
+    }
+    env_files::resolve_labels(&mut project, context.files, &places, warnings)?;
     select::enable(&mut project, &context.services);
     select::with_dependencies(&mut project, &context.services)?;
     if !context.all_resources {
@@ -72,8 +80,15 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     if context.resolve_env_files {
         env_files::resolve_environment(&mut project, context.files, &places, warnings)?;
     }
-    consistency::check_container_names(&project, &places)?;
+    if context.check_consistency {
+        consistency::check_container_names(&project, &places)?;
+    }
     Ok(project)
+}
+
+/// Makes explicit what is implied: resource names, the default network, dependencies.
+pub fn normalise(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) {
+    normalise::apply(root, project, environment);
 }
 
 /// Finds where attributes of the typed project stood in the files.

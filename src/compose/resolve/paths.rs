@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    compose::{error::LoadError, lexical::join},
+    compose::{error::LoadError, lexical::join, remote},
     yaml::{Node, Value},
 };
 
@@ -46,7 +46,9 @@ impl Base<'_> {
         change(node, &["build", "ssh", "*"], &|text| self.mount(text));
         change(node, &["env_file", "*", "path"], &file);
         change(node, &["label_file", "*"], &file);
-        change(node, &["extends", "file"], &file);
+        change(node, &["extends", "file"], &|text| {
+            if remote::parse(text).is_some() { text.to_owned() } else { self.file(text) }
+        });
         change(node, &["develop", "watch", "*", "path"], &file);
         let Some(entry) = node.as_map_mut().and_then(|map| map.get_mut("volumes")) else { return Ok(()) };
         let Value::Seq(mounts) = &mut entry.node.value else { return Ok(()) };

@@ -142,10 +142,30 @@ fn wrong_type(node: &Node, wanted: Kinds, path: &str) -> LoadError {
 }
 
 fn unknown_key(key: &str, entry: &Entry, object: &Object, path: String) -> LoadError {
+    if let Some((_, instead)) = LATER.iter().find(|(later, _)| is_at(&path, later)) {
+        let message =
+            format!("'{key}' came with Compose 5 and is not supported: this is the specification of Compose 2.40");
+        return LoadError::new(message).path(path).pos(entry.key_pos.clone()).hint(*instead);
+    }
     let known = object.fields.iter().map(|(name, _)| *name);
     let hint = nearest(key, known).map(|near| format!("did you mean '{near}'?"));
     let message = format!("unknown key: additional properties '{key}' not allowed");
     LoadError { hint, ..LoadError::new(message).path(path).pos(entry.key_pos.clone()) }
+}
+
+/// Attributes that later versions of the specification added (compose-go 2.13.0), and what to do instead.
+const LATER: [(&str, &str); 2] = [
+    (
+        "services.*.pre_start",
+        "run the step as a service of its own, and depend on it with service_completed_successfully",
+    ),
+    ("services.*.build.no_cache_filter", "set build.no_cache, or split the stage into a build of its own"),
+];
+
+/// Whether a path is the pattern's; `*` is any one key.
+fn is_at(path: &str, pattern: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('*') else { return path == pattern };
+    path.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).is_some_and(|name| !name.is_empty())
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -257,6 +277,14 @@ mod tests {
             (
                 "services: {a: {foo: 1}}",
                 "compose.yaml:1:16: services.a.foo: unknown key: additional properties 'foo' not allowed",
+            ),
+            (
+                "services: {a: {pre_start: []}}",
+                "compose.yaml:1:16: services.a.pre_start: 'pre_start' came with Compose 5 and is not supported",
+            ),
+            (
+                "services: {a: {build: {no_cache_filter: x}}}",
+                "services.a.build.no_cache_filter: 'no_cache_filter' came with Compose 5",
             ),
             ("services: {a: {image: [x]}}", "compose.yaml:1:23: services.a.image: must be a string, not a list"),
             ("services: {a: {tty: 1}}", "compose.yaml:1:21: services.a.tty: must be a boolean or string, not a number"),

@@ -23,7 +23,7 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         cache_from: f.texts_or_one("cache_from")?,
         cache_to: f.texts_or_one("cache_to")?,
         no_cache: f.flag("no_cache")?,
-        additional_contexts: f.mapping("additional_contexts")?,
+        additional_contexts: f.table("additional_contexts", only_text)?,
         pull: f.flag("pull")?,
         extra_hosts: f.extra_hosts("extra_hosts")?,
         isolation: f.text("isolation")?,
@@ -36,6 +36,14 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         platforms: f.texts_or_one("platforms")?,
         privileged: f.flag("privileged")?,
     })
+}
+
+/// A context is a path or an address, never a number.
+fn only_text(node: &Node, path: String) -> Result<String, LoadError> {
+    match &node.value {
+        Value::Str(value) => Ok(value.clone()),
+        _ => Err(expected("a string", node, &path)),
+    }
 }
 
 /// In the order written: Compose's own order changes from run to run.
@@ -72,7 +80,12 @@ pub(super) fn ulimit(node: &Node, path: String) -> Result<Ulimit, LoadError> {
         Value::Int(single) => Ok(Ulimit { single: *single, soft: 0, hard: 0 }),
         _ => {
             let f = Fields::new(node, path)?;
-            let limit = |key| f.get(key).map_or(Ok(0), |(node, path)| integer(node, path));
+            // Texts became numbers where Compose makes them ones, which is not below `build`: there it crashes on them.
+            let whole = |node: &Node, path: String| match &node.value {
+                Value::Str(_) => Err(expected("an integer", node, &path).hint("write it without quotes")),
+                _ => integer(node, path),
+            };
+            let limit = |key| f.get(key).map_or(Ok(0), |(node, path)| whole(node, path));
             Ok(Ulimit { single: 0, soft: limit("soft")?, hard: limit("hard")? })
         }
     }

@@ -41,6 +41,12 @@ impl<'a> Fields<'a> {
         Some((node, path))
     }
 
+    /// The place of a `null` that was written out.
+    pub(super) fn null(&self, key: &str) -> Option<(&'a Node, String)> {
+        let node = self.node.get(key).filter(|node| node.is_null())?;
+        Some((node, format!("{}.{key}", self.path)))
+    }
+
     fn read<T>(&self, key: &str, read: impl FnOnce(&'a Node, String) -> Typed<T>) -> Typed<Option<T>> {
         self.get(key).map(|(node, path)| read(node, path)).transpose()
     }

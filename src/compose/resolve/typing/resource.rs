@@ -1,6 +1,9 @@
 //! Top-level networks, volumes, secrets, configs and models.
 
-use super::{super::environment::SECRET_VALUE, fields::Fields};
+use super::{
+    super::environment::SECRET_VALUE,
+    fields::{Fields, text},
+};
 use crate::{
     compose::{
         error::LoadError,
@@ -8,6 +11,13 @@ use crate::{
     },
     yaml::Node,
 };
+
+/// A resource that a file only names; with names made explicit there is none left.
+pub(super) fn or_default<T: Default>(
+    read: impl Fn(&Node, String) -> Result<T, LoadError>,
+) -> impl Fn(&Node, String) -> Result<Option<T>, LoadError> {
+    move |node, path| if node.is_null() { Ok(Some(T::default())) } else { read(node, path).map(Some) }
+}
 
 pub(super) fn network(node: &Node, path: String) -> Result<Network, LoadError> {
     let f = Fields::new(node, path)?;
@@ -68,7 +78,7 @@ fn file_object(f: &Fields<'_>) -> Result<FileObject, LoadError> {
         external: f.flag("external")?,
         labels: f.mapping("labels")?,
         driver: f.text("driver")?,
-        driver_opts: f.mapping("driver_opts")?,
+        driver_opts: f.strict_table("driver_opts", text)?,
         template_driver: f.text("template_driver")?,
     })
 }

@@ -1,5 +1,7 @@
 //! One service.
 
+use std::collections::BTreeMap;
+
 use super::{
     build::{build, file_reference, ulimit},
     deploy::{deploy, develop, device_request, hook},
@@ -14,7 +16,7 @@ use crate::{
             VolumeOptions, WeightDevice,
         },
     },
-    yaml::{Node, Value},
+    yaml::{Map, Node, Value},
 };
 
 pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) -> Result<Service, LoadError> {
@@ -86,7 +88,7 @@ pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) ->
         networks: f.strict_table("networks", |node, path| optional(node, path, attachment))?,
         oom_kill_disable: f.flag("oom_kill_disable")?,
         oom_score_adj: f.integer("oom_score_adj")?,
-        pid: f.text("pid")?,
+        pid: pid(&f)?,
         pids_limit: f.integer("pids_limit")?,
         platform: f.text("platform")?,
         ports: f.sections("ports", port)?,
@@ -118,6 +120,16 @@ pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) ->
         post_start: f.sections("post_start", hook)?,
         pre_stop: f.sections("pre_stop", hook)?,
     })
+}
+
+/// The schema allows null here, and Compose 2.40 crashes on it.
+fn pid(f: &Fields<'_>) -> Result<String, LoadError> {
+    match f.null("pid") {
+        Some((node, path)) => {
+            Err(expected("a string", node, &path).hint("leave pid out, or name a namespace such as host"))
+        }
+        None => f.text("pid"),
+    }
 }
 
 /// Compose takes a size with a fraction and no unit for no size at all; nobody means that.
@@ -196,15 +208,28 @@ fn logging(f: Fields<'_>) -> Result<Logging, LoadError> {
 }
 
 fn provider(f: Fields<'_>) -> Result<Provider, LoadError> {
-    Ok(Provider {
-        r#type: f.text("type")?,
-        options: f.table("options", |node, _| {
-            Ok(match &node.value {
-                Value::Seq(items) => items.iter().map(|item| item.value.go_text()).collect(),
-                one => vec![one.go_text()],
-            })
-        })?,
-    })
+    Ok(Provider { r#type: f.text("type")?, options: provider_options(&f)? })
+}
+
+/// Options of one or more values; one without any is none, and `x-*` are collected as everywhere.
+fn provider_options(f: &Fields<'_>) -> Result<BTreeMap<String, Vec<String>>, LoadError> {
+    let mut extensions = Map::new();
+    let mut options = f.table("options", |node, _| {
+        Ok(match &node.value {
+            Value::Seq(items) => items.iter().map(|item| item.value.go_text()).collect::<Vec<_>>(),
+            one => vec![one.go_text()],
+        })
+    })?;
+    let written = f.get("options").and_then(|(node, _)| node.as_map());
+    for (key, entry) in written.into_iter().flatten().filter(|(key, _)| key.starts_with("x-")) {
+        options.remove(key);
+        extensions.insert(key.clone(), entry.clone());
+    }
+    options.retain(|_, values| !values.is_empty());
+    if !extensions.is_empty() {
+        options.insert("#extensions".to_owned(), vec![Value::Map(extensions).go_text()]);
+    }
+    Ok(options)
 }
 
 fn service_model(f: Fields<'_>) -> Result<ServiceModel, LoadError> {

@@ -1,0 +1,93 @@
+//! What the loader reads from: the disk, and git repositories that are fetched into the user's cache.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    compose::{
+        remote::GitFile,
+        source::{DiskFiles, FileSource},
+    },
+    git::{Divergence, GitError, Remote, update},
+    report::Silent,
+};
+
+/// The disk and the cache.
+pub(super) struct Files {
+    disk: DiskFiles,
+    /// Where fetched repositories lie.
+    cache: Option<PathBuf>,
+    /// Each repository is brought up to date once a load.
+    fetched: RefCell<BTreeMap<PathBuf, ()>>,
+}
+
+impl Files {
+    /// The cache is below `XDG_CACHE_HOME`, else `~/.cache`.
+    pub(super) fn new(environment: &BTreeMap<String, String>) -> Files {
+        let folder = |name: &str| environment.get(name).filter(|path| path.starts_with('/')).map(PathBuf::from);
+        let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+        Files {
+            disk: DiskFiles::default(),
+            cache: cache.map(|cache| cache.join("turnout/compose")),
+            fetched: RefCell::default(),
+        }
+    }
+}
+
+impl FileSource for Files {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.disk.read(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.disk.exists(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.disk.is_dir(path)
+    }
+
+    fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
+        let Some(cache) = &self.cache else {
+            return Err("there is no place to keep it: neither XDG_CACHE_HOME nor HOME is set".to_owned());
+        };
+        let GitFile { url, reference, folder: _ } = repository;
+        let place = cache.join(hex::encode(Sha256::digest(format!("{url}#{reference}"))));
+        if self.fetched.borrow().contains_key(&place) {
+            return Ok(place);
+        }
+        std::fs::create_dir_all(cache).map_err(|error| format!("cannot create {}: {error}", cache.display()))?;
+        let mut remote = Remote::new(&place);
+        remote.url = Some(url.clone());
+        // `HEAD` is the default branch under another name.
+        remote.branch = Some(reference.clone()).filter(|reference| !reference.is_empty() && reference != "HEAD");
+        // Nobody works in the cache: what the server has is right.
+        remote.on_divergence = Divergence::Reset;
+        bring(&remote).map_err(|error| match reference.as_str() {
+            "" => error,
+            named => format!("{error} (branches are found by name; {named} must be one)"),
+        })?;
+        self.fetched.borrow_mut().insert(place.clone(), ());
+        Ok(place)
+    }
+}
+
+/// Brings a repository up to date on a thread of its own: the caller may or may not be inside a runtime.
+fn bring(remote: &Remote) -> Result<(), String> {
+    std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+            let done: Result<_, GitError> = runtime.block_on(update(remote, &Silent, CancellationToken::new()));
+            done.map(|_| ()).map_err(|error| error.to_string())
+        });
+        work.join().unwrap_or_else(|_| Err("fetching ended unexpectedly".to_owned()))
+    })
+}

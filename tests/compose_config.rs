@@ -1,0 +1,143 @@
+//! What `config` prints, byte for byte: the project in `compose-config/project.yaml` and what Docker Compose 2.40.3
+//! printed for it, and small rules that no recorded project shows.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+use turnout::compose::{
+    load::{LoadOptions, LoadRequest, load, load_model},
+    render::{Format, render, render_model},
+    source::MapFiles,
+};
+
+const PROJECT: &str = include_str!("compose-config/project.yaml");
+
+fn request(options: LoadOptions) -> LoadRequest {
+    LoadRequest { working_dir: "/p".into(), options, ..LoadRequest::default() }
+}
+
+fn typed(options: LoadOptions) -> String {
+    let files = MapFiles::new([("/p/compose.yaml", PROJECT)]);
+    render(&load(&request(options), &files).unwrap().project, Format::Yaml, true).unwrap()
+}
+
+fn untyped(format: Format) -> String {
+    let files = MapFiles::new([("/p/compose.yaml", PROJECT)]);
+    let options = LoadOptions { interpolate: false, ..LoadOptions::default() };
+    render_model(&load_model(&request(options), &files).unwrap().root, format).unwrap()
+}
+
+#[test]
+fn yaml_is_what_compose_prints() {
+    assert_eq!(typed(LoadOptions::default()), include_str!("compose-config/config.yaml"));
+}
+
+#[test]
+fn the_untyped_model_is_what_compose_prints() {
+    assert_eq!(untyped(Format::Yaml), include_str!("compose-config/no-interpolate.yaml"));
+    assert_eq!(untyped(Format::Json), include_str!("compose-config/no-interpolate.json"));
+}
+
+#[test]
+fn steps_can_be_left_out() {
+    let options = LoadOptions { normalise: false, ..LoadOptions::default() };
+    assert_eq!(typed(options), include_str!("compose-config/no-normalize.yaml"));
+    let options = LoadOptions { resolve_paths: false, ..LoadOptions::default() };
+    assert_eq!(typed(options), include_str!("compose-config/no-path-resolution.yaml"));
+    let inconsistent = MapFiles::new([("/p/compose.yaml", "services: {a: {image: i, depends_on: [nope]}}\n")]);
+    let options = LoadOptions { check_consistency: false, ..LoadOptions::default() };
+    assert!(load(&request(options), &inconsistent).is_ok());
+    assert!(load(&request(LoadOptions::default()), &inconsistent).is_err());
+}
+
+/// JSON of a project of these files, laid over one another, or the error.
+fn outcome(texts: &[&str]) -> Result<serde_json::Value, String> {
+    let names: Vec<String> = (0..texts.len()).map(|n| format!("/p/{n}.yaml")).collect();
+    let files = MapFiles::new(names.iter().map(String::as_str).zip(texts.iter().copied()));
+    let request = LoadRequest { files: names.clone(), ..request(LoadOptions::default()) };
+    let loaded = load(&request, &files).map_err(|error| error.to_string())?;
+    Ok(serde_json::from_str(&render(&loaded.project, Format::Json, true).unwrap()).unwrap())
+}
+
+#[test]
+fn small_rules_hold() {
+    for (texts, pointer, want) in [
+        // A number and the same number in quotes are different ports.
+        (
+            &["services: {a: {image: i, ports: ['80:80']}}", "services: {a: {ports: [{target: 80, published: 80}]}}"][..],
+            "/services/a/ports/1/published",
+            "\"80\"",
+        ),
+        (
+            &["services: {a: {image: i, secrets: [{source: s, mode: -1}]}}\nsecrets: {s: {file: f}}"],
+            "/services/a/secrets/0/mode",
+            "\"0-1\"",
+        ),
+        (
+            &["services: {a: {provider: {type: p, options: {k: [], l: [1]}}}}"],
+            "/services/a/provider/options",
+            "{\"l\":[\"1\"]}",
+        ),
+        (&["include: [{}, null]\nservices: {a: {image: i}}"], "/services/a/image", "\"i\""),
+    ] {
+        let want: serde_json::Value = serde_json::from_str(want).unwrap();
+        assert_eq!(outcome(texts).unwrap().pointer(pointer), Some(&want), "{texts:?}");
+    }
+    for (texts, part) in [
+        (
+            &["services: {a: {image: i, ports: ['0']}}"][..],
+            "0.yaml:1:34: services.a.ports[0]: is missing a target port",
+        ),
+        (
+            &["services: {a: {image: i, logging: {driver: d}}}", "services: {a: {logging: null}}"],
+            "1.yaml:1:25: services.a.logging: must be a mapping",
+        ),
+        (
+            &["services: {a: {build: {additional_contexts: {k: 1}}}}"],
+            "services.a.build.additional_contexts.k: must be a string",
+        ),
+        (&["services: {a: {image: i, pid: null}}"], "0.yaml:1:31: services.a.pid: "),
+        (&["services: {a: {build: {ulimits: {n: {soft: '1', hard: 2}}}}}"], "services.a.build.ulimits.n.soft: "),
+        (&["x-a: .inf\nservices: {a: {image: i}}"], "0.yaml:1:6: +Inf has no JSON form"),
+        (
+            &["include: [oci://r/a]\nservices: {a: {image: i}}"],
+            "0.yaml:1:11: include[0]: oci://r/a: files from OCI registries are not supported",
+        ),
+        (
+            &["services: {a: {extends: {service: b, file: https://h/x.git}}}"],
+            "services.a.extends.file: https://h/x.git: https://h/x.git is not on this machine",
+        ),
+    ] {
+        let error = if texts.iter().any(|text| text.contains(".inf")) {
+            let files = MapFiles::new([("/p/0.yaml", texts[0])]);
+            let request = LoadRequest { files: vec!["0.yaml".into()], ..request(LoadOptions::default()) };
+            render(&load(&request, &files).unwrap().project, Format::Json, true).unwrap_err().to_string()
+        } else {
+            outcome(texts).unwrap_err()
+        };
+        assert!(error.contains(part), "{texts:?}: {error}");
+    }
+}
+
+#[test]
+fn former_names_of_external_resources_are_warned_of() {
+    let files = MapFiles::new([(
+        "/p/compose.yaml",
+        "services: {a: {image: i, networks: [n]}}\nnetworks: {n: {external: {name: x}}}\n",
+    )]);
+    let loaded = load(&request(LoadOptions::default()), &files).unwrap();
+    let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        ["compose.yaml:2:28: networks.n: external.name is deprecated. Please set name and external: true"]
+    );
+}
+
+#[test]
+fn remote_files_can_be_switched_off() {
+    let files = MapFiles::new([("/p/compose.yaml", "include: [https://h/x.git]\n")]);
+    let mut request = request(LoadOptions::default());
+    for (value, part) in [("0", "disabled by COMPOSE_EXPERIMENTAL_GIT_REMOTE"), ("x", "must be true or false")] {
+        request.process_env.insert("COMPOSE_EXPERIMENTAL_GIT_REMOTE".into(), value.into());
+        let error = load(&request, &files).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}

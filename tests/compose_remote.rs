@@ -1,0 +1,75 @@
+//! Compose files from a git repository, fetched from a real `git daemon` into the user's cache.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+mod git_support;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use git_support::{Server, World, git};
+
+/// `turnout compose` in a folder, with a home of its own.
+fn compose(world: &World, folder: &Path, args: &[&str]) -> Output {
+    let home = world.path().join("home");
+    fs::create_dir_all(&home).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turnout"));
+    command.arg("compose").args(args).current_dir(folder).env_clear().env("HOME", home);
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn repositories_are_fetched_into_the_cache_and_followed() {
+    let world = World::new();
+    world.commit("compose.yaml", "services: {r: {image: 'r:$V', build: .}}\n");
+    world.commit(".env", "V=remote\n");
+    fs::create_dir_all(world.dev().join("sub")).unwrap();
+    world.commit("sub/other.yaml", "services: {q: {image: q, volumes: ['./d:/d']}}\n");
+    world.push();
+    let root = world.path().to_owned();
+    let server = Server::start(|port| {
+        let programs = git(&root, &["--exec-path"]);
+        let mut daemon = Command::new(Path::new(&programs).join("git-daemon"));
+        daemon.arg("--export-all").arg("--reuseaddr").arg("--listen=127.0.0.1");
+        daemon.arg(format!("--port={port}")).arg(format!("--base-path={}", root.display())).arg(&root);
+        daemon
+    });
+    let url = format!("git://127.0.0.1:{}/origin.git", server.port);
+    let folder = world.path().join("local");
+    fs::create_dir_all(&folder).unwrap();
+    let files = format!(
+        "include: ['{url}', '{url}#main:sub/other.yaml']\nservices: {{s: {{extends: {{file: '{url}#HEAD:sub/other.yaml', service: q}}}}}}\n"
+    );
+    fs::write(folder.join("compose.yaml"), files).unwrap();
+
+    let shown = text(&compose(&world, &folder, &["config"]));
+    assert!(shown.contains("image: r:remote"), "the repository's own .env counts: {shown}");
+    let cache = world.path().join("home/.cache/turnout/compose");
+    let source = |service: &str| {
+        let block = shown.split(&format!("  {service}:\n")).nth(1).unwrap();
+        block.lines().find_map(|line| line.trim().strip_prefix("source: ")).unwrap().to_owned()
+    };
+    // Included: relative to the file. Extended: relative to the repository. Both as Compose has it.
+    assert!(source("q").starts_with(&*cache.to_string_lossy()) && source("q").ends_with("/sub/d"), "{shown}");
+    assert!(source("s").ends_with("/d") && !source("s").ends_with("/sub/d"), "{shown}");
+
+    world.commit("compose.yaml", "services: {r: {image: moved}}\n");
+    world.push();
+    assert!(text(&compose(&world, &folder, &["config"])).contains("image: moved"));
+
+    let named = text(&compose(&world, &folder, &["-f", &url, "config"]));
+    assert!(named.starts_with("name: local\n") && named.contains("image: moved"), "{named}");
+
+    for (reference, part) in [("#nope", "has no branch \"nope\""), ("#main:../x", "leads out of the repository")] {
+        let refused = compose(&world, &folder, &["-f", &format!("{url}{reference}"), "config"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(part), "{reference}: {said}");
+    }
+}
