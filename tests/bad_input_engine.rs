@@ -66,6 +66,9 @@ fn an_engine_that_dies_in_the_middle() {
         return;
     }
     let mut engine = PrivateEngine::new();
+    // Once before, for the image: later the deployment would not wait for it.
+    engine.start();
+    engine.kill();
     let site = Site::with_files(&[("compose.yaml", &lonely("one", ""))]);
     let daemon = Daemon::start_with(
         &site.short(),
