@@ -118,8 +118,7 @@ impl Attached<'_> {
         names.sort();
         writeln!(io::stdout(), "Attaching to {}", names.join(", "))?;
 
-        let mut open: BTreeSet<String> =
-            listed.iter().filter(|c| watched(&c.service)).map(|c| c.id.clone()).collect();
+        let mut open: BTreeSet<String> = listed.iter().filter(|c| watched(&c.service)).map(|c| c.id.clone()).collect();
         let options = LogOptions {
             services: shown.iter().cloned().collect(),
             follow: true,

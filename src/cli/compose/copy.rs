@@ -123,13 +123,7 @@ fn last_name(path: &str) -> String {
 }
 
 /// Local path into a container.
-async fn into(
-    engine: &Engine,
-    container: &ContainerStatus,
-    from: &str,
-    to: &str,
-    args: &CpArgs,
-) -> anyhow::Result<()> {
+async fn into(engine: &Engine, container: &ContainerStatus, from: &str, to: &str, args: &CpArgs) -> anyhow::Result<()> {
     let shown = format!("{}:{to}", container.name);
     let (target, found) = followed(engine, container, to).await?;
     let directory = found.as_ref().is_some_and(|stat| stat.directory);
@@ -333,10 +327,7 @@ fn renamed(name: &Path, first: Option<&str>) -> PathBuf {
     )
 }
 
-async fn write_all(
-    pieces: impl Stream<Item = io::Result<Bytes>>,
-    out: &mut impl io::Write,
-) -> anyhow::Result<()> {
+async fn write_all(pieces: impl Stream<Item = io::Result<Bytes>>, out: &mut impl io::Write) -> anyhow::Result<()> {
     let mut pieces = std::pin::pin!(pieces);
     while let Some(piece) = pieces.next().await {
         out.write_all(&piece?)?;

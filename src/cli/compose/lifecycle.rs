@@ -264,8 +264,7 @@ pub(super) async fn wait(session: &Session, args: &WaitArgs) -> anyhow::Result<u
         last = code;
     }
     if args.down_project {
-        let args =
-            DownArgs { services: Vec::new(), remove_orphans: true, rmi: None, timeout: None, volumes: false };
+        let args = DownArgs { services: Vec::new(), remove_orphans: true, rmi: None, timeout: None, volumes: false };
         down(session, &args).await?;
     }
     Ok(u8::try_from(last.rem_euclid(256)).unwrap_or(1))

@@ -83,7 +83,8 @@ pub(super) fn refusal(own: &Command, matches: &ArgMatches) -> Option<String> {
     if let Some((_, why)) = COMMANDS.iter().find(|(command, _)| *command == name) {
         return Some(format!("`{name}` is not supported: {why}"));
     }
-    let (_, long, .., why) = FLAGS.iter().find(|(of, long, ..)| *of == name && given(own.find_subcommand(name), inner, long))?;
+    let (_, long, .., why) =
+        FLAGS.iter().find(|(of, long, ..)| *of == name && given(own.find_subcommand(name), inner, long))?;
     Some(format!("{name} --{long} is not supported: {why}"))
 }
 

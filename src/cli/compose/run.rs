@@ -253,7 +253,8 @@ impl Asked {
         for file in &args.env_from_file {
             let text = std::fs::read_to_string(file).with_context(|| format!("--env-from-file {file}"))?;
             let known = |name: &str| asked.environment.get(name).cloned().flatten();
-            let read = dotenv::parse(&text, &known).map_err(|error| anyhow::anyhow!("--env-from-file {file}: {error}"))?;
+            let read =
+                dotenv::parse(&text, &known).map_err(|error| anyhow::anyhow!("--env-from-file {file}: {error}"))?;
             for (key, value) in read {
                 asked.environment.entry(key).or_insert(Some(value));
             }

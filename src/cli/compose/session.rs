@@ -351,7 +351,9 @@ impl Interrupts {
     /// From now on.
     pub(super) fn new() -> Interrupts {
         use tokio::signal::unix::{SignalKind, signal};
-        Interrupts([SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|k| signal(k).ok()).collect())
+        Interrupts(
+            [SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|k| signal(k).ok()).collect(),
+        )
     }
 
     /// The next one.

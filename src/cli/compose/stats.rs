@@ -131,9 +131,9 @@ fn row(container: &ContainerStatus, stats: Option<&ContainerStatsResponse>, whol
         });
     };
     let memory = stats.memory_stats.as_ref();
-    let cache = memory.and_then(|m| m.stats.as_ref()).map_or(0, |s| {
-        s.get("total_inactive_file").or_else(|| s.get("inactive_file")).copied().unwrap_or_default()
-    });
+    let cache = memory
+        .and_then(|m| m.stats.as_ref())
+        .map_or(0, |s| s.get("total_inactive_file").or_else(|| s.get("inactive_file")).copied().unwrap_or_default());
     let used = memory.and_then(|m| m.usage).unwrap_or_default();
     let used = if cache < used { used - cache } else { used };
     let limit = memory.and_then(|m| m.limit).unwrap_or_default();
@@ -190,7 +190,15 @@ fn scaled(bytes: u64, base: f64, units: &[&str], digits: usize) -> String {
         unit = next;
     }
     // So many significant digits, without trailing zeros.
-    let before = if value < 10.0 { 1 } else if value < 100.0 { 2 } else if value < 1000.0 { 3 } else { 4 };
+    let before = if value < 10.0 {
+        1
+    } else if value < 100.0 {
+        2
+    } else if value < 1000.0 {
+        3
+    } else {
+        4
+    };
     let decimals = digits.saturating_sub(before);
     let text = format!("{value:.decimals$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };

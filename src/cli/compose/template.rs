@@ -255,7 +255,9 @@ fn value(pipe: &Pipe, dot: &Value, row: &Value) -> anyhow::Result<Value> {
             _ => {
                 let text = plain(&value);
                 let mut letters = text.chars();
-                Value::from(letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect::<String>())
+                Value::from(
+                    letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect::<String>(),
+                )
             }
         };
     }

@@ -245,7 +245,10 @@ fn consents(plan: &Plan) -> anyhow::Result<bool> {
     }
     let which = names.join(", ");
     let mut err = std::io::stderr().lock();
-    write!(err, "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] ")?;
+    write!(
+        err,
+        "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] "
+    )?;
     err.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

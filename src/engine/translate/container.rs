@@ -192,7 +192,11 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         ("models", !models.is_empty(), "AI models need Docker Model Runner, which is not supported"),
         ("net", !net.is_empty(), "write network_mode"),
         ("provider", provider.is_some(), "provider plugins are programs, and no program is started"),
-        ("use_api_socket", *use_api_socket && !service.configs.iter().any(|c| c.source == "#apisocket"), "mount the engine's socket under volumes instead"),
+        (
+            "use_api_socket",
+            *use_api_socket && !service.configs.iter().any(|c| c.source == "#apisocket"),
+            "mount the engine's socket under volumes instead",
+        ),
     ] {
         if given {
             return Err(refuse(name, attribute, reason));
