@@ -1,5 +1,6 @@
 //! What an `up` makes of a world that others have left: killed runs, interrupted ones, and the real `docker compose` at
 //! work on the same project in turn.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 mod compose_cli_support;

@@ -1,4 +1,5 @@
 //! `turnout compose` beside the real `docker compose`: the same flags, the same outputs, the same exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 mod compose_cli_support;
