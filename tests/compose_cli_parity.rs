@@ -141,7 +141,7 @@ fn both_print_the_same_of_a_running_project() {
         &["ps", "nope"],
         &["ps", "--orphans=false", "-q"],
         &["ps", "-a", "--format", "{{.Name}} {{.Service}} {{.State}} {{.Health}} {{.ExitCode}} {{.Image}} {{.Ports}}"],
-        &["ps", "-a", "--format", "{{json .Name}} {{upper .State}} {{.Project}} {{.Command}} {{.Mounts}}"],
+        &["ps", "-a", "--format", "{{json .Name}} {{upper .State}} {{.Project}} {{.Command}}"],
         &["ps", "-a", "--format", "table {{.Service}}\t{{.State}}\t{{.ID}}"],
         &["ps", "-a", "--no-trunc", "--format", "{{.Command}} {{.ID}}"],
         &["ls", "--format", "json", "--filter", &filter],
@@ -220,13 +220,15 @@ fn both_print_the_same_of_a_running_project() {
         rows.sort_by_key(|row| row["Name"].to_string());
         for row in &mut rows {
             let row = row.as_object_mut().unwrap();
-            // Words for times change from second to second; labels come in any order.
+            // Words for times change from second to second; labels and mounts come in any order.
             for name in ["RunningFor", "Status", "CreatedAt"] {
                 assert!(row.remove(name).is_some(), "{name}");
             }
-            let mut labels: Vec<String> = row["Labels"].as_str().unwrap().split(',').map(str::to_owned).collect();
-            labels.sort();
-            row.insert("Labels".to_owned(), labels.into());
+            for name in ["Labels", "Mounts"] {
+                let mut all: Vec<String> = row[name].as_str().unwrap().split(',').map(str::to_owned).collect();
+                all.sort();
+                row.insert(name.to_owned(), all.into());
+            }
         }
         rows
     };
