@@ -165,7 +165,7 @@ fn both_print_the_same_of_a_running_project() {
         &["volumes"],
         &["volumes", "-q", "web"],
         &["volumes", "-q", "db"],
-        &["volumes", "--format", "json"],
+        &["volumes", "--format", "{{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Availability}} {{.Label \"a\"}}"],
         &["volumes", "nope"],
         &["exec", "-T", "web", "sh", "-c", "exit 7"],
         &["exec", "-T", "--index", "2", "web", "sh", "-c", "echo $HOSTNAME"],
