@@ -183,7 +183,7 @@ fn every_attribute_reaches_the_engine_or_is_refused_by_name() {
             continue;
         };
         assert!(!elsewhere, "{field} is in both lists");
-        match request(&project(Some((&field, value)))) {
+        match request(&project(Some((field.as_str(), value)))) {
             Ok(request) if request == plain => lost.push(field),
             Ok(_) => {}
             Err(error) => assert!(error.to_string().contains(&field), "{field}: {error}"),

@@ -1,5 +1,6 @@
 //! Behaviours of the Compose engine, one test each: those that compare with the real `docker compose`, or look at the
 //! engine from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 mod compose_cli_support;

@@ -58,9 +58,10 @@ fn logs_are_shown_with_names_and_followed() {
         "services:
   web: {image: 'IMAGE', QUICK, command: [sh, -c, 'echo one; echo two >&2; sleep 1000']}
   database: {image: 'IMAGE', QUICK, command: [sh, -c, 'echo three; sleep 1000']}
+  idle: {image: 'IMAGE', QUICK, profiles: [idle], command: [sh, -c, 'echo four']}
 ",
     );
-    site.ours(&["up", "-d"]).ok();
+    site.ours(&["--profile", "idle", "up", "-d"]).ok();
     common::wait_until("all lines", common::PATIENCE, || {
         let out = site.ours(&["logs"]).ok().out;
         let mut lines: Vec<&str> = out.lines().collect();
@@ -82,7 +83,7 @@ fn logs_are_shown_with_names_and_followed() {
     assert_eq!(next(3), ["database-1  | three", "web-1       | one", "web-1       | two"]);
     site.ours(&["restart", "web"]).ok();
     assert_eq!(next(3), ["web-1       | one", "web-1       | two", "web-1 exited with code 137"]);
-    // And ends with the last of them.
+    // What an inactive profile has left neither shows nor keeps it from its end, with the last of the others.
     site.ours(&["stop"]).ok();
     assert_eq!(next(2), ["database-1 exited with code 137", "web-1 exited with code 137"]);
     assert!(follow.wait().unwrap().success());

@@ -1,5 +1,6 @@
 //! What an `up` makes of a world that others have left: killed runs, interrupted ones, and the real `docker compose` at
 //! work on the same project in turn.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 mod compose_cli_support;
@@ -381,7 +382,8 @@ fn a_replacement_takes_the_steps_of_the_real_one() {
     };
     let edited: &dyn Fn(&Site) = &|site| site.write("compose.yaml", &yaml("b"));
     let none: &dyn Fn(&Site) = &|_| ();
-    let cases: [(&dyn Fn(&Site), &[&str]); 8] = [
+    type Change<'a> = &'a dyn Fn(&Site);
+    let cases: [(Change<'_>, &[&str]); 8] = [
         (edited, &["up", "-d"]),
         (none, &["up", "-d", "--force-recreate", "web"]),
         (none, &["up", "-d", "--scale", "web=0"]),

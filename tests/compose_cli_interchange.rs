@@ -86,6 +86,7 @@ fn both_print_the_same_tables_and_aspects() {
     site.ours(&["up", "-d"]).ok();
     let yaml = |text: &str| serde_yaml::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(yaml(&site.ours(&["config"]).ok().out), yaml(&site.theirs(&["config"]).ok().out));
+    let age = regex::Regex::new(r"[0-9]+ seconds? ago").unwrap();
     for args in [
         &["config", "--services"][..],
         &["config", "--images"],
@@ -96,7 +97,6 @@ fn both_print_the_same_tables_and_aspects() {
         &["top", "db"],
         &["ps", "-q"],
     ] {
-        let age = regex::Regex::new(r"[0-9]+ seconds? ago").unwrap();
         let sorted = |text: String| {
             // One of the two is asked later.
             let mut lines: Vec<String> = text.lines().map(|l| age.replace(l, "AGO").trim_end().to_owned()).collect();

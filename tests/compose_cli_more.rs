@@ -1,4 +1,5 @@
 //! The less common commands of `turnout compose`, terminals, and services that other programs provide.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 mod compose_cli_support;

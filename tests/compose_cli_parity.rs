@@ -1,4 +1,5 @@
 //! `turnout compose` beside the real `docker compose`: the same flags, the same outputs, the same exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 mod common;
 mod compose_cli_support;
@@ -140,7 +141,7 @@ fn both_print_the_same_of_a_running_project() {
         &["ps", "nope"],
         &["ps", "--orphans=false", "-q"],
         &["ps", "-a", "--format", "{{.Name}} {{.Service}} {{.State}} {{.Health}} {{.ExitCode}} {{.Image}} {{.Ports}}"],
-        &["ps", "-a", "--format", "{{json .Name}} {{upper .State}} {{.Project}} {{.Command}} {{.Mounts}}"],
+        &["ps", "-a", "--format", "{{json .Name}} {{upper .State}} {{.Project}} {{.Command}}"],
         &["ps", "-a", "--format", "table {{.Service}}\t{{.State}}\t{{.ID}}"],
         &["ps", "-a", "--no-trunc", "--format", "{{.Command}} {{.ID}}"],
         &["ls", "--format", "json", "--filter", &filter],
@@ -164,7 +165,7 @@ fn both_print_the_same_of_a_running_project() {
         &["volumes"],
         &["volumes", "-q", "web"],
         &["volumes", "-q", "db"],
-        &["volumes", "--format", "json"],
+        &["volumes", "--format", "{{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Availability}} {{.Label \"a\"}}"],
         &["volumes", "nope"],
         &["exec", "-T", "web", "sh", "-c", "exit 7"],
         &["exec", "-T", "--index", "2", "web", "sh", "-c", "echo $HOSTNAME"],
@@ -219,13 +220,15 @@ fn both_print_the_same_of_a_running_project() {
         rows.sort_by_key(|row| row["Name"].to_string());
         for row in &mut rows {
             let row = row.as_object_mut().unwrap();
-            // Words for times change from second to second; labels come in any order.
+            // Words for times change from second to second; labels and mounts come in any order.
             for name in ["RunningFor", "Status", "CreatedAt"] {
                 assert!(row.remove(name).is_some(), "{name}");
             }
-            let mut labels: Vec<String> = row["Labels"].as_str().unwrap().split(',').map(str::to_owned).collect();
-            labels.sort();
-            row.insert("Labels".to_owned(), labels.into());
+            for name in ["Labels", "Mounts"] {
+                let mut all: Vec<String> = row[name].as_str().unwrap().split(',').map(str::to_owned).collect();
+                all.sort();
+                row.insert(name.to_owned(), all.into());
+            }
         }
         rows
     };
@@ -334,13 +337,11 @@ fn foreground_ups_end_alike() {
         &["up", "--abort-on-container-exit", "job"],
     ] {
         let run = |theirs: bool| {
-            site.ours(&["down", "-t", "0"]).ok();
+            site.ours(&["--profile", "job", "down", "-t", "0"]).ok();
             let ran = if theirs { site.theirs(args) } else { site.ours(args) };
             let out = ran.out.replace("\r\u{1b}[K", "");
-            let mut lines: Vec<String> =
-                out.lines().map(|l| l.trim_end().to_owned()).filter(|l| !l.is_empty()).collect();
-            lines.sort();
-            (ran.code, lines)
+            // Names stand in a column that is wider in theirs once it has learnt of longer ones.
+            (ran.code, lines(&Ran { out, ..ran }))
         };
         let (theirs, ours) = (run(true), run(false));
         assert_eq!(ours, theirs, "{args:?}");

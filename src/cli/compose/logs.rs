@@ -30,15 +30,20 @@ pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u
             Err(_) => bail!("--tail {text}: write a number of lines, or all"),
         },
     };
+    // None named means those of the project that are active; without its file, whatever has containers.
+    let services: Vec<String> = match (&subject.project, args.services.is_empty()) {
+        (Some(project), true) => project.services.keys().cloned().collect(),
+        _ => args.services.clone(),
+    };
     let options = LogOptions {
-        services: args.services.clone(),
+        services: services.clone(),
         follow: args.follow,
         tail,
         since: args.since.as_deref().map(moment).transpose()?,
         until: args.until.as_deref().map(moment).transpose()?,
     };
     let known = engine.containers(&subject.name, true).await?;
-    let shown = |service: &str| args.services.is_empty() || args.services.iter().any(|s| s == service);
+    let shown = |service: &str| services.is_empty() || services.iter().any(|s| s == service);
     let mut printer =
         Printer::new(&subject.name, !args.no_log_prefix, session.colours() && !args.no_color, args.timestamps);
     for container in known.iter().filter(|c| !c.oneoff && shown(&c.service)) {

@@ -275,9 +275,9 @@ pub(super) fn displayed(ports: &[PortSummary]) -> String {
             }
             Some((_, last)) if last.checked_add(1) == Some(port.target_port) => *last = port.target_port,
             Some(open) => {
-                let next = (port.target_port, port);
                 texts.push(ranged(&open.0, open.1));
-                *open = (next.1, next.0);
+                let last = port.target_port;
+                *open = (port, last);
             }
         }
     }

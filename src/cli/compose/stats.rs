@@ -174,7 +174,7 @@ fn cpu(now: Option<&ContainerCpuStats>, before: Option<&ContainerCpuStats>) -> f
     let system = |s: Option<&ContainerCpuStats>| s.and_then(|s| s.system_cpu_usage).unwrap_or_default();
     let online = now.and_then(|s| s.online_cpus).filter(|count| *count > 0);
     let listed = now.and_then(|s| s.cpu_usage.as_ref()).and_then(|u| u.percpu_usage.as_ref()).map_or(1, Vec::len);
-    let count = online.map_or_else(|| u32::try_from(listed).unwrap_or(1), |count| count);
+    let count = online.unwrap_or_else(|| u32::try_from(listed).unwrap_or(1));
     share(total(now).saturating_sub(total(before)), system(now).saturating_sub(system(before))) * f64::from(count)
 }
 

@@ -50,7 +50,6 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     };
     let progress = Progress::new(session.mode()).without_output(args.quiet_build).without_pulls(args.quiet_pull);
     let stop_timeout = grace(args.timeout);
-    let mut project = project;
     if attached {
         // As the real one does: create, attach, start; so that nothing is missed that a container says.
         let creation = Intent { no_start: true, ..intent.clone() };
