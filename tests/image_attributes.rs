@@ -176,7 +176,9 @@ fn rows(host: &Host) -> Vec<Row> {
             &run("ulimit -n > /out"),
             Box::new(|bench| {
                 let limit = Ulimit { single: 777, ..Default::default() };
-                bench.build(|build| drop(build.ulimits.insert("nofile".into(), limit.clone())));
+                bench.build(|build| {
+                    build.ulimits.insert("nofile".into(), limit.clone());
+                });
             }),
             Shown::File("out", "777\n"),
         ),

@@ -376,3 +376,27 @@ async fn cancelling_stops_a_build_through_the_api() {
         if left { Err("still there") } else { Ok(()) }
     });
 }
+
+#[tokio::test]
+async fn pull_asks_the_registry_even_for_an_image_that_is_here() {
+    let daemon = engine().await;
+    for solve in [false, true] {
+        let base = Bench::new("pull-base", "FROM scratch\nCOPY sh /x\n");
+        base.run(&daemon).await.unwrap();
+        // A registry that nobody runs.
+        let name = format!("127.0.0.1:1/{}", base.project.name);
+        let tag = bollard::query_parameters::TagImageOptions { repo: Some(name.clone()), tag: Some("v1".into()) };
+        daemon.docker().tag_image(&base.image(), Some(tag)).await.unwrap();
+        let mut bench = Bench::new("pull", &format!("FROM {name}:v1\nCOPY sh /y\n"));
+        if solve {
+            bench.build(|build| build.cache_to = vec!["type=inline".into()]);
+        }
+        let files = built_or_refused(&daemon, &bench, true, "").await.unwrap();
+        assert!(files.contains_key("x") && files.contains_key("y"));
+        bench.build(|build| build.pull = true);
+        let error = bench.run(&daemon).await.unwrap_err().to_string();
+        assert!(error.contains("127.0.0.1:1"), "{error}");
+        remove(&format!("{name}:v1")).await;
+        remove(&base.image()).await;
+    }
+}
