@@ -285,11 +285,13 @@ fn with_ssh_add(bench: &Bench) -> Option<()> {
 #[tokio::test]
 async fn a_key_file_answers_as_an_agent_and_leaves_no_trace() {
     let daemon = engine().await;
-    let mut bench = Bench::new(
-        "ssh-key",
-        "FROM scratch\nCOPY sh /bin/sh\nCOPY root /\n\
-         RUN --mount=type=ssh,id=deploy /usr/bin/ssh-add -L > /listed && /usr/bin/ssh-add -T /listed && echo signed > /signed\n",
+    // Keys are no part of the cache's key either.
+    let step = unique("step");
+    let dockerfile = format!(
+        "FROM scratch\nCOPY sh /bin/sh\nCOPY root /\nRUN --mount=type=ssh,id=deploy echo {step}; \
+         /usr/bin/ssh-add -L > /listed && /usr/bin/ssh-add -T /listed && echo signed > /signed\n"
     );
+    let mut bench = Bench::new("ssh-key", &dockerfile);
     let key = bench.dir.path().join("key");
     let made = Command::new("ssh-keygen").args(["-q", "-N", "", "-t", "ed25519", "-f"]).arg(&key).status();
     if !made.is_ok_and(|made| made.success()) || with_ssh_add(&bench).is_none() {
@@ -383,12 +385,16 @@ async fn cancelling_stops_a_build_through_the_api() {
     bench.reporter.trip = Some((" running-now".into(), bench.cancel.clone()));
     let error = bench.run(&daemon).await.unwrap_err();
     assert!(matches!(error, ImageError::Cancelled { .. }), "{error}");
-    image_support::common::wait_until("the end of the build's process", std::time::Duration::from_secs(20), || {
+    // On a thread of its own: the connection is closed by the tasks of this one.
+    let gone = move || {
         let left = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
             std::fs::read(entry.path().join("cmdline")).is_ok_and(|l| String::from_utf8_lossy(&l).contains(&marker))
         });
         if left { Err("still there") } else { Ok(()) }
-    });
+    };
+    let limit = std::time::Duration::from_secs(20);
+    let wait = move || image_support::common::wait_until("the end of the build's process", limit, gone);
+    tokio::task::spawn_blocking(wait).await.unwrap();
 }
 
 #[tokio::test]
