@@ -177,7 +177,7 @@ fn rows(host: &Host) -> Vec<Row> {
             Box::new(|bench| {
                 let limit = Ulimit { single: 777, ..Default::default() };
                 bench.build(|build| {
-                    build.ulimits.insert("nofile".into(), limit.clone());
+                    build.ulimits.insert("nofile".into(), limit);
                 });
             }),
             Shown::File("out", "777\n"),

@@ -132,9 +132,21 @@ async fn repositories_are_contexts_main_and_by_name_with_branch_and_directory() 
         build.context = address.clone();
         build.dockerfile_inline = "FROM scratch\nCOPY file /inline\n".into();
     });
+    // The BuildKit of old engines takes no directory of a repository, their classic builder no other Dockerfile.
+    if let Some(files) = built_or_refused(&daemon, &bench, able, "a Dockerfile beside a remote context").await {
+        assert_eq!(text(&files, "inline"), "in git");
+        assert!(bench.reporter.text().contains("BuildKit through its own API"), "{}", bench.reporter.text());
+    }
+
+    // A whole repository, on every engine.
+    let whole = address.split(':').take(3).collect::<Vec<_>>().join(":");
+    let mut bench = Bench::new("git-whole", "never read");
+    bench.build(|build| {
+        build.context = whole.clone();
+        build.dockerfile_inline = "FROM scratch\nCOPY sub/file /inline\n".into();
+    });
     let files = built_or_refused(&daemon, &bench, true, "").await.unwrap();
     assert_eq!(text(&files, "inline"), "in git");
-    assert!(bench.reporter.text().contains("BuildKit through its own API"), "{}", bench.reporter.text());
 
     let mut bench = Bench::new("git-named", "FROM scratch\nCOPY --from=repo file /named\n");
     bench.build(|build| drop(build.additional_contexts.insert("repo".into(), address.clone())));
@@ -273,11 +285,13 @@ fn with_ssh_add(bench: &Bench) -> Option<()> {
 #[tokio::test]
 async fn a_key_file_answers_as_an_agent_and_leaves_no_trace() {
     let daemon = engine().await;
-    let mut bench = Bench::new(
-        "ssh-key",
-        "FROM scratch\nCOPY sh /bin/sh\nCOPY root /\n\
-         RUN --mount=type=ssh,id=deploy /usr/bin/ssh-add -L > /listed && /usr/bin/ssh-add -T /listed && echo signed > /signed\n",
+    // Keys are no part of the cache's key either.
+    let step = unique("step");
+    let dockerfile = format!(
+        "FROM scratch\nCOPY sh /bin/sh\nCOPY root /\nRUN --mount=type=ssh,id=deploy echo {step}; \
+         /usr/bin/ssh-add -L > /listed && /usr/bin/ssh-add -T /listed && echo signed > /signed\n"
     );
+    let mut bench = Bench::new("ssh-key", &dockerfile);
     let key = bench.dir.path().join("key");
     let made = Command::new("ssh-keygen").args(["-q", "-N", "", "-t", "ed25519", "-f"]).arg(&key).status();
     if !made.is_ok_and(|made| made.success()) || with_ssh_add(&bench).is_none() {
@@ -305,11 +319,13 @@ async fn a_key_file_answers_as_an_agent_and_leaves_no_trace() {
 async fn checklist_42_both_ways_to_buildkit_work_and_a_secret_never_shows() {
     let daemon = engine().await;
     for solve in [false, true] {
-        let mut bench = Bench::new(
-            "secret-hidden",
+        // A secret is no part of the cache's key, so that the step must differ from that of every build before.
+        let step = unique("step");
+        let dockerfile = format!(
             "FROM scratch\nCOPY sh /bin/sh\nRUN --mount=type=secret,id=file --mount=type=secret,id=variable \
-             cat /run/secrets/file /run/secrets/variable && cat /run/secrets/file /run/secrets/variable | md5sum > /digest\n",
+             echo {step}; cat /run/secrets/file /run/secrets/variable && md5sum /run/secrets/file > /digest\n"
         );
+        let mut bench = Bench::new("secret-hidden", &dockerfile);
         let outside = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(outside.path(), "file-hunter2\nsecond-hunter2\n").unwrap();
         bench.project.environment.insert("V".into(), "variable-hunter2".into());
@@ -369,10 +385,38 @@ async fn cancelling_stops_a_build_through_the_api() {
     bench.reporter.trip = Some((" running-now".into(), bench.cancel.clone()));
     let error = bench.run(&daemon).await.unwrap_err();
     assert!(matches!(error, ImageError::Cancelled { .. }), "{error}");
-    image_support::common::wait_until("the end of the build's process", std::time::Duration::from_secs(20), || {
+    // On a thread of its own: the connection is closed by the tasks of this one.
+    let gone = move || {
         let left = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
             std::fs::read(entry.path().join("cmdline")).is_ok_and(|l| String::from_utf8_lossy(&l).contains(&marker))
         });
         if left { Err("still there") } else { Ok(()) }
-    });
+    };
+    let limit = std::time::Duration::from_secs(20);
+    let wait = move || image_support::common::wait_until("the end of the build's process", limit, gone);
+    tokio::task::spawn_blocking(wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn pull_asks_the_registry_even_for_an_image_that_is_here() {
+    let daemon = engine().await;
+    for solve in [false, true] {
+        let base = Bench::new("pull-base", "FROM scratch\nCOPY sh /x\n");
+        base.run(&daemon).await.unwrap();
+        // A registry that nobody runs.
+        let name = format!("127.0.0.1:1/{}", base.project.name);
+        let tag = bollard::query_parameters::TagImageOptions { repo: Some(name.clone()), tag: Some("v1".into()) };
+        daemon.docker().tag_image(&base.image(), Some(tag)).await.unwrap();
+        let mut bench = Bench::new("pull", &format!("FROM {name}:v1\nCOPY sh /y\n"));
+        if solve {
+            bench.build(|build| build.cache_to = vec!["type=inline".into()]);
+        }
+        let files = built_or_refused(&daemon, &bench, true, "").await.unwrap();
+        assert!(files.contains_key("x") && files.contains_key("y"));
+        bench.build(|build| build.pull = true);
+        let error = bench.run(&daemon).await.unwrap_err().to_string();
+        assert!(error.contains("127.0.0.1:1"), "{error}");
+        remove(&format!("{name}:v1")).await;
+        remove(&base.image()).await;
+    }
 }

@@ -10,7 +10,8 @@ use crate::{compose::labels, engine::ApiVersion};
 
 /// First API version whose BuildKit is not experimental.
 const BUILDKIT_SINCE: ApiVersion = ApiVersion::v1(39);
-/// First API version whose BuildKit honours `shm_size` and `ulimits`; older ones drop them silently.
+/// First API version whose BuildKit honours `shm_size` and `ulimits`, which older ones drop silently, and directories of
+/// Git contexts.
 const BUILDKIT_LIMITS_SINCE: ApiVersion = ApiVersion::v1(42);
 /// First API version whose classic builder takes a platform without the experimental mode.
 const CLASSIC_PLATFORM_SINCE: ApiVersion = ApiVersion::v1(40);
@@ -123,6 +124,13 @@ impl BuildRequest {
         }
         if !matches!(self.network.as_str(), "" | "default" | "host" | "none") {
             return Some(("build.network with a named network", "use default, host or none, or the classic builder"));
+        }
+        let inside = |address: &str| address.rsplit_once('#').is_some_and(|(_, part)| part.contains(':'));
+        if api < BUILDKIT_LIMITS_SINCE && matches!(&self.source, Source::Remote(address) if inside(address)) {
+            return Some((
+                "a directory of a Git context",
+                "update the engine to 23 or later, or use the classic builder",
+            ));
         }
         if api < BUILDKIT_LIMITS_SINCE && self.shm_size > 0 {
             return Some(("build.shm_size", "update the engine to 23 or later, or set the builder to classic"));

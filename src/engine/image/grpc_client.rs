@@ -1,5 +1,7 @@
 //! The calling side of gRPC over one hijacked connection to the engine: BuildKit's own API (`POST /grpc`).
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -7,9 +9,9 @@ use hyper::{
     body::Incoming,
     client::conn::http2::{self, SendRequest},
     header::{self, HeaderMap},
+    rt::Executor,
 };
-use hyper_util::rt::TokioExecutor;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::{error::ImageError, grpc::framed, wire};
 use crate::engine::Engine;
@@ -24,13 +26,31 @@ pub struct Failure(pub String);
 /// A connection on which calls are made; closed, and every call on it cancelled, when dropped.
 pub struct Channel {
     sender: SendRequest<Full<Bytes>>,
-    task: JoinHandle<()>,
+    tasks: Tasks,
     _connection: wire::Connection,
 }
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
+/// Every task of a connection. HTTP/2's own task outlives the calls that are given up; only with all of them gone does
+/// the engine see that nobody waits any more.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(async move {
+            future.await;
+        });
     }
 }
 
@@ -55,13 +75,12 @@ impl Channel {
             return Err(failed(format!("BuildKit's API: {}", wire::error_message(answer.response).await)));
         }
         let turned = hyper::upgrade::on(answer.response).await.map_err(|error| failed(error.to_string()))?;
+        let tasks = Tasks::default();
         let (sender, driver) =
-            http2::handshake(TokioExecutor::new(), turned).await.map_err(|error| failed(error.to_string()))?;
-        let task = tokio::spawn(async move {
-            // Its error reaches the callers through their calls.
-            let _ = driver.await;
-        });
-        Ok(Self { sender, task, _connection: answer.connection })
+            http2::handshake(tasks.clone(), turned).await.map_err(|error| failed(error.to_string()))?;
+        // Its error reaches the callers through their calls.
+        tasks.execute(driver);
+        Ok(Self { sender, tasks, _connection: answer.connection })
     }
 
     /// One message in, one message out.

@@ -183,14 +183,17 @@ impl BuildLog {
 
     /// One graph update.
     fn graph(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
-        for (number, field) in fields(bytes) {
-            let Field::Bytes(body) = field else { continue };
-            match number {
-                1 => self.vertex(body, lines),
-                2 => self.vertex_status(body, lines),
-                3 => self.vertex_log(body, lines),
-                4 => self.vertex_warning(body, lines),
-                _ => {}
+        // What a step says comes after its name and before its end, although the engine tells ends first.
+        for ends in [false, true] {
+            for (number, field) in fields(bytes) {
+                let Field::Bytes(body) = field else { continue };
+                match number {
+                    1 => self.vertex(body, ends, lines),
+                    2 if !ends => self.vertex_status(body, lines),
+                    3 if !ends => self.vertex_log(body, lines),
+                    4 if !ends => self.vertex_warning(body, lines),
+                    _ => {}
+                }
             }
         }
     }
@@ -207,7 +210,8 @@ impl BuildLog {
         Some(step)
     }
 
-    fn vertex(&mut self, body: &[u8], lines: &mut Vec<String>) {
+    /// A step's name when it begins; with `ends`, its end too.
+    fn vertex(&mut self, body: &[u8], ends: bool, lines: &mut Vec<String>) {
         let (mut digest, mut name, mut error) = (String::new(), String::new(), String::new());
         let (mut cached, mut started, mut completed) = (false, None, None);
         for (number, field) in fields(body) {
@@ -231,7 +235,7 @@ impl BuildLog {
             step.announced = true;
             lines.push(format!("#{} {}", step.number, step.name));
         }
-        if step.ended {
+        if step.ended || !ends {
             return;
         }
         let number = step.number;
@@ -279,13 +283,8 @@ impl BuildLog {
         }
         step.told.insert(id.clone(), completed);
         if completed {
-            let what = if name.is_empty() {
-                id
-            } else if id.is_empty() {
-                name
-            } else {
-                format!("{name} {id}")
-            };
+            // The name is only the kind of what the identifier says in full: `transferring`, `transferring context:`.
+            let what = if id.is_empty() { name } else { id };
             let size = if total > 0 { format!(" {:.1} MB", total as f64 / 1e6) } else { String::new() };
             lines.push(format!("#{} {}{size} done", step.number, one_line(&what)));
         }

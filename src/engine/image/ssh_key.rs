@@ -20,8 +20,9 @@ use super::ssh_agent::{Reader, put_text};
 const MAX_FILE: u64 = 64 * 1024;
 /// First bytes of OpenSSH's own format.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
-/// Curves: SSH's name, OpenSSL's, and the hash that is signed.
-const CURVES: &[(&str, Nid, fn() -> MessageDigest)] = &[
+/// SSH's name of a curve, OpenSSL's, and the hash that is signed.
+type Curve = (&'static str, Nid, fn() -> MessageDigest);
+const CURVES: &[Curve] = &[
     ("nistp256", Nid::X9_62_PRIME256V1, MessageDigest::sha256),
     ("nistp384", Nid::SECP384R1, MessageDigest::sha384),
     ("nistp521", Nid::SECP521R1, MessageDigest::sha512),
