@@ -18,8 +18,8 @@ use turnout::compose::{
 
 /// Names the directory that the child loads; without it [`child`] does nothing.
 const DIRECTORY: &str = "TURNOUT_ROBUSTNESS_DIRECTORY";
-/// A load of a debug build, however hostile, in MiB.
-const MOST_MEMORY: u64 = 1024;
+/// A load and its printing, however hostile, in MiB. The most is a hundred thousand services: 16 KiB each.
+const MOST_MEMORY: u64 = 2048;
 /// Of a message, in bytes.
 const LONGEST_MESSAGE: usize = 4000;
 
@@ -123,9 +123,7 @@ fn billion_laughs() {
 
 #[test]
 fn billion_laughs_by_merge_keys() {
-    let levels = lines(20, |n| {
-        format!("x-{0}: &a{0} {{l{0}: {{<<: *a{n}}}, r{0}: {{<<: *a{n}}}}}", n + 1)
-    });
+    let levels = lines(20, |n| format!("x-{0}: &a{0} {{l{0}: {{<<: *a{n}}}, r{0}: {{<<: *a{n}}}}}", n + 1));
     Project::new(&format!("x-0: &a0 {{k: v}}\n{levels}{SERVICE}"))
         .refused(&["compose.yaml:", "more than 1000000 values once aliases are expanded"]);
     // Merged side by side, the same keys again: nothing grows.
@@ -161,7 +159,7 @@ fn deep_nesting() {
         .refused(&["compose.yaml:", "nested deeper than 128 levels"]);
     let chain = lines(200, |n| format!("x-{}: &a{} [*a{n}]", n + 1, n + 1));
     Project::new(&format!("x-0: &a0 [x]\n{chain}{SERVICE}"))
-        .refused(&["compose.yaml:129:", "nested deeper than 128 levels"]);
+        .refused(&["compose.yaml:127:", "nested deeper than 128 levels"]);
 }
 
 // ---------------------------------------------------------------- much of everything
@@ -196,7 +194,8 @@ fn many_keys() {
 
 #[test]
 fn files_beyond_the_limit() {
-    Project::new(&format!("#{}\n{SERVICE}", "x".repeat(9 << 20))).refused(&["compose.yaml", "larger than 8388608 bytes"]);
+    Project::new(&format!("#{}\n{SERVICE}", "x".repeat(9 << 20)))
+        .refused(&["compose.yaml", "larger than 8388608 bytes"]);
     let big = Project::new("services: {a: {image: x, env_file: big.env}}\n");
     fs::File::create(big.path("big.env")).unwrap().set_len(100 << 20).unwrap();
     big.refused(&["compose.yaml:1:", "services.a.env_file", "big.env", "larger than 8388608 bytes"]);
@@ -210,10 +209,13 @@ fn many_documents() {
     let documents = lines(500, |n| format!("---\nservices: {{s{n}: {{image: x}}}}"));
     Project::new(&documents).accepted("500 services");
     let over = "---\nx-b: 1\n".repeat(300);
-    Project::new(&format!("x-a: [{}]\n{SERVICE}{over}", "x,".repeat(100_000)))
-        .refused(&["compose.yaml:", "too many documents", "more than 10000000 values"]);
+    Project::new(&format!("x-a: [{}]\n{SERVICE}{over}", "x,".repeat(100_000))).refused(&[
+        "compose.yaml:",
+        "too many documents",
+        "more than 10000000 values",
+    ]);
     let empty = "---\n".repeat(500_000);
-    Project::new(&empty).refused(&["compose.yaml:1:"]);
+    Project::new(&empty).refused(&["compose.yaml:2:1", "must be a mapping, not null"]);
 }
 
 #[test]
@@ -233,7 +235,8 @@ fn defaults_in_defaults() {
     nested(50).accepted("1 services");
     nested(100_000).refused(&["compose.yaml:3:12", "services.a.image", "deeper than 64 levels"]);
     let open = "${A:-{".repeat(100_000);
-    Project::new(&format!("services:\n  a:\n    image: \"{open}\"\n")).refused(&["compose.yaml:3:12", "services.a.image"]);
+    Project::new(&format!("services:\n  a:\n    image: \"{open}\"\n"))
+        .refused(&["compose.yaml:3:12", "services.a.image"]);
 }
 
 #[test]
@@ -244,10 +247,12 @@ fn long_values_many_times() {
         .refused(&["compose.yaml:3:12", "services.a.image", "grows beyond 8388608 bytes"]);
     Project::new(&format!("services:\n  a:\n    image: x\n    command:\n{}", "      - $A\n".repeat(200)))
         .with(".env", &format!("A={value}\n"))
-        .refused(&["compose.yaml:69:", "services.a.command", "interpolated texts exceed 67108864 bytes"]);
-    Project::new(SERVICE)
-        .with(".env", &format!("A={value}\n{}", lines(200, |n| format!("B{n}=$A"))))
-        .refused(&["/.env", "line 65", "exceed 67108864 bytes"]);
+        .refused(&["compose.yaml:68:9", "services.a.command[63]", "interpolated texts exceed 67108864 bytes"]);
+    Project::new(SERVICE).with(".env", &format!("A={value}\n{}", lines(200, |n| format!("B{n}=$A")))).refused(&[
+        "/.env",
+        "line 65",
+        "exceed 67108864 bytes",
+    ]);
     // Twice as long with every line.
     Project::new(SERVICE)
         .with(".env", &format!("B0=xxxxxxxx\n{}", lines(100, |n| format!("B{}=$B{n}$B{n}", n + 1))))
@@ -287,15 +292,18 @@ fn includes_in_a_long_row() {
 fn extends_in_a_circle_over_files() {
     Project::new("services:\n  a: {extends: {file: b.yaml, service: b}}\n")
         .with("b.yaml", "services:\n  b: {extends: {file: compose.yaml, service: a}}\n")
-        .refused(&["b.yaml:2:", "circular reference"]);
+        .refused(&["compose.yaml:2:16", "services.a.extends", "circular reference: a in b.yaml -> b in compose.yaml"]);
     Project::new("services:\n  a: {extends: a}\n").refused(&["compose.yaml:2:", "circular reference"]);
 }
 
 #[test]
 fn extends_in_a_long_row() {
     let row = lines(5000, |n| format!("  s{n}: {{extends: s{}}}", n + 1));
-    Project::new(&format!("services:\n{row}  s5000: {{image: x}}\n"))
-        .refused(&["compose.yaml:", "services.s", "too long a chain"]);
+    Project::new(&format!("services:\n{row}  s5000: {{image: x}}\n")).refused(&[
+        "compose.yaml:",
+        "services.s",
+        "too long a chain",
+    ]);
     let mut files = Project::new("services:\n  a: {extends: {file: f0.yaml, service: a}}\n");
     for n in 0..200 {
         let text = format!("services:\n  a: {{extends: {{file: f{}.yaml, service: a}}}}\n", n + 1);
@@ -376,20 +384,6 @@ fn an_env_file_that_is_none() {
 }
 
 // ---------------------------------------------------------------- the program
-
-/// A shell's `<(...)` is a pipe too, and read.
-#[test]
-fn the_program_reads_pipes_of_the_shell() {
-    let project = Project::new("not used");
-    let output = Command::new("bash")
-        .args(["-c", "\"$0\" compose -p x -f <(printf 'services: {a: {image: x}}') config --services"])
-        .arg(env!("CARGO_BIN_EXE_turnout"))
-        .current_dir(project.0.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "a");
-}
 
 #[test]
 fn the_program_says_it_in_one_short_message() {

@@ -135,7 +135,8 @@ mod tests {
             }
         }
         // The list is complete: with what is left out of the hash it makes up the whole model.
-        let whole = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/compose/model/service.rs")).unwrap();
+        let whole =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/compose/model/service.rs")).unwrap();
         let fields = whole.split("pub struct Service {").nth(1).unwrap().split("\n}").next().unwrap();
         let fields = fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));
         let excluded = ["build", "pull_policy", "scale", "depends_on", "profiles", "env_file", "extensions"];

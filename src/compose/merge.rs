@@ -350,7 +350,10 @@ mod tests {
             pairs().prop_map(|p| format!("logging: {{driver: d, options: {{{}}}}}", unique(&p, ": "))),
             pairs().prop_map(|p| format!("depends_on: [{}]", unique(&p, ""))),
             pairs().prop_map(|p| format!("networks: {{{}}}", unique(&p, ": {aliases: null}, "))),
-            pairs().prop_map(|p| format!("build: {{context: c, args: {{}}, x-{}: b}}", unique(&p, ""). replace([',', ' '], ""))),
+            pairs().prop_map(|p| format!(
+                "build: {{context: c, args: {{}}, x-{}: b}}",
+                unique(&p, "").replace([',', ' '], "")
+            )),
             pairs().prop_map(|p| format!("extra_hosts: [{}]", unique(&p, "="))),
             word().prop_map(|w| format!("healthcheck: {{test: [{w}], retries: 1}}")),
         ]

@@ -63,10 +63,7 @@ impl Grammar<'_, '_, '_> {
         // Only the first document may begin without `---`.
         if !matches!(
             self.kind()?,
-            TokenKind::Version { .. }
-                | TokenKind::TagPrefix { .. }
-                | TokenKind::DocumentStart
-                | TokenKind::StreamEnd
+            TokenKind::Version { .. } | TokenKind::TagPrefix { .. } | TokenKind::DocumentStart | TokenKind::StreamEnd
         ) {
             self.directives()?;
             self.node(Place::Block)?;
@@ -82,7 +79,8 @@ impl Grammar<'_, '_, '_> {
             self.directives()?;
             let start = self.scanner.next()?;
             if start.kind != TokenKind::DocumentStart {
-                let message = "the document ended before this; is it indented less than the lines above, or is --- missing?";
+                let message =
+                    "the document ended before this; is it indented less than the lines above, or is --- missing?";
                 return Err(Fault::new(start.mark, message).into());
             }
             match self.kind()? {
@@ -316,7 +314,9 @@ impl Grammar<'_, '_, '_> {
                 TokenKind::Key => {
                     self.scanner.next()?;
                     match self.kind()? {
-                        TokenKind::Value | TokenKind::FlowEntry | TokenKind::FlowEnd(Flow::Mapping) => self.nothing()?,
+                        TokenKind::Value | TokenKind::FlowEntry | TokenKind::FlowEnd(Flow::Mapping) => {
+                            self.nothing()?
+                        }
                         _ => self.node(Place::Flow)?,
                     }
                     self.flow_value(Flow::Mapping)?;

@@ -147,7 +147,10 @@ mod tests {
             }
         }
         let flow = one("a: {\"b\":c, d: [e: f, ?g : h], i, ? j, \"k\" : , l: m:n}\n");
-        assert_eq!(flow.get("a").unwrap().value.go_text(), "map[b:c d:[map[e:f] map[g:h]] i:<nil> j:<nil> k:<nil> l:m:n]");
+        assert_eq!(
+            flow.get("a").unwrap().value.go_text(),
+            "map[b:c d:[map[e:f] map[g:h]] i:<nil> j:<nil> k:<nil> l:m:n]"
+        );
         let block = one("? a\n: b\n? c\nd:\n- e\n-\n- - f\n  - g: h\n    i:\n");
         assert_eq!(block.value.go_text(), "map[a:b c:<nil> d:[e <nil> [f map[g:h i:<nil>]]]]");
         assert_eq!(one("a: &x 1\n---\nb: 2\n").get("a").unwrap().value, Value::Int(1));

@@ -28,9 +28,11 @@ pub(super) fn resolve(text: &str) -> Value {
                 return Value::Time(time);
             }
             let plain = text.replace('_', "");
-            integer(&plain).unwrap_or_else(|| {
-                if is_float(&plain) { float(&plain, text) } else { Value::Str(text.into()) }
-            })
+            integer(&plain).unwrap_or_else(
+                || {
+                    if is_float(&plain) { float(&plain, text) } else { Value::Str(text.into()) }
+                },
+            )
         }
         _ => Value::Str(text.into()),
     }

@@ -362,7 +362,10 @@ impl<'t> Scanner<'t> {
         let next = self.reader.peek();
         let ends = is_blank_or_end(next) || next.is_some_and(|c| "?:,]}%@`".contains(c));
         if name.is_empty() || !ends {
-            return Err(Fault::new(mark, "names of anchors have letters, digits, _ and - only; put other text into quotes"));
+            return Err(Fault::new(
+                mark,
+                "names of anchors have letters, digits, _ and - only; put other text into quotes",
+            ));
         }
         Ok(name)
     }

@@ -52,7 +52,8 @@ impl Scanner<'_> {
         let mut gap = Gap::default();
         while !self.reader.at_document_indicator() && self.reader.peek() != Some('#') {
             while let Some(char) = self.reader.peek().filter(|c| !is_blank(*c) && !is_break(*c)) {
-                let ends = (char == ':' && is_blank_or_end(self.reader.peek_at(1))) || (flow && ",?[]{}".contains(char));
+                let ends =
+                    (char == ':' && is_blank_or_end(self.reader.peek_at(1))) || (flow && ",?[]{}".contains(char));
                 if ends {
                     break;
                 }
@@ -248,7 +249,10 @@ impl Scanner<'_> {
             self.reader.skip_to_line_end();
         }
         if self.reader.peek().is_some() && self.reader.line_break().is_none() {
-            return Err(Fault::new(start, "the text must begin on the line after | or >; put text that begins with these into quotes"));
+            return Err(Fault::new(
+                start,
+                "the text must begin on the line after | or >; put text that begins with these into quotes",
+            ));
         }
         Ok((keep, explicit))
     }
