@@ -344,7 +344,7 @@ fn a_compose_file_that_is_none() {
     endless.refused(&["compose.yaml", "larger than 8388608 bytes"]);
 
     let secret = Project::new(SERVICE);
-    fs::set_permissions(secret.path("compose.yaml"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(secret.path("compose.yaml"), fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads it all the same.
     match secret.load() {
         Err(error) => assert!(error.contains("compose.yaml") && error.contains("ermission denied"), "{error}"),

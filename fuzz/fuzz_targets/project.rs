@@ -54,7 +54,7 @@ fn printed_loads_again(project: &Project, text: &str) {
         Ok(documents) => documents,
         Err(error) => panic!("{error}\nin {printed}\nfrom {text:?}"),
     };
-    if prints_what_it_would_not_read(project) || documents.iter().any(has_dollar_key) {
+    if prints_what_it_would_not_read(project) || documents.iter().any(has_odd_key) {
         return;
     }
     let again = match load_files(&BTreeMap::from([("compose.yaml".to_owned(), printed.clone())])) {
@@ -81,10 +81,13 @@ fn prints_what_it_would_not_read(project: &Project) -> bool {
 }
 
 /// Every `$` is doubled when printed, as Compose does it, but in a key it is never taken for a variable.
-fn has_dollar_key(node: &Node) -> bool {
+/// And it makes keys of nothing (`labels: [""]`) that it refuses to read.
+fn has_odd_key(node: &Node) -> bool {
     match &node.value {
-        Value::Map(map) => map.iter().any(|(key, entry)| key.contains('$') || has_dollar_key(&entry.node)),
-        Value::Seq(items) => items.iter().any(has_dollar_key),
+        Value::Map(map) => {
+            map.iter().any(|(key, entry)| key.is_empty() || key.contains('$') || has_odd_key(&entry.node))
+        }
+        Value::Seq(items) => items.iter().any(has_odd_key),
         _ => false,
     }
 }
