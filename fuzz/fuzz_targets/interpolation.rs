@@ -36,10 +36,9 @@ fuzz_target!(|text: &str| {
     match (&whole, lines) {
         (Ok(out), Ok(lines)) => assert_eq!(*out, lines.join("\n")),
         (Ok(out), Err(error)) => panic!("{error} in a line, but the whole gives {out:?}"),
-        (Err(error), Ok(lines)) => assert!(
-            *error == TemplateError::TooLong,
-            "{error} in the whole, but the lines give {lines:?}"
-        ),
+        (Err(error), Ok(lines)) => {
+            assert!(*error == TemplateError::TooLong, "{error} in the whole, but the lines give {lines:?}")
+        }
         (Err(_), Err(_)) => {}
     }
 

@@ -101,11 +101,20 @@ fn write(f: &mut fmt::Formatter<'_>, path: &str, pos: Option<&Pos>, message: &st
         write!(f, "{pos}: ")?;
     }
     if !path.is_empty() {
-        write!(f, "{path}: ")?;
+        write!(f, "{}: ", shortened(path))?;
     }
-    f.write_str(message)?;
+    f.write_str(&shortened(message))?;
     match hint {
-        Some(hint) => write!(f, " ({hint})"),
+        Some(hint) => write!(f, " ({})", shortened(hint)),
         None => Ok(()),
+    }
+}
+
+/// Keys and values of any length are repeated in messages; nobody reads past the first thousand characters.
+fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+    const MOST: usize = 1000;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }

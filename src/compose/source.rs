@@ -45,8 +45,13 @@ impl Default for DiskFiles {
 
 impl FileSource for DiskFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        use io::Read;
+        use {io::Read, std::os::unix::fs::FileTypeExt};
         let mut bytes = Vec::new();
+        // To open a named pipe is to wait for whoever writes to it, perhaps for ever. One of a shell (`<(...)`,
+        // /dev/stdin) has no name that leads back to it; it is open already, and read.
+        if std::fs::metadata(path)?.file_type().is_fifo() && std::fs::canonicalize(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a named pipe, not a file"));
+        }
         let file = std::fs::File::open(path)?;
         if file.metadata()?.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));

@@ -59,7 +59,7 @@ enum FrameKind {
 struct Key {
     name: String,
     /// Why it cannot be a key. Does not matter when its value is reset.
-    fault: Option<YamlError>,
+    fault: Option<Box<YamlError>>,
     pos: Pos,
     merge: bool,
 }
@@ -145,7 +145,7 @@ impl<'l> Builder<'l> {
             other => {
                 let message = format!("key {text:?} is {}, keys must be strings", other.kind());
                 let hint = format!("quote the key: \"{text}\"");
-                (text.to_owned(), Some(YamlError::new(pos.clone(), message).hint(hint)))
+                (text.to_owned(), Some(Box::new(YamlError::new(pos.clone(), message).hint(hint))))
             }
         };
         if let Some(Frame { kind: FrameKind::Map { map, key, merge_seen, .. }, .. }) = self.open.last_mut() {
@@ -264,7 +264,7 @@ impl<'l> Builder<'l> {
         match &mut frame.kind {
             FrameKind::Seq(items) => items.push(node),
             FrameKind::Map { map, key, merges, .. } => match key.take() {
-                Some(Key { fault: Some(fault), .. }) if node.directive != Some(Directive::Reset) => return Err(fault),
+                Some(Key { fault: Some(fault), .. }) if node.directive != Some(Directive::Reset) => return Err(*fault),
                 // What is reset is not there.
                 Some(key) if key.merge && node.directive == Some(Directive::Reset) => {}
                 Some(key) if key.merge => merges.push(node),
