@@ -83,7 +83,7 @@ mod tests {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Environment>()
         };
         let name = |given: Option<&str>, environment: &Environment, texts: &[&str], dir: &str| {
-            project_name(given, environment, texts, dir, true, &mut Vec::new())
+            project_name(given, environment, texts, dir, true, true, &mut Vec::new())
         };
         let from_env = env(&[("COMPOSE_PROJECT_NAME", "e"), ("X", "Y.z")]);
         assert_eq!(name(Some("p"), &from_env, &["name: f"], "/d").unwrap(), "p");
