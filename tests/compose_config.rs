@@ -127,7 +127,7 @@ fn former_names_of_external_resources_are_warned_of() {
     let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
-        ["compose.yaml:2:28: networks.n: external.name is deprecated. Please set name and external: true"]
+        ["compose.yaml:2:27: networks.n: external.name is deprecated. Please set name and external: true"]
     );
 }
 

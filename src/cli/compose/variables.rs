@@ -142,6 +142,8 @@ mod tests {
         assert_eq!(
             show,
             [
+                // What cannot be read as a variable is listed without a name.
+                " false \"\" \"\"",
                 "A false \"two\" \"\"",
                 "B false \"\" \"\"",
                 "C false \"\" \"alt\"",

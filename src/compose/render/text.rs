@@ -362,13 +362,13 @@ mod tests {
         let list = Tree::List(vec![Tree::Text("a".into()), Tree::List(vec![Tree::Int(1), Tree::Null])]);
         let empty = Tree::Map(Map::default());
         let tree = Tree::sorted(vec![
-            ("b".to_owned(), Tree::List(vec![Tree::sorted(vec![("x".into(), list), ("y".into(), empty)])])),
+            ("b".to_owned(), Tree::List(vec![Tree::sorted(vec![("x".into(), list), ("z".into(), empty)])])),
             ("a".to_owned(), Tree::Float(1e21)),
             ("k".repeat(129), Tree::Bool(true)),
         ]);
         let long = "k".repeat(129);
         let want =
-            format!("a: 1e+21\nb:\n  - x:\n      - a\n      - - 1\n        - null\n    y: {{}}\n? {long}\n: true\n");
+            format!("a: 1e+21\nb:\n  - x:\n      - a\n      - - 1\n        - null\n    z: {{}}\n? {long}\n: true\n");
         assert_eq!(print(&tree, 2), want);
     }
 }

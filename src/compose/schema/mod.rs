@@ -280,11 +280,11 @@ mod tests {
             ),
             (
                 "services: {a: {pre_start: []}}",
-                "compose.yaml:1:16: services.a.pre_start: 'pre_start' came with Compose 5 and is not supported",
+                "compose.yaml:1:16: services.a.pre_start: 'pre_start' came with Compose 5 and is not supported: this is the specification of Compose 2.40 (run the step as a service of its own, and depend on it with service_completed_successfully)",
             ),
             (
                 "services: {a: {build: {no_cache_filter: x}}}",
-                "services.a.build.no_cache_filter: 'no_cache_filter' came with Compose 5",
+                "compose.yaml:1:24: services.a.build.no_cache_filter: 'no_cache_filter' came with Compose 5 and is not supported: this is the specification of Compose 2.40 (set build.no_cache, or split the stage into a build of its own)",
             ),
             ("services: {a: {image: [x]}}", "compose.yaml:1:23: services.a.image: must be a string, not a list"),
             ("services: {a: {tty: 1}}", "compose.yaml:1:21: services.a.tty: must be a boolean or string, not a number"),
