@@ -93,10 +93,10 @@ fn files_are_copied_into_and_out_of_containers() {
         .map(|e| e.unwrap().path().unwrap().into_owned())
         .collect();
     assert_eq!(names, [std::path::Path::new("file")]);
-    let mut fed = site.ours_with(&["cp", "-", "web:/data"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut fed = site.ours_with(&["cp", "--index", "1", "-", "web:/data"]).stdin(Stdio::piped()).spawn().unwrap();
     fed.stdin.take().unwrap().write_all(&archive).unwrap();
     assert!(fed.wait().unwrap().success());
-    assert_eq!(both("cat /data/file"), ("one".into(), "one".into()));
+    assert_eq!(site.ours(&["exec", "-T", "web", "cat", "/data/file"]).ok().out, "one");
     site.ours(&["cp", "web:/nope", "x"]).fails("could not find");
 }
 
@@ -202,11 +202,7 @@ fn in_a_terminal(site: &Site, line: &str, typed: &[(&str, &str)]) -> (String, i3
     let mut typed = typed.iter();
     let mut next = typed.next();
     loop {
-        let read = out.read(&mut buffer).unwrap_or(0);
-        if read == 0 {
-            break;
-        }
-        shown.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        // Before the first read too: who attaches to a shell sees nothing until a key is pressed.
         while let Some((wait, text)) = next {
             if !shown.contains(wait) {
                 break;
@@ -215,6 +211,11 @@ fn in_a_terminal(site: &Site, line: &str, typed: &[(&str, &str)]) -> (String, i3
             keys.flush().unwrap();
             next = typed.next();
         }
+        let read = out.read(&mut buffer).unwrap_or(0);
+        if read == 0 {
+            break;
+        }
+        shown.push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
     drop(ended);
     watch.join().unwrap();
