@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bollard::{
-    models::NetworkConnectRequest,
+    models::{ContainerStateStatusEnum, NetworkConnectRequest},
     query_parameters::{
         CreateContainerOptions, InspectContainerOptions, RenameContainerOptions, StartContainerOptions,
     },
@@ -44,6 +44,14 @@ impl Executor<'_> {
             }
             tokio::time::sleep(RESERVED_NAME_POLL).await;
         }
+    }
+
+    /// Whether the container of a name has gone, or is about to: its name is given back a little later.
+    async fn is_going(&self, name: &str) -> Result<bool, EngineError> {
+        let found = self.engine.find_container(name).await?.and_then(|container| container.state);
+        Ok(found
+            .and_then(|state| state.status)
+            .is_none_or(|status| matches!(status, ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)))
     }
 
     /// [`crate::plan::Action::CreateContainer`].
@@ -90,14 +98,23 @@ impl Executor<'_> {
 
     /// [`crate::plan::Action::RenameContainer`].
     pub(super) async fn rename(&self, id: &str, from: &str, to: &str) -> Result<Did, EngineError> {
-        let options = RenameContainerOptions { name: to.to_owned() };
-        let renamed = self.engine.docker().rename_container(id, options).await;
-        if let Err(error) = renamed {
-            // The daemon may still be at the same rename, asked for by a run that was interrupted.
-            let mine = status_of(&error) == Some(409) && error.to_string().contains(id);
-            if !mine || !self.becomes(id, to).await? {
-                return Err(EngineError::api(format!("rename {from} to {to}"), error));
+        let deadline = tokio::time::Instant::now() + RENAME_WAIT;
+        loop {
+            let options = RenameContainerOptions { name: to.to_owned() };
+            let Err(error) = self.engine.docker().rename_container(id, options).await else { break };
+            if status_of(&error) == Some(409) {
+                // The daemon may still be at what an interrupted run asked for: the same rename, or the removal of the
+                // container that had the name.
+                if error.to_string().contains(id) {
+                    if self.becomes(id, to).await? {
+                        break;
+                    }
+                } else if tokio::time::Instant::now() < deadline && self.is_going(to).await? {
+                    tokio::time::sleep(RESERVED_NAME_POLL).await;
+                    continue;
+                }
             }
+            return Err(EngineError::api(format!("rename {from} to {to}"), error));
         }
         self.world.rename(id, to);
         Ok(Did::Done(format!("renamed {from} to {to}")))
