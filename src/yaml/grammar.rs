@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     YamlError,
     builder::{Builder, Properties},
+    reader::Mark,
     scan::Scanner,
     token::{Fault, Flow, Token, TokenKind},
 };
@@ -18,7 +19,7 @@ const CORE_TAGS: &str = "tag:yaml.org,2002:";
 ///
 /// The first mistake, of the text or of what it means.
 pub(super) fn read(text: &str, builder: &mut Builder<'_>) -> Result<(), YamlError> {
-    let mut grammar = Grammar { scanner: Scanner::new(text), builder, prefixes: HashMap::new() };
+    let mut grammar = Grammar { scanner: Scanner::new(text), builder, prefixes: HashMap::new(), asked: None };
     grammar.stream().map_err(|stop| match stop {
         Stop::Text(fault) => grammar.builder.syntax(fault.mark, fault.message),
         Stop::Meaning(error) => error,
@@ -47,6 +48,8 @@ struct Grammar<'t, 'b, 'l> {
     builder: &'b mut Builder<'l>,
     /// Prefixes of tags by handle.
     prefixes: HashMap<String, String>,
+    /// Where the `:` or `-` stood whose value comes next.
+    asked: Option<Mark>,
 }
 
 /// Where a node stands, which decides what it may be.
@@ -137,20 +140,28 @@ impl Grammar<'_, '_, '_> {
     /// Takes the next token if it is of this kind.
     fn take(&mut self, kind: &TokenKind) -> Result<bool, Fault> {
         let found = self.kind()? == kind;
+        self.asked = None;
         if found {
-            self.scanner.next()?;
+            self.asked = Some(self.scanner.next()?.mark);
         }
         Ok(found)
     }
 
-    /// A value that is not written.
+    /// A value that is not written. Its place is behind what asks for it, not at what comes lines later.
     fn nothing(&mut self) -> Result<(), Stop> {
-        let mark = self.scanner.peek()?.mark;
+        let next = self.scanner.peek()?.mark;
+        let mark = match self.asked.take() {
+            Some(Mark { index, line, column }) if line < next.line => {
+                Mark { index: index + 1, line, column: column + 1 }
+            }
+            _ => next,
+        };
         self.builder.scalar("", true, Properties { mark, anchor: None, tag: None })?;
         Ok(())
     }
 
     fn node(&mut self, place: Place) -> Result<(), Stop> {
+        self.asked = None;
         if let Token { kind: TokenKind::Alias(name), mark } = self.scanner.peek()? {
             let (name, mark) = (name.clone(), *mark);
             self.scanner.next()?;

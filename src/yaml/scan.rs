@@ -256,7 +256,7 @@ impl<'t> Scanner<'t> {
     fn block_entry(&mut self, mark: Mark) -> Result<(), Fault> {
         if !self.in_flow() {
             if !self.key_allowed {
-                return Err(Fault::new(mark, "a list entry (-) cannot stand here"));
+                return Err(Fault::new(mark, "block sequence entries (-) are not allowed in this context"));
             }
             self.roll(mark.column, None, TokenKind::BlockSequence, mark);
         }
@@ -268,7 +268,7 @@ impl<'t> Scanner<'t> {
         let block = !self.in_flow();
         if block {
             if !self.key_allowed {
-                return Err(Fault::new(mark, "a key (?) cannot stand here"));
+                return Err(Fault::new(mark, "mapping keys (?) are not allowed in this context"));
             }
             self.roll(mark.column, None, TokenKind::BlockMapping, mark);
         }
@@ -288,7 +288,7 @@ impl<'t> Scanner<'t> {
         let block = !self.in_flow();
         if block {
             if !self.key_allowed {
-                return Err(Fault::new(mark, "a key and its `:` cannot stand here; put the text into quotes"));
+                return Err(Fault::new(mark, "mapping values are not allowed in this context"));
             }
             self.roll(mark.column, None, TokenKind::BlockMapping, mark);
         }
