@@ -70,12 +70,13 @@ fn printed_loads_again(project: &Project, text: &str) {
 }
 
 /// What Compose 2.40 prints in JSON and does not read again, which is copied: throttled devices with capitals, services
-/// that use models without the models, variables without a name, resources and
-/// contexts whose name became empty.
+/// that use models without the models, variables without a name, an empty
+/// `dockerfile_inline`, resources and contexts whose name became empty.
 fn prints_what_it_would_not_read(project: &Project) -> bool {
     project.services.values().any(|service| {
-        service.build.as_ref().is_some_and(|build| build.context.is_empty())
-            || service.blkio_config.is_some()
+        service.build.as_ref().is_some_and(|build| {
+            build.context.is_empty() || (build.dockerfile.is_empty() && build.dockerfile_inline.is_empty())
+        }) || service.blkio_config.is_some()
             || !service.models.is_empty()
             || service.environment.contains_key("")
     }) || project.volumes.values().flatten().any(|it| it.name.is_empty())
