@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::{
-    args_more::{CommitArgs, CpArgs, ExportArgs},
+    args::{CommitArgs, CpArgs, ExportArgs},
     progress::Progress,
     session::Session,
 };

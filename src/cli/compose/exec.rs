@@ -7,8 +7,7 @@ use bollard::{
 };
 
 use super::{
-    args::ExecArgs,
-    args_more::AttachArgs,
+    args::{AttachArgs, ExecArgs},
     session::{Session, interrupted},
     terminal::{self, Raw},
 };

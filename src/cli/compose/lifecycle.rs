@@ -4,8 +4,7 @@ use anyhow::bail;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{
-    args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StopArgs},
-    args_more::WaitArgs,
+    args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StopArgs, WaitArgs},
     progress::Progress,
     session::{Session, Subject, grace, nameless},
 };

@@ -2,7 +2,6 @@
 
 mod api_socket;
 pub mod args;
-mod args_more;
 mod attach;
 mod bake;
 mod config;

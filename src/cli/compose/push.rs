@@ -1,7 +1,7 @@
 //! `push`: the images of services that build, under all their names.
 
 use super::{
-    args_more::PushArgs,
+    args::PushArgs,
     progress::{Mode, Progress},
     session::Session,
     up,

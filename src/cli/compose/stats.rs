@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, future::join_all};
 use serde_json::Value;
 
 use super::{
-    args_more::{StatsArgs, VolumesArgs},
+    args::{StatsArgs, VolumesArgs},
     session::{Session, interrupted},
     template::Listing,
 };

@@ -10,8 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::{
     api_socket,
-    args::{BuildArgs, CreateArgs, PullArgs, PullChoice, UpArgs},
-    args_more::ScaleArgs,
+    args::{BuildArgs, CreateArgs, PullArgs, PullChoice, ScaleArgs, UpArgs},
     bake,
     progress::{Mode, Progress},
     provider,

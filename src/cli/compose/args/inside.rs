@@ -1,0 +1,167 @@
+//! What can be said to the commands that work inside a container: exec, run, attach, cp.
+
+use clap::Args;
+
+use super::PullChoice;
+
+/// `exec`.
+#[derive(Debug, Clone, Args)]
+pub struct ExecArgs {
+    /// Do not wait
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Variables
+    #[arg(short, long = "env", value_name = "KEY=VALUE")]
+    pub env: Vec<String>,
+    /// Number of the container
+    #[arg(long)]
+    pub index: Option<u32>,
+    /// No terminal
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
+    pub no_tty: bool,
+    /// Keep standard input open; `--interactive=false` to close it
+    #[arg(short, long, hide = true, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub interactive: bool,
+    /// A terminal; always where there is one
+    #[arg(short, long, hide = true)]
+    pub tty: bool,
+    /// More rights
+    #[arg(long)]
+    pub privileged: bool,
+    /// As this user
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// In this directory
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// Service
+    pub service: String,
+    /// Command
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Build the image first
+    #[arg(long)]
+    pub build: bool,
+    /// Do not wait; print the name
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Other entrypoint
+    #[arg(long)]
+    pub entrypoint: Option<String>,
+    /// Variables
+    #[arg(short, long = "env", value_name = "KEY=VALUE")]
+    pub env: Vec<String>,
+    /// Labels
+    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// No terminal
+    #[arg(short = 'T', long = "no-TTY", alias = "no-tty")]
+    pub no_tty: bool,
+    /// Leave dependencies alone
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Publish ports
+    #[arg(short, long = "publish")]
+    pub publish: Vec<String>,
+    /// Publish the service's ports
+    #[arg(short = 'P', long)]
+    pub service_ports: bool,
+    /// When to pull
+    #[arg(long, value_enum, default_value_t = PullChoice::Policy)]
+    pub pull: PullChoice,
+    /// Remove the container when it ends
+    #[arg(long)]
+    pub rm: bool,
+    /// Remove containers of services that the project no longer has
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Use the service's network aliases
+    #[arg(long)]
+    pub use_aliases: bool,
+    /// As this user
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// Mounts
+    #[arg(short, long = "volume")]
+    pub volumes: Vec<String>,
+    /// In this directory
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// Capabilities added
+    #[arg(long)]
+    pub cap_add: Vec<String>,
+    /// Capabilities dropped
+    #[arg(long)]
+    pub cap_drop: Vec<String>,
+    /// Print nothing of our own
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Show no build output
+    #[arg(long)]
+    pub quiet_build: bool,
+    /// Show no pull progress
+    #[arg(long)]
+    pub quiet_pull: bool,
+    /// Variables from files
+    #[arg(long, value_name = "FILE")]
+    pub env_from_file: Vec<String>,
+    /// A terminal; always where there is one
+    #[arg(short, long, hide = true)]
+    pub tty: bool,
+    /// Keep standard input open; `--interactive=false` to close it
+    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub interactive: bool,
+    /// Service
+    pub service: String,
+    /// Command; none = the service's
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// `attach`.
+#[derive(Debug, Clone, Args)]
+pub struct AttachArgs {
+    /// Service
+    pub service: String,
+    /// Keys that detach, as Docker writes them: `ctrl-p,ctrl-q`
+    #[arg(long, value_name = "KEYS")]
+    pub detach_keys: Option<String>,
+    /// Number of the container
+    #[arg(long)]
+    pub index: Option<u32>,
+    /// Leave standard input alone
+    #[arg(long)]
+    pub no_stdin: bool,
+    /// Pass signals on to the process; `--sig-proxy=false` not to
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub sig_proxy: bool,
+}
+
+/// `cp`.
+#[derive(Debug, Clone, Args)]
+pub struct CpArgs {
+    /// `SERVICE:PATH`, a path here, or `-` for a tar archive on standard input
+    pub source: String,
+    /// `SERVICE:PATH`, a path here, or `-` for a tar archive on standard output
+    pub destination: String,
+    /// One-offs as well
+    #[arg(long)]
+    pub all: bool,
+    /// Keep owners
+    #[arg(short, long)]
+    pub archive: bool,
+    /// Follow a symbolic link in the source
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
+    /// Number of the container
+    #[arg(long)]
+    pub index: Option<u32>,
+}

@@ -1,0 +1,89 @@
+//! What can be said to the commands that stop, restart and remove containers: stop, restart, kill, rm, down, wait.
+//! Start, pause and unpause take only services, see [`super::ServicesArgs`].
+
+use clap::Args;
+
+/// `stop`.
+#[derive(Debug, Clone, Args)]
+pub struct StopArgs {
+    /// Services; none = all
+    pub services: Vec<String>,
+    /// Seconds before a container is killed
+    #[arg(short = 't', long, value_name = "SECONDS")]
+    pub timeout: Option<i64>,
+}
+
+/// `restart`.
+#[derive(Debug, Clone, Args)]
+pub struct RestartArgs {
+    /// Services; none = all
+    pub services: Vec<String>,
+    /// Leave dependents alone
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Seconds before a container is killed
+    #[arg(short = 't', long, value_name = "SECONDS")]
+    pub timeout: Option<i64>,
+}
+
+/// `kill`.
+#[derive(Debug, Clone, Args)]
+pub struct KillArgs {
+    /// Services; none = all
+    pub services: Vec<String>,
+    /// Signal
+    #[arg(short, long, default_value = "SIGKILL")]
+    pub signal: String,
+    /// Remove containers of services that the project no longer has
+    #[arg(long)]
+    pub remove_orphans: bool,
+}
+
+/// `rm`.
+#[derive(Debug, Clone, Args)]
+pub struct RmArgs {
+    /// Services; none = all
+    pub services: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub force: bool,
+    /// Has no effect, as in the real one
+    #[arg(short, long, hide = true)]
+    pub all: bool,
+    /// Stop first
+    #[arg(short, long)]
+    pub stop: bool,
+    /// Remove anonymous volumes as well
+    #[arg(short, long)]
+    pub volumes: bool,
+}
+
+/// `down`.
+#[derive(Debug, Clone, Args)]
+pub struct DownArgs {
+    /// Services; none = all
+    pub services: Vec<String>,
+    /// Remove containers of services that the project no longer has
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// Remove images: `local` only those without a name of their own
+    #[arg(long, value_parser = ["local", "all"])]
+    pub rmi: Option<String>,
+    /// Seconds before a container is killed
+    #[arg(short = 't', long, value_name = "SECONDS")]
+    pub timeout: Option<i64>,
+    /// Remove the project's volumes, with their data
+    #[arg(short, long)]
+    pub volumes: bool,
+}
+
+/// `wait`.
+#[derive(Debug, Clone, Args)]
+pub struct WaitArgs {
+    /// Services
+    #[arg(required = true)]
+    pub services: Vec<String>,
+    /// Take the project down afterwards
+    #[arg(long)]
+    pub down_project: bool,
+}
