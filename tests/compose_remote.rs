@@ -67,9 +67,36 @@ fn repositories_are_fetched_into_the_cache_and_followed() {
     let named = text(&compose(&world, &folder, &["-f", &url, "config"]));
     assert!(named.starts_with("name: local\n") && named.contains("image: moved"), "{named}");
 
-    for (reference, part) in [("#nope", "has no branch \"nope\""), ("#main:../x", "leads out of the repository")] {
+    fs::write(world.path().join("beside.yaml"), "services: {own: {image: beside}}\n").unwrap();
+    std::os::unix::fs::symlink(world.path(), world.dev().join("out")).unwrap();
+    git(&world.dev(), &["add", "out"]);
+    world.commit("other.txt", "\n");
+    world.push();
+    let refusals = [
+        ("#nope", "has no branch \"nope\""),
+        ("#main:../x", "leads out of the repository"),
+        ("#main:out/beside.yaml", "a symbolic link leads out of the repository"),
+    ];
+    for (reference, part) in refusals {
         let refused = compose(&world, &folder, &["-f", &format!("{url}{reference}"), "config"]);
         let said = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success() && said.contains(part), "{reference}: {said}");
     }
+    // An address may carry a token: the message has none of it, and nobody else may look into the cache.
+    let with_token = compose(&world, &folder, &["-f", "https://me:hunter2hunter2@127.0.0.1:1/x.git#a:../x", "config"]);
+    let said = String::from_utf8_lossy(&with_token.stderr);
+    assert!(said.contains("leads out") && !said.contains("hunter2"), "{said}");
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o077, 0);
+}
+
+/// A shell's `<(...)`: read for the settings, for the name and for the content, and open once.
+#[test]
+fn files_may_be_pipes_of_the_shell() {
+    let world = World::new();
+    let line = r#""$0" compose -f <(echo 'services: {s: {image: "i:$V"}}') --env-file <(echo V=3) config"#;
+    let mut shell = Command::new("bash");
+    shell.args(["-c", line, env!("CARGO_BIN_EXE_turnout")]).current_dir(world.path()).env_clear();
+    let shown = text(&shell.env("PATH", "/usr/bin:/bin").env("HOME", world.path()).output().unwrap());
+    assert!(shown.contains("image: i:3"), "{shown}");
 }

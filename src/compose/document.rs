@@ -144,7 +144,8 @@ impl<'a> Session<'a> {
     /// Where a remote file lies once it was fetched: the file, and the folder of what it belongs to. `None` for a path
     /// of this machine.
     pub(super) fn fetched(&self, path: &str) -> Result<Option<(String, String)>, LoadError> {
-        let refused = |why: String, hint: &str| Err(LoadError::new(format!("{path}: {why}")).hint(hint));
+        let shown = crate::report::redact::redact_shapes(path);
+        let refused = |why: String, hint: &str| Err(LoadError::new(format!("{shown}: {why}")).hint(hint));
         let switch = |name: &str| match self.environment.get(name).map(String::as_str).unwrap_or_default() {
             "" | "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(()),
             "0" | "f" | "F" | "FALSE" | "false" | "False" => Err(format!("remote files are disabled by {name}")),
@@ -173,12 +174,17 @@ impl<'a> Session<'a> {
             Err(why) => return refused(why, copy),
         };
         let found = lexical::join(&folder, &inside);
-        if !self.is_dir(&found) {
-            return Ok(Some((found, folder)));
-        }
-        let names = FILE_NAMES.iter().map(|name| lexical::join(&found, name));
-        match names.into_iter().find(|name| self.files.exists(Path::new(name)) && !self.is_dir(name)) {
-            Some(name) => Ok(Some((name, folder))),
+        let mut names = FILE_NAMES.iter().map(|name| lexical::join(&found, name));
+        let file = match self.is_dir(&found) {
+            false => Some(found),
+            true => names.find(|name| self.files.exists(Path::new(name)) && !self.is_dir(name)),
+        };
+        match file {
+            // A repository must not show what else lies on this machine.
+            Some(file) if !self.files.stays_in(Path::new(&file), Path::new(&folder)) => {
+                refused("a symbolic link leads out of the repository".to_owned(), "name a file inside it")
+            }
+            Some(file) => Ok(Some((file, folder))),
             None => refused(
                 format!("there is no {} in it", FILE_NAMES.join(", ")),
                 "name the file after the reference: #REF:FILE",

@@ -20,13 +20,18 @@ pub trait FileSource {
     fn exists(&self, path: &Path) -> bool;
     /// Whether a directory is there.
     fn is_dir(&self, path: &Path) -> bool;
+    /// Whether a path stays in a folder when symbolic links are followed. True where there are none.
+    fn stays_in(&self, _path: &Path, _folder: &Path) -> bool {
+        true
+    }
     /// Brings a git repository to this machine, at the place that is named; gives the folder where it then lies.
     ///
     /// # Errors
     ///
     /// Says why it cannot be had. Unless implemented, that nothing is fetched here.
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
-        Err(format!("{} is not on this machine, and nothing is fetched here", repository.url))
+        let url = crate::report::redact::redact_shapes(&repository.url);
+        Err(format!("{url} is not on this machine, and nothing is fetched here"))
     }
 }
 
@@ -69,6 +74,14 @@ impl FileSource for DiskFiles {
 
     fn is_dir(&self, path: &Path) -> bool {
         path.is_dir()
+    }
+
+    fn stays_in(&self, path: &Path, folder: &Path) -> bool {
+        // What is not there is told where it is read.
+        match (path.canonicalize(), folder.canonicalize()) {
+            (Ok(path), Ok(folder)) => path.starts_with(folder),
+            _ => true,
+        }
     }
 }
 

@@ -170,6 +170,13 @@ fn ssh_target(address: &str) -> Result<SshTarget, String> {
     if host.is_empty() {
         return Err("the host is missing, write ssh://user@host".to_owned());
     }
+    // The settings of SSH may hand both to a shell (`ProxyCommand`), and a dash begins an option.
+    let unsafe_word = |word: &str| word.starts_with('-') || word.contains(|c: char| "'\"`$\\;&<>|(){}".contains(c));
+    if unsafe_word(&host) || unsafe_word(url.username()) {
+        return Err(
+            "the host or the user begins with a dash or has a character that means something to a shell".to_owned()
+        );
+    }
     let socket = Some(url.path()).filter(|path| !path.trim_matches('/').is_empty()).map(str::to_owned);
     let user = Some(url.username()).filter(|user| !user.is_empty()).map(str::to_owned);
     Ok(SshTarget { user, host, port: url.port(), socket })
@@ -177,10 +184,11 @@ fn ssh_target(address: &str) -> Result<SshTarget, String> {
 
 /// An address for a message.
 fn without_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let slashes = if scheme.is_empty() { "" } else { "://" };
     // The password may hold an at sign itself.
     match rest.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
-        Some((user, host)) => format!("{scheme}://{user}:[redacted]@{host}"),
+        Some((user, host)) => format!("{scheme}{slashes}{user}:[redacted]@{host}"),
         None => address.to_owned(),
     }
 }
@@ -227,12 +235,18 @@ mod tests {
             ("ssh://", "ssh://user@host"),
             ("ssh://box?x=1", "query"),
             ("gopher://box", "write unix://"),
+            ("ssh://-oProxyCommand=touch", "dash"),
+            ("ssh://-A@box", "dash"),
+            ("ssh://a$(id)", "shell"),
+            ("ssh://a$b@box", "shell"),
         ] {
             let error = Endpoint::from_host(Some(given)).unwrap_err().to_string();
             assert!(error.contains(wanted) && error.contains(given), "{given:?}: {error}");
         }
         let error = Endpoint::from_host(Some("ssh://me:hunt@er2@box")).unwrap_err().to_string();
         assert!(error.contains("me:[redacted]@box") && !error.contains("hunt") && !error.contains("er2"), "{error}");
+        let error = Endpoint::from_host(Some("me:hunter2@box:1")).unwrap_err().to_string();
+        assert!(error.contains("me:[redacted]@box") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -277,6 +277,8 @@ mod tests {
         assert!(error(&chain).contains("deeper than 128"));
         assert!(parse(&"[".repeat(100_000), "f", &Limits::default()).is_err());
         assert!(parse(&"- ".repeat(100_000), "f", &Limits::default()).is_err());
+        let prefix = format!("%TAG !e! {}\n---\n{}", "p".repeat(2000), "- !e!x a\n".repeat(1000));
+        assert!(error(&prefix).contains("this tag is too long"));
         let big = Limits { max_bytes: 10, ..Limits::default() };
         assert!(parse("aaaaaaaaaaaaaaaa", "f", &big).is_err());
     }

@@ -14,6 +14,9 @@ use super::{
 /// Characters that a key may have, quotes and brackets included.
 const MAX_KEY_LENGTH: usize = 1024;
 
+/// Bytes that a tag or the prefix of some may have.
+const MAX_TAG_LENGTH: usize = 1024;
+
 /// Characters that a comment may stand apart from what precedes it to be skipped together with it.
 const COMMENT_REACH: usize = 512;
 
@@ -424,6 +427,10 @@ impl<'t> Scanner<'t> {
                 text.push(char);
                 self.reader.next();
             }
+        }
+        // A prefix (%TAG) is written once and copied to every tag that uses it.
+        if text.len() > MAX_TAG_LENGTH {
+            return Err(Fault::new(mark, "this tag is too long"));
         }
         if !may_be_empty && self.reader.mark().index == before {
             return Err(Fault::new(mark, "this tag has no name"));

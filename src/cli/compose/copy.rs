@@ -279,19 +279,15 @@ fn unpack(reader: impl io::Read, base: &Path, rename: Option<&str>) -> anyhow::R
             "the archive has a name that leads outside: {}",
             name.display()
         );
+        let is_dir = entry.header().entry_type().is_dir();
+        through_no_link(base, &target, is_dir)?;
+        let named = target.components().any(|part| matches!(part, Component::Normal(_)));
+        ensure!(is_dir || named, "the archive has a file in place of a directory: {}", name.display());
         let target = base.join(target);
-        if entry.header().entry_type().is_dir() {
-            std::fs::create_dir_all(&target)?;
+        if is_dir {
+            std::fs::create_dir_all(&target).with_context(|| target.display().to_string())?;
             directories.push((target, entry.header().mode()?));
             continue;
-        }
-        if let Some(parent) = target.parent() {
-            let real = parent.canonicalize()?;
-            ensure!(
-                real.starts_with(base.canonicalize()?),
-                "the archive writes through a link that leads outside: {}",
-                name.display()
-            );
         }
         if entry.header().entry_type().is_hard_link() {
             let linked = renamed(&entry.link_name()?.context("a hard link without a target")?, rename);
@@ -300,6 +296,7 @@ fn unpack(reader: impl io::Read, base: &Path, rename: Option<&str>) -> anyhow::R
                 "the archive has a hard link that leads outside: {}",
                 name.display()
             );
+            through_no_link(base, &linked, false)?;
             let _ = std::fs::remove_file(&target);
             std::fs::hard_link(base.join(linked), &target)?;
             continue;
@@ -310,6 +307,25 @@ fn unpack(reader: impl io::Read, base: &Path, rename: Option<&str>) -> anyhow::R
     for (directory, mode) in directories.into_iter().rev() {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(mode & 0o7777))?;
+    }
+    Ok(())
+}
+
+/// Refuses a path below `base` that passes through a symbolic link, wherever it points: the archive may have made it, and
+/// below `base` there may be more than what is copied. `whole`: the last part must be none either.
+fn through_no_link(base: &Path, below: &Path, whole: bool) -> anyhow::Result<()> {
+    let parts: Vec<_> = below.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    let looked_at = if whole { parts.len() } else { parts.len().saturating_sub(1) };
+    let mut path = base.to_owned();
+    for part in parts.iter().take(looked_at) {
+        path.push(part);
+        let link = path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_symlink());
+        ensure!(
+            !link,
+            "the archive writes through the symbolic link {}, which may lead outside; remove it, or copy to another \
+             directory",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -414,23 +430,67 @@ mod tests {
         assert_eq!((last_name("/a/b/."), last_name("/"), last_name("x/")), ("b".into(), String::new(), "x".into()));
     }
 
+    /// What an archive has: its kind, its name, and where a link points.
+    type Item<'a> = (tar::EntryType, &'a str, &'a Path);
+
+    fn archive(items: &[Item<'_>]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (kind, name, link) in items {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o700);
+            match kind {
+                tar::EntryType::Symlink | tar::EntryType::Link => {
+                    header.set_size(0);
+                    archive.append_link(&mut header, name, link).unwrap();
+                }
+                tar::EntryType::Directory => {
+                    header.set_size(0);
+                    archive.append_data(&mut header, name, io::empty()).unwrap();
+                }
+                _ => {
+                    header.set_size(1);
+                    archive.append_data(&mut header, name, &b"x"[..]).unwrap();
+                }
+            }
+        }
+        archive.into_inner().unwrap()
+    }
+
     #[test]
     fn archives_cannot_leave_their_place() {
-        let directory = tempfile::tempdir().unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        use tar::EntryType::{Directory, Link, Regular, Symlink};
+        let nowhere = Path::new("");
         let outside = tempfile::tempdir().unwrap();
-        let mut archive = tar::Builder::new(Vec::new());
-        let mut link = tar::Header::new_gnu();
-        link.set_entry_type(tar::EntryType::Symlink);
-        link.set_size(0);
-        archive.append_link(&mut link, "d/link", outside.path()).unwrap();
-        let mut file = tar::Header::new_gnu();
-        file.set_size(1);
-        file.set_mode(0o644);
-        archive.append_data(&mut file, "d/link/file", &b"x"[..]).unwrap();
-        let bytes = archive.into_inner().unwrap();
-        std::fs::create_dir(directory.path().join("d")).unwrap();
-        let error = unpack(bytes.as_slice(), directory.path(), None).unwrap_err();
-        assert!(error.to_string().contains("leads outside"), "{error:#}");
-        assert!(!outside.path().join("file").exists());
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        std::fs::set_permissions(outside.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        for item in [
+            (Regular, "d/link/file", nowhere),
+            (Directory, "d/link/made", nowhere),
+            // Would take the mode of the archive.
+            (Directory, "d/link", nowhere),
+            (Symlink, "d/link/file", Path::new("/etc")),
+            (Link, "d/stolen", Path::new("d/link/secret")),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let bytes = archive(&[(Directory, "d", nowhere), (Symlink, "d/link", outside.path()), item]);
+            let error = unpack(bytes.as_slice(), directory.path(), None).unwrap_err();
+            assert!(error.to_string().contains("through the symbolic link"), "{item:?}: {error:#}");
+            assert!(!directory.path().join("d/stolen").exists(), "{item:?}");
+            let left: Vec<_> = outside.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert_eq!(left, ["secret"], "{item:?}");
+            assert_eq!(outside.path().metadata().unwrap().permissions().mode() & 0o777, 0o755, "{item:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_under_a_new_name_does_not_reach_what_lies_beside_it() {
+        use tar::EntryType::{Regular, Symlink};
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("hooks")).unwrap();
+        let bytes = archive(&[(Symlink, "data", Path::new("hooks")), (Regular, "data/run", Path::new(""))]);
+        assert!(unpack(bytes.as_slice(), directory.path(), Some("out")).is_err());
+        assert!(!directory.path().join("hooks/run").exists());
     }
 }

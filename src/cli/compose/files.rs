@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -41,9 +42,29 @@ impl Files {
     }
 }
 
+/// Reads a file. A pipe of the shell (`<(...)`) gives its text once, and a load reads its files more than once (for the
+/// settings, the name, the content): the first text is kept.
+///
+/// # Errors
+/// As [`DiskFiles`].
+pub(super) fn read(disk: &DiskFiles, path: &Path) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileTypeExt as _;
+    static PIPES: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    if !std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo()) {
+        return disk.read(path);
+    }
+    let mut pipes = PIPES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = pipes.get(path) {
+        return Ok(text.clone());
+    }
+    let text = disk.read(path)?;
+    pipes.insert(path.to_owned(), text.clone());
+    Ok(text)
+}
+
 impl FileSource for Files {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.disk.read(path)
+        read(&self.disk, path)
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -54,7 +75,12 @@ impl FileSource for Files {
         self.disk.is_dir(path)
     }
 
+    fn stays_in(&self, path: &Path, folder: &Path) -> bool {
+        self.disk.stays_in(path, folder)
+    }
+
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
+        use std::os::unix::fs::DirBuilderExt as _;
         let Some(cache) = &self.cache else {
             return Err("there is no place to keep it: neither XDG_CACHE_HOME nor HOME is set".to_owned());
         };
@@ -63,11 +89,15 @@ impl FileSource for Files {
         if self.fetched.borrow().contains_key(&place) {
             return Ok(place);
         }
-        std::fs::create_dir_all(cache).map_err(|error| format!("cannot create {}: {error}", cache.display()))?;
+        // An address may carry a token, and git keeps it beside the files: nobody else's business.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
+        made.map_err(|error| format!("cannot create {}: {error}", cache.display()))?;
         let mut remote = Remote::new(&place);
         remote.url = Some(url.clone());
         // `HEAD` is the default branch under another name.
         remote.branch = Some(reference.clone()).filter(|reference| !reference.is_empty() && reference != "HEAD");
+        // Compose does not fetch them either, and they would choose further addresses.
+        remote.submodules = false;
         // Nobody works in the cache: what the server has is right.
         remote.on_divergence = Divergence::Reset;
         bring(&remote).map_err(|error| match reference.as_str() {
@@ -90,4 +120,22 @@ fn bring(remote: &Remote) -> Result<(), String> {
         });
         work.join().unwrap_or_else(|_| Err("fetching ended unexpectedly".to_owned()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, os::fd::AsRawFd as _};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_read_once_and_kept() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"services: {}\n").unwrap();
+        drop(writer);
+        let path = PathBuf::from(format!("/proc/self/fd/{}", reader.as_raw_fd()));
+        for _ in 0..3 {
+            assert_eq!(read(&DiskFiles::default(), &path).unwrap(), b"services: {}\n");
+        }
+    }
 }

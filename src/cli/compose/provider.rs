@@ -218,7 +218,7 @@ fn find(session: &Session, name: &str, kind: &str) -> anyhow::Result<PathBuf> {
     let own = docker_config_directory(&session.environment).map(|directory| directory.join("cli-plugins"));
     let plugins = own.into_iter().chain(PLUGIN_DIRECTORIES.map(PathBuf::from)).map(|place| place.join(&plugin));
     let path = session.variable("PATH").unwrap_or_default();
-    let programs = std::env::split_paths(path).map(|directory| directory.join(kind));
+    let programs = programs(path, kind);
     let found = plugins.chain(programs).find(|path| is_program(path));
     found.with_context(|| {
         format!(
@@ -228,7 +228,24 @@ fn find(session: &Session, name: &str, kind: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// Where a program of the search path may be. An empty or relative part of it means the directory one is in, whose programs
+/// are the project's own.
+fn programs(path: &str, name: &str) -> Vec<PathBuf> {
+    let directories = std::env::split_paths(path).filter(|directory| directory.is_absolute());
+    directories.map(|directory| directory.join(name)).collect()
+}
+
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_the_project_are_not_on_the_search_path() {
+        assert_eq!(programs(":/usr/bin:.:bin:/bin", "x"), [PathBuf::from("/usr/bin/x"), PathBuf::from("/bin/x")]);
+    }
 }

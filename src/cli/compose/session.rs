@@ -21,7 +21,7 @@ use crate::{
         error::Warning,
         load::{LoadOptions, LoadRequest, load, load_model},
         model::Project,
-        source::{DiskFiles, FileSource as _},
+        source::DiskFiles,
     },
     engine::{
         Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
@@ -333,7 +333,7 @@ fn settings_of_env_files(global: &Global, process: &BTreeMap<String, String>) ->
     }
     let mut found = BTreeMap::new();
     for file in files {
-        let Ok(bytes) = DiskFiles::default().read(&file) else { continue };
+        let Ok(bytes) = super::files::read(&DiskFiles::default(), &file) else { continue };
         let lookup = |name: &str| process.get(name).cloned();
         let Ok(values) = dotenv::parse(&String::from_utf8_lossy(&bytes), &lookup) else { continue };
         found.extend(values.into_iter().filter(|(key, _)| key.starts_with("COMPOSE_")));

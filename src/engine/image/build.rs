@@ -196,7 +196,7 @@ async fn solved(
             prepare::record_caches(request, solved.answers.get("cache.manifest")).await?;
             log.image = solved.image();
         }
-        Err(Failure(words)) => match solve::explain(request, &words) {
+        Err(Failure(words)) => match solve::explain(request, &masked.text(words.clone())) {
             Some(error) => return Err(error),
             None => log.error = Some(solve::plain(&words).to_owned()),
         },
