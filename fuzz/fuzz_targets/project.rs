@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use turnout_fuzz::compose::{
     hash,
     load::{LoadRequest, Loaded, load},
-    model::Project,
+    model::{Project, Service, Ulimit},
     render::{Format, RenderError, render},
     source::MapFiles,
 };
@@ -71,7 +71,7 @@ fn printed_loads_again(project: &Project, text: &str) {
 
 /// What Compose 2.40 prints in JSON and does not read again, which is copied: throttled devices with capitals, services
 /// that use models without the models, variables without a name, an empty
-/// `dockerfile_inline`, resources and contexts whose name became empty.
+/// `dockerfile_inline`, limits of which one is nothing, resources and contexts whose name became empty.
 fn prints_what_it_would_not_read(project: &Project) -> bool {
     project.services.values().any(|service| {
         service.build.as_ref().is_some_and(|build| {
@@ -79,9 +79,15 @@ fn prints_what_it_would_not_read(project: &Project) -> bool {
         }) || service.blkio_config.is_some()
             || !service.models.is_empty()
             || service.environment.contains_key("")
+            || limits(service).any(|limit| limit.single == 0 && (limit.soft == 0) != (limit.hard == 0))
     }) || project.volumes.values().flatten().any(|it| it.name.is_empty())
         || project.networks.values().flatten().any(|it| it.name.is_empty())
         || project.secrets.values().chain(project.configs.values()).any(|it| it.name.is_empty())
+}
+
+/// Those of the service and of its build.
+fn limits(service: &Service) -> impl Iterator<Item = &Ulimit> {
+    service.ulimits.values().chain(service.build.iter().flat_map(|build| build.ulimits.values()))
 }
 
 /// Every `$` is doubled when printed, as Compose does it, but in a key it is never taken for a variable.
