@@ -20,7 +20,17 @@ measured() {
   shift 2
   case $tool in turnout) program_of=("$program" compose) ;; docker) program_of=(docker compose) ;; esac
   from=$EPOCHREALTIME
-  /usr/bin/time -q -f %M -o "$work/peak" "${program_of[@]}" "$@" >"$work/said" 2>&1 || { cat "$work/said"; die "failed: ${program_of[*]} $*"; }
+  /usr/bin/time -q -f %M -o "$work/peak" "${program_of[@]}" "$@" >"$work/said" 2>&1 || {
+    # With many containers docker compose's own down was seen to come before the last one has left the network.
+    if [ "$tool" != docker ] || [ "${*: -1}" != down ]; then
+      cat "$work/said"
+      die "failed: ${program_of[*]} $*"
+    fi
+    note "docker compose down failed, is not counted and is done again: $(tail -n 1 "$work/said" | cut -c1-160)"
+    echo "$name" >>"$work/failed-downs"
+    wait_for 60 docker compose "$@" >"$work/said" 2>&1
+    return 0
+  }
   to=$EPOCHREALTIME
   awk -v us=$((${to/./} - ${from/./})) 'BEGIN { printf "%.2f\n", us / 1e3 }' >>"$work/$name.$tool.ms"
   tail -n 1 "$work/peak" >>"$work/$name.$tool.kb"
@@ -95,7 +105,7 @@ services() {
 
 grow() {
   local size round tool times file project=grow-$TURNOUT_TEST_RUN value=0 before
-  local -A rounds_of=([1]=5 [10]=9 [50]=5 [100]=3)
+  local -A rounds_of=([1]=3 [10]=7 [50]=2 [100]=2)
   local sizes=(1 10 50 100)
   # shellcheck disable=SC2206 # a list of numbers, on purpose
   [ -z "${BENCH_SIZES:-}" ] || sizes=($BENCH_SIZES)
@@ -189,9 +199,9 @@ END
   } >>"$work/tables"
   method "Compose" <<END
 A project of independent services (one image, \`sleep\`, one network). turnout and docker compose take turns: \`up -d\`
-from nothing, \`up -d\` with nothing to do, \`up -d\` after one value of one service changed, \`down\`; 5, 9, 5 and 3 times for
+from nothing, \`up -d\` with nothing to do, \`up -d\` after one value of one service changed, \`down\`; 3, 7, 2 and 2 times for
 1, 10, 50 and 100 services. Wall time and peak memory are of the whole command. The script fails where a step did not
-leave what it should. The raw calls: \`examples/raw_calls.rs\`, ten tasks each creating and starting one container
+leave what it should$([ ! -f "$work/failed-downs" ] || echo "; \`docker compose down\` that failed with \"has active endpoints\" ($(wc -l <"$work/failed-downs") times) is not counted"). The raw calls: \`examples/raw_calls.rs\`, ten tasks each creating and starting one container
 of the same image and command on a network that is there already, measured from the first call to the last answer;
 \`up\` makes the network too, reads the file, looks at what is there, and starts a process.
 END
