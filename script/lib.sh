@@ -92,8 +92,8 @@ need_servers() {
 # What a build needs beyond the Rust toolchain itself.
 need_build() {
   command -v cargo >/dev/null || die "no cargo; install a Rust toolchain first (https://rustup.rs)"
-  need_programs cc build-essential pkg-config pkg-config
-  pkg-config --exists openssl || need_packages libssl-dev
+  # OpenSSL's own build is written in Perl and make.
+  need_programs cc build-essential make make perl perl pkg-config pkg-config
 }
 
 # ---------------------------------------------------------------- the engine

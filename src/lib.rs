@@ -9,6 +9,8 @@ pub mod yaml;
 
 pub mod config;
 
+pub mod tls;
+
 pub mod webhook;
 
 pub mod compose;

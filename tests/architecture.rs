@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 /// From the ground up; a folder may use only folders before it.
 const ORDER: &[&str] = &[
-    "report", "yaml", "config", "webhook", "compose", "decide", "plan", "git", "engine", "store", "deploy", "worker",
+    "report", "yaml", "config", "tls", "webhook", "compose", "decide", "plan", "git", "engine", "store", "deploy", "worker",
     "server", "cli",
 ];
 

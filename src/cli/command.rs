@@ -71,6 +71,11 @@ impl From<io::Error> for Trouble {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    // `compose` has a grammar of its own; the daemon's need not be declared for it.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|first| first == "compose") {
+        return compose::run(words.collect());
+    }
     let arguments = Arguments::parse();
     if let Command::Compose(args) = arguments.command {
         return compose::run(args.rest);

@@ -1,6 +1,6 @@
 //! Files and their documents, laid one over the other.
 
-use std::{path::Path, rc::Rc};
+use std::{collections::BTreeMap, path::Path, rc::Rc};
 
 use crate::yaml::{Limits, Map, Node, Pos, Value, parse};
 
@@ -43,6 +43,8 @@ pub(super) struct Session<'a> {
     pub resolve_paths: bool,
     pub limits: Limits,
     pub warnings: Vec<Warning>,
+    /// Documents of files that were looked at for the project's name, until they are loaded.
+    ahead: BTreeMap<String, Vec<Node>>,
     reads: usize,
     read_bytes: usize,
     copied_nodes: usize,
@@ -83,6 +85,7 @@ impl<'a> Session<'a> {
             resolve_paths: request.options.resolve_paths,
             limits: request.options.limits,
             warnings: Vec::new(),
+            ahead: BTreeMap::new(),
             reads: 0,
             read_bytes: 0,
             copied_nodes: 0,
@@ -111,6 +114,35 @@ impl<'a> Session<'a> {
             .hint("use fewer or smaller files"));
         }
         Ok(text)
+    }
+
+    /// Reads the documents of a file.
+    pub(super) fn documents(&mut self, path: &str) -> Result<Vec<Node>, LoadError> {
+        if let Some(documents) = self.ahead.remove(path) {
+            return Ok(documents);
+        }
+        let text = self.read(path)?;
+        Ok(parse(&text, &self.shown(path), &self.limits)?)
+    }
+
+    /// Reads files before they are loaded, for [`Session::seen`].
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read. What is wrong in its text is told when it is loaded, each file in its turn.
+    pub(super) fn look_ahead(&mut self, paths: &[String]) -> Result<(), LoadError> {
+        let texts = paths.iter().map(|path| self.read(path)).collect::<Result<Vec<_>, _>>()?;
+        for (path, text) in paths.iter().zip(texts) {
+            if let Ok(documents) = parse(&text, &self.shown(path), &self.limits) {
+                self.ahead.insert(path.clone(), documents);
+            }
+        }
+        Ok(())
+    }
+
+    /// Documents of a file that was read ahead.
+    pub(super) fn seen(&self, path: &str) -> &[Node] {
+        self.ahead.get(path).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Counts values that `extends` copies.
@@ -144,8 +176,10 @@ impl<'a> Session<'a> {
     /// Where a remote file lies once it was fetched: the file, and the folder of what it belongs to. `None` for a path
     /// of this machine.
     pub(super) fn fetched(&self, path: &str) -> Result<Option<(String, String)>, LoadError> {
-        let shown = crate::report::redact::redact_shapes(path);
-        let refused = |why: String, hint: &str| Err(LoadError::new(format!("{shown}: {why}")).hint(hint));
+        let refused = |why: String, hint: &str| {
+            let shown = crate::report::redact::redact_shapes(path);
+            Err(LoadError::new(format!("{shown}: {why}")).hint(hint))
+        };
         let switch = |name: &str| match self.environment.get(name).map(String::as_str).unwrap_or_default() {
             "" | "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(()),
             "0" | "f" | "F" | "FALSE" | "false" | "False" => Err(format!("remote files are disabled by {name}")),
@@ -242,10 +276,8 @@ pub(super) fn load_file(
     including: &[String],
     purpose: Use,
 ) -> Result<(Node, Resets), LoadError> {
-    let text = session.read(file)?;
-    let shown: std::sync::Arc<str> = session.shown(file).into();
     let mut resets = Resets::default();
-    for mut document in parse(&text, &shown, &session.limits)? {
+    for mut document in session.documents(file)? {
         session.count_rework(&root, &document.pos)?;
         resets = Resets::take(&mut document);
         if document.as_map().is_none() {

@@ -168,17 +168,16 @@ fn gather(request: &LoadRequest, files: &dyn FileSource, variables: bool) -> Res
             *file = local;
         }
     }
-    let texts = selected.files.iter().map(|file| session.read(file)).collect::<Result<Vec<_>, _>>()?;
+    session.look_ahead(&selected.files)?;
     let name = name::project_name(
         request.project_name.as_deref(),
         &selected.environment,
-        &texts.iter().map(String::as_str).collect::<Vec<_>>(),
+        selected.files.iter().flat_map(|file| session.seen(file)),
         &named_after,
         options.interpolate,
         options.normalise,
         &mut warnings,
     )?;
-    drop(texts);
     if !variables {
         selected.environment.clear();
     }

@@ -1,6 +1,6 @@
 //! What a project is called.
 
-use crate::yaml::{Limits, Value, parse};
+use crate::yaml::{Node, Value};
 
 use super::{
     error::{LoadError, Warning},
@@ -10,15 +10,16 @@ use super::{
 
 /// The project's name: given, `COMPOSE_PROJECT_NAME`, the last `name:` of the files, or the directory.
 ///
-/// `texts` are the files in order. Unless `normalised`, a name in a file is taken as written.
+/// `documents` are those of the files, in order; of a file that is wrong there are none, which is found again, with its
+/// place, when the file is loaded. Unless `normalised`, a name in a file is taken as written.
 ///
 /// # Errors
 ///
 /// A given name that is not already normal, or nothing left after normalising.
-pub(super) fn project_name(
+pub(super) fn project_name<'a>(
     given: Option<&str>,
     environment: &Environment,
-    texts: &[&str],
+    documents: impl IntoIterator<Item = &'a Node>,
     directory: &str,
     interpolate: bool,
     normalised: bool,
@@ -38,15 +39,12 @@ pub(super) fn project_name(
         return Ok(name.to_owned());
     }
     let mut written = None;
-    for text in texts {
-        // Mistakes are found again, with their place, when the file is loaded.
-        for document in parse(text, "", &Limits::default()).unwrap_or_default() {
-            if let Some(node) = document.get("name")
-                && let Value::Str(name) = &node.value
-                && !name.is_empty()
-            {
-                written = Some(node.clone());
-            }
+    for document in documents {
+        if let Some(node) = document.get("name")
+            && let Value::Str(name) = &node.value
+            && !name.is_empty()
+        {
+            written = Some(node.clone());
         }
     }
     let name = match written {
@@ -76,6 +74,7 @@ pub(super) fn normalise(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::{Limits, parse};
 
     #[test]
     fn names_by_priority() {
@@ -83,7 +82,9 @@ mod tests {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Environment>()
         };
         let name = |given: Option<&str>, environment: &Environment, texts: &[&str], dir: &str| {
-            project_name(given, environment, texts, dir, true, true, &mut Vec::new())
+            let documents = texts.iter().flat_map(|text| parse(text, "", &Limits::default()).unwrap_or_default());
+            let documents: Vec<_> = documents.collect();
+            project_name(given, environment, &documents, dir, true, true, &mut Vec::new())
         };
         let from_env = env(&[("COMPOSE_PROJECT_NAME", "e"), ("X", "Y.z")]);
         assert_eq!(name(Some("p"), &from_env, &["name: f"], "/d").unwrap(), "p");

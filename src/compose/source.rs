@@ -58,9 +58,12 @@ impl FileSource for DiskFiles {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a named pipe, not a file"));
         }
         let file = std::fs::File::open(path)?;
-        if file.metadata()?.is_dir() {
+        let about = file.metadata()?;
+        if about.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
         }
+        // One byte more than the file: read in one go, and seen to end in a second one.
+        bytes.reserve(usize::try_from(about.len().min(self.max_bytes)).unwrap_or_default().saturating_add(1));
         file.take(self.max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > self.max_bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {} bytes", self.max_bytes)));

@@ -13,7 +13,7 @@ use hyper_util::{
 };
 use openssl::{
     pkey::PKey,
-    ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion},
+    ssl::{SslConnector, SslVerifyMode},
     x509::{X509, X509VerifyResult, store::X509StoreBuilder},
 };
 use tokio::{
@@ -87,8 +87,7 @@ fn timed_out(what: &str) -> io::Error {
 
 async fn connector(files: &TlsFiles) -> io::Result<SslConnector> {
     let TlsFiles { authority, identity, verify } = files;
-    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    let mut builder = crate::tls::client()?;
     if let Some(file) = authority {
         let text = read(file).await?;
         let certificates = X509::stack_from_pem(&text).map_err(|error| broken(file, "certificate", &error))?;

@@ -17,10 +17,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use openssl::{
-    ssl::{SslConnector, SslMethod},
-    x509::X509VerifyResult,
-};
+use openssl::x509::X509VerifyResult;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -208,7 +205,7 @@ async fn open_tunnel(server: &mut TcpStream, proxy: &url::Url, peer: &str) -> Re
 /// Begins TLS. The certificate must be valid for the host and signed by an authority the system trusts.
 async fn handshake(server: TcpStream, host: &str, authority: &str) -> Result<SslStream<TcpStream>, GitError> {
     let broken = |message: String| GitError::Unreachable { peer: authority.to_owned(), message };
-    let ssl = SslConnector::builder(SslMethod::tls_client())
+    let ssl = crate::tls::client()
         .and_then(|builder| builder.build().configure())
         .and_then(|settings| settings.into_ssl(host))
         .map_err(|error| broken(error.to_string()))?;

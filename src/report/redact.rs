@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE},
@@ -257,6 +257,8 @@ pub fn redact_shapes(text: &str) -> Cow<'_, str> {
     static FINDER: OnceLock<Option<AhoCorasick>> = OnceLock::new();
     let finder = FINDER.get_or_init(|| {
         AhoCorasick::builder()
+            // Made in a quarter of the time that the automatic choice takes: a short command needs it for a few lines.
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
             .build(SHAPES.iter().map(|(word, _)| word))

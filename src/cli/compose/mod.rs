@@ -55,7 +55,7 @@ pub fn run(rest: Vec<OsString>) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return unread(error),
     };
-    if let Some(refusal) = refused::refusal(&ComposeCli::command(), &matches) {
+    if let Some(refusal) = refused::refusal(&matches) {
         return complain(&anyhow::Error::msg(refusal));
     }
     let ComposeCli { global, command } = match ComposeCli::from_arg_matches(&matches) {

@@ -35,13 +35,11 @@ const FLAGS: &[Flag] = &[
     ("pull", "no-parallel", None, false, "write --parallel 1 before the command"),
 ];
 
-/// Makes the grammar know what is refused. What it knows already stays as it is.
+/// Makes the grammar know what is refused.
 pub(super) fn known(mut command: Command) -> Command {
     for (name, why) in COMMANDS {
-        if command.find_subcommand(name).is_none() {
-            let rest = Arg::new("rest").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
-            command = command.subcommand(Command::new(name).about(*why).hide(true).disable_help_flag(true).arg(rest));
-        }
+        let rest = Arg::new("rest").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
+        command = command.subcommand(Command::new(name).about(*why).hide(true).disable_help_flag(true).arg(rest));
     }
     for (of, long, short, valued, _) in FLAGS {
         let mut arg = Arg::new(*long).long(*long).hide(true);
@@ -49,25 +47,18 @@ pub(super) fn known(mut command: Command) -> Command {
         if let Some(short) = short {
             arg = arg.short(*short);
         }
-        if of.is_empty() {
-            command = if declares(&command, long) { command } else { command.arg(arg) };
-        } else if command.find_subcommand(of).is_some_and(|c| !declares(c, long)) {
-            command = command.mut_subcommand(of, |c| c.arg(arg));
-        }
+        command = if of.is_empty() { command.arg(arg) } else { command.mut_subcommand(of, |c| c.arg(arg)) };
     }
     command
 }
 
-/// What was asked for that is refused, with the reason. `own`: the grammar without what is refused.
-pub(super) fn refusal(own: &Command, matches: &ArgMatches) -> Option<String> {
-    let given = |own: Option<&Command>, matches: &ArgMatches, long: &str| {
-        if own.is_some_and(|command| declares(command, long)) {
-            return false;
-        }
+/// What was asked for that is refused, with the reason.
+pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
+    let given = |matches: &ArgMatches, long: &str| {
         let told = matches.try_contains_id(long).ok().and_then(|_| matches.value_source(long));
         told == Some(clap::parser::ValueSource::CommandLine)
     };
-    let global = FLAGS.iter().find(|(of, long, ..)| of.is_empty() && given(Some(own), matches, long));
+    let global = FLAGS.iter().find(|(of, long, ..)| of.is_empty() && given(matches, long));
     if let Some((_, long, .., why)) = global {
         return Some(format!("--{long} is not supported: {why}"));
     }
@@ -75,13 +66,8 @@ pub(super) fn refusal(own: &Command, matches: &ArgMatches) -> Option<String> {
     if let Some((_, why)) = COMMANDS.iter().find(|(command, _)| *command == name) {
         return Some(format!("`{name}` is not supported: {why}"));
     }
-    let (_, long, .., why) =
-        FLAGS.iter().find(|(of, long, ..)| *of == name && given(own.find_subcommand(name), inner, long))?;
+    let (_, long, .., why) = FLAGS.iter().find(|(of, long, ..)| *of == name && given(inner, long))?;
     Some(format!("{name} --{long} is not supported: {why}"))
-}
-
-fn declares(command: &Command, long: &str) -> bool {
-    command.get_arguments().any(|argument| argument.get_long() == Some(long))
 }
 
 #[cfg(test)]
@@ -103,9 +89,23 @@ mod tests {
         ] {
             let argv = std::iter::once("turnout compose").chain(line.split(' '));
             let matches = known(ComposeCli::command()).try_get_matches_from(argv).unwrap();
-            let found = refusal(&ComposeCli::command(), &matches);
+            let found = refusal(&matches);
             assert_eq!(found.is_some(), told.is_some(), "{line}: {found:?}");
             assert!(found.unwrap_or_default().starts_with(told.unwrap_or_default()), "{line}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_refused_that_is_carried_out() {
+        let mut own = ComposeCli::command();
+        own.build();
+        for (name, _) in COMMANDS {
+            assert!(own.find_subcommand(name).is_none(), "{name}");
+        }
+        for (of, long, ..) in FLAGS {
+            let command = if of.is_empty() { Some(&own) } else { own.find_subcommand(of) };
+            let command = command.unwrap_or_else(|| panic!("no command {of}"));
+            assert!(!command.get_arguments().any(|argument| argument.get_long() == Some(long)), "{of} --{long}");
         }
     }
 }

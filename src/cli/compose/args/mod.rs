@@ -9,7 +9,9 @@ mod inside;
 mod lifecycle;
 mod show;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ops::Deref;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use config::ConfigArgs;
 pub use converge::{CreateArgs, ScaleArgs, UpArgs};
@@ -36,69 +38,102 @@ pub struct ComposeCli {
 pub enum ComposeCommand {
     /// Parse, resolve and print the project
     #[command(alias = "convert")]
-    Config(ConfigArgs),
+    Config(Later<ConfigArgs>),
     /// Create and start containers
-    Up(UpArgs),
+    Up(Later<UpArgs>),
     /// Build images
-    Build(BuildArgs),
+    Build(Later<BuildArgs>),
     /// Pull images
-    Pull(PullArgs),
+    Pull(Later<PullArgs>),
     /// Create containers without starting them
-    Create(CreateArgs),
+    Create(Later<CreateArgs>),
     /// Start existing containers
-    Start(ServicesArgs),
+    Start(Later<ServicesArgs>),
     /// Stop running containers
-    Stop(StopArgs),
+    Stop(Later<StopArgs>),
     /// Restart containers
-    Restart(RestartArgs),
+    Restart(Later<RestartArgs>),
     /// Send a signal to containers
-    Kill(KillArgs),
+    Kill(Later<KillArgs>),
     /// Remove stopped containers
-    Rm(RmArgs),
+    Rm(Later<RmArgs>),
     /// Stop and remove containers and networks
-    Down(DownArgs),
+    Down(Later<DownArgs>),
     /// List containers
-    Ps(PsArgs),
+    Ps(Later<PsArgs>),
     /// List projects
-    Ls(LsArgs),
+    Ls(Later<LsArgs>),
     /// Show the output of containers
-    Logs(LogsArgs),
+    Logs(Later<LogsArgs>),
     /// Run a command in a running container
-    Exec(ExecArgs),
+    Exec(Later<ExecArgs>),
     /// Run a one-off command of a service
-    Run(RunArgs),
+    Run(Later<RunArgs>),
     /// Show the engine's events of the project
-    Events(EventsArgs),
+    Events(Later<EventsArgs>),
     /// Show the host address of a container port
-    Port(PortArgs),
+    Port(Later<PortArgs>),
     /// Show the processes of containers
-    Top(ServicesArgs),
+    Top(Later<ServicesArgs>),
     /// List the images that containers use
-    Images(ImagesArgs),
+    Images(Later<ImagesArgs>),
     /// Show the version
-    Version(VersionArgs),
+    Version(Later<VersionArgs>),
     /// Attach to the process of a running container
-    Attach(AttachArgs),
+    Attach(Later<AttachArgs>),
     /// Make an image of a container
-    Commit(CommitArgs),
+    Commit(Later<CommitArgs>),
     /// Copy files between a container and this machine
-    Cp(CpArgs),
+    Cp(Later<CpArgs>),
     /// Write the file system of a container as a tar archive
-    Export(ExportArgs),
+    Export(Later<ExportArgs>),
     /// Pause containers
-    Pause(ServicesArgs),
+    Pause(Later<ServicesArgs>),
     /// Push images
-    Push(PushArgs),
+    Push(Later<PushArgs>),
     /// Set the number of containers of services
-    Scale(ScaleArgs),
+    Scale(Later<ScaleArgs>),
     /// Show what containers use
-    Stats(StatsArgs),
+    Stats(Later<StatsArgs>),
     /// Resume paused containers
-    Unpause(ServicesArgs),
+    Unpause(Later<ServicesArgs>),
     /// List volumes
-    Volumes(VolumesArgs),
+    Volumes(Later<VolumesArgs>),
     /// Wait until containers end
-    Wait(WaitArgs),
+    Wait(Later<WaitArgs>),
+}
+
+/// Arguments of one command, declared to the parser only when that command is the one asked for (or its help is):
+/// declaring those of all commands takes longer than reading a project.
+#[derive(Debug, Clone)]
+pub struct Later<T>(pub T);
+
+impl<T> Deref for Later<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: FromArgMatches> FromArgMatches for Later<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        T::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl<T: Args> Args for Later<T> {
+    fn augment_args(command: Command) -> Command {
+        command.defer(T::augment_args)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        command.defer(T::augment_args_for_update)
+    }
 }
 
 /// Only services.
