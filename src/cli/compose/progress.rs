@@ -107,21 +107,21 @@ impl Progress {
 
     fn line(&self, state: &mut State, subject: &str, what: &str, text: &str) {
         state.clear();
-        let mut err = io::stderr().lock();
         let text = redact::redact_shapes(text);
-        let _ = match self.mode {
-            Mode::Quiet => Ok(()),
+        let line = match self.mode {
+            Mode::Quiet => return,
             Mode::Json => {
                 let mut object = serde_json::json!({ "id": subject, "status": what });
                 if !text.is_empty() {
                     object["text"] = text.into();
                 }
-                writeln!(err, "{object}")
+                format!("{object}\n")
             }
-            Mode::Live | Mode::Plain if text.is_empty() => writeln!(err, " {subject}  {what}"),
-            Mode::Live | Mode::Plain => writeln!(err, " {subject}  {what}  {text}"),
+            Mode::Live | Mode::Plain if text.is_empty() => format!(" {subject}  {what}\n"),
+            Mode::Live | Mode::Plain => format!(" {subject}  {what}  {text}\n"),
         };
-        drop(err);
+        // In one piece: standard error has no buffer of its own. A reader that has gone is not worth a word.
+        let _ = io::stderr().write_all(line.as_bytes());
         if self.mode == Mode::Live {
             state.show();
         }
