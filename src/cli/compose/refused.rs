@@ -44,7 +44,9 @@ pub(super) fn known(mut command: Command) -> Command {
         if let Some(short) = short {
             arg = arg.short(*short);
         }
-        command = if of.is_empty() { command.arg(arg) } else { command.mut_subcommand(of, |c| c.arg(arg)) };
+        // Hidden: it takes no place in the order of the help.
+        let with = |command: Command| command.next_display_order(None).arg(arg).next_display_order(0);
+        command = if of.is_empty() { with(command) } else { command.mut_subcommand(of, with) };
     }
     command
 }

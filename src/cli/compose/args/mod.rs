@@ -11,7 +11,7 @@ mod show;
 
 use std::ops::Deref;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable};
 
 pub use config::ConfigArgs;
 pub use converge::{CreateArgs, ScaleArgs, UpArgs};
@@ -128,12 +128,20 @@ impl<T: FromArgMatches> FromArgMatches for Later<T> {
 
 impl<T: Args> Args for Later<T> {
     fn augment_args(command: Command) -> Command {
-        command.defer(T::augment_args)
+        command.defer(|command| keeping_its_words(command, T::augment_args))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        command.defer(T::augment_args_for_update)
+        command.defer(|command| keeping_its_words(command, T::augment_args_for_update))
     }
+}
+
+/// Declares arguments; what the command is about stays what the list of commands says, and not what the arguments say
+/// of themselves.
+fn keeping_its_words(command: Command, declare: impl FnOnce(Command) -> Command) -> Command {
+    let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
+    let declared = declare(command).long_about(long_about.map_or(Resettable::Reset, Resettable::Value));
+    declared.about(about.map_or(Resettable::Reset, Resettable::Value))
 }
 
 /// Only services.
@@ -167,6 +175,19 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         ComposeCli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_commands_help_says_what_the_list_of_commands_says() {
+        let listed = ComposeCli::command();
+        let mut whole = ComposeCli::command();
+        whole.build();
+        for command in listed.get_subcommands() {
+            let built = whole.find_subcommand(command.get_name()).unwrap();
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            assert_eq!(built.get_about(), command.get_about(), "{}", command.get_name());
+            assert_eq!(built.get_long_about(), command.get_long_about(), "{}", command.get_name());
+        }
     }
 
     #[test]
