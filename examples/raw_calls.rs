@@ -1,10 +1,15 @@
 //! The least that ten containers can cost: ten tasks, each with one create and one start call, and nothing else; then
 //! one of them stopped, removed, created and started; then all stopped and removed, side by side again.
-//! `script/bench` holds `turnout compose` against it. Prints the three times in milliseconds; removes what it made.
+//! `script/bench` holds `turnout compose` against it. Prints the three times in milliseconds, then those of making and of
+//! removing their network, which any `up` and `down` needs as well; removes what it made.
 //!
 //!     cargo run --release --example raw_calls -- IMAGE PREFIX COUNT [AT-A-TIME]
 
-use std::{error::Error, io::Write as _, time::Instant};
+use std::{
+    error::Error,
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use bollard::{
     Docker,
@@ -23,18 +28,32 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let at_a_time = arguments.next().map_or(Ok(count), |text| text.parse())?;
     let docker = Docker::connect_with_defaults()?.negotiate_version().await?;
     let network = NetworkCreateRequest { name: prefix.clone(), ..Default::default() };
+    let began = Instant::now();
     docker.create_network(network).await?;
+    let network_made = milliseconds(began);
     let names: Vec<String> = (1..=count).map(|number| format!("{prefix}-{number}")).collect();
 
     let outcome = measure(&docker, &image, &prefix, &names, at_a_time).await;
 
     let remove = RemoveContainerOptionsBuilder::default().force(true).build();
     join_all(names.iter().map(|name| docker.remove_container(name, Some(remove.clone())))).await;
-    docker.remove_network(&prefix).await?;
+    let began = Instant::now();
+    // The engine answers a removal a moment before the container has left its network.
+    while let Err(error) = docker.remove_network(&prefix).await {
+        if began.elapsed() > PATIENCE {
+            return Err(error.into());
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    let network_removed = milliseconds(began);
     let [up, replace, down] = outcome?;
-    writeln!(std::io::stdout(), "{up:.2} {replace:.2} {down:.2}")?;
+    writeln!(std::io::stdout(), "{up:.2} {replace:.2} {down:.2} {network_made:.2} {network_removed:.2}")?;
     Ok(())
 }
+
+/// Longest wait for containers to leave their network.
+const PATIENCE: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Milliseconds of creating and starting all, of replacing the first by another one, and of stopping and removing all.
 async fn measure(docker: &Docker, image: &str, network: &str, names: &[String], at_a_time: usize) -> Answer<[f64; 3]> {

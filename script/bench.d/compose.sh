@@ -140,6 +140,14 @@ ratio() { divide "$(median "$work/$1.turnout.$2")" "$(median "$work/$1.docker.$2
 ours() { echo "$(median "$work/$1.turnout.ms") ms"; }
 theirs() { echo "$(median "$work/$1.docker.ms") ms (\`docker compose\`)"; }
 
+# share NAME RAW...: what these raw calls take together, of docker compose's time for NAME.
+share() {
+  local name=$1 raw sum=0
+  shift
+  for raw in "$@"; do sum=$(awk -v a="$sum" -v b="$(median "$work/raw.$raw.ms")" 'BEGIN { print a + b }'); done
+  divide "$sum" "$(median "$work/$name.docker.ms")"
+}
+
 compose_page() {
   local size name words
   for size in 10 50; do
@@ -162,9 +170,9 @@ compose_page() {
 
 What the same work costs with nothing but the calls to the engine (medians): creating and starting ten containers
 $(median "$work/raw.up.ms") ms ($(spread "$work/raw.up.ms")), replacing one $(median "$work/raw.change.ms") ms ($(spread "$work/raw.change.ms")), stopping and removing ten $(median "$work/raw.down.ms") ms
-($(spread "$work/raw.down.ms")). Nobody who uses the engine can be faster than that. docker compose needs for the same
-$(median "$work/up.10.docker.ms"), $(median "$work/change.10.docker.ms") and $(median "$work/down.10.docker.ms") ms, turnout $(median "$work/up.10.turnout.ms"), $(median "$work/change.10.turnout.ms") and $(median "$work/down.10.turnout.ms") ms: both also make or remove the
-project's network, read the files and look at what is there.
+($(spread "$work/raw.down.ms")), making and removing their network $(median "$work/raw.made.ms") and $(median "$work/raw.removed.ms") ms. Nobody who uses the
+engine can be faster than that. As shares of what docker compose needs for the whole: \`up\` $(share up.10 up made), changing one
+$(share change.10 change), \`down\` $(share down.10 down removed). turnout: $(ratio up.10 ms), $(ratio change.10 ms) and $(ratio down.10 ms); it also reads the files and looks at what is there.
 
 END
   fi
@@ -218,9 +226,11 @@ raw_calls() {
 }
 raw_calls_once() {
   "$raw_program" "$TURNOUT_TEST_BASE" "raw-$TURNOUT_TEST_RUN" 10 >"$work/raw" || die "the raw calls failed"
-  local up replace down
-  read -r up replace down <"$work/raw"
+  local up replace down made removed
+  read -r up replace down made removed <"$work/raw"
   echo "$up" >>"$work/raw.up.ms"
   echo "$replace" >>"$work/raw.change.ms"
   echo "$down" >>"$work/raw.down.ms"
+  echo "$made" >>"$work/raw.made.ms"
+  echo "$removed" >>"$work/raw.removed.ms"
 }
