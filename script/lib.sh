@@ -92,8 +92,9 @@ need_servers() {
 # What a build needs beyond the Rust toolchain itself.
 need_build() {
   command -v cargo >/dev/null || die "no cargo; install a Rust toolchain first (https://rustup.rs)"
-  # OpenSSL's own build is written in Perl and make.
-  need_programs cc build-essential make make perl perl pkg-config pkg-config
+  need_programs cc build-essential make make pkg-config pkg-config
+  # OpenSSL's own build is written in Perl, with modules that the small Perl of a bare system lacks.
+  perl -MFindBin -MIPC::Cmd -MTime::Piece -e 1 2>/dev/null || need_packages perl
 }
 
 # ---------------------------------------------------------------- the engine
