@@ -16,7 +16,6 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 const WATCHES: &str = "`develop.watch` is not supported; run `up -d --build` after a change";
-const DIGESTS: &str = "no registry is asked while a file is read; pin the digest in the file";
 
 const FLAGS: &[Flag] = &[
     ("", "compatibility", None, false, "names with `_` are those of Compose 1; containers would get other names"),
@@ -29,8 +28,6 @@ const FLAGS: &[Flag] = &[
     ("build", "compress", None, false, "a context is never compressed: the engine is near"),
     ("build", "force-rm", None, false, "containers of a build are always removed"),
     ("build", "no-rm", None, false, "containers of a build are always removed"),
-    ("config", "lock-image-digests", None, false, DIGESTS),
-    ("config", "resolve-image-digests", None, false, DIGESTS),
     ("pull", "parallel", None, false, "pulls always run side by side; --parallel before the command limits them"),
     ("pull", "no-parallel", None, false, "write --parallel 1 before the command"),
 ];
