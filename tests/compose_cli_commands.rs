@@ -211,7 +211,6 @@ volumes: {data: , unused: }
     assert!(std::fs::read_to_string(site.path().join("out.yaml")).unwrap().contains("image: img:1"));
     assert!(site.ours(&["config", "--no-interpolate"]).ok().out.contains("img:${TAG:-1}"));
     assert!(!site.ours(&["config", "--no-normalize"]).ok().out.contains("networks:"));
-    site.ours(&["config", "--lock-image-digests"]).fails("--lock-image-digests");
     site.ours(&["-f", "none.yaml", "config"]).fails("none.yaml");
 }
 

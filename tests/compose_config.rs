@@ -99,7 +99,7 @@ fn small_rules_hold() {
         (&["x-a: .inf\nservices: {a: {image: i}}"], "0.yaml:1:6: +Inf has no JSON form"),
         (
             &["include: [oci://r/a]\nservices: {a: {image: i}}"],
-            "0.yaml:1:11: include[0]: oci://r/a: files from OCI registries are not supported",
+            "0.yaml:1:11: include[0]: oci://r/a: r/a is not on this machine",
         ),
         (
             &["services: {a: {extends: {service: b, file: https://h/x.git}}}"],
@@ -133,11 +133,15 @@ fn former_names_of_external_resources_are_warned_of() {
 
 #[test]
 fn remote_files_can_be_switched_off() {
-    let files = MapFiles::new([("/p/compose.yaml", "include: [https://h/x.git]\n")]);
-    let mut request = request(LoadOptions::default());
-    for (value, part) in [("0", "disabled by COMPOSE_EXPERIMENTAL_GIT_REMOTE"), ("x", "must be true or false")] {
-        request.process_env.insert("COMPOSE_EXPERIMENTAL_GIT_REMOTE".into(), value.into());
-        let error = load(&request, &files).unwrap_err().to_string();
-        assert!(error.contains(part), "{error}");
+    for (file, name) in
+        [("https://h/x.git", "COMPOSE_EXPERIMENTAL_GIT_REMOTE"), ("oci://h/x", "COMPOSE_EXPERIMENTAL_OCI_REMOTE")]
+    {
+        let files = MapFiles::new([("/p/compose.yaml", format!("include: ['{file}']\n").as_str())]);
+        let mut request = request(LoadOptions::default());
+        for (value, part) in [("0", "disabled by "), ("x", " must be true or false"), ("1", "is not on this machine")] {
+            request.process_env.insert(name.into(), value.into());
+            let error = load(&request, &files).unwrap_err().to_string();
+            assert!(error.contains(part) && (value == "1" || error.contains(name)), "{error}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Compose files from a git repository, fetched from a real `git daemon` into the user's cache.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
 
 mod git_support;
 
@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
-use git_support::{Server, World, git};
+use git_support::{HttpGit, Server, World, git};
 
 /// `turnout compose` in a folder, with a home of its own.
 fn compose(world: &World, folder: &Path, args: &[&str]) -> Output {
@@ -73,7 +73,7 @@ fn repositories_are_fetched_into_the_cache_and_followed() {
     world.commit("other.txt", "\n");
     world.push();
     let refusals = [
-        ("#nope", "has no branch \"nope\""),
+        ("#nope", "has no branch, tag or commit \"nope\"; it has main"),
         ("#main:../x", "leads out of the repository"),
         ("#main:out/beside.yaml", "a symbolic link leads out of the repository"),
     ];
@@ -88,6 +88,109 @@ fn repositories_are_fetched_into_the_cache_and_followed() {
     assert!(said.contains("leads out") && !said.contains("hunter2"), "{said}");
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(fs::metadata(&cache).unwrap().permissions().mode() & 0o077, 0);
+}
+
+/// The real Compose, for comparison, with the same home; `None`, and said so, where it is not installed.
+fn theirs(world: &World, folder: &Path, args: &[&str]) -> Option<Output> {
+    let version = Command::new("docker").args(["compose", "version"]).output();
+    if !version.is_ok_and(|output| output.status.success()) {
+        eprintln!("not compared: the docker compose plugin is not installed");
+        return None;
+    }
+    let mut command = Command::new("docker");
+    command.arg("compose").args(args).current_dir(folder).env("HOME", world.path().join("home"));
+    for name in ["XDG_CACHE_HOME", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME"] {
+        command.env_remove(name);
+    }
+    Some(command.output().unwrap())
+}
+
+/// A document without the folder of the cache, which each tool names in its own way.
+fn without_cache(text: &str, world: &World, tool: &str) -> String {
+    let cache = format!("{}/", world.path().join("home/.cache").join(tool).display());
+    let mut parts = text.split(&cache);
+    let first = parts.next().unwrap().to_owned();
+    // What comes first in the cache is named after the address or the commit.
+    parts.fold(first, |all, part| all + "CACHE" + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
+}
+
+#[test]
+fn branches_tags_and_commits_are_had_over_http() {
+    let world = World::new();
+    let place = |text: &str| {
+        world.commit("sub/deep/compose.yaml", &format!("services: {{s: {{image: '{text}', volumes: ['./d:/d']}}}}\n"));
+        world.commit("compose.yaml", &format!("services: {{top: {{image: '{text}'}}}}\n"))
+    };
+    let first = place("first");
+    git(&world.dev(), &["tag", "light"]);
+    place("second");
+    git(&world.dev(), &["tag", "-a", "-m", "words", "v1.0"]);
+    git(&world.dev(), &["tag", "both"]);
+    place("third");
+    git(&world.dev(), &["branch", "both"]);
+    git(&world.dev(), &["branch", "topic/one"]);
+    let request = place("asked for");
+    git(&world.dev(), &["push", "-q", "origin", "HEAD:refs/pull/7/head", "light", "v1.0", "refs/tags/both"]);
+    git(&world.dev(), &["reset", "-q", "--hard", "topic/one"]);
+    git(&world.dev(), &["push", "-q", "origin", "main", "topic/one", "refs/heads/both"]);
+    let server = HttpGit::start(world.path(), None);
+    let url = format!("http://127.0.0.1:{}/origin.git", server.port);
+    let local = world.path().join("local");
+    fs::create_dir_all(&local).unwrap();
+
+    for (fragment, image) in [
+        ("", "third"),
+        ("#main", "third"),
+        ("#topic/one", "third"),
+        ("#refs/heads/main", "third"),
+        ("#light", "first"),
+        ("#v1.0", "second"),
+        ("#refs/tags/v1.0", "second"),
+        // Branch before tag.
+        ("#both", "third"),
+        ("#refs/tags/both", "second"),
+        ("#refs/pull/7/head", "asked for"),
+        ("#pull/7/head", "asked for"),
+        (&format!("#{first}"), "first"),
+        // In no branch, but a name of the server stands for it.
+        (&format!("#{request}"), "asked for"),
+        ("#light:sub/deep", "first"),
+        (&format!("#{first}:sub/deep/compose.yaml"), "first"),
+        ("#v1.0:sub/../sub/deep", "second"),
+    ] {
+        let args = ["-f", &format!("{url}{fragment}"), "config"];
+        let shown = text(&compose(&world, &local, &args));
+        assert!(shown.contains(&format!("image: {image}\n")), "{fragment}: {shown}");
+        if let Some(theirs) = theirs(&world, &local, &args) {
+            let wanted = without_cache(&text(&theirs), &world, "docker-compose");
+            assert_eq!(without_cache(&shown, &world, "turnout/compose"), wanted, "{fragment}");
+        }
+    }
+
+    // A tag that moves is followed, a commit needs nobody once it is there.
+    git(&world.dev(), &["tag", "-f", "light", "main"]);
+    git(&world.dev(), &["push", "-q", "-f", "origin", "refs/tags/light"]);
+    let moved = text(&compose(&world, &local, &["-f", &format!("{url}#light"), "config"]));
+    assert!(moved.contains("image: third"), "{moved}");
+    fs::rename(world.origin(), world.path().join("gone.git")).unwrap();
+    let kept = text(&compose(&world, &local, &["-f", &format!("{url}#{first}"), "config"]));
+    assert!(kept.contains("image: first"), "{kept}");
+    fs::rename(world.path().join("gone.git"), world.origin()).unwrap();
+
+    for (fragment, part) in [
+        ("#v2.0".to_owned(), "has no branch, tag or commit \"v2.0\"; it has "),
+        (format!("#{}", "0".repeat(40)), "has no branch, tag or commit \"0000"),
+        // Short commits are no names, as for the real one.
+        (format!("#{}", &first[..12]), "has no branch, tag or commit"),
+        ("#light:none.yaml".to_owned(), "none.yaml"),
+        ("#light:../../x".to_owned(), "leads out of the repository"),
+    ] {
+        let args = ["-f", &format!("{url}{fragment}"), "config"];
+        let refused = compose(&world, &local, &args);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(part), "{fragment}: {said}");
+        assert!(theirs(&world, &local, &args).is_none_or(|theirs| !theirs.status.success()), "{fragment}");
+    }
 }
 
 /// A shell's `<(...)`: read for the settings, for the name and for the content, and open once.

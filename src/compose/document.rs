@@ -185,17 +185,22 @@ impl<'a> Session<'a> {
             "0" | "f" | "F" | "FALSE" | "false" | "False" => Err(format!("remote files are disabled by {name}")),
             other => Err(format!("{name} must be true or false, not {other:?}")),
         };
+        let copy = "download the file, and name the copy";
         let file = match remote::parse(path) {
             None => return Ok(None),
-            Some(RemoteFile::Oci(_)) => {
-                return refused(
-                    "files from OCI registries are not supported: they need a registry client".to_owned(),
-                    "publish the file in a git repository, or download it first",
-                );
+            Some(RemoteFile::Oci(reference)) => {
+                let found =
+                    switch("COMPOSE_EXPERIMENTAL_OCI_REMOTE").and_then(|()| self.files.fetch_artifact(&reference));
+                return match found {
+                    Ok(folder) => {
+                        let folder = folder.to_string_lossy().into_owned();
+                        Ok(Some((lexical::join(&folder, remote::ARTIFACT_FILE), folder)))
+                    }
+                    Err(why) => refused(why, copy),
+                };
             }
             Some(RemoteFile::Git(file)) => file,
         };
-        let copy = "download the file, and name the copy";
         if let Err(why) = switch("COMPOSE_EXPERIMENTAL_GIT_REMOTE") {
             return refused(why, copy);
         }

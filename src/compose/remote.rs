@@ -8,7 +8,7 @@
 pub enum RemoteFile {
     /// `https://host/path.git#ref:folder`, `git@host:path#ref:folder`, `github.com/owner/name`, …
     Git(GitFile),
-    /// `oci://registry/name:tag`.
+    /// `oci://registry/name:tag`: what stands after the scheme.
     Oci(String),
 }
 
@@ -23,6 +23,9 @@ pub struct GitFile {
     pub folder: String,
 }
 
+/// The file that a published project consists of; it may have been many before.
+pub const ARTIFACT_FILE: &str = "compose.yaml";
+
 /// Schemes that name a git repository wherever they point.
 const GIT_SCHEMES: [&str; 2] = ["git", "ssh"];
 
@@ -31,8 +34,8 @@ const WEB_SCHEMES: [&str; 2] = ["http", "https"];
 
 /// What a path means if it is none of this machine.
 pub fn parse(path: &str) -> Option<RemoteFile> {
-    if path.starts_with("oci://") {
-        return Some(RemoteFile::Oci(path.to_owned()));
+    if let Some(reference) = path.strip_prefix("oci://") {
+        return Some(RemoteFile::Oci(reference.to_owned()));
     }
     if path.starts_with("./") || path.starts_with("../") {
         return None;
@@ -94,7 +97,7 @@ mod tests {
             ("ssh://git@h/a", git("ssh://git@h/a", "", "")),
             ("git://h/a", git("git://h/a", "", "")),
             ("github.com/a/b#:c", git("https://github.com/a/b", "", "c")),
-            ("oci://r/a:b", Some(RemoteFile::Oci("oci://r/a:b".into()))),
+            ("oci://r/a:b", Some(RemoteFile::Oci("r/a:b".into()))),
             ("https://h/compose.yaml", None),
             ("./a@b:c", None),
             ("compose.yaml", None),

@@ -33,6 +33,15 @@ pub trait FileSource {
         let url = crate::report::redact::redact_shapes(&repository.url);
         Err(format!("{url} is not on this machine, and nothing is fetched here"))
     }
+    /// Brings a published project to this machine; gives the folder where its files then lie. `reference` is
+    /// `registry/name:tag`, as written.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileSource::fetch`].
+    fn fetch_artifact(&self, reference: &str) -> Result<PathBuf, String> {
+        Err(format!("{reference} is not on this machine, and nothing is fetched here"))
+    }
 }
 
 /// The real disk.

@@ -37,6 +37,13 @@ pub struct Stream(Box<dyn Io>);
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+impl Stream {
+    /// A connection that was made elsewhere.
+    pub(super) fn of(connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Stream {
+        Stream(Box::new(connection))
+    }
+}
+
 impl Endpoint {
     /// Connects.
     ///
@@ -55,7 +62,7 @@ impl Endpoint {
     }
 }
 
-async fn tcp(address: &str) -> io::Result<TcpStream> {
+pub(super) async fn tcp(address: &str) -> io::Result<TcpStream> {
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| timed_out("connecting"))??;
     // Requests are small and answers are waited for.
     stream.set_nodelay(true)?;
@@ -63,18 +70,40 @@ async fn tcp(address: &str) -> io::Result<TcpStream> {
 }
 
 async fn tls(address: &str, files: &TlsFiles) -> io::Result<SslStream<TcpStream>> {
+    // Before the connection: broken files are not the far end's business.
     let connector = connector(files).await?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
+    let refused = "the daemon's certificate is refused";
+    handshake(&connector, tcp(address).await?, host, files.verify, refused).await
+}
+
+/// Begins TLS in a connection; `refused` is what is said of a certificate that does not do.
+pub(super) async fn secured(
+    stream: TcpStream,
+    host: &str,
+    files: &TlsFiles,
+    refused: &str,
+) -> io::Result<SslStream<TcpStream>> {
+    handshake(&connector(files).await?, stream, host, files.verify, refused).await
+}
+
+async fn handshake(
+    connector: &SslConnector,
+    stream: TcpStream,
+    host: &str,
+    verify: bool,
+    refused: &str,
+) -> io::Result<SslStream<TcpStream>> {
     let mut settings = connector.configure()?;
-    settings.set_verify_hostname(files.verify);
-    let mut stream = SslStream::new(settings.into_ssl(host)?, tcp(address).await?)?;
+    settings.set_verify_hostname(verify);
+    let mut stream = SslStream::new(settings.into_ssl(host)?, stream)?;
     let done = timeout(CONNECT_TIMEOUT, Pin::new(&mut stream).connect()).await.map_err(|_| timed_out("TLS"))?;
     if let Err(error) = done {
         // OpenSSL itself says only that the check failed.
         let reason = match stream.ssl().verify_result() {
             X509VerifyResult::OK => error.to_string(),
-            refused => format!("the daemon's certificate is refused: {refused}"),
+            why => format!("{refused}: {why}"),
         };
         return Err(io::Error::other(reason));
     }

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod observe;
 mod proxies;
 mod raw;
+pub mod registry;
 pub mod settle;
 mod ssh;
 pub mod status;

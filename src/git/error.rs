@@ -146,6 +146,16 @@ pub enum GitError {
         /// Some that are there.
         there: Vec<String>,
     },
+    /// The remote has nothing of that name.
+    #[error("{address} has no branch, tag or commit {revision:?}{}", branches(there))]
+    MissingRevision {
+        /// The address without credentials.
+        address: String,
+        /// What was asked for.
+        revision: String,
+        /// Some branches and tags that are there.
+        there: Vec<String>,
+    },
     /// Both sides have commits that the other has not.
     #[error("{0} and its remote have diverged: {ahead} local commit{1} up to {local}, {behind} on the remote up to {remote}; \
              reconcile by hand, or set on_divergence to reset (give the local ones up) or rebase (put them on top)",

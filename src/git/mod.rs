@@ -16,6 +16,7 @@ mod clone;
 mod error;
 mod known_hosts;
 mod lock;
+mod pin;
 mod proxy;
 mod read;
 mod rebase;
@@ -27,8 +28,11 @@ mod update;
 
 pub use address::Address;
 pub use error::GitError;
+pub use pin::pin;
+pub use proxy::applies_to as proxy_for;
 pub use read::{
     Change, ChangedFile, Head, LogEntry, changed_files, changed_in_work_tree, head, is_tracked, short, short_log,
 };
+pub use relay::open_tunnel;
 pub use remote::{Divergence, GitAuth, Moved, Remote, Updated};
 pub use update::update;

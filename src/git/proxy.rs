@@ -9,7 +9,7 @@ use super::error::GitError;
 ///
 /// # Errors
 /// When the proxy that is set is none we can speak to.
-pub(super) fn applies_to(
+pub fn applies_to(
     host: &str,
     tls: bool,
     configured: Option<String>,
@@ -34,7 +34,7 @@ pub(super) fn applies_to(
         Ok(url) if url.scheme() == "http" && url.host_str().is_some() => Ok(Some(url)),
         _ => Err(GitError::BadAddress {
             address: super::error::clean(&with_scheme),
-            message: "only proxies at http:// addresses can be used for git".to_owned(),
+            message: "only proxies at http:// addresses can be used".to_owned(),
         }),
     }
 }

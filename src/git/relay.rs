@@ -186,8 +186,11 @@ impl Relay {
     }
 }
 
-/// Asks a proxy of the surroundings for a tunnel.
-async fn open_tunnel(server: &mut TcpStream, proxy: &url::Url, peer: &str) -> Result<(), GitError> {
+/// Asks a proxy of the surroundings, to which `server` is a connection, for a tunnel to `peer` (`host:port`).
+///
+/// # Errors
+/// The proxy does not answer or refuses.
+pub async fn open_tunnel(server: &mut TcpStream, proxy: &url::Url, peer: &str) -> Result<(), GitError> {
     let ask = format!("CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n{}\r\n", proxy_login(proxy));
     let answer = match server.write_all(ask.as_bytes()).await {
         Ok(()) => head_of(server).await,

@@ -55,12 +55,14 @@ pub(super) enum Want<'w> {
     DefaultBranch,
     /// All branches, until this commit is there.
     Commit(Oid),
+    /// What a branch, a tag, a reference in full or a commit of this name stands for.
+    Revision(&'w str),
 }
 
 /// What was fetched.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    /// The branch; empty for [`Want::Commit`].
+    /// The branch; empty for [`Want::Commit`] and [`Want::Revision`].
     pub(super) branch: String,
     /// Its tip.
     pub(super) tip: Oid,
@@ -153,6 +155,10 @@ fn talk(
             let listed = heads.iter().any(|(_, tip)| tip == oid);
             (String::new(), *oid, if listed { vec![all] } else { vec![all, exact] })
         }
+        Want::Revision(name) => {
+            let found = Found::among(&heads, name, default(), address)?;
+            (String::new(), found.tip, found.refspecs)
+        }
         Want::Branch(_) | Want::DefaultBranch => {
             let name = match want {
                 Want::Branch(name) => (*name).to_owned(),
@@ -185,16 +191,78 @@ fn talk(
                 drop(connection);
                 let mut connection =
                     remote.connect_auth(Direction::Fetch, Some(callbacks(answers, address, session)), None)?;
-                fetch(&mut connection, std::slice::from_ref(exact))?;
+                let fetched = fetch(&mut connection, std::slice::from_ref(exact));
+                if let (Want::Revision(name), Err(_)) = (want, &fetched) {
+                    return Err(missing(&heads, name, address).into());
+                }
+                fetched?;
             }
         }
         _ => fetch(&mut connection, &refspecs)?,
+    }
+    if let Want::Revision(name) = want {
+        // A tag may be an object of its own, that names the commit.
+        let commit = repo.find_object(tip, None).and_then(|object| object.peel_to_commit());
+        let tip = commit.map_err(|_| missing(&heads, name, address))?.id();
+        return Ok(Fetched { branch, tip });
     }
     if repo.find_commit(tip).is_err() {
         let path = session.remote.path.clone();
         return Err(GitError::UnknownCommit { path, revision: tip.to_string(), shallow: repo.is_shallow() }.into());
     }
     Ok(Fetched { branch, tip })
+}
+
+/// What a revision is on the remote.
+struct Found {
+    tip: Oid,
+    /// What brings it here; the last one is tried only if the others have not.
+    refspecs: Vec<String>,
+}
+
+impl Found {
+    /// A branch wins over a tag. Parts of a name count from its end (`pull/1/head`), as for `git ls-remote`.
+    fn among(
+        heads: &[(String, Oid)],
+        name: &str,
+        default_branch: Option<String>,
+        address: &Address,
+    ) -> Result<Found, GitError> {
+        if heads.is_empty() {
+            return Err(GitError::EmptyRemote { address: address.to_string() });
+        }
+        let into = |full: &str| format!("+{full}:refs/turnout/pinned");
+        let real = || heads.iter().filter(|(full, _)| !full.ends_with("^{}"));
+        if name.len() == 40
+            && let Ok(tip) = Oid::from_str(name)
+        {
+            let listed = real().find(|(_, known)| *known == tip);
+            let refspecs = match listed {
+                Some((full, _)) => vec![into(full)],
+                // A commit that nothing names can be asked for by itself, if the server allows it.
+                None => vec![
+                    "+refs/heads/*:refs/turnout/all/heads/*".to_owned(),
+                    "+refs/tags/*:refs/turnout/all/tags/*".to_owned(),
+                    into(name),
+                ],
+            };
+            return Ok(Found { tip, refspecs });
+        }
+        let default = default_branch.filter(|_| name == "HEAD").map(|branch| format!("refs/heads/{branch}"));
+        let whole =
+            [default.unwrap_or_default(), name.to_owned(), format!("refs/heads/{name}"), format!("refs/tags/{name}")];
+        let exact = whole.iter().find_map(|full| real().find(|(known, _)| known == full));
+        let end = format!("/{name}");
+        let found = exact.or_else(|| real().find(|(full, _)| full.ends_with(&end)));
+        let (full, tip) = found.ok_or_else(|| missing(heads, name, address))?;
+        Ok(Found { tip: *tip, refspecs: vec![into(full)] })
+    }
+}
+
+fn missing(heads: &[(String, Oid)], name: &str, address: &Address) -> GitError {
+    let short = |full: &str| full.strip_prefix("refs/heads/").or(full.strip_prefix("refs/tags/")).map(str::to_owned);
+    let there = heads.iter().filter(|(full, _)| !full.ends_with("^{}")).filter_map(|(full, _)| short(full)).collect();
+    GitError::MissingRevision { address: address.to_string(), revision: name.to_owned(), there }
 }
 
 fn tip_of(branch: &str, heads: &[(String, Oid)], address: &Address) -> Result<Oid, GitError> {

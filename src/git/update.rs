@@ -36,6 +36,16 @@ const LARGEST_ATTRIBUTES: u64 = 1024 * 1024;
 /// # Errors
 /// See [`GitError`]; the work tree is as before, except for submodules.
 pub async fn update(remote: &Remote, reporter: &dyn Reporter, cancel: CancellationToken) -> Result<Updated, GitError> {
+    on_a_thread(remote, reporter, cancel, run).await
+}
+
+/// Does work that blocks, with everything that ends it in time.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    remote: &Remote,
+    reporter: &dyn Reporter,
+    cancel: CancellationToken,
+    work: impl FnOnce(&Session) -> Result<T, GitError> + Send + 'static,
+) -> Result<T, GitError> {
     let stop = CancellationToken::new();
     // Also when the caller drops this future.
     let _stop_on_drop = stop.clone().drop_guard();
@@ -50,7 +60,7 @@ pub async fn update(remote: &Remote, reporter: &dyn Reporter, cancel: Cancellati
     std::thread::Builder::new()
         .name("git".to_owned())
         .spawn(move || {
-            let _ = done.send(run(&session));
+            let _ = done.send(work(&session));
         })
         .map_err(|error| GitError::io(&remote.path, "start a thread for", &error))?;
 
@@ -107,7 +117,7 @@ fn run(session: &Session) -> Result<Updated, GitError> {
 }
 
 /// Nothing there, or an empty folder made for the clone.
-fn is_absent(path: &Path) -> Result<bool, GitError> {
+pub(super) fn is_absent(path: &Path) -> Result<bool, GitError> {
     match std::fs::read_dir(path) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),

@@ -32,10 +32,26 @@ impl Drop for Registry {
 impl Registry {
     /// A registry, or nothing, said aloud: it is a program of its own.
     pub fn start(auth: bool) -> Option<Self> {
+        Self::start_with(auth, None)
+    }
+
+    /// One that speaks TLS, with a certificate and its key in PEM.
+    pub fn start_tls(certificate: &[u8], key: &[u8]) -> Option<Self> {
+        Self::start_with(false, Some((certificate, key)))
+    }
+
+    fn start_with(auth: bool, tls: Option<(&[u8], &[u8])>) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut http = format!("addr: 127.0.0.1:{port}");
+        if let Some((certificate, key)) = tls {
+            let (at, beside) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+            std::fs::write(&at, certificate).unwrap();
+            std::fs::write(&beside, key).unwrap();
+            http.push_str(&format!(", tls: {{certificate: {}, key: {}}}", at.display(), beside.display()));
+        }
         let mut config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{{http}}}\n",
             dir.path().join("data").display()
         );
         if auth {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::{
     args::ConfigArgs,
+    digests,
     session::{Session, load_model_with, load_with},
     table::table,
     variables::{Variable, variables},
@@ -18,7 +19,7 @@ use crate::{
     compose::{
         hash::printed_service_hash,
         load::LoadRequest,
-        model::Project,
+        model::{Project, Service},
         render::{Format, render, render_model, yaml_table},
     },
     yaml::Node,
@@ -26,15 +27,7 @@ use crate::{
 
 /// `config`.
 pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8> {
-    for (given, name) in
-        [(args.resolve_image_digests, "--resolve-image-digests"), (args.lock_image_digests, "--lock-image-digests")]
-    {
-        if given {
-            bail!(
-                "{name} is not supported: it needs an answer from every image's registry; write the digest into the file (image: NAME@sha256:…), as `docker buildx imagetools inspect NAME` prints it"
-            );
-        }
-    }
+    let wants_digests = args.resolve_image_digests || args.lock_image_digests;
     let mut request = session.request()?;
     let options = &mut request.options;
     options.interpolate = !args.no_interpolate;
@@ -51,11 +44,25 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
         io::stdout().write_all(text.as_bytes())?;
         return Ok(0);
     } else if args.no_interpolate {
-        render_model(&load_model_with(&request)?, document_format(args))?
+        let mut root = load_model_with(&request)?;
+        if wants_digests {
+            digests::pin_model(session, &mut root)?;
+        }
+        if args.lock_image_digests {
+            only_images(&mut root);
+        }
+        render_model(&root, document_format(args))?
     } else {
         request.services.clone_from(&args.services);
         // `--no-env-resolution` changes nothing here in Compose 2.40, either: the loader has read the files by then.
-        render(&load_with(&request)?, document_format(args), true)?
+        let mut project = load_with(&request)?;
+        if wants_digests {
+            digests::pin(session, &mut project)?;
+        }
+        if args.lock_image_digests {
+            project = images_of(project);
+        }
+        render(&project, document_format(args), true)?
     };
     if args.quiet {
         return Ok(0);
@@ -65,6 +72,25 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
         None => io::stdout().write_all(text.as_bytes())?,
     }
     Ok(0)
+}
+
+/// A project of nothing but images: an override file that pins them.
+fn images_of(project: Project) -> Project {
+    let only = |service: Service| Service { image: service.image, ..Service::default() };
+    let services = project.services.into_iter().map(|(name, service)| (name, only(service)));
+    Project { services: services.collect(), ..Project::default() }
+}
+
+/// The same of a document.
+fn only_images(root: &mut Node) {
+    let Some(map) = root.as_map_mut() else { return };
+    map.retain(|key, _| key == "services");
+    let services = map.get_mut("services").and_then(|entry| entry.node.as_map_mut());
+    for service in services.into_iter().flat_map(|map| map.values_mut()) {
+        if let Some(map) = service.node.as_map_mut() {
+            map.retain(|key, _| key == "image");
+        }
+    }
 }
 
 /// One aspect of a project.

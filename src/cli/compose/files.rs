@@ -1,4 +1,5 @@
-//! What the loader reads from: the disk, and git repositories that are fetched into the user's cache.
+//! What the loader reads from: the disk, and what is fetched into the user's cache: git repositories and projects that
+//! were published in a registry.
 
 use std::{
     cell::RefCell,
@@ -8,15 +9,21 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::apart::apart;
 use crate::{
     compose::{
         remote::GitFile,
         source::{DiskFiles, FileSource},
     },
-    git::{Divergence, GitError, Remote, update},
+    engine::{
+        image::{Credentials, docker_config_directory},
+        registry::{Artifact, Name},
+    },
+    git::{Remote, pin},
     report::Silent,
 };
 
@@ -27,6 +34,10 @@ pub(super) struct Files {
     cache: Option<PathBuf>,
     /// Each repository is brought up to date once a load.
     fetched: RefCell<BTreeMap<PathBuf, ()>>,
+    /// Published projects by reference, looked up once a load.
+    artifacts: RefCell<BTreeMap<String, PathBuf>>,
+    /// Registry credentials.
+    credentials: Credentials,
 }
 
 impl Files {
@@ -38,7 +49,20 @@ impl Files {
             disk: DiskFiles::default(),
             cache: cache.map(|cache| cache.join("turnout/compose")),
             fetched: RefCell::default(),
+            artifacts: RefCell::default(),
+            credentials: Credentials::in_directory(docker_config_directory(environment)),
         }
+    }
+
+    /// The cache, for nobody else to look into: addresses may carry tokens, and projects secrets.
+    fn cache(&self) -> Result<&Path, String> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let Some(cache) = &self.cache else {
+            return Err("there is no place to keep it: neither XDG_CACHE_HOME nor HOME is set".to_owned());
+        };
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
+        made.map_err(|error| format!("cannot create {}: {error}", cache.display()))?;
+        Ok(cache)
     }
 }
 
@@ -80,46 +104,67 @@ impl FileSource for Files {
     }
 
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        let Some(cache) = &self.cache else {
-            return Err("there is no place to keep it: neither XDG_CACHE_HOME nor HOME is set".to_owned());
-        };
         let GitFile { url, reference, folder: _ } = repository;
-        let place = cache.join(hex::encode(Sha256::digest(format!("{url}#{reference}"))));
+        let place = self.cache()?.join(hex::encode(Sha256::digest(format!("{url}#{reference}"))));
         if self.fetched.borrow().contains_key(&place) {
             return Ok(place);
         }
-        // An address may carry a token, and git keeps it beside the files: nobody else's business.
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
-        made.map_err(|error| format!("cannot create {}: {error}", cache.display()))?;
         let mut remote = Remote::new(&place);
         remote.url = Some(url.clone());
-        // `HEAD` is the default branch under another name.
-        remote.branch = Some(reference.clone()).filter(|reference| !reference.is_empty() && reference != "HEAD");
-        // Compose does not fetch them either, and they would choose further addresses.
-        remote.submodules = false;
-        // Nobody works in the cache: what the server has is right.
-        remote.on_divergence = Divergence::Reset;
-        bring(&remote).map_err(|error| match reference.as_str() {
-            "" => error,
-            named => format!("{error} (branches are found by name; {named} must be one)"),
-        })?;
+        bring(&remote, if reference.is_empty() { "HEAD" } else { reference })?;
         self.fetched.borrow_mut().insert(place.clone(), ());
+        Ok(place)
+    }
+
+    fn fetch_artifact(&self, reference: &str) -> Result<PathBuf, String> {
+        if let Some(place) = self.artifacts.borrow().get(reference) {
+            return Ok(place.clone());
+        }
+        let name = Name::parse(reference).map_err(|error| error.to_string())?;
+        let (cache, credentials) = (self.cache()?, &self.credentials);
+        let place = apart(async || {
+            let artifact = Artifact::find(name, credentials).await?;
+            // Named after its content: what is there is right.
+            let place = cache.join(format!("oci-{}", artifact.digest().digits()));
+            if !place.is_dir() {
+                put_in_place(&place, &artifact.files().await?)
+                    .with_context(|| format!("cannot write {}", place.display()))?;
+            }
+            Ok(place)
+        });
+        let place = place.map_err(|error| format!("{error:#}"))?;
+        self.artifacts.borrow_mut().insert(reference.to_owned(), place.clone());
         Ok(place)
     }
 }
 
-/// Brings a repository up to date on a thread of its own: the caller may or may not be inside a runtime.
-fn bring(remote: &Remote) -> Result<(), String> {
-    std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-            let done: Result<_, GitError> = runtime.block_on(update(remote, &Silent, CancellationToken::new()));
-            done.map(|_| ()).map_err(|error| error.to_string())
-        });
-        work.join().unwrap_or_else(|_| Err("fetching ended unexpectedly".to_owned()))
-    })
+/// Writes files into a folder that is there only when it is whole.
+fn put_in_place(place: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let half = place.with_extension(format!("half-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&half);
+    let written = std::fs::DirBuilder::new().mode(0o700).create(&half).and_then(|()| {
+        files.iter().try_for_each(|(name, text)| {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(half.join(name))?;
+            io::Write::write_all(&mut file, text)
+        })
+    });
+    let done = written.and_then(|()| match std::fs::rename(&half, place) {
+        // Somebody else was quicker, with the same content.
+        Err(_) if place.is_dir() => Ok(()),
+        done => done,
+    });
+    // Gone, if all went well and we were first.
+    let _ = std::fs::remove_dir_all(&half);
+    done
+}
+
+/// Brings a revision of a repository here. Submodules are not fetched: Compose does not either, and they would choose
+/// further addresses.
+fn bring(remote: &Remote, revision: &str) -> Result<(), String> {
+    let done = apart(async || Ok(pin(remote, revision, &Silent, CancellationToken::new()).await?));
+    done.map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! `turnout compose`: arguments, then one file a group of commands.
 
+mod apart;
 mod api_socket;
 pub mod args;
 mod attach;
 mod bake;
 mod config;
 mod copy;
+mod digests;
 mod exec;
 mod files;
 mod follow;

@@ -63,6 +63,16 @@ pub enum ImageError {
         /// What to do.
         hint: &'static str,
     },
+    /// Nobody could say which content a name stands for.
+    #[error("failed to resolve digest for {image}: {message} ({hint})")]
+    Digest {
+        /// The image reference, in full.
+        image: String,
+        /// The engine's words.
+        message: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The image is here, but not for the platform asked for.
     #[error(
         "image {image} is for {found}, service {service} needs {wanted}: set `platform`, or build or publish the image for {wanted}"

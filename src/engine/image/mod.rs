@@ -15,6 +15,7 @@ pub mod cache;
 pub mod content;
 pub mod context;
 pub mod credentials;
+pub mod digest;
 pub mod error;
 pub mod filesync;
 pub mod grpc;

@@ -174,8 +174,13 @@ impl Progress {
 
 /// An error of a pull with what to do about it.
 fn explain(image: &str, message: &str) -> ImageError {
+    ImageError::Pull { image: image.to_owned(), message: message.to_owned(), hint: advice(message) }
+}
+
+/// What to do about a registry's refusal.
+pub(super) fn advice(message: &str) -> &'static str {
     let lower = message.to_lowercase();
-    let hint = if is_transient_text(&lower) {
+    if is_transient_text(&lower) {
         "the registry or the network is in trouble; try again later"
     } else if lower.contains("no basic auth credentials")
         || lower.contains("unauthorized")
@@ -189,8 +194,7 @@ fn explain(image: &str, message: &str) -> ImageError {
         "the image does not exist for this platform; set `platform`, or build it"
     } else {
         "check the image's name and the registry"
-    };
-    ImageError::Pull { image: image.to_owned(), message: message.to_owned(), hint }
+    }
 }
 
 fn is_transient(error: &ImageError) -> bool {
