@@ -19,7 +19,6 @@ const WATCHES: &str = "`develop.watch` is not supported; run `up -d --build` aft
 const DIGESTS: &str = "no registry is asked while a file is read; pin the digest in the file";
 
 const FLAGS: &[Flag] = &[
-    ("", "compatibility", None, false, "names with `_` are those of Compose 1; containers would get other names"),
     ("", "verbose", None, false, "has no meaning here; `--progress plain` shows every step"),
     ("", "no-ansi", None, false, "write --ansi never"),
     ("", "workdir", None, true, "write --project-directory"),

@@ -9,7 +9,9 @@ mod inside;
 mod lifecycle;
 mod show;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+
+use clap::{ArgAction, Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use config::ConfigArgs;
 pub use converge::{CreateArgs, ScaleArgs, UpArgs};
@@ -21,7 +23,7 @@ pub use show::{EventsArgs, LogsArgs, LsArgs, PortArgs, PsArgs, StatsArgs, Versio
 
 /// The everyday part of `docker compose`, on turnout's own engine.
 #[derive(Debug, Parser)]
-#[command(name = "turnout compose", bin_name = "turnout compose", version, max_term_width = 110)]
+#[command(name = "turnout compose", bin_name = "turnout compose", version, max_term_width = 110, args_override_self = true)]
 pub struct ComposeCli {
     /// Options before the command.
     #[command(flatten)]
@@ -123,11 +125,62 @@ pub enum PullChoice {
     Policy,
 }
 
+/// Go's way to give a switch a value (`--build=false`, `--quiet=1`), which clap lacks: on is the switch alone, off is
+/// nothing. What follows `--`, and what is no switch of any command, stays.
+pub fn plain_switches(argv: Vec<OsString>) -> Vec<OsString> {
+    let value = |arg: &OsString| -> Option<(String, bool)> {
+        let (name, value) = arg.to_str()?.strip_prefix("--")?.split_once('=')?;
+        match value {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some((name.to_owned(), true)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some((name.to_owned(), false)),
+            _ => None,
+        }
+    };
+    if !argv.iter().any(|arg| value(arg).is_some()) {
+        return argv;
+    }
+    let root = ComposeCli::command();
+    let is_switch = |command: &Command, name: &str| {
+        command.get_arguments().any(|arg| arg.get_long() == Some(name) && matches!(arg.get_action(), ArgAction::SetTrue))
+    };
+    // A value of an option may look like a command (`-f up`); one too many does no harm.
+    let (mut commands, mut literal) = (vec![&root], false);
+    argv.into_iter()
+        .filter_map(|arg| {
+            literal |= arg == "--";
+            if let (false, Some((name, on))) = (literal, value(&arg))
+                && commands.iter().any(|command| is_switch(command, &name))
+            {
+                return on.then(|| OsString::from(format!("--{name}")));
+            }
+            commands.extend(root.find_subcommand(&arg));
+            Some(arg)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
+
+    #[test]
+    fn a_switch_takes_a_value_as_in_go() {
+        for (line, plain) in [
+            ("up --build=false -d", "up -d"),
+            ("up --build=1 --wait=F web", "up --build web"),
+            ("config --no-interpolate=true --hash=1", "config --no-interpolate --hash=1"),
+            ("--dry-run=true up --dry-run=f", "--dry-run up"),
+            ("-f up ps --all=T", "-f up ps --all"),
+            ("exec web sh -- --quiet=1", "exec web sh -- --quiet=1"),
+            ("ps --all=maybe", "ps --all=maybe"),
+        ] {
+            let told: Vec<String> = plain_switches(line.split(' ').map(OsString::from).collect())
+                .into_iter()
+                .map(|arg| arg.into_string().unwrap())
+                .collect();
+            assert_eq!(told.join(" "), plain, "{line}");
+        }
+    }
 
     #[test]
     fn the_grammar_is_sound() {
