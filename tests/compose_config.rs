@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use turnout::compose::{
-    load::{LoadOptions, LoadRequest, load, load_model},
+    load::{EnvFiles, LoadOptions, LoadRequest, load, load_model},
     render::{Format, render, render_model},
     source::MapFiles,
 };
@@ -46,6 +46,64 @@ fn steps_can_be_left_out() {
     let options = LoadOptions { check_consistency: false, ..LoadOptions::default() };
     assert!(load(&request(options), &inconsistent).is_ok());
     assert!(load(&request(LoadOptions::default()), &inconsistent).is_err());
+}
+
+#[test]
+fn env_files_are_read_for_whom_the_command_wants() {
+    let files = MapFiles::new([
+        (
+            "/p/compose.yaml",
+            "services: {a: {image: i}, b: {image: i, env_file: no.env, profiles: [p]}, c: {image: i, env_file: e.env, profiles: [q]}}\n",
+        ),
+        ("/p/e.env", "A=1\n"),
+    ]);
+    let try_with = |env_files, profile: &str, service: &str| {
+        let options = LoadOptions { env_files, ..LoadOptions::default() };
+        let profiles = vec![profile.to_owned()];
+        let request = LoadRequest { profiles, services: vec![service.to_owned()], ..request(options) };
+        load(&request, &files).map(|loaded| loaded.project)
+    };
+    // An active service whose file is missing, though only another one is wanted.
+    for (env_files, fails) in [
+        (EnvFiles::OfNone, false),
+        (EnvFiles::OfSelected, false),
+        (EnvFiles::OfActive, true),
+        (EnvFiles::OfActiveAndSelected, true),
+    ] {
+        assert_eq!(try_with(env_files, "p", "a").is_err(), fails, "{env_files:?}");
+    }
+    // One that is active because it is named.
+    for (env_files, read) in [
+        (EnvFiles::OfNone, false),
+        (EnvFiles::OfSelected, true),
+        (EnvFiles::OfActive, false),
+        (EnvFiles::OfActiveAndSelected, true),
+    ] {
+        let service = try_with(env_files, "none", "c").unwrap().services.remove("c").unwrap();
+        assert_eq!(service.environment.contains_key("A"), read, "{env_files:?}");
+        assert_eq!(service.env_file.is_empty(), read, "{env_files:?}");
+    }
+}
+
+#[test]
+fn container_names_are_free_where_no_container_is_wanted() {
+    let text = "services: {a: {image: i, container_name: xx}, b: {image: i, container_name: xx}}\n";
+    let files = MapFiles::new([("/p/compose.yaml", text)]);
+    for unique_container_names in [true, false] {
+        let options = LoadOptions { unique_container_names, ..LoadOptions::default() };
+        assert_eq!(load(&request(options), &files).is_err(), unique_container_names);
+    }
+}
+
+#[test]
+fn what_extends_an_empty_service_keeps_saying_so() {
+    let files = MapFiles::new([
+        ("/p/compose.yaml", "services: {a: {image: i, extends: {file: d/b.yaml, service: z}}}\n"),
+        ("/p/d/b.yaml", "services: {z: }\n"),
+    ]);
+    let project = load(&request(LoadOptions::default()), &files).unwrap().project;
+    let text = render(&project, Format::Yaml, true).unwrap();
+    assert!(text.contains("    extends:\n      file: /p/d/b.yaml\n      service: z\n    image: i\n"), "{text}");
 }
 
 /// JSON of a project of these files, laid over one another, or the error.

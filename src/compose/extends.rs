@@ -99,9 +99,7 @@ fn settle(
         services.get(&target.service).cloned()
     };
     let Some(entry) = services.get_mut(name) else { return Ok(()) };
-    if let Some(map) = entry.node.as_map_mut() {
-        map.shift_remove("extends");
-    }
+    // What extends nothing keeps saying so, as in Compose.
     let Some(base) = base.as_mut().map(|entry| &mut entry.node).filter(|node| !node.is_null()) else { return Ok(()) };
     if base.as_map().is_none() {
         return Err(LoadError::at(format!("services.{}", target.service), base, "must be a mapping"));

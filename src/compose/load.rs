@@ -54,12 +54,28 @@ pub struct LoadOptions {
     pub resolve_paths: bool,
     /// Check that services and resources fit together (`--no-consistency` turns it off).
     pub check_consistency: bool,
-    /// Read `env_file` into `environment`.
-    pub resolve_env_files: bool,
+    /// Whose `env_file` is read into `environment`.
+    pub env_files: EnvFiles,
+    /// Refuse a container name that two services own.
+    pub unique_container_names: bool,
     /// Keep networks, volumes, secrets, configs and models that no active service uses (`--all-resources`).
     pub all_resources: bool,
     /// Bounds.
     pub limits: crate::yaml::Limits,
+}
+
+/// Whose env files are read. A file that is missing is an error only where it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvFiles {
+    /// Nobody's.
+    OfNone,
+    /// Those of the services that remain: what `up` does.
+    OfSelected,
+    /// Those of every service that the profiles activate, wanted or not; not those of a service that is only active
+    /// because it was named.
+    OfActive,
+    /// Both, one after the other: what `config` does.
+    OfActiveAndSelected,
 }
 
 impl Default for LoadOptions {
@@ -69,7 +85,8 @@ impl Default for LoadOptions {
             normalise: true,
             resolve_paths: true,
             check_consistency: true,
-            resolve_env_files: true,
+            env_files: EnvFiles::OfSelected,
+            unique_container_names: true,
             all_resources: false,
             limits: crate::yaml::Limits::default(),
         }
@@ -112,7 +129,8 @@ pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, Loa
         env_files: selected.env_files,
         normalise: options.normalise,
         check_consistency: options.check_consistency,
-        resolve_env_files: options.resolve_env_files,
+        read_env_files: options.env_files,
+        unique_container_names: options.unique_container_names,
         all_resources: options.all_resources,
         files,
     };

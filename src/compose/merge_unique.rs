@@ -16,6 +16,11 @@ pub(super) fn enforce(root: &mut Node) -> Result<(), LoadError> {
     walk(root, &mut Vec::new())
 }
 
+/// Whether a list at this path is a keyed one: Compose makes these anew, so that they stay lists when they are empty.
+pub(super) fn is_keyed(path: &[&str]) -> bool {
+    index_at(path).is_some()
+}
+
 fn walk(node: &mut Node, path: &mut Vec<String>) -> Result<(), LoadError> {
     match &mut node.value {
         Value::Map(map) => {

@@ -7,18 +7,19 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use serde::Serialize as _;
 
 use super::{
     args::ConfigArgs,
     digests,
     session::{Session, load_model_with, load_with},
     table::table,
-    variables::{Variable, variables},
+    variables::variables,
 };
 use crate::{
     compose::{
         hash::printed_service_hash,
-        load::LoadRequest,
+        load::{EnvFiles, LoadRequest},
         model::{Project, Service},
         render::{Format, render, render_model, yaml_table},
     },
@@ -31,17 +32,23 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
     let mut request = session.request()?;
     let options = &mut request.options;
     options.interpolate = !args.no_interpolate;
-    options.normalise = !args.no_normalize;
+    options.normalise = !args.no_normalize && !session.global.compatibility;
     options.resolve_paths = !args.no_path_resolution;
     options.check_consistency = !args.no_consistency;
     let text = if let Some(aspect) = aspect(args) {
-        // Aspects come before the document, and none of them needs an env file to be there.
-        request.options.resolve_env_files = aspect == Aspect::Environment;
+        // Aspects come before the document. They need no env file to be there, and look for nobody's container.
+        request.options.env_files = if aspect == Aspect::Environment { EnvFiles::OfActive } else { EnvFiles::OfNone };
+        request.options.unique_container_names = false;
         if !matches!(aspect, Aspect::Services | Aspect::Volumes | Aspect::Networks | Aspect::Models | Aspect::Hash(_)) {
             request.services.clone_from(&args.services);
         }
-        let text = print_aspect(&mut request, aspect, args)?;
-        io::stdout().write_all(text.as_bytes())?;
+        let separator = if session.compatible() { '_' } else { '-' };
+        let text = print_aspect(&mut request, aspect, args, separator)?;
+        // Only these are silenced by `--quiet` in Compose 2.40; the other names are printed all the same.
+        let yaml = args.format.as_deref() == Some("yaml");
+        if !args.quiet || !(aspect == Aspect::Environment || aspect == Aspect::Variables && yaml) {
+            io::stdout().write_all(text.as_bytes())?;
+        }
         return Ok(0);
     } else if args.no_interpolate {
         let mut root = load_model_with(&request)?;
@@ -51,10 +58,12 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
         if args.lock_image_digests {
             only_images(&mut root);
         }
-        render_model(&root, document_format(args))?
+        render_model(&root, document_format(args)?)?
     } else {
         request.services.clone_from(&args.services);
-        // `--no-env-resolution` changes nothing here in Compose 2.40, either: the loader has read the files by then.
+        // The loader has read the files of what is active by then; only services that are active by name remain.
+        request.options.env_files =
+            if args.no_env_resolution { EnvFiles::OfActive } else { EnvFiles::OfActiveAndSelected };
         let mut project = load_with(&request)?;
         if wants_digests {
             digests::pin(session, &mut project)?;
@@ -62,12 +71,12 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
         if args.lock_image_digests {
             project = images_of(project);
         }
-        render(&project, document_format(args), true)?
+        render(&project, document_format(args)?, true)?
     };
     if args.quiet {
         return Ok(0);
     }
-    match &args.output {
+    match args.output.as_ref().filter(|path| !path.is_empty()) {
         Some(path) => std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?,
         None => io::stdout().write_all(text.as_bytes())?,
     }
@@ -125,7 +134,13 @@ fn aspect(args: &ConfigArgs) -> Option<Aspect<'_>> {
     .find_map(|(given, aspect)| given.then_some(aspect))
 }
 
-fn print_aspect(request: &mut LoadRequest, aspect: Aspect<'_>, args: &ConfigArgs) -> anyhow::Result<String> {
+/// `separator`: what stands between project and service in the name of an image that is built.
+fn print_aspect(
+    request: &mut LoadRequest,
+    aspect: Aspect<'_>,
+    args: &ConfigArgs,
+    separator: char,
+) -> anyhow::Result<String> {
     match aspect {
         // Names can be told without typing what may still be variables.
         Aspect::Services if args.no_interpolate => {
@@ -147,8 +162,14 @@ fn print_aspect(request: &mut LoadRequest, aspect: Aspect<'_>, args: &ConfigArgs
             lines(project.dependency_order().unwrap_or_else(unordered))
         }
         Aspect::Images => {
-            let images = project.services.iter().map(|(name, service)| service.image_name(&project.name, name));
-            lines(images.collect::<Vec<_>>())
+            let image = |(name, service): (&String, &Service)| {
+                if service.image.is_empty() {
+                    format!("{}{separator}{name}", project.name)
+                } else {
+                    service.image.clone()
+                }
+            };
+            lines(project.services.iter().map(image).collect::<Vec<_>>())
         }
         Aspect::Volumes => lines(project.volumes.keys()),
         Aspect::Networks => lines(project.networks.keys()),
@@ -167,50 +188,71 @@ fn print_aspect(request: &mut LoadRequest, aspect: Aspect<'_>, args: &ConfigArgs
     })
 }
 
-fn document_format(args: &ConfigArgs) -> Format {
-    if args.format.as_deref() == Some("json") { Format::Json } else { Format::Yaml }
+fn document_format(args: &ConfigArgs) -> anyhow::Result<Format> {
+    match args.format.as_deref().unwrap_or_default() {
+        "json" => Ok(Format::Json),
+        "yaml" | "" => Ok(Format::Yaml),
+        other => bail!("--format '{other}' is not supported: write yaml or json"),
+    }
 }
 
 /// `NAME HASH` of these services: what Compose prints here, which is not what containers carry when there are env
 /// files or shared namespaces.
 fn hashes(project: &Project, wanted: &str) -> anyhow::Result<String> {
-    let names: Vec<&str> = match wanted {
+    let mut names: Vec<&str> = match wanted {
         "*" => project.services.keys().map(String::as_str).collect(),
-        list => list.split(',').collect::<BTreeSet<_>>().into_iter().collect(),
+        list => list.split(',').collect(),
     };
+    names.sort_unstable();
+    let default_platform = project.environment.get("DOCKER_DEFAULT_PLATFORM").filter(|platform| !platform.is_empty());
+    for (name, Service { build, platform, .. }) in &project.services {
+        let platforms = build.as_ref().map(|build| &build.platforms).filter(|platforms| !platforms.is_empty());
+        if let (Some(default), Some(platforms), "") = (default_platform, platforms, platform.as_str())
+            && !platforms.contains(default)
+        {
+            bail!(
+                "services.{name}.build.platforms: lacks {default}, which DOCKER_DEFAULT_PLATFORM asks for: add it, or unset the variable"
+            );
+        }
+    }
     let mut text = String::new();
     for name in names {
         let Some(service) = project.services.get(name) else { bail!("no such service: {name}") };
-        writeln!(text, "{name} {}", printed_service_hash(service))?;
+        // What is built is built for this platform, and the hash knows.
+        let hash = match (default_platform, &service.build) {
+            (Some(platform), Some(_)) if service.platform.is_empty() => {
+                printed_service_hash(&Service { platform: platform.clone(), ..service.clone() })
+            }
+            _ => printed_service_hash(service),
+        };
+        writeln!(text, "{name} {hash}")?;
     }
     Ok(text)
 }
 
 fn variable_table(root: &Node, format: &str) -> anyhow::Result<String> {
     let found = variables(root);
-    Ok(match format {
-        "json" => {
-            let object: serde_json::Map<String, serde_json::Value> = found
-                .into_iter()
-                .map(|(name, Variable { required, default, alternate })| {
-                    let value = serde_json::json!({
-                        "Name": name, "DefaultValue": default, "PresenceValue": alternate, "Required": required,
-                    });
-                    (name, value)
-                })
-                .collect();
-            format!("{}\n", serde_json::to_string_pretty(&object)?)
+    Ok(match format.to_lowercase().as_str() {
+        "json" | "{{json.}}" => {
+            let variables: BTreeMap<_, _> =
+                found.iter().map(|(name, variable)| (name.as_str(), variable.in_json(name))).collect();
+            let mut json = Vec::new();
+            let indented = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+            variables.serialize(&mut serde_json::Serializer::with_formatter(&mut json, indented))?;
+            format!("{}\n\n", String::from_utf8(json)?)
         }
-        "yaml" => {
+        // Only this very spelling.
+        _ if format == "yaml" => {
             let variables: BTreeMap<_, _> =
                 found.iter().map(|(name, variable)| (name.as_str(), variable.printed(name))).collect();
             yaml_table(&variables)?
         }
-        _ => {
+        "" | "table" | "pretty" => {
             let rows: Vec<Vec<String>> =
                 found.into_iter().map(|(name, v)| vec![name, v.required.to_string(), v.default, v.alternate]).collect();
             table(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], &rows, 20, 3)
         }
+        _ => bail!("--format '{format}' is not supported: write table, yaml or json"),
     })
 }
 

@@ -47,7 +47,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs `turnout compose …`; `rest` is everything after `compose`.
 pub fn run(rest: Vec<OsString>) -> ExitCode {
-    let argv = std::iter::once(OsString::from("turnout compose")).chain(rest);
+    let argv = std::iter::once(OsString::from("turnout compose")).chain(args::plain_switches(rest));
     let unread = |error: clap::Error| {
         // A reader that has gone is not worth a word.
         let _ = error.print();
@@ -65,9 +65,12 @@ pub fn run(rest: Vec<OsString>) -> ExitCode {
         Err(error) => return unread(error),
     };
     let session = Session::new(global);
-    if session.is_on("COMPOSE_COMPATIBILITY") {
-        let why = "COMPOSE_COMPATIBILITY is not supported: names with `_` are those of Compose 1; unset it";
+    if session.compatible() && !matches!(command, ComposeCommand::Config(_)) {
+        let why = "--compatibility (COMPOSE_COMPATIBILITY) is not supported: names with `_` are those of Compose 1, containers would get other names; leave it out";
         return complain(&anyhow::Error::msg(why));
+    }
+    if let Err(error) = session.check_settings() {
+        return complain(&error);
     }
     let done = match command {
         // No engine, no runtime.

@@ -18,7 +18,6 @@ const COMMANDS: &[(&str, &str)] = &[
 const WATCHES: &str = "`develop.watch` is not supported; run `up -d --build` after a change";
 
 const FLAGS: &[Flag] = &[
-    ("", "compatibility", None, false, "names with `_` are those of Compose 1; containers would get other names"),
     ("", "verbose", None, false, "has no meaning here; `--progress plain` shows every step"),
     ("", "no-ansi", None, false, "write --ansi never"),
     ("", "workdir", None, true, "write --project-directory"),

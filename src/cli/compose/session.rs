@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -76,12 +76,33 @@ impl Session {
         self.variable(name).is_some_and(is_true)
     }
 
+    /// Refuses settings in variables that mean nothing, whether this command heeds them or not.
+    pub(super) fn check_settings(&self) -> anyhow::Result<()> {
+        if let (ProgressKind::Auto, Ok(kind)) = (self.global.progress, std::env::var("COMPOSE_PROGRESS"))
+            && !matches!(kind.as_str(), "" | "auto" | "tty" | "plain" | "json" | "quiet" | "none")
+        {
+            bail!("COMPOSE_PROGRESS is {kind:?}: write auto, tty, plain, json or quiet");
+        }
+        if let Some(limit) = self.environment.get("COMPOSE_PARALLEL_LIMIT")
+            && self.global.parallel < 0
+            && limit.parse::<i64>().is_err()
+        {
+            bail!("COMPOSE_PARALLEL_LIMIT is {limit:?}: write a number, or unset it");
+        }
+        Ok(())
+    }
+
+    /// Whether names are asked for as Compose 1 made them.
+    pub(super) fn compatible(&self) -> bool {
+        self.global.compatibility || self.is_on("COMPOSE_COMPATIBILITY")
+    }
+
     /// The request for the loader that these options make.
     pub(super) fn request(&self) -> anyhow::Result<LoadRequest> {
         let global = &self.global;
         let mut request = LoadRequest {
             working_dir: std::env::current_dir().context("the current directory is not readable")?,
-            project_directory: global.project_directory.clone(),
+            project_directory: global.project_directory.clone().filter(|directory| !directory.as_os_str().is_empty()),
             files: global.files.clone(),
             stdin: None,
             env_files: global.env_files.clone(),
@@ -164,7 +185,7 @@ impl Session {
             (ProgressKind::Auto, Some("tty")) => ProgressKind::Tty,
             (ProgressKind::Auto, Some("plain")) => ProgressKind::Plain,
             (ProgressKind::Auto, Some("json")) => ProgressKind::Json,
-            (ProgressKind::Auto, Some("quiet")) => ProgressKind::Quiet,
+            (ProgressKind::Auto, Some("quiet" | "none")) => ProgressKind::Quiet,
             (kind, _) => kind,
         };
         match kind {
@@ -328,7 +349,8 @@ fn settings_of_env_files(global: &Global, process: &BTreeMap<String, String>) ->
     let disabled = of("COMPOSE_DISABLE_ENV_FILE").is_some_and(is_true);
     if files.is_empty() && !disabled {
         let of_file = || global.files.first().filter(|file| *file != "-").and_then(|file| Path::new(file).parent());
-        let directory = global.project_directory.as_deref().or_else(of_file).unwrap_or(Path::new(""));
+        let given = global.project_directory.as_deref().filter(|directory| !directory.as_os_str().is_empty());
+        let directory = given.or_else(of_file).unwrap_or(Path::new(""));
         files.push(directory.join(".env"));
     }
     let mut found = BTreeMap::new();

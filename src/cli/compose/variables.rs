@@ -29,7 +29,23 @@ pub(super) struct PrintedVariable {
     required: bool,
 }
 
+/// A variable as `--format json` prints it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VariableInJson<'a> {
+    name: &'a str,
+    default_value: &'a str,
+    presence_value: &'a str,
+    required: bool,
+}
+
 impl Variable {
+    /// The form in JSON.
+    pub(super) fn in_json<'a>(&'a self, name: &'a str) -> VariableInJson<'a> {
+        let Variable { required, default, alternate } = self;
+        VariableInJson { name, default_value: default, presence_value: alternate, required: *required }
+    }
+
     /// The printed form.
     pub(super) fn printed(&self, name: &str) -> PrintedVariable {
         let Variable { required, default, alternate } = self;

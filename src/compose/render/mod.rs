@@ -5,14 +5,16 @@
 
 use std::collections::BTreeMap;
 
+mod json;
 mod text;
 mod tree;
 
 use serde::Serialize;
 
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
 use super::model::{Extras, FileObject, Network, Project, Service, Volume};
+pub(super) use json::{go_escapes, node_json};
 use tree::{Map, Tree, natural};
 
 /// How to print.
@@ -62,9 +64,8 @@ pub fn render_model(root: &Node, format: Format) -> Result<String, RenderError> 
     match format {
         Format::Yaml => Ok(text::print(&Tree::of_node(root), 2)),
         Format::Json => {
-            let value = node_json(root).map_err(RenderError::Write)?;
-            let text = serde_json::to_string_pretty(&value).map_err(|error| RenderError::Write(error.to_string()))?;
-            Ok(go_escapes(&text))
+            let value = json::document_json(root).map_err(RenderError::Write)?;
+            json::pretty(&value).map_err(RenderError::Write)
         }
     }
 }
@@ -79,37 +80,6 @@ pub fn yaml_table<T: Serialize>(value: &T) -> Result<String, RenderError> {
     Ok(text::print(&tree, 4))
 }
 
-/// A value as JSON. Empty lists become null: Compose loses them on the way.
-///
-/// # Errors
-///
-/// A number that JSON does not have, such as infinity.
-pub(super) fn node_json(node: &Node) -> Result<serde_json::Value, String> {
-    use serde_json::Value as Json;
-    Ok(match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(value) => Json::from(*value),
-        Value::Float(value) if !value.is_finite() => {
-            return Err(format!("{}: {} has no JSON form", node.pos, node.value.go_text()));
-        }
-        // Go prints whole numbers without a fraction.
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
-        Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Json::from(*value as i64),
-        Value::Float(value) => Json::from(*value),
-        Value::Str(value) => Json::String(value.clone()),
-        // A date alone is midnight, as Go reads it.
-        Value::Time(value) if value.len() == 10 => Json::String(format!("{value}T00:00:00Z")),
-        Value::Time(value) => Json::String(value.clone()),
-        Value::Seq(items) if items.is_empty() => Json::Null,
-        Value::Seq(items) => Json::Array(items.iter().map(node_json).collect::<Result<_, _>>()?),
-        Value::Map(map) => {
-            let entries = map.iter().map(|(key, entry)| Ok((key.clone(), node_json(&entry.node)?)));
-            Json::Object(entries.collect::<Result<_, String>>()?)
-        }
-    })
-}
-
 fn json(project: Project) -> Result<String, RenderError> {
     let Project { name, services, networks, volumes, secrets, configs, extras, .. } = project;
     let keys = |service: &Service| service.build.iter().any(|build| build.ssh.iter().any(|key| !key.path.is_empty()));
@@ -119,8 +89,7 @@ fn json(project: Project) -> Result<String, RenderError> {
     let extensions = extras.own.iter().map(|(key, node)| Ok((key.clone(), node_json(node)?)));
     let extensions = extensions.collect::<Result<_, String>>().map_err(RenderError::Write)?;
     let document = JsonDocument { configs, name, networks, secrets, services, volumes, extensions };
-    let text = serde_json::to_string_pretty(&document).map_err(|error| RenderError::Write(error.to_string()))?;
-    Ok(go_escapes(&text))
+    json::pretty(&document).map_err(RenderError::Write)
 }
 
 /// Sections in the order of their names, as the real thing prints them. Models it prints in YAML only.
@@ -263,20 +232,4 @@ fn lowercase_keys(node: &mut Tree) {
     if let Tree::Map(map) = node {
         map.entries.iter_mut().for_each(|(key, _)| key.make_ascii_lowercase());
     }
-}
-
-/// Go's encoder writes these characters as escapes, wherever they stand in a text.
-pub(super) fn go_escapes(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            '<' => escaped.push_str("\\u003c"),
-            '>' => escaped.push_str("\\u003e"),
-            '&' => escaped.push_str("\\u0026"),
-            '\u{2028}' => escaped.push_str("\\u2028"),
-            '\u{2029}' => escaped.push_str("\\u2029"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     error::{LoadError, Warning},
+    load::EnvFiles,
     model::Project,
     source::FileSource,
 };
@@ -42,8 +43,10 @@ pub struct FinishContext<'a> {
     pub normalise: bool,
     /// Whether services and resources are checked against each other.
     pub check_consistency: bool,
-    /// Whether `env_file` is read into `environment`.
-    pub resolve_env_files: bool,
+    /// Whose `env_file` is read into `environment`.
+    pub read_env_files: EnvFiles,
+    /// Whether a container name that two services own is refused.
+    pub unique_container_names: bool,
     /// Keep resources that no active service uses.
     pub all_resources: bool,
     /// Where env and label files are read.
@@ -71,16 +74,19 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     if context.check_consistency {
         consistency::check(&mut project, &places)?;
     }
+    if matches!(context.read_env_files, EnvFiles::OfActive | EnvFiles::OfActiveAndSelected) {
+        env_files::resolve_environment(&mut project, context.files, &places, warnings)?;
+    }
     env_files::resolve_labels(&mut project, context.files, &places, warnings)?;
     select::enable(&mut project, &context.services);
     select::with_dependencies(&mut project, &context.services)?;
     if !context.all_resources {
         select::prune(&mut project);
     }
-    if context.resolve_env_files {
+    if matches!(context.read_env_files, EnvFiles::OfSelected | EnvFiles::OfActiveAndSelected) {
         env_files::resolve_environment(&mut project, context.files, &places, warnings)?;
     }
-    if context.check_consistency {
+    if context.check_consistency && context.unique_container_names {
         consistency::check_container_names(&project, &places)?;
     }
     Ok(project)

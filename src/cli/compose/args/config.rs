@@ -1,6 +1,6 @@
 //! What can be said to `config`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use clap::Args;
 
@@ -9,8 +9,8 @@ use clap::Args;
 pub struct ConfigArgs {
     /// Services; none = all
     pub services: Vec<String>,
-    /// Form of the output
-    #[arg(long, value_parser = ["yaml", "json", ""])]
+    /// Form of the output: yaml, json; of variables also table
+    #[arg(long)]
     pub format: Option<String>,
     /// Pin image tags to digests
     #[arg(long)]
@@ -65,5 +65,5 @@ pub struct ConfigArgs {
     pub quiet: bool,
     /// Write to a file
     #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub output: Option<OsString>,
 }

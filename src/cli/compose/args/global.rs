@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser as _},
+};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -14,7 +17,7 @@ pub struct Global {
     #[arg(short = 'p', long, value_name = "NAME")]
     pub project_name: Option<String>,
     /// Project directory [default: that of the first Compose file]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub project_directory: Option<PathBuf>,
     /// Environment file instead of `.env`; repeat for several [env: COMPOSE_ENV_FILES]
     #[arg(long = "env-file", value_name = "FILE")]
@@ -34,6 +37,9 @@ pub struct Global {
     /// Steps carried out side by side; -1 for the built-in limit
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     pub parallel: i32,
+    /// Names with `_`, as of Compose 1; `config` leaves the model as written, other commands refuse it
+    #[arg(long, hide = true)]
+    pub compatibility: bool,
     /// Print what would be done, do nothing
     #[arg(long, global = true)]
     pub dry_run: bool,

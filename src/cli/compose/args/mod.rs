@@ -9,9 +9,12 @@ mod inside;
 mod lifecycle;
 mod show;
 
-use std::ops::Deref;
+use std::{ffi::OsString, ops::Deref};
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::Resettable,
+};
 
 pub use config::ConfigArgs;
 pub use converge::{CreateArgs, ScaleArgs, UpArgs};
@@ -23,7 +26,13 @@ pub use show::{EventsArgs, LogsArgs, LsArgs, PortArgs, PsArgs, StatsArgs, Versio
 
 /// The everyday part of `docker compose`, on turnout's own engine.
 #[derive(Debug, Parser)]
-#[command(name = "turnout compose", bin_name = "turnout compose", version, max_term_width = 110)]
+#[command(
+    name = "turnout compose",
+    bin_name = "turnout compose",
+    version,
+    max_term_width = 110,
+    args_override_self = true
+)]
 pub struct ComposeCli {
     /// Options before the command.
     #[command(flatten)]
@@ -166,11 +175,91 @@ pub enum PullChoice {
     Policy,
 }
 
+/// Go's way to give a switch a value (`--build=false`, `--quiet=1`), which clap lacks: on is the switch alone, off is
+/// nothing. What follows `--` stays, and so does the command line of a container (after the service of `exec` and `run`).
+pub fn plain_switches(argv: Vec<OsString>) -> Vec<OsString> {
+    if !argv.iter().any(|arg| arg.to_str().is_some_and(|text| switch_value(text).is_some())) {
+        return argv;
+    }
+    let mut root = ComposeCli::command();
+    root.build();
+    let long = |command: &Command, name: &str| {
+        command.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| (is_switch(arg), takes_next(arg)))
+    };
+    let short = |command: &Command, name: char| {
+        command.get_arguments().any(|arg| arg.get_short() == Some(name) && takes_next(arg))
+    };
+    let (mut command, mut chosen, mut literal, mut is_value) = (&root, false, false, false);
+    let plain = argv.into_iter().filter_map(|arg| {
+        let text = arg.to_str().unwrap_or_default();
+        if literal || std::mem::take(&mut is_value) {
+            return Some(arg);
+        }
+        if text == "--" {
+            literal = true;
+        } else if let Some(name) = text.strip_prefix("--") {
+            if let Some((name, on)) = switch_value(text)
+                && long(command, name).is_some_and(|(switch, _)| switch)
+            {
+                return on.then(|| OsString::from(format!("--{name}")));
+            }
+            is_value = long(command, name).is_some_and(|(_, takes)| takes);
+        } else if let Some(cluster) = text.strip_prefix('-') {
+            let taking = cluster.char_indices().find(|(_, name)| short(command, *name));
+            is_value = taking.is_some_and(|(at, name)| at + name.len_utf8() == cluster.len());
+        } else if let (false, Some(named)) = (chosen, command.find_subcommand(text)) {
+            (command, chosen) = (named, true);
+        } else if chosen {
+            literal = matches!(command.get_name(), "exec" | "run");
+        }
+        Some(arg)
+    });
+    plain.collect()
+}
+
+/// `--name=true` in Go's spellings of true and false.
+fn switch_value(text: &str) -> Option<(&str, bool)> {
+    let (name, value) = text.strip_prefix("--")?.split_once('=')?;
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some((name, true)),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some((name, false)),
+        _ => None,
+    }
+}
+
+fn is_switch(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::SetTrue)
+}
+
+/// Whether the value may be the next word.
+fn takes_next(arg: &Arg) -> bool {
+    arg.get_action().takes_values() && !arg.is_require_equals_set()
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
+
+    #[test]
+    fn a_switch_takes_a_value_as_in_go() {
+        for (line, plain) in [
+            ("up --build=false -d", "up -d"),
+            ("up --build=1 --wait=F web", "up --build web"),
+            ("config --no-interpolate=true --hash=1", "config --no-interpolate --hash=1"),
+            ("--dry-run=true up --dry-run=f", "--dry-run up"),
+            ("-f up ps --all=T", "-f up ps --all"),
+            ("exec web sh -- --quiet=1", "exec web sh -- --quiet=1"),
+            ("run --rm=1 -e A web push --quiet=1 --rm=1", "run --rm -e A web push --quiet=1 --rm=1"),
+            ("exec --no-tty=0 -euA=b --user up web config --quiet=1", "exec -euA=b --user up web config --quiet=1"),
+            ("ps --all=maybe", "ps --all=maybe"),
+        ] {
+            let told: Vec<String> = plain_switches(line.split(' ').map(OsString::from).collect())
+                .into_iter()
+                .map(|arg| arg.into_string().unwrap())
+                .collect();
+            assert_eq!(told.join(" "), plain, "{line}");
+        }
+    }
 
     #[test]
     fn the_grammar_is_sound() {
