@@ -122,6 +122,9 @@ impl Engine {
         let dressed = Arc::clone(&settings);
         let docker = docker.map_err(unreachable)?.with_request_modifier(move |mut request| {
             dressed.dress(request.headers_mut());
+            if let Some(version) = dressed.version {
+                in_version(&mut request, version);
+            }
             url_safe_credentials(request)
         });
         let docker = match told {
@@ -233,6 +236,21 @@ async fn newest_of(
     }))
 }
 
+/// Puts the version before the path. The client library loses the one it was given, and an engine that is asked without
+/// a version takes its newest.
+fn in_version(request: &mut BollardRequest, version: ApiVersion) {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    if path.starts_with("/v1.") || path.starts_with("/_ping") {
+        return;
+    }
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = format!("/v{version}{path}").parse().ok();
+    // What was an address stays one: only the path is longer.
+    if let Ok(uri) = hyper::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
 /// Rewrites credentials to the URL-safe alphabet, which the daemon expects. The client library uses the standard
 /// one, and a daemon drops credentials whose text happens to contain `+` or `/` without a word.
 fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
@@ -260,6 +278,19 @@ mod tests {
             error.contains("unix:///nonexistent/docker.sock") && error.contains("systemctl start docker"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_version_goes_before_the_path() {
+        for (given, wanted) in [
+            ("unix://2f72756e/containers/json?all=true", "unix://2f72756e/v1.40/containers/json?all=true"),
+            ("http://h:1/_ping", "http://h:1/_ping"),
+            ("http://h:1/v1.41/info", "http://h:1/v1.41/info"),
+        ] {
+            let mut request = hyper::Request::get(given).body(bollard::body_full("".into())).unwrap();
+            in_version(&mut request, ApiVersion::v1(40));
+            assert_eq!(request.uri().to_string(), wanted);
+        }
     }
 
     #[test]
