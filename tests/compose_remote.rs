@@ -167,11 +167,19 @@ fn branches_tags_and_commits_are_had_over_http() {
         }
     }
 
-    // A tag that moves is followed, a commit needs nobody once it is there.
-    git(&world.dev(), &["tag", "-f", "light", "main"]);
+    // A tag that moves is followed, with what was taken away; what a container has written stays.
+    let folders = || fs::read_dir(world.path().join("home/.cache/turnout/compose")).unwrap().flatten();
+    folders().for_each(|folder| fs::write(folder.path().join("written"), "by a container").unwrap());
+    let count = |name: &str| folders().filter(|folder| folder.path().join(name).exists()).count();
+    let (all, before) = (folders().count(), count("app.txt"));
+    git(&world.dev(), &["rm", "-q", "app.txt"]);
+    world.commit("other.txt", "\n");
+    git(&world.dev(), &["tag", "-f", "light"]);
     git(&world.dev(), &["push", "-q", "-f", "origin", "refs/tags/light"]);
     let moved = text(&compose(&world, &local, &["-f", &format!("{url}#light"), "config"]));
     assert!(moved.contains("image: third"), "{moved}");
+    assert_eq!((count("written"), count("app.txt")), (all, before - 1));
+    // A commit needs nobody once it is there.
     fs::rename(world.origin(), world.path().join("gone.git")).unwrap();
     let kept = text(&compose(&world, &local, &["-f", &format!("{url}#{first}"), "config"]));
     assert!(kept.contains("image: first"), "{kept}");

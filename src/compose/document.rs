@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
                         let folder = folder.to_string_lossy().into_owned();
                         Ok(Some((lexical::join(&folder, remote::ARTIFACT_FILE), folder)))
                     }
-                    Err(why) => refused(why, copy),
+                    Err(why) => refused(why, "or download the project, and name the copy"),
                 };
             }
             Some(RemoteFile::Git(file)) => file,

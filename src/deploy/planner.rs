@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{LiveRepos, Repo, Settings},
     decide,
-    engine::{Endpoint, Engine, EngineError, image::docker_config_directory, read_proxies},
+    engine::{ClientSettings, Endpoint, Engine, EngineError, image::docker_config_directory, read_proxies},
     git,
     report::Reporter,
     store::Before,
@@ -68,8 +68,10 @@ impl Planner {
     /// # Errors
     /// When it does not answer.
     pub async fn engine(&self) -> Result<Engine, EngineError> {
-        let engine = Engine::connect(&self.endpoint).await?;
-        Ok(match docker_config_directory(&environment()) {
+        let environment = environment();
+        let settings = ClientSettings::of_environment(&environment)?;
+        let engine = Engine::connect_with(&self.endpoint, settings).await?;
+        Ok(match docker_config_directory(&environment) {
             Some(directory) => engine.with_proxies(read_proxies(&directory, &self.endpoint.to_string()).await),
             None => engine,
         })

@@ -12,6 +12,7 @@ use hyper_util::{
 };
 
 use super::{
+    client_settings::ClientSettings,
     dial::Connector,
     endpoint::Endpoint,
     error::EngineError,
@@ -64,6 +65,7 @@ pub struct Engine {
     endpoint: Arc<Endpoint>,
     /// Variables for containers and builds from the `proxies` section of the Docker CLI's configuration.
     proxies: Arc<HashMap<String, String>>,
+    settings: Arc<ClientSettings>,
 }
 
 impl Engine {
@@ -72,17 +74,25 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Unreachable`], with what to do about it.
     pub async fn connect(endpoint: &Endpoint) -> Result<Engine, EngineError> {
+        Engine::connect_with(endpoint, ClientSettings::default()).await
+    }
+
+    /// Connects as the user wants it: a version that is given is spoken without asking.
+    ///
+    /// # Errors
+    /// As [`Engine::connect`]; or the engine does not know the version.
+    pub async fn connect_with(endpoint: &Endpoint, settings: ClientSettings) -> Result<Engine, EngineError> {
         let unreachable = |error: bollard::errors::Error| unreachable(endpoint, &error);
         let seconds = REQUEST_TIMEOUT.as_secs();
         // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
         let (told, docker) = match endpoint {
             Endpoint::Unix(path) => {
-                let told = newest_of(endpoint, ping(endpoint)).await?;
+                let told = newest_of(endpoint, ping(endpoint, &settings), &settings).await?;
                 let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
                 (told, Docker::connect_with_unix(&path.to_string_lossy(), seconds, version))
             }
             Endpoint::Tcp(address) => {
-                let told = newest_of(endpoint, ping(endpoint)).await?;
+                let told = newest_of(endpoint, ping(endpoint, &settings), &settings).await?;
                 let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
                 (told, Docker::connect_with_http(address, seconds, version))
             }
@@ -93,9 +103,12 @@ impl Engine {
                     .build(Connector(endpoint.clone()));
                 // The name goes into the header that HTTP demands, and nowhere else.
                 let first = hyper::Request::get("http://docker/_ping").body(bollard::body_full(Bytes::new()));
-                let told = newest_of(endpoint, async {
-                    Ok((client.request(first.map_err(io::Error::other)?).await.map_err(io::Error::other)?, None))
-                });
+                let ping = async {
+                    let mut first = first.map_err(io::Error::other)?;
+                    settings.dress(first.headers_mut());
+                    Ok((client.request(first).await.map_err(io::Error::other)?, None))
+                };
+                let told = newest_of(endpoint, ping, &settings);
                 let told = told.await?;
                 let version = told.as_ref().unwrap_or(API_DEFAULT_VERSION);
                 let send = move |request: BollardRequest| {
@@ -105,7 +118,15 @@ impl Engine {
                 (told, Docker::connect_with_custom_transport(send, Some("http://docker"), seconds, version))
             }
         };
-        let docker = docker.map_err(unreachable)?.with_request_modifier(url_safe_credentials);
+        let settings = Arc::new(settings);
+        let dressed = Arc::clone(&settings);
+        let docker = docker.map_err(unreachable)?.with_request_modifier(move |mut request| {
+            dressed.dress(request.headers_mut());
+            if let Some(version) = dressed.version {
+                in_version(&mut request, version);
+            }
+            url_safe_credentials(request)
+        });
         let docker = match told {
             Some(_) => docker,
             None => docker.with_timeout(CONNECT_TIMEOUT).negotiate_version().await.map_err(unreachable)?,
@@ -116,7 +137,17 @@ impl Engine {
             version: ApiVersion { major: agreed.major_version, minor: agreed.minor_version },
             endpoint: Arc::new(endpoint.clone()),
             proxies: Arc::new(HashMap::new()),
+            settings,
         })
+    }
+
+    /// Sends a request over a connection of its own.
+    ///
+    /// # Errors
+    /// No connection, or it broke.
+    pub async fn send(&self, mut request: hyper::Request<wire::Body>) -> io::Result<wire::Answer> {
+        self.settings.dress(request.headers_mut());
+        wire::send(&self.endpoint, request).await
     }
 
     /// The client. Its timeout covers the wait for the beginning of an answer.
@@ -154,17 +185,20 @@ impl Engine {
 }
 
 /// A ping on a connection of its own.
-async fn ping(endpoint: &Endpoint) -> io::Result<(Response<Incoming>, Option<Connection>)> {
+async fn ping(endpoint: &Endpoint, settings: &ClientSettings) -> io::Result<(Response<Incoming>, Option<Connection>)> {
     let request = hyper::Request::get("/_ping").header(hyper::header::HOST, "docker").body(wire::empty());
-    let answer = wire::send(endpoint, request.map_err(io::Error::other)?).await?;
+    let mut request = request.map_err(io::Error::other)?;
+    settings.dress(request.headers_mut());
+    let answer = wire::send(endpoint, request).await?;
     Ok((answer.response, Some(answer.connection)))
 }
 
-/// The newest version that both sides speak, from the header of a ping; `None` if the daemon does not say. The client
+/// The version that is asked for, or the newest that both sides speak, from the header of a ping; `None` if the daemon does not say. The client
 /// library asks for `/version`, for which the daemon runs several programs: that takes longer than all else together.
 async fn newest_of(
     endpoint: &Endpoint,
     ping: impl Future<Output = io::Result<(Response<Incoming>, Option<Connection>)>>,
+    settings: &ClientSettings,
 ) -> Result<Option<ClientVersion>, EngineError> {
     let patience = if matches!(endpoint, Endpoint::Ssh(_)) { SSH_TIMEOUT } else { CONNECT_TIMEOUT };
     let answer = tokio::time::timeout(patience, ping).await;
@@ -179,14 +213,42 @@ async fn newest_of(
     }
     let header = response.headers().get("api-version").and_then(|value| value.to_str().ok());
     let parts = header.and_then(|text| text.split_once('.'));
-    let told = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let told = parts.and_then(|(major, minor)| Some((major.parse::<usize>().ok()?, minor.parse::<usize>().ok()?)));
     // Read to its end, so that the connection can serve the next request.
     let _ = http_body_util::Limited::new(response.into_body(), MAX_PING).collect().await;
+    if let Some(wanted) = settings.version {
+        let (major_version, minor_version) = (wanted.major, wanted.minor);
+        return match told {
+            Some(newest) if newest < (major_version, minor_version) => Err(EngineError::Settings {
+                place: format!("DOCKER_API_VERSION={wanted}"),
+                reason: format!(
+                    "the engine at {endpoint} speaks nothing newer than {}.{}; give that, or unset the variable",
+                    newest.0, newest.1
+                ),
+            }),
+            _ => Ok(Some(ClientVersion { major_version, minor_version })),
+        };
+    }
     let own = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
-    Ok(told.map(|told: (usize, usize)| {
+    Ok(told.map(|told| {
         let (major_version, minor_version) = told.min(own);
         ClientVersion { major_version, minor_version }
     }))
+}
+
+/// Puts the version before the path. The client library loses the one it was given, and an engine that is asked without
+/// a version takes its newest.
+fn in_version(request: &mut BollardRequest, version: ApiVersion) {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    if path.starts_with("/v1.") || path.starts_with("/_ping") {
+        return;
+    }
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = format!("/v{version}{path}").parse().ok();
+    // What was an address stays one: only the path is longer.
+    if let Ok(uri) = hyper::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
 }
 
 /// Rewrites credentials to the URL-safe alphabet, which the daemon expects. The client library uses the standard
@@ -216,6 +278,19 @@ mod tests {
             error.contains("unix:///nonexistent/docker.sock") && error.contains("systemctl start docker"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_version_goes_before_the_path() {
+        for (given, wanted) in [
+            ("unix://2f72756e/containers/json?all=true", "unix://2f72756e/v1.40/containers/json?all=true"),
+            ("http://h:1/_ping", "http://h:1/_ping"),
+            ("http://h:1/v1.41/info", "http://h:1/v1.41/info"),
+        ] {
+            let mut request = hyper::Request::get(given).body(bollard::body_full("".into())).unwrap();
+            in_version(&mut request, ApiVersion::v1(40));
+            assert_eq!(request.uri().to_string(), wanted);
+        }
     }
 
     #[test]

@@ -116,6 +116,11 @@ fn with_identity(files: TlsFiles, directory: &Path) -> Result<TlsFiles, EngineEr
     })
 }
 
+/// The CLI's settings; none where they are missing or cannot be read.
+pub(super) fn settings_of_client(directory: &Path) -> Option<Value> {
+    read(&directory.join("config.json")).ok()
+}
+
 enum Unread {
     Missing,
     Denied(String),

@@ -23,6 +23,14 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// What is said about the connection cannot be carried out.
+    #[error("{place}: {reason}")]
+    Settings {
+        /// A variable, or a part of the settings of Docker's client.
+        place: String,
+        /// What is wrong, and what to write.
+        reason: String,
+    },
     /// The daemon answered with an error.
     #[error("{what}: {message}")]
     Api {

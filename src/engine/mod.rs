@@ -4,6 +4,7 @@
 //! How a service becomes a container is in [`translate`], as pure functions.
 
 pub mod apply;
+mod client_settings;
 pub mod connect;
 mod context;
 pub mod control;
@@ -26,6 +27,7 @@ pub mod translate;
 mod unreachable;
 
 pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, OneOff, Report, StepReport, as_oneoff};
+pub use client_settings::ClientSettings;
 pub use connect::{ApiVersion, Engine};
 pub use endpoint::Endpoint;
 pub use error::EngineError;

@@ -9,10 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, header};
 
-use super::{
-    Engine,
-    image::wire::{error_message, send},
-};
+use super::{Engine, image::wire::error_message};
 
 /// Longest answer to a creation that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -39,7 +36,7 @@ impl Engine {
             .header(header::HOST, "docker")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.boxed_unsync())?;
-        let answer = send(self.endpoint(), request).await?;
+        let answer = self.send(request).await?;
         let status = answer.response.status();
         if !status.is_success() {
             let message = error_message(answer.response).await;

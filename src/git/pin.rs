@@ -14,8 +14,8 @@ use super::{
 use crate::report::Reporter;
 
 /// Checks a revision out, without a branch: what a branch, a tag, a reference in full or a commit (40 digits) of this
-/// name stands for now; `HEAD` is the default branch. Whatever was in the folder before is overwritten. Nothing is asked
-/// of the remote when a commit is wanted that is there. Gives the commit.
+/// name stands for now; `HEAD` is the default branch. Files of the revision that was there before are replaced, others kept.
+/// Nothing is asked of the remote when a commit is wanted that is there. Gives the commit.
 ///
 /// # Errors
 /// See [`GitError`].
@@ -54,8 +54,9 @@ fn run(session: &Session, revision: &str) -> Result<String, GitError> {
         session.go_on()?;
         let commit = repo.find_commit(tip).map_err(local)?;
         let mut checkout = CheckoutBuilder::new();
-        // What an earlier revision or a checkout that broke off has left must not be taken for part of this one.
-        checkout.force().remove_untracked(true);
+        // Files of the former revision go, and changes to them. What else is there stays: it may be what a container has
+        // written into a folder of the project.
+        checkout.force();
         repo.checkout_tree(commit.as_object(), Some(&mut checkout)).map_err(local)?;
         // Last: it says that the rest is done.
         repo.set_head_detached(tip).map_err(local)?;

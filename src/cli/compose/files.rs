@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::apart::apart;
 use crate::{
     compose::{
-        remote::GitFile,
+        remote::{ARTIFACT_FILE, GitFile},
         source::{DiskFiles, FileSource},
     },
     engine::{
@@ -30,7 +30,7 @@ use crate::{
 /// The disk and the cache.
 pub(super) struct Files {
     disk: DiskFiles,
-    /// Where fetched repositories lie.
+    /// The user's cache.
     cache: Option<PathBuf>,
     /// Each repository is brought up to date once a load.
     fetched: RefCell<BTreeMap<PathBuf, ()>>,
@@ -47,20 +47,21 @@ impl Files {
         let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
         Files {
             disk: DiskFiles::default(),
-            cache: cache.map(|cache| cache.join("turnout/compose")),
+            cache,
             fetched: RefCell::default(),
             artifacts: RefCell::default(),
             credentials: Credentials::in_directory(docker_config_directory(environment)),
         }
     }
 
-    /// The cache, for nobody else to look into: addresses may carry tokens, and projects secrets.
-    fn cache(&self) -> Result<&Path, String> {
+    /// A folder of the cache, for nobody else to look into: addresses may carry tokens, and projects secrets.
+    fn cache(&self, part: &str) -> Result<PathBuf, String> {
         use std::os::unix::fs::DirBuilderExt as _;
         let Some(cache) = &self.cache else {
             return Err("there is no place to keep it: neither XDG_CACHE_HOME nor HOME is set".to_owned());
         };
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
+        let cache = cache.join(part);
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&cache);
         made.map_err(|error| format!("cannot create {}: {error}", cache.display()))?;
         Ok(cache)
     }
@@ -105,7 +106,7 @@ impl FileSource for Files {
 
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
         let GitFile { url, reference, folder: _ } = repository;
-        let place = self.cache()?.join(hex::encode(Sha256::digest(format!("{url}#{reference}"))));
+        let place = self.cache("turnout/compose")?.join(hex::encode(Sha256::digest(format!("{url}#{reference}"))));
         if self.fetched.borrow().contains_key(&place) {
             return Ok(place);
         }
@@ -121,12 +122,13 @@ impl FileSource for Files {
             return Ok(place.clone());
         }
         let name = Name::parse(reference).map_err(|error| error.to_string())?;
-        let (cache, credentials) = (self.cache()?, &self.credentials);
+        // Where Compose keeps them: relative paths of the project end up here, and with them hashes of its services.
+        let (cache, credentials) = (self.cache("docker-compose")?, &self.credentials);
         let place = apart(async || {
             let artifact = Artifact::find(name, credentials).await?;
             // Named after its content: what is there is right.
-            let place = cache.join(format!("oci-{}", artifact.digest().digits()));
-            if !place.is_dir() {
+            let place = cache.join(artifact.digest().digits());
+            if !place.join(ARTIFACT_FILE).is_file() {
                 put_in_place(&place, &artifact.files().await?)
                     .with_context(|| format!("cannot write {}", place.display()))?;
             }
@@ -152,7 +154,7 @@ fn put_in_place(place: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<(
     });
     let done = written.and_then(|()| match std::fs::rename(&half, place) {
         // Somebody else was quicker, with the same content.
-        Err(_) if place.is_dir() => Ok(()),
+        Err(_) if place.join(ARTIFACT_FILE).is_file() => Ok(()),
         done => done,
     });
     // Gone, if all went well and we were first.

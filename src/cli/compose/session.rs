@@ -24,7 +24,7 @@ use crate::{
         source::DiskFiles,
     },
     engine::{
-        Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
+        Apply, ApplyError, ClientSettings, Endpoint, Engine, ImageSettings, Report,
         image::{BuildOptions, BuilderChoice, Credentials, docker_config_directory},
         read_proxies,
     },
@@ -167,7 +167,8 @@ impl Session {
 
     /// Connects to the engine.
     pub(super) async fn engine(&self) -> anyhow::Result<Engine> {
-        Ok(Engine::connect(&Endpoint::of_environment(&self.environment)?).await?)
+        let settings = ClientSettings::of_environment(&self.environment)?;
+        Ok(Engine::connect_with(&Endpoint::of_environment(&self.environment)?, settings).await?)
     }
 
     /// Lets Ctrl-C and SIGTERM end the work in order: what was begun is finished, nothing new is begun.

@@ -150,7 +150,7 @@ async fn run(
     }
     let http: Request<Body> = http.body(body).map_err(|error| failed(error.to_string()))?;
 
-    let answer = match wire::send(engine.endpoint(), http).await {
+    let answer = match engine.send(http).await {
         Ok(answer) => answer,
         Err(source) => {
             // A file that could not be read breaks the upload off; that is the cause then, not the connection.
@@ -322,7 +322,7 @@ async fn cancel_on_engine(engine: &Engine, id: &str) {
     let request = Request::builder().method(Method::POST).uri(uri).header(header::HOST, "docker").body(wire::empty());
     if let Ok(request) = request {
         let limit = std::time::Duration::from_secs(5);
-        let _ = tokio::time::timeout(limit, wire::send(engine.endpoint(), request)).await;
+        let _ = tokio::time::timeout(limit, engine.send(request)).await;
     }
 }
 

@@ -66,7 +66,7 @@ impl Channel {
             .header(header::UPGRADE, "h2c")
             .body(wire::empty())
             .map_err(|error| failed(error.to_string()))?;
-        let answer = wire::send(engine.endpoint(), request).await.map_err(|source| ImageError::Connection {
+        let answer = engine.send(request).await.map_err(|source| ImageError::Connection {
             what: what.to_owned(),
             address: engine.endpoint().to_string(),
             source,

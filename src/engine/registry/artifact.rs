@@ -165,8 +165,7 @@ fn layers(manifest: &Manifest, name: &Name) -> Result<Vec<Layer>, RegistryError>
         kind => kind,
     };
     if kind != PROJECT {
-        let why =
-            format!("{name} is not a compose project OCI artifact, but {kind:?} (publish one: docker compose publish)");
+        let why = format!("{name} is not a compose project OCI artifact, but {kind:?}");
         return Err(RegistryError::Artifact(why));
     }
     // What else there is, Compose passes over without fetching it being of any use.

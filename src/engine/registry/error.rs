@@ -19,7 +19,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Credentials(#[from] ImageError),
     /// The registry wants to know who asks, and does not take what we have.
-    #[error("the registry {host} refuses access: {message} (run `docker login {host}`, and check the name)")]
+    #[error("the registry {host} refuses access: {message}; run `docker login {host}`, and check the name")]
     Denied {
         /// The registry.
         host: String,
@@ -27,7 +27,7 @@ pub enum RegistryError {
         message: String,
     },
     /// It is not there.
-    #[error("the registry {host} has no {what} (check the name; some say the same where a `docker login` is missing)")]
+    #[error("the registry {host} has no {what}; check the name, and run `docker login {host}` if it is private")]
     Missing {
         /// The registry.
         host: String,
