@@ -163,7 +163,8 @@ async fn a_build_after_the_clients_gives_the_very_image() {
         let built = engine.docker().inspect_image(&bench.image()).await.unwrap();
         let content = |image: &ImageInspect| (image.config.clone(), image.root_fs.clone(), image.created.clone());
         assert_eq!(content(&theirs), content(&built));
-        let index = theirs.descriptor.as_ref().and_then(|d| d.media_type.as_deref()).is_some_and(|t| t.contains("index"));
+        let index =
+            theirs.descriptor.as_ref().and_then(|d| d.media_type.as_deref()).is_some_and(|t| t.contains("index"));
         if !(attested && index) {
             assert_eq!(Some(&ours.0), theirs.id.as_ref(), "theirs {theirs:?}\nours {built:?}");
         }

@@ -69,7 +69,9 @@ async fn architecture(stack: &Stack, service: &str) -> String {
 async fn services_of_several_platforms_share_a_name() {
     let daemon = engine().await;
     if !containerd_store(&daemon).await || daemon.version() < ApiVersion::v1(49) {
-        println!("not run: only the containerd image store of Docker 28 or later keeps several platforms under one name");
+        println!(
+            "not run: only the containerd image store of Docker 28 or later keeps several platforms under one name"
+        );
         return;
     }
     let Some(registry) = Registry::start(false) else { return };
@@ -77,7 +79,10 @@ async fn services_of_several_platforms_share_a_name() {
     let [here, there] = PLATFORMS;
     let stack = Stack::new(json!({"here": idle(&image, here), "there": idle(&image, there)})).await;
     stack.up().await.unwrap();
-    assert_eq!((architecture(&stack, "here").await, architecture(&stack, "there").await), ("amd64".into(), "arm64".into()));
+    assert_eq!(
+        (architecture(&stack, "here").await, architecture(&stack, "there").await),
+        ("amd64".into(), "arm64".into())
+    );
     // The name's identity is that of the index, for both.
     let index = daemon.docker().inspect_image(&image).await.unwrap();
     for service in ["here", "there"] {
@@ -115,4 +120,44 @@ async fn an_image_by_digest_is_pulled_once_and_nothing_changes_after() {
         drop(stack);
         remove(&written).await;
     }
+}
+
+/// A scanner by BuildKit's protocol: a program that leaves in-toto statements where it is told to.
+#[tokio::test]
+async fn a_scanner_of_ones_own_makes_the_bill_of_materials() {
+    let daemon = engine().await;
+    if !containerd_store(&daemon).await {
+        // That it is refused by name there, tests/image_attributes.rs shows.
+        println!("not run: only the containerd image store holds attestations");
+        return;
+    }
+    let Some(registry) = Registry::start(false) else { return };
+    let mut scanner =
+        Bench::new("scanner", "FROM scratch\nCOPY sh /bin/sh\nCOPY scan /\nENTRYPOINT [\"sh\", \"/scan\"]\n");
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v0.1",
+        "predicateType": "https://spdx.dev/Document",
+        "predicate": {"SPDXID": "SPDXRef-DOCUMENT", "spdxVersion": "SPDX-2.3", "name": "seen FOUND"},
+    });
+    // It names a file of the scanned image, so that it is seen to have looked there.
+    let scan = format!(
+        "found=$(ls $BUILDKIT_SCAN_SOURCE)\ncat > $BUILDKIT_SCAN_DESTINATION/own.spdx.json <<EOF\n{}\nEOF\n",
+        statement.to_string().replace("FOUND", "$found")
+    );
+    scanner.write("scan", scan);
+    let generator = format!("{}/{}:v1", registry.host, unique("scanner"));
+    scanner.project.services.get_mut("web").unwrap().image = generator.clone();
+    scanner.options.push = true;
+    scanner.run(&daemon).await.unwrap_or_else(|error| panic!("{error}\n{}", scanner.reporter.text()));
+    remove(&generator).await;
+
+    let mut bench = Bench::new("scanned", "FROM scratch\nCOPY sh /to-be-found\n");
+    bench.build(|build| build.sbom = format!("generator={generator}"));
+    bench.run(&daemon).await.unwrap_or_else(|error| panic!("{error}\n{}", bench.reporter.text()));
+    let saved = image_support::saved(&daemon, &bench.image()).await;
+    let attested =
+        saved.values().map(|blob| String::from_utf8_lossy(blob)).find(|blob| blob.contains("SPDXRef-DOCUMENT"));
+    let attested = attested.unwrap_or_else(|| panic!("no statement in {:?}", saved.keys()));
+    assert!(attested.contains("seen to-be-found") && attested.contains("\"subject\""), "{attested}");
+    remove(&bench.image()).await;
 }

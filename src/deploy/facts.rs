@@ -60,7 +60,7 @@ pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<Stri
 pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -> Result<Facts, Failure> {
     let root = repo.real_path.as_path();
     let triggers = Triggers::new(&repo.triggers).map_err(|error| Failure::new(error.to_string()))?;
-    let facts = |name: &String, service: &Service, image_missing: bool| {
+    let facts = |name: &String, service: &Service, image_missing: bool| -> Result<ServiceFacts, Failure> {
         Ok(ServiceFacts {
             name: name.clone(),
             build: build_facts(root, service)?,

@@ -77,7 +77,10 @@ fn one(
             Err(reason) => why_not = reason,
         }
     }
-    if !present && pulls.is_empty() && let Some(name) = usage.mounted_by.first() {
+    if !present
+        && pulls.is_empty()
+        && let Some(name) = usage.mounted_by.first()
+    {
         pulls.insert("", (name, format!("image {image} is not there yet")));
     }
     if draft.intent.no_build && usage.services.iter().any(|(_, s)| s.build.is_some()) {

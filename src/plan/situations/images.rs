@@ -202,9 +202,9 @@ fn one_name_for_several_platforms() {
       2. pull shop: image shop is not there yet (linux/arm64)
          after 1
       3. create container shop-here-1: no container yet
-         after 1, 2
+         after 2
       4. create container shop-there-1: no container yet
-         after 1, 2
+         after 2
       5. start container shop-here-1: created
          after 3, 4
       6. start container shop-there-1: created
@@ -214,8 +214,8 @@ fn one_name_for_several_platforms() {
         .up()
         .world(|w| w.observed.images.get_mut("shop").unwrap().lacking = vec!["linux/arm64".to_owned()])
         .plan();
-    insta::assert_snapshot!(one, @r"
-    ");
+    let pulls: Vec<_> = one.lines().filter(|line| line.contains("pull shop")).collect();
+    assert!(pulls.len() == 1 && pulls[0].ends_with("pull shop: image shop is not there yet"), "{one}");
 }
 
 #[test]
