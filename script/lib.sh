@@ -245,6 +245,67 @@ release_second_engine() {
 
 second_engine_ended() { ! DOCKER_HOST=$second_host engine_answers; }
 
+# ---------------------------------------------------------------- an engine with containerd's image store
+
+# store_engine DIRECTORY: starts an engine that keeps images in containerd's store, for this script alone. Sets store_host
+# to its address and store_network to its network namespace; or store_host to nothing and store_why to the reason. The
+# program is the second engine's or the machine's own, of Docker 25 or later.
+store_host='' store_why='' store_network='' store_keeper='' store_directory=''
+store_engine() {
+  local tools=${DOCKER_ORACLE_CACHE:-/var/cache/docker-oracle}/docker.io/usr/sbin program='' one major
+  for one in "$tools/dockerd" "$(PATH=$PATH:/usr/sbin:/sbin command -v dockerd)"; do
+    major=$("$one" --version 2>/dev/null | sed -n 's/^Docker version \([0-9]*\).*/\1/p')
+    if [ "${major:-0}" -ge 25 ]; then
+      program=$one
+      break
+    fi
+  done
+  if [ -z "$program" ]; then
+    store_why="there is no dockerd of Docker 25 or later here"
+  elif [ "$(id -u)" != 0 ]; then
+    store_why="starting an engine in namespaces of its own needs root"
+  elif ! command -v unshare >/dev/null || ! command -v nsenter >/dev/null || ! command -v ip >/dev/null; then
+    store_why="unshare and nsenter (util-linux) or ip (iproute2) is missing"
+  else
+    store_directory=$1
+    start_store_engine "$program"
+  fi
+}
+
+# In namespaces of its own: when its first process ends, whichever way, so does everything that the engine began, and its
+# mounts are gone. The network must be its own too, because an engine takes the bridge that it finds for its own.
+start_store_engine() {
+  mkdir -p "$store_directory"
+  # Its own docker-proxy first, as for the second engine. Without the run's word: it is ended in order, below.
+  # shellcheck disable=SC2016 # the inner shell expands it
+  env -u TURNOUT_TEST_RUN -u TURNOUT_TEST_BASE PATH="$(dirname "$1"):$PATH:/usr/sbin:/sbin" \
+    unshare --mount --net --pid --fork --kill-child --mount-proc sh -c '
+      ip link set lo up
+      exec "$1" --feature containerd-snapshotter=true --data-root "$2/data" --exec-root "$2/exec" --pidfile "$2/pid" \
+        --host "unix://$2/socket"' sh "$1" "$store_directory" \
+    >"$store_directory/log" 2>&1 </dev/null 7>&- 8>&- 9>&- &
+  store_keeper=$!
+  store_host=unix://$store_directory/socket store_network=/proc/$store_keeper/ns/net
+  if wait_for 60 store_engine_answers_or_ended && DOCKER_HOST=$store_host engine_answers; then return; fi
+  store_why="its dockerd does not start: $(grep -v level=info "$store_directory/log" | tail -n 1)"
+  end_store_engine
+  store_host=''
+}
+
+store_engine_answers_or_ended() { DOCKER_HOST=$store_host engine_answers_or_ended "$store_keeper"; }
+
+# Ends the engine in order, where it still can: its control groups go with its containers.
+end_store_engine() {
+  [ -n "$store_keeper" ] || return 0
+  local engine
+  engine=$(cat "/proc/$store_keeper/task/$store_keeper/children" 2>/dev/null || true)
+  # shellcheck disable=SC2086 # one word a process
+  [ -z "$engine" ] || kill $engine 2>/dev/null || true
+  wait_for 20 process_ended "$store_keeper" || kill -KILL "$store_keeper" 2>/dev/null || true
+  wait "$store_keeper" 2>/dev/null || true
+  store_keeper=''
+}
+
 # ---------------------------------------------------------------- images without a registry
 
 # base_image NAME: makes NAME from the distribution's static busybox, unless it is there.

@@ -79,6 +79,52 @@ fn each_change_rebuilds_what_it_goes_into() {
 }
 
 #[test]
+fn what_an_image_is_built_upon_counts_too() {
+    let below = ", additional_contexts: { below: 'service:base' } }";
+    let web = built("web").replacen(" }", below, 1);
+    let services =
+        format!("  base:\n    profiles: [never]\n{}  other:\n{}  web:\n{web}", built("base"), built("other"));
+    let site = Site::new(&[
+        ("docker-compose.prod.yml", &format!("services:\n{services}")),
+        ("base/Dockerfile", "FROM @BASE\nCOPY . /app\n"),
+        ("base/code", "1\n"),
+        ("other/Dockerfile", "FROM @BASE\n"),
+        ("web/Dockerfile", "FROM below\nCOPY . /web\n"),
+    ]);
+    let daemon = site.serve(&[]);
+    // The Dockerfile frontend of engines before 23 knows no contexts by name: there the decision alone is looked at, with
+    // images that are not what they seem.
+    let able = docker::api() >= 42;
+    if able {
+        daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    } else {
+        let project = site.red();
+        docker::block_on(async {
+            for service in ["other", "web"] {
+                let name = bollard::query_parameters::TagImageOptions {
+                    repo: Some(format!("{project}-{service}")),
+                    tag: Some("latest".to_owned()),
+                };
+                docker::connect().await.tag_image(&docker::base_image(), Some(name)).await.unwrap();
+            }
+        });
+    }
+    site.write("base/code", "2\n");
+    site.remote.commit_and_push("What is below");
+    site.check_out();
+    let plan = all_of(&daemon.turnout(&["plan", &site.name]));
+    assert_eq!(builds(&plan), ["base", "web"], "{plan}");
+    let why = "service base, whose image its build uses, is built anew: base/code in its build context changed";
+    assert!(plan.contains(why), "{plan}");
+    if able {
+        daemon.expect_success(daemon.deploy_by_push(&site.push()));
+        assert_eq!(file_in(&site.container(&site.red(), "web"), "/app/code"), "2\n");
+        let said = deploy(&daemon, &[&site.name], 0);
+        assert!(said.contains("nothing to do"), "{said}");
+    }
+}
+
+#[test]
 fn the_trigger_file_is_kept_until_a_build_has_succeeded() {
     let site = Site::new(&[
         ("docker-compose.prod.yml", &format!("services:\n  web:\n{}", built("."))),

@@ -22,7 +22,8 @@ pub use verdict::rebuild;
 pub enum Mode {
     /// Triggers, and for each service also: its image is missing; its Dockerfile or its `.dockerignore` changed; a file
     /// of its build context changed that neither the `.dockerignore` excludes nor a bind mount of the service covers;
-    /// a Compose file changed, because it may change how the image is built.
+    /// a Compose file changed, because it may change how the image is built; one of these is true of a service whose
+    /// image its build reads.
     #[default]
     Auto,
     /// Triggers only.
@@ -82,17 +83,20 @@ pub struct BuildFacts {
     pub dockerfile: Option<String>,
     /// Further folders of the repository that the build reads (`additional_contexts`), from its top.
     pub more_contexts: Vec<String>,
+    /// Services whose images the build reads (`additional_contexts: {NAME: service:OTHER}`).
+    pub services: Vec<String>,
     /// What the context leaves out; none: nothing.
     pub ignore: Option<Arc<dyn Ignore>>,
 }
 
 impl fmt::Debug for BuildFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { context, dockerfile, more_contexts, ignore } = self;
+        let Self { context, dockerfile, more_contexts, services, ignore } = self;
         f.debug_struct("BuildFacts")
             .field("context", context)
             .field("dockerfile", dockerfile)
             .field("more_contexts", more_contexts)
+            .field("services", services)
             .field("ignore", &ignore.is_some())
             .finish()
     }
@@ -130,6 +134,8 @@ pub struct Facts {
     pub compose_files: Vec<String>,
     /// The services.
     pub services: Vec<ServiceFacts>,
+    /// Services that take no part, but whose images the builds of others may read. Nothing is decided about them.
+    pub idle: Vec<ServiceFacts>,
 }
 
 /// Whether one service is rebuilt.

@@ -15,7 +15,7 @@ pub fn rebuild(facts: &Facts) -> Decision {
         let verdict = match (&service.build, &for_all, facts.mode) {
             (None, _, _) => no("it has no build section"),
             (Some(_), Some(reason), _) => yes(reason.clone()),
-            (Some(build), None, Mode::Auto) => judge(service, build, changed, facts, &since),
+            (Some(build), None, Mode::Auto) => judge(service, build, changed, facts, &since, &mut Vec::new()),
             (Some(_), None, Mode::Triggers) => no(format!("no trigger changed {since}")),
         };
         (service.name.clone(), verdict)
@@ -69,8 +69,41 @@ fn reason_for_all(facts: &Facts, since: &str) -> Option<String> {
     (!triggers.is_empty()).then(|| format!("{} changed {since}", name_some(&triggers)))
 }
 
-/// What `auto` sees beyond the triggers.
-fn judge(service: &ServiceFacts, build: &BuildFacts, changed: &[String], facts: &Facts, since: &str) -> Verdict {
+/// What `auto` sees beyond the triggers: of the service itself, then of the services whose images its build reads.
+/// `way`: the services that led here.
+fn judge<'f>(
+    service: &'f ServiceFacts,
+    build: &'f BuildFacts,
+    changed: &[String],
+    facts: &'f Facts,
+    since: &str,
+    way: &mut Vec<&'f str>,
+) -> Verdict {
+    let own = own(service, build, changed, facts, since, way.is_empty());
+    if own.build || way.contains(&service.name.as_str()) {
+        return own;
+    }
+    way.push(&service.name);
+    let read = build.services.iter().find_map(|name| {
+        let other = facts.services.iter().chain(&facts.idle).find(|other| other.name == *name)?;
+        let verdict = judge(other, other.build.as_ref()?, changed, facts, since, way);
+        let reason = || format!("service {name}, whose image its build uses, is built anew: {}", verdict.reason);
+        verdict.build.then(reason)
+    });
+    way.pop();
+    read.map_or(own, yes)
+}
+
+/// Of the service itself. `mounted`: whether a file that is mounted into its containers need not be in its image, which
+/// is so for them and not for the images that are built upon it.
+fn own(
+    service: &ServiceFacts,
+    build: &BuildFacts,
+    changed: &[String],
+    facts: &Facts,
+    since: &str,
+    mounted: bool,
+) -> Verdict {
     if service.image_missing {
         return yes("its image does not exist");
     }
@@ -98,7 +131,7 @@ fn judge(service: &ServiceFacts, build: &BuildFacts, changed: &[String], facts: 
         .iter()
         .copied()
         .filter(|path| !excluded(build, context, path))
-        .filter(|path| !service.bind_mounts.iter().any(|mount| within(mount, path).is_some()))
+        .filter(|path| !(mounted && service.bind_mounts.iter().any(|mount| within(mount, path).is_some())))
         .collect();
     match (copied.len(), inside.len()) {
         (0, 0) => no(format!("none of its files changed {since}")),
@@ -171,6 +204,7 @@ mod tests {
                 context: Context::Inside(context.into()),
                 dockerfile: Some(format!("{context}/Dockerfile")),
                 more_contexts: Vec::new(),
+                services: Vec::new(),
                 ignore: None,
             }),
             image_missing: false,
@@ -189,6 +223,7 @@ mod tests {
             forced: None,
             compose_files: vec!["compose.yaml".into()],
             services: vec![service("api", "./api"), service("web", "web/"), db],
+            idle: Vec::new(),
         }
     }
 
@@ -315,5 +350,49 @@ mod tests {
         assert!(builds["api"].contains("/srv/api lies outside the repository"), "{builds:?}");
         assert!(builds["web"].contains("shared/x"), "{builds:?}");
         assert!(rebuild(&facts).summary.starts_with("rebuild api, web: "));
+    }
+    #[test]
+    fn what_changes_an_image_changes_those_built_upon_it() {
+        let at = |changed: &[&str]| {
+            let mut facts = Facts { base: Base::PreviousCommit, ..facts(Mode::Auto, changed) };
+            let base = service("base", "base");
+            facts.services[0].build.as_mut().unwrap().services = vec!["mid".into()];
+            facts.services.push(service("mid", "mid"));
+            facts.services[3].build.as_mut().unwrap().services = vec!["base".into(), "nobody".into()];
+            facts.idle.push(base);
+            facts
+        };
+        let since = "since the commit before";
+        let read = |name: &str| format!("service {name}, whose image its build uses, is built anew: ");
+        let table = [
+            ("web/a", "web".to_owned(), format!("web/a in its build context changed {since}")),
+            ("mid/a", "api+mid".to_owned(), format!("{}mid/a in its build context changed {since}", read("mid"))),
+            // A service that takes no part.
+            (
+                "base/a",
+                "api+mid".to_owned(),
+                format!("{}{}base/a in its build context changed {since}", read("mid"), read("base")),
+            ),
+        ];
+        for (changed, names, reason) in table {
+            assert_eq!(show(&at(&[changed])), format!("{names}: {reason}"), "{changed}");
+        }
+        assert!(!rebuild(&at(&["base/a"])).per_service.contains_key("base"));
+
+        // What is mounted into a service's containers is in its image all the same.
+        let mut mounted = at(&["mid/a"]);
+        mounted.services[3].bind_mounts = vec!["mid".into()];
+        assert_eq!(show(&mounted), format!("api: {}mid/a in its build context changed {since}", read("mid")));
+        let mut missing = at(&[]);
+        missing.services[3].image_missing = true;
+        assert_eq!(show(&missing), format!("api+mid: {}its image does not exist", read("mid")));
+        // A circle is refused elsewhere, and must not hang here.
+        let mut circle = at(&[]);
+        circle.services[3].build.as_mut().unwrap().services = vec!["api".into()];
+        assert_eq!(show(&circle), "none");
+        circle.changed = Ok(vec!["api/a".into()]);
+        assert!(show(&circle).starts_with("api+mid: api/a "), "{}", show(&circle));
+        // Triggers only: nothing else is looked at.
+        assert_eq!(show(&Facts { mode: Mode::Triggers, ..at(&["base/a"]) }), "none");
     }
 }

@@ -12,8 +12,9 @@ use bollard::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Engine, EngineError,
+    ApiVersion, Engine, EngineError,
     error::status_of,
+    image::policy::{platform_fits, platform_json},
     translate::{network_name, volume_name},
 };
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
     plan::{ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState},
 };
 
+/// First API version that inspects an image for a platform.
+const INSPECT_PLATFORM_SINCE: ApiVersion = ApiVersion::v1(49);
 /// Inspections side by side; the daemon answers them from memory.
 const INSPECTIONS: usize = 16;
 
@@ -114,23 +117,52 @@ impl Engine {
     async fn images(&self, project: &Project) -> Result<BTreeMap<String, ImageState>, EngineError> {
         let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
         for (name, service) in &project.services {
-            let platform = match (service.platform.as_str(), project.environment.get("DOCKER_DEFAULT_PLATFORM")) {
-                ("", Some(default)) => default.clone(),
-                (own, _) => own.to_owned(),
-            };
-            wanted.insert((service.image_name(&project.name, name), platform));
+            let platform = service.platform_or_default(&project.environment);
+            wanted.insert((service.image_name(&project.name, name), platform.to_owned()));
         }
-        stream::iter(wanted)
+        let found: Vec<(String, String, Option<ImageInspect>)> = stream::iter(wanted)
             .map(|(image, platform)| async move {
-                let state = match self.find_image(&image).await? {
-                    Some(found) if matches_platform(&found, &platform) => image_state(found),
-                    _ => ImageState::default(),
-                };
-                Ok((image, state))
+                let found = self.find_image_for(&image, &platform).await?;
+                Ok((image, platform, found))
             })
-            .buffer_unordered(INSPECTIONS)
+            .buffered(INSPECTIONS)
             .try_collect()
-            .await
+            .await?;
+        let mut states: BTreeMap<String, ImageState> = BTreeMap::new();
+        for (image, platform, found) in found {
+            let state = states.entry(image).or_default();
+            match found {
+                // What the platforms of one name have in common is all that is looked at.
+                Some(found) if state.id.is_none() => {
+                    *state = ImageState { lacking: std::mem::take(&mut state.lacking), ..image_state(found) };
+                }
+                Some(_) => {}
+                None => state.lacking.push(platform),
+            }
+        }
+        Ok(states)
+    }
+
+    /// An image by reference as it is for a platform, empty for any; `None` when it is not local or for others only.
+    ///
+    /// With containerd's store one name can hold the images of several platforms, and the plain inspection tells of the
+    /// engine's own first.
+    pub(super) async fn find_image_for(
+        &self,
+        image: &str,
+        platform: &str,
+    ) -> Result<Option<ImageInspect>, EngineError> {
+        let Some(found) = self.find_image(image).await? else { return Ok(None) };
+        if matches_platform(&found, platform) {
+            return Ok(Some(found));
+        }
+        let Some(platform) = platform_json(platform).filter(|_| self.version() >= INSPECT_PLATFORM_SINCE) else {
+            return Ok(None);
+        };
+        let other = absent_is_none(self.inspect_image_for(image, &platform).await)
+            .map_err(|e| EngineError::api(format!("inspect image {image}"), e))?;
+        // The identity that containers are labelled with is that of the name, not that of the platform within it.
+        Ok(other.map(|other| ImageInspect { id: found.id, ..other }))
     }
 
     /// An image by reference; `None` when it is not local.
@@ -244,6 +276,7 @@ fn image_state(image: ImageInspect) -> ImageState {
     let tagged = image.metadata.and_then(|m| m.last_tag_time);
     ImageState {
         id: image.id,
+        lacking: Vec::new(),
         volumes: config.volumes.unwrap_or_default(),
         healthcheck: check.first().is_some_and(|kind| kind != "NONE"),
         last_tag_time: tagged.and_then(|t| t.unix_seconds()),
@@ -268,27 +301,12 @@ impl UnixSeconds for time::OffsetDateTime {
     }
 }
 
-/// Whether a local image is of the wanted platform `os[/arch[/variant]]`; no wish fits all.
+/// Whether a local image is of the wanted platform `os[/arch[/variant]]`; no wish fits all, and so does an image that
+/// does not tell.
 fn matches_platform(image: &ImageInspect, wanted: &str) -> bool {
-    if wanted.is_empty() {
-        return true;
-    }
-    let mut parts = wanted.split('/');
-    let mut fits = |have: &Option<String>| match (parts.next(), have.as_deref()) {
-        (None, _) | (_, None | Some("")) => true,
-        (Some(want), Some(have)) => architecture(want) == architecture(have),
-    };
-    fits(&image.os) && fits(&image.architecture) && fits(&image.variant)
-}
-
-/// Names under which the same architecture is known.
-fn architecture(name: &str) -> &str {
-    match name {
-        "x86_64" | "x86-64" => "amd64",
-        "aarch64" => "arm64",
-        "i386" | "x86" => "386",
-        other => other,
-    }
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    let (os, architecture, variant) = (text(&image.os), text(&image.architecture), text(&image.variant));
+    os.is_empty() || platform_fits(wanted, &os, &architecture, &variant)
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
-//! The one request that the client library cannot express.
+//! The requests that the client library cannot express.
 
 use bollard::{
     errors::Error,
-    models::{ContainerCreateBody, ContainerCreateResponse},
+    models::{ContainerCreateBody, ContainerCreateResponse, ImageInspect},
     query_parameters::CreateContainerOptions,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, header};
 
-use super::{Engine, image::wire::error_message};
+use super::{
+    Engine,
+    image::wire::{Body, error_message},
+};
 
-/// Longest answer to a creation that is read, in bytes.
-const MAX_ANSWER: usize = 1024 * 1024;
+/// Longest answer that is read, in bytes.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 impl Engine {
     /// Creates a container with a MAC address of its own on a daemon before API 1.44: later ones take addresses per
@@ -36,6 +39,19 @@ impl Engine {
             .header(header::HOST, "docker")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.boxed_unsync())?;
+        self.answer(request).await
+    }
+
+    /// Inspects an image as it is for one platform, given in JSON. From API 1.49 on.
+    pub(super) async fn inspect_image_for(&self, image: &str, platform: &str) -> Result<ImageInspect, Error> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("platform", platform).finish();
+        let request = Request::get(format!("/v{}/images/{image}/json?{query}", self.version()))
+            .header(header::HOST, "docker")
+            .body(super::image::wire::empty())?;
+        self.answer(request).await
+    }
+
+    async fn answer<T: serde::de::DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Error> {
         let answer = self.send(request).await?;
         let status = answer.response.status();
         if !status.is_success() {

@@ -106,6 +106,9 @@ pub struct ObservedVolume {
 pub struct ImageState {
     /// Local image ID; `None` when absent (or of a wrong platform).
     pub id: Option<String>,
+    /// Platforms that services write, of which there is none under this name although `id` is: one name can hold the
+    /// images of several.
+    pub lacking: Vec<String>,
     /// Container paths that the image declares as VOLUME.
     pub volumes: Vec<String>,
     /// Whether the image defines a HEALTHCHECK.

@@ -173,6 +173,7 @@ impl World {
         let state = self.observed.images.entry(image.to_owned()).or_default();
         let next = self.yields.get(image).cloned().or_else(|| state.id.clone());
         state.id = Some(next.unwrap_or_else(|| format!("sha256:{image}-1")));
+        state.lacking.clear();
     }
 
     fn network(&mut self, project: &Project, key: &str, name: &str) {

@@ -136,7 +136,14 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
         // The name that the container was made with, if the image still bears it.
         let written = container.image.unwrap_or_default();
         let tag = tags.iter().find(|t| **t == written || **t == format!("{written}:latest")).or(tags.first());
-        let (repository, tag) = tag.and_then(|t| t.rsplit_once(':')).unwrap_or(("<none>", "<none>"));
+        let (repository, tag) = match written.split_once('@') {
+            // By digest: with containerd's store such a name is among the image's names.
+            Some((name, _)) => match name.rsplit_once(':') {
+                Some((name, tag)) if !tag.contains('/') => (name, "<none>"),
+                _ => (name, "<none>"),
+            },
+            None => tag.and_then(|t| t.rsplit_once(':')).unwrap_or(("<none>", "<none>")),
+        };
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         let platform = [text(&image.os), text(&image.architecture), text(&image.variant)];
         found.push(Image {

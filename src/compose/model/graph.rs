@@ -35,6 +35,15 @@ impl Service {
         if self.image.is_empty() { format!("{project}-{service}") } else { self.image.clone() }
     }
 
+    /// The platform that containers are wanted for: `platform`, or the default of the project's environment; empty
+    /// where neither says anything.
+    pub fn platform_or_default<'a>(&'a self, environment: &'a BTreeMap<String, String>) -> &'a str {
+        match (self.platform.as_str(), environment.get("DOCKER_DEFAULT_PLATFORM")) {
+            ("", Some(default)) => default,
+            (own, _) => own,
+        }
+    }
+
     /// Compose keys of the networks, highest `priority` first, ties by name; the first is the primary one.
     pub fn networks_by_priority(&self) -> Vec<&str> {
         let mut keys: Vec<(Reverse<i64>, &str)> = self

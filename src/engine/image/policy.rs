@@ -98,40 +98,56 @@ fn duration(text: &str) -> Option<Duration> {
     if text.is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
 }
 
+/// A platform (`os[/architecture[/variant]]`) as the engine's API takes it, in JSON; `None` without an architecture.
+pub fn platform_json(wanted: &str) -> Option<String> {
+    let (os, architecture, variant) = platform_parts(wanted)?;
+    let architecture = architecture?;
+    let mut parts = serde_json::json!({ "os": os, "architecture": architecture });
+    if !variant.is_empty() {
+        parts["variant"] = variant.into();
+    }
+    Some(parts.to_string())
+}
+
+/// Operating system, architecture and variant of a wish; `None` where nothing is wished.
+fn platform_parts(wanted: &str) -> Option<(String, Option<String>, String)> {
+    let mut parts = wanted.split('/').map(str::to_ascii_lowercase);
+    let first = parts.next().filter(|first| !first.is_empty())?;
+    // One word is an operating system or an architecture.
+    let (os, architecture) = match (parts.next(), first.as_str()) {
+        (Some(architecture), _) => (first, architecture),
+        (None, "linux" | "windows" | "darwin" | "freebsd") => return Some((first, None, String::new())),
+        (None, _) => ("linux".to_owned(), first),
+    };
+    let (architecture, implied) = architecture_alias(&architecture);
+    Some((os, Some(architecture), parts.next().unwrap_or(implied)))
+}
+
+/// The usual name of an architecture, and the variant that its other name implies.
+fn architecture_alias(text: &str) -> (String, String) {
+    let (architecture, variant) = match text {
+        "x86_64" | "x86-64" => ("amd64", ""),
+        "aarch64" => ("arm64", ""),
+        "i386" => ("386", ""),
+        "armhf" => ("arm", "v7"),
+        "armel" => ("arm", "v6"),
+        other => (other, ""),
+    };
+    (architecture.to_owned(), variant.to_owned())
+}
+
 /// Whether an image of `have` (`os`, `architecture`, `variant`) serves a service that wants `wanted`
 /// (`os[/architecture[/variant]]`, empty = any).
 pub fn platform_fits(wanted: &str, os: &str, architecture: &str, variant: &str) -> bool {
-    let mut parts = wanted.split('/').map(str::to_ascii_lowercase);
-    let first = parts.next().unwrap_or_default();
-    let second = parts.next();
-    let third = parts.next();
-    if first.is_empty() {
-        return true;
-    }
-    let alias = |text: &str| -> (String, String) {
-        match text {
-            "x86_64" | "x86-64" => ("amd64".into(), String::new()),
-            "aarch64" => ("arm64".into(), String::new()),
-            "i386" => ("386".into(), String::new()),
-            "armhf" => ("arm".into(), "v7".into()),
-            "armel" => ("arm".into(), "v6".into()),
-            other => (other.to_owned(), String::new()),
-        }
-    };
-    // One word is an operating system or an architecture.
-    let (wanted_os, wanted_arch) = match (&second, first.as_str()) {
-        (Some(arch), _) => (first.clone(), arch.clone()),
-        (None, "linux" | "windows" | "darwin" | "freebsd") => return os.eq_ignore_ascii_case(&first),
-        (None, _) => ("linux".to_owned(), first.clone()),
-    };
-    let (wanted_arch, implied) = alias(&wanted_arch);
+    let Some((wanted_os, wanted_arch, wanted_variant)) = platform_parts(wanted) else { return true };
+    let Some(wanted_arch) = wanted_arch else { return os.eq_ignore_ascii_case(&wanted_os) };
     let normal = |arch: &str, variant: &str| match (arch, variant.to_ascii_lowercase().as_str()) {
         ("arm64", "v8") | ("arm64", "8") | ("amd64", "v1") => String::new(),
         ("arm", "" | "7") => "v7".to_owned(),
         (_, other) => other.to_owned(),
     };
-    let wanted_variant = normal(&wanted_arch, &third.unwrap_or(implied));
-    let (have_arch, _) = alias(&architecture.to_ascii_lowercase());
+    let wanted_variant = normal(&wanted_arch, &wanted_variant);
+    let (have_arch, _) = architecture_alias(&architecture.to_ascii_lowercase());
     wanted_os.eq_ignore_ascii_case(os) && wanted_arch == have_arch && wanted_variant == normal(&have_arch, variant)
 }
 
@@ -180,6 +196,20 @@ mod tests {
                 PullDecision::Refuse(_) => "refuse",
             };
             assert_eq!(decided, expected, "{policy:?} {present} {tag:?} {buildable}");
+        }
+    }
+
+    #[test]
+    fn platforms_are_written_as_the_engine_reads_them() {
+        for (wanted, expected) in [
+            ("", None),
+            ("linux", None),
+            ("linux/arm64", Some(r#"{"architecture":"arm64","os":"linux"}"#)),
+            ("aarch64", Some(r#"{"architecture":"arm64","os":"linux"}"#)),
+            ("linux/arm/v6", Some(r#"{"architecture":"arm","os":"linux","variant":"v6"}"#)),
+            ("linux/armhf", Some(r#"{"architecture":"arm","os":"linux","variant":"v7"}"#)),
+        ] {
+            assert_eq!(platform_json(wanted).as_deref(), expected, "{wanted}");
         }
     }
 

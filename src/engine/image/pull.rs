@@ -8,7 +8,7 @@ use std::{
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::StreamExt;
 
-use super::{ImageContext, ImageId, error::ImageError, policy::platform_fits, reference::Reference};
+use super::{ImageContext, ImageId, error::ImageError, reference::Reference};
 use crate::{compose::model::Project, engine::Engine, report::Event};
 
 /// Attempts in total; only transient failures are tried again.
@@ -38,11 +38,10 @@ impl PullRequest {
             service: name.to_owned(),
             message: "is not in the project".to_owned(),
         })?;
-        let default = project.environment.get("DOCKER_DEFAULT_PLATFORM").cloned().unwrap_or_default();
         Ok(Self {
             service: name.to_owned(),
             image: service.image_name(&project.name, name),
-            platform: if service.platform.is_empty() { default } else { service.platform.clone() },
+            platform: service.platform_or_default(&project.environment).to_owned(),
         })
     }
 }
@@ -50,15 +49,9 @@ impl PullRequest {
 /// The local image of a request; `None` when it is absent or for another platform.
 pub async fn local(engine: &Engine, request: &PullRequest) -> Result<Option<ImageId>, ImageError> {
     let what = || format!("inspecting the image {}", request.image);
-    match engine.docker().inspect_image(&request.image).await {
-        Ok(image) => {
-            let text = |part: Option<String>| part.unwrap_or_default();
-            let (os, arch, variant) = (text(image.os), text(image.architecture), text(image.variant));
-            Ok(platform_fits(&request.platform, &os, &arch, &variant).then(|| ImageId(text(image.id))))
-        }
-        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-        Err(error) => Err(ImageError::Engine { what: what(), message: error.to_string() }),
-    }
+    let found = engine.find_image_for(&request.image, &request.platform).await;
+    let found = found.map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
+    Ok(found.and_then(|image| image.id).map(ImageId))
 }
 
 /// Pulls an image and returns its ID.

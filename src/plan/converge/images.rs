@@ -40,7 +40,12 @@ fn one(
     built_by: &mut BTreeMap<String, StepId>,
 ) -> Result<(), PlanError> {
     let state = draft.observed.images.get(image);
-    let present = state.is_some_and(|s| s.id.is_some());
+    // One name can hold the images of several platforms, some of which may be absent.
+    let present_for = |service: &Service| {
+        let platform = service.platform_or_default(&draft.project.environment);
+        state.is_some_and(|s| s.id.is_some() && !s.lacking.iter().any(|lacking| lacking == platform))
+    };
+    let present = state.is_some_and(|s| s.id.is_some()) && usage.services.iter().all(|(_, s)| present_for(s));
     let tagged = state.and_then(|s| s.last_tag_time);
     let builders: Vec<_> =
         usage.services.iter().filter(|(_, s)| s.build.is_some() && !draft.intent.no_build).copied().collect();
@@ -60,26 +65,40 @@ fn one(
         return Ok(());
     }
 
-    let mut pull_cause = None;
+    // By platform: the services of one share a pull.
+    let mut pulls: BTreeMap<&str, (&str, String)> = BTreeMap::new();
     let mut why_not = "it is neither built nor pulled".to_owned();
     for (name, service) in usage.services.iter().filter(|(_, s)| !s.image.is_empty()) {
-        match pull_reason(draft, name, service, present, tagged)? {
-            Ok(cause) => pull_cause = pull_cause.or(Some((*name, cause))),
+        match pull_reason(draft, name, service, present_for(service), tagged)? {
+            Ok(cause) => {
+                let platform = service.platform_or_default(&draft.project.environment);
+                pulls.entry(platform).or_insert((*name, cause));
+            }
             Err(reason) => why_not = reason,
         }
     }
-    if !present && let Some(name) = usage.mounted_by.first() {
-        pull_cause = pull_cause.or(Some((name, format!("image {image} is not there yet"))));
+    if !present
+        && pulls.is_empty()
+        && let Some(name) = usage.mounted_by.first()
+    {
+        pulls.insert("", (name, format!("image {image} is not there yet")));
     }
     if draft.intent.no_build && usage.services.iter().any(|(_, s)| s.build.is_some()) {
         why_not = "building was refused (--no-build)".to_owned();
     }
 
     let mut pulled = None;
-    if let Some((name, cause)) = pull_cause {
+    let several = pulls.len() > 1;
+    for (platform, (name, cause)) in pulls {
+        let cause = match (several, platform) {
+            (false, _) => cause,
+            (true, "") => format!("{cause} (any platform)"),
+            (true, platform) => format!("{cause} ({platform})"),
+        };
         let action =
             Action::Pull { service: name.to_owned(), image: image.to_owned(), tolerate_failure: !builders.is_empty() };
-        let step = draft.push(action, cause.clone(), Vec::new(), Condition::Always);
+        // One after another: each gives the name anew.
+        let step = draft.push(action, cause.clone(), pulled.into_iter().collect(), Condition::Always);
         draft.image_steps.push(step);
         draft.changing.insert(image.to_owned(), format!("image {image} is pulled: {cause}"));
         pulled = Some(step);

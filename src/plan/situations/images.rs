@@ -190,6 +190,35 @@ fn pull_policies() {
 }
 
 #[test]
+fn one_name_for_several_platforms() {
+    let stage = Stage::of(json!({
+        "here": {"image": "shop", "platform": "linux/amd64", "network_mode": "none"},
+        "there": {"image": "shop", "platform": "linux/arm64", "network_mode": "none"},
+    }));
+    let both = stage.clone().plan();
+    insta::assert_snapshot!(both, @r"
+    shop: 6 steps
+      1. pull shop: image shop is not there yet (linux/amd64)
+      2. pull shop: image shop is not there yet (linux/arm64)
+         after 1
+      3. create container shop-here-1: no container yet
+         after 2
+      4. create container shop-there-1: no container yet
+         after 2
+      5. start container shop-here-1: created
+         after 3, 4
+      6. start container shop-there-1: created
+         after 3, 4
+    ");
+    let one = stage
+        .up()
+        .world(|w| w.observed.images.get_mut("shop").unwrap().lacking = vec!["linux/arm64".to_owned()])
+        .plan();
+    let pulls: Vec<_> = one.lines().filter(|line| line.contains("pull shop")).collect();
+    assert!(pulls.len() == 1 && pulls[0].ends_with("pull shop: image shop is not there yet"), "{one}");
+}
+
+#[test]
 fn missing_image_that_may_not_be_pulled() {
     let text = Stage::of(json!({"web": {"image": "shop", "pull_policy": "never"}})).plan();
     insta::assert_snapshot!(text, @r"error: image shop of service web is not there, and pull_policy is never");
