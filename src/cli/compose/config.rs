@@ -60,7 +60,7 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
         return Ok(0);
     } else if args.no_interpolate {
         let root = load_model_with(&request)?;
-        render_model(&root, document_format(args)?)?
+        render_model(&root, document_format(args)?, request.options.normalise)?
     } else {
         request.services.clone_from(&args.services);
         // The loader has read the files of what is active by then; only services that are active by name remain.
