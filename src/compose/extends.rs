@@ -166,7 +166,7 @@ fn load_base(session: &mut Session<'_>, scope: &Scope, file: &str) -> Result<(Ma
     if services.as_map().is_none() {
         return Err(LoadError::at("services", services, "must be a mapping"));
     }
-    resolve::paths::resolve(&mut root, Path::new(&base_scope.working_dir), session.home)?;
+    resolve::paths::resolve(&mut root, Path::new(&base_scope.working_dir), session.home, session.files)?;
     let services = root.as_map_mut().and_then(|map| map.swap_remove("services")).map(|entry| entry.node.value);
     match services {
         Some(Value::Map(services)) => Ok((services, resets)),

@@ -192,8 +192,8 @@ fn gather(request: &LoadRequest, files: &dyn FileSource, variables: bool) -> Res
         &selected.environment,
         &texts.iter().map(String::as_str).collect::<Vec<_>>(),
         &named_after,
-        options.interpolate,
-        options.normalise,
+        options,
+        files,
         &mut warnings,
     )?;
     drop(texts);

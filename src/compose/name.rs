@@ -1,16 +1,20 @@
 //! What a project is called.
 
+use std::path::Path;
+
 use crate::yaml::{Limits, Value, parse};
 
 use super::{
     error::{LoadError, Warning},
     interpolate_tree, lexical,
+    load::LoadOptions,
     select_files::Environment,
+    source::FileSource,
 };
 
 /// The project's name: given, `COMPOSE_PROJECT_NAME`, the last `name:` of the files, or the directory.
 ///
-/// `texts` are the files in order. Unless `normalised`, a name in a file is taken as written.
+/// `texts` are the files in order. Unless normalising, a name in a file is taken as written.
 ///
 /// # Errors
 ///
@@ -20,8 +24,8 @@ pub(super) fn project_name(
     environment: &Environment,
     texts: &[&str],
     directory: &str,
-    interpolate: bool,
-    normalised: bool,
+    options: &LoadOptions,
+    files: &dyn FileSource,
     warnings: &mut Vec<Warning>,
 ) -> Result<String, LoadError> {
     let imposed = given.filter(|name| !name.is_empty()).map(|name| (name, "--project-name")).or_else(|| {
@@ -51,14 +55,26 @@ pub(super) fn project_name(
     }
     let name = match written {
         Some(mut node) => {
-            if interpolate {
+            if options.interpolate {
                 let lookup = |name: &str| environment.get(name).cloned();
                 interpolate_tree::interpolate_at("name", &mut node, &lookup, warnings)?;
             }
             let name = node.as_str().unwrap_or_default();
-            if normalised { normalise(name) } else { name.to_owned() }
+            if options.normalise { normalise(name) } else { name.to_owned() }
         }
-        None => normalise(lexical::base(directory)),
+        None => {
+            let base = lexical::base(directory);
+            if let Ok(Some(target)) = files.link_target(Path::new(directory))
+                && target.file_name().is_none_or(|name| name != base)
+            {
+                let message = format!(
+                    "the project is named {base:?} after the symbolic link {directory}, which leads to {}",
+                    target.display()
+                );
+                warnings.push(Warning::new(message));
+            }
+            normalise(base)
+        }
     };
     if name.is_empty() {
         return Err(LoadError::new("project name must not be empty")
@@ -76,6 +92,7 @@ pub(super) fn normalise(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compose::source::MapFiles;
 
     #[test]
     fn names_by_priority() {
@@ -83,7 +100,7 @@ mod tests {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Environment>()
         };
         let name = |given: Option<&str>, environment: &Environment, texts: &[&str], dir: &str| {
-            project_name(given, environment, texts, dir, true, true, &mut Vec::new())
+            project_name(given, environment, texts, dir, &LoadOptions::default(), &MapFiles::default(), &mut Vec::new())
         };
         let from_env = env(&[("COMPOSE_PROJECT_NAME", "e"), ("X", "Y.z")]);
         assert_eq!(name(Some("p"), &from_env, &["name: f"], "/d").unwrap(), "p");

@@ -44,8 +44,7 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
     options.check_consistency = !args.no_consistency;
     let text = if let Some(aspect) = aspect(args) {
         // Aspects come before the document. They need no env file to be there, and look for nobody's container.
-        request.options.env_files =
-            if aspect == Aspect::Environment { EnvFiles::OfActive } else { EnvFiles::OfNone };
+        request.options.env_files = if aspect == Aspect::Environment { EnvFiles::OfActive } else { EnvFiles::OfNone };
         request.options.unique_container_names = false;
         if !matches!(aspect, Aspect::Services | Aspect::Volumes | Aspect::Networks | Aspect::Models | Aspect::Hash(_)) {
             request.services.clone_from(&args.services);

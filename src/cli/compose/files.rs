@@ -79,6 +79,10 @@ impl FileSource for Files {
         self.disk.stays_in(path, folder)
     }
 
+    fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        self.disk.link_target(path)
+    }
+
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
         use std::os::unix::fs::DirBuilderExt as _;
         let Some(cache) = &self.cache else {

@@ -112,7 +112,9 @@ fn of_text(text: &str, mention: &Regex, found: &mut Vec<(String, Variable)>, dep
         if inside.is_empty() {
             inside = group("braced");
             let whole = groups.get(0).map_or("", |all| all.as_str());
-            if let Some((body, after)) = closing(whole).and_then(|end| Some((whole.get(2..end)?, whole.get(end + 1..)?))) {
+            if let Some((body, after)) =
+                closing(whole).and_then(|end| Some((whole.get(2..end)?, whole.get(end + 1..)?)))
+            {
                 inside = body;
                 of_text(after, mention, found, depth + 1);
             }
@@ -165,10 +167,12 @@ mod tests {
     /// What is found in these texts: `name=default`, `name?` where required, `name+alternate`.
     fn shown(text: &str) -> String {
         let found = variables(&crate::yaml::parse(text, "f", &crate::yaml::Limits::default()).unwrap().remove(0));
-        let show = found.iter().map(|(name, Variable { required, default, alternate })| match (required, default, alternate) {
-            (true, ..) => format!("{name}?"),
-            (_, default, alternate) if alternate.is_empty() => format!("{name}={default}"),
-            (_, _, alternate) => format!("{name}+{alternate}"),
+        let show = found.iter().map(|(name, Variable { required, default, alternate })| {
+            match (required, default, alternate) {
+                (true, ..) => format!("{name}?"),
+                (_, default, alternate) if alternate.is_empty() => format!("{name}={default}"),
+                (_, _, alternate) => format!("{name}+{alternate}"),
+            }
         });
         show.collect::<Vec<_>>().join(" ")
     }

@@ -23,7 +23,13 @@ pub use show::{EventsArgs, LogsArgs, LsArgs, PortArgs, PsArgs, StatsArgs, Versio
 
 /// The everyday part of `docker compose`, on turnout's own engine.
 #[derive(Debug, Parser)]
-#[command(name = "turnout compose", bin_name = "turnout compose", version, max_term_width = 110, args_override_self = true)]
+#[command(
+    name = "turnout compose",
+    bin_name = "turnout compose",
+    version,
+    max_term_width = 110,
+    args_override_self = true
+)]
 pub struct ComposeCli {
     /// Options before the command.
     #[command(flatten)]
@@ -141,7 +147,9 @@ pub fn plain_switches(argv: Vec<OsString>) -> Vec<OsString> {
     }
     let root = ComposeCli::command();
     let is_switch = |command: &Command, name: &str| {
-        command.get_arguments().any(|arg| arg.get_long() == Some(name) && matches!(arg.get_action(), ArgAction::SetTrue))
+        command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(name) && matches!(arg.get_action(), ArgAction::SetTrue))
     };
     // A value of an option may look like a command (`-f up`); one too many does no harm.
     let (mut commands, mut literal) = (vec![&root], false);
