@@ -22,7 +22,7 @@ fn typed(options: LoadOptions) -> String {
 fn untyped(format: Format) -> String {
     let files = MapFiles::new([("/p/compose.yaml", PROJECT)]);
     let options = LoadOptions { interpolate: false, ..LoadOptions::default() };
-    render_model(&load_model(&request(options), &files).unwrap().root, format).unwrap()
+    render_model(&load_model(&request(options), &files).unwrap().root, format, true).unwrap()
 }
 
 #[test]

@@ -262,7 +262,7 @@ pub(super) fn load_model(
     resolve::defaults::apply(&mut root);
     resolve::validate::check(&root)?;
     if session.resolve_paths || !including.is_empty() {
-        resolve::paths::resolve(&mut root, Path::new(&scope.working_dir), session.home)?;
+        resolve::paths::resolve(&mut root, Path::new(&scope.working_dir), session.home, session.files)?;
     }
     resolve::environment::resolve(&mut root, &scope.environment);
     Ok(root)

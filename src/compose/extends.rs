@@ -160,12 +160,13 @@ fn load_base(session: &mut Session<'_>, scope: &Scope, file: &str) -> Result<(Ma
     let empty = Node::new(Value::Map(Map::new()), crate::yaml::Pos::new(session.shown(&local).into(), 1, 1));
     let (mut root, resets) = load_file(session, &base_scope, &local, empty, &[], Use::ExtendsBase)?;
     let Some(services) = root.get("services") else {
-        return Err(LoadError::at("", &root, "this file is extended from but has no services section"));
+        return Err(LoadError::at("", &root, "this file is extended from but has no services section")
+            .hint("name a file with services:"));
     };
     if services.as_map().is_none() {
         return Err(LoadError::at("services", services, "must be a mapping"));
     }
-    resolve::paths::resolve(&mut root, Path::new(&base_scope.working_dir), session.home)?;
+    resolve::paths::resolve(&mut root, Path::new(&base_scope.working_dir), session.home, session.files)?;
     let services = root.as_map_mut().and_then(|map| map.swap_remove("services")).map(|entry| entry.node.value);
     match services {
         Some(Value::Map(services)) => Ok((services, resets)),

@@ -192,8 +192,8 @@ fn gather(request: &LoadRequest, files: &dyn FileSource, variables: bool) -> Res
         &selected.environment,
         selected.files.iter().flat_map(|file| session.seen(file)),
         &named_after,
-        options.interpolate,
-        options.normalise,
+        options,
+        files,
         &mut warnings,
     )?;
     if !variables {

@@ -1,17 +1,21 @@
 //! What a project is called.
 
+use std::path::Path;
+
 use crate::yaml::{Node, Value};
 
 use super::{
     error::{LoadError, Warning},
     interpolate_tree, lexical,
+    load::LoadOptions,
     select_files::Environment,
+    source::FileSource,
 };
 
 /// The project's name: given, `COMPOSE_PROJECT_NAME`, the last `name:` of the files, or the directory.
 ///
 /// `documents` are those of the files, in order; of a file that is wrong there are none, which is found again, with its
-/// place, when the file is loaded. Unless `normalised`, a name in a file is taken as written.
+/// place, when the file is loaded. Unless normalising, a name in a file is taken as written.
 ///
 /// # Errors
 ///
@@ -21,8 +25,8 @@ pub(super) fn project_name<'a>(
     environment: &Environment,
     documents: impl IntoIterator<Item = &'a Node>,
     directory: &str,
-    interpolate: bool,
-    normalised: bool,
+    options: &LoadOptions,
+    files: &dyn FileSource,
     warnings: &mut Vec<Warning>,
 ) -> Result<String, LoadError> {
     let imposed = given.filter(|name| !name.is_empty()).map(|name| (name, "--project-name")).or_else(|| {
@@ -49,14 +53,26 @@ pub(super) fn project_name<'a>(
     }
     let name = match written {
         Some(mut node) => {
-            if interpolate {
+            if options.interpolate {
                 let lookup = |name: &str| environment.get(name).cloned();
                 interpolate_tree::interpolate_at("name", &mut node, &lookup, warnings)?;
             }
             let name = node.as_str().unwrap_or_default();
-            if normalised { normalise(name) } else { name.to_owned() }
+            if options.normalise { normalise(name) } else { name.to_owned() }
         }
-        None => normalise(lexical::base(directory)),
+        None => {
+            let base = lexical::base(directory);
+            if let Ok(Some(target)) = files.link_target(Path::new(directory))
+                && target.file_name().is_none_or(|name| name != base)
+            {
+                let message = format!(
+                    "the project is named {base:?} after the symbolic link {directory}, which leads to {}",
+                    target.display()
+                );
+                warnings.push(Warning::new(message));
+            }
+            normalise(base)
+        }
     };
     if name.is_empty() {
         return Err(LoadError::new("project name must not be empty")
@@ -74,7 +90,10 @@ pub(super) fn normalise(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yaml::{Limits, parse};
+    use crate::{
+        compose::source::MapFiles,
+        yaml::{Limits, parse},
+    };
 
     #[test]
     fn names_by_priority() {
@@ -83,8 +102,8 @@ mod tests {
         };
         let name = |given: Option<&str>, environment: &Environment, texts: &[&str], dir: &str| {
             let documents = texts.iter().flat_map(|text| parse(text, "", &Limits::default()).unwrap_or_default());
-            let documents: Vec<_> = documents.collect();
-            project_name(given, environment, &documents, dir, true, true, &mut Vec::new())
+            let (documents, options) = (documents.collect::<Vec<_>>(), LoadOptions::default());
+            project_name(given, environment, &documents, dir, &options, &MapFiles::default(), &mut Vec::new())
         };
         let from_env = env(&[("COMPOSE_PROJECT_NAME", "e"), ("X", "Y.z")]);
         assert_eq!(name(Some("p"), &from_env, &["name: f"], "/d").unwrap(), "p");

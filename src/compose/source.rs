@@ -24,6 +24,14 @@ pub trait FileSource {
     fn stays_in(&self, _path: &Path, _folder: &Path) -> bool {
         true
     }
+    /// Where a symbolic link leads in the end; nothing where there is none at this very path.
+    ///
+    /// # Errors
+    ///
+    /// What it leads to is not there.
+    fn link_target(&self, _path: &Path) -> io::Result<Option<PathBuf>> {
+        Ok(None)
+    }
     /// Brings a git repository to this machine, at the place that is named; gives the folder where it then lies.
     ///
     /// # Errors
@@ -94,6 +102,10 @@ impl FileSource for DiskFiles {
             (Ok(path), Ok(folder)) => path.starts_with(folder),
             _ => true,
         }
+    }
+
+    fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        if path.is_symlink() { path.canonicalize().map(Some) } else { Ok(None) }
     }
 }
 

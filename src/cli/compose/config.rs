@@ -58,7 +58,7 @@ pub(super) fn config(session: &Session, args: &ConfigArgs) -> anyhow::Result<u8>
         if args.lock_image_digests {
             only_images(&mut root);
         }
-        render_model(&root, document_format(args)?)?
+        render_model(&root, document_format(args)?, request.options.normalise)?
     } else {
         request.services.clone_from(&args.services);
         // The loader has read the files of what is active by then; only services that are active by name remain.

@@ -104,6 +104,10 @@ impl FileSource for Files {
         self.disk.stays_in(path, folder)
     }
 
+    fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        self.disk.link_target(path)
+    }
+
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
         let GitFile { url, reference, folder: _ } = repository;
         let place = self.cache("turnout/compose")?.join(hex::encode(Sha256::digest(format!("{url}#{reference}"))));

@@ -81,7 +81,7 @@ mod tests {
             ("up -w", Some("up --watch is not supported: `develop.watch`")),
             ("up --menu -d", Some("up --menu is not supported")),
             ("build --compress web", Some("build --compress is not supported")),
-            ("--compatibility up", Some("--compatibility is not supported")),
+            ("--verbose up", Some("--verbose is not supported")),
             ("up -d web", None),
             ("run -T web publish", None),
         ] {

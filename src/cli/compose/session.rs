@@ -101,7 +101,7 @@ impl Session {
     pub(super) fn request(&self) -> anyhow::Result<LoadRequest> {
         let global = &self.global;
         let mut request = LoadRequest {
-            working_dir: std::env::current_dir().context("the current directory is not readable")?,
+            working_dir: current_directory().context("the current directory is not readable")?,
             project_directory: global.project_directory.clone().filter(|directory| !directory.as_os_str().is_empty()),
             files: global.files.clone(),
             stdin: None,
@@ -362,6 +362,19 @@ fn settings_of_env_files(global: &Global, process: &BTreeMap<String, String>) ->
         found.extend(values.into_iter().filter(|(key, _)| key.starts_with("COMPOSE_")));
     }
     found
+}
+
+/// The current directory under the name that the shell knows it by (`PWD`), as Go has it: a project in a folder that a
+/// symbolic link leads to is named after the link.
+fn current_directory() -> io::Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    if let Some(told) = std::env::var_os("PWD").map(PathBuf::from).filter(|told| told.is_absolute())
+        && let (Ok(told_of), Ok(here)) = (std::fs::metadata(&told), std::fs::metadata("."))
+        && (told_of.dev(), told_of.ino()) == (here.dev(), here.ino())
+    {
+        return Ok(told);
+    }
+    std::env::current_dir()
 }
 
 fn is_true(text: &str) -> bool {

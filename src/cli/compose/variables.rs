@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
 use serde::Serialize;
 
 use crate::yaml::{Node, Value};
 
-/// Nested deeper than this, a template is not looked into.
-const MAX_DEPTH: usize = 32;
+/// Nested deeper than this, and further along a line, a template is not looked into.
+const MAX_DEPTH: usize = 500;
 
-/// What is said about one variable; the first mention that says something counts.
+/// One mention: `$$`, `$NAME`, `${NAME…}`, or a `${` that is none of them.
+const MENTION: &str = r"\$(?:(?P<escaped>\$)|(?P<named>[_A-Za-z][_A-Za-z0-9]*)|\{(?:(?P<braced>[_A-Za-z][_A-Za-z0-9]*(?::?[-+?](.*))?)\}|(?P<invalid>)))";
+
+/// What is said about one variable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Variable {
     /// `${V:?…}`.
@@ -60,86 +64,97 @@ impl Variable {
 
 /// Variables in all texts of a document.
 pub(super) fn variables(document: &Node) -> BTreeMap<String, Variable> {
+    match Regex::new(MENTION) {
+        Ok(mention) => of_node(document, &mention),
+        // It is a constant; the test beside it would fail first.
+        Err(_) => BTreeMap::new(),
+    }
+}
+
+fn of_node(node: &Node, mention: &Regex) -> BTreeMap<String, Variable> {
     let mut found = BTreeMap::new();
-    walk(document, &mut found);
+    match &node.value {
+        // Of several mentions the last counts: in a text, and in a list.
+        Value::Str(text) => {
+            let mut mentions = Vec::new();
+            of_text(text, mention, &mut mentions, 0);
+            found.extend(mentions);
+        }
+        Value::Seq(items) => items.iter().for_each(|item| found.extend(of_node(item, mention))),
+        // In a mapping any; one that says something is of more use.
+        Value::Map(map) => {
+            for entry in map.values() {
+                for (name, variable) in of_node(&entry.node, mention) {
+                    let known = found.entry(name).or_insert_with(Variable::default);
+                    if *known == Variable::default() {
+                        *known = variable;
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
     found
 }
 
-fn walk(node: &Node, found: &mut BTreeMap<String, Variable>) {
-    match &node.value {
-        Value::Str(text) => template(text, found, 0),
-        Value::Seq(items) => items.iter().for_each(|item| walk(item, found)),
-        Value::Map(map) => map.values().for_each(|entry| walk(&entry.node, found)),
-        _ => {}
+/// Mentions in the order in which Compose meets them: as its expression takes as much as it can of a line, what
+/// follows a variable in braces comes before it.
+fn of_text(text: &str, mention: &Regex, found: &mut Vec<(String, Variable)>, depth: usize) {
+    if depth > MAX_DEPTH {
+        return;
     }
-}
-
-fn template(text: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('$') {
-        rest = after;
-        if let Some(after) = rest.strip_prefix('$') {
-            rest = after;
+    for groups in mention.captures_iter(text) {
+        let group = |name: &str| groups.name(name).map_or("", |group| group.as_str());
+        if !group("escaped").is_empty() {
             continue;
         }
-        let braced = rest.strip_prefix('{');
-        let body = braced.unwrap_or(rest);
-        let name: &str = name_of(body);
-        let unreadable = braced.is_some()
-            && closing(body).is_none_or(|_| {
-                let after = body.get(name.len()..).unwrap_or_default();
-                let operator = after.strip_prefix(':').unwrap_or(after);
-                !(after.starts_with('}') || operator.starts_with(['-', '+', '?']))
-            });
-        if name.is_empty() || unreadable {
-            // Compose lists what it cannot read under no name.
-            found.entry(String::new()).or_default();
-            continue;
+        let mut inside = group("named");
+        if inside.is_empty() {
+            inside = group("braced");
+            let whole = groups.get(0).map_or("", |all| all.as_str());
+            if let Some((body, after)) =
+                closing(whole).and_then(|end| Some((whole.get(2..end)?, whole.get(end + 1..)?)))
+            {
+                inside = body;
+                of_text(after, mention, found, depth + 1);
+            }
         }
+        let letters = inside.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+        let (name, rest) = inside.split_at_checked(letters).unwrap_or((inside, ""));
+        let operator = rest.strip_prefix(':').unwrap_or(rest);
+        let value = operator.get(1..).unwrap_or_default().to_owned();
         let mut variable = Variable::default();
-        rest = body.get(name.len()..).unwrap_or_default();
-        if braced.is_some() {
-            let end = closing(rest).unwrap_or(rest.len());
-            let (inside, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
-            rest = after;
-            let inside = inside.strip_prefix(':').unwrap_or(inside);
-            let value = inside.get(1..).unwrap_or_default();
-            match inside.chars().next() {
-                Some('-') => variable.default = value.to_owned(),
-                Some('+') => variable.alternate = value.to_owned(),
-                Some('?') => variable.required = true,
-                _ => {}
-            }
-            if depth < MAX_DEPTH {
-                template(value, found, depth + 1);
-            }
-        }
-        let known = found.entry(name.to_owned()).or_default();
-        if *known == Variable::default() {
-            *known = variable;
-        }
-    }
-}
-
-fn name_of(text: &str) -> &str {
-    let letters = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
-    match text.bytes().next() {
-        Some(b) if b.is_ascii_digit() => "",
-        _ => text.get(..letters).unwrap_or_default(),
-    }
-}
-
-/// Offset of the `}` that closes; braces inside are counted.
-fn closing(text: &str) -> Option<usize> {
-    let mut open = 1_u32;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'{' => open += 1,
-            b'}' => open -= 1,
+        match operator.chars().next() {
+            Some('-') => variable.default = value.clone(),
+            Some('+') => variable.alternate = value.clone(),
+            Some('?') => variable.required = true,
             _ => {}
         }
-        if open == 0 {
-            return Some(at);
+        let nested = !variable.required;
+        found.push((name.to_owned(), variable));
+        if nested {
+            of_text(&value, mention, found, depth + 1);
+        }
+    }
+}
+
+/// Offset of the `}` that closes the first `{`; what stands right behind a `{` is not looked at, as in Compose.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 0_i32;
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'}' => {
+                open -= 1;
+                if open == 0 {
+                    return Some(at);
+                }
+            }
+            b'{' => {
+                open += 1;
+                bytes.next();
+            }
+            _ => {}
         }
     }
     None
@@ -149,25 +164,36 @@ fn closing(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
+    /// What is found in these texts: `name=default`, `name?` where required, `name+alternate`.
+    fn shown(text: &str) -> String {
+        let found = variables(&crate::yaml::parse(text, "f", &crate::yaml::Limits::default()).unwrap().remove(0));
+        let show = found.iter().map(|(name, Variable { required, default, alternate })| {
+            match (required, default, alternate) {
+                (true, ..) => format!("{name}?"),
+                (_, default, alternate) if alternate.is_empty() => format!("{name}={default}"),
+                (_, _, alternate) => format!("{name}+{alternate}"),
+            }
+        });
+        show.collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn mentions_are_found_with_what_they_say() {
-        let text = r#"{"image": "${IMG:-busy}:${TAG?need}", "list": ["${A} $B ${C:+alt} ${D-x${E:-y}} $$F ${1} $", "${A:-two}"]}"#;
-        let found = variables(&crate::yaml::parse(text, "f", &crate::yaml::Limits::default()).unwrap().remove(0));
-        let show: Vec<String> =
-            found.iter().map(|(name, v)| format!("{name} {} {:?} {:?}", v.required, v.default, v.alternate)).collect();
-        assert_eq!(
-            show,
-            [
-                // What cannot be read as a variable is listed without a name.
-                " false \"\" \"\"",
-                "A false \"two\" \"\"",
-                "B false \"\" \"\"",
-                "C false \"\" \"alt\"",
-                "D false \"x${E:-y}\" \"\"",
-                "E false \"y\" \"\"",
-                "IMG false \"busy\" \"\"",
-                "TAG true \"\" \"\"",
-            ]
-        );
+        for (text, expected) in [
+            (r#"{"image": "${IMG:-busy}:${TAG?need}"}"#, "IMG=busy TAG?"),
+            (r#"["${A} $B ${C:+alt} ${D-x${E:-y}} $$F $"]"#, "A= B= C+alt D=x${E:-y} E=y"),
+            // What cannot be read as a variable is listed without a name, a lone `$` is not.
+            (r#"["${1} $} a${}"]"#, "="),
+            // Of several mentions the last in a list, in a text the first in braces or the last without.
+            (r#"["${A:-one}", "${A:-two}", "$A"]"#, "A="),
+            (r#"["${A:-one} ${A:-two}", "$B ${B:-x}", "${C:-x} $C"]"#, "A=one B=x C="),
+            // In a mapping the one that says something.
+            (r#"{"a": "$A", "b": "${A:-x}", "c": "$A"}"#, "A=x"),
+            // What is required is not looked into, and an expression ends with its line.
+            (r#"["${A?b ${B}}", "${C:-x\ny}"]"#, "= A?"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+        assert!(shown(&format!("[\"{}\"]", "${A}".repeat(5000))).starts_with("A="));
     }
 }

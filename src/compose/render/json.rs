@@ -102,16 +102,25 @@ impl Formatter for GoNumbers<'_> {
 ///
 /// A number that JSON does not have, such as infinity.
 pub(in crate::compose) fn node_json(node: &Node) -> Result<serde_json::Value, String> {
-    // No keyed list stands here.
-    node_json_at(node, &mut vec!["x-"])
+    node_json_at(node, &mut Vec::new(), &|_| false)
 }
 
-/// As [`node_json`], for a whole document: its keyed lists stay lists when they are empty.
-pub(super) fn document_json(root: &Node) -> Result<serde_json::Value, String> {
-    node_json_at(root, &mut Vec::new())
+/// As [`node_json`], for a whole document: its keyed lists stay lists when they are empty, but for the variables that
+/// normalising goes through.
+pub(super) fn document_json(root: &Node, normalised: bool) -> Result<serde_json::Value, String> {
+    let stays = |path: &[&str]| {
+        let anew = matches!(path, ["services", _, "environment"] | ["services", _, "build", "args"]);
+        merge_unique::is_keyed(path) && !(normalised && anew)
+    };
+    node_json_at(root, &mut Vec::new(), &stays)
 }
 
-fn node_json_at<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> Result<serde_json::Value, String> {
+/// `stays`: whether an empty list at a path stays one.
+fn node_json_at<'a>(
+    node: &'a Node,
+    path: &mut Vec<&'a str>,
+    stays: &dyn Fn(&[&str]) -> bool,
+) -> Result<serde_json::Value, String> {
     use serde_json::Value as Json;
     Ok(match &node.value {
         Value::Null => Json::Null,
@@ -125,10 +134,10 @@ fn node_json_at<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> Result<serde_jso
         // A date alone is midnight, as Go reads it.
         Value::Time(value) if value.len() == 10 => Json::String(format!("{value}T00:00:00Z")),
         Value::Time(value) => Json::String(value.clone()),
-        Value::Seq(items) if items.is_empty() && !merge_unique::is_keyed(path) => Json::Null,
+        Value::Seq(items) if items.is_empty() && !stays(path) => Json::Null,
         Value::Seq(items) => {
             path.push("[]");
-            let list = items.iter().map(|item| node_json_at(item, path)).collect::<Result<_, _>>();
+            let list = items.iter().map(|item| node_json_at(item, path, stays)).collect::<Result<_, _>>();
             path.pop();
             Json::Array(list?)
         }
@@ -136,7 +145,7 @@ fn node_json_at<'a>(node: &'a Node, path: &mut Vec<&'a str>) -> Result<serde_jso
             let mut object = serde_json::Map::new();
             for (key, entry) in map {
                 path.push(key);
-                let value = node_json_at(&entry.node, path);
+                let value = node_json_at(&entry.node, path, stays);
                 path.pop();
                 object.insert(key.clone(), value?);
             }
@@ -170,11 +179,14 @@ mod tests {
 
     #[test]
     fn empty_lists_stay_where_they_are_keyed() {
-        let text = "services: {a: {ports: [], command: [], x-l: []}}\nx-services: {b: {ports: []}}\n";
+        let text = "services: {a: {ports: [], command: [], x-l: [], environment: []}}\nx-services: {b: {ports: []}}\n";
         let root = crate::yaml::parse(text, "f", &crate::yaml::Limits::default()).unwrap().remove(0);
-        assert_eq!(
-            serde_json::to_string(&document_json(&root).unwrap()).unwrap(),
-            r#"{"services":{"a":{"command":null,"ports":[],"x-l":null}},"x-services":{"b":{"ports":null}}}"#
-        );
+        for (normalised, environment) in [(true, "null"), (false, "[]")] {
+            let own = format!(r#"{{"command":null,"environment":{environment},"ports":[],"x-l":null}}"#);
+            assert_eq!(
+                serde_json::to_string(&document_json(&root, normalised).unwrap()).unwrap(),
+                format!(r#"{{"services":{{"a":{own}}},"x-services":{{"b":{{"ports":null}}}}}}"#)
+            );
+        }
     }
 }

@@ -55,16 +55,17 @@ pub fn render(project: &Project, format: Format, escape_dollars: bool) -> Result
     Ok(if escape_dollars { text.replace('$', "$$") } else { text })
 }
 
-/// Prints a document that was not typed, keys sorted, `$` as written.
+/// Prints a document that was not typed, keys sorted, `$` as written. `normalised`: whether what is implied was made
+/// explicit in it.
 ///
 /// # Errors
 ///
 /// [`RenderError::Write`].
-pub fn render_model(root: &Node, format: Format) -> Result<String, RenderError> {
+pub fn render_model(root: &Node, format: Format, normalised: bool) -> Result<String, RenderError> {
     match format {
         Format::Yaml => Ok(text::print(&Tree::of_node(root), 2)),
         Format::Json => {
-            let value = json::document_json(root).map_err(RenderError::Write)?;
+            let value = json::document_json(root, normalised).map_err(RenderError::Write)?;
             json::pretty(&value).map_err(RenderError::Write)
         }
     }

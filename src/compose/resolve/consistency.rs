@@ -51,7 +51,8 @@ pub(super) fn check_container_names(project: &Project, places: &Places<'_>) -> R
     for (name, service) in project.services.iter().filter(|(_, service)| !service.container_name.is_empty()) {
         if let Some(owner) = owners.insert(&service.container_name, name) {
             let message = format!("container name '{}' is already in use by service {owner}", service.container_name);
-            return Err(places.error(&["services", name, "container_name"], message));
+            let error = places.error(&["services", name, "container_name"], message);
+            return Err(error.hint("give every service its own, or none"));
         }
     }
     Ok(())
@@ -96,9 +97,9 @@ impl At<'_> {
 
     fn build(&self, build: &Build, platform: &str) -> Result<(), LoadError> {
         if !build.dockerfile_inline.is_empty() && !build.dockerfile.is_empty() {
-            return Err(
-                self.error(&["build", "dockerfile_inline"], "dockerfile and dockerfile_inline exclude each other")
-            );
+            return Err(self
+                .error(&["build", "dockerfile_inline"], "dockerfile and dockerfile_inline exclude each other")
+                .hint("remove one of them"));
         }
         for (context, source) in &build.additional_contexts {
             let Some(target) = source.strip_prefix("service:") else { continue };
@@ -106,9 +107,9 @@ impl At<'_> {
             match self.project.services.get(target) {
                 None => return Err(self.undefined(&path, "service", target, self.project.services.keys())),
                 Some(service) if service.build.is_none() => {
-                    return Err(
-                        self.error(&path, format!("service '{target}' is not built, so it is no build context"))
-                    );
+                    return Err(self
+                        .error(&path, format!("service '{target}' is not built, so it is no build context"))
+                        .hint("give it build:, or name its image as docker-image://IMAGE"));
                 }
                 Some(_) => {}
             }
@@ -176,13 +177,15 @@ impl At<'_> {
                 let known = project.services.keys().map(String::as_str);
                 nearest(dependency, known).map(|near| format!("did you mean '{near}'?"))
             };
-            return Err(LoadError { hint, ..self.error(&["depends_on", dependency], message) });
+            let hint = hint.unwrap_or_else(|| "add the service, or remove the dependency".to_owned());
+            return Err(self.error(&["depends_on", dependency], message).hint(hint));
         }
         if let Some(shared) = Service::shared_service(&service.network_mode)
             && !project.services.contains_key(shared)
         {
             let message = format!("service '{shared}' not found for network_mode 'service:{shared}'");
-            return Err(self.error(&["network_mode"], message));
+            let hint = "name a service of this project that is active";
+            return Err(self.error(&["network_mode"], message).hint(hint));
         }
         Ok(())
     }
@@ -193,7 +196,9 @@ impl At<'_> {
         if let (Some(scale), Some(replicas)) = (service.scale, replicas)
             && scale != replicas
         {
-            return Err(self.error(&["scale"], "can't set distinct values on 'scale' and 'deploy.replicas'"));
+            return Err(self
+                .error(&["scale"], "can't set distinct values on 'scale' and 'deploy.replicas'")
+                .hint("write the number in one of them only"));
         }
         for (count, path) in [(service.scale, &["scale"][..]), (replicas, &["deploy", "replicas"])] {
             if count.is_some_and(|count| count < 0) {
@@ -203,7 +208,7 @@ impl At<'_> {
         if service.scale() > 1 && !service.container_name.is_empty() {
             let attribute = if service.scale.is_some() { "scale" } else { "deploy.replicas" };
             let message = format!("can't set container_name and {attribute} as container name must be unique");
-            return Err(self.error(&["container_name"], message));
+            return Err(self.error(&["container_name"], message).hint("leave container_name out"));
         }
         Ok(())
     }
@@ -238,7 +243,9 @@ impl At<'_> {
         let rules = self.service.develop.iter().flat_map(|develop| &develop.watch);
         for rule in rules {
             if rule.target.is_empty() && !matches!(rule.action.as_str(), "rebuild" | "restart") {
-                return Err(self.error(&["develop", "watch"], "target is required for non-rebuild actions"));
+                return Err(self
+                    .error(&["develop", "watch"], "target is required for non-rebuild actions")
+                    .hint("say where in the container the files go"));
             }
         }
         Ok(())
@@ -255,7 +262,10 @@ impl At<'_> {
         for (list, index, target) in tmpfs.chain(volumes) {
             let here = format!("services.{}.{list}[{index}]", self.name);
             if let Some(first) = seen.get(target) {
-                return Err(self.error(&[list], format!("target {target} already mounted as {first}")).path(here));
+                return Err(self
+                    .error(&[list], format!("target {target} already mounted as {first}"))
+                    .path(here)
+                    .hint("give every mount its own target"));
             }
             seen.insert(target, here);
         }

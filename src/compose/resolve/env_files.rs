@@ -35,8 +35,8 @@ pub(super) fn resolve_environment(
         for file in &service.env_file {
             let lookup = |key: &str| project.environment.get(key).cloned().or_else(|| own.get(key).cloned().flatten());
             let fail = |message: String| places.error(&["services", name, "env_file"], message);
-            let Some(text) = text_of(files, &file.path, "env file", file.required).map_err(fail)? else { continue };
-            let fail = |message: String| places.error(&["services", name, "env_file"], message);
+            let unread = |message: String| fail(message).hint("create the file, or write required: false");
+            let Some(text) = text_of(files, &file.path, "env file", file.required).map_err(unread)? else { continue };
             match file.format.as_str() {
                 "" => {
                     let mut unset = |key: &str| warnings.push(unset_in(&file.path, key));
@@ -73,7 +73,8 @@ pub(super) fn resolve_labels(
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
         for file in &service.label_file {
             let fail = |message: String| places.error(&["services", name, "label_file"], message);
-            let Some(text) = text_of(files, file, "label file", true).map_err(fail)? else { continue };
+            let unread = |message: String| fail(message).hint("create the file, or name another");
+            let Some(text) = text_of(files, file, "label file", true).map_err(unread)? else { continue };
             let lookup = |key: &str| labels.get(key).cloned();
             let lookup: &Lookup<'_> = &lookup;
             let mut read = IndexMap::new();

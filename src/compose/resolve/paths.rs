@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use crate::{
-    compose::{error::LoadError, lexical::join, remote},
+    compose::{error::LoadError, lexical::join, remote, source::FileSource},
     yaml::{Node, Value},
 };
 
 /// Makes the paths of a model absolute, in place; `dir` may itself be relative, for a file that is extended.
 ///
-/// `home` is what `~` stands for; without it, `~` is left alone.
+/// `home` is what `~` stands for; without it, `~` is left alone. `files` knows symbolic links.
 ///
 /// # Errors
 ///
-/// A bind mount without a source.
-pub fn resolve(root: &mut Node, dir: &Path, home: Option<&str>) -> Result<(), LoadError> {
-    let base = Base { dir: dir.to_string_lossy().into_owned(), home };
+/// A bind mount without a source, a watched path that leads nowhere.
+pub fn resolve(root: &mut Node, dir: &Path, home: Option<&str>, files: &dyn FileSource) -> Result<(), LoadError> {
+    let base = Base { dir: dir.to_string_lossy().into_owned(), home, files };
     let Some(sections) = root.as_map_mut() else { return Ok(()) };
     for (section, entry) in sections {
         let Some(children) = entry.node.as_map_mut() else { continue };
@@ -35,6 +35,7 @@ pub fn resolve(root: &mut Node, dir: &Path, home: Option<&str>) -> Result<(), Lo
 struct Base<'a> {
     dir: String,
     home: Option<&'a str>,
+    files: &'a dyn FileSource,
 }
 
 impl Base<'_> {
@@ -50,6 +51,7 @@ impl Base<'_> {
             if remote::parse(text).is_some() { text.to_owned() } else { self.file(text) }
         });
         change(node, &["develop", "watch", "*", "path"], &file);
+        self.watched(node, &format!("{path}.develop.watch"))?;
         let Some(entry) = node.as_map_mut().and_then(|map| map.get_mut("volumes")) else { return Ok(()) };
         let Value::Seq(mounts) = &mut entry.node.value else { return Ok(()) };
         for (index, mount) in mounts.iter_mut().enumerate() {
@@ -62,6 +64,35 @@ impl Base<'_> {
                     .hint("give the host path as source"));
             }
             change(mount, &["source"], &|text| self.mount(text));
+        }
+        Ok(())
+    }
+
+    /// Events name the real path of what is watched: the first symbolic link on the way is replaced by where it leads.
+    fn watched(&self, service: &mut Node, path: &str) -> Result<(), LoadError> {
+        let develop = service.as_map_mut().and_then(|map| map.get_mut("develop"));
+        let rules = develop.and_then(|develop| develop.node.as_map_mut()?.get_mut("watch"));
+        let Some(Value::Seq(rules)) = rules.map(|entry| &mut entry.node.value) else { return Ok(()) };
+        for (index, rule) in rules.iter_mut().enumerate() {
+            let Some(entry) = rule.as_map_mut().and_then(|map| map.get_mut("path")) else { continue };
+            let Value::Str(text) = &mut entry.node.value else { continue };
+            let Some(steps) = text.strip_prefix('/') else { continue };
+            let mut way = String::new();
+            for step in steps.split('/').filter(|step| !step.is_empty()) {
+                way = format!("{way}/{step}");
+                match self.files.link_target(Path::new(&way)) {
+                    Ok(None) => {}
+                    Ok(Some(target)) => {
+                        *text = text.replacen(&way, &target.to_string_lossy(), 1);
+                        break;
+                    }
+                    Err(error) => {
+                        let message = format!("the symbolic link {way} leads nowhere: {error}");
+                        return Err(LoadError::at(format!("{path}[{index}].path"), &entry.node, message)
+                            .hint("create what it leads to, or watch another path"));
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -129,10 +160,45 @@ fn change(node: &mut Node, path: &[&str], with: &dyn Fn(&str) -> String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compose::source::{DiskFiles, MapFiles};
+
+    #[test]
+    fn a_watched_path_follows_the_first_link_on_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(real.join("here/in")).unwrap();
+        std::os::unix::fs::symlink("here", real.join("link")).unwrap();
+        std::os::unix::fs::symlink("in", real.join("here/inner")).unwrap();
+        std::os::unix::fs::symlink("nowhere", real.join("lost")).unwrap();
+        let watch = |path: &str| {
+            let text = format!(
+                "services: {{a: {{develop: {{watch: [{{path: {path}, action: rebuild}}]}}, env_file: [{{path: {path}}}]}}}}"
+            );
+            let mut root = crate::yaml::parse(&text, "f", &crate::yaml::Limits::default()).unwrap().remove(0);
+            resolve(&mut root, &real, None, &DiskFiles::default()).map_err(|error| error.to_string())?;
+            let service = root.get("services").and_then(|services| services.get("a")).unwrap();
+            let at = |list: Option<&Node>| match &list.unwrap().value {
+                Value::Seq(items) => items[0].get("path").and_then(Node::as_str).unwrap().to_owned(),
+                _ => String::new(),
+            };
+            // What is not watched stays.
+            assert_eq!(at(service.get("env_file")), real.join(path).to_string_lossy());
+            Ok::<_, String>(at(service.get("develop").and_then(|develop| develop.get("watch"))))
+        };
+        for (path, expected) in
+            [("here/x", "here/x"), ("link/x", "here/x"), ("link/inner/y", "here/inner/y"), ("here/inner", "here/in")]
+        {
+            assert_eq!(watch(path).unwrap(), real.join(expected).to_string_lossy());
+        }
+        assert!(
+            watch("lost/x").unwrap_err().starts_with("f:1:39: services.a.develop.watch[0].path: the symbolic link ")
+        );
+    }
 
     #[test]
     fn paths_become_absolute() {
-        let base = Base { dir: "/p".to_owned(), home: Some("/home/u") };
+        let files = MapFiles::default();
+        let base = Base { dir: "/p".to_owned(), home: Some("/home/u"), files: &files };
         for (path, file, mount) in [
             ("./a", "/p/a", "/p/a"),
             ("../a/", "/a", "/a"),

@@ -48,8 +48,11 @@ pub(super) fn with_dependencies(project: &mut Project, names: &[String]) -> Resu
             None if !required => {}
             None => {
                 let known = project.services.keys().map(String::as_str);
-                let hint = nearest(&name, known).map(|near| format!("did you mean '{near}'?"));
-                return Err(LoadError { hint, ..LoadError::new(format!("no such service: {name}")) });
+                let hint = match nearest(&name, known.clone()) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
+                };
+                return Err(LoadError::new(format!("no such service: {name}")).hint(hint));
             }
         }
     }

@@ -46,7 +46,8 @@ fn service(node: &Node, path: &str) -> Result<(), LoadError> {
         for (index, request) in items(node, keys) {
             if request.get("count").is_some() && request.get("device_ids").is_some() {
                 let here = format!("{path}.{}[{index}]", keys.join("."));
-                return Err(LoadError::at(here, request, "'count' and 'device_ids' exclude each other"));
+                let message = "'count' and 'device_ids' exclude each other";
+                return Err(LoadError::at(here, request, message).hint("keep one of them"));
             }
         }
     }
@@ -72,7 +73,8 @@ fn one_source(node: &Node, sources: &[&str], path: &str) -> Result<(), LoadError
     let Some(map) = node.as_map() else { return Ok(()) };
     let count = sources.iter().filter(|key| map.contains_key(**key)).count();
     if count > 1 {
-        return Err(LoadError::at(path, node, format!("{} attributes are mutually exclusive", sources.join("|"))));
+        let message = format!("{} attributes are mutually exclusive", sources.join("|"));
+        return Err(LoadError::at(path, node, message).hint("keep one of them"));
     }
     if count == 0 && !map.contains_key("driver") && !map.contains_key("external") {
         return Err(LoadError::at(path, node, format!("one of {} must be set", sources.join("|"))));

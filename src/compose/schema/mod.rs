@@ -148,9 +148,12 @@ fn unknown_key(key: &str, entry: &Entry, object: &Object, path: String) -> LoadE
         return LoadError::new(message).path(path).pos(entry.key_pos.clone()).hint(*instead);
     }
     let known = object.fields.iter().map(|(name, _)| *name);
-    let hint = nearest(key, known).map(|near| format!("did you mean '{near}'?"));
+    let hint = match nearest(key, known) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => "there is no such attribute here: remove it".to_owned(),
+    };
     let message = format!("unknown key: additional properties '{key}' not allowed");
-    LoadError { hint, ..LoadError::new(message).path(path).pos(entry.key_pos.clone()) }
+    LoadError::new(message).path(path).pos(entry.key_pos.clone()).hint(hint)
 }
 
 /// Attributes that later versions of the specification added (compose-go 2.13.0), and what to do instead.
@@ -276,7 +279,7 @@ mod tests {
             ),
             (
                 "services: {a: {foo: 1}}",
-                "compose.yaml:1:16: services.a.foo: unknown key: additional properties 'foo' not allowed",
+                "compose.yaml:1:16: services.a.foo: unknown key: additional properties 'foo' not allowed (there is no such attribute here: remove it)",
             ),
             (
                 "services: {a: {pre_start: []}}",
