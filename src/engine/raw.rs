@@ -1,13 +1,15 @@
-//! The one request that the client library cannot express.
+//! Requests that the client library cannot express.
 
 use bollard::{
     errors::Error,
-    models::{ContainerCreateBody, ContainerCreateResponse},
+    models::{ContainerCreateBody, ContainerCreateResponse, NetworkCreateRequest, NetworkCreateResponse},
     query_parameters::CreateContainerOptions,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     Engine,
@@ -34,8 +36,25 @@ impl Engine {
         if let Some(object) = body.as_object_mut() {
             object.insert("MacAddress".to_owned(), address.into());
         }
-        let body = Full::new(Bytes::from(serde_json::to_vec(&body)?)).map_err(|never| match never {});
-        let request = Request::post(format!("/v{}/containers/create?{query}", self.version()))
+        self.post(&format!("containers/create?{query}"), &body).await
+    }
+
+    /// Creates a network on a daemon before API 1.44, which makes a second one of the same name unless it is told not
+    /// to; the client library knows only later ones, which never do.
+    pub(super) async fn create_unique_network(
+        &self,
+        request: NetworkCreateRequest,
+    ) -> Result<NetworkCreateResponse, Error> {
+        let mut body = serde_json::to_value(request)?;
+        if let Some(object) = body.as_object_mut() {
+            object.insert("CheckDuplicate".to_owned(), true.into());
+        }
+        self.post("networks/create", &body).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Error> {
+        let body = Full::new(Bytes::from(serde_json::to_vec(body)?)).map_err(|never| match never {});
+        let request = Request::post(format!("/v{}/{path}", self.version()))
             .header(header::HOST, "docker")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.boxed_unsync())?;

@@ -12,6 +12,7 @@ mod follow;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod process;
 mod progress;
 mod provider;
 mod ps;
@@ -51,7 +52,15 @@ pub fn run(rest: Vec<OsString>) -> ExitCode {
         let _ = error.print();
         ExitCode::from(u8::from(error.use_stderr()))
     };
-    let matches = match refused::known(ComposeCli::command()).try_get_matches_from(argv) {
+    let argv: Vec<OsString> = argv.collect();
+    let grammar = refused::known(ComposeCli::command());
+    let strict = grammar.clone().try_get_matches_from(&argv);
+    let matches = match strict {
+        // Help and the version are no failure.
+        Err(error) if error.use_stderr() => args::lenient(grammar).try_get_matches_from(&argv),
+        read => read,
+    };
+    let matches = match matches {
         Ok(matches) => matches,
         Err(error) => return unread(error),
     };

@@ -9,7 +9,7 @@ mod inside;
 mod lifecycle;
 mod show;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, Command, Parser, Subcommand, ValueEnum};
 
 pub use config::ConfigArgs;
 pub use converge::{CreateArgs, ScaleArgs, UpArgs};
@@ -123,9 +123,36 @@ pub enum PullChoice {
     Policy,
 }
 
+/// The grammar as the real command reads it: a switch takes `=true` and `=false`, and what is said twice counts as it
+/// was said last. Its help would show every switch with a value, so it is not the first to be asked.
+pub(super) fn lenient(command: Command) -> Command {
+    fn switch(arg: Arg) -> Arg {
+        match arg.get_action() {
+            ArgAction::SetTrue => arg
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .value_parser(truth)
+                .default_value("false")
+                .default_missing_value("true"),
+            _ => arg,
+        }
+    }
+    command.args_override_self(true).mut_args(switch).mut_subcommands(lenient)
+}
+
+/// What Go's `strconv.ParseBool` reads.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, FromArgMatches as _};
 
     use super::*;
 
@@ -151,5 +178,30 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn switches_take_a_value_and_the_last_word_counts() {
+        let parsed = |line: &str| {
+            let argv = std::iter::once("turnout compose").chain(line.split(' '));
+            let matches = lenient(ComposeCli::command()).try_get_matches_from(argv);
+            matches.and_then(|matches| ComposeCli::from_arg_matches(&matches)).map(|cli| cli.command)
+        };
+        for (line, detached, timeout) in [
+            ("up --detach=true web", true, None),
+            ("up -d=false --build=0 web", false, None),
+            ("up -d -d -t 1 -t 2 --no-deps=false", true, Some(2)),
+            ("up --detach --detach=false", false, None),
+        ] {
+            match parsed(line) {
+                Ok(ComposeCommand::Up(args)) => assert_eq!((args.detach, args.timeout), (detached, timeout), "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        match parsed("exec -T web ls --color=false -d -d") {
+            Ok(ComposeCommand::Exec(args)) => assert_eq!(args.command, ["ls", "--color=false", "-d", "-d"]),
+            other => panic!("{other:?}"),
+        }
+        assert!(parsed("up -d=maybe").is_err());
     }
 }
