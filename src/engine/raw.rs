@@ -45,11 +45,7 @@ impl Engine {
         &self,
         request: NetworkCreateRequest,
     ) -> Result<NetworkCreateResponse, Error> {
-        let mut body = serde_json::to_value(request)?;
-        if let Some(object) = body.as_object_mut() {
-            object.insert("CheckDuplicate".to_owned(), true.into());
-        }
-        self.post("networks/create", &body).await
+        self.post("networks/create", &unique(&request)?).await
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Error> {
@@ -67,5 +63,26 @@ impl Engine {
         let body = http_body_util::Limited::new(answer.response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(std::io::Error::other)?;
         Ok(serde_json::from_slice(&body.to_bytes())?)
+    }
+}
+
+/// The request, with the word that older daemons need to refuse a second network of the name.
+fn unique(request: &NetworkCreateRequest) -> serde_json::Result<Value> {
+    let mut body = serde_json::to_value(request)?;
+    if let Some(object) = body.as_object_mut() {
+        object.insert("CheckDuplicate".to_owned(), true.into());
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_daemons_are_told_to_refuse_a_second_network_of_a_name() {
+        let request = NetworkCreateRequest { name: "shop_default".to_owned(), ..Default::default() };
+        let body = unique(&request).unwrap();
+        assert_eq!((body["Name"].as_str(), body["CheckDuplicate"].as_bool()), (Some("shop_default"), Some(true)));
     }
 }
