@@ -2,12 +2,14 @@
 
 use bollard::{
     errors::Error,
-    models::{ContainerCreateBody, ContainerCreateResponse, ImageInspect},
+    models::{ContainerCreateBody, ContainerCreateResponse, ImageInspect, NetworkCreateRequest, NetworkCreateResponse},
     query_parameters::CreateContainerOptions,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     Engine,
@@ -34,8 +36,21 @@ impl Engine {
         if let Some(object) = body.as_object_mut() {
             object.insert("MacAddress".to_owned(), address.into());
         }
-        let body = Full::new(Bytes::from(serde_json::to_vec(&body)?)).map_err(|never| match never {});
-        let request = Request::post(format!("/v{}/containers/create?{query}", self.version()))
+        self.post(&format!("containers/create?{query}"), &body).await
+    }
+
+    /// Creates a network on a daemon before API 1.44, which makes a second one of the same name unless it is told not
+    /// to; the client library knows only later ones, which never do.
+    pub(super) async fn create_unique_network(
+        &self,
+        request: NetworkCreateRequest,
+    ) -> Result<NetworkCreateResponse, Error> {
+        self.post("networks/create", &unique(&request)?).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Error> {
+        let body = Full::new(Bytes::from(serde_json::to_vec(body)?)).map_err(|never| match never {});
+        let request = Request::post(format!("/v{}/{path}", self.version()))
             .header(header::HOST, "docker")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.boxed_unsync())?;
@@ -51,7 +66,7 @@ impl Engine {
         self.answer(request).await
     }
 
-    async fn answer<T: serde::de::DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Error> {
+    async fn answer<T: DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Error> {
         let answer = self.send(request).await?;
         let status = answer.response.status();
         if !status.is_success() {
@@ -61,5 +76,26 @@ impl Engine {
         let body = http_body_util::Limited::new(answer.response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(std::io::Error::other)?;
         Ok(serde_json::from_slice(&body.to_bytes())?)
+    }
+}
+
+/// The request, with the word that older daemons need to refuse a second network of the name.
+fn unique(request: &NetworkCreateRequest) -> serde_json::Result<Value> {
+    let mut body = serde_json::to_value(request)?;
+    if let Some(object) = body.as_object_mut() {
+        object.insert("CheckDuplicate".to_owned(), true.into());
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_daemons_are_told_to_refuse_a_second_network_of_a_name() {
+        let request = NetworkCreateRequest { name: "shop_default".to_owned(), ..Default::default() };
+        let body = unique(&request).unwrap();
+        assert_eq!((body["Name"].as_str(), body["CheckDuplicate"].as_bool()), (Some("shop_default"), Some(true)));
     }
 }

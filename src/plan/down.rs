@@ -9,7 +9,8 @@ use super::{
 };
 use crate::compose::{labels, model::Project};
 
-/// Plans to stop and remove containers, then networks, and volumes and images only if `options` say so.
+/// Plans to stop and remove containers, then networks, and volumes and images only if `options` say so. Where services
+/// are named, and the project's file is gone, what depends on them is removed too.
 ///
 /// Without a project (its file is gone) everything comes from labels. External networks and volumes, and those of
 /// others, are never removed.
@@ -50,7 +51,13 @@ impl<'a> Down<'a> {
         for unknown in self.options.services.iter().filter(|name| !graph.contains(name)) {
             self.plan.warnings.push(format!("{unknown}: no such service, nothing of it is removed"));
         }
-        let wanted = graph.with_dependents(&self.options.services, |_| true);
+        let mut wanted = graph.with_dependents(&self.options.services, |_| true);
+        if self.project.is_some() {
+            // As Compose, which then knows no more of the project than what is named and what that needs: what depends
+            // on it stays. Only without the file it goes too.
+            let known = graph.with_needs(&self.options.services);
+            wanted.retain(|service| known.contains(service));
+        }
         let orphans_too = self.options.remove_orphans;
         for service in graph.services().rev().filter(|service| wanted.contains(*service)) {
             let after: Vec<StepId> = graph

@@ -60,6 +60,22 @@ impl Graph {
             .filter(move |(_, edge)| edge.on == service)
     }
 
+    /// The named services and all that they need, directly or not; all services if none is named.
+    pub fn with_needs(&self, named: &[String]) -> BTreeSet<String> {
+        let mut open: Vec<String> = if named.is_empty() {
+            self.order.clone()
+        } else {
+            named.iter().filter(|name| self.contains(name)).cloned().collect()
+        };
+        let mut found = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if found.insert(name.clone()) {
+                open.extend(self.needs(&name).iter().map(|edge| edge.on.clone()));
+            }
+        }
+        found
+    }
+
     /// The named services and all that depends on them over edges that `follow` accepts; all services if none is named.
     pub fn with_dependents(&self, named: &[String], follow: fn(&Edge) -> bool) -> BTreeSet<String> {
         let mut open: Vec<String> = if named.is_empty() {

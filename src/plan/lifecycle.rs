@@ -27,14 +27,14 @@ pub fn stop(name: &str, project: Option<&Project>, observed: &Observed, services
     draft.finish()
 }
 
-/// Plans to start the existing containers of the named services, all if none is named; dependencies first, after their
-/// conditions.
+/// Plans to start the existing containers of the named services and of what they need, all if none is named;
+/// dependencies first, after their conditions.
 pub fn start(name: &str, project: Option<&Project>, observed: &Observed, services: &[String]) -> Plan {
     let mut draft = Draft::new(name, project, observed, services);
     let graph = Graph::new(project, observed);
     let mut started: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
-    let order: Vec<&str> = graph.services().filter(|s| is_wanted(services, s)).collect();
-    for service in order {
+    let wanted = graph.with_needs(services);
+    for service in graph.services().filter(|service| wanted.contains(*service)) {
         let idle: Vec<&ObservedContainer> = containers_of(observed, service)
             .into_iter()
             .filter(|c| !matches!(c.state, RunState::Running | RunState::Restarting))
@@ -67,7 +67,8 @@ pub fn start(name: &str, project: Option<&Project>, observed: &Observed, service
             } else {
                 start_of(container)
             };
-            let step = draft.push(action, "asked for", after.clone());
+            let cause = if is_wanted(services, service) { "asked for" } else { "what is started depends on it" };
+            let step = draft.push(action, cause, after.clone());
             after.push(step);
         }
         started.insert(service, after);

@@ -24,6 +24,9 @@ use crate::{
     plan,
 };
 
+/// How long the engine is given, after a stop, to tell the ends that it caused.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// When the containers, as a whole, are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Abort {
@@ -125,13 +128,16 @@ impl Attached<'_> {
             since: i32::try_from(began.as_secs()).ok(),
             ..LogOptions::default()
         };
+        let mut show = Show::new(printer, true);
+        if !shown.is_empty() && listed.iter().any(|c| c.state != "created") {
+            show.pass_over(engine, &project.name, &options).await?;
+        }
         let mut events = events(engine, &project.name, began);
         let mut lines = match shown.is_empty() {
             // No service would mean all of them.
             true => futures_util::stream::pending().left_stream(),
             false => engine.logs(&project.name, options.clone()).await?.right_stream(),
         };
-        let mut show = Show::new(printer, true);
         let abort = match (args.abort_on_container_failure, args.abort_on_container_exit, &args.exit_code_from) {
             (true, ..) => Abort::OnFailure,
             (_, true, _) | (.., Some(_)) => Abort::OnExit,
@@ -143,6 +149,7 @@ impl Attached<'_> {
         let mut signals = Interrupts::new();
         let mut start = std::pin::pin!(start);
         let (mut starting, mut ending, mut stopping): (bool, bool, Option<Work<'_>>) = (true, false, None);
+        let mut last_words = None;
         while starting || ending || !open.is_empty() {
             if ending && !starting && stopping.is_none() {
                 stopping = Some(Box::pin(self.stop()));
@@ -173,8 +180,14 @@ impl Attached<'_> {
                 }
                 done = async { match &mut stopping { Some(work) => work.await, None => std::future::pending().await } } => {
                     done?;
-                    break;
+                    if interrupts > 0 {
+                        break;
+                    }
+                    // The stop may be over before the ends that it caused are told.
+                    (ending, stopping) = (false, None);
+                    last_words = Some(Box::pin(tokio::time::sleep(LAST_WORDS)));
                 }
+                () = async { match &mut last_words { Some(rest) => rest.await, None => std::future::pending().await } } => break,
                 line = lines.next() => match line {
                     Some(line) => show.line(&line?)?,
                     None => lines = futures_util::stream::pending().left_stream(),
@@ -218,7 +231,7 @@ impl Attached<'_> {
                 }
             }
         }
-        // The stop may be over before its last events have come.
+        // Its end may have gone untold.
         if let (Some(service), None, Some(_)) = (&args.exit_code_from, chosen, code) {
             let ended = engine.containers(&project.name, true).await?;
             chosen = ended.into_iter().find(|c| !c.oneoff && c.service == *service).and_then(|c| c.exit_code);

@@ -1,14 +1,12 @@
 //! `exec` and `attach`: a command in a running container, and its own process.
 
 use anyhow::bail;
-use bollard::{
-    exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults},
-    query_parameters::{AttachContainerOptions, KillContainerOptions, ResizeContainerTTYOptions},
-};
+use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
 
 use super::{
     args::{AttachArgs, ExecArgs},
-    session::{Session, interrupted},
+    process::{Tie, Tied},
+    session::Session,
     terminal::{self, Raw},
 };
 use crate::engine::{ContainerStatus, Engine, EngineError};
@@ -102,46 +100,18 @@ pub(super) async fn attach(session: &Session, args: &AttachArgs) -> anyhow::Resu
     let config = docker.inspect_container(&container.id, None).await.map_err(api)?.config.unwrap_or_default();
     let reads = !args.no_stdin && config.open_stdin == Some(true);
     let tty = config.tty == Some(true);
-    let options = AttachContainerOptions {
-        stream: true,
-        stdin: reads,
-        stdout: true,
-        stderr: true,
-        logs: false,
+    let tie = Tie {
+        reads,
+        tty,
+        raw: tty && reads && terminal::is_interactive(),
+        signals: args.sig_proxy,
         detach_keys: args.detach_keys.clone(),
     };
-    let attached = docker.attach_container(&container.id, Some(options)).await.map_err(api)?;
-    let raw = if tty && reads && terminal::is_interactive() { Some(Raw::enter()?) } else { None };
-    let pump = async {
-        let pump = terminal::pump(attached.output, reads.then_some(attached.input));
-        match tty {
-            true => terminal::keeping_size(pump, |h, w| resize(&engine, &container.id, h, w)).await,
-            false => pump.await,
-        }
-    };
-    tokio::pin!(pump);
-    loop {
-        tokio::select! {
-            done = &mut pump => { done?; break; }
-            () = interrupted() => {
-                if !args.sig_proxy {
-                    return Ok(130);
-                }
-                // It may have ended meanwhile.
-                let signal = KillContainerOptions { signal: "SIGINT".to_owned() };
-                let _ = docker.kill_container(&container.id, Some(signal)).await;
-            }
-        }
+    if Tied::to(&engine, &container.id, &container.name, tie).await?.stay().await? {
+        return Ok(130);
     }
-    drop(raw);
     let state = docker.inspect_container(&container.id, None).await;
     let state = state.ok().and_then(|found| found.state).unwrap_or_default();
     let code = if state.running == Some(true) { 0 } else { state.exit_code.unwrap_or_default() };
     Ok(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
-}
-
-/// Gives a container's terminal this size; whether it took it.
-pub(super) async fn resize(engine: &Engine, id: &str, height: u16, width: u16) -> bool {
-    let size = ResizeContainerTTYOptions { h: i32::from(height), w: i32::from(width) };
-    engine.docker().resize_container_tty(id, size).await.is_ok()
 }

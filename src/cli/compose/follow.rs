@@ -64,6 +64,22 @@ impl Show {
         Ok(())
     }
 
+    /// What containers said before now is not shown. The engine knows moments of logs to the second only.
+    pub(super) async fn pass_over(
+        &mut self,
+        engine: &Engine,
+        project: &str,
+        options: &LogOptions,
+    ) -> anyhow::Result<()> {
+        let last = LogOptions { follow: false, tail: Some(1), ..options.clone() };
+        let mut lines = engine.logs(project, last).await?;
+        while let Some(line) = lines.next().await {
+            let line = line?;
+            self.seen.passed.insert(line.container, line.time);
+        }
+        Ok(())
+    }
+
     /// Writes how a container ended.
     pub(super) fn end(&mut self, container: &str, code: i64, again: bool) -> io::Result<()> {
         let suffix = if again { " (restarting)" } else { "" };
@@ -148,14 +164,22 @@ pub(super) async fn engine_time(engine: &Engine) -> anyhow::Result<Duration> {
     Ok(u64::try_from(time.unix_timestamp()).map_or(own, Duration::from_secs))
 }
 
-/// The last lines that were shown of each container.
+/// What need not be shown.
 #[derive(Default)]
-struct Seen(BTreeMap<String, VecDeque<(String, String)>>);
+struct Seen {
+    /// The last lines that were shown of each container: their times and texts.
+    shown: BTreeMap<String, VecDeque<(String, String)>>,
+    /// By container, the time up to which nothing is shown.
+    passed: BTreeMap<String, String>,
+}
 
 impl Seen {
     /// Whether a line was not shown yet; it then counts as shown.
     fn is_new(&mut self, line: &LogLine) -> bool {
-        let recent = self.0.entry(line.container.clone()).or_default();
+        if self.passed.get(&line.container).is_some_and(|passed| line.time <= *passed) {
+            return false;
+        }
+        let recent = self.shown.entry(line.container.clone()).or_default();
         let forgotten = recent.len() >= REMEMBERED && recent.front().is_some_and(|(first, _)| line.time < *first);
         // From the end: that is where a repetition would be.
         if forgotten || recent.iter().rev().any(|(time, text)| *time == line.time && *text == line.text) {

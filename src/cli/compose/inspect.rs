@@ -111,6 +111,7 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
         tag: String,
         platform: String,
         size: i64,
+        #[serde(skip)]
         created: Option<String>,
         last_tag_time: Option<String>,
     }

@@ -1,5 +1,10 @@
 //! `start`, `stop`, `restart`, `kill`, `rm` and `down`.
 
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+};
+
 use anyhow::bail;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
@@ -9,7 +14,7 @@ use super::{
     session::{Session, Subject, grace, nameless},
 };
 use crate::{
-    compose::model::Project,
+    compose::model::{Project, Service},
     engine::{Engine, EngineError},
     plan::{self, DownOptions, Observed, Plan, RemoveImages},
 };
@@ -28,11 +33,28 @@ pub(super) async fn start(session: &Session, args: &ServicesArgs) -> anyhow::Res
         }
     }
     let known = |name: &String| at.observed.containers.iter().any(|c| c.service == *name && !c.oneoff);
-    if let Some(missing) = args.services.iter().find(|name| !known(name)) {
+    let needed = at.subject.project.as_ref().map(|project| needed(project, &args.services)).unwrap_or_default();
+    if let Some(missing) = args.services.iter().chain(&needed).find(|name| !known(name)) {
         bail!("service {missing:?} has no container to start (create it with `up`)");
     }
     let plan = plan::start(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
     run(session, &at, plan, None, &progress).await
+}
+
+/// What these services need, directly or not, and that has containers.
+fn needed(project: &Project, services: &[String]) -> BTreeSet<String> {
+    let mut open: Vec<&String> = services.iter().collect();
+    let mut found = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        let own = project.services.get(name).into_iter().flat_map(|service| &service.depends_on);
+        for (other, _) in own.filter(|(_, edge)| edge.required) {
+            let has = |service: &Service| service.provider.is_none() && service.scale() > 0;
+            if project.services.get(other).is_some_and(has) && found.insert(other.clone()) {
+                open.push(other);
+            }
+        }
+    }
+    found
 }
 
 /// `stop`.
@@ -66,12 +88,7 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
 /// `kill`.
 pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
-    let subject = session.subject(&args.services)?;
-    if let Some(project) = &subject.project
-        && let Some(unknown) = args.services.iter().find(|name| !project.services.contains_key(*name))
-    {
-        bail!("no such service: {unknown}");
-    }
+    let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;
     let reached = engine.kill(&subject.name, &args.services, &args.signal).await?;
     if reached.is_empty() {
@@ -96,7 +113,8 @@ pub(super) async fn rm(session: &Session, args: &RmArgs) -> anyhow::Result<u8> {
         progress.warning("No stopped containers");
         return Ok(0);
     }
-    if !args.force && !consent(&plan)? {
+    writeln!(io::stdout(), "Going to remove {}", removed(&plan).join(", "))?;
+    if !args.force && !consent()? {
         return Ok(0);
     }
     run(session, &at, plan, None, &progress).await
@@ -105,7 +123,7 @@ pub(super) async fn rm(session: &Session, args: &RmArgs) -> anyhow::Result<u8> {
 /// `down`.
 pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
-    let Subject { name, project } = session.subject(&args.services)?;
+    let Subject { name, project } = session.subject_with(&args.services)?;
     let engine = session.engine().await?;
     if let (Some(project), false) = (&project, session.global.dry_run) {
         super::provider::down(session, project, &args.services, &progress).await?;
@@ -139,12 +157,7 @@ struct At {
 }
 
 async fn look(session: &Session, services: &[String]) -> anyhow::Result<At> {
-    let subject = session.subject(services)?;
-    if let Some(project) = &subject.project
-        && let Some(unknown) = services.iter().find(|name| !project.services.contains_key(*name))
-    {
-        bail!("no such service: {unknown}");
-    }
+    let subject = session.subject_with(services)?;
     let engine = session.engine().await?;
     let observed = engine.observe_containers(&subject.name).await?;
     Ok(At { subject, engine, observed })
@@ -181,19 +194,19 @@ async fn remove_orphans(
     Ok(())
 }
 
+/// Names of the containers that a plan removes.
+fn removed(plan: &Plan) -> Vec<&str> {
+    let names = plan.steps.iter().filter_map(|step| match &step.action {
+        plan::Action::RemoveContainer { name, .. } => Some(name.as_str()),
+        _ => None,
+    });
+    names.collect()
+}
+
 /// Asks on the terminal; no terminal means no.
-fn consent(plan: &Plan) -> anyhow::Result<bool> {
-    use std::io::{self, Write as _};
-    let names: Vec<&str> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match &step.action {
-            plan::Action::RemoveContainer { name, .. } => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
+fn consent() -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
-    write!(out, "Going to remove {}\nAre you sure? [yN] ", names.join(", "))?;
+    write!(out, "Are you sure? [yN] ")?;
     out.flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
@@ -203,12 +216,7 @@ fn consent(plan: &Plan) -> anyhow::Result<bool> {
 /// `pause`, and with `resume` `unpause`: of services in the project, without one-offs.
 pub(super) async fn pause(session: &Session, args: &ServicesArgs, resume: bool) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
-    let subject = session.subject(&args.services)?;
-    if let Some(project) = &subject.project
-        && let Some(unknown) = args.services.iter().find(|name| !project.services.contains_key(*name))
-    {
-        bail!("no such service: {unknown}");
-    }
+    let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;
     let mut found = engine.containers(&subject.name, false).await?;
     found.retain(|c| {
@@ -233,8 +241,6 @@ pub(super) async fn pause(session: &Session, args: &ServicesArgs, resume: bool) 
 
 /// `wait`: the exit code is that of the container which ended last.
 pub(super) async fn wait(session: &Session, args: &WaitArgs) -> anyhow::Result<u8> {
-    use std::io::{self, Write as _};
-
     let name = session.project_name()?;
     let engine = session.engine().await?;
     let mut found = engine.containers(&name, false).await?;

@@ -21,7 +21,7 @@ const COLOURS: [u8; 12] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94, 31, 91];
 
 /// `logs`.
 pub(super) async fn logs(session: &Session, args: &LogsArgs) -> anyhow::Result<u8> {
-    let subject = session.subject(&args.services)?;
+    let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;
     let tail = match args.tail.as_str() {
         "all" => None,

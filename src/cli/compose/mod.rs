@@ -14,6 +14,7 @@ mod follow;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod process;
 mod progress;
 mod provider;
 mod ps;
@@ -47,13 +48,20 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs `turnout compose …`; `rest` is everything after `compose`.
 pub fn run(rest: Vec<OsString>) -> ExitCode {
-    let argv = std::iter::once(OsString::from("turnout compose")).chain(args::plain_switches(rest));
+    let argv = std::iter::once(OsString::from("turnout compose")).chain(rest);
     let unread = |error: clap::Error| {
         // A reader that has gone is not worth a word.
         let _ = error.print();
         ExitCode::from(u8::from(error.use_stderr()))
     };
-    let matches = match refused::known(ComposeCli::command()).try_get_matches_from(argv) {
+    let argv: Vec<OsString> = argv.collect();
+    let grammar = || refused::known(ComposeCli::command());
+    let matches = match grammar().try_get_matches_from(&argv) {
+        // Help and the version are no failure.
+        Err(error) if error.use_stderr() => args::lenient(grammar()).try_get_matches_from(&argv),
+        read => read,
+    };
+    let matches = match matches {
         Ok(matches) => matches,
         Err(error) => return unread(error),
     };

@@ -1,6 +1,7 @@
 //! Shows a plan's execution on standard error: the lines that Compose prints, with causes where they tell something.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write as _},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -36,6 +37,8 @@ pub(super) struct Progress {
 #[derive(Default)]
 struct State {
     steps: Vec<Named>,
+    /// Containers by service, as far as they were told.
+    containers: BTreeMap<String, BTreeSet<String>>,
     running: Vec<usize>,
     /// A transient line stands on the terminal.
     transient: bool,
@@ -45,7 +48,8 @@ struct State {
 /// A step in Compose's words.
 #[derive(Debug, Clone, Default)]
 struct Named {
-    subject: String,
+    /// A line each.
+    subjects: Vec<String>,
     doing: &'static str,
     done: &'static str,
     cause: String,
@@ -71,7 +75,12 @@ impl Progress {
     /// Steps of this plan follow.
     pub(super) fn begin(&self, plan: &Plan) {
         let mut state = self.state();
-        state.steps = plan.steps.iter().map(|step| named(&step.action, &step.cause)).collect();
+        for step in &plan.steps {
+            if let Action::StartContainer { service, name, .. } = &step.action {
+                state.containers.entry(service.clone()).or_default().insert(name.clone());
+            }
+        }
+        state.steps = plan.steps.iter().map(|step| named(&step.action, &step.cause, &state.containers)).collect();
         state.running.clear();
         if self.mode == Mode::Live {
             state.width = rustix::termios::tcgetwinsize(io::stderr()).map_or(100, |s| usize::from(s.ws_col).max(40));
@@ -86,6 +95,12 @@ impl Progress {
     /// Something that is as it is: `Container shop-web-1`, `Running`.
     pub(super) fn is(&self, subject: &str, what: &str) {
         self.line(&mut self.state(), subject, what, "");
+    }
+
+    /// A container that runs as it is wanted.
+    pub(super) fn runs(&self, service: &str, name: &str) {
+        self.state().containers.entry(service.to_owned()).or_default().insert(name.to_owned());
+        self.is(&format!("Container {name}"), "Running");
     }
 
     /// Something to look at.
@@ -134,23 +149,26 @@ impl Reporter for Progress {
         match event {
             Event::StepStarted { step, .. } => {
                 state.running.push(step);
-                let Some(Named { subject, doing, cause, .. }) = state.steps.get(step).cloned() else { return };
+                let Some(Named { subjects, doing, cause, .. }) = state.steps.get(step).cloned() else { return };
                 match self.mode {
                     Mode::Live => state.show(),
                     _ if doing.is_empty() => {}
-                    _ => self.line(&mut state, &subject, doing, &cause),
+                    _ => subjects.iter().for_each(|subject| self.line(&mut state, subject, doing, &cause)),
                 }
             }
             Event::StepEnded { step, outcome, text, .. } => {
                 state.running.retain(|s| *s != step);
-                let Some(Named { subject, done, cause, .. }) = state.steps.get(step).cloned() else { return };
+                let Some(Named { subjects, done, cause, .. }) = state.steps.get(step).cloned() else { return };
+                let mut lines = |what, text: &str| {
+                    subjects.iter().for_each(|subject| self.line(&mut state, subject, what, text));
+                };
                 match outcome {
                     Outcome::Done if done.is_empty() => state.show_if(self.mode == Mode::Live),
-                    Outcome::Done if self.mode == Mode::Live => self.line(&mut state, &subject, done, &cause),
-                    Outcome::Done => self.line(&mut state, &subject, done, ""),
+                    Outcome::Done if self.mode == Mode::Live => lines(done, &cause),
+                    Outcome::Done => lines(done, ""),
                     // What was not needed is not told; what failed is, by the command's own last words.
                     Outcome::Skipped | Outcome::Abandoned => state.show_if(self.mode == Mode::Live),
-                    Outcome::Failed => self.line(&mut state, &subject, "Error", &text),
+                    Outcome::Failed => lines("Error", &text),
                 }
             }
             Event::Warning { text } => {
@@ -193,7 +211,8 @@ impl State {
             n => format!(" (and {} more)", n - 1),
         };
         let doing = if step.doing.is_empty() { "Waiting" } else { step.doing };
-        let text = format!("\u{2026} {}  {doing}{more}", step.subject);
+        let subject = step.subjects.first().map_or("", String::as_str);
+        let text = format!("\u{2026} {subject}  {doing}{more}");
         let text: String = text.chars().take(self.width.saturating_sub(2)).collect();
         let mut err = io::stderr().lock();
         let _ = write!(err, " {text}").and_then(|()| err.flush());
@@ -201,7 +220,7 @@ impl State {
     }
 }
 
-fn named(action: &Action, cause: &str) -> Named {
+fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<String>>) -> Named {
     let container = |name: &str| format!("Container {name}");
     let (subject, doing, done, tells) = match action {
         Action::Pull { service, .. } => (service.clone(), "Pulling", "Pulled", false),
@@ -225,6 +244,13 @@ fn named(action: &Action, cause: &str) -> Named {
         }
         Action::StartContainer { name, .. } => (container(name), "Starting", "Started", false),
     };
+    let subjects = match action {
+        // A line a container, where they are known.
+        Action::WaitFor { service, .. } if containers.contains_key(service) => {
+            containers.get(service).into_iter().flatten().map(|name| container(name)).collect()
+        }
+        _ => vec![subject],
+    };
     let cause = if tells && !cause.is_empty() { format!("({cause})") } else { String::new() };
-    Named { subject, doing, done, cause }
+    Named { subjects, doing, done, cause }
 }

@@ -12,7 +12,7 @@ use super::{
     args::{LsArgs, PsArgs},
     session::{Session, now},
     table::{shortened, span, table},
-    template::Listing,
+    template::{Data, Listing},
 };
 use crate::compose::labels;
 
@@ -52,12 +52,7 @@ const CONTAINERS: Listing<'static> = Listing {
 
 /// `ps`.
 pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
-    let subject = session.subject(&args.services)?;
-    if let Some(project) = &subject.project
-        && let Some(unknown) = args.services.iter().find(|name| !project.services.contains_key(*name))
-    {
-        anyhow::bail!("no such service: {unknown}");
-    }
+    let subject = session.subject_with(&args.services)?;
     let mut statuses = args.status.clone();
     match args.filter.as_deref().map(|filter| filter.split_once('=')) {
         None => {}
@@ -92,7 +87,8 @@ pub(super) async fn ps(session: &Session, args: &PsArgs) -> anyhow::Result<u8> {
             writeln!(out, "{}", serde_json::to_string(row)?)?;
         }
     } else {
-        let rows = rows.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+        let data = |row: Row| Ok(Data::of(&row)?.with_labels(row.own_labels));
+        let rows = rows.into_iter().map(data).collect::<serde_json::Result<Vec<_>>>()?;
         out.write_all(CONTAINERS.print(&args.format, &rows)?.as_bytes())?;
     }
     Ok(0)
@@ -110,7 +106,8 @@ pub(super) async fn ls(session: &Session, args: &LsArgs) -> anyhow::Result<u8> {
     let mut wanted = Vec::new();
     for filter in &args.filter {
         match filter.split_once('=') {
-            Some(("name", name)) => wanted.push(name),
+            // As Docker's filters: what it says literally, or as a regular expression.
+            Some(("name", name)) => wanted.push((name, regex::Regex::new(name).ok())),
             _ => anyhow::bail!("--filter {filter}: only name=… is known"),
         }
     }
@@ -118,7 +115,10 @@ pub(super) async fn ls(session: &Session, args: &LsArgs) -> anyhow::Result<u8> {
     let mut projects = Vec::new();
     for project in engine.projects().await? {
         let live = project.states.keys().any(|state| matches!(state.as_str(), "running" | "paused" | "restarting"));
-        let named = wanted.is_empty() || wanted.iter().any(|name| project.name.contains(name));
+        let named = wanted.is_empty()
+            || wanted.iter().any(|(name, pattern)| {
+                project.name == *name || pattern.as_ref().is_some_and(|pattern| pattern.is_match(&project.name))
+            });
         if !named || !(args.all || live) {
             continue;
         }
@@ -174,6 +174,8 @@ struct Row {
     status: String,
     #[serde(skip)]
     full_id: String,
+    #[serde(skip)]
+    own_labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -231,6 +233,7 @@ impl Row {
             state: summary.state.map(|s| s.to_string()).unwrap_or_default(),
             status,
             full_id,
+            own_labels: labels_map,
         }
     }
 }

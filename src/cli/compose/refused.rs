@@ -54,7 +54,9 @@ pub(super) fn known(mut command: Command) -> Command {
 pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     let given = |matches: &ArgMatches, long: &str| {
         let told = matches.try_contains_id(long).ok().and_then(|_| matches.value_source(long));
-        told == Some(clap::parser::ValueSource::CommandLine)
+        // `--menu=false` asks for what is done anyway.
+        let declined = matches.try_get_one::<bool>(long).ok().flatten() == Some(&false);
+        told == Some(clap::parser::ValueSource::CommandLine) && !declined
     };
     let global = FLAGS.iter().find(|(of, long, ..)| of.is_empty() && given(matches, long));
     if let Some((_, long, .., why)) = global {
@@ -72,7 +74,10 @@ pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::{super::args::ComposeCli, *};
+    use super::{
+        super::args::{ComposeCli, lenient},
+        *,
+    };
 
     #[test]
     fn refusals_name_what_was_asked_and_why() {
@@ -83,10 +88,12 @@ mod tests {
             ("build --compress web", Some("build --compress is not supported")),
             ("--verbose up", Some("--verbose is not supported")),
             ("up -d web", None),
+            ("up --menu=false --watch=false", None),
+            ("up --menu=true", Some("up --menu is not supported")),
             ("run -T web publish", None),
         ] {
             let argv = std::iter::once("turnout compose").chain(line.split(' '));
-            let matches = known(ComposeCli::command()).try_get_matches_from(argv).unwrap();
+            let matches = lenient(known(ComposeCli::command())).try_get_matches_from(argv).unwrap();
             let found = refusal(&matches);
             assert_eq!(found.is_some(), told.is_some(), "{line}: {found:?}");
             assert!(found.unwrap_or_default().starts_with(told.unwrap_or_default()), "{line}");

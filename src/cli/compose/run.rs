@@ -3,17 +3,15 @@
 use std::{collections::BTreeMap, io::Write as _};
 
 use anyhow::{Context as _, bail};
-use bollard::query_parameters::{
-    AttachContainerOptions, KillContainerOptions, RemoveContainerOptions, WaitContainerOptions,
-};
+use bollard::query_parameters::{RemoveContainerOptions, WaitContainerOptions};
 use futures_util::StreamExt as _;
 
 use super::{
     args::RunArgs,
+    process::{Tie, Tied},
     progress::{Mode, Progress},
-    session::{Session, interrupted, load_with},
-    terminal::{self, Raw},
-    up,
+    session::{Session, load_with},
+    terminal, up,
 };
 use crate::{
     compose::{
@@ -145,39 +143,10 @@ async fn foreground(
     tty: bool,
     reads: bool,
 ) -> anyhow::Result<u8> {
-    let docker = engine.docker();
-    let what = format!("attach to {}", container.name);
-    let options = AttachContainerOptions {
-        stream: true,
-        stdin: reads,
-        stdout: true,
-        stderr: true,
-        logs: false,
-        detach_keys: None,
-    };
-    let attached = docker.attach_container(&container.id, Some(options)).await;
-    let attached = attached.map_err(|e| EngineError::api(what, e))?;
+    let tie = Tie { reads, tty, raw: tty, signals: true, detach_keys: None };
+    let tied = Tied::to(engine, &container.id, &container.name, tie).await?;
     engine.start_oneoff(run, container).await?;
-    let raw = if tty { Some(Raw::enter()?) } else { None };
-    let pump = async {
-        let pump = terminal::pump(attached.output, reads.then_some(attached.input));
-        match tty {
-            true => terminal::keeping_size(pump, |h, w| super::exec::resize(engine, &container.id, h, w)).await,
-            false => pump.await,
-        }
-    };
-    tokio::pin!(pump);
-    loop {
-        tokio::select! {
-            done = &mut pump => { done?; break; }
-            () = interrupted() => {
-                let signal = KillContainerOptions { signal: "SIGINT".to_owned() };
-                // It may have ended meanwhile.
-                let _ = docker.kill_container(&container.id, Some(signal)).await;
-            }
-        }
-    }
-    drop(raw);
+    tied.stay().await?;
     if is_running(engine, container).await {
         return Ok(0);
     }

@@ -56,7 +56,9 @@ pub(super) struct Subject {
 }
 
 impl Session {
-    pub(super) fn new(global: Global) -> Session {
+    pub(super) fn new(mut global: Global) -> Session {
+        // `-p "$PROJECT"` of a script that left it empty.
+        global.project_name = global.project_name.filter(|name| !name.is_empty());
         let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -154,6 +156,20 @@ impl Session {
                 None => Err(error),
             },
         }
+    }
+
+    /// As [`Session::subject`]; every service that is named must be one of the project, where that is known.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub(super) fn subject_with(&self, services: &[String]) -> anyhow::Result<Subject> {
+        let subject = self.subject(services)?;
+        if let Some(project) = &subject.project
+            && let Some(unknown) = services.iter().find(|name| !project.services.contains_key(*name))
+        {
+            anyhow::bail!("no such service: {unknown}");
+        }
+        Ok(subject)
     }
 
     /// Only the project's name: files are read only when nothing else names it.

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
 use bollard::{
     models::{ContainerCpuStats, ContainerStatsResponse},
     query_parameters::{ListVolumesOptions, StatsOptions},
@@ -17,7 +16,7 @@ use serde_json::Value;
 use super::{
     args::{StatsArgs, VolumesArgs},
     session::{Session, interrupted},
-    template::Listing,
+    template::{Data, Listing},
 };
 use crate::{
     compose::labels,
@@ -72,12 +71,7 @@ const VOLUMES: Listing<'static> = Listing {
 
 /// `stats`.
 pub(super) async fn stats(session: &Session, args: &StatsArgs) -> anyhow::Result<u8> {
-    let subject = session.subject(args.service.as_slice())?;
-    if let (Some(project), Some(name)) = (&subject.project, &args.service)
-        && !project.services.contains_key(name)
-    {
-        bail!("no such service: {name}");
-    }
+    let subject = session.subject_with(args.service.as_slice())?;
     let engine = session.engine().await?;
     let stop = interrupted();
     tokio::pin!(stop);
@@ -89,6 +83,7 @@ pub(super) async fn stats(session: &Session, args: &StatsArgs) -> anyhow::Result
             rows = measured => rows,
             () = &mut stop => return Ok(0),
         };
+        let rows = rows.iter().map(Data::of).collect::<serde_json::Result<Vec<_>>>()?;
         let text = STATS.print(&args.format, &rows)?;
         let mut out = io::stdout().lock();
         if !args.no_stream && out.is_terminal() {
@@ -126,7 +121,7 @@ fn row(container: &ContainerStatus, stats: Option<&ContainerStatsResponse>, whol
     let id: String = if whole { container.id.clone() } else { container.id.chars().take(12).collect() };
     let Some(stats) = stats else {
         return serde_json::json!({
-            "BlockIO": "--", "CPUPerc": "--", "Container": id, "ID": id, "MemPerc": "--", "MemUsage": "-- / --",
+            "BlockIO": "--", "CPUPerc": "--", "Container": container.id, "ID": id, "MemPerc": "--", "MemUsage": "-- / --",
             "Name": container.name, "NetIO": "--", "PIDs": "--",
         });
     };
@@ -151,7 +146,7 @@ fn row(container: &ContainerStatus, stats: Option<&ContainerStatsResponse>, whol
     serde_json::json!({
         "BlockIO": format!("{} / {}", decimal(of("read")), decimal(of("write"))),
         "CPUPerc": format!("{:.2}%", cpu(stats.cpu_stats.as_ref(), stats.precpu_stats.as_ref())),
-        "Container": id,
+        "Container": container.id,
         "ID": id,
         "MemPerc": format!("{:.2}%", share(used, limit)),
         "MemUsage": format!("{} / {}", binary(used), binary(limit)),
@@ -215,12 +210,7 @@ fn binary(bytes: u64) -> String {
 
 /// `volumes`.
 pub(super) async fn volumes(session: &Session, args: &VolumesArgs) -> anyhow::Result<u8> {
-    let subject = session.subject(&args.services)?;
-    if let Some(project) = &subject.project
-        && let Some(unknown) = args.services.iter().find(|name| !project.services.contains_key(*name))
-    {
-        bail!("no such service: {unknown}");
-    }
+    let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;
     let filters = HashMap::from([("label".to_owned(), vec![format!("{}={}", labels::PROJECT, subject.name)])]);
     let listed = engine.docker().list_volumes(Some(ListVolumesOptions { filters: Some(filters) })).await;
@@ -244,18 +234,19 @@ pub(super) async fn volumes(session: &Session, args: &VolumesArgs) -> anyhow::Re
         }
         return Ok(0);
     }
-    let rows: Vec<Value> = found
+    let rows = found
         .into_iter()
         .map(|volume| {
             let mut own: Vec<String> = volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             own.sort();
-            serde_json::json!({
+            let row = serde_json::json!({
                 "Availability": "N/A", "Driver": volume.driver, "Group": "N/A", "Labels": own.join(","),
                 "Links": "N/A", "Mountpoint": volume.mountpoint, "Name": volume.name,
                 "Scope": volume.scope.map(|s| s.to_string()).unwrap_or_default(), "Size": "N/A", "Status": "N/A",
-            })
+            });
+            Ok(Data::of(&row)?.with_labels(volume.labels.into_iter().collect()))
         })
-        .collect();
+        .collect::<serde_json::Result<Vec<_>>>()?;
     out.write_all(VOLUMES.print(&args.format, &rows)?.as_bytes())?;
     Ok(0)
 }

@@ -437,10 +437,10 @@ fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progr
             && project.services.contains_key(&c.service)
             && !touched(&c.id, &c.name)
     });
-    let mut names: Vec<&str> = idle.map(|c| c.name.as_str()).collect();
+    let mut names: Vec<(&str, &str)> = idle.map(|c| (c.name.as_str(), c.service.as_str())).collect();
     names.sort_unstable();
-    for name in names {
-        progress.is(&format!("Container {name}"), "Running");
+    for (name, service) in names {
+        progress.runs(service, name);
     }
 }
 

@@ -10,7 +10,7 @@ use bollard::{
 use super::{Executor, containers::short, schedule::Did};
 use crate::{
     compose::labels,
-    engine::{EngineError, error::status_of, translate},
+    engine::{ApiVersion, EngineError, error::status_of, translate},
     plan::Existing,
 };
 
@@ -20,7 +20,12 @@ impl Executor<'_> {
         let project = self.run.project;
         let absent = || EngineError::Stale(format!("the project has no network {key}"));
         let definition = project.networks.get(key).ok_or_else(absent)?.clone().unwrap_or_default();
-        match self.engine.docker().create_network(translate::network(project, key, &definition)).await {
+        let request = translate::network(project, key, &definition);
+        let created = match self.engine.version() < ApiVersion::v1(44) {
+            true => self.engine.create_unique_network(request).await,
+            false => self.engine.docker().create_network(request).await,
+        };
+        match created {
             Ok(created) => {
                 if let Some(warning) = Some(created.warning).filter(|w| !w.is_empty()) {
                     self.run.reporter.warn(format!("network {name}: {warning}"));

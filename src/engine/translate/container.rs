@@ -3,21 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigIsolationEnum,
-    HostConfigLogConfig, NetworkingConfig, PortBinding, RestartPolicy as ApiRestart, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigIsolationEnum, HostConfigLogConfig,
+    NetworkingConfig,
 };
 
 use super::{
-    InheritedMount, devices, gate,
+    InheritedMount, devices, environment, gate, health,
     labels::{ContainerLabels, container_labels},
     mounts,
-    network::{Endpoint, endpoints},
-    refuse, resources, security, some, some_list, some_map, some_number,
+    network::{Endpoint, endpoints, hosts},
+    ports, refuse, resources, security, some, some_list, some_map, some_number,
 };
 use crate::{
-    compose::model::{
-        Deploy, Duration, ExtraHosts, Healthcheck, Logging, Placement, Port, Project, RestartPolicy, Service,
-    },
+    compose::model::{Deploy, Duration, Logging, Placement, Project, Service},
     engine::{ApiVersion, EngineError},
 };
 
@@ -132,7 +130,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         domainname,
         entrypoint,
         provider,
-        environment,
+        environment: own_variables,
         expose,
         extends,
         extra_hosts,
@@ -160,7 +158,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         pid,
         pids_limit,
         platform,
-        ports,
+        ports: published,
         privileged,
         read_only,
         restart,
@@ -237,8 +235,8 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         binds: some_list(&mounted.binds),
         mounts: (!mounted.mounts.is_empty()).then_some(mounted.mounts),
         annotations: some_map(annotations),
-        cap_add: some_list(cap_add),
-        cap_drop: some_list(cap_drop),
+        cap_add: security::capabilities(cap_add),
+        cap_drop: security::capabilities(cap_drop),
         cgroup_parent: some(cgroup_parent),
         cgroupns_mode: match cgroup.as_str() {
             "" => None,
@@ -281,10 +279,10 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
             .map(|Logging { driver, options }| HostConfigLogConfig { typ: some(driver), config: some_map(options) }),
         network_mode: Some(mode),
         pid_mode: some(pid),
-        port_bindings: bindings(ports),
+        port_bindings: ports::bindings(published),
         privileged: Some(*privileged),
         readonly_rootfs: Some(*read_only),
-        restart_policy: Some(restart_policy(name, restart, deploy.as_ref())?),
+        restart_policy: Some(health::restart_policy(name, restart, deploy.as_ref())?),
         runtime: some(runtime),
         security_opt: some_list(&secured.options),
         masked_paths: secured.unconfined_paths.then(Vec::new),
@@ -339,13 +337,13 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         user: some(user),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        exposed_ports: exposed(expose, ports),
+        exposed_ports: ports::exposed(expose, published),
         tty: Some(*tty),
         open_stdin: Some(*stdin_open),
-        env: variables(environment, target.proxies),
+        env: environment::variables(own_variables, target.proxies),
         cmd: command.clone(),
         entrypoint: entrypoint.clone(),
-        healthcheck: healthcheck.as_ref().map(|h| health(name, h, version)).transpose()?,
+        healthcheck: healthcheck.as_ref().map(|h| health::health(name, h, version)).transpose()?,
         image: Some(service.image_name(&project.name, name)),
         working_dir: some(working_dir),
         network_disabled: (network_mode == "disabled").then_some(true),
@@ -366,101 +364,6 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         gate(version, ApiVersion::v1(41), "20.10", name, "platform")?;
     }
     Ok(ContainerSpec { body, mac_address, platform, connect, warnings: mounted.warnings })
-}
-
-/// `NAME=value`, or a bare `NAME` that unsets the image's variable. Sorted, so that equal services send equal bodies.
-fn variables(environment: &BTreeMap<String, Option<String>>, proxies: &HashMap<String, String>) -> Option<Vec<String>> {
-    let mut all: BTreeMap<&str, Option<&str>> =
-        proxies.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
-    all.extend(environment.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
-    let list: Vec<String> = all
-        .into_iter()
-        .map(|(name, value)| match value {
-            Some(value) => format!("{name}={value}"),
-            None => name.to_owned(),
-        })
-        .collect();
-    (!list.is_empty()).then_some(list)
-}
-
-/// `expose` passes as written; published ports are exposed too.
-fn exposed(expose: &[String], ports: &[Port]) -> Option<Vec<String>> {
-    let mut all: Vec<String> = ports.iter().map(port_key).chain(expose.iter().cloned()).collect();
-    all.sort();
-    all.dedup();
-    (!all.is_empty()).then_some(all)
-}
-
-fn port_key(port: &Port) -> String {
-    let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };
-    format!("{}/{protocol}", port.target)
-}
-
-fn bindings(ports: &[Port]) -> Option<HashMap<String, Option<Vec<PortBinding>>>> {
-    let mut map: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
-    for port in ports {
-        // The name, the mode (one host has no ingress) and the application protocol are for other programs.
-        let Port { name: _, mode: _, host_ip, target: _, published, protocol: _, app_protocol: _ } = port;
-        map.entry(port_key(port))
-            .or_default()
-            .get_or_insert_default()
-            .push(PortBinding { host_ip: Some(host_ip.clone()), host_port: Some(published.clone()) });
-    }
-    (!map.is_empty()).then_some(map)
-}
-
-fn hosts(ExtraHosts(hosts): &ExtraHosts) -> Option<Vec<String>> {
-    let lines: Vec<String> =
-        hosts.iter().flat_map(|(host, addresses)| addresses.iter().map(move |a| format!("{host}:{a}"))).collect();
-    (!lines.is_empty()).then_some(lines)
-}
-
-fn health(name: &str, check: &Healthcheck, version: ApiVersion) -> Result<HealthConfig, EngineError> {
-    let Healthcheck { test, timeout, interval, retries, start_period, start_interval, disable } = check;
-    if start_interval.is_some() {
-        gate(version, ApiVersion::v1(44), "25.0", name, "healthcheck.start_interval")?;
-        if start_period.is_none() {
-            return Err(refuse(name, "healthcheck.start_interval", "requires healthcheck.start_period to be set"));
-        }
-    }
-    let nanoseconds = |d: &Option<Duration>| d.map(|Duration(n)| n);
-    Ok(HealthConfig {
-        test: if *disable { Some(vec!["NONE".to_owned()]) } else { some_list(test) },
-        interval: nanoseconds(interval),
-        timeout: nanoseconds(timeout),
-        retries: retries.map(|r| i64::try_from(r).unwrap_or(i64::MAX)),
-        start_period: nanoseconds(start_period),
-        start_interval: nanoseconds(start_interval),
-    })
-}
-
-/// `deploy.restart_policy` wins over `restart`; neither is an empty name.
-fn restart_policy(name: &str, restart: &str, deploy: Option<&Deploy>) -> Result<ApiRestart, EngineError> {
-    let (attribute, condition, attempts) = match deploy.and_then(|d| d.restart_policy.as_ref()) {
-        // Delay and window are an orchestrator's.
-        Some(RestartPolicy { condition, delay: _, max_attempts, window: _ }) => {
-            ("deploy.restart_policy.condition", condition.as_str(), max_attempts.unwrap_or(0))
-        }
-        None => match restart.split_once(':') {
-            Some((condition, attempts)) => {
-                let refuse = |_| refuse(name, "restart", format!("{attempts:?} is not a number of attempts"));
-                ("restart", condition, attempts.parse::<u64>().map_err(refuse)?)
-            }
-            None => ("restart", restart, 0),
-        },
-    };
-    let policy = match condition {
-        "" => RestartPolicyNameEnum::EMPTY,
-        "no" | "none" => RestartPolicyNameEnum::NO,
-        "always" | "any" => RestartPolicyNameEnum::ALWAYS,
-        "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
-        "unless-stopped" => RestartPolicyNameEnum::UNLESS_STOPPED,
-        other => {
-            let reason = format!("{other:?} is not one of no, always, on-failure[:attempts], unless-stopped");
-            return Err(refuse(name, attribute, reason));
-        }
-    };
-    Ok(ApiRestart { name: Some(policy), maximum_retry_count: i64::try_from(attempts).ok() })
 }
 
 #[cfg(test)]
@@ -573,6 +476,15 @@ mod tests {
                         { "Target": "/run/secrets/key", "Source": "/key", "Type": "bind", "ReadOnly": true, "BindOptions": {} },
                     ]),
                 )],
+            ),
+            (
+                json!({ "cap_add": ["net_admin", "SYS_TIME", "CAP_CHOWN", "NET_ADMIN"], "cap_drop": ["all"] }),
+                vec![
+                    ("/HostConfig/CapAdd", json!(["CAP_CHOWN", "CAP_NET_ADMIN", "CAP_SYS_TIME"])),
+                    ("/HostConfig/CapDrop", json!(["ALL"])),
+                    ("/HostConfig/PortBindings", json!({})),
+                    ("/HostConfig/ExtraHosts", json!([])),
+                ],
             ),
             (
                 json!({ "security_opt": ["systempaths=unconfined"] }),

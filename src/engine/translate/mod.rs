@@ -5,11 +5,14 @@
 
 mod container;
 mod devices;
+mod environment;
 mod files;
+mod health;
 mod labels;
 mod mounts;
 mod names;
 mod network;
+mod ports;
 mod resources;
 mod security;
 mod volume;

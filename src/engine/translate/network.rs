@@ -7,7 +7,7 @@ use bollard::models::{EndpointIpamConfig, EndpointSettings, Ipam as ApiIpam, Ipa
 use super::{gate, labels::network_labels, names::network_name, refuse, some, some_list, some_map, too_old};
 use crate::{
     compose::hash::network_hash,
-    compose::model::{Attachment, Ipam, IpamPool, Network, Project, Service},
+    compose::model::{Attachment, ExtraHosts, Ipam, IpamPool, Network, Project, Service},
     engine::{ApiVersion, EngineError},
 };
 
@@ -190,4 +190,11 @@ fn inherit_mac_address(
             Ok(())
         }
     }
+}
+
+/// `extra_hosts`. An empty list where there are none, as Compose sends it.
+pub fn hosts(ExtraHosts(hosts): &ExtraHosts) -> Option<Vec<String>> {
+    let lines: Vec<String> =
+        hosts.iter().flat_map(|(host, addresses)| addresses.iter().map(move |a| format!("{host}:{a}"))).collect();
+    Some(lines)
 }

@@ -1,6 +1,6 @@
-//! `security_opt`, whose seccomp profiles are files that the request carries inside.
+//! Capabilities, and `security_opt`, whose seccomp profiles are files that the request carries inside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::refuse;
 use crate::{compose::model::Service, engine::EngineError};
@@ -47,6 +47,16 @@ pub fn options(
         result.options.push(format!("seccomp={value}"));
     }
     Ok(result)
+}
+
+/// `cap_add` and `cap_drop` in the spelling of Docker's own client, so that containers look the same whoever made them.
+pub fn capabilities(given: &[String]) -> Option<Vec<String>> {
+    let spelled = given.iter().map(|capability| match capability.trim().to_uppercase() {
+        whole if whole == "ALL" || whole.starts_with("CAP_") => whole,
+        short => format!("CAP_{short}"),
+    });
+    let spelled: BTreeSet<String> = spelled.collect();
+    (!spelled.is_empty()).then(|| spelled.into_iter().collect())
 }
 
 /// The profile file of a `seccomp=FILE` or `seccomp:FILE` option.

@@ -1,6 +1,9 @@
 //! Third phase: containers are removed, created and replaced, dependencies first. None is started.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
@@ -55,8 +58,12 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     let mut judged: Vec<(&ObservedContainer, Verdict)> =
         members.iter().map(|c| (*c, judge::judge(draft, name, service, &references, c))).collect();
 
-    // Obsolete ones go first, then the highest numbers.
-    judged.sort_by_key(|(c, verdict)| (verdict.certain.is_empty(), std::cmp::Reverse(c.number)));
+    // As in Compose, whose users find the same containers left: obsolete ones go first, of these the oldest; then the
+    // highest numbers.
+    judged.sort_by_key(|(c, verdict)| match verdict.certain.is_empty() {
+        false => (false, c.number, Reverse(None)),
+        true => (true, None, Reverse(c.number)),
+    });
     let existing = judged.len();
     let excess = existing.saturating_sub(wanted as usize);
     let kept = judged.split_off(excess);

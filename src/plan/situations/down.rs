@@ -85,9 +85,41 @@ fn down_with_volumes_spares_external_ones_and_strangers() {
 }
 
 #[test]
-fn down_of_one_service_takes_what_depends_on_it() {
+fn down_of_one_service_leaves_what_depends_on_it() {
     let options = DownOptions { services: vec!["api".to_owned()], ..DownOptions::default() };
     let text = down_of(chain(), true, &options);
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. remove container shop-api-1: api is taken down
+    unchanged:
+      network shop_default: still in use
+      volume shop_data: kept with its data
+    ");
+}
+
+#[test]
+fn down_of_two_services_takes_what_stands_between_them() {
+    let options = DownOptions { services: vec!["db".to_owned(), "web".to_owned()], ..DownOptions::default() };
+    let text = down_of(chain(), true, &options);
+    insta::assert_snapshot!(text, @r"
+    shop: 4 steps
+      1. remove container shop-web-1: web is taken down
+      2. remove container shop-api-1: api depends on what is taken down
+         after 1
+      3. remove container shop-db-1: db is taken down
+         after 2
+      4. remove network shop_default: the project is taken down
+         after 3
+    unchanged:
+      volume shop_data: kept with its data
+    ");
+}
+
+#[test]
+fn down_of_one_service_without_a_file_takes_what_depends_on_it() {
+    let services = vec!["api".to_owned()];
+    let options = DownOptions { project: "shop".to_owned(), services, ..DownOptions::default() };
+    let text = down_of(chain(), false, &options);
     insta::assert_snapshot!(text, @r"
     shop: 2 steps
       1. remove container shop-web-1: web depends on what is taken down

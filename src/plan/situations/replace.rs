@@ -243,6 +243,20 @@ fn obsolete_ones_are_scaled_down_first() {
 }
 
 #[test]
+fn of_obsolete_ones_the_newest_stay() {
+    let text = Stage::of(json!({"web": {"image": "shop", "scale": 3}}))
+        .up()
+        .service("web", |s| {
+            s.scale = Some(1);
+            set(s, "MODE", "b");
+        })
+        .plan();
+    assert!(text.contains("1. remove container shop-web-1: scaled down from 3 to 1"), "{text}");
+    assert!(text.contains("2. remove container shop-web-2: scaled down from 3 to 1"), "{text}");
+    assert!(text.contains("replace container shop-web-3"), "{text}");
+}
+
+#[test]
 fn scale_to_zero() {
     let text = Stage::of(web_and_db()).up().want(|i| i.scale.insert("db".to_owned(), 0)).plan();
     insta::assert_snapshot!(text, @r"

@@ -9,11 +9,10 @@ mod inside;
 mod lifecycle;
 mod show;
 
-use std::{ffi::OsString, ops::Deref};
+use std::ops::Deref;
 
 use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser, Subcommand, ValueEnum,
-    builder::Resettable,
+    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
 };
 
 pub use config::ConfigArgs;
@@ -175,91 +174,44 @@ pub enum PullChoice {
     Policy,
 }
 
-/// Go's way to give a switch a value (`--build=false`, `--quiet=1`), which clap lacks: on is the switch alone, off is
-/// nothing. What follows `--` stays, and so does the command line of a container (after the service of `exec` and `run`).
-pub fn plain_switches(argv: Vec<OsString>) -> Vec<OsString> {
-    if !argv.iter().any(|arg| arg.to_str().is_some_and(|text| switch_value(text).is_some())) {
-        return argv;
-    }
-    let mut root = ComposeCli::command();
-    root.build();
-    let long = |command: &Command, name: &str| {
-        command.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| (is_switch(arg), takes_next(arg)))
-    };
-    let short = |command: &Command, name: char| {
-        command.get_arguments().any(|arg| arg.get_short() == Some(name) && takes_next(arg))
-    };
-    let (mut command, mut chosen, mut literal, mut is_value) = (&root, false, false, false);
-    let plain = argv.into_iter().filter_map(|arg| {
-        let text = arg.to_str().unwrap_or_default();
-        if literal || std::mem::take(&mut is_value) {
-            return Some(arg);
+/// The grammar as the real command reads it: a switch takes `=true` and `=false`, and what is said twice counts as it
+/// was said last. Its help would show every switch with a value, so it is not the first to be asked.
+pub(super) fn lenient(mut command: Command) -> Command {
+    // What is declared later has no switches yet.
+    command.build();
+    lenient_in(command)
+}
+
+fn lenient_in(command: Command) -> Command {
+    fn switch(arg: Arg) -> Arg {
+        match arg.get_action() {
+            ArgAction::SetTrue => arg
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .value_parser(truth)
+                .default_value("false")
+                .default_missing_value("true"),
+            _ => arg,
         }
-        if text == "--" {
-            literal = true;
-        } else if let Some(name) = text.strip_prefix("--") {
-            if let Some((name, on)) = switch_value(text)
-                && long(command, name).is_some_and(|(switch, _)| switch)
-            {
-                return on.then(|| OsString::from(format!("--{name}")));
-            }
-            is_value = long(command, name).is_some_and(|(_, takes)| takes);
-        } else if let Some(cluster) = text.strip_prefix('-') {
-            let taking = cluster.char_indices().find(|(_, name)| short(command, *name));
-            is_value = taking.is_some_and(|(at, name)| at + name.len_utf8() == cluster.len());
-        } else if let (false, Some(named)) = (chosen, command.find_subcommand(text)) {
-            (command, chosen) = (named, true);
-        } else if chosen {
-            literal = matches!(command.get_name(), "exec" | "run");
-        }
-        Some(arg)
-    });
-    plain.collect()
-}
-
-/// `--name=true` in Go's spellings of true and false.
-fn switch_value(text: &str) -> Option<(&str, bool)> {
-    let (name, value) = text.strip_prefix("--")?.split_once('=')?;
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some((name, true)),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some((name, false)),
-        _ => None,
     }
+    command.args_override_self(true).mut_args(switch).mut_subcommands(lenient_in)
 }
 
-fn is_switch(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::SetTrue)
-}
-
-/// Whether the value may be the next word.
-fn takes_next(arg: &Arg) -> bool {
-    arg.get_action().takes_values() && !arg.is_require_equals_set()
+/// What Go's `strconv.ParseBool` reads.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::CommandFactory as _;
 
-    #[test]
-    fn a_switch_takes_a_value_as_in_go() {
-        for (line, plain) in [
-            ("up --build=false -d", "up -d"),
-            ("up --build=1 --wait=F web", "up --build web"),
-            ("config --no-interpolate=true --hash=1", "config --no-interpolate --hash=1"),
-            ("--dry-run=true up --dry-run=f", "--dry-run up"),
-            ("-f up ps --all=T", "-f up ps --all"),
-            ("exec web sh -- --quiet=1", "exec web sh -- --quiet=1"),
-            ("run --rm=1 -e A web push --quiet=1 --rm=1", "run --rm -e A web push --quiet=1 --rm=1"),
-            ("exec --no-tty=0 -euA=b --user up web config --quiet=1", "exec -euA=b --user up web config --quiet=1"),
-            ("ps --all=maybe", "ps --all=maybe"),
-        ] {
-            let told: Vec<String> = plain_switches(line.split(' ').map(OsString::from).collect())
-                .into_iter()
-                .map(|arg| arg.into_string().unwrap())
-                .collect();
-            assert_eq!(told.join(" "), plain, "{line}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn the_grammar_is_sound() {
@@ -296,5 +248,30 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn switches_take_a_value_and_the_last_word_counts() {
+        let parsed = |line: &str| {
+            let argv = std::iter::once("turnout compose").chain(line.split(' '));
+            let matches = lenient(ComposeCli::command()).try_get_matches_from(argv);
+            matches.and_then(|matches| ComposeCli::from_arg_matches(&matches)).map(|cli| cli.command)
+        };
+        for (line, detached, timeout) in [
+            ("up --detach=true web", true, None),
+            ("up -d=false --build=0 web", false, None),
+            ("up -d -d -t 1 -t 2 --no-deps=false", true, Some(2)),
+            ("up --detach --detach=false", false, None),
+        ] {
+            match parsed(line) {
+                Ok(ComposeCommand::Up(args)) => assert_eq!((args.detach, args.timeout), (detached, timeout), "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        match parsed("exec -T web ls --color=false -d -d") {
+            Ok(ComposeCommand::Exec(args)) => assert_eq!(args.command, ["ls", "--color=false", "-d", "-d"]),
+            other => panic!("{other:?}"),
+        }
+        assert!(parsed("up -d=maybe").is_err());
     }
 }
