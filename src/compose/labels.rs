@@ -53,6 +53,25 @@ pub fn temporary_name(old_id: &str, final_name: &str) -> String {
     format!("{short}_{final_name}")
 }
 
+/// A container's name without the twelve hex digits in front that replacement gives it for a while.
+pub fn final_name(name: &str) -> &str {
+    match name.split_once('_') {
+        Some((id, rest)) if id.len() == 12 && !rest.is_empty() && is_hex(id) => rest,
+        _ => name,
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// Sorts the containers of a service; the least is what `service:NAME` means. By name, as in Compose; what an
+/// interrupted replacement left comes after the container that it was to replace.
+pub fn first_of_names(name: &str) -> (&str, bool) {
+    let last = final_name(name);
+    (last, last != name)
+}
+
 /// Value of [`REPLACE`]: `SERVICE-NUMBER`, or the `container_name`.
 pub fn replace_value(service_name: &str, service: &Service, number: u32) -> String {
     if service.container_name.is_empty() { format!("{service_name}-{number}") } else { service.container_name.clone() }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::converge::final_name;
 use super::*;
 use crate::compose::{
     hash, labels,
@@ -236,7 +235,7 @@ impl World {
     fn hash(&self, service: &Service) -> String {
         let mut ids: BTreeMap<String, String> = BTreeMap::new();
         let mut containers: Vec<_> = self.observed.containers.iter().filter(|c| !c.oneoff).collect();
-        containers.sort_by_key(|c| std::cmp::Reverse(final_name(&c.name)));
+        containers.sort_by_key(|c| std::cmp::Reverse(labels::first_of_names(&c.name)));
         for container in containers {
             ids.insert(container.service.clone(), container.id.clone());
         }

@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::plan::{ObservedContainer, ObservedMount, RunState};
+use crate::{
+    compose::labels::first_of_names,
+    plan::{ObservedContainer, ObservedMount, RunState},
+};
 
 /// One container.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +92,7 @@ impl World {
         let mut first: BTreeMap<String, &Known> = BTreeMap::new();
         for container in state.containers.values().filter(|c| !c.oneoff) {
             let best = first.entry(container.service.clone()).or_insert(container);
-            if (container.number, &container.name) < (best.number, &best.name) {
+            if first_of_names(&container.name) < first_of_names(&best.name) {
                 *best = container;
             }
         }

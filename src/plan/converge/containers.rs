@@ -9,7 +9,10 @@ use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, Run
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{References, Verdict};
 use super::{Draft, any_of, judge, select, starts};
-use crate::compose::{labels, model::Service};
+use crate::compose::{
+    labels::{self, final_name},
+    model::Service,
+};
 
 /// Removes, or mentions, containers that belong to no service: those of services that are gone, and one-offs that
 /// ended. Running one-offs and services of inactive profiles are left alone.
@@ -124,18 +127,6 @@ fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Ve
         if members.iter().any(taken) { leftovers.push(container) } else { members.push(container) }
     }
     (members, leftovers)
-}
-
-/// A container's name without the twelve hex digits in front that replacement gives it for a while.
-pub(in crate::plan) fn final_name(name: &str) -> &str {
-    match name.split_once('_') {
-        Some((id, rest)) if id.len() == 12 && !rest.is_empty() && is_hex(id) => rest,
-        _ => name,
-    }
-}
-
-fn is_hex(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Stops, before any of a service's containers is replaced, what wants to be restarted then.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Condition, ObservedContainer, PlanError, RunState, StepId, attributes, render::short};
 use super::draft::{Fate, NetworkFate};
-use super::{Draft, containers, resources, select};
+use super::{Draft, resources, select};
 use crate::compose::{hash, labels, model::Service};
 
 /// Why a container is replaced. Both empty: it stays.
@@ -46,7 +46,7 @@ pub(super) fn references(draft: &Draft<'_>, name: &str, service: &Service) -> Re
         let Some(slots) = draft.slots.get(target) else {
             // Not part of this plan: it stays as it is.
             let others = draft.observed.containers.iter().filter(|c| c.service == target && !c.oneoff);
-            let first = others.min_by_key(|c| containers::final_name(&c.name)).ok_or_else(missing)?;
+            let first = others.min_by_key(|c| labels::first_of_names(&c.name)).ok_or_else(missing)?;
             found.ids.insert(target.to_owned(), first.id.clone());
             continue;
         };

@@ -12,8 +12,8 @@ mod select;
 mod starts;
 
 use super::{Intent, Observed, Plan, PlanError};
+pub(super) use crate::compose::labels::final_name;
 use crate::compose::model::Project;
-pub(super) use containers::final_name;
 pub(super) use draft::{Draft, any_of, reduce};
 pub(super) use select::{dependencies, in_dependency_order, shares};
 
