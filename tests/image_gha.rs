@@ -100,18 +100,19 @@ fn answer(stream: TcpStream, own: &str, caches: &Mutex<Caches>) {
         ("PATCH", Some(number)) => {
             let range = headers["content-range"].trim_start_matches("bytes ").to_owned();
             let from = range.split('-').next().unwrap().parse().unwrap();
-            caches.uploads[number].1.insert(from, body);
+            caches.uploads[number - 1].1.insert(from, body);
             ("204 No Content", Vec::new())
         }
         ("POST", Some(number)) => {
-            let (key, parts) = caches.uploads[number].clone();
+            let (key, parts) = caches.uploads[number - 1].clone();
             caches.stored.insert(key, parts.into_values().flatten().collect());
             ("204 No Content", Vec::new())
         }
         _ => {
             let asked: Value = serde_json::from_slice(&body).unwrap();
             caches.uploads.push((asked["key"].as_str().unwrap().to_owned(), BTreeMap::new()));
-            ("201 Created", json!({"cacheId": caches.uploads.len() - 1}).to_string().into_bytes())
+            // From 1 on: the engine takes 0 for no answer.
+            ("201 Created", json!({"cacheId": caches.uploads.len()}).to_string().into_bytes())
         }
     };
     let length = if answer.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", answer.len()) };

@@ -134,8 +134,6 @@ pub struct Facts {
     pub compose_files: Vec<String>,
     /// The services.
     pub services: Vec<ServiceFacts>,
-    /// Services that take no part, but whose images the builds of others may read. Nothing is decided about them.
-    pub idle: Vec<ServiceFacts>,
 }
 
 /// Whether one service is rebuilt.

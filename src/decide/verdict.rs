@@ -85,7 +85,7 @@ fn judge<'f>(
     }
     way.push(&service.name);
     let read = build.services.iter().find_map(|name| {
-        let other = facts.services.iter().chain(&facts.idle).find(|other| other.name == *name)?;
+        let other = facts.services.iter().find(|other| other.name == *name)?;
         let verdict = judge(other, other.build.as_ref()?, changed, facts, since, way);
         let reason = || format!("service {name}, whose image its build uses, is built anew: {}", verdict.reason);
         verdict.build.then(reason)
@@ -223,7 +223,6 @@ mod tests {
             forced: None,
             compose_files: vec!["compose.yaml".into()],
             services: vec![service("api", "./api"), service("web", "web/"), db],
-            idle: Vec::new(),
         }
     }
 
@@ -355,11 +354,10 @@ mod tests {
     fn what_changes_an_image_changes_those_built_upon_it() {
         let at = |changed: &[&str]| {
             let mut facts = Facts { base: Base::PreviousCommit, ..facts(Mode::Auto, changed) };
-            let base = service("base", "base");
             facts.services[0].build.as_mut().unwrap().services = vec!["mid".into()];
             facts.services.push(service("mid", "mid"));
             facts.services[3].build.as_mut().unwrap().services = vec!["base".into(), "nobody".into()];
-            facts.idle.push(base);
+            facts.services.push(service("base", "base"));
             facts
         };
         let since = "since the commit before";
@@ -367,18 +365,15 @@ mod tests {
         let table = [
             ("web/a", "web".to_owned(), format!("web/a in its build context changed {since}")),
             ("mid/a", "api+mid".to_owned(), format!("{}mid/a in its build context changed {since}", read("mid"))),
-            // A service that takes no part.
             (
                 "base/a",
-                "api+mid".to_owned(),
+                "api+base+mid".to_owned(),
                 format!("{}{}base/a in its build context changed {since}", read("mid"), read("base")),
             ),
         ];
         for (changed, names, reason) in table {
             assert_eq!(show(&at(&[changed])), format!("{names}: {reason}"), "{changed}");
         }
-        assert!(!rebuild(&at(&["base/a"])).per_service.contains_key("base"));
-
         // What is mounted into a service's containers is in its image all the same.
         let mut mounted = at(&["mid/a"]);
         mounted.services[3].bind_mounts = vec!["mid".into()];

@@ -60,37 +60,25 @@ pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<Stri
 pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -> Result<Facts, Failure> {
     let root = repo.real_path.as_path();
     let triggers = Triggers::new(&repo.triggers).map_err(|error| Failure::new(error.to_string()))?;
-    let facts = |name: &String, service: &Service, image_missing: bool| -> Result<ServiceFacts, Failure> {
-        Ok(ServiceFacts {
-            name: name.clone(),
-            build: build_facts(root, service)?,
-            image_missing,
-            bind_mounts: service
-                .volumes
-                .iter()
-                .filter(|mount| mount.r#type == "bind")
-                .filter_map(|mount| inside(root, Path::new(&mount.source)))
-                .collect(),
+    let services = loaded
+        .project
+        .services
+        .iter()
+        .map(|(name, service)| {
+            let image = service.image_name(&loaded.project.name, name);
+            Ok(ServiceFacts {
+                name: name.clone(),
+                build: build_facts(root, service)?,
+                image_missing: observed.images.get(&image).is_none_or(|state| state.id.is_none()),
+                bind_mounts: service
+                    .volumes
+                    .iter()
+                    .filter(|mount| mount.r#type == "bind")
+                    .filter_map(|mount| inside(root, Path::new(&mount.source)))
+                    .collect(),
+            })
         })
-    };
-    let mut services = Vec::new();
-    for (name, service) in &loaded.project.services {
-        let image = service.image_name(&loaded.project.name, name);
-        let missing = observed.images.get(&image).is_none_or(|state| state.id.is_none());
-        services.push(facts(name, service, missing)?);
-    }
-    // Of those that take no part, the ones whose images others' builds read; the engine was not asked for these.
-    let mut idle: Vec<ServiceFacts> = Vec::new();
-    loop {
-        let known = |name: &&String| services.iter().chain(&idle).any(|service| service.name == **name);
-        let wanted = services.iter().chain(&idle).filter_map(|service| service.build.as_ref());
-        let next = wanted
-            .flat_map(|build| &build.services)
-            .filter(|name| !known(name))
-            .find_map(|name| loaded.project.disabled_services.get_key_value(name));
-        let Some((name, service)) = next else { break };
-        idle.push(facts(name, service, false)?);
-    }
+        .collect::<Result<_, Failure>>()?;
     Ok(Facts {
         mode: match repo.rebuild {
             config::Rebuild::Auto => Mode::Auto,
@@ -103,7 +91,6 @@ pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -
         forced: known.forced,
         compose_files: loaded.stack.files.clone(),
         services,
-        idle,
     })
 }
 
