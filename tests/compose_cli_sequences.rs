@@ -3,6 +3,7 @@
 mod common;
 mod compose_cli_support;
 
+use common::docker::block_on;
 use compose_cli_support::{Site, compose_is_installed};
 
 const CHAIN: &str = "services:
@@ -148,6 +149,28 @@ fn runs_at_once_leave_one_network_of_a_name() {
     }
     site.ours(&["up", "-d"]).ok();
     assert_eq!(live(&site), ["web"]);
+}
+
+#[test]
+fn one_offs_mount_volumes_by_name() {
+    let site = named("services: {web: {image: 'IMAGE', QUICK, volumes: ['own:/own']}}\nvolumes: {own: }\n");
+    site.ours_by_file(&["run", "--rm", "-T", "-v", "own:/here", "web", "sh", "-c", "echo kept > /here/file"]).ok();
+    let read = site.ours_by_file(&["run", "--rm", "-T", "web", "cat", "/own/file"]).ok();
+    assert_eq!(read.out, "kept\n");
+    let foreign = format!("{}-foreign", site.project);
+    let mount = format!("{foreign}:/f");
+    let put = ["run", "--rm", "-T", "-v", &mount, "web", "sh", "-c", "echo put > /f/file"];
+    site.ours_by_file(&put).ok();
+    let got = site.ours_by_file(&["run", "--rm", "-T", "-v", &mount, "web", "cat", "/f/file"]).ok();
+    assert_eq!(got.out, "put\n");
+    block_on(async {
+        common::docker::connect()
+            .await
+            .remove_volume(&foreign, None::<bollard::query_parameters::RemoveVolumeOptions>)
+            .await
+            .unwrap();
+    });
+    site.ours_by_file(&["run", "--rm", "-l", "novalue", "web", "true"]).fails("KEY=VALUE");
 }
 
 #[test]
