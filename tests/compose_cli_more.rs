@@ -311,7 +311,7 @@ fn one_offs_take_the_options_of_the_real_one() {
     .ok();
     let found = site.inspect("named");
     let host = found.host_config.unwrap();
-    assert_eq!((host.cap_add, host.cap_drop), (Some(vec!["SYS_NICE".into()]), Some(vec!["SYS_TIME".into()])));
+    assert_eq!((host.cap_add, host.cap_drop), (Some(vec!["CAP_SYS_NICE".into()]), Some(vec!["CAP_SYS_TIME".into()])));
     assert!(!host.port_bindings.unwrap().is_empty());
     let networks = found.network_settings.unwrap().networks.unwrap();
     assert!(networks.values().any(|n| n.aliases.iter().flatten().any(|a| a == "web")), "{networks:?}");

@@ -3,6 +3,7 @@
 mod common;
 mod compose_cli_support;
 
+use common::docker::block_on;
 use compose_cli_support::{Site, compose_is_installed};
 
 const CHAIN: &str = "services:
@@ -99,7 +100,7 @@ fn listings_take_templates_of_go() {
 fn an_up_in_the_foreground_shows_its_own_lines_and_all_ends() {
     let site = named(
         "services:
-  job: {image: 'IMAGE', command: [sh, -c, 'echo said; sleep 0.5; exit 4']}
+  job: {image: 'IMAGE', command: [sh, -c, 'echo said; sleep 0.5; exit 4'], depends_on: [deaf]}
   deaf: {image: 'IMAGE', command: [sh, -c, 'trap : TERM; while :; do sleep 0.1; done'], scale: 6, stop_grace_period: 1s}
 ",
     );
@@ -126,6 +127,60 @@ fn waiting_is_told_by_container() {
     };
     assert_eq!(told(&["up", "-d"]), ["Creating", "Created", "Starting", "Started", "Waiting", "Healthy"]);
     assert_eq!(told(&["up", "-d", "--wait", "db"]), ["Running", "Waiting", "Healthy"]);
+}
+
+#[test]
+fn runs_at_once_leave_one_network_of_a_name() {
+    let keys: Vec<String> = (0..4).map(|n| format!("n{n}")).collect();
+    let networks: String = keys.iter().map(|key| format!("  {key}:\n")).collect();
+    let site = named(&format!(
+        "services:\n  web: {{image: 'IMAGE', QUICK, networks: [{}]}}\nnetworks:\n{networks}",
+        keys.join(", ")
+    ));
+    let runs: Vec<_> = (0..3)
+        .map(|_| {
+            let mut run = site.ours_with(&["up", "--no-start"]);
+            run.stderr(std::process::Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    // Which of them ends well is not told here: what counts is that the next one does.
+    for mut run in runs {
+        run.wait().unwrap();
+    }
+    site.ours(&["up", "-d"]).ok();
+    assert_eq!(live(&site), ["web"]);
+}
+
+#[test]
+fn one_offs_mount_volumes_by_name() {
+    let site = named("services: {web: {image: 'IMAGE', QUICK, volumes: ['own:/own']}}\nvolumes: {own: }\n");
+    site.ours_by_file(&["run", "--rm", "-T", "-v", "own:/here", "web", "sh", "-c", "echo kept > /here/file"]).ok();
+    let read = site.ours_by_file(&["run", "--rm", "-T", "web", "cat", "/own/file"]).ok();
+    assert_eq!(read.out, "kept\n");
+    let foreign = format!("{}-foreign", site.project);
+    let mount = format!("{foreign}:/f");
+    let put = ["run", "--rm", "-T", "-v", &mount, "web", "sh", "-c", "echo put > /f/file"];
+    site.ours_by_file(&put).ok();
+    let got = site.ours_by_file(&["run", "--rm", "-T", "-v", &mount, "web", "cat", "/f/file"]).ok();
+    assert_eq!(got.out, "put\n");
+    block_on(async {
+        common::docker::connect()
+            .await
+            .remove_volume(&foreign, None::<bollard::query_parameters::RemoveVolumeOptions>)
+            .await
+            .unwrap();
+    });
+    site.ours_by_file(&["run", "--rm", "-l", "novalue", "web", "true"]).fails("KEY=VALUE");
+}
+
+#[test]
+fn a_mistake_is_told_once() {
+    let site = named("services: {web: {image: 'IMAGE', QUICK}}\n");
+    let other =
+        named(&format!("services: {{web: {{image: 'IMAGE', QUICK, container_name: {}-web-1}}}}\n", site.project));
+    other.ours_by_file(&["up", "-d"]).ok();
+    let told = site.ours_by_file(&["up", "-d"]).fails("is in use");
+    assert_eq!(told.err.matches("is in use").count(), 1, "{told:?}");
 }
 
 #[test]

@@ -120,9 +120,11 @@ impl Engine {
         };
         let settings = Arc::new(settings);
         let dressed = Arc::clone(&settings);
+        let spoken = told.as_ref().map(|told| ApiVersion { major: told.major_version, minor: told.minor_version });
         let docker = docker.map_err(unreachable)?.with_request_modifier(move |mut request| {
             dressed.dress(request.headers_mut());
-            if let Some(version) = dressed.version {
+            // The client library leaves it out of its addresses, and a newer engine would answer in a way of its own.
+            if let Some(version) = spoken {
                 in_version(&mut request, version);
             }
             url_safe_credentials(request)

@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::bail;
-use bollard::query_parameters::{EventsOptions, TopOptions};
+use bollard::{
+    models::ImageInspect,
+    query_parameters::{EventsOptions, TopOptions},
+};
 use futures_util::{StreamExt as _, future::try_join_all};
 use serde::Serialize;
 
@@ -111,8 +114,6 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
         tag: String,
         platform: String,
         size: i64,
-        #[serde(skip)]
-        created: Option<String>,
         last_tag_time: Option<String>,
     }
     let project = session.project_name()?;
@@ -133,18 +134,8 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
     for container in containers {
         let id = container.image_id.unwrap_or_default();
         let Some(image) = known.get(&id) else { continue };
-        let tags = image.repo_tags.clone().unwrap_or_default();
-        // The name that the container was made with, if the image still bears it.
-        let written = container.image.unwrap_or_default();
-        let tag = tags.iter().find(|t| **t == written || **t == format!("{written}:latest")).or(tags.first());
-        let (repository, tag) = match written.split_once('@') {
-            // By digest: with containerd's store such a name is among the image's names.
-            Some((name, _)) => match name.rsplit_once(':') {
-                Some((name, tag)) if !tag.contains('/') => (name, "<none>"),
-                _ => (name, "<none>"),
-            },
-            None => tag.and_then(|t| t.rsplit_once(':')).unwrap_or(("<none>", "<none>")),
-        };
+        // What the container was made with, whatever the image is called now.
+        let (repository, tag) = named(container.image.as_deref().unwrap_or_default());
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         let platform = [text(&image.os), text(&image.architecture), text(&image.variant)];
         found.push(Image {
@@ -154,12 +145,11 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
                 .first()
                 .map(|n| n.trim_start_matches('/').to_owned())
                 .unwrap_or_default(),
-            repository: repository.to_owned(),
-            tag: tag.to_owned(),
+            repository,
+            tag,
             platform: platform.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/"),
             size: image.size.unwrap_or_default(),
-            created: image.created.as_ref().map(ToString::to_string),
-            last_tag_time: image.metadata.as_ref().and_then(|m| m.last_tag_time.as_ref()).map(ToString::to_string),
+            last_tag_time: tagged(image),
             id,
         });
     }
@@ -178,13 +168,37 @@ pub(super) async fn images(session: &Session, args: &ImagesArgs) -> anyhow::Resu
             .into_iter()
             .map(|image| {
                 let id = image.id.trim_start_matches("sha256:").chars().take(12).collect();
-                let age = age(image.created.as_deref());
-                vec![image.container_name, image.repository, image.tag, image.platform, id, size(image.size), age]
+                let age = age(image.last_tag_time.as_deref());
+                let shown = |text: String| if text.is_empty() { "<none>".to_owned() } else { text };
+                let (repository, tag) = (shown(image.repository), shown(image.tag));
+                vec![image.container_name, repository, tag, image.platform, id, size(image.size), age]
             })
             .collect();
         out.write_all(table(&header, &rows, 20, 3).as_bytes())?;
     }
     Ok(0)
+}
+
+/// Repository and tag in a reference, as the real command shows them: nothing for the bare ID of an image.
+fn named(reference: &str) -> (String, String) {
+    if reference.len() == 64 && reference.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return (String::new(), String::new());
+    }
+    let (name, digest) = reference.split_once('@').unwrap_or((reference, ""));
+    let (repository, tag) = match name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
+        Some((repository, _)) if !digest.is_empty() => (repository, ""),
+        Some(both) => both,
+        None => (name, if digest.is_empty() { "latest" } else { "" }),
+    };
+    let short = repository.strip_prefix("docker.io/").unwrap_or(repository);
+    (short.strip_prefix("library/").unwrap_or(short).to_owned(), tag.to_owned())
+}
+
+/// When an image was last given a name here; before that, when it was made.
+fn tagged(image: &ImageInspect) -> Option<String> {
+    let tagged = image.metadata.as_ref().and_then(|m| m.last_tag_time.as_ref()).map(ToString::to_string);
+    // Go's zero time.
+    tagged.filter(|time| !time.starts_with("0001-")).or_else(|| image.created.as_ref().map(ToString::to_string))
 }
 
 fn age(created: Option<&str>) -> String {
@@ -243,6 +257,25 @@ pub(super) async fn events(session: &Session, args: &EventsArgs) -> anyhow::Resu
         if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
             // The reader has gone.
             return Ok(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_taken_apart_as_the_real_one_does() {
+        for (reference, repository, tag) in [
+            ("shop", "shop", "latest"),
+            ("docker.io/library/redis:7", "redis", "7"),
+            ("localhost:5000/a/b", "localhost:5000/a/b", "latest"),
+            ("localhost:5000/a/b:1@sha256:00", "localhost:5000/a/b", ""),
+            ("sha256:00", "sha256", "00"),
+            (&"0".repeat(64), "", ""),
+        ] {
+            assert_eq!(named(reference), (repository.to_owned(), tag.to_owned()), "{reference}");
         }
     }
 }

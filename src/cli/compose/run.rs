@@ -17,7 +17,7 @@ use crate::{
     compose::{
         dotenv,
         load::LoadRequest,
-        model::{Project, Service},
+        model::{Project, Service, Volume},
     },
     engine::{Apply, ContainerRef, Engine, EngineError, OneOff, as_oneoff},
     plan::{self, Action, Condition, Intent, Plan, Step},
@@ -48,6 +48,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
         return Ok(0);
     }
 
+    foreign_volumes(&mut project, &asked.service);
     as_oneoff(&mut project, name, |service| asked.apply(service, args, tty));
     let slug = random_hex()?;
     let short: String = slug.chars().take(12).collect();
@@ -88,6 +89,15 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
         writeln!(std::io::stdout(), "{}", container.id)?;
     }
     ended
+}
+
+/// Volumes that `-v` names and the project does not have: used by that name, and made by the engine where there is none.
+fn foreign_volumes(project: &mut Project, asked: &Service) {
+    let named = asked.volumes.iter().filter(|mount| mount.r#type == "volume" && !mount.source.is_empty());
+    for mount in named {
+        let foreign = Volume { name: mount.source.clone(), external: true, ..Volume::default() };
+        project.volumes.entry(mount.source.clone()).or_insert(Some(foreign));
+    }
 }
 
 /// Brings up what the service depends on, and its image, networks and volumes; then waits as the service would.
@@ -206,6 +216,8 @@ impl Asked {
                 ..session.request()?
             };
             request.options.interpolate = false;
+            // Volumes that are named here are the project's, or of no project; none is declared in this place.
+            request.options.check_consistency = false;
             let mut loaded = load_with(&request).context("the options of `run` cannot be read")?;
             asked.service = loaded.services.remove("x").unwrap_or_default();
         }
@@ -229,10 +241,9 @@ impl Asked {
             }
         }
         for text in &args.labels {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            if key.is_empty() {
+            let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
                 bail!("--label {text}: write KEY=VALUE");
-            }
+            };
             asked.labels.insert(key.to_owned(), value.to_owned());
         }
         Ok(asked)

@@ -113,7 +113,7 @@ impl Report {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Nothing was begun.
-    #[error("{0}")]
+    #[error(transparent)]
     NotBegun(#[from] EngineError),
     /// A step failed; those that ran beside it were finished, the rest was abandoned.
     #[error("{what}: {error}")]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::{
-    models::{EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest},
+    models::{EndpointSettings, Network as ApiNetwork, NetworkConnectRequest, NetworkDisconnectRequest},
     query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder},
 };
 
@@ -27,6 +27,11 @@ impl Executor<'_> {
         };
         match created {
             Ok(created) => {
+                if self.engine.version() < ApiVersion::v1(44) && self.is_twin(name, &created.id).await? {
+                    let removed = self.engine.docker().remove_network(&created.id).await;
+                    removed.map_err(|e| EngineError::api(format!("remove the second network {name}"), e))?;
+                    return Ok(Did::Skipped(format!("network {name} exists meanwhile")));
+                }
                 if let Some(warning) = Some(created.warning).filter(|w| !w.is_empty()) {
                     self.run.reporter.warn(format!("network {name}: {warning}"));
                 }
@@ -45,6 +50,19 @@ impl Executor<'_> {
             }
             Err(error) => Err(EngineError::api(format!("create network {name}"), error)),
         }
+    }
+
+    /// Whether the project has an older network of the name. Daemons before API 1.44 refuse a second one only if they
+    /// have finished the first; two runs at once would leave both, and no container could be started by that name.
+    async fn is_twin(&self, name: &str, id: &str) -> Result<bool, EngineError> {
+        let mut named = self.engine.all_networks().await?;
+        named.retain(|network| {
+            let own = network.labels.as_ref().and_then(|labels| labels.get(labels::PROJECT));
+            network.name.as_deref() == Some(name) && own == Some(&self.run.project.name)
+        });
+        let age = |network: &ApiNetwork| (network.created.as_ref().map(ToString::to_string), network.id.clone());
+        let oldest = named.iter().min_by_key(|network| age(network));
+        Ok(oldest.is_some_and(|oldest| oldest.id.as_deref() != Some(id)))
     }
 
     /// [`crate::plan::Action::RecreateNetwork`].

@@ -301,7 +301,7 @@ mod tests {
             ("a//b", "invalid reference format".to_owned()),
             ("-h.x/a", "invalid reference format".to_owned()),
             ("h:p/a", "invalid reference format".to_owned()),
-            ("${X:-a}", "invalid reference format".to_owned()),
+            ("${x:-a}", "invalid reference format".to_owned()),
             (&format!("a:{}", "t".repeat(129)), "invalid reference format".to_owned()),
             ("localhost:1/x@sha256:aa", "invalid reference format".to_owned()),
             (hex, format!("invalid repository name ({hex}), cannot specify 64-byte hexadecimal strings")),

@@ -174,8 +174,9 @@ pub enum PullChoice {
     Policy,
 }
 
-/// The grammar as the real command reads it: a switch takes `=true` and `=false`, and what is said twice counts as it
-/// was said last. Its help would show every switch with a value, so it is not the first to be asked.
+/// The grammar as the real command reads it: a switch takes `=true` and `=false`, a number may be negative, and what is
+/// said twice counts as it was said last. Its help would show every switch with a value, so it is not the first to be
+/// asked.
 pub(super) fn lenient(mut command: Command) -> Command {
     // What is declared later has no switches yet.
     command.build();
@@ -192,6 +193,8 @@ fn lenient_in(command: Command) -> Command {
                 .value_parser(truth)
                 .default_value("false")
                 .default_missing_value("true"),
+            // `-t -1`.
+            ArgAction::Set if !arg.is_positional() => arg.allow_negative_numbers(true),
             _ => arg,
         }
     }
@@ -262,6 +265,7 @@ mod tests {
             ("up -d=false --build=0 web", false, None),
             ("up -d -d -t 1 -t 2 --no-deps=false", true, Some(2)),
             ("up --detach --detach=false", false, None),
+            ("up -t -1 web", false, Some(-1)),
         ] {
             match parsed(line) {
                 Ok(ComposeCommand::Up(args)) => assert_eq!((args.detach, args.timeout), (detached, timeout), "{line}"),

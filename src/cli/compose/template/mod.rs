@@ -87,7 +87,10 @@ impl Listing<'_> {
                         is_label = true;
                         None
                     }
-                    Operand::Literal(name) if is_label => Some(name.plain()),
+                    // As Docker titles it: the last part of its name.
+                    Operand::Literal(name) if is_label => {
+                        name.plain().rsplit('.').next().map(|last| last.replace(['-', '_'], " "))
+                    }
                     Operand::Field(path) | Operand::Variable(_, path) => {
                         let known = path.first().and_then(|name| self.titles.iter().find(|(field, _)| field == name));
                         Some(known.map(|(_, title)| (*title).to_owned()).unwrap_or_default())
@@ -126,6 +129,7 @@ mod tests {
             ("table", "NAME    STATE\nweb-1   running\n"),
             ("table {{.State}}\\t{{.Name}}", "STATE     NAME\nrunning   web-1\n"),
             ("table {{upper .State}}\\t{{.Label \"a\"}}", "STATE     a\nRUNNING   b,d\n"),
+            ("table {{.Name}}\\t{{.Label \"c.d-e\"}}", "NAME      d e\nweb-1     \n"),
             ("{{.Name}} is {{upper .State}}", "web-1 is RUNNING\n"),
             ("{{.State | title}}", "Running\n"),
             ("{{json .Name}} {{len .Publishers}}", "\"web-1\" 2\n"),
