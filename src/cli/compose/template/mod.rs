@@ -129,7 +129,7 @@ mod tests {
             ("table", "NAME    STATE\nweb-1   running\n"),
             ("table {{.State}}\\t{{.Name}}", "STATE     NAME\nrunning   web-1\n"),
             ("table {{upper .State}}\\t{{.Label \"a\"}}", "STATE     a\nRUNNING   b,d\n"),
-            ("table {{.Name}}\\t{{.Label \"c.d-e\"}}", "NAME      d e\nweb-1     \n"),
+            ("table {{.Name}}\\t{{.Label \"c.d-e\"}}", "NAME    d e\nweb-1   \n"),
             ("{{.Name}} is {{upper .State}}", "web-1 is RUNNING\n"),
             ("{{.State | title}}", "Running\n"),
             ("{{json .Name}} {{len .Publishers}}", "\"web-1\" 2\n"),
