@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(watch(path).unwrap(), real.join(expected).to_string_lossy());
         }
         assert!(
-            watch("lost/x").unwrap_err().starts_with("f:1:39: services.a.develop.watch[0].path: the symbolic link ")
+            watch("lost/x").unwrap_err().starts_with("f:1:41: services.a.develop.watch[0].path: the symbolic link ")
         );
     }
 
