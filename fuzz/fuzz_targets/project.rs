@@ -72,7 +72,7 @@ fn printed_loads_again(project: &Project, text: &str) {
 /// What Compose 2.40 prints in JSON and does not read again, which is copied: throttled devices with capitals, services
 /// that use models without the models, variables without a name, an empty
 /// `dockerfile_inline`, limits of which one is nothing, resources and contexts whose name became empty, a `network_mode`
-/// of nothing, which keeps a service out of the default network until it is printed.
+/// of nothing, which keeps a service out of the default network until it is printed, a `memswap_limit` of -1, printed as a text.
 fn prints_what_it_would_not_read(project: &Project) -> bool {
     project.services.values().any(|service| {
         service.build.as_ref().is_some_and(|build| {
@@ -80,6 +80,7 @@ fn prints_what_it_would_not_read(project: &Project) -> bool {
         }) || service.blkio_config.is_some()
             || !service.models.is_empty()
             || service.environment.contains_key("")
+            || service.memswap_limit.0 < 0
             || (service.network_mode.is_empty() && service.networks.is_empty() && service.provider.is_none())
             || limits(service).any(|limit| limit.single == 0 && (limit.soft == 0) != (limit.hard == 0))
     }) || project.volumes.values().flatten().any(|it| it.name.is_empty())
