@@ -152,6 +152,41 @@ fn runs_at_once_leave_one_network_of_a_name() {
 }
 
 #[test]
+fn a_second_network_of_a_name_does_not_stand_in_the_way() {
+    let site = named("services: {web: {image: 'IMAGE', QUICK}}\n");
+    site.ours_by_file(&["create"]).ok();
+    let name = format!("{}_default", site.project);
+    let ids = || {
+        let listed = block_on(async {
+            common::docker::connect().await.list_networks(None::<bollard::query_parameters::ListNetworksOptions>).await
+        });
+        listed
+            .unwrap()
+            .into_iter()
+            .filter(|n| n.name.as_deref() == Some(&name))
+            .filter_map(|n| n.id)
+            .collect::<Vec<_>>()
+    };
+    let first = ids();
+    let twin = block_on(async {
+        let docker = common::docker::connect().await;
+        let found =
+            docker.inspect_network(&name, None::<bollard::query_parameters::InspectNetworkOptions>).await.unwrap();
+        let request =
+            bollard::models::NetworkCreateRequest { name: name.clone(), labels: found.labels, ..Default::default() };
+        docker.create_network(request).await
+    });
+    if let Err(error) = twin {
+        // Later engines never make one.
+        assert!(common::docker::api() >= 44 && error.to_string().contains("already exists"), "{error}");
+        return;
+    }
+    assert_eq!(ids().len(), 2);
+    site.ours_by_file(&["up", "-d"]).ok();
+    assert_eq!((live(&site), ids()), (vec!["web".to_owned()], first));
+}
+
+#[test]
 fn one_offs_mount_volumes_by_name() {
     let site = named("services: {web: {image: 'IMAGE', QUICK, volumes: ['own:/own']}}\nvolumes: {own: }\n");
     site.ours_by_file(&["run", "--rm", "-T", "-v", "own:/here", "web", "sh", "-c", "echo kept > /here/file"]).ok();

@@ -78,6 +78,7 @@ fn prints_what_it_would_not_read(project: &Project) -> bool {
         }) || service.blkio_config.is_some()
             || !service.models.is_empty()
             || service.environment.contains_key("")
+            || service.ports.iter().any(|port| port.mode.is_empty())
             || service.memswap_limit.0 < 0
             || (service.network_mode.is_empty() && service.networks.is_empty() && service.provider.is_none())
             || limits(service).any(|limit| limit.single == 0 && (limit.soft == 0) != (limit.hard == 0))

@@ -134,7 +134,16 @@ impl Executor<'_> {
         }
         let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
         let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
-        let started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
+        let mut started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
+        if let (Some(definition), Err(error)) = (definition, &started)
+            && error.to_string().contains("is ambiguous")
+        {
+            // What runs at once, or one that was killed, may have left: see there.
+            for key in definition.networks.keys() {
+                self.without_twins(&translate::network_name(self.run.project, key)).await?;
+            }
+            started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
+        }
         drop(guard);
         started.map_err(|error| match status_of(&error) {
             // The daemon has undone the creation of a run that was interrupted, or somebody has removed it.

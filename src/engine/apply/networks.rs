@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::{
-    models::{EndpointSettings, Network as ApiNetwork, NetworkConnectRequest, NetworkDisconnectRequest},
+    models::{EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest},
     query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder},
 };
 
@@ -27,9 +27,7 @@ impl Executor<'_> {
         };
         match created {
             Ok(created) => {
-                if self.engine.version() < ApiVersion::v1(44) && self.is_twin(name, &created.id).await? {
-                    let removed = self.engine.docker().remove_network(&created.id).await;
-                    removed.map_err(|e| EngineError::api(format!("remove the second network {name}"), e))?;
+                if self.engine.version() < ApiVersion::v1(44) && self.without_twins(name).await? != created.id {
                     return Ok(Did::Skipped(format!("network {name} exists meanwhile")));
                 }
                 if let Some(warning) = Some(created.warning).filter(|w| !w.is_empty()) {
@@ -52,17 +50,35 @@ impl Executor<'_> {
         }
     }
 
-    /// Whether the project has an older network of the name. Daemons before API 1.44 refuse a second one only if they
-    /// have finished the first; two runs at once would leave both, and no container could be started by that name.
-    async fn is_twin(&self, name: &str, id: &str) -> Result<bool, EngineError> {
+    /// Leaves one network of the name, and gives its ID: the oldest, or the one that is in use. Daemons before API 1.44
+    /// refuse a second one only if they have finished the first; two runs at once, each of which sees the other's only
+    /// late, would leave both, and no container could be started by that name.
+    pub(super) async fn without_twins(&self, name: &str) -> Result<String, EngineError> {
         let mut named = self.engine.all_networks().await?;
         named.retain(|network| {
             let own = network.labels.as_ref().and_then(|labels| labels.get(labels::PROJECT));
             network.name.as_deref() == Some(name) && own == Some(&self.run.project.name)
         });
-        let age = |network: &ApiNetwork| (network.created.as_ref().map(ToString::to_string), network.id.clone());
-        let oldest = named.iter().min_by_key(|network| age(network));
-        Ok(oldest.is_some_and(|oldest| oldest.id.as_deref() != Some(id)))
+        named.sort_by_key(|network| (network.created.as_ref().map(ToString::to_string), network.id.clone()));
+        let mut ids = named.into_iter().filter_map(|network| network.id);
+        let mut kept = ids.next().unwrap_or_default();
+        for younger in ids {
+            // What is in use cannot be removed.
+            if !self.remove_twin(name, &younger).await? {
+                self.remove_twin(name, &kept).await?;
+                kept = younger;
+            }
+        }
+        Ok(kept)
+    }
+
+    async fn remove_twin(&self, name: &str, id: &str) -> Result<bool, EngineError> {
+        match self.engine.docker().remove_network(id).await {
+            Ok(()) => Ok(true),
+            Err(error) if status_of(&error) == Some(404) => Ok(true),
+            Err(error) if status_of(&error) == Some(403) => Ok(false),
+            Err(error) => Err(EngineError::api(format!("remove the second network {name}"), error)),
+        }
     }
 
     /// [`crate::plan::Action::RecreateNetwork`].
