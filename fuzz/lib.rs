@@ -8,3 +8,5 @@ pub mod compose;
 pub mod report;
 #[path = "../src/yaml/mod.rs"]
 pub mod yaml;
+
+pub mod files;
