@@ -9,7 +9,7 @@
 
 mod image_support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image_support::{
@@ -72,11 +72,10 @@ async fn a_missing_tag_fails_at_once_and_says_what_to_check() {
     let Some(registry) = Registry::start(false) else { return };
     let mut bench = Bench::new("absent", "FROM scratch\n");
     bench.project.services.get_mut("web").unwrap().image = format!("{}/nothing:here", registry.host);
-    let begun = Instant::now();
     let error = bench.pull(&engine).await.unwrap_err();
     let ImageError::Pull { image, hint, .. } = &error else { panic!("{error}") };
     assert!(image.ends_with("/nothing:here") && hint.contains("check the name"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(5) && !bench.reporter.text().contains("trying again"));
+    assert!(!bench.reporter.text().contains("trying again"));
 }
 
 #[tokio::test]
