@@ -109,6 +109,7 @@ grow() {
   local sizes=(1 10 50 100)
   # shellcheck disable=SC2206 # a list of numbers, on purpose
   [ -z "${BENCH_SIZES:-}" ] || sizes=($BENCH_SIZES)
+  [[ ${BENCH_TIMES:-1} =~ ^[1-9][0-9]*$ ]] || die "BENCH_TIMES is '$BENCH_TIMES', not one number of rounds"
   raw_calls
   for size in "${sizes[@]}"; do
     say "(d) up and down, $size services"
