@@ -23,7 +23,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut command = Command::new(&program);
     command.args(arguments);
     let began = Instant::now();
-    let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+    let child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
     let ended = child.wait4()?;
     let took = began.elapsed();
     let peak = ended.rusage.maxrss / 1024;
