@@ -363,6 +363,29 @@ remove_objects() {
   done
 }
 
+# watch_volumes FILE: writes there, until the script ends, which container mounts which volume. Anonymous volumes bear no
+# name or label of a run, and a test's `down` keeps them as Compose does: only this tells afterwards whose they were.
+watch_volumes() {
+  env -u TURNOUT_TEST_RUN docker events --filter type=container --filter type=volume --filter event=create --filter event=mount \
+    --format '{{json .}}' >"$1" 2>/dev/null 7>&- 8>&- 9>&- &
+  volume_watchers+=($!)
+}
+volume_watchers=()
+
+# remove_volumes RUN FILE: the anonymous volumes that containers of the run had mounted. Ends all watchers.
+remove_volumes() {
+  local ids
+  [ ${#volume_watchers[@]} = 0 ] || kill "${volume_watchers[@]}" 2>/dev/null || true
+  volume_watchers=()
+  ids=$(jq -rn --arg run "$1" '
+    reduce inputs as $event ({ours: {}, volumes: {}};
+      if $event.Type == "container" and ($event.Actor.Attributes | any(.[]; contains($run))) then .ours[$event.Actor.ID] = true
+      elif $event.Type == "volume" and .ours[$event.Actor.Attributes.container // ""] then .volumes[$event.Actor.ID] = true
+      else . end)
+    | .volumes | keys[] | select(test("^[0-9a-f]{64}$"))' "$2" 2>/dev/null) || true
+  [ -z "$ids" ] || echo "$ids" | xargs docker volume rm -f >/dev/null 2>&1 || true
+}
+
 # end_processes RUN: every process with the run's word in its environment, except this script and its parents.
 end_processes() {
   local directory pid keep=" $$ $BASHPID " parent=$$
