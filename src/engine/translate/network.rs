@@ -156,9 +156,9 @@ fn endpoint(
     if *gw_priority != 0 {
         gate(version, ApiVersion::v1(48), "28.0", service, format!("networks.{key}.gw_priority"))?;
     }
-    let fixed = !ipv4_address.is_empty() || !ipv6_address.is_empty() || !link_local_ips.is_empty();
     Ok(EndpointSettings {
-        ipam_config: fixed.then(|| EndpointIpamConfig {
+        // Wherever the attachment has settings at all, as Compose sends it: an empty one stays visible in `inspect`.
+        ipam_config: attachment.is_some().then(|| EndpointIpamConfig {
             ipv4_address: some(ipv4_address),
             ipv6_address: some(ipv6_address),
             link_local_ips: some_list(link_local_ips),
