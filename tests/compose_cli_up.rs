@@ -69,6 +69,7 @@ fn checklist_12_a_retagged_image_recreates_its_containers() {
     });
     site.ours(&["up", "-d"]).ok();
     let before = site.ids();
+    let first_image = site.inspect("web-1").image.unwrap();
     site.ours(&["up", "-d"]).ok();
     assert_eq!(site.ids(), before);
     block_on(async {
@@ -79,6 +80,8 @@ fn checklist_12_a_retagged_image_recreates_its_containers() {
     assert_ne!(site.ids(), before);
     assert_eq!(site.inspect("web-1").config.unwrap().cmd.unwrap(), ["sleep", "2000"]);
     site.ours(&["down", "--rmi", "all"]).ok();
+    // It lost its name to the second one.
+    block_on(async { common::docker::remove_image(&first_image).await });
 }
 
 #[test]
