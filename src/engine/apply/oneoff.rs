@@ -1,6 +1,6 @@
 //! One-off containers of a service: `run`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::{
     models::NetworkConnectRequest,
@@ -125,7 +125,7 @@ impl<'a> Executor<'a> {
         Ok(Executor {
             engine,
             run,
-            world: World::new(listed.into_iter().filter_map(observe::container).collect()),
+            world: World::new(listed.into_iter().filter_map(observe::container).collect(), BTreeSet::new()),
             halt: CancellationToken::new(),
             ranged_starts: tokio::sync::Mutex::new(()),
             image_lookups: tokio::sync::Mutex::new(()),

@@ -156,14 +156,16 @@ fn endpoint(
     if *gw_priority != 0 {
         gate(version, ApiVersion::v1(48), "28.0", service, format!("networks.{key}.gw_priority"))?;
     }
-    let fixed = !ipv4_address.is_empty() || !ipv6_address.is_empty() || !link_local_ips.is_empty();
     Ok(EndpointSettings {
-        ipam_config: fixed.then(|| EndpointIpamConfig {
+        // Sent, if need be empty, whenever there are options at all: the daemon shows it as it came.
+        ipam_config: attachment.is_some().then(|| EndpointIpamConfig {
             ipv4_address: some(ipv4_address),
             ipv6_address: some(ipv6_address),
             link_local_ips: some_list(link_local_ips),
         }),
         links: some_list(links),
+        // What Compose sends beside it; `inspect` shows it until the container starts.
+        ip_address: some(ipv4_address),
         mac_address: some(mac_address),
         aliases: Some(names),
         driver_opts: (!options.is_empty()).then_some(options),

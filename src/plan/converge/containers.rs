@@ -146,7 +146,7 @@ fn condition(verdict: &Verdict) -> Option<Condition> {
 }
 
 /// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
-/// what depends on those in the same way. They are started again in the last phase.
+/// what lives in the namespaces of those. They are started again in the last phase.
 pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &str) -> Vec<StepId> {
     let wanted = |other: &str, service: &Service| {
         other != name && (lives_in(service, name) || service.depends_on.get(name).is_some_and(|d| d.restart))
@@ -176,7 +176,7 @@ fn stop_those(
     steps
 }
 
-/// Stops one container if it runs, after what depends on it. Empty if it need not or is stopped for certain already.
+/// Stops one container if it runs, after what lives in its namespaces. Empty if it need not or is stopped for certain already.
 pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &Condition, cause: &str) -> Vec<StepId> {
     let live = matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting);
     if !live || draft.removed.contains_key(&container.id) {
@@ -194,7 +194,10 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     if *when != Condition::Always {
         after.extend(resume(draft, container));
     }
-    after.extend(stop_dependents(draft, &container.service, when, &format!("{} is stopped", container.service)));
+    // Not those that only depend on it with `restart: true`: like Compose, that reaches as far as those who depend on
+    // what is replaced, no further.
+    let stranded = format!("{} is stopped", container.service);
+    after.extend(stop_those(draft, |_, other| lives_in(other, &container.service), when, &stranded));
     let action = Action::StopContainer {
         service: container.service.clone(),
         id: container.id.clone(),
