@@ -22,7 +22,9 @@ fn a_project_that_runs_from_another_repository_is_left_alone() {
     assert!(said.contains(&format!("project {project} belongs to repository `{}`", one.name)), "{said}");
     assert!(said.contains("another COLOR"), "{said}");
     assert_eq!(untouched(&project), before);
-    let said = all_of(&daemon.turnout(&["check"]));
+    let list = daemon.repos_yaml();
+    let check = ["check", "--repos", list.to_str().unwrap()];
+    let said = all_of(&daemon.command(&check).env("WEBHOOK_SECRET", "x").output().unwrap());
     assert!(said.contains(&format!("means the same project {project} as ")), "{said}");
 
     // Its own deployments go on, and the other one is free once it means another project.

@@ -5,7 +5,7 @@
 mod common;
 mod compose_cli_support;
 
-use compose_cli_support::Site;
+use compose_cli_support::{Ran, Site};
 
 /// A command that takes two seconds to stop.
 const SLOW: &str = "command: [sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop_grace_period: 9s";
@@ -54,4 +54,26 @@ fn a_container_that_is_scaled_away_does_not_fail_those_who_wait_for_health() {
     let ids = site.ids();
     assert_eq!(ids.len(), 2, "{ids:?}");
     assert!(ids.keys().all(|name| site.inspect(name).state.unwrap().running == Some(true)), "{ids:?}");
+}
+
+#[test]
+fn two_runs_that_replace_the_same_container_agree_on_one() {
+    let yaml = |mode: &str| format!("services:\n  web: {{image: 'IMAGE', {SLOW}, environment: {{MODE: {mode}}}}}\n");
+    let site = Site::new(&yaml("a"));
+    site.ours(&["up", "-d"]).ok();
+    site.write("compose.yaml", &yaml("b"));
+    // Both make, stop, remove and rename; whoever comes second finds it done.
+    let runs = [(); 2].map(|()| {
+        let piped = std::process::Stdio::piped;
+        site.ours_with(&["up", "-d"]).stdout(piped()).stderr(piped()).spawn().unwrap()
+    });
+    for run in runs {
+        let ran = Ran::of(run.wait_with_output().unwrap());
+        // One that begins only after the other's container is there says so; it never fails over a name.
+        assert!(ran.code == 0 || ran.err.contains("observe and plan again"), "{ran:?}");
+    }
+    assert_eq!(site.ids().into_keys().collect::<Vec<_>>(), ["web-1"]);
+    assert_eq!(site.inspect("web-1").state.unwrap().running, Some(true));
+    let again = site.ours(&["up", "-d", "--dry-run"]).ok();
+    assert!(!again.out.contains("reate"), "{again:?}");
 }
