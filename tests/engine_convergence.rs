@@ -77,3 +77,47 @@ fn two_runs_that_replace_the_same_container_agree_on_one() {
     let again = site.ours(&["up", "-d", "--dry-run"]).ok();
     assert!(!again.out.contains("reate"), "{again:?}");
 }
+
+/// What is seen of containers that nobody may have touched: name, ID, start.
+fn lives(site: &Site) -> Vec<(String, String, String)> {
+    let all = site.ids().into_iter().map(|(name, id)| {
+        let state = site.inspect(&name).state.unwrap();
+        assert_eq!(state.running, Some(true), "{name}: {state:?}");
+        (name, id, state.started_at.unwrap_or_default())
+    });
+    all.collect()
+}
+
+#[test]
+fn a_network_or_volume_that_cannot_be_made_leaves_everything_running() {
+    let yaml = |mode: &str, bad: &str, top: &str| {
+        format!(
+            "services:
+  db: {{image: 'IMAGE', QUICK, environment: {{MODE: {mode}}}}}
+  web: {{image: 'IMAGE', QUICK, depends_on: {{db: {{condition: service_started, restart: true}}}}}}
+  more: {{image: 'IMAGE', QUICK, scale: {}{bad}}}
+{top}
+",
+            if mode == "a" { 2 } else { 1 }
+        )
+    };
+    let site = Site::new(&yaml("a", "", ""));
+    site.ours(&["up", "-d"]).ok();
+    let before = lives(&site);
+    for (bad, top) in [
+        (", networks: [bad]", "networks: {bad: {driver: nosuch}}"),
+        (", volumes: ['data:/data']", "volumes: {data: {driver: nosuch}}"),
+        // The network that all are in: it could only be replaced once all have stopped.
+        ("", "networks: {default: {driver: nosuch}}"),
+        ("", "networks: {default: {ipam: {config: [{subnet: 10.213.7.0/24, gateway: 10.1.1.1}]}}}"),
+    ] {
+        site.write("compose.yaml", &yaml("b", bad, top));
+        let ran = site.ours(&["up", "-d"]);
+        assert_ne!(ran.code, 0, "{top}: {ran:?}");
+        assert_eq!(lives(&site), before, "{top}: {ran:?}");
+    }
+    // And one that can be made is.
+    site.write("compose.yaml", &yaml("b", "", "networks: {default: {labels: {turn: '2'}}}"));
+    site.ours(&["up", "-d"]).ok();
+    assert_eq!(lives(&site).len(), 3);
+}

@@ -8,7 +8,9 @@ mod copy;
 mod hooks;
 mod networks;
 mod oneoff;
+mod put_back;
 mod references;
+mod rehearse;
 mod schedule;
 mod stop;
 mod volumes;
@@ -147,6 +149,7 @@ impl Engine {
         }
         self.refuse_unsupported_in(run.project, run.plan)?;
         self.refuse_taken_names(&run.project.name, run.plan).await?;
+        self.rehearse_networks(run).await?;
         let listed = self.project_containers(&run.project.name).await?;
         let world = World::new(listed.into_iter().filter_map(super::observe::container).collect(), leaving(run.plan));
         let executor = Executor {

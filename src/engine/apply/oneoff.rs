@@ -120,7 +120,7 @@ impl Engine {
 
 impl<'a> Executor<'a> {
     /// An executor outside of a plan, with the project's containers as the engine lists them.
-    async fn alone(engine: &'a Engine, run: &'a Apply<'a>) -> Result<Executor<'a>, EngineError> {
+    pub(super) async fn alone(engine: &'a Engine, run: &'a Apply<'a>) -> Result<Executor<'a>, EngineError> {
         let listed = engine.project_containers(&run.project.name).await?;
         Ok(Executor {
             engine,

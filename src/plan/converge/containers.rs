@@ -188,7 +188,7 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     if before.iter().any(settled) {
         return before;
     }
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(&before);
     after.extend(steps_of(when));
     if *when != Condition::Always {
@@ -226,7 +226,7 @@ fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal,
         *why = cause;
         return;
     }
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(reconnects(draft));
     let action = Action::RemoveContainer {
@@ -324,7 +324,7 @@ fn distinct(causes: Vec<String>) -> Vec<String> {
 
 fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> StepId {
     let to = final_name(&container.name).to_owned();
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(draft.freed.get(&to));
     let action = Action::RenameContainer {
@@ -342,7 +342,7 @@ pub(super) fn resume(draft: &mut Draft<'_>, container: &ObservedContainer) -> Op
     if container.state != RunState::Paused || draft.plan.steps.iter().any(|s| resumes(s, container)) {
         return None;
     }
-    let after = draft.image_steps.clone();
+    let after = draft.foundation();
     let action = Action::UnpauseContainer {
         service: container.service.clone(),
         id: container.id.clone(),
@@ -373,7 +373,7 @@ fn create<'a>(
 /// Steps before any container of the service can be made: all images, its networks and volumes, whose container IDs
 /// it needs, and whoever holds the name.
 fn groundwork(draft: &Draft<'_>, service: &Service, references: &References, name: &str) -> Vec<StepId> {
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(service.networks.keys().filter_map(|key| match draft.networks.get(key)? {
         NetworkFate::Stays(_) => None,
         NetworkFate::New(step) | NetworkFate::Replaced { step, .. } => Some(*step),

@@ -362,7 +362,7 @@ fn deployment_of_one_service_takes_its_dependencies_along() {
       5. create container shop-db-1: no container yet
          after 1, 2, 3, 4
       6. create container shop-web-1: no container yet
-         after 1, 2, 3
+         after 1, 2, 3, 4
       7. start container shop-db-1: created
          after 5, 6
       8. start container shop-web-1: created
