@@ -1,6 +1,7 @@
 //! `turnout check`: settings, `repos.yaml`, the engine, each repository's `.env` and Compose files. Changes nothing.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     process::ExitCode,
     sync::Arc,
@@ -38,6 +39,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         Ok(engine) => say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?,
         Err(error) => say(false, &error.to_string())?,
     }
+    let mut projects = BTreeMap::new();
     for repo in &loaded.repos.repos {
         if !repo.real_path.exists() && repo.remote.is_some() {
             say(true, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
@@ -53,6 +55,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                 let services = project.project.services.len();
                 let files = stack.files.join(", ");
                 say(true, &format!("{}: {} from {files} ({services} services)", repo.name, stack.project))?;
+                if let Some(other) = projects.insert(stack.project.clone(), &repo.name) {
+                    say(false, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
+                }
                 for warning in &project.warnings {
                     say(true, &format!("{}: but note: {warning}", repo.name))?;
                 }

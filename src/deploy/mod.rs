@@ -2,6 +2,7 @@
 
 mod facts;
 mod failure;
+mod owner;
 mod planner;
 mod prepare;
 mod recorder;
@@ -213,27 +214,35 @@ impl Deployer {
     ) -> Result<Report, ApplyError> {
         let environment = std::env::vars().collect();
         let credentials = Credentials::in_directory(docker_config_directory(&environment));
-        engine
-            .apply(&Apply {
-                project: &prepared.loaded.project,
-                plan: &prepared.plan,
-                reporter: recorder,
-                cancel,
-                stop_timeout: None,
-                wait_timeout: timeouts.apply,
-                images: ImageSettings {
-                    builder: match repo.builder {
-                        Builder::Auto => BuilderChoice::Auto,
-                        Builder::Classic => BuilderChoice::Classic,
-                        Builder::Buildkit => BuilderChoice::BuildKit,
-                    },
-                    build_timeout: timeouts.build,
-                    pull_timeout: timeouts.build,
-                    credentials: &credentials,
-                    build_options: BuildOptions::default(),
+        let run = Apply {
+            project: &prepared.loaded.project,
+            plan: &prepared.plan,
+            reporter: recorder,
+            cancel,
+            stop_timeout: None,
+            wait_timeout: timeouts.apply,
+            images: ImageSettings {
+                builder: match repo.builder {
+                    Builder::Auto => BuilderChoice::Auto,
+                    Builder::Classic => BuilderChoice::Classic,
+                    Builder::Buildkit => BuilderChoice::BuildKit,
                 },
-            })
-            .await
+                build_timeout: timeouts.build,
+                pull_timeout: timeouts.build,
+                credentials: &credentials,
+                build_options: BuildOptions::default(),
+            },
+        };
+        let applied = engine.apply(&run).await;
+        match &applied {
+            // It is planned anew; what was stopped for it will be started.
+            Err(ApplyError::Step { error: EngineError::Stale(_), .. }) => {}
+            Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) => {
+                engine.put_back(&run, report).await;
+            }
+            Err(ApplyError::NotBegun(_)) | Ok(_) => {}
+        }
+        applied
     }
 
     /// Where and how to fetch.

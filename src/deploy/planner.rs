@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     facts::{self, what_changed},
+    owner,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -137,6 +138,7 @@ impl Planner {
         let engine = self.patient_engine(reporter, cancel).await?;
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
+        owner::refuse_anothers(repo, &self.repos.current().repos.repos, &loaded.project.name, &observed.containers)?;
         let facts = facts::gather(repo, &loaded, &observed, known)?;
         let decision = decide::rebuild(&facts);
         reporter.info(decision.summary.clone());

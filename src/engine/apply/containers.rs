@@ -54,6 +54,13 @@ impl Executor<'_> {
             .is_none_or(|status| matches!(status, ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)))
     }
 
+    /// The ID of the container of that name, if it is the project's.
+    async fn one_of_ours(&self, name: &str) -> Result<Option<String>, EngineError> {
+        let Some(found) = self.engine.find_container(name).await? else { return Ok(None) };
+        let project = found.config.and_then(|config| config.labels).and_then(|mut all| all.remove(labels::PROJECT));
+        Ok(found.id.filter(|_| project.as_deref() == Some(self.run.project.name.as_str())))
+    }
+
     /// [`crate::plan::Action::CreateContainer`].
     pub(super) async fn create(&self, service: &str, number: u32, name: &str) -> Result<Did, EngineError> {
         let new = New { service, number, final_name: name, create_as: name, replaces: None, inherited: Vec::new() };
@@ -102,17 +109,29 @@ impl Executor<'_> {
         loop {
             let options = RenameContainerOptions { name: to.to_owned() };
             let Err(error) = self.engine.docker().rename_container(id, options).await else { break };
-            if status_of(&error) == Some(409) {
+            // Another run at the same time, or one that was interrupted, has already done it.
+            if error.to_string().contains("same name as its current name") {
+                break;
+            }
+            match status_of(&error) {
+                Some(404) => return Err(EngineError::Stale(format!("container {from} has disappeared"))),
                 // The daemon may still be at what an interrupted run asked for: the same rename, or the removal of the
                 // container that had the name.
-                if error.to_string().contains(id) {
+                Some(409) if error.to_string().contains(id) => {
                     if self.becomes(id, to).await? {
                         break;
                     }
-                } else if tokio::time::Instant::now() < deadline && self.is_going(to).await? {
-                    tokio::time::sleep(RESERVED_NAME_POLL).await;
-                    continue;
                 }
+                Some(409) => {
+                    if tokio::time::Instant::now() < deadline && self.is_going(to).await? {
+                        tokio::time::sleep(RESERVED_NAME_POLL).await;
+                        continue;
+                    }
+                    if let Some(id) = self.one_of_ours(to).await? {
+                        return Err(EngineError::Stale(format!("container {to} ({}) appeared meanwhile", short(&id))));
+                    }
+                }
+                _ => {}
             }
             return Err(EngineError::api(format!("rename {from} to {to}"), error));
         }

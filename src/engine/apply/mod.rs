@@ -8,7 +8,9 @@ mod copy;
 mod hooks;
 mod networks;
 mod oneoff;
+mod put_back;
 mod references;
+mod rehearse;
 mod schedule;
 mod stop;
 mod volumes;
@@ -16,7 +18,7 @@ mod wait;
 mod world;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -147,8 +149,9 @@ impl Engine {
         }
         self.refuse_unsupported_in(run.project, run.plan)?;
         self.refuse_taken_names(&run.project.name, run.plan).await?;
+        self.rehearse_networks(run).await?;
         let listed = self.project_containers(&run.project.name).await?;
-        let world = World::new(listed.into_iter().filter_map(super::observe::container).collect());
+        let world = World::new(listed.into_iter().filter_map(super::observe::container).collect(), leaving(run.plan));
         let executor = Executor {
             engine: self,
             run,
@@ -169,6 +172,16 @@ impl Engine {
             None => Ok(report),
         }
     }
+}
+
+/// Containers that a plan removes whatever else happens.
+fn leaving(plan: &Plan) -> BTreeSet<String> {
+    let certain = plan.steps.iter().filter(|step| step.only_if == Condition::Always);
+    let removed = certain.filter_map(|step| match &step.action {
+        Action::RemoveContainer { id, .. } => Some(id.clone()),
+        _ => None,
+    });
+    removed.collect()
 }
 
 /// One run.

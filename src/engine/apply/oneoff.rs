@@ -1,6 +1,6 @@
 //! One-off containers of a service: `run`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::{
     models::NetworkConnectRequest,
@@ -120,12 +120,12 @@ impl Engine {
 
 impl<'a> Executor<'a> {
     /// An executor outside of a plan, with the project's containers as the engine lists them.
-    async fn alone(engine: &'a Engine, run: &'a Apply<'a>) -> Result<Executor<'a>, EngineError> {
+    pub(super) async fn alone(engine: &'a Engine, run: &'a Apply<'a>) -> Result<Executor<'a>, EngineError> {
         let listed = engine.project_containers(&run.project.name).await?;
         Ok(Executor {
             engine,
             run,
-            world: World::new(listed.into_iter().filter_map(observe::container).collect()),
+            world: World::new(listed.into_iter().filter_map(observe::container).collect(), BTreeSet::new()),
             halt: CancellationToken::new(),
             ranged_starts: tokio::sync::Mutex::new(()),
             image_lookups: tokio::sync::Mutex::new(()),

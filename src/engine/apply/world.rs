@@ -41,11 +41,19 @@ pub struct World {
 struct State {
     containers: BTreeMap<String, Known>,
     images: BTreeMap<String, String>,
+    leaving: BTreeSet<String>,
+}
+
+impl State {
+    fn staying(&self) -> impl Iterator<Item = &Known> {
+        self.containers.values().filter(|c| !c.oneoff && !self.leaving.contains(&c.id))
+    }
 }
 
 impl World {
-    /// Starts from what the engine lists.
-    pub fn new(containers: Vec<ObservedContainer>) -> World {
+    /// Starts from what the engine lists. Those with an ID in `leaving` are removed for certain in this run: nobody
+    /// refers to them or waits for them any more, whether or not they are gone yet.
+    pub fn new(containers: Vec<ObservedContainer>, leaving: BTreeSet<String>) -> World {
         let containers = containers.into_iter().map(|c| {
             let known = Known {
                 id: c.id.clone(),
@@ -59,7 +67,7 @@ impl World {
             };
             (c.id, known)
         });
-        World { state: Mutex::new(State { containers: containers.collect(), images: BTreeMap::new() }) }
+        World { state: Mutex::new(State { containers: containers.collect(), images: BTreeMap::new(), leaving }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -71,10 +79,9 @@ impl World {
         self.state().containers.get(id).cloned()
     }
 
-    /// Containers of a service by number, one-offs left out.
+    /// Containers of a service by number, without one-offs and those that are leaving.
     pub fn of_service(&self, service: &str) -> Vec<Known> {
-        let mut found: Vec<Known> =
-            self.state().containers.values().filter(|c| c.service == service && !c.oneoff).cloned().collect();
+        let mut found: Vec<Known> = self.state().staying().filter(|c| c.service == service).cloned().collect();
         found.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
         found
     }
@@ -90,7 +97,7 @@ impl World {
     pub fn first_ids(&self) -> BTreeMap<String, String> {
         let state = self.state();
         let mut first: BTreeMap<String, &Known> = BTreeMap::new();
-        for container in state.containers.values().filter(|c| !c.oneoff) {
+        for container in state.staying() {
             let best = first.entry(container.service.clone()).or_insert(container);
             if first_of_names(&container.name) < first_of_names(&best.name) {
                 *best = container;

@@ -532,6 +532,18 @@ mod tests {
         assert_eq!(at_creation["shop_front"].ipam_config, Some(Default::default()));
     }
 
+    /// `inspect` shows these as they were sent, until the container starts.
+    #[test]
+    fn an_attachment_with_options_has_addresses_if_need_be_empty_ones() {
+        let service = json!({
+            "networks": { "back": { "priority": 3 }, "front": { "ipv4_address": "10.0.0.9" }, "side": null },
+        });
+        let sent = spec(service, NEW).unwrap().body.networking_config.unwrap().endpoints_config.unwrap();
+        assert_eq!(sent["shop_back"].ipam_config, Some(bollard::models::EndpointIpamConfig::default()));
+        assert_eq!(sent["shop_front"].ip_address.as_deref(), Some("10.0.0.9"));
+        assert_eq!(sent["shop_side"].ipam_config, None);
+    }
+
     #[test]
     fn what_cannot_be_done_is_named() {
         for (service, version, wanted) in [

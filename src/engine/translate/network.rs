@@ -164,6 +164,8 @@ fn endpoint(
             link_local_ips: some_list(link_local_ips),
         }),
         links: some_list(links),
+        // What Compose sends beside it; `inspect` shows it until the container starts.
+        ip_address: some(ipv4_address),
         mac_address: some(mac_address),
         aliases: Some(names),
         driver_opts: (!options.is_empty()).then_some(options),

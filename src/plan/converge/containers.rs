@@ -146,7 +146,7 @@ fn condition(verdict: &Verdict) -> Option<Condition> {
 }
 
 /// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
-/// what depends on those in the same way. They are started again in the last phase.
+/// what lives in the namespaces of those. They are started again in the last phase.
 pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &str) -> Vec<StepId> {
     let wanted = |other: &str, service: &Service| {
         other != name && (lives_in(service, name) || service.depends_on.get(name).is_some_and(|d| d.restart))
@@ -176,7 +176,7 @@ fn stop_those(
     steps
 }
 
-/// Stops one container if it runs, after what depends on it. Empty if it need not or is stopped for certain already.
+/// Stops one container if it runs, after what lives in its namespaces. Empty if it need not or is stopped for certain already.
 pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &Condition, cause: &str) -> Vec<StepId> {
     let live = matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting);
     if !live || draft.removed.contains_key(&container.id) {
@@ -188,13 +188,16 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     if before.iter().any(settled) {
         return before;
     }
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(&before);
     after.extend(steps_of(when));
     if *when != Condition::Always {
         after.extend(resume(draft, container));
     }
-    after.extend(stop_dependents(draft, &container.service, when, &format!("{} is stopped", container.service)));
+    // Not those that only depend on it with `restart: true`: like Compose, that reaches as far as those who depend on
+    // what is replaced, no further.
+    let stranded = format!("{} is stopped", container.service);
+    after.extend(stop_those(draft, |_, other| lives_in(other, &container.service), when, &stranded));
     let action = Action::StopContainer {
         service: container.service.clone(),
         id: container.id.clone(),
@@ -223,7 +226,7 @@ fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal,
         *why = cause;
         return;
     }
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(reconnects(draft));
     let action = Action::RemoveContainer {
@@ -321,7 +324,7 @@ fn distinct(causes: Vec<String>) -> Vec<String> {
 
 fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> StepId {
     let to = final_name(&container.name).to_owned();
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(draft.freed.get(&to));
     let action = Action::RenameContainer {
@@ -339,7 +342,7 @@ pub(super) fn resume(draft: &mut Draft<'_>, container: &ObservedContainer) -> Op
     if container.state != RunState::Paused || draft.plan.steps.iter().any(|s| resumes(s, container)) {
         return None;
     }
-    let after = draft.image_steps.clone();
+    let after = draft.foundation();
     let action = Action::UnpauseContainer {
         service: container.service.clone(),
         id: container.id.clone(),
@@ -370,7 +373,7 @@ fn create<'a>(
 /// Steps before any container of the service can be made: all images, its networks and volumes, whose container IDs
 /// it needs, and whoever holds the name.
 fn groundwork(draft: &Draft<'_>, service: &Service, references: &References, name: &str) -> Vec<StepId> {
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     after.extend(service.networks.keys().filter_map(|key| match draft.networks.get(key)? {
         NetworkFate::Stays(_) => None,
         NetworkFate::New(step) | NetworkFate::Replaced { step, .. } => Some(*step),

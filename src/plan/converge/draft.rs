@@ -17,6 +17,8 @@ pub(in crate::plan) struct Draft<'a> {
     pub changing: BTreeMap<String, String>,
     /// Every pull and build.
     pub image_steps: Vec<StepId>,
+    /// Every network and volume that is created because it was not there.
+    pub made: Vec<StepId>,
     /// Network key -> what becomes of it.
     pub networks: BTreeMap<String, NetworkFate>,
     /// Volume key -> the step that creates it.
@@ -72,6 +74,7 @@ impl<'a> Draft<'a> {
             plan: Plan { project: project.name.clone(), ..Plan::default() },
             changing: BTreeMap::new(),
             image_steps: Vec::new(),
+            made: Vec::new(),
             networks: BTreeMap::new(),
             volume_steps: BTreeMap::new(),
             stops: BTreeMap::new(),
@@ -84,6 +87,12 @@ impl<'a> Draft<'a> {
     pub fn push(&mut self, action: Action, cause: impl Into<String>, after: Vec<StepId>, only_if: Condition) -> StepId {
         self.plan.steps.push(Step { action, cause: cause.into(), after, only_if });
         self.plan.steps.len() - 1
+    }
+
+    /// What must be there before any container is touched: images, networks and volumes. One that cannot be had leaves
+    /// everything running as it is.
+    pub fn foundation(&self) -> Vec<StepId> {
+        self.image_steps.iter().chain(&self.made).copied().collect()
     }
 
     pub fn warn(&mut self, warning: impl Into<String>) {

@@ -30,8 +30,7 @@ pub fn converge(project: &Project, observed: &Observed, intent: &Intent) -> Resu
     select::warn_of_idle_wishes(&mut draft);
     resources::require_externals(&draft)?;
     images::plan(&mut draft)?;
-    resources::networks(&mut draft)?;
-    resources::volumes(&mut draft)?;
+    resources::plan(&mut draft)?;
     containers::orphans(&mut draft);
     containers::plan(&mut draft)?;
     if !intent.no_start {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, StepId, render::short,
+    Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, render::short,
 };
 use super::draft::NetworkFate;
 use super::{Draft, containers};
@@ -28,8 +28,36 @@ pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
     if missing.is_empty() { Ok(()) } else { Err(PlanError::ExternalMissing(missing.join(", "))) }
 }
 
-/// Creates, adopts or replaces networks.
-pub(super) fn networks(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+/// Networks and volumes: what is missing is created first, so that nothing is stopped for a replacement before that has
+/// worked.
+pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    let networks = networks(draft)?;
+    let volumes = volumes(draft);
+    for Changed { key, name, id, cause } in networks {
+        replace_network(draft, &key, &name, &id, &cause);
+    }
+    for Changed { key, name, id: _, cause } in volumes {
+        match obstacle(draft, &name) {
+            Some(user) => {
+                draft.warn(format!("{cause}; it is kept, because {user} uses it and has no part in this plan"))
+            }
+            None => replace_volume(draft, &key, &name, &cause),
+        }
+    }
+    Ok(())
+}
+
+/// A network or volume that is to be replaced. Volumes have no ID.
+struct Changed {
+    key: String,
+    name: String,
+    id: String,
+    cause: String,
+}
+
+/// Creates or adopts networks; returns those that changed.
+fn networks(draft: &mut Draft<'_>) -> Result<Vec<Changed>, PlanError> {
+    let mut changed = Vec::new();
     for (key, network) in networks_used(draft) {
         let name = network.name.clone();
         let found = draft.observed.networks.get(&key).filter(|n| network.external || n.name == name);
@@ -37,6 +65,7 @@ pub(super) fn networks(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             let cause = format!("network {name} does not exist yet");
             let action = Action::CreateNetwork { key: key.clone(), name };
             let step = draft.push(action, cause, Vec::new(), Condition::Always);
+            draft.made.push(step);
             draft.networks.insert(key, NetworkFate::New(step));
             continue;
         };
@@ -60,13 +89,14 @@ pub(super) fn networks(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             continue;
         }
         let cause = format!("network {name} changed (config-hash {} -> {})", short(hash), short(&expected));
-        replace_network(draft, &key, &name, &found.id, &cause);
+        changed.push(Changed { key, name, id: found.id.clone(), cause });
     }
-    Ok(())
+    Ok(changed)
 }
 
-/// Creates or adopts volumes. A changed one is replaced, and its data lost, only with consent.
-pub(super) fn volumes(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+/// Creates or adopts volumes; returns those that changed and may be replaced. Their data is lost only with consent.
+fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
+    let mut changed = Vec::new();
     for (key, volume) in volumes_used(draft) {
         let name = volume.name.clone();
         let found = draft.observed.volumes.get(&key).filter(|v| volume.external || v.name == name);
@@ -74,6 +104,7 @@ pub(super) fn volumes(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             let cause = format!("volume {name} does not exist yet");
             let action = Action::CreateVolume { key: key.clone(), name };
             let step = draft.push(action, cause, Vec::new(), Condition::Always);
+            draft.made.push(step);
             draft.volume_steps.insert(key, step);
             continue;
         };
@@ -89,18 +120,16 @@ pub(super) fn volumes(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         let expected = hash::volume_hash(&volume);
         let Some(hash) = found.labels.get(labels::CONFIG_HASH).filter(|hash| **hash != expected) else { continue };
         let cause = format!("volume {name} changed (config-hash {} -> {})", short(hash), short(&expected));
-        match obstacle(draft, &name) {
-            _ if stranger.is_some() => {}
-            _ if !draft.intent.yes_recreate_volumes => {
-                draft.warn(format!("{cause}; it is kept with its data (to recreate it empty, agree with --yes)"))
-            }
-            Some(user) => {
-                draft.warn(format!("{cause}; it is kept, because {user} uses it and has no part in this plan"))
-            }
-            None => replace_volume(draft, &key, &name, &cause)?,
+        if stranger.is_some() {
+            continue;
+        }
+        if draft.intent.yes_recreate_volumes {
+            changed.push(Changed { key, name, id: String::new(), cause });
+        } else {
+            draft.warn(format!("{cause}; it is kept with its data (to recreate it empty, agree with --yes)"));
         }
     }
-    Ok(())
+    changed
 }
 
 /// Definitions of the networks that the services taking part use, each with its name filled in.
@@ -162,7 +191,7 @@ fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause
         .iter()
         .filter(|c| !c.oneoff && draft.is_selected(&c.service) && c.networks.values().any(|n| n == id))
         .collect();
-    let mut after = draft.image_steps.clone();
+    let mut after = draft.foundation();
     for member in &members {
         let stop_cause = format!("network {name} is replaced");
         after.extend(containers::stop(draft, member, &Condition::Always, &stop_cause));
@@ -186,13 +215,13 @@ fn mounts(container: &ObservedContainer, volume: &str) -> bool {
     container.mounts.iter().any(|mount| mount.kind == "volume" && mount.name == volume)
 }
 
-fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) -> Result<(), PlanError> {
+fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) {
     let users: Vec<&ObservedContainer> =
         draft.observed.containers.iter().filter(|c| mounts(c, name) && c.state != RunState::Removing).collect();
-    let mut after: Vec<StepId> = draft.image_steps.clone();
+    let mut after = draft.foundation();
     for user in users {
         let why = format!("volume {name} is recreated");
-        let mut before = draft.image_steps.clone();
+        let mut before = draft.foundation();
         before.extend(containers::stop_dependents(draft, &user.service, &Condition::Always, &why));
         before.extend(draft.stops.get(&user.id).into_iter().flatten());
         if let Some((step, _)) = draft.removed.get(&user.id) {
@@ -219,5 +248,4 @@ fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) -> 
     let action = Action::RecreateVolume { key: key.to_owned(), name: name.to_owned() };
     let step = draft.push(action, format!("{cause}; its data is lost, as agreed"), after, Condition::Always);
     draft.volume_steps.insert(key.to_owned(), step);
-    Ok(())
 }

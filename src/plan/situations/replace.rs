@@ -14,7 +14,7 @@ fn first_deployment() {
       5. create container shop-db-1: no container yet
          after 1, 2, 3, 4
       6. create container shop-web-1: no container yet
-         after 1, 2, 3
+         after 1, 2, 3, 4
       7. start container shop-db-1: created
          after 5, 6
       8. start container shop-web-1: created
@@ -186,7 +186,7 @@ fn no_start_only_creates() {
       5. create container shop-db-1: no container yet
          after 1, 2, 3, 4
       6. create container shop-web-1: no container yet
-         after 1, 2, 3
+         after 1, 2, 3, 4
     ");
 }
 

@@ -1,0 +1,43 @@
+//! Whose project is it? Two repositories can come to mean the same one, by `COLOR` in a `.env` that nobody compares:
+//! `red` + `shop` and `re` + `dshop`. The one that came second must not replace what the first one runs.
+
+use super::Failure;
+use crate::{
+    compose::labels::WORKING_DIR,
+    config::Repo,
+    plan::{ObservedContainer, RunState},
+};
+
+/// Refuses a project that runs from the work tree of another repository of the list.
+///
+/// Work trees that are in no list (any more) do not count: a repository may have moved, and `docker compose` may have
+/// been at work before.
+///
+/// # Errors
+/// With the other repository's name and what to do.
+pub fn refuse_anothers(
+    repo: &Repo,
+    all: &[Repo],
+    project: &str,
+    containers: &[ObservedContainer],
+) -> Result<(), Failure> {
+    for container in containers.iter().filter(|c| c.state != RunState::Removing) {
+        let Some(from) = container.labels.get(WORKING_DIR).map(std::path::Path::new) else { continue };
+        if from == repo.real_path || from == repo.path {
+            continue;
+        }
+        let Some(owner) = all.iter().find(|other| from == other.real_path || from == other.path) else { continue };
+        return Err(Failure::new(format!(
+            "project {project} belongs to repository `{}`: its container {} was made from {}",
+            owner.name,
+            container.name,
+            from.display()
+        ))
+        .hint(format!(
+            "nothing was changed; give one of the two another `project` in the list or another COLOR in its {}, or, \
+             if `{}` is to take the project over, remove it first (`docker compose -p {project} down`)",
+            repo.env_file, repo.name
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! A deployment that fails amid its steps: what ran before runs on.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+mod common;
+mod e2e_support;
+
+use common::docker;
+use e2e_support::{Site, idle, log};
+
+/// `web` is restarted with `db`; `more` gets these lines.
+fn file(version: &str, more: &str) -> String {
+    format!(
+        "services:\n  db:\n{idle}    labels: {{ version: {version} }}\n  web:\n{idle}    depends_on: {{ db: {{ condition: \
+         service_started, restart: true }} }}\n  more:\n{idle}{more}",
+        idle = idle()
+    )
+}
+
+#[test]
+fn what_was_stopped_for_steps_that_never_came_runs_again() {
+    let site = Site::new(&[("docker-compose.prod.yml", &file("v1", ""))]);
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let web = site.container(&site.red(), "web");
+    // The engine refuses it at the creation, when web has been stopped for the replacement of db.
+    site.write("docker-compose.prod.yml", &file("v2", "    cap_add: [NOSUCH]\n"));
+    let id = site.push_to(&daemon, "v2");
+    let failed = daemon.expect_failure(id);
+    assert!(failed["error"].as_str().unwrap().contains("NOSUCH"), "{failed:#}");
+    let log = log(&daemon, id);
+    for container in docker::containers(&site.red()) {
+        let state = container.state.map(|state| state.to_string());
+        assert_eq!(state.as_deref(), Some("running"), "{:?}:\n{log}", container.names);
+    }
+    assert_eq!(site.container(&site.red(), "web"), web);
+    assert!(log.contains(&format!("{}-web-1 was stopped before the failure and runs again", site.red())), "{log}");
+}
