@@ -81,8 +81,8 @@ pub fn parse_into(
 pub fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Result<IndexMap<String, String>, DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut values = IndexMap::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim_start();
+    for (index, line) in text.split('\n').enumerate() {
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -95,7 +95,7 @@ pub fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Result<IndexMap<String, Str
         if key.is_empty() {
             return Err(fault(format!("no variable name in {line:?}")));
         }
-        if key.contains(char::is_whitespace) {
+        if key.contains([' ', '\t']) {
             return Err(fault(format!("variable {key:?} contains whitespaces")));
         }
         match value {

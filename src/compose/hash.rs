@@ -34,13 +34,15 @@ fn without_what_does_not_count(service: &Service) -> Service {
     hashed
 }
 
-/// Hash of a service as `config --hash` prints it: env files are not read there, so their list counts.
+/// Hash of a service as `config --hash` prints it: env files are not read there, so their list counts; label files are
+/// read and forgotten.
 ///
-/// The label of a container is [`service_hash`], which differs for services with env files.
+/// The label of a container is [`service_hash`], which differs for services with either.
 pub fn printed_service_hash(service: &Service) -> String {
     let env_file = service.env_file.clone();
     let mut hashed = without_what_does_not_count(service);
     hashed.env_file = env_file;
+    hashed.label_file = Vec::new();
     digest(&hashed)
 }
 

@@ -8,7 +8,7 @@ use super::{
     document::{Scope, Session, load_model},
     error::{LoadError, Warning},
     lexical, merge,
-    select_files::read_env_files,
+    select_files::{Environment, read_env_files},
 };
 
 /// Files that include one another, at most.
@@ -48,6 +48,8 @@ pub(super) fn apply(
         };
         let inclusion = Inclusion::read(&path, &item)?;
         if inclusion.files.is_empty() {
+            variables(session, scope, &inclusion, inclusion.project_directory.as_deref().unwrap_or_default())
+                .map_err(place)?;
             // Compose passes over such an entry; silence would hide a misspelt key.
             let mut warning = Warning::at(&path, &item.pos, "path is missing, nothing is included");
             warning.hint = Some("write {path: FILE}, or remove the entry".to_owned());
@@ -143,14 +145,25 @@ fn load(
         Some(given) if given.starts_with('/') => (given.clone(), given.clone()),
         Some(given) => (seen_from(given), lexical::join(&scope.working_dir, given)),
     };
-    let directory = lexical::join(&session.cwd, &directory);
+    let (directory, environment) = variables(session, scope, &inclusion, &directory)?;
+    let inner = Scope { working_dir, loader_dir: directory, environment: Rc::new(environment) };
+    load_model(session, &inner, &files, including)
+}
+
+/// The absolute directory of an inclusion, and the variables that its files see.
+fn variables(
+    session: &mut Session<'_>,
+    scope: &Scope,
+    inclusion: &Inclusion,
+    directory: &str,
+) -> Result<(String, Environment), LoadError> {
+    let directory = lexical::join(&session.cwd, directory);
     let env_files = env_files(session, scope, &inclusion.env_files, &directory)?;
     let mut environment = (*scope.environment).clone();
     for (key, value) in read_env_files(&environment, &env_files, session.files, &mut session.warnings)? {
         environment.entry(key).or_insert(value);
     }
-    let inner = Scope { working_dir, loader_dir: directory, environment: Rc::new(environment) };
-    load_model(session, &inner, &files, including)
+    Ok((directory, environment))
 }
 
 fn env_files(

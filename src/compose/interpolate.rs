@@ -113,7 +113,7 @@ fn braced(body: &str, limit: usize) -> Option<Reference<'_>> {
 
 /// Offset of the `}` that closes a reference whose `${` was just read. Braces inside are counted; the byte after an
 /// opening one is not looked at, so `{}` counts as opened only (as in compose-go).
-fn closing(body: &str) -> Option<usize> {
+pub fn closing(body: &str) -> Option<usize> {
     let mut open = 1_u32;
     let mut bytes = body.bytes().enumerate().skip(1);
     while let Some((at, byte)) = bytes.next() {

@@ -301,7 +301,7 @@ fn scalar_value(
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .map(Value::Str),
-        ("!!int", v @ Value::Int(_)) | ("!!bool", v @ Value::Bool(_)) | ("!!null", v @ Value::Null) => Some(v),
+        ("!!int", v @ (Value::Int(_) | Value::Uint(_))) | ("!!bool", v @ Value::Bool(_)) | ("!!null", v @ Value::Null) => Some(v),
         ("!!float", v @ Value::Float(_)) | ("!!timestamp", v @ Value::Time(_)) => Some(v),
         #[expect(clippy::cast_precision_loss, reason = "the tag asks for it")]
         ("!!float", Value::Int(n)) => Some(Value::Float(n as f64)),

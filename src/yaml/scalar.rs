@@ -40,11 +40,10 @@ pub(super) fn resolve(text: &str) -> Value {
 
 /// Whether a plain scalar is text rather than another type.
 pub fn reads_as_text(text: &str) -> bool {
-    // Integers beyond `i64` are kept as their digits.
-    text.replace('_', "").parse::<u64>().is_err() && matches!(resolve(text), Value::Str(_))
+    matches!(resolve(text), Value::Str(_))
 }
 
-/// An integer of any base, or `None`. Too large for `i64` but not for `u64` keeps its digits as text.
+/// An integer of any base, or `None`.
 fn integer(plain: &str) -> Option<Value> {
     let (negative, digits) = match plain.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -69,7 +68,7 @@ fn integer(plain: &str) -> Option<Value> {
         Ok(number) => Some(Value::Int(number)),
         // Go's unsigned numbers have no sign.
         Err(_) if plain.starts_with('+') => None,
-        Err(_) => Some(Value::Str(magnitude.to_string())),
+        Err(_) => Some(Value::Uint(magnitude)),
     }
 }
 
@@ -199,7 +198,10 @@ mod tests {
             ("1.2.3", text("1.2.3")),
             ("-", text("-")),
             ("0x", text("0x")),
-            ("12345678901234567890", text("12345678901234567890")),
+            ("12345678901234567890", Value::Uint(12_345_678_901_234_567_890)),
+            ("0xFFFFFFFFFFFFFFFF", Value::Uint(u64::MAX)),
+            ("18446744073709551616", Value::Float(18_446_744_073_709_551_616.0)),
+            ("+9223372036854775808", Value::Float(9_223_372_036_854_775_808.0)),
             ("-9223372036854775808", Value::Int(i64::MIN)),
             ("2024-01-01", time("2024-01-01T00:00:00Z")),
             ("2024-1-2", time("2024-01-02T00:00:00Z")),

@@ -42,11 +42,13 @@ pub enum Value {
     Null,
     /// A boolean.
     Bool(bool),
-    /// An integer that fits 64 bits.
+    /// An integer that fits 64 bits with a sign.
     Int(i64),
+    /// An integer from 2^63 on, below 2^64.
+    Uint(u64),
     /// A floating-point number.
     Float(f64),
-    /// Text. Integers between 2^63 and 2^64 are kept as their digits.
+    /// Text.
     Str(String),
     /// A date or time, normalised to RFC 3339. Compose refuses these outside `x-*` keys.
     Time(String),
@@ -113,6 +115,7 @@ impl Value {
             Value::Null => "<nil>".to_owned(),
             Value::Bool(b) => b.to_string(),
             Value::Int(n) => n.to_string(),
+            Value::Uint(n) => n.to_string(),
             Value::Float(n) => go_float(*n),
             Value::Str(s) | Value::Time(s) => s.clone(),
             Value::Seq(items) => {
@@ -131,7 +134,7 @@ impl Value {
         match self {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
-            Value::Int(_) | Value::Float(_) => "a number",
+            Value::Int(_) | Value::Uint(_) | Value::Float(_) => "a number",
             Value::Str(_) => "a string",
             Value::Time(_) => "a date or time",
             Value::Seq(_) => "a list",

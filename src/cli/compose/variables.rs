@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde::Serialize;
 
-use crate::yaml::{Node, Value};
+use crate::{
+    compose::interpolate::closing,
+    yaml::{Node, Value},
+};
 
 /// Nested deeper than this, and further along a line, a template is not looked into.
 const MAX_DEPTH: usize = 500;
@@ -113,7 +116,7 @@ fn of_text(text: &str, mention: &Regex, found: &mut Vec<(String, Variable)>, dep
             inside = group("braced");
             let whole = groups.get(0).map_or("", |all| all.as_str());
             if let Some((body, after)) =
-                closing(whole).and_then(|end| Some((whole.get(2..end)?, whole.get(end + 1..)?)))
+                whole.get(2..).and_then(|rest| closing(rest).and_then(|end| Some((rest.get(..end)?, rest.get(end + 1..)?))))
             {
                 inside = body;
                 of_text(after, mention, found, depth + 1);
@@ -136,28 +139,6 @@ fn of_text(text: &str, mention: &Regex, found: &mut Vec<(String, Variable)>, dep
             of_text(&value, mention, found, depth + 1);
         }
     }
-}
-
-/// Offset of the `}` that closes the first `{`; what stands right behind a `{` is not looked at, as in Compose.
-fn closing(text: &str) -> Option<usize> {
-    let mut open = 0_i32;
-    let mut bytes = text.bytes().enumerate();
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'}' => {
-                open -= 1;
-                if open == 0 {
-                    return Some(at);
-                }
-            }
-            b'{' => {
-                open += 1;
-                bytes.next();
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -25,11 +25,17 @@ impl Serialize for GoF32 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // The shortest decimal text of the f32, carried over in a type that prints just those digits.
         let shortest = self.0.to_string();
-        if let Ok(integer) = shortest.parse::<i64>() {
-            return serializer.serialize_i64(integer);
+        match shortest.parse::<i64>() {
+            Ok(whole) => serializer.serialize_newtype_struct(Self::NAME, &whole),
+            Err(_) => serializer
+                .serialize_newtype_struct(Self::NAME, &shortest.parse().unwrap_or_else(|_| f64::from(self.0))),
         }
-        serializer.serialize_f64(shortest.parse().unwrap_or_else(|_| f64::from(self.0)))
     }
+}
+
+impl GoF32 {
+    /// Tells writers that a whole number is a float still: YAML gives large ones an exponent, JSON does not.
+    pub(in crate::compose) const NAME: &'static str = "GoF32";
 }
 
 impl<'de> Deserialize<'de> for GoF32 {

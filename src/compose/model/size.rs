@@ -47,8 +47,9 @@ fn parse_bytes(text: &str) -> Result<i64, String> {
         return Err(invalid());
     }
     let bytes = value * 1024_f64.powi(power);
-    if bytes >= 9.2e18 {
-        return Err(invalid());
+    // What does not fit becomes the least number, as Go has it on amd64.
+    if bytes >= 9_223_372_036_854_775_808.0 {
+        return Ok(i64::MIN);
     }
     #[expect(clippy::cast_possible_truncation, reason = "bounded just above; Go truncates the same way")]
     let bytes = bytes as i64;
@@ -134,10 +135,12 @@ mod tests {
             ("2 kb", 2048),
             ("1_0m", 10 << 20),
             ("0x1p2m", 4 << 20),
+            ("8388607t", 8_388_607 << 40),
+            ("9999999999g", i64::MIN),
         ] {
             assert_eq!(Bytes::parse(text), Ok(Bytes(bytes)), "{text}");
         }
-        for text in ["", "m", "1x", "1mm", "-2", "1e400", "9999999999g", "1__0m", "_1m", "0x10m", "+-1m", "-1"] {
+        for text in ["", "m", "1x", "1mm", "-2", "1e400", "1__0m", "_1m", "0x10m", "+-1m", "-1"] {
             assert!(Bytes::parse(text).is_err(), "{text:?}");
         }
     }

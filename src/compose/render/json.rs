@@ -126,6 +126,7 @@ fn node_json_at<'a>(
         Value::Null => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
         Value::Int(value) => Json::from(*value),
+        Value::Uint(value) => Json::from(*value),
         Value::Float(value) if !value.is_finite() => {
             return Err(format!("{}: {} has no JSON form", node.pos, node.value.go_text()));
         }

@@ -120,9 +120,7 @@ impl Printer {
         } else if shape.plain && !(key && text.is_empty()) {
             self.out.push_str(text);
         } else if shape.single_quoted {
-            self.out.push('\'');
-            self.out.push_str(&text.replace('\'', "''"));
-            self.out.push('\'');
+            self.single_quoted(text, indent + self.step);
         } else {
             self.double_quoted(text);
         }
@@ -154,6 +152,22 @@ impl Printer {
             }
             self.out.push(character);
         }
+    }
+
+    /// What follows a line break is indented; `\n` never comes here, but the breaks of Unicode do.
+    fn single_quoted(&mut self, text: &str, indent: usize) {
+        self.out.push('\'');
+        let mut fresh = false;
+        for character in text.chars() {
+            if std::mem::replace(&mut fresh, is_break(character)) && !fresh {
+                self.pad(indent);
+            }
+            if character == '\'' {
+                self.out.push('\'');
+            }
+            self.out.push(character);
+        }
+        self.out.push('\'');
     }
 
     fn double_quoted(&mut self, text: &str) {
@@ -350,6 +364,7 @@ mod tests {
             ("a \nb", "k: \"a \\nb\"\n"),
             ("\na", "k: |2-\n\n  a\n"),
             ("\n", "k: |2+\n\n"),
+            ("a\u{2028}it's", "k: 'a\u{2028}  it''s'\n"),
             ("<<", "k: <<\n"),
             ("a\r\nb", "k: \"a\\r\\nb\"\n"),
         ] {

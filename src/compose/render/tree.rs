@@ -4,7 +4,10 @@ use std::{cmp::Ordering, fmt};
 
 use serde::{Serialize, ser};
 
-use crate::yaml::{Node, Value};
+use crate::{
+    compose::model::GoF32,
+    yaml::{Node, Value},
+};
 
 /// A value to print.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +55,7 @@ impl Tree {
             Value::Null => Tree::Null,
             Value::Bool(value) => Tree::Bool(*value),
             Value::Int(value) => Tree::Int(i128::from(*value)),
+            Value::Uint(value) => Tree::Int(i128::from(*value)),
             Value::Float(value) => Tree::Float(*value),
             Value::Str(value) => Tree::Text(value.clone()),
             Value::Time(value) => Tree::Time(value.clone()),
@@ -240,8 +244,12 @@ impl ser::Serializer for Writer {
         Ok(Tree::Text(variant.to_owned()))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<Tree, Fault> {
-        value.serialize(self)
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<Tree, Fault> {
+        Ok(match (name, value.serialize(self)?) {
+            #[expect(clippy::cast_precision_loss, reason = "it was a number of 32 bits")]
+            (GoF32::NAME, Tree::Int(whole)) => Tree::Float(whole as f64),
+            (_, tree) => tree,
+        })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

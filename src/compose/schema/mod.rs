@@ -69,6 +69,7 @@ fn check_enum(node: &Node, allowed: &[&str], path: &str) -> Result<(), LoadError
 fn check_range(node: &Node, least: i64, most: i64, path: &str) -> Result<(), LoadError> {
     let number = match node.value {
         Value::Int(number) => number as f64,
+        Value::Uint(number) => number as f64,
         Value::Float(number) => number,
         _ => return Ok(()),
     };
@@ -95,7 +96,7 @@ fn check_list(node: &Node, item: &Rule, unique: bool, path: &str) -> Result<(), 
     for (index, node) in items.iter().enumerate() {
         let mut key = String::new();
         fingerprint(node, &mut key);
-        let number = matches!(node.value, Value::Int(_) | Value::Float(_));
+        let number = matches!(node.value, Value::Int(_) | Value::Uint(_) | Value::Float(_));
         let as_text = if number { texts.get(&key).copied() } else { None };
         if let Some(number) = node.as_str().and_then(numeric) {
             texts.insert(number, index);
@@ -191,6 +192,7 @@ fn fingerprint(node: &Node, out: &mut String) {
         Value::Null => write!(out, "null"),
         Value::Bool(value) => write!(out, "{value}"),
         Value::Int(value) => write!(out, "{value}"),
+        Value::Uint(value) => write!(out, "{value}"),
         Value::Float(value) => write!(out, "{value}"),
         Value::Str(value) => write!(out, "{value:?}"),
         Value::Time(value) => write!(out, "time {value:?}"),

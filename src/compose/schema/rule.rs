@@ -81,7 +81,7 @@ impl Kinds {
         let bit = match value {
             Value::Null => 1,
             Value::Bool(_) => 2,
-            Value::Int(_) => 4,
+            Value::Int(_) | Value::Uint(_) => 4,
             Value::Float(number) if number.fract() == 0.0 => 4,
             Value::Float(_) => 8,
             Value::Str(_) => 16,

@@ -166,7 +166,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
         Value::Bool(_) => "a boolean",
-        Value::Int(_) | Value::Float(_) => "a number",
+        Value::Int(_) | Value::Uint(_) | Value::Float(_) => "a number",
         Value::Str(_) => "a text",
         Value::Seq(_) => "a list",
         Value::Map(_) => "a mapping",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::compose::model;
+
 /// `pull_policy` of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PullPolicy {
@@ -76,26 +78,7 @@ impl PullPolicy {
 
 /// A duration such as `12h`, `1h30m`, `2d` or `1w`.
 fn duration(text: &str) -> Option<Duration> {
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at_checked(digits)?;
-        let letters = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, next) = after.split_at_checked(letters)?;
-        let seconds = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3_600.0,
-            "d" => 86_400.0,
-            "w" => 604_800.0,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * seconds;
-        rest = next;
-    }
-    if text.is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
+    model::Duration::parse(text).ok().map(model::Duration::as_std)
 }
 
 /// A platform (`os[/architecture[/variant]]`) as the engine's API takes it, in JSON; `None` without an architecture.

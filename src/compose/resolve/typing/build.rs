@@ -1,6 +1,8 @@
 //! The `build` section, and what it shares with services.
 
-use super::fields::{Fields, expected, integer, text};
+use std::collections::BTreeMap;
+
+use super::fields::{EXTENSIONS, Fields, expected, text};
 use crate::{
     compose::{
         error::LoadError,
@@ -23,7 +25,7 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         cache_from: f.texts_or_one("cache_from")?,
         cache_to: f.texts_or_one("cache_to")?,
         no_cache: f.flag("no_cache")?,
-        additional_contexts: f.table("additional_contexts", only_text)?,
+        additional_contexts: additional_contexts(&f)?,
         pull: f.flag("pull")?,
         extra_hosts: f.extra_hosts("extra_hosts")?,
         isolation: f.text("isolation")?,
@@ -32,18 +34,24 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         secrets: f.sections("secrets", file_reference)?,
         shm_size: f.bytes("shm_size")?,
         tags: f.texts_or_one("tags")?,
-        ulimits: f.strict_table("ulimits", ulimit)?,
+        ulimits: ulimits(&f)?,
         platforms: f.texts_or_one("platforms")?,
         privileged: f.flag("privileged")?,
     })
 }
 
 /// A context is a path or an address, never a number.
-fn only_text(node: &Node, path: String) -> Result<String, LoadError> {
-    match &node.value {
+fn additional_contexts(f: &Fields<'_>) -> Result<BTreeMap<String, String>, LoadError> {
+    let mut contexts = f.table("additional_contexts", |node, path| match &node.value {
         Value::Str(value) => Ok(value.clone()),
         _ => Err(expected("a string", node, &path)),
+    })?;
+    let extensions: Vec<(String, String)> = contexts.extract_if(.., |name, _| name.starts_with("x-")).collect();
+    if !extensions.is_empty() {
+        let pairs = extensions.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>();
+        contexts.insert(EXTENSIONS.to_owned(), format!("map[{}]", pairs.join(" ")));
     }
+    Ok(contexts)
 }
 
 /// In the order written: Compose's own order changes from run to run.
@@ -75,15 +83,27 @@ fn file_mode(node: &Node, path: String) -> Result<FileMode, LoadError> {
     }
 }
 
-pub(super) fn ulimit(node: &Node, path: String) -> Result<Ulimit, LoadError> {
+pub(super) fn ulimits(f: &Fields<'_>) -> Result<BTreeMap<String, Ulimit>, LoadError> {
+    let mut limits = f.table("ulimits", ulimit)?;
+    let all = limits.len();
+    limits.retain(|name, _| !name.starts_with("x-"));
+    if limits.len() < all {
+        limits.insert(EXTENSIONS.to_owned(), Ulimit::default());
+    }
+    Ok(limits)
+}
+
+fn ulimit(node: &Node, path: String) -> Result<Ulimit, LoadError> {
     match &node.value {
         Value::Int(single) => Ok(Ulimit { single: *single, soft: 0, hard: 0 }),
         _ => {
             let f = Fields::new(node, path)?;
             // Texts became numbers where Compose makes them ones, which is not below `build`: there it crashes on them.
             let whole = |node: &Node, path: String| match &node.value {
+                Value::Int(value) => Ok(*value),
                 Value::Str(_) => Err(expected("an integer", node, &path).hint("write it without quotes")),
-                _ => integer(node, path),
+                // It crashes on these, too.
+                _ => Err(expected("an integer", node, &path).hint("write it without a fraction or exponent")),
             };
             let limit = |key| f.get(key).map_or(Ok(0), |(node, path)| whole(node, path));
             Ok(Ulimit { single: 0, soft: limit("soft")?, hard: limit("hard")? })

@@ -18,6 +18,10 @@ pub(super) struct Fields<'a> {
     path: String,
 }
 
+/// Compose collects `x-*` in the user's own mappings like everywhere, under this key, which then counts as one of them.
+/// What is printed and hashed would differ without it.
+pub(super) const EXTENSIONS: &str = "#extensions";
+
 type Typed<T> = Result<T, LoadError>;
 
 impl<'a> Fields<'a> {
@@ -83,15 +87,30 @@ impl<'a> Fields<'a> {
         self.read(key, integer)
     }
 
-    /// A whole number that fits `T`.
-    pub(super) fn unsigned<T: TryFrom<i64>>(&self, key: &str) -> Typed<Option<T>> {
-        self.read(key, |node, path| {
-            if node.as_str().is_some() {
-                return Err(expected("a whole number", node, &path));
-            }
-            T::try_from(integer(node, path.clone())?)
-                .map_err(|_| LoadError::at(path, node, format!("{} is out of range", node.value.go_text())))
+    /// A whole number that is not negative.
+    pub(super) fn unsigned(&self, key: &str) -> Typed<Option<u64>> {
+        self.read(key, |node, path| match &node.value {
+            Value::Int(value) => u64::try_from(*value).map_err(|_| expected("0 or more", node, &path)),
+            Value::Uint(value) => Ok(*value),
+            Value::Float(value) if *value < 0.0 => Err(expected("0 or more", node, &path)),
+            // What does not fit becomes this number, as Go has it on amd64.
+            Value::Float(value) if value.is_nan() || *value >= 18_446_744_073_709_551_616.0 => Ok(1 << 63),
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was looked at")]
+            Value::Float(value) => Ok(*value as u64),
+            _ => Err(expected("a whole number", node, &path)),
         })
+    }
+
+    /// The lower 32 bits of a whole number that is not negative, as Compose takes them.
+    pub(super) fn low_32_bits(&self, key: &str) -> Typed<u32> {
+        #[expect(clippy::cast_possible_truncation, reason = "that is what is wanted")]
+        Ok(self.unsigned(key)?.unwrap_or_default() as u32)
+    }
+
+    /// The lower 16 bits of a whole number that is not negative, as Compose takes them.
+    pub(super) fn low_16_bits(&self, key: &str) -> Typed<u16> {
+        #[expect(clippy::cast_possible_truncation, reason = "that is what is wanted")]
+        Ok(self.unsigned(key)?.unwrap_or_default() as u16)
     }
 
     /// A number, 0 when absent.
@@ -99,6 +118,7 @@ impl<'a> Fields<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the attribute has 32 bits")]
         let read = |node: &Node, path: String| match &node.value {
             Value::Int(value) => Ok(GoF32(*value as f32)),
+            Value::Uint(value) => Ok(GoF32(*value as f32)),
             Value::Float(value) if value.is_finite() => Ok(GoF32(*value as f32)),
             Value::Str(value) => match cast::apply(Cast::Float, value) {
                 Ok((Value::Float(value), _)) => Ok(GoF32(value as f32)),
@@ -109,7 +129,7 @@ impl<'a> Fields<'a> {
         Ok(self.read(key, read)?.unwrap_or_default())
     }
 
-    /// A size, 0 when absent. A number with a fraction counts as absent, as Compose has it.
+    /// A size, 0 when absent. A number with a fraction, or from 2^63 on, counts as absent, as Compose has it.
     pub(super) fn bytes(&self, key: &str) -> Typed<Bytes> {
         let read = |node: &Node, path: String| match &node.value {
             Value::Int(value) => Ok(Bytes(*value)),
@@ -169,10 +189,8 @@ impl<'a> Fields<'a> {
                     .map(|(key, entry)| (key.clone(), (!entry.node.is_null()).then(|| entry.node.value.go_text())))
                     .collect();
                 if !extensions.is_empty() {
-                    // Compose collects `x-*` here like everywhere, under a key that ends up in the container. Hashes
-                    // would differ without it.
                     let extras = extensions.into_iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
-                    pairs.insert("#extensions".to_owned(), Some(Value::Map(extras).go_text()));
+                    pairs.insert(EXTENSIONS.to_owned(), Some(Value::Map(extras).go_text()));
                 }
                 Ok(pairs)
             }
@@ -284,6 +302,8 @@ pub(super) fn text(node: &Node, path: String) -> Typed<String> {
 pub(super) fn integer(node: &Node, path: String) -> Typed<i64> {
     match &node.value {
         Value::Int(value) => Ok(*value),
+        // Go keeps the bits.
+        Value::Uint(value) => Ok(value.cast_signed()),
         // What does not fit becomes the least number, as Go has it on amd64.
         Value::Float(value) if value.is_nan() || value.abs() >= 9_223_372_036_854_775_808.0 => Ok(i64::MIN),
         #[expect(clippy::cast_possible_truncation, reason = "Go truncates, too; the range was looked at")]
@@ -300,6 +320,7 @@ pub(super) fn integer(node: &Node, path: String) -> Typed<i64> {
 pub(super) fn expected(what: &str, node: &Node, path: &str) -> LoadError {
     let got = match &node.value {
         Value::Str(text) => format!("'{text}'"),
+        Value::Float(number) if !number.is_finite() => node.value.go_text(),
         other => other.kind().to_owned(),
     };
     LoadError::at(path, node, format!("must be {what}, not {got}"))

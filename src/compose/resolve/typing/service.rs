@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    build::{build, file_reference, ulimit},
+    build::{build, file_reference, ulimits},
     deploy::{deploy, develop, device_request, hook},
     fields::{Fields, expected, text},
 };
@@ -108,7 +108,7 @@ pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) ->
         sysctls: f.mapping("sysctls")?,
         tmpfs: f.texts_or_one("tmpfs")?,
         tty: f.flag("tty")?,
-        ulimits: f.strict_table("ulimits", ulimit)?,
+        ulimits: ulimits(&f)?,
         use_api_socket: f.flag("use_api_socket")?,
         user: f.text("user")?,
         userns_mode: f.text("userns_mode")?,
@@ -155,9 +155,9 @@ fn optional<'a, T>(
 fn blkio(f: Fields<'_>) -> Result<Blkio, LoadError> {
     let throttle = |f: Fields<'_>| Ok(ThrottleDevice { path: f.text("path")?, rate: f.bytes("rate")? });
     Ok(Blkio {
-        weight: f.unsigned("weight")?.unwrap_or_default(),
+        weight: f.low_16_bits("weight")?,
         weight_device: f.sections("weight_device", |f| {
-            Ok(WeightDevice { path: f.text("path")?, weight: f.unsigned("weight")?.unwrap_or_default() })
+            Ok(WeightDevice { path: f.text("path")?, weight: f.low_16_bits("weight")? })
         })?,
         device_read_bps: f.sections("device_read_bps", throttle)?,
         device_read_iops: f.sections("device_read_iops", throttle)?,
@@ -255,7 +255,7 @@ fn port(f: Fields<'_>) -> Result<Port, LoadError> {
         name: f.text("name")?,
         mode: f.text("mode")?,
         host_ip: f.text("host_ip")?,
-        target: f.unsigned("target")?.unwrap_or_default(),
+        target: f.low_32_bits("target")?,
         published: f.text("published")?,
         protocol: f.text("protocol")?,
         app_protocol: f.text("app_protocol")?,
@@ -285,7 +285,7 @@ fn mount(f: Fields<'_>) -> Result<Mount, LoadError> {
                 Some((node @ Node { value: Value::Str(_), .. }, path)) => {
                     return Err(expected("a number", node, &path).hint("write it without quotes, for example 0o755"));
                 }
-                _ => f.unsigned("mode")?.unwrap_or_default(),
+                _ => f.low_32_bits("mode")?,
             };
             Ok(TmpfsOptions { size: f.bytes("size")?, mode })
         })?,
