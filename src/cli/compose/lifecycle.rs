@@ -11,12 +11,13 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use super::{
     args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StopArgs, WaitArgs},
     progress::Progress,
+    prompt,
     session::{Session, Subject, grace, nameless},
 };
 use crate::{
     compose::model::{Project, Service},
     engine::{Engine, EngineError},
-    plan::{self, DownOptions, Observed, Plan, RemoveImages},
+    plan::{self, DownOptions, Observed, Plan, RemoveImages, RunState},
 };
 
 /// `start`.
@@ -75,9 +76,10 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
         return Ok(0);
     }
     if args.no_deps && !args.services.is_empty() {
-        // Without edges nothing is drawn in.
         if let Some(project) = &mut at.subject.project {
-            project.services.values_mut().for_each(|service| service.depends_on.clear());
+            project.services.retain(|name, _| args.services.contains(name));
+            let known: BTreeSet<String> = project.services.keys().cloned().collect();
+            project.services.values_mut().for_each(|s| s.depends_on.retain(|name, _| known.contains(name)));
         }
         at.observed.containers.retain(|c| args.services.contains(&c.service));
     }
@@ -90,31 +92,53 @@ pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u
     let progress = Progress::new(session.mode());
     let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;
-    let reached = engine.kill(&subject.name, &args.services, &args.signal).await?;
-    if reached.is_empty() {
-        progress.warning("no container to kill");
+    let mut found = engine.containers(&subject.name, false).await?;
+    let orphans_too = args.remove_orphans || session.is_on("COMPOSE_REMOVE_ORPHANS");
+    found.retain(|c| {
+        let known = subject.project.as_ref().is_none_or(|project| project.services.contains_key(&c.service));
+        // As in the real one, orphans are killed like the others, and stay.
+        (known || orphans_too) && (args.services.is_empty() || args.services.contains(&c.service))
+    });
+    if found.is_empty() {
+        writeln!(io::stderr(), "no container to kill")?;
     }
-    for container in reached {
-        progress.is(&format!("Container {}", container.name), "Killed");
-    }
-    if args.remove_orphans {
-        remove_orphans(session, &engine, &subject, &progress).await?;
-    }
+    let kills = found.iter().map(|container| {
+        let (engine, progress) = (&engine, &progress);
+        async move {
+            let subject = format!("Container {}", container.name);
+            progress.is(&subject, "Killing");
+            if session.global.dry_run || engine.kill_container(&container.id, &container.name, &args.signal).await? {
+                progress.is(&subject, "Killed");
+            }
+            Ok::<(), EngineError>(())
+        }
+    });
+    futures_util::future::try_join_all(kills).await?;
     Ok(0)
 }
 
 /// `rm`.
 pub(super) async fn rm(session: &Session, args: &RmArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
-    let at = look(session, &args.services).await?;
+    let mut at = look(session, &args.services).await?;
+    if args.stop {
+        let plan = plan::stop(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
+        run(session, &at, plan, None, &progress).await?;
+        at.observed = at.engine.observe_containers(&at.subject.name).await?;
+        if session.global.dry_run {
+            at.observed.containers.iter_mut().for_each(|c| c.state = RunState::Exited(0));
+        }
+    }
     let project = at.subject.project.as_ref();
-    let plan = plan::remove(&at.subject.name, project, &at.observed, &args.services, args.stop, args.volumes);
+    let plan = plan::remove(&at.subject.name, project, &at.observed, &args.services, args.volumes);
     if plan.steps.is_empty() {
-        progress.warning("No stopped containers");
+        writeln!(io::stderr(), "No stopped containers")?;
         return Ok(0);
     }
-    writeln!(io::stdout(), "Going to remove {}", removed(&plan).join(", "))?;
-    if !args.force && !consent()? {
+    let what = format!("Going to remove {}", removed(&plan).join(", "));
+    if args.force {
+        writeln!(io::stdout(), "{what}")?;
+    } else if !prompt::confirm(&what, false)? {
         return Ok(0);
     }
     run(session, &at, plan, None, &progress).await
@@ -176,24 +200,6 @@ async fn run(session: &Session, at: &At, plan: Plan, timeout: Option<i64>, progr
     Ok(0)
 }
 
-/// Removes what no service stands behind.
-async fn remove_orphans(
-    session: &Session,
-    engine: &Engine,
-    subject: &Subject,
-    progress: &Progress,
-) -> anyhow::Result<()> {
-    let Some(project) = &subject.project else { return Ok(()) };
-    let mut observed = engine.observe_containers(&subject.name).await?;
-    let is_known = |name: &str| project.services.contains_key(name) || project.disabled_services.contains_key(name);
-    observed.containers.retain(|c| !is_known(&c.service) && !c.oneoff);
-    let frame = Project { services: Default::default(), ..project.clone() };
-    let options = DownOptions { project: subject.name.clone(), remove_orphans: true, ..DownOptions::default() };
-    let plan = plan::down(Some(&frame), &observed, &options);
-    session.apply(engine, project, plan, None, progress).await?;
-    Ok(())
-}
-
 /// Names of the containers that a plan removes.
 fn removed(plan: &Plan) -> Vec<&str> {
     let names = plan.steps.iter().filter_map(|step| match &step.action {
@@ -201,16 +207,6 @@ fn removed(plan: &Plan) -> Vec<&str> {
         _ => None,
     });
     names.collect()
-}
-
-/// Asks on the terminal; no terminal means no.
-fn consent() -> anyhow::Result<bool> {
-    let mut out = io::stdout().lock();
-    write!(out, "Are you sure? [yN] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// `pause`, and with `resume` `unpause`: of services in the project, without one-offs.

@@ -16,6 +16,7 @@ mod lifecycle;
 mod logs;
 mod process;
 mod progress;
+mod prompt;
 mod provider;
 mod ps;
 mod push;

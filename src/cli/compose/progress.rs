@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    plan::{Action, Plan},
+    plan::{Action, Plan, Removal},
     report::{Event, Outcome, Reporter, redact},
 };
 
@@ -51,8 +51,21 @@ struct Named {
     /// A line each.
     subjects: Vec<String>,
     doing: &'static str,
+    /// Words between, of a step in two halves.
+    half: &'static [&'static str],
     done: &'static str,
+    /// Whether a step that had nothing to do is told like one that did it, or in the words of its end.
+    skipped: Skipped,
     cause: String,
+}
+
+/// What is told of a step that had nothing to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Skipped {
+    #[default]
+    Nothing,
+    AsDone,
+    Why,
 }
 
 impl Progress {
@@ -156,16 +169,36 @@ impl Reporter for Progress {
                     _ => subjects.iter().for_each(|subject| self.line(&mut state, subject, doing, &cause)),
                 }
             }
+            Event::StepHalfDone { step } => {
+                let Some(Named { subjects, half, .. }) = state.steps.get_mut(step).map(|named| {
+                    // The line of what runs says the second half from now on.
+                    named.doing = named.half.last().copied().unwrap_or(named.doing);
+                    named.clone()
+                }) else {
+                    return;
+                };
+                let words: &[&str] = match self.mode {
+                    Mode::Live => half.get(..1).unwrap_or_default(),
+                    _ => half,
+                };
+                for subject in subjects {
+                    words.iter().for_each(|word| self.line(&mut state, &subject, word, ""));
+                }
+            }
             Event::StepEnded { step, outcome, text, .. } => {
                 state.running.retain(|s| *s != step);
-                let Some(Named { subjects, done, cause, .. }) = state.steps.get(step).cloned() else { return };
-                let mut lines = |what, text: &str| {
+                let Some(Named { subjects, done, cause, skipped, .. }) = state.steps.get(step).cloned() else {
+                    return;
+                };
+                let mut lines = |what: &str, text: &str| {
                     subjects.iter().for_each(|subject| self.line(&mut state, subject, what, text));
                 };
                 match outcome {
                     Outcome::Done if done.is_empty() => state.show_if(self.mode == Mode::Live),
                     Outcome::Done if self.mode == Mode::Live => lines(done, &cause),
                     Outcome::Done => lines(done, ""),
+                    Outcome::Skipped if skipped == Skipped::AsDone => lines(done, ""),
+                    Outcome::Skipped if skipped == Skipped::Why => lines(&text, ""),
                     // What was not needed is not told; what failed is, by the command's own last words.
                     Outcome::Skipped | Outcome::Abandoned => state.show_if(self.mode == Mode::Live),
                     Outcome::Failed => lines("Error", &text),
@@ -236,7 +269,9 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         Action::CreateContainer { name, .. } => (container(name), "Creating", "Created", false),
         Action::RecreateContainer { name, .. } => (container(name), "Recreate", "Recreated", true),
         Action::StopContainer { name, .. } => (container(name), "Stopping", "Stopped", false),
-        Action::RemoveContainer { name, .. } => (container(name), "Removing", "Removed", false),
+        Action::RemoveContainer { name, reason: Removal::Idle, .. } => (container(name), "Removing", "Removed", false),
+        Action::RemoveContainer { name, .. } => (container(name), "Stopping", "Removed", false),
+        Action::RestartContainer { name, .. } => (container(name), "Restarting", "Started", false),
         Action::UnpauseContainer { name, .. } => (container(name), "Unpausing", "Unpaused", false),
         Action::WaitFor { service, condition, .. } => {
             let done = if condition == "service_healthy" { "Healthy" } else { "Exited" };
@@ -252,5 +287,15 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         _ => vec![subject],
     };
     let cause = if tells && !cause.is_empty() { format!("({cause})") } else { String::new() };
-    Named { subjects, doing, done, cause }
+    let half: &[&str] = if matches!(action, Action::RemoveContainer { .. }) && doing == "Stopping" {
+        &["Stopped", "Removing"]
+    } else {
+        &[]
+    };
+    let skipped = match action {
+        Action::StopContainer { .. } => Skipped::AsDone,
+        Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. } => Skipped::Why,
+        _ => Skipped::Nothing,
+    };
+    Named { subjects, doing, half, done, skipped, cause }
 }

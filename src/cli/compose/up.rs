@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use super::{
     args::{BuildArgs, CreateArgs, PullArgs, PullChoice, ScaleArgs, UpArgs},
     bake,
     progress::{Mode, Progress},
-    provider,
+    prompt, provider,
     session::{Session, grace, now},
     wait,
 };
@@ -281,7 +281,7 @@ pub(super) async fn converge(
     refuse_unsupported(&engine, project)?;
     let observed = engine.observe(project).await?;
     let mut plan = plan::converge(project, &observed, intent)?;
-    if !intent.yes_recreate_volumes && !session.global.dry_run && std::io::stdin().is_terminal() {
+    if !intent.yes_recreate_volumes && !session.global.dry_run {
         let agreed = Intent { yes_recreate_volumes: true, ..intent.clone() };
         let other = plan::converge(project, &observed, &agreed)?;
         if consents(&other)? {
@@ -306,16 +306,10 @@ fn consents(plan: &Plan) -> anyhow::Result<bool> {
     if names.is_empty() {
         return Ok(false);
     }
-    let which = names.join(", ");
-    let mut err = std::io::stderr().lock();
-    write!(
-        err,
-        "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] "
-    )?;
-    err.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    let which = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let question =
+        format!("Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)?");
+    Ok(prompt::confirm(&question, false)?)
 }
 
 /// Refuses what the engine cannot carry out before anything is done; provided services have no container to refuse.
@@ -451,6 +445,7 @@ fn touches(action: &plan::Action, id: &str, name: &str) -> bool {
         Action::StopContainer { id: own, .. }
         | Action::RemoveContainer { id: own, .. }
         | Action::RenameContainer { id: own, .. }
+        | Action::RestartContainer { id: own, .. }
         | Action::UnpauseContainer { id: own, .. } => own == id,
         Action::StartContainer { name: own, .. } | Action::CreateContainer { name: own, .. } => own == name,
         _ => false,

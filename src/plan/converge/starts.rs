@@ -263,6 +263,7 @@ fn containers_of(action: &Action) -> Option<&str> {
         | Action::RecreateContainer { service, .. }
         | Action::StopContainer { service, .. }
         | Action::RemoveContainer { service, .. }
+        | Action::RestartContainer { service, .. }
         | Action::UnpauseContainer { service, .. }
         | Action::StartContainer { service, .. } => Some(service),
         _ => None,
