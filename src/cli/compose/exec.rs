@@ -32,7 +32,7 @@ async fn running(engine: &Engine, project: &str, service: &str, index: Option<u3
 pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u8> {
     let project = session.project_name()?;
     let engine = session.engine().await?;
-    let container = running(&engine, &project, &args.service, args.index).await?;
+    let container = running(&engine, &project, args.service(), args.index).await?;
     if session.global.dry_run {
         return Ok(0);
     }
@@ -48,7 +48,7 @@ pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u
             attach_stderr: Some(!args.detach),
             tty: Some(tty),
             env: Some(environment(session, &args.env)),
-            cmd: Some(args.command.clone()),
+            cmd: Some(args.command().to_vec()),
             privileged: Some(args.privileged),
             user: args.user.clone(),
             working_dir: args.workdir.clone(),

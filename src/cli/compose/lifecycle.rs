@@ -15,7 +15,10 @@ use super::{
     session::{Session, Subject, grace, nameless},
 };
 use crate::{
-    compose::model::{Project, Service},
+    compose::{
+        labels::PROJECT,
+        model::{Project, Service},
+    },
     engine::{Engine, EngineError},
     plan::{self, DownOptions, Observed, Plan, RemoveImages, RunState},
 };
@@ -77,9 +80,7 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
     }
     if args.no_deps && !args.services.is_empty() {
         if let Some(project) = &mut at.subject.project {
-            project.services.retain(|name, _| args.services.contains(name));
-            let known: BTreeSet<String> = project.services.keys().cloned().collect();
-            project.services.values_mut().for_each(|s| s.depends_on.retain(|name, _| known.contains(name)));
+            super::up::without_dependencies(project, &args.services);
         }
         at.observed.containers.retain(|c| args.services.contains(&c.service));
     }
@@ -153,7 +154,10 @@ pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u
         super::provider::down(session, project, &args.services, &progress).await?;
     }
     let frame = project.clone().unwrap_or_else(|| nameless(&name));
-    let observed = engine.observe_remains(&frame, args.rmi.is_some()).await?;
+    let mut observed = engine.observe_remains(&frame).await?;
+    if args.rmi.is_some() {
+        observed.own_images = engine.own_images(&frame, &observed).await?;
+    }
     let options = DownOptions {
         project: name.clone(),
         services: args.services.clone(),
@@ -166,11 +170,36 @@ pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u
         },
     };
     let plan = plan::down(project.as_ref(), &observed, &options);
-    if plan.steps.is_empty() && plan.warnings.is_empty() {
+    let has_containers = observed.containers.iter().any(|c| options.remove_orphans || !c.oneoff);
+    if !has_containers && plan.steps.is_empty() && !may_have_more(project.as_ref(), &options) {
         progress.warning(&format!("no resource found to remove for project {name:?}"));
     }
-    session.apply(&engine, &frame, plan, grace(args.timeout), &progress).await?;
+    let kept: Vec<&str> = still_used(&observed, &plan, &options);
+    session.apply(&engine, &frame, plan.clone(), grace(args.timeout), &progress).await?;
+    for network in kept.into_iter().filter(|_| !session.global.dry_run) {
+        progress.is(&format!("Network {network}"), "Removing");
+        progress.is(&format!("Network {network}"), "Resource is still in use");
+    }
     Ok(0)
+}
+
+/// The project's networks that stay because containers of services that were not named are attached.
+fn still_used<'a>(observed: &'a Observed, plan: &Plan, options: &DownOptions) -> Vec<&'a str> {
+    let removed = |id: &str| {
+        plan.steps.iter().any(|step| matches!(&step.action, plan::Action::RemoveNetwork { id: own, .. } if own == id))
+    };
+    let own = observed.networks.values().filter(|network| {
+        !options.services.is_empty() && network.labels.get(PROJECT).is_some_and(|name| *name == options.project)
+    });
+    own.filter(|network| !removed(&network.id)).map(|network| network.name.as_str()).collect()
+}
+
+/// Whether a project describes networks or volumes of its own, which a `down` then looks for.
+fn may_have_more(project: Option<&Project>, options: &DownOptions) -> bool {
+    let Some(project) = project else { return false };
+    let network = project.networks.values().any(|network| !network.as_ref().is_some_and(|network| network.external));
+    let volume = project.volumes.values().any(|volume| !volume.as_ref().is_some_and(|volume| volume.external));
+    network || options.volumes && volume
 }
 
 /// What the commands here act upon.
@@ -196,6 +225,7 @@ async fn run(session: &Session, at: &At, plan: Plan, timeout: Option<i64>, progr
             &unnamed
         }
     };
+    progress.knows(&at.observed);
     session.apply(&at.engine, project, plan, grace(timeout), progress).await?;
     Ok(0)
 }

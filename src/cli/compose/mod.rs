@@ -21,6 +21,7 @@ mod provider;
 mod ps;
 mod push;
 mod refused;
+mod remote_stack;
 mod run;
 mod session;
 mod stats;

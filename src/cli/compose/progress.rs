@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    plan::{Action, Plan, Removal},
+    plan::{Action, Observed, Plan, Removal},
     report::{Event, Outcome, Reporter, redact},
 };
 
@@ -108,6 +108,14 @@ impl Progress {
     /// Something that is as it is: `Container shop-web-1`, `Running`.
     pub(super) fn is(&self, subject: &str, what: &str) {
         self.line(&mut self.state(), subject, what, "");
+    }
+
+    /// Containers that the next plan may wait for.
+    pub(super) fn knows(&self, observed: &Observed) {
+        let mut state = self.state();
+        for container in observed.containers.iter().filter(|c| !c.oneoff) {
+            state.containers.entry(container.service.clone()).or_default().insert(container.name.clone());
+        }
     }
 
     /// A container that runs as it is wanted.

@@ -13,7 +13,7 @@ use super::{
     args::{BuildArgs, CreateArgs, PullArgs, PullChoice, ScaleArgs, UpArgs},
     bake,
     progress::{Mode, Progress},
-    prompt, provider,
+    prompt, provider, remote_stack,
     session::{Session, grace, now},
     wait,
 };
@@ -27,6 +27,7 @@ use crate::{
 pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     super::attach::consistent(args)?;
     let mut project = session.load(&args.services)?;
+    remote_stack::consent(session, &project, args.yes)?;
     if args.no_deps {
         without_dependencies(&mut project, &args.services);
     }
@@ -337,6 +338,7 @@ pub(super) fn intent(
         ignore_orphans: session.is_on("COMPOSE_IGNORE_ORPHANS"),
         // As the real command line does at every `up`.
         rerun_completed_jobs: true,
+        wait_for_running: true,
         now: now(),
         ..Intent::default()
     })
@@ -431,10 +433,12 @@ fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progr
             && project.services.contains_key(&c.service)
             && !touched(&c.id, &c.name)
     });
-    let mut names: Vec<(&str, &str)> = idle.map(|c| (c.name.as_str(), c.service.as_str())).collect();
-    names.sort_unstable();
-    for (name, service) in names {
-        progress.runs(service, name);
+    let order = plan::dependency_order(project);
+    let place = |service: &str| order.iter().position(|other| other == service);
+    let mut found: Vec<&plan::ObservedContainer> = idle.collect();
+    found.sort_by_key(|c| (place(&c.service), c.name.as_str()));
+    for container in found {
+        progress.runs(&container.service, &container.name);
     }
 }
 
