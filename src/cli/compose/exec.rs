@@ -12,7 +12,12 @@ use super::{
 use crate::engine::{ContainerStatus, Engine, EngineError};
 
 /// The running container of a service: of a number, else the first; a one-off only where there is nothing else.
-async fn running(engine: &Engine, project: &str, service: &str, index: Option<u32>) -> anyhow::Result<ContainerStatus> {
+pub(super) async fn running(
+    engine: &Engine,
+    project: &str,
+    service: &str,
+    index: Option<u32>,
+) -> anyhow::Result<ContainerStatus> {
     let mut found = engine.containers(project, false).await?;
     found.retain(|c| c.service == service);
     // The real one counts from 1, and takes 0 for no number.

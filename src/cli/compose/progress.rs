@@ -31,6 +31,8 @@ pub(super) struct Progress {
     output: bool,
     /// Whether pulls show how far they are.
     pulls: bool,
+    /// On whose behalf waiting is not told.
+    waits_quietly: Option<String>,
     state: Mutex<State>,
 }
 
@@ -70,7 +72,7 @@ enum Skipped {
 
 impl Progress {
     pub(super) fn new(mode: Mode) -> Progress {
-        Progress { mode, output: true, pulls: true, state: Mutex::new(State::default()) }
+        Progress { mode, output: true, pulls: true, waits_quietly: None, state: Mutex::new(State::default()) }
     }
 
     /// Without the output of builds.
@@ -85,15 +87,32 @@ impl Progress {
         self
     }
 
+    /// Without the waits that only this service asks for.
+    pub(super) fn without_waits_of(mut self, service: &str) -> Progress {
+        self.waits_quietly = Some(service.to_owned());
+        self
+    }
+
     /// Steps of this plan follow.
     pub(super) fn begin(&self, plan: &Plan) {
         let mut state = self.state();
         for step in &plan.steps {
-            if let Action::StartContainer { service, name, .. } = &step.action {
+            if let Action::StartContainer { service, name, .. } | Action::UnpauseContainer { service, name, .. } =
+                &step.action
+            {
                 state.containers.entry(service.clone()).or_default().insert(name.clone());
             }
         }
-        state.steps = plan.steps.iter().map(|step| named(&step.action, &step.cause, &state.containers)).collect();
+        let mut steps: Vec<Named> =
+            plan.steps.iter().map(|step| named(&step.action, &step.cause, &state.containers)).collect();
+        for (named, step) in steps.iter_mut().zip(&plan.steps) {
+            if let Action::WaitFor { dependents, .. } = &step.action
+                && self.waits_quietly.as_ref().is_some_and(|own| dependents.iter().all(|other| other == own))
+            {
+                (named.doing, named.done) = ("", "");
+            }
+        }
+        state.steps = steps;
         state.running.clear();
         if self.mode == Mode::Live {
             state.width = rustix::termios::tcgetwinsize(io::stderr()).map_or(100, |s| usize::from(s.ws_col).max(40));
@@ -108,6 +127,20 @@ impl Progress {
     /// Something that is as it is: `Container shop-web-1`, `Running`.
     pub(super) fn is(&self, subject: &str, what: &str) {
         self.line(&mut self.state(), subject, what, "");
+    }
+
+    /// Something that a container has part in: `shop-web-1 copy a to shop-web-1:/a Copied`.
+    pub(super) fn does(&self, container: &str, text: &str, what: &str) {
+        let mut state = self.state();
+        state.clear();
+        let text = redact::redact_shapes(text);
+        let line = match self.mode {
+            Mode::Quiet => return,
+            Mode::Json => format!("{}\n", serde_json::json!({ "id": container, "text": text, "status": what })),
+            Mode::Live | Mode::Plain => format!(" {container} {text} {what}\n"),
+        };
+        // A reader that has gone is not worth a word.
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 
     /// Containers that the next plan may wait for.

@@ -41,6 +41,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let tty = !args.no_tty && !args.detach && terminal::is_interactive();
     let mode = if args.quiet { Mode::Quiet } else { session.mode() };
     let progress = Progress::new(mode).without_output(args.quiet_build).without_pulls(args.quiet_pull);
+    let progress = progress.without_waits_of(name);
     up::prepare(session, &mut project, &progress).await?;
     let engine = session.engine().await?;
     let engine = session.with_proxies(&engine).await;
@@ -116,7 +117,6 @@ async fn surroundings(
     let mut intent = Intent {
         scale: BTreeMap::from([(name.clone(), 0)]),
         pull: up::pull(args.pull),
-        ignore_orphans: true,
         build: if args.build { up::builds(project, &[]) } else { BTreeMap::new() },
         ..up::intent(session, &[], &[], args.remove_orphans)?
     };
@@ -142,6 +142,7 @@ async fn surroundings(
             only_if: Condition::Always,
         });
     }
+    up::running(&observed, project, &plan, progress);
     session.apply(engine, project, plan, None, progress).await?;
     Ok(())
 }

@@ -425,7 +425,7 @@ fn image_plan(project: &Project, intent: &Intent, wanted: impl Fn(&plan::Action)
 }
 
 /// Names the containers that run and that the plan leaves alone.
-fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progress) {
+pub(super) fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progress) {
     let touched = |id: &str, name: &str| plan.steps.iter().any(|step| touches(&step.action, id, name));
     let idle = observed.containers.iter().filter(|c| {
         !c.oneoff

@@ -111,11 +111,19 @@ fn waits<'a>(draft: &Draft<'a>, planned: &BTreeMap<&'a str, Vec<Start>>) -> Resu
     for (name, service) in draft.selected() {
         let starts = planned.get(name).map_or(&[][..], Vec::as_slice);
         let runs_on = starts.is_empty();
+        let on_its_way = |other: &str| {
+            let slots = draft.slots.get(other).into_iter().flatten();
+            // What is resumed needs its time to be healthy again.
+            slots.filter_map(|slot| slot.existing).any(|container| container.state == RunState::Paused)
+        };
         if runs_on && !(draft.intent.wait_for_running && draft.slots.get(name).is_some_and(|slots| !slots.is_empty())) {
             continue;
         }
         for (dependency, edge) in &service.depends_on {
             let Some((dependency, condition)) = known(draft, dependency, &edge.condition) else { continue };
+            if runs_on && on_its_way(dependency) {
+                continue;
+            }
             let dependency_starts = planned.get(dependency).is_some_and(|s| !s.is_empty());
             let needed = match condition {
                 HEALTHY => {
