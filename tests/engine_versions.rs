@@ -60,8 +60,30 @@ fn check(feature: &Feature<'_>) {
     assert_eq!(site.ids(), before, "we find nothing to change: {said:?}");
 }
 
+/// Does what the real tool does, and says what it leaves out of the container.
+fn left_out(yaml: &str, told: &str) {
+    let site = Site::new(yaml);
+    let said = site.ours(&["up", "-d"]).ok().err;
+    assert!(said.contains(told) && said.contains("compose.yaml"), "{said}");
+    if !compose_is_installed() {
+        return;
+    }
+    let (ours, before) = (inspect::project(&site.project), site.ids());
+    let said = site.theirs(&["up", "-d"]).ok();
+    assert_eq!(site.ids(), before, "the real one finds nothing to change: {said:?}");
+    site.theirs(&["down"]).ok();
+    site.theirs(&["up", "-d"]).ok();
+    inspect::assert_same(&inspect::project(&site.project), &ours);
+}
+
 #[test]
 fn annotations() {
+    if docker::api() < 43 {
+        return left_out(
+            "services: {web: {image: 'IMAGE', QUICK, annotations: {com.example.colour: red}}}\n",
+            "services.web.annotations (in ",
+        );
+    }
     check(&Feature {
         needs: (43, "24.0"),
         attribute: "annotations",
@@ -234,6 +256,19 @@ networks: {back: {}}
         ],
         theirs: Some("interface_name requires"),
     });
+}
+
+#[test]
+fn a_mac_address_without_a_network_of_the_project() {
+    let yaml = "services: {web: {image: 'IMAGE', QUICK, mac_address: '02:00:5e:10:00:07', network_mode: bridge}}\n";
+    if docker::api() >= 44 {
+        return left_out(yaml, "services.web.mac_address (in ");
+    }
+    let site = Site::new(yaml);
+    site.ours(&["up", "-d"]).ok();
+    let found = inspect::project(&site.project);
+    let web = &found[&format!("/{}-web-1", site.project)];
+    assert_eq!(web.pointer("/Config/MacAddress"), Some(&json!("02:00:5e:10:00:07")), "{web:#}");
 }
 
 /// Every engine: what changed its way through the API between the versions.

@@ -51,7 +51,7 @@ impl Reporter for Recorder {
         let event = event.map_text(|text| self.redactor.line(text).into_owned());
         let (deployment, repo) = (self.deployment, self.repo.as_str());
         match &event {
-            Event::Progress { .. } => {}
+            Event::Progress { .. } | Event::StepHalfDone { .. } => {}
             Event::Phase { name } => tracing::debug!(repo, deployment, "phase {name}"),
             Event::Info { text } => tracing::info!(repo, deployment, "{text}"),
             Event::Warning { text } => tracing::warn!(repo, deployment, "{text}"),

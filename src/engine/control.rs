@@ -2,7 +2,7 @@
 //!
 //! Stopping, starting, restarting and removing in the order of dependencies are plans (`plan::stop` and its kin).
 
-use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions};
+use bollard::query_parameters::KillContainerOptions;
 
 use super::{ContainerRef, Engine, EngineError, error::status_of};
 
@@ -16,25 +16,24 @@ impl Engine {
     ) -> Result<Vec<ContainerRef>, EngineError> {
         let mut reached = Vec::new();
         for container in self.running(project, services).await? {
-            let options = KillContainerOptions { signal: signal.to_owned() };
-            match self.docker().kill_container(&container.id, Some(options)).await {
-                Ok(()) => reached.push(container),
-                // It ended by itself meanwhile.
-                Err(error) if matches!(status_of(&error), Some(404 | 409)) => {}
-                Err(error) => return Err(EngineError::api(format!("kill {}", container.name), error)),
+            if self.kill_container(&container.id, &container.name, signal).await? {
+                reached.push(container);
             }
         }
         Ok(reached)
     }
 
-    /// Restarts one container in place, `grace` seconds over its own.
-    pub async fn restart_container(&self, container: &ContainerRef, grace: Option<u32>) -> Result<(), EngineError> {
-        /// What the daemon may need beyond a long grace.
-        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
-        let patience = PATIENCE + std::time::Duration::from_secs(u64::from(grace.unwrap_or_default()));
-        let options = RestartContainerOptions { signal: None, t: grace.map(|g| i32::try_from(g).unwrap_or(i32::MAX)) };
-        let restarted = self.docker_with_timeout(patience).restart_container(&container.id, Some(options)).await;
-        restarted.map_err(|e| EngineError::api(format!("restart {}", container.name), e))
+    /// Sends a signal to one container; whether it reached it, for it may just have ended by itself.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn kill_container(&self, id: &str, name: &str, signal: &str) -> Result<bool, EngineError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        match self.docker().kill_container(id, Some(options)).await {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(false),
+            Err(error) => Err(EngineError::api(format!("kill {name}"), error)),
+        }
     }
 
     /// Running containers of these services, one-offs left out.

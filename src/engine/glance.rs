@@ -1,9 +1,14 @@
 //! Smaller looks than [`Engine::observe`], for commands that need less than planning does.
 
-use bollard::models::ContainerSummary;
+use std::collections::HashMap;
 
-use super::{Engine, EngineError, observe};
-use crate::{compose::model::Project, plan::Observed};
+use bollard::{models::ContainerSummary, query_parameters::ListImagesOptionsBuilder};
+
+use super::{Engine, EngineError, image::reference::Reference, observe};
+use crate::{
+    compose::{labels, model::Project},
+    plan::{Belonging, Observed, OwnImage},
+};
 
 impl Engine {
     /// Only the containers of a project, in one request: enough to stop, start, restart or remove them.
@@ -16,14 +21,52 @@ impl Engine {
         Ok(Observed { containers, ..Observed::default() })
     }
 
-    /// What taking a project away needs: containers, networks and volumes, and its images only if `images`.
+    /// Local images that `down` of the project may remove. `observed` tells the services where the project's file is
+    /// gone.
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn observe_remains(&self, project: &Project, images: bool) -> Result<Observed, EngineError> {
-        if images {
-            return self.observe(project).await;
+    pub async fn own_images(&self, project: &Project, observed: &Observed) -> Result<Vec<OwnImage>, EngineError> {
+        let mut found = Vec::new();
+        let own = |filter: &str| vec![filter.to_owned()];
+        let filters = HashMap::from([
+            ("label".to_owned(), own(&format!("{}={}", labels::PROJECT, project.name))),
+            ("dangling".to_owned(), own("false")),
+        ]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let labelled = self.docker().list_images(Some(options)).await;
+        for image in labelled.map_err(|e| EngineError::api("list images", e))? {
+            // Of several names only the first goes, as in Compose.
+            let Some(reference) = image.repo_tags.first().map(|tag| familiar(tag)) else { continue };
+            let service = image.labels.get(labels::SERVICE).cloned().unwrap_or_default();
+            found.push(OwnImage { reference, service, by: Belonging::Label });
         }
+        let mut named: Vec<OwnImage> = Vec::new();
+        for (name, service) in &project.services {
+            let by = if service.image.is_empty() { Belonging::BuildName } else { Belonging::Used };
+            let reference = familiar(&service.image_name(&project.name, name));
+            named.push(OwnImage { reference, service: name.clone(), by });
+        }
+        if project.services.is_empty() && observed.containers.iter().any(|c| !c.oneoff) {
+            for container in self.project_containers(&project.name).await? {
+                let labels = container.labels.unwrap_or_default();
+                let (Some(service), Some(image)) = (labels.get(labels::SERVICE), container.image) else { continue };
+                named.push(OwnImage { reference: familiar(&image), service: service.clone(), by: Belonging::Used });
+            }
+        }
+        for image in named {
+            if self.find_image(&image.reference).await?.is_some() {
+                found.push(image);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What taking a project away needs: containers, networks and volumes.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn observe_remains(&self, project: &Project) -> Result<Observed, EngineError> {
         let Project { name, networks, volumes, .. } = project;
         let frame =
             Project { name: name.clone(), networks: networks.clone(), volumes: volumes.clone(), ..Project::default() };
@@ -37,4 +80,12 @@ impl Engine {
     pub async fn list_project(&self, project: &str) -> Result<Vec<ContainerSummary>, EngineError> {
         self.project_containers(project).await
     }
+}
+
+/// A reference as people write it, with its tag; what is none, such as an ID, stays as it is.
+fn familiar(text: &str) -> String {
+    if text.starts_with("sha256:") {
+        return text.to_owned();
+    }
+    Reference::parse(text).map_or_else(|| text.to_owned(), |reference| reference.familiar())
 }

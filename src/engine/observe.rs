@@ -46,6 +46,7 @@ impl Engine {
             networks: match_networks(project, networks),
             volumes,
             images,
+            own_images: Vec::new(),
         })
     }
 

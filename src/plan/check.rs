@@ -119,6 +119,7 @@ fn touches(action: &Action) -> bool {
         | Action::RecreateContainer { .. }
         | Action::StopContainer { .. }
         | Action::RemoveContainer { .. }
+        | Action::RestartContainer { .. }
         | Action::UnpauseContainer { .. }
         | Action::WaitFor { .. }
         | Action::StartContainer { .. }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::converge::reduce;
 use super::graph::Graph;
 use super::{
-    Action, Condition, DownOptions, Observed, ObservedContainer, Plan, Removal, RemoveImages, RunState, Step, StepId,
+    Action, Belonging, Condition, DownOptions, Observed, ObservedContainer, Plan, Removal, RemoveImages, RunState, Step,
+    StepId,
 };
 use crate::compose::{labels, model::Project};
 
@@ -81,22 +82,35 @@ impl<'a> Down<'a> {
             own.extend(after);
             self.removals.insert(service.to_owned(), own);
         }
-        let strangers = self.members(|c| !graph.contains(&c.service));
+        // As in Compose: what belongs to a service of an inactive profile is no orphan, and of the one-offs of services
+        // that are not active only those that have ended are.
+        let project = self.project;
+        let idle = |service: &str| project.is_some_and(|p| p.disabled_services.contains_key(service));
+        let ended = |c: &ObservedContainer| matches!(c.state, RunState::Exited(_) | RunState::Dead);
+        let is_orphan = |c: &ObservedContainer| {
+            !graph.contains(&c.service) && if c.oneoff { ended(c) } else { !idle(&c.service) }
+        };
         if orphans_too {
-            for container in strangers {
+            for container in self.members(is_orphan) {
                 let cause = format!("service {} is not in the project", container.service);
                 self.remove(container, Removal::Orphan, &cause, false, Vec::new());
             }
-        } else if self.options.services.is_empty() {
-            let left = self.members(|c| c.oneoff || !graph.contains(&c.service));
-            if !left.is_empty() {
-                let names: Vec<&str> = left.iter().map(|c| c.name.as_str()).collect();
-                let names = names.join(", ");
-                self.plan.warnings.push(format!(
-                    "left alone, because no active service stands behind them: {names} (remove them with \
-                     --remove-orphans)"
-                ));
+        }
+        if self.options.services.is_empty() {
+            let kept = self.members(|c| idle(&c.service) && !(orphans_too && is_orphan(c)));
+            self.left_alone(&kept, "their services are of profiles that are not active", "--profile");
+            let orphans = self.members(|c| !idle(&c.service) && (c.oneoff || !graph.contains(&c.service)));
+            if !orphans_too {
+                self.left_alone(&orphans, "no active service stands behind them", "--remove-orphans");
             }
+        }
+    }
+
+    fn left_alone(&mut self, containers: &[&ObservedContainer], because: &str, flag: &str) {
+        if !containers.is_empty() {
+            let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
+            let names = names.join(", ");
+            self.plan.warnings.push(format!("left alone, because {because}: {names} (remove them with {flag})"));
         }
     }
 
@@ -162,17 +176,18 @@ impl<'a> Down<'a> {
 
     fn images(&mut self, gone: &[StepId]) {
         let Some(mode) = self.options.images else { return };
-        let Some(project) = self.project else {
-            self.plan.warnings.push("without the project's file its images are not known; they are kept".to_owned());
-            return;
-        };
-        let services = project.services.iter();
-        let wanted = services.filter(|(_, s)| mode == RemoveImages::All || s.build.is_some() && s.image.is_empty());
-        let images: BTreeSet<String> = wanted.map(|(name, s)| s.image_name(&project.name, name)).collect();
-        for image in images {
-            if self.observed.images.get(&image).is_none_or(|state| state.id.is_some()) {
-                self.push(Action::RemoveImage { image }, "removal of images was asked for", gone.to_vec());
-            }
+        let known = Graph::new(self.project, self.observed).with_needs(&self.options.services);
+        let wanted = self.observed.own_images.iter().filter(|image| match image.by {
+            Belonging::Label => self.options.remove_orphans || known.contains(&image.service),
+            Belonging::BuildName => known.contains(&image.service),
+            Belonging::Used => mode == RemoveImages::All && known.contains(&image.service),
+        });
+        let references: BTreeSet<&str> = wanted.map(|image| image.reference.as_str()).collect();
+        // One after the other: engines stumble over two names of one image that go at once.
+        let mut after = gone.to_vec();
+        for image in references {
+            let action = Action::RemoveImage { image: image.to_owned() };
+            after = vec![self.push(action, "removal of images was asked for", after)];
         }
     }
 

@@ -93,6 +93,11 @@ impl Graph {
     }
 }
 
+/// The project's services, dependencies first; services that do not depend on each other by name.
+pub fn dependency_order(project: &Project) -> Vec<String> {
+    Graph::new(Some(project), &Observed::default()).order
+}
+
 fn of_project(project: &Project) -> BTreeMap<String, Vec<Edge>> {
     let edges = project.services.iter().map(|(name, service)| {
         let owners: Vec<&str> = shares(service).into_iter().map(|(_, target)| target).collect();

@@ -41,6 +41,9 @@ pub struct Intent {
     /// Run jobs that ended with exit code 0 again, as the Compose CLI does at each `up`. A deployer leaves them alone
     /// as long as neither image nor configuration changed.
     pub rerun_completed_jobs: bool,
+    /// Wait for dependencies also on behalf of containers that run already, as the Compose CLI does at each `up`: one
+    /// that is unhealthy, or a job that fails this time, is then a failure.
+    pub wait_for_running: bool,
     /// Consent to lose the data of volumes whose definition changed.
     pub yes_recreate_volumes: bool,
     /// Build nothing; a missing image that cannot be pulled is an error.
@@ -54,9 +57,9 @@ pub struct Intent {
 /// Which images `down` removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemoveImages {
-    /// Those without a name of their own, built for the project.
+    /// Those built for the project: labelled for it, or with the name that such a build gives.
     Local,
-    /// All that services use.
+    /// Those, and all that services use.
     All,
 }
 

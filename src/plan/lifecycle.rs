@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::converge::reduce;
-use super::graph::{Graph, containers_of};
+use super::graph::{Edge, Graph, containers_of};
 use super::{Action, Condition, Observed, ObservedContainer, Plan, Removal, RunState, Step, StepId};
 use crate::compose::model::Project;
 
@@ -15,10 +15,11 @@ pub fn stop(name: &str, project: Option<&Project>, observed: &Observed, services
     for service in graph.services().rev().filter(|s| is_wanted(services, s)) {
         let mut after: Vec<StepId> =
             graph.dependents(service).filter_map(|(other, _)| stopped.get(other)).flatten().copied().collect();
-        // A service without a running container passes on what it would have waited for.
+        // A service without a container passes on what it would have waited for. Those that do not run are told like
+        // the others, and nothing happens to them.
         let own: Vec<StepId> = containers_of(observed, service)
             .into_iter()
-            .filter(|c| is_live(c))
+            .filter(|c| c.state != RunState::Removing)
             .map(|c| draft.push(stop_of(c), "asked for", after.clone()))
             .collect();
         after.extend(own);
@@ -42,19 +43,9 @@ pub fn start(name: &str, project: Option<&Project>, observed: &Observed, service
         let mut after: Vec<StepId> = Vec::new();
         for edge in graph.needs(service) {
             let before = started.get(edge.on.as_str()).cloned().unwrap_or_default();
-            let waits = !idle.is_empty()
-                && edge.condition != "service_started"
-                && !containers_of(observed, &edge.on).is_empty();
-            if waits {
-                let action = Action::WaitFor {
-                    service: edge.on.clone(),
-                    condition: edge.condition.clone(),
-                    required: edge.required,
-                    dependents: vec![service.to_owned()],
-                };
-                after.push(draft.push(action, &format!("{service} depends on it"), before));
-            } else {
-                after.extend(before);
+            match wait_of(edge, service, observed).filter(|_| !idle.is_empty()) {
+                Some(wait) => after.push(draft.push(wait, &format!("{service} depends on it"), before)),
+                None => after.extend(before),
             }
         }
         for container in idle {
@@ -76,8 +67,8 @@ pub fn start(name: &str, project: Option<&Project>, observed: &Observed, service
     draft.finish()
 }
 
-/// Plans to stop and start the named services, all if none is named, and what depends on them with `restart: true`;
-/// dependencies first.
+/// Plans to restart the containers of the named services, of all if none is named, and of what depends on them with
+/// `restart: true`; dependencies first, after the conditions of such edges. Other edges do not count.
 pub fn restart(name: &str, project: Option<&Project>, observed: &Observed, services: &[String]) -> Plan {
     let mut draft = Draft::new(name, project, observed, services);
     let graph = Graph::new(project, observed);
@@ -85,53 +76,62 @@ pub fn restart(name: &str, project: Option<&Project>, observed: &Observed, servi
     let mut done: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     for service in graph.services().filter(|s| wanted.contains(*s)) {
         let cause = if is_wanted(services, service) { "asked for" } else { "what it depends on is restarted" };
-        let before = graph.needs(service).iter().filter(|edge| edge.restart);
-        let mut after: Vec<StepId> = before.filter_map(|edge| done.get(edge.on.as_str())).flatten().copied().collect();
-        for container in containers_of(observed, service) {
-            let mut own = after.clone();
-            if is_live(container) {
-                own.push(draft.push(stop_of(container), cause, after.clone()));
+        let mut after: Vec<StepId> = Vec::new();
+        for edge in graph.needs(service).iter().filter(|edge| edge.restart && wanted.contains(&edge.on)) {
+            let before = done.get(edge.on.as_str()).cloned().unwrap_or_default();
+            match wait_of(edge, service, observed) {
+                Some(wait) => after.push(draft.push(wait, &format!("{service} depends on it"), before)),
+                None => after.extend(before),
             }
-            let step = draft.push(start_of(container), cause, own);
-            after.push(step);
         }
+        let own: Vec<StepId> = containers_of(observed, service)
+            .into_iter()
+            .map(|container| {
+                let action = Action::RestartContainer {
+                    service: container.service.clone(),
+                    id: container.id.clone(),
+                    name: container.name.clone(),
+                };
+                draft.push(action, cause, after.clone())
+            })
+            .collect();
+        after.extend(own);
         done.insert(service, after);
     }
     draft.finish()
 }
 
-/// Plans to remove stopped containers of the named services, all if none is named; with `stop`, running ones too.
+/// Plans to remove stopped containers of the named services, all if none is named, side by side: what does not run
+/// needs nothing.
 pub fn remove(
     name: &str,
     project: Option<&Project>,
     observed: &Observed,
     services: &[String],
-    stop: bool,
     volumes: bool,
 ) -> Plan {
     let mut draft = Draft::new(name, project, observed, services);
     let graph = Graph::new(project, observed);
-    let mut removed: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
-    for service in graph.services().rev().filter(|s| is_wanted(services, s)) {
-        let mut after: Vec<StepId> =
-            graph.dependents(service).filter_map(|(other, _)| removed.get(other)).flatten().copied().collect();
-        let mut own = Vec::new();
-        for container in containers_of(observed, service) {
-            if is_live(container) && !stop {
-                draft.plan.unchanged.push(format!("{}: running, not removed", container.name));
-                continue;
-            }
-            let action = Action::RemoveContainer {
-                service: container.service.clone(),
-                id: container.id.clone(),
-                name: container.name.clone(),
-                volumes,
-                reason: Removal::Asked,
-            };
-            own.push(draft.push(action, "asked for", after.clone()));
+    let mut found: Vec<&ObservedContainer> = graph
+        .services()
+        .filter(|service| is_wanted(services, service))
+        .flat_map(|service| containers_of(observed, service))
+        .filter(|container| container.state != RunState::Removing)
+        .collect();
+    found.sort_by_key(|container| container.name.as_str());
+    for container in found {
+        if is_live(container) {
+            draft.plan.unchanged.push(format!("{}: running, not removed", container.name));
+            continue;
         }
-        after.extend(own);
-        removed.insert(service, after);
+        let action = Action::RemoveContainer {
+            service: container.service.clone(),
+            id: container.id.clone(),
+            name: container.name.clone(),
+            volumes,
+            reason: Removal::Idle,
+        };
+        draft.push(action, "asked for", Vec::new());
     }
     draft.finish()
 }
@@ -159,6 +159,17 @@ impl Draft {
         reduce(&mut self.plan.steps);
         self.plan
     }
+}
+
+/// The wait that an edge asks for; none for a dependency that only has to be started or has no container.
+fn wait_of(edge: &Edge, dependent: &str, observed: &Observed) -> Option<Action> {
+    let waits = edge.condition != "service_started" && !containers_of(observed, &edge.on).is_empty();
+    waits.then(|| Action::WaitFor {
+        service: edge.on.clone(),
+        condition: edge.condition.clone(),
+        required: edge.required,
+        dependents: vec![dependent.to_owned()],
+    })
 }
 
 fn is_wanted(services: &[String], service: &str) -> bool {

@@ -18,9 +18,12 @@ pub use check::check;
 pub use converge::converge;
 pub use down::down;
 pub use error::PlanError;
+pub use graph::dependency_order;
 pub use intent::{DownOptions, Intent, Pull, RemoveImages};
 pub use lifecycle::{remove, restart, start, stop};
-pub use observed::{ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState};
+pub use observed::{
+    Belonging, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, OwnImage, RunState,
+};
 pub use render::{action, render};
 pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
 

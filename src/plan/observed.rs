@@ -15,6 +15,30 @@ pub struct Observed {
     /// By image reference as `Service::image_name` gives it, and sources of image mounts; an absent key counts as an
     /// image that is not there, of which nothing else is known.
     pub images: BTreeMap<String, ImageState>,
+    /// Local images that `down` may remove; looked for only then.
+    pub own_images: Vec<OwnImage>,
+}
+
+/// A local image that is a project's in one way or another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnImage {
+    /// Reference with its tag, as people write it: `nginx:latest`.
+    pub reference: String,
+    /// Service it belongs to; empty where its label names none.
+    pub service: String,
+    /// How it belongs to it.
+    pub by: Belonging,
+}
+
+/// How an image belongs to a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belonging {
+    /// Its labels name the project: a build of Compose.
+    Label,
+    /// It bears the name that a build gives to the image of a service which names none.
+    BuildName,
+    /// The service names it or, where the project's file is gone, a container of the service was made of it.
+    Used,
 }
 
 /// State of a container as the engine names it.

@@ -77,6 +77,7 @@ pub fn action(action: &Action) -> String {
         Action::RemoveContainer { name, volumes: true, .. } => {
             format!("remove container {name} and its anonymous volumes")
         }
+        Action::RestartContainer { name, .. } => format!("restart container {name}"),
         Action::UnpauseContainer { name, .. } => format!("resume container {name}"),
         Action::WaitFor { service, condition, required, .. } => {
             let until = match condition.as_str() {

@@ -110,6 +110,7 @@ impl World {
                 assert!(self.find(id).is_some());
                 self.observed.containers.retain(|c| c.id != *id);
             }
+            Action::RestartContainer { id, .. } => self.find_mut(id).state = RunState::Running,
             Action::UnpauseContainer { id, .. } => {
                 let container = self.find_mut(id);
                 assert_eq!(container.state, RunState::Paused);

@@ -81,8 +81,10 @@ pub enum Removal {
     Leftover,
     /// It comes back under the same name by a [`Action::CreateContainer`] in the same plan.
     Replaced,
-    /// The user asked for it: `down` or `rm`.
+    /// The user asked for it: `down`.
     Asked,
+    /// The user asked for it, and it does not run: `rm`.
+    Idle,
 }
 
 /// What a step does. Names, not IDs, wherever the object may not exist yet.
@@ -128,6 +130,9 @@ pub enum Action {
     /// Stop a container if it runs (running its `pre_stop` hooks), then remove it, with its anonymous volumes if
     /// `volumes`.
     RemoveContainer { service: String, id: String, name: String, volumes: bool, reason: Removal },
+    /// Restart a container in place (running its `pre_stop` hooks before and its `post_start` hooks after); one that
+    /// does not run is started.
+    RestartContainer { service: String, id: String, name: String },
     /// Resume a paused container.
     UnpauseContainer { service: String, id: String, name: String },
     /// Wait until all (`service_healthy`) or the first (`service_completed_successfully`) of a dependency's containers

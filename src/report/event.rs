@@ -50,6 +50,11 @@ pub enum Event {
         /// What it does, to what.
         text: String,
     },
+    /// The first half of a step that has two is done: the container that it removes has stopped.
+    StepHalfDone {
+        /// Which step.
+        step: StepRef,
+    },
     /// A step of the plan ended.
     StepEnded {
         /// Which step.
@@ -85,6 +90,7 @@ impl Event {
             Self::Info { text } => Self::Info { text: change(&text) },
             Self::Warning { text } => Self::Warning { text: change(&text) },
             Self::StepStarted { step, text } => Self::StepStarted { step, text: change(&text) },
+            Self::StepHalfDone { step } => Self::StepHalfDone { step },
             Self::StepEnded { step, outcome, text, elapsed } => {
                 Self::StepEnded { step, outcome, text: change(&text), elapsed }
             }

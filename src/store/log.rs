@@ -70,7 +70,7 @@ impl LogHandle {
             Event::Phase { name } => self.line("phase", None, name),
             Event::Info { text } => self.line("info", None, text),
             Event::Warning { text } => self.line("warning", None, text),
-            Event::StepStarted { .. } | Event::Progress { .. } => {}
+            Event::StepStarted { .. } | Event::StepHalfDone { .. } | Event::Progress { .. } => {}
             Event::StepEnded { outcome, text, elapsed, .. } => {
                 let word = match outcome {
                     Outcome::Done => "done",

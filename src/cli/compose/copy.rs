@@ -60,7 +60,7 @@ pub(super) async fn cp(session: &Session, args: &CpArgs) -> anyhow::Result<u8> {
             true => format!("copy {}:{from} to {to}", container.name),
             false => format!("copy {from} to {}:{to}", container.name),
         };
-        progress.is(&text, "Copying");
+        progress.does(&container.name, &text, "Copying");
         if session.global.dry_run {
             continue;
         }
@@ -68,7 +68,7 @@ pub(super) async fn cp(session: &Session, args: &CpArgs) -> anyhow::Result<u8> {
             true => out_of(&engine, container, from, to, args.follow_link).await?,
             false => into(&engine, container, from, to, args).await?,
         }
-        progress.is(&text, "Copied");
+        progress.does(&container.name, &text, "Copied");
     }
     Ok(0)
 }

@@ -12,7 +12,12 @@ use super::{
 use crate::engine::{ContainerStatus, Engine, EngineError};
 
 /// The running container of a service: of a number, else the first; a one-off only where there is nothing else.
-async fn running(engine: &Engine, project: &str, service: &str, index: Option<u32>) -> anyhow::Result<ContainerStatus> {
+pub(super) async fn running(
+    engine: &Engine,
+    project: &str,
+    service: &str,
+    index: Option<u32>,
+) -> anyhow::Result<ContainerStatus> {
     let mut found = engine.containers(project, false).await?;
     found.retain(|c| c.service == service);
     // The real one counts from 1, and takes 0 for no number.
@@ -32,7 +37,7 @@ async fn running(engine: &Engine, project: &str, service: &str, index: Option<u3
 pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u8> {
     let project = session.project_name()?;
     let engine = session.engine().await?;
-    let container = running(&engine, &project, &args.service, args.index).await?;
+    let container = running(&engine, &project, args.service(), args.index).await?;
     if session.global.dry_run {
         return Ok(0);
     }
@@ -48,7 +53,7 @@ pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u
             attach_stderr: Some(!args.detach),
             tty: Some(tty),
             env: Some(environment(session, &args.env)),
-            cmd: Some(args.command.clone()),
+            cmd: Some(args.command().to_vec()),
             privileged: Some(args.privileged),
             user: args.user.clone(),
             working_dir: args.workdir.clone(),

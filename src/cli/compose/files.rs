@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::apart::apart;
 use crate::{
     compose::{
-        remote::{ARTIFACT_FILE, GitFile},
+        remote::{ARTIFACT_FILE, GitFile, RemoteFile},
         source::{DiskFiles, FileSource},
     },
     engine::{
@@ -34,6 +34,8 @@ pub(super) struct Files {
     cache: Option<PathBuf>,
     /// Each repository is brought up to date once a load.
     fetched: RefCell<BTreeMap<PathBuf, ()>>,
+    /// All that was asked for.
+    asked: RefCell<Vec<RemoteFile>>,
     /// Published projects by reference, looked up once a load.
     artifacts: RefCell<BTreeMap<String, PathBuf>>,
     /// Registry credentials.
@@ -49,9 +51,15 @@ impl Files {
             disk: DiskFiles::default(),
             cache,
             fetched: RefCell::default(),
+            asked: RefCell::default(),
             artifacts: RefCell::default(),
             credentials: Credentials::in_directory(docker_config_directory(environment)),
         }
+    }
+
+    /// What was fetched, or found to have been.
+    pub(super) fn asked(&self) -> Vec<RemoteFile> {
+        self.asked.borrow().clone()
     }
 
     /// A folder of the cache, for nobody else to look into: addresses may carry tokens, and projects secrets.
@@ -109,6 +117,7 @@ impl FileSource for Files {
     }
 
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {
+        self.asked.borrow_mut().push(RemoteFile::Git(repository.clone()));
         let GitFile { url, reference, folder: _ } = repository;
         let place = self.cache("turnout/compose")?.join(hex::encode(Sha256::digest(format!("{url}#{reference}"))));
         if self.fetched.borrow().contains_key(&place) {
@@ -122,6 +131,7 @@ impl FileSource for Files {
     }
 
     fn fetch_artifact(&self, reference: &str) -> Result<PathBuf, String> {
+        self.asked.borrow_mut().push(RemoteFile::Oci(reference.to_owned()));
         if let Some(place) = self.artifacts.borrow().get(reference) {
             return Ok(place.clone());
         }

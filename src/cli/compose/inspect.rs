@@ -26,26 +26,10 @@ pub(super) async fn port(session: &Session, args: &PortArgs) -> anyhow::Result<u
     let project = session.project_name()?;
     let engine = session.engine().await?;
     let protocol = args.protocol.to_lowercase();
-    let mut found: Vec<_> = engine
-        .list_project(&project)
-        .await?
-        .into_iter()
-        .filter_map(|summary| {
-            let own = summary.labels.unwrap_or_default();
-            let is = |name: &str, value: &str| own.get(name).is_some_and(|v| v == value);
-            if !is(labels::SERVICE, &args.service) || is(labels::ONEOFF, "True") {
-                return None;
-            }
-            let number: u32 = own.get(labels::CONTAINER_NUMBER)?.parse().ok()?;
-            let name = summary.names.unwrap_or_default().first().cloned().unwrap_or_default();
-            Some((number, name.trim_start_matches('/').to_owned(), summary.ports.unwrap_or_default()))
-        })
-        .collect();
-    found.sort_by_key(|(number, ..)| *number);
-    let wanted = found.into_iter().find(|(number, ..)| args.index.is_none_or(|index| index == *number));
-    let Some((_, name, ports)) = wanted else {
-        bail!("no container found for service {:?}", args.service);
-    };
+    let container = super::exec::running(&engine, &project, &args.service, args.index).await?;
+    let listed = engine.list_project(&project).await?.into_iter();
+    let own = listed.filter(|summary| summary.id.as_deref() == Some(&container.id));
+    let (name, ports) = (container.name, own.flat_map(|summary| summary.ports.unwrap_or_default()).collect::<Vec<_>>());
     let fits = |p: &&bollard::models::PortSummary| {
         p.private_port == args.private_port && p.typ.is_some_and(|t| t.to_string() == protocol)
     };

@@ -11,12 +11,16 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use super::{
     args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StopArgs, WaitArgs},
     progress::Progress,
+    prompt,
     session::{Session, Subject, grace, nameless},
 };
 use crate::{
-    compose::model::{Project, Service},
+    compose::{
+        labels::PROJECT,
+        model::{Project, Service},
+    },
     engine::{Engine, EngineError},
-    plan::{self, DownOptions, Observed, Plan, RemoveImages},
+    plan::{self, DownOptions, Observed, Plan, RemoveImages, RunState},
 };
 
 /// `start`.
@@ -75,9 +79,8 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
         return Ok(0);
     }
     if args.no_deps && !args.services.is_empty() {
-        // Without edges nothing is drawn in.
         if let Some(project) = &mut at.subject.project {
-            project.services.values_mut().for_each(|service| service.depends_on.clear());
+            super::up::without_dependencies(project, &args.services);
         }
         at.observed.containers.retain(|c| args.services.contains(&c.service));
     }
@@ -90,31 +93,53 @@ pub(super) async fn kill(session: &Session, args: &KillArgs) -> anyhow::Result<u
     let progress = Progress::new(session.mode());
     let subject = session.subject_with(&args.services)?;
     let engine = session.engine().await?;
-    let reached = engine.kill(&subject.name, &args.services, &args.signal).await?;
-    if reached.is_empty() {
-        progress.warning("no container to kill");
+    let mut found = engine.containers(&subject.name, false).await?;
+    let orphans_too = args.remove_orphans || session.is_on("COMPOSE_REMOVE_ORPHANS");
+    found.retain(|c| {
+        let known = subject.project.as_ref().is_none_or(|project| project.services.contains_key(&c.service));
+        // As in the real one, orphans are killed like the others, and stay.
+        (known || orphans_too) && (args.services.is_empty() || args.services.contains(&c.service))
+    });
+    if found.is_empty() {
+        writeln!(io::stderr(), "no container to kill")?;
     }
-    for container in reached {
-        progress.is(&format!("Container {}", container.name), "Killed");
-    }
-    if args.remove_orphans {
-        remove_orphans(session, &engine, &subject, &progress).await?;
-    }
+    let kills = found.iter().map(|container| {
+        let (engine, progress) = (&engine, &progress);
+        async move {
+            let subject = format!("Container {}", container.name);
+            progress.is(&subject, "Killing");
+            if session.global.dry_run || engine.kill_container(&container.id, &container.name, &args.signal).await? {
+                progress.is(&subject, "Killed");
+            }
+            Ok::<(), EngineError>(())
+        }
+    });
+    futures_util::future::try_join_all(kills).await?;
     Ok(0)
 }
 
 /// `rm`.
 pub(super) async fn rm(session: &Session, args: &RmArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
-    let at = look(session, &args.services).await?;
+    let mut at = look(session, &args.services).await?;
+    if args.stop {
+        let plan = plan::stop(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
+        run(session, &at, plan, None, &progress).await?;
+        at.observed = at.engine.observe_containers(&at.subject.name).await?;
+        if session.global.dry_run {
+            at.observed.containers.iter_mut().for_each(|c| c.state = RunState::Exited(0));
+        }
+    }
     let project = at.subject.project.as_ref();
-    let plan = plan::remove(&at.subject.name, project, &at.observed, &args.services, args.stop, args.volumes);
+    let plan = plan::remove(&at.subject.name, project, &at.observed, &args.services, args.volumes);
     if plan.steps.is_empty() {
-        progress.warning("No stopped containers");
+        writeln!(io::stderr(), "No stopped containers")?;
         return Ok(0);
     }
-    writeln!(io::stdout(), "Going to remove {}", removed(&plan).join(", "))?;
-    if !args.force && !consent()? {
+    let what = format!("Going to remove {}", removed(&plan).join(", "));
+    if args.force {
+        writeln!(io::stdout(), "{what}")?;
+    } else if !prompt::confirm(&what, false)? {
         return Ok(0);
     }
     run(session, &at, plan, None, &progress).await
@@ -129,7 +154,10 @@ pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u
         super::provider::down(session, project, &args.services, &progress).await?;
     }
     let frame = project.clone().unwrap_or_else(|| nameless(&name));
-    let observed = engine.observe_remains(&frame, args.rmi.is_some()).await?;
+    let mut observed = engine.observe_remains(&frame).await?;
+    if args.rmi.is_some() {
+        observed.own_images = engine.own_images(&frame, &observed).await?;
+    }
     let options = DownOptions {
         project: name.clone(),
         services: args.services.clone(),
@@ -142,11 +170,36 @@ pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u
         },
     };
     let plan = plan::down(project.as_ref(), &observed, &options);
-    if plan.steps.is_empty() && plan.warnings.is_empty() {
+    let has_containers = observed.containers.iter().any(|c| options.remove_orphans || !c.oneoff);
+    if !has_containers && plan.steps.is_empty() && !may_have_more(project.as_ref(), &options) {
         progress.warning(&format!("no resource found to remove for project {name:?}"));
     }
-    session.apply(&engine, &frame, plan, grace(args.timeout), &progress).await?;
+    let kept: Vec<&str> = still_used(&observed, &plan, &options);
+    session.apply(&engine, &frame, plan.clone(), grace(args.timeout), &progress).await?;
+    for network in kept.into_iter().filter(|_| !session.global.dry_run) {
+        progress.is(&format!("Network {network}"), "Removing");
+        progress.is(&format!("Network {network}"), "Resource is still in use");
+    }
     Ok(0)
+}
+
+/// The project's networks that stay because containers of services that were not named are attached.
+fn still_used<'a>(observed: &'a Observed, plan: &Plan, options: &DownOptions) -> Vec<&'a str> {
+    let removed = |id: &str| {
+        plan.steps.iter().any(|step| matches!(&step.action, plan::Action::RemoveNetwork { id: own, .. } if own == id))
+    };
+    let own = observed.networks.values().filter(|network| {
+        !options.services.is_empty() && network.labels.get(PROJECT).is_some_and(|name| *name == options.project)
+    });
+    own.filter(|network| !removed(&network.id)).map(|network| network.name.as_str()).collect()
+}
+
+/// Whether a project describes networks or volumes of its own, which a `down` then looks for.
+fn may_have_more(project: Option<&Project>, options: &DownOptions) -> bool {
+    let Some(project) = project else { return false };
+    let network = project.networks.values().any(|network| !network.as_ref().is_some_and(|network| network.external));
+    let volume = project.volumes.values().any(|volume| !volume.as_ref().is_some_and(|volume| volume.external));
+    network || options.volumes && volume
 }
 
 /// What the commands here act upon.
@@ -172,26 +225,9 @@ async fn run(session: &Session, at: &At, plan: Plan, timeout: Option<i64>, progr
             &unnamed
         }
     };
+    progress.knows(&at.observed);
     session.apply(&at.engine, project, plan, grace(timeout), progress).await?;
     Ok(0)
-}
-
-/// Removes what no service stands behind.
-async fn remove_orphans(
-    session: &Session,
-    engine: &Engine,
-    subject: &Subject,
-    progress: &Progress,
-) -> anyhow::Result<()> {
-    let Some(project) = &subject.project else { return Ok(()) };
-    let mut observed = engine.observe_containers(&subject.name).await?;
-    let is_known = |name: &str| project.services.contains_key(name) || project.disabled_services.contains_key(name);
-    observed.containers.retain(|c| !is_known(&c.service) && !c.oneoff);
-    let frame = Project { services: Default::default(), ..project.clone() };
-    let options = DownOptions { project: subject.name.clone(), remove_orphans: true, ..DownOptions::default() };
-    let plan = plan::down(Some(&frame), &observed, &options);
-    session.apply(engine, project, plan, None, progress).await?;
-    Ok(())
 }
 
 /// Names of the containers that a plan removes.
@@ -201,16 +237,6 @@ fn removed(plan: &Plan) -> Vec<&str> {
         _ => None,
     });
     names.collect()
-}
-
-/// Asks on the terminal; no terminal means no.
-fn consent() -> anyhow::Result<bool> {
-    let mut out = io::stdout().lock();
-    write!(out, "Are you sure? [yN] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// `pause`, and with `resume` `unpause`: of services in the project, without one-offs.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    plan::{Action, Plan},
+    plan::{Action, Observed, Plan, Removal},
     report::{Event, Outcome, Reporter, redact},
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Progress {
     output: bool,
     /// Whether pulls show how far they are.
     pulls: bool,
+    /// On whose behalf waiting is not told.
+    waits_quietly: Option<String>,
     state: Mutex<State>,
 }
 
@@ -51,13 +53,26 @@ struct Named {
     /// A line each.
     subjects: Vec<String>,
     doing: &'static str,
+    /// Words between, of a step in two halves.
+    half: &'static [&'static str],
     done: &'static str,
+    /// Whether a step that had nothing to do is told like one that did it, or in the words of its end.
+    skipped: Skipped,
     cause: String,
+}
+
+/// What is told of a step that had nothing to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Skipped {
+    #[default]
+    Nothing,
+    AsDone,
+    Why,
 }
 
 impl Progress {
     pub(super) fn new(mode: Mode) -> Progress {
-        Progress { mode, output: true, pulls: true, state: Mutex::new(State::default()) }
+        Progress { mode, output: true, pulls: true, waits_quietly: None, state: Mutex::new(State::default()) }
     }
 
     /// Without the output of builds.
@@ -72,15 +87,32 @@ impl Progress {
         self
     }
 
+    /// Without the waits that only this service asks for.
+    pub(super) fn without_waits_of(mut self, service: &str) -> Progress {
+        self.waits_quietly = Some(service.to_owned());
+        self
+    }
+
     /// Steps of this plan follow.
     pub(super) fn begin(&self, plan: &Plan) {
         let mut state = self.state();
         for step in &plan.steps {
-            if let Action::StartContainer { service, name, .. } = &step.action {
+            if let Action::StartContainer { service, name, .. } | Action::UnpauseContainer { service, name, .. } =
+                &step.action
+            {
                 state.containers.entry(service.clone()).or_default().insert(name.clone());
             }
         }
-        state.steps = plan.steps.iter().map(|step| named(&step.action, &step.cause, &state.containers)).collect();
+        let mut steps: Vec<Named> =
+            plan.steps.iter().map(|step| named(&step.action, &step.cause, &state.containers)).collect();
+        for (named, step) in steps.iter_mut().zip(&plan.steps) {
+            if let Action::WaitFor { dependents, .. } = &step.action
+                && self.waits_quietly.as_ref().is_some_and(|own| dependents.iter().all(|other| other == own))
+            {
+                (named.doing, named.done) = ("", "");
+            }
+        }
+        state.steps = steps;
         state.running.clear();
         if self.mode == Mode::Live {
             state.width = rustix::termios::tcgetwinsize(io::stderr()).map_or(100, |s| usize::from(s.ws_col).max(40));
@@ -95,6 +127,28 @@ impl Progress {
     /// Something that is as it is: `Container shop-web-1`, `Running`.
     pub(super) fn is(&self, subject: &str, what: &str) {
         self.line(&mut self.state(), subject, what, "");
+    }
+
+    /// Something that a container has part in: `shop-web-1 copy a to shop-web-1:/a Copied`.
+    pub(super) fn does(&self, container: &str, text: &str, what: &str) {
+        let mut state = self.state();
+        state.clear();
+        let text = redact::redact_shapes(text);
+        let line = match self.mode {
+            Mode::Quiet => return,
+            Mode::Json => format!("{}\n", serde_json::json!({ "id": container, "text": text, "status": what })),
+            Mode::Live | Mode::Plain => format!(" {container} {text} {what}\n"),
+        };
+        // A reader that has gone is not worth a word.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+
+    /// Containers that the next plan may wait for.
+    pub(super) fn knows(&self, observed: &Observed) {
+        let mut state = self.state();
+        for container in observed.containers.iter().filter(|c| !c.oneoff) {
+            state.containers.entry(container.service.clone()).or_default().insert(container.name.clone());
+        }
     }
 
     /// A container that runs as it is wanted.
@@ -156,16 +210,36 @@ impl Reporter for Progress {
                     _ => subjects.iter().for_each(|subject| self.line(&mut state, subject, doing, &cause)),
                 }
             }
+            Event::StepHalfDone { step } => {
+                let Some(Named { subjects, half, .. }) = state.steps.get_mut(step).map(|named| {
+                    // The line of what runs says the second half from now on.
+                    named.doing = named.half.last().copied().unwrap_or(named.doing);
+                    named.clone()
+                }) else {
+                    return;
+                };
+                let words: &[&str] = match self.mode {
+                    Mode::Live => half.get(..1).unwrap_or_default(),
+                    _ => half,
+                };
+                for subject in subjects {
+                    words.iter().for_each(|word| self.line(&mut state, &subject, word, ""));
+                }
+            }
             Event::StepEnded { step, outcome, text, .. } => {
                 state.running.retain(|s| *s != step);
-                let Some(Named { subjects, done, cause, .. }) = state.steps.get(step).cloned() else { return };
-                let mut lines = |what, text: &str| {
+                let Some(Named { subjects, done, cause, skipped, .. }) = state.steps.get(step).cloned() else {
+                    return;
+                };
+                let mut lines = |what: &str, text: &str| {
                     subjects.iter().for_each(|subject| self.line(&mut state, subject, what, text));
                 };
                 match outcome {
                     Outcome::Done if done.is_empty() => state.show_if(self.mode == Mode::Live),
                     Outcome::Done if self.mode == Mode::Live => lines(done, &cause),
                     Outcome::Done => lines(done, ""),
+                    Outcome::Skipped if skipped == Skipped::AsDone => lines(done, ""),
+                    Outcome::Skipped if skipped == Skipped::Why => lines(&text, ""),
                     // What was not needed is not told; what failed is, by the command's own last words.
                     Outcome::Skipped | Outcome::Abandoned => state.show_if(self.mode == Mode::Live),
                     Outcome::Failed => lines("Error", &text),
@@ -236,7 +310,9 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         Action::CreateContainer { name, .. } => (container(name), "Creating", "Created", false),
         Action::RecreateContainer { name, .. } => (container(name), "Recreate", "Recreated", true),
         Action::StopContainer { name, .. } => (container(name), "Stopping", "Stopped", false),
-        Action::RemoveContainer { name, .. } => (container(name), "Removing", "Removed", false),
+        Action::RemoveContainer { name, reason: Removal::Idle, .. } => (container(name), "Removing", "Removed", false),
+        Action::RemoveContainer { name, .. } => (container(name), "Stopping", "Removed", false),
+        Action::RestartContainer { name, .. } => (container(name), "Restarting", "Started", false),
         Action::UnpauseContainer { name, .. } => (container(name), "Unpausing", "Unpaused", false),
         Action::WaitFor { service, condition, .. } => {
             let done = if condition == "service_healthy" { "Healthy" } else { "Exited" };
@@ -252,5 +328,15 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         _ => vec![subject],
     };
     let cause = if tells && !cause.is_empty() { format!("({cause})") } else { String::new() };
-    Named { subjects, doing, done, cause }
+    let half: &[&str] = if matches!(action, Action::RemoveContainer { .. }) && doing == "Stopping" {
+        &["Stopped", "Removing"]
+    } else {
+        &[]
+    };
+    let skipped = match action {
+        Action::StopContainer { .. } => Skipped::AsDone,
+        Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. } => Skipped::Why,
+        _ => Skipped::Nothing,
+    };
+    Named { subjects, doing, half, done, skipped, cause }
 }

@@ -28,8 +28,9 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60
 
 /// `run`; the exit code is the command's.
 pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8> {
-    let name = &args.service;
+    let name = &args.service().to_owned();
     let mut project = session.load(std::slice::from_ref(name))?;
+    super::remote_stack::consent(session, &project, false)?;
     if args.no_deps {
         up::without_dependencies(&mut project, std::slice::from_ref(name));
     }
@@ -40,6 +41,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let tty = !args.no_tty && !args.detach && terminal::is_interactive();
     let mode = if args.quiet { Mode::Quiet } else { session.mode() };
     let progress = Progress::new(mode).without_output(args.quiet_build).without_pulls(args.quiet_pull);
+    let progress = progress.without_waits_of(name);
     up::prepare(session, &mut project, &progress).await?;
     let engine = session.engine().await?;
     let engine = session.with_proxies(&engine).await;
@@ -108,14 +110,13 @@ async fn surroundings(
     args: &RunArgs,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let name = &args.service;
+    let name = &args.service().to_owned();
     let mut observed = engine.observe(project).await?;
     // The service's own containers are none of our business: without them, zero of them are wanted.
     observed.containers.retain(|c| c.service != *name);
     let mut intent = Intent {
         scale: BTreeMap::from([(name.clone(), 0)]),
         pull: up::pull(args.pull),
-        ignore_orphans: true,
         build: if args.build { up::builds(project, &[]) } else { BTreeMap::new() },
         ..up::intent(session, &[], &[], args.remove_orphans)?
     };
@@ -141,6 +142,7 @@ async fn surroundings(
             only_if: Condition::Always,
         });
     }
+    up::running(&observed, project, &plan, progress);
     session.apply(engine, project, plan, None, progress).await?;
     Ok(())
 }
@@ -252,12 +254,12 @@ impl Asked {
     fn apply(self, service: &mut Service, args: &RunArgs, tty: bool) {
         service.tty = tty;
         service.stdin_open = !args.detach && args.interactive;
-        if !args.command.is_empty() {
-            service.command = Some(args.command.clone());
+        if !args.command().is_empty() {
+            service.command = Some(args.command().to_vec());
         }
         if args.entrypoint.is_some() {
             service.entrypoint = self.service.entrypoint;
-            if args.command.is_empty() {
+            if args.command().is_empty() {
                 service.command = Some(Vec::new());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use super::{
     args::{BuildArgs, CreateArgs, PullArgs, PullChoice, ScaleArgs, UpArgs},
     bake,
     progress::{Mode, Progress},
-    provider,
+    prompt, provider, remote_stack,
     session::{Session, grace, now},
     wait,
 };
@@ -27,6 +27,7 @@ use crate::{
 pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     super::attach::consistent(args)?;
     let mut project = session.load(&args.services)?;
+    remote_stack::consent(session, &project, args.yes)?;
     if args.no_deps {
         without_dependencies(&mut project, &args.services);
     }
@@ -281,7 +282,7 @@ pub(super) async fn converge(
     refuse_unsupported(&engine, project)?;
     let observed = engine.observe(project).await?;
     let mut plan = plan::converge(project, &observed, intent)?;
-    if !intent.yes_recreate_volumes && !session.global.dry_run && std::io::stdin().is_terminal() {
+    if !intent.yes_recreate_volumes && !session.global.dry_run {
         let agreed = Intent { yes_recreate_volumes: true, ..intent.clone() };
         let other = plan::converge(project, &observed, &agreed)?;
         if consents(&other)? {
@@ -306,16 +307,10 @@ fn consents(plan: &Plan) -> anyhow::Result<bool> {
     if names.is_empty() {
         return Ok(false);
     }
-    let which = names.join(", ");
-    let mut err = std::io::stderr().lock();
-    write!(
-        err,
-        "Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)? [yN] "
-    )?;
-    err.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    let which = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let question =
+        format!("Volume {which} exists but doesn't match configuration in compose file. Recreate (data will be lost)?");
+    Ok(prompt::confirm(&question, false)?)
 }
 
 /// Refuses what the engine cannot carry out before anything is done; provided services have no container to refuse.
@@ -343,6 +338,7 @@ pub(super) fn intent(
         ignore_orphans: session.is_on("COMPOSE_IGNORE_ORPHANS"),
         // As the real command line does at every `up`.
         rerun_completed_jobs: true,
+        wait_for_running: true,
         now: now(),
         ..Intent::default()
     })
@@ -429,7 +425,7 @@ fn image_plan(project: &Project, intent: &Intent, wanted: impl Fn(&plan::Action)
 }
 
 /// Names the containers that run and that the plan leaves alone.
-fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progress) {
+pub(super) fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progress) {
     let touched = |id: &str, name: &str| plan.steps.iter().any(|step| touches(&step.action, id, name));
     let idle = observed.containers.iter().filter(|c| {
         !c.oneoff
@@ -437,10 +433,12 @@ fn running(observed: &Observed, project: &Project, plan: &Plan, progress: &Progr
             && project.services.contains_key(&c.service)
             && !touched(&c.id, &c.name)
     });
-    let mut names: Vec<(&str, &str)> = idle.map(|c| (c.name.as_str(), c.service.as_str())).collect();
-    names.sort_unstable();
-    for (name, service) in names {
-        progress.runs(service, name);
+    let order = plan::dependency_order(project);
+    let place = |service: &str| order.iter().position(|other| other == service);
+    let mut found: Vec<&plan::ObservedContainer> = idle.collect();
+    found.sort_by_key(|c| (place(&c.service), c.name.as_str()));
+    for container in found {
+        progress.runs(&container.service, &container.name);
     }
 }
 
@@ -451,6 +449,7 @@ fn touches(action: &plan::Action, id: &str, name: &str) -> bool {
         Action::StopContainer { id: own, .. }
         | Action::RemoveContainer { id: own, .. }
         | Action::RenameContainer { id: own, .. }
+        | Action::RestartContainer { id: own, .. }
         | Action::UnpauseContainer { id: own, .. } => own == id,
         Action::StartContainer { name: own, .. } | Action::CreateContainer { name: own, .. } => own == name,
         _ => false,

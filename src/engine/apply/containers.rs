@@ -173,12 +173,17 @@ impl Executor<'_> {
         })?;
         self.world.set_active(&known.id, true);
         self.note_started(ContainerRef { id: known.id.clone(), name: name.to_owned(), service: service.to_owned() });
-        if let Some(definition) = definition {
-            for hook in &definition.post_start {
-                self.run_hook(service, definition, &known.id, name, hook, "post_start").await?;
-            }
-        }
+        self.after_start(service, &known.id, name).await?;
         Ok(Did::Done(format!("started {name}")))
+    }
+
+    /// Runs the `post_start` hooks; without the service's definition there are none.
+    pub(super) async fn after_start(&self, service: &str, id: &str, name: &str) -> Result<(), EngineError> {
+        let Some(definition) = self.run.project.services.get(service) else { return Ok(()) };
+        for hook in &definition.post_start {
+            self.run_hook(service, definition, id, name, hook, "post_start").await?;
+        }
+        Ok(())
     }
 
     /// [`crate::plan::Action::UnpauseContainer`].

@@ -224,9 +224,11 @@ impl Executor<'_> {
                 self.recreate(service, *number, name, old_id, old_name, *inherit_volumes).await
             }
             Action::StopContainer { service, id, name } => self.stop(service, id, name).await,
-            Action::RemoveContainer { service, id, name, volumes, reason: _ } => {
-                self.remove(service, id, name, *volumes).await
+            Action::RemoveContainer { service, id: container, name, volumes, reason: _ } => {
+                self.stop_for_removal(id, service, container, name).await?;
+                self.remove(container, name, *volumes).await
             }
+            Action::RestartContainer { service, id, name } => self.restart(service, id, name).await,
             Action::UnpauseContainer { service: _, id, name } => self.unpause(id, name).await,
             Action::WaitFor { service, condition, required, dependents } => {
                 let failed_before =

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::{InspectContainerOptions, RemoveContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{
+    InspectContainerOptions, RemoveContainerOptions, RestartContainerOptions, StopContainerOptions,
+};
 
 use super::{Executor, schedule::Did};
-use crate::engine::{Engine, EngineError, error::status_of};
+use crate::{
+    engine::{Engine, EngineError, error::status_of},
+    plan::StepId,
+    report::Event,
+};
 
 /// Grace of a container that sets none.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -28,12 +34,36 @@ impl Executor<'_> {
         Ok(Did::Done(format!("stopped {name}")))
     }
 
-    /// [`crate::plan::Action::RemoveContainer`].
-    pub(super) async fn remove(&self, service: &str, id: &str, name: &str, volumes: bool) -> Result<Did, EngineError> {
+    /// [`crate::plan::Action::RestartContainer`].
+    pub(super) async fn restart(&self, service: &str, id: &str, name: &str) -> Result<Did, EngineError> {
+        let known = self.world.by_id(id).ok_or_else(|| EngineError::Stale(format!("container {name} is gone")))?;
+        if known.active {
+            self.pre_stop(service, id, name).await?;
+        }
+        self.engine.restart_container(id, name, self.run.stop_timeout, self.grace_of(service)).await?;
+        self.world.set_active(id, true);
+        self.after_start(service, id, name).await?;
+        Ok(Did::Done(format!("restarted {name}")))
+    }
+
+    /// First half of [`crate::plan::Action::RemoveContainer`].
+    pub(super) async fn stop_for_removal(
+        &self,
+        step: StepId,
+        service: &str,
+        id: &str,
+        name: &str,
+    ) -> Result<(), EngineError> {
         if self.world.by_id(id).is_some_and(|known| known.active) {
             self.pre_stop(service, id, name).await?;
             self.stop_with_grace(service, id, name).await?;
         }
+        self.run.reporter.report(Event::StepHalfDone { step });
+        Ok(())
+    }
+
+    /// Second half of [`crate::plan::Action::RemoveContainer`].
+    pub(super) async fn remove(&self, id: &str, name: &str, volumes: bool) -> Result<Did, EngineError> {
         self.remove_by_id(id, name, volumes).await?;
         Ok(Did::Done(format!("removed {name}")))
     }
@@ -53,11 +83,14 @@ impl Executor<'_> {
 
     /// Stops without hooks; no container or none running is a good end.
     pub(super) async fn stop_with_grace(&self, service: &str, id: &str, name: &str) -> Result<(), EngineError> {
-        let own = self.run.project.services.get(service).and_then(|s| s.stop_grace_period);
-        let own = own.map(|d| Duration::from_nanos(u64::try_from(d.0).unwrap_or(0)));
-        self.engine.stop_container(id, name, self.run.stop_timeout, own).await?;
+        self.engine.stop_container(id, name, self.run.stop_timeout, self.grace_of(service)).await?;
         self.world.set_active(id, false);
         Ok(())
+    }
+
+    fn grace_of(&self, service: &str) -> Option<Duration> {
+        let own = self.run.project.services.get(service)?.stop_grace_period;
+        own.map(|d| Duration::from_nanos(u64::try_from(d.0).unwrap_or(0)))
     }
 
     /// Removes a stopped container.
@@ -77,18 +110,36 @@ impl Engine {
         over: Option<Duration>,
         expected: Option<Duration>,
     ) -> Result<(), EngineError> {
-        let grace = match over.or(expected) {
-            Some(grace) => grace,
-            None => self.own_grace(id).await,
-        };
-        let seconds = over.map(|g| i32::try_from(g.as_secs()).unwrap_or(i32::MAX));
-        let options = StopContainerOptions { signal: None, t: seconds };
-        let docker = self.docker_with_timeout(grace + STOP_SLACK);
+        let docker = self.docker_with_timeout(self.patience(id, over, expected).await);
+        let options = StopContainerOptions { signal: None, t: over.map(whole_seconds) };
         match docker.stop_container(id, Some(options)).await {
             Ok(()) => Ok(()),
             Err(error) if status_of(&error) == Some(404) => Ok(()),
             Err(error) => Err(EngineError::api(format!("stop {name}"), error)),
         }
+    }
+
+    /// Restarts a container in place, with graces as [`Engine::stop_container`].
+    async fn restart_container(
+        &self,
+        id: &str,
+        name: &str,
+        over: Option<Duration>,
+        expected: Option<Duration>,
+    ) -> Result<(), EngineError> {
+        let docker = self.docker_with_timeout(self.patience(id, over, expected).await);
+        let options = RestartContainerOptions { signal: None, t: over.map(whole_seconds) };
+        let restarted = docker.restart_container(id, Some(options)).await;
+        restarted.map_err(|error| EngineError::api(format!("restart {name}"), error))
+    }
+
+    /// How long a stop may take.
+    async fn patience(&self, id: &str, over: Option<Duration>, expected: Option<Duration>) -> Duration {
+        let grace = match over.or(expected) {
+            Some(grace) => grace,
+            None => self.own_grace(id).await,
+        };
+        grace + STOP_SLACK
     }
 
     /// The grace stored on the container, for the length of our own patience.
@@ -131,4 +182,8 @@ impl Engine {
             message: format!("its removal does not end within {} s", REMOVAL_WAIT.as_secs()),
         })
     }
+}
+
+fn whole_seconds(grace: Duration) -> i32 {
+    i32::try_from(grace.as_secs()).unwrap_or(i32::MAX)
 }

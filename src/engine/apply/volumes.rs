@@ -40,15 +40,14 @@ impl Executor<'_> {
         self.removed(format!("image {image}"), removed.map(drop))
     }
 
-    /// Absent is a good end; in use is a warning.
+    /// Absent is a good end; in use is a warning. The words are those of Compose.
     pub(super) fn removed(&self, what: String, result: Result<(), bollard::errors::Error>) -> Result<Did, EngineError> {
         match result {
             Ok(()) => Ok(Did::Done(format!("removed {what}"))),
-            Err(error) if status_of(&error) == Some(404) => Ok(Did::Skipped(format!("{what} is gone"))),
+            Err(error) if status_of(&error) == Some(404) => Ok(Did::Skipped("No resource found to remove".to_owned())),
             Err(error) if matches!(status_of(&error), Some(403 | 409)) => {
-                let text = format!("{what} is still in use and was kept: {error}");
-                self.run.reporter.warn(text.clone());
-                Ok(Did::Skipped(text))
+                self.run.reporter.warn(format!("{what} is still in use and was kept: {error}"));
+                Ok(Did::Skipped("Resource is still in use".to_owned()))
             }
             Err(error) => Err(EngineError::api(format!("remove {what}"), error)),
         }

@@ -54,6 +54,17 @@ impl Reference {
         if self.host == "docker.io" { HUB_KEY } else { &self.host }
     }
 
+    /// As people write it: without the Hub's name, with a tag where there is no digest.
+    pub fn familiar(&self) -> String {
+        let path = match self.host.as_str() {
+            "docker.io" => self.path.strip_prefix("library/").unwrap_or(&self.path).to_owned(),
+            host => format!("{host}/{}", self.path),
+        };
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = self.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
+        format!("{path}{tag}{digest}")
+    }
+
     /// Name without tag and digest, as the engine wants it in `fromImage`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.host, self.path)

@@ -12,7 +12,7 @@ use super::{
     labels::{ContainerLabels, container_labels},
     mounts,
     network::{Endpoint, endpoints, hosts},
-    ports, refuse, resources, security, some, some_list, some_map, some_number,
+    ports, refuse, resources, security, some, some_list, some_map, some_number, too_old,
 };
 use crate::{
     compose::model::{Deploy, Duration, Logging, Placement, Project, Service},
@@ -200,8 +200,16 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
             return Err(refuse(name, attribute, reason));
         }
     }
-    if !annotations.is_empty() {
-        gate(version, ApiVersion::v1(43), "24.0", name, "annotations")?;
+    let mut warnings = Vec::new();
+    let mut dropped = |attribute: &str, reason: &str| {
+        let files = project.config_files.join(", ");
+        let place = if files.is_empty() { String::new() } else { format!(" (in {files})") };
+        warnings.push(format!("services.{name}.{attribute}{place}: {reason}, it is left out, as by Compose"));
+    };
+    let old = ApiVersion::v1(43);
+    let annotated = version >= old;
+    if !annotations.is_empty() && !annotated {
+        dropped("annotations", &too_old(version, old, "24.0"));
     }
 
     let mounted = mounts::mounts(project, name, service, target.inherited, version)?;
@@ -210,13 +218,15 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     // Daemons before API 1.44 know one address for the whole container instead.
     let mac_address = match (&mut primary, version < ApiVersion::v1(44)) {
         (Some(endpoint), true) => endpoint.settings.mac_address.take(),
+        (None, true) => some(mac_address),
         (Some(_), false) => None,
-        (None, _) => some(mac_address),
+        (None, false) => {
+            if !mac_address.is_empty() {
+                dropped("mac_address", "needs a network to be attached to instead of network_mode");
+            }
+            None
+        }
     };
-    if mac_address.is_some() && version >= ApiVersion::v1(44) {
-        let reason = "needs a network to be attached to: remove network_mode";
-        return Err(refuse(name, "mac_address", reason));
-    }
     let mode = match &primary {
         Some(endpoint) => endpoint.network.clone(),
         None if network_mode.is_empty() => "none".to_owned(),
@@ -234,7 +244,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     let mut host = HostConfig {
         binds: some_list(&mounted.binds),
         mounts: (!mounted.mounts.is_empty()).then_some(mounted.mounts),
-        annotations: some_map(annotations),
+        annotations: if annotated { some_map(annotations) } else { None },
         cap_add: security::capabilities(cap_add),
         cap_drop: security::capabilities(cap_drop),
         cgroup_parent: some(cgroup_parent),
@@ -363,7 +373,8 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
     if !platform.is_empty() {
         gate(version, ApiVersion::v1(41), "20.10", name, "platform")?;
     }
-    Ok(ContainerSpec { body, mac_address, platform, connect, warnings: mounted.warnings })
+    warnings.extend(mounted.warnings);
+    Ok(ContainerSpec { body, mac_address, platform, connect, warnings })
 }
 
 #[cfg(test)]
@@ -545,17 +556,33 @@ mod tests {
     }
 
     #[test]
+    fn what_compose_leaves_out_is_left_out_and_told() {
+        let told = |service: Value, version| spec(service, version).unwrap();
+        let annotated = json!({ "annotations": { "a": "b" } });
+        let old = told(annotated.clone(), OLD);
+        assert!(old.body.host_config.unwrap().annotations.is_none());
+        assert_eq!(
+            old.warnings,
+            ["services.web.annotations: needs Docker Engine 24.0 (API 1.43) or later, this daemon speaks API 1.41, it \
+              is left out, as by Compose"]
+        );
+        let new = told(annotated, NEW);
+        assert!(new.warnings.is_empty() && new.body.host_config.unwrap().annotations.is_some());
+        let addressed = json!({ "mac_address": "02:00:00:00:00:01", "network_mode": "bridge" });
+        let new = told(addressed.clone(), NEW);
+        assert_eq!((new.mac_address, new.warnings.len()), (None, 1));
+        assert!(new.warnings[0].starts_with("services.web.mac_address: needs a network"), "{:?}", new.warnings);
+        let old = told(addressed, OLD);
+        assert_eq!((old.mac_address.as_deref(), old.warnings.len()), (Some("02:00:00:00:00:01"), 0));
+    }
+
+    #[test]
     fn what_cannot_be_done_is_named() {
         for (service, version, wanted) in [
             (json!({ "use_api_socket": true }), NEW, "services.web.use_api_socket: mount the engine's socket"),
             (json!({ "provider": { "type": "x" } }), NEW, "services.web.provider: "),
             (json!({ "credential_spec": { "file": "x" } }), NEW, "services.web.credential_spec: "),
             (json!({ "restart": "foo" }), NEW, "services.web.restart: \"foo\" is not one of"),
-            (
-                json!({ "annotations": { "a": "b" } }),
-                OLD,
-                "services.web.annotations: needs Docker Engine 24.0 (API 1.43)",
-            ),
             (
                 json!({ "healthcheck": { "test": ["CMD", "x"], "start_interval": "1s", "start_period": "1s" } }),
                 OLD,

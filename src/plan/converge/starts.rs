@@ -45,10 +45,11 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     let mut wait_steps: BTreeMap<WaitKey<'_>, StepId> = BTreeMap::new();
     for (name, service) in draft.selected() {
         let own = planned.remove(name).unwrap_or_default();
-        if own.is_empty() {
+        if own.is_empty() && !draft.intent.wait_for_running {
             continue;
         }
         let mut gates = created.clone();
+        let mut waited = Vec::new();
         for (dependency, edge) in &service.depends_on {
             let Some((dependency, condition)) = known(draft, dependency, &edge.condition) else { continue };
             let key = (dependency, condition, edge.required);
@@ -68,9 +69,14 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
                 });
                 wait_steps.insert(key, step);
                 gates.push(step);
+                waited.push(step);
             } else {
                 gates.extend(before);
             }
+        }
+        if own.is_empty() {
+            last.entry(name).or_default().extend(waited);
+            continue;
         }
         gates.extend(last.get(name).into_iter().flatten());
         for start in own {
@@ -104,11 +110,20 @@ fn waits<'a>(draft: &Draft<'a>, planned: &BTreeMap<&'a str, Vec<Start>>) -> Resu
     let mut waits: BTreeMap<WaitKey<'a>, (Vec<String>, Vec<Condition>)> = BTreeMap::new();
     for (name, service) in draft.selected() {
         let starts = planned.get(name).map_or(&[][..], Vec::as_slice);
-        if starts.is_empty() {
+        let runs_on = starts.is_empty();
+        let on_its_way = |other: &str| {
+            let slots = draft.slots.get(other).into_iter().flatten();
+            // What is resumed needs its time to be healthy again.
+            slots.filter_map(|slot| slot.existing).any(|container| container.state == RunState::Paused)
+        };
+        if runs_on && !(draft.intent.wait_for_running && draft.slots.get(name).is_some_and(|slots| !slots.is_empty())) {
             continue;
         }
         for (dependency, edge) in &service.depends_on {
             let Some((dependency, condition)) = known(draft, dependency, &edge.condition) else { continue };
+            if runs_on && on_its_way(dependency) {
+                continue;
+            }
             let dependency_starts = planned.get(dependency).is_some_and(|s| !s.is_empty());
             let needed = match condition {
                 HEALTHY => {
@@ -122,6 +137,7 @@ fn waits<'a>(draft: &Draft<'a>, planned: &BTreeMap<&'a str, Vec<Start>>) -> Resu
                 let entry = waits.entry((dependency, condition, edge.required)).or_default();
                 entry.0.push(name.to_owned());
                 entry.1.extend(starts.iter().map(|start| start.when.clone()));
+                entry.1.extend(runs_on.then_some(Condition::Always));
             }
         }
     }
@@ -263,6 +279,7 @@ fn containers_of(action: &Action) -> Option<&str> {
         | Action::RecreateContainer { service, .. }
         | Action::StopContainer { service, .. }
         | Action::RemoveContainer { service, .. }
+        | Action::RestartContainer { service, .. }
         | Action::UnpauseContainer { service, .. }
         | Action::StartContainer { service, .. } => Some(service),
         _ => None,

@@ -34,11 +34,21 @@ pub struct ExecArgs {
     /// In this directory
     #[arg(short, long)]
     pub workdir: Option<String>,
-    /// Service
-    pub service: String,
-    /// Command
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-    pub command: Vec<String>,
+    /// Service, then the command: nothing after the service is ours, not even `--`
+    #[arg(trailing_var_arg = true, required = true, num_args = 2.., value_names = ["SERVICE", "COMMAND"])]
+    pub words: Vec<String>,
+}
+
+impl ExecArgs {
+    /// The service.
+    pub fn service(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The command.
+    pub fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
 }
 
 /// `run`.
@@ -119,11 +129,21 @@ pub struct RunArgs {
     /// Keep standard input open; `--interactive=false` to close it
     #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub interactive: bool,
-    /// Service
-    pub service: String,
-    /// Command; none = the service's
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    /// Service, then the command, none = the service's: nothing after the service is ours, not even `--`
+    #[arg(trailing_var_arg = true, required = true, num_args = 1.., value_names = ["SERVICE", "COMMAND"])]
+    pub words: Vec<String>,
+}
+
+impl RunArgs {
+    /// The service.
+    pub fn service(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The command; empty for the service's own.
+    pub fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
 }
 
 /// `attach`.

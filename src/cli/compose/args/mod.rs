@@ -273,9 +273,18 @@ mod tests {
             }
         }
         match parsed("exec -T web ls --color=false -d -d") {
-            Ok(ComposeCommand::Exec(args)) => assert_eq!(args.command, ["ls", "--color=false", "-d", "-d"]),
+            Ok(ComposeCommand::Exec(args)) => {
+                assert_eq!((args.service(), args.command().join(" ")), ("web", "ls --color=false -d -d".to_owned()));
+            }
             other => panic!("{other:?}"),
         }
         assert!(parsed("up -d=maybe").is_err());
+        for (line, command) in [("exec web -- ls", "-- ls"), ("exec -- web -T", "-T"), ("exec web ls -- -a", "ls -- -a")] {
+            match parsed(line) {
+                Ok(ComposeCommand::Exec(args)) => assert_eq!(args.command().join(" "), command, "{line}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        assert!(parsed("exec --nope web ls").is_err() && parsed("exec web").is_err());
     }
 }
