@@ -118,7 +118,8 @@ impl Executor<'_> {
                 // The daemon may still be at what an interrupted run asked for: the same rename, or the removal of the
                 // container that had the name.
                 Some(409) if error.to_string().contains(id) => {
-                    if self.becomes(id, to).await? {
+                    let became = self.becomes(id, to).await?;
+                    if became {
                         break;
                     }
                 }

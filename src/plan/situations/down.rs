@@ -202,7 +202,7 @@ fn restart_takes_along_those_that_ask_for_it() {
 #[test]
 fn remove_takes_stopped_containers_only() {
     let stage = chain().container("shop-web-1", |c| c.state = RunState::Exited(1));
-    let plan = remove("shop", None, &stage.world.observed, &[], false, true);
+    let plan = remove("shop", None, &stage.world.observed, &[], true);
     let text = taken(stage, plan);
     insta::assert_snapshot!(text, @r"
     shop: 1 step
