@@ -212,7 +212,12 @@ fn asked(world: &World, folder: &Path, ours: bool, args: &[&str], answer: &str) 
     if !ours {
         theirs(world, folder, &["version"])?;
     }
-    command.env("SET_HERE", "from here").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("SET_HERE", "from here")
+        .env("ALSO_HERE", "again")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -232,7 +237,7 @@ fn a_remote_project_is_asked_about_before_it_comes_up() {
     let world = World::new();
     let service = "services: {r: {image: nothing, scale: 0, network_mode: none, environment: ENVIRONMENT}}\n";
     let variables =
-        "{A: '${UNSET_HERE-}', B: '${SET_HERE:-other}', C: '${DEFAULTED:-the default}', D: '${SET_HERE:?needed}'}";
+        "{A: '${UNSET_HERE-}', B: '${SET_HERE:-other}', C: '${DEFAULTED:-the default}', D: '${ALSO_HERE:?needed}'}";
     world.commit("compose.yaml", &service.replace("ENVIRONMENT", variables));
     world.commit("plain/compose.yaml", &service.replace("ENVIRONMENT", "{}"));
     world.push();
@@ -250,7 +255,7 @@ fn a_remote_project_is_asked_about_before_it_comes_up() {
     let project = format!("turnout-remote-{}", std::process::id());
     for (file, more, answer, code, part) in [
         (&*url, &[][..], "", 1, "UNSET_HERE   <unset>       none           no "),
-        (&url, &[], "n\n", 1, "SET_HERE     from here     environment    yes"),
+        (&url, &[], "n\n", 1, "ALSO_HERE    again         environment    yes"),
         (&url, &[], "y\n", 0, "DEFAULTED    the default   compose file   no         the default"),
         (&url, &["-y"], "", 0, "Your compose stack"),
         (&url, &["--yes"], "", 0, "Your compose stack"),
