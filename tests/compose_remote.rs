@@ -201,6 +201,86 @@ fn branches_tags_and_commits_are_had_over_http() {
     }
 }
 
+/// Whether it was called off, and what was printed, fed with an answer; `None` where the real one is not installed.
+fn asked(world: &World, folder: &Path, ours: bool, args: &[&str], answer: &str) -> Option<(bool, String)> {
+    use std::{io::Write as _, process::Stdio};
+    let mut command = Command::new(if ours { env!("CARGO_BIN_EXE_turnout") } else { "docker" });
+    command.arg("compose").args(args).current_dir(folder).env("HOME", world.path().join("home"));
+    for name in ["XDG_CACHE_HOME", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "UNSET_HERE"] {
+        command.env_remove(name);
+    }
+    if !ours {
+        theirs(world, folder, &["version"])?;
+    }
+    command
+        .env("SET_HERE", "from here")
+        .env("ALSO_HERE", "again")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // What came after the questions does not matter here: there is no such image.
+    let cancelled = !output.status.success() && said.contains("operation cancelled by user");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    // Each has a cache of its own.
+    let stored = lines.iter_mut().find(|line| line.starts_with("Your compose stack "));
+    stored.into_iter().for_each(|line| *line = line.split(" is stored in ").next().unwrap());
+    Some((cancelled, lines.join("\n")))
+}
+
+/// Nothing is created by these: the service has no container and no network.
+#[test]
+fn a_remote_project_is_asked_about_before_it_comes_up() {
+    let world = World::new();
+    let service = "services: {r: {image: turnout-has-no-such-image, pull_policy: never, scale: 0, network_mode: none, environment: ENVIRONMENT}}\n";
+    let variables =
+        "{A: '${UNSET_HERE-}', B: '${SET_HERE:-other}', C: '${DEFAULTED:-the default}', D: '${ALSO_HERE:?needed}'}";
+    world.commit("compose.yaml", &service.replace("ENVIRONMENT", variables));
+    world.commit("plain/compose.yaml", &service.replace("ENVIRONMENT", "{}"));
+    world.push();
+    let server = HttpGit::start(world.path(), None);
+    let url = format!("http://127.0.0.1:{}/origin.git", server.port);
+    world.commit(
+        "including/compose.yaml",
+        &format!("include: ['{url}#main:plain']\n{}", service.replace("ENVIRONMENT", "{}").replace("{r:", "{s:")),
+    );
+    world.push();
+    let local = world.path().join("local");
+    fs::create_dir_all(&local).unwrap();
+    fs::write(local.join("compose.yaml"), service.replace("ENVIRONMENT", variables)).unwrap();
+    let (plain, including) = (format!("{url}#main:plain"), format!("{url}#main:including"));
+    let project = format!("turnout-remote-{}", std::process::id());
+    for (file, more, answer, cancelled, part) in [
+        (&*url, &[][..], "", true, "UNSET_HERE   <unset>       none           no "),
+        (&url, &[], "n\n", true, "ALSO_HERE    again         environment    yes"),
+        (&url, &[], "y\n", false, "DEFAULTED    the default   compose file   no         the default"),
+        (&url, &["-y"], "", false, "Your compose stack"),
+        (&url, &["--yes"], "", false, "Your compose stack"),
+        (&plain, &[], "", false, "Your compose stack"),
+        (&including, &[], "", true, "Do you want to continue? [y/N]: "),
+        (&including, &[], "y\n", false, "Warning: This Compose project includes files from remote sources:"),
+        (&including, &["-y"], "", false, "Your compose stack"),
+        ("compose.yaml", &[], "", false, ""),
+    ] {
+        let mut args = vec!["-p", &project, "-f", file, "up", "-d"];
+        args.extend(more);
+        let ours = asked(&world, &local, true, &args, answer).unwrap();
+        assert!(ours.0 == cancelled && ours.1.contains(part), "{args:?} {answer:?}: {ours:?}");
+        if let Some(theirs) = asked(&world, &local, false, &args, answer) {
+            assert_eq!(ours, theirs, "{args:?} {answer:?}");
+        }
+        let quiet: Vec<&str> = ["--progress", "quiet"].into_iter().chain(args.iter().copied()).collect();
+        let ours = asked(&world, &local, true, &quiet, answer).unwrap();
+        if let Some(theirs) = asked(&world, &local, false, &quiet, answer) {
+            assert_eq!(ours, theirs, "{quiet:?} {answer:?}");
+        }
+    }
+}
+
 /// A shell's `<(...)`: read for the settings, for the name and for the content, and open once.
 #[test]
 fn files_may_be_pipes_of_the_shell() {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::converge::reduce;
 use super::graph::Graph;
 use super::{
-    Action, Belonging, Condition, DownOptions, Observed, ObservedContainer, Plan, Removal, RemoveImages, RunState, Step,
-    StepId,
+    Action, Belonging, Condition, DownOptions, Observed, ObservedContainer, Plan, Removal, RemoveImages, RunState,
+    Step, StepId,
 };
 use crate::compose::{labels, model::Project};
 
@@ -87,9 +87,8 @@ impl<'a> Down<'a> {
         let project = self.project;
         let idle = |service: &str| project.is_some_and(|p| p.disabled_services.contains_key(service));
         let ended = |c: &ObservedContainer| matches!(c.state, RunState::Exited(_) | RunState::Dead);
-        let is_orphan = |c: &ObservedContainer| {
-            !graph.contains(&c.service) && if c.oneoff { ended(c) } else { !idle(&c.service) }
-        };
+        let is_orphan =
+            |c: &ObservedContainer| !graph.contains(&c.service) && if c.oneoff { ended(c) } else { !idle(&c.service) };
         if orphans_too {
             for container in self.members(is_orphan) {
                 let cause = format!("service {} is not in the project", container.service);

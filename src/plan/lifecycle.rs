@@ -103,13 +103,7 @@ pub fn restart(name: &str, project: Option<&Project>, observed: &Observed, servi
 
 /// Plans to remove stopped containers of the named services, all if none is named, side by side: what does not run
 /// needs nothing.
-pub fn remove(
-    name: &str,
-    project: Option<&Project>,
-    observed: &Observed,
-    services: &[String],
-    volumes: bool,
-) -> Plan {
+pub fn remove(name: &str, project: Option<&Project>, observed: &Observed, services: &[String], volumes: bool) -> Plan {
     let mut draft = Draft::new(name, project, observed, services);
     let graph = Graph::new(project, observed);
     let mut found: Vec<&ObservedContainer> = graph

@@ -43,7 +43,9 @@ mod tests {
 
     #[test]
     fn answers() {
-        for (answer, means) in [("y\n", Some(true)), (" Yes ", Some(true)), ("N\n", Some(false)), ("", None), ("?", None)] {
+        for (answer, means) in
+            [("y\n", Some(true)), (" Yes ", Some(true)), ("N\n", Some(false)), ("", None), ("?", None)]
+        {
             assert_eq!(meaning(answer), means, "{answer:?}");
         }
     }

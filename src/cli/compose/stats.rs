@@ -111,7 +111,9 @@ async fn measure(engine: &Engine, container: &ContainerStatus, whole: bool) -> V
     let options = StatsOptions { stream: false, one_shot: false };
     let mut answers = Box::pin(engine.docker().stats(&container.id, Some(options)));
     let stats = match answers.next().await {
-        Some(Ok(stats)) if container.state == "running" => Some(stats),
+        Some(Ok(stats)) => Some(stats),
+        // What does not run uses nothing.
+        _ if container.state != "running" => Some(ContainerStatsResponse::default()),
         _ => None,
     };
     row(container, stats.as_ref(), whole)

@@ -1,10 +1,6 @@
 //! `up`, `create`, `build` and `pull`.
 
-use std::{
-    collections::BTreeMap,
-    io::Write as _,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::Write as _, time::Duration};
 
 use anyhow::{Context as _, bail};
 

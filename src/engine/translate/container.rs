@@ -563,8 +563,10 @@ mod tests {
         assert!(old.body.host_config.unwrap().annotations.is_none());
         assert_eq!(
             old.warnings,
-            ["services.web.annotations: needs Docker Engine 24.0 (API 1.43) or later, this daemon speaks API 1.41, it \
-              is left out, as by Compose"]
+            [
+                "services.web.annotations: needs Docker Engine 24.0 (API 1.43) or later, this daemon speaks API 1.41, it \
+              is left out, as by Compose"
+            ]
         );
         let new = told(annotated, NEW);
         assert!(new.warnings.is_empty() && new.body.host_config.unwrap().annotations.is_some());

@@ -67,6 +67,14 @@ fn down_without_a_file_reads_the_labels() {
 fn down_with_volumes_spares_external_ones_and_strangers() {
     let stage = chain().edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().external = true).world(|w| {
         w.observed.volumes.get_mut("data").unwrap().labels.remove(labels::PROJECT);
+        let own =
+            |reference: &str, service: &str, by| OwnImage { reference: reference.into(), service: service.into(), by };
+        w.observed.own_images = vec![
+            own("shop-web:latest", "web", Belonging::Label),
+            own("shop-web:latest", "web", Belonging::BuildName),
+            own("shop-gone:latest", "gone", Belonging::Label),
+            own("postgres:latest", "db", Belonging::Used),
+        ];
     });
     let options = DownOptions { volumes: true, images: Some(RemoveImages::Local), ..DownOptions::default() };
     let text = down_of(stage, true, &options);
@@ -77,7 +85,7 @@ fn down_with_volumes_spares_external_ones_and_strangers() {
          after 1
       3. remove container shop-db-1 and its anonymous volumes: the project is taken down
          after 2
-      4. remove image shop-web: removal of images was asked for
+      4. remove image shop-web:latest: removal of images was asked for
          after 3
     warnings:
       volume shop_data was not created for this project; it is kept
@@ -188,14 +196,46 @@ fn restart_takes_along_those_that_ask_for_it() {
     let plan = restart("shop", Some(&stage.project), &stage.world.observed, &["db".to_owned()]);
     let text = taken(stage, plan);
     insta::assert_snapshot!(text, @r"
-    shop: 4 steps
-      1. stop container shop-db-1: asked for
-      2. start container shop-db-1: asked for
+    shop: 3 steps
+      1. restart container shop-db-1: asked for
+      2. wait until db is healthy: api depends on it
          after 1
-      3. stop container shop-api-1: what it depends on is restarted
+      3. restart container shop-api-1: what it depends on is restarted
          after 2
-      4. start container shop-api-1: what it depends on is restarted
-         after 3
+    ");
+}
+
+#[test]
+fn what_belongs_to_an_inactive_profile_is_no_orphan() {
+    let stage = chain().edit(|p| {
+        let web = p.services.remove("web").unwrap();
+        p.disabled_services.insert("web".to_owned(), web);
+    });
+    let text = down_of(stage, true, &DownOptions { remove_orphans: true, ..DownOptions::default() });
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. remove container shop-api-1: the project is taken down
+      2. remove container shop-db-1: the project is taken down
+         after 1
+      3. remove network shop_default: the project is taken down
+         after 2
+    unchanged:
+      volume shop_data: kept with its data
+    warnings:
+      left alone, because their services are of profiles that are not active: shop-web-1 (remove them with --profile)
+    ");
+}
+
+#[test]
+fn the_command_line_waits_for_what_runs_already() {
+    let text = chain().want(|i| i.wait_for_running = true).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. wait until db is healthy: api depends on it
+    unchanged:
+      db: running, nothing changed
+      api: running, nothing changed
+      web: running, nothing changed
     ");
 }
 

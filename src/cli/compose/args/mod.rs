@@ -279,7 +279,9 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(parsed("up -d=maybe").is_err());
-        for (line, command) in [("exec web -- ls", "-- ls"), ("exec -- web -T", "-T"), ("exec web ls -- -a", "ls -- -a")] {
+        for (line, command) in
+            [("exec web -- ls", "-- ls"), ("exec -- web -T", "-T"), ("exec web ls -- -a", "ls -- -a")]
+        {
             match parsed(line) {
                 Ok(ComposeCommand::Exec(args)) => assert_eq!(args.command().join(" "), command, "{line}"),
                 other => panic!("{line}: {other:?}"),
