@@ -156,7 +156,12 @@ impl At<'_> {
         let secrets = service.secrets.iter().map(|secret| (&["secrets"][..], secret));
         for (path, (index, secret)) in numbered(build_secrets).chain(numbered(secrets)) {
             if !project.secrets.contains_key(&secret.source) {
-                return Err(self.undefined(&[path, &[at(index).as_str()]].concat(), "secret", &secret.source, project.secrets.keys()));
+                return Err(self.undefined(
+                    &[path, &[at(index).as_str()]].concat(),
+                    "secret",
+                    &secret.source,
+                    project.secrets.keys(),
+                ));
             }
         }
         for (index, config) in service.configs.iter().enumerate() {
@@ -201,8 +206,7 @@ impl At<'_> {
     /// The attribute that a dependency comes from; most come from `depends_on`.
     fn origin(&self, dependency: &str) -> Vec<String> {
         let service = self.service;
-        for (attribute, mode) in
-            [("network_mode", &service.network_mode), ("ipc", &service.ipc), ("pid", &service.pid)]
+        for (attribute, mode) in [("network_mode", &service.network_mode), ("ipc", &service.ipc), ("pid", &service.pid)]
         {
             if Service::shared_service(mode) == Some(dependency) {
                 return vec![attribute.to_owned()];

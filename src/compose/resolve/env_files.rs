@@ -72,7 +72,8 @@ pub(super) fn resolve_labels(
     for (name, service) in &mut project.services {
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
         for (index, file) in service.label_file.iter().enumerate() {
-            let fail = |message: String| places.error(&["services", name, "label_file", &format!("[{index}]")], message);
+            let fail =
+                |message: String| places.error(&["services", name, "label_file", &format!("[{index}]")], message);
             let unread = |message: String| fail(message).hint("create the file, or name another");
             let Some(text) = text_of(files, file, "label file", true).map_err(unread)? else { continue };
             let lookup = |key: &str| labels.get(key).cloned();

@@ -31,6 +31,9 @@ pub(super) fn right_type(value: &Value, wanted: Kinds, path: &str) -> Option<Str
         Value::Null => Some("give it a value, or remove it".to_owned()),
         Value::Map(_) if wanted.has(Kinds::LIST) => Some("begin every item with a dash".to_owned()),
         Value::Seq(_) if wanted.has(Kinds::MAP) => Some("write key: value, without dashes".to_owned()),
+        Value::Map(_) if wanted.has(Kinds::STRING) => {
+            Some("write one value, or quote text that begins with {".to_owned())
+        }
         Value::Seq(_) => Some("write one value, without brackets and dashes".to_owned()),
         Value::Str(_) if wanted.has(Kinds::BOOL) => Some("write true or false, without quotes".to_owned()),
         Value::Str(_) | Value::Float(_) if wanted.has(Kinds::INTEGER) => {
