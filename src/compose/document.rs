@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
             environment: &request.process_env,
             interpolate: request.options.interpolate,
             resolve_paths: request.options.resolve_paths,
-            limits: request.options.limits,
+            limits: Limits { refuse_apparent_cycles: true, ..request.options.limits },
             warnings: Vec::new(),
             ahead: BTreeMap::new(),
             reads: 0,

@@ -61,7 +61,8 @@ fn settle(
     let target = Target::read(&format!("{path}.extends"), extends)?;
     let pos = extends.pos.clone();
     let missing = |message: String| {
-        Err(LoadError::new(message).path(format!("{path}.extends")).pos(pos.clone()).hint("name a service that exists"))
+        let hint = "name a service of this file; one of another file, included or not, needs file: beside service:";
+        Err(LoadError::new(message).path(format!("{path}.extends")).pos(pos.clone()).hint(hint))
     };
 
     let mark = (target.file.clone().unwrap_or_else(|| file.to_owned()), name.to_owned());

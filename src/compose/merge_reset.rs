@@ -68,9 +68,12 @@ fn remove(node: &mut Node, path: &[String]) {
     let Value::Map(map) = &mut node.value else { return };
     match path {
         [] => {}
+        // Compose matches these paths as patterns.
+        [last] if last == "*" => map.clear(),
         [last] => {
             map.swap_remove(last);
         }
+        [first, rest @ ..] if first == "*" => map.values_mut().for_each(|entry| remove(&mut entry.node, rest)),
         [first, rest @ ..] => {
             if let Some(entry) = map.get_mut(first) {
                 remove(&mut entry.node, rest);
@@ -98,6 +101,10 @@ mod tests {
             ("a: {b: [1], c: 2}", "a: {b: !override [3]}", "a: {c: 2, b: [3]}"),
             ("a: {b: {x: 1}}", "a: {b: !override {y: 2}}", "a: {b: {y: 2}}"),
             ("a: {b: 1}", "a: !reset {}", "{}"),
+            ("a: {b: 1, c: 2}", "a: {'*': !reset null, d: 3}", "a: {d: 3}"),
+            ("a: {b: {x: 1, y: 2}}", "a: {'*': {x: !reset null}}", "a: {b: {y: 2}, '*': {}}"),
+            ("a: {b: 1}", "x: &x !override {c: 2}\na: {<<: *x}", "a: {c: 2}\nx: {c: 2}"),
+            ("a: {b: 1}", "a: {<<: !reset {c: 2}, d: 3}", "a: {d: 3}"),
             ("a: [1]", "a: [!reset 1, 2]", "a: [1, 2]"),
             ("a: {b: 1}", "x: &x {b: !override 2}\na: {<<: *x}", "a: {b: '2'}\nx: {b: '2'}"),
         ] {

@@ -92,7 +92,7 @@ fn index_at(path: &[&str]) -> Option<Index> {
 type Fault = (String, &'static str);
 
 fn key_of(index: Index, item: &Node) -> Result<String, Fault> {
-    let unexpected = |hint| Err((format!("unexpected {}", item.value.kind()), hint));
+    let unexpected = |hint| Err((format!("must not be {}", item.value.kind()), hint));
     let text_of = |key: &str| item.get(key).and_then(Node::as_str).map(str::to_owned);
     match (index, &item.value) {
         (Index::KeyValue, Value::Str(text)) => {

@@ -10,7 +10,7 @@ use super::{
     lexical,
     load::LoadRequest,
     remote,
-    source::FileSource,
+    source::{FileSource, reason},
 };
 
 /// Names that are looked for, by priority.
@@ -119,8 +119,9 @@ pub(super) fn read_env_files(
 ///
 /// What the file system says, or that it is not UTF-8.
 pub(super) fn read_text(path: &str, source: &dyn FileSource) -> Result<String, LoadError> {
-    let unread =
-        |error| LoadError::new(format!("cannot read {path}: {error}")).hint("create the file, or name another");
+    let unread = |error| {
+        LoadError::new(format!("cannot read {path}: {}", reason(&error))).hint("create the file, or name another")
+    };
     let bytes = source.read(Path::new(path)).map_err(unread)?;
     let not_text = || LoadError::new(format!("cannot read {path}: it is not UTF-8 text")).hint("save it as UTF-8");
     match bytes.as_slice() {

@@ -8,6 +8,15 @@ use std::{
 
 use super::remote::GitFile;
 
+/// What the file system says, without the number of the error.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
+    }
+}
+
 /// Where the loader reads from.
 pub trait FileSource {
     /// The bytes of a file.

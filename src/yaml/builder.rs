@@ -4,7 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use base64::Engine;
 
-use super::{Directive, Entry, Limits, Map, Node, Pos, Value, YamlError, reader::Mark, scalar};
+use super::{
+    Directive, Entry, Limits, Map, Node, Pos, Value, YamlError, alias_paths::AliasPaths, reader::Mark, scalar,
+};
 
 /// Documents under construction.
 pub(super) struct Builder<'l> {
@@ -16,6 +18,7 @@ pub(super) struct Builder<'l> {
     open: Vec<Frame>,
     /// By name. They outlive their document, as in yaml.v3.
     anchors: HashMap<String, Anchored>,
+    paths: AliasPaths,
     documents: Vec<Node>,
 }
 
@@ -25,6 +28,8 @@ struct Anchored {
     /// Bytes of its texts.
     bytes: usize,
     depth: usize,
+    /// Where [`AliasPaths`] knows it from.
+    id: usize,
 }
 
 /// A collection whose end has not come yet.
@@ -67,7 +72,9 @@ struct Key {
 impl<'l> Builder<'l> {
     /// Nothing yet.
     pub(super) fn new(file: Arc<str>, limits: &'l Limits) -> Self {
-        Builder { file, limits, nodes: 0, bytes: 0, open: Vec::new(), anchors: HashMap::new(), documents: Vec::new() }
+        let paths = AliasPaths::new(limits.refuse_apparent_cycles);
+        let (open, anchors) = (Vec::new(), HashMap::new());
+        Builder { file, limits, nodes: 0, bytes: 0, open, anchors, paths, documents: Vec::new() }
     }
 
     /// What was built.
@@ -95,13 +102,15 @@ impl<'l> Builder<'l> {
             let merge = plain && text == "<<" && tag.as_deref().is_none_or(|tag| tag == "!" || tag == "!!merge");
             if let Some(anchor) = &anchor {
                 let node = Node::new(scalar_value(text, plain, tag.as_deref(), &pos)?.0, pos.clone());
-                self.keep(Some(anchor), &node, (1, text.len()), 1)?;
+                let id = self.paths.anchor(None);
+                self.keep(Some(anchor), &node, (1, text.len()), 1, id)?;
             }
             return self.key(text, plain, tag.as_deref(), merge, pos);
         }
         let (value, directive) = scalar_value(text, plain, tag.as_deref(), &pos)?;
         let node = Node { value, pos, directive };
-        self.keep(anchor.as_deref(), &node, (1, text.len()), 1)?;
+        let id = if anchor.is_some() { self.paths.anchor(None) } else { 0 };
+        self.keep(anchor.as_deref(), &node, (1, text.len()), 1, id)?;
         self.place(node, 1)
     }
 
@@ -174,8 +183,8 @@ impl<'l> Builder<'l> {
             return Err(YamlError::new(pos, format!("not YAML: there is no anchor {name:?} before this alias"))
                 .hint(format!("an alias *{name} needs an anchor &{name} earlier in the same file")));
         };
-        let Anchored { node, nodes, bytes, depth } = anchored;
-        let (nodes, bytes, depth) = (*nodes, *bytes, *depth);
+        let Anchored { node, nodes, bytes, depth, id } = anchored;
+        let (nodes, bytes, depth, id) = (*nodes, *bytes, *depth, *id);
         if self.wants_key() {
             let name = node.as_str().map(str::to_owned);
             let Some(name) = name else {
@@ -186,6 +195,13 @@ impl<'l> Builder<'l> {
         }
         if self.open.len() + depth > self.limits.max_depth {
             return Err(self.too_deep(&pos));
+        }
+        if self.open.iter().all(|frame| frame.directive.is_none()) {
+            let step = self.step();
+            self.paths.alias(id, step.as_deref(), name).map_err(|message| {
+                let hint = "Compose takes that for a cycle: write the value out in one of the two places";
+                YamlError::new(pos.clone(), message).hint(hint)
+            })?;
         }
         let node = if self.nodes.saturating_add(nodes) <= self.limits.max_nodes
             && self.bytes.saturating_add(bytes) <= self.limits.max_text
@@ -216,6 +232,8 @@ impl<'l> Builder<'l> {
             self.anchors.remove(anchor);
         }
         let directive = tag.as_deref().and_then(directive_of);
+        let step = self.step();
+        self.paths.enter(step.as_deref());
         self.open.push(Frame { pos, directive, anchor, kind, nodes_before, bytes_before, depth: 1 });
         Ok(())
     }
@@ -223,6 +241,7 @@ impl<'l> Builder<'l> {
     /// The list or mapping begun last ends.
     pub(super) fn end(&mut self) -> Result<(), YamlError> {
         let Some(frame) = self.open.pop() else { return Ok(()) };
+        let level = self.paths.leave();
         let value = match frame.kind {
             FrameKind::Seq(items) => Value::Seq(items),
             FrameKind::Map { mut map, merges, .. } => {
@@ -234,7 +253,8 @@ impl<'l> Builder<'l> {
         };
         let node = Node { value, pos: frame.pos, directive: frame.directive };
         let size = (self.nodes - frame.nodes_before, self.bytes - frame.bytes_before);
-        self.keep(frame.anchor.as_deref(), &node, size, frame.depth)?;
+        let id = if frame.anchor.is_some() { self.paths.anchor(Some(&level)) } else { 0 };
+        self.keep(frame.anchor.as_deref(), &node, size, frame.depth, id)?;
         self.place(node, frame.depth)
     }
 
@@ -245,25 +265,35 @@ impl<'l> Builder<'l> {
         node: &Node,
         (nodes, bytes): (usize, usize),
         depth: usize,
+        id: usize,
     ) -> Result<(), YamlError> {
         let Some(anchor) = anchor else { return Ok(()) };
         self.count(nodes, bytes, &node.pos)?;
         let mut node = node.clone();
         drop_resets(&mut node);
-        self.anchors.insert(anchor.to_owned(), Anchored { node, nodes, bytes, depth });
+        self.anchors.insert(anchor.to_owned(), Anchored { node, nodes, bytes, depth, id });
         Ok(())
     }
 
     /// Puts a finished value where it belongs.
     fn place(&mut self, node: Node, depth: usize) -> Result<(), YamlError> {
+        let inner = self.open.len() > 1;
         let Some(frame) = self.open.last_mut() else {
             self.documents.push(node);
+            self.paths.end_document();
             return Ok(());
         };
         frame.depth = frame.depth.max(depth + 1);
         match &mut frame.kind {
             FrameKind::Seq(items) => items.push(node),
             FrameKind::Map { map, key, merges, .. } => match key.take() {
+                // A directive on what is merged in counts for the mapping that it is merged into, as Compose has it.
+                Some(Key { merge: true, .. }) if node.directive.is_some() && inner => {
+                    frame.directive = frame.directive.or(Some(Directive::Override));
+                    if node.directive == Some(Directive::Override) {
+                        merges.push(node);
+                    }
+                }
                 Some(Key { fault: Some(fault), .. }) if node.directive != Some(Directive::Reset) => return Err(*fault),
                 // What is reset is not there.
                 Some(key) if key.merge && node.directive == Some(Directive::Reset) => {}
@@ -275,6 +305,17 @@ impl<'l> Builder<'l> {
             },
         }
         Ok(())
+    }
+}
+
+impl Builder<'_> {
+    /// The step from the innermost open collection to the value that comes next; `None` in a document of its own.
+    fn step(&self) -> Option<String> {
+        self.open.last().map(|frame| match &frame.kind {
+            FrameKind::Seq(items) => items.len().to_string(),
+            FrameKind::Map { key: Some(key), .. } => key.name.clone(),
+            FrameKind::Map { key: None, .. } => String::new(),
+        })
     }
 }
 
@@ -301,7 +342,9 @@ fn scalar_value(
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .map(Value::Str),
-        ("!!int", v @ (Value::Int(_) | Value::Uint(_))) | ("!!bool", v @ Value::Bool(_)) | ("!!null", v @ Value::Null) => Some(v),
+        ("!!int", v @ (Value::Int(_) | Value::Uint(_)))
+        | ("!!bool", v @ Value::Bool(_))
+        | ("!!null", v @ Value::Null) => Some(v),
         ("!!float", v @ Value::Float(_)) | ("!!timestamp", v @ Value::Time(_)) => Some(v),
         #[expect(clippy::cast_precision_loss, reason = "the tag asks for it")]
         ("!!float", Value::Int(n)) => Some(Value::Float(n as f64)),

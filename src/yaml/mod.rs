@@ -2,6 +2,7 @@
 //!
 //! Shared by `repos.yaml` and the Compose loader.
 
+mod alias_paths;
 mod builder;
 mod error;
 mod grammar;

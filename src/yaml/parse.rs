@@ -17,11 +17,19 @@ pub struct Limits {
     pub max_nodes: usize,
     /// Bytes of all texts and keys together, counted as the nodes are.
     pub max_text: usize,
+    /// Whether a value that an alias brings to a path, and again below it, is refused, as Compose does.
+    pub refuse_apparent_cycles: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_bytes: 8 << 20, max_depth: 128, max_nodes: 1_000_000, max_text: 64 << 20 }
+        Limits {
+            max_bytes: 8 << 20,
+            max_depth: 128,
+            max_nodes: 1_000_000,
+            max_text: 64 << 20,
+            refuse_apparent_cycles: false,
+        }
     }
 }
 

@@ -375,7 +375,9 @@ fn settings_of_env_files(global: &Global, process: &BTreeMap<String, String>) ->
         let Ok(bytes) = super::files::read(&DiskFiles::default(), &file) else { continue };
         let lookup = |name: &str| process.get(name).cloned();
         let Ok(values) = dotenv::parse(&String::from_utf8_lossy(&bytes), &lookup) else { continue };
-        found.extend(values.into_iter().filter(|(key, _)| key.starts_with("COMPOSE_")));
+        // Which files are read was settled before they were.
+        let steers = |key: &str| key.starts_with("COMPOSE_") && key != "COMPOSE_ENV_FILES";
+        found.extend(values.into_iter().filter(|(key, _)| steers(key)));
     }
     found
 }

@@ -115,8 +115,9 @@ fn of_text(text: &str, mention: &Regex, found: &mut Vec<(String, Variable)>, dep
         if inside.is_empty() {
             inside = group("braced");
             let whole = groups.get(0).map_or("", |all| all.as_str());
-            if let Some((body, after)) =
-                whole.get(2..).and_then(|rest| closing(rest).and_then(|end| Some((rest.get(..end)?, rest.get(end + 1..)?))))
+            if let Some((body, after)) = whole
+                .get(2..)
+                .and_then(|rest| closing(rest).and_then(|end| Some((rest.get(..end)?, rest.get(end + 1..)?))))
             {
                 inside = body;
                 of_text(after, mention, found, depth + 1);

@@ -27,8 +27,9 @@ impl Serialize for GoF32 {
         let shortest = self.0.to_string();
         match shortest.parse::<i64>() {
             Ok(whole) => serializer.serialize_newtype_struct(Self::NAME, &whole),
-            Err(_) => serializer
-                .serialize_newtype_struct(Self::NAME, &shortest.parse().unwrap_or_else(|_| f64::from(self.0))),
+            Err(_) => {
+                serializer.serialize_newtype_struct(Self::NAME, &shortest.parse().unwrap_or_else(|_| f64::from(self.0)))
+            }
         }
     }
 }

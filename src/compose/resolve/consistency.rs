@@ -31,7 +31,7 @@ pub(super) fn check(project: &mut Project, places: &Places<'_>) -> Result<(), Lo
     for (name, secret) in &project.secrets {
         if !secret.external && secret.file.is_empty() && secret.environment.is_empty() {
             let error = places.error(&["secrets", name], format!("secret '{name}' has neither file nor environment"));
-            return Err(error.hint("say where its content comes from"));
+            return Err(error.hint("say where its content comes from: add file: or environment:, or external: true"));
         }
     }
     match project.dependency_order() {
@@ -56,6 +56,11 @@ pub(super) fn check_container_names(project: &Project, places: &Places<'_>) -> R
         }
     }
     Ok(())
+}
+
+/// Gives what comes with a path its number in its list.
+fn numbered<P, T>(list: impl Iterator<Item = (P, T)>) -> impl Iterator<Item = (P, (usize, T))> {
+    list.enumerate().map(|(index, (path, item))| (path, (index, item)))
 }
 
 struct At<'a> {
@@ -115,9 +120,9 @@ impl At<'_> {
             }
         }
         if !build.platforms.is_empty() && !platform.is_empty() && !build.platforms.iter().any(|p| p == platform) {
-            return Err(
-                self.error(&["build", "platforms"], format!("must include the service's platform '{platform}'"))
-            );
+            return Err(self
+                .error(&["build", "platforms"], format!("must include the service's platform '{platform}'"))
+                .hint("add it to the list, or change the platform"));
         }
         Ok(())
     }
@@ -136,25 +141,32 @@ impl At<'_> {
             && !matches!(first.as_str(), "CMD" | "CMD-SHELL" | "NONE")
         {
             let message = format!("must start with \"CMD\", \"CMD-SHELL\" or \"NONE\", not \"{first}\"");
-            return Err(self.error(&["healthcheck", "test"], message));
+            return Err(self.error(&["healthcheck", "test"], message).hint("or write the command as one text"));
         }
-        let named = service.volumes.iter().filter(|mount| mount.r#type == "volume" && !mount.source.is_empty());
-        for mount in named {
+        let volumes = service.volumes.iter().enumerate();
+        let named = volumes.filter(|(_, mount)| mount.r#type == "volume" && !mount.source.is_empty());
+        let at = |index: usize| format!("[{index}]");
+        for (index, mount) in named {
             if !project.volumes.contains_key(&mount.source) {
-                return Err(self.undefined(&["volumes"], "volume", &mount.source, project.volumes.keys()));
+                return Err(self.undefined(&["volumes", &at(index)], "volume", &mount.source, project.volumes.keys()));
             }
         }
         let build_secrets =
             service.build.iter().flat_map(|build| &build.secrets).map(|secret| (&["build", "secrets"][..], secret));
         let secrets = service.secrets.iter().map(|secret| (&["secrets"][..], secret));
-        for (path, secret) in build_secrets.chain(secrets) {
+        for (path, (index, secret)) in numbered(build_secrets).chain(numbered(secrets)) {
             if !project.secrets.contains_key(&secret.source) {
-                return Err(self.undefined(path, "secret", &secret.source, project.secrets.keys()));
+                return Err(self.undefined(
+                    &[path, &[at(index).as_str()]].concat(),
+                    "secret",
+                    &secret.source,
+                    project.secrets.keys(),
+                ));
             }
         }
-        for config in &service.configs {
+        for (index, config) in service.configs.iter().enumerate() {
             if !project.configs.contains_key(&config.source) {
-                return Err(self.undefined(&["configs"], "config", &config.source, project.configs.keys()));
+                return Err(self.undefined(&["configs", &at(index)], "config", &config.source, project.configs.keys()));
             }
         }
         if let Some(model) = service.models.keys().find(|key| !project.models.contains_key(*key)) {
@@ -178,7 +190,8 @@ impl At<'_> {
                 nearest(dependency, known).map(|near| format!("did you mean '{near}'?"))
             };
             let hint = hint.unwrap_or_else(|| "add the service, or remove the dependency".to_owned());
-            return Err(self.error(&["depends_on", dependency], message).hint(hint));
+            let origin = self.origin(dependency);
+            return Err(self.error(&origin.iter().map(String::as_str).collect::<Vec<_>>(), message).hint(hint));
         }
         if let Some(shared) = Service::shared_service(&service.network_mode)
             && !project.services.contains_key(shared)
@@ -188,6 +201,23 @@ impl At<'_> {
             return Err(self.error(&["network_mode"], message).hint(hint));
         }
         Ok(())
+    }
+
+    /// The attribute that a dependency comes from; most come from `depends_on`.
+    fn origin(&self, dependency: &str) -> Vec<String> {
+        let service = self.service;
+        for (attribute, mode) in [("network_mode", &service.network_mode), ("ipc", &service.ipc), ("pid", &service.pid)]
+        {
+            if Service::shared_service(mode) == Some(dependency) {
+                return vec![attribute.to_owned()];
+            }
+        }
+        for (attribute, list) in [("links", &service.links), ("volumes_from", &service.volumes_from)] {
+            if let Some(index) = list.iter().position(|item| item.split(':').next() == Some(dependency)) {
+                return vec![attribute.to_owned(), format!("[{index}]")];
+            }
+        }
+        vec!["depends_on".to_owned(), dependency.to_owned()]
     }
 
     fn scale(&self) -> Result<(), LoadError> {
@@ -202,7 +232,7 @@ impl At<'_> {
         }
         for (count, path) in [(service.scale, &["scale"][..]), (replicas, &["deploy", "replicas"])] {
             if count.is_some_and(|count| count < 0) {
-                return Err(self.error(path, "must be greater than or equal to 0"));
+                return Err(self.error(path, "must be greater than or equal to 0").hint("write 0 or more"));
             }
         }
         if service.scale() > 1 && !service.container_name.is_empty() {
@@ -241,10 +271,10 @@ impl At<'_> {
 
     fn watch(&self) -> Result<(), LoadError> {
         let rules = self.service.develop.iter().flat_map(|develop| &develop.watch);
-        for rule in rules {
+        for (index, rule) in rules.enumerate() {
             if rule.target.is_empty() && !matches!(rule.action.as_str(), "rebuild" | "restart") {
                 return Err(self
-                    .error(&["develop", "watch"], "target is required for non-rebuild actions")
+                    .error(&["develop", "watch", &format!("[{index}]")], "target is required for non-rebuild actions")
                     .hint("say where in the container the files go"));
             }
         }
@@ -263,8 +293,7 @@ impl At<'_> {
             let here = format!("services.{}.{list}[{index}]", self.name);
             if let Some(first) = seen.get(target) {
                 return Err(self
-                    .error(&[list], format!("target {target} already mounted as {first}"))
-                    .path(here)
+                    .error(&[list, &format!("[{index}]")], format!("target {target} already mounted as {first}"))
                     .hint("give every mount its own target"));
             }
             seen.insert(target, here);

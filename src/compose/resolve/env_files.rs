@@ -10,7 +10,7 @@ use crate::compose::{
     error::{LoadError, Warning},
     interpolate::Lookup,
     model::Project,
-    source::FileSource,
+    source::{FileSource, reason},
 };
 
 /// Reads env files into `environment`, which wins over them, and forgets the list.
@@ -32,9 +32,9 @@ pub(super) fn resolve_environment(
         // What stands in `environment` counts as read before the first file.
         let mut read: IndexMap<String, String> =
             own.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect();
-        for file in &service.env_file {
+        for (index, file) in service.env_file.iter().enumerate() {
             let lookup = |key: &str| project.environment.get(key).cloned().or_else(|| own.get(key).cloned().flatten());
-            let fail = |message: String| places.error(&["services", name, "env_file"], message);
+            let fail = |message: String| places.error(&["services", name, "env_file", &format!("[{index}]")], message);
             let unread = |message: String| fail(message).hint("create the file, or write required: false");
             let Some(text) = text_of(files, &file.path, "env file", file.required).map_err(unread)? else { continue };
             match file.format.as_str() {
@@ -71,8 +71,9 @@ pub(super) fn resolve_labels(
 ) -> Result<(), LoadError> {
     for (name, service) in &mut project.services {
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
-        for file in &service.label_file {
-            let fail = |message: String| places.error(&["services", name, "label_file"], message);
+        for (index, file) in service.label_file.iter().enumerate() {
+            let fail =
+                |message: String| places.error(&["services", name, "label_file", &format!("[{index}]")], message);
             let unread = |message: String| fail(message).hint("create the file, or name another");
             let Some(text) = text_of(files, file, "label file", true).map_err(unread)? else { continue };
             let lookup = |key: &str| labels.get(key).cloned();
@@ -101,6 +102,6 @@ fn text_of(files: &dyn FileSource, path: &str, what: &str, required: bool) -> Re
             .map_err(|error| format!("{what} {path} is not UTF-8 at byte {}", error.utf8_error().valid_up_to())),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{what} {path} not found")),
-        Err(error) => Err(format!("{what} {path} cannot be read: {error}")),
+        Err(error) => Err(format!("{what} {path} cannot be read: {}", reason(&error))),
     }
 }

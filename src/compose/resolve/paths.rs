@@ -3,7 +3,12 @@
 use std::path::Path;
 
 use crate::{
-    compose::{error::LoadError, lexical::join, remote, source::FileSource},
+    compose::{
+        error::LoadError,
+        lexical::join,
+        remote,
+        source::{FileSource, reason},
+    },
     yaml::{Node, Value},
 };
 
@@ -87,7 +92,7 @@ impl Base<'_> {
                         break;
                     }
                     Err(error) => {
-                        let message = format!("the symbolic link {way} leads nowhere: {error}");
+                        let message = format!("the symbolic link {way} leads nowhere: {}", reason(&error));
                         return Err(LoadError::at(format!("{path}[{index}].path"), &entry.node, message)
                             .hint("create what it leads to, or watch another path"));
                     }

@@ -34,7 +34,8 @@ fn service(node: &Node, path: &str) -> Result<(), LoadError> {
         let text = ip.as_str().unwrap_or_default();
         if text.parse::<IpAddr>().is_err() {
             let here = format!("{path}.ports[{index}].host_ip");
-            return Err(LoadError::at(here, ip, format!("invalid ip address: '{text}'")));
+            return Err(LoadError::at(here, ip, format!("invalid ip address: '{text}'"))
+                .hint("write an address such as 127.0.0.1"));
         }
     }
     for (index, rule) in items(node, &["develop", "watch"]) {
@@ -77,7 +78,8 @@ fn one_source(node: &Node, sources: &[&str], path: &str) -> Result<(), LoadError
         return Err(LoadError::at(path, node, message).hint("keep one of them"));
     }
     if count == 0 && !map.contains_key("driver") && !map.contains_key("external") {
-        return Err(LoadError::at(path, node, format!("one of {} must be set", sources.join("|"))));
+        return Err(LoadError::at(path, node, format!("one of {} must be set", sources.join("|")))
+            .hint("say where its content comes from, or write external: true"));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod build;
 mod deploy;
+mod hint;
 mod resource;
 mod rule;
 mod service;
@@ -74,10 +75,12 @@ fn check_range(node: &Node, least: i64, most: i64, path: &str) -> Result<(), Loa
         _ => return Ok(()),
     };
     if number < least as f64 {
-        return Err(LoadError::at(path, node, format!("must be greater than or equal to {least}")));
+        let message = format!("must be greater than or equal to {least}, not {}", node.value.go_text());
+        return Err(LoadError::at(path, node, message));
     }
     if most < i64::MAX && number > most as f64 {
-        return Err(LoadError::at(path, node, format!("must be less than or equal to {most}")));
+        let message = format!("must be less than or equal to {most}, not {}", node.value.go_text());
+        return Err(LoadError::at(path, node, message));
     }
     Ok(())
 }
@@ -120,7 +123,7 @@ fn check_object(node: &Node, map: &Map, object: &Object, path: &str) -> Result<(
         }
     }
     match object.required.iter().find(|name| !map.contains_key(**name)) {
-        Some(name) => Err(LoadError::at(path, node, format!("missing property '{name}'"))),
+        Some(name) => Err(missing(name, node, object, path)),
         None => Ok(()),
     }
 }
@@ -139,7 +142,16 @@ fn check_named(map: &Map, name: fn(&str) -> bool, value: &Rule, strict: bool, pa
 }
 
 fn wrong_type(node: &Node, wanted: Kinds, path: &str) -> LoadError {
-    LoadError::at(path, node, format!("must be a {}, not {}", wanted.names(), node.value.kind()))
+    let names = wanted.names();
+    let article = if names.starts_with('i') { "an" } else { "a" };
+    let error = LoadError::at(path, node, format!("must be {article} {names}, not {}", node.value.kind()));
+    LoadError { hint: hint::right_type(&node.value, wanted, path), ..error }
+}
+
+fn missing(name: &str, node: &Node, object: &Object, path: &str) -> LoadError {
+    let rule = object.fields.iter().find(|(field, _)| *field == name).map(|(_, rule)| rule);
+    let value = if let Some(Rule::Enum(allowed)) = rule { allowed.join(", or ") } else { "...".to_owned() };
+    LoadError::at(path, node, format!("missing property '{name}'")).hint(format!("add {name}: {value}"))
 }
 
 fn unknown_key(key: &str, entry: &Entry, object: &Object, path: String) -> LoadError {
@@ -151,7 +163,7 @@ fn unknown_key(key: &str, entry: &Entry, object: &Object, path: String) -> LoadE
     let known = object.fields.iter().map(|(name, _)| *name);
     let hint = match nearest(key, known) {
         Some(near) => format!("did you mean '{near}'?"),
-        None => "there is no such attribute here: remove it".to_owned(),
+        None => hint::known_keys(object),
     };
     let message = format!("unknown key: additional properties '{key}' not allowed");
     LoadError::new(message).path(path).pos(entry.key_pos.clone()).hint(hint)

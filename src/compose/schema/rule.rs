@@ -76,6 +76,11 @@ impl Kinds {
         Kinds(self.0 | other.0)
     }
 
+    /// Whether the set has all kinds of another.
+    pub(super) fn has(self, other: Kinds) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// Whether the set has the value's kind.
     pub(super) fn admit(self, value: &Value) -> bool {
         let bit = match value {

@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// `repos.yaml` of ten thousand repositories fits; anything deeper or larger is another file by mistake.
-const LIMITS: Limits = Limits { max_bytes: 4 << 20, max_depth: 16, max_nodes: 200_000, max_text: 16 << 20 };
+const LIMITS: Limits =
+    Limits { max_bytes: 4 << 20, max_depth: 16, max_nodes: 200_000, max_text: 16 << 20, refuse_apparent_cycles: false };
 const TOP: [&str; 3] = ["repos", "self", "defaults"];
 
 /// Reads `repos.yaml`.

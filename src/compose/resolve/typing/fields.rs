@@ -320,7 +320,7 @@ pub(super) fn integer(node: &Node, path: String) -> Typed<i64> {
 pub(super) fn expected(what: &str, node: &Node, path: &str) -> LoadError {
     let got = match &node.value {
         Value::Str(text) => format!("'{text}'"),
-        Value::Float(number) if !number.is_finite() => node.value.go_text(),
+        Value::Int(_) | Value::Uint(_) | Value::Float(_) => node.value.go_text(),
         other => other.kind().to_owned(),
     };
     LoadError::at(path, node, format!("must be {what}, not {got}"))
