@@ -32,31 +32,6 @@ fn nobody_is_linked_to_a_container_that_is_scaled_away() {
 }
 
 #[test]
-fn a_container_that_is_scaled_away_does_not_fail_those_who_wait_for_health() {
-    let yaml = |scale: u32, mode: &str| {
-        format!(
-            "services:
-  db:
-    image: 'IMAGE'
-    stop_grace_period: 0s
-    command: [sh, -c, 'sleep 3; touch /tmp/ready; sleep 1000']
-    healthcheck: {{test: [CMD, test, -e, /tmp/ready], interval: 500ms, retries: 60}}
-    environment: {{MODE: {mode}}}
-    scale: {scale}
-  web: {{image: 'IMAGE', QUICK, depends_on: {{db: {{condition: service_healthy}}}}}}
-"
-        )
-    };
-    let site = Site::new(&yaml(2, "a"));
-    site.ours(&["up", "-d"]).ok();
-    site.write("compose.yaml", &yaml(1, "b"));
-    site.ours(&["up", "-d"]).ok();
-    let ids = site.ids();
-    assert_eq!(ids.len(), 2, "{ids:?}");
-    assert!(ids.keys().all(|name| site.inspect(name).state.unwrap().running == Some(true)), "{ids:?}");
-}
-
-#[test]
 fn two_runs_that_replace_the_same_container_agree_on_one() {
     let yaml = |mode: &str| format!("services:\n  web: {{image: 'IMAGE', {SLOW}, environment: {{MODE: {mode}}}}}\n");
     let site = Site::new(&yaml("a"));
