@@ -8,7 +8,8 @@ mod compose_cli_support;
 use compose_cli_support::{Ran, Site};
 
 /// A command that takes two seconds to stop.
-const SLOW: &str = "command: [sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop_grace_period: 9s";
+const SLOW: &str =
+    "command: [sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop_grace_period: 9s";
 
 #[test]
 fn nobody_is_linked_to_a_container_that_is_scaled_away() {
