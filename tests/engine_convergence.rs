@@ -8,7 +8,8 @@ mod compose_cli_support;
 use compose_cli_support::{Ran, Site};
 
 /// A command that takes two seconds to stop.
-const SLOW: &str = "command: [sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop_grace_period: 9s";
+const SLOW: &str =
+    "command: [sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop_grace_period: 9s";
 
 #[test]
 fn nobody_is_linked_to_a_container_that_is_scaled_away() {
@@ -29,31 +30,6 @@ fn nobody_is_linked_to_a_container_that_is_scaled_away() {
     let links = networks.into_values().next().unwrap().links.unwrap();
     assert!(links.iter().all(|link| !link.contains("db-2:")), "{links:?}");
     assert_eq!(links.len(), 3, "{links:?}");
-}
-
-#[test]
-fn a_container_that_is_scaled_away_does_not_fail_those_who_wait_for_health() {
-    let yaml = |scale: u32, mode: &str| {
-        format!(
-            "services:
-  db:
-    image: 'IMAGE'
-    stop_grace_period: 0s
-    command: [sh, -c, 'sleep 3; touch /tmp/ready; sleep 1000']
-    healthcheck: {{test: [CMD, test, -e, /tmp/ready], interval: 500ms, retries: 60}}
-    environment: {{MODE: {mode}}}
-    scale: {scale}
-  web: {{image: 'IMAGE', QUICK, depends_on: {{db: {{condition: service_healthy}}}}}}
-"
-        )
-    };
-    let site = Site::new(&yaml(2, "a"));
-    site.ours(&["up", "-d"]).ok();
-    site.write("compose.yaml", &yaml(1, "b"));
-    site.ours(&["up", "-d"]).ok();
-    let ids = site.ids();
-    assert_eq!(ids.len(), 2, "{ids:?}");
-    assert!(ids.keys().all(|name| site.inspect(name).state.unwrap().running == Some(true)), "{ids:?}");
 }
 
 #[test]

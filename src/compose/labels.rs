@@ -82,10 +82,11 @@ pub fn resource_name(project: &str, key: &str) -> String {
     format!("{project}_{key}")
 }
 
-/// Value of [`DEPENDS_ON`], sorted by service; empty when there is no edge.
-pub fn depends_on_value(service: &Service) -> String {
-    let edges = service.depends_on.iter().map(|(name, d)| format!("{name}:{}:{}", d.condition, d.restart));
-    edges.collect::<Vec<_>>().join(",")
+/// Value of [`DEPENDS_ON`], sorted by service; empty when there is no edge. Optional dependencies on services that are
+/// not active are left out, as Compose does.
+pub fn depends_on_value(project: &Project, service: &Service) -> String {
+    let edges = service.depends_on.iter().filter(|(name, d)| d.required || project.services.contains_key(*name));
+    edges.map(|(name, d)| format!("{name}:{}:{}", d.condition, d.restart)).collect::<Vec<_>>().join(",")
 }
 
 /// One edge read back from [`DEPENDS_ON`].
@@ -148,18 +149,24 @@ mod tests {
     #[test]
     fn dependencies_survive_the_label() {
         let edge = |condition: &str, restart| Dependency { condition: condition.into(), restart, required: true };
-        let service = Service {
+        let mut service = Service {
             depends_on: [("x".into(), edge("service_started", false)), ("db".into(), edge("service_healthy", true))]
                 .into(),
             ..Service::default()
         };
-        let value = depends_on_value(&service);
+        let mut project = Project::default();
+        let value = depends_on_value(&project, &service);
         assert_eq!(value, "db:service_healthy:true,x:service_started:false");
         let read = parse_depends_on(&value);
         assert_eq!(
             read.iter().map(|d| (d.service.as_str(), d.restart)).collect::<Vec<_>>(),
             [("db", true), ("x", false)]
         );
+        let optional = Dependency { required: false, ..edge("service_started", false) };
+        service.depends_on.insert("x".into(), optional);
+        assert_eq!(depends_on_value(&project, &service), "db:service_healthy:true", "x is not active");
+        project.services.insert("x".into(), Service::default());
+        assert_eq!(depends_on_value(&project, &service), value);
         assert!(parse_depends_on("").is_empty());
         assert_eq!(parse_depends_on("a").first().map(|d| d.condition.as_str()), Some("service_started"));
     }

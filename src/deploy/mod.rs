@@ -234,13 +234,8 @@ impl Deployer {
             },
         };
         let applied = engine.apply(&run).await;
-        match &applied {
-            // It is planned anew; what was stopped for it will be started.
-            Err(ApplyError::Step { error: EngineError::Stale(_), .. }) => {}
-            Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) => {
-                engine.put_back(&run, report).await;
-            }
-            Err(ApplyError::NotBegun(_)) | Ok(_) => {}
+        if let Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) = &applied {
+            engine.put_back(&run, report).await;
         }
         applied
     }

@@ -206,7 +206,7 @@ impl World {
             (labels::CONTAINER_NUMBER, &number.to_string()),
             (attributes::LABEL, &attributes::fingerprint(&project.name, name, service)),
         ]);
-        labels.insert(labels::DEPENDS_ON.to_owned(), labels::depends_on_value(service));
+        labels.insert(labels::DEPENDS_ON.to_owned(), labels::depends_on_value(project, service));
         let networks = service.networks.keys().map(|key| {
             let network = self.observed.networks.get(key).unwrap_or_else(|| panic!("no network {key}"));
             (network.name.clone(), network.id.clone())

@@ -109,21 +109,19 @@ impl Executor<'_> {
         loop {
             let options = RenameContainerOptions { name: to.to_owned() };
             let Err(error) = self.engine.docker().rename_container(id, options).await else { break };
-            // Another run at the same time, or one that was interrupted, has already done it.
-            if error.to_string().contains("same name as its current name") {
+            let (status, text) = (status_of(&error), error.to_string());
+            // Another run at the same time has already done it.
+            if text.contains("same name as its current name") {
                 break;
             }
-            match status_of(&error) {
+            // The daemon may still be at what an interrupted run asked for: the same rename, or (below) the removal of
+            // the container that had the name.
+            if status == Some(409) && text.contains(id) && self.becomes(id, to).await? {
+                break;
+            }
+            match status {
                 Some(404) => return Err(EngineError::Stale(format!("container {from} has disappeared"))),
-                // The daemon may still be at what an interrupted run asked for: the same rename, or the removal of the
-                // container that had the name.
-                Some(409) if error.to_string().contains(id) => {
-                    let became = self.becomes(id, to).await?;
-                    if became {
-                        break;
-                    }
-                }
-                Some(409) => {
+                Some(409) if !text.contains(id) => {
                     if tokio::time::Instant::now() < deadline && self.is_going(to).await? {
                         tokio::time::sleep(RESERVED_NAME_POLL).await;
                         continue;

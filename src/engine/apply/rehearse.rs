@@ -65,7 +65,9 @@ impl Engine {
             Ok(made) => self.forget(&made.id).await,
             // There will be room when the old one is gone.
             Err(error) if error.to_string().contains("address pool") => Ok(()),
-            Err(error) => Err(EngineError::api(format!("replace network {name} (tried before anything is stopped)"), error)),
+            Err(error) => {
+                Err(EngineError::api(format!("replace network {name} (tried before anything is stopped)"), error))
+            }
         }
     }
 

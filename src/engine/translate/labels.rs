@@ -36,7 +36,7 @@ pub fn container_labels(project: &Project, service: &Service, parts: &ContainerL
     set(labels::ONEOFF, "False");
     set(labels::CONFIG_HASH, parts.config_hash);
     set(labels::IMAGE, parts.image_id);
-    set(labels::DEPENDS_ON, &labels::depends_on_value(service));
+    set(labels::DEPENDS_ON, &labels::depends_on_value(project, service));
     if let Some(replaces) = parts.replaces {
         set(labels::REPLACE, replaces);
     }

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{
-    Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, render::short,
-};
+use super::super::{Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, render::short};
 use super::draft::NetworkFate;
 use super::{Draft, containers};
 use crate::compose::{
