@@ -135,6 +135,24 @@ fn small_rules_hold() {
             "{\"l\":[\"1\"]}",
         ),
         (&["include: [{}, null]\nservices: {a: {image: i}}"], "/services/a/image", "\"i\""),
+        // Whole numbers from 2^63 on are numbers; where a size is wanted they count as none.
+        (&["x-a: 18446744073709551615\nservices: {a: {image: i}}"], "/x-a", "18446744073709551615"),
+        (&["services: {a: {image: i, pids_limit: 18446744073709551615}}"], "/services/a/pids_limit", "-1"),
+        (&["services: {a: {image: i, mem_limit: 9223372036854775808, x-b: 1}}"], "/services/a/x-b", "1"),
+        (&["services: {a: {image: i, mem_limit: 9999999p}}"], "/services/a/mem_limit", "\"-9223372036854775808\""),
+        // What is narrower than 64 bits keeps the lower ones.
+        (&["services: {a: {image: i, blkio_config: {weight: 65546}}}"], "/services/a/blkio_config/weight", "10"),
+        (&["services: {a: {image: i, ports: [{target: 4294967376}]}}"], "/services/a/ports/0/target", "80"),
+        (
+            &["services: {a: {image: i, ulimits: {x-n: 3, b: 1}}}"],
+            "/services/a/ulimits",
+            "{\"#extensions\":{\"hard\":0,\"soft\":0},\"b\":1}",
+        ),
+        (
+            &["services: {a: {build: {additional_contexts: {x-a: docker-image://b, c: docker-image://d}}}}"],
+            "/services/a/build/additional_contexts",
+            "{\"#extensions\":\"map[x-a:docker-image://b]\",\"c\":\"docker-image://d\"}",
+        ),
     ] {
         let want: serde_json::Value = serde_json::from_str(want).unwrap();
         assert_eq!(outcome(texts).unwrap().pointer(pointer), Some(&want), "{texts:?}");
@@ -153,6 +171,43 @@ fn small_rules_hold() {
             "services.a.build.additional_contexts.k: must be a string",
         ),
         (&["services: {a: {image: i, pid: null}}"], "0.yaml:1:31: services.a.pid: "),
+        (
+            &["include: [{env_file: no}]\nservices: {a: {image: i}}"],
+            "0.yaml:1:11: include[0]: cannot read /p/no: no such file or directory",
+        ),
+        (
+            &["x-v: &v w\nservices: {a: {image: i, labels: {b: *v, b.c: *v}}}"],
+            "0.yaml:2:48: the alias *v brings the same value to services.a.labels.b.c and to services.a.labels.b",
+        ),
+        (
+            &["services: {a: {image: i, ports: [{target: -1}]}}"],
+            "0.yaml:1:43: services.a.ports[0].target: must be 0 or more, not -1",
+        ),
+        (
+            &["services: {a: {image: i, volumes: ['/b:/b', 'v:/v']}}"],
+            "0.yaml:1:45: services.a.volumes[1]: service 'a' refers to undefined volume 'v'",
+        ),
+        (
+            &["services: {a: {image: i, network_mode: 'service:zz'}}"],
+            "0.yaml:1:26: services.a.network_mode: service 'a' depends on undefined service 'zz'",
+        ),
+        (
+            &["services: {a: {image: i, volumes_from: [zz]}}"],
+            "0.yaml:1:41: services.a.volumes_from[0]: service 'a' depends on undefined service 'zz'",
+        ),
+        (
+            &["services: {a: {image: i, healthcheck: {test: a, interval: 30}}}"],
+            "services.a.healthcheck.interval: must be a string, not a number (write it with a unit, for example 30s",
+        ),
+        (
+            &["services: {a: {image: i, volumes: [{target: /b}]}}"],
+            "services.a.volumes[0]: missing property 'type' (add type: bind, or volume, ",
+        ),
+        (
+            &["services: {a: {image: i, depends_on: {b: {condition: service_started, foo: 1}}}}"],
+            "additional properties 'foo' not allowed (known here: ",
+        ),
+        (&["services: {a: {image: i, env_file: [no]}}"], "services.a.env_file[0]: env file /p/no not found"),
         (&["services: {a: {build: {ulimits: {n: {soft: '1', hard: 2}}}}}"], "services.a.build.ulimits.n.soft: "),
         (&["x-a: .inf\nservices: {a: {image: i}}"], "0.yaml:1:6: +Inf has no JSON form"),
         (
@@ -201,5 +256,19 @@ fn remote_files_can_be_switched_off() {
             let error = load(&request, &files).unwrap_err().to_string();
             assert!(error.contains(part) && (value == "1" || error.contains(name)), "{error}");
         }
+    }
+}
+
+#[test]
+fn large_numbers_of_32_bits_have_an_exponent_in_yaml_only() {
+    for (given, yaml, json) in [("1e6", "1e+06", "1000000"), ("1234567", "1.234567e+06", "1234567"), ("2.0", "2", "2")]
+    {
+        let files =
+            MapFiles::new([("/p/compose.yaml", format!("services: {{a: {{image: i, cpus: {given}}}}}\n").as_str())]);
+        let project = load(&request(LoadOptions::default()), &files).unwrap().project;
+        let text = render(&project, Format::Yaml, true).unwrap();
+        assert!(text.contains(&format!("    cpus: {yaml}\n")), "{text}");
+        let text = render(&project, Format::Json, true).unwrap();
+        assert!(text.contains(&format!("\"cpus\": {json},\n")), "{text}");
     }
 }

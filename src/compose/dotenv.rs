@@ -372,6 +372,9 @@ mod tests {
         assert_eq!(got.get("B").map(String::as_str), Some(""));
         assert_eq!(got.len(), 3);
         assert!(parse_raw("A B=1\n", &env).is_err());
+        // The last line may end by a carriage return alone, and a blank is a space or a tab, nothing wider.
+        let got = parse_raw("A=1\r\nB\u{a0}=2\r", &env).unwrap();
+        assert_eq!(got.into_iter().collect::<Vec<_>>(), [("A".into(), "1".into()), ("B\u{a0}".into(), "2".to_owned())]);
         assert!(parse_raw("=1\n", &env).is_err());
     }
 

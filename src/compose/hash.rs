@@ -135,6 +135,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn printed_hashes_know_env_files_but_not_label_files() {
+        let base = service(r#"{"image":"i"}"#);
+        for (text, printed_differs, label_differs) in
+            [(r#"{"image":"i","env_file":["/e"]}"#, true, false), (r#"{"image":"i","label_file":["/l"]}"#, false, true)]
+        {
+            let other = service(text);
+            assert_eq!(printed_service_hash(&other) != printed_service_hash(&base), printed_differs, "{text}");
+            assert_eq!(service_hash(&other) != service_hash(&base), label_differs, "{text}");
+        }
+    }
+
     /// Every attribute but those above, each with a value that says something.
     #[test]
     fn everything_else_changes_the_hash() {

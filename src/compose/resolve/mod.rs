@@ -256,7 +256,7 @@ mod tests {
                 "services: {a: {image: i, cpus: 1, deploy: {resources: {limits: {memory: 1m}}}}}",
                 "can't set distinct values on 'cpus' and 'deploy.resources.limits.cpus'",
             ),
-            ("services: {a: {image: i, env_file: no.env}}", "services.a.env_file: env file /p/no.env not found"),
+            ("services: {a: {image: i, env_file: no.env}}", "services.a.env_file[0]: env file /p/no.env not found"),
             ("services: {a: {image: i, stop_grace_period: '10'}}", "invalid duration \"10\" (give a unit"),
             ("services: {a: {image: i, command: \"'\"}}", "services.a.command: invalid command line"),
             (

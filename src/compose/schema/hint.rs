@@ -14,6 +14,13 @@ pub(super) fn right_type(value: &Value, wanted: Kinds, path: &str) -> Option<Str
     if wanted.has(Kinds::STRING) && number && is_duration(path) {
         return Some("write it with a unit, for example 30s or 1m30s".to_owned());
     }
+    // Texts are let through where a variable may stand, and are cast later.
+    if wanted.has(Kinds::BOOL.or(Kinds::STRING)) && number {
+        return Some("write true or false".to_owned());
+    }
+    if wanted.has(Kinds::INTEGER.or(Kinds::STRING)) && matches!(value, Value::Float(_)) {
+        return Some("write a whole number".to_owned());
+    }
     if wanted.has(Kinds::STRING) && scalar {
         return Some(format!("put it in quotes: \"{}\"", text()));
     }
@@ -73,6 +80,8 @@ mod tests {
             (Value::Int(5), Kinds::STRING, "services.a.hostname", "\"5\""),
             (Value::Bool(true), Kinds::STRING, "services.a.user", "\"true\""),
             (Value::Int(5), Kinds::STRING, "services.a.healthcheck.interval", "30s"),
+            (Value::Int(1), Kinds::STRING.or(Kinds::BOOL), "services.a.tty", "true or false"),
+            (Value::Float(1.5), Kinds::STRING.or(Kinds::INTEGER), "services.a.scale", "whole number"),
             (Value::Time("2020-01-01T00:00:00Z".into()), Kinds::STRING.or(Kinds::NUMBER), "a", "quotes"),
             (Value::Str("a".into()), Kinds::LIST, "services.a.ports", "[a]"),
             (Value::Str("a".into()), map, "services.a.build", "key: value"),

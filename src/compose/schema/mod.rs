@@ -303,9 +303,18 @@ mod tests {
                 "services: {a: {build: {no_cache_filter: x}}}",
                 "compose.yaml:1:24: services.a.build.no_cache_filter: 'no_cache_filter' came with Compose 5 and is not supported: this is the specification of Compose 2.40 (set build.no_cache, or split the stage into a build of its own)",
             ),
-            ("services: {a: {image: [x]}}", "compose.yaml:1:23: services.a.image: must be a string, not a list"),
-            ("services: {a: {tty: 1}}", "compose.yaml:1:21: services.a.tty: must be a boolean or string, not a number"),
-            ("services: {a: null}", "compose.yaml:1:15: services.a: must be a mapping, not null"),
+            (
+                "services: {a: {image: [x]}}",
+                "compose.yaml:1:23: services.a.image: must be a string, not a list (write one value, without brackets and dashes)",
+            ),
+            (
+                "services: {a: {tty: 1}}",
+                "compose.yaml:1:21: services.a.tty: must be a boolean or string, not a number (write true or false)",
+            ),
+            (
+                "services: {a: null}",
+                "compose.yaml:1:15: services.a: must be a mapping, not null (write attributes below it, or remove it)",
+            ),
             (
                 "services: {a: {cap_add: [X, Y, X]}}",
                 "compose.yaml:1:32: services.a.cap_add[2]: items at 0 and 2 are equal (remove one of them; a base file and its override may both name it)",
@@ -316,11 +325,11 @@ mod tests {
             ),
             (
                 "services: {a: {oom_score_adj: 1001}}",
-                "compose.yaml:1:31: services.a.oom_score_adj: must be less than or equal to 1000",
+                "compose.yaml:1:31: services.a.oom_score_adj: must be less than or equal to 1000, not 1001",
             ),
             (
                 "services: {a: {devices: [{target: /x}]}}",
-                "compose.yaml:1:26: services.a.devices[0]: missing property 'source'",
+                "compose.yaml:1:26: services.a.devices[0]: missing property 'source' (add source: ...)",
             ),
             (
                 "services: {a b: {}}",
