@@ -181,15 +181,15 @@ fn small_rules_hold() {
         ),
         (
             &["x-v: &v w\nservices: {a: {image: i, labels: {b: *v, b.c: *v}}}"],
-            "0.yaml:2:48: the alias *v brings the same value to services.a.labels.b.c and to services.a.labels.b",
+            "0.yaml:2:47: the alias *v brings the same value to services.a.labels.b.c and to services.a.labels.b",
         ),
         (
             &["services: {a: {image: i, ports: [{target: -1}]}}"],
             "0.yaml:1:43: services.a.ports[0].target: must be 0 or more, not -1",
         ),
         (
-            &["services: {a: {image: i, volumes: ['/b:/b', 'v:/v']}}"],
-            "0.yaml:1:45: services.a.volumes[1]: service 'a' refers to undefined volume 'v'",
+            &["services: {a: {image: i, volumes: ['/b:/b', 'vv:/v']}}"],
+            "0.yaml:1:45: services.a.volumes[1]: service 'a' refers to undefined volume 'vv'",
         ),
         (
             &["services: {a: {image: i, network_mode: 'service:zz'}}"],
