@@ -227,7 +227,7 @@ fn asked(world: &World, folder: &Path, ours: bool, args: &[&str], answer: &str) 
     let text = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
     // Each has a cache of its own.
-    let stored = lines.iter_mut().find(|line| line.starts_with("Your compose stack "));
+    let stored = lines.iter_mut().find(|line| line.contains("Your compose stack "));
     stored.into_iter().for_each(|line| *line = line.split(" is stored in ").next().unwrap());
     Some((cancelled, lines.join("\n")))
 }
