@@ -237,13 +237,15 @@ fn commands_inside_take_everything_behind_the_service() {
         (&["run", "--rm", "-T", "web", "--", "echo", "a"], 1, ""),
     ] {
         let ours = site.ours_by_file(line);
-        assert_eq!(ours.code, code, "{line:?} {ours:?}");
+        // A program that is not there: 126 from Docker 20.10, 127 from 28.
+        let wanted = if code == 126 { 126..=127 } else { code..=code };
+        assert!(wanted.contains(&ours.code), "{line:?} {ours:?}");
         if code == 0 {
             assert_eq!(ours.out, out, "{line:?}");
         }
         if compose_is_installed() {
             let theirs = site.theirs_by_file(line);
-            assert_eq!((theirs.code, &theirs.out), (code, &ours.out), "{line:?} {theirs:?}");
+            assert_eq!((theirs.code, &theirs.out), (ours.code, &ours.out), "{line:?} {theirs:?}");
         }
     }
 }
@@ -291,10 +293,19 @@ services:
             &["-p", &name, "down", "--rmi", "local"],
             &["-p", &name, "down", "--rmi", "all"],
         ] {
-            docker(&["tag", &common::engine::image(), &plain]).ok();
-            site.ours_by_file(&["--profile", "x", "build", "-q"]).ok();
-            site.ours_by_file(&["--profile", "x", "create"]).ok();
-            let ran = if ours { site.ours_by_file(line) } else { site.theirs_by_file(line) }.ok();
+            // The real one removes images side by side, and Docker 20.10 then fails now and then.
+            let lost_a_race = |ran: &Ran| !ours && ran.err.contains("unrecognized image ID");
+            let mut turns = 0;
+            let ran = loop {
+                docker(&["tag", &common::engine::image(), &plain]).ok();
+                site.ours_by_file(&["--profile", "x", "build", "-q"]).ok();
+                site.ours_by_file(&["--profile", "x", "create"]).ok();
+                let ran = if ours { site.ours_by_file(line) } else { site.theirs_by_file(line) };
+                turns += 1;
+                if turns == 5 || !lost_a_race(&ran) {
+                    break ran.ok();
+                }
+            };
             let mut told: Vec<String> =
                 ran.err.lines().filter(|line| line.starts_with(" Image ")).map(str::to_owned).collect();
             told.sort();
