@@ -86,7 +86,8 @@ fn both_print_the_same_tables_and_aspects() {
     site.ours(&["up", "-d"]).ok();
     let yaml = |text: &str| serde_yaml::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(yaml(&site.ours(&["config"]).ok().out), yaml(&site.theirs(&["config"]).ok().out));
-    let age = regex::Regex::new(r"[0-9]+ seconds? ago").unwrap();
+    // How old, and (`top`: user, two process numbers, share) how busy.
+    let age = regex::Regex::new(r"[0-9]+ seconds? ago|(?:root +[0-9]+ +[0-9]+ +)[0-9]+").unwrap();
     for args in [
         &["config", "--services"][..],
         &["config", "--images"],
