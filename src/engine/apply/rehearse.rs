@@ -13,6 +13,7 @@ use bollard::{
 
 use super::{Apply, containers::short};
 use crate::{
+    compose::labels,
     engine::{Engine, EngineError, error::status_of, observe::absent_is_none, translate},
     plan::Action,
 };
@@ -56,7 +57,7 @@ impl Engine {
         let rehearsal = format!("{}_{name}", short(old_id));
         let wanted = NetworkCreateRequest { name: rehearsal.clone(), ipam, ..wanted };
         let mut made = self.docker().create_network(wanted.clone()).await;
-        if made.as_ref().is_err_and(|error| status_of(error) == Some(409)) {
+        if made.as_ref().is_err_and(|error| status_of(error) == Some(409)) && self.is_of(&rehearsal, &wanted).await? {
             // Left by a run that was killed here.
             self.forget(&rehearsal).await?;
             made = self.docker().create_network(wanted).await;
@@ -69,6 +70,15 @@ impl Engine {
                 Err(EngineError::api(format!("replace network {name} (tried before anything is stopped)"), error))
             }
         }
+    }
+
+    /// Whether the network of that name was made for the project that `wanted` is for.
+    async fn is_of(&self, network: &str, wanted: &NetworkCreateRequest) -> Result<bool, EngineError> {
+        let found = absent_is_none(self.docker().inspect_network(network, None::<InspectNetworkOptions>).await)
+            .map_err(|e| EngineError::api(format!("inspect network {network}"), e))?;
+        let project = wanted.labels.as_ref().and_then(|labels| labels.get(labels::PROJECT));
+        let owner = found.as_ref().and_then(|found| found.labels.as_ref()?.get(labels::PROJECT));
+        Ok(owner.is_some() && owner == project)
     }
 
     async fn forget(&self, network: &str) -> Result<(), EngineError> {
