@@ -104,7 +104,8 @@ engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 # Makes sure that a Docker engine answers, and holds a share of it until the script ends.
 need_engine() {
   need_programs busybox busybox-static
-  PATH=$PATH:/usr/sbin:/sbin command -v dockerd >/dev/null || command -v docker >/dev/null || apt_install docker.io
+  # A client alone is no engine: some machines bring only that, and then nothing answers.
+  PATH=$PATH:/usr/sbin:/sbin command -v dockerd >/dev/null || engine_answers || apt_install docker.io
   # From Debian 13 on, the client is a package of its own.
   command -v docker >/dev/null || apt_install docker-cli
   # Where the kernel enforces AppArmor, the engine cannot start a container without its parser.
