@@ -38,10 +38,25 @@ pub const IMAGE_BUILDER: &str = "com.docker.compose.image.builder";
 
 use super::model::{Project, Service};
 
+/// Whether names are joined by `_`, as Compose 1 did.
+static COMPATIBLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// From now on the names of containers and images are joined by `_`: what `--compatibility` asks for. A setting of the
+/// process, for the command line sets it once before anything is named; the deployer never does.
+pub fn name_as_compose_1() {
+    COMPATIBLE.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
+/// What stands between the parts of a container's and an image's name.
+pub fn separator() -> char {
+    if COMPATIBLE.load(std::sync::atomic::Ordering::Relaxed) { '_' } else { '-' }
+}
+
 /// Final name of container `number` of a service: `container_name`, or `PROJECT-SERVICE-NUMBER`.
 pub fn container_name(project: &str, service_name: &str, service: &Service, number: u32) -> String {
     if service.container_name.is_empty() {
-        format!("{project}-{service_name}-{number}")
+        let between = separator();
+        format!("{project}{between}{service_name}{between}{number}")
     } else {
         service.container_name.clone()
     }

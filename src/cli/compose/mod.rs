@@ -7,6 +7,7 @@ mod attach;
 mod bake;
 mod config;
 mod copy;
+mod deprecated;
 mod digests;
 mod exec;
 mod files;
@@ -41,7 +42,11 @@ use std::{
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use crate::{compose::labels::COMPOSE_VERSION, engine::ApplyError, report::redact};
+use crate::{
+    compose::labels::{COMPOSE_VERSION, name_as_compose_1},
+    engine::ApplyError,
+    report::redact,
+};
 use args::{ComposeCli, ComposeCommand, VersionArgs};
 use session::Session;
 
@@ -52,6 +57,12 @@ const INTERRUPTED: u8 = 130;
 pub fn run(rest: Vec<OsString>) -> ExitCode {
     let argv = std::iter::once(OsString::from("turnout compose")).chain(rest);
     let unread = |error: clap::Error| {
+        if error.kind() == clap::error::ErrorKind::DisplayVersion {
+            return match version(&VersionArgs { short: false, format: "pretty".to_owned() }) {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => complain(&error),
+            };
+        }
         // A reader that has gone is not worth a word.
         let _ = error.print();
         ExitCode::from(u8::from(error.use_stderr()))
@@ -74,10 +85,17 @@ pub fn run(rest: Vec<OsString>) -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return unread(error),
     };
-    let session = Session::new(global);
-    if session.compatible() && !matches!(command, ComposeCommand::Config(_)) {
-        let why = "--compatibility (COMPOSE_COMPATIBILITY) is not supported: names with `_` are those of Compose 1, containers would get other names; leave it out";
-        return complain(&anyhow::Error::msg(why));
+    if let Err(error) = deprecated::note(&argv, &global, &command) {
+        return complain(&error);
+    }
+    let mut session = Session::new(global);
+    if session.compatible() {
+        name_as_compose_1();
+    }
+    if let ComposeCommand::Build(args) = &command
+        && let Some(kind) = args.progress
+    {
+        session.global.progress = kind;
     }
     if let Err(error) = session.check_settings() {
         return complain(&error);

@@ -10,7 +10,7 @@ use crate::engine::image::push::push_one;
 
 /// `push`.
 pub(super) async fn push(session: &Session, args: &PushArgs) -> anyhow::Result<u8> {
-    let mut project = session.load(&args.services)?;
+    let mut project = session.load_without_environment(&args.services)?;
     if !args.include_deps {
         up::without_dependencies(&mut project, &args.services);
     }

@@ -18,17 +18,8 @@ const COMMANDS: &[(&str, &str)] = &[
 const WATCHES: &str = "`develop.watch` is not supported; run `up -d --build` after a change";
 
 const FLAGS: &[Flag] = &[
-    ("", "verbose", None, false, "has no meaning here; `--progress plain` shows every step"),
-    ("", "no-ansi", None, false, "write --ansi never"),
-    ("", "workdir", None, true, "write --project-directory"),
     ("up", "menu", None, false, "there is no menu of keys; COMPOSE_MENU is ignored"),
     ("up", "watch", Some('w'), false, WATCHES),
-    ("build", "parallel", None, false, "builds always run side by side; --parallel before the command limits them"),
-    ("build", "compress", None, false, "a context is never compressed: the engine is near"),
-    ("build", "force-rm", None, false, "containers of a build are always removed"),
-    ("build", "no-rm", None, false, "containers of a build are always removed"),
-    ("pull", "parallel", None, false, "pulls always run side by side; --parallel before the command limits them"),
-    ("pull", "no-parallel", None, false, "write --parallel 1 before the command"),
 ];
 
 /// Makes the grammar know what is refused.
@@ -85,8 +76,8 @@ mod tests {
             ("watch --no-up web", Some("`watch` is not supported: `develop.watch`")),
             ("up -w", Some("up --watch is not supported: `develop.watch`")),
             ("up --menu -d", Some("up --menu is not supported")),
-            ("build --compress web", Some("build --compress is not supported")),
-            ("--verbose up", Some("--verbose is not supported")),
+            ("build --compress web", None),
+            ("--verbose up", None),
             ("up -d web", None),
             ("up --menu=false --watch=false", None),
             ("up --menu=true", Some("up --menu is not supported")),

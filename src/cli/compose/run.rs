@@ -16,6 +16,7 @@ use super::{
 use crate::{
     compose::{
         dotenv,
+        labels::separator,
         load::LoadRequest,
         model::{Project, Service, Volume},
     },
@@ -54,7 +55,10 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     as_oneoff(&mut project, name, |service| asked.apply(service, args, tty));
     let slug = random_hex()?;
     let short: String = slug.chars().take(12).collect();
-    let own = args.name.clone().unwrap_or_else(|| format!("{}-{name}-run-{short}", project.name));
+    let own = args.name.clone().unwrap_or_else(|| {
+        let between = separator();
+        format!("{}{between}{name}{between}run{between}{short}", project.name)
+    });
     // The real one hashes the definition with its name in it.
     if let Some(service) = project.services.get_mut(name) {
         service.container_name.clone_from(&own);

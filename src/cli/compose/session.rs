@@ -19,7 +19,7 @@ use crate::{
     compose::{
         dotenv,
         error::Warning,
-        load::{LoadOptions, LoadRequest, load, load_model},
+        load::{EnvFiles, LoadOptions, LoadRequest, load, load_model},
         model::Project,
         source::DiskFiles,
     },
@@ -59,6 +59,12 @@ impl Session {
     pub(super) fn new(mut global: Global) -> Session {
         // `-p "$PROJECT"` of a script that left it empty.
         global.project_name = global.project_name.filter(|name| !name.is_empty());
+        if global.no_ansi {
+            global.ansi = Ansi::Never;
+        }
+        if let Some(directory) = global.workdir.take().filter(|directory| !directory.as_os_str().is_empty()) {
+            global.project_directory = Some(directory);
+        }
         let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -131,9 +137,19 @@ impl Session {
         load_with(&request)
     }
 
-    /// Loads the whole project; services that are named are active in it whatever their profiles.
-    pub(super) fn load_whole(&self, named: &[String]) -> anyhow::Result<Project> {
+    /// As [`Session::load`], for what needs no environment of containers: an `env_file` may be missing.
+    pub(super) fn load_without_environment(&self, services: &[String]) -> anyhow::Result<Project> {
         let mut request = self.request()?;
+        request.services = services.to_vec();
+        request.options.env_files = EnvFiles::OfNone;
+        load_with(&request)
+    }
+
+    /// Loads the whole project without the environment of its containers; services that are named are active in it
+    /// whatever their profiles.
+    fn load_whole(&self, named: &[String]) -> anyhow::Result<Project> {
+        let mut request = self.request()?;
+        request.options.env_files = EnvFiles::OfNone;
         let project = load_with(&request)?;
         let idle = named.iter().filter_map(|name| project.disabled_services.get(name));
         let wanted: Vec<String> = idle.flat_map(|service| service.profiles.iter().cloned()).collect();
@@ -167,7 +183,11 @@ impl Session {
         if let Some(project) = &subject.project
             && let Some(unknown) = services.iter().find(|name| !project.services.contains_key(*name))
         {
-            anyhow::bail!("no such service: {unknown}");
+            // As in the real one: whatever is wrong with the project, the variable still names it.
+            return match self.variable("COMPOSE_PROJECT_NAME") {
+                Some(name) => Ok(Subject { name: name.to_owned(), project: None }),
+                None => bail!("no such service: {unknown}"),
+            };
         }
         Ok(subject)
     }
@@ -177,7 +197,7 @@ impl Session {
         match (&self.global.project_name, self.variable("COMPOSE_PROJECT_NAME")) {
             (Some(name), _) => Ok(name.clone()),
             (None, Some(name)) => Ok(name.to_owned()),
-            (None, None) => Ok(self.load(&[])?.name),
+            (None, None) => Ok(self.load_without_environment(&[])?.name),
         }
     }
 

@@ -116,7 +116,7 @@ pub(super) async fn create(session: &Session, args: &CreateArgs) -> anyhow::Resu
 
 /// `build`: the image steps of an `up`, nothing else.
 pub(super) async fn build(session: &Session, args: &BuildArgs) -> anyhow::Result<u8> {
-    let mut project = session.load(&args.services)?;
+    let mut project = session.load_without_environment(&args.services)?;
     let wanted = if args.with_dependencies { &[] } else { args.services.as_slice() };
     let mut builds = builds(&project, wanted);
     add_context_services(&mut project, &mut builds);
@@ -217,7 +217,7 @@ fn add_context_services(project: &mut Project, builds: &mut BTreeMap<String, Str
 
 /// `pull`: the images of the services, each once.
 pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::Result<u8> {
-    let mut project = session.load(&args.services)?;
+    let mut project = session.load_without_environment(&args.services)?;
     if !args.include_deps && !args.services.is_empty() {
         without_dependencies(&mut project, &args.services);
     }

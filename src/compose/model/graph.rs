@@ -32,7 +32,11 @@ impl Service {
 
     /// The image to run: `image`, or the name that a build gets.
     pub fn image_name(&self, project: &str, service: &str) -> String {
-        if self.image.is_empty() { format!("{project}-{service}") } else { self.image.clone() }
+        if self.image.is_empty() {
+            format!("{project}{}{service}", crate::compose::labels::separator())
+        } else {
+            self.image.clone()
+        }
     }
 
     /// The platform that containers are wanted for: `platform`, or the default of the project's environment; empty

@@ -61,7 +61,7 @@ pub struct UpArgs {
     #[arg(short = 'V', long)]
     pub renew_anon_volumes: bool,
     /// Answer yes: recreates volumes whose configuration changed, losing their data
-    #[arg(short = 'y', long)]
+    #[arg(short = 'y', long, alias = "y")]
     pub yes: bool,
     /// No colours in logs
     #[arg(long)]
@@ -122,7 +122,7 @@ pub struct CreateArgs {
     #[arg(long = "scale", value_name = "SERVICE=NUM")]
     pub scale: Vec<String>,
     /// Answer yes
-    #[arg(short = 'y', long)]
+    #[arg(short = 'y', long, alias = "y")]
     pub yes: bool,
 }
 

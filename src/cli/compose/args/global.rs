@@ -37,9 +37,21 @@ pub struct Global {
     /// Steps carried out side by side; -1 for the built-in limit
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     pub parallel: i32,
-    /// Names with `_`, as of Compose 1; `config` leaves the model as written, other commands refuse it
+    /// Names with `_`, as of Compose 1; `config` leaves the model as written
     #[arg(long, hide = true)]
     pub compatibility: bool,
+    /// Has no effect: every step is told anyway
+    #[arg(long, hide = true)]
+    pub verbose: bool,
+    /// Former spelling of `--ansi never`
+    #[arg(long, hide = true)]
+    pub no_ansi: bool,
+    /// Former spelling of `--project-directory`
+    #[arg(long, hide = true, value_name = "DIR", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub workdir: Option<PathBuf>,
+    /// Show the version
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// Print what would be done, do nothing
     #[arg(long, global = true)]
     pub dry_run: bool,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ProgressKind;
+
 /// `build`.
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
@@ -49,6 +51,21 @@ pub struct BuildArgs {
     /// Print the equivalent bake file instead of building
     #[arg(long)]
     pub print: bool,
+    /// Form of progress; belongs before the command
+    #[arg(long, hide = true, value_name = "KIND")]
+    pub progress: Option<ProgressKind>,
+    /// Has no effect: builds always run side by side
+    #[arg(long, hide = true)]
+    pub parallel: bool,
+    /// Has no effect: a context is never compressed
+    #[arg(long, hide = true)]
+    pub compress: bool,
+    /// Has no effect: containers of a build are always removed
+    #[arg(long, hide = true)]
+    pub force_rm: bool,
+    /// Has no effect: containers of a build are always removed
+    #[arg(long, hide = true)]
+    pub no_rm: bool,
 }
 
 /// `pull`.
@@ -68,6 +85,12 @@ pub struct PullArgs {
     /// When to pull
     #[arg(long, value_parser = ["missing", "always"])]
     pub policy: Option<String>,
+    /// Has no effect: pulls always run side by side
+    #[arg(long, hide = true)]
+    pub parallel: bool,
+    /// Has no effect
+    #[arg(long, hide = true)]
+    pub no_parallel: bool,
     /// Show no progress
     #[arg(short, long)]
     pub quiet: bool,

@@ -67,7 +67,7 @@ pub struct RunArgs {
     #[arg(short, long = "env", value_name = "KEY=VALUE")]
     pub env: Vec<String>,
     /// Labels
-    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    #[arg(short, long = "label", alias = "labels", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
     /// Name
     #[arg(long)]
@@ -100,7 +100,7 @@ pub struct RunArgs {
     #[arg(short, long)]
     pub user: Option<String>,
     /// Mounts
-    #[arg(short, long = "volume")]
+    #[arg(short, long = "volume", alias = "volumes")]
     pub volumes: Vec<String>,
     /// In this directory
     #[arg(short, long)]

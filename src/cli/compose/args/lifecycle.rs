@@ -73,7 +73,7 @@ pub struct DownArgs {
     #[arg(short = 't', long, value_name = "SECONDS")]
     pub timeout: Option<i64>,
     /// Remove the project's volumes, with their data
-    #[arg(short, long)]
+    #[arg(short, long, alias = "volume")]
     pub volumes: bool,
 }
 

@@ -29,6 +29,7 @@ pub use show::{EventsArgs, LogsArgs, LsArgs, PortArgs, PsArgs, StatsArgs, Versio
     name = "turnout compose",
     bin_name = "turnout compose",
     version,
+    disable_version_flag = true,
     max_term_width = 110,
     args_override_self = true
 )]
