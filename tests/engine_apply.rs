@@ -190,7 +190,7 @@ async fn hooks_run_and_their_failure_fails() {
     let hook = |command: &str| json!([{ "command": ["sh", "-c", command] }]);
     let stack = Stack::new(json!({ "web": { "post_start": hook("echo hello; exit 4") } })).await;
     let error = stack.up().await.unwrap_err().to_string();
-    assert!(error.contains("web post_start hook exited with status 4: hello"), "{error}");
+    assert!(error.contains("web hook exited with status 4 (post_start): hello"), "{error}");
     assert_eq!(stack.one("web").await.state, RunState::Running);
 }
 

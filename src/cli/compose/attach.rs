@@ -10,12 +10,13 @@ use std::{
 
 use anyhow::bail;
 use futures_util::StreamExt as _;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::{
     args::UpArgs,
     follow::{Happened, Show, What, engine_time, events, restarts},
     logs::Printer,
-    progress::Progress,
+    progress::{Progress, Said},
     session::{Interrupts, Session},
 };
 use crate::{
@@ -92,6 +93,8 @@ pub(super) struct Attached<'a> {
     pub project: &'a Project,
     pub args: &'a UpArgs,
     pub stop_timeout: Option<Duration>,
+    /// Where hooks say what they say.
+    pub hooks: UnboundedSender<Said>,
 }
 
 type Work<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
@@ -102,7 +105,11 @@ impl Attached<'_> {
     ///
     /// # Errors
     /// Those of the start and of the engine.
-    pub(super) async fn follow(&self, start: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<u8> {
+    pub(super) async fn follow(
+        &self,
+        start: impl Future<Output = anyhow::Result<()>>,
+        mut said: UnboundedReceiver<Said>,
+    ) -> anyhow::Result<u8> {
         let Attached { session, engine, project, args, .. } = *self;
         let shown = shown(project, args)?;
         let watched = |service: &str| match args.services.is_empty() {
@@ -172,6 +179,7 @@ impl Attached<'_> {
                         }));
                     }
                 }
+                Some(said) = said.recv() => show.hook(&said)?,
                 done = &mut start, if starting => {
                     starting = false;
                     if !ending {
@@ -245,13 +253,13 @@ impl Attached<'_> {
 
     /// Stops what this `up` was about.
     async fn stop(&self) -> anyhow::Result<()> {
-        let Attached { session, engine, project, args, stop_timeout } = *self;
-        let progress = Progress::new(session.mode());
+        let Attached { session, engine, project, args, stop_timeout, hooks } = self;
+        let progress = Progress::new(session.mode()).with_hooks(hooks.clone());
         let observed = engine.observe_containers(&project.name).await?;
         let plan = plan::stop(&project.name, Some(project), &observed, &args.services);
         // Not to be given up by the Ctrl-C that led here; a second one kills.
         let calm = Session::new(session.global.clone());
-        calm.apply_calmly(engine, project, plan, stop_timeout, &progress).await?;
+        calm.apply_calmly(engine, project, plan, *stop_timeout, &progress).await?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use bollard::{models::EventMessage, query_parameters::EventsOptions};
 use futures_util::{Stream, StreamExt as _};
 
-use super::logs::Printer;
+use super::{logs::Printer, progress::Said};
 use crate::{
     compose::labels,
     engine::{Engine, EngineError, LogLine, LogOptions},
@@ -42,6 +42,18 @@ impl Show {
             true => self.printer.print(&mut io::stderr().lock(), line),
             false => self.printer.print(&mut io::stdout().lock(), line),
         }
+    }
+
+    /// Writes a line that a hook in a container has said.
+    pub(super) fn hook(&mut self, said: &Said) -> io::Result<()> {
+        let line = LogLine {
+            container: format!("{} ->", said.container),
+            service: String::new(),
+            stderr: false,
+            time: String::new(),
+            text: said.line.clone(),
+        };
+        self.printer.print(&mut io::stdout().lock(), &line)
     }
 
     /// What a container said last may still be on its way when its end is told; this fetches it. `options`: those of

@@ -161,7 +161,7 @@ impl Printer {
 
     /// Writes one line; `Err` when the reader has gone.
     pub(super) fn print(&mut self, out: &mut impl Write, line: &LogLine) -> io::Result<()> {
-        let time = if self.times { format!("{} ", line.time) } else { String::new() };
+        let time = if self.times && !line.time.is_empty() { format!("{} ", line.time) } else { String::new() };
         let (container, mark) = (&line.container, "  | ");
         let text = format!("{time}{}", line.text);
         if !self.names {

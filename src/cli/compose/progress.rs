@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use crate::{
     plan::{Action, Observed, Plan, Removal},
     report::{Event, Outcome, Reporter, redact},
@@ -24,6 +26,15 @@ pub(super) enum Mode {
     Quiet,
 }
 
+/// A line that a hook in a container has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    /// Name of the container.
+    pub container: String,
+    /// The line.
+    pub line: String,
+}
+
 /// Takes the events of one command.
 pub(super) struct Progress {
     mode: Mode,
@@ -33,6 +44,8 @@ pub(super) struct Progress {
     pulls: bool,
     /// On whose behalf waiting is not told.
     waits_quietly: Option<String>,
+    /// Where the output of hooks goes; nowhere when nobody is attached, as in the real one.
+    hooks: Option<UnboundedSender<Said>>,
     state: Mutex<State>,
 }
 
@@ -42,6 +55,8 @@ struct State {
     /// Containers by service, as far as they were told.
     containers: BTreeMap<String, BTreeSet<String>>,
     running: Vec<usize>,
+    /// Number of builds of the plan.
+    builds: usize,
     /// A transient line stands on the terminal.
     transient: bool,
     width: usize,
@@ -59,6 +74,8 @@ struct Named {
     /// Whether a step that had nothing to do is told like one that did it, or in the words of its end.
     skipped: Skipped,
     cause: String,
+    /// Whether it is told as a pull is.
+    pull: bool,
 }
 
 /// What is told of a step that had nothing to do.
@@ -72,7 +89,14 @@ enum Skipped {
 
 impl Progress {
     pub(super) fn new(mode: Mode) -> Progress {
-        Progress { mode, output: true, pulls: true, waits_quietly: None, state: Mutex::new(State::default()) }
+        Progress {
+            mode,
+            output: true,
+            pulls: true,
+            waits_quietly: None,
+            hooks: None,
+            state: Mutex::new(State::default()),
+        }
     }
 
     /// Without the output of builds.
@@ -90,6 +114,12 @@ impl Progress {
     /// Without the waits that only this service asks for.
     pub(super) fn without_waits_of(mut self, service: &str) -> Progress {
         self.waits_quietly = Some(service.to_owned());
+        self
+    }
+
+    /// With the output of hooks sent there.
+    pub(super) fn with_hooks(mut self, hooks: UnboundedSender<Said>) -> Progress {
+        self.hooks = Some(hooks);
         self
     }
 
@@ -113,6 +143,7 @@ impl Progress {
             }
         }
         state.steps = steps;
+        state.builds = plan.steps.iter().filter(|step| matches!(step.action, Action::Build { .. })).count();
         state.running.clear();
         if self.mode == Mode::Live {
             state.width = rustix::termios::tcgetwinsize(io::stderr()).map_or(100, |s| usize::from(s.ws_col).max(40));
@@ -127,6 +158,20 @@ impl Progress {
     /// Something that is as it is: `Container shop-web-1`, `Running`.
     pub(super) fn is(&self, subject: &str, what: &str) {
         self.line(&mut self.state(), subject, what, "");
+    }
+
+    /// What is told of a service's image: `web`, `Pulled`; with more to say where there is more.
+    pub(super) fn image(&self, service: &str, what: &str, more: &str) {
+        self.spaced(&mut self.state(), service, what, more, true);
+    }
+
+    /// A line at the end of all others.
+    pub(super) fn last_word(&self, text: &str) {
+        let mut state = self.state();
+        state.clear();
+        if self.mode != Mode::Quiet {
+            let _ = writeln!(io::stderr(), "{}", redact::redact_shapes(text));
+        }
     }
 
     /// Something that a container has part in: `shop-web-1 copy a to shop-web-1:/a Copied`.
@@ -175,6 +220,12 @@ impl Progress {
     }
 
     fn line(&self, state: &mut State, subject: &str, what: &str, text: &str) {
+        self.spaced(state, subject, what, text, false);
+    }
+
+    /// A line in three columns, of which the real one leaves the middle one empty but for pulls, where it is the last
+    /// that may be: scripts look for `Container web-1  Started` and `web Pulled`.
+    fn spaced(&self, state: &mut State, subject: &str, what: &str, text: &str, pull: bool) {
         state.clear();
         let text = redact::redact_shapes(text);
         let line = match self.mode {
@@ -186,6 +237,7 @@ impl Progress {
                 }
                 format!("{object}\n")
             }
+            Mode::Live | Mode::Plain if pull => format!(" {subject} {what} {text}\n"),
             Mode::Live | Mode::Plain if text.is_empty() => format!(" {subject}  {what}\n"),
             Mode::Live | Mode::Plain => format!(" {subject}  {what}  {text}\n"),
         };
@@ -197,17 +249,44 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// What a build, a hook or a container says: builds to standard output, as the real one has it.
+    fn output(&self, state: &mut State, source: &str, line: &str) {
+        let hook = source.rsplit_once(' ').filter(|(_, kind)| matches!(*kind, "post_start" | "pre_stop"));
+        if let Some((container, _)) = hook {
+            if let Some(hooks) = &self.hooks {
+                // Nobody listens any more: nothing to show it to.
+                let _ = hooks.send(Said { container: container.to_owned(), line: line.to_owned() });
+            }
+            return;
+        }
+        let Some(service) = source.strip_prefix("build ").filter(|_| self.mode == Mode::Plain) else {
+            return self.line(state, source, "|", line);
+        };
+        let line = redact::redact_shapes(line);
+        // Side by side, a line must say whose it is.
+        let line = if state.builds > 1 { format!("{service} {line}\n") } else { format!("{line}\n") };
+        let mut out = io::stdout().lock();
+        // A reader that has gone is not worth a word.
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+fn told_by_its_step(text: &str) -> bool {
+    text.starts_with("building ") || text.starts_with("built ")
+}
+
 impl Reporter for Progress {
     fn report(&self, event: Event) {
         let mut state = self.state();
         match event {
             Event::StepStarted { step, .. } => {
                 state.running.push(step);
-                let Some(Named { subjects, doing, cause, .. }) = state.steps.get(step).cloned() else { return };
+                let Some(Named { subjects, doing, cause, pull, .. }) = state.steps.get(step).cloned() else { return };
                 match self.mode {
                     Mode::Live => state.show(),
                     _ if doing.is_empty() => {}
-                    _ => subjects.iter().for_each(|subject| self.line(&mut state, subject, doing, &cause)),
+                    _ => subjects.iter().for_each(|subject| self.spaced(&mut state, subject, doing, &cause, pull)),
                 }
             }
             Event::StepHalfDone { step } => {
@@ -228,11 +307,11 @@ impl Reporter for Progress {
             }
             Event::StepEnded { step, outcome, text, .. } => {
                 state.running.retain(|s| *s != step);
-                let Some(Named { subjects, done, cause, skipped, .. }) = state.steps.get(step).cloned() else {
+                let Some(Named { subjects, done, cause, skipped, pull, .. }) = state.steps.get(step).cloned() else {
                     return;
                 };
                 let mut lines = |what: &str, text: &str| {
-                    subjects.iter().for_each(|subject| self.line(&mut state, subject, what, text));
+                    subjects.iter().for_each(|subject| self.spaced(&mut state, subject, what, text, pull));
                 };
                 match outcome {
                     Outcome::Done if done.is_empty() => state.show_if(self.mode == Mode::Live),
@@ -240,6 +319,7 @@ impl Reporter for Progress {
                     Outcome::Done => lines(done, ""),
                     Outcome::Skipped if skipped == Skipped::AsDone => lines(done, ""),
                     Outcome::Skipped if skipped == Skipped::Why => lines(&text, ""),
+                    Outcome::Skipped if pull => lines("Warning", &text),
                     // What was not needed is not told; what failed is, by the command's own last words.
                     Outcome::Skipped | Outcome::Abandoned => state.show_if(self.mode == Mode::Live),
                     Outcome::Failed => lines("Error", &text),
@@ -249,11 +329,12 @@ impl Reporter for Progress {
                 drop(state);
                 self.warning(&text);
             }
-            Event::Output { source, line } if self.output => self.line(&mut state, &source, "|", &line),
+            Event::Output { source, line } if self.output => self.output(&mut state, &source, &line),
             Event::Progress { subject, text } if self.pulls && self.mode != Mode::Quiet => {
                 self.line(&mut state, &subject, "|", &text);
             }
-            Event::Info { text } if self.output => self.line(&mut state, "", &text, ""),
+            // That something is being built, and was, is told by the step itself.
+            Event::Info { text } if self.output && !told_by_its_step(&text) => self.line(&mut state, "", &text, ""),
             Event::Output { .. } | Event::Progress { .. } | Event::Info { .. } | Event::Phase { .. } => {}
         }
     }
@@ -338,5 +419,6 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. } => Skipped::Why,
         _ => Skipped::Nothing,
     };
-    Named { subjects, doing, half, done, skipped, cause }
+    let pull = matches!(action, Action::Pull { .. });
+    Named { subjects, doing, half, done, skipped, cause, pull }
 }

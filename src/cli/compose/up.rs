@@ -47,6 +47,8 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode()).without_output(args.quiet_build).without_pulls(args.quiet_pull);
     let stop_timeout = grace(args.timeout);
     if attached {
+        let (hooks, said) = tokio::sync::mpsc::unbounded_channel();
+        let progress = progress.with_hooks(hooks.clone());
         // As the real one does: create, attach, start; so that nothing is missed that a container says.
         let creation = Intent { no_start: true, ..intent.clone() };
         let engine = converge(session, &mut project, &creation, stop_timeout, &progress).await?;
@@ -69,8 +71,9 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
             session.apply(&engine, &project, quiet, stop_timeout, &progress).await?;
             Ok(())
         };
-        let following = super::attach::Attached { session, engine: &engine, project: &project, args, stop_timeout };
-        return following.follow(start).await;
+        let following =
+            super::attach::Attached { session, engine: &engine, project: &project, args, stop_timeout, hooks };
+        return following.follow(start, said).await;
     }
     let engine = converge(session, &mut project, &intent, stop_timeout, &progress).await?;
     if args.no_start || session.global.dry_run {
@@ -224,26 +227,29 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
     let mode = if args.quiet { Mode::Quiet } else { session.mode() };
     let progress = Progress::new(mode);
     let engine = session.engine().await?;
-    let only_missing = args.policy.as_deref() == Some("missing");
-    let observed = if only_missing { engine.observe(&project).await? } else { Observed::default() };
+    if let Some(policy) = &args.policy {
+        let own = project.services.values_mut().filter(|service| !service.image.is_empty());
+        own.for_each(|service| service.pull_policy.clone_from(policy));
+    }
+    let lazy = project.services.values().any(|service| is_lazy(&service.pull_policy));
+    let observed = if lazy { engine.observe(&project).await? } else { Observed::default() };
     let mut plan = Plan { project: project.name.clone(), ..Plan::default() };
-    let mut seen: BTreeMap<String, ()> = BTreeMap::new();
+    let mut pulled_by: BTreeMap<String, String> = BTreeMap::new();
     for (name, service) in &project.services {
         let image = service.image_name(&project.name, name);
+        let is_here = || observed.images.get(&image).is_some_and(|state| state.id.is_some());
         let skip = if service.image.is_empty() {
-            Some("Skipped - No image to be pulled")
-        } else if args.ignore_buildable && service.build.is_some() {
-            Some("Skipped - Image can be built")
+            "Skipped - No image to be pulled".to_owned()
         } else if matches!(service.pull_policy.as_str(), "never" | "build") {
-            Some("Skipped")
-        } else if observed.images.get(&image).is_some_and(|state| state.id.is_some()) {
-            Some("Skipped - Image is already present locally")
+            "Skipped".to_owned()
+        } else if is_lazy(&service.pull_policy) && !is_latest(&image) && is_here() {
+            "Skipped - Image is already present locally".to_owned()
+        } else if args.ignore_buildable && service.build.is_some() {
+            "Skipped - Image can be built".to_owned()
+        } else if let Some(other) = pulled_by.get(&image) {
+            format!("Skipped - Image is already being pulled by {other}")
         } else {
-            None
-        };
-        if let Some(skip) = skip {
-            progress.is(name, skip);
-        } else if seen.insert(image.clone(), ()).is_none() {
+            pulled_by.insert(image.clone(), name.clone());
             let tolerate = args.ignore_pull_failures || service.build.is_some();
             let action = plan::Action::Pull { service: name.clone(), image, tolerate_failure: tolerate };
             plan.steps.push(plan::Step {
@@ -252,13 +258,47 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
                 after: Vec::new(),
                 only_if: plan::Condition::Always,
             });
-        }
+            continue;
+        };
+        progress.image(name, &skip, "");
     }
-    let report = session.apply(&engine, &project, plan, None, &progress).await?;
-    for skipped in report.steps.iter().filter(|step| step.outcome == crate::report::Outcome::Skipped) {
-        progress.warning(&skipped.text);
+    let report = session.apply(&engine, &project, plan.clone(), None, &progress).await?;
+    let failed: Vec<(&str, &str)> = plan
+        .steps
+        .iter()
+        .zip(&report.steps)
+        .filter(|(_, done)| done.outcome == crate::report::Outcome::Skipped)
+        .filter_map(|(step, done)| match &step.action {
+            plan::Action::Pull { service, .. } => Some((service.as_str(), done.text.as_str())),
+            _ => None,
+        })
+        .collect();
+    let builds = |name: &&str| project.services.get(*name).is_some_and(|service| service.build.is_some());
+    let must_build: Vec<&str> = failed.iter().map(|(name, _)| *name).filter(builds).collect();
+    if !must_build.is_empty() {
+        progress.last_word(&format!(
+            "WARNING: Some service image(s) must be built from source by running:\n    docker compose build {}",
+            must_build.join(" ")
+        ));
+    }
+    if !args.ignore_pull_failures && !failed.is_empty() {
+        bail!(
+            "{}",
+            failed.iter().map(|(_, text)| text.trim_end_matches("; going on without")).collect::<Vec<_>>().join("\n")
+        );
     }
     Ok(0)
+}
+
+/// Whether an image that is here is not asked for again.
+fn is_lazy(policy: &str) -> bool {
+    matches!(policy, "missing" | "if_not_present")
+}
+
+/// Whether a reference means `latest`, whose image is never taken for the newest.
+fn is_latest(image: &str) -> bool {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    !image.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }
 
 /// Observes, plans and applies; shows what already runs.

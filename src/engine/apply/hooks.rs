@@ -74,7 +74,7 @@ impl Executor<'_> {
                 let code = code.map_or_else(|| "unknown".to_owned(), |c| c.to_string());
                 let said = tail.into_iter().collect::<Vec<_>>().join("\n");
                 let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-                Err(EngineError::Hook(format!("{name} {kind} hook exited with status {code}{said}")))
+                Err(EngineError::Hook(format!("{name} hook exited with status {code} ({kind}){said}")))
             }
         }
     }
