@@ -22,6 +22,9 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
     let address = site.ours(&["port", "web", "80"]).ok().out;
     assert_eq!(address.trim(), format!("127.0.0.1:{}", web["Publishers"][0]["PublishedPort"]));
     site.ours(&["port", "web", "81"]).fails("no port 81/tcp");
+    // As Compose 5 lists them all.
+    assert_eq!(site.ours(&["port", "web"]).ok().out, format!("80/tcp -> {}", address));
+    assert_eq!(site.ours(&["port", "--protocol", "udp", "web"]).ok().out, "");
     assert!(site.ours(&["ps"]).ok().out.starts_with("NAME "));
 
     let before = site.ids();
