@@ -22,6 +22,9 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
     let address = site.ours(&["port", "web", "80"]).ok().out;
     assert_eq!(address.trim(), format!("127.0.0.1:{}", web["Publishers"][0]["PublishedPort"]));
     site.ours(&["port", "web", "81"]).fails("no port 81/tcp");
+    // As Compose 5 lists them all.
+    assert_eq!(site.ours(&["port", "web"]).ok().out, format!("80/tcp -> {}", address));
+    assert_eq!(site.ours(&["port", "--protocol", "udp", "web"]).ok().out, "");
     assert!(site.ours(&["ps"]).ok().out.starts_with("NAME "));
 
     let before = site.ids();
@@ -30,6 +33,7 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
     assert_eq!(site.ours(&["ps", "-a", "--status", "exited", "--services"]).ok().out, "web\n");
     site.ours(&["start"]).ok();
     assert_eq!(site.ours(&["ps", "--services"]).ok().out, "db\nweb\n");
+    site.ours(&["events", "nope"]).fails("no such service: nope");
     site.ours(&["restart", "db"]).ok();
     site.ours(&["kill", "-s", "SIGKILL", "db"]).ok();
     assert_eq!(site.inspect("db-1").state.unwrap().exit_code, Some(137));
@@ -237,4 +241,27 @@ fn images_are_built_and_pulls_are_told() {
         common::docker::connect().await.inspect_image(&format!("{}-web", site.project)).await.is_err()
     });
     assert!(gone);
+}
+
+#[test]
+fn a_start_can_wait_for_health_and_says_whose_is_missing() {
+    let site = Site::new(
+        "services:
+  web: {image: 'IMAGE', QUICK, depends_on: [db], healthcheck: {test: [CMD, test, -e, /well], interval: 1s, retries: 2}}
+  db: {image: 'IMAGE', QUICK}
+  other: {image: 'IMAGE', command: [sh, -c, 'exit 3']}
+",
+    );
+    site.ours(&["create"]).ok();
+    site.ours(&["start", "--wait", "web"]).fails("web-1 is unhealthy");
+    site.ours(&["exec", "-T", "web", "sh", "-c", "echo > /well"]).ok();
+    site.ours(&["stop", "web"]).ok();
+    // By its containers alone too; what was not named is not waited for.
+    let waited = site.ours(&["start", "--wait", "--wait-timeout", "60", "web"]).ok();
+    assert!(waited.err.contains("web-1  Healthy") && waited.err.contains("db-1  Healthy"), "{waited:?}");
+    assert!(!waited.err.contains("other-1"), "{waited:?}");
+    site.ours(&["stop", "web"]).ok();
+    std::fs::remove_file(site.path().join("compose.yaml")).unwrap();
+    let waited = site.ours(&["-p", &site.project, "start", "--wait", "web"]).ok();
+    assert!(waited.err.contains("web-1  Healthy"), "{waited:?}");
 }

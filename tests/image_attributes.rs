@@ -145,6 +145,12 @@ fn rows(host: &Host) -> Vec<Row> {
             Shown::NeverTheSame,
         ),
         row(
+            "no_cache_filter",
+            "FROM scratch AS fresh\nCOPY sh /bin/sh\nRUN head -c 16 /dev/urandom | md5sum > /random\nFROM fresh\n",
+            Box::new(|bench| bench.build(|build| build.no_cache_filter = vec!["fresh".into()])),
+            Shown::NeverTheSame,
+        ),
+        row(
             "pull",
             &format!("FROM {absent}\nCOPY sh /x\n"),
             Box::new(|bench| bench.build(|build| build.pull = true)),
@@ -289,6 +295,7 @@ async fn every_attribute_reaches_the_engine_or_is_refused_by_name() {
         cache_from,
         cache_to,
         no_cache,
+        no_cache_filter,
         additional_contexts,
         pull,
         extra_hosts,

@@ -18,6 +18,17 @@ pub fn service_hash(service: &Service) -> String {
     digest(&without_what_does_not_count(service))
 }
 
+/// The same hash as Compose 5 writes it. It leaves `create_host_path: true` out, which every bind mount in the short form
+/// has; nothing else differs. (An explicit `false` does differ as well and is not known here: the model has no explicit
+/// one, and a container more is replaced.)
+pub fn service_hash_of_compose_5(service: &Service) -> String {
+    const CREATED: &str = r#""create_host_path":true"#;
+    // Within a text its quotes would be escaped, so only the attribute itself reads like this.
+    let text = go_json(&without_what_does_not_count(service));
+    let text = text.replace(&format!("{CREATED},"), "").replace(&format!(",{CREATED}"), "").replace(CREATED, "");
+    hex::encode(Sha256::digest(text))
+}
+
 fn without_what_does_not_count(service: &Service) -> Service {
     let mut hashed = service.clone();
     // What does not shape a container, or is carried out by other means, does not make it obsolete.
@@ -113,6 +124,22 @@ mod tests {
             let volume = Volume { name: "ref-p1_data".into(), driver: driver.into(), ..Volume::default() };
             assert_eq!(volume_hash(&volume), "744496a1034ff300b1b5a9b1b95dea33cc3bb0a7d9c3a2d1f30e4645f576b48d");
         }
+    }
+
+    #[test]
+    fn bind_mounts_are_hashed_as_each_compose_hashes_them() {
+        let long = r#"{"type":"bind","source":"/e","target":"/e","bind":{"selinux":"z","propagation":"rslave","create_host_path":true,"recursive":"disabled"}}"#;
+        let binds = service(&format!(
+            r#"{{"image":"i","networks":{{"default":null}},"volumes":[{{"type":"bind","source":"/a","target":"/b","bind":{{"create_host_path":true}}}},{{"type":"bind","source":"/c","target":"/d","read_only":true,"bind":{{"create_host_path":true}}}},{long}]}}"#
+        ));
+        assert_eq!(service_hash(&binds), "a2aa78619b8f309e0e08c468b0a734b4ab74500dd4f2d2b6b8d8a54f2a3344f8");
+        assert_eq!(
+            service_hash_of_compose_5(&binds),
+            "8cf36918749d635d49358c2bd93fa04f119b9a4c3148351bafdc9b317221b78c"
+        );
+        // The same text as a value is no attribute.
+        let text = service(r#"{"image":"i","environment":{"A":"\"create_host_path\":true"}}"#);
+        assert_eq!(service_hash(&text), service_hash_of_compose_5(&text));
     }
 
     #[test]

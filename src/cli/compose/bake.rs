@@ -60,6 +60,8 @@ struct Target {
     pull: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     no_cache: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_cache_filter: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     network: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +154,7 @@ fn target(
         platforms,
         pull: build.pull,
         no_cache: build.no_cache,
+        no_cache_filter: build.no_cache_filter.clone(),
         network: build.network.clone(),
         shm_size: (build.shm_size.0 != 0).then(|| build.shm_size.0.to_string()),
         ulimits: build

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::bail;
 use bollard::{
-    models::ImageInspect,
+    models::{ImageInspect, PortSummary},
     query_parameters::{EventsOptions, TopOptions},
 };
 use futures_util::{StreamExt as _, future::try_join_all};
@@ -25,24 +25,44 @@ use crate::{compose::labels, engine::EngineError};
 pub(super) async fn port(session: &Session, args: &PortArgs) -> anyhow::Result<u8> {
     let project = session.project_name()?;
     let engine = session.engine().await?;
-    let protocol = args.protocol.to_lowercase();
+    let protocol = args.protocol.as_ref().map(|protocol| protocol.to_lowercase());
     let container = super::exec::running(&engine, &project, &args.service, args.index).await?;
     let listed = engine.list_project(&project).await?.into_iter();
     let own = listed.filter(|summary| summary.id.as_deref() == Some(&container.id));
     let (name, ports) = (container.name, own.flat_map(|summary| summary.ports.unwrap_or_default()).collect::<Vec<_>>());
-    let fits = |p: &&bollard::models::PortSummary| {
-        p.private_port == args.private_port && p.typ.is_some_and(|t| t.to_string() == protocol)
+    // As Compose 5 has it, 0 is none.
+    let Some(wanted) = args.private_port.filter(|port| *port != 0) else {
+        return listed_ports(ports, protocol.as_deref());
     };
+    let protocol = protocol.unwrap_or_else(|| "tcp".to_owned());
+    let fits = |p: &&PortSummary| p.private_port == wanted && p.typ.is_some_and(|t| t.to_string() == protocol);
     let Some(port) = ports.iter().find(fits) else {
         let known: Vec<String> = ports
             .iter()
             .map(|p| format!("{}/{}", p.private_port, p.typ.map(|t| t.to_string()).unwrap_or_default()))
             .collect();
-        bail!("no port {}/{protocol} for container {name}: {}", args.private_port, known.join(", "));
+        bail!("no port {wanted}/{protocol} for container {name}: {}", known.join(", "));
     };
+    writeln!(io::stdout(), "{}", host_address(port))?;
+    Ok(0)
+}
+
+/// Where a port is reached from outside; what is only exposed has no address and port 0.
+fn host_address(port: &PortSummary) -> String {
     let ip = port.ip.clone().unwrap_or_default();
     let ip = if ip.contains(':') { format!("[{ip}]") } else { ip };
-    writeln!(io::stdout(), "{ip}:{}", port.public_port.unwrap_or_default())?;
+    format!("{ip}:{}", port.public_port.unwrap_or_default())
+}
+
+/// `port SERVICE`: all of them, as Compose 5 lists them.
+fn listed_ports(mut ports: Vec<PortSummary>, protocol: Option<&str>) -> anyhow::Result<u8> {
+    let kind = |port: &PortSummary| port.typ.map(|t| t.to_string()).unwrap_or_default();
+    ports.retain(|port| protocol.is_none_or(|protocol| kind(port) == protocol));
+    ports.sort_by_key(|port| (port.private_port, kind(port), port.ip.clone(), port.public_port));
+    let mut out = io::stdout().lock();
+    for port in &ports {
+        writeln!(out, "{}/{} -> {}", port.private_port, kind(port), host_address(port))?;
+    }
     Ok(0)
 }
 
@@ -193,7 +213,8 @@ fn age(created: Option<&str>) -> String {
 
 /// `events`.
 pub(super) async fn events(session: &Session, args: &EventsArgs) -> anyhow::Result<u8> {
-    let project = session.project_name()?;
+    // A name that is misspelt would be waited for without end.
+    let project = session.subject_with(&args.services)?.name;
     let engine = session.engine().await?;
     let time = |text: &Option<String>| text.as_deref().map(moment).transpose().map(|t| t.map(|t| t.to_string()));
     let options = EventsOptions {

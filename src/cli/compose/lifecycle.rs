@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeSet,
     io::{self, Write as _},
+    time::Duration,
 };
 
 use anyhow::bail;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{
-    args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StopArgs, WaitArgs},
+    args::{DownArgs, KillArgs, RestartArgs, RmArgs, ServicesArgs, StartArgs, StopArgs, WaitArgs},
     progress::Progress,
     prompt,
     session::{Session, Subject, grace, nameless},
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// `start`.
-pub(super) async fn start(session: &Session, args: &ServicesArgs) -> anyhow::Result<u8> {
+pub(super) async fn start(session: &Session, args: &StartArgs) -> anyhow::Result<u8> {
     let progress = Progress::new(session.mode());
     let at = look(session, &args.services).await?;
     if !at.observed.containers.iter().any(|c| !c.oneoff) {
@@ -42,7 +43,25 @@ pub(super) async fn start(session: &Session, args: &ServicesArgs) -> anyhow::Res
         bail!("service {missing:?} has no container to start (create it with `up`)");
     }
     let plan = plan::start(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
-    run(session, &at, plan, None, &progress).await
+    let done = run(session, &at, plan, None, &progress).await?;
+    if args.wait && !session.global.dry_run {
+        let project =
+            started(&at, |name| args.services.is_empty() || args.services.contains(name) || needed.contains(name));
+        let limit = args.wait_timeout.map(Duration::from_secs);
+        super::wait::until_ready(session, &at.engine, &project, limit, &progress).await?;
+    }
+    Ok(done)
+}
+
+/// The project with only the services that were started; where there are no files, they are known by their containers.
+fn started(at: &At, is_meant: impl Fn(&String) -> bool) -> Project {
+    let mut project = at.subject.project.clone().unwrap_or_else(|| {
+        let own = at.observed.containers.iter().filter(|container| !container.oneoff);
+        let services = own.map(|container| (container.service.clone(), Service::default())).collect();
+        Project { services, ..nameless(&at.subject.name) }
+    });
+    project.services.retain(|name, _| is_meant(name));
+    project
 }
 
 /// What these services need, directly or not, and that has containers.

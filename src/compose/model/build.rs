@@ -46,6 +46,9 @@ pub struct Build {
     /// Ignore the cache.
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_cache: bool,
+    /// Stages that the cache is ignored for (Compose 5).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_cache_filter: Vec<String>,
     /// Named contexts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub additional_contexts: BTreeMap<String, String>,

@@ -19,6 +19,7 @@ const OBJECT: Object = Object::extensible(&[
     ("cache_from", STRINGS),
     ("cache_to", STRINGS),
     ("no_cache", BOOL_TEXT),
+    ("no_cache_filter", STRING_OR_LIST),
     ("additional_contexts", LIST_OR_DICT),
     ("network", STRING),
     ("provenance", BOOL_TEXT),

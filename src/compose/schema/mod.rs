@@ -175,7 +175,10 @@ const LATER: [(&str, &str); 2] = [
         "services.*.pre_start",
         "run the step as a service of its own, and depend on it with service_completed_successfully",
     ),
-    ("services.*.build.no_cache_filter", "set build.no_cache, or split the stage into a build of its own"),
+    (
+        "jobs",
+        "write the job as a service: with a profile and `run` for one by hand, with a timer of the host for a schedule",
+    ),
 ];
 
 /// Whether a path is the pattern's; `*` is any one key.
@@ -300,8 +303,8 @@ mod tests {
                 "compose.yaml:1:16: services.a.pre_start: 'pre_start' came with Compose 5 and is not supported: this is the specification of Compose 2.40 (run the step as a service of its own, and depend on it with service_completed_successfully)",
             ),
             (
-                "services: {a: {build: {no_cache_filter: x}}}",
-                "compose.yaml:1:24: services.a.build.no_cache_filter: 'no_cache_filter' came with Compose 5 and is not supported: this is the specification of Compose 2.40 (set build.no_cache, or split the stage into a build of its own)",
+                "jobs: {a: {image: x}}",
+                "compose.yaml:1:1: jobs: 'jobs' came with Compose 5 and is not supported: this is the specification of Compose 2.40 (write the job as a service: with a profile and `run` for one by hand, with a timer of the host for a schedule)",
             ),
             (
                 "services: {a: {image: [x]}}",

@@ -106,6 +106,7 @@ impl BuildRequest {
             ("build.entitlements", !self.entitlements.is_empty()),
             ("build.provenance", self.attestations.contains_key("provenance")),
             ("build.sbom", self.attestations.contains_key("sbom")),
+            ("build.no_cache_filter", !self.no_cache_filter.is_empty() && !self.no_cache),
             ("build.platforms", self.platforms.len() > 1),
             (
                 "a Dockerfile beside a remote context",
@@ -217,6 +218,7 @@ mod tests {
         let local = Build { cache_from: vec!["type=local,src=c".into()], ..base() };
         let privileged = Build { privileged: true, ..base() };
         let named = Build { additional_contexts: [("a".into(), "b".into())].into(), ..base() };
+        let stage = Build { no_cache_filter: vec!["tools".into()], ..base() };
         let remote =
             Build { context: "https://x.example/a.git".into(), dockerfile_inline: "FROM scratch".into(), ..base() };
         for (build, choice, api, expected) in [
@@ -243,6 +245,9 @@ mod tests {
             (named.clone(), C::Auto, 41, Some(Builder::Solve)),
             (named, C::Classic, 41, None),
             (remote, C::Auto, 41, Some(Builder::Solve)),
+            (stage.clone(), C::Auto, 41, Some(Builder::Solve)),
+            (stage.clone(), C::Classic, 41, None),
+            (Build { no_cache: true, ..stage }, C::Classic, 41, Some(Builder::Classic)),
         ] {
             let chosen = request(build).unwrap().choose(choice, ApiVersion::v1(api));
             assert_eq!(chosen.ok().map(|(builder, _)| builder), expected, "{choice:?} {api}");

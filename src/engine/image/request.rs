@@ -90,6 +90,8 @@ pub struct BuildRequest {
     pub tags: Vec<String>,
     /// Ignore the cache.
     pub no_cache: bool,
+    /// Stages that the cache is ignored for.
+    pub no_cache_filter: Vec<String>,
     /// Always pull base images.
     pub pull: bool,
     /// Network of RUN; empty = the default.
@@ -175,6 +177,7 @@ impl BuildRequest {
             cache_from,
             cache_to,
             no_cache,
+            no_cache_filter,
             additional_contexts,
             pull,
             extra_hosts,
@@ -272,6 +275,7 @@ impl BuildRequest {
             tags: names,
             named: !service.image.is_empty(),
             no_cache,
+            no_cache_filter,
             pull,
             network,
             shm_size: shm_size.0,

@@ -211,8 +211,10 @@ fn frontend(
     if !request.target.is_empty() {
         tell("target", &request.target);
     }
-    if request.no_cache {
-        tell("no-cache", "");
+    // Without a name it holds for all stages.
+    if request.no_cache || !request.no_cache_filter.is_empty() {
+        let stages = if request.no_cache { String::new() } else { request.no_cache_filter.join(",") };
+        tell("no-cache", &stages);
     }
     if !request.platforms.is_empty() {
         tell("platform", &request.platforms.join(","));

@@ -135,8 +135,14 @@ fn configuration(
     references: &References,
     container: &ObservedContainer,
 ) -> Option<String> {
-    let expected = hash::service_hash(&hash::with_container_refs(service, &references.ids));
+    let resolved = hash::with_container_refs(service, &references.ids);
+    let expected = hash::service_hash(&resolved);
     if container.config_hash == expected {
+        return None;
+    }
+    // What Compose 5 made is compared as Compose 5 would: a stack that is taken over is not replaced for nothing.
+    let by_compose_5 = container.labels.get(labels::VERSION).is_some_and(|version| version.starts_with("5."));
+    if by_compose_5 && container.config_hash == hash::service_hash_of_compose_5(&resolved) {
         return None;
     }
     let now = attributes::fingerprint(&draft.project.name, name, service);

@@ -47,6 +47,30 @@ fn environment_change_replaces_exactly_that_service() {
 }
 
 #[test]
+fn what_compose_5_made_is_compared_with_its_own_hash() {
+    let bind = json!({"web": {"image": "shop", "volumes": [
+        {"type": "bind", "source": "/a", "target": "/b", "bind": {"create_host_path": true}}
+    ]}});
+    let taken_over = |version: &'static str, stage: Stage| {
+        let service = stage.project.services["web"].clone();
+        stage.container("shop-web-1", move |c| {
+            c.config_hash = crate::compose::hash::service_hash_of_compose_5(&service);
+            c.labels.remove(attributes::LABEL);
+            c.labels.insert(labels::VERSION.to_owned(), version.to_owned())
+        })
+    };
+    insta::assert_snapshot!(taken_over("5.6.1", Stage::of(bind.clone()).up()).plan(), @r"
+    shop: nothing to do
+    unchanged:
+      web: running, nothing changed
+    ");
+    // Compose 2 hashes the mount, and a change is a change.
+    let replaced = |stage: Stage| stage.plan().contains("replace container shop-web-1: configuration changed");
+    assert!(replaced(taken_over("2.40.3", Stage::of(bind.clone()).up())));
+    assert!(replaced(taken_over("5.6.1", Stage::of(bind).up()).service("web", |s| set(s, "APP_MODE", "b"))));
+}
+
+#[test]
 fn environment_change_without_memory_names_the_hashes() {
     let text = Stage::of(web())
         .up()

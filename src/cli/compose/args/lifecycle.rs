@@ -1,7 +1,20 @@
 //! What can be said to the commands that stop, restart and remove containers: stop, restart, kill, rm, down, wait.
-//! Start, pause and unpause take only services, see [`super::ServicesArgs`].
+//! Pause and unpause take only services, see [`super::ServicesArgs`].
 
 use clap::Args;
+
+/// `start`.
+#[derive(Debug, Clone, Args)]
+pub struct StartArgs {
+    /// Services; none = all
+    pub services: Vec<String>,
+    /// Wait until everything runs or is healthy (as Compose 5 has it)
+    #[arg(long)]
+    pub wait: bool,
+    /// Longest wait
+    #[arg(long, value_name = "SECONDS")]
+    pub wait_timeout: Option<u64>,
+}
 
 /// `stop`.
 #[derive(Debug, Clone, Args)]

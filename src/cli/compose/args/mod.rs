@@ -20,7 +20,7 @@ pub use converge::{CreateArgs, ScaleArgs, UpArgs};
 pub use global::{Ansi, Global, ProgressKind};
 pub use images::{BuildArgs, CommitArgs, ExportArgs, ImagesArgs, PullArgs, PushArgs};
 pub use inside::{AttachArgs, CpArgs, ExecArgs, RunArgs};
-pub use lifecycle::{DownArgs, KillArgs, RestartArgs, RmArgs, StopArgs, WaitArgs};
+pub use lifecycle::{DownArgs, KillArgs, RestartArgs, RmArgs, StartArgs, StopArgs, WaitArgs};
 pub use show::{EventsArgs, LogsArgs, LsArgs, PortArgs, PsArgs, StatsArgs, VersionArgs, VolumesArgs};
 
 /// The everyday part of `docker compose`, on turnout's own engine.
@@ -57,7 +57,7 @@ pub enum ComposeCommand {
     /// Create containers without starting them
     Create(Later<CreateArgs>),
     /// Start existing containers
-    Start(Later<ServicesArgs>),
+    Start(Later<StartArgs>),
     /// Stop running containers
     Stop(Later<StopArgs>),
     /// Restart containers

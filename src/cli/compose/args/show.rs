@@ -103,11 +103,11 @@ pub struct EventsArgs {
 pub struct PortArgs {
     /// Service
     pub service: String,
-    /// Container port
-    pub private_port: u16,
-    /// Protocol
-    #[arg(long, default_value = "tcp")]
-    pub protocol: String,
+    /// Container port; none = list all
+    pub private_port: Option<u16>,
+    /// Protocol; none = tcp, or all in the list
+    #[arg(long)]
+    pub protocol: Option<String>,
     /// Number of the container
     #[arg(long)]
     pub index: Option<u32>,

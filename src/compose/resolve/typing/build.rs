@@ -25,6 +25,7 @@ pub(super) fn build(f: Fields<'_>) -> Result<Build, LoadError> {
         cache_from: f.texts_or_one("cache_from")?,
         cache_to: f.texts_or_one("cache_to")?,
         no_cache: f.flag("no_cache")?,
+        no_cache_filter: f.texts_or_one("no_cache_filter")?,
         additional_contexts: additional_contexts(&f)?,
         pull: f.flag("pull")?,
         extra_hosts: f.extra_hosts("extra_hosts")?,
