@@ -404,3 +404,22 @@ fn the_printed_plan_is_the_one_carried_out_with_and_without_a_daemon() {
     deploy(&daemon, &[&site.name], 0);
     assert_eq!(plan_of(&daemon.history()[0]).trim(), steps(&asked).trim());
 }
+
+#[test]
+fn the_repository_itself_and_the_trigger_file_are_no_inputs() {
+    let site = Site::new(&[
+        ("docker-compose.prod.yml", &format!("services:\n  web:\n{}", built("."))),
+        ("Dockerfile", "FROM @BASE\nCOPY . /app\n"),
+        (".dockerignore", "docs\n"),
+    ]);
+    std::fs::write(site.path.join("REBUILD_TRIGGER"), "").unwrap();
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    assert!(!site.path.join("REBUILD_TRIGGER").exists());
+    let before = untouched(&site.red());
+    site.write("docs/manual", "Words\n");
+    let id = site.push_to(&daemon, "Words");
+    let done = daemon.expect_success(id);
+    assert_eq!(builds(plan_of(&done)), [""; 0], "{}", plan_of(&done));
+    assert_eq!(untouched(&site.red()), before);
+}

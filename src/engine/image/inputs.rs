@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     compose::{labels, model::Project},
+    decide::REBUILD_TRIGGER,
     engine::{Engine, EngineError},
     inputs::{Hasher, Manifest, Memory, parents},
 };
@@ -281,9 +282,13 @@ impl Reader {
         dockerfile: Option<&str>,
         manifest: &mut Manifest,
     ) -> Result<(), ImageError> {
+        let trigger = self.root.join(REBUILD_TRIGGER);
         walk::walk(selection, &mut |entry: &Entry<'_>| {
             if self.cancel.is_cancelled() {
                 return Err(ImageError::Cancelled { what: "reading the build context".to_owned() });
+            }
+            if is_repository(entry.name) || entry.path == trigger {
+                return Ok(());
             }
             let name = format!("{prefix}{}", self.name(&selection.root, entry.name));
             let mode = entry.meta.mode() & PERMISSIONS;
@@ -306,6 +311,12 @@ impl Reader {
             Ok(())
         })
     }
+}
+
+/// What git keeps for itself changes at every fetch and says nothing of the files: a push that changes words only would
+/// build each image whose context is the repository.
+fn is_repository(name: &str) -> bool {
+    name.split('/').any(|part| part == ".git")
 }
 
 /// What the `build` section says beyond its files. Left out: what makes a build faster or slower but no other image
