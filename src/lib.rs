@@ -21,6 +21,8 @@ pub mod plan;
 
 pub mod git;
 
+pub mod inputs;
+
 pub mod engine;
 
 pub mod store;

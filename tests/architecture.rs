@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 
 /// From the ground up; a folder may use only folders before it.
 const ORDER: &[&str] = &[
-    "report", "yaml", "config", "tls", "webhook", "compose", "decide", "plan", "git", "engine", "store", "deploy",
-    "worker", "server", "cli",
+    "report", "yaml", "config", "tls", "webhook", "compose", "decide", "plan", "git", "inputs", "engine", "store",
+    "deploy", "worker", "server", "cli",
 ];
 
 /// Folders without async, clock, Docker or filesystem, and the words that would betray them.

@@ -35,6 +35,12 @@ pub const NETWORK: &str = "com.docker.compose.network";
 pub const VOLUME: &str = "com.docker.compose.volume";
 /// `classic` on images that the legacy builder made.
 pub const IMAGE_BUILDER: &str = "com.docker.compose.image.builder";
+/// Fingerprint of what went into an image that turnout's deployer built.
+pub const INPUTS: &str = "dev.turnout.inputs";
+/// Project that turnout's deployer built the image for.
+pub const TURNOUT_PROJECT: &str = "dev.turnout.project";
+/// What turnout's own labels begin with.
+pub const TURNOUT: &str = "dev.turnout.";
 
 use super::model::{Project, Service};
 

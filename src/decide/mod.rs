@@ -9,7 +9,7 @@ mod paths;
 mod triggers;
 mod verdict;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +20,9 @@ pub use verdict::rebuild;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Triggers, and for each service also: its image is missing; its Dockerfile or its `.dockerignore` changed; a file
-    /// of its build context changed that neither the `.dockerignore` excludes nor a bind mount of the service covers;
-    /// a Compose file changed, because it may change how the image is built; one of these is true of a service whose
-    /// image its build reads.
+    /// Triggers, and for each service also: its image is missing; it was built from something else than what it would
+    /// be built from now; turnout did not build it; what it would be built from cannot be seen; one of these is true of
+    /// a service whose image it is built upon.
     #[default]
     Auto,
     /// Triggers only.
@@ -53,53 +52,26 @@ pub enum TriggerFile {
     Tracked,
 }
 
-/// Tells which files a build context leaves out. Paths count from the top of the context.
-pub trait Ignore: Send + Sync {
-    /// Whether the file is left out.
-    fn excludes(&self, path: &str) -> bool;
-}
-
-impl<F: Fn(&str) -> bool + Send + Sync> Ignore for F {
-    fn excludes(&self, path: &str) -> bool {
-        self(path)
-    }
-}
-
-/// Where the files of an image come from.
+/// How the image of a service compares with what it would be built from now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Context {
-    /// A folder of the repository, from its top; empty or `.` for the top itself.
-    Inside(String),
-    /// Elsewhere (another folder of the machine, a URL), where changes cannot be seen.
-    Outside(String),
+pub enum Seen {
+    /// It was built from just that.
+    Same,
+    /// It was built from something else; the difference in words.
+    Differs(String),
+    /// What it was built from is not known, because turnout did not build it.
+    Foreign,
+    /// What it would be built from cannot be seen, for this reason.
+    Blind(String),
 }
 
 /// How a service is built.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildFacts {
-    /// The build context.
-    pub context: Context,
-    /// The Dockerfile from the top of the repository; none when it is written inline or lies outside.
-    pub dockerfile: Option<String>,
-    /// Further folders of the repository that the build reads (`additional_contexts`), from its top.
-    pub more_contexts: Vec<String>,
-    /// Services whose images the build reads (`additional_contexts: {NAME: service:OTHER}`).
-    pub services: Vec<String>,
-    /// What the context leaves out; none: nothing.
-    pub ignore: Option<Arc<dyn Ignore>>,
-}
-
-impl fmt::Debug for BuildFacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { context, dockerfile, more_contexts, services, ignore } = self;
-        f.debug_struct("BuildFacts")
-            .field("context", context)
-            .field("dockerfile", dockerfile)
-            .field("more_contexts", more_contexts)
-            .field("services", services)
-            .field("ignore", &ignore.is_some())
-            .finish()
-    }
+    /// Its image and what goes into it.
+    pub seen: Seen,
+    /// Services whose images its own is built upon.
+    pub bases: Vec<String>,
 }
 
 /// What is known of a service.
@@ -111,8 +83,6 @@ pub struct ServiceFacts {
     pub build: Option<BuildFacts>,
     /// Whether its image does not exist on the engine.
     pub image_missing: bool,
-    /// Files and folders of the repository that are mounted into its containers, from the top of the repository.
-    pub bind_mounts: Vec<String>,
 }
 
 /// Everything the decision rests on.
@@ -130,8 +100,6 @@ pub struct Facts {
     pub trigger_file: TriggerFile,
     /// The caller wants a rebuild, for this reason.
     pub forced: Option<String>,
-    /// The Compose files in use, from the top of the repository.
-    pub compose_files: Vec<String>,
     /// The services.
     pub services: Vec<ServiceFacts>,
 }

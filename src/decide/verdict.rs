@@ -1,9 +1,8 @@
 //! The decision itself.
 
 use super::{
-    Base, BuildFacts, Context, Decision, Facts, Mode, REBUILD_TRIGGER, ServiceFacts, TRIGGER_NAMES, TriggerFile,
-    Verdict,
-    paths::{name_some, tidy, within},
+    Base, BuildFacts, Decision, Facts, Mode, REBUILD_TRIGGER, Seen, ServiceFacts, TriggerFile, Verdict,
+    paths::name_some,
 };
 
 /// Decides what is rebuilt.
@@ -15,7 +14,7 @@ pub fn rebuild(facts: &Facts) -> Decision {
         let verdict = match (&service.build, &for_all, facts.mode) {
             (None, _, _) => no("it has no build section"),
             (Some(_), Some(reason), _) => yes(reason.clone()),
-            (Some(build), None, Mode::Auto) => judge(service, build, changed, facts, &since, &mut Vec::new()),
+            (Some(build), None, Mode::Auto) => judge(service, build, facts, &mut Vec::new()),
             (Some(_), None, Mode::Triggers) => no(format!("no trigger changed {since}")),
         };
         (service.name.clone(), verdict)
@@ -25,7 +24,7 @@ pub fn rebuild(facts: &Facts) -> Decision {
         summary: String::new(),
         trigger_file_to_remove: facts.trigger_file == TriggerFile::Untracked,
     };
-    decision.summary = summary(&decision, for_all.as_deref(), changed.len(), &since);
+    decision.summary = summary(&decision, for_all.as_deref(), changed.len(), &since, facts.mode);
     decision
 }
 
@@ -69,24 +68,17 @@ fn reason_for_all(facts: &Facts, since: &str) -> Option<String> {
     (!triggers.is_empty()).then(|| format!("{} changed {since}", name_some(&triggers)))
 }
 
-/// What `auto` sees beyond the triggers: of the service itself, then of the services whose images its build reads.
+/// What `auto` sees beyond the triggers: of the service itself, then of the services whose images it is built upon.
 /// `way`: the services that led here.
-fn judge<'f>(
-    service: &'f ServiceFacts,
-    build: &'f BuildFacts,
-    changed: &[String],
-    facts: &'f Facts,
-    since: &str,
-    way: &mut Vec<&'f str>,
-) -> Verdict {
-    let own = own(service, build, changed, facts, since, way.is_empty());
+fn judge<'f>(service: &'f ServiceFacts, build: &'f BuildFacts, facts: &'f Facts, way: &mut Vec<&'f str>) -> Verdict {
+    let own = own(service, build);
     if own.build || way.contains(&service.name.as_str()) {
         return own;
     }
     way.push(&service.name);
-    let read = build.services.iter().find_map(|name| {
+    let read = build.bases.iter().find_map(|name| {
         let other = facts.services.iter().find(|other| other.name == *name)?;
-        let verdict = judge(other, other.build.as_ref()?, changed, facts, since, way);
+        let verdict = judge(other, other.build.as_ref()?, facts, way);
         let reason = || format!("service {name}, whose image its build uses, is built anew: {}", verdict.reason);
         verdict.build.then(reason)
     });
@@ -94,92 +86,30 @@ fn judge<'f>(
     read.map_or(own, yes)
 }
 
-/// Of the service itself. `mounted`: whether a file that is mounted into its containers need not be in its image, which
-/// is so for them and not for the images that are built upon it.
-fn own(
-    service: &ServiceFacts,
-    build: &BuildFacts,
-    changed: &[String],
-    facts: &Facts,
-    since: &str,
-    mounted: bool,
-) -> Verdict {
+fn own(service: &ServiceFacts, build: &BuildFacts) -> Verdict {
     if service.image_missing {
         return yes("its image does not exist");
     }
-    let all = || changed.iter().map(String::as_str);
-    let of = |wanted: &dyn Fn(&str) -> bool| all().filter(|path| wanted(path)).collect::<Vec<_>>();
-
-    let files = of(&|path| is_recipe(build, path));
-    if !files.is_empty() {
-        return yes(format!("{} changed {since}", name_some(&files)));
-    }
-    let files = of(&|path| facts.compose_files.iter().any(|file| concerns(file, path)));
-    if !files.is_empty() {
-        return yes(format!("{} changed {since}, which may change how it is built", name_some(&files)));
-    }
-    let Context::Inside(context) = &build.context else {
-        let Context::Outside(place) = &build.context else { return no("") };
-        return yes(format!("its build context {place} lies outside the repository, so changes there are not seen"));
-    };
-    let inside = of(&|path| {
-        within(context, path).is_some()
-            || concerns(context, path)
-            || build.more_contexts.iter().any(|folder| within(folder, path).is_some() || concerns(folder, path))
-    });
-    let copied: Vec<_> = inside
-        .iter()
-        .copied()
-        .filter(|path| !excluded(build, context, path))
-        .filter(|path| !(mounted && service.bind_mounts.iter().any(|mount| within(mount, path).is_some())))
-        .collect();
-    match (copied.len(), inside.len()) {
-        (0, 0) => no(format!("none of its files changed {since}")),
-        (0, _) => no(format!(
-            "the files of its build context that changed ({}) are ignored by it or mounted into its containers",
-            name_some(&inside)
-        )),
-        (1, _) => yes(format!("{} in its build context changed {since}", name_some(&copied))),
-        (count, _) => yes(format!("{count} files in its build context changed {since}: {}", name_some(&copied))),
+    match &build.seen {
+        Seen::Same => no("its image is built from what is there now"),
+        Seen::Differs(what) => yes(what.clone()),
+        Seen::Foreign => yes("its image was not built by turnout, so that nobody knows what went into it"),
+        Seen::Blind(why) => yes(why.clone()),
     }
 }
 
-/// The Dockerfile, its `.dockerignore`, and the trigger names at the top of the context: they shape the image even
-/// where the context leaves them out.
-fn is_recipe(build: &BuildFacts, path: &str) -> bool {
-    if let Some(dockerfile) = &build.dockerfile {
-        let dockerfile = tidy(dockerfile);
-        if concerns(dockerfile, path) || path.strip_suffix(".dockerignore") == Some(dockerfile) {
-            return true;
-        }
-    }
-    matches!(&build.context, Context::Inside(context)
-        if within(context, path).is_some_and(|name| TRIGGER_NAMES.contains(&name)))
-}
-
-/// Whether a changed path is the file, or a submodule that contains it (git names only the submodule).
-fn concerns(file: &str, path: &str) -> bool {
-    let file = tidy(file);
-    !path.is_empty() && !file.is_empty() && within(path, file).is_some()
-}
-
-fn excluded(build: &BuildFacts, context: &str, path: &str) -> bool {
-    match (within(context, path), &build.ignore) {
-        (Some(inner), Some(ignore)) if !inner.is_empty() => {
-            ignore.excludes(inner) && !build.more_contexts.iter().any(|folder| within(folder, path).is_some())
-        }
-        _ => false,
-    }
-}
-
-fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &str) -> String {
+fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &str, mode: Mode) -> String {
     let builds: Vec<_> = decision.per_service.iter().filter(|(_, verdict)| verdict.build).collect();
     match (builds.as_slice(), for_all) {
         ([], Some(reason)) => format!("nothing to rebuild, no service is built here ({reason})"),
         ([], None) if changed == 0 => format!("no rebuild: nothing changed {since}"),
         ([], None) => {
             let files = if changed == 1 { "file" } else { "files" };
-            format!("no rebuild: {changed} changed {files} {since}, none of which goes into an image")
+            let none = match mode {
+                Mode::Auto => "none of which goes into an image",
+                Mode::Triggers => "none of which is a trigger",
+            };
+            format!("no rebuild: {changed} changed {files} {since}, {none}")
         }
         (_, Some(reason)) => format!("rebuild everything: {reason}"),
         ([(name, verdict)], None) => format!("rebuild {name}: {}", verdict.reason),
@@ -193,27 +123,18 @@ fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &s
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use super::{
+        super::{TRIGGER_NAMES, Triggers},
+        *,
+    };
 
-    use super::{super::Triggers, *};
-
-    fn service(name: &str, context: &str) -> ServiceFacts {
-        ServiceFacts {
-            name: name.into(),
-            build: Some(BuildFacts {
-                context: Context::Inside(context.into()),
-                dockerfile: Some(format!("{context}/Dockerfile")),
-                more_contexts: Vec::new(),
-                services: Vec::new(),
-                ignore: None,
-            }),
-            image_missing: false,
-            bind_mounts: Vec::new(),
-        }
+    fn service(name: &str) -> ServiceFacts {
+        let build = Some(BuildFacts { seen: Seen::Same, bases: Vec::new() });
+        ServiceFacts { name: name.into(), build, image_missing: false }
     }
 
     fn facts(mode: Mode, changed: &[&str]) -> Facts {
-        let db = ServiceFacts { build: None, image_missing: true, ..service("db", "") };
+        let db = ServiceFacts { build: None, image_missing: true, ..service("db") };
         Facts {
             mode,
             base: Base::LastDeployed("0123456789abcdef".into()),
@@ -221,8 +142,7 @@ mod tests {
             triggers: Triggers::default(),
             trigger_file: TriggerFile::Absent,
             forced: None,
-            compose_files: vec!["compose.yaml".into()],
-            services: vec![service("api", "./api"), service("web", "web/"), db],
+            services: vec![service("api"), service("web"), db],
         }
     }
 
@@ -282,112 +202,77 @@ mod tests {
     fn the_mode_triggers_sees_nothing_else() {
         let mut facts = facts(Mode::Triggers, &["api/main.py", "api/Dockerfile", "docs/.env", "compose.yaml"]);
         facts.services[0].image_missing = true;
+        facts.services[1].build.as_mut().unwrap().seen = Seen::Foreign;
         assert_eq!(show(&facts), "none");
         let decision = rebuild(&facts);
         assert_eq!(
             decision.summary,
-            "no rebuild: 4 changed files since 0123456, which was deployed last, none of which goes into an image"
+            "no rebuild: 4 changed files since 0123456, which was deployed last, none of which is a trigger"
         );
         assert_eq!(decision.per_service["db"].reason, "it has no build section");
     }
 
     #[test]
     fn the_mode_auto_looks_at_each_service() {
-        let at = |changed: &[&str]| Facts { base: Base::PreviousCommit, ..facts(Mode::Auto, changed) };
-        let since = "since the commit before";
-        let table: Vec<(&[&str], String)> = vec![
-            (&[], "none".into()),
-            (&["README.md", "apix/a"], "none".into()),
-            (&["api/main.py"], format!("api: api/main.py in its build context changed {since}")),
-            (
-                &["web/a", "web/b", "web/c", "web/d"],
-                format!("web: 4 files in its build context changed {since}: web/a, web/b, web/c and 1 more"),
-            ),
-            (&["api/Dockerfile"], format!("api: api/Dockerfile changed {since}")),
-            (&["api/Dockerfile.dockerignore"], format!("api: api/Dockerfile.dockerignore changed {since}")),
-            (&["api", "x"], format!("api: api changed {since}")), // a submodule that holds the whole context
-            (&["compose.yaml"], format!("api+web: compose.yaml changed {since}, which may change how it is built")),
+        let with = |seen: Seen| {
+            let mut facts = facts(Mode::Auto, &["api/main.py"]);
+            facts.services[0].build.as_mut().unwrap().seen = seen;
+            facts
+        };
+        let table = [
+            (Seen::Same, "none"),
+            (Seen::Differs("target is prod, was dev".into()), "api: target is prod, was dev"),
+            (Seen::Foreign, "api: its image was not built by turnout, so that nobody knows what went into it"),
+            (Seen::Blind("its build context is far away".into()), "api: its build context is far away"),
         ];
-        for (changed, expected) in table {
-            assert_eq!(show(&at(changed)), expected, "{changed:?}");
+        for (seen, expected) in table {
+            assert_eq!(show(&with(seen)), expected);
         }
-        let mut missing = at(&[]);
+        assert_eq!(
+            rebuild(&with(Seen::Same)).summary,
+            "no rebuild: 1 changed file since 0123456, which was deployed last, none of which goes into an image"
+        );
+        let mut missing = with(Seen::Same);
         missing.services[1].image_missing = true;
         assert_eq!(show(&missing), "web: its image does not exist");
         assert_eq!(rebuild(&missing).summary, "rebuild web: its image does not exist");
     }
 
     #[test]
-    fn ignored_and_mounted_files_do_not_rebuild() {
-        let with = |changed: &[&str], mounts: &[&str]| {
-            let mut facts = facts(Mode::Auto, changed);
-            facts.services[0].bind_mounts = mounts.iter().map(|mount| (*mount).to_owned()).collect();
-            let ignore: Arc<dyn super::super::Ignore> =
-                Arc::new(|path: &str| path.starts_with("docs/") || path == ".dockerignore");
-            facts.services[0].build.as_mut().unwrap().ignore = Some(ignore);
-            rebuild(&facts).per_service["api"].clone()
-        };
-        assert!(!with(&["api/docs/a.md"], &[]).build);
-        assert!(with(&["api/docs/a.md", "api/main.py"], &[]).build);
-        assert!(!with(&["api/src/main.py"], &["./api/src"]).build);
-        assert!(!with(&["api/src/main.py"], &["."]).build);
-        assert!(with(&["api/src/main.py"], &["api/sr"]).build);
-        assert!(with(&["api/.dockerignore"], &["."]).build);
-        assert!(with(&["api/requirements.txt"], &["api"]).build);
-        assert_eq!(
-            with(&["api/docs/a.md"], &[]).reason,
-            "the files of its build context that changed (api/docs/a.md) are ignored by it or mounted into its containers"
-        );
-    }
-
-    #[test]
-    fn contexts_elsewhere_are_built_anew() {
-        let mut facts = facts(Mode::Auto, &["shared/x"]);
-        facts.services[0].build.as_mut().unwrap().context = Context::Outside("/srv/api".into());
-        facts.services[1].build.as_mut().unwrap().more_contexts = vec!["shared".into()];
-        let builds = rebuild(&facts).builds();
-        assert!(builds["api"].contains("/srv/api lies outside the repository"), "{builds:?}");
-        assert!(builds["web"].contains("shared/x"), "{builds:?}");
-        assert!(rebuild(&facts).summary.starts_with("rebuild api, web: "));
-    }
-    #[test]
     fn what_changes_an_image_changes_those_built_upon_it() {
-        let at = |changed: &[&str]| {
-            let mut facts = Facts { base: Base::PreviousCommit, ..facts(Mode::Auto, changed) };
-            facts.services[0].build.as_mut().unwrap().services = vec!["mid".into()];
-            facts.services.push(service("mid", "mid"));
-            facts.services[3].build.as_mut().unwrap().services = vec!["base".into(), "nobody".into()];
-            facts.services.push(service("base", "base"));
+        let at = |differs: &str| {
+            let mut facts = facts(Mode::Auto, &[]);
+            facts.services.extend([service("mid"), service("base")]);
+            for service in &mut facts.services {
+                let Some(build) = &mut service.build else { continue };
+                build.bases = match service.name.as_str() {
+                    "api" => vec!["mid".into()],
+                    "mid" => vec!["base".into(), "nobody".into()],
+                    _ => Vec::new(),
+                };
+                if service.name == differs {
+                    build.seen = Seen::Differs("x differs".into());
+                }
+            }
             facts
         };
-        let since = "since the commit before";
         let read = |name: &str| format!("service {name}, whose image its build uses, is built anew: ");
         let table = [
-            ("web/a", "web".to_owned(), format!("web/a in its build context changed {since}")),
-            ("mid/a", "api+mid".to_owned(), format!("{}mid/a in its build context changed {since}", read("mid"))),
-            (
-                "base/a",
-                "api+base+mid".to_owned(),
-                format!("{}{}base/a in its build context changed {since}", read("mid"), read("base")),
-            ),
+            ("web", "web: x differs".to_owned()),
+            ("mid", format!("api+mid: {}x differs", read("mid"))),
+            ("base", format!("api+base+mid: {}{}x differs", read("mid"), read("base"))),
         ];
-        for (changed, names, reason) in table {
-            assert_eq!(show(&at(&[changed])), format!("{names}: {reason}"), "{changed}");
+        for (differs, expected) in table {
+            assert_eq!(show(&at(differs)), expected, "{differs}");
         }
-        // What is mounted into a service's containers is in its image all the same.
-        let mut mounted = at(&["mid/a"]);
-        mounted.services[3].bind_mounts = vec!["mid".into()];
-        assert_eq!(show(&mounted), format!("api: {}mid/a in its build context changed {since}", read("mid")));
-        let mut missing = at(&[]);
+        let mut missing = at("");
         missing.services[3].image_missing = true;
         assert_eq!(show(&missing), format!("api+mid: {}its image does not exist", read("mid")));
-        // A circle is refused elsewhere, and must not hang here.
-        let mut circle = at(&[]);
-        circle.services[3].build.as_mut().unwrap().services = vec!["api".into()];
+        // A circle is the builder's to refuse, and must not hang here.
+        let mut circle = at("");
+        circle.services[3].build.as_mut().unwrap().bases = vec!["api".into()];
         assert_eq!(show(&circle), "none");
-        circle.changed = Ok(vec!["api/a".into()]);
-        assert!(show(&circle).starts_with("api+mid: api/a "), "{}", show(&circle));
         // Triggers only: nothing else is looked at.
-        assert_eq!(show(&Facts { mode: Mode::Triggers, ..at(&["base/a"]) }), "none");
+        assert_eq!(show(&Facts { mode: Mode::Triggers, ..at("base") }), "none");
     }
 }

@@ -1,17 +1,15 @@
 //! Collects what the decision about builds rests on.
 
 use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
 };
 
 use super::{Failure, prepare::Loaded};
 use crate::{
-    compose::{dockerignore::DockerIgnore, model::Service},
+    compose::model::Service,
     config::{self, Repo},
-    decide::{Base, BuildFacts, Context, Facts, Ignore, Mode, REBUILD_TRIGGER, ServiceFacts, TriggerFile, Triggers},
-    engine::image::{request, walk::read_ignore},
+    decide::{Base, BuildFacts, Facts, Mode, REBUILD_TRIGGER, Seen, ServiceFacts, TriggerFile, Triggers},
     git::{self, GitError},
     plan::Observed,
     store::Before,
@@ -53,32 +51,39 @@ pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<Stri
     Known { base, changed: Ok(changed.into_iter().collect()), forced }
 }
 
-/// Everything the decision rests on.
+/// Everything the decision rests on. `inputs`: what goes into the images, where that is asked.
 ///
 /// # Errors
-/// Bad globs, or an unreadable `.dockerignore`.
-pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -> Result<Facts, Failure> {
+/// Bad globs.
+pub fn gather(
+    repo: &Repo,
+    loaded: &Loaded,
+    observed: &Observed,
+    known: Known,
+    mut builds: BTreeMap<String, BuildFacts>,
+) -> Result<Facts, Failure> {
     let root = repo.real_path.as_path();
     let triggers = Triggers::new(&repo.triggers).map_err(|error| Failure::new(error.to_string()))?;
-    let services = loaded
-        .project
-        .services
-        .iter()
-        .map(|(name, service)| {
-            let image = service.image_name(&loaded.project.name, name);
-            Ok(ServiceFacts {
-                name: name.clone(),
-                build: build_facts(root, service)?,
-                image_missing: observed.images.get(&image).is_none_or(|state| state.id.is_none()),
-                bind_mounts: service
-                    .volumes
-                    .iter()
-                    .filter(|mount| mount.r#type == "bind")
-                    .filter_map(|mount| inside(root, Path::new(&mount.source)))
-                    .collect(),
-            })
-        })
-        .collect::<Result<_, Failure>>()?;
+    let project = &loaded.project;
+    let facts = |(name, service): (&String, &Service)| {
+        let image = service.image_name(&project.name, name);
+        ServiceFacts {
+            name: name.clone(),
+            build: service
+                .build
+                .is_some()
+                .then(|| builds.remove(name))
+                .map(|facts| facts.unwrap_or(BuildFacts { seen: Seen::Foreign, bases: Vec::new() })),
+            image_missing: observed.images.get(&image).is_none_or(|state| state.id.is_none()),
+        }
+    };
+    let mut services: Vec<ServiceFacts> = project.services.iter().map(facts).collect();
+    // Of those that take no part only what others are built upon was looked at.
+    services.extend(builds.into_iter().map(|(name, build)| ServiceFacts {
+        name,
+        build: Some(build),
+        image_missing: false,
+    }));
     Ok(Facts {
         mode: match repo.rebuild {
             config::Rebuild::Auto => Mode::Auto,
@@ -89,7 +94,6 @@ pub fn gather(repo: &Repo, loaded: &Loaded, observed: &Observed, known: Known) -
         triggers,
         trigger_file: trigger_file(root),
         forced: known.forced,
-        compose_files: loaded.stack.files.clone(),
         services,
     })
 }
@@ -103,49 +107,4 @@ fn trigger_file(root: &Path) -> TriggerFile {
         Ok(false) => TriggerFile::Untracked,
         Ok(true) | Err(_) => TriggerFile::Tracked,
     }
-}
-
-fn build_facts(root: &Path, service: &Service) -> Result<Option<BuildFacts>, Failure> {
-    let Some(build) = &service.build else { return Ok(None) };
-    let context = PathBuf::from(&build.context);
-    let place = match request::is_remote(&build.context) {
-        true => Context::Outside(build.context.clone()),
-        false => inside(root, &context).map_or_else(|| Context::Outside(build.context.clone()), Context::Inside),
-    };
-    let dockerfile = match build.dockerfile_inline.is_empty() {
-        false => None,
-        true if build.dockerfile.is_empty() => Some(context.join("Dockerfile")),
-        true => Some(context.join(&build.dockerfile)),
-    };
-    let ignore: Option<Arc<dyn Ignore>> = match &place {
-        Context::Inside(_) => {
-            let own = dockerfile.as_ref().map(|file| PathBuf::from(format!("{}.dockerignore", file.display())));
-            let candidates: Vec<PathBuf> = own.into_iter().chain([context.join(".dockerignore")]).collect();
-            let (ignore, _) = read_ignore(&context, &candidates).map_err(|error| Failure::new(error.to_string()))?;
-            Some(Arc::new(move |path: &str| DockerIgnore::excludes(&ignore, path)))
-        }
-        Context::Outside(_) => None,
-    };
-    Ok(Some(BuildFacts {
-        context: place,
-        dockerfile: dockerfile.and_then(|file| inside(root, &file)),
-        more_contexts: build
-            .additional_contexts
-            .values()
-            .filter_map(|context| inside(root, Path::new(context)))
-            .collect(),
-        services: build
-            .additional_contexts
-            .values()
-            .filter_map(|context| context.strip_prefix("service:"))
-            .map(str::to_owned)
-            .collect(),
-        ignore,
-    }))
-}
-
-/// The path from the top of the repository, if it lies inside.
-fn inside(root: &Path, path: &Path) -> Option<String> {
-    let relative = path.strip_prefix(root).ok()?;
-    Some(relative.to_string_lossy().into_owned())
 }

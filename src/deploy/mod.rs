@@ -2,6 +2,7 @@
 
 mod facts;
 mod failure;
+mod inputs;
 mod owner;
 mod planner;
 mod prepare;
@@ -19,11 +20,11 @@ pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
 
 use crate::{
-    config::{self, Builder, Repo, Timeouts},
+    config::{self, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
         Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError, Unsettled,
-        image::{BuildOptions, BuilderChoice, Credentials, docker_config_directory},
+        image::{BuildOptions, Credentials, docker_config_directory},
     },
     git,
     plan::{self, Action, Plan},
@@ -214,6 +215,7 @@ impl Deployer {
     ) -> Result<Report, ApplyError> {
         let environment = std::env::vars().collect();
         let credentials = Credentials::in_directory(docker_config_directory(&environment));
+        let inputs = self.planner.input_settings(repo);
         let run = Apply {
             project: &prepared.loaded.project,
             plan: &prepared.plan,
@@ -222,15 +224,12 @@ impl Deployer {
             stop_timeout: None,
             wait_timeout: timeouts.apply,
             images: ImageSettings {
-                builder: match repo.builder {
-                    Builder::Auto => BuilderChoice::Auto,
-                    Builder::Classic => BuilderChoice::Classic,
-                    Builder::Buildkit => BuilderChoice::BuildKit,
-                },
+                builder: planner::builder(repo),
                 build_timeout: timeouts.build,
                 pull_timeout: timeouts.build,
                 credentials: &credentials,
                 build_options: BuildOptions::default(),
+                inputs: Some(&inputs),
             },
         };
         let applied = engine.apply(&run).await;

@@ -7,13 +7,17 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     facts::{self, what_changed},
-    owner,
+    inputs, owner,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
-    config::{LiveRepos, Repo, Settings},
+    config::{Builder, LiveRepos, Repo, Settings},
     decide,
-    engine::{ClientSettings, Endpoint, Engine, EngineError, image::docker_config_directory, read_proxies},
+    engine::{
+        ClientSettings, Endpoint, Engine, EngineError,
+        image::{BuilderChoice, InputSettings, docker_config_directory},
+        read_proxies,
+    },
     git,
     report::Reporter,
     store::Before,
@@ -139,14 +143,21 @@ impl Planner {
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
         owner::refuse_anothers(repo, &self.repos.current().repos.repos, &loaded.project.name, &observed.containers)?;
-        let facts = facts::gather(repo, &loaded, &observed, known)?;
+        let builds = inputs::compare(&engine, &loaded.project, &self.input_settings(repo), cancel).await?;
+        let bases = builds.iter().map(|(name, build)| (name.clone(), build.bases.clone())).collect();
+        let facts = facts::gather(repo, &loaded, &observed, known, builds)?;
         let decision = decide::rebuild(&facts);
         reporter.info(decision.summary.clone());
-        let plan = make_plan(&loaded.project, &observed, &decision)?;
+        let plan = make_plan(&loaded.project, &observed, &decision, bases)?;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
         Ok(Prepared { loaded, base: facts.base, decision, plan, engine })
+    }
+
+    /// How what goes into the images of a repository is read.
+    pub fn input_settings(&self, repo: &Repo) -> InputSettings {
+        InputSettings::new(&self.settings.state_dir, &repo.name, builder(repo))
     }
 
     /// Waits for an engine that is down, as after a reboot, then gives up with its error.
@@ -171,6 +182,15 @@ impl Planner {
                 () = cancel.cancelled() => return Err(Failure::cancelled("cancelled while waiting for the engine")),
             }
         }
+    }
+}
+
+/// The builder that a repository wants.
+pub(super) fn builder(repo: &Repo) -> BuilderChoice {
+    match repo.builder {
+        Builder::Auto => BuilderChoice::Auto,
+        Builder::Classic => BuilderChoice::Classic,
+        Builder::Buildkit => BuilderChoice::BuildKit,
     }
 }
 

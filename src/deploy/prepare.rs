@@ -99,9 +99,15 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
 ///
 /// # Errors
 /// When the project cannot be brought up here.
-pub(super) fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Result<Plan, Failure> {
+pub(super) fn make_plan(
+    project: &Project,
+    observed: &Observed,
+    decision: &Decision,
+    bases: BTreeMap<String, Vec<String>>,
+) -> Result<Plan, Failure> {
     let intent = Intent {
         build: decision.builds(),
+        bases,
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
         now: super::now_ms() / 1000,

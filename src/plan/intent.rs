@@ -20,6 +20,8 @@ pub struct Intent {
     pub services: Vec<String>,
     /// Services to build, each with the reason to print.
     pub build: BTreeMap<String, String>,
+    /// Services whose images the image of a service is built upon: where both are built, those come first.
+    pub bases: BTreeMap<String, Vec<String>>,
     /// Overrides every pull policy.
     pub pull: Option<Pull>,
     /// Replace containers of the named services even when nothing changed.

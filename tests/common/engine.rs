@@ -257,6 +257,7 @@ impl Stack {
                 pull_timeout: Duration::from_secs(60),
                 credentials: &credentials,
                 build_options: BuildOptions::default(),
+                inputs: None,
             },
         };
         self.engine.apply(&run).await

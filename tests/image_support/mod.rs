@@ -78,6 +78,7 @@ pub struct Bench {
     pub timeout: Duration,
     pub credentials: Credentials,
     pub options: BuildOptions,
+    pub marks: BTreeMap<String, String>,
     _guard: LabelGuard,
 }
 
@@ -108,6 +109,7 @@ impl Bench {
             timeout: Duration::from_secs(120),
             credentials: Credentials::default(),
             options: BuildOptions::default(),
+            marks: BTreeMap::new(),
         };
         bench.write("Dockerfile", dockerfile);
         std::fs::copy("/bin/busybox", bench.dir.path().join("sh")).expect("busybox-static is installed");
@@ -153,6 +155,7 @@ impl Bench {
             environment,
             credentials: &self.credentials,
             options: self.options,
+            marks: &self.marks,
         }
     }
 

@@ -333,6 +333,7 @@ impl Session {
                 pull_timeout: PATIENCE,
                 credentials,
                 build_options: self.build_options.get().copied().unwrap_or_default(),
+                inputs: None,
             },
         }
     }

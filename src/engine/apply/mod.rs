@@ -3,6 +3,7 @@
 //! [`schedule`] runs independent steps side by side, [`world`] knows what exists meanwhile, the other files each hold
 //! one kind of step.
 
+mod built;
 mod containers;
 mod copy;
 mod hooks;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, EngineError,
-    image::{self, BuildOptions, BuilderChoice, Credentials, ImageContext},
+    image::{self, BuildOptions, BuilderChoice, Credentials, ImageContext, InputSettings},
 };
 use crate::{
     compose::model::{Project, Service},
@@ -71,6 +72,8 @@ pub struct ImageSettings<'a> {
     pub credentials: &'a Credentials,
     /// How builds differ from those of an `up`.
     pub build_options: BuildOptions,
+    /// Where it is kept what images are built from, which is then written on them; none: nowhere.
+    pub inputs: Option<&'a InputSettings>,
 }
 
 /// A container, for those who look after it later.
@@ -288,21 +291,10 @@ impl Executor<'_> {
         }
     }
 
-    async fn build(&self, service: &str, image: &str) -> Result<Did, EngineError> {
-        let before = self.engine.find_image(image).await?.and_then(|i| i.id);
-        match image::build_service(self.engine, self.run.project, service, &self.image_context()).await {
-            Ok(id) => {
-                self.world.set_image(image, &id.0);
-                let unchanged = before.as_deref() == Some(id.0.as_str());
-                Ok(Did::Done(format!("built {image}{}", if unchanged { ", the same image as before" } else { "" })))
-            }
-            Err(_) if self.run.cancel.is_cancelled() => Err(EngineError::Cancelled),
-            Err(error) => Err(EngineError::Image(error.to_string())),
-        }
-    }
-
     fn image_context(&self) -> ImageContext<'_> {
-        let ImageSettings { builder, build_timeout, pull_timeout, credentials, build_options } = self.run.images;
+        const UNMARKED: &BTreeMap<String, String> = &BTreeMap::new();
+        let ImageSettings { builder, build_timeout, pull_timeout, credentials, build_options, inputs: _ } =
+            self.run.images;
         ImageContext {
             reporter: self.run.reporter,
             cancel: self.run.cancel,
@@ -312,6 +304,7 @@ impl Executor<'_> {
             environment: self.environment(),
             credentials,
             options: build_options,
+            marks: UNMARKED,
         }
     }
 

@@ -20,6 +20,7 @@ pub mod error;
 pub mod filesync;
 pub mod grpc;
 pub mod grpc_client;
+pub mod inputs;
 pub mod layout;
 pub mod named;
 pub mod policy;
@@ -47,6 +48,7 @@ use crate::{compose::model::Project, report::Reporter};
 pub use builder::BuilderChoice;
 pub use credentials::Credentials;
 pub use error::ImageError;
+pub use inputs::{InputSettings, Inputs};
 pub use request::{BuildOptions, BuildRequest};
 
 /// What accompanies every image operation.
@@ -68,6 +70,8 @@ pub struct ImageContext<'a> {
     pub credentials: &'a Credentials,
     /// How builds differ from those of an `up`.
     pub options: BuildOptions,
+    /// Labels that built images get beside the project's own.
+    pub marks: &'a BTreeMap<String, String>,
 }
 
 /// An image the engine holds.
@@ -81,7 +85,8 @@ pub async fn build_service(
     service: &str,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let request = BuildRequest::of(project, service, cx.environment, engine.proxies(), cx.options)?;
+    let mut request = BuildRequest::of(project, service, cx.environment, engine.proxies(), cx.options)?;
+    request.labels.extend(cx.marks.iter().map(|(name, value)| (name.clone(), value.clone())));
     build::build(engine, &request, cx).await
 }
 

@@ -112,7 +112,7 @@ pub fn tar_plan(request: &BuildRequest) -> Result<(ContextPlan, String), ImageEr
 }
 
 /// BuildKit asks for the Dockerfile apart from the context, and prefers the ignore file beside it.
-fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<String, Files>, String), ImageError> {
+pub(super) fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<String, Files>, String), ImageError> {
     let mut files = HashMap::new();
     let Source::Directory(_) = &request.source else {
         let name = "Dockerfile".to_owned();
@@ -279,7 +279,7 @@ fn check_inside(root: &Path, path: &str) -> Result<(), ImageError> {
     Err(ImageError::Context { path: full, problem: "there is no Dockerfile: check `build.dockerfile`".into() })
 }
 
-fn dockerfile_text(root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, ImageError> {
+pub(super) fn dockerfile_text(root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, ImageError> {
     let path = match dockerfile {
         Dockerfile::Inline(text) => return Ok(text.clone().into_bytes()),
         Dockerfile::Inside(path) => root.join(path),

@@ -27,7 +27,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         }
     }
     let mut built_by: BTreeMap<String, StepId> = BTreeMap::new();
-    for (image, usage) in order(uses) {
+    for (image, usage) in order(uses, &draft.intent.bases) {
         one(draft, &image, &usage, &mut built_by)?;
     }
     Ok(())
@@ -137,6 +137,10 @@ fn build(
         needed(draft, other, name, &mut vec![name.to_owned()], &after, &only_if, built_by)?;
     }
     after.extend(context_services(service).filter_map(|other| built_by.get(other).copied()));
+    let bases = draft.intent.bases.get(name).into_iter().flatten();
+    after.extend(bases.filter_map(|other| built_by.get(other).copied()));
+    after.sort_unstable();
+    after.dedup();
     let action = Action::Build { service: name.to_owned(), image: image.to_owned() };
     let step = draft.push(action, cause, after, only_if);
     draft.image_steps.push(step);
@@ -189,8 +193,8 @@ fn context_services(service: &Service) -> impl Iterator<Item = &str> {
     contexts.filter_map(|value| value.strip_prefix("service:"))
 }
 
-/// Images in an order where those used as build contexts come first; circles are left to the builder.
-fn order(mut uses: BTreeMap<String, Use<'_>>) -> Vec<(String, Use<'_>)> {
+/// Images in an order where those that others are built upon come first; circles are left to the builder.
+fn order<'a>(mut uses: BTreeMap<String, Use<'a>>, bases: &BTreeMap<String, Vec<String>>) -> Vec<(String, Use<'a>)> {
     let mut done: Vec<(String, Use<'_>)> = Vec::with_capacity(uses.len());
     while !uses.is_empty() {
         let waiting: Vec<&str> = uses.values().flat_map(|u| u.services.iter().map(|(name, _)| *name)).collect();
@@ -200,7 +204,9 @@ fn order(mut uses: BTreeMap<String, Use<'_>>) -> Vec<(String, Use<'_>)> {
                 let own: Vec<&str> = u.services.iter().map(|(name, _)| *name).collect();
                 !u.services
                     .iter()
-                    .flat_map(|(_, s)| context_services(s))
+                    .flat_map(|(name, s)| {
+                        context_services(s).chain(bases.get(*name).into_iter().flatten().map(String::as_str))
+                    })
                     .any(|other| waiting.contains(&other) && !own.contains(&other))
             })
             .map(|(image, _)| image.clone())

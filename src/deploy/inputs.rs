@@ -1,0 +1,67 @@
+//! Holds the images of a project against what they would be built from now.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::{
+    compose::model::Project,
+    decide::{BuildFacts, Seen},
+    engine::{
+        Engine,
+        image::{InputSettings, Inputs},
+    },
+};
+
+/// For each service that is built: its image, what goes into it, and what it is built upon.
+///
+/// # Errors
+/// When the engine does not answer, or somebody cancelled.
+pub async fn compare(
+    engine: &Engine,
+    project: &Project,
+    settings: &InputSettings,
+    cancel: &CancellationToken,
+) -> Result<BTreeMap<String, BuildFacts>, Failure> {
+    let inputs = engine.image_inputs(project, None, settings, cancel).await?;
+    if cancel.is_cancelled() {
+        return Err(Failure::cancelled("cancelled while reading what goes into the images"));
+    }
+    let mut images = BTreeMap::new();
+    for (image, inputs) in inputs {
+        let seen = see(engine, &image, &inputs, settings).await?;
+        images.insert(image, BuildFacts { seen, bases: inputs.bases.into_iter().collect() });
+    }
+    let all = project.services.iter().chain(&project.disabled_services);
+    let built = all.filter(|(_, service)| service.build.is_some());
+    Ok(built
+        .filter_map(|(name, service)| {
+            let facts = images.get(&service.image_name(&project.name, name))?;
+            Some((name.clone(), facts.clone()))
+        })
+        .collect())
+}
+
+async fn see(engine: &Engine, image: &str, inputs: &Inputs, settings: &InputSettings) -> Result<Seen, Failure> {
+    let manifest = match &inputs.manifest {
+        Ok(manifest) => manifest,
+        Err(why) => return Ok(Seen::Blind(why.clone())),
+    };
+    let Some((id, label)) = engine.built_image(image).await? else {
+        return Ok(Seen::Differs("its image does not exist".to_owned()));
+    };
+    if label.as_ref() == Some(&manifest.fingerprint()) {
+        return Ok(Seen::Same);
+    }
+    let memory = settings.memory.clone();
+    let built = tokio::task::spawn_blocking(move || memory.recall(&id)).await.ok().flatten();
+    Ok(match (built, label) {
+        (Some(built), _) => manifest.differs_from(&built).map_or(Seen::Same, Seen::Differs),
+        (None, None) => Seen::Foreign,
+        (None, Some(_)) => Seen::Differs(
+            "what goes into its image is not what it was built from (the list of that is lost, so no file can be named)"
+                .to_owned(),
+        ),
+    })
+}

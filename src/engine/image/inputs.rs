@@ -1,0 +1,400 @@
+//! What goes into the image of a service: read from where a build would read it, with the eyes of its builder.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use bollard::models::ImageInspect;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ImageError,
+    builder::{Builder, BuilderChoice},
+    filesync::Files,
+    named::NamedContext,
+    prepare,
+    reference::Reference,
+    request::{BuildOptions, BuildRequest, Dockerfile, Source},
+    walk::{self, Entry, Kind, Selection, cannot},
+};
+use crate::{
+    compose::{labels, model::Project},
+    decide::REBUILD_TRIGGER,
+    engine::{Engine, EngineError},
+    inputs::{Hasher, Manifest, Memory, parents},
+};
+
+/// Permissions that an image keeps of a file.
+const PERMISSIONS: u32 = 0o7777;
+
+/// How and with what memory inputs are read.
+#[derive(Debug, Clone)]
+pub struct InputSettings {
+    /// Which builder is to be used: they do not read the same ignore files.
+    pub builder: BuilderChoice,
+    /// Where digests of the repository's files are remembered.
+    pub digests: PathBuf,
+    /// What images were built from.
+    pub memory: Memory,
+}
+
+impl InputSettings {
+    /// For a repository, under the state directory.
+    pub fn new(state: &Path, repo: &str, builder: BuilderChoice) -> Self {
+        let folder = state.join("inputs");
+        let digests = folder.join(format!("{}.digests", hex::encode(repo)));
+        Self { builder, digests, memory: Memory::new(folder.join("images")) }
+    }
+}
+
+/// What goes into an image.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// All of it, or why it cannot be seen.
+    pub manifest: Result<Manifest, String>,
+    /// Services of the project whose images it is built upon.
+    pub bases: BTreeSet<String>,
+}
+
+/// What one service brings into its image, before the engine is asked about the images it is built upon.
+struct Part {
+    service: String,
+    read: Result<(Manifest, Vec<String>), String>,
+}
+
+impl Engine {
+    /// What goes into the images that the project builds (`only`: into this one), by their names.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn image_inputs(
+        &self,
+        project: &Project,
+        only: Option<&str>,
+        settings: &InputSettings,
+        cancel: &CancellationToken,
+    ) -> Result<BTreeMap<String, Inputs>, EngineError> {
+        let builds = builds(project);
+        let wanted: Vec<_> = builds.iter().filter(|(image, _)| only.is_none_or(|only| only == *image)).collect();
+        let mut requests = Vec::new();
+        for (image, services) in wanted {
+            for service in services {
+                let options = BuildOptions::default();
+                let request = BuildRequest::of(project, service, &project.environment, self.proxies(), options);
+                let request = request.and_then(|request| {
+                    let (builder, _) = request.choose(settings.builder, self.version())?;
+                    Ok((request, builder))
+                });
+                requests.push((image.clone(), service.clone(), request.map_err(|error| error.to_string())));
+            }
+        }
+        let (digests, cancel, root) = (settings.digests.clone(), cancel.clone(), project.working_dir.clone());
+        let all = only.is_none();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut reader = Reader { hasher: Hasher::open(digests), cancel, root };
+            let parts: Vec<(String, Part)> = requests
+                .into_iter()
+                .map(|(image, service, request)| {
+                    let read = request.and_then(|(request, builder)| reader.read(&request, builder));
+                    (image, Part { service, read })
+                })
+                .collect();
+            if let Err(error) = reader.hasher.save(all) {
+                tracing::debug!(%error, "cannot remember the digests of files; they are read again the next time");
+            }
+            parts
+        });
+        let read = read.await.map_err(|error| EngineError::Image(format!("the reader of files died: {error}")))?;
+        let mut images: BTreeMap<String, Vec<Part>> = BTreeMap::new();
+        for (image, part) in read {
+            images.entry(image).or_default().push(part);
+        }
+        let mut out = BTreeMap::new();
+        for (image, parts) in images {
+            out.insert(image, self.complete(parts, &builds).await?);
+        }
+        Ok(out)
+    }
+
+    /// Adds the images that it is built upon, and joins what several services bring into one image.
+    async fn complete(&self, parts: Vec<Part>, builds: &BTreeMap<String, Vec<String>>) -> Result<Inputs, EngineError> {
+        let mut bases = BTreeSet::new();
+        let mut manifests: Vec<(String, Manifest)> = Vec::new();
+        let mut blind = None;
+        for Part { service, read } in parts {
+            let (mut manifest, parents) = match read {
+                Ok(read) => read,
+                Err(why) => {
+                    blind.get_or_insert(why);
+                    continue;
+                }
+            };
+            for parent in parents {
+                let same = |image: &&String| familiar(image) == familiar(&parent);
+                bases.extend(
+                    builds.keys().find(same).into_iter().flat_map(|image| builds.get(image)).flatten().cloned(),
+                );
+                let found = self.find_image(&parent).await.unwrap_or_default().and_then(|image| image.id);
+                manifest.image(&parent, found.as_deref());
+            }
+            bases.remove(&service);
+            manifests.push((service, manifest));
+        }
+        let alike = manifests.windows(2).all(|pair| matches!(pair, [(_, one), (_, other)] if one == other));
+        let manifest = match blind {
+            Some(why) => Err(why),
+            None if alike => Ok(manifests.pop().map(|(_, manifest)| manifest).unwrap_or_default()),
+            None => {
+                let mut joined = Manifest::default();
+                for (service, manifest) in manifests {
+                    joined.absorb(&service, manifest);
+                }
+                Ok(joined)
+            }
+        };
+        Ok(Inputs { manifest, bases })
+    }
+
+    /// An image's ID, and the fingerprint that turnout gave it; none when it is not there.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn built_image(&self, image: &str) -> Result<Option<(String, Option<String>)>, EngineError> {
+        let Some(found) = self.find_image(image).await? else { return Ok(None) };
+        let Some(id) = found.id else { return Ok(None) };
+        let label =
+            found.config.and_then(|config| config.labels).and_then(|labels| labels.get(labels::INPUTS).cloned());
+        Ok(Some((id, label)))
+    }
+}
+
+/// The services that build each image. One that takes no part counts where its image is a context of another's build.
+fn builds(project: &Project) -> BTreeMap<String, Vec<String>> {
+    let mut builds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let active = project.services.iter().filter(|(_, service)| service.build.is_some() && service.provider.is_none());
+    for (name, service) in active {
+        builds.entry(service.image_name(&project.name, name)).or_default().push(name.clone());
+    }
+    let contexts = project.services.values().chain(project.disabled_services.values()).filter_map(|s| s.build.as_ref());
+    for name in contexts.flat_map(|build| build.additional_contexts.values()).filter_map(|v| v.strip_prefix("service:"))
+    {
+        let Some(service) = project.disabled_services.get(name).filter(|service| service.build.is_some()) else {
+            continue;
+        };
+        let services = builds.entry(service.image_name(&project.name, name)).or_default();
+        if !services.iter().any(|known| known == name) {
+            services.push(name.to_owned());
+        }
+    }
+    builds
+}
+
+fn familiar(reference: &str) -> String {
+    Reference::parse(reference).map_or_else(|| reference.to_owned(), |parsed| parsed.familiar())
+}
+
+struct Reader {
+    hasher: Hasher,
+    cancel: CancellationToken,
+    /// Names of files count from here.
+    root: PathBuf,
+}
+
+impl Reader {
+    fn read(&mut self, request: &BuildRequest, builder: Builder) -> Result<(Manifest, Vec<String>), String> {
+        if let Source::Remote(address) = &request.source {
+            return Err(format!("its build context {address} is fetched by the build, so changes there are not seen"));
+        }
+        self.local(request, builder).map_err(|error| format!("what goes into its image cannot be read: {error}"))?
+    }
+
+    #[expect(clippy::type_complexity, reason = "two kinds of failure, told apart once")]
+    fn local(
+        &mut self,
+        request: &BuildRequest,
+        builder: Builder,
+    ) -> Result<Result<(Manifest, Vec<String>), String>, ImageError> {
+        let mut manifest = Manifest::default();
+        let Source::Directory(root) = &request.source else { return Ok(Ok((manifest, Vec::new()))) };
+        let text = prepare::dockerfile_text(root, &request.dockerfile)?;
+        let (dockerfile, inside) = match &request.dockerfile {
+            Dockerfile::Inside(path) => (self.name(root, path), Some(path.as_str())),
+            Dockerfile::Outside(path) => (self.name(path, ""), None),
+            Dockerfile::Inline(_) => ("the inline Dockerfile".to_owned(), None),
+        };
+        manifest.dockerfile(&dockerfile, &text);
+        let selection = match builder {
+            Builder::Classic => prepare::tar_plan(request)?.0.selection,
+            Builder::BuildKit | Builder::Solve => match prepare::buildkit_files(request)?.0.remove("context") {
+                Some(Files::Directory(selection)) => selection,
+                Some(Files::Generated(_)) | None => return Ok(Ok((manifest, Vec::new()))),
+            },
+        };
+        self.folder(&selection, "", inside, &mut manifest)?;
+        let text = String::from_utf8_lossy(&text);
+        let names: Vec<&str> = request.contexts.keys().map(String::as_str).collect();
+        let mut images = parents(&text, &request.args, &request.target, &names);
+        for (name, context) in &request.contexts {
+            let label = format!("context {name}");
+            match context {
+                NamedContext::Directory(root) => {
+                    manifest.setting(&label, "a folder");
+                    let (ignore, _) = walk::read_ignore(root, &[PathBuf::from(".dockerignore")])?;
+                    let root = root.clone();
+                    let (always, only) = (Vec::new(), Vec::new());
+                    let selection = Selection { root, ignore, always, wild_exceptions: true, only };
+                    self.folder(&selection, &format!("{name}: "), None, &mut manifest)?;
+                }
+                NamedContext::Address(address) => match address.strip_prefix("docker-image://") {
+                    Some(image) => {
+                        manifest.setting(&label, address);
+                        images.push(image.to_owned());
+                    }
+                    None => {
+                        return Ok(Err(format!(
+                            "its {label} ({address}) is fetched by the build, so changes there are not seen"
+                        )));
+                    }
+                },
+                NamedContext::Layout { directory, tag, digest } => {
+                    let found = super::layout::Layout(directory.clone()).find(tag, true)?;
+                    let digest = digest.clone().or(found).unwrap_or_default();
+                    manifest.setting(&label, &format!("{}:{tag}@{digest}", directory.display()));
+                }
+            }
+        }
+        settings(request, &text, &mut manifest);
+        Ok(Ok((manifest, images)))
+    }
+
+    /// The name of a file as a reader of the repository knows it.
+    fn name(&self, root: &Path, name: &str) -> String {
+        let path = if name.is_empty() { root.to_owned() } else { root.join(name) };
+        path.strip_prefix(&self.root).unwrap_or(&path).display().to_string()
+    }
+
+    fn folder(
+        &mut self,
+        selection: &Selection,
+        prefix: &str,
+        dockerfile: Option<&str>,
+        manifest: &mut Manifest,
+    ) -> Result<(), ImageError> {
+        let trigger = self.root.join(REBUILD_TRIGGER);
+        walk::walk(selection, &mut |entry: &Entry<'_>| {
+            if self.cancel.is_cancelled() {
+                return Err(ImageError::Cancelled { what: "reading the build context".to_owned() });
+            }
+            if is_repository(entry.name) || entry.path == trigger {
+                return Ok(());
+            }
+            let name = format!("{prefix}{}", self.name(&selection.root, entry.name));
+            let mode = entry.meta.mode() & PERMISSIONS;
+            match &entry.kind {
+                // Its content is in the list already.
+                Kind::File | Kind::HardLink(_) if dockerfile == Some(entry.name) => {
+                    manifest.other(&name, &format!("{mode:o}"));
+                }
+                Kind::File | Kind::HardLink(_) => {
+                    let failed = |error| cannot(entry.path, error);
+                    let digest = self.hasher.digest(entry.path, entry.meta, walk::open, failed)?;
+                    manifest.file(&name, mode, &digest);
+                }
+                Kind::Directory => manifest.folder(&name, mode),
+                Kind::Symlink(target) => manifest.link(&name, &target.to_string_lossy()),
+                Kind::Pipe => manifest.other(&name, "a pipe"),
+                Kind::Device => manifest.other(&name, &format!("device {}", entry.meta.rdev())),
+                Kind::Socket => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What git keeps for itself changes at every fetch and says nothing of the files: a push that changes words only would
+/// build each image whose context is the repository.
+fn is_repository(name: &str) -> bool {
+    name.split('/').any(|part| part == ".git")
+}
+
+/// What the `build` section says beyond its files. Left out: what makes a build faster or slower but no other image
+/// (caches, `no_cache`, `pull`), and what the builders themselves leave out when they look for a cached result (secrets,
+/// ssh).
+fn settings(request: &BuildRequest, dockerfile: &str, manifest: &mut Manifest) {
+    // Exhaustive on purpose: a new attribute must be decided about here.
+    let BuildRequest {
+        service: _,
+        project: _,
+        source: _,
+        dockerfile: _,
+        args,
+        target,
+        labels,
+        tags: _,
+        no_cache: _,
+        pull: _,
+        network,
+        shm_size,
+        extra_hosts,
+        cache_from: _,
+        cache_to: _,
+        contexts: _,
+        entitlements,
+        attestations,
+        platforms,
+        named: _,
+        notes: _,
+        ulimits,
+        secrets: _,
+        ssh: _,
+    } = request;
+    for (name, value) in args {
+        // Builders know these without an ARG, and leave them out of the image unless there is one.
+        const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+        let proxy = PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy));
+        if !proxy || dockerfile.contains(name.as_str()) {
+            manifest.argument(name, value);
+        }
+    }
+    for (name, value) in labels {
+        manifest.setting(&format!("label {name}"), &format!("{value:?}"));
+    }
+    for (name, value) in attestations {
+        manifest.setting(name, if value.is_empty() { "true" } else { value });
+    }
+    manifest.setting("target", target);
+    manifest.setting("network", network);
+    manifest.setting("platform", &platforms.join(", "));
+    manifest.setting("extra_hosts", &extra_hosts.join(", "));
+    manifest.setting("entitlements", &entitlements.join(", "));
+    if *shm_size != 0 {
+        manifest.setting("shm_size", &shm_size.to_string());
+    }
+    for limit in ulimits {
+        manifest.setting(&format!("ulimit {}", limit.name), &format!("{}:{}", limit.soft, limit.hard));
+    }
+}
+
+/// Whether two images are the same but for what turnout wrote on them.
+pub fn same_but_for_marks(one: &ImageInspect, other: &ImageInspect) -> bool {
+    let essence = |image: &ImageInspect| {
+        let mut config = serde_json::to_value(&image.config).unwrap_or_default();
+        if let Some(labels) = config.get_mut("Labels").and_then(|labels| labels.as_object_mut()) {
+            labels.retain(|name, _| !name.starts_with(labels::TURNOUT) && name != labels::VERSION);
+            if labels.is_empty() {
+                config["Labels"] = serde_json::Value::Null;
+            }
+        }
+        // The classic builder's own: what it built upon, and the step that it added last.
+        for own in ["Image", "Hostname"] {
+            if let Some(config) = config.as_object_mut() {
+                config.remove(own);
+            }
+        }
+        let layers = image.root_fs.as_ref().and_then(|root| root.layers.clone());
+        (config, layers, image.os.clone(), image.architecture.clone(), image.variant.clone())
+    };
+    one.root_fs.is_some() && essence(one) == essence(other)
+}

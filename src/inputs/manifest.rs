@@ -1,0 +1,294 @@
+//! The inputs of an image by name, and their difference in words.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Value of an image that is not on the engine: the build may fetch it, so it differs from no other.
+pub const ABSENT: &str = "absent";
+
+/// How many differences are named.
+const NAMED: usize = 3;
+/// Longest value that is printed, in bytes; more says nothing to a reader.
+const PRINTED: usize = 60;
+
+// Kinds of inputs. The name of an input begins with its kind; a space follows.
+const FILE: &str = "file";
+const LINK: &str = "link";
+const FOLDER: &str = "folder";
+const OTHER: &str = "entry";
+const ARGUMENT: &str = "build argument";
+const IMAGE: &str = "base image";
+const SETTING: &str = "setting";
+const DOCKERFILE: &str = "dockerfile";
+
+/// The inputs of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    inputs: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// A regular file: its permissions and the digest of its content.
+    pub fn file(&mut self, name: &str, mode: u32, digest: &str) {
+        self.put(FILE, name, format!("{mode:o} {digest}"));
+    }
+
+    /// A symbolic link and where it leads.
+    pub fn link(&mut self, name: &str, target: &str) {
+        self.put(LINK, name, target.to_owned());
+    }
+
+    /// A folder and its permissions.
+    pub fn folder(&mut self, name: &str, mode: u32) {
+        self.put(FOLDER, name, format!("{mode:o}"));
+    }
+
+    /// What has no content of its own, such as a pipe.
+    pub fn other(&mut self, name: &str, what: &str) {
+        self.put(OTHER, name, what.to_owned());
+    }
+
+    /// A build argument. One whose name or value looks like a secret is kept as a digest only.
+    pub fn argument(&mut self, name: &str, value: &str) {
+        let value = if is_secret(name, value) { text_digest(value.as_bytes()) } else { value.to_owned() };
+        self.put(ARGUMENT, name, value);
+    }
+
+    /// An image that the build reads, by its ID; none when the engine does not have it.
+    pub fn image(&mut self, reference: &str, id: Option<&str>) {
+        self.put(IMAGE, reference, id.unwrap_or(ABSENT).to_owned());
+    }
+
+    /// Anything else that has a name and a value, such as the target. An empty value is no input.
+    pub fn setting(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.put(SETTING, name, value.to_owned());
+        }
+    }
+
+    /// The Dockerfile, by the name a reader knows it by.
+    pub fn dockerfile(&mut self, name: &str, content: &[u8]) {
+        self.put(DOCKERFILE, name, text_digest(content));
+    }
+
+    fn put(&mut self, kind: &str, name: &str, value: String) {
+        self.inputs.insert(format!("{kind} {name}"), value);
+    }
+
+    /// Takes over all of another, as the inputs of one of several services that share an image.
+    pub fn absorb(&mut self, service: &str, other: Manifest) {
+        for (name, value) in other.inputs {
+            self.inputs.insert(format!("{service}: {name}"), value);
+        }
+    }
+
+    /// Number of inputs.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// The fingerprint: `sha256:…` over names and values.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for (name, value) in &self.inputs {
+            for text in [name, value] {
+                hash.update((text.len() as u64).to_be_bytes());
+                hash.update(text);
+            }
+        }
+        format!("sha256:{}", hex::encode(hash.finalize()))
+    }
+
+    /// In what this one (the present) differs from what an image was built from, in words; `None` if in nothing.
+    pub fn differs_from(&self, built: &Manifest) -> Option<String> {
+        let mut all = Vec::new();
+        for (name, value) in &self.inputs {
+            match built.inputs.get(name) {
+                Some(was) if was == value || may_be_same(name, was, value) => {}
+                was => all.push((rank(name), say(name, was, Some(value)))),
+            }
+        }
+        for (name, was) in built.inputs.iter().filter(|(name, _)| !self.inputs.contains_key(*name)) {
+            all.push((rank(name), say(name, Some(was), None)));
+        }
+        if all.is_empty() {
+            return None;
+        }
+        // A folder that is new says less than the files in it.
+        all.sort_by_key(|(rank, _)| *rank);
+        let count = all.len();
+        let mut text = all.into_iter().take(NAMED).map(|(_, text)| text).collect::<Vec<_>>().join("; ");
+        if count > NAMED {
+            text.push_str(&format!("; and {} more", count - NAMED));
+        }
+        Some(text)
+    }
+}
+
+fn split(name: &str) -> (&str, &str, &str) {
+    // `SERVICE: kind name` where several services share the image.
+    let (service, rest) = match name.split_once(": ") {
+        Some((service, rest)) if !service.contains(' ') => (service, rest),
+        _ => ("", name),
+    };
+    let kinds = [FILE, LINK, FOLDER, OTHER, ARGUMENT, IMAGE, SETTING, DOCKERFILE];
+    let found = kinds.iter().find_map(|kind| Some((*kind, rest.strip_prefix(kind)?.strip_prefix(' ')?)));
+    let (kind, rest) = found.unwrap_or((SETTING, rest));
+    (service, kind, rest)
+}
+
+fn may_be_same(name: &str, was: &str, is: &str) -> bool {
+    split(name).1 == IMAGE && (was == ABSENT || is == ABSENT)
+}
+
+/// What a reader wants to know first.
+fn rank(name: &str) -> u8 {
+    match split(name).1 {
+        SETTING => 0,
+        ARGUMENT => 1,
+        DOCKERFILE => 2,
+        IMAGE => 3,
+        FILE | LINK | OTHER => 4,
+        _ => 5,
+    }
+}
+
+fn say(name: &str, was: Option<&String>, is: Option<&String>) -> String {
+    let (service, kind, name) = split(name);
+    let what = match kind {
+        ARGUMENT | IMAGE | LINK | FOLDER => format!("{kind} {name}"),
+        _ => name.to_owned(),
+    };
+    let text = match (kind, was, is) {
+        (SETTING | ARGUMENT, Some(was), Some(is)) if printable(was) && printable(is) => {
+            format!("{what} is {}, was {}", quoted(is), quoted(was))
+        }
+        (SETTING | ARGUMENT, None, Some(is)) if printable(is) => format!("{what} is {}, was not set", quoted(is)),
+        (SETTING | ARGUMENT, Some(was), None) if printable(was) => {
+            format!("{what} is not set any more, was {}", quoted(was))
+        }
+        (SETTING | ARGUMENT, ..) => format!("{what} differs"),
+        (LINK, Some(was), Some(is)) => format!("{what} leads to {is}, led to {was}"),
+        (IMAGE, Some(_), Some(_)) => format!("{what} is another one than the image was built from"),
+        (FILE, Some(was), Some(is)) if content(was) == content(is) => {
+            format!("the permissions of {what} are {}, were {}", mode(is), mode(was))
+        }
+        (FOLDER, Some(was), Some(is)) => format!("the permissions of {what} are {is}, were {was}"),
+        (_, Some(_), Some(_)) => format!("{what} differs from what the image was built from"),
+        (_, None, _) => format!("{what} is new"),
+        (_, Some(_), None) => format!("{what} is gone"),
+    };
+    if service.is_empty() { text } else { format!("{service}: {text}") }
+}
+
+fn mode(value: &str) -> &str {
+    value.split_once(' ').map_or(value, |(mode, _)| mode)
+}
+
+fn content(value: &str) -> &str {
+    value.split_once(' ').map_or(value, |(_, digest)| digest)
+}
+
+fn printable(value: &str) -> bool {
+    value.len() <= PRINTED && !value.starts_with("sha256:") && !value.contains('\n')
+}
+
+fn quoted(value: &str) -> String {
+    if value.is_empty() || value.contains(' ') { format!("{value:?}") } else { value.to_owned() }
+}
+
+/// Whether a build argument may be something that nobody should read in a log.
+fn is_secret(name: &str, value: &str) -> bool {
+    const WORDS: &[&str] = &["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PWD", "PRIVATE"];
+    let upper = name.to_uppercase();
+    let userinfo = value
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')));
+    userinfo || WORDS.iter().any(|word| upper.contains(word))
+}
+
+/// `sha256:…` of a content.
+pub fn text_digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(content)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built() -> Manifest {
+        let mut made = Manifest::default();
+        made.file("index.html", 0o644, "aa");
+        made.folder("img", 0o755);
+        made.link("now", "v1");
+        made.argument("VERSION", "7");
+        made.argument("DB_PASSWORD", "hunter2");
+        made.argument("INDEX", "https://u:p@h/x");
+        made.setting("target", "dev");
+        made.image("acme/base", Some("sha256:11"));
+        made.dockerfile("Dockerfile", b"FROM scratch");
+        made
+    }
+
+    #[test]
+    fn differences_are_named() {
+        type Change = fn(&mut Manifest);
+        let table: Vec<(Change, Option<&str>)> = vec![
+            (|_| {}, None),
+            (|m| m.file("index.html", 0o644, "bb"), Some("index.html differs from what the image was built from")),
+            (|m| m.file("index.html", 0o755, "aa"), Some("the permissions of index.html are 755, were 644")),
+            (|m| m.file("new", 0o644, "aa"), Some("new is new")),
+            (|m| m.link("now", "v2"), Some("link now leads to v2, led to v1")),
+            (|m| m.argument("VERSION", "8"), Some("build argument VERSION is 8, was 7")),
+            (|m| m.argument("MORE", ""), Some("build argument MORE is \"\", was not set")),
+            (|m| m.argument("DB_PASSWORD", "x"), Some("build argument DB_PASSWORD differs")),
+            (|m| m.argument("INDEX", "https://u:q@h/x"), Some("build argument INDEX differs")),
+            (|m| m.setting("target", "prod"), Some("target is prod, was dev")),
+            (|m| m.setting("network", "host"), Some("network is host, was not set")),
+            (
+                |m| m.image("acme/base", Some("sha256:22")),
+                Some("base image acme/base is another one than the image was built from"),
+            ),
+            (|m| m.image("acme/base", None), None),
+            (|m| m.dockerfile("Dockerfile", b"FROM x"), Some("Dockerfile differs from what the image was built from")),
+            (|m| drop(m.inputs.remove("file index.html")), Some("index.html is gone")),
+        ];
+        for (number, (change, expected)) in table.into_iter().enumerate() {
+            let mut now = built();
+            change(&mut now);
+            assert_eq!(now.differs_from(&built()).as_deref(), expected, "{number}");
+            assert_eq!(now == built(), now.fingerprint() == built().fingerprint(), "{number}");
+        }
+        assert!(!format!("{:?}", built()).contains("hunter2"));
+    }
+
+    #[test]
+    fn many_differences_are_counted_and_the_telling_ones_come_first() {
+        let mut now = built();
+        for name in ["a", "b", "c"] {
+            now.file(name, 0o644, "aa");
+        }
+        now.setting("target", "prod");
+        assert_eq!(now.differs_from(&built()).unwrap(), "target is prod, was dev; a is new; b is new; and 1 more");
+        let mut shared = Manifest::default();
+        shared.absorb("web", built());
+        let mut other = Manifest::default();
+        other.absorb("web", now);
+        assert!(other.differs_from(&shared).unwrap().starts_with("web: target is prod, was dev; web: a is new"));
+    }
+
+    #[test]
+    fn names_and_values_do_not_run_into_each_other() {
+        let (mut one, mut other) = (Manifest::default(), Manifest::default());
+        one.link("a", "bc");
+        other.link("ab", "c");
+        assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+}

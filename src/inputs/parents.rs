@@ -1,0 +1,224 @@
+//! The images that a Dockerfile builds upon.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One stage: what it is built upon, and what it copies or mounts from.
+#[derive(Debug, Default)]
+struct Stage {
+    name: String,
+    from: String,
+    reads: Vec<String>,
+}
+
+/// References of the images that a build reads: those of `FROM`, `COPY --from` and `RUN --mount=from=`, of the stages
+/// that lead to `target` (empty: the last). `args` are the build's arguments; `contexts` names that stand for something
+/// else. What cannot be understood names no image: the build itself will say what is wrong.
+pub fn parents(dockerfile: &str, args: &BTreeMap<String, String>, target: &str, contexts: &[&str]) -> Vec<String> {
+    let stages = stages(dockerfile, args);
+    let find = |wanted: &str, before: usize| {
+        let by_number = wanted.parse::<usize>().ok().filter(|number| *number < before);
+        by_number.or_else(|| stages.iter().take(before).rposition(|stage| stage.name.eq_ignore_ascii_case(wanted)))
+    };
+    let last = stages.len().saturating_sub(1);
+    let mut open = vec![if target.is_empty() { last } else { find(target, stages.len()).unwrap_or(last) }];
+    let (mut done, mut images) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(number) = open.pop() {
+        let Some(stage) = stages.get(number).filter(|_| done.insert(number)) else { continue };
+        for (name, is_from) in std::iter::once((&stage.from, true)).chain(stage.reads.iter().map(|name| (name, false)))
+        {
+            let named = contexts.iter().any(|context| context.eq_ignore_ascii_case(name));
+            match find(name, number) {
+                _ if named || name.is_empty() => {}
+                // A number is a stage for COPY, and an image for nobody.
+                Some(stage) if !(is_from && name.parse::<usize>().is_ok()) => open.push(stage),
+                _ if name == "scratch" || name.contains('$') => {}
+                _ => drop(images.insert(name.clone())),
+            }
+        }
+    }
+    images.into_iter().collect()
+}
+
+fn stages(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<Stage> {
+    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    let mut stages: Vec<Stage> = Vec::new();
+    for line in instructions(dockerfile) {
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
+        let words = || rest.split_whitespace();
+        match word.to_ascii_uppercase().as_str() {
+            // Only those before the first FROM count in it.
+            "ARG" if stages.is_empty() => {
+                for one in words() {
+                    let (name, default) = one.split_once('=').map_or((one, None), |(n, d)| (n, Some(d)));
+                    let default = default.map(|text| expand(text.trim_matches(['"', '\'']), &values));
+                    if let Some(value) = args.get(name).cloned().or(default) {
+                        values.insert(name.to_owned(), value);
+                    }
+                }
+            }
+            "FROM" => {
+                let plain: Vec<&str> = words().filter(|word| !word.starts_with("--")).collect();
+                let name = match plain.as_slice() {
+                    [_, keyword, name, ..] if keyword.eq_ignore_ascii_case("as") => (*name).to_owned(),
+                    _ => String::new(),
+                };
+                let from = expand(plain.first().copied().unwrap_or_default().trim_matches(['"', '\'']), &values);
+                stages.push(Stage { name, from, reads: Vec::new() });
+            }
+            "COPY" | "ADD" | "RUN" => {
+                let Some(stage) = stages.last_mut() else { continue };
+                for flag in words().take_while(|word| word.starts_with("--")) {
+                    if let Some(from) = flag.strip_prefix("--from=") {
+                        stage.reads.push(from.to_owned());
+                    } else if let Some(mount) = flag.strip_prefix("--mount=") {
+                        stage
+                            .reads
+                            .extend(mount.split(',').filter_map(|part| part.strip_prefix("from=")).map(str::to_owned));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    stages
+}
+
+/// Instructions, each on one line: without comments, continued lines joined, contents of here-documents left out.
+fn instructions(text: &str) -> Vec<String> {
+    let mut escape = '\\';
+    let mut directives = true;
+    let mut out = Vec::new();
+    let mut current = String::new();
+    let mut lines = text.trim_start_matches('\u{feff}').lines();
+    while let Some(line) = lines.next() {
+        let trimmed = line.trim();
+        if let Some(comment) = trimmed.strip_prefix('#') {
+            if directives
+                && let Some((key, value)) = comment.split_once('=')
+                && key.trim().eq_ignore_ascii_case("escape")
+            {
+                escape = value.trim().chars().next().unwrap_or('\\');
+            }
+            continue;
+        }
+        directives = false;
+        if trimmed.is_empty() {
+            continue;
+        }
+        if let Some(begun) = trimmed.strip_suffix(escape) {
+            current.push_str(begun);
+            current.push(' ');
+            continue;
+        }
+        current.push_str(trimmed);
+        for end in here_documents(&current) {
+            for inner in lines.by_ref() {
+                if inner.trim_start_matches('\t') == end {
+                    break;
+                }
+            }
+        }
+        out.push(std::mem::take(&mut current));
+    }
+    if !current.is_empty() {
+        out.push(current);
+    }
+    out
+}
+
+/// The words that end the here-documents of a RUN, COPY or ADD.
+fn here_documents(line: &str) -> Vec<String> {
+    let word = line.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    if !matches!(word.as_str(), "RUN" | "COPY" | "ADD") {
+        return Vec::new();
+    }
+    let documents = line.split_whitespace().filter_map(|word| {
+        let word = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
+        let name = word.strip_prefix('-').unwrap_or(word).trim_matches(['"', '\'']);
+        let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        plain.then(|| name.to_owned())
+    });
+    documents.collect()
+}
+
+/// `$NAME`, `${NAME}`, `${NAME:-word}`, `${NAME-word}`, `${NAME:+word}` and `${NAME+word}`.
+fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let length = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        if let Some(inner) = after.strip_prefix('{') {
+            let Some(close) = closing(inner) else { return text.to_owned() };
+            let (inner, tail) = inner.split_at(close);
+            let (name, modifier) = inner.split_at(length(inner));
+            let value = values.get(name).map(String::as_str);
+            let filled = value.filter(|value| !value.is_empty());
+            if let Some(word) = modifier.strip_prefix(":-") {
+                out.push_str(&filled.map_or_else(|| expand(word, values), str::to_owned));
+            } else if let Some(word) = modifier.strip_prefix('-') {
+                out.push_str(&value.map_or_else(|| expand(word, values), str::to_owned));
+            } else if let Some(word) = modifier.strip_prefix(":+") {
+                out.push_str(&filled.map_or_else(String::new, |_| expand(word, values)));
+            } else if let Some(word) = modifier.strip_prefix('+') {
+                out.push_str(&value.map_or_else(String::new, |_| expand(word, values)));
+            } else {
+                out.push_str(value.unwrap_or_default());
+            }
+            rest = tail.strip_prefix('}').unwrap_or_default();
+        } else {
+            let (name, tail) = after.split_at(length(after));
+            out.push_str(values.get(name).map(String::as_str).unwrap_or_default());
+            rest = tail;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where the brace that is open closes.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_lead_to_the_target_are_found() {
+        let table: Vec<(&str, &str, &[&str])> = vec![
+            ("FROM alpine", "", &["alpine"]),
+            ("# c\nfrom --platform=linux/amd64 acme/base:1 as x\nRUN a", "", &["acme/base:1"]),
+            ("FROM scratch", "", &[]),
+            ("ARG TAG=7\nARG IMG=acme/base:$TAG\nFROM ${IMG}", "", &["acme/base:8"]),
+            ("ARG A\nFROM ${A:-x}${A:+y}${B-z}", "", &["xz"]),
+            ("ARG A=${B:-${C:-q}}\nFROM $A", "", &["q"]),
+            ("FROM a AS one\nFROM b AS two\nFROM one", "", &["a"]),
+            ("FROM a AS one\nFROM b AS two\nFROM c", "two", &["b"]),
+            ("FROM a AS one\nFROM b\nCOPY --from=one / /\nCOPY --chown=1 --from=c /x /x", "", &["a", "b", "c"]),
+            ("FROM a\nFROM b\nCOPY --from=0 / /", "", &["a", "b"]),
+            ("FROM a\nRUN --mount=type=bind,from=tools,target=/t x", "", &["a", "tools"]),
+            ("FROM a\nRUN <<EOF\nFROM wrong\nEOF\nCOPY --from=b x y", "", &["a", "b"]),
+            ("FROM a\nRUN x \\\n# c\n  FROM wrong\n", "", &["a"]),
+            ("# escape=`\nFROM `\n a", "", &["a"]),
+            ("FROM named\nCOPY --from=NAMED x y", "", &[]),
+            ("FROM base AS base\nFROM base", "", &["base"]),
+            ("", "", &[]),
+            ("COPY --from=x y z", "", &[]),
+        ];
+        let args = [("TAG".to_owned(), "8".to_owned())].into();
+        for (text, target, expected) in table {
+            assert_eq!(parents(text, &args, target, &["named"]), expected, "{text}");
+        }
+    }
+}
