@@ -35,6 +35,9 @@ pub const NETWORK: &str = "com.docker.compose.network";
 pub const VOLUME: &str = "com.docker.compose.volume";
 /// `classic` on images that the legacy builder made.
 pub const IMAGE_BUILDER: &str = "com.docker.compose.image.builder";
+/// What the container reads from the checkout, as it was at its creation. Set by the deployer; not part of the
+/// `config-hash`.
+pub const READS: &str = "dev.turnout.reads";
 
 use super::model::{Project, Service};
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     facts::{self, what_changed},
-    owner,
+    mounted, mounts, owner,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -45,6 +45,8 @@ pub struct Wanted {
     pub commit: Option<String>,
     /// What was deployed for this project before.
     pub before: Before,
+    /// What containers read at their last start, by container ID, as recorded.
+    pub reads: BTreeMap<String, String>,
     /// Rebuild every image that the repository builds.
     pub rebuild: bool,
 }
@@ -117,8 +119,9 @@ impl Planner {
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
-        let path = repo.real_path.clone();
-        let (known, notes) = blocking(move || {
+        let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
+        let recorded = wanted.reads.clone();
+        let (known, notes, looked) = blocking(move || {
             let mut notes = Vec::new();
             let commit = match wanted.commit {
                 Some(commit) => commit,
@@ -131,7 +134,8 @@ impl Planner {
                 ));
             }
             let forced = wanted.rebuild.then(|| "asked for with --rebuild".to_owned());
-            Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes))
+            let looked = mounts::look(&path, &mounting);
+            Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes, looked))
         })
         .await??;
         notes.into_iter().for_each(|note| reporter.info(note));
@@ -142,11 +146,13 @@ impl Planner {
         let facts = facts::gather(repo, &loaded, &observed, known)?;
         let decision = decide::rebuild(&facts);
         reporter.info(decision.summary.clone());
-        let plan = make_plan(&loaded.project, &observed, &decision)?;
+        let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
+        compared.remarks.iter().for_each(|remark| reporter.info(remark.clone()));
+        let plan = make_plan(&loaded.project, &observed, &decision, compared.mounted.clone())?;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
-        Ok(Prepared { loaded, base: facts.base, decision, plan, engine })
+        Ok(Prepared { loaded, base: facts.base, decision, plan, engine, compared })
     }
 
     /// Waits for an engine that is down, as after a reboot, then gives up with its error.

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Failure,
+    mounted::Compared,
     stack::{self, Stack},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         source::{DiskFiles, FileSource as _},
     },
     config::Repo,
-    decide::{Base, Decision},
+    decide::{Base, Decision, mounted::Mounted},
     engine::Engine,
     plan::{self, Intent, Observed, Plan},
 };
@@ -51,6 +52,8 @@ pub struct Prepared {
     pub decision: Decision,
     /// The steps.
     pub plan: Plan,
+    /// What is mounted.
+    pub compared: Compared,
     /// The engine they were planned for.
     pub engine: Engine,
 }
@@ -99,11 +102,17 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
 ///
 /// # Errors
 /// When the project cannot be brought up here.
-pub(super) fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Result<Plan, Failure> {
+pub(super) fn make_plan(
+    project: &Project,
+    observed: &Observed,
+    decision: &Decision,
+    mounted: BTreeMap<String, Mounted>,
+) -> Result<Plan, Failure> {
     let intent = Intent {
         build: decision.builds(),
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
+        mounted,
         now: super::now_ms() / 1000,
         ..Intent::default()
     };
