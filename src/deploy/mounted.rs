@@ -25,6 +25,8 @@ pub struct Compared {
     pub mounted: BTreeMap<String, Mounted>,
     /// What changed, or may have, and is left alone; and what could not be looked at. In words, for the summary.
     pub remarks: Vec<String>,
+    /// Why containers are replaced, restarted or signalled, for the log.
+    pub reasons: Vec<String>,
     /// Containers without a record that are as they should be: ID and service.
     pub unrecorded: Vec<(String, String)>,
     /// Containers that were there.
@@ -132,6 +134,12 @@ pub async fn compare(
                 compared.remarks.push(remark);
             }
         }
+        for (what, cause) in actions(&found) {
+            let reason = format!("{} {what}: {cause}", container.service);
+            if !compared.reasons.contains(&reason) {
+                compared.reasons.push(reason);
+            }
+        }
         if found == Mounted::default() {
             if record.is_none() && life == Life::Live {
                 compared.unrecorded.push((container.id.clone(), container.service.clone()));
@@ -143,6 +151,16 @@ pub async fn compare(
     compared.remarks.extend(skipped.into_iter().map(|what| format!("not looked at: {what}")));
     compared.reads = reads;
     Ok(compared)
+}
+
+/// What is to be done, in words, and why.
+fn actions(found: &Mounted) -> Vec<(String, &str)> {
+    let Mounted { recreate, restart, signal, left: _ } = found;
+    let mut actions = Vec::new();
+    actions.extend(recreate.iter().map(|cause| ("is replaced".to_owned(), cause.as_str())));
+    actions.extend(restart.iter().map(|cause| ("is restarted".to_owned(), cause.as_str())));
+    actions.extend(signal.iter().map(|(signal, cause)| (format!("gets {signal}"), cause.as_str())));
+    actions
 }
 
 /// What a container read: as recorded at its last start, else as labelled at its creation.

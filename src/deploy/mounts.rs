@@ -180,6 +180,12 @@ impl Looker {
             written_at: written_at(&meta),
             born_at: born_at(&meta),
         };
+        // A link that was turned elsewhere is another file or folder, however old that is.
+        if let Ok(link) = fs::symlink_metadata(source)
+            && link.is_symlink()
+        {
+            read.born_at = read.born_at.max(written_at(&link));
+        }
         if meta.is_file() {
             if LIVING.iter().any(|living| real.starts_with(living)) {
                 return None;
@@ -200,8 +206,10 @@ impl Looker {
             return self.skip(&shown, &error);
         }
         read.kind = Kind::Folder;
-        // Its own time tells mostly of what containers put there.
-        read.written_at = 0;
+        if !read_only || self.is_written(&real) {
+            // Its own time tells mostly of what containers put there.
+            read.written_at = 0;
+        }
         let mut files = self.tracked_below(&folder);
         if read_only && !self.is_written(&real) {
             match self.untracked_below(&real, &files) {

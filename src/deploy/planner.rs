@@ -147,7 +147,7 @@ impl Planner {
         let decision = decide::rebuild(&facts);
         reporter.info(decision.summary.clone());
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
-        compared.remarks.iter().for_each(|remark| reporter.info(remark.clone()));
+        compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
         let plan = make_plan(&loaded.project, &observed, &decision, compared.mounted.clone())?;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
