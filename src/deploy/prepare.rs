@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Failure,
-    mounted::Compared,
+    mounted::{self, Compared},
     stack::{self, Stack},
 };
 use crate::{
@@ -95,7 +95,15 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
     };
     let loaded = load(&request, &DiskFiles::default())?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    Ok(Loaded { stack, project: loaded.project, warnings })
+    let mut loaded = Loaded { stack, project: loaded.project, warnings };
+    let policies = mounted::policies(repo, &loaded)?;
+    let strangers = repo.on_mounted_change.services.keys().filter(|name| !policies.contains_key(*name));
+    loaded.warnings.extend(strangers.map(|name| {
+        format!(
+            "on_mounted_change in repos.yaml names {name}, and the project has no such service (with these profiles)"
+        )
+    }));
+    Ok(loaded)
 }
 
 /// The steps, checked.
