@@ -52,7 +52,8 @@ async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
     let loaded = planner.read(&repo, &notes).await?;
     let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let wanted = Wanted { commit: None, before, rebuild: args.rebuild };
+    let reads = store::peek_reads(&database, &loaded.stack.project).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let wanted = Wanted { commit: None, before, reads, rebuild: args.rebuild };
     let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await?;
     let redactor = Redactor::new();
     let clean = |text: String| redactor.redact(&text).into_owned();

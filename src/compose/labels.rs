@@ -41,6 +41,9 @@ pub const INPUTS: &str = "dev.turnout.inputs";
 pub const TURNOUT_PROJECT: &str = "dev.turnout.project";
 /// What turnout's own labels begin with.
 pub const TURNOUT: &str = "dev.turnout.";
+/// What the container reads from the checkout, as it was at its creation. Set by the deployer; not part of the
+/// `config-hash`.
+pub const READS: &str = "dev.turnout.reads";
 
 use super::model::{Project, Service};
 

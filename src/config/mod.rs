@@ -15,6 +15,9 @@ pub use crate::report::redact::Secret;
 pub use gather::{gather, load_repos};
 pub use live::LiveRepos;
 pub use mistake::{Mistake, Mistakes, Place};
-pub use repos::{Builder, Divergence, PathState, Rebuild, Repo, Repos, TimeoutOverrides, Timeouts, TokenSource};
+pub use repos::{
+    Builder, Divergence, MOUNTED_CHANGES, MountedChange, MountedChanges, PathState, Rebuild, Repo, Repos,
+    TimeoutOverrides, Timeouts, TokenSource,
+};
 pub use settings::{Layers, LogFormat, Settings};
 pub use table::{Setting, SettingsArgs, TABLE};

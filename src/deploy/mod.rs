@@ -3,6 +3,8 @@
 mod facts;
 mod failure;
 mod inputs;
+mod mounted;
+mod mounts;
 mod owner;
 mod planner;
 mod prepare;
@@ -201,6 +203,7 @@ impl Deployer {
         };
         self.enter("apply", update, job, recorder).await;
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
+        self.note_reads(&prepared, &applied).await;
         Ok((prepared, applied))
     }
 
@@ -216,6 +219,7 @@ impl Deployer {
         let environment = std::env::vars().collect();
         let credentials = Credentials::in_directory(docker_config_directory(&environment));
         let inputs = self.planner.input_settings(repo);
+        let reads = prepared.compared.labels();
         let run = Apply {
             project: &prepared.loaded.project,
             plan: &prepared.plan,
@@ -223,6 +227,7 @@ impl Deployer {
             cancel,
             stop_timeout: None,
             wait_timeout: timeouts.apply,
+            reads: Some(&reads),
             images: ImageSettings {
                 builder: planner::builder(repo),
                 build_timeout: timeouts.build,
@@ -237,6 +242,20 @@ impl Deployer {
             engine.put_back(&run, report).await;
         }
         applied
+    }
+
+    /// Records what the containers that were started have read.
+    async fn note_reads(&self, prepared: &Prepared, applied: &Result<Report, ApplyError>) {
+        let report = match applied {
+            Ok(report) | Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) => report,
+            Err(ApplyError::NotBegun(_)) => return,
+        };
+        let Prepared { compared, plan, loaded, .. } = prepared;
+        let (reads, present) = (compared.to_record(plan, report), compared.present.clone());
+        if let Err(error) = self.store.note_reads(&loaded.project.name, reads, present).await {
+            // Containers carry what they read at their creation as a label; the worst is one restart too many.
+            tracing::warn!(%error, "cannot record what containers read");
+        }
     }
 
     /// Where and how to fetch.
@@ -286,7 +305,8 @@ impl Deployer {
         rebuild: bool,
     ) -> Result<Wanted, Failure> {
         let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
-        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, rebuild })
+        let reads = self.store.reads(&loaded.stack.project).await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, reads, rebuild })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -446,8 +466,12 @@ pub fn now_ms() -> i64 {
 fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
     let project = &prepared.loaded.project.name;
     let commit = git::short(commit);
+    let remarks = &prepared.compared.remarks;
     if !report.changed() {
-        return format!("{project} at {commit}: nothing to do, everything runs as configured");
+        return match remarks.is_empty() {
+            true => format!("{project} at {commit}: nothing to do, everything runs as configured"),
+            false => format!("{project} at {commit}: nothing was done; {}", remarks.join("; ")),
+        };
     }
     let count = |wanted: &dyn Fn(&Action) -> bool| {
         let steps = prepared.plan.steps.iter().zip(&report.steps);
@@ -459,9 +483,12 @@ fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
         (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
         (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
         (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    format!("{project} at {commit}: {}", if parts.is_empty() { "done".to_owned() } else { parts.join(", ") })
+    let did = if parts.is_empty() { "done".to_owned() } else { parts.join(", ") };
+    let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
+    format!("{project} at {commit}: {did}{remarks}")
 }

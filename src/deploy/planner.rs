@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     facts::{self, what_changed},
-    inputs, owner,
+    inputs, mounted, mounts, owner,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -49,6 +49,8 @@ pub struct Wanted {
     pub commit: Option<String>,
     /// What was deployed for this project before.
     pub before: Before,
+    /// What containers read at their last start, by container ID, as recorded.
+    pub reads: BTreeMap<String, String>,
     /// Rebuild every image that the repository builds.
     pub rebuild: bool,
 }
@@ -121,8 +123,9 @@ impl Planner {
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
-        let path = repo.real_path.clone();
-        let (known, notes) = blocking(move || {
+        let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
+        let recorded = wanted.reads.clone();
+        let (known, notes, looked) = blocking(move || {
             let mut notes = Vec::new();
             let commit = match wanted.commit {
                 Some(commit) => commit,
@@ -135,7 +138,8 @@ impl Planner {
                 ));
             }
             let forced = wanted.rebuild.then(|| "asked for with --rebuild".to_owned());
-            Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes))
+            let looked = mounts::look(&path, &mounting);
+            Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes, looked))
         })
         .await??;
         notes.into_iter().for_each(|note| reporter.info(note));
@@ -148,11 +152,13 @@ impl Planner {
         let facts = facts::gather(repo, &loaded, &observed, known, builds)?;
         let decision = decide::rebuild(&facts);
         reporter.info(decision.summary.clone());
-        let plan = make_plan(&loaded.project, &observed, &decision, bases)?;
+        let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
+        compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
+        let plan = make_plan(&loaded.project, &observed, &decision, bases, compared.mounted.clone())?;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
-        Ok(Prepared { loaded, base: facts.base, decision, plan, engine })
+        Ok(Prepared { loaded, base: facts.base, decision, plan, engine, compared })
     }
 
     /// How what goes into the images of a repository is read.

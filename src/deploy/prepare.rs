@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Failure,
+    mounted::{self, Compared},
     stack::{self, Stack},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         source::{DiskFiles, FileSource as _},
     },
     config::Repo,
-    decide::{Base, Decision},
+    decide::{Base, Decision, mounted::Mounted},
     engine::Engine,
     plan::{self, Intent, Observed, Plan},
 };
@@ -51,6 +52,8 @@ pub struct Prepared {
     pub decision: Decision,
     /// The steps.
     pub plan: Plan,
+    /// What is mounted.
+    pub compared: Compared,
     /// The engine they were planned for.
     pub engine: Engine,
 }
@@ -92,7 +95,15 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
     };
     let loaded = load(&request, &DiskFiles::default())?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    Ok(Loaded { stack, project: loaded.project, warnings })
+    let mut loaded = Loaded { stack, project: loaded.project, warnings };
+    let policies = mounted::policies(repo, &loaded)?;
+    let strangers = repo.on_mounted_change.services.keys().filter(|name| !policies.contains_key(*name));
+    loaded.warnings.extend(strangers.map(|name| {
+        format!(
+            "on_mounted_change in repos.yaml names {name}, and the project has no such service (with these profiles)"
+        )
+    }));
+    Ok(loaded)
 }
 
 /// The steps, checked.
@@ -104,12 +115,14 @@ pub(super) fn make_plan(
     observed: &Observed,
     decision: &Decision,
     bases: BTreeMap<String, Vec<String>>,
+    mounted: BTreeMap<String, Mounted>,
 ) -> Result<Plan, Failure> {
     let intent = Intent {
         build: decision.builds(),
         bases,
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
+        mounted,
         now: super::now_ms() / 1000,
         ..Intent::default()
     };

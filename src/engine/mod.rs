@@ -23,6 +23,7 @@ pub mod settle;
 mod ssh;
 pub mod status;
 mod support;
+mod times;
 pub mod translate;
 mod unreachable;
 

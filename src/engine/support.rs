@@ -69,7 +69,7 @@ impl Engine {
                 replaces: None,
                 image_id: "",
                 config_hash: "",
-                own_label: None,
+                own_labels: &[],
                 links: &[],
                 volumes_from: &[],
                 inherited: &[],

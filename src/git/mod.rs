@@ -23,6 +23,7 @@ mod rebase;
 mod relay;
 mod remote;
 mod submodule;
+mod tracked;
 mod transfer;
 mod update;
 
@@ -35,4 +36,5 @@ pub use read::{
 };
 pub use relay::open_tunnel;
 pub use remote::{Divergence, GitAuth, Moved, Remote, Updated};
+pub use tracked::tracked_files;
 pub use update::update;

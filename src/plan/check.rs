@@ -120,6 +120,7 @@ fn touches(action: &Action) -> bool {
         | Action::StopContainer { .. }
         | Action::RemoveContainer { .. }
         | Action::RestartContainer { .. }
+        | Action::SignalContainer { .. }
         | Action::UnpauseContainer { .. }
         | Action::WaitFor { .. }
         | Action::StartContainer { .. }

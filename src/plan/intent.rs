@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::decide::mounted::Mounted;
+
 /// When images are pulled, over every service's own policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pull {
@@ -52,6 +54,8 @@ pub struct Intent {
     pub no_build: bool,
     /// Replace also what the named services depend on.
     pub always_recreate_deps: bool,
+    /// By container ID: what is to be done because of what it has mounted.
+    pub mounted: BTreeMap<String, Mounted>,
     /// Seconds since the Unix epoch; only pull policies such as `daily` look at it.
     pub now: i64,
 }

@@ -78,6 +78,7 @@ pub fn action(action: &Action) -> String {
             format!("remove container {name} and its anonymous volumes")
         }
         Action::RestartContainer { name, .. } => format!("restart container {name}"),
+        Action::SignalContainer { name, signal, .. } => format!("send {signal} to container {name}"),
         Action::UnpauseContainer { name, .. } => format!("resume container {name}"),
         Action::WaitFor { service, condition, required, .. } => {
             let until = match condition.as_str() {

@@ -111,6 +111,7 @@ impl World {
                 self.observed.containers.retain(|c| c.id != *id);
             }
             Action::RestartContainer { id, .. } => self.find_mut(id).state = RunState::Running,
+            Action::SignalContainer { id, .. } => assert!(self.find(id).is_some()),
             Action::UnpauseContainer { id, .. } => {
                 let container = self.find_mut(id);
                 assert_eq!(container.state, RunState::Paused);

@@ -133,6 +133,8 @@ pub enum Action {
     /// Restart a container in place (running its `pre_stop` hooks before and its `post_start` hooks after); one that
     /// does not run is started.
     RestartContainer { service: String, id: String, name: String },
+    /// Send a running container a signal, so that it reads its files again; one that does not run is left alone.
+    SignalContainer { service: String, id: String, name: String, signal: String },
     /// Resume a paused container.
     UnpauseContainer { service: String, id: String, name: String },
     /// Wait until all (`service_healthy`) or the first (`service_completed_successfully`) of a dependency's containers

@@ -21,6 +21,7 @@ mod log;
 mod prune;
 mod queries;
 mod readers;
+mod reads;
 mod records;
 mod recovery;
 mod repeats;
@@ -38,6 +39,7 @@ use tokio::sync::watch;
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
 pub use queries::peek_deployed_before;
+pub use reads::peek_reads;
 pub use records::{
     Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis,
     NewDelivery, NewDeployment, PhaseTime, Recovered, State, Update,

@@ -251,6 +251,7 @@ impl Stack {
             cancel,
             stop_timeout: None,
             wait_timeout: Duration::from_secs(30),
+            reads: None,
             images: ImageSettings {
                 builder: BuilderChoice::Auto,
                 build_timeout: Duration::from_secs(60),

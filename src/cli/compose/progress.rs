@@ -394,6 +394,7 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         Action::RemoveContainer { name, reason: Removal::Idle, .. } => (container(name), "Removing", "Removed", false),
         Action::RemoveContainer { name, .. } => (container(name), "Stopping", "Removed", false),
         Action::RestartContainer { name, .. } => (container(name), "Restarting", "Started", false),
+        Action::SignalContainer { name, .. } => (container(name), "Killing", "Killed", false),
         Action::UnpauseContainer { name, .. } => (container(name), "Unpausing", "Unpaused", false),
         Action::WaitFor { service, condition, .. } => {
             let done = if condition == "service_healthy" { "Healthy" } else { "Exited" };

@@ -327,6 +327,7 @@ impl Session {
             cancel: &self.cancel,
             stop_timeout,
             wait_timeout: PATIENCE,
+            reads: None,
             images: ImageSettings {
                 builder: self.builder(),
                 build_timeout: PATIENCE,

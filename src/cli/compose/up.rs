@@ -486,6 +486,7 @@ fn touches(action: &plan::Action, id: &str, name: &str) -> bool {
         | Action::RemoveContainer { id: own, .. }
         | Action::RenameContainer { id: own, .. }
         | Action::RestartContainer { id: own, .. }
+        | Action::SignalContainer { id: own, .. }
         | Action::UnpauseContainer { id: own, .. } => own == id,
         Action::StartContainer { name: own, .. } | Action::CreateContainer { name: own, .. } => own == name,
         _ => false,

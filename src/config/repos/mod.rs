@@ -5,6 +5,7 @@
 
 mod draft;
 mod fields;
+mod mounted;
 mod names;
 mod parse;
 mod validate;
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges};
 pub use names::project_from;
 pub use parse::parse;
 
@@ -83,6 +85,8 @@ pub struct Repo {
     pub credential_helper: bool,
     /// Which builder makes the images.
     pub builder: Builder,
+    /// What is done when files in a mounted folder changed.
+    pub on_mounted_change: MountedChanges,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
 }

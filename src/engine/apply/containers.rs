@@ -5,7 +5,8 @@ use std::time::Duration;
 use bollard::{
     models::{ContainerStateStatusEnum, NetworkConnectRequest},
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, RenameContainerOptions, StartContainerOptions,
+        CreateContainerOptions, InspectContainerOptions, KillContainerOptions, RenameContainerOptions,
+        StartContainerOptions,
     },
 };
 
@@ -185,6 +186,19 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// [`crate::plan::Action::SignalContainer`].
+    pub(super) async fn signal(&self, id: &str, name: &str, signal: &str) -> Result<Did, EngineError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        match self.engine.docker().kill_container(id, Some(options)).await {
+            Ok(()) => Ok(Did::Done(format!("sent {signal} to {name}"))),
+            // It stopped meanwhile; whoever starts it makes it read its files.
+            Err(error) if matches!(status_of(&error), Some(404 | 409)) => {
+                Ok(Did::Skipped(format!("{name} does not run")))
+            }
+            Err(error) => Err(EngineError::api(format!("send {signal} to {name}"), error)),
+        }
+    }
+
     /// [`crate::plan::Action::UnpauseContainer`].
     pub(super) async fn unpause(&self, id: &str, name: &str) -> Result<Did, EngineError> {
         match self.engine.docker().unpause_container(id).await {
@@ -201,6 +215,8 @@ impl Executor<'_> {
         let image_id = self.image_id(&service.image_name(&project.name, name)).await?;
         let resolved = self.resolve(name, service, *number).await?;
         let fingerprint = attributes::fingerprint(&project.name, name, service);
+        let mut own_labels = vec![(attributes::LABEL, fingerprint.as_str())];
+        own_labels.extend(self.run.reads.and_then(|all| all.get(*name)).map(|reads| (labels::READS, reads.as_str())));
         let ContainerSpec { body, mac_address, platform, connect, warnings } = translate::container(&Target {
             project,
             name,
@@ -210,7 +226,7 @@ impl Executor<'_> {
             replaces: replaces.as_deref(),
             image_id: &image_id,
             config_hash: &resolved.config_hash,
-            own_label: Some((attributes::LABEL, &fingerprint)),
+            own_labels: &own_labels,
             links: &resolved.links,
             volumes_from: &resolved.volumes_from,
             inherited,
@@ -316,7 +332,9 @@ impl Executor<'_> {
         let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
         let ours = label(labels::PROJECT) == self.run.project.name && label(labels::SERVICE) == service;
         let idle = found.state.and_then(|s| s.running) != Some(true);
-        let identical = label(labels::CONFIG_HASH) == config_hash && label(labels::IMAGE) == image_id;
+        let read_the_same =
+            self.run.reads.and_then(|all| all.get(service)).is_none_or(|reads| label(labels::READS) == reads);
+        let identical = label(labels::CONFIG_HASH) == config_hash && label(labels::IMAGE) == image_id && read_the_same;
         if ours && idle && identical {
             self.run.reporter.info(format!("{name}: taking over the identical container {}", short(&id)));
             return Ok(Some(id));

@@ -55,6 +55,8 @@ pub struct Apply<'a> {
     pub stop_timeout: Option<Duration>,
     /// Longest wait for one dependency to become healthy or to complete.
     pub wait_timeout: Duration,
+    /// By service: the label that says what its containers read. None for commands that keep no such record.
+    pub reads: Option<&'a BTreeMap<String, String>>,
     /// How images are built and pulled.
     pub images: ImageSettings<'a>,
 }
@@ -232,6 +234,7 @@ impl Executor<'_> {
                 self.remove(container, name, *volumes).await
             }
             Action::RestartContainer { service, id, name } => self.restart(service, id, name).await,
+            Action::SignalContainer { service: _, id, name, signal } => self.signal(id, name, signal).await,
             Action::UnpauseContainer { service: _, id, name } => self.unpause(id, name).await,
             Action::WaitFor { service, condition, required, dependents } => {
                 let failed_before =

@@ -58,7 +58,7 @@ impl Engine {
             replaces: None,
             image_id: &image_id,
             config_hash: &resolved.config_hash,
-            own_label: None,
+            own_labels: &[],
             links: &resolved.links,
             volumes_from: &resolved.volumes_from,
             inherited: &[],

@@ -39,7 +39,7 @@ pub struct Target<'a> {
     /// Digest for the label.
     pub config_hash: &'a str,
     /// Our own label.
-    pub own_label: Option<(&'a str, &'a str)>,
+    pub own_labels: &'a [(&'a str, &'a str)],
     /// `container:alias` entries for links.
     pub links: &'a [String],
     /// `container[:ro]` entries.
@@ -338,7 +338,7 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
             config_hash: target.config_hash,
             image_id: target.image_id,
             replaces: target.replaces,
-            own: target.own_label,
+            own: target.own_labels,
         },
     );
     let body = ContainerCreateBody {
@@ -404,7 +404,7 @@ mod tests {
             replaces: None,
             image_id: "sha256:1",
             config_hash: "h",
-            own_label: None,
+            own_labels: &[],
             links: &["shop-db-1:db".to_owned()],
             volumes_from: &[],
             inherited: &[],

@@ -20,8 +20,8 @@ pub struct ContainerLabels<'a> {
     pub image_id: &'a str,
     /// What it replaces (`web-1`, or the `container_name`), if it does.
     pub replaces: Option<&'a str>,
-    /// Our own label, as name and value.
-    pub own: Option<(&'a str, &'a str)>,
+    /// Our own labels, as name and value.
+    pub own: &'a [(&'a str, &'a str)],
 }
 
 /// All labels of a container.
@@ -40,7 +40,7 @@ pub fn container_labels(project: &Project, service: &Service, parts: &ContainerL
     if let Some(replaces) = parts.replaces {
         set(labels::REPLACE, replaces);
     }
-    if let Some((name, value)) = parts.own {
+    for (name, value) in parts.own {
         set(name, value);
     }
     all

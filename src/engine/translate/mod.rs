@@ -18,7 +18,7 @@ mod security;
 mod volume;
 
 pub use container::{ContainerSpec, Target, container};
-pub use files::{CopiedFile, copied_files};
+pub use files::{CopiedFile, MountedFile, copied_files, mounted_files};
 pub use labels::{container_labels, network_labels, volume_labels};
 pub use mounts::InheritedMount;
 pub use names::{network_name, volume_name};

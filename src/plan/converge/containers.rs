@@ -82,6 +82,7 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     kept.sort_by_key(|(c, _)| c.number);
     let mut slots: Vec<Slot<'a>> = Vec::with_capacity(wanted as usize);
     let stops = stop_before_replacing(draft, name, &kept);
+    restart_for_mounts(draft, name, &kept);
     for (container, verdict) in kept {
         slots.push(one_container(draft, name, service, &references, container, verdict, &stops)?);
     }
@@ -100,6 +101,35 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     }
     draft.slots.insert(name.to_owned(), slots);
     Ok(())
+}
+
+/// Stops what is to be restarted because of what it has mounted, and whoever wants to be restarted then; the last phase
+/// starts them again. One that is replaced anyway is not stopped before.
+fn restart_for_mounts(draft: &mut Draft<'_>, name: &str, kept: &[(&ObservedContainer, Verdict)]) {
+    for (container, _) in kept.iter().filter(|(_, verdict)| verdict.certain.is_empty()) {
+        let cause = draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.restart.clone());
+        if let Some(cause) = cause {
+            stop(draft, container, &Condition::Always, &cause);
+            stop_dependents(draft, name, &Condition::Always, &format!("{name} is restarted"));
+        }
+    }
+}
+
+/// Signals a container that runs and has changed files mounted; before it is perhaps replaced.
+fn signal_for_mounts(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> Option<StepId> {
+    let mounted = draft.intent.mounted.get(&container.id)?;
+    let (signal, cause) = mounted.signal.clone()?;
+    if container.state != RunState::Running || draft.stops.contains_key(&container.id) {
+        return None;
+    }
+    let action = Action::SignalContainer {
+        service: name.to_owned(),
+        id: container.id.clone(),
+        name: container.name.clone(),
+        signal,
+    };
+    let after = draft.foundation();
+    Some(draft.push(action, cause, after, Condition::Always))
 }
 
 /// Whoever runs in the namespaces of a container that has stopped runs in ones that are cut off; a start of the owner
@@ -268,6 +298,10 @@ fn one_container<'a>(
         fate,
     };
     let temporary = final_name(&container.name) != container.name;
+    let signalled = match verdict.certain.is_empty() {
+        true => signal_for_mounts(draft, name, container),
+        false => None,
+    };
     let Some(when) = condition(&verdict) else {
         if temporary {
             rename(draft, name, container);
@@ -293,6 +327,7 @@ fn one_container<'a>(
     }
     let mut after = groundwork(draft, service, references, &final_name);
     after.extend(stops);
+    after.extend(signalled);
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(reconnects(draft));
     after.extend(steps_of(&when));

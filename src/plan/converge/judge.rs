@@ -113,6 +113,7 @@ pub(super) fn judge(
     image(draft, name, service, container, &mut verdict);
     verdict.certain.extend(network(draft, service, container));
     verdict.certain.extend(volume(draft, service, container));
+    verdict.certain.extend(draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.recreate.clone()));
     verdict
 }
 

@@ -255,6 +255,9 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
             draft.slots.get(name).into_iter().flatten().filter_map(|slot| slot.existing).collect();
         let restarting = containers.iter().filter(|c| c.state == RunState::Restarting).count();
         let completed = containers.iter().all(|c| c.state == RunState::Exited(0));
+        let mounted = containers.iter().filter_map(|container| draft.intent.mounted.get(&container.id));
+        let mut left: Vec<&str> = mounted.flat_map(|mounted| &mounted.left).map(String::as_str).collect();
+        left.dedup();
         lines.push(match containers.len() {
             0 => format!("{name}: scaled to 0"),
             _ if completed => format!("{name}: completed with exit code 0, nothing changed, not run again"),
@@ -262,6 +265,7 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
                 format!("{name}: not running, nothing changed")
             }
             _ if restarting > 0 => format!("{name}: nothing changed, but it keeps restarting"),
+            _ if !left.is_empty() => format!("{name}: running, left alone: {}", left.join("; ")),
             1 => format!("{name}: running, nothing changed"),
             count => format!("{name}: {count} containers running, nothing changed"),
         });
@@ -280,6 +284,7 @@ fn containers_of(action: &Action) -> Option<&str> {
         | Action::StopContainer { service, .. }
         | Action::RemoveContainer { service, .. }
         | Action::RestartContainer { service, .. }
+        | Action::SignalContainer { service, .. }
         | Action::UnpauseContainer { service, .. }
         | Action::StartContainer { service, .. } => Some(service),
         _ => None,

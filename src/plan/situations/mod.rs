@@ -4,6 +4,7 @@
 mod dependencies;
 mod down;
 mod images;
+mod mounted;
 mod remains;
 mod replace;
 mod resources;

@@ -1,0 +1,170 @@
+//! What is mounted, as part of a deployment: what was recorded before, what is to be done now, what to record after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Failure, mounts::Looked, prepare::Loaded};
+use crate::{
+    compose::labels,
+    config::{MOUNTED_CHANGES, MountedChange, Repo},
+    decide::mounted::{Before, Life, Mounted, Policy, Reads, judge},
+    engine::{Engine, Report},
+    plan::{Action, Observed, ObservedContainer, Plan, RunState},
+    report::Outcome,
+    yaml::Value,
+};
+
+/// The key in `x-turnout` of a service, and in `repos.yaml`.
+const KEY: &str = "on_mounted_change";
+
+/// What containers have mounted, compared and decided upon.
+#[derive(Debug, Clone, Default)]
+pub struct Compared {
+    /// What each service reads now.
+    pub reads: BTreeMap<String, Reads>,
+    /// By container ID: what is to be done.
+    pub mounted: BTreeMap<String, Mounted>,
+    /// What changed, or may have, and is left alone; and what could not be looked at. In words, for the summary.
+    pub remarks: Vec<String>,
+    /// Why containers are replaced, restarted or signalled, for the log.
+    pub reasons: Vec<String>,
+    /// Containers without a record that are as they should be: ID and service.
+    pub unrecorded: Vec<(String, String)>,
+    /// Containers that were there.
+    pub present: BTreeSet<String>,
+}
+
+impl Compared {
+    /// By service: the label of what it reads.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        self.reads.iter().map(|(service, reads)| (service.clone(), reads.label())).collect()
+    }
+
+    /// What to record after a run, by container ID: of all that it started or signalled, and of those taken over.
+    pub fn to_record(&self, plan: &Plan, report: &Report) -> BTreeMap<String, String> {
+        let started = report.started.iter().map(|started| (&started.id, &started.service));
+        let signalled = plan.steps.iter().zip(&report.steps).filter_map(|(step, ended)| match &step.action {
+            Action::SignalContainer { id, service, .. } if ended.outcome == Outcome::Done => Some((id, service)),
+            _ => None,
+        });
+        let taken_over = self.unrecorded.iter().map(|(id, service)| (id, service));
+        let text = |service: &String| serde_json::to_string(self.reads.get(service)?).ok();
+        started
+            .chain(signalled)
+            .chain(taken_over)
+            .filter_map(|(id, service)| Some((id.clone(), text(service)?)))
+            .collect()
+    }
+}
+
+/// What is done about changed folders, for every service: `repos.yaml`, then the Compose file, then by DEBUG.
+///
+/// # Errors
+/// Words in the Compose file that are not known, with their place.
+pub fn policies(repo: &Repo, loaded: &Loaded) -> Result<BTreeMap<String, Policy>, Failure> {
+    let mut policies = BTreeMap::new();
+    for name in loaded.project.services.keys() {
+        let in_file = in_compose_file(loaded, name)?;
+        let said = repo.on_mounted_change.of(name).cloned().or(in_file);
+        policies.insert(name.clone(), said.map_or(Policy::Default { debug: loaded.stack.debug }, Policy::Said));
+    }
+    Ok(policies)
+}
+
+fn in_compose_file(loaded: &Loaded, service: &str) -> Result<Option<MountedChange>, Failure> {
+    let extras = loaded.project.extras.inside.get("services").and_then(|all| all.inside.get(service));
+    let own = extras.into_iter().flat_map(|extras| &extras.own).find(|(key, _)| key == "x-turnout");
+    let Some((_, node)) = own else { return Ok(None) };
+    let wrong = |pos: &crate::yaml::Pos, what: String| {
+        Err(Failure::new(format!("{}:{}:{}: services.{service}.x-turnout: {what}", pos.file, pos.line, pos.column))
+            .hint(format!("{KEY} takes {MOUNTED_CHANGES}")))
+    };
+    let Value::Map(map) = &node.value else { return wrong(&node.pos, "is no mapping".to_owned()) };
+    if let Some((key, entry)) = map.iter().find(|(key, _)| *key != KEY) {
+        return wrong(&entry.key_pos, format!("unknown key `{key}`; only {KEY} is known"));
+    }
+    let Some(entry) = map.get(KEY) else { return Ok(None) };
+    match &entry.node.value {
+        Value::Str(text) => match text.parse() {
+            Ok(change) => Ok(Some(change)),
+            Err(()) => wrong(&entry.node.pos, format!("{KEY} is `{text}`, which is not known here")),
+        },
+        _ => wrong(&entry.node.pos, format!("{KEY} is no word")),
+    }
+}
+
+/// Compares what was read at the last start of every container with what is there now.
+///
+/// # Errors
+/// When the engine does not answer, or a policy is not known.
+pub async fn compare(
+    repo: &Repo,
+    loaded: &Loaded,
+    looked: Looked,
+    recorded: &BTreeMap<String, String>,
+    observed: &Observed,
+    engine: &Engine,
+) -> Result<Compared, Failure> {
+    let policies = policies(repo, loaded)?;
+    let Looked { reads, skipped } = looked;
+    let mut compared = Compared {
+        present: observed.containers.iter().map(|container| container.id.clone()).collect(),
+        ..Compared::default()
+    };
+    for container in observed.containers.iter().filter(|container| !container.oneoff) {
+        let (Some(now), Some(policy)) = (reads.get(&container.service), policies.get(&container.service)) else {
+            continue;
+        };
+        let record = record(container, recorded);
+        let life = match container.state {
+            RunState::Created | RunState::Removing => Life::Unborn,
+            RunState::Running | RunState::Paused | RunState::Restarting => Life::Live,
+            RunState::Exited(_) | RunState::Dead => Life::Ended,
+        };
+        let before = match &record {
+            Some(record) => Before::Recorded(record),
+            None => match engine.started_at(&container.id).await? {
+                Some(at) => Before::Started(at),
+                None => continue,
+            },
+        };
+        let found = judge(before, now, policy, life);
+        for left in &found.left {
+            let remark = format!("{}: {left}", container.service);
+            if !compared.remarks.contains(&remark) {
+                compared.remarks.push(remark);
+            }
+        }
+        for (what, cause) in actions(&found) {
+            let reason = format!("{} {what}: {cause}", container.service);
+            if !compared.reasons.contains(&reason) {
+                compared.reasons.push(reason);
+            }
+        }
+        if found == Mounted::default() {
+            if record.is_none() && life == Life::Live {
+                compared.unrecorded.push((container.id.clone(), container.service.clone()));
+            }
+        } else {
+            compared.mounted.insert(container.id.clone(), found);
+        }
+    }
+    compared.remarks.extend(skipped.into_iter().map(|what| format!("not looked at: {what}")));
+    compared.reads = reads;
+    Ok(compared)
+}
+
+/// What is to be done, in words, and why.
+fn actions(found: &Mounted) -> Vec<(String, &str)> {
+    let Mounted { recreate, restart, signal, left: _ } = found;
+    let mut actions = Vec::new();
+    actions.extend(recreate.iter().map(|cause| ("is replaced".to_owned(), cause.as_str())));
+    actions.extend(restart.iter().map(|cause| ("is restarted".to_owned(), cause.as_str())));
+    actions.extend(signal.iter().map(|(signal, cause)| (format!("gets {signal}"), cause.as_str())));
+    actions
+}
+
+/// What a container read: as recorded at its last start, else as labelled at its creation.
+fn record(container: &ObservedContainer, recorded: &BTreeMap<String, String>) -> Option<Reads> {
+    let noted = recorded.get(&container.id).and_then(|text| serde_json::from_str(text).ok());
+    noted.or_else(|| Reads::of_label(container.labels.get(labels::READS)?))
+}

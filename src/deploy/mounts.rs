@@ -1,0 +1,375 @@
+//! Looks at what containers read from the checkout: files, folders, secrets and configs. Reads, changes nothing.
+//!
+//! Never waits on what is no plain file, and nothing that cannot be read is a failure: it is named instead.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, Metadata},
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    compose::model::{Mount, Project, Service},
+    decide::mounted::{Kind, Read, Reads},
+    engine::translate,
+    git,
+};
+
+/// Most files that git does not track which are looked at in one folder.
+const MOST_UNTRACKED: usize = 5_000;
+/// Most bytes of them.
+const MOST_UNTRACKED_BYTES: u64 = 256 << 20;
+/// Files larger than this are told apart by size and times.
+const MOST_BYTES: u64 = 256 << 20;
+/// Most files of one folder that are remembered by name.
+const MOST_NAMES: usize = 5_000;
+/// Hex digits of a digest that are kept; of secrets and texts fewer, which give less away.
+const DIGITS: usize = 16;
+const FEW_DIGITS: usize = 8;
+/// What the system writes all the time.
+const LIVING: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/var/log"];
+
+/// What was found.
+#[derive(Debug, Clone, Default)]
+pub struct Looked {
+    /// By service.
+    pub reads: BTreeMap<String, Reads>,
+    /// What could not be looked at, each in words.
+    pub skipped: BTreeSet<String>,
+}
+
+/// Looks at everything that the services of a project read. Blocking.
+pub fn look(root: &Path, project: &Project) -> Looked {
+    let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let mut skipped = BTreeSet::new();
+    let tracked = git::tracked_files(root).unwrap_or_else(|error| {
+        skipped.insert(format!("the files that git tracks: {error}"));
+        Vec::new()
+    });
+    let binds = project.services.values().flat_map(|service| binds(project, service));
+    let written = binds.filter(|bind| !bind.read_only).filter_map(|bind| fs::canonicalize(bind.source).ok()).collect();
+    let mut looker = Looker { root: real, tracked, written, skipped, seen: BTreeMap::new() };
+    let mut reads = BTreeMap::new();
+    for (name, service) in &project.services {
+        let own = looker.service(project, name, service, 0);
+        if !own.0.is_empty() {
+            reads.insert(name.clone(), own);
+        }
+    }
+    Looked { reads, skipped: looker.skipped }
+}
+
+/// A path of the host that is mounted.
+struct Bind {
+    source: PathBuf,
+    target: String,
+    read_only: bool,
+}
+
+/// Mounts of paths, and of volumes that stand for one.
+fn binds(project: &Project, service: &Service) -> Vec<Bind> {
+    let source = |mount: &Mount| match mount.r#type.as_str() {
+        "bind" => Some(PathBuf::from(&mount.source)),
+        "volume" => {
+            let options = &project.volumes.get(&mount.source)?.as_ref()?.driver_opts;
+            let binds = options.get("o").is_some_and(|o| o.split(',').any(|word| word == "bind" || word == "rbind"));
+            options.get("device").filter(|_| binds).map(PathBuf::from)
+        }
+        _ => None,
+    };
+    let mounts = service.volumes.iter();
+    mounts
+        .filter_map(|mount| {
+            Some(Bind { source: source(mount)?, target: mount.target.clone(), read_only: mount.read_only })
+        })
+        .filter(|bind| bind.source.is_absolute())
+        .collect()
+}
+
+struct Looker {
+    /// Top of the work tree, links resolved.
+    root: PathBuf,
+    /// Sorted.
+    tracked: Vec<String>,
+    /// What some container of the project can write.
+    written: BTreeSet<PathBuf>,
+    skipped: BTreeSet<String>,
+    /// Folders and files seen already: several services mount the same.
+    seen: BTreeMap<(PathBuf, bool), Option<Read>>,
+}
+
+impl Looker {
+    fn service(&mut self, project: &Project, name: &str, service: &Service, depth: usize) -> Reads {
+        let mut reads = Reads::default();
+        for entry in &service.volumes_from {
+            let other = entry.split(':').next().unwrap_or_default();
+            if let Some(definition) = project.services.get(other).filter(|_| depth < 8) {
+                reads.0.extend(self.service(project, other, definition, depth + 1).0);
+            }
+        }
+        for Bind { source, target, read_only } in binds(project, service) {
+            if let Some(read) = self.path(&source, read_only) {
+                reads.0.insert(target, read);
+            }
+        }
+        // What these refuse, the plan refuses before.
+        if let Ok((files, _)) = translate::mounted_files(project, name, service) {
+            for file in files {
+                if let Some(mut read) = self.path(Path::new(&file.source), true) {
+                    if file.secret {
+                        read.digest.truncate(FEW_DIGITS);
+                    }
+                    reads.0.insert(file.target, read);
+                }
+            }
+        }
+        if let Ok(texts) = translate::copied_files(project, name, service) {
+            for text in texts {
+                let mut digest = Sha256::new();
+                for part in [project.name.as_str(), name, &text.target, &text.content] {
+                    digest.update(part);
+                    digest.update([0]);
+                }
+                let read = Read {
+                    kind: Kind::Text,
+                    source: "a config or secret".to_owned(),
+                    digest: hexed(digest, FEW_DIGITS),
+                    identity: String::new(),
+                    files: BTreeMap::new(),
+                    own: false,
+                    written_at: 0,
+                    born_at: 0,
+                };
+                reads.0.insert(text.target, read);
+            }
+        }
+        reads
+    }
+
+    fn path(&mut self, source: &Path, read_only: bool) -> Option<Read> {
+        let key = (source.to_owned(), read_only);
+        if let Some(seen) = self.seen.get(&key) {
+            return seen.clone();
+        }
+        let read = self.fresh(source, read_only);
+        self.seen.insert(key, read.clone());
+        read
+    }
+
+    fn fresh(&mut self, source: &Path, read_only: bool) -> Option<Read> {
+        let shown = self.shown(source);
+        let looked = fs::canonicalize(source).and_then(|real| Ok((fs::metadata(&real)?, real)));
+        let (meta, real) = match looked {
+            Ok(looked) => looked,
+            // The engine makes a folder, or says that there is nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => return self.skip(&shown, &error),
+        };
+        let mut read = Read {
+            kind: Kind::File,
+            source: shown.clone(),
+            digest: String::new(),
+            identity: identity(&meta),
+            files: BTreeMap::new(),
+            own: false,
+            written_at: written_at(&meta),
+            born_at: born_at(&meta),
+        };
+        // A link that was turned elsewhere is another file or folder, however old that is.
+        if let Ok(link) = fs::symlink_metadata(source)
+            && link.is_symlink()
+        {
+            read.born_at = read.born_at.max(written_at(&link));
+        }
+        if meta.is_file() {
+            if LIVING.iter().any(|living| real.starts_with(living)) {
+                return None;
+            }
+            let tracked = self.inside(&real).is_some_and(|path| self.tracked.binary_search(&path).is_ok());
+            read.own = !tracked && (!read_only || self.is_written(&real));
+            return match content(&real) {
+                Ok(digest) => {
+                    read.digest = digest;
+                    Some(read)
+                }
+                Err(error) => self.skip(&shown, &error),
+            };
+        }
+        // Sockets and devices have nothing to read, and folders elsewhere are data.
+        let folder = self.inside(&real).filter(|_| meta.is_dir())?;
+        if let Err(error) = fs::read_dir(&real) {
+            return self.skip(&shown, &error);
+        }
+        read.kind = Kind::Folder;
+        if !read_only || self.is_written(&real) {
+            // Its own time tells mostly of what containers put there.
+            read.written_at = 0;
+        }
+        let mut files = self.tracked_below(&folder);
+        if read_only && !self.is_written(&real) {
+            match self.untracked_below(&real, &files) {
+                Some(more) => files.extend(more),
+                None => {
+                    self.skipped.insert(format!(
+                        "files in {shown} that git does not track (more than {MOST_UNTRACKED}, or {} MiB)",
+                        MOST_UNTRACKED_BYTES >> 20
+                    ));
+                }
+            }
+        }
+        let mut whole = Sha256::new();
+        for file in &files {
+            let path = self.root.join(file);
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            let digest = self.entry(file, &path, &meta);
+            read.written_at = read.written_at.max(written_at(&meta));
+            whole.update(file);
+            whole.update([0]);
+            whole.update(&digest);
+            whole.update([0]);
+            if files.len() <= MOST_NAMES {
+                read.files.insert(file.clone(), digest);
+            }
+        }
+        read.digest = hexed(whole, DIGITS);
+        Some(read)
+    }
+
+    fn entry(&mut self, name: &str, path: &Path, meta: &Metadata) -> String {
+        let mut digest = Sha256::new();
+        if meta.is_symlink() {
+            digest.update("link\0");
+            digest.update(fs::read_link(path).unwrap_or_default().as_os_str().as_encoded_bytes());
+        } else if meta.is_file() {
+            digest.update(format!("{:o}\0", meta.permissions().mode() & 0o777));
+            match content(path) {
+                Ok(content) => digest.update(content),
+                Err(error) => {
+                    self.skipped.insert(format!("{name}: {error}"));
+                }
+            }
+        }
+        hexed(digest, DIGITS)
+    }
+
+    /// Names what cannot be looked at.
+    fn skip(&mut self, shown: &str, error: &io::Error) -> Option<Read> {
+        self.skipped.insert(format!("{shown}: {error}"));
+        None
+    }
+
+    /// The path from the top of the work tree, if it lies inside; empty for the top itself.
+    fn inside(&self, real: &Path) -> Option<String> {
+        real.strip_prefix(&self.root).ok().map(|path| path.to_string_lossy().into_owned())
+    }
+
+    fn shown(&self, source: &Path) -> String {
+        match source.strip_prefix(&self.root) {
+            Ok(path) if path.as_os_str().is_empty() => ".".to_owned(),
+            Ok(path) => format!("./{}", path.display()),
+            Err(_) => source.display().to_string(),
+        }
+    }
+
+    /// Whether a container can write what lies there.
+    fn is_written(&self, real: &Path) -> bool {
+        real.ancestors().any(|above| self.written.contains(above))
+    }
+
+    fn tracked_below(&self, folder: &str) -> BTreeSet<String> {
+        if folder.is_empty() {
+            return self.tracked.iter().cloned().collect();
+        }
+        let prefix = format!("{folder}/");
+        let start = self.tracked.partition_point(|file| *file < prefix);
+        self.tracked.iter().skip(start).take_while(|file| file.starts_with(&prefix)).cloned().collect()
+    }
+
+    /// Files below that git does not track and no container writes; `None` beyond the bounds.
+    fn untracked_below(&mut self, real: &Path, tracked: &BTreeSet<String>) -> Option<Vec<String>> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut open = vec![real.to_owned()];
+        while let Some(folder) = open.pop() {
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    let shown = self.shown(&folder);
+                    self.skipped.insert(format!("{shown}: {error}"));
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                let path = entry.path();
+                if entry.file_name() == ".git" || self.written.contains(&path) {
+                    continue;
+                }
+                let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+                if meta.is_dir() {
+                    open.push(path);
+                    continue;
+                }
+                let Some(name) = self.inside(&path).filter(|name| !tracked.contains(name)) else { continue };
+                if meta.is_file() || meta.is_symlink() {
+                    bytes += meta.len();
+                    found.push(name);
+                }
+                if found.len() > MOST_UNTRACKED || bytes > MOST_UNTRACKED_BYTES {
+                    return None;
+                }
+            }
+        }
+        Some(found)
+    }
+}
+
+/// Digest of a file's content. Does not wait: what became a pipe meanwhile is refused.
+fn content(path: &Path) -> io::Result<String> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let mut file = File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("is no plain file"));
+    }
+    let mut digest = Sha256::new();
+    if meta.len() > MOST_BYTES {
+        digest.update(format!("{}\0{}\0{}", meta.len(), meta.mtime(), meta.mtime_nsec()));
+        return Ok(hexed(digest, DIGITS));
+    }
+    let mut buffer = vec![0; 64 << 10];
+    let mut left = MOST_BYTES;
+    loop {
+        let count = file.read(&mut buffer)?;
+        digest.update(buffer.get(..count).unwrap_or_default());
+        left = left.saturating_sub(count as u64);
+        if count == 0 || left == 0 {
+            return Ok(hexed(digest, DIGITS));
+        }
+    }
+}
+
+fn hexed(digest: Sha256, digits: usize) -> String {
+    let mut text = hex::encode(digest.finalize());
+    text.truncate(digits);
+    text
+}
+
+/// What tells one file or folder from another of the same name. Not the device, whose number may be another after a
+/// reboot; the time of birth instead, because numbers of files are used again.
+fn identity(meta: &Metadata) -> String {
+    let born = meta.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    format!("{:x}-{:x}", meta.ino(), born.as_nanos())
+}
+
+fn written_at(meta: &Metadata) -> i64 {
+    meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000)
+}
+
+fn born_at(meta: &Metadata) -> i64 {
+    let born = meta.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    i64::try_from(born.as_millis()).unwrap_or(0)
+}

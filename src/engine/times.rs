@@ -1,0 +1,37 @@
+//! When containers were started.
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{Engine, EngineError};
+
+impl Engine {
+    /// When a container was last started, in milliseconds since 1970; of one that never was, when it was created.
+    /// `None` if it is gone or does not tell.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn started_at(&self, id: &str) -> Result<Option<i64>, EngineError> {
+        let Some(found) = self.find_container(id).await? else { return Ok(None) };
+        let started = found.state.and_then(|state| state.started_at);
+        // Year 1 is how the daemon says "never".
+        let started = started.and_then(|text| milliseconds(&text)).filter(|at| *at > 0);
+        Ok(started.or_else(|| found.created.and_then(|text| milliseconds(&text))))
+    }
+}
+
+fn milliseconds(text: &str) -> Option<i64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_the_daemon_are_read() {
+        assert_eq!(milliseconds("1970-01-01T00:00:01.5Z"), Some(1500));
+        assert!(milliseconds("0001-01-01T00:00:00Z").is_some_and(|at| at < 0));
+        assert_eq!(milliseconds("yesterday"), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! What containers read at their last start: text that its writer understands, by container.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use rusqlite::{Connection, params};
+
+use super::{Store, StoreError, now, schema};
+
+impl Store {
+    /// What is known of a project's containers, by container ID.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn reads(&self, project: &str) -> Result<BTreeMap<String, String>, StoreError> {
+        let project = project.to_owned();
+        self.inner.readers.run("reading what containers read", move |db| all(db, &project)).await
+    }
+
+    /// Notes what containers read, and forgets those of the project that are not in `present`.
+    ///
+    /// # Errors
+    /// The disk is full, or the store is closed.
+    pub async fn note_reads(
+        &self,
+        project: &str,
+        reads: BTreeMap<String, String>,
+        present: BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let project = project.to_owned();
+        let work = move |db: &Connection| {
+            for gone in all(db, &project)?.keys().filter(|id| !present.contains(*id) && !reads.contains_key(*id)) {
+                let mut forget = db.prepare_cached("DELETE FROM reads WHERE project = ?1 AND container = ?2")?;
+                forget.execute([&project, gone])?;
+            }
+            for (container, text) in &reads {
+                let mut note = db.prepare_cached(
+                    "INSERT INTO reads (project, container, reads, at) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (project, container) DO UPDATE SET reads = excluded.reads, at = excluded.at",
+                )?;
+                note.execute(params![project, container, text, now()])?;
+            }
+            Ok(())
+        };
+        self.inner.writer.run("recording what containers read", work).await
+    }
+}
+
+/// As [`Store::reads`], from the database of a daemon that need not run; nothing where there is none, or an older one.
+///
+/// # Errors
+/// As [`Store::reads`].
+pub fn peek_reads(file: &Path, project: &str) -> Result<BTreeMap<String, String>, StoreError> {
+    if !file.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let look = || {
+        let db = schema::open_reader(file)?;
+        let known = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'reads'";
+        match db.query_row(known, [], |row| row.get::<_, i64>(0))? {
+            0 => Ok(BTreeMap::new()),
+            _ => all(&db, project),
+        }
+    };
+    look().map_err(|error| StoreError::sqlite("reading what containers read", file, error))
+}
+
+fn all(db: &Connection, project: &str) -> rusqlite::Result<BTreeMap<String, String>> {
+    let mut query = db.prepare_cached("SELECT container, reads FROM reads WHERE project = ?1")?;
+    query.query_map([project], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

@@ -1,0 +1,255 @@
+//! What containers read from the checkout is part of their state: files, folders, secrets and configs that change.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+mod common;
+mod e2e_support;
+
+use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
+
+use common::{PATIENCE, daemon::Daemon, docker, wait_until};
+use e2e_support::{Site, all_of, deploy, file_in, idle, log};
+
+/// Container and start of each service.
+type State = BTreeMap<String, (String, String)>;
+
+fn state(site: &Site, services: &[&str]) -> State {
+    let one = |service: &&str| {
+        let id = site.container(&site.red(), service);
+        let started = docker::block_on(async {
+            let found = docker::connect().await.inspect_container(&id, None).await.unwrap();
+            found.state.unwrap().started_at.unwrap()
+        });
+        ((*service).to_owned(), (id, started))
+    };
+    services.iter().map(one).collect()
+}
+
+/// What became of each service between two looks: `replaced`, `restarted`; those left alone are not named.
+fn fates(before: &State, after: &State) -> BTreeMap<String, &'static str> {
+    let fate = |service: &String| {
+        let ((old_id, old_start), (id, start)) = (&before[service], &after[service]);
+        match (id == old_id, start == old_start) {
+            (false, _) => Some("replaced"),
+            (true, false) => Some("restarted"),
+            (true, true) => None,
+        }
+    };
+    before.keys().filter_map(|service| Some((service.clone(), fate(service)?))).collect()
+}
+
+fn expected(fates: &[(&str, &'static str)]) -> BTreeMap<String, &'static str> {
+    fates.iter().map(|(service, fate)| ((*service).to_owned(), *fate)).collect()
+}
+
+const SERVICES: &[&str] = &["data", "file", "folder", "fresh", "hup", "job", "still", "text", "token"];
+
+fn many() -> Site {
+    let idle = idle();
+    let hup = "    image: \"@BASE\"\n    stop_grace_period: 0s\n    command: [sh, -c, \"trap 'cat /site/page > /seen' \
+               HUP; while :; do sleep 1 & wait; done\"]\n";
+    let site = Site::new(&[
+        (
+            "docker-compose.prod.yml",
+            &format!(
+                "services:\n  file:\n{idle}    volumes: [\"./app.conf:/etc/app.conf\"]\n  \
+                 folder:\n{idle}    volumes: [\"./site:/site:ro\"]\n  \
+                 fresh:\n{idle}    volumes: [\"./site:/site:ro\"]\n    x-turnout: {{ on_mounted_change: recreate }}\n  \
+                 hup:\n{hup}    volumes: [\"./site:/site\"]\n    x-turnout: {{ on_mounted_change: recreate }}\n  \
+                 still:\n{idle}    volumes: [\"./site:/site\"]\n  \
+                 token:\n{idle}    secrets: [tok]\n  \
+                 text:\n{idle}    configs: [note]\n  \
+                 job:\n    image: \"@BASE\"\n    restart: \"no\"\n    command: [cat, /site/page]\n    volumes: \
+                 [\"./site:/site\"]\n  \
+                 data:\n    image: \"@BASE\"\n    init: true\n    stop_grace_period: 1s\n    command: [sh, -c, \"echo > \
+                 /data/own; exec sleep 1000\"]\n    volumes: [\"./data:/data\"]\n\
+                 secrets:\n  tok: {{ file: ./tok.txt }}\nconfigs:\n  note: {{ content: \"one\\n\" }}\n"
+            ),
+        ),
+        ("app.conf", "1\n"),
+        ("site/page", "1\n"),
+        ("data/.gitkeep", ""),
+    ]);
+    fs::write(site.path.join("tok.txt"), "1\n").unwrap();
+    site
+}
+
+#[test]
+fn each_change_has_its_consequence_and_only_once() {
+    let site = many();
+    // repos.yaml wins over the Compose file.
+    let daemon = site.serve(&["on_mounted_change: { hup: signal HUP, still: ignore }"]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let mut before = state(&site, SERVICES);
+    let mut next = |what: &str, wanted: &[(&str, &'static str)], said: &str| {
+        let after = state(&site, SERVICES);
+        assert_eq!(fates(&before, &after), expected(wanted), "{what}:\n{said}");
+        before = after;
+    };
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+    next("nothing", &[], &said);
+
+    site.write("site/page", "2\n");
+    let id = site.push_to(&daemon, "Another page");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    next("a folder", &[("folder", "restarted"), ("fresh", "replaced"), ("job", "replaced")], &said);
+    assert!(said.contains("site/page in ./site, mounted at /site, changed"), "{said}");
+    assert!(said.contains("(on_mounted_change is ignore)"), "{said}");
+    let hup = site.container(&site.red(), "hup");
+    wait_until("the signal to be heard", PATIENCE, || match std::panic::catch_unwind(|| file_in(&hup, "/seen")) {
+        Ok(text) if text == "2\n" => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let said = deploy(&daemon, &[&site.name], 0);
+    next("a folder, once more", &[], &said);
+    assert!(said.contains("still: site/page") && !said.contains("everything runs as configured"), "{said}");
+
+    site.write("app.conf", "2\n");
+    let id = site.push_to(&daemon, "Another file");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    next("a file", &[("file", "replaced")], &said);
+    assert!(said.contains("./app.conf, mounted at /etc/app.conf, changed"), "{said}");
+    assert_eq!(file_in(&site.container(&site.red(), "file"), "/etc/app.conf"), "2\n");
+
+    fs::write(site.path.join("tok.txt"), "2\n").unwrap();
+    let plan = all_of(&daemon.turnout(&["plan", &site.name]));
+    assert!(plan.contains("./tok.txt, mounted at /run/secrets/tok, changed"), "{plan}");
+    let said = deploy(&daemon, &[&site.name], 0);
+    next("a secret, on the server", &[("token", "replaced")], &said);
+
+    site.remote.replace("docker-compose.prod.yml", "one\\n", "two\\n");
+    let id = site.push_to(&daemon, "Another text");
+    daemon.expect_success(id);
+    next("a text", &[("text", "replaced")], &log(&daemon, id));
+    assert_eq!(file_in(&site.container(&site.red(), "text"), "/note"), "two\n");
+}
+
+#[test]
+fn what_is_replaced_is_seen_by_a_new_container() {
+    let site = Site::new(&[
+        (
+            "docker-compose.prod.yml",
+            &format!(
+                "services:\n  web:\n{}    volumes: [\"./current:/site\", \"./single:/single\", \"./conf:/conf\"]\n",
+                idle()
+            ),
+        ),
+        ("v1/page", "1\n"),
+        ("v2/page", "2\n"),
+        ("single", "1\n"),
+        ("conf/one", "1\n"),
+    ]);
+    symlink("v1", site.remote.work_dir().join("current")).unwrap();
+    site.remote.commit_and_push("A link");
+    site.check_out();
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let mut web = site.container(&site.red(), "web");
+    let mut replaced = |said: &str, wanted: &str| {
+        assert!(said.contains(wanted), "{wanted}:\n{said}");
+        let now = site.container(&site.red(), "web");
+        assert_ne!(now, web, "{wanted}:\n{said}");
+        web = now;
+    };
+
+    let link = site.remote.work_dir().join("current");
+    fs::remove_file(&link).unwrap();
+    symlink("v2", &link).unwrap();
+    let id = site.push_to(&daemon, "The link turned");
+    daemon.expect_success(id);
+    replaced(&log(&daemon, id), "./current, mounted at /site, was replaced (another folder of that name)");
+    assert_eq!(file_in(&site.container(&site.red(), "web"), "/site/page"), "2\n");
+
+    site.remote.remove("conf/one");
+    site.write("conf/two", "2\n");
+    let id = site.push_to(&daemon, "All files of a folder are others");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    assert!(said.contains("./conf, mounted at /conf,"), "{said}");
+    assert_eq!(file_in(&site.container(&site.red(), "web"), "/conf/two"), "2\n");
+    let web = site.container(&site.red(), "web");
+
+    // The same text under another inode: the container would never see a later edit.
+    let single = site.path.join("single");
+    fs::copy(&single, site.path.join("beside")).unwrap();
+    fs::rename(site.path.join("beside"), &single).unwrap();
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("./single, mounted at /single, was replaced (another file of that name)"), "{said}");
+    assert_ne!(site.container(&site.red(), "web"), web);
+}
+
+#[test]
+fn while_debug_is_true_servers_reload_by_themselves_and_that_is_said() {
+    let site = Site::new(&[
+        (
+            "docker-compose.dev.yml",
+            &format!(
+                "services:\n  web:\n{}    volumes: [\"./code:/code\"]\n  job:\n    image: \"@BASE\"\n    restart: \
+                 \"no\"\n    command: [cat, /code/main]\n    volumes: [\"./code:/code\"]\n",
+                idle()
+            ),
+        ),
+        ("code/main", "1\n"),
+    ]);
+    site.env("DEBUG=true\n");
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let before = state(&site, &["web", "job"]);
+    site.write("code/main", "2\n");
+    let id = site.push_to(&daemon, "Other code");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    assert_eq!(fates(&before, &state(&site, &["web", "job"])), expected(&[("job", "replaced")]), "{said}");
+    assert!(said.contains("web: code/main in ./code, mounted at /code, changed; it is not restarted"), "{said}");
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("DEBUG is true") && !said.contains("everything runs as configured"), "{said}");
+
+    let text = format!("services:\n  web:\n{}    x-turnout:\n      on_mounted_change: reload\n", idle());
+    site.write("docker-compose.dev.yml", &text);
+    let failed = daemon.expect_failure(site.push_to(&daemon, "A word that is not known"));
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("docker-compose.dev.yml:8:26: services.web.x-turnout: on_mounted_change"), "{error}");
+    assert!(error.contains("one of: recreate, restart, signal SIGHUP"), "{error}");
+}
+
+/// Brings the site up with the command that keeps no record, as somebody would before turnout came.
+fn bring_up_by_hand(daemon: &Daemon, site: &Site) {
+    let file = site.path.join("docker-compose.prod.yml");
+    let up = daemon.turnout(&["compose", "-p", &site.red(), "-f", file.to_str().unwrap(), "up", "-d"]);
+    assert!(up.status.success(), "{}", all_of(&up));
+}
+
+#[test]
+fn containers_of_others_are_judged_by_times_until_they_are_known() {
+    let of = || {
+        let volumes = "    volumes: [\"./site:/site:ro\"]\n";
+        let text = format!("services:\n  web:\n{}{volumes}", idle());
+        Site::new(&[("docker-compose.prod.yml", &text), ("site/page", "1\n")])
+    };
+    let (same, changed) = (of(), of());
+    let yaml = [same.entry(&[]), changed.entry(&[])].concat();
+    let daemon = Daemon::start_with(&yaml, e2e_support::QUICK, &[]);
+    for site in [&same, &changed] {
+        bring_up_by_hand(&daemon, site);
+    }
+    let before = [&same, &changed].map(|site| state(site, &["web"]));
+    let said = deploy(&daemon, &[&same.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+    assert_eq!(before[0], state(&same, &["web"]));
+    changed.write("site/page", "2\n");
+    let id = changed.push_to(&daemon, "Another page");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    assert!(said.contains("files in ./site, mounted at /site, may have changed since"), "{said}");
+    assert_eq!(fates(&before[1], &state(&changed, &["web"])), expected(&[("web", "restarted")]), "{said}");
+
+    // Taken over: from here on there is a record.
+    same.write("site/page", "2\n");
+    let id = same.push_to(&daemon, "Another page");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    assert!(said.contains("site/page in ./site, mounted at /site, changed"), "{said}");
+    assert_eq!(fates(&before[0], &state(&same, &["web"])), expected(&[("web", "restarted")]), "{said}");
+}
