@@ -33,6 +33,10 @@ pub const SLUG: &str = "com.docker.compose.slug";
 pub const NETWORK: &str = "com.docker.compose.network";
 /// Compose key of a volume.
 pub const VOLUME: &str = "com.docker.compose.volume";
+/// Name of the repository whose deployment made the object: containers that turnout's deployer creates.
+pub const TURNOUT_REPOSITORY: &str = "dev.turnout.repository";
+/// Project for which turnout built the image.
+pub const TURNOUT_PROJECT: &str = "dev.turnout.project";
 /// `classic` on images that the legacy builder made.
 pub const IMAGE_BUILDER: &str = "com.docker.compose.image.builder";
 
@@ -126,6 +130,9 @@ pub fn project_labels(project: &Project, service_name: &str) -> Vec<(&'static st
     ];
     if !project.env_files.is_empty() {
         labels.push((ENVIRONMENT_FILE, project.env_files.join(",")));
+    }
+    if let Some(repository) = &project.repository {
+        labels.push((TURNOUT_REPOSITORY, repository.clone()));
     }
     labels
 }

@@ -15,6 +15,8 @@ pub use crate::report::redact::Secret;
 pub use gather::{gather, load_repos};
 pub use live::LiveRepos;
 pub use mistake::{Mistake, Mistakes, Place};
-pub use repos::{Builder, Divergence, PathState, Rebuild, Repo, Repos, TimeoutOverrides, Timeouts, TokenSource};
+pub use repos::{
+    Builder, Divergence, Orphans, PathState, Rebuild, Repo, Repos, TimeoutOverrides, Timeouts, TokenSource,
+};
 pub use settings::{Layers, LogFormat, Settings};
 pub use table::{Setting, SettingsArgs, TABLE};

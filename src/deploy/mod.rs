@@ -2,6 +2,7 @@
 
 mod facts;
 mod failure;
+mod orphans;
 mod owner;
 mod planner;
 mod prepare;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     facts::{self, what_changed},
-    owner,
+    orphans, owner,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -118,6 +118,7 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
         let path = repo.real_path.clone();
+        let before = wanted.before.clone();
         let (known, notes) = blocking(move || {
             let mut notes = Vec::new();
             let commit = match wanted.commit {
@@ -142,7 +143,8 @@ impl Planner {
         let facts = facts::gather(repo, &loaded, &observed, known)?;
         let decision = decide::rebuild(&facts);
         reporter.info(decision.summary.clone());
-        let plan = make_plan(&loaded.project, &observed, &decision)?;
+        let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
+        let plan = make_plan(&loaded.project, &observed, &decision, orphans)?;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Failure,
+    orphans::Judged,
     stack::{self, Stack},
 };
 use crate::{
@@ -92,18 +93,27 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
     };
     let loaded = load(&request, &DiskFiles::default())?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    Ok(Loaded { stack, project: loaded.project, warnings })
+    let project = Project { repository: Some(repo.name.clone()), ..loaded.project };
+    Ok(Loaded { stack, project, warnings })
 }
 
 /// The steps, checked.
 ///
 /// # Errors
 /// When the project cannot be brought up here.
-pub(super) fn make_plan(project: &Project, observed: &Observed, decision: &Decision) -> Result<Plan, Failure> {
+pub(super) fn make_plan(
+    project: &Project,
+    observed: &Observed,
+    decision: &Decision,
+    orphans: Judged,
+) -> Result<Plan, Failure> {
     let intent = Intent {
         build: decision.builds(),
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
+        remove_orphans: true,
+        spared_orphans: orphans.spared,
+        idle_orphans: orphans.idle,
         now: super::now_ms() / 1000,
         ..Intent::default()
     };

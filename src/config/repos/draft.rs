@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Builder, Divergence, Rebuild, TimeoutOverrides, TokenSource,
+    Builder, Divergence, Orphans, Rebuild, TimeoutOverrides, TokenSource,
     fields::{Notes, join},
     names,
 };
@@ -33,13 +33,14 @@ pub(super) struct Draft {
     pub(super) submodules: Option<bool>,
     pub(super) credential_helper: Option<bool>,
     pub(super) builder: Option<Builder>,
+    pub(super) orphans: Option<Orphans>,
     pub(super) secret: Option<TokenSource>,
 }
 
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 15] = [
+const SHARED: [&str; 16] = [
     "branch",
     "compose_files",
     "env_file",
@@ -55,6 +56,7 @@ const SHARED: [&str; 15] = [
     "submodules",
     "credential_helper",
     "builder",
+    "orphans",
 ];
 /// What other tools call these things.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -163,6 +165,9 @@ impl Draft {
                 let words = [("auto", Builder::Auto), ("classic", Builder::Classic), ("buildkit", Builder::Buildkit)];
                 self.builder = notes.choice(entry, at, &words);
             }
+            "orphans" => {
+                self.orphans = notes.choice(entry, at, &[("remove", Orphans::Remove), ("keep", Orphans::Keep)]);
+            }
             // Unknown keys have been noted.
             _ => {}
         }
@@ -189,6 +194,7 @@ impl Draft {
             submodules,
             credential_helper,
             builder,
+            orphans,
             secret,
         } = self;
         let base = defaults.clone();
@@ -216,6 +222,7 @@ impl Draft {
             submodules: submodules.or(base.submodules),
             credential_helper: credential_helper.or(base.credential_helper),
             builder: builder.or(base.builder),
+            orphans: orphans.or(base.orphans),
             secret: secret.or(base.secret),
         }
     }

@@ -83,6 +83,8 @@ pub struct Repo {
     pub credential_helper: bool,
     /// Which builder makes the images.
     pub builder: Builder,
+    /// What happens to containers whose service is gone.
+    pub orphans: Orphans,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
 }
@@ -119,6 +121,16 @@ pub enum Builder {
     Classic,
     /// BuildKit.
     Buildkit,
+}
+
+/// What happens to containers whose service is no longer in the Compose files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orphans {
+    /// They are removed, before anything is started that may need what they hold.
+    #[default]
+    Remove,
+    /// They are left alone and mentioned.
+    Keep,
 }
 
 /// Where a token or secret comes from. The text itself never stands in `repos.yaml`.

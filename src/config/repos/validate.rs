@@ -73,6 +73,7 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             submodules: draft.submodules.unwrap_or(false),
             credential_helper: draft.credential_helper.unwrap_or(false),
             builder: draft.builder.unwrap_or_default(),
+            orphans: draft.orphans.unwrap_or_default(),
             secret: draft.secret,
         });
     }
