@@ -66,9 +66,8 @@ fn spare(repo: &Repo, project: &Project, before: &Before, container: &ObservedCo
             project.name
         ));
     }
-    let here = [repo.real_path.as_path(), repo.path.as_path(), project.working_dir.as_path()];
     let from = container.labels.get(WORKING_DIR).map(std::path::Path::new);
-    if !from.is_some_and(|from| here.contains(&from)) {
+    if !from.is_some_and(|from| from.starts_with(&repo.real_path) || from.starts_with(&repo.path)) {
         return Some(format!("it was made from another folder than {}; {by_hand}", repo.path.display()));
     }
     // One file of those deployed now is enough: a commit may have added or taken away the others.

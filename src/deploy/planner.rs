@@ -15,7 +15,7 @@ use crate::{
     decide,
     engine::{ClientSettings, Endpoint, Engine, EngineError, image::docker_config_directory, read_proxies},
     git,
-    report::Reporter,
+    report::{Reporter, redact::Redactor},
     store::Before,
 };
 
@@ -28,6 +28,8 @@ pub struct Planner {
     pub settings: Arc<Settings>,
     /// Repositories as configured now.
     pub repos: Arc<LiveRepos>,
+    /// Learns the secrets of each project that is read.
+    pub redactor: Redactor,
     endpoint: Endpoint,
 }
 
@@ -61,7 +63,7 @@ impl Planner {
             environment.insert("DOCKER_HOST".to_owned(), settings.docker_host.clone());
         }
         let endpoint = Endpoint::of_environment(&environment)?;
-        Ok(Self { settings, repos, endpoint })
+        Ok(Self { settings, repos, redactor: Redactor::new(), endpoint })
     }
 
     /// A connection to the engine, without patience.
@@ -98,8 +100,9 @@ impl Planner {
     /// # Errors
     /// With file, line and what would be right.
     pub async fn read(&self, repo: &Repo, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
-        let reading = repo.clone();
-        let loaded = blocking(move || load_project(&reading)).await??;
+        let (reading, redactor) = (repo.clone(), self.redactor.clone());
+        let loaded = blocking(move || load_project(&reading, &redactor)).await?;
+        let loaded = loaded.map_err(|failure| failure.redacted(&self.redactor))?;
         let stack = &loaded.stack;
         reporter.info(format!("project {} from {} ({})", stack.project, stack.files.join(", "), stack.reason));
         Ok(loaded)
