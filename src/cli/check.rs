@@ -49,7 +49,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             Ok(head) => say(true, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?,
             Err(error) => say(false, &format!("{}: {error}", repo.name))?,
         }
-        match load_project(repo) {
+        match load_project(repo, &planner.redactor) {
             Ok(project) => {
                 let stack = &project.stack;
                 let services = project.project.services.len();
@@ -59,12 +59,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                     say(false, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
                 }
                 for warning in &project.warnings {
-                    say(true, &format!("{}: but note: {warning}", repo.name))?;
+                    say(true, &planner.redactor.redact(&format!("{}: but note: {warning}", repo.name)))?;
                 }
             }
             Err(failure) => {
                 let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-                say(false, &format!("{}: {}{hint}", repo.name, failure.summary))?;
+                let text = format!("{}: {}{hint}", repo.name, failure.summary);
+                say(false, &planner.redactor.redact(&text))?;
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     config::{self, LiveRepos},
     deploy::{Planner, Wanted},
     plan,
-    report::{Notes, redact::Redactor},
+    report::Notes,
     server::wire::{PlanReply, PlanRequest},
     store,
 };
@@ -54,12 +54,13 @@ async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let reads = store::peek_reads(&database, &loaded.stack.project).map_err(|error| anyhow::anyhow!("{error}"))?;
     let wanted = Wanted { commit: None, before, reads, rebuild: args.rebuild };
-    let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await?;
-    let redactor = Redactor::new();
+    let redactor = planner.redactor.clone();
+    let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await;
+    let prepared = prepared.map_err(|failure| failure.redacted(&redactor))?;
     let clean = |text: String| redactor.redact(&text).into_owned();
     Ok(PlanReply {
         notes: notes.into_texts().into_iter().map(clean).collect(),
         text: clean(plan::render(&prepared.plan)),
-        plan: serde_json::to_value(&prepared.plan).unwrap_or_default(),
+        plan: redactor.redact_json(serde_json::to_value(&prepared.plan).unwrap_or_default()),
     })
 }

@@ -33,12 +33,14 @@ pub const SLUG: &str = "com.docker.compose.slug";
 pub const NETWORK: &str = "com.docker.compose.network";
 /// Compose key of a volume.
 pub const VOLUME: &str = "com.docker.compose.volume";
+/// Name of the repository whose deployment made the object: containers that turnout's deployer creates.
+pub const TURNOUT_REPOSITORY: &str = "dev.turnout.repository";
+/// Project for which turnout built the image.
+pub const TURNOUT_PROJECT: &str = "dev.turnout.project";
 /// `classic` on images that the legacy builder made.
 pub const IMAGE_BUILDER: &str = "com.docker.compose.image.builder";
 /// Fingerprint of what went into an image that turnout's deployer built.
 pub const INPUTS: &str = "dev.turnout.inputs";
-/// Project that turnout's deployer built the image for.
-pub const TURNOUT_PROJECT: &str = "dev.turnout.project";
 /// What turnout's own labels begin with.
 pub const TURNOUT: &str = "dev.turnout.";
 /// What the container reads from the checkout, as it was at its creation. Set by the deployer; not part of the
@@ -150,6 +152,9 @@ pub fn project_labels(project: &Project, service_name: &str) -> Vec<(&'static st
     ];
     if !project.env_files.is_empty() {
         labels.push((ENVIRONMENT_FILE, project.env_files.join(",")));
+    }
+    if let Some(repository) = &project.repository {
+        labels.push((TURNOUT_REPOSITORY, repository.clone()));
     }
     labels
 }

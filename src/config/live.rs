@@ -50,6 +50,8 @@ struct State {
     current: Arc<Loaded>,
     broken: Option<Arc<Mistakes>>,
     seen: Seen,
+    /// Files with webhook secrets of the current list, as they were when read.
+    secret_stamps: Vec<Option<Stamp>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -75,7 +77,9 @@ impl LiveRepos {
         let (seen, loaded) = look(file, &variables);
         let current = Arc::new(loaded?);
         warn(&current);
-        Ok(LiveRepos { file: file.to_path_buf(), variables, state: Mutex::new(State { current, broken: None, seen }) })
+        // None are known yet: the first look at them compares them with what was read here.
+        let state = State { current, broken: None, seen, secret_stamps: Vec::new() };
+        Ok(LiveRepos { file: file.to_path_buf(), variables, state: Mutex::new(state) })
     }
 
     /// The list that counts now, after a look at the file.
@@ -87,29 +91,38 @@ impl LiveRepos {
     /// Looks at the file. A change is logged, a broken one once an edit.
     pub fn refresh(&self) -> Change {
         let mut state = self.lock();
-        if !self.changed(&state.seen) {
+        if !self.changed(&state.seen) && !secrets_changed(&state) {
             return Change::Unchanged;
         }
+        // Taken before they are read, so that a write in between is seen next time.
+        state.secret_stamps = secret_stamps(&state.current.repos);
         let (seen, loaded) = look(&self.file, &self.variables);
         let same_text = seen.text.is_some() && seen.text == state.seen.text;
         state.seen = seen;
         match loaded {
             Ok(loaded) => {
                 // Paths and secret files may have changed while the text did not.
-                let same = state.broken.is_none()
-                    && same_text
-                    && loaded.repos == state.current.repos
-                    && loaded.secrets == state.current.secrets;
-                state.broken = None;
-                if same {
+                let was_broken = state.broken.take().is_some();
+                let same_repos = !was_broken && same_text && loaded.repos == state.current.repos;
+                if same_repos && loaded.secrets == state.current.secrets {
                     return Change::Unchanged;
                 }
+                state.secret_stamps = secret_stamps(&loaded.repos);
                 state.current = Arc::new(loaded);
+                if same_repos {
+                    tracing::info!("a webhook secret was read anew; the former one no longer counts");
+                    return Change::Reloaded;
+                }
                 tracing::info!(file = %self.file.display(), repositories = state.current.repos.repos.len(), "read anew");
                 warn(&state.current);
                 Change::Reloaded
             }
             Err(mistakes) => {
+                // The list stays, but a secret that was taken away or replaced must not count any longer.
+                let secrets = present_secrets(&state.current.repos, &self.variables);
+                if secrets != state.current.secrets {
+                    state.current = Arc::new(Loaded { repos: state.current.repos.clone(), secrets });
+                }
                 if same_text && state.broken.as_deref() == Some(&mistakes) {
                     return Change::Unchanged;
                 }
@@ -171,6 +184,33 @@ fn stamp(file: &Path) -> Option<Stamp> {
         size: meta.size(),
         inode: meta.ino(),
     })
+}
+
+fn secret_files(repos: &Repos) -> impl Iterator<Item = (&str, &Path)> {
+    repos.repos.iter().filter_map(|repo| match &repo.secret {
+        Some(TokenSource::File(file)) => Some((repo.name.as_str(), file.as_path())),
+        _ => None,
+    })
+}
+
+fn secret_stamps(repos: &Repos) -> Vec<Option<Stamp>> {
+    secret_files(repos).map(|(_, file)| stamp(file)).collect()
+}
+
+/// Whether a secret's file may hold another text than was read from it: by its stamp, and by its content where it was
+/// written so recently that the stamp says nothing.
+fn secrets_changed(state: &State) -> bool {
+    let current = &state.current;
+    let now = secret_stamps(&current.repos);
+    let fresh = now.iter().map(|stamp| stamp.as_ref().is_some_and(Stamp::is_fresh));
+    let differs = |(name, file): (&str, &Path)| read_secret_file(file).ok().as_ref() != current.secrets.get(name);
+    now != state.secret_stamps || secret_files(&current.repos).zip(fresh).any(|(file, fresh)| fresh && differs(file))
+}
+
+/// The secrets as they are now. One that cannot be had is empty: nothing is signed with that.
+fn present_secrets(repos: &Repos, variables: &HashMap<String, String>) -> HashMap<String, Secret> {
+    let sources = repos.repos.iter().filter_map(|repo| Some((repo.name.clone(), repo.secret.as_ref()?)));
+    sources.map(|(name, source)| (name, secret_of(source, variables).unwrap_or_default())).collect()
 }
 
 /// Reads the file as it is now. The stamp is taken before the text, so that a write in between is seen next time.
@@ -305,6 +345,37 @@ mod tests {
         assert_eq!(names(&live), ["shop"]);
         bench.write("shop: $/shop\n");
         live.refresh();
+        assert!(live.broken().is_none());
+    }
+
+    #[test]
+    fn a_secret_file_counts_as_it_is_now() {
+        let (bench, live) = Bench::new("shop: $/shop\n");
+        let file = bench.dir.path().join("hook");
+        let secret = |text: &str| {
+            fs::write(&file, text).unwrap();
+            live.current().secrets["shop"].clone()
+        };
+        fs::write(&file, "first").unwrap();
+        bench.write("shop: { path: $/shop, secret_file: $/hook }\n");
+        assert_eq!(live.current().secrets["shop"], Secret::new("first"));
+        // Same length, same second, same inode.
+        assert_eq!(secret("other\n"), Secret::new("other"));
+        let past = SystemTime::now() - Duration::from_secs(60);
+        fs::File::options().write(true).open(&file).unwrap().set_modified(past).unwrap();
+        live.refresh();
+        assert_eq!(live.refresh(), Change::Unchanged);
+        // Renamed into place, with an old time stamp.
+        let new = bench.dir.path().join("new");
+        fs::write(&new, "third").unwrap();
+        fs::File::options().write(true).open(&new).unwrap().set_modified(past).unwrap();
+        fs::rename(&new, &file).unwrap();
+        assert_eq!(live.current().secrets["shop"], Secret::new("third"));
+        // Taken away: the list stays, nothing is signed with the former secret any more.
+        fs::remove_file(&file).unwrap();
+        assert!(matches!(live.refresh(), Change::Broken(_)));
+        assert_eq!(live.current().secrets["shop"], Secret::default());
+        assert_eq!(secret("fourth"), Secret::new("fourth"));
         assert!(live.broken().is_none());
     }
 

@@ -16,7 +16,7 @@ pub use gather::{gather, load_repos};
 pub use live::LiveRepos;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use repos::{
-    Builder, Divergence, MOUNTED_CHANGES, MountedChange, MountedChanges, PathState, Rebuild, Repo, Repos,
+    Builder, Divergence, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, PathState, Rebuild, Repo, Repos,
     TimeoutOverrides, Timeouts, TokenSource,
 };
 pub use settings::{Layers, LogFormat, Settings};

@@ -1,6 +1,9 @@
 //! Why a deployment ended badly, in the words a person reads.
 
-use crate::{compose::error::LoadError, config::Mistakes, engine::EngineError, git::GitError, plan::PlanError};
+use crate::{
+    compose::error::LoadError, config::Mistakes, engine::EngineError, git::GitError, plan::PlanError,
+    report::redact::Redactor,
+};
 
 /// A deployment's bad end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +18,13 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The same without secrets, for whoever shows it outside a deployment's own log.
+    #[must_use]
+    pub fn redacted(self, redactor: &Redactor) -> Self {
+        let clean = |text: String| redactor.redact(&text).into_owned();
+        Self { summary: clean(self.summary), hint: self.hint.map(clean), ..self }
+    }
+
     /// A failure without a hint of its own.
     pub fn new(summary: impl Into<String>) -> Self {
         Self { summary: summary.into(), hint: None, cancelled: false }

@@ -1,14 +1,18 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
 
+mod compose_env;
 mod facts;
 mod failure;
 mod inputs;
 mod mounted;
 mod mounts;
+mod orphans;
+mod overlay;
 mod owner;
 mod planner;
 mod prepare;
 mod recorder;
+mod secrets;
 pub mod stack;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -62,7 +66,8 @@ struct Done {
 
 impl Deployer {
     /// A deployer with these parts.
-    pub fn new(planner: Planner, store: Store, redactor: Redactor) -> Self {
+    pub fn new(mut planner: Planner, store: Store, redactor: Redactor) -> Self {
+        planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         Self { planner, store, redactor, live }
     }
@@ -317,7 +322,8 @@ impl Deployer {
         let repo = self.planner.find(name)?;
         let loaded = self.planner.read(&repo, reporter).await?;
         let wanted = self.wanted(&repo, &loaded, None, rebuild).await?;
-        self.planner.prepare(&repo, loaded, wanted, reporter, &CancellationToken::new()).await
+        let prepared = self.planner.prepare(&repo, loaded, wanted, reporter, &CancellationToken::new()).await;
+        prepared.map_err(|failure| failure.redacted(&self.redactor))
     }
 
     /// After a change of colour the former project still runs; turnout leaves it and says so.

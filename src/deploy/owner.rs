@@ -23,10 +23,15 @@ pub fn refuse_anothers(
 ) -> Result<(), Failure> {
     for container in containers.iter().filter(|c| c.state != RunState::Removing) {
         let Some(from) = container.labels.get(WORKING_DIR).map(std::path::Path::new) else { continue };
-        if from == repo.real_path || from == repo.path {
+        // A project may lie in a folder of the work tree; of work trees inside each other the inner one counts.
+        let depth = |other: &&Repo| {
+            let roots = [&other.real_path, &other.path].into_iter().filter(|root| from.starts_with(root));
+            roots.map(|root| root.components().count()).max()
+        };
+        let Some(owner) = all.iter().filter(|other| depth(other).is_some()).max_by_key(depth) else { continue };
+        if owner.name == repo.name {
             continue;
         }
-        let Some(owner) = all.iter().find(|other| from == other.real_path || from == other.path) else { continue };
         return Err(Failure::new(format!(
             "project {project} belongs to repository `{}`: its container {} was made from {}",
             owner.name,

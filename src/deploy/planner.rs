@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     facts::{self, what_changed},
-    inputs, mounted, mounts, owner,
+    inputs, mounted, mounts, orphans, owner,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         read_proxies,
     },
     git,
-    report::Reporter,
+    report::{Reporter, redact::Redactor},
     store::Before,
 };
 
@@ -32,6 +32,8 @@ pub struct Planner {
     pub settings: Arc<Settings>,
     /// Repositories as configured now.
     pub repos: Arc<LiveRepos>,
+    /// Learns the secrets of each project that is read.
+    pub redactor: Redactor,
     endpoint: Endpoint,
 }
 
@@ -67,7 +69,7 @@ impl Planner {
             environment.insert("DOCKER_HOST".to_owned(), settings.docker_host.clone());
         }
         let endpoint = Endpoint::of_environment(&environment)?;
-        Ok(Self { settings, repos, endpoint })
+        Ok(Self { settings, repos, redactor: Redactor::new(), endpoint })
     }
 
     /// A connection to the engine, without patience.
@@ -104,8 +106,9 @@ impl Planner {
     /// # Errors
     /// With file, line and what would be right.
     pub async fn read(&self, repo: &Repo, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
-        let reading = repo.clone();
-        let loaded = blocking(move || load_project(&reading)).await??;
+        let (reading, redactor) = (repo.clone(), self.redactor.clone());
+        let loaded = blocking(move || load_project(&reading, &redactor)).await?;
+        let loaded = loaded.map_err(|failure| failure.redacted(&self.redactor))?;
         let stack = &loaded.stack;
         reporter.info(format!("project {} from {} ({})", stack.project, stack.files.join(", "), stack.reason));
         Ok(loaded)
@@ -125,6 +128,7 @@ impl Planner {
     ) -> Result<Prepared, Failure> {
         let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
         let recorded = wanted.reads.clone();
+        let before = wanted.before.clone();
         let (known, notes, looked) = blocking(move || {
             let mut notes = Vec::new();
             let commit = match wanted.commit {
@@ -154,7 +158,8 @@ impl Planner {
         reporter.info(decision.summary.clone());
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
         compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
-        let plan = make_plan(&loaded.project, &observed, &decision, bases, compared.mounted.clone())?;
+        let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
+        let plan = make_plan(&loaded.project, &observed, &decision, bases, compared.mounted.clone(), orphans)?;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }

@@ -5,13 +5,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
-    Failure,
+    Failure, compose_env,
     mounted::{self, Compared},
-    stack::{self, Stack},
+    orphans::Judged,
+    overlay, secrets,
+    stack::{self, Stack, StackError},
 };
 use crate::{
     compose::{
@@ -22,8 +24,9 @@ use crate::{
     },
     config::Repo,
     decide::{Base, Decision, mounted::Mounted},
-    engine::Engine,
+    engine::{Engine, image::docker_config_directory},
     plan::{self, Intent, Observed, Plan},
+    report::redact::Redactor,
 };
 
 /// Variables of the daemon's environment that a project may see. Its own settings, and above all its secrets, are not
@@ -58,25 +61,60 @@ pub struct Prepared {
     pub engine: Engine,
 }
 
-/// Reads the `.env`, chooses project and files, loads the project. Blocking.
+/// Reads the `.env`, chooses project and files, loads the project. Its secrets are registered before anything can be
+/// said of it. Blocking.
 ///
 /// # Errors
 /// With file, line and what would be right.
-pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
+pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure> {
     let root = repo.real_path.as_path();
     if !root.is_dir() {
         return Err(Failure::new(format!("{} is not there (any more)", repo.path.display())).hint(
             "put the work tree back, correct the path in repos.yaml, or give a `remote` so that it can be cloned",
         ));
     }
-    let env = read_env(root, &repo.env_file)?;
-    let present = present(root, &repo.compose_files)?;
+    let env = read_env(root, &repo.env_file, redactor)?;
+    let mut known = secrets::of_values(secrets::pairs_of(&env));
+    // A password that is also the name of everything would leave no line readable.
+    known.retain(|text| *text != repo.name && *text != repo.project);
+    redactor.add_all(&known);
+    if let Some(directory) = docker_config_directory(&std::env::vars().collect()) {
+        redactor.add_all(&secrets::of_logins(&directory));
+    }
+    let mut present = present(root, &repo.compose_files)?;
     let value = |key: &str| env.get(key).map(String::as_str);
-    let stack = stack::choose(&repo.project, &repo.compose_files, value("COLOR"), value("DEBUG"), &present)
-        .map_err(|error| Failure::new(format!("{}: {error}", repo.path.display())).hint(error.hint()))?;
+    let named = compose_env::files(&env, repo, &present);
+    present.extend(named.iter().flatten().filter(|file| root.join(file).is_file()).cloned());
+    let configured = named.as_deref().unwrap_or(&repo.compose_files);
+    let mut stack = stack::choose(&repo.project, configured, value("COLOR"), value("DEBUG"), &present)
+        .map_err(|error| not_chosen(repo, &error, named.is_some()))?;
+    if named.is_some() {
+        stack.reason = format!("named by COMPOSE_FILE in {}", repo.env_file);
+    }
+    let base = overlay::left_out(&stack, &repo.compose_files, &present);
+    let mut notes = compose_env::notes(&env, repo, &stack);
+    let lies = project_directory(root, &stack);
+    if lies != root && named.is_none() && repo.env_file == ".env" && env.keys().any(|name| !is_ours(name)) {
+        notes.push(format!(
+            "variables in Compose files are filled in from {}, as `docker compose -f {}` does; {} only gives DEBUG, COLOR \
+             and COMPOSE_*",
+            lies.join(".env").display(),
+            stack.files.join(" -f "),
+            root.join(".env").display()
+        ));
+    }
+    let passed = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let mut process_env: BTreeMap<String, String> = passed.collect();
+    if named.is_some() && lies != root {
+        // Compose reads the `.env` that holds COMPOSE_FILE first, and the one beside the files below it.
+        env.iter().for_each(|(name, value)| {
+            process_env.entry(name.clone()).or_insert_with(|| value.clone());
+        });
+    }
     let request = LoadRequest {
         working_dir: root.to_owned(),
-        project_directory: Some(root.to_owned()),
+        // As for `docker compose -f`: relative paths count from the folder of the first file.
+        project_directory: Some(lies),
         files: stack.files.iter().map(|file| root.join(file).to_string_lossy().into_owned()).collect(),
         // An `env_file` other than the usual takes its place in interpolation too.
         env_files: match repo.env_file.as_str() {
@@ -84,18 +122,34 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
             other => vec![root.join(other).to_string_lossy().into_owned()],
         },
         project_name: Some(stack.project.clone()),
-        profiles: repo.profiles.clone(),
-        process_env: PASSED_ON
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
-            .collect(),
+        profiles: compose_env::profiles(&env, repo),
+        process_env,
         stdin: None,
         services: Vec::new(),
         options: LoadOptions::default(),
     };
-    let loaded = load(&request, &DiskFiles::default())?;
-    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    let mut loaded = Loaded { stack, project: loaded.project, warnings };
+    let loaded = load(&request, &DiskFiles::default()).map_err(|error| {
+        let failure = Failure::from(error);
+        match base {
+            Some(base) => failure.hint(overlay::line(base, &stack)),
+            None => failure,
+        }
+    })?;
+    let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(notes);
+    if let Some(base) = base {
+        let text = |file: &str| std::fs::read_to_string(root.join(file)).unwrap_or_default();
+        let chosen = stack.files.first().map(|file| text(file)).unwrap_or_default();
+        if let Some(missing) = overlay::missing(&text(base), &chosen) {
+            let why = &stack.reason;
+            warnings.push(format!("{base} is left out ({why}): {missing}; {}", overlay::line(base, &stack)));
+        }
+    }
+    let mut known = secrets::of_project(&loaded.project);
+    known.retain(|text| *text != repo.name && *text != repo.project && !loaded.project.services.contains_key(text));
+    redactor.add_all(&known);
+    let project = Project { repository: Some(repo.name.clone()), ..loaded.project };
+    let mut loaded = Loaded { stack, project, warnings };
     let policies = mounted::policies(repo, &loaded)?;
     let strangers = repo.on_mounted_change.services.keys().filter(|name| !policies.contains_key(*name));
     loaded.warnings.extend(strangers.map(|name| {
@@ -104,6 +158,29 @@ pub fn load_project(repo: &Repo) -> Result<Loaded, Failure> {
         )
     }));
     Ok(loaded)
+}
+
+fn not_chosen(repo: &Repo, error: &StackError, by_env: bool) -> Failure {
+    let path = repo.path.display();
+    match error {
+        StackError::Missing(file) if by_env => Failure::new(format!(
+            "{path}: COMPOSE_FILE in {} names {file}, which is not in the repository",
+            repo.env_file
+        ))
+        .hint(format!("correct it, or commit the file; paths count from {path}")),
+        other => Failure::new(format!("{path}: {other}")).hint(other.hint()),
+    }
+}
+
+/// The folder that relative paths in the Compose files count from.
+fn project_directory(root: &Path, stack: &Stack) -> PathBuf {
+    let first = stack.files.first().map(|file| root.join(file));
+    first.and_then(|file| Some(file.parent()?.to_owned())).unwrap_or_else(|| root.to_owned())
+}
+
+/// Variables of the `.env` that turnout itself reads.
+fn is_ours(name: &str) -> bool {
+    name == "DEBUG" || name == "COLOR" || name.starts_with("COMPOSE_")
 }
 
 /// The steps, checked.
@@ -116,6 +193,7 @@ pub(super) fn make_plan(
     decision: &Decision,
     bases: BTreeMap<String, Vec<String>>,
     mounted: BTreeMap<String, Mounted>,
+    orphans: Judged,
 ) -> Result<Plan, Failure> {
     let intent = Intent {
         build: decision.builds(),
@@ -123,6 +201,9 @@ pub(super) fn make_plan(
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
         mounted,
+        remove_orphans: true,
+        spared_orphans: orphans.spared,
+        idle_orphans: orphans.idle,
         now: super::now_ms() / 1000,
         ..Intent::default()
     };
@@ -135,7 +216,7 @@ pub(super) fn make_plan(
 }
 
 /// The repository's `.env`; absent is empty.
-fn read_env(root: &Path, name: &str) -> Result<BTreeMap<String, String>, Failure> {
+fn read_env(root: &Path, name: &str, redactor: &Redactor) -> Result<BTreeMap<String, String>, Failure> {
     let file = root.join(name);
     let bytes = match DiskFiles::default().read(&file) {
         Ok(bytes) => bytes,
@@ -146,6 +227,8 @@ fn read_env(root: &Path, name: &str) -> Result<BTreeMap<String, String>, Failure
         Failure::new(format!("{} is not UTF-8 (byte {})", file.display(), error.utf8_error().valid_up_to()))
     })?;
     let values = dotenv::parse(&text, &|_| None).map_err(|error| {
+        // The line that is quoted may hold a secret.
+        redactor.add_all(&secrets::of_lines(&text));
         Failure::new(format!("{}: {error}", file.display()))
             .hint("nothing was changed; correct the line, then push again or run `turnout deploy`")
     })?;

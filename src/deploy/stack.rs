@@ -9,7 +9,7 @@ pub const DEFAULT_COLOR: &str = "red";
 const DEV: &[&str] = &["docker-compose.dev.yml", "docker-compose.dev.yaml", "compose.dev.yaml", "compose.dev.yml"];
 const PROD: &[&str] = &["docker-compose.prod.yml", "docker-compose.prod.yaml", "compose.prod.yaml", "compose.prod.yml"];
 /// In Compose's own order of preference.
-const STANDARD: &[&str] = &["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+pub(super) const STANDARD: &[&str] = &["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDE: &[&str] =
     &["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
 
@@ -121,6 +121,11 @@ fn files(configured: &[String], debug: bool, present: &BTreeSet<String>) -> Resu
     };
     let files = std::iter::once(base).chain(first(OVERRIDE)).collect();
     Ok((files, "neither a dev nor a prod file exists, so the standard name".to_owned()))
+}
+
+/// Whether DEBUG chooses a file of this name.
+pub(super) fn is_choice(name: &str) -> bool {
+    DEV.contains(&name) || PROD.contains(&name)
 }
 
 /// Compose's rule for a project name given from outside: it must already be normal.

@@ -1,6 +1,6 @@
 //! What the caller wants from a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::mounted::Mounted;
 
@@ -38,6 +38,11 @@ pub struct Intent {
     pub remove_orphans: bool,
     /// Do not even mention orphans.
     pub ignore_orphans: bool,
+    /// Orphans by container ID that stay although orphans are removed, with why and what to do about it in words. An
+    /// empty text means that there is nothing to say.
+    pub spared_orphans: BTreeMap<String, String>,
+    /// Containers of services with inactive profiles, by ID, that are orphans here; Compose leaves such alone.
+    pub idle_orphans: BTreeSet<String>,
     /// Number of containers by service, over the project's.
     pub scale: BTreeMap<String, u32>,
     /// Replace containers and give them fresh anonymous volumes.

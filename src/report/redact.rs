@@ -6,6 +6,7 @@
 
 use std::{
     borrow::Cow,
+    collections::{BTreeSet, HashSet},
     fmt,
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
@@ -77,7 +78,8 @@ pub struct Redactor {
 
 #[derive(Default)]
 struct Known {
-    needles: Vec<String>,
+    secrets: HashSet<String>,
+    needles: BTreeSet<String>,
     finder: Option<AhoCorasick>,
 }
 
@@ -90,11 +92,24 @@ impl Redactor {
     /// Registers a secret: from now on neither it nor its URL-encoded, base64 or JSON-escaped form passes. The lines of
     /// a longer text (a private key) are registered one by one. Text below [`SHORTEST_SECRET`] is ignored.
     pub fn add(&self, secret: &str) {
+        self.add_all(&[secret]);
+    }
+
+    /// Registers several secrets at once, see [`Redactor::add`]; those that are known already cost next to nothing.
+    pub fn add_all<T: AsRef<str>>(&self, secrets: &[T]) {
+        let secrets = || secrets.iter().map(AsRef::as_ref);
+        {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            if secrets().all(|secret| known.secrets.contains(secret)) {
+                return;
+            }
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let known = &mut *known;
         let before = known.needles.len();
-        for form in forms(secret) {
-            if !known.needles.contains(&form) {
-                known.needles.push(form);
+        for secret in secrets() {
+            if known.secrets.insert(secret.to_owned()) {
+                known.needles.extend(forms(secret));
             }
         }
         if known.needles.len() != before {
@@ -121,6 +136,17 @@ impl Redactor {
         // The mask and its neighbours form a secret, or a secret is part of the mask itself. Rare enough to give up
         // the line.
         Cow::Owned(String::new())
+    }
+
+    /// The same for every text of a JSON value.
+    pub fn redact_json(&self, value: serde_json::Value) -> serde_json::Value {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => Value::String(self.redact(&text).into_owned()),
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.redact_json(item)).collect()),
+            Value::Object(map) => map.into_iter().map(|(key, item)| (key, self.redact_json(item))).collect(),
+            other => other,
+        }
     }
 
     /// A line fit for a log: without secrets and without control characters.

@@ -170,7 +170,7 @@ async fn make_plan(
     Ok(Json(PlanReply {
         notes: notes.into_texts().into_iter().map(clean).collect(),
         text: clean(plan::render(&prepared.plan)),
-        plan: serde_json::to_value(&prepared.plan).unwrap_or_default(),
+        plan: control.deployer.redactor.redact_json(serde_json::to_value(&prepared.plan).unwrap_or_default()),
     }))
 }
 

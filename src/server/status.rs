@@ -40,25 +40,45 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
 
 async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Result<RepoStatus, Refusal> {
     let reading = repo.clone();
+    let redactor = control.deployer.redactor.clone();
     let read = tokio::task::spawn_blocking(move || {
-        (load_project(&reading), git::head(&reading.real_path).ok().map(|head| head.commit))
+        (load_project(&reading, &redactor), git::head(&reading.real_path).ok().map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
         Err(_) => (Err(crate::deploy::Failure::new("it could not be read")), None),
     };
-    let (name, project) = match loaded {
+    let (name, mut project) = match loaded {
         Ok(loaded) => {
             let stack = loaded.stack;
             let text = format!("{} from {} ({})", stack.project, stack.files.join(", "), stack.reason);
             (Some(stack.project), Health { ok: true, text })
         }
-        Err(failure) => (None, Health { ok: false, text: failure.summary }),
+        Err(failure) => {
+            (None, Health { ok: false, text: control.deployer.redactor.redact(&failure.summary).into_owned() })
+        }
     };
-    let containers = match (engine, name) {
-        (Some(engine), Some(name)) => engine.containers(&name, true).await.unwrap_or_default(),
-        _ => Vec::new(),
-    };
+    // Also what was deployed before: another colour, or this one where the files cannot be read just now.
+    let mut projects: Vec<String> = name.into_iter().collect();
+    for former in control.deployer.store.projects(&repo.name).await? {
+        if !projects.contains(&former) {
+            projects.push(former);
+        }
+    }
+    let mut containers = Vec::new();
+    for name in &projects {
+        let Some(engine) = engine else {
+            project.text.push_str("; what runs is not known, since the engine does not answer");
+            break;
+        };
+        match engine.containers(name, true).await {
+            Ok(found) => containers.extend(found),
+            Err(error) => {
+                project.text.push_str(&format!("; what runs of {name} is not known: {error}"));
+                break;
+            }
+        }
+    }
     let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
     let recent = control.deployer.store.history(filter).await?;
     let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();

@@ -73,6 +73,9 @@ pub struct Project {
     /// Active profiles.
     #[serde(skip)]
     pub profiles: Vec<String>,
+    /// Configured name of the repository that is deployed; becomes a label. `turnout compose` has none.
+    #[serde(skip)]
+    pub repository: Option<String>,
     /// The environment that interpolation saw (process over `.env`); build args without a value read it.
     #[serde(skip)]
     pub environment: BTreeMap<String, String>,

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Builder, Divergence, MountedChanges, Rebuild, TimeoutOverrides, TokenSource,
+    Builder, Divergence, MountedChanges, Orphans, Rebuild, TimeoutOverrides, TokenSource,
     fields::{Notes, join},
     mounted, names,
 };
@@ -34,13 +34,14 @@ pub(super) struct Draft {
     pub(super) credential_helper: Option<bool>,
     pub(super) builder: Option<Builder>,
     pub(super) on_mounted_change: Option<MountedChanges>,
+    pub(super) orphans: Option<Orphans>,
     pub(super) secret: Option<TokenSource>,
 }
 
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 16] = [
+const SHARED: [&str; 17] = [
     "branch",
     "compose_files",
     "env_file",
@@ -57,6 +58,7 @@ const SHARED: [&str; 16] = [
     "credential_helper",
     "builder",
     "on_mounted_change",
+    "orphans",
 ];
 /// What other tools call these things.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -166,6 +168,9 @@ impl Draft {
                 self.builder = notes.choice(entry, at, &words);
             }
             "on_mounted_change" => self.on_mounted_change = Some(mounted::read(entry, at, notes)),
+            "orphans" => {
+                self.orphans = notes.choice(entry, at, &[("remove", Orphans::Remove), ("keep", Orphans::Keep)]);
+            }
             // Unknown keys have been noted.
             _ => {}
         }
@@ -193,6 +198,7 @@ impl Draft {
             credential_helper,
             builder,
             on_mounted_change,
+            orphans,
             secret,
         } = self;
         let base = defaults.clone();
@@ -221,6 +227,7 @@ impl Draft {
             credential_helper: credential_helper.or(base.credential_helper),
             builder: builder.or(base.builder),
             on_mounted_change: on_mounted_change.or(base.on_mounted_change),
+            orphans: orphans.or(base.orphans),
             secret: secret.or(base.secret),
         }
     }

@@ -87,6 +87,8 @@ pub struct Repo {
     pub builder: Builder,
     /// What is done when files in a mounted folder changed.
     pub on_mounted_change: MountedChanges,
+    /// What happens to containers whose service is gone.
+    pub orphans: Orphans,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
 }
@@ -123,6 +125,16 @@ pub enum Builder {
     Classic,
     /// BuildKit.
     Buildkit,
+}
+
+/// What happens to containers whose service is no longer in the Compose files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orphans {
+    /// They are removed, before anything is started that may need what they hold.
+    #[default]
+    Remove,
+    /// They are left alone and mentioned.
+    Keep,
 }
 
 /// Where a token or secret comes from. The text itself never stands in `repos.yaml`.

@@ -74,6 +74,7 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             credential_helper: draft.credential_helper.unwrap_or(false),
             builder: draft.builder.unwrap_or_default(),
             on_mounted_change: draft.on_mounted_change.unwrap_or_default(),
+            orphans: draft.orphans.unwrap_or_default(),
             secret: draft.secret,
         });
     }

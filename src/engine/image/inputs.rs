@@ -334,6 +334,7 @@ fn settings(request: &BuildRequest, dockerfile: &str, manifest: &mut Manifest) {
         labels,
         tags: _,
         no_cache: _,
+        no_cache_filter: _,
         pull: _,
         network,
         shm_size,

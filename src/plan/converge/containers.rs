@@ -18,9 +18,12 @@ use crate::compose::{
 /// ended. Running one-offs and services of inactive profiles are left alone.
 pub(super) fn orphans(draft: &mut Draft<'_>) {
     let project = draft.project;
-    let known = |name: &str| project.services.contains_key(name) || project.disabled_services.contains_key(name);
+    let known = |c: &ObservedContainer| {
+        project.services.contains_key(&c.service)
+            || project.disabled_services.contains_key(&c.service) && !draft.intent.idle_orphans.contains(&c.id)
+    };
     let is_orphan = |c: &&ObservedContainer| {
-        if c.oneoff { matches!(c.state, RunState::Exited(_) | RunState::Dead) } else { !known(&c.service) }
+        if c.oneoff { matches!(c.state, RunState::Exited(_) | RunState::Dead) } else { !known(c) }
     };
     let orphans: Vec<&ObservedContainer> = draft.observed.containers.iter().filter(is_orphan).collect();
     if orphans.is_empty() || draft.intent.ignore_orphans && !draft.intent.remove_orphans {
@@ -35,8 +38,18 @@ pub(super) fn orphans(draft: &mut Draft<'_>) {
         return;
     }
     for orphan in orphans.into_iter().filter(|c| c.state != RunState::Removing) {
+        match draft.intent.spared_orphans.get(&orphan.id) {
+            Some(why) if why.is_empty() => continue,
+            Some(why) => {
+                draft.warn(format!("{}, which no service stands behind, is left: {why}", orphan.name));
+                continue;
+            }
+            None => {}
+        }
         let cause = if orphan.oneoff {
             "one-off that has ended".to_owned()
+        } else if project.disabled_services.contains_key(&orphan.service) {
+            format!("no profile of service {} is on any more", orphan.service)
         } else {
             format!("service {} is no longer in the project", orphan.service)
         };
@@ -268,6 +281,9 @@ fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal,
     };
     let step = draft.push(action, cause, after, Condition::Always);
     draft.freed.insert(container.name.clone(), step);
+    if reason == Removal::Orphan {
+        draft.orphan_steps.push(step);
+    }
 }
 
 /// Network replacements connect existing containers, which must not vanish meanwhile.
@@ -329,6 +345,7 @@ fn one_container<'a>(
     after.extend(stops);
     after.extend(signalled);
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
+    after.extend(&draft.orphan_steps);
     after.extend(reconnects(draft));
     after.extend(steps_of(&when));
     let mut old_name = container.name.clone();

@@ -29,6 +29,8 @@ pub(in crate::plan) struct Draft<'a> {
     pub removed: BTreeMap<String, (StepId, String)>,
     /// Names that become free by a removal.
     pub freed: BTreeMap<String, StepId>,
+    /// Removals of orphans: what they hold (ports, above all) is free after these.
+    pub orphan_steps: Vec<StepId>,
     /// Service -> its containers as they are once everything is created, by number.
     pub slots: BTreeMap<String, Vec<Slot<'a>>>,
 }
@@ -80,6 +82,7 @@ impl<'a> Draft<'a> {
             stops: BTreeMap::new(),
             removed: BTreeMap::new(),
             freed: BTreeMap::new(),
+            orphan_steps: Vec::new(),
             slots: BTreeMap::new(),
         }
     }

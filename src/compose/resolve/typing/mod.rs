@@ -41,6 +41,7 @@ pub(super) fn project(root: &Node, warnings: &mut Vec<Warning>) -> Result<Projec
         config_files: Vec::new(),
         env_files: Vec::new(),
         profiles: Vec::new(),
+        repository: None,
         environment: BTreeMap::new(),
     })
 }

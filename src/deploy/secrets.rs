@@ -1,0 +1,363 @@
+//! Which texts of a project are secret: what its `.env`, Compose files, secret files and registry logins hold under a
+//! name that looks secret, and passwords in addresses. Registered before anything of the project is told.
+//!
+//! Not every value is one: `production`, `true` or a port would blot out ordinary words. See [`is_secret_name`] and
+//! [`worth_hiding`].
+
+use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::compose::model::Project;
+
+/// Of a file with a secret in it, as much is looked at.
+const MAX_FILE: u64 = 64 << 10;
+/// Texts taken from one project.
+const MOST: usize = 2_000;
+/// How deep JSON in a value is followed.
+const DEEPEST: usize = 8;
+
+/// Parts of a variable's name that make its value secret, wherever they stand.
+const ANYWHERE: &[&str] = &[
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "PASSCODE",
+    "SECRET",
+    "TOKEN",
+    "CREDENTIAL",
+    "APIKEY",
+    "PRIVATE",
+    "CONNECTIONSTRING",
+    "CONNECTION_STRING",
+];
+/// Words of a variable's name that make its value secret when they stand between `_`, `-` and `.`.
+const WORDS: &[&str] = &[
+    "PASS",
+    "PASSES",
+    "PWD",
+    "PW",
+    "KEY",
+    "KEYS",
+    "DSN",
+    "AUTH",
+    "SALT",
+    "PEPPER",
+    "SIGNATURE",
+    "JWT",
+    "PIN",
+    "COOKIE",
+];
+/// Ends of names that speak of a secret without holding it.
+const ABOUT: &[&str] =
+    &["FILE", "PATH", "DIR", "NAME", "USER", "USERNAME", "ID", "LENGTH", "TTL", "EXPIRY", "ENABLED", "ALGORITHM"];
+/// Values that are words of the trade; hiding them would make every line unreadable.
+const ORDINARY: &[&str] = &[
+    "true",
+    "false",
+    "none",
+    "null",
+    "yes",
+    "off",
+    "auto",
+    "default",
+    "disabled",
+    "enabled",
+    "required",
+    "optional",
+    "production",
+    "prod",
+    "development",
+    "staging",
+    "test",
+    "testing",
+    "local",
+    "localhost",
+    "debug",
+    "info",
+    "warning",
+    "error",
+    "root",
+    "admin",
+    "user",
+    "guest",
+    "postgres",
+    "mysql",
+    "redis",
+    "mongo",
+    "password",
+    "secret",
+    "token",
+    "basic",
+    "bearer",
+    "trust",
+    "md5",
+    "scram-sha-256",
+    "sha256",
+    "hs256",
+    "rs256",
+];
+
+/// Whether the value of a variable of this name is taken for a secret.
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let words: Vec<&str> = name.split(['_', '-', '.', ' ']).filter(|word| !word.is_empty()).collect();
+    if words.len() > 1 && words.last().is_some_and(|last| ABOUT.contains(last)) {
+        return false;
+    }
+    ANYWHERE.iter().any(|part| name.contains(part))
+        || words.iter().any(|word| WORDS.contains(word) || word.len() > 6 && word.ends_with("KEY"))
+}
+
+/// Whether a text is rare enough to be hidden wherever it occurs: six bytes or more, or four with both a letter and
+/// something else; no word of the trade, no path, no small number.
+pub fn worth_hiding(text: &str) -> bool {
+    let text = text.trim();
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let mixed = text.chars().any(char::is_alphabetic) && !text.chars().all(char::is_alphabetic);
+    let long = if digits { text.len() >= 6 } else { text.len() >= 6 || text.len() >= 4 && mixed };
+    long && !text.starts_with(['/', '.']) && !ORDINARY.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// The secrets among named values.
+pub fn of_values<'a>(values: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, value) in values {
+        of_value(name, value, DEEPEST, &mut found);
+    }
+    finish(found)
+}
+
+/// The secrets among lines that assign, such as those of a `.env` that cannot be read as a whole.
+pub fn of_lines(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    lines(text, &is_secret_name, &mut found);
+    finish(found)
+}
+
+/// The secrets of a loaded project, its secret files and contents included. Blocking.
+pub fn of_project(project: &Project) -> Vec<String> {
+    let mut found = Vec::new();
+    let environment = project.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    found.extend(of_values(environment));
+    for service in project.services.values().chain(project.disabled_services.values()) {
+        let build = service.build.as_ref().map(|build| build.args.iter()).into_iter().flatten();
+        for (name, value) in service.environment.iter().chain(build) {
+            of_value(name, value.as_deref().unwrap_or_default(), DEEPEST, &mut found);
+        }
+    }
+    for secret in project.secrets.values() {
+        let variable = project.environment.get(&secret.environment).cloned().unwrap_or_default();
+        for text in [read(&secret.file), secret.content.clone(), variable] {
+            // All of it, each line, and where the lines are assignments, each value.
+            found.extend(text.lines().map(str::to_owned));
+            lines(&text, &|_| true, &mut found);
+            found.push(text);
+        }
+    }
+    for config in project.configs.values() {
+        for text in [read(&config.file), config.content.clone()] {
+            lines(&text, &is_secret_name, &mut found);
+        }
+    }
+    finish(found)
+}
+
+/// The secrets among the logins that Docker's client keeps in this directory. Blocking.
+pub fn of_logins(directory: &Path) -> Vec<String> {
+    let text = read(&directory.join("config.json").to_string_lossy());
+    let settings: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let mut found = Vec::new();
+    for login in settings.get("auths").and_then(|auths| auths.as_object()).into_iter().flat_map(|auths| auths.values())
+    {
+        for key in ["auth", "password", "identitytoken", "registrytoken"] {
+            let Some(text) = login.get(key).and_then(|text| text.as_str()) else { continue };
+            found.push(text.to_owned());
+            if key == "auth"
+                && let Ok(bytes) = STANDARD.decode(text)
+                && let Some((_, password)) = String::from_utf8_lossy(&bytes).split_once(':')
+            {
+                found.push(password.trim_end_matches('\0').to_owned());
+            }
+        }
+    }
+    finish(found)
+}
+
+fn finish(mut found: Vec<String>) -> Vec<String> {
+    found.retain(|text| worth_hiding(text));
+    found.sort();
+    found.dedup();
+    found.truncate(MOST);
+    found
+}
+
+fn of_value(name: &str, value: &str, deep: usize, found: &mut Vec<String>) {
+    if value.trim().is_empty() {
+        return;
+    }
+    if is_secret_name(name) {
+        found.push(value.to_owned());
+    }
+    in_addresses(value, found);
+    pairs(value, found);
+    if deep > 0
+        && value.trim_start().starts_with(['{', '['])
+        && let Ok(json) = serde_json::from_str::<serde_json::Value>(value)
+    {
+        of_json(name, &json, deep - 1, found);
+    }
+}
+
+fn of_json(name: &str, json: &serde_json::Value, deep: usize, found: &mut Vec<String>) {
+    match json {
+        serde_json::Value::String(text) => of_value(name, text, deep, found),
+        serde_json::Value::Array(items) if deep > 0 => {
+            items.iter().for_each(|item| of_json(name, item, deep - 1, found));
+        }
+        serde_json::Value::Object(map) if deep > 0 => {
+            map.iter().for_each(|(key, item)| of_json(key, item, deep - 1, found));
+        }
+        _ => {}
+    }
+}
+
+/// Passwords of `scheme://user:password@host`, as written and decoded.
+fn in_addresses(text: &str, found: &mut Vec<String>) {
+    for rest in text.split("://").skip(1) {
+        let end = rest.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).unwrap_or(rest.len());
+        let Some((user, _)) = rest.get(..end).and_then(|authority| authority.rsplit_once('@')) else { continue };
+        let password = user.split_once(':').map_or(user, |(_, password)| password);
+        // A name alone may be a token (`https://TOKEN@host`), if it is long.
+        if user.contains(':') || user.len() >= 16 {
+            found.push(percent_decoded(password));
+            found.push(password.to_owned());
+        }
+    }
+}
+
+/// `host=db password=x`, `Server=db;Password=x`, `?password=x&…`.
+fn pairs(text: &str, found: &mut Vec<String>) {
+    for part in text.split([' ', ';', '&', '?', ',']).filter(|_| text.contains('=')) {
+        if let Some((name, value)) = part.split_once('=')
+            && is_secret_name(name.trim())
+        {
+            found.push(value.trim().trim_matches(['"', '\'']).to_owned());
+        }
+    }
+}
+
+/// Lines that assign: `name=value`, `name: value`.
+fn lines(text: &str, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<String>) {
+    for line in text.lines() {
+        in_addresses(line, found);
+        let Some((name, value)) = line.split_once(['=', ':']) else { continue };
+        let value = value.trim().trim_end_matches([',', ';']).trim_matches(['"', '\'']);
+        if wanted(name.trim().trim_matches(['"', '\''])) {
+            found.push(value.to_owned());
+        }
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A file's text as far as it is some; what cannot be read is told where it is used.
+fn read(path: &str) -> String {
+    let path = Path::new(path);
+    // Only plain files: a pipe would wait for its writer.
+    if !path.is_file() {
+        return String::new();
+    }
+    let mut bytes = Vec::new();
+    let _ = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// As pairs, for [`of_values`].
+pub fn pairs_of(values: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_secrets_apart() {
+        for name in [
+            "DB_PASSWORD",
+            "POSTGRES_PASSWORD",
+            "db.pass",
+            "API_KEY",
+            "apiKey",
+            "STRIPE_SECRET",
+            "GH_TOKEN",
+            "SENTRY_DSN",
+            "AWS_SECRET_ACCESS_KEY",
+            "BASIC_AUTH",
+            "private-key",
+            "SECRET",
+            "ACCESSKEY",
+        ] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["MODE", "DB_HOST", "COMPASS", "POSTGRES_PASSWORD_FILE", "AUTHOR", "TOKEN_TTL", "MONKEY", "PORT"] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn common_and_short_values_stay_readable() {
+        for text in
+            ["true", "production", "8080", "65535", "/run/secrets/db", "postgres", "Password", "abc", "abcd", ""]
+        {
+            assert!(!worth_hiding(text), "{text}");
+        }
+        for text in ["hunter2", "a1b2", "p-w!", "123456", "correct horse"] {
+            assert!(worth_hiding(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_found_where_they_stand() {
+        let table: &[(&str, &str, &[&str])] = &[
+            ("DB_PASSWORD", "hunter2-x", &["hunter2-x"]),
+            ("MODE", "hunter2-x", &[]),
+            ("DATABASE_URL", "postgres://app:p%40ss-word@db/x", &["p%40ss-word", "p@ss-word"]),
+            ("MIRROR", "https://0123456789abcdef0@h/x", &["0123456789abcdef0"]),
+            ("CONN", "host=db user=app password=hunter2-x", &["hunter2-x"]),
+            ("CONN", "Server=db;Password='hunter2-x';Port=1", &["hunter2-x"]),
+            ("SETTINGS", r#"{"db":{"password":"hunter2-x","host":"dbserver"}}"#, &["hunter2-x"]),
+            ("CACHE", "redis://:hunter2-x@cache:6379/0", &["hunter2-x"]),
+        ];
+        for (name, value, expected) in table {
+            assert_eq!(of_values([(*name, *value)].into_iter()), *expected, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn logins_are_read_from_the_clients_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let auth = STANDARD.encode("bob:hunter2-x");
+        std::fs::write(dir.path().join("config.json"), format!(r#"{{"auths":{{"r":{{"auth":"{auth}"}}}}}}"#)).unwrap();
+        assert_eq!(of_logins(dir.path()), [auth.as_str(), "hunter2-x"]);
+        assert!(of_logins(&dir.path().join("none")).is_empty());
+    }
+}
