@@ -159,7 +159,7 @@ fn request(project: &Project) -> Result<String, EngineError> {
         replaces: None,
         image_id: "sha256:1",
         config_hash: "h",
-        own_label: None,
+        own_labels: &[],
         links: &[],
         volumes_from: &[],
         inherited: &[],
