@@ -59,7 +59,7 @@ impl Memory {
                 (meta.is_file() && json).then_some((meta.modified().ok()?, meta.len(), entry.path()))
             })
             .collect();
-        files.sort_by(|a, b| b.0.cmp(&a.0));
+        files.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
         let mut total = 0;
         for (number, (_, size, path)) in files.into_iter().enumerate() {
             total += size;

@@ -28,6 +28,8 @@ use crate::{
 
 /// Permissions that an image keeps of a file.
 const PERMISSIONS: u32 = 0o7777;
+/// What the address of an image begins with, where it is a context.
+const IMAGE_SCHEME: &str = "docker-image://";
 
 /// How and with what memory inputs are read.
 #[derive(Debug, Clone)]
@@ -204,20 +206,23 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, request: &BuildRequest, builder: Builder) -> Result<(Manifest, Vec<String>), String> {
+        let unseen = |what: &str| format!("its {what} is fetched by the build, so changes there are not seen");
         if let Source::Remote(address) = &request.source {
-            return Err(format!("its build context {address} is fetched by the build, so changes there are not seen"));
+            return Err(unseen(&format!("build context {address}")));
         }
-        self.local(request, builder).map_err(|error| format!("what goes into its image cannot be read: {error}"))?
+        for (name, context) in &request.contexts {
+            if let NamedContext::Address(address) = context
+                && !address.starts_with(IMAGE_SCHEME)
+            {
+                return Err(unseen(&format!("context {name} ({address})")));
+            }
+        }
+        self.local(request, builder).map_err(|error| format!("what goes into its image cannot be read: {error}"))
     }
 
-    #[expect(clippy::type_complexity, reason = "two kinds of failure, told apart once")]
-    fn local(
-        &mut self,
-        request: &BuildRequest,
-        builder: Builder,
-    ) -> Result<Result<(Manifest, Vec<String>), String>, ImageError> {
+    fn local(&mut self, request: &BuildRequest, builder: Builder) -> Result<(Manifest, Vec<String>), ImageError> {
         let mut manifest = Manifest::default();
-        let Source::Directory(root) = &request.source else { return Ok(Ok((manifest, Vec::new()))) };
+        let Source::Directory(root) = &request.source else { return Ok((manifest, Vec::new())) };
         let text = prepare::dockerfile_text(root, &request.dockerfile)?;
         let (dockerfile, inside) = match &request.dockerfile {
             Dockerfile::Inside(path) => (self.name(root, path), Some(path.as_str())),
@@ -229,7 +234,7 @@ impl Reader {
             Builder::Classic => prepare::tar_plan(request)?.0.selection,
             Builder::BuildKit | Builder::Solve => match prepare::buildkit_files(request)?.0.remove("context") {
                 Some(Files::Directory(selection)) => selection,
-                Some(Files::Generated(_)) | None => return Ok(Ok((manifest, Vec::new()))),
+                Some(Files::Generated(_)) | None => return Ok((manifest, Vec::new())),
             },
         };
         self.folder(&selection, "", inside, &mut manifest)?;
@@ -247,17 +252,10 @@ impl Reader {
                     let selection = Selection { root, ignore, always, wild_exceptions: true, only };
                     self.folder(&selection, &format!("{name}: "), None, &mut manifest)?;
                 }
-                NamedContext::Address(address) => match address.strip_prefix("docker-image://") {
-                    Some(image) => {
-                        manifest.setting(&label, address);
-                        images.push(image.to_owned());
-                    }
-                    None => {
-                        return Ok(Err(format!(
-                            "its {label} ({address}) is fetched by the build, so changes there are not seen"
-                        )));
-                    }
-                },
+                NamedContext::Address(address) => {
+                    manifest.setting(&label, address);
+                    images.extend(address.strip_prefix(IMAGE_SCHEME).map(str::to_owned));
+                }
                 NamedContext::Layout { directory, tag, digest } => {
                     let found = super::layout::Layout(directory.clone()).find(tag, true)?;
                     let digest = digest.clone().or(found).unwrap_or_default();
@@ -266,7 +264,7 @@ impl Reader {
             }
         }
         settings(request, &text, &mut manifest);
-        Ok(Ok((manifest, images)))
+        Ok((manifest, images))
     }
 
     /// The name of a file as a reader of the repository knows it.
