@@ -187,6 +187,7 @@ pub(super) fn make_plan(
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
         remove_orphans: true,
+        without_flags: true,
         spared_orphans: orphans.spared,
         idle_orphans: orphans.idle,
         now: super::now_ms() / 1000,
