@@ -172,4 +172,64 @@ mod tests {
     fn the_grammar_is_sound() {
         Arguments::command().debug_assert();
     }
+
+    /// Every `turnout …` between backquotes in the source, with stand-ins for what is filled in.
+    fn commands_named(text: &str) -> Vec<String> {
+        let quoted = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join(" ");
+        let parts = quoted.split('`').filter(|part| part.starts_with("turnout ") && part.len() < 60);
+        parts.map(|part| part.replace(['{', '}'], "x")).collect()
+    }
+
+    #[test]
+    fn every_command_that_a_hint_names_exists() {
+        let mut open = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut seen = 0;
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            // The Compose commands have hints in the words of the real program.
+            if path.extension().is_none_or(|ext| ext != "rs") || path.ends_with("cli/args.rs") {
+                continue;
+            }
+            for named in commands_named(&std::fs::read_to_string(&path).unwrap()) {
+                seen += 1;
+                let named = named.split('|').next().unwrap_or_default();
+                let mut words: Vec<&str> = named.split_whitespace().collect();
+                let given = Arguments::try_parse_from(&words);
+                words.push("repository");
+                let sound = |parsed: Result<Arguments, clap::Error>| {
+                    parsed.map_or_else(|error| error.kind() == clap::error::ErrorKind::DisplayHelp, |_| true)
+                };
+                assert!(sound(given) || sound(Arguments::try_parse_from(&words)), "{}: `{named}`", path.display());
+            }
+        }
+        assert!(seen >= 8, "only {seen} commands were found in hints");
+    }
+
+    #[test]
+    fn what_a_deployment_says_names_no_flag_of_another_command() {
+        // Flags of `serve` and `check`, and of programs that are named with them.
+        let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut open = vec![src.join("deploy"), src.join("decide"), src.join("worker"), src.join("store")];
+        let deploy = Arguments::command();
+        let deploy = deploy.find_subcommand("deploy").unwrap();
+        let known: Vec<String> =
+            deploy.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect();
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for line in text.lines().filter(|line| line.contains('"') && !line.trim_start().starts_with("//")) {
+                for word in line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+                    let flag = word.starts_with("--") && word.len() > 3;
+                    assert!(!flag || known.iter().any(|name| name == word), "{}: {word} in {line}", path.display());
+                }
+            }
+        }
+    }
 }

@@ -90,7 +90,13 @@ mod tests {
             service: service.to_owned(),
             state: RunState::Running,
             labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-            ..ObservedContainer::default()
+            number: Some(1),
+            oneoff: false,
+            config_hash: String::new(),
+            image_label: String::new(),
+            image_id: String::new(),
+            networks: BTreeMap::new(),
+            mounts: Vec::new(),
         }
     }
 

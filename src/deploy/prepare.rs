@@ -202,6 +202,7 @@ pub(super) fn make_plan(
         rerun_completed_jobs: false,
         mounted,
         remove_orphans: true,
+        without_flags: true,
         spared_orphans: orphans.spared,
         idle_orphans: orphans.idle,
         now: super::now_ms() / 1000,

@@ -55,6 +55,8 @@ pub struct Intent {
     pub wait_for_running: bool,
     /// Consent to lose the data of volumes whose definition changed.
     pub yes_recreate_volumes: bool,
+    /// Whoever reads the plan gave no flags of `up` and has none to give: hints name another way.
+    pub without_flags: bool,
     /// Build nothing; a missing image that cannot be pulled is an error.
     pub no_build: bool,
     /// Replace also what the named services depend on.

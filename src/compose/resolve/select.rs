@@ -47,8 +47,9 @@ pub(super) fn with_dependencies(project: &mut Project, names: &[String]) -> Resu
             }
             None if !required => {}
             None if project.disabled_services.contains_key(&name) => {
-                return Err(LoadError::new(format!("no such service: {name}: its profiles are not active"))
-                    .hint("activate one with --profile, or name this service, too"));
+                return Err(LoadError::new(format!("no such service: {name}: its profiles are not active")).hint(
+                    "activate one with COMPOSE_PROFILES (in the environment or .env), or name this service, too",
+                ));
             }
             None => {
                 let known = project.services.keys().map(String::as_str);

@@ -124,7 +124,14 @@ fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
         if draft.intent.yes_recreate_volumes {
             changed.push(Changed { key, name, id: String::new(), cause });
         } else {
-            draft.warn(format!("{cause}; it is kept with its data (to recreate it empty, agree with --yes)"));
+            let how = match draft.intent.without_flags {
+                true => format!(
+                    "to have it empty, run `docker compose -p {} down` and `docker volume rm {name}`, then deploy",
+                    draft.project.name
+                ),
+                false => "to recreate it empty, agree with --yes".to_owned(),
+            };
+            draft.warn(format!("{cause}; it is kept with its data ({how})"));
         }
     }
     changed
