@@ -50,6 +50,11 @@ pub struct Intent {
     pub no_build: bool,
     /// Replace also what the named services depend on.
     pub always_recreate_deps: bool,
+    /// Start although a service waits for the health of one that has no check: the wait then fails, as in the Compose
+    /// CLI. Without, that is refused before anything is done.
+    pub start_unchecked: bool,
+    /// Make networks and volumes that no service uses, too; then a project needs no services.
+    pub all_resources: bool,
     /// Seconds since the Unix epoch; only pull policies such as `daily` look at it.
     pub now: i64,
 }
