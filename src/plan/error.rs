@@ -20,9 +20,7 @@ pub enum PlanError {
     #[error("services depend on each other in a circle: {0}")]
     Cycle(String),
     /// External networks or volumes do not exist.
-    #[error(
-        "declared as external, but not found: {0} (create with `docker network create` or `docker volume create`, or remove `external: true`)"
-    )]
+    #[error("{0} (create with `docker network create` or `docker volume create`, or remove `external: true`)")]
     ExternalMissing(String),
     /// A network of the expected name belongs to something else.
     #[error(
@@ -89,7 +87,7 @@ pub enum PlanError {
     },
     /// Somebody shares a namespace or volumes of a service that has no container.
     #[error(
-        "service {service} cannot share {what} with service {target}: container missing (start {target} too, or set its scale to 1)"
+        "service {service}: cannot share {what} with service {target}: container missing (start {target} too, or set its scale to 1)"
     )]
     ShareMissing {
         /// Compose service.

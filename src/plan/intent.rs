@@ -63,6 +63,11 @@ pub struct Intent {
     pub always_recreate_deps: bool,
     /// By container ID: what is to be done because of what it has mounted.
     pub mounted: BTreeMap<String, Mounted>,
+    /// Start although a service waits for the health of one that has no check: the wait then fails, as in the Compose
+    /// CLI. Without, that is refused before anything is done.
+    pub start_unchecked: bool,
+    /// Make networks and volumes that no service uses, too; then a project needs no services.
+    pub all_resources: bool,
     /// Seconds since the Unix epoch; only pull policies such as `daily` look at it.
     pub now: i64,
 }

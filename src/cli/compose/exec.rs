@@ -41,7 +41,14 @@ pub(super) async fn exec(session: &Session, args: &ExecArgs) -> anyhow::Result<u
     if session.global.dry_run {
         return Ok(0);
     }
-    let tty = !args.no_tty && !args.detach && terminal::is_interactive();
+    let tty = match args.no_tty {
+        // Asked for in so many words.
+        Some(false) if !args.detach => {
+            terminal::Wish { no_tty: args.no_tty, interactive: Some(args.interactive), ..Default::default() }
+                .settle_here()?
+        }
+        given => given != Some(true) && !args.detach && terminal::is_interactive(),
+    };
     let docker = engine.docker();
     let what = format!("exec in {}", container.name);
     let api = |error| EngineError::api(what.clone(), error);

@@ -39,7 +39,10 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
         bail!("--service-ports and --publish are incompatible");
     }
     let asked = Asked::read(session, args, &project)?;
-    let tty = !args.no_tty && !args.detach && terminal::is_interactive();
+    let wish = terminal::Wish { tty: args.tty, no_tty: args.no_tty, interactive: args.interactive };
+    if args.tty.is_some() && args.no_tty.is_some() {
+        wish.settle_here()?;
+    }
     let mode = if args.quiet { Mode::Quiet } else { session.mode() };
     let progress = Progress::new(mode).without_output(args.quiet_build).without_pulls(args.quiet_pull);
     let progress = progress.without_waits_of(name);
@@ -51,6 +54,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
         return Ok(0);
     }
 
+    let tty = wish.settle_here()?;
     foreign_volumes(&mut project, &asked.service);
     as_oneoff(&mut project, name, |service| asked.apply(service, args, tty));
     let slug = random_hex()?;
@@ -69,7 +73,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
         slug: &slug,
         // In the foreground we remove it, after its exit code was read.
         auto_remove: args.rm && args.detach,
-        stdin: !args.detach && args.interactive,
+        stdin: args.reads(),
         use_aliases: args.use_aliases,
     };
     let credentials = session.credentials();
@@ -79,7 +83,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let ended = if args.detach {
         engine.start_oneoff(&applied, &container).await.map(|()| 0).map_err(anyhow::Error::new)
     } else {
-        foreground(&engine, &applied, &container, tty, args.interactive).await
+        foreground(&engine, &applied, &container, tty, args.reads()).await
     };
     let goes_on = !args.detach && ended.is_ok() && is_running(&engine, &container).await;
     if goes_on {
@@ -257,7 +261,7 @@ impl Asked {
 
     fn apply(self, service: &mut Service, args: &RunArgs, tty: bool) {
         service.tty = tty;
-        service.stdin_open = !args.detach && args.interactive;
+        service.stdin_open = args.reads();
         if !args.command().is_empty() {
             service.command = Some(args.command().to_vec());
         }

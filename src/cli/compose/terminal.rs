@@ -25,6 +25,44 @@ pub(super) fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
+/// What was asked of the terminal.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wish {
+    /// `--tty`.
+    pub tty: Option<bool>,
+    /// `--no-TTY`.
+    pub no_tty: Option<bool>,
+    /// `--interactive`.
+    pub interactive: Option<bool>,
+}
+
+impl Wish {
+    /// Whether the process gets a terminal; `stdin` and `stdout` say whether ours are one.
+    ///
+    /// # Errors
+    /// A terminal that was asked for while something else is to be read from; wishes that contradict each other.
+    pub(super) fn settle(self, stdin: bool, stdout: bool) -> anyhow::Result<bool> {
+        let Wish { tty, no_tty, interactive } = self;
+        let wanted = match (tty, no_tty) {
+            (Some(_), Some(_)) => anyhow::bail!("--tty and --no-TTY can't be used together"),
+            (Some(tty), None) => tty,
+            (None, Some(no_tty)) => !no_tty,
+            // By default, a script's pipe is no mistake.
+            (None, None) if interactive.is_none() && !stdin => false,
+            (None, None) => stdout,
+        };
+        if wanted && interactive != Some(false) && !stdin {
+            anyhow::bail!("the input device is not a TTY");
+        }
+        Ok(wanted)
+    }
+
+    /// As [`Wish::settle`], with the ends of this process.
+    pub(super) fn settle_here(self) -> anyhow::Result<bool> {
+        self.settle(io::stdin().is_terminal(), io::stdout().is_terminal())
+    }
+}
+
 /// Rows and columns of this terminal.
 pub(super) fn size() -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;

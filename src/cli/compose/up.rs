@@ -27,7 +27,8 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     if args.no_deps {
         without_dependencies(&mut project, &args.services);
     }
-    let attached = !(args.detach || args.wait || args.no_start || session.global.dry_run);
+    let attached =
+        !(project.services.is_empty() || args.detach || args.wait || args.no_start || session.global.dry_run);
     if attached {
         super::attach::shown(&project, args)?;
     }
@@ -311,7 +312,7 @@ pub(super) async fn converge(
 ) -> anyhow::Result<Engine> {
     prepare(session, project, progress).await?;
     let project = &*project;
-    if project.services.is_empty() {
+    if project.services.is_empty() && !intent.all_resources {
         bail!("no service selected");
     }
     let engine = session.engine().await?;
@@ -375,6 +376,8 @@ pub(super) fn intent(
         // As the real command line does at every `up`.
         rerun_completed_jobs: true,
         wait_for_running: true,
+        start_unchecked: true,
+        all_resources: session.global.all_resources,
         now: now(),
         ..Intent::default()
     })

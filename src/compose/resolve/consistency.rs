@@ -50,7 +50,7 @@ pub(super) fn check_container_names(project: &Project, places: &Places<'_>) -> R
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, service) in project.services.iter().filter(|(_, service)| !service.container_name.is_empty()) {
         if let Some(owner) = owners.insert(&service.container_name, name) {
-            let message = format!("container name '{}' is already in use by service {owner}", service.container_name);
+            let message = format!("container name {:?} is already in use by service {owner}", service.container_name);
             let error = places.error(&["services", name, "container_name"], message);
             return Err(error.hint("give every service its own, or none"));
         }

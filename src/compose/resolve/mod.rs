@@ -250,7 +250,7 @@ mod tests {
             ("services: {a: {image: i, container_name: cc, scale: 2}}", "can't set container_name and scale"),
             (
                 "services: {a: {image: i, container_name: cc}, b: {image: i, container_name: cc}}",
-                "container name 'cc' is already in use by service a",
+                "container name \"cc\" is already in use by service a",
             ),
             (
                 "services: {a: {image: i, cpus: 1, deploy: {resources: {limits: {memory: 1m}}}}}",

@@ -102,6 +102,9 @@ impl Executor<'_> {
     }
 }
 
+/// How long a container without a health check is given to end, before the lack of a check is what is wrong with it.
+const A_MOMENT: Duration = Duration::from_millis(500);
+
 type Check<'a> = dyn for<'c> Fn(&'c Engine, &'c [Known]) -> Pin<Box<dyn Future<Output = Result<Verdict, EngineError>> + Send + 'c>>
     + Send
     + Sync
@@ -129,7 +132,16 @@ async fn healthy(engine: &Engine, containers: &[Known]) -> Result<Verdict, Engin
         if state.status == Some(Status::EXITED) {
             return failed(format!("container {name} exited ({})", state.exit_code.unwrap_or_default()));
         }
-        match state.health.and_then(|h| h.status) {
+        let health = state.health.and_then(|health| health.status);
+        if matches!(health, None | Some(HealthStatus::EMPTY | HealthStatus::NONE)) {
+            // One that ends at once is told by its end.
+            tokio::time::sleep(A_MOMENT).await;
+            let state = engine.find_container(&known.id).await?.and_then(|found| found.state).unwrap_or_default();
+            if state.status == Some(Status::EXITED) {
+                return failed(format!("container {name} exited ({})", state.exit_code.unwrap_or_default()));
+            }
+        }
+        match health {
             None | Some(HealthStatus::EMPTY | HealthStatus::NONE) => {
                 // A container that is about to run its first check already has a status.
                 return failed(format!("container {name} has no healthcheck configured"));

@@ -589,7 +589,7 @@ mod tests {
             (
                 json!({ "healthcheck": { "test": ["CMD", "x"], "start_interval": "1s" } }),
                 NEW,
-                "services.web.healthcheck.start_interval: requires healthcheck.start_period to be set",
+                "services.web.healthcheck.start_interval: healthcheck.start_interval requires healthcheck.start_period to be set",
             ),
             (
                 json!({ "networks": { "back": { "interface_name": "e" } } }),

@@ -17,7 +17,11 @@ pub fn health(name: &str, check: &Healthcheck, version: ApiVersion) -> Result<He
     if start_interval.is_some() {
         gate(version, ApiVersion::v1(44), "25.0", name, "healthcheck.start_interval")?;
         if start_period.is_none() {
-            return Err(refuse(name, "healthcheck.start_interval", "requires healthcheck.start_period to be set"));
+            return Err(refuse(
+                name,
+                "healthcheck.start_interval",
+                "healthcheck.start_interval requires healthcheck.start_period to be set",
+            ));
         }
     }
     let nanoseconds = |d: &Option<Duration>| d.map(|Duration(n)| n);

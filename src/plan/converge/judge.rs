@@ -37,12 +37,20 @@ enum Policy {
     Diverged,
 }
 
+/// What is shared, as the real one has it in its errors.
+fn in_an_error(what: &str) -> &str {
+    if what == "volumes" { "volume" } else { what.trim_start_matches("the ") }
+}
+
 /// Resolves `service:` references to the first container, by name, of each target.
 pub(super) fn references(draft: &Draft<'_>, name: &str, service: &Service) -> Result<References, PlanError> {
     let mut found = References::default();
     for (what, target) in select::shares(service) {
-        let missing =
-            || PlanError::ShareMissing { service: name.to_owned(), what: what.to_owned(), target: target.to_owned() };
+        let missing = || PlanError::ShareMissing {
+            service: name.to_owned(),
+            what: in_an_error(what).to_owned(),
+            target: target.to_owned(),
+        };
         let Some(slots) = draft.slots.get(target) else {
             // Not part of this plan: it stays as it is.
             let others = draft.observed.containers.iter().filter(|c| c.service == target && !c.oneoff);

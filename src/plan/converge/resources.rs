@@ -15,12 +15,12 @@ pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
     let mut missing = Vec::new();
     for (key, network) in networks_used(draft) {
         if network.external && !draft.observed.networks.contains_key(&key) {
-            missing.push(format!("network {}", network.name));
+            missing.push(format!("network {} declared as external, but could not be found", network.name));
         }
     }
     for (key, volume) in volumes_used(draft) {
         if volume.external && !draft.observed.volumes.contains_key(&key) {
-            missing.push(format!("volume {}", volume.name));
+            missing.push(format!("external volume {:?} not found", volume.name));
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(PlanError::ExternalMissing(missing.join(", "))) }
@@ -139,7 +139,11 @@ fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
 
 /// Definitions of the networks that the services taking part use, each with its name filled in.
 fn networks_used(draft: &Draft<'_>) -> BTreeMap<String, Network> {
-    let keys: BTreeSet<&String> = draft.selected().iter().flat_map(|(_, service)| service.networks.keys()).collect();
+    let mut keys: BTreeSet<&String> =
+        draft.selected().iter().flat_map(|(_, service)| service.networks.keys()).collect();
+    if draft.intent.all_resources {
+        keys.extend(draft.project.networks.keys());
+    }
     keys.into_iter().map(|key| (key.clone(), network_named(draft, key))).collect()
 }
 
@@ -154,8 +158,11 @@ fn network_named(draft: &Draft<'_>, key: &str) -> Network {
 /// As [`networks_used`], for named volumes.
 fn volumes_used(draft: &Draft<'_>) -> BTreeMap<String, Volume> {
     let mounts = draft.selected().into_iter().flat_map(|(_, service)| service.volumes.iter());
-    let keys: BTreeSet<&String> =
+    let mut keys: BTreeSet<&String> =
         mounts.filter(|m| m.r#type == "volume" && !m.source.is_empty()).map(|m| &m.source).collect();
+    if draft.intent.all_resources {
+        keys.extend(draft.project.volumes.keys());
+    }
     keys.into_iter().map(|key| (key.clone(), volume_named(draft, key))).collect()
 }
 

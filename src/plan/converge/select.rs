@@ -10,7 +10,7 @@ use crate::compose::{
 
 /// The services that `intent` names and, unless told otherwise, what they depend on; dependencies first.
 pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<&'a str>, PlanError> {
-    if project.services.is_empty() {
+    if project.services.is_empty() && !intent.all_resources {
         return Err(PlanError::NoServices);
     }
     for name in intent.services.iter().chain(intent.build.keys()).chain(intent.scale.keys()) {

@@ -158,7 +158,7 @@ fn require_healthcheck(draft: &Draft<'_>, name: &str, dependent: &str, required:
         Some(check) if !check.test.is_empty() => true,
         _ => of_image,
     };
-    if checked || !required {
+    if checked || !required || draft.intent.start_unchecked {
         return Ok(());
     }
     Err(PlanError::NoHealthcheck { service: name.to_owned(), dependent: dependent.to_owned() })

@@ -127,7 +127,7 @@ fn namespace_owner_replaced_by_somebody_else() {
 #[test]
 fn shared_namespace_without_owner() {
     let text = Stage::of(vpn()).want(|i| i.scale.insert("vpn".to_owned(), 0)).plan();
-    insta::assert_snapshot!(text, @r"error: service client cannot share the network namespace with service vpn: container missing (start vpn too, or set its scale to 1)");
+    insta::assert_snapshot!(text, @r"error: service client: cannot share network namespace with service vpn: container missing (start vpn too, or set its scale to 1)");
 }
 
 #[test]

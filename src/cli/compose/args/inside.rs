@@ -17,8 +17,8 @@ pub struct ExecArgs {
     #[arg(long)]
     pub index: Option<u32>,
     /// No terminal
-    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
-    pub no_tty: bool,
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub no_tty: Option<bool>,
     /// Keep standard input open; `--interactive=false` to close it
     #[arg(short, long, hide = true, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub interactive: bool,
@@ -73,8 +73,8 @@ pub struct RunArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// No terminal
-    #[arg(short = 'T', long = "no-TTY", alias = "no-tty")]
-    pub no_tty: bool,
+    #[arg(short = 'T', long = "no-TTY", alias = "no-tty", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub no_tty: Option<bool>,
     /// Leave dependencies alone
     #[arg(long)]
     pub no_deps: bool,
@@ -124,11 +124,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub env_from_file: Vec<String>,
     /// A terminal; always where there is one
-    #[arg(short, long, hide = true)]
-    pub tty: bool,
+    #[arg(short, long, hide = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub tty: Option<bool>,
     /// Keep standard input open; `--interactive=false` to close it
-    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub interactive: bool,
+    #[arg(short, long, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub interactive: Option<bool>,
     /// Service, then the command, none = the service's: nothing after the service is ours, not even `--`
     #[arg(trailing_var_arg = true, required = true, num_args = 1.., value_names = ["SERVICE", "COMMAND"])]
     pub words: Vec<String>,
@@ -138,6 +138,11 @@ impl RunArgs {
     /// The service.
     pub fn service(&self) -> &str {
         self.words.first().map_or("", String::as_str)
+    }
+
+    /// Whether standard input is kept open.
+    pub fn reads(&self) -> bool {
+        self.interactive.unwrap_or(true)
     }
 
     /// The command; empty for the service's own.
