@@ -318,3 +318,22 @@ fn a_dry_run_prints_the_plan_and_does_nothing() {
     assert!(plan.contains("create container") && plan.contains("web-1"), "{plan}");
     assert!(site.ids().is_empty());
 }
+
+#[test]
+fn dependencies_are_waited_for_no_longer_than_asked() {
+    let site = Site::new(
+        "services:
+  db: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, 'false'], interval: 1s, retries: 1000}}
+  web: {image: 'IMAGE', QUICK, command: [echo, web-started], depends_on: {db: {condition: service_healthy}}}
+",
+    );
+    for detached in [&["-d"][..], &[]] {
+        let up = [&["up", "--wait-timeout", "1"], detached].concat();
+        let ran = site.ours(&up);
+        assert!(!ran.out.contains("web-started"), "{ran:?}");
+        assert_eq!(ran.code, 1, "{ran:?}");
+        ran.fails("timeout waiting for dependencies");
+        assert_eq!(site.inspect("db-1").state.unwrap().running, Some(true));
+        assert_eq!(site.inspect("web-1").state.unwrap().status.map(|s| s.to_string()), Some("created".to_owned()));
+    }
+}
