@@ -337,3 +337,32 @@ fn dependencies_are_waited_for_no_longer_than_asked() {
         assert_eq!(site.inspect("web-1").state.unwrap().status.map(|s| s.to_string()), Some("created".to_owned()));
     }
 }
+
+#[test]
+fn a_foreground_up_shows_what_runs_again_and_what_is_replaced() {
+    let job = |value: &str| {
+        format!(
+            "services: {{app: {{image: 'IMAGE', command: [sh, -c, '[ -e /f ] && echo again; echo > /f; echo {value}']}}}}\n"
+        )
+    };
+    let site = Site::new(&job("one"));
+    let ended = || site.ours(&["wait", "app"]).code == 0 || site.inspect("app-1").state.unwrap().running == Some(false);
+    site.ours(&["up", "-d"]).ok();
+    assert!(ended());
+    let before = site.ids();
+    let ran = site.ours(&["up"]).ok();
+    assert!(ran.out.contains("app-1  | again\n") && ran.out.contains("app-1 exited with code 0"), "{ran:?}");
+    assert_eq!(site.ids(), before);
+    site.write("compose.yaml", &job("two"));
+    let ran = site.ours(&["up"]).ok();
+    assert!(ran.out.contains("app-1  | two\n") && !ran.out.contains("again"), "{ran:?}");
+    assert_ne!(site.ids(), before);
+
+    site.write(
+        "compose.yaml",
+        "services: {quick: {image: 'IMAGE', command: [sh, -c, 'exit 0']}, long: {image: 'IMAGE', QUICK}}\n",
+    );
+    let ran = site.ours(&["up", "--remove-orphans", "--abort-on-container-exit"]).ok();
+    assert!(ran.out.contains("quick-1 exited with code 0"), "{ran:?}");
+    assert_eq!(site.inspect("long-1").state.unwrap().running, Some(false));
+}
