@@ -391,11 +391,21 @@ fn provided_services_come_from_their_program() {
         ("echo hello", "not a line of JSON"),
         ("exit 3", "failed to create service provider"),
         (r#"echo '{"type": "setenv", "message": "x"}'"#, "not KEY=VALUE"),
+        (r#"echo '{"type": "rawsetenv", "message": "x"}'"#, "`rawsetenv` is not KEY=VALUE"),
     ] {
         provider(&site, &format!("#!/bin/sh\n[ \"$2\" = metadata ] && exit 1\n{script}\n"));
         with_path(&site, &["up", "-d"]).fails(told);
         assert!(site.ids().is_empty(), "{told}");
     }
+    // As Compose 5.2 has it; the real 2.40 knows no such message.
+    provider(
+        &site,
+        r#"#!/bin/sh
+[ "$2" = metadata ] || echo '{"type": "rawsetenv", "message": "URL=raw"}'
+"#,
+    );
+    with_path(&site, &["up", "-d"]).ok();
+    assert_eq!(site.exec("web", "echo $URL $OUTER_URL"), "raw\n");
 }
 
 #[test]

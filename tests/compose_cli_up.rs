@@ -318,3 +318,51 @@ fn a_dry_run_prints_the_plan_and_does_nothing() {
     assert!(plan.contains("create container") && plan.contains("web-1"), "{plan}");
     assert!(site.ids().is_empty());
 }
+
+#[test]
+fn dependencies_are_waited_for_no_longer_than_asked() {
+    let site = Site::new(
+        "services:
+  db: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, 'false'], interval: 1s, retries: 1000}}
+  web: {image: 'IMAGE', QUICK, command: [echo, web-started], depends_on: {db: {condition: service_healthy}}}
+",
+    );
+    for detached in [&["-d"][..], &[]] {
+        let up = [&["up", "--wait-timeout", "1"], detached].concat();
+        let ran = site.ours(&up);
+        assert!(!ran.out.contains("web-started"), "{ran:?}");
+        assert_eq!(ran.code, 1, "{ran:?}");
+        ran.fails("timeout waiting for dependencies");
+        assert_eq!(site.inspect("db-1").state.unwrap().running, Some(true));
+        assert_eq!(site.inspect("web-1").state.unwrap().status.map(|s| s.to_string()), Some("created".to_owned()));
+    }
+}
+
+#[test]
+fn a_foreground_up_shows_what_runs_again_and_what_is_replaced() {
+    let job = |value: &str| {
+        format!(
+            "services: {{app: {{image: 'IMAGE', command: [sh, -c, '[ -e /f ] && echo again; echo > /f; echo {value}']}}}}\n"
+        )
+    };
+    let site = Site::new(&job("one"));
+    let ended = || site.ours(&["wait", "app"]).code == 0 || site.inspect("app-1").state.unwrap().running == Some(false);
+    site.ours(&["up", "-d"]).ok();
+    assert!(ended());
+    let before = site.ids();
+    let ran = site.ours(&["up"]).ok();
+    assert!(ran.out.contains("app-1  | again\n") && ran.out.contains("app-1 exited with code 0"), "{ran:?}");
+    assert_eq!(site.ids(), before);
+    site.write("compose.yaml", &job("two"));
+    let ran = site.ours(&["up"]).ok();
+    assert!(ran.out.contains("app-1  | two\n") && !ran.out.contains("again"), "{ran:?}");
+    assert_ne!(site.ids(), before);
+
+    site.write(
+        "compose.yaml",
+        "services: {quick: {image: 'IMAGE', command: [sh, -c, 'exit 0']}, long: {image: 'IMAGE', QUICK}}\n",
+    );
+    let ran = site.ours(&["up", "--remove-orphans", "--abort-on-container-exit"]).ok();
+    assert!(ran.out.contains("quick-1 exited with code 0"), "{ran:?}");
+    assert_eq!(site.inspect("long-1").state.unwrap().running, Some(false));
+}

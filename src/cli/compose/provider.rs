@@ -2,8 +2,8 @@
 //!
 //! The program is a CLI plugin `docker-TYPE`, else `TYPE` of the search path. It is called as `PROGRAM compose
 //! --project-name=NAME up|down --OPTION=VALUE… SERVICE` and answers with lines of JSON, `{"type": …, "message": …}`: `info`,
-//! `debug`, `error`, and `setenv` with `KEY=VALUE`, which services depending on it receive as `SERVICE_KEY`. What it
-//! says of itself to `compose metadata` tells which options it takes. (compose/docs/extension.md of Compose 2.40.)
+//! `debug`, `error`, and `setenv` with `KEY=VALUE`, which services depending on it receive as `SERVICE_KEY`, or, since
+//! Compose 5.2, `rawsetenv`, received as `KEY`. What it says of itself to `compose metadata` tells which options it takes. (compose/docs/extension.md of Compose 2.40.)
 
 use std::{
     collections::BTreeMap,
@@ -41,9 +41,8 @@ const PLUGIN_DIRECTORIES: [&str; 4] = [
 pub(super) async fn up(session: &Session, project: &mut Project, progress: &Progress) -> anyhow::Result<()> {
     for name in provided(project) {
         let variables = call(session, project, &name, "up", progress).await?;
-        let prefix = format!("{}_", name.to_uppercase());
         for service in project.services.values_mut().filter(|service| service.depends_on.contains_key(&name)) {
-            let set = variables.iter().map(|(key, value)| (format!("{prefix}{key}"), Some(value.clone())));
+            let set = variables.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
             service.environment.extend(set);
         }
     }
@@ -143,7 +142,7 @@ async fn call(
     Ok(variables)
 }
 
-/// Reads what a program says until it has ended.
+/// Reads what a program says until it has ended: the variables that it sets, by their full names.
 async fn listen(
     name: &str,
     answer: impl AsyncRead + Unpin,
@@ -163,11 +162,12 @@ async fn listen(
             "info" => progress.is(name, &message),
             "debug" => {}
             "error" => bail!("services.{name}.provider: {message}"),
-            "setenv" => match message.split_once('=') {
+            "setenv" | "rawsetenv" => match message.split_once('=') {
                 Some((key, value)) => {
-                    variables.insert(key.to_owned(), value.to_owned());
+                    let prefix = if kind == "setenv" { format!("{}_", name.to_uppercase()) } else { String::new() };
+                    variables.insert(prefix + key, value.to_owned());
                 }
-                None => bail!("services.{name}.provider: the program's `setenv` is not KEY=VALUE"),
+                None => bail!("services.{name}.provider: the program's `{kind}` is not KEY=VALUE"),
             },
             other => bail!("services.{name}.provider: the program's answer has an unknown type {other:?}"),
         }

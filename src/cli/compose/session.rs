@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub cancel: CancellationToken,
     /// How builds differ from those of an `up`; set by `build`.
     pub build_options: std::sync::OnceLock<BuildOptions>,
+    /// How long an `up` waits for dependencies; set by `--wait-timeout`.
+    pub wait_timeout: std::sync::OnceLock<Duration>,
 }
 
 /// The project a command is about: loaded, or only known by name.
@@ -71,7 +73,13 @@ impl Session {
         for (key, value) in settings_of_env_files(&global, &environment) {
             environment.entry(key).or_insert(value);
         }
-        Session { global, environment, cancel: CancellationToken::new(), build_options: std::sync::OnceLock::new() }
+        Session {
+            global,
+            environment,
+            cancel: CancellationToken::new(),
+            build_options: std::sync::OnceLock::new(),
+            wait_timeout: std::sync::OnceLock::new(),
+        }
     }
 
     /// A variable that is set and not empty.
@@ -326,7 +334,7 @@ impl Session {
             reporter: progress,
             cancel: &self.cancel,
             stop_timeout,
-            wait_timeout: PATIENCE,
+            wait_timeout: self.wait_timeout.get().copied().unwrap_or(PATIENCE),
             reads: None,
             images: ImageSettings {
                 builder: self.builder(),

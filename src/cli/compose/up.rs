@@ -32,6 +32,10 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     if attached {
         super::attach::shown(&project, args)?;
     }
+    // 0 is no limit, as in the real one.
+    if let Some(seconds) = args.wait_timeout.filter(|seconds| *seconds > 0) {
+        session.wait_timeout.get_or_init(|| Duration::from_secs(seconds));
+    }
     let intent = Intent {
         no_deps: args.no_deps,
         no_start: args.no_start,
