@@ -6,6 +6,7 @@ use git2::{BranchType, CheckoutNotificationType, ErrorCode, Oid, Repository, bui
 
 use super::{
     error::GitError,
+    filters, inode,
     read::short_id,
     rebase,
     remote::{Divergence, Moved},
@@ -162,6 +163,11 @@ pub(super) fn checkout(repo: &Repository, target: Oid, session: &Session) -> Res
     let path = repo.workdir().unwrap_or(&session.remote.path).to_owned();
     let local = |error: git2::Error| GitError::local(&path, "check out in", &error);
     let commit = repo.find_commit(target).map_err(local)?;
+    let from = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
+    filters::refuse(repo, from, target, &path)?;
+    if let Some(from) = from {
+        inode::renew(repo, from, target).map_err(local)?;
+    }
     let conflicts = RefCell::new(Vec::new());
     let attempt = {
         let mut options = CheckoutBuilder::new();

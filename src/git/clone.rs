@@ -8,7 +8,7 @@ use super::{
     address::Address,
     advance,
     error::GitError,
-    lock,
+    filters, lock,
     remote::{Moved, Updated},
     transfer::{self, Session, Want},
 };
@@ -60,6 +60,7 @@ fn fill(folder: &Path, address: &Address, session: &Session) -> Result<(String, 
     session.go_on()?;
 
     let commit = repo.find_commit(fetched.tip).map_err(local)?;
+    filters::refuse(&repo, None, fetched.tip, &session.remote.path)?;
     let mut checkout = CheckoutBuilder::new();
     checkout.force();
     repo.checkout_tree(commit.as_object(), Some(&mut checkout)).map_err(local)?;

@@ -192,6 +192,26 @@ pub enum GitError {
         /// The files.
         files: Vec<String>,
     },
+    /// Files that a program would have to bring into their form.
+    #[error("{1} must pass through a program on the way into {0}, which turnout does not run, so nothing was written; \
+             bring the work tree up to date with git itself (git clone, or git -C {0} pull), then deploy again",
+            path.display(), list(files))]
+    Filtered {
+        /// The work tree.
+        path: PathBuf,
+        /// The files, each with its attribute.
+        files: Vec<String>,
+    },
+    /// Files that have not passed through their program.
+    #[error("{1} in {0} hold what git stores (a pointer of Git LFS, or encrypted text), not the file itself; install the \
+             filter's program and let it write the files (git lfs pull, git-crypt unlock) in {0}, then deploy again",
+            path.display(), list(files))]
+    Unfiltered {
+        /// The work tree.
+        path: PathBuf,
+        /// The files, each with its attribute.
+        files: Vec<String>,
+    },
     /// A local commit does not fit on top.
     #[error(
         "local commit {commit} ({subject}) conflicts with the remote in {}; nothing was changed; rebase by hand",

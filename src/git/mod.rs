@@ -14,6 +14,8 @@ mod advance;
 mod auth;
 mod clone;
 mod error;
+mod filters;
+mod inode;
 mod known_hosts;
 mod lock;
 mod pin;

@@ -14,19 +14,17 @@ use super::{
     address::Address,
     advance, clone,
     error::GitError,
-    lock,
+    filters, lock,
     relay::Relay,
     remote::{Remote, Updated},
     submodule,
     transfer::{self, Session, Want},
 };
-use crate::report::{Event, Reporter};
+use crate::report::Reporter;
 
 /// After a stop: time for the thread to end by itself. It normally needs milliseconds, because the relay has closed its
 /// connection; only a check-out that has begun runs longer, and must.
 const GRACE: Duration = Duration::from_secs(5);
-/// A `.gitattributes` above this size is not searched. Limits memory.
-const LARGEST_ATTRIBUTES: u64 = 1024 * 1024;
 
 /// Brings the work tree to the state of its remote branch. Clones it if it is absent.
 ///
@@ -210,11 +208,5 @@ fn finish(repo: &Repository, address: &Address, session: &Session) -> Result<(),
     if session.remote.submodules {
         submodule::update_all(repo, address, session, 0)?;
     }
-    let attributes = session.remote.path.join(".gitattributes");
-    let small = std::fs::metadata(&attributes).is_ok_and(|found| found.len() <= LARGEST_ATTRIBUTES);
-    if small && std::fs::read_to_string(&attributes).is_ok_and(|text| text.contains("filter=lfs")) {
-        let text = "files under Git LFS are not downloaded: they stay pointers (run git lfs pull in a hook)".to_owned();
-        session.tell(Event::Warning { text });
-    }
-    Ok(())
+    filters::refuse_stored(repo, &session.remote.path)
 }
