@@ -182,7 +182,7 @@ fn missing_externals_fail_before_anything() {
             p.volumes.get_mut("data").unwrap().as_mut().unwrap().external = true;
         })
         .plan();
-    insta::assert_snapshot!(text, @r"error: network shop_default declared as external, but could not be found, external volume "shop_data" not found (create with `docker network create` or `docker volume create`, or remove `external: true`)");
+    insta::assert_snapshot!(text, @r#"error: network shop_default declared as external, but could not be found, external volume "shop_data" not found (create with `docker network create` or `docker volume create`, or remove `external: true`)"#);
 }
 
 #[test]
