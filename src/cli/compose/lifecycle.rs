@@ -266,10 +266,10 @@ pub(super) async fn pause(session: &Session, args: &ServicesArgs, resume: bool) 
     let mut found = engine.containers(&subject.name, false).await?;
     found.retain(|c| {
         let active = subject.project.as_ref().is_none_or(|project| project.services.contains_key(&c.service));
-        // What is as wanted already stays so.
-        let needs = (c.state == "paused") == resume;
-        !c.oneoff && active && needs && (args.services.is_empty() || args.services.contains(&c.service))
+        !c.oneoff && active && (args.services.is_empty() || args.services.contains(&c.service))
     });
+    // As in the real one, what is as wanted already is a failure, but does not keep the others from their turn.
+    let mut failed = None;
     for container in found {
         let subject = format!("Container {}", container.name);
         let (done, word, what) = match (resume, session.global.dry_run) {
@@ -278,10 +278,15 @@ pub(super) async fn pause(session: &Session, args: &ServicesArgs, resume: bool) 
             (true, false) => (engine.docker().unpause_container(&container.id).await, "Unpaused", "unpause"),
             (false, false) => (engine.docker().pause_container(&container.id).await, "Paused", "pause"),
         };
-        done.map_err(|error| EngineError::api(format!("{what} {}", container.name), error))?;
-        progress.is(&subject, word);
+        match done {
+            Ok(()) => progress.is(&subject, word),
+            Err(error) => {
+                let error = EngineError::api(format!("{what} {}", container.name), error);
+                failed.get_or_insert(error);
+            }
+        }
     }
-    Ok(0)
+    failed.map_or(Ok(0), |error| Err(error.into()))
 }
 
 /// `wait`: the exit code is that of the container which ended last.

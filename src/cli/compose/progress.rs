@@ -76,6 +76,8 @@ struct Named {
     cause: String,
     /// Whether it is told as a pull is.
     pull: bool,
+    /// Whether it is removed and made anew in one step.
+    remade: bool,
 }
 
 /// What is told of a step that had nothing to do.
@@ -307,13 +309,17 @@ impl Reporter for Progress {
             }
             Event::StepEnded { step, outcome, text, .. } => {
                 state.running.retain(|s| *s != step);
-                let Some(Named { subjects, done, cause, skipped, pull, .. }) = state.steps.get(step).cloned() else {
+                let Some(Named { subjects, done, cause, skipped, pull, remade, .. }) = state.steps.get(step).cloned()
+                else {
                     return;
                 };
                 let mut lines = |what: &str, text: &str| {
                     subjects.iter().for_each(|subject| self.spaced(&mut state, subject, what, text, pull));
                 };
                 match outcome {
+                    Outcome::Done if remade => {
+                        ["Removed", "Creating", done].into_iter().for_each(|word| lines(word, ""))
+                    }
                     Outcome::Done if done.is_empty() => state.show_if(self.mode == Mode::Live),
                     Outcome::Done if self.mode == Mode::Live => lines(done, &cause),
                     Outcome::Done => lines(done, ""),
@@ -381,7 +387,8 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         Action::Pull { service, .. } => (service.clone(), "Pulling", "Pulled", false),
         Action::Build { image, .. } => (image.clone(), "Building", "Built", false),
         Action::CreateNetwork { name, .. } => (format!("Network {name}"), "Creating", "Created", false),
-        Action::RecreateNetwork { name, .. } => (format!("Network {name}"), "Recreate", "Recreated", true),
+        // Told at its end, in the real one's three words: it is tried under another name first.
+        Action::RecreateNetwork { name, .. } => (format!("Network {name}"), "", "Created", false),
         Action::RemoveNetwork { name, .. } => (format!("Network {name}"), "Removing", "Removed", false),
         Action::CreateVolume { name, .. } => (format!("Volume {name}"), "Creating", "Created", false),
         Action::RecreateVolume { name, .. } => (format!("Volume {name}"), "Recreate", "Recreated", true),
@@ -421,5 +428,6 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         _ => Skipped::Nothing,
     };
     let pull = matches!(action, Action::Pull { .. });
-    Named { subjects, doing, half, done, skipped, cause, pull }
+    let remade = matches!(action, Action::RecreateNetwork { .. });
+    Named { subjects, doing, half, done, skipped, cause, pull, remade }
 }

@@ -150,6 +150,7 @@ async fn surroundings(
             only_if: Condition::Always,
         });
     }
+    up::build_in_order(project, &mut plan);
     up::running(&observed, project, &plan, progress);
     session.apply(engine, project, plan, None, progress).await?;
     Ok(())

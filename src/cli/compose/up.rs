@@ -1,6 +1,10 @@
 //! `up`, `create`, `build` and `pull`.
 
-use std::{collections::BTreeMap, io::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 
@@ -330,6 +334,7 @@ pub(super) async fn converge(
             plan = other;
         }
     }
+    build_in_order(project, &mut plan);
     running(&observed, project, &plan, progress);
     session.apply(&engine, project, plan, stop_timeout, progress).await?;
     Ok(engine)
@@ -450,6 +455,7 @@ fn image_plan(project: &Project, intent: &Intent, wanted: impl Fn(&plan::Action)
                 let reduced = crate::compose::model::Service {
                     image: service.image.clone(),
                     build: service.build.clone(),
+                    depends_on: service.depends_on.clone(),
                     ..Default::default()
                 };
                 (name.clone(), reduced)
@@ -464,7 +470,30 @@ fn image_plan(project: &Project, intent: &Intent, wanted: impl Fn(&plan::Action)
         places.insert(id, plan.steps.len());
         plan.steps.push(step);
     }
+    build_in_order(project, &mut plan);
     Ok(plan)
+}
+
+/// Lets builds wait for those of the services that theirs depends on, as in the real one: an image may be the base of
+/// another without a word of it in the project.
+pub(super) fn build_in_order(project: &Project, plan: &mut Plan) {
+    let mut built: BTreeMap<String, usize> = BTreeMap::new();
+    for (id, step) in plan.steps.iter_mut().enumerate() {
+        let plan::Action::Build { service, .. } = &step.action else { continue };
+        let mut open: Vec<&str> = vec![service];
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            let needed = project.services.get(name).into_iter().flat_map(|service| service.depends_on.keys());
+            for other in needed.filter(|other| seen.insert(other.as_str())) {
+                match built.get(other) {
+                    Some(before) if !step.after.contains(before) => step.after.push(*before),
+                    Some(_) => {}
+                    None => open.push(other),
+                }
+            }
+        }
+        built.insert(service.clone(), id);
+    }
 }
 
 /// Names the containers that run and that the plan leaves alone.

@@ -1,6 +1,6 @@
 //! First phase: images that must be built or pulled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Condition, PlanError, Pull, StepId};
 use super::Draft;
@@ -193,8 +193,27 @@ fn context_services(service: &Service) -> impl Iterator<Item = &str> {
     contexts.filter_map(|value| value.strip_prefix("service:"))
 }
 
-/// Images in an order where those that others are built upon come first; circles are left to the builder.
+/// The services that build and that this one, which builds too, depends on, directly or not.
+fn built_before<'a>(service: &'a Service, all: &BTreeMap<&'a str, &'a Service>) -> Vec<&'a str> {
+    let mut found: Vec<&str> = Vec::new();
+    let mut open: Vec<&Service> = if service.build.is_some() { vec![service] } else { Vec::new() };
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    while let Some(service) = open.pop() {
+        for other in service.depends_on.keys().filter(|other| seen.insert(other.as_str())) {
+            let Some(needed) = all.get(other.as_str()) else { continue };
+            open.push(needed);
+            if needed.build.is_some() {
+                found.push(other);
+            }
+        }
+    }
+    found
+}
+
+/// Images in an order where those used as build contexts come first, and those of services that others depend on:
+/// one may be the base of another. Circles are left to the builder.
 fn order<'a>(mut uses: BTreeMap<String, Use<'a>>, bases: &BTreeMap<String, Vec<String>>) -> Vec<(String, Use<'a>)> {
+    let all: BTreeMap<&str, &Service> = uses.values().flat_map(|u| u.services.iter().copied()).collect();
     let mut done: Vec<(String, Use<'_>)> = Vec::with_capacity(uses.len());
     while !uses.is_empty() {
         let waiting: Vec<&str> = uses.values().flat_map(|u| u.services.iter().map(|(name, _)| *name)).collect();
@@ -205,7 +224,8 @@ fn order<'a>(mut uses: BTreeMap<String, Use<'a>>, bases: &BTreeMap<String, Vec<S
                 !u.services
                     .iter()
                     .flat_map(|(name, s)| {
-                        context_services(s).chain(bases.get(*name).into_iter().flatten().map(String::as_str))
+                        let bases = bases.get(*name).into_iter().flatten().map(String::as_str);
+                        context_services(s).chain(built_before(s, &all)).chain(bases)
                     })
                     .any(|other| waiting.contains(&other) && !own.contains(&other))
             })
