@@ -38,13 +38,12 @@ pub fn missing(base: &str, chosen: &str) -> Option<String> {
     if !absent.is_empty() {
         return Some(format!("its services {} are not deployed", absent.join(", ")));
     }
-    let lacking = theirs.keys().find_map(|name| {
+    theirs.keys().find_map(|name| {
         let own = below(&ours, name).unwrap_or(&empty);
         let keys = below(&theirs, name)?.keys().filter(|key| !own.contains_key(*key));
         let keys: Vec<&str> = keys.map(String::as_str).collect();
         (!keys.is_empty()).then(|| format!("its {} of service {name} do not count", keys.join(", ")))
-    });
-    lacking
+    })
 }
 
 fn parsed(text: &str) -> Option<Map> {
