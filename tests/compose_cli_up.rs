@@ -126,7 +126,7 @@ fn checklist_19_waiting_for_health_without_a_check_fails_clearly() {
   db: {image: 'IMAGE', QUICK}
 ",
     );
-    site.ours(&["up", "-d"]).fails("db has no healthcheck configured");
+    site.ours(&["up", "-d"]).fails("db-1 has no healthcheck configured");
 }
 
 #[test]
