@@ -21,7 +21,7 @@ fn containers_are_paused_resumed_and_waited_for() {
     site.ours(&["up", "-d"]).ok();
     site.ours(&["pause", "web"]).ok();
     assert_eq!(site.inspect("web-1").state.unwrap().paused, Some(true));
-    site.ours(&["unpause"]).ok();
+    site.ours(&["unpause", "web"]).ok();
     assert_eq!(site.inspect("web-1").state.unwrap().paused, Some(false));
     let id = site.ids()["job-1"].clone();
     let waited = site.ours(&["wait", "job"]);
