@@ -33,7 +33,7 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
     assert_eq!(site.ours(&["ps", "-a", "--status", "exited", "--services"]).ok().out, "web\n");
     site.ours(&["start"]).ok();
     assert_eq!(site.ours(&["ps", "--services"]).ok().out, "db\nweb\n");
-    site.ours(&["events", "nope"]).fails("no such service: nope");
+    site.ours_by_file(&["events", "nope"]).fails("no such service: nope");
     site.ours(&["restart", "db"]).ok();
     site.ours(&["kill", "-s", "SIGKILL", "db"]).ok();
     assert_eq!(site.inspect("db-1").state.unwrap().exit_code, Some(137));

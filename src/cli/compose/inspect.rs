@@ -213,7 +213,8 @@ fn age(created: Option<&str>) -> String {
 
 /// `events`.
 pub(super) async fn events(session: &Session, args: &EventsArgs) -> anyhow::Result<u8> {
-    // A name that is misspelt would be waited for without end.
+    // A name that is misspelt would be waited for without end. Under COMPOSE_PROJECT_NAME no name is looked at, as in
+    // the other commands.
     let project = session.subject_with(&args.services)?.name;
     let engine = session.engine().await?;
     let time = |text: &Option<String>| text.as_deref().map(moment).transpose().map(|t| t.map(|t| t.to_string()));
