@@ -84,6 +84,74 @@ async fn local_changes_in_the_way_are_named_and_nothing_moves() {
 }
 
 #[tokio::test]
+async fn files_that_need_a_filter_are_refused_before_anything_is_written() {
+    let world = World::new();
+    let first = update(&world.remote()).await.unwrap();
+    std::fs::create_dir_all(world.dev().join("deep/er")).unwrap();
+    // The attributes come with the very push, and lie beside the file.
+    world.commit("deep/er/.gitattributes", "*.env filter=turned\n*.txt working-tree-encoding=UTF-16\n");
+    world.commit("deep/er/app.env", "stored\n");
+    world.commit("deep/er/plain", "two\n");
+    world.commit("app.txt", "two\n");
+    world.push();
+    let error = update(&world.remote()).await.unwrap_err();
+    let GitError::Filtered { files, .. } = &error else { panic!("{error}") };
+    assert_eq!(files, &["deep/er/app.env (filter=turned)"]);
+    assert_eq!(git(&world.site(), &["rev-parse", "HEAD"]), first.new);
+    assert_eq!(git(&world.site(), &["status", "--porcelain"]), "");
+    assert!(!world.site().join("deep").exists());
+
+    // A clone is no way around it, and leaves nothing half made.
+    let other = World::new();
+    other.commit(".gitattributes", "app.txt filter=turned\n");
+    other.push();
+    let error = update(&other.remote()).await.unwrap_err();
+    assert!(matches!(error, GitError::Filtered { .. }), "{error}");
+    assert!(!other.site().exists());
+
+    // What somebody let git write is taken as it is.
+    git(&world.site(), &["-c", "filter.turned.smudge=cat", "pull", "-q", "--ff-only", "origin", "main"]);
+    assert!(update(&world.remote()).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_git_stores_in_place_of_a_file_is_told_from_the_file() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n", "0".repeat(64));
+    world.commit(".gitattributes", "*.bin filter=lfs\n");
+    world.commit("model.bin", &pointer);
+    // One without the attribute is only a text.
+    world.commit("about.txt", &pointer);
+    world.push();
+    // By a git that knows nothing of the filter.
+    git(&world.site(), &["pull", "-q", "--ff-only", "origin", "main"]);
+    let error = update(&world.remote()).await.unwrap_err();
+    let GitError::Unfiltered { files, .. } = &error else { panic!("{error}") };
+    assert_eq!(files, &["model.bin (filter=lfs)"]);
+    std::fs::write(world.site().join("model.bin"), "model").unwrap();
+    update(&world.remote()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_replaced_and_not_written_over() {
+    use std::io::Read as _;
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    // Who has it open, or runs it, goes on with what it was.
+    let mut open = std::fs::File::open(world.site().join("app.txt")).unwrap();
+    world.commit("app.txt", "two\n");
+    world.push();
+    update(&world.remote()).await.unwrap();
+    let mut text = String::new();
+    open.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one\n");
+    assert_eq!(world.site_file("app.txt"), "two\n");
+    assert_eq!(git(&world.site(), &["status", "--porcelain"]), "");
+    assert!(!world.site().join(".git/turnout-copy").exists());
+}
+
+#[tokio::test]
 async fn a_crash_between_files_and_branch_is_repaired() {
     let world = World::new();
     update(&world.remote()).await.unwrap();

@@ -138,7 +138,11 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
     let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(notes);
     if let Some(base) = base {
-        let text = |file: &str| std::fs::read_to_string(root.join(file)).unwrap_or_default();
+        // A base file that cannot be read is none of this deployment's business.
+        let text = |file: &str| {
+            let bytes = DiskFiles::default().read(&root.join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
         let chosen = stack.files.first().map(|file| text(file)).unwrap_or_default();
         if let Some(missing) = overlay::missing(&text(base), &chosen) {
             let why = &stack.reason;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::compose::model::Project;
+use crate::{compose::model::Project, report::is_secret_name};
 
 /// Of a file with a secret in it, as much is looked at.
 const MAX_FILE: u64 = 64 << 10;
@@ -17,40 +17,6 @@ const MOST: usize = 2_000;
 /// How deep JSON in a value is followed.
 const DEEPEST: usize = 8;
 
-/// Parts of a variable's name that make its value secret, wherever they stand.
-const ANYWHERE: &[&str] = &[
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "PASSCODE",
-    "SECRET",
-    "TOKEN",
-    "CREDENTIAL",
-    "APIKEY",
-    "PRIVATE",
-    "CONNECTIONSTRING",
-    "CONNECTION_STRING",
-];
-/// Words of a variable's name that make its value secret when they stand between `_`, `-` and `.`.
-const WORDS: &[&str] = &[
-    "PASS",
-    "PASSES",
-    "PWD",
-    "PW",
-    "KEY",
-    "KEYS",
-    "DSN",
-    "AUTH",
-    "SALT",
-    "PEPPER",
-    "SIGNATURE",
-    "JWT",
-    "PIN",
-    "COOKIE",
-];
-/// Ends of names that speak of a secret without holding it.
-const ABOUT: &[&str] =
-    &["FILE", "PATH", "DIR", "NAME", "USER", "USERNAME", "ID", "LENGTH", "TTL", "EXPIRY", "ENABLED", "ALGORITHM"];
 /// Values that are words of the trade; hiding them would make every line unreadable.
 const ORDINARY: &[&str] = &[
     "true",
@@ -97,17 +63,6 @@ const ORDINARY: &[&str] = &[
     "hs256",
     "rs256",
 ];
-
-/// Whether the value of a variable of this name is taken for a secret.
-pub fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    let words: Vec<&str> = name.split(['_', '-', '.', ' ']).filter(|word| !word.is_empty()).collect();
-    if words.len() > 1 && words.last().is_some_and(|last| ABOUT.contains(last)) {
-        return false;
-    }
-    ANYWHERE.iter().any(|part| name.contains(part))
-        || words.iter().any(|word| WORDS.contains(word) || word.len() > 6 && word.ends_with("KEY"))
-}
 
 /// Whether a text is rare enough to be hidden wherever it occurs: six bytes or more, or four with both a letter and
 /// something else; no word of the trade, no path, no small number.

@@ -4,12 +4,13 @@
 //! runs as a program ("text file busy"), fails on files of another owner in a folder of ours, and changes the text under
 //! whoever has the file open. A copy that took the file's place before is written to instead.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use git2::{Delta, ObjectType, Oid, Repository};
+
+/// Name of the copy in the repository's own folder, where one that a crash left goes into no image. The next takes its
+/// place: whoever is here holds the repository's lock.
+const BESIDE: &str = "turnout-copy";
 
 /// Replaces each regular file that differs between the two commits, and is unchanged in the work tree, by a copy of
 /// itself. What cannot be copied is left to the check-out, whose error names it.
@@ -24,7 +25,7 @@ pub(super) fn renew(repo: &Repository, from: Oid, target: Oid) -> Result<(), git
         }
         if Oid::hash_file(ObjectType::Blob, &file).is_ok_and(|content| content == delta.old_file().id()) {
             // Best effort: see above.
-            let _ = copy_over(&file);
+            let _ = copy_over(&file, &repo.path().join(BESIDE));
         }
     }
     Ok(())
@@ -36,11 +37,8 @@ fn stands_there(top: &Path, name: &Path) -> bool {
     folder.canonicalize().is_ok_and(|real| real == folder)
 }
 
-fn copy_over(file: &Path) -> io::Result<()> {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".turnout-{}", std::process::id()));
-    let beside: PathBuf = file.with_file_name(name);
-    fs::copy(file, &beside).and_then(|_| fs::rename(&beside, file)).inspect_err(|_| {
-        let _ = fs::remove_file(&beside);
+fn copy_over(file: &Path, beside: &Path) -> io::Result<()> {
+    fs::copy(file, beside).and_then(|_| fs::rename(beside, file)).inspect_err(|_| {
+        let _ = fs::remove_file(beside);
     })
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::report::is_secret_name;
+
 /// Value of an image that is not on the engine: the build may fetch it, so it differs from no other.
 pub const ABSENT: &str = "absent";
 
@@ -206,12 +208,10 @@ fn quoted(value: &str) -> String {
 
 /// Whether a build argument may be something that nobody should read in a log.
 fn is_secret(name: &str, value: &str) -> bool {
-    const WORDS: &[&str] = &["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PWD", "PRIVATE"];
-    let upper = name.to_uppercase();
     let userinfo = value
         .split_once("://")
         .is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')));
-    userinfo || WORDS.iter().any(|word| upper.contains(word))
+    userinfo || is_secret_name(name)
 }
 
 /// `sha256:…` of a content.

@@ -5,5 +5,7 @@
 
 mod event;
 pub mod redact;
+mod secret_name;
 
 pub use event::{Event, Notes, Outcome, Reporter, Silent, StepRef};
+pub use secret_name::is_secret_name;
