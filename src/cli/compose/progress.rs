@@ -274,8 +274,9 @@ impl Progress {
     }
 }
 
+/// That something is being built, and was, is told by the step itself; why it is not the usual builder is not.
 fn told_by_its_step(text: &str) -> bool {
-    text.starts_with("building ") || text.starts_with("built ")
+    text.starts_with("built ") || text.starts_with("building ") && !text.contains(": ")
 }
 
 impl Reporter for Progress {
@@ -339,7 +340,6 @@ impl Reporter for Progress {
             Event::Progress { subject, text } if self.pulls && self.mode != Mode::Quiet => {
                 self.line(&mut state, &subject, "|", &text);
             }
-            // That something is being built, and was, is told by the step itself.
             Event::Info { text } if self.output && !told_by_its_step(&text) => self.line(&mut state, "", &text, ""),
             Event::Output { .. } | Event::Progress { .. } | Event::Info { .. } | Event::Phase { .. } => {}
         }
