@@ -293,8 +293,14 @@ services:
             &["-p", &name, "down", "--rmi", "local"],
             &["-p", &name, "down", "--rmi", "all"],
         ] {
-            // The real one removes images side by side, and Docker 20.10 then fails now and then.
-            let lost_a_race = |ran: &Ran| !ours && ran.err.contains("unrecognized image ID");
+            // The real one removes images side by side; an engine then fails now and then, or one removal
+            // takes the image that another one still names.
+            let lost_a_race = |ran: &Ran| {
+                !ours
+                    && ["unrecognized image ID", "No resource found to remove"]
+                        .iter()
+                        .any(|text| ran.err.contains(text))
+            };
             let mut turns = 0;
             let ran = loop {
                 docker(&["tag", &common::engine::image(), &plain]).ok();
