@@ -3,6 +3,7 @@
 mod compose_env;
 mod facts;
 mod failure;
+pub mod former;
 mod inputs;
 mod mounted;
 mod mounts;
@@ -35,7 +36,7 @@ use crate::{
     git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Store, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, Update},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -220,6 +221,7 @@ impl Deployer {
         let loaded = self.planner.read(repo, recorder).await?;
         self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
         let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let wanted = Wanted { new_stack: job.new_stack, ..wanted };
         let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
 
@@ -233,6 +235,14 @@ impl Deployer {
             plan: Some(recorder.clean(&plan::render(plan))),
             ..Update::default()
         };
+        // Before anything of it can come into being.
+        let place = Place {
+            repo: repo.name.clone(),
+            project: loaded.project.name.clone(),
+            path: Some(repo.path.display().to_string()),
+            remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
+        };
+        self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
         self.enter("apply", update, job, recorder).await;
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
@@ -338,7 +348,9 @@ impl Deployer {
     ) -> Result<Wanted, Failure> {
         let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
         let reads = self.store.reads(&loaded.stack.project).await.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, reads, rebuild })
+        let before = before.map_err(|error| Failure::new(error.to_string()))?;
+        let places = self.store.places().await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Wanted { commit, before, reads, rebuild, places, new_stack: false })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
