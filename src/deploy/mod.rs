@@ -486,8 +486,11 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(unsettled(&containers))
-                .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
+            Err(Failure::new(unsettled(&containers)).hint(format!(
+                "the containers were replaced already; correct the cause and push again, or go back to the last \
+                     success: `turnout deploy {} --previous`",
+                prepared.loaded.project.repository.as_deref().unwrap_or_default()
+            )))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
