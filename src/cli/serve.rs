@@ -4,7 +4,7 @@ use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,11 @@ use crate::{
 
 /// How often `repos.yaml` is looked at when nothing else asks for it.
 const REFRESH: Duration = Duration::from_secs(5);
+/// Connections that the kernel keeps until they are accepted. One that finds this queue full tries again only after a
+/// second; the kernel's own limit (`net.core.somaxconn`) is the same number.
+const BACKLOG: u32 = 4096;
+/// How long a proven delivery waits for its turn to be recorded. Forges give a delivery about ten seconds.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// Where `serve` tells of a mistake in its settings before there is a log.
 const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or environment (the same text as in the webhook's \
                            settings at the forge), or say --insecure-no-secret on a machine that nobody else reaches";
@@ -87,13 +92,19 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         lanes.wake(repo);
     }
 
-    let intake = server::router(intake(&settings, key, &repos, &store, &lanes));
+    let intake = Arc::new(intake(&settings, key, &repos, &store, &lanes));
+    let refusals = Arc::clone(&intake.refusals);
     let limits = ListenLimits {
-        connections: settings.max_connections,
+        bounds: server::visitors::Bounds {
+            all: settings.max_connections,
+            one_sender: settings.max_connections_per_source,
+            proxies: settings.trusted_proxies.clone(),
+        },
         header_timeout: settings.header_timeout,
         grace: settings.shutdown_grace,
     };
-    let web = tokio::spawn(server::serve(web, intake, limits, stop.clone().cancelled_owned()));
+    let web =
+        tokio::spawn(server::serve(web, server::router(intake), limits, refusals, stop.clone().cancelled_owned()));
     let control = control::Control {
         deployer: Arc::clone(&deployer),
         lanes: lanes.clone(),
@@ -147,11 +158,15 @@ fn web_listener(settings: &Settings) -> anyhow::Result<TcpListener> {
             return Ok(TcpListener::from_std(listener)?);
         }
     }
-    let listener = StdListener::bind(settings.listen).with_context(|| {
+    let listen = || -> std::io::Result<TcpListener> {
+        let socket = if settings.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(settings.listen)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| {
         format!("cannot listen on {}; is the port taken? another is chosen with --listen", settings.listen)
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(listener)?)
+    })
 }
 
 fn intake(
@@ -171,6 +186,7 @@ fn intake(
         IntakeLimits {
             body: settings.body_limit,
             requests: settings.max_requests,
+            place_wait: PLACE_WAIT,
             body_timeout: settings.body_timeout,
         },
     )
