@@ -298,6 +298,7 @@ async fn other_addresses_and_methods() {
     for (request, status) in [
         ("GET / HTTP/1.1", 200),
         ("GET /healthz HTTP/1.1", 200),
+        ("GET /readyz HTTP/1.1", 200),
         ("GET /webhook HTTP/1.1", 405),
         ("PUT /webhook HTTP/1.1", 405),
         ("POST / HTTP/1.1", 405),

@@ -173,7 +173,10 @@ fn is_control(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+    use base64::{
+        Engine as _,
+        engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -239,8 +242,20 @@ mod tests {
         redactor.add("aaaaaaaaaaaaaaaaab");
         let started = std::time::Instant::now();
         for bait in [
-            "://", "a", "password=\"", "authorization:", "://@", "ghp_", "authorization: [redacted]", "%61", "\\u0061",
-            "password=[redacted]", "password='[redacted]", "\\\\", "\\u{", "%",
+            "://",
+            "a",
+            "password=\"",
+            "authorization:",
+            "://@",
+            "ghp_",
+            "authorization: [redacted]",
+            "%61",
+            "\\u0061",
+            "password=[redacted]",
+            "password='[redacted]",
+            "\\\\",
+            "\\u{",
+            "%",
         ] {
             let text = bait.repeat(1_000_000 / bait.len());
             let _ = redactor.redact(&text);

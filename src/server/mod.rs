@@ -9,6 +9,7 @@ pub mod health;
 mod kept;
 pub mod ledger;
 pub mod listen;
+pub mod pulse;
 pub mod refusals;
 mod source;
 mod status;

@@ -23,6 +23,7 @@ use super::{
     arriving::{Arrived, Own, Reception},
     health,
     ledger::{Ledger, LedgerFault, Receipt},
+    pulse::Pulse,
     refusals::{self, Refusals},
     source::Source,
     visitors::Place,
@@ -67,6 +68,8 @@ pub struct IntakeState {
     checked_out: CheckedOut,
     /// What was refused, for the log.
     pub refusals: Arc<Refusals>,
+    /// Whether the daemon does what it is for.
+    pub pulse: Arc<Pulse>,
     reception: Reception,
     places: Semaphore,
     place_wait: Duration,
@@ -91,6 +94,7 @@ impl IntakeState {
             wake,
             checked_out,
             refusals: Arc::default(),
+            pulse: Arc::default(),
             reception: Reception::new(limits),
             places: Semaphore::new(limits.requests),
             place_wait: limits.place_wait,
@@ -103,6 +107,7 @@ pub fn router(state: Arc<IntakeState>) -> Router {
     Router::new()
         .route("/", get(health::root))
         .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/webhook", post(webhook))
         .fallback(|| async { answer(StatusCode::NOT_FOUND, &Answer::error("there is nothing here")) })
         .method_not_allowed_fallback(|| async {
