@@ -12,7 +12,7 @@ use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     check,
     client::{Client, ClientError},
-    compose, plan, serve, show,
+    compose, documents, plan, serve, show,
 };
 use crate::{config, deploy::Failure};
 
@@ -123,6 +123,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             plan::plan(&client(&own), &args).await
         }
         Command::Check(args) => check::check(&args).await,
+        Command::Documents(args) => documents::documents(&args),
         Command::Compose(args) => Ok(compose::run(args.rest)),
     }
 }

@@ -31,6 +31,7 @@ mod transfer;
 mod update;
 
 pub use address::Address;
+pub use auth::foreseen;
 pub use by_hand::{LEFT_BRANCH, check_out};
 pub use error::GitError;
 pub use pin::pin;
