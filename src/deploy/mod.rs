@@ -4,6 +4,7 @@ mod compose_env;
 mod facts;
 mod failure;
 pub mod former;
+mod guard;
 mod inputs;
 mod mounted;
 mod mounts;
@@ -22,6 +23,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
+pub use guard::said;
 pub use planner::{Planner, Wanted};
 pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
@@ -76,7 +78,7 @@ impl Deployer {
     /// Carries out what a lane has claimed and records how it ended.
     pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
-        let ending = match self.deploy(&job, &recorder, &cancel).await {
+        let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, summary } = done;
@@ -105,6 +107,14 @@ impl Deployer {
             }
         };
         self.finish(job.id, &recorder, ending, stopping).await;
+    }
+
+    /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
+    pub async fn broke(&self, id: DeploymentId, repo: &str, said: &str, stopping: &CancellationToken) {
+        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), id, repo);
+        let error = recorder.clean(&guard::fault(said).summary);
+        tracing::error!(repo, deployment = id, "{error}");
+        self.finish(id, &recorder, Some(Finish::Failed { error }), stopping).await;
     }
 
     /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
