@@ -4,6 +4,7 @@ mod compose_env;
 mod facts;
 mod failure;
 mod inputs;
+mod leftovers;
 mod mounted;
 mod mounts;
 mod orphans;
@@ -177,6 +178,7 @@ impl Deployer {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
+        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
 

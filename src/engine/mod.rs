@@ -14,6 +14,7 @@ pub mod error;
 pub mod glance;
 pub mod image;
 pub mod inspect;
+pub mod leftovers;
 pub mod logs;
 pub mod observe;
 mod proxies;

@@ -66,6 +66,14 @@ impl Engine {
         self.answer(request).await
     }
 
+    /// Inspects an image, with what the client library leaves out.
+    pub(super) async fn image_json(&self, image: &str) -> Result<Value, Error> {
+        let request = Request::get(format!("/v{}/images/{image}/json", self.version()))
+            .header(header::HOST, "docker")
+            .body(super::image::wire::empty())?;
+        self.answer(request).await
+    }
+
     async fn answer<T: DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Error> {
         let answer = self.send(request).await?;
         let status = answer.response.status();

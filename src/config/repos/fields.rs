@@ -83,6 +83,20 @@ impl Notes {
         }
     }
 
+    /// A whole number from 0 to `most`.
+    pub(super) fn count(&mut self, entry: &Entry, path: &str, most: usize) -> Option<usize> {
+        let number = match &entry.node.value {
+            Value::Int(number) => usize::try_from(*number).ok(),
+            Value::Uint(number) => usize::try_from(*number).ok(),
+            _ => None,
+        };
+        let found = number.filter(|number| *number <= most);
+        if found.is_none() {
+            self.wrong(&entry.node.pos, path, format!("must be a whole number from 0 to {most}"));
+        }
+        found
+    }
+
     /// A duration such as `90s`.
     pub(super) fn duration(&mut self, entry: &Entry, path: &str) -> Option<Duration> {
         let text = match &entry.node.value {

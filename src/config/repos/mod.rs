@@ -24,6 +24,10 @@ use super::mistake::Mistake;
 /// Names under which the deployer's own repository is known unless `self:` says otherwise.
 pub const DEFAULT_SELF: [&str; 2] = ["deployer", "turnout"];
 
+/// Earlier images of each service that stay unless `keep_images` says otherwise: enough to look at or to go back to what
+/// ran before a bad week, without a disk that fills with every push.
+pub const KEEP_IMAGES: usize = 3;
+
 /// All repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repos {
@@ -89,6 +93,8 @@ pub struct Repo {
     pub on_mounted_change: MountedChanges,
     /// What happens to containers whose service is gone.
     pub orphans: Orphans,
+    /// How many images of each service stay beside the present one.
+    pub keep_images: usize,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
 }

@@ -1,0 +1,51 @@
+//! Removes earlier images of a project after its deployment, as `keep_images` says.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Repo,
+    decide::leftovers::{self, Removal, short},
+    engine::{Engine, EngineError, leftovers::Removed},
+    report::Reporter,
+};
+
+/// Removes what is beyond `keep_images` of the project and tells of it. What goes wrong here is told, and makes no
+/// deployment fail: all that runs, runs.
+pub async fn remove_earlier(
+    engine: &Engine,
+    repo: &Repo,
+    project: &str,
+    reporter: &dyn Reporter,
+    cancel: &CancellationToken,
+) {
+    let images = match engine.built_images(project).await {
+        Ok(images) => images,
+        Err(error) => {
+            return reporter.warn(format!("earlier images of {project} cannot be looked at ({error}); they stay"));
+        }
+    };
+    for removal in leftovers::earlier(&images, repo.keep_images).removals {
+        if cancel.is_cancelled() {
+            return;
+        }
+        match remove(engine, &removal).await {
+            Ok(text) => reporter.info(text),
+            Err(error) => {
+                let what = format!("image {} of {}", short(&removal.id), removal.of);
+                reporter.warn(format!("{what} cannot be removed ({error}); the next deployment tries again"));
+            }
+        }
+    }
+}
+
+/// Removes one image; what happened, in words.
+///
+/// # Errors
+/// When the engine does not answer, or fails in the middle.
+pub async fn remove(engine: &Engine, removal: &Removal) -> Result<String, EngineError> {
+    let Removal { id, of, why, .. } = removal;
+    Ok(match engine.remove_built(removal).await? {
+        Removed::Gone => format!("removed image {} of {of}, {why}", short(id)),
+        Removed::Needed(what) => format!("image {} of {of} stays: {what}", short(id)),
+    })
+}
