@@ -127,6 +127,7 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
         let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
+        let digests = InputSettings::mounted(&self.settings.state_dir, &repo.name);
         let recorded = wanted.reads.clone();
         let before = wanted.before.clone();
         let (known, notes, looked) = blocking(move || {
@@ -142,7 +143,7 @@ impl Planner {
                 ));
             }
             let forced = wanted.rebuild.then(|| "asked for with --rebuild".to_owned());
-            let looked = mounts::look(&path, &mounting);
+            let looked = mounts::look(&path, &mounting, digests);
             Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes, looked))
         })
         .await??;
