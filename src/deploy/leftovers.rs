@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Repo,
+    config::{Repo, units},
     decide::leftovers::{self, Removal, short},
     engine::{Engine, EngineError, leftovers::Removed},
     report::Reporter,
@@ -35,6 +35,19 @@ pub async fn remove_earlier(
                 reporter.warn(format!("{what} cannot be removed ({error}); the next deployment tries again"));
             }
         }
+    }
+}
+
+/// Cuts the engine's build cache to `keep` bytes after a build, where the daemon's settings say so, and tells of it.
+pub async fn cut_build_cache(engine: &Engine, keep: u64, reporter: &dyn Reporter) {
+    let limit = units::shown(keep);
+    match engine.cut_build_cache(keep).await {
+        Ok(0) => tracing::debug!("the build cache is within {limit}"),
+        Ok(freed) => reporter.info(format!(
+            "freed {} of the engine's build cache; {limit} of it are kept (TURNOUT_KEEP_BUILD_CACHE)",
+            units::shown(freed)
+        )),
+        Err(error) => reporter.warn(format!("the build cache cannot be cut to {limit} ({error}); it stays as it is")),
     }
 }
 

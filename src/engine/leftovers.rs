@@ -90,6 +90,15 @@ impl Engine {
         Ok(Removed::Gone)
     }
 
+    /// Cuts the build cache of the whole engine to a size; how many bytes that freed.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or does not let it be.
+    pub async fn cut_build_cache(&self, keep: u64) -> Result<u64, EngineError> {
+        let report = self.prune_cache(keep).await.map_err(|error| EngineError::api("cut the build cache", error))?;
+        Ok(report.get("SpaceReclaimed").and_then(serde_json::Value::as_u64).unwrap_or_default())
+    }
+
     /// The image that the classic builder made one step before; none of any other builder.
     async fn parent(&self, id: &str) -> Result<Option<String>, EngineError> {
         // The client library does not tell it.
