@@ -9,6 +9,7 @@ pub mod connect;
 mod context;
 pub mod control;
 mod dial;
+pub mod disk;
 pub mod endpoint;
 pub mod error;
 pub mod glance;

@@ -36,13 +36,14 @@ pub(super) struct Draft {
     pub(super) on_mounted_change: Option<MountedChanges>,
     pub(super) orphans: Option<Orphans>,
     pub(super) keep_images: Option<usize>,
+    pub(super) min_free_disk: Option<u64>,
     pub(super) secret: Option<TokenSource>,
 }
 
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 18] = [
+const SHARED: [&str; 19] = [
     "branch",
     "compose_files",
     "env_file",
@@ -61,6 +62,7 @@ const SHARED: [&str; 18] = [
     "on_mounted_change",
     "orphans",
     "keep_images",
+    "min_free_disk",
 ];
 /// What other tools call these things.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -176,6 +178,7 @@ impl Draft {
                 self.orphans = notes.choice(entry, at, &[("remove", Orphans::Remove), ("keep", Orphans::Keep)]);
             }
             "keep_images" => self.keep_images = notes.count(entry, at, MOST_IMAGES),
+            "min_free_disk" => self.min_free_disk = notes.size(entry, at),
             // Unknown keys have been noted.
             _ => {}
         }
@@ -205,6 +208,7 @@ impl Draft {
             on_mounted_change,
             orphans,
             keep_images,
+            min_free_disk,
             secret,
         } = self;
         let base = defaults.clone();
@@ -235,6 +239,7 @@ impl Draft {
             on_mounted_change: on_mounted_change.or(base.on_mounted_change),
             orphans: orphans.or(base.orphans),
             keep_images: keep_images.or(base.keep_images),
+            min_free_disk: min_free_disk.or(base.min_free_disk),
             secret: secret.or(base.secret),
         }
     }

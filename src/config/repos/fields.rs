@@ -97,6 +97,21 @@ impl Notes {
         found
     }
 
+    /// A size such as `1GiB`.
+    pub(super) fn size(&mut self, entry: &Entry, path: &str) -> Option<u64> {
+        let text = match &entry.node.value {
+            Value::Str(text) => text.clone(),
+            Value::Int(number) => number.to_string(),
+            Value::Uint(number) => number.to_string(),
+            other => {
+                let message = format!("is {}, a size is needed", kind(other));
+                self.wrong_hint(&entry.node.pos, path, message, "write it like 500MB or 1GiB");
+                return None;
+            }
+        };
+        units::bytes(&text).map_err(|message| self.wrong(&entry.node.pos, path, message)).ok()
+    }
+
     /// A duration such as `90s`.
     pub(super) fn duration(&mut self, entry: &Entry, path: &str) -> Option<Duration> {
         let text = match &entry.node.value {
