@@ -1,11 +1,13 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
 
+mod busy;
 mod compose_env;
 mod facts;
 mod failure;
 pub mod former;
 mod guard;
 mod inputs;
+mod leftovers;
 mod mounted;
 mod mounts;
 mod orphans;
@@ -13,7 +15,9 @@ mod overlay;
 mod owner;
 mod planner;
 mod prepare;
+pub mod prune;
 mod recorder;
+mod room;
 mod secrets;
 pub mod stack;
 
@@ -152,6 +156,7 @@ impl Deployer {
         let repo = self.planner.find(&job.repo)?;
         self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
+        let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
         let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
@@ -188,6 +193,11 @@ impl Deployer {
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
+        }
+        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
+        let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
+        if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
+            leftovers::cut_build_cache(engine, keep, recorder).await;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
     }
@@ -255,6 +265,7 @@ impl Deployer {
         let wanted = Wanted { new_stack: job.new_stack, ..wanted };
         let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
+        room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
 
         let update = Update {
             project: Some(loaded.project.name.clone()),
@@ -402,7 +413,7 @@ impl Deployer {
         // Newest first: where the last one deployed was this project, the others were mentioned before.
         let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
         reporter.info(format!(
-            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
+            "{other} was deployed before and is left as it is; take it down with `turnout compose -p {other} down`"
         ));
     }
 
@@ -563,6 +574,7 @@ fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
         (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
         (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
         (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
     ];

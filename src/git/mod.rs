@@ -32,6 +32,7 @@ mod update;
 
 pub use address::Address;
 pub use by_hand::{LEFT_BRANCH, check_out};
+pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;
 pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
