@@ -3,6 +3,7 @@
 mod compose_env;
 mod facts;
 mod failure;
+pub mod former;
 mod guard;
 mod inputs;
 mod mounted;
@@ -37,7 +38,7 @@ use crate::{
     git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Store, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, Update},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -230,6 +231,7 @@ impl Deployer {
         let loaded = self.planner.read(repo, recorder).await?;
         self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
         let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let wanted = Wanted { new_stack: job.new_stack, ..wanted };
         let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
 
@@ -243,6 +245,14 @@ impl Deployer {
             plan: Some(recorder.clean(&plan::render(plan))),
             ..Update::default()
         };
+        // Before anything of it can come into being.
+        let place = Place {
+            repo: repo.name.clone(),
+            project: loaded.project.name.clone(),
+            path: Some(repo.path.display().to_string()),
+            remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
+        };
+        self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
         self.enter("apply", update, job, recorder).await;
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
@@ -348,7 +358,9 @@ impl Deployer {
     ) -> Result<Wanted, Failure> {
         let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
         let reads = self.store.reads(&loaded.stack.project).await.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, reads, rebuild })
+        let before = before.map_err(|error| Failure::new(error.to_string()))?;
+        let places = self.store.places().await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Wanted { commit, before, reads, rebuild, places, new_stack: false })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -484,8 +496,11 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(unsettled(&containers))
-                .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
+            Err(Failure::new(unsettled(&containers)).hint(format!(
+                "the containers were replaced already; correct the cause and push again, or go back to the last \
+                     success: `turnout deploy {} --previous`",
+                prepared.loaded.project.repository.as_deref().unwrap_or_default()
+            )))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
