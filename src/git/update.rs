@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
-    advance, clone,
+    advance, clone, convert,
     error::GitError,
-    filters, lock,
+    lock,
     relay::Relay,
     remote::{Remote, Updated},
     submodule,
@@ -209,5 +209,5 @@ fn finish(repo: &Repository, address: &Address, session: &Session) -> Result<(),
     if session.remote.submodules {
         submodule::update_all(repo, address, session, 0)?;
     }
-    filters::refuse_stored(repo, &session.remote.path)
+    convert::restore_stored(repo, session)
 }
