@@ -79,6 +79,9 @@ pub struct DeployArgs {
     /// Lift a hold and deploy the branch, as `turnout release`
     #[arg(long)]
     pub release: bool,
+    /// Start a second stack, on volumes of its own, beside one that the same repository has under a former name
+    #[arg(long)]
+    pub new_stack: bool,
     /// Return once the deployment is queued, without waiting for its end
     #[arg(long)]
     pub detach: bool,

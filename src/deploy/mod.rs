@@ -3,6 +3,8 @@
 mod compose_env;
 mod facts;
 mod failure;
+pub mod former;
+mod guard;
 mod inputs;
 mod mounted;
 mod mounts;
@@ -21,6 +23,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
+pub use guard::said;
 pub use planner::{Planner, Wanted};
 pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
@@ -35,7 +38,7 @@ use crate::{
     git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Store, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, Update},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -75,7 +78,7 @@ impl Deployer {
     /// Carries out what a lane has claimed and records how it ended.
     pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
-        let ending = match self.deploy(&job, &recorder, &cancel).await {
+        let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, summary } = done;
@@ -104,6 +107,14 @@ impl Deployer {
             }
         };
         self.finish(job.id, &recorder, ending, stopping).await;
+    }
+
+    /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
+    pub async fn broke(&self, id: DeploymentId, repo: &str, said: &str, stopping: &CancellationToken) {
+        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), id, repo);
+        let error = recorder.clean(&guard::fault(said).summary);
+        tracing::error!(repo, deployment = id, "{error}");
+        self.finish(id, &recorder, Some(Finish::Failed { error }), stopping).await;
     }
 
     /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
@@ -220,6 +231,7 @@ impl Deployer {
         let loaded = self.planner.read(repo, recorder).await?;
         self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
         let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let wanted = Wanted { new_stack: job.new_stack, ..wanted };
         let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
 
@@ -233,6 +245,14 @@ impl Deployer {
             plan: Some(recorder.clean(&plan::render(plan))),
             ..Update::default()
         };
+        // Before anything of it can come into being.
+        let place = Place {
+            repo: repo.name.clone(),
+            project: loaded.project.name.clone(),
+            path: Some(repo.path.display().to_string()),
+            remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
+        };
+        self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
         self.enter("apply", update, job, recorder).await;
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
@@ -342,7 +362,9 @@ impl Deployer {
     ) -> Result<Wanted, Failure> {
         let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
         let reads = self.store.reads(&loaded.stack.project).await.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, reads, rebuild })
+        let before = before.map_err(|error| Failure::new(error.to_string()))?;
+        let places = self.store.places().await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Wanted { commit, before, reads, rebuild, places, new_stack: false })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -478,8 +500,11 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(unsettled(&containers))
-                .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
+            Err(Failure::new(unsettled(&containers)).hint(format!(
+                "the containers were replaced already; correct the cause and push again, or go back to the last \
+                     success: `turnout deploy {} --previous`",
+                prepared.loaded.project.repository.as_deref().unwrap_or_default()
+            )))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
