@@ -373,6 +373,10 @@ impl Deployer {
             },
             timeout: timeouts.fetch,
             submodules: repo.submodules,
+            filters: match repo.filters {
+                config::Filters::Refuse => git::Filters::Refuse,
+                config::Filters::Run => git::Filters::Run,
+            },
             ..git::Remote::new(repo.path.clone())
         })
     }
