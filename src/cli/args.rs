@@ -356,7 +356,8 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap();
             let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             // `as …` compares with it; a command to run is one that this machine surely has.
-            let others = lines.filter(|line| line.contains("`docker compose") && !line.contains("as `docker compose"));
+            let others =
+                lines.filter(|line| line.contains("`docker compose ") && !line.contains("as `docker compose "));
             assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", path.display());
         }
     }
