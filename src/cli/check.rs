@@ -60,6 +60,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             Ok(head) => say(true, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?,
             Err(error) => say(false, &format!("{}: {error}", repo.name))?,
         }
+        for left_out in git::left_out(&repo.real_path, repo.submodules).unwrap_or_default() {
+            say(true, &format!("{}: but note: {}", repo.name, left_out.to_sentence()))?;
+        }
         match load_project(repo, &planner.redactor) {
             Ok(project) => {
                 let stack = &project.stack;

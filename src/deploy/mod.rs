@@ -42,7 +42,7 @@ use crate::{
     git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Place, Store, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -154,6 +154,7 @@ impl Deployer {
     /// The road of a deployment, on one screen.
     async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
         let repo = self.planner.find(&job.repo)?;
+        self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, cancel).await;
 
@@ -199,6 +200,26 @@ impl Deployer {
             leftovers::cut_build_cache(engine, keep, recorder).await;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+    }
+
+    /// A repository that was renamed in the list is held as it was under its former name.
+    async fn keep_hold(&self, job: &Deployment, repo: &Repo) -> Result<(), Failure> {
+        let unknown = |error: StoreError| Failure::new(error.to_string());
+        let list = self.planner.repos.current();
+        let path = repo.path.display().to_string();
+        for place in self.store.places().await.map_err(unknown)? {
+            if place.path.as_ref() != Some(&path) || list.repos.by_name(&place.repo).is_some() || job.pinned {
+                continue;
+            }
+            if let Some(hold) = self.store.inherit_hold(&place.repo, job).await.map_err(unknown)? {
+                return Err(Failure::new(format!(
+                    "not deployed: {} is {hold}, from the time when its name was `{}`",
+                    repo.name, place.repo
+                ))
+                .hint(format!("`turnout release {}` lifts the hold and deploys the branch", repo.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Brings the work tree to the branch's tip, or to the commit that was asked for by name.
@@ -352,6 +373,10 @@ impl Deployer {
             },
             timeout: timeouts.fetch,
             submodules: repo.submodules,
+            filters: match repo.filters {
+                config::Filters::Refuse => git::Filters::Refuse,
+                config::Filters::Run => git::Filters::Run,
+            },
             ..git::Remote::new(repo.path.clone())
         })
     }
