@@ -70,7 +70,7 @@ impl Engine {
     /// # Errors
     /// When the engine does not answer, or fails in the middle.
     pub async fn remove_built(&self, removal: &Removal) -> Result<Removed, EngineError> {
-        let mut next = self.parent(&removal.id).await?;
+        let Some((mut next, fingerprint)) = self.parent(&removal.id).await? else { return Ok(Removed::Gone) };
         match self.remove_one(&removal.id).await? {
             Removed::Gone => {}
             needed @ Removed::Needed(_) => return Ok(needed),
@@ -78,10 +78,12 @@ impl Engine {
         for _ in 0..MOST_PARENTS {
             let Some(step) = next else { break };
             let Some(image) = self.find_image(&step).await? else { break };
-            if !is_step(&image) {
+            let Some((parent, own)) = self.parent(&step).await? else { break };
+            // Newer engines make a step of each label, so that the last ones carry some of ours: those of this image.
+            if !is_step(&image) || own.is_some() && own != fingerprint {
                 break;
             }
-            next = self.parent(&step).await?;
+            next = parent;
             // Another image that is built upon it keeps it.
             if self.remove_one(&step).await? != Removed::Gone {
                 break;
@@ -99,13 +101,19 @@ impl Engine {
         Ok(report.get("SpaceReclaimed").and_then(serde_json::Value::as_u64).unwrap_or_default())
     }
 
-    /// The image that the classic builder made one step before; none of any other builder.
-    async fn parent(&self, id: &str) -> Result<Option<String>, EngineError> {
+    /// The image that the classic builder made one step before (none of any other builder), and the fingerprint that an
+    /// image carries. None where it is gone.
+    async fn parent(&self, id: &str) -> Result<Option<(Option<String>, Option<String>)>, EngineError> {
         // The client library does not tell it.
         let found = absent_is_none(self.image_json(id).await);
         let found = found.map_err(|error| EngineError::api(format!("inspect image {id}"), error))?;
-        let Some(image) = found else { return Ok(None) };
-        Ok(image.get("Parent").and_then(|parent| parent.as_str()).filter(|id| !id.is_empty()).map(str::to_owned))
+        let text = |value: Option<&serde_json::Value>| {
+            value.and_then(|text| text.as_str()).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        Ok(found.map(|image| {
+            let own = image.get("Config").and_then(|config| config.get("Labels"));
+            (text(image.get("Parent")), text(own.and_then(|all| all.get(labels::INPUTS))))
+        }))
     }
 
     async fn remove_one(&self, id: &str) -> Result<Removed, EngineError> {
@@ -159,12 +167,8 @@ fn names(given: &[String]) -> Vec<String> {
     named.cloned().collect()
 }
 
-/// Whether an image is a mere step of the classic builder: it never had a name, and nobody gave it turnout's labels.
+/// Whether an image is a mere step of the classic builder: it never had a name.
 fn is_step(image: &ImageInspect) -> bool {
-    let marked = image.config.as_ref().and_then(|config| config.labels.as_ref());
     let named = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !names(list).is_empty());
-    last_named(image.metadata.as_ref()).is_none()
-        && !named(&image.repo_tags)
-        && !named(&image.repo_digests)
-        && !marked.is_some_and(|labels| labels.contains_key(labels::INPUTS))
+    last_named(image.metadata.as_ref()).is_none() && !named(&image.repo_tags) && !named(&image.repo_digests)
 }
