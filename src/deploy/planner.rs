@@ -134,6 +134,7 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
         let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
+        let digests = InputSettings::mounted(&self.settings.state_dir, &repo.name);
         let recorded = wanted.reads.clone();
         let before = wanted.before.clone();
         let (commit, was, forced) = (wanted.commit, wanted.before, wanted.rebuild);
@@ -150,7 +151,7 @@ impl Planner {
                 ));
             }
             let forced = forced.then(|| "asked for with --rebuild".to_owned());
-            let looked = mounts::look(&path, &mounting);
+            let looked = mounts::look(&path, &mounting, digests);
             Ok::<_, Failure>((what_changed(&path, was, &commit, forced), notes, looked))
         })
         .await??;

@@ -36,6 +36,7 @@ mod update;
 
 pub use address::Address;
 pub use by_hand::{LEFT_BRANCH, check_out};
+pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;
 pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
