@@ -10,7 +10,7 @@ use std::{
 use super::{args::CheckArgs, command::Trouble};
 use crate::{
     config::{self, LiveRepos},
-    deploy::{Planner, load_project},
+    deploy::{Planner, load_project, place},
     git, store,
 };
 
@@ -51,7 +51,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         }
     };
     let mut projects = BTreeMap::new();
-    for repo in &loaded.repos.repos {
+    for repo in &place::all_now(&loaded.repos.repos) {
         if !repo.real_path.exists() && repo.remote.is_some() {
             say(true, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
             continue;

@@ -13,6 +13,7 @@ mod mounts;
 mod orphans;
 mod overlay;
 mod owner;
+pub mod place;
 mod planner;
 mod prepare;
 pub mod prune;
@@ -356,7 +357,7 @@ impl Deployer {
             }
         };
         Ok(git::Remote {
-            path: repo.path.clone(),
+            path: repo.real_path.clone(),
             url: repo.remote.clone(),
             branch: repo.branch.clone(),
             auth: git::GitAuth {
@@ -377,7 +378,7 @@ impl Deployer {
                 config::Filters::Refuse => git::Filters::Refuse,
                 config::Filters::Run => git::Filters::Run,
             },
-            ..git::Remote::new(repo.path.clone())
+            ..git::Remote::new(repo.real_path.clone())
         })
     }
 
