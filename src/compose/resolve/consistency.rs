@@ -124,7 +124,10 @@ impl At<'_> {
         }
         if !build.platforms.is_empty() && !platform.is_empty() && !build.platforms.iter().any(|p| p == platform) {
             return Err(self
-                .error(&["build", "platforms"], format!("must include the service's platform '{platform}'"))
+                .error(
+                    &["build", "platforms"],
+                    format!("service.build.platforms MUST include service.platform \"{platform}\""),
+                )
                 .hint("add it to the list, or change the platform"));
         }
         Ok(())
