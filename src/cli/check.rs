@@ -11,7 +11,7 @@ use super::{args::CheckArgs, command::Trouble};
 use crate::{
     config::{self, LiveRepos},
     deploy::{Planner, load_project},
-    git,
+    git, store,
 };
 
 /// Checks everything and says all that is wrong, not only the first.
@@ -35,10 +35,21 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         say(true, &format!("but note: {warning}"))?;
     }
     let planner = Planner::new(Arc::new(settings), Arc::clone(&repos)).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut stacks = None;
     match planner.engine().await {
-        Ok(engine) => say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?,
+        Ok(engine) => {
+            say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?;
+            stacks = Some(engine.stacks().await.map_err(|error| anyhow::anyhow!("{error}"))?);
+        }
         Err(error) => say(false, &error.to_string())?,
     }
+    let places = match store::peek_places(&planner.settings.database()) {
+        Ok(places) => places,
+        Err(error) => {
+            say(false, &error.to_string())?;
+            Vec::new()
+        }
+    };
     let mut projects = BTreeMap::new();
     for repo in &loaded.repos.repos {
         if !repo.real_path.exists() && repo.remote.is_some() {
@@ -57,6 +68,16 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                 say(true, &format!("{}: {} from {files} ({services} services)", repo.name, stack.project))?;
                 if let Some(other) = projects.insert(stack.project.clone(), &repo.name) {
                     say(false, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
+                }
+                if let Some(stacks) = &stacks {
+                    match planner.refuse_second(repo, &project, stacks, &places, false).await {
+                        Ok(None) => {}
+                        Ok(Some(note)) => say(true, &format!("{}: but note: {note}", repo.name))?,
+                        Err(failure) => {
+                            let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                            say(false, &format!("{}: {}{hint}", repo.name, failure.summary))?;
+                        }
+                    }
                 }
                 for warning in &project.warnings {
                     say(true, &planner.redactor.redact(&format!("{}: but note: {warning}", repo.name)))?;

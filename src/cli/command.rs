@@ -9,10 +9,10 @@ use std::{
 use clap::Parser as _;
 
 use super::{
-    args::{Arguments, Command, SocketArg},
+    args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     check,
     client::{Client, ClientError},
-    compose, plan, serve, show,
+    compose, plan, prune, serve, show,
 };
 use crate::{config, deploy::Failure};
 
@@ -113,6 +113,11 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Deploy(args) => show::deploy(&client(&args.socket), &args).await,
+        Command::Release(args) => {
+            let ReleaseArgs { repo, detach, socket } = args;
+            let args = DeployArgs { repo, detach, release: true, socket, ..DeployArgs::default() };
+            show::deploy(&client(&args.socket), &args).await
+        }
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,
         Command::History(args) => show::history(&client(&args.socket), &args).await,
@@ -121,6 +126,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             let own = SocketArg { socket: args.settings.given.get("socket").map(PathBuf::from) };
             plan::plan(&client(&own), &args).await
         }
+        Command::Prune(args) => prune::prune(&args).await,
         Command::Check(args) => check::check(&args).await,
         Command::Compose(args) => Ok(compose::run(args.rest)),
     }

@@ -1,9 +1,13 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
 
+mod busy;
 mod compose_env;
 mod facts;
 mod failure;
+pub mod former;
+mod guard;
 mod inputs;
+mod leftovers;
 mod mounted;
 mod mounts;
 mod orphans;
@@ -11,7 +15,9 @@ mod overlay;
 mod owner;
 mod planner;
 mod prepare;
+pub mod prune;
 mod recorder;
+mod room;
 mod secrets;
 pub mod stack;
 
@@ -21,6 +27,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
+pub use guard::said;
 pub use planner::{Planner, Wanted};
 pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
@@ -35,7 +42,7 @@ use crate::{
     git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Store, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -75,7 +82,7 @@ impl Deployer {
     /// Carries out what a lane has claimed and records how it ended.
     pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
-        let ending = match self.deploy(&job, &recorder, &cancel).await {
+        let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, summary } = done;
@@ -104,6 +111,14 @@ impl Deployer {
             }
         };
         self.finish(job.id, &recorder, ending, stopping).await;
+    }
+
+    /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
+    pub async fn broke(&self, id: DeploymentId, repo: &str, said: &str, stopping: &CancellationToken) {
+        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), id, repo);
+        let error = recorder.clean(&guard::fault(said).summary);
+        tracing::error!(repo, deployment = id, "{error}");
+        self.finish(id, &recorder, Some(Finish::Failed { error }), stopping).await;
     }
 
     /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
@@ -139,15 +154,17 @@ impl Deployer {
     /// The road of a deployment, on one screen.
     async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
         let repo = self.planner.find(&job.repo)?;
+        self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
+        let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
-        let updated = git::update(&self.remote(&repo, &timeouts)?, recorder, cancel.clone()).await?;
+        let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
         recorder.info(describe(&updated));
         let commit = updated.new.clone();
 
         let update = Update {
-            branch: Some(updated.branch),
+            branch: Some(updated.branch).filter(|branch| !branch.is_empty()),
             commit_before: updated.old,
             commit_after: Some(commit.clone()),
             ..Update::default()
@@ -177,7 +194,59 @@ impl Deployer {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
+        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
+        let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
+        if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
+            leftovers::cut_build_cache(engine, keep, recorder).await;
+        }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+    }
+
+    /// A repository that was renamed in the list is held as it was under its former name.
+    async fn keep_hold(&self, job: &Deployment, repo: &Repo) -> Result<(), Failure> {
+        let unknown = |error: StoreError| Failure::new(error.to_string());
+        let list = self.planner.repos.current();
+        let path = repo.path.display().to_string();
+        for place in self.store.places().await.map_err(unknown)? {
+            if place.path.as_ref() != Some(&path) || list.repos.by_name(&place.repo).is_some() || job.pinned {
+                continue;
+            }
+            if let Some(hold) = self.store.inherit_hold(&place.repo, job).await.map_err(unknown)? {
+                return Err(Failure::new(format!(
+                    "not deployed: {} is {hold}, from the time when its name was `{}`",
+                    repo.name, place.repo
+                ))
+                .hint(format!("`turnout release {}` lifts the hold and deploys the branch", repo.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the work tree to the branch's tip, or to the commit that was asked for by name.
+    async fn fetch(
+        &self,
+        job: &Deployment,
+        remote: &git::Remote,
+        recorder: &Recorder,
+        cancel: &CancellationToken,
+    ) -> Result<git::Updated, Failure> {
+        let Some(revision) = job.wanted_commit.as_ref().filter(|_| job.pinned) else {
+            return Ok(git::update(remote, recorder, cancel.clone()).await?);
+        };
+        match git::check_out(remote, revision, recorder, cancel.clone()).await {
+            Ok(updated) => Ok(updated),
+            Err(error) => {
+                let failure = Failure::from(error);
+                // A store that does not answer will be told of at the end.
+                match self.store.held(&job.repo).await.ok().flatten() {
+                    Some(_) if failure.hint.is_none() => Err(failure.hint(format!(
+                        "what ran before still runs, and the hold stays: pushes wait until `turnout release {}`",
+                        job.repo
+                    ))),
+                    _ => Err(failure),
+                }
+            }
+        }
     }
 
     /// Looks, decides, plans and applies, once.
@@ -193,8 +262,10 @@ impl Deployer {
         let loaded = self.planner.read(repo, recorder).await?;
         self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
         let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let wanted = Wanted { new_stack: job.new_stack, ..wanted };
         let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
+        room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
 
         let update = Update {
             project: Some(loaded.project.name.clone()),
@@ -206,6 +277,14 @@ impl Deployer {
             plan: Some(recorder.clean(&plan::render(plan))),
             ..Update::default()
         };
+        // Before anything of it can come into being.
+        let place = Place {
+            repo: repo.name.clone(),
+            project: loaded.project.name.clone(),
+            path: Some(repo.path.display().to_string()),
+            remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
+        };
+        self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
         self.enter("apply", update, job, recorder).await;
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
@@ -311,7 +390,9 @@ impl Deployer {
     ) -> Result<Wanted, Failure> {
         let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
         let reads = self.store.reads(&loaded.stack.project).await.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, reads, rebuild })
+        let before = before.map_err(|error| Failure::new(error.to_string()))?;
+        let places = self.store.places().await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Wanted { commit, before, reads, rebuild, places, new_stack: false })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -332,7 +413,7 @@ impl Deployer {
         // Newest first: where the last one deployed was this project, the others were mentioned before.
         let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
         reporter.info(format!(
-            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
+            "{other} was deployed before and is left as it is; take it down with `turnout compose -p {other} down`"
         ));
     }
 
@@ -352,6 +433,7 @@ fn describe(updated: &git::Updated) -> String {
         Moved::UpToDate { ahead } => format!("{branch} is up to date at {new}, {ahead} local commits ahead"),
         Moved::FastForwarded { commits } => format!("{branch} moved forward by {commits} commits to {new}"),
         Moved::Switched { from } => format!("switched from {from} to {branch} at {new}"),
+        Moved::Detached { from } => format!("checked out {new} in place of {from}, by hand; no branch was moved"),
         Moved::Reset { dropped } => format!("{branch} was reset to {new}; {dropped} local commits were given up"),
         Moved::Rebased { commits } => format!("{commits} local commits were put on top of {branch}, now at {new}"),
     }
@@ -446,8 +528,11 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(unsettled(&containers))
-                .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
+            Err(Failure::new(unsettled(&containers)).hint(format!(
+                "the containers were replaced already; correct the cause and push again, or go back to the last \
+                     success: `turnout deploy {} --previous`",
+                prepared.loaded.project.repository.as_deref().unwrap_or_default()
+            )))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
@@ -489,6 +574,7 @@ fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
         (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
         (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
         (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
     ];

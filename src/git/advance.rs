@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::HashSet};
 use git2::{BranchType, CheckoutNotificationType, ErrorCode, Oid, Repository, build::CheckoutBuilder};
 
 use super::{
+    by_hand,
     error::GitError,
     filters, inode,
     read::short_id,
@@ -90,7 +91,8 @@ impl Here {
         let Some(head) = self.head.filter(|_| self.name.is_none()) else { return Ok(()) };
         let held = head == fetched.tip
             || contains(repo, fetched.tip, head)
-            || self.branch_tip.is_some_and(|tip| contains(repo, tip, head));
+            || self.branch_tip.is_some_and(|tip| contains(repo, tip, head))
+            || by_hand::is_ours(repo, head);
         if held || session.remote.on_divergence == Divergence::Reset {
             return Ok(());
         }
@@ -157,14 +159,16 @@ fn history(repo: &Repository, tip: Oid) -> HashSet<Oid> {
 }
 
 /// Checks a commit out. Changed files that are not concerned stay as they are, and so do untracked ones; what stands
-/// in the way is an error that names it, or is overwritten in the mode `reset`.
+/// in the way is an error that names it, or is overwritten in the mode `reset`. HEAD is the caller's to move, and so is
+/// what [`by_hand`] notes of a check-out under way, unless it was refused before anything was written.
 pub(super) fn checkout(repo: &Repository, target: Oid, session: &Session) -> Result<(), GitError> {
     session.go_on()?;
     let path = repo.workdir().unwrap_or(&session.remote.path).to_owned();
     let local = |error: git2::Error| GitError::local(&path, "check out in", &error);
     let commit = repo.find_commit(target).map_err(local)?;
     let from = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
-    filters::refuse(repo, from, target, &path)?;
+    filters::refuse(repo, from, target, &path).inspect_err(|_| by_hand::stay(repo))?;
+    by_hand::set_out(repo, target).map_err(local)?;
     if let Some(from) = from {
         inode::renew(repo, from, target).map_err(local)?;
     }
@@ -183,7 +187,12 @@ pub(super) fn checkout(repo: &Repository, target: Oid, session: &Session) -> Res
     let files = conflicts.into_inner();
     match attempt {
         Ok(()) => Ok(()),
-        Err(error) if error.code() != ErrorCode::Conflict && files.is_empty() => Err(local(error)),
+        Err(error) if error.code() != ErrorCode::Conflict && files.is_empty() => {
+            if error.code() == ErrorCode::Locked {
+                by_hand::stay(repo);
+            }
+            Err(local(error))
+        }
         Err(_) if session.remote.on_divergence == Divergence::Reset => {
             let text = format!("local changes are overwritten (on_divergence: reset): {}", files.join(", "));
             session.tell(Event::Warning { text });
@@ -191,7 +200,10 @@ pub(super) fn checkout(repo: &Repository, target: Oid, session: &Session) -> Res
             options.force();
             repo.checkout_tree(commit.as_object(), Some(&mut options)).map_err(local)
         }
-        Err(_) => Err(GitError::LocalChanges { path, files }),
+        Err(_) => {
+            by_hand::stay(repo);
+            Err(GitError::LocalChanges { path, files })
+        }
     }
 }
 
@@ -204,6 +216,7 @@ fn settle(repo: &Repository, fetched: &Fetched, target: Oid) -> Result<(), git2:
     if checked_out_branch(repo).as_deref() != Some(&fetched.branch) {
         repo.set_head(&full)?;
     }
+    by_hand::settled(repo);
     remember_remote(repo, fetched)
 }
 

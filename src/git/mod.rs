@@ -12,6 +12,7 @@
 mod address;
 mod advance;
 mod auth;
+mod by_hand;
 mod clone;
 mod error;
 mod filters;
@@ -30,11 +31,14 @@ mod transfer;
 mod update;
 
 pub use address::Address;
+pub use by_hand::{LEFT_BRANCH, check_out};
+pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;
 pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
 pub use read::{
-    Change, ChangedFile, Head, LogEntry, changed_files, changed_in_work_tree, head, is_tracked, short, short_log,
+    Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, head, is_tracked,
+    remote_address, short, short_log,
 };
 pub use relay::open_tunnel;
 pub use remote::{Divergence, GitAuth, Moved, Remote, Updated};

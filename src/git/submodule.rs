@@ -7,7 +7,7 @@ use git2::{Repository, SubmoduleUpdate};
 
 use super::{
     address::Address,
-    advance,
+    advance, by_hand,
     error::GitError,
     transfer::{self, Session, Want},
 };
@@ -65,10 +65,11 @@ fn update(
         let token_allowed = transfer::shares_host(main, &address);
         transfer::fetch(&repo, &address, token_allowed, &Want::Commit(wanted), session)?;
     }
+    by_hand::end_what_was_cut_off(&repo, session)?;
     let head = repo.head().ok().and_then(|head| head.target());
     if head != Some(wanted) {
         advance::checkout(&repo, wanted, session)?;
-        repo.set_head_detached(wanted).map_err(local)?;
+        by_hand::arrive(&repo, wanted).map_err(local)?;
     }
     update_all(&repo, &address, session, depth + 1)
 }

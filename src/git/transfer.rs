@@ -23,6 +23,9 @@ use crate::report::Event;
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
+/// Everything that may hold a commit.
+const ALL: [&str; 2] = ["+refs/heads/*:refs/turnout/all/heads/*", "+refs/tags/*:refs/turnout/all/tags/*"];
+
 /// What one update needs on its way.
 pub(super) struct Session {
     /// The way to the network.
@@ -57,12 +60,14 @@ pub(super) enum Want<'w> {
     Commit(Oid),
     /// What a branch, a tag, a reference in full or a commit of this name stands for.
     Revision(&'w str),
+    /// All branches and tags, and of their commits the one whose digits begin so.
+    Prefix(&'w str),
 }
 
 /// What was fetched.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    /// The branch; empty for [`Want::Commit`] and [`Want::Revision`].
+    /// The branch; empty where no branch was asked for by name.
     pub(super) branch: String,
     /// Its tip.
     pub(super) tip: Oid,
@@ -159,6 +164,7 @@ fn talk(
             let found = Found::among(&heads, name, default(), address)?;
             (String::new(), found.tip, found.refspecs)
         }
+        Want::Prefix(_) => (String::new(), Oid::ZERO_SHA1, ALL.map(str::to_owned).to_vec()),
         Want::Branch(_) | Want::DefaultBranch => {
             let name = match want {
                 Want::Branch(name) => (*name).to_owned(),
@@ -185,7 +191,7 @@ fn talk(
         connection.remote().fetch(refspecs, Some(&mut options), None)
     };
     match refspecs.split_last() {
-        Some((exact, all)) if !all.is_empty() => {
+        Some((exact, all)) if !all.is_empty() && !matches!(want, Want::Prefix(_)) => {
             fetch(&mut connection, all)?;
             if repo.find_commit(tip).is_err() {
                 drop(connection);
@@ -199,6 +205,10 @@ fn talk(
             }
         }
         _ => fetch(&mut connection, &refspecs)?,
+    }
+    if let Want::Prefix(digits) = want {
+        let commit = repo.find_commit_by_prefix(digits).map_err(|_| missing(&heads, digits, address))?;
+        return Ok(Fetched { branch, tip: commit.id() });
     }
     if let Want::Revision(name) = want {
         // A tag may be an object of its own, that names the commit.
@@ -240,11 +250,7 @@ impl Found {
             let refspecs = match listed {
                 Some((full, _)) => vec![into(full)],
                 // A commit that nothing names can be asked for by itself, if the server allows it.
-                None => vec![
-                    "+refs/heads/*:refs/turnout/all/heads/*".to_owned(),
-                    "+refs/tags/*:refs/turnout/all/tags/*".to_owned(),
-                    into(name),
-                ],
+                None => ALL.iter().map(|all| (*all).to_owned()).chain([into(name)]).collect(),
             };
             return Ok(Found { tip, refspecs });
         }

@@ -12,12 +12,16 @@
 //!                └──► cancelled
 //! ```
 //!
+//! Of a repository that is held ([`Hold`]) pushes are recorded and not queued.
+//!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
 mod deployments;
 mod error;
+mod holds;
 mod intake;
 mod log;
+mod places;
 mod prune;
 mod queries;
 mod readers;
@@ -38,11 +42,12 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
-pub use queries::peek_deployed_before;
+pub use places::peek_places;
+pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
 pub use records::{
-    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis,
-    NewDelivery, NewDeployment, PhaseTime, Recovered, State, Update,
+    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,
+    Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update,
 };
 
 use readers::Readers;
