@@ -71,8 +71,12 @@ impl From<io::Error> for Trouble {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    let argv: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = compose::run_as_plugin(&argv) {
+        return code;
+    }
     // `compose` has a grammar of its own; the daemon's need not be declared for it.
-    let mut words = std::env::args_os().skip(1);
+    let mut words = argv.into_iter().skip(1);
     if words.next().is_some_and(|first| first == "compose") {
         return compose::run(words.collect());
     }

@@ -124,7 +124,10 @@ impl At<'_> {
         }
         if !build.platforms.is_empty() && !platform.is_empty() && !build.platforms.iter().any(|p| p == platform) {
             return Err(self
-                .error(&["build", "platforms"], format!("must include the service's platform '{platform}'"))
+                .error(
+                    &["build", "platforms"],
+                    format!("service.build.platforms MUST include service.platform \"{platform}\""),
+                )
                 .hint("add it to the list, or change the platform"));
         }
         Ok(())
@@ -136,14 +139,12 @@ impl At<'_> {
             ("networks", self.service.networks.contains_key(EXTENSIONS)),
             ("models", self.service.models.contains_key(EXTENSIONS)),
         ];
-        for (table, _) in tables.iter().filter(|(_, taken)| *taken) {
-            let written = ["services", self.name, table].iter().try_fold(self.places.root, |node, key| node.get(key));
-            let mut names = written.and_then(Node::as_map).into_iter().flat_map(|map| map.keys());
-            let name = names.find(|name| name.starts_with("x-")).map_or(EXTENSIONS, String::as_str);
-            let message = format!("'{name}' is taken for an extension, it names nothing here");
-            return Err(self.error(&[table, name], message).hint("use a name that does not begin with x-"));
-        }
-        Ok(())
+        let Some((table, _)) = tables.into_iter().find(|(_, taken)| *taken) else { return Ok(()) };
+        let written = ["services", self.name, table].iter().try_fold(self.places.root, |node, key| node.get(key));
+        let mut names = written.and_then(Node::as_map).into_iter().flat_map(|map| map.keys());
+        let name = names.find(|name| name.starts_with("x-")).map_or(EXTENSIONS, String::as_str);
+        let message = format!("'{name}' is taken for an extension, it names nothing here");
+        Err(self.error(&[table, name], message).hint("use a name that does not begin with x-"))
     }
 
     fn references(&self) -> Result<(), LoadError> {
