@@ -51,6 +51,9 @@ pub enum Command {
     /// The everyday part of `docker compose`, on turnout's own engine
     #[command(disable_help_flag = true)]
     Compose(ComposeArgs),
+    /// Write man pages and shell completions below a directory laid out as /usr/share
+    #[command(hide = true)]
+    Documents(DocumentsArgs),
 }
 
 /// Arguments of `turnout serve`: every setting, each also from the environment or the daemon's own `.env`.
@@ -207,6 +210,13 @@ pub struct ComposeArgs {
     /// Everything after `compose`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub rest: Vec<std::ffi::OsString>,
+}
+
+/// Arguments of `turnout documents`.
+#[derive(Debug, Args)]
+pub struct DocumentsArgs {
+    /// Where man/man1 and the shells' own directories are made
+    pub directory: PathBuf,
 }
 
 #[cfg(test)]

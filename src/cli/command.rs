@@ -12,7 +12,7 @@ use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     check,
     client::{Client, ClientError},
-    compose, plan, prune, serve, show,
+    compose, documents, plan, prune, serve, show,
 };
 use crate::{config, deploy::Failure};
 
@@ -128,6 +128,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         }
         Command::Prune(args) => prune::prune(&args).await,
         Command::Check(args) => check::check(&args).await,
+        Command::Documents(args) => documents::documents(&args),
         Command::Compose(args) => Ok(compose::run(args.rest)),
     }
 }

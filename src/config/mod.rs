@@ -20,4 +20,4 @@ pub use repos::{
     Repos, TimeoutOverrides, Timeouts, TokenSource,
 };
 pub use settings::{Layers, LogFormat, Settings};
-pub use table::{Setting, SettingsArgs, TABLE};
+pub use table::{DEFAULT_LISTEN, Setting, SettingsArgs, TABLE};

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Command};
 
+/// Where turnout listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
+
 /// One setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -52,7 +55,7 @@ pub const TABLE: &[Setting] = &[
         "listen",
         "TURNOUT_LISTEN",
         "ADDR:PORT",
-        "127.0.0.1:8000",
+        DEFAULT_LISTEN,
         "Address of the webhook server. Ignored where systemd passes a socket.",
     ),
     Setting {

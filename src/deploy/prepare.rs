@@ -62,6 +62,23 @@ pub struct Prepared {
     pub engine: Engine,
 }
 
+/// Why the work tree cannot be read, if it cannot: not cloned yet, gone, or closed to this user are not the same.
+fn usable(repo: &Repo) -> Result<(), Failure> {
+    let path = repo.path.display();
+    match std::fs::read_dir(&repo.real_path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(match repo.remote {
+            Some(_) => Failure::new(format!("{path} is not there"))
+                .hint(format!("the next deployment clones it: turnout deploy {}", repo.name)),
+            None => Failure::new(format!("{path} is not there (any more)")).hint(
+                "put the work tree back, correct the path in repos.yaml, or give a `remote` so that it can be cloned",
+            ),
+        }),
+        Err(error) => Err(Failure::new(format!("{path} cannot be looked into: {error}"))
+            .hint("this user, and the daemon's, need access to it and to the directories above")),
+    }
+}
+
 /// Reads the `.env`, chooses project and files, loads the project. Its secrets are registered before anything can be
 /// said of it. Blocking.
 ///
@@ -69,11 +86,7 @@ pub struct Prepared {
 /// With file, line and what would be right.
 pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure> {
     let root = repo.real_path.as_path();
-    if !root.is_dir() {
-        return Err(Failure::new(format!("{} is not there (any more)", repo.path.display())).hint(
-            "put the work tree back, correct the path in repos.yaml, or give a `remote` so that it can be cloned",
-        ));
-    }
+    usable(repo)?;
     let env = read_env(root, &repo.env_file, redactor)?;
     let mut known = secrets::of_values(secrets::pairs_of(&env));
     // A password that is also the name of everything would leave no line readable.

@@ -105,6 +105,53 @@ impl Answers {
         }
     }
 
+    /// What is certain to fail before anybody is asked: a key that cannot be read, a host that no file lists.
+    fn foreseen(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let Address::Ssh { host, port, .. } = &self.address else { return wrong };
+        let keys = self.keys();
+        if keys.is_empty() {
+            let what = "there is no SSH key: neither an agent nor a usual file in ~/.ssh of this user; make one, or set ssh_key";
+            wrong.push(what.to_owned());
+        }
+        for key in keys {
+            let Key::File(path) = key else { continue };
+            // Looked at before it is opened: a pipe would be waited for.
+            let looked = std::fs::metadata(&path);
+            if looked.as_ref().is_ok_and(|found| !found.is_file()) {
+                wrong.push(format!("the SSH key {} is not a file", path.display()));
+            } else if let Err(error) = looked.and_then(|_| std::fs::File::open(&path)) {
+                wrong.push(format!("the SSH key {} cannot be read: {error}", path.display()));
+            }
+        }
+        let files = self.known_hosts_files();
+        let mut listed = false;
+        for file in &files {
+            match read_known_hosts(file) {
+                Ok(text) => listed |= text.is_some_and(|text| known_hosts::lists(&text, host, *port)),
+                Err(error) => wrong.push(error.to_string()),
+            }
+        }
+        if !listed {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            let port = if *port == 22 { String::new() } else { format!("-p {port} ") };
+            wrong.push(format!(
+                "the SSH host {host} is unknown: {} does not list it (ssh-keyscan {port}{host} gives its keys; compare them \
+                 with those that its operator publishes)",
+                files.join(" or ")
+            ));
+        }
+        wrong
+    }
+
+    fn known_hosts_files(&self) -> Vec<PathBuf> {
+        if let Some(file) = &self.auth.known_hosts {
+            return vec![file.clone()];
+        }
+        let own = ssh_folder().map(|folder| folder.join("known_hosts"));
+        own.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
+    }
+
     fn keys(&self) -> Vec<Key> {
         if let Some(path) = &self.auth.ssh_key {
             return vec![Key::File(path.clone())];
@@ -188,15 +235,7 @@ impl Answers {
     }
 
     fn host_key(&self, host: &str, port: u16, key: &[u8]) -> Result<(), GitError> {
-        let files = match &self.auth.known_hosts {
-            Some(file) => vec![file.clone()],
-            None => {
-                let mut files: Vec<PathBuf> =
-                    ssh_folder().map(|folder| folder.join("known_hosts")).into_iter().collect();
-                files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
-                files
-            }
-        };
+        let files = self.known_hosts_files();
         let mut worst = Verdict::Unknown;
         let mut seen_in = files.first().cloned().unwrap_or_default();
         for file in &files {
@@ -209,6 +248,14 @@ impl Answers {
             }
         }
         Err(host_key_error(&worst, host, port, key, &seen_in))
+    }
+}
+
+/// What is certain to keep a fetch from this address from working, in words, without asking anybody.
+pub fn foreseen(auth: &GitAuth, address: &str) -> Vec<String> {
+    match Address::parse(address) {
+        Ok(address) => Answers::new(auth, &address, true).foreseen(),
+        Err(error) => vec![error.to_string()],
     }
 }
 

@@ -35,6 +35,7 @@ mod transfer;
 mod update;
 
 pub use address::Address;
+pub use auth::foreseen;
 pub use by_hand::{LEFT_BRANCH, check_out};
 pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;

@@ -17,7 +17,7 @@ use std::{
 
 pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges};
 pub use names::project_from;
-pub use parse::parse;
+pub use parse::{parse, parse_sound};
 
 use super::mistake::Mistake;
 
