@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use super::{args::CheckArgs, command::Trouble, unit};
 use crate::{
     config::{self, LiveRepos, Repo},
-    deploy::{Planner, load_project},
+    deploy::{Planner, load_project, place},
     git, store,
 };
 
@@ -70,8 +70,8 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         }
     };
     let mut projects = BTreeMap::new();
-    for repo in &loaded.repos.repos {
-        for fault in transfer(repo, &planner).into_iter().chain(place(repo, walls.as_ref())) {
+    for repo in &place::all_now(&loaded.repos.repos) {
+        for fault in transfer(repo, &planner).into_iter().chain(standing(repo, walls.as_ref())) {
             say(false, &planner.redactor.redact(&format!("{}: {fault}", repo.name)))?;
         }
         if !repo.real_path.exists() && repo.remote.is_some() {
@@ -81,6 +81,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         match git::head(&repo.real_path) {
             Ok(head) => say(true, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?,
             Err(error) => say(false, &format!("{}: {error}", repo.name))?,
+        }
+        for left_out in git::left_out(&repo.real_path, repo.submodules).unwrap_or_default() {
+            say(true, &format!("{}: but note: {}", repo.name, left_out.to_sentence()))?;
         }
         match load_project(repo, &planner.redactor) {
             Ok(project) => {
@@ -151,7 +154,7 @@ fn transfer(repo: &Repo, planner: &Planner) -> Vec<String> {
 
 /// What is certain to keep the work tree from being written: its own rights, or the directory's that it is to be cloned
 /// into, or the walls of the daemon's unit.
-fn place(repo: &Repo, walls: Option<&unit::Walls>) -> Vec<String> {
+fn standing(repo: &Repo, walls: Option<&unit::Walls>) -> Vec<String> {
     let mut wrong = Vec::new();
     let target = if repo.real_path.exists() { Some(repo.real_path.as_path()) } else { repo.real_path.parent() };
     if let Some(target) = target

@@ -65,7 +65,7 @@ pub fn start(
     let (file, guard) =
         NonBlockingBuilder::default().lossy(false).buffered_lines_limit(BUFFERED_LINES).thread_name("log").finish(file);
     // journald stamps each line itself.
-    let journald = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), &io::stdout());
+    let journald = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), io::stdout());
     let file = Redacting { inner: file, redactor: redactor.clone(), priorities: false };
     let stdout = Redacting { inner: io::stdout, redactor: redactor.clone(), priorities: journald };
     let registry = tracing_subscriber::registry();

@@ -9,6 +9,7 @@ mod documents;
 pub mod logging;
 mod plan;
 pub mod progress;
+mod prune;
 mod serve;
 mod show;
 mod unit;

@@ -212,6 +212,16 @@ pub const TABLE: &[Setting] = &[
         "How long deliveries are remembered, and repeats of them recognised.",
     ),
     value("delivery-keep", "TURNOUT_DELIVERY_KEEP", "N", "10000", "Most deliveries remembered."),
+    Setting {
+        shown_default: "the engine's own rule",
+        ..value(
+            "keep-build-cache",
+            "TURNOUT_KEEP_BUILD_CACHE",
+            "SIZE",
+            "",
+            "After a build, remove what was not used for longest of the engine's whole build cache (other users' too) down to this size.",
+        )
+    },
     value("history-keep", "TURNOUT_HISTORY_KEEP", "N", "200", "Deployments kept for each repository, with their logs."),
 ];
 
