@@ -228,3 +228,95 @@ fn former_spellings_are_taken() {
     site.ours(&["--compatibility", "up", "-d"]).ok().says(&format!("Container {}_web_1  Started", site.project));
     site.ours(&["down"]).ok();
 }
+
+#[test]
+fn a_run_mentions_what_the_last_one_left() {
+    let site = Site::new("services: {back: {image: 'IMAGE', command: [echo, hello]}}\n");
+    site.ours(&["run", "back"]).ok().prints("hello").never_says("orphan");
+    site.ours(&["run", "back"]).ok().prints("hello").says("orphan");
+    // Those that have ended go, as with the real one; nothing is said of what is not there any more.
+    site.ours(&["run", "--rm", "--remove-orphans", "back"]).ok().prints("hello");
+    site.ours(&["run", "back"]).ok().never_says("orphan");
+    site.ours(&["down", "--remove-orphans"]).ok();
+}
+
+#[test]
+fn builders_refuse_platforms_and_privileges_in_the_real_words() {
+    let site = Site::new(
+        "services:
+  platforms:
+    image: turnout-none
+    build: {dockerfile_inline: 'FROM IMAGE', platforms: [linux/amd64, linux/arm64]}
+",
+    );
+    let refused = |variable: (&str, &str), words: &str| {
+        let ran = Ran::of(site.ours_with(&["build"]).env(variable.0, variable.1).output().unwrap());
+        ran.fails(words);
+    };
+    let classic = "set DOCKER_BUILDKIT=1 to use BuildKit";
+    refused(("DOCKER_BUILDKIT", "0"), &format!("the classic builder doesn't support multi-arch build, {classic}"));
+    refused(
+        ("DOCKER_DEFAULT_PLATFORM", "windows/amd64"),
+        "service \"platforms\" build.platforms does not support value set by DOCKER_DEFAULT_PLATFORM: windows/amd64",
+    );
+    refused(("DOCKER_BUILDKIT", "1"), "Multi-platform build is not supported for the docker driver.");
+    site.write(
+        "compose.yaml",
+        "services: {s: {platform: linux/riscv64, build: {dockerfile_inline: 'FROM IMAGE', platforms: [linux/amd64]}}}\n",
+    );
+    site.ours(&["build"]).fails("service.build.platforms MUST include service.platform \"linux/riscv64\"");
+    site.write("compose.yaml", "services: {s: {build: {dockerfile_inline: 'FROM IMAGE', privileged: true}}}\n");
+    refused(("DOCKER_BUILDKIT", "0"), &format!("the classic builder doesn't support privileged mode, {classic}"));
+    site.write("compose.yaml", "services: {s: {build: {dockerfile_inline: 'FROM IMAGE'}}}\n");
+    let mut unkeyed = site.ours_with(&["build", "--ssh", ""]);
+    let ran = Ran::of(unkeyed.env_remove("SSH_AUTH_SOCK").output().unwrap());
+    ran.fails("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set");
+}
+
+#[test]
+fn docker_runs_it_as_its_plugin() {
+    let site = Site::new("services: {web: {image: 'IMAGE', QUICK}}\n");
+    let plugins = site.path().join("docker/cli-plugins");
+    std::fs::create_dir_all(&plugins).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_turnout"), plugins.join("docker-compose")).unwrap();
+    let docker = |args: &[&str]| {
+        let mut command = std::process::Command::new("docker");
+        command.args(args).current_dir(site.path()).env("DOCKER_CONFIG", site.path().join("docker"));
+        command.env("COMPOSE_PROJECT_NAME", &site.project);
+        Ran::of(command.output().unwrap())
+    };
+    docker(&["compose", "version"]).ok().prints("(as turnout ");
+    docker(&["compose", "up", "-d"]).ok().says("web-1  Started");
+    docker(&["compose", "down", "-t", "0"]).ok();
+    docker(&["--log-level", "info", "compose", "ps"]).fails("docker --log-level before compose is not supported");
+    // By the former name, without Docker's command line.
+    let mut alone = std::process::Command::new(plugins.join("docker-compose"));
+    Ran::of(alone.arg("version").output().unwrap()).ok().prints("(as turnout ");
+}
+
+/// The table in docs/compose-commands.md has a row a test, and the tests of ours that it names exist.
+#[test]
+fn the_table_of_upstreams_tests_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_to_string(root.join("docs/compose-commands.md")).unwrap();
+    let section = docs.split("## Upstream's own end-to-end tests").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), 145, "one row for each test of pkg/e2e at 2.40.3");
+    let mut seen = std::collections::BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [upstream, asserts, held] = cells[..] else { panic!("three cells: {row}") };
+        let name = upstream.trim_matches('`');
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        assert!(name.starts_with("Test") && plain && seen.insert(name), "one test a row, once: {row}");
+        assert!(!asserts.is_empty(), "{row}");
+        let ours: Vec<_> = held.split('`').filter_map(|word| word.split_once("::")).collect();
+        for (file, function) in &ours {
+            let text = std::fs::read_to_string(root.join("tests").join(format!("{file}.rs"))).expect(row);
+            assert!(text.contains(&format!("fn {function}(")), "no test {function} in {file}: {row}");
+        }
+        let known = ["the suite only", "refused: ", "skipped upstream", "needs ", "`src/"];
+        assert!(!ours.is_empty() || known.iter().any(|word| held.starts_with(word)), "{row}");
+    }
+}

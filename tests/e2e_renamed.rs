@@ -81,6 +81,28 @@ fn a_renamed_key_starts_no_second_stack_and_the_line_that_is_told_goes_on_with_t
 }
 
 #[test]
+fn a_hold_outlives_the_name_of_its_repository() {
+    let site = site();
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    let before = untouched(&site.red());
+    deploy(&daemon, &[&site.name, "--hold"], 0);
+    let new = format!("{}-new", site.name);
+    std::fs::write(daemon.repos_yaml(), renamed(&site, &new, &format!("  project: {}\n", site.name))).unwrap();
+    site.write("compose.yaml", &with_volume().replace("1000", "1001"));
+    let failed = daemon.expect_failure(site.push_to(&daemon, "Longer"));
+    assert!(failed["error"].as_str().unwrap().contains("is held at"), "{failed:#}");
+    assert_eq!(untouched(&site.red()), before);
+    // From now on under its present name.
+    let hold = &daemon.turnout_json(&["status", "--json"])["repos"][0]["hold"];
+    assert_eq!(hold["newest"], site.remote.head());
+    site.remote.commit_and_push("Again");
+    assert_eq!(daemon.push(&site.push()).json()["status"], "held");
+    assert_eq!(all_of(&daemon.turnout(&["release", &new])).matches("recreated").count().min(1), 1);
+    assert_ne!(untouched(&site.red()), before);
+}
+
+#[test]
 fn a_second_stack_is_started_where_it_is_asked_for_and_the_first_can_be_removed_as_told() {
     let site = site();
     let daemon = site.serve(&[]);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use git_support::{Heard, World, commit_in, git, update};
 use tokio_util::sync::CancellationToken;
-use turnout::git::{self as product, Change, Divergence, GitError, Moved, Remote};
+use turnout::git::{self as product, Change, Divergence, GitError, Moved, Reason, Remote};
 
 #[tokio::test]
 async fn clones_then_follows() {
@@ -115,21 +115,20 @@ async fn files_that_need_a_filter_are_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn what_git_stores_in_place_of_a_file_is_told_from_the_file() {
+async fn encrypted_text_in_place_of_a_file_is_refused() {
     let world = World::new();
     update(&world.remote()).await.unwrap();
-    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n", "0".repeat(64));
-    world.commit(".gitattributes", "*.bin filter=lfs\n");
-    world.commit("model.bin", &pointer);
-    // One without the attribute is only a text.
-    world.commit("about.txt", &pointer);
+    world.commit(".gitattributes", "*.env filter=git-crypt\n");
+    world.commit("app.env", "\0GITCRYPT\0and so on");
+    // One without the attribute is only a file.
+    world.commit("about.txt", "\0GITCRYPT\0and so on");
     world.push();
     // By a git that knows nothing of the filter.
     git(&world.site(), &["pull", "-q", "--ff-only", "origin", "main"]);
     let error = update(&world.remote()).await.unwrap_err();
     let GitError::Unfiltered { files, .. } = &error else { panic!("{error}") };
-    assert_eq!(files, &["model.bin (filter=lfs)"]);
-    std::fs::write(world.site().join("model.bin"), "model").unwrap();
+    assert_eq!(files, &["app.env (filter=git-crypt)"]);
+    std::fs::write(world.site().join("app.env"), "TOKEN=1\n").unwrap();
     update(&world.remote()).await.unwrap();
 }
 
@@ -445,6 +444,44 @@ async fn submodules_follow_at_all_depths() {
     assert_eq!(git(&world.site(), &["status", "--porcelain"]), "");
     let changed = product::changed_files(&world.site(), &before, &updated.new).unwrap();
     assert_eq!(changed.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["lib/outer"]);
+}
+
+#[tokio::test]
+async fn submodules_that_are_left_out_are_named() {
+    let world = World::new();
+    git(world.path(), &["init", "-q", "--bare", "-b", "main", "outer.git"]);
+    git(world.path(), &["clone", "-q", "outer.git", "outer"]);
+    commit_in(&world.path().join("outer"), "outer.txt", "one\n");
+    git(&world.path().join("outer"), &["push", "-q", "origin", "HEAD"]);
+    git(&world.dev(), &["submodule", "--quiet", "add", "../outer.git", "named"]);
+    git(&world.dev(), &["submodule", "--quiet", "add", "../outer.git", "off"]);
+    git(&world.dev(), &["config", "-f", ".gitmodules", "submodule.off.update", "none"]);
+    // A repository that was added like a file.
+    git(&world.dev(), &["clone", "-q", "../outer.git", "stray"]);
+    git(&world.dev(), &["-c", "advice.addEmbeddedRepo=false", "add", "."]);
+    git(&world.dev(), &["commit", "-q", "-m", "add three"]);
+    world.push();
+
+    let heard = Heard::default();
+    product::update(&world.remote(), &heard, CancellationToken::new()).await.unwrap();
+    let left_out = |submodules| -> Vec<(String, Reason)> {
+        let found = product::left_out(&world.site(), submodules).unwrap();
+        found.into_iter().map(|left_out| (left_out.path, left_out.reason)).collect()
+    };
+    let (off, stray) = (("off".to_owned(), Reason::UpdateNone), ("stray".to_owned(), Reason::NotConfigured));
+    assert_eq!(left_out(true), [off.clone(), stray.clone()]);
+    assert_eq!(left_out(false), [("named".to_owned(), Reason::NotWanted), off, stray]);
+    assert_eq!(world.site_file("named/outer.txt"), "one\n");
+    // As git itself leaves them.
+    for path in ["off", "stray"] {
+        assert_eq!(std::fs::read_dir(world.site().join(path)).unwrap().count(), 0, "{path}");
+    }
+    let heard = heard.all();
+    assert!(
+        heard.contains("stray is a submodule of which .gitmodules says nothing") && heard.contains("off is"),
+        "{heard}"
+    );
+    assert!(heard.contains("Warning") && !heard.contains("named is"), "{heard}");
 }
 
 #[tokio::test]

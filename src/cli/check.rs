@@ -7,10 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{args::CheckArgs, command::Trouble};
+use rustix::fs::{Access, AtFlags, CWD};
+
+use super::{args::CheckArgs, command::Trouble, unit};
 use crate::{
-    config::{self, LiveRepos},
-    deploy::{Planner, load_project},
+    config::{self, LiveRepos, Repo},
+    deploy::{Planner, load_project, place},
     git, store,
 };
 
@@ -28,9 +30,26 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     } else {
         say(true, "settings")?;
     }
-    let repos = Arc::new(LiveRepos::open(&settings.repos, settings.variables())?);
-    let loaded = repos.current();
-    say(true, &format!("{}: {} repositories", settings.repos.display(), loaded.repos.repos.len()))?;
+    // Entries without a mistake are looked at all the same: one round of repairs, not one for each kind of fault.
+    let (repos, mistakes) = LiveRepos::open_sound(&settings.repos, settings.variables());
+    let repos = Arc::new(repos);
+    let loaded = repos.checked();
+    for mistake in &mistakes.0 {
+        say(false, &mistake.to_string())?;
+    }
+    let count = loaded.repos.repos.len();
+    let word = if count == 1 { "repository" } else { "repositories" };
+    match mistakes.0.len() {
+        0 => say(true, &format!("{}: {count} {word}", settings.repos.display()))?,
+        _ => say(true, &format!("{}: {count} {word} without a mistake, looked at below", settings.repos.display()))?,
+    }
+    if rustix::process::geteuid().is_root() {
+        say(
+            true,
+            "but note: asked as root, who may read and write everything; `sudo -u turnout turnout check` asks as the daemon",
+        )?;
+    }
+    let walls = unit::walls().await;
     for warning in &loaded.repos.warnings {
         say(true, &format!("but note: {warning}"))?;
     }
@@ -51,7 +70,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         }
     };
     let mut projects = BTreeMap::new();
-    for repo in &loaded.repos.repos {
+    for repo in &place::all_now(&loaded.repos.repos) {
+        for fault in transfer(repo, &planner).into_iter().chain(standing(repo, walls.as_ref())) {
+            say(false, &planner.redactor.redact(&format!("{}: {fault}", repo.name)))?;
+        }
         if !repo.real_path.exists() && repo.remote.is_some() {
             say(true, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
             continue;
@@ -59,6 +81,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         match git::head(&repo.real_path) {
             Ok(head) => say(true, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?,
             Err(error) => say(false, &format!("{}: {error}", repo.name))?,
+        }
+        for left_out in git::left_out(&repo.real_path, repo.submodules).unwrap_or_default() {
+            say(true, &format!("{}: but note: {}", repo.name, left_out.to_sentence()))?;
         }
         match load_project(repo, &planner.redactor) {
             Ok(project) => {
@@ -93,7 +118,57 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     writeln!(
         io::stdout(),
         "{}",
-        if problems == 0 { "all is well".to_owned() } else { format!("{problems} problems") }
+        if problems == 0 {
+            "all is well".to_owned()
+        } else {
+            format!("{problems} {}", if problems == 1 { "problem" } else { "problems" })
+        }
     )?;
     Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is certain to keep a fetch from working: its key, its host, its token.
+fn transfer(repo: &Repo, planner: &Planner) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let token = repo.token.as_ref().and_then(|source| match planner.repos.secret(source) {
+        Ok(token) => {
+            planner.redactor.add_secret(&token);
+            Some(token)
+        }
+        Err(reason) => {
+            wrong.push(format!("the token: {reason}"));
+            None
+        }
+    });
+    let auth = git::GitAuth {
+        ssh_key: repo.ssh_key.clone(),
+        known_hosts: repo.known_hosts.clone(),
+        token,
+        ..git::GitAuth::default()
+    };
+    if let Some(address) = git::remote_address(&repo.real_path, repo.remote.as_deref()) {
+        wrong.extend(git::foreseen(&auth, &address));
+    }
+    wrong
+}
+
+/// What is certain to keep the work tree from being written: its own rights, or the directory's that it is to be cloned
+/// into, or the walls of the daemon's unit.
+fn standing(repo: &Repo, walls: Option<&unit::Walls>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let target = if repo.real_path.exists() { Some(repo.real_path.as_path()) } else { repo.real_path.parent() };
+    if let Some(target) = target
+        && let Err(error) = rustix::fs::accessat(CWD, target, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+    {
+        wrong.push(format!(
+            "{} may not be written by this user: {} (the daemon's user must own it: chown -R turnout: {})",
+            target.display(),
+            std::io::Error::from(error),
+            repo.path.display()
+        ));
+    }
+    wrong.extend(
+        walls.and_then(|walls| walls.forbid(&repo.real_path)).map(|why| format!("{}: {why}", repo.path.display())),
+    );
+    wrong
 }

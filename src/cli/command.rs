@@ -12,7 +12,7 @@ use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     check,
     client::{Client, ClientError},
-    compose, plan, serve, show,
+    compose, documents, plan, prune, serve, show,
 };
 use crate::{config, deploy::Failure};
 
@@ -71,8 +71,12 @@ impl From<io::Error> for Trouble {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    let argv: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = compose::run_as_plugin(&argv) {
+        return code;
+    }
     // `compose` has a grammar of its own; the daemon's need not be declared for it.
-    let mut words = std::env::args_os().skip(1);
+    let mut words = argv.into_iter().skip(1);
     if words.next().is_some_and(|first| first == "compose") {
         return compose::run(words.collect());
     }
@@ -122,7 +126,9 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             let own = SocketArg { socket: args.settings.given.get("socket").map(PathBuf::from) };
             plan::plan(&client(&own), &args).await
         }
+        Command::Prune(args) => prune::prune(&args).await,
         Command::Check(args) => check::check(&args).await,
+        Command::Documents(args) => documents::documents(&args),
         Command::Compose(args) => Ok(compose::run(args.rest)),
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::logging;
 use crate::{
-    config::{LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
+    config::{DEFAULT_LISTEN, LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     report::redact::Redactor,
     server::{
@@ -173,7 +173,14 @@ fn web_listener(settings: &Settings) -> anyhow::Result<TcpListener> {
             passed.take_tcp_listener(0).context("systemd passed a socket that is not a TCP listener")?;
         if let Some(listener) = listener {
             listener.set_nonblocking(true)?;
-            tracing::info!(address = %listener.local_addr()?, "listening on the socket that systemd passed");
+            let address = listener.local_addr()?;
+            tracing::info!(%address, "listening on the socket that systemd passed");
+            let wanted = settings.listen;
+            if wanted != address && wanted.to_string() != DEFAULT_LISTEN {
+                tracing::warn!(
+                    "the setting listen ({wanted}) does not count: turnout.socket has the address {address}"
+                );
+            }
             return Ok(TcpListener::from_std(listener)?);
         }
     }

@@ -82,6 +82,28 @@ impl LiveRepos {
         Ok(LiveRepos { file: file.to_path_buf(), variables, state: Mutex::new(state) })
     }
 
+    /// Reads the file once, for a check: what is wrong with it, and the entries that are right all the same.
+    pub fn open_sound(file: &Path, variables: HashMap<String, String>) -> (LiveRepos, Mistakes) {
+        let shown = file.display().to_string();
+        let (seen, loaded) = look(file, &variables);
+        let (loaded, mistakes) = match loaded {
+            Ok(loaded) => (loaded, Mistakes::default()),
+            Err(mistakes) => {
+                let text = seen.text.clone().unwrap_or_default();
+                let repos = repos::parse_sound(&text, &shown, &path_state).map(|(repos, _)| repos).unwrap_or_default();
+                (Loaded { secrets: present_secrets(&repos, &variables), repos }, mistakes)
+            }
+        };
+        let broken = (!mistakes.0.is_empty()).then(|| Arc::new(mistakes.clone()));
+        let state = State { current: Arc::new(loaded), broken, seen, secret_stamps: Vec::new() };
+        (LiveRepos { file: file.to_path_buf(), variables, state: Mutex::new(state) }, mistakes)
+    }
+
+    /// The list as it was read, without another look at the file.
+    pub fn checked(&self) -> Arc<Loaded> {
+        self.lock().current.clone()
+    }
+
     /// The list that counts now, after a look at the file.
     pub fn current(&self) -> Arc<Loaded> {
         self.refresh();

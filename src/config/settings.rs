@@ -101,6 +101,8 @@ pub struct Settings {
     pub delivery_keep: usize,
     /// Deployments kept for each repository.
     pub history_keep: usize,
+    /// Bytes to which the engine's build cache is cut after a build; none = left to the engine.
+    pub keep_build_cache: Option<u64>,
     /// See [`Settings::variables`].
     variables: Variables,
 }
@@ -168,6 +170,10 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         shutdown_grace: reader.parsed("shutdown-grace", Duration::ZERO, units::duration),
         delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),
         delivery_keep: reader.parsed("delivery-keep", 1, |text| count(text, 10_000_000)),
+        keep_build_cache: reader.parsed("keep-build-cache", None, |text| match text {
+            "" => Ok(None),
+            text => units::bytes(text).map(Some),
+        }),
         history_keep: reader.parsed("history-keep", 1, |text| count(text, 1_000_000)),
         variables: Variables(layers.dotenv.clone().into_iter().chain(layers.env.clone()).collect()),
     };
@@ -381,6 +387,9 @@ mod tests {
         assert_eq!(settings.socket, Path::new("/run/turnout/turnout.sock"));
         assert_eq!(settings.database(), Path::new("/var/lib/turnout/turnout.db"));
         assert_eq!(settings.body_limit, 26_214_400);
+        assert_eq!(settings.keep_build_cache, None);
+        let bounded = resolve(&layers(&[("keep-build-cache", "10GB")], &[], &[])).unwrap();
+        assert_eq!(bounded.keep_build_cache, Some(10_000_000_000));
         assert_eq!(settings.trusted_proxies.len(), 2);
         assert_eq!(settings.webhook_secret, None);
     }

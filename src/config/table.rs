@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Command};
 
+/// Where turnout listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
+
 /// One setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -52,7 +55,7 @@ pub const TABLE: &[Setting] = &[
         "listen",
         "TURNOUT_LISTEN",
         "ADDR:PORT",
-        "127.0.0.1:8000",
+        DEFAULT_LISTEN,
         "Address of the webhook server. Ignored where systemd passes a socket.",
     ),
     Setting {
@@ -209,6 +212,16 @@ pub const TABLE: &[Setting] = &[
         "How long deliveries are remembered, and repeats of them recognised.",
     ),
     value("delivery-keep", "TURNOUT_DELIVERY_KEEP", "N", "10000", "Most deliveries remembered."),
+    Setting {
+        shown_default: "the engine's own rule",
+        ..value(
+            "keep-build-cache",
+            "TURNOUT_KEEP_BUILD_CACHE",
+            "SIZE",
+            "",
+            "After a build, remove what was not used for longest of the engine's whole build cache (other users' too) down to this size.",
+        )
+    },
     value("history-keep", "TURNOUT_HISTORY_KEEP", "N", "200", "Deployments kept for each repository, with their logs."),
 ];
 

@@ -1,19 +1,24 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
 
+mod busy;
 mod compose_env;
 mod facts;
 mod failure;
 pub mod former;
 mod guard;
 mod inputs;
+mod leftovers;
 mod mounted;
 mod mounts;
 mod orphans;
 mod overlay;
 mod owner;
+pub mod place;
 mod planner;
 mod prepare;
+pub mod prune;
 mod recorder;
+mod room;
 mod secrets;
 pub mod stack;
 
@@ -38,7 +43,7 @@ use crate::{
     git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Place, Store, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -150,7 +155,9 @@ impl Deployer {
     /// The road of a deployment, on one screen.
     async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
         let repo = self.planner.find(&job.repo)?;
+        self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
+        let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
         let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
@@ -188,7 +195,32 @@ impl Deployer {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
+        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
+        let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
+        if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
+            leftovers::cut_build_cache(engine, keep, recorder).await;
+        }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+    }
+
+    /// A repository that was renamed in the list is held as it was under its former name.
+    async fn keep_hold(&self, job: &Deployment, repo: &Repo) -> Result<(), Failure> {
+        let unknown = |error: StoreError| Failure::new(error.to_string());
+        let list = self.planner.repos.current();
+        let path = repo.path.display().to_string();
+        for place in self.store.places().await.map_err(unknown)? {
+            if place.path.as_ref() != Some(&path) || list.repos.by_name(&place.repo).is_some() || job.pinned {
+                continue;
+            }
+            if let Some(hold) = self.store.inherit_hold(&place.repo, job).await.map_err(unknown)? {
+                return Err(Failure::new(format!(
+                    "not deployed: {} is {hold}, from the time when its name was `{}`",
+                    repo.name, place.repo
+                ))
+                .hint(format!("`turnout release {}` lifts the hold and deploys the branch", repo.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Brings the work tree to the branch's tip, or to the commit that was asked for by name.
@@ -234,6 +266,7 @@ impl Deployer {
         let wanted = Wanted { new_stack: job.new_stack, ..wanted };
         let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
+        room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
 
         let update = Update {
             project: Some(loaded.project.name.clone()),
@@ -324,7 +357,7 @@ impl Deployer {
             }
         };
         Ok(git::Remote {
-            path: repo.path.clone(),
+            path: repo.real_path.clone(),
             url: repo.remote.clone(),
             branch: repo.branch.clone(),
             auth: git::GitAuth {
@@ -341,7 +374,11 @@ impl Deployer {
             },
             timeout: timeouts.fetch,
             submodules: repo.submodules,
-            ..git::Remote::new(repo.path.clone())
+            filters: match repo.filters {
+                config::Filters::Refuse => git::Filters::Refuse,
+                config::Filters::Run => git::Filters::Run,
+            },
+            ..git::Remote::new(repo.real_path.clone())
         })
     }
 
@@ -381,7 +418,7 @@ impl Deployer {
         // Newest first: where the last one deployed was this project, the others were mentioned before.
         let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
         reporter.info(format!(
-            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
+            "{other} was deployed before and is left as it is; take it down with `turnout compose -p {other} down`"
         ));
     }
 
@@ -542,6 +579,7 @@ fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
         (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
         (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
         (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
     ];

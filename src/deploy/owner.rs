@@ -35,7 +35,7 @@ pub fn refuse_anothers(
         ))
         .hint(format!(
             "nothing was changed; give one of the two another `project` in the list or another COLOR in its {}, or, \
-             if `{}` is to take the project over, remove it first (`docker compose -p {project} down`)",
+             if `{}` is to take the project over, remove it first (`turnout compose -p {project} down`)",
             repo.env_file, repo.name
         )));
     }

@@ -8,7 +8,7 @@ use super::{
     Failure,
     facts::{self, what_changed},
     former::{self, First},
-    inputs, mounted, mounts, orphans, owner,
+    inputs, mounted, mounts, orphans, owner, place,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -91,19 +91,21 @@ impl Planner {
         })
     }
 
-    /// The repository as configured now.
+    /// The repository as configured now, at the place to which its path leads now. Asked once for a deployment, and what
+    /// it gives is used for all of it.
     ///
     /// # Errors
-    /// When it is not (any more).
+    /// When it is not configured (any more), or works where another one does.
     pub fn find(&self, name: &str) -> Result<Repo, Failure> {
         let loaded = self.repos.current();
-        loaded.repos.by_name(name).cloned().ok_or_else(|| {
+        let found = loaded.repos.by_name(name).ok_or_else(|| {
             let known: Vec<&str> = loaded.repos.repos.iter().map(|repo| repo.name.as_str()).collect();
             Failure::new(format!("no repository `{name}` in {}", self.repos.file().display())).hint(match known.len() {
                 0 => "the list is empty".to_owned(),
                 _ => format!("it has: {}", known.join(", ")),
             })
-        })
+        })?;
+        place::alone(found, &loaded.repos.repos)
     }
 
     /// Reads the project of a work tree.
@@ -132,6 +134,7 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
         let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
+        let digests = InputSettings::mounted(&self.settings.state_dir, &repo.name);
         let recorded = wanted.reads.clone();
         let before = wanted.before.clone();
         let (commit, was, forced) = (wanted.commit, wanted.before, wanted.rebuild);
@@ -148,7 +151,7 @@ impl Planner {
                 ));
             }
             let forced = forced.then(|| "asked for with --rebuild".to_owned());
-            let looked = mounts::look(&path, &mounting);
+            let looked = mounts::look(&path, &mounting, digests);
             Ok::<_, Failure>((what_changed(&path, was, &commit, forced), notes, looked))
         })
         .await??;
@@ -156,7 +159,8 @@ impl Planner {
         let engine = self.patient_engine(reporter, cancel).await?;
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
-        owner::refuse_anothers(repo, &self.repos.current().repos.repos, &loaded.project.name, &observed.containers)?;
+        let all = place::all_now(&self.repos.current().repos.repos);
+        owner::refuse_anothers(repo, &all, &loaded.project.name, &observed.containers)?;
         let (places, new_stack) = (wanted.places, wanted.new_stack);
         if observed.containers.is_empty() {
             let stacks = engine.stacks().await?;
@@ -193,10 +197,10 @@ impl Planner {
     ) -> Result<Option<String>, Failure> {
         let (path, url) = (repo.real_path.clone(), repo.remote.clone());
         let remote = blocking(move || git::remote_address(&path, url.as_deref())).await?;
-        let list = self.repos.current();
+        let all = place::all_now(&self.repos.current().repos.repos);
         let first = First {
             repo,
-            all: &list.repos.repos,
+            all: &all,
             project: &loaded.stack.project,
             color: &loaded.stack.color,
             remote: remote.as_deref(),

@@ -51,18 +51,14 @@ impl Answers {
 
     /// That the server did not accept what it was offered.
     pub(super) fn denied(&self) -> GitError {
-        let tried = self.state.borrow().tried.join(", ");
+        let tried = self.tried();
         let hint = match &self.address {
             Address::Ssh { .. } => "give the server our public key (deploy key) or set ssh_key",
             Address::Http { .. } if self.auth.token.is_none() => "set token_env to the name of a variable with a token",
             Address::Http { .. } => "check that the token is valid and may read this repository",
             _ => "check the permissions",
         };
-        GitError::Denied {
-            address: self.address.to_string(),
-            tried: if tried.is_empty() { "nothing".to_owned() } else { tried },
-            hint: hint.to_owned(),
-        }
+        GitError::Denied { address: self.address.to_string(), tried, hint: hint.to_owned() }
     }
 
     /// Answers a request for credentials. Each is offered once; libgit2 asks again after a refusal.
@@ -109,6 +105,53 @@ impl Answers {
         }
     }
 
+    /// What is certain to fail before anybody is asked: a key that cannot be read, a host that no file lists.
+    fn foreseen(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let Address::Ssh { host, port, .. } = &self.address else { return wrong };
+        let keys = self.keys();
+        if keys.is_empty() {
+            let what = "there is no SSH key: neither an agent nor a usual file in ~/.ssh of this user; make one, or set ssh_key";
+            wrong.push(what.to_owned());
+        }
+        for key in keys {
+            let Key::File(path) = key else { continue };
+            // Looked at before it is opened: a pipe would be waited for.
+            let looked = std::fs::metadata(&path);
+            if looked.as_ref().is_ok_and(|found| !found.is_file()) {
+                wrong.push(format!("the SSH key {} is not a file", path.display()));
+            } else if let Err(error) = looked.and_then(|_| std::fs::File::open(&path)) {
+                wrong.push(format!("the SSH key {} cannot be read: {error}", path.display()));
+            }
+        }
+        let files = self.known_hosts_files();
+        let mut listed = false;
+        for file in &files {
+            match read_known_hosts(file) {
+                Ok(text) => listed |= text.is_some_and(|text| known_hosts::lists(&text, host, *port)),
+                Err(error) => wrong.push(error.to_string()),
+            }
+        }
+        if !listed {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            let port = if *port == 22 { String::new() } else { format!("-p {port} ") };
+            wrong.push(format!(
+                "the SSH host {host} is unknown: {} does not list it (ssh-keyscan {port}{host} gives its keys; compare them \
+                 with those that its operator publishes)",
+                files.join(" or ")
+            ));
+        }
+        wrong
+    }
+
+    fn known_hosts_files(&self) -> Vec<PathBuf> {
+        if let Some(file) = &self.auth.known_hosts {
+            return vec![file.clone()];
+        }
+        let own = ssh_folder().map(|folder| folder.join("known_hosts"));
+        own.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
+    }
+
     fn keys(&self) -> Vec<Key> {
         if let Some(path) = &self.auth.ssh_key {
             return vec![Key::File(path.clone())];
@@ -134,25 +177,41 @@ impl Answers {
         if !first {
             return Err(self.no());
         }
+        match self.login(user) {
+            Some((user, password)) => Cred::userpass_plaintext(&user, &password),
+            None => Err(self.no()),
+        }
+    }
+
+    /// What was offered so far, in words.
+    pub(super) fn tried(&self) -> String {
+        let tried = self.state.borrow().tried.join(", ");
+        if tried.is_empty() { "nothing".to_owned() } else { tried }
+    }
+
+    /// User and password for a server that asks for them: the token, what the address holds, or a helper's.
+    pub(super) fn login(&self, user: Option<&str>) -> Option<(String, String)> {
+        let tried = |what: &str| self.state.borrow_mut().tried.push(what.to_owned());
         if let Some(token) = self.auth.token.as_ref().filter(|token| self.token_allowed && !token.is_empty()) {
-            self.state.borrow_mut().tried.push("token".to_owned());
+            tried("token");
             let user = self.auth.token_user.as_deref().or(user).unwrap_or("x-access-token");
-            return Cred::userpass_plaintext(user, token.reveal());
+            return Some((user.to_owned(), token.reveal().to_owned()));
         }
         if let Address::Http { url, .. } = &self.address
             && !(url.username().is_empty() && url.password().is_none())
         {
             // A name without a password: some forges take a token in its place.
-            self.state.borrow_mut().tried.push("credentials in the address".to_owned());
+            tried("credentials in the address");
             let password = url.password().unwrap_or_default();
-            return Cred::userpass_plaintext(&percent_decoded(url.username()), &percent_decoded(password));
+            return Some((percent_decoded(url.username()), percent_decoded(password)));
         }
-        if self.auth.credential_helper {
-            self.state.borrow_mut().tried.push("credential helper".to_owned());
-            let config = git2::Config::open_default()?;
-            return Cred::credential_helper(&config, &self.address.to_string(), user);
+        if !self.auth.credential_helper {
+            return None;
         }
-        Err(self.no())
+        tried("credential helper");
+        let config = git2::Config::open_default().ok()?;
+        let mut helper = git2::CredentialHelper::new(&self.address.to_string());
+        helper.config(&config).username(user).execute()
     }
 
     fn no(&self) -> git2::Error {
@@ -176,15 +235,7 @@ impl Answers {
     }
 
     fn host_key(&self, host: &str, port: u16, key: &[u8]) -> Result<(), GitError> {
-        let files = match &self.auth.known_hosts {
-            Some(file) => vec![file.clone()],
-            None => {
-                let mut files: Vec<PathBuf> =
-                    ssh_folder().map(|folder| folder.join("known_hosts")).into_iter().collect();
-                files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
-                files
-            }
-        };
+        let files = self.known_hosts_files();
         let mut worst = Verdict::Unknown;
         let mut seen_in = files.first().cloned().unwrap_or_default();
         for file in &files {
@@ -197,6 +248,14 @@ impl Answers {
             }
         }
         Err(host_key_error(&worst, host, port, key, &seen_in))
+    }
+}
+
+/// What is certain to keep a fetch from this address from working, in words, without asking anybody.
+pub fn foreseen(auth: &GitAuth, address: &str) -> Vec<String> {
+    match Address::parse(address) {
+        Ok(address) => Answers::new(auth, &address, true).foreseen(),
+        Err(error) => vec![error.to_string()],
     }
 }
 

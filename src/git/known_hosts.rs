@@ -59,6 +59,17 @@ pub(super) fn check(text: &str, host: &str, port: u16, key: &[u8]) -> Verdict {
     if trusted { Verdict::Trusted } else { verdict }
 }
 
+/// Whether any key is trusted for the host. Which one it shows is only known once it is asked.
+pub(super) fn lists(text: &str, host: &str, port: u16) -> bool {
+    let host = host.to_ascii_lowercase();
+    let name = if port == 22 { host } else { format!("[{host}]:{port}") };
+    text.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let names = words.next().filter(|names| !names.starts_with(['@', '#']));
+        names.is_some_and(|names| names_match(names, &name)) && words.nth(1).is_some()
+    })
+}
+
 /// The type a key blob says it is: its first string. RFC 4253 §6.6.
 pub(super) fn key_type(key: &[u8]) -> &str {
     let Some((length, rest)) = key.split_first_chunk::<4>() else { return "" };
@@ -127,6 +138,23 @@ mod tests {
         key.extend_from_slice(kind.as_bytes());
         key.extend_from_slice(&[fill; 8]);
         key
+    }
+
+    #[test]
+    fn hosts_are_looked_up_without_a_key() {
+        let table = [
+            ("h.example ssh-ed25519 AAAA", 22, true),
+            ("[h.example]:2222 ssh-ed25519 AAAA", 22, false),
+            ("[h.example]:2222 ssh-ed25519 AAAA", 2222, true),
+            ("*.example ssh-ed25519 AAAA", 22, true),
+            ("#h.example ssh-ed25519 AAAA", 22, false),
+            ("@revoked h.example ssh-ed25519 AAAA", 22, false),
+            ("h.example ssh-ed25519", 22, false),
+            ("", 22, false),
+        ];
+        for (text, port, wanted) in table {
+            assert_eq!(lists(text, "H.example", port), wanted, "{text:?}, port {port}");
+        }
     }
 
     #[test]

@@ -14,8 +14,11 @@ mod advance;
 mod auth;
 mod by_hand;
 mod clone;
+#[expect(dead_code, reason = "the check-out that asks it comes next")]
+mod convert;
 mod error;
 mod filters;
+mod gitlinks;
 mod inode;
 mod known_hosts;
 mod lock;
@@ -25,14 +28,18 @@ mod read;
 mod rebase;
 mod relay;
 mod remote;
+mod repack;
 mod submodule;
 mod tracked;
 mod transfer;
 mod update;
 
 pub use address::Address;
+pub use auth::foreseen;
 pub use by_hand::{LEFT_BRANCH, check_out};
+pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;
+pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
 pub use read::{
@@ -40,6 +47,6 @@ pub use read::{
     remote_address, short, short_log,
 };
 pub use relay::open_tunnel;
-pub use remote::{Divergence, GitAuth, Moved, Remote, Updated};
+pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};
 pub use tracked::tracked_files;
 pub use update::update;

@@ -44,6 +44,17 @@ impl Session {
         let _ = self.events.try_send(event);
     }
 
+    /// Waits on this thread for something asynchronous, until the update must end; then it is dropped in the middle.
+    pub(super) fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, GitError> {
+        self.relay.handle().block_on(async {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Err(GitError::Cancelled { path: self.remote.path.clone() }),
+                done = work => Ok(done),
+            }
+        })
+    }
+
     /// Ends here if the update was cancelled.
     pub(super) fn go_on(&self) -> Result<(), GitError> {
         if self.stop.is_cancelled() { Err(GitError::Cancelled { path: self.remote.path.clone() }) } else { Ok(()) }
@@ -315,7 +326,7 @@ impl Way {
                 let env = |name: &str| std::env::var(name).ok();
                 let outer = proxy::applies_to(host, url.scheme() == "https", configured, &env)?;
                 let tls = url.scheme() == "https";
-                let local = open(Route::Http { host: host.clone(), port: *port, tls, via: outer })?;
+                let local = open(Route::Http { host: host.clone(), port: *port, tls, via: outer, redirects: false })?;
                 let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
                 // Credentials are given on demand only, so that no message of libgit2 can show them.
                 Self { url: format!("http://127.0.0.1:{local}{}{query}", url.path()) }

@@ -12,7 +12,7 @@ use crate::{
     config::Repo,
     deploy::{
         former::{self, Stacks, Stray},
-        load_project,
+        load_project, place,
     },
     engine, git,
     store::{Deployment, Filter},
@@ -32,12 +32,13 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
     let list = deployer.planner.repos.current();
     let mut repos = Vec::new();
     let mut claimed = BTreeSet::new();
-    for repo in &list.repos.repos {
+    let now = place::all_now(&list.repos.repos);
+    for repo in &now {
         repos.push(of_repo(&control, repo, &stacks, &mut claimed).await?);
     }
     let places = deployer.store.places().await?;
     let strays = stacks.as_ref().ok().map(|stacks| {
-        let strays = former::strays(&list.repos.repos, &|project| claimed.contains(project), stacks, &places);
+        let strays = former::strays(&now, &|project| claimed.contains(project), stacks, &places);
         strays.into_iter().map(stray).collect()
     });
     let mistakes = deployer.planner.repos.broken();

@@ -43,7 +43,7 @@ use tokio::sync::watch;
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
 pub use places::peek_places;
-pub use queries::peek_deployed_before;
+pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
 pub use records::{
     Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,

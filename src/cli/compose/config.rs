@@ -211,7 +211,7 @@ fn hashes(project: &Project, wanted: &str) -> anyhow::Result<String> {
             && !platforms.contains(default)
         {
             bail!(
-                "services.{name}.build.platforms: lacks {default}, which DOCKER_DEFAULT_PLATFORM asks for: add it, or unset the variable"
+                "service \"{name}\" build.platforms does not support value set by DOCKER_DEFAULT_PLATFORM: {default}: add it, or unset the variable"
             );
         }
     }

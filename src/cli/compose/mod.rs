@@ -15,6 +15,7 @@ mod follow;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod plugin;
 mod process;
 mod progress;
 mod prompt;
@@ -48,10 +49,24 @@ use crate::{
     report::redact,
 };
 use args::{ComposeCli, ComposeCommand, VersionArgs};
+use plugin::Called;
 use session::Session;
 
 /// Exit code of a command that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
+
+/// Runs a program that was called by the name of Docker's plugin; `None` = it was called by another name.
+pub fn run_as_plugin(argv: &[OsString]) -> Option<ExitCode> {
+    let by_docker = std::env::var_os("DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND").is_some();
+    Some(match plugin::called(argv, by_docker)? {
+        Called::Command(words) => run(words),
+        Called::Refused(why) => complain(&anyhow::Error::msg(why)),
+        Called::Metadata(text) => match writeln!(io::stdout(), "{text}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error.into()),
+        },
+    })
+}
 
 /// Runs `turnout compose …`; `rest` is everything after `compose`.
 pub fn run(rest: Vec<OsString>) -> ExitCode {

@@ -120,8 +120,9 @@ async fn surroundings(
 ) -> anyhow::Result<()> {
     let name = &args.service().to_owned();
     let mut observed = engine.observe(project).await?;
-    // The service's own containers are none of our business: without them, zero of them are wanted.
-    observed.containers.retain(|c| c.service != *name);
+    // The service's own containers are none of our business: without them, zero of them are wanted. What an earlier
+    // `run` left behind stays in sight: it is mentioned, or removed with --remove-orphans.
+    observed.containers.retain(|c| c.oneoff || c.service != *name);
     let mut intent = Intent {
         scale: BTreeMap::from([(name.clone(), 0)]),
         pull: up::pull(args.pull),

@@ -205,7 +205,7 @@ fn build_options(session: &Session, args: &BuildArgs) -> anyhow::Result<BuildOpt
 fn ssh_key(text: &str) -> anyhow::Result<SshKey> {
     match text.split_once('=') {
         Some((id, path)) => Ok(SshKey { id: id.to_owned(), path: path.to_owned() }),
-        None if text == "default" => Ok(SshKey { id: "default".to_owned(), path: String::new() }),
+        None if matches!(text, "" | "default") => Ok(SshKey { id: "default".to_owned(), path: String::new() }),
         None => bail!("--ssh {text}: write default, or ID=PATH with an agent's socket or a key file"),
     }
 }

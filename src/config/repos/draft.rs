@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Builder, Divergence, MountedChanges, Orphans, Rebuild, TimeoutOverrides, TokenSource,
+    Builder, Divergence, Filters, MountedChanges, Orphans, Rebuild, TimeoutOverrides, TokenSource,
     fields::{Notes, join},
     mounted, names,
 };
@@ -32,16 +32,19 @@ pub(super) struct Draft {
     pub(super) token: Option<TokenSource>,
     pub(super) submodules: Option<bool>,
     pub(super) credential_helper: Option<bool>,
+    pub(super) filters: Option<Filters>,
     pub(super) builder: Option<Builder>,
     pub(super) on_mounted_change: Option<MountedChanges>,
     pub(super) orphans: Option<Orphans>,
+    pub(super) keep_images: Option<usize>,
+    pub(super) min_free_disk: Option<u64>,
     pub(super) secret: Option<TokenSource>,
 }
 
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 17] = [
+const SHARED: [&str; 20] = [
     "branch",
     "compose_files",
     "env_file",
@@ -56,9 +59,12 @@ const SHARED: [&str; 17] = [
     "token_file",
     "submodules",
     "credential_helper",
+    "filters",
     "builder",
     "on_mounted_change",
     "orphans",
+    "keep_images",
+    "min_free_disk",
 ];
 /// What other tools call these things.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -75,6 +81,8 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("token", "token_env"),
     ("secret", "secret_env"),
 ];
+/// Most earlier images of a service that can be asked for. More is a slip, or a wish for a registry.
+const MOST_IMAGES: usize = 1_000;
 const TIMEOUTS: [&str; 4] = ["fetch", "build", "apply", "settle"];
 
 impl Draft {
@@ -163,6 +171,7 @@ impl Draft {
             "secret_file" => self.secret = notes.absolute(entry, at).map(TokenSource::File),
             "submodules" => self.submodules = notes.boolean(entry, at),
             "credential_helper" => self.credential_helper = notes.boolean(entry, at),
+            "filters" => self.filters = notes.choice(entry, at, &[("refuse", Filters::Refuse), ("run", Filters::Run)]),
             "builder" => {
                 let words = [("auto", Builder::Auto), ("classic", Builder::Classic), ("buildkit", Builder::Buildkit)];
                 self.builder = notes.choice(entry, at, &words);
@@ -171,6 +180,8 @@ impl Draft {
             "orphans" => {
                 self.orphans = notes.choice(entry, at, &[("remove", Orphans::Remove), ("keep", Orphans::Keep)]);
             }
+            "keep_images" => self.keep_images = notes.count(entry, at, MOST_IMAGES),
+            "min_free_disk" => self.min_free_disk = notes.size(entry, at),
             // Unknown keys have been noted.
             _ => {}
         }
@@ -196,9 +207,12 @@ impl Draft {
             token,
             submodules,
             credential_helper,
+            filters,
             builder,
             on_mounted_change,
             orphans,
+            keep_images,
+            min_free_disk,
             secret,
         } = self;
         let base = defaults.clone();
@@ -225,9 +239,12 @@ impl Draft {
             token: token.or(base.token),
             submodules: submodules.or(base.submodules),
             credential_helper: credential_helper.or(base.credential_helper),
+            filters: filters.or(base.filters),
             builder: builder.or(base.builder),
             on_mounted_change: on_mounted_change.or(base.on_mounted_change),
             orphans: orphans.or(base.orphans),
+            keep_images: keep_images.or(base.keep_images),
+            min_free_disk: min_free_disk.or(base.min_free_disk),
             secret: secret.or(base.secret),
         }
     }

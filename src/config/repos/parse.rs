@@ -24,6 +24,16 @@ const TOP: [&str; 3] = ["repos", "self", "defaults"];
 /// # Errors
 /// All mistakes, ordered by place. Text that is not YAML is a single mistake.
 pub fn parse(text: &str, file: &str, look_at: LookAt<'_>) -> Result<Repos, Mistakes> {
+    let (repos, mistakes) = parse_sound(text, file, look_at)?;
+    mistakes.unless_any(repos)
+}
+
+/// Reads `repos.yaml` as [`parse`] does, and gives the entries that have no mistake beside the mistakes: for a check that
+/// is to find the faults of those as well.
+///
+/// # Errors
+/// Text that is not YAML, or more than one document.
+pub fn parse_sound(text: &str, file: &str, look_at: LookAt<'_>) -> Result<(Repos, Mistakes), Mistakes> {
     let mut documents = yaml::parse(text, file, &LIMITS).map_err(|error| {
         let mistake = Mistake::new(Place::At(error.pos), "", error.message);
         Mistakes::one(match error.hint {
@@ -43,7 +53,17 @@ pub fn parse(text: &str, file: &str, look_at: LookAt<'_>) -> Result<Repos, Mista
         Place::At(pos) => (pos.line, pos.column),
         Place::File(_) | Place::Source(_) => (0, 0),
     });
-    mistakes.unless_any(Repos { warnings: notes.warnings, ..repos })
+    let sound =
+        repos.repos.into_iter().filter(|repo| !mistakes.0.iter().any(|mistake| concerns(&mistake.path, &repo.name)));
+    let repos = Repos { repos: sound.collect(), warnings: notes.warnings, self_names: repos.self_names };
+    Ok((repos, mistakes))
+}
+
+/// Whether a mistake at this path of the document is one of this entry; one in `defaults` is one of every entry.
+fn concerns(path: &str, name: &str) -> bool {
+    let path = path.strip_prefix("repos.").unwrap_or(path);
+    let below = |top: &str| path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    below(name) || below("defaults")
 }
 
 fn document(root: &Node, look_at: LookAt<'_>, notes: &mut Notes) -> Repos {
@@ -192,6 +212,19 @@ repos:
         assert_eq!((timeouts.build, timeouts.settle), (Some(Duration::from_secs(3600)), Some(Duration::ZERO)));
         assert_eq!(*token, Some(TokenSource::File(PathBuf::from("/etc/turnout/token"))));
         assert_eq!(*on_divergence, Divergence::Rebase);
+    }
+
+    #[test]
+    fn entries_without_a_mistake_are_told_beside_the_mistakes() {
+        let look_at = |path: &std::path::Path| PathState::Directory(path.to_owned());
+        let read = |text: &str| {
+            let (repos, mistakes) = parse_sound(text, "repos.yaml", &look_at).unwrap();
+            (repos.repos.into_iter().map(|repo| repo.name).collect::<Vec<_>>(), mistakes.0.len())
+        };
+        assert_eq!(read("shop: /srv/shop\nblog: { path: /srv/blog, brunch: x }\n"), (vec!["shop".to_owned()], 1));
+        assert_eq!(read("repos:\n  shop: /srv/shop\n  blog: 7\n"), (vec!["shop".to_owned()], 1));
+        assert_eq!(read("defaults: { brunch: x }\nrepos:\n  shop: /srv/shop\n"), (vec![], 1));
+        assert_eq!(read("shop: /srv/shop\n"), (vec!["shop".to_owned()], 0));
     }
 
     #[test]

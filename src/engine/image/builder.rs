@@ -150,13 +150,19 @@ impl BuildRequest {
         if !self.ssh.is_empty() {
             return Some(("build.ssh", "set the builder to buildkit, and drop what BuildKit does not support"));
         }
+        if self.platforms.len() > 1 {
+            let words = "the classic builder doesn't support multi-arch build, set DOCKER_BUILDKIT=1 to use BuildKit \
+                         (a repository: builder: buildkit)";
+            return Some(("build.platforms with several platforms", words));
+        }
         if !self.platforms.is_empty() && api < CLASSIC_PLATFORM_SINCE {
             return Some(("build.platforms", "update the engine, or set the builder to buildkit"));
         }
         if self.entitlements.iter().any(|entitlement| entitlement == INSECURE) {
             return Some((
                 "build.privileged",
-                "set the builder to buildkit, and allow security.insecure in the engine",
+                "the classic builder doesn't support privileged mode, set DOCKER_BUILDKIT=1 to use BuildKit \
+                 (a repository: builder: buildkit), and allow security.insecure in the engine",
             ));
         }
         // A cache source that is no image only makes the build slower; what asks for BuildKit's work cannot be left out.

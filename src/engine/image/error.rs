@@ -25,6 +25,17 @@ pub enum ImageError {
         /// What is wrong and what to do.
         message: String,
     },
+    /// The environment's platform is none of those that the image is built for.
+    #[error(
+        "service {service:?} build.platforms does not support value set by DOCKER_DEFAULT_PLATFORM: {platform}: add it \
+         there, or unset the variable"
+    )]
+    DefaultPlatform {
+        /// Compose service.
+        service: String,
+        /// What the variable says.
+        platform: String,
+    },
     /// A file of the build context cannot be sent.
     #[error("build context: {}: {problem}", path.display())]
     Context {

@@ -302,11 +302,14 @@ fn agents(
     let mut agents = BTreeMap::new();
     for key in &request.ssh {
         let path = match key.path.as_str() {
-            "" => environment
-                .get("SSH_AUTH_SOCK")
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
-                .ok_or_else(|| invalid("build.ssh needs an SSH agent, but SSH_AUTH_SOCK is not set".into()))?,
+            "" => environment.get("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(
+                || {
+                    invalid(
+                        "build.ssh needs an SSH agent: invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set"
+                            .into(),
+                    )
+                },
+            )?,
             path => PathBuf::from(path),
         };
         let wrong = |why: &str| invalid(format!("build.ssh {}: {} {why}", key.id, path.display()));

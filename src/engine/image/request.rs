@@ -245,6 +245,12 @@ impl BuildRequest {
             ));
         }
 
+        let default = environment.get("DOCKER_DEFAULT_PLATFORM").filter(|platform| !platform.is_empty());
+        if let (Some(default), "", false) = (default, service.platform.as_str(), platforms.is_empty())
+            && !platforms.contains(default)
+        {
+            return Err(ImageError::DefaultPlatform { service: name.to_owned(), platform: default.clone() });
+        }
         let source = if is_remote(&context) {
             Source::Remote(context)
         } else {

@@ -111,7 +111,7 @@ pub fn refuse(request: &BuildRequest, abilities: &Abilities) -> Result<(), Image
         return Err(beyond_store(format!("build.additional_contexts.{name} with oci-layout://"), hint));
     }
     if request.platforms.len() > 1 {
-        let hint = "it holds one platform of an image: name one, or turn on the engine's containerd image store";
+        let hint = "Multi-platform build is not supported for the docker driver. Name one platform, or turn on the engine's containerd image store";
         return Err(beyond_store("build.platforms with several platforms".to_owned(), hint));
     }
     Ok(())
