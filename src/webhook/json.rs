@@ -211,6 +211,7 @@ impl Scanner {
     }
 
     /// One byte outside of strings' plain characters. The number of bytes that it used up: none where a number ended.
+    #[inline]
     fn byte(&mut self, byte: u8, at: usize) -> usize {
         if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') && self.between() {
             if byte == b'\n' {
@@ -363,8 +364,9 @@ impl Scanner {
     }
 
     /// Plain characters of a string, and what ends them. The number of bytes read.
+    #[inline]
     fn characters(&mut self, bytes: &[u8], at: usize) -> usize {
-        let plain = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20)).unwrap_or(bytes.len());
+        let plain = bytes.iter().position(|byte| ENDS[usize::from(*byte)]).unwrap_or(bytes.len());
         if plain > 0 {
             self.text.take(bytes.get(..plain).unwrap_or_default());
         }
@@ -429,6 +431,20 @@ impl Scanner {
         self.go(State::Text)
     }
 }
+
+/// Bytes at which plain characters of a string end: quote, backslash, control characters. A table, because most of a
+/// body's bytes are asked for it.
+static ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        ends[byte] = true;
+        byte += 1;
+    }
+    ends[b'"' as usize] = true;
+    ends[b'\\' as usize] = true;
+    ends
+};
 
 impl Number {
     fn next(self, byte: u8) -> Option<Number> {
