@@ -4,7 +4,12 @@
 mod common;
 mod e2e_support;
 
-use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    process::Command,
+};
 
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
 use e2e_support::{Site, all_of, deploy, file_in, idle, log};
@@ -252,4 +257,46 @@ fn containers_of_others_are_judged_by_times_until_they_are_known() {
     let said = log(&daemon, id);
     assert!(said.contains("site/page in ./site, mounted at /site, changed"), "{said}");
     assert_eq!(fates(&before[0], &state(&same, &["web"])), expected(&[("web", "restarted")]), "{said}");
+}
+
+/// A volume of another service, a volume that stands for a folder, a pipe that nobody writes to, a folder that only its
+/// owner may enter.
+#[test]
+fn what_is_mounted_in_roundabout_ways_counts_too() {
+    let idle = idle();
+    let site = Site::new(&[
+        ("docker-compose.prod.yml", "services: {}\n"),
+        ("site/page", "1\n"),
+        ("shared/page", "1\n"),
+        ("private/page", "1\n"),
+    ]);
+    let shared = site.path.join("shared");
+    let text = format!(
+        "services:\n  owner:\n{idle}    volumes: [\"./site:/site:ro\"]\n  \
+         heir:\n{idle}    volumes_from: [\"owner:ro\"]\n  \
+         volume:\n{idle}    volumes: [\"stands:/shared:ro\"]\n  \
+         private:\n{idle}    volumes: [\"./private:/private:ro\"]\n\
+         volumes:\n  stands: {{ driver: local, driver_opts: {{ type: none, o: bind, device: \"{}\" }} }}\n",
+        shared.display()
+    );
+    site.write("docker-compose.prod.yml", &text);
+    let daemon = site.serve(&[]);
+    let pipe = site.path.join("site/pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::set_permissions(site.path.join("private"), fs::Permissions::from_mode(0o700)).unwrap();
+    daemon.expect_success(site.push_to(&daemon, "The services"));
+    let services = &["owner", "heir", "volume", "private"];
+    let mut before = state(&site, services);
+    let mut next = |file: &str, wanted: &[&str]| {
+        site.write(file, "2\n");
+        let id = site.push_to(&daemon, file);
+        daemon.expect_success(id);
+        let (after, said) = (state(&site, services), log(&daemon, id));
+        let wanted: Vec<_> = wanted.iter().map(|service| (*service, "restarted")).collect();
+        assert_eq!(fates(&before, &after), expected(&wanted), "{file}:\n{said}");
+        before = after;
+    };
+    next("site/page", &["owner", "heir"]);
+    next("shared/page", &["volume"]);
+    next("private/page", &["private"]);
 }

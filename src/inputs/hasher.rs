@@ -17,6 +17,8 @@ use super::memory::write_whole;
 const MAGIC: &[u8] = b"turnout inputs 1\n";
 /// Bytes of a record before its path.
 const RECORD: usize = 6 * 8 + 32 + 4;
+/// Bytes that are read at once.
+const BUFFER: usize = 256 * 1024;
 /// A file that changed within this time of being read is read again the next time: another change might carry the same
 /// time, as clocks of file systems tick coarsely. What git calls racy.
 const RACY_NS: i128 = 2_000_000_000;
@@ -54,13 +56,15 @@ pub struct Hasher {
     /// What was asked for this time; the rest is forgotten.
     seen: HashMap<PathBuf, (Stamp, [u8; 32])>,
     read: bool,
+    /// What files are read into. One for all: there may be 100,000 small ones.
+    buffer: Vec<u8>,
 }
 
 impl Hasher {
     /// With what the file remembers; one that is damaged or cannot be read remembers nothing.
     pub fn open(file: PathBuf) -> Self {
         let known = std::fs::read(&file).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
-        Self { file, known, seen: HashMap::new(), read: false }
+        Self { file, known, seen: HashMap::new(), read: false, buffer: Vec::new() }
     }
 
     /// The digest of a file, as hex. `open` opens it and tells what it is once it is open; `meta` is what the folder
@@ -86,11 +90,11 @@ impl Hasher {
         let begun = now();
         let (opened, mut content) = open(path)?;
         let mut hash = Sha256::new();
-        let mut buffer = vec![0; 256 * 1024];
+        self.buffer.resize(BUFFER, 0);
         loop {
-            match content.read(&mut buffer).map_err(&failed)? {
+            match content.read(&mut self.buffer).map_err(&failed)? {
                 0 => break,
-                got => hash.update(buffer.get(..got).unwrap_or_default()),
+                got => hash.update(self.buffer.get(..got).unwrap_or_default()),
             }
         }
         let digest: [u8; 32] = hash.finalize().into();
