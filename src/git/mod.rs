@@ -13,6 +13,8 @@ mod address;
 mod advance;
 mod auth;
 mod clone;
+#[expect(dead_code, reason = "the check-out that asks it comes next")]
+mod convert;
 mod error;
 mod filters;
 mod inode;
@@ -37,6 +39,6 @@ pub use read::{
     Change, ChangedFile, Head, LogEntry, changed_files, changed_in_work_tree, head, is_tracked, short, short_log,
 };
 pub use relay::open_tunnel;
-pub use remote::{Divergence, GitAuth, Moved, Remote, Updated};
+pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};
 pub use tracked::tracked_files;
 pub use update::update;

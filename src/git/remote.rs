@@ -23,6 +23,8 @@ pub struct Remote {
     pub stall: Duration,
     /// Whether submodules follow too, at all depths.
     pub submodules: bool,
+    /// What to do with files that must pass through a program.
+    pub filters: Filters,
 }
 
 impl Remote {
@@ -37,6 +39,7 @@ impl Remote {
             timeout: Duration::from_secs(600),
             stall: Duration::from_secs(60),
             submodules: true,
+            filters: Filters::Refuse,
         }
     }
 }
@@ -56,6 +59,18 @@ pub struct GitAuth {
     pub token_user: Option<String>,
     /// Whether a credential helper from the git configuration may be started. It is a program, so: not by default.
     pub credential_helper: bool,
+}
+
+/// What to do with files that pass through a program on their way between git and the work tree (`filter=` in
+/// `.gitattributes`, `filter.<name>.…` in git's configuration). Git LFS needs none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filters {
+    /// Refuse them by name, before anything is written.
+    #[default]
+    Refuse,
+    /// Run the programs that git's configuration names.
+    Run,
 }
 
 /// What to do with commits in the work tree that the remote branch does not have.
