@@ -4,7 +4,7 @@
 
 use std::{io::Read as _, path::Path};
 
-use git2::{AttrCheckFlags, AttrValue, Delta, FileMode, Index, Oid, Repository};
+use git2::{AttrCheckFlags, AttrValue, Index, Repository};
 
 use super::error::GitError;
 
@@ -13,46 +13,10 @@ const LFS: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// What a file encrypted by git-crypt begins with.
 const GIT_CRYPT: &[u8] = b"\0GITCRYPT\0";
 
-/// Refuses to write files of `target` that need a filter. Only those count that a check-out coming from `from` would
-/// write; without `from`, all.
-pub(super) fn refuse(repo: &Repository, from: Option<Oid>, target: Oid, path: &Path) -> Result<(), GitError> {
-    let files = needed(repo, from, target).map_err(|error| GitError::local(path, "read the attributes of", &error))?;
-    if files.is_empty() { Ok(()) } else { Err(GitError::Filtered { path: path.to_owned(), files }) }
-}
-
 /// Refuses a work tree that holds what is stored in place of what is meant: it was cloned without the filter's program.
 pub(super) fn refuse_stored(repo: &Repository, path: &Path) -> Result<(), GitError> {
     let files = stored(repo).map_err(|error| GitError::local(path, "read the attributes of", &error))?;
     if files.is_empty() { Ok(()) } else { Err(GitError::Unfiltered { path: path.to_owned(), files }) }
-}
-
-fn needed(repo: &Repository, from: Option<Oid>, target: Oid) -> Result<Vec<String>, git2::Error> {
-    let tree = repo.find_commit(target)?.tree()?;
-    let mut index = Index::new()?;
-    index.read_tree(&tree)?;
-    if !has_attributes(repo, &index) {
-        return Ok(Vec::new());
-    }
-    // A handle of its own, whose index is the target's: attributes count as they are there, wherever they stand.
-    let ahead = Repository::open(repo.path())?;
-    ahead.set_index(&mut index)?;
-    let before = match from {
-        Some(commit) => Some(repo.find_commit(commit)?.tree()?),
-        None => None,
-    };
-    let diff = repo.diff_tree_to_tree(before.as_ref(), Some(&tree), None)?;
-    let mut files = Vec::new();
-    for delta in diff.deltas() {
-        let file = delta.new_file();
-        if delta.status() == Delta::Deleted || !matches!(file.mode(), FileMode::Blob | FileMode::BlobExecutable) {
-            continue;
-        }
-        let Some(name) = file.path() else { continue };
-        if let Some(filter) = filter(&ahead, name, AttrCheckFlags::INDEX_ONLY)? {
-            files.push(format!("{} ({filter})", name.display()));
-        }
-    }
-    Ok(files)
 }
 
 fn stored(repo: &Repository) -> Result<Vec<String>, git2::Error> {

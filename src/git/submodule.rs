@@ -7,7 +7,7 @@ use git2::{Repository, SubmoduleUpdate};
 
 use super::{
     address::Address,
-    advance,
+    advance, checkout,
     error::GitError,
     transfer::{self, Session, Want},
 };
@@ -66,9 +66,10 @@ fn update(
         transfer::fetch(&repo, &address, token_allowed, &Want::Commit(wanted), session)?;
     }
     let head = repo.head().ok().and_then(|head| head.target());
-    if head != Some(wanted) {
-        advance::checkout(&repo, wanted, session)?;
+    if head != Some(wanted) || checkout::is_unfinished(&repo) {
+        checkout::to(&repo, wanted, advance::mode(session), session)?;
         repo.set_head_detached(wanted).map_err(local)?;
+        checkout::finished(&repo)?;
     }
     update_all(&repo, &address, session, depth + 1)
 }

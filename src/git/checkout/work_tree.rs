@@ -177,6 +177,11 @@ impl WorkTree {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
+    /// Brings everything that was written to the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(&self.path)?)?)
+    }
+
     /// Puts a regular file in place, whatever file or link was there before.
     pub(super) fn write(&mut self, name: &[u8], program: bool, fill: &mut Fill<'_>) -> io::Result<Stat> {
         let mode = Mode::from_raw_mode(if program { 0o777 } else { 0o666 });
@@ -221,20 +226,13 @@ impl WorkTree {
         self.unlink(name, AtFlags::empty())
     }
 
-    /// Removes a folder if it is empty; says whether it is gone.
-    pub(super) fn remove_folder(&mut self, name: &[u8]) -> io::Result<bool> {
-        // The open folder must not stand for one that is made anew later.
+    /// Removes a folder if it is empty; says whether it is gone. One that is not empty, the point of a mount, or in a
+    /// folder that we may not write stays, as with git.
+    pub(super) fn remove_folder(&mut self, name: &[u8]) -> bool {
+        // An open folder must not stand for one that is made anew later.
         let depth = name.split(|byte| *byte == b'/').count();
-        let (above, _) = split(name);
-        let is_on_the_way = self.way.len() >= depth;
-        if is_on_the_way {
-            self.way.truncate(above.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).count());
-        }
-        match self.unlink(name, AtFlags::REMOVEDIR) {
-            Ok(()) => Ok(true),
-            // Not empty, the point of a mount, in a folder that we may not write: git leaves it, too.
-            Err(_) => Ok(false),
-        }
+        self.way.truncate(depth - 1);
+        self.unlink(name, AtFlags::REMOVEDIR).is_ok()
     }
 
     /// Removes a folder with all that is in it.
