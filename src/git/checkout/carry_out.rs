@@ -116,8 +116,9 @@ fn fill(file: &mut File, content: &Content, sync: bool) -> io::Result<()> {
 fn remove(plan: &Plan, index: &Index, work: &mut WorkTree) -> Result<(), GitError> {
     let mut kept: BTreeMap<Name, bool> = BTreeMap::new();
     for (name, what) in plan.remove.iter().rev() {
+        let mut is_there = true;
         let removed = match what {
-            Removed::File => work.remove(name),
+            Removed::File => work.remove(name).map(|there| is_there = there),
             Removed::Module => {
                 work.remove_folder(name);
                 Ok(())
@@ -126,7 +127,7 @@ fn remove(plan: &Plan, index: &Index, work: &mut WorkTree) -> Result<(), GitErro
         };
         removed.map_err(|error| GitError::not_writable(&work.path_of(name), &error))?;
         let above: Vec<&[u8]> = parents(name).collect();
-        for folder in above.into_iter().rev() {
+        for folder in above.into_iter().rev().take_while(|_| is_there) {
             let keep = *kept.entry(folder.to_vec()).or_insert_with(|| will_have_files(index, folder));
             if keep || !work.remove_folder(folder) {
                 break;

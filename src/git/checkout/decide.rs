@@ -180,10 +180,10 @@ impl Path<'_> {
                     || self.facts.half.contains(&Some(*node))
             }
             There::Own { .. } => false,
-            // What lies in it is judged by itself. Of a submodule, an empty folder.
-            There::Folder { strangers, repository } => {
+            // What lies in it is judged by itself. Of a submodule, a folder that was never filled.
+            There::Folder { repository, .. } => {
                 let is_module = entry.is_some_and(|entry| entry.node.kind == Kind::Module);
-                self.facts.half_folder || (is_module && strangers.is_empty() && !repository)
+                self.facts.half_folder || (is_module && !repository)
             }
             // What stands in the way is judged by itself, too, if we know it.
             There::Blocked(_) => !self.facts.half.is_empty() && self.facts.half.contains(&None),
@@ -246,7 +246,7 @@ impl Path<'_> {
         }
         if self.set != Set::Whole && is_out {
             // Nothing to lose where nothing is; what is there goes, unless somebody changed it.
-            if before.is_some() && !was_out && *there != There::Absent {
+            if before.is_some() && !was_out {
                 if !self.is_clean(before) && self.way == Way::Keep {
                     return self.conflict(plan);
                 }
@@ -256,19 +256,28 @@ impl Path<'_> {
         }
         let in_the_way = match there {
             There::Absent => false,
-            There::Known(node, _) if *node == new => return self.enter(entry, plan),
-            There::Folder { .. } if new.kind == Kind::Module => return self.enter(entry, plan),
+            There::Known(node, _) if *node == new && new.kind != Kind::Module => return self.enter(entry, plan),
+            There::Known(node, _) if node.kind == Kind::Module && new.kind == Kind::Module => false,
             There::Folder { .. } => before.is_some() && !self.is_clean(before),
             There::Own { ignored } => before.is_some() || !ignored,
             There::Known(..) => !self.is_clean(before),
             // Decided with what blocks the way.
             There::Blocked(_) => before.is_some() && !self.is_clean(before),
         };
-        if in_the_way && self.way == Way::Keep {
+        if in_the_way && (self.way == Way::Keep || before.is_some_and(|before| before.node != new && is_marked(before))) {
             return self.conflict(plan);
         }
         if in_the_way {
             plan.given_up.insert(self.name.clone());
+        }
+        // A file is replaced in one step; a folder cannot be.
+        let is_file = match there {
+            There::Known(node, _) => node.kind != Kind::Module,
+            There::Own { .. } => true,
+            There::Absent | There::Blocked(_) | There::Folder { .. } => false,
+        };
+        if new.kind == Kind::Module && is_file {
+            plan.remove.insert(self.name.clone(), Removed::File);
         }
         plan.write.insert(self.name.clone(), new);
         plan.entries.insert(self.name.clone(), entry);
@@ -284,6 +293,7 @@ impl Path<'_> {
                 // A folder somebody made where the file was: git does not remove it either.
                 (_, There::Folder { .. } | There::Blocked(_)) if self.way == Way::Force => return,
                 (Way::Keep, _) => return self.conflict(plan),
+                (Way::Force, _) if before.is_some_and(is_marked) => return self.conflict(plan),
                 (Way::Force, _) => {
                     plan.given_up.insert(self.name.clone());
                 }
@@ -305,8 +315,9 @@ impl Path<'_> {
     fn remove(&self, kind: Kind, plan: &mut Plan) {
         let what = match &self.facts.there {
             There::Known(..) | There::Folder { .. } if kind == Kind::Module => Removed::Module,
-            There::Known(..) | There::Own { .. } => Removed::File,
-            There::Absent | There::Blocked(_) | There::Folder { .. } => return,
+            // Also one that is gone already: its folder may be empty now.
+            There::Known(..) | There::Own { .. } | There::Absent => Removed::File,
+            There::Blocked(_) | There::Folder { .. } => return,
         };
         plan.remove.insert(self.name.clone(), what);
     }
@@ -327,6 +338,11 @@ impl Path<'_> {
         }
         plan.entries.insert(self.name.clone(), entry);
     }
+}
+
+/// Whether somebody asked git to leave the file alone, which a reset does not do away with either.
+fn is_marked(entry: Entry) -> bool {
+    entry.skip || entry.assume
 }
 
 /// Finds what stands where folders or files are to be.

@@ -183,7 +183,7 @@ impl Eyes<'_, '_> {
         }
         let half = facts.half.iter().copied().flatten().find(is_module);
         if let Some(node) = here.or(half)
-            && !self.work.list(name)?.is_empty()
+            && self.work.list(name)?.iter().any(|(own, _)| own == b".git")
         {
             return Ok(There::Known(node, proof(found)));
         }

@@ -83,10 +83,9 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
         expects_files_outside: sparse.expects_files_outside,
     });
     let mut plan = decide(&facts, if mode == Mode::Fill { Way::Force } else { Way::Keep }, set);
-    if mode == Mode::GiveUp && !plan.conflicts.is_empty() {
+    let gives_up = mode == Mode::GiveUp && !plan.conflicts.is_empty();
+    if gives_up {
         plan = decide(&facts, Way::Force, set);
-        let files = names(&plan.given_up).join(", ");
-        session.tell(Event::Warning { text: format!("local changes are overwritten (on_divergence: reset): {files}") });
     }
     refuse_what_is_in_the_way(&plan, &path)?;
 
@@ -98,6 +97,10 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
         return Ok(());
     }
     session.go_on()?;
+    if gives_up {
+        let files = names(&plan.given_up).join(", ");
+        session.tell(Event::Warning { text: format!("local changes are overwritten (on_divergence: reset): {files}") });
+    }
     note::write(repo, &noted(interrupted, from, target)).map_err(io)?;
     let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings)?;
     lock.write(&after.encode(&new), settings.shared)

@@ -221,8 +221,8 @@ impl WorkTree {
         self.made(name).map(|_| ())
     }
 
-    /// Removes a file or link; one that is gone is removed.
-    pub(super) fn remove(&mut self, name: &[u8]) -> io::Result<()> {
+    /// Removes a file or link; one that is gone is removed. Says whether its folder is there.
+    pub(super) fn remove(&mut self, name: &[u8]) -> io::Result<bool> {
         self.unlink(name, AtFlags::empty())
     }
 
@@ -239,20 +239,20 @@ impl WorkTree {
     pub(super) fn remove_all(&mut self, name: &[u8]) -> io::Result<()> {
         for (own, is_folder) in self.list(name)? {
             let inner = [name, b"/", &own].concat();
-            if is_folder { self.remove_all(&inner)? } else { self.remove(&inner)? }
+            if is_folder { self.remove_all(&inner)? } else { self.unlink(&inner, AtFlags::empty()).map(|_| ())? }
         }
         self.way.clear();
-        self.unlink(name, AtFlags::REMOVEDIR)
+        self.unlink(name, AtFlags::REMOVEDIR).map(|_| ())
     }
 
-    fn unlink(&mut self, name: &[u8], flags: AtFlags) -> io::Result<()> {
+    fn unlink(&mut self, name: &[u8], flags: AtFlags) -> io::Result<bool> {
         let (folder, own) = split(name);
         match self.folder(folder, false)? {
             Place::Here(folder) => match rustix::fs::unlinkat(folder, own, flags) {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Ok(()) | Err(Errno::NOENT) => Ok(true),
                 Err(error) => Err(error.into()),
             },
-            Place::Absent | Place::Blocked(_) => Ok(()),
+            Place::Absent | Place::Blocked(_) => Ok(false),
         }
     }
 
