@@ -317,11 +317,15 @@ async fn follow(seed: u64, sparse: bool, by_hand: bool) -> usize {
     let both = [site.as_path(), twin.as_path()];
     let mut log = vec![format!("seed {seed}, sparse {sparse}, by hand {by_hand}")];
     let compare = |what: &str, log: &[String]| {
-        let (ours, mut theirs) = (state(&site), state(&twin));
+        let (mut ours, mut theirs) = (state(&site), state(&twin));
         if sparse && ours != theirs {
-            // Where a file takes the place of a folder of the sparse set, git itself agrees only now.
+            // Where a file takes the place of a folder of the sparse set, git itself agrees only now, and has removed the
+            // empty folder or not.
             try_git(&twin, &["sparse-checkout", "reapply"]);
-            theirs = state(&twin);
+            let without_folders = |state: String| {
+                state.lines().filter(|line| !line.ends_with('/')).map(|line| format!("{line}\n")).collect::<String>()
+            };
+            (ours, theirs) = (without_folders(ours), without_folders(state(&twin)));
         }
         if ours != theirs {
             let (differ, log) = (diff(&ours, &theirs), log.join("\n  "));
@@ -372,13 +376,13 @@ async fn follow(seed: u64, sparse: bool, by_hand: bool) -> usize {
                 clean(both, &tip);
                 log.push("cleaned".to_owned());
             }
-            // Two things that git does in sparse checkouts only and that lose what is deployed or somebody's work: it removes
-            // what lies outside of the set although it was changed by hand, and passes over what stands in the way.
+            // Three things that git does and that lose somebody's work, or what is to be deployed: where a folder becomes a
+            // file it drops what was staged in it; what was changed by hand outside of a sparse set it removes; and what
+            // stands in the way in a sparse checkout it passes over.
             (Err(GitError::LocalChanges { files, .. }), true)
-                if sparse
-                    && by_hand
+                if by_hand
                     && files.iter().all(|file| {
-                        is_at(&site, file) && !is_at(&twin, file) || said.contains(&format!("\t{file}\n"))
+                        is_at(&site, file) && !is_at(&twin, file) || sparse && said.contains(&format!("\t{file}\n"))
                     }) =>
             {
                 log.push(format!("kept: {files:?}"));

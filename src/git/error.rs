@@ -201,8 +201,8 @@ pub enum GitError {
         /// Where they lie.
         folders: Vec<String>,
     },
-    /// The system does not let us change a file.
-    #[error("cannot change {}: {message}{owners}; let turnout write there (chown, chmod g+w, or setfacl -m u:USER:rwx on \
+    /// The system does not let us read or change a file.
+    #[error("cannot read or change {}: {message}{owners}; let turnout write there (chown, chmod g+w, or setfacl -m u:USER:rwx on \
              the folder that holds it; in a systemd unit ReadWritePaths=), then deploy again", path.display())]
     NotWritable {
         /// The file or folder.
@@ -327,7 +327,7 @@ impl GitError {
         }
     }
 
-    /// Translates an error met in changing a file.
+    /// Translates an error met in looking at a file or changing it.
     pub(super) fn not_writable(path: &std::path::Path, error: &std::io::Error) -> Self {
         use std::{io::ErrorKind, os::unix::fs::MetadataExt as _};
         match error.kind() {
@@ -338,7 +338,7 @@ impl GitError {
                     .unwrap_or_default();
                 Self::NotWritable { path: path.to_owned(), message: error.to_string(), owners }
             }
-            _ => Self::io(path, "write", error),
+            _ => Self::io(path, "read or write", error),
         }
     }
 

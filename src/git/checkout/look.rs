@@ -90,7 +90,7 @@ impl Eyes<'_, '_> {
             Ok(there) => Ok(there),
             // Nothing is to be done there, so nothing has to be known.
             Err(_) if !is_concerned => Ok(There::Blocked(name.clone())),
-            Err(Trouble::Io(error)) => Err(GitError::io(&self.work.path_of(name), "look at", &error)),
+            Err(Trouble::Io(error)) => Err(GitError::not_writable(&self.work.path_of(name), &error)),
             Err(Trouble::Git(error)) => Err(GitError::local(&self.work.path_of(name), "compare", &error)),
             Err(Trouble::Ours(error)) => Err(error),
         }
@@ -161,6 +161,8 @@ impl Eyes<'_, '_> {
         }
         if node.kind != Kind::Link {
             let file = self.work.path_of(name);
+            // Whether it can be read at all; without following links on the way.
+            self.work.read(name, 0)?;
             return self.converter.is_same(name, node.id, &file).map_err(Trouble::Ours);
         }
         let (size, _) = self.repo.odb()?.read_header(node.id)?;
