@@ -167,7 +167,9 @@ async fn a_killed_check_out_is_gone_on_with() {
             _ => (&first, Divergence::Reset),
         };
         at(&world, tip);
-        update(&Remote { on_divergence: way, ..remote.clone() }).await.unwrap_or_else(|error| panic!("{round}: {error}"));
+        update(&Remote { on_divergence: way, ..remote.clone() })
+            .await
+            .unwrap_or_else(|error| panic!("{round}: {error}"));
         assert_is(&site, tip);
     }
     assert!(caught > rounds / 4, "only {caught} of {rounds} were caught in the middle");

@@ -115,21 +115,20 @@ async fn files_that_need_a_filter_are_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn what_git_stores_in_place_of_a_file_is_told_from_the_file() {
+async fn encrypted_text_in_place_of_a_file_is_refused() {
     let world = World::new();
     update(&world.remote()).await.unwrap();
-    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n", "0".repeat(64));
-    world.commit(".gitattributes", "*.bin filter=lfs\n");
-    world.commit("model.bin", &pointer);
-    // One without the attribute is only a text.
-    world.commit("about.txt", &pointer);
+    world.commit(".gitattributes", "*.env filter=git-crypt\n");
+    world.commit("app.env", "\0GITCRYPT\0and so on");
+    // One without the attribute is only a file.
+    world.commit("about.txt", "\0GITCRYPT\0and so on");
     world.push();
     // By a git that knows nothing of the filter.
     git(&world.site(), &["pull", "-q", "--ff-only", "origin", "main"]);
     let error = update(&world.remote()).await.unwrap_err();
     let GitError::Unfiltered { files, .. } = &error else { panic!("{error}") };
-    assert_eq!(files, &["model.bin (filter=lfs)"]);
-    std::fs::write(world.site().join("model.bin"), "model").unwrap();
+    assert_eq!(files, &["app.env (filter=git-crypt)"]);
+    std::fs::write(world.site().join("app.env"), "TOKEN=1\n").unwrap();
     update(&world.remote()).await.unwrap();
 }
 

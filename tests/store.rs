@@ -45,6 +45,8 @@ fn wanted(repo: &str) -> NewDeployment {
         cause: "push of 2222222 to main".to_owned(),
         who: Some("ada".to_owned()),
         force_rebuild: false,
+        pinned: false,
+        new_stack: false,
     }
 }
 
@@ -129,7 +131,7 @@ async fn repeats_are_recognised_unless_the_first_failed() {
     expect(repeat(delivery("shop", 1)).await, Some(first));
     store.finish(first, Finish::Failed { error: "x".into() }).await.unwrap();
     let again = repeat(delivery("shop", 1)).await;
-    expect(again, None);
+    expect(again.clone(), None);
     store.next("shop").await.unwrap().unwrap();
     let done = Finish::Succeeded { project: "redshop".into(), commit: "2".repeat(40) };
     store.finish(again.deployment.unwrap(), done).await.unwrap();

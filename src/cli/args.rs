@@ -31,6 +31,9 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Deploy a repository now and show how it goes; the exit code is the outcome
     Deploy(DeployArgs),
+    /// Let the pushes of a held repository be deployed again, beginning with the newest
+    #[command(visible_alias = "unhold")]
+    Release(ReleaseArgs),
     /// Show what a deployment of the checked-out commit would do, and why
     Plan(PlanArgs),
     /// Show each repository, its containers and its last deployment
@@ -57,13 +60,38 @@ pub struct ServeArgs {
 }
 
 /// Arguments of `turnout deploy`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct DeployArgs {
     /// Name of the repository in repos.yaml
     pub repo: String,
     /// Rebuild every image that the repository builds
     #[arg(long)]
     pub rebuild: bool,
+    /// Deploy this commit (its digits, or the first of them), tag or branch in place of the followed branch
+    #[arg(long, value_name = "COMMIT", conflicts_with_all = ["previous", "release"])]
+    pub commit: Option<String>,
+    /// Deploy the commit of the last successful deployment before the current one
+    #[arg(long, conflicts_with = "release")]
+    pub previous: bool,
+    /// Let pushes wait until `turnout release`. Alone: hold what runs, and deploy nothing
+    #[arg(long, conflicts_with = "release")]
+    pub hold: bool,
+    /// Lift a hold and deploy the branch, as `turnout release`
+    #[arg(long)]
+    pub release: bool,
+    /// Return once the deployment is queued, without waiting for its end
+    #[arg(long)]
+    pub detach: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
     /// Return once the deployment is queued, without waiting for its end
     #[arg(long)]
     pub detach: bool,

@@ -9,7 +9,7 @@ use std::{
 use clap::Parser as _;
 
 use super::{
-    args::{Arguments, Command, SocketArg},
+    args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     check,
     client::{Client, ClientError},
     compose, plan, serve, show,
@@ -109,6 +109,11 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Deploy(args) => show::deploy(&client(&args.socket), &args).await,
+        Command::Release(args) => {
+            let ReleaseArgs { repo, detach, socket } = args;
+            let args = DeployArgs { repo, detach, release: true, socket, ..DeployArgs::default() };
+            show::deploy(&client(&args.socket), &args).await
+        }
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,
         Command::History(args) => show::history(&client(&args.socket), &args).await,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     git::short,
-    server::wire::{DeployReply, DeployRequest, Followed, RepoStatus, StatusReply},
+    server::wire::{DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply},
     store::{Deployment, State},
 };
 
@@ -27,9 +27,32 @@ const TAIL: u32 = 200;
 /// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
 pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
-    let request = DeployRequest { repo: args.repo.clone(), rebuild: args.rebuild, who };
-    let reply: DeployReply = client.post("/v1/deployments", &request).await?;
+    let DeployArgs { repo, rebuild, commit, previous, hold, release, detach: _, socket: _ } = args;
     let mut display = Display::stdout();
+    if *hold && commit.is_none() && !previous {
+        if *rebuild {
+            return Err(Trouble::Other(anyhow::anyhow!(
+                "--hold alone deploys nothing, so there is nothing to rebuild; add --commit or --previous"
+            )));
+        }
+        let reply: HoldReply = client.post("/v1/hold", &HoldRequest { repo: repo.clone(), who }).await?;
+        reply.notes.iter().try_for_each(|note| display.say(note))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let request = DeployRequest {
+        repo: repo.clone(),
+        rebuild: *rebuild,
+        who,
+        commit: commit.clone(),
+        previous: *previous,
+        hold: *hold,
+        release: *release,
+        new_stack: false,
+    };
+    let plain = commit.is_none() && !previous && !release;
+    let path = if plain { "/v1/deployments" } else { "/v1/deployments-by-hand" };
+    let reply: DeployReply = client.post(path, &request).await?;
+    reply.notes.iter().try_for_each(|note| display.say(note))?;
     let id = reply.deployment;
     if args.detach {
         display.say(&format!("deployment {id} is queued"))?;
@@ -101,6 +124,23 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
     writeln!(out, "\n{}  {}  {commit}", repo.name, repo.path)?;
     let label = if repo.project.ok { "project" } else { "PROBLEM" };
     writeln!(out, "  {label}: {}", repo.project.text)?;
+    if let Some(hold) = &repo.hold {
+        let newest = match (&hold.newest, &hold.newest_cause) {
+            (Some(newest), cause) => {
+                let cause = cause.as_deref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                format!("newest wanted {}{cause}", short(newest))
+            }
+            (None, _) => "nothing was pushed since".to_owned(),
+        };
+        writeln!(out, "  {hold} since {}, {newest}; `turnout release {}` lifts it", when(hold.since), repo.name)?;
+    }
+    if let Some(hand) = &repo.by_hand {
+        let at = match (&hand.branch, &hand.branch_commit) {
+            (Some(branch), Some(commit)) => format!(" ({branch} is at {})", short(commit)),
+            _ => String::new(),
+        };
+        writeln!(out, "  deployed by hand: commit {}{at}", short(&hand.commit))?;
+    }
     if let Some(active) = &repo.active {
         let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
         writeln!(out, "  now: deployment {} is {}{phase}", active.id, active.state)?;

@@ -16,8 +16,8 @@ pub use gather::{gather, load_repos};
 pub use live::LiveRepos;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use repos::{
-    Builder, Divergence, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, PathState, Rebuild, Repo, Repos,
-    TimeoutOverrides, Timeouts, TokenSource,
+    Builder, Divergence, Filters, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, PathState, Rebuild, Repo,
+    Repos, TimeoutOverrides, Timeouts, TokenSource,
 };
 pub use settings::{Layers, LogFormat, Settings};
 pub use table::{Setting, SettingsArgs, TABLE};

@@ -142,12 +142,12 @@ impl Deployer {
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
 
         self.enter("fetch", Update::default(), job, recorder).await;
-        let updated = git::update(&self.remote(&repo, &timeouts)?, recorder, cancel.clone()).await?;
+        let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
         recorder.info(describe(&updated));
         let commit = updated.new.clone();
 
         let update = Update {
-            branch: Some(updated.branch),
+            branch: Some(updated.branch).filter(|branch| !branch.is_empty()),
             commit_before: updated.old,
             commit_after: Some(commit.clone()),
             ..Update::default()
@@ -178,6 +178,33 @@ impl Deployer {
             settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+    }
+
+    /// Brings the work tree to the branch's tip, or to the commit that was asked for by name.
+    async fn fetch(
+        &self,
+        job: &Deployment,
+        remote: &git::Remote,
+        recorder: &Recorder,
+        cancel: &CancellationToken,
+    ) -> Result<git::Updated, Failure> {
+        let Some(revision) = job.wanted_commit.as_ref().filter(|_| job.pinned) else {
+            return Ok(git::update(remote, recorder, cancel.clone()).await?);
+        };
+        match git::check_out(remote, revision, recorder, cancel.clone()).await {
+            Ok(updated) => Ok(updated),
+            Err(error) => {
+                let failure = Failure::from(error);
+                // A store that does not answer will be told of at the end.
+                match self.store.held(&job.repo).await.ok().flatten() {
+                    Some(_) if failure.hint.is_none() => Err(failure.hint(format!(
+                        "what ran before still runs, and the hold stays: pushes wait until `turnout release {}`",
+                        job.repo
+                    ))),
+                    _ => Err(failure),
+                }
+            }
+        }
     }
 
     /// Looks, decides, plans and applies, once.
@@ -294,6 +321,10 @@ impl Deployer {
             },
             timeout: timeouts.fetch,
             submodules: repo.submodules,
+            filters: match repo.filters {
+                config::Filters::Refuse => git::Filters::Refuse,
+                config::Filters::Run => git::Filters::Run,
+            },
             ..git::Remote::new(repo.path.clone())
         })
     }
@@ -352,6 +383,7 @@ fn describe(updated: &git::Updated) -> String {
         Moved::UpToDate { ahead } => format!("{branch} is up to date at {new}, {ahead} local commits ahead"),
         Moved::FastForwarded { commits } => format!("{branch} moved forward by {commits} commits to {new}"),
         Moved::Switched { from } => format!("switched from {from} to {branch} at {new}"),
+        Moved::Detached { from } => format!("checked out {new} in place of {from}, by hand; no branch was moved"),
         Moved::Reset { dropped } => format!("{branch} was reset to {new}; {dropped} local commits were given up"),
         Moved::Rebased { commits } => format!("{commits} local commits were put on top of {branch}, now at {new}"),
     }

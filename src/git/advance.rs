@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use git2::{BranchType, ErrorCode, Oid, Repository};
 
 use super::{
-    checkout,
+    by_hand, checkout,
     error::GitError,
     read::short_id,
     rebase,
@@ -97,7 +97,8 @@ impl Here {
         let Some(head) = self.head.filter(|_| self.name.is_none()) else { return Ok(()) };
         let held = head == fetched.tip
             || contains(repo, fetched.tip, head)
-            || self.branch_tip.is_some_and(|tip| contains(repo, tip, head));
+            || self.branch_tip.is_some_and(|tip| contains(repo, tip, head))
+            || by_hand::is_ours(repo, head);
         if held || session.remote.on_divergence == Divergence::Reset {
             return Ok(());
         }
@@ -172,6 +173,7 @@ fn settle(repo: &Repository, fetched: &Fetched, target: Oid) -> Result<(), git2:
     if checked_out_branch(repo).as_deref() != Some(&fetched.branch) {
         repo.set_head(&full)?;
     }
+    by_hand::settled(repo);
     remember_remote(repo, fetched)
 }
 

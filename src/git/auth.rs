@@ -51,18 +51,14 @@ impl Answers {
 
     /// That the server did not accept what it was offered.
     pub(super) fn denied(&self) -> GitError {
-        let tried = self.state.borrow().tried.join(", ");
+        let tried = self.tried();
         let hint = match &self.address {
             Address::Ssh { .. } => "give the server our public key (deploy key) or set ssh_key",
             Address::Http { .. } if self.auth.token.is_none() => "set token_env to the name of a variable with a token",
             Address::Http { .. } => "check that the token is valid and may read this repository",
             _ => "check the permissions",
         };
-        GitError::Denied {
-            address: self.address.to_string(),
-            tried: if tried.is_empty() { "nothing".to_owned() } else { tried },
-            hint: hint.to_owned(),
-        }
+        GitError::Denied { address: self.address.to_string(), tried, hint: hint.to_owned() }
     }
 
     /// Answers a request for credentials. Each is offered once; libgit2 asks again after a refusal.
@@ -134,25 +130,41 @@ impl Answers {
         if !first {
             return Err(self.no());
         }
+        match self.login(user) {
+            Some((user, password)) => Cred::userpass_plaintext(&user, &password),
+            None => Err(self.no()),
+        }
+    }
+
+    /// What was offered so far, in words.
+    pub(super) fn tried(&self) -> String {
+        let tried = self.state.borrow().tried.join(", ");
+        if tried.is_empty() { "nothing".to_owned() } else { tried }
+    }
+
+    /// User and password for a server that asks for them: the token, what the address holds, or a helper's.
+    pub(super) fn login(&self, user: Option<&str>) -> Option<(String, String)> {
+        let tried = |what: &str| self.state.borrow_mut().tried.push(what.to_owned());
         if let Some(token) = self.auth.token.as_ref().filter(|token| self.token_allowed && !token.is_empty()) {
-            self.state.borrow_mut().tried.push("token".to_owned());
+            tried("token");
             let user = self.auth.token_user.as_deref().or(user).unwrap_or("x-access-token");
-            return Cred::userpass_plaintext(user, token.reveal());
+            return Some((user.to_owned(), token.reveal().to_owned()));
         }
         if let Address::Http { url, .. } = &self.address
             && !(url.username().is_empty() && url.password().is_none())
         {
             // A name without a password: some forges take a token in its place.
-            self.state.borrow_mut().tried.push("credentials in the address".to_owned());
+            tried("credentials in the address");
             let password = url.password().unwrap_or_default();
-            return Cred::userpass_plaintext(&percent_decoded(url.username()), &percent_decoded(password));
+            return Some((percent_decoded(url.username()), percent_decoded(password)));
         }
-        if self.auth.credential_helper {
-            self.state.borrow_mut().tried.push("credential helper".to_owned());
-            let config = git2::Config::open_default()?;
-            return Cred::credential_helper(&config, &self.address.to_string(), user);
+        if !self.auth.credential_helper {
+            return None;
         }
-        Err(self.no())
+        tried("credential helper");
+        let config = git2::Config::open_default().ok()?;
+        let mut helper = git2::CredentialHelper::new(&self.address.to_string());
+        helper.config(&config).username(user).execute()
     }
 
     fn no(&self) -> git2::Error {

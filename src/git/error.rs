@@ -212,15 +212,44 @@ pub enum GitError {
         /// Whose it is and who we are; empty where that is not known.
         owners: String,
     },
-    /// Files that a program would have to bring into their form.
-    #[error("{1} must pass through a program on the way into {0}, which turnout does not run, so nothing was written; \
-             bring the work tree up to date with git itself (git clone, or git -C {0} pull), then deploy again",
+    /// Files that cannot be brought into their form.
+    #[error("{1} must pass through a program or a conversion on the way into {0}, so nothing was written: {advice}",
             path.display(), list(files))]
     Filtered {
         /// The work tree.
         path: PathBuf,
         /// The files, each with its attribute.
         files: Vec<String>,
+        /// Why they cannot, and what to do.
+        advice: String,
+    },
+    /// A program that must convert a file failed.
+    #[error("{file} in {}: the {way} program of filter {filter} failed: {reason}; run git -C {0} checkout -- {file} to see it \
+             at work, and correct filter.{filter}.… in git's configuration", path.display())]
+    Filter {
+        /// The work tree.
+        path: PathBuf,
+        /// The file.
+        file: String,
+        /// The driver's name.
+        filter: String,
+        /// `clean` or `smudge`.
+        way: &'static str,
+        /// What came of it.
+        reason: String,
+    },
+    /// Files kept in Git LFS whose content cannot be had.
+    #[error("the content of {1} in {0} is kept in Git LFS and cannot be had ({reason}), so nothing was written: {advice}; \
+             or run git lfs pull in {0} and deploy again", path.display(), list(files))]
+    Lfs {
+        /// The work tree.
+        path: PathBuf,
+        /// The files.
+        files: Vec<String>,
+        /// What the server says, or why there is none.
+        reason: String,
+        /// What to do.
+        advice: String,
     },
     /// Files that have not passed through their program.
     #[error("{1} in {0} hold what git stores (a pointer of Git LFS, or encrypted text), not the file itself; install the \

@@ -12,11 +12,11 @@
 mod address;
 mod advance;
 mod auth;
+mod by_hand;
 mod checkout;
 mod clone;
 mod convert;
 mod error;
-mod filters;
 mod known_hosts;
 mod lock;
 mod pin;
@@ -31,11 +31,13 @@ mod transfer;
 mod update;
 
 pub use address::Address;
+pub use by_hand::{LEFT_BRANCH, check_out};
 pub use error::GitError;
 pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
 pub use read::{
-    Change, ChangedFile, Head, LogEntry, changed_files, changed_in_work_tree, head, is_tracked, short, short_log,
+    Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, head, is_tracked, short,
+    short_log,
 };
 pub use relay::open_tunnel;
 pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};

@@ -141,6 +141,14 @@ pub fn short_log(path: &Path, base: Option<&str>, head: &str, limit: usize) -> R
     Ok(entries)
 }
 
+/// Where a branch of the remote was at the last fetch; else where the local one is. `None` where there is neither.
+pub fn branch_tip(path: &Path, branch: &str) -> Option<String> {
+    let repo = open(path).ok()?;
+    let at = |name: String| repo.refname_to_id(&name).ok();
+    let tip = at(format!("refs/remotes/origin/{branch}")).or_else(|| at(format!("refs/heads/{branch}")));
+    tip.map(|tip| tip.to_string())
+}
+
 /// The first seven characters of a hash, for places that have no repository at hand.
 pub fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)

@@ -59,6 +59,8 @@ pub(super) enum Route {
         tls: bool,
         /// The proxy to go through.
         via: Option<url::Url>,
+        /// Whether an answer that leads elsewhere is passed on. libgit2 would follow it past the relay.
+        redirects: bool,
     },
 }
 
@@ -75,6 +77,11 @@ impl Relay {
     /// A relay whose connections all end when `stop` is cancelled.
     pub(super) fn new(handle: Handle, stop: CancellationToken, stall: Duration) -> Self {
         Self { handle, stop, stall, fault: Arc::default() }
+    }
+
+    /// Where the connections live.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Opens a port on 127.0.0.1 that leads along the route.
@@ -121,12 +128,12 @@ impl Relay {
 
     async fn serve(&self, client: &mut TcpStream, route: Route) -> Result<(), GitError> {
         let _ = client.set_nodelay(true);
-        let (host, port, tls, via) = match route {
+        let (host, port, tls, via, follows) = match route {
             Route::Fixed { host, port } => {
                 let server = connect(&host, port).await?;
                 return self.pump(client, server, format!("{host}:{port}"), false).await;
             }
-            Route::Http { host, port, tls, via } => (host, port, tls, via),
+            Route::Http { host, port, tls, via, redirects } => (host, port, tls, via, redirects),
         };
         let Some((head, rest)) = head_of(client).await else { return Ok(()) };
         let authority = authority(&host, port, tls);
@@ -140,7 +147,7 @@ impl Relay {
         };
         if !tls {
             let sent = server.write_all(&first).await;
-            return if sent.is_ok() { self.pump(client, server, peer, true).await } else { Ok(()) };
+            return if sent.is_ok() { self.pump(client, server, peer, !follows).await } else { Ok(()) };
         }
         if let Some(proxy) = &via {
             open_tunnel(&mut server, proxy, &peer).await?;
@@ -148,7 +155,7 @@ impl Relay {
         let shaken = timeout(self.stall, handshake(server, &host, &authority)).await;
         let mut server = shaken.map_err(|_| GitError::Stalled { peer: peer.clone(), after: self.stall })??;
         let sent = server.write_all(&first).await;
-        if sent.is_ok() { self.pump(client, server, peer, true).await } else { Ok(()) }
+        if sent.is_ok() { self.pump(client, server, peer, !follows).await } else { Ok(()) }
     }
 
     async fn pump(
@@ -156,13 +163,13 @@ impl Relay {
         client: &mut TcpStream,
         server: impl AsyncRead + AsyncWrite + Unpin,
         peer: String,
-        http: bool,
+        holds_redirects: bool,
     ) -> Result<(), GitError> {
         let flow = Flow::default();
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = tokio::io::split(server);
         let down = async {
-            if http && let Some((head, rest)) = read_head(&mut from_server).await {
+            if holds_redirects && let Some((head, rest)) = read_head(&mut from_server).await {
                 flow.moved.notify_one();
                 if let Some(to) = redirect(&head) {
                     return Err(GitError::RedirectedAway { to });

@@ -106,6 +106,11 @@ pub enum Moved {
         /// The former branch, or its short commit.
         from: String,
     },
+    /// One commit was asked for: no branch is checked out any more.
+    Detached {
+        /// The branch that was left, or the short commit.
+        from: String,
+    },
     /// Local commits were given up for the remote's state.
     Reset {
         /// How many commits were given up.

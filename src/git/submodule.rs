@@ -7,7 +7,7 @@ use git2::{Repository, SubmoduleUpdate};
 
 use super::{
     address::Address,
-    advance, checkout,
+    advance, by_hand, checkout,
     error::GitError,
     transfer::{self, Session, Want},
 };
@@ -68,7 +68,7 @@ fn update(
     let head = repo.head().ok().and_then(|head| head.target());
     if head != Some(wanted) || checkout::is_unfinished(&repo) {
         checkout::to(&repo, wanted, advance::mode(session), session)?;
-        repo.set_head_detached(wanted).map_err(local)?;
+        by_hand::arrive(&repo, wanted).map_err(local)?;
         checkout::finished(&repo)?;
     }
     update_all(&repo, &address, session, depth + 1)

@@ -23,6 +23,9 @@ use crate::report::Event;
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
+/// Everything that may hold a commit.
+const ALL: [&str; 2] = ["+refs/heads/*:refs/turnout/all/heads/*", "+refs/tags/*:refs/turnout/all/tags/*"];
+
 /// What one update needs on its way.
 pub(super) struct Session {
     /// The way to the network.
@@ -41,6 +44,17 @@ impl Session {
         let _ = self.events.try_send(event);
     }
 
+    /// Waits on this thread for something asynchronous, until the update must end; then it is dropped in the middle.
+    pub(super) fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, GitError> {
+        self.relay.handle().block_on(async {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Err(GitError::Cancelled { path: self.remote.path.clone() }),
+                done = work => Ok(done),
+            }
+        })
+    }
+
     /// Ends here if the update was cancelled.
     pub(super) fn go_on(&self) -> Result<(), GitError> {
         if self.stop.is_cancelled() { Err(GitError::Cancelled { path: self.remote.path.clone() }) } else { Ok(()) }
@@ -57,12 +71,14 @@ pub(super) enum Want<'w> {
     Commit(Oid),
     /// What a branch, a tag, a reference in full or a commit of this name stands for.
     Revision(&'w str),
+    /// All branches and tags, and of their commits the one whose digits begin so.
+    Prefix(&'w str),
 }
 
 /// What was fetched.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    /// The branch; empty for [`Want::Commit`] and [`Want::Revision`].
+    /// The branch; empty where no branch was asked for by name.
     pub(super) branch: String,
     /// Its tip.
     pub(super) tip: Oid,
@@ -159,6 +175,7 @@ fn talk(
             let found = Found::among(&heads, name, default(), address)?;
             (String::new(), found.tip, found.refspecs)
         }
+        Want::Prefix(_) => (String::new(), Oid::ZERO_SHA1, ALL.map(str::to_owned).to_vec()),
         Want::Branch(_) | Want::DefaultBranch => {
             let name = match want {
                 Want::Branch(name) => (*name).to_owned(),
@@ -185,7 +202,7 @@ fn talk(
         connection.remote().fetch(refspecs, Some(&mut options), None)
     };
     match refspecs.split_last() {
-        Some((exact, all)) if !all.is_empty() => {
+        Some((exact, all)) if !all.is_empty() && !matches!(want, Want::Prefix(_)) => {
             fetch(&mut connection, all)?;
             if repo.find_commit(tip).is_err() {
                 drop(connection);
@@ -199,6 +216,10 @@ fn talk(
             }
         }
         _ => fetch(&mut connection, &refspecs)?,
+    }
+    if let Want::Prefix(digits) = want {
+        let commit = repo.find_commit_by_prefix(digits).map_err(|_| missing(&heads, digits, address))?;
+        return Ok(Fetched { branch, tip: commit.id() });
     }
     if let Want::Revision(name) = want {
         // A tag may be an object of its own, that names the commit.
@@ -240,11 +261,7 @@ impl Found {
             let refspecs = match listed {
                 Some((full, _)) => vec![into(full)],
                 // A commit that nothing names can be asked for by itself, if the server allows it.
-                None => vec![
-                    "+refs/heads/*:refs/turnout/all/heads/*".to_owned(),
-                    "+refs/tags/*:refs/turnout/all/tags/*".to_owned(),
-                    into(name),
-                ],
+                None => ALL.iter().map(|all| (*all).to_owned()).chain([into(name)]).collect(),
             };
             return Ok(Found { tip, refspecs });
         }
@@ -309,7 +326,7 @@ impl Way {
                 let env = |name: &str| std::env::var(name).ok();
                 let outer = proxy::applies_to(host, url.scheme() == "https", configured, &env)?;
                 let tls = url.scheme() == "https";
-                let local = open(Route::Http { host: host.clone(), port: *port, tls, via: outer })?;
+                let local = open(Route::Http { host: host.clone(), port: *port, tls, via: outer, redirects: false })?;
                 let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
                 // Credentials are given on demand only, so that no message of libgit2 can show them.
                 Self { url: format!("http://127.0.0.1:{local}{}{query}", url.path()) }

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
-    advance, clone,
+    advance, by_hand, clone, convert,
     error::GitError,
-    filters, lock,
+    lock,
     relay::Relay,
     remote::{Remote, Updated},
     submodule,
@@ -150,7 +150,8 @@ pub(super) fn open(path: &Path) -> Result<Repository, GitError> {
     Ok(repo)
 }
 
-fn ready(repo: &Repository, path: &Path) -> Result<(), GitError> {
+/// Refuses a work tree in which something was begun by hand and not ended.
+pub(super) fn ready(repo: &Repository, path: &Path) -> Result<(), GitError> {
     let what = match repo.state() {
         RepositoryState::Clean => return Ok(()),
         RepositoryState::Merge => "merge",
@@ -164,7 +165,8 @@ fn ready(repo: &Repository, path: &Path) -> Result<(), GitError> {
 }
 
 fn branch_to_follow(repo: &Repository, remote: &Remote) -> Result<String, GitError> {
-    let Some(branch) = remote.branch.clone().or_else(|| advance::checked_out_branch(repo)) else {
+    let here = || advance::checked_out_branch(repo).or_else(|| by_hand::left_branch(repo));
+    let Some(branch) = remote.branch.clone().or_else(here) else {
         return Err(GitError::Detached {
             path: remote.path.clone(),
             commit: repo
@@ -185,7 +187,7 @@ fn branch_to_follow(repo: &Repository, remote: &Remote) -> Result<String, GitErr
 }
 
 /// The configured address, else that of `origin`, in which git's `insteadOf` has been applied.
-fn origin(repo: &Repository, remote: &Remote) -> Result<Address, GitError> {
+pub(super) fn origin(repo: &Repository, remote: &Remote) -> Result<Address, GitError> {
     if let Some(url) = &remote.url {
         return Address::parse(url);
     }
@@ -205,9 +207,10 @@ fn origin(repo: &Repository, remote: &Remote) -> Result<Address, GitError> {
     })
 }
 
-fn finish(repo: &Repository, address: &Address, session: &Session) -> Result<(), GitError> {
+/// After the work tree has moved: submodules follow, and files that need a program are looked for.
+pub(super) fn finish(repo: &Repository, address: &Address, session: &Session) -> Result<(), GitError> {
     if session.remote.submodules {
         submodule::update_all(repo, address, session, 0)?;
     }
-    filters::refuse_stored(repo, &session.remote.path)
+    convert::restore_stored(repo, session)
 }

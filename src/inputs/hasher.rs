@@ -1,11 +1,13 @@
 //! Digests of files, without reading again what did not change.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
+    ffi::OsStr,
     fs::Metadata,
     io,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,11 +16,14 @@ use sha2::{Digest, Sha256};
 use super::memory::write_whole;
 
 /// First bytes of the file: what it is, and its form.
-const MAGIC: &[u8] = b"turnout inputs 1\n";
+const MAGIC: &[u8] = b"turnout inputs 2\n";
 /// Bytes of a record before its path.
 const RECORD: usize = 6 * 8 + 32 + 4;
 /// Bytes that are read at once.
 const BUFFER: usize = 256 * 1024;
+/// As many files as one more thread is started for, and most threads: others deploy, too.
+const FILES_A_THREAD: usize = 64;
+const MOST_THREADS: usize = 8;
 /// A file that changed within this time of being read is read again the next time: another change might carry the same
 /// time, as clocks of file systems tick coarsely. What git calls racy.
 const RACY_NS: i128 = 2_000_000_000;
@@ -52,19 +57,24 @@ impl Stamp {
 #[derive(Debug)]
 pub struct Hasher {
     file: PathBuf,
-    known: HashMap<PathBuf, (Stamp, [u8; 32])>,
-    /// What was asked for this time; the rest is forgotten.
-    seen: HashMap<PathBuf, (Stamp, [u8; 32])>,
+    known: Records,
+    /// What was read this time, and can be trusted the next time.
+    fresh: BTreeMap<PathBuf, (Stamp, [u8; 32])>,
     read: bool,
-    /// What files are read into. One for all: there may be 100,000 small ones.
-    buffer: Vec<u8>,
 }
 
 impl Hasher {
     /// With what the file remembers; one that is damaged or cannot be read remembers nothing.
     pub fn open(file: PathBuf) -> Self {
-        let known = std::fs::read(&file).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
-        Self { file, known, seen: HashMap::new(), read: false, buffer: Vec::new() }
+        let known = std::fs::read(&file).ok().and_then(Records::parse).unwrap_or_default();
+        Self { file, known, fresh: BTreeMap::new(), read: false }
+    }
+
+    /// The digest of a file as hex, if it is known without reading the file. `meta` is what the folder said of it.
+    pub fn known(&mut self, path: &Path, meta: &Metadata) -> Option<String> {
+        let stamp = Stamp::of(meta);
+        let found = self.known.find(path).or_else(|| self.fresh.get(path).copied());
+        found.filter(|(known, _)| *known == stamp).map(|(_, digest)| hex::encode(digest))
     }
 
     /// The digest of a file, as hex. `open` opens it and tells what it is once it is open; `meta` is what the folder
@@ -79,32 +89,66 @@ impl Hasher {
         open: impl FnOnce(&Path) -> Result<(Metadata, R), E>,
         failed: impl Fn(io::Error) -> E,
     ) -> Result<String, E> {
-        let stamp = Stamp::of(meta);
-        if let Some((known, digest)) = self.known.get(path)
-            && *known == stamp
-        {
-            self.seen.insert(path.to_owned(), (stamp, *digest));
-            return Ok(hex::encode(digest));
+        if let Some(known) = self.known(path, meta) {
+            return Ok(known);
         }
         self.read = true;
-        let begun = now();
-        let (opened, mut content) = open(path)?;
-        let mut hash = Sha256::new();
-        self.buffer.resize(BUFFER, 0);
-        loop {
-            match content.read(&mut self.buffer).map_err(&failed)? {
-                0 => break,
-                got => hash.update(self.buffer.get(..got).unwrap_or_default()),
+        let read = read(path, open, failed, &mut Vec::new())?;
+        Ok(self.learn(path, read))
+    }
+
+    /// Reads many files, on as many threads as there are processors; their digests in the order asked for. As `digest`
+    /// otherwise; `open` is asked before each file, so it can also refuse to go on.
+    ///
+    /// # Errors
+    /// See `digest`; the first in the order of the files.
+    pub fn digests<R: io::Read, E: Send>(
+        &mut self,
+        files: &[PathBuf],
+        open: impl Fn(&Path) -> Result<(Metadata, R), E> + Sync,
+        failed: impl Fn(&Path, io::Error) -> E + Sync,
+    ) -> Result<Vec<String>, E> {
+        self.read |= !files.is_empty();
+        let (next, broken) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || {
+            let (mut buffer, mut done) = (Vec::new(), Vec::new());
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(path) = files.get(number).filter(|_| !broken.load(Ordering::Relaxed)) else { return done };
+                let read = read(path, &open, |error| failed(path, error), &mut buffer);
+                if read.is_err() {
+                    broken.store(true, Ordering::Relaxed);
+                }
+                done.push((number, read));
             }
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        // A thread is worth its start for a good many files only.
+        let more = (files.len() / FILES_A_THREAD).min(processors.min(MOST_THREADS) - 1);
+        let mut done = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..more).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for helper in helpers {
+                match helper.join() {
+                    Ok(more) => done.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        });
+        done.sort_by_key(|(number, _)| *number);
+        let mut digests = Vec::with_capacity(files.len());
+        for ((_, read), path) in done.into_iter().zip(files) {
+            digests.push(self.learn(path, read?));
         }
-        let digest: [u8; 32] = hash.finalize().into();
-        // What changes while it is read is read again the next time.
-        let after = std::fs::symlink_metadata(path).map(|meta| Stamp::of(&meta));
-        let opened = Stamp::of(&opened);
-        if after.is_ok_and(|after| after == opened) && opened.changed() + RACY_NS < begun {
-            self.seen.insert(path.to_owned(), (opened, digest));
+        Ok(digests)
+    }
+
+    fn learn(&mut self, path: &Path, (stamp, digest): (Option<Stamp>, [u8; 32])) -> String {
+        if let Some(stamp) = stamp {
+            self.fresh.insert(path.to_owned(), (stamp, digest));
         }
-        Ok(hex::encode(digest))
+        hex::encode(digest)
     }
 
     /// Writes what was learnt, if anything was. `all`: everything that there is was asked for, so that the rest can be
@@ -113,22 +157,21 @@ impl Hasher {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&mut self, all: bool) -> io::Result<()> {
-        if !self.read && (!all || self.seen.len() == self.known.len()) {
+        if !self.read && (!all || self.known.all_found()) {
             return Ok(());
         }
-        if !all {
-            for (path, known) in std::mem::take(&mut self.known) {
-                self.seen.entry(path).or_insert(known);
-            }
-        }
+        let mut records: BTreeMap<&Path, (Stamp, [u8; 32])> = self.known.iter(all).collect();
+        records.extend(self.fresh.iter().map(|(path, known)| (path.as_path(), *known)));
+        let mut records: Vec<_> =
+            records.into_iter().map(|(path, known)| (path.as_os_str().as_bytes(), known)).collect();
+        records.sort_by_key(|(path, _)| *path);
         let mut bytes = MAGIC.to_vec();
-        for (path, (stamp, digest)) in &self.seen {
+        for (path, (stamp, digest)) in records {
+            let Ok(length) = u32::try_from(path.len()) else { continue };
             for number in stamp.0 {
                 bytes.extend(number.to_le_bytes());
             }
             bytes.extend(digest);
-            let path = path.as_os_str().as_bytes();
-            let Ok(length) = u32::try_from(path.len()) else { continue };
             bytes.extend(length.to_le_bytes());
             bytes.extend(path);
         }
@@ -138,31 +181,101 @@ impl Hasher {
     }
 }
 
+/// Reads a file. The stamp only where it stayed the same from before to after, and is old enough to be trusted.
+fn read<R: io::Read, E>(
+    path: &Path,
+    open: impl FnOnce(&Path) -> Result<(Metadata, R), E>,
+    failed: impl Fn(io::Error) -> E,
+    buffer: &mut Vec<u8>,
+) -> Result<(Option<Stamp>, [u8; 32]), E> {
+    let begun = now();
+    let (opened, mut content) = open(path)?;
+    let mut hash = Sha256::new();
+    buffer.resize(BUFFER, 0);
+    loop {
+        match content.read(buffer).map_err(&failed)? {
+            0 => break,
+            got => hash.update(buffer.get(..got).unwrap_or_default()),
+        }
+    }
+    // What changes while it is read is read again the next time.
+    let after = std::fs::symlink_metadata(path).map(|meta| Stamp::of(&meta));
+    let opened = Stamp::of(&opened);
+    let settled = after.is_ok_and(|after| after == opened) && opened.changed() + RACY_NS < begun;
+    Ok((settled.then_some(opened), hash.finalize().into()))
+}
+
 fn now() -> i128 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
 }
 
-fn parse(bytes: &[u8]) -> Option<HashMap<PathBuf, (Stamp, [u8; 32])>> {
-    let (body, sum) = bytes.split_last_chunk::<32>()?;
-    if Sha256::digest(body).as_slice() != sum {
-        return None;
-    }
-    let mut rest = body.strip_prefix(MAGIC)?;
-    let mut known = HashMap::new();
-    while !rest.is_empty() {
-        let (record, tail) = rest.split_at_checked(RECORD)?;
-        let mut numbers = [0; 6];
-        for (number, bytes) in numbers.iter_mut().zip(record.chunks_exact(8)) {
-            *number = i64::from_le_bytes(bytes.try_into().ok()?);
+/// What a file of digests says, as it stands there: 100,000 records are looked through at each decision, so none of them
+/// is copied.
+#[derive(Debug, Default)]
+struct Records {
+    bytes: Vec<u8>,
+    /// Where each begins, in the order of paths; and whether it was asked for and found.
+    places: Vec<(usize, bool)>,
+    /// The one that is likely to be asked for next.
+    next: usize,
+}
+
+impl Records {
+    fn parse(bytes: Vec<u8>) -> Option<Self> {
+        let (body, sum) = bytes.split_last_chunk::<32>()?;
+        if !body.starts_with(MAGIC) || Sha256::digest(body).as_slice() != sum {
+            return None;
         }
-        let digest: [u8; 32] = record.get(48..80)?.try_into().ok()?;
-        let length = usize::try_from(u32::from_le_bytes(record.get(80..84)?.try_into().ok()?)).ok()?;
-        let (path, tail) = tail.split_at_checked(length)?;
-        known.insert(PathBuf::from(std::ffi::OsStr::from_bytes(path)), (Stamp(numbers), digest));
-        rest = tail;
+        let (mut places, mut at, mut last) = (Vec::new(), MAGIC.len(), None);
+        while at < body.len() {
+            let (path, _) = record(body, at)?;
+            if last.is_some_and(|last| last >= path) {
+                return None;
+            }
+            last = Some(path);
+            places.push((at, false));
+            at += RECORD + path.len();
+        }
+        Some(Self { places, next: 0, bytes })
     }
-    Some(known)
+
+    fn find(&mut self, path: &Path) -> Option<(Stamp, [u8; 32])> {
+        let path = path.as_os_str().as_bytes();
+        let of = |place: &(usize, bool)| record(&self.bytes, place.0).map(|(path, _)| path);
+        let number = match self.places.get(self.next).and_then(of) {
+            Some(next) if next == path => self.next,
+            _ => self.places.binary_search_by(|place| of(place).cmp(&Some(path))).ok()?,
+        };
+        self.next = number + 1;
+        let place = self.places.get_mut(number)?;
+        place.1 = true;
+        record(&self.bytes, place.0).map(|(_, known)| known)
+    }
+
+    fn all_found(&self) -> bool {
+        self.places.iter().all(|(_, found)| *found)
+    }
+
+    /// All, or only those that were found.
+    fn iter(&self, found_only: bool) -> impl Iterator<Item = (&Path, (Stamp, [u8; 32]))> {
+        let places = self.places.iter().filter(move |(_, found)| *found || !found_only);
+        places.filter_map(|(at, _)| {
+            let (path, known) = record(&self.bytes, *at)?;
+            Some((Path::new(OsStr::from_bytes(path)), known))
+        })
+    }
+}
+
+fn record(bytes: &[u8], at: usize) -> Option<(&[u8], (Stamp, [u8; 32]))> {
+    let (record, rest) = bytes.get(at..)?.split_first_chunk::<RECORD>()?;
+    let mut numbers = [0; 6];
+    for (number, bytes) in numbers.iter_mut().zip(record.chunks_exact(8)) {
+        *number = i64::from_le_bytes(bytes.try_into().ok()?);
+    }
+    let digest: [u8; 32] = record.get(48..80)?.try_into().ok()?;
+    let length = usize::try_from(u32::from_le_bytes(record.get(80..84)?.try_into().ok()?)).ok()?;
+    Some((rest.get(..length)?, (Stamp(numbers), digest)))
 }
 
 #[cfg(test)]
@@ -199,7 +312,7 @@ mod tests {
         // As if it had been looked at long after its last change.
         let stamp = Stamp::of(&fs::symlink_metadata(&file).unwrap());
         let digest: [u8; 32] = hex::decode(&first).unwrap().try_into().unwrap();
-        hasher.seen.insert(file.clone(), (stamp, digest));
+        hasher.fresh.insert(file.clone(), (stamp, digest));
         hasher.save(true).unwrap();
         let mut hasher = Hasher::open(cache.clone());
         assert_eq!(ask(&mut hasher, &file), (first.clone(), false));
@@ -219,6 +332,43 @@ mod tests {
         let mut bytes = fs::read(&cache).unwrap();
         bytes[30] ^= 1;
         fs::write(&cache, bytes).unwrap();
-        assert!(Hasher::open(cache).known.is_empty());
+        assert!(Hasher::open(cache).known.places.is_empty());
+    }
+
+    #[test]
+    fn many_files_are_read_side_by_side_in_order_and_the_first_that_fails_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = FILES_A_THREAD * 3;
+        let files: Vec<PathBuf> = (0..count).map(|number| dir.path().join(format!("f{number}"))).collect();
+        for (number, file) in files.iter().enumerate() {
+            fs::write(file, number.to_string()).unwrap();
+        }
+        let open = |path: &Path| {
+            let file = fs::File::open(path).map_err(|_| path.to_owned())?;
+            Ok((file.metadata().unwrap(), file))
+        };
+        let failed = |path: &Path, _| path.to_owned();
+        let mut hasher = Hasher::open(dir.path().join("cache"));
+        let digests = hasher.digests(&files, open, failed).unwrap();
+        let expected: Vec<_> = (0..count).map(|number| hex::encode(Sha256::digest(number.to_string()))).collect();
+        assert_eq!(digests, expected);
+        fs::remove_file(&files[70]).unwrap();
+        assert_eq!(hasher.digests(&files, open, failed), Err(files[70].clone()));
+
+        // What is remembered is found in any order, and what is not asked for can be forgotten.
+        let stamp = |file: &Path| Stamp::of(&fs::symlink_metadata(file).unwrap());
+        for (file, digest) in files.iter().zip(&digests).filter(|(file, _)| file.exists()) {
+            hasher.fresh.insert(file.clone(), (stamp(file), hex::decode(digest).unwrap().try_into().unwrap()));
+        }
+        hasher.save(true).unwrap();
+        let mut hasher = Hasher::open(dir.path().join("cache"));
+        for number in (0..count).rev().chain([5, 6, 7]).filter(|number| *number != 70) {
+            let meta = fs::symlink_metadata(&files[number]).unwrap();
+            assert_eq!(hasher.known(&files[number], &meta).as_deref(), Some(&*digests[number]), "{number}");
+        }
+        let mut hasher = Hasher::open(dir.path().join("cache"));
+        assert!(hasher.known(&files[3], &fs::symlink_metadata(&files[3]).unwrap()).is_some());
+        hasher.save(true).unwrap();
+        assert_eq!(Hasher::open(dir.path().join("cache")).known.places.len(), 1);
     }
 }

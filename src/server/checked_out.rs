@@ -7,15 +7,17 @@ use crate::config::Repo;
 /// Longest HEAD or .git file read.
 const MOST: u64 = 4096;
 
-/// The branch that the repository's working tree has checked out. `None` where it is not cloned or HEAD is detached.
+/// The branch that the repository's working tree has checked out, or left for a commit that somebody asked for by name
+/// (see [`crate::git::check_out`]). `None` where it is not cloned or HEAD is detached otherwise.
 pub fn checked_out(repo: &Repo) -> Option<String> {
     let git = repo.real_path.join(".git");
-    let head = match read(&git) {
+    let folder = match read(&git) {
         // A linked working tree: `.git` is a file that names the directory.
-        Some(link) => repo.real_path.join(link.strip_prefix("gitdir:")?.trim()).join("HEAD"),
-        None => git.join("HEAD"),
+        Some(link) => repo.real_path.join(link.strip_prefix("gitdir:")?.trim()),
+        None => git,
     };
-    Some(read(&head)?.strip_prefix("ref: refs/heads/")?.trim_end().to_owned())
+    let branch = |file: &str| Some(read(&folder.join(file))?.strip_prefix("ref: refs/heads/")?.trim_end().to_owned());
+    branch("HEAD").or_else(|| branch(crate::git::LEFT_BRANCH))
 }
 
 fn read(file: &Path) -> Option<String> {
@@ -43,6 +45,8 @@ mod tests {
         assert_eq!(checked_out(shop).as_deref(), Some("feature/x"));
         fs::write(dir.path().join(".git/HEAD"), "1".repeat(40)).unwrap();
         assert_eq!(checked_out(shop), None);
+        fs::write(dir.path().join(".git/TURNOUT_BRANCH"), "ref: refs/heads/main\n").unwrap();
+        assert_eq!(checked_out(shop).as_deref(), Some("main"));
         fs::remove_dir_all(dir.path().join(".git")).unwrap();
         fs::create_dir(dir.path().join("real")).unwrap();
         fs::write(dir.path().join("real/HEAD"), "ref: refs/heads/main\n").unwrap();

@@ -18,15 +18,16 @@ use tokio::{net::UnixListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    deploy_route,
     follow::{self, Follow},
     status,
-    wire::{DeployReply, DeployRequest, ErrorReply, Followed, PlanReply, PlanRequest},
+    wire::{ErrorReply, Followed, PlanReply, PlanRequest},
 };
 use crate::{
     deploy::{Deployer, Failure},
     plan,
     report::Notes,
-    store::{Cause, Deployment, Filter, NewDeployment, StoreError},
+    store::{Deployment, Filter, StoreError},
     worker::Lanes,
 };
 
@@ -71,7 +72,10 @@ pub fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
 pub fn router(control: Control) -> Router {
     Router::new()
         .route("/v1/status", get(status::status))
-        .route("/v1/deployments", get(history).post(deploy))
+        .route("/v1/deployments", get(history).post(deploy_route::deploy))
+        // The same under a name that a daemon without holds refuses: it would deploy the branch.
+        .route("/v1/deployments-by-hand", post(deploy_route::deploy))
+        .route("/v1/hold", post(deploy_route::hold))
         .route("/v1/deployments/{id}", get(deployment))
         .route("/v1/deployments/{id}/cancel", post(cancel))
         .route("/v1/deployments/{id}/log", get(deployment_log))
@@ -83,6 +87,13 @@ pub fn router(control: Control) -> Router {
 
 /// An error on its way to the command line.
 pub(super) struct Refusal(StatusCode, ErrorReply);
+
+impl Refusal {
+    /// What is asked for cannot be done as things stand.
+    pub(super) fn conflict(error: String, hint: String) -> Self {
+        Self(StatusCode::CONFLICT, ErrorReply { error, hint: Some(hint) })
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -126,29 +137,6 @@ async fn known(control: &Control, id: i64) -> Result<Deployment, Refusal> {
         let error = format!("no deployment {id}");
         Refusal(StatusCode::NOT_FOUND, ErrorReply { error, hint: Some("`turnout history` lists them".to_owned()) })
     })
-}
-
-async fn deploy(
-    State(control): State<Control>,
-    Json(request): Json<DeployRequest>,
-) -> Result<(StatusCode, Json<DeployReply>), Refusal> {
-    let repo = control.deployer.planner.find(&request.repo)?;
-    let who = request.who.map(|who| who.chars().filter(|c| !c.is_control()).take(100).collect::<String>());
-    let queued = control
-        .deployer
-        .store
-        .enqueue(NewDeployment {
-            repo: repo.name.clone(),
-            branch: repo.branch,
-            commit: None,
-            kind: Cause::Manual,
-            cause: if request.rebuild { "asked for, with a rebuild".to_owned() } else { "asked for".to_owned() },
-            who,
-            force_rebuild: request.rebuild,
-        })
-        .await?;
-    control.lanes.wake(&repo.name);
-    Ok((StatusCode::ACCEPTED, Json(DeployReply { deployment: queued.deployment, superseded: queued.superseded })))
 }
 
 async fn cancel(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Result<Json<Deployment>, Refusal> {

@@ -14,7 +14,7 @@ pub trait Ledger: Send + Sync {
 }
 
 /// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Receipt {
     /// The deployment queued for it.
     pub deployment: Option<i64>,
@@ -22,6 +22,8 @@ pub struct Receipt {
     pub superseded: Option<i64>,
     /// The deployment that the same delivery led to before.
     pub duplicate_of: Option<i64>,
+    /// The repository is held, in words: nothing was queued, and what was pushed waits.
+    pub held: Option<String>,
 }
 
 /// Why a delivery could not be recorded.
@@ -43,6 +45,7 @@ impl Ledger for Store {
                     deployment: accepted.deployment,
                     superseded: accepted.superseded,
                     duplicate_of: accepted.duplicate_of,
+                    held: accepted.held.map(|hold| hold.to_string()),
                 })
                 .map_err(|error: StoreError| LedgerFault { full: error.is_full(), detail: error.to_string() })
         })

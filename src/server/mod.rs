@@ -2,6 +2,7 @@
 
 mod checked_out;
 pub mod control;
+mod deploy_route;
 mod follow;
 pub mod health;
 pub mod ledger;

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 
 use super::{
     control::{Control, Refusal},
-    wire::{ContainerStatus, Health, RepoStatus, StatusReply},
+    wire::{ByHand, ContainerStatus, Health, RepoStatus, StatusReply},
 };
 use crate::{
     config::Repo,
@@ -88,6 +88,8 @@ async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Res
         path: repo.path.display().to_string(),
         project,
         commit,
+        hold: control.deployer.store.held(&repo.name).await?,
+        by_hand: by_hand(control, repo).await?,
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
         containers: containers
@@ -101,4 +103,23 @@ async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Res
             })
             .collect(),
     })
+}
+
+/// Whether what runs was asked for by name.
+async fn by_hand(control: &Control, repo: &Repo) -> Result<Option<ByHand>, Refusal> {
+    let filter = Filter {
+        repo: Some(repo.name.clone()),
+        state: Some(crate::store::State::Succeeded),
+        limit: 1,
+        ..Filter::default()
+    };
+    let newest = control.deployer.store.history(filter).await?.into_iter().next();
+    let Some((last, commit)) = newest.filter(|last| last.pinned).and_then(|d| Some((d.clone(), d.commit_after?)))
+    else {
+        return Ok(None);
+    };
+    let branch = repo.branch.clone().or_else(|| super::checked_out(repo)).or(last.branch);
+    let (path, name) = (repo.real_path.clone(), branch.clone());
+    let tip = tokio::task::spawn_blocking(move || git::branch_tip(&path, &name?)).await.ok().flatten();
+    Ok(Some(ByHand { commit, asked: last.wanted_commit, deployment: last.id, branch, branch_commit: tip }))
 }

@@ -346,6 +346,8 @@ fn record(
                 cause: wanted.cause.clone(),
                 who: wanted.pusher.clone(),
                 force_rebuild: false,
+                pinned: false,
+                new_stack: false,
             }),
             _ => None,
         },
@@ -381,12 +383,18 @@ async fn respond(state: &IntakeState, verdict: Verdict, delivery: NewDelivery) -
         return Ok(answer(StatusCode::OK, &Answer { status, repository, message: &reason, ..Answer::default() }));
     };
     let receipt = recorded.map_err(|fault| unrecorded(&fault))?;
-    let Receipt { deployment, superseded, duplicate_of } = receipt;
+    let Receipt { deployment, superseded, duplicate_of, held } = receipt;
     let repository = Some(wanted.repo.as_str());
     if let Some(first) = duplicate_of {
         let message = "this delivery came before; `turnout deploy` repeats a deployment";
         let body = Answer { status: "duplicate", deployment: Some(first), repository, message, ..Answer::default() };
         return Ok(answer(StatusCode::OK, &body));
+    }
+    if let Some(held) = held {
+        let message = format!("{held}; not deployed: it waits for `turnout release {}`", wanted.repo);
+        tracing::info!(repo = wanted.repo, "{message}");
+        let body = Answer { status: "held", repository, message: &message, ..Answer::default() };
+        return Ok(answer(StatusCode::ACCEPTED, &body));
     }
     (state.wake)(&wanted.repo);
     let body = Answer { status: "queued", deployment, repository, superseded, message: &wanted.cause };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     report::Event,
-    store::{Deployment, LogLine},
+    store::{Deployment, Hold, LogLine},
 };
 
 /// An error answer.
@@ -28,6 +28,40 @@ pub struct DeployRequest {
     /// Who asks, for the record.
     #[serde(default)]
     pub who: Option<String>,
+    /// This commit, tag or branch in place of the followed branch.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// The commit of the last success before the current deployment.
+    #[serde(default)]
+    pub previous: bool,
+    /// Pushes wait from now on.
+    #[serde(default)]
+    pub hold: bool,
+    /// Pushes are deployed again.
+    #[serde(default)]
+    pub release: bool,
+    /// Also where that makes a second stack beside a former one of the same repository.
+    #[serde(default)]
+    pub new_stack: bool,
+}
+
+/// `POST /v1/hold`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HoldRequest {
+    /// Repository name.
+    pub repo: String,
+    /// Who asks, for the record.
+    #[serde(default)]
+    pub who: Option<String>,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HoldReply {
+    /// What is to be said.
+    pub notes: Vec<String>,
+    /// The hold that is in force.
+    pub hold: Hold,
 }
 
 /// Its answer.
@@ -38,6 +72,9 @@ pub struct DeployReply {
     /// A queued one that it replaced.
     #[serde(default)]
     pub superseded: Option<i64>,
+    /// What is to be said before its log.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// `POST /v1/plan`.
@@ -120,12 +157,33 @@ pub struct RepoStatus {
     pub project: Health,
     /// Commit checked out.
     pub commit: Option<String>,
+    /// Pushes wait: since when, at which commit, and what waits.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// What runs was asked for by name, and is not what the branch has.
+    #[serde(default)]
+    pub by_hand: Option<ByHand>,
     /// Deployment under way or queued.
     pub active: Option<Deployment>,
     /// Newest deployment that ended.
     pub last: Option<Deployment>,
     /// Containers of the project.
     pub containers: Vec<ContainerStatus>,
+}
+
+/// A commit that was asked for by name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ByHand {
+    /// The commit.
+    pub commit: String,
+    /// What was asked for: digits, a tag, a branch.
+    pub asked: Option<String>,
+    /// The deployment.
+    pub deployment: i64,
+    /// The followed branch, where known.
+    pub branch: Option<String>,
+    /// Where that was at the last fetch.
+    pub branch_commit: Option<String>,
 }
 
 /// One container.

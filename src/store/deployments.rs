@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, now, queries};
+use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, now, queries};
 
 impl Store {
     /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
@@ -108,6 +108,8 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
                deployment = excluded.deployment, at = excluded.at",
         )?;
         success.execute(params![id, project, commit, at])?;
+        let mut repo = db.prepare_cached("SELECT repo FROM deployments WHERE id = ?1")?;
+        holds::note_success(db, &repo.query_row([id], |row| row.get::<_, String>(0))?, commit)?;
     }
     Ok(true)
 }

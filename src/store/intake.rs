@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, Retention, State, Store, StoreError, now,
+    Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, Retention, State, Store, StoreError, holds, now,
     records::Millis, repeats::Repeats,
 };
 
@@ -14,7 +14,7 @@ impl Store {
     /// in the same transaction. Answers when all of it is on disk.
     ///
     /// A repeat (same body; or same id, repository and commit) queues nothing, unless the deployment it led to failed
-    /// or was cancelled.
+    /// or was cancelled. Of a repository that is held nothing is queued; what was pushed waits for its release.
     ///
     /// # Errors
     /// The disk is full, or the store is closed. Nothing is recorded then.
@@ -58,14 +58,19 @@ fn accept(
     window: Retention,
     at: Millis,
 ) -> rusqlite::Result<Accepted> {
-    let mut record = Accepted { delivery: 0, deployment: None, superseded: None, duplicate_of: None };
+    let mut record = Accepted { delivery: 0, deployment: None, superseded: None, duplicate_of: None, held: None };
     let (mut verdict, mut reason) = (delivery.verdict, delivery.reason.as_str());
-    let repeated;
+    let said;
     if let Some(wanted) = &delivery.deploy {
         record.duplicate_of = earlier(db, repeats, delivery, window, at)?;
         if let Some(first) = record.duplicate_of {
-            repeated = format!("repeats the delivery that led to deployment {first}");
-            (verdict, reason) = ("duplicate", &repeated);
+            said = format!("repeats the delivery that led to deployment {first}");
+            (verdict, reason) = ("duplicate", &said);
+        } else if let Some(hold) = holds::find(db, &wanted.repo)? {
+            holds::note_push(db, delivery, wanted, at)?;
+            said = format!("{}; {hold}, not deployed", delivery.reason);
+            (verdict, reason) = ("held", &said);
+            record.held = Some(hold);
         } else {
             let queued = enqueue(db, wanted, Retry::default(), at)?;
             record.deployment = Some(queued.deployment);
@@ -149,13 +154,26 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         )?;
         leave.execute(params![waiting, at])?;
     }
-    let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild } = wanted;
+    let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild, pinned, new_stack } = wanted;
     let force = *force_rebuild || waiting.is_some_and(|(_, force)| force);
     let mut insert = db.prepare_cached(
         "INSERT INTO deployments (repo, branch, wanted_commit, kind, cause, who, force_rebuild, state, retry_of, attempt,
-           created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10)",
+           created_at, pinned, new_stack) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12)",
     )?;
-    insert.execute(params![repo, branch, commit, kind, cause, who, force, retry.of, retry.attempt, at])?;
+    insert.execute(params![
+        repo,
+        branch,
+        commit,
+        kind,
+        cause,
+        who,
+        force,
+        retry.of,
+        retry.attempt,
+        at,
+        pinned,
+        new_stack
+    ])?;
     let deployment = db.last_insert_rowid();
     Ok(Enqueued { deployment, superseded: waiting.map(|(waiting, _)| waiting) })
 }

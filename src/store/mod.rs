@@ -12,10 +12,13 @@
 //!                └──► cancelled
 //! ```
 //!
+//! Of a repository that is held ([`Hold`]) pushes are recorded and not queued.
+//!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
 mod deployments;
 mod error;
+mod holds;
 mod intake;
 mod log;
 mod prune;
@@ -41,8 +44,8 @@ pub use log::{LogHandle, LogLimits};
 pub use queries::peek_deployed_before;
 pub use reads::peek_reads;
 pub use records::{
-    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, LogLine, Millis,
-    NewDelivery, NewDeployment, PhaseTime, Recovered, State, Update,
+    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,
+    Millis, NewDelivery, NewDeployment, PhaseTime, Previous, Recovered, Requested, State, Update,
 };
 
 use readers::Readers;

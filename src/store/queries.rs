@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use std::path::Path;
 
-use super::{Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Store, StoreError, rows, schema};
+use super::{
+    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Previous, Store, StoreError, rows, schema,
+};
 
 /// Most rows in one answer.
 const MOST: usize = 1_000;
@@ -12,7 +14,7 @@ const MOST: usize = 1_000;
 const MOST_LINES: usize = 5_000;
 const COLUMNS: &str = "id, repo, project, branch, wanted_commit, kind, cause, who, force_rebuild, state, phase,
    commit_before, commit_after, commit_base, decision, plan, error, superseded_by, retry_of, attempt, created_at,
-   started_at, ended_at";
+   started_at, ended_at, pinned, new_stack";
 
 impl Store {
     /// One deployment with its phases.
@@ -116,6 +118,16 @@ impl Store {
         self.inner.readers.run("reading the projects", query).await
     }
 
+    /// The last success before the current deployment, of another commit; the current one is the newest that began its
+    /// steps, however it ended. `None` where the journal has none.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn previous(&self, repo: &str) -> Result<Option<Previous>, StoreError> {
+        let repo = repo.to_owned();
+        self.inner.readers.run("reading the history", move |db| previous(db, &repo)).await
+    }
+
     /// Deliveries, newest first.
     ///
     /// # Errors
@@ -176,6 +188,28 @@ fn before(db: &Connection, repo: &str, project: &str) -> rusqlite::Result<Before
     Ok(Before { attempts: attempts.into_iter().filter(|attempt| Some(attempt) != success.as_ref()).collect(), success })
 }
 
+fn previous(db: &Connection, repo: &str) -> rusqlite::Result<Option<Previous>> {
+    // The project is noted when the steps begin.
+    let mut query = db.prepare_cached(
+        "SELECT before.commit_after, before.id, now.id, now.commit_after, now.state
+         FROM (SELECT id, commit_after, state FROM deployments WHERE repo = ?1 AND commit_after IS NOT NULL
+               AND project IS NOT NULL ORDER BY id DESC LIMIT 1) now
+         JOIN deployments before ON before.repo = ?1 AND before.state = 'succeeded' AND before.id < now.id
+           AND before.commit_after IS NOT NULL AND before.commit_after <> now.commit_after
+         ORDER BY before.id DESC LIMIT 1",
+    )?;
+    let row = |row: &Row<'_>| {
+        Ok(Previous {
+            commit: row.get(0)?,
+            deployment: row.get(1)?,
+            current: row.get(2)?,
+            current_commit: row.get(3)?,
+            current_state: row.get(4)?,
+        })
+    };
+    query.query_row([repo], row).optional()
+}
+
 /// One deployment with its phases.
 pub(super) fn deployment(db: &Connection, id: DeploymentId) -> rusqlite::Result<Option<Deployment>> {
     let mut row = db.prepare_cached(&format!("SELECT {COLUMNS} FROM deployments WHERE id = ?1"))?;
@@ -212,6 +246,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Deployment> {
         created_at: row.get(20)?,
         started_at: row.get(21)?,
         ended_at: row.get(22)?,
+        pinned: row.get(23)?,
+        new_stack: row.get(24)?,
         phases: Vec::new(),
     })
 }

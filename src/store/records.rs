@@ -154,10 +154,89 @@ pub struct NewDeployment {
     pub who: Option<String>,
     /// Everything is to be rebuilt.
     pub force_rebuild: bool,
+    /// `commit` itself is to be deployed (also a tag or a branch), not what the branch has by then.
+    pub pinned: bool,
+    /// A stack beside a former one of the same repository is wanted.
+    pub new_stack: bool,
+}
+
+/// What a request to deploy does to a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldChange {
+    /// Nothing.
+    AsItIs,
+    /// From now on pushes wait.
+    Hold,
+    /// From now on pushes are deployed again.
+    Release,
+}
+
+/// A repository is held: its pushes wait.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who asked for it, where known.
+    pub who: Option<String>,
+    /// Since when.
+    pub since: Millis,
+    /// At which commit: what was deployed last, or is to be (then as it was asked for).
+    pub commit: Option<String>,
+    /// The commit that was pushed last meanwhile, and waits.
+    pub newest: Option<String>,
+    /// That push in words.
+    pub newest_cause: Option<String>,
+    /// When it came.
+    pub newest_at: Option<Millis>,
+}
+
+impl std::fmt::Display for Hold {
+    /// `held at abc1234 by ann`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("held")?;
+        if let Some(commit) = &self.commit {
+            // A name that was asked for is shown whole.
+            let short = Some(commit).filter(|commit| commit.len() == 40).and_then(|commit| commit.get(..7));
+            write!(f, " at {}", short.unwrap_or(commit))?;
+        }
+        if let Some(who) = &self.who {
+            write!(f, " by {who}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of a request to deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requested {
+    /// It is queued.
+    Queued {
+        /// The deployment.
+        deployment: DeploymentId,
+        /// A queued one that this one replaced.
+        superseded: Option<DeploymentId>,
+        /// The hold that is in force now.
+        hold: Option<Hold>,
+    },
+    /// The repository is held and no commit was named: nothing was queued.
+    Held(Hold),
+}
+
+/// The deployment before the current one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Previous {
+    /// The commit that it deployed.
+    pub commit: String,
+    /// Its number.
+    pub deployment: DeploymentId,
+    /// The current one.
+    pub current: DeploymentId,
+    /// The commit of the current one.
+    pub current_commit: String,
+    /// How the current one ended, or that it runs.
+    pub current_state: State,
 }
 
 /// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// The record of it.
     pub delivery: i64,
@@ -167,6 +246,8 @@ pub struct Accepted {
     pub superseded: Option<DeploymentId>,
     /// The delivery came before and led to this deployment; nothing was queued.
     pub duplicate_of: Option<DeploymentId>,
+    /// The repository is held: nothing was queued, and what was pushed waits for the release.
+    pub held: Option<Hold>,
 }
 
 /// What became of a request to deploy.
@@ -219,6 +300,12 @@ pub struct Deployment {
     pub who: Option<String>,
     /// Everything is to be rebuilt.
     pub force_rebuild: bool,
+    /// `wanted_commit` itself was asked for, by hand.
+    #[serde(default)]
+    pub pinned: bool,
+    /// A stack beside a former one of the same repository was asked for.
+    #[serde(default)]
+    pub new_stack: bool,
     /// Where it stands.
     pub state: State,
     /// The phase it is in or ended in.
@@ -324,7 +411,7 @@ pub struct Delivery {
     pub pusher: Option<String>,
     /// When it came.
     pub received_at: Millis,
-    /// The verdict's word: `deploy`, `duplicate`, `ping`, `self`, `unknown`, `ignored`.
+    /// The verdict's word: `deploy`, `duplicate`, `held`, `ping`, `self`, `unknown`, `ignored`.
     pub verdict: String,
     /// The verdict's sentence.
     pub reason: String,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use super::{
     Cause, DeploymentId, Millis, NewDeployment, Recovered, Store, StoreError,
     deployments::end_phase,
+    holds,
     intake::{self, Retry},
     now, queries,
 };
@@ -55,6 +56,7 @@ enum Fate {
     NotRunning,
     Queued,
     NewerWaits,
+    Held,
     GivenUp,
 }
 
@@ -96,6 +98,13 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         },
         who: ended.who,
         force_rebuild: ended.force_rebuild,
+        pinned: ended.pinned,
+        new_stack: ended.new_stack,
+    };
+    let Some(again) = holds::narrowed(db, again, ended.commit_after)? else {
+        let mut say = db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?;
+        say.execute(params![id, format!("{reason}; the repository is held, so it is not repeated")])?;
+        return Ok(Fate::Held);
     };
     intake::enqueue(db, &again, Retry { of: Some(id), attempt: ended.attempt + u32::from(how == How::Crash) }, at)?;
     Ok(Fate::Queued)

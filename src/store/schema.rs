@@ -13,8 +13,12 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 
 /// Steps from one schema to the next; `user_version` counts those done. Never edit one that was released: add another.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/001.sql"), include_str!("schema/002.sql"), include_str!("schema/003.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+    include_str!("schema/003.sql"),
+    include_str!("schema/004.sql"),
+];
 
 /// Takes the lock of a state directory. Held as long as the file is open, so a killed daemon leaves none behind.
 pub(super) fn lock(database: &Path) -> Result<File, StoreError> {

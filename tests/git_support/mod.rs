@@ -262,6 +262,11 @@ fn serve(stream: TcpStream, root: &Path, auth: Option<&str>, log: &Mutex<Vec<Str
             write!(out, "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n").unwrap();
             continue;
         }
+        if path.contains("/lfs-object/") || path.ends_with("/info/lfs/objects/batch") {
+            let host = headers.get("host").map_or("", String::as_str);
+            out.write_all(&lfs_answer(root, path, host, &body)).unwrap();
+            continue;
+        }
         let mut backend = Command::new("git")
             .arg("http-backend")
             .env("GIT_PROJECT_ROOT", root)
@@ -289,4 +294,49 @@ fn serve(stream: TcpStream, root: &Path, auth: Option<&str>, log: &Mutex<Vec<Str
         write!(out, "HTTP/1.1 {status}\r\n{head}Content-Length: {}\r\n\r\n", content.len()).unwrap();
         out.write_all(content).unwrap();
     }
+}
+
+/// What a server for Git LFS answers: the batch API and the objects, which lie in `lfs-objects` below the root. A file
+/// `lfs-elsewhere` there names the place to which requests for objects are sent on.
+fn lfs_answer(root: &Path, path: &str, host: &str, body: &[u8]) -> Vec<u8> {
+    let answer = |status: &str, head: &str, body: &[u8]| {
+        let mut whole = format!("HTTP/1.1 {status}\r\n{head}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+        whole.extend_from_slice(body);
+        whole
+    };
+    let objects = root.join("lfs-objects");
+    if let Some((front, oid)) = path.rsplit_once("/lfs-object/") {
+        let elsewhere = std::fs::read_to_string(root.join("lfs-elsewhere"));
+        if let Ok(base) = elsewhere.map(|text| text.trim().to_owned())
+            && !front.ends_with("/moved-here")
+        {
+            return answer("302 Found", &format!("Location: {base}/moved-here/lfs-object/{oid}\r\n"), b"");
+        }
+        return match std::fs::read(objects.join(oid)) {
+            Ok(content) => answer("200 OK", "", &content),
+            Err(_) => answer("404 Not Found", "", b""),
+        };
+    }
+    let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
+    assert_eq!(asked["operation"], "download");
+    let told = asked["objects"].as_array().unwrap().iter().map(|object| {
+        let (oid, size) = (object["oid"].as_str().unwrap(), &object["size"]);
+        if objects.join(oid).exists() {
+            let href = format!("http://{host}/x/lfs-object/{oid}?signature=of-the-object");
+            serde_json::json!({"oid": oid, "size": size, "actions": {"download": {"href": href}}})
+        } else {
+            serde_json::json!({"oid": oid, "size": size, "error": {"code": 404, "message": "Object does not exist"}})
+        }
+    });
+    let told = serde_json::json!({"transfer": "basic", "objects": told.collect::<Vec<_>>()});
+    answer("200 OK", "Content-Type: application/vnd.git-lfs+json\r\n", told.to_string().as_bytes())
+}
+
+/// Keeps an object for [`HttpGit`]; gives its pointer.
+pub fn lfs_object(root: &Path, content: &[u8]) -> String {
+    use sha2::Digest as _;
+    let oid = hex::encode(sha2::Sha256::digest(content));
+    std::fs::create_dir_all(root.join("lfs-objects")).unwrap();
+    std::fs::write(root.join("lfs-objects").join(&oid), content).unwrap();
+    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {}\n", content.len())
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Builder, Divergence, MountedChanges, Orphans, Rebuild, TimeoutOverrides, TokenSource,
+    Builder, Divergence, Filters, MountedChanges, Orphans, Rebuild, TimeoutOverrides, TokenSource,
     fields::{Notes, join},
     mounted, names,
 };
@@ -32,6 +32,7 @@ pub(super) struct Draft {
     pub(super) token: Option<TokenSource>,
     pub(super) submodules: Option<bool>,
     pub(super) credential_helper: Option<bool>,
+    pub(super) filters: Option<Filters>,
     pub(super) builder: Option<Builder>,
     pub(super) on_mounted_change: Option<MountedChanges>,
     pub(super) orphans: Option<Orphans>,
@@ -41,7 +42,7 @@ pub(super) struct Draft {
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 17] = [
+const SHARED: [&str; 18] = [
     "branch",
     "compose_files",
     "env_file",
@@ -56,6 +57,7 @@ const SHARED: [&str; 17] = [
     "token_file",
     "submodules",
     "credential_helper",
+    "filters",
     "builder",
     "on_mounted_change",
     "orphans",
@@ -163,6 +165,7 @@ impl Draft {
             "secret_file" => self.secret = notes.absolute(entry, at).map(TokenSource::File),
             "submodules" => self.submodules = notes.boolean(entry, at),
             "credential_helper" => self.credential_helper = notes.boolean(entry, at),
+            "filters" => self.filters = notes.choice(entry, at, &[("refuse", Filters::Refuse), ("run", Filters::Run)]),
             "builder" => {
                 let words = [("auto", Builder::Auto), ("classic", Builder::Classic), ("buildkit", Builder::Buildkit)];
                 self.builder = notes.choice(entry, at, &words);
@@ -196,6 +199,7 @@ impl Draft {
             token,
             submodules,
             credential_helper,
+            filters,
             builder,
             on_mounted_change,
             orphans,
@@ -225,6 +229,7 @@ impl Draft {
             token: token.or(base.token),
             submodules: submodules.or(base.submodules),
             credential_helper: credential_helper.or(base.credential_helper),
+            filters: filters.or(base.filters),
             builder: builder.or(base.builder),
             on_mounted_change: on_mounted_change.or(base.on_mounted_change),
             orphans: orphans.or(base.orphans),

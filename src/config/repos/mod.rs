@@ -83,6 +83,8 @@ pub struct Repo {
     pub submodules: bool,
     /// For HTTPS remotes without a token, the credential helper of the git configuration is asked; it is a program.
     pub credential_helper: bool,
+    /// What to do with files that pass through a program of git's configuration.
+    pub filters: Filters,
     /// Which builder makes the images.
     pub builder: Builder,
     /// What is done when files in a mounted folder changed.
@@ -113,6 +115,16 @@ pub enum Divergence {
     Reset,
     /// Put local commits on top of the remote branch.
     Rebase,
+}
+
+/// What to do with files that pass through a program on their way between git and the work tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Filters {
+    /// Refuse them by name.
+    #[default]
+    Refuse,
+    /// Run the programs that git's configuration names.
+    Run,
 }
 
 /// Which builder makes the images.

@@ -72,6 +72,7 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             token: draft.token,
             submodules: draft.submodules.unwrap_or(false),
             credential_helper: draft.credential_helper.unwrap_or(false),
+            filters: draft.filters.unwrap_or_default(),
             builder: draft.builder.unwrap_or_default(),
             on_mounted_change: draft.on_mounted_change.unwrap_or_default(),
             orphans: draft.orphans.unwrap_or_default(),

@@ -281,9 +281,11 @@ impl Reader {
         manifest: &mut Manifest,
     ) -> Result<(), ImageError> {
         let trigger = self.root.join(REBUILD_TRIGGER);
+        let cancelled = || ImageError::Cancelled { what: "reading the build context".to_owned() };
+        let (mut unread, mut names) = (Vec::new(), Vec::new());
         walk::walk(selection, &mut |entry: &Entry<'_>| {
             if self.cancel.is_cancelled() {
-                return Err(ImageError::Cancelled { what: "reading the build context".to_owned() });
+                return Err(cancelled());
             }
             if is_repository(entry.name) || entry.path == trigger {
                 return Ok(());
@@ -295,11 +297,13 @@ impl Reader {
                 Kind::File | Kind::HardLink(_) if dockerfile == Some(entry.name) => {
                     manifest.other(&name, &format!("{mode:o}"));
                 }
-                Kind::File | Kind::HardLink(_) => {
-                    let failed = |error| cannot(entry.path, error);
-                    let digest = self.hasher.digest(entry.path, entry.meta, walk::open, failed)?;
-                    manifest.file(&name, mode, &digest);
-                }
+                Kind::File | Kind::HardLink(_) => match self.hasher.known(entry.path, entry.meta) {
+                    Some(digest) => manifest.file(&name, mode, &digest),
+                    None => {
+                        unread.push(entry.path.to_owned());
+                        names.push((name, mode));
+                    }
+                },
                 Kind::Directory => manifest.folder(&name, mode),
                 Kind::Symlink(target) => manifest.link(&name, &target.to_string_lossy()),
                 Kind::Pipe => manifest.other(&name, "a pipe"),
@@ -307,7 +311,13 @@ impl Reader {
                 Kind::Socket => {}
             }
             Ok(())
-        })
+        })?;
+        let open = |path: &Path| if self.cancel.is_cancelled() { Err(cancelled()) } else { walk::open(path) };
+        let digests = self.hasher.digests(&unread, open, cannot)?;
+        for ((name, mode), digest) in names.iter().zip(digests) {
+            manifest.file(name, *mode, &digest);
+        }
+        Ok(())
     }
 }
 

@@ -104,8 +104,10 @@ pub(super) fn carry_out(
 fn fill(file: &mut File, content: &Content, sync: bool) -> io::Result<()> {
     match content {
         Content::Bytes(bytes) => file.write_all(bytes)?,
-        Content::File { path, .. } => {
-            io::copy(&mut File::open(path)?, file)?;
+        Content::File { path, size } => {
+            if io::copy(&mut File::open(path)?, file)? != *size {
+                return Err(io::Error::other(format!("{} changed meanwhile", path.display())));
+            }
         }
     }
     if sync { file.sync_data() } else { Ok(()) }

@@ -264,7 +264,8 @@ impl Path<'_> {
             // Decided with what blocks the way.
             There::Blocked(_) => before.is_some() && !self.is_clean(before),
         };
-        if in_the_way && (self.way == Way::Keep || before.is_some_and(|before| before.node != new && is_marked(before))) {
+        if in_the_way && (self.way == Way::Keep || before.is_some_and(|before| before.node != new && is_marked(before)))
+        {
             return self.conflict(plan);
         }
         if in_the_way {

@@ -60,7 +60,8 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     let io = |error: std::io::Error| GitError::io(&path, "check out in", &error);
     let settings = Settings::of(repo).map_err(local)?;
     let lock = index_lock::take(repo, &session.stop)?;
-    let index = index::read(&repo.path().join("index")).map_err(|error| GitError::local(&path, "read the index of", &error))?;
+    let index =
+        index::read(&repo.path().join("index")).map_err(|error| GitError::local(&path, "read the index of", &error))?;
     let from = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
     let interrupted = interrupted(repo, from, &path)?;
 
@@ -79,9 +80,9 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     let mut by_hand = Converter::new(repo, Source::WorkTree, session)?;
     let facts = facts(&states, &mut Eyes { repo, work: &mut work, converter: &mut by_hand, settings })?;
 
-    let set = sparse.as_ref().map_or(Set::Whole, |sparse| Set::Sparse {
-        expects_files_outside: sparse.expects_files_outside,
-    });
+    let set = sparse
+        .as_ref()
+        .map_or(Set::Whole, |sparse| Set::Sparse { expects_files_outside: sparse.expects_files_outside });
     let mut plan = decide(&facts, if mode == Mode::Fill { Way::Force } else { Way::Keep }, set);
     let gives_up = mode == Mode::GiveUp && !plan.conflicts.is_empty();
     if gives_up {
@@ -103,7 +104,9 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     }
     note::write(repo, &noted(interrupted, from, target)).map_err(io)?;
     let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings)?;
-    lock.write(&after.encode(&new), settings.shared)
+    lock.write(&after.encode(&new), settings.shared)?;
+    // libgit2 has the former one in memory.
+    repo.index().and_then(|mut index| index.read(true)).map_err(local)
 }
 
 /// Says that the references have followed, so that nothing is half done any more.
@@ -118,7 +121,8 @@ pub(super) fn is_unfinished(repo: &Repository) -> bool {
 
 /// The commits of an interrupted check-out, unless somebody has checked out something else since.
 fn interrupted(repo: &Repository, from: Option<Oid>, path: &Path) -> Result<Vec<Oid>, GitError> {
-    let commits = note::read(repo).map_err(|error| GitError::io(path, "read the note of the last check-out in", &error))?;
+    let commits =
+        note::read(repo).map_err(|error| GitError::io(path, "read the note of the last check-out in", &error))?;
     Ok(if from.is_none_or(|from| commits.contains(&from)) { commits } else { Vec::new() })
 }
 

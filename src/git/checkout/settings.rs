@@ -28,7 +28,10 @@ impl Settings {
             trust_ctime: is_on(&config, "core.trustctime", true),
             check_stat_minimal: minimal,
             // The defaults on Linux.
-            protect: Protect { hfs: is_on(&config, "core.protecthfs", false), ntfs: is_on(&config, "core.protectntfs", true) },
+            protect: Protect {
+                hfs: is_on(&config, "core.protecthfs", false),
+                ntfs: is_on(&config, "core.protectntfs", true),
+            },
             shared: config.get_string("core.sharedrepository").ok().and_then(|value| Shared::parse(&value)),
         })
     }

@@ -17,11 +17,7 @@ pub(super) struct Sparse {
 #[derive(Debug)]
 enum Rules {
     /// Whole folders, and the files directly in the folders above them.
-    Cone {
-        everything: bool,
-        whole: BTreeSet<Name>,
-        direct: BTreeSet<Name>,
-    },
+    Cone { everything: bool, whole: BTreeSet<Name>, direct: BTreeSet<Name> },
     /// As in `.gitignore`, but what matches is taken.
     Patterns(Vec<Pattern>),
 }

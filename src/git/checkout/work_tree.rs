@@ -142,8 +142,9 @@ impl WorkTree {
                 continue;
             }
             let is_folder = match entry.file_type() {
-                FileType::Unknown => rustix::fs::statat(&readable, own, AtFlags::SYMLINK_NOFOLLOW)
-                    .is_ok_and(|found| is_folder(&found)),
+                FileType::Unknown => {
+                    rustix::fs::statat(&readable, own, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| is_folder(&found))
+                }
                 known => known == FileType::Directory,
             };
             names.push((own.to_vec(), is_folder));
@@ -198,11 +199,7 @@ impl WorkTree {
         self.replace(name, |folder, beside| Ok(rustix::fs::symlinkat(to, folder, beside)?))
     }
 
-    fn replace(
-        &mut self,
-        name: &[u8],
-        make: impl FnOnce(BorrowedFd<'_>, &str) -> io::Result<()>,
-    ) -> io::Result<Stat> {
+    fn replace(&mut self, name: &[u8], make: impl FnOnce(BorrowedFd<'_>, &str) -> io::Result<()>) -> io::Result<Stat> {
         let (folder, own) = split(name);
         self.written += 1;
         let beside = format!("{BESIDE}{}", self.written);

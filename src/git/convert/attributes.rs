@@ -101,6 +101,11 @@ impl<'r> Attributes<'r> {
         })
     }
 
+    /// Whether there are none, neither in what is stored nor outside of the tree.
+    pub(super) fn are_none(&self) -> bool {
+        self.stored.is_empty() && self.info.num_pattern_lists() == 0 && self.globals.num_pattern_lists() <= 1
+    }
+
     /// What is given for a file.
     pub(super) fn of(&mut self, path: &[u8]) -> Given {
         let folders = folders_of(path);
@@ -183,6 +188,16 @@ fn of_index(index: &Index) -> HashMap<Vec<u8>, Oid> {
     // A link is not followed and counts as absent.
     let regular = index.iter().filter(|entry| entry.mode & 0o170_000 == 0o100_000);
     regular.filter_map(|entry| Some((folder(&entry.path)?, entry.id))).collect()
+}
+
+/// A small file at the top of the tree, or of the work tree and the index.
+pub(super) fn read_at_top(repo: &Repository, source: &Source<'_>, name: &str) -> Option<Vec<u8>> {
+    let in_tree = |tree: &Tree<'_>| blob(repo, tree.get_name(name)?.id());
+    match source {
+        Source::Tree(tree) => in_tree(tree),
+        Source::WorkTree => read(&repo.workdir()?.join(name), true)
+            .or_else(|| blob(repo, repo.index().ok()?.get_path(Path::new(name), 0)?.id)),
+    }
 }
 
 fn blob(repo: &Repository, id: Oid) -> Option<Vec<u8>> {

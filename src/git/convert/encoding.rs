@@ -47,6 +47,7 @@ impl Encoding {
             "UTF-8" => return None,
             // Without a word on the order glibc writes that of the machine; all that turnout runs on are little-endian.
             "UTF-16" | "UTF-16LE-BOM" => Self::Utf16(order(false, Mark::Demanded)),
+            // git writes this one and cannot read it; here it goes both ways.
             "UTF-16BE-BOM" => Self::Utf16(order(true, Mark::Demanded)),
             "UTF-16LE" => Self::Utf16(order(false, Mark::Refused)),
             "UTF-16BE" => Self::Utf16(order(true, Mark::Refused)),

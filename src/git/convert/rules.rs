@@ -82,9 +82,11 @@ pub(super) enum Lines {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rules {
     pub(super) lines: Lines,
+    /// git looks at the whole file before it converts lines.
+    whole: bool,
     pub(super) ident: bool,
     /// The name of a driver.
-    pub(super) filter: Option<Vec<u8>>,
+    pub(super) filter: Option<String>,
     /// The encoding in the work tree, where it is another than UTF-8; or the name of one that is not known here.
     pub(super) encoding: Option<Result<Encoding, String>>,
 }
@@ -120,7 +122,8 @@ impl Rules {
             },
         };
         let named = |attribute: &Option<Vec<u8>>| {
-            attribute.clone().filter(|value| !matches!(value.as_slice(), b"true" | b"false" | b""))
+            let value = attribute.as_deref().filter(|value| !matches!(*value, b"true" | b"false" | b""))?;
+            Some(String::from_utf8_lossy(value).into_owned())
         };
         let encoding = match given.encoding.as_deref() {
             // Git stops with an error at these two.
@@ -128,7 +131,14 @@ impl Rules {
             None | Some(b"") => None,
             Some(name) => Encoding::named(&String::from_utf8_lossy(name)),
         };
-        Self { lines, ident: given.ident.as_deref() == Some(b"true"), filter: named(&given.filter), encoding }
+        // `text=auto` without a word on the form in the work tree, also where that is LF.
+        let whole = matches!(lines, Lines::Auto { crlf: true }) || matches!((asked, eol), (Some(Asked::Auto), None));
+        Self { lines, whole, ident: given.ident.as_deref() == Some(b"true"), filter: named(&given.filter), encoding }
+    }
+
+    /// Whether git converts letter by letter, and does not look at the whole of the file first.
+    pub(super) fn is_streamed(&self) -> bool {
+        !self.whole && self.encoding.is_none() && self.filter.is_none()
     }
 
     /// Whether the bytes are the same in git and in the work tree.

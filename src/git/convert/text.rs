@@ -97,20 +97,23 @@ pub(super) fn to_git(bytes: &[u8], lines: Lines, stored: &[u8]) -> Option<Vec<u8
 }
 
 /// `$Id$` filled in with the blob's own name.
-pub(super) fn fill_ident(bytes: &[u8]) -> Result<Option<Vec<u8>>, git2::Error> {
+///
+/// git has two readings of a text. Where nothing but the name and line endings is to be done it reads letter by letter,
+/// and a letter that ends one attempt begins no other: `$$Id$` stays as it is. Elsewhere (`streamed` is false) it looks
+/// at each dollar.
+pub(super) fn fill_ident(bytes: &[u8], streamed: bool) -> Result<Option<Vec<u8>>, git2::Error> {
     if !has_ident(bytes) {
         return Ok(None);
     }
-    let id = Oid::hash_object(ObjectType::Blob, bytes)?;
-    Ok(Some(marks(bytes, |mark| match mark {
-        b"Id$" => Some(format!("Id: {id} $").into_bytes()),
-        // Spaces in other places than these: the mark of another system (CVS, Subversion), left as it is.
-        _ => {
-            let inside = mark.get(4..mark.len().saturating_sub(1)).unwrap_or_default();
-            let foreign = inside.iter().position(|byte| *byte == b' ').is_some_and(|at| at + 1 < inside.len());
-            (!foreign).then(|| format!("Id: {id} $").into_bytes())
-        }
-    })))
+    let name = format!("Id: {} $", Oid::hash_object(ObjectType::Blob, bytes)?).into_bytes();
+    let replace = |mark: &[u8]| (mark == b"Id$" || !is_foreign(mark)).then(|| name.clone());
+    Ok(Some(if streamed { marks_in_stream(bytes, replace) } else { marks(bytes, replace) }))
+}
+
+/// Whether a mark has spaces in other places than git's own: it is that of another system (CVS, Subversion).
+fn is_foreign(mark: &[u8]) -> bool {
+    let inside = mark.get(4..mark.len().saturating_sub(1)).unwrap_or_default();
+    inside.iter().position(|byte| *byte == b' ').is_some_and(|at| at + 1 < inside.len())
 }
 
 /// `$Id: …$` made `$Id$` again.
@@ -145,6 +148,41 @@ fn marks(bytes: &[u8], replace: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
             out.extend(new);
             rest = rest.get(mark.len()..).unwrap_or_default();
         }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// As [`marks`], letter by letter.
+fn marks_in_stream(bytes: &[u8], replace: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    const HEAD: &[u8] = b"$Id";
+    let mut out = Vec::with_capacity(bytes.len() + 64);
+    let mut rest = bytes;
+    while let Some((first, _)) = rest.split_first() {
+        let common = HEAD.iter().zip(rest).take_while(|(a, b)| a == b).count();
+        let mark = match rest.get(HEAD.len()) {
+            _ if common < HEAD.len() => None,
+            Some(b'$') => Some(3),
+            Some(b':') => {
+                let inside = rest.get(HEAD.len() + 1..).unwrap_or_default();
+                let Some(end) = inside.iter().position(|byte| matches!(byte, b'$' | b'\n')) else { break };
+                // Up to the end of the line at most, and kept if it ends there.
+                Some(HEAD.len() + end + 1)
+            }
+            _ => None,
+        };
+        // What was read and did not fit, with the letter that told.
+        let length = mark.map_or(common + 1, |length| length + 1);
+        let read = rest.get(..length).unwrap_or(rest);
+        let inner = read.strip_prefix(b"$").filter(|inner| mark.is_some() && inner.ends_with(b"$"));
+        match inner.and_then(&replace) {
+            Some(new) => {
+                out.push(*first);
+                out.extend(new);
+            }
+            None => out.extend_from_slice(read),
+        }
+        rest = rest.get(length..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
     out

@@ -1,0 +1,161 @@
+//! Repositories that are held: their pushes are taken and wait, and only what somebody asks for by name is deployed.
+//!
+//! A hold lasts until it is released, over restarts and over deployments that fail: whoever asked for it wants pushes to
+//! wait, above all when something goes wrong.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{
+    Cause, Enqueued, Hold, HoldChange, Millis, NewDelivery, NewDeployment, Requested, Store, StoreError,
+    intake::{self, Retry},
+    now,
+};
+
+impl Store {
+    /// Queues a deployment that somebody asked for, and holds or releases its repository in the same transaction. Of a
+    /// held repository only a commit that was asked for by name is queued.
+    ///
+    /// # Errors
+    /// As [`Store::accept`].
+    pub async fn request(&self, wanted: NewDeployment, change: HoldChange) -> Result<Requested, StoreError> {
+        let work = move |db: &Connection| request(db, &wanted, change, now());
+        self.inner.writer.run("queueing the deployment", work).await
+    }
+
+    /// Holds a repository at what was deployed last. What waits to be deployed is called off, and is what waits for the
+    /// release. A repository that is held already stays so, since when it was.
+    ///
+    /// # Errors
+    /// As [`Store::accept`].
+    pub async fn hold(&self, repo: &str, who: Option<String>) -> Result<Hold, StoreError> {
+        let repo = repo.to_owned();
+        let work = move |db: &Connection| {
+            put(db, &repo, who.as_deref(), None, now())?;
+            call_off(db, &repo, now())?;
+            Ok(find(db, &repo)?.unwrap_or_default())
+        };
+        self.inner.writer.run("holding the repository", work).await
+    }
+
+    /// Whether a repository is held, and what waits.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn held(&self, repo: &str) -> Result<Option<Hold>, StoreError> {
+        let repo = repo.to_owned();
+        self.inner.readers.run("reading the hold", move |db| find(db, &repo)).await
+    }
+}
+
+fn request(db: &Connection, wanted: &NewDeployment, change: HoldChange, at: Millis) -> rusqlite::Result<Requested> {
+    let repo = &wanted.repo;
+    let before = find(db, repo)?;
+    match change {
+        HoldChange::Release => {
+            db.prepare_cached("DELETE FROM holds WHERE repo = ?1")?.execute([repo])?;
+        }
+        HoldChange::Hold => {
+            put(db, repo, wanted.who.as_deref(), wanted.commit.as_deref(), at)?;
+            note_waiting(db, repo)?;
+        }
+        HoldChange::AsItIs => match before {
+            Some(hold) if !wanted.pinned => return Ok(Requested::Held(hold)),
+            Some(_) => note_waiting(db, repo)?,
+            None => {}
+        },
+    }
+    let Enqueued { deployment, superseded } = intake::enqueue(db, wanted, Retry::default(), at)?;
+    Ok(Requested::Queued { deployment, superseded, hold: find(db, repo)? })
+}
+
+/// Holds a repository; `commit` is what is to be deployed, or else it is what was.
+fn put(db: &Connection, repo: &str, who: Option<&str>, commit: Option<&str>, at: Millis) -> rusqlite::Result<()> {
+    let mut put = db.prepare_cached(
+        "INSERT INTO holds (repo, who, since, held_commit) VALUES (?1, ?2, ?3, coalesce(?4,
+           (SELECT commit_id FROM successes WHERE repo = ?1 ORDER BY deployment DESC LIMIT 1)))
+         ON CONFLICT (repo) DO UPDATE SET held_commit = coalesce(?4, held_commit)",
+    )?;
+    put.execute(params![repo, who, at, commit]).map(drop)
+}
+
+/// Of a push that waits in the queue and is going to leave it, the commit is kept.
+fn note_waiting(db: &Connection, repo: &str) -> rusqlite::Result<()> {
+    let mut note = db.prepare_cached(
+        "UPDATE holds SET (newest, newest_cause, newest_at) = (SELECT wanted_commit, cause, created_at FROM deployments
+           WHERE repo = ?1 AND state = 'queued' AND pinned = 0 AND wanted_commit IS NOT NULL)
+         WHERE repo = ?1 AND EXISTS (SELECT 1 FROM deployments WHERE repo = ?1 AND state = 'queued' AND pinned = 0
+           AND wanted_commit IS NOT NULL)",
+    )?;
+    note.execute([repo]).map(drop)
+}
+
+fn call_off(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<()> {
+    note_waiting(db, repo)?;
+    let mut end = db.prepare_cached(
+        "UPDATE deployments SET state = 'cancelled', ended_at = ?2,
+           error = 'the repository was held before this began; it waits for the release'
+         WHERE repo = ?1 AND state = 'queued' AND pinned = 0",
+    )?;
+    end.execute(params![repo, at]).map(drop)
+}
+
+/// The hold of a repository.
+pub(super) fn find(db: &Connection, repo: &str) -> rusqlite::Result<Option<Hold>> {
+    let mut row = db
+        .prepare_cached("SELECT who, since, held_commit, newest, newest_cause, newest_at FROM holds WHERE repo = ?1")?;
+    row.query_row([repo], record).optional()
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Hold> {
+    Ok(Hold {
+        who: row.get(0)?,
+        since: row.get(1)?,
+        commit: row.get(2)?,
+        newest: row.get(3)?,
+        newest_cause: row.get(4)?,
+        newest_at: row.get(5)?,
+    })
+}
+
+/// Notes a push to a held repository as what waits. Not one that was sent again: it may be older than what waits.
+pub(super) fn note_push(
+    db: &Connection,
+    delivery: &NewDelivery,
+    wanted: &NewDeployment,
+    at: Millis,
+) -> rusqlite::Result<()> {
+    let mut again = db.prepare_cached("SELECT 1 FROM deliveries WHERE verdict = 'held' AND digest = ?1 LIMIT 1")?;
+    if again.exists([delivery.digest])? {
+        return Ok(());
+    }
+    let mut note =
+        db.prepare_cached("UPDATE holds SET newest = ?2, newest_cause = ?3, newest_at = ?4 WHERE repo = ?1")?;
+    note.execute(params![wanted.repo, wanted.commit, wanted.cause, at]).map(drop)
+}
+
+/// What a held repository has of a deployment that was interrupted: itself, where it was asked for by name or had
+/// begun with a commit, which is then the one that is repeated. Nothing else: the branch may have moved on.
+pub(super) fn narrowed(
+    db: &Connection,
+    wanted: NewDeployment,
+    begun: Option<String>,
+) -> rusqlite::Result<Option<NewDeployment>> {
+    if wanted.pinned || find(db, &wanted.repo)?.is_none() {
+        return Ok(Some(wanted));
+    }
+    if let Some(commit) = begun {
+        return Ok(Some(NewDeployment { commit: Some(commit), pinned: true, ..wanted }));
+    }
+    let mut note = db.prepare_cached(
+        "UPDATE holds SET newest = ?2, newest_cause = ?3, newest_at = ?4 WHERE repo = ?1 AND newest IS NULL",
+    )?;
+    if wanted.kind != Cause::Manual {
+        note.execute(params![wanted.repo, wanted.commit, wanted.cause, now()])?;
+    }
+    Ok(None)
+}
+
+/// A success in a held repository is what it is held at from now on.
+pub(super) fn note_success(db: &Connection, repo: &str, commit: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE holds SET held_commit = ?2 WHERE repo = ?1")?.execute([repo, commit]).map(drop)
+}
