@@ -32,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// may be left of this one.
 ///
 /// # Errors
-/// See [`GitError`]; the work tree is as before, except for submodules, and for [`GitError::Unfiltered`], which is about
-/// what was there before.
+/// See [`GitError`]; the work tree is as before, except for submodules, for [`GitError::Unfiltered`], which is about what
+/// was there before, and where the file system fails in the middle of a check-out: the next update goes on with that.
 pub async fn update(remote: &Remote, reporter: &dyn Reporter, cancel: CancellationToken) -> Result<Updated, GitError> {
     on_a_thread(remote, reporter, cancel, run).await
 }

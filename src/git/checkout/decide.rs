@@ -328,12 +328,14 @@ impl Path<'_> {
         let before = self.facts.index;
         match &self.facts.there {
             There::Known(node, proof) if *node == entry.node && !entry.skip => entry.proof = *proof,
-            There::Own { .. } if before.is_some_and(|before| before.node == entry.node) && !entry.skip => {
-                // Its times and size may be those in the index, written within one tick of the clock. A size of nothing
-                // says that the content must be looked at, as git notes it.
-                if !super::index::is_empty_blob(entry.node.id) {
-                    entry.proof.size = 0;
-                }
+            // Its times and size may be those in the index, written within one tick of the clock. A size of nothing says that
+            // the content must be looked at, as git notes it.
+            There::Own { .. }
+                if before.is_some_and(|before| before.node == entry.node)
+                    && !entry.skip
+                    && !super::index::is_empty_blob(entry.node.id) =>
+            {
+                entry.proof.size = 0;
             }
             _ => {}
         }
@@ -399,4 +401,166 @@ fn clear_the_way(facts: &BTreeMap<Name, Facts>, way: Way, plan: &mut Plan) {
         }
     }
     plan.remove.extend(extra);
+}
+
+#[cfg(test)]
+mod tests {
+    use git2::Oid;
+
+    use super::*;
+
+    fn node(number: u8) -> Option<Node> {
+        (number != 0).then(|| Node { kind: Kind::File, id: Oid::from_bytes(&[number; 20]).unwrap() })
+    }
+
+    /// Facts of one path: what the index, the old and the new commit have (0: nothing), and what is there (9: something of
+    /// somebody's own).
+    fn facts(index: u8, old: u8, new: u8, there: u8) -> Facts {
+        Facts {
+            index: node(index).map(Entry::new),
+            old: node(old),
+            new: node(new),
+            wanted: true,
+            there: match there {
+                0 => There::Absent,
+                9 => There::Own { ignored: false },
+                known => There::Known(node(known).unwrap(), Proof::default()),
+            },
+            ..Facts::default()
+        }
+    }
+
+    /// What happens to a path, in one word.
+    fn outcome(facts: Facts, way: Way, set: Set) -> &'static str {
+        let name = b"f".to_vec();
+        let before = facts.index.map(|entry| entry.node);
+        let plan = decide(&BTreeMap::from([(name.clone(), facts)]), way, set);
+        let after = plan.entries.get(&name).map(|entry| entry.node);
+        match () {
+            () if plan.conflicts.contains(&name) => "conflict",
+            () if plan.write.contains_key(&name) => "write",
+            () if plan.remove.contains_key(&name) => "remove",
+            () if after.is_none() => "forget",
+            () if after != before => "adopt",
+            () => "keep",
+        }
+    }
+
+    #[test]
+    fn two_trees_are_merged_as_gits_table_says() {
+        // git-read-tree(1), "Two Tree Merge": the number of the row, index, old, new, work tree, expected.
+        let table = [
+            (1, 0, 0, 2, 0, "write"),
+            (1, 0, 0, 2, 9, "conflict"),
+            (1, 0, 0, 2, 2, "adopt"),
+            (2, 0, 1, 0, 9, "forget"),
+            (3, 0, 1, 1, 0, "forget"),
+            (3, 0, 1, 2, 0, "conflict"),
+            (4, 3, 0, 0, 3, "keep"),
+            (5, 3, 0, 0, 9, "keep"),
+            (6, 2, 0, 2, 2, "keep"),
+            (7, 2, 0, 2, 9, "keep"),
+            (8, 3, 0, 2, 3, "conflict"),
+            (9, 3, 0, 2, 9, "conflict"),
+            (10, 1, 1, 0, 1, "remove"),
+            (10, 1, 1, 0, 0, "remove"),
+            (11, 1, 1, 0, 9, "conflict"),
+            (12, 3, 1, 0, 3, "conflict"),
+            (13, 3, 1, 0, 9, "conflict"),
+            (14, 3, 1, 1, 3, "keep"),
+            (15, 1, 1, 1, 9, "keep"),
+            (16, 3, 1, 2, 3, "conflict"),
+            (17, 3, 1, 2, 9, "conflict"),
+            (18, 2, 1, 2, 2, "keep"),
+            (19, 2, 1, 2, 9, "keep"),
+            (20, 1, 1, 2, 1, "write"),
+            (20, 1, 1, 2, 0, "write"),
+            (21, 1, 1, 2, 9, "conflict"),
+            // Kinder than git: it has the new content already.
+            (21, 1, 1, 2, 2, "adopt"),
+        ];
+        for (row, index, old, new, there, expected) in table {
+            let found = outcome(facts(index, old, new, there), Way::Keep, Set::Whole);
+            assert_eq!(found, expected, "row {row}: {index} {old} {new} {there}");
+        }
+    }
+
+    #[test]
+    fn a_reset_takes_everything_back_but_what_is_marked() {
+        for (index, new, there, expected) in [
+            (1, 2, 9, "write"),
+            (1, 1, 9, "write"),
+            (1, 1, 0, "write"),
+            (1, 0, 9, "remove"),
+            (0, 2, 9, "write"),
+            (1, 1, 1, "keep"),
+        ] {
+            assert_eq!(outcome(facts(index, 1, new, there), Way::Force, Set::Whole), expected, "{index} {new} {there}");
+        }
+        let mut marked = facts(1, 1, 2, 9);
+        marked.index = marked.index.map(|entry| Entry { skip: true, ..entry });
+        assert_eq!(outcome(marked, Way::Force, Set::Whole), "conflict");
+        let mut unmerged = facts(0, 1, 2, 9);
+        unmerged.unmerged = true;
+        assert_eq!(outcome(unmerged.clone(), Way::Keep, Set::Whole), "conflict");
+        assert_eq!(outcome(unmerged, Way::Force, Set::Whole), "write");
+    }
+
+    #[test]
+    fn sparse_sets_decide_what_is_there() {
+        let set = Set::Sparse { expects_files_outside: false };
+        let out = |index, old, new, there, skip: bool| {
+            let mut facts = facts(index, old, new, there);
+            facts.wanted = false;
+            facts.index = facts.index.map(|entry| Entry { skip, ..entry });
+            outcome(facts, Way::Keep, set)
+        };
+        assert_eq!(out(1, 1, 2, 0, true), "adopt");
+        assert_eq!(out(0, 0, 2, 0, false), "adopt");
+        assert_eq!(out(1, 1, 0, 0, true), "forget");
+        assert_eq!(out(1, 1, 1, 1, false), "remove");
+        assert_eq!(out(1, 1, 1, 9, false), "keep");
+        assert_eq!(out(1, 1, 2, 9, false), "conflict");
+        let mut back = facts(1, 1, 1, 0);
+        back.index = back.index.map(|entry| Entry { skip: true, ..entry });
+        assert_eq!(outcome(back, Way::Keep, set), "write");
+    }
+
+    #[test]
+    fn half_work_of_ours_is_no_change_by_hand() {
+        let half = |index, old, new, there, half: [u8; 2]| {
+            let mut facts = facts(index, old, new, there);
+            facts.half = half.map(node).to_vec();
+            outcome(facts, Way::Keep, Set::Whole)
+        };
+        // Written, and the index not yet; another commit came meanwhile.
+        assert_eq!(half(1, 1, 3, 2, [1, 2]), "write");
+        // The index, too, and HEAD not yet.
+        assert_eq!(half(2, 1, 3, 2, [1, 2]), "write");
+        assert_eq!(half(0, 1, 3, 0, [1, 0]), "write");
+        // Made by us, and nobody wants it any more.
+        assert_eq!(half(0, 0, 0, 2, [0, 2]), "remove");
+        // Taken back: as it was.
+        assert_eq!(half(1, 1, 1, 2, [1, 2]), "write");
+        assert_eq!(half(1, 1, 1, 0, [1, 0]), "write");
+        // Somebody's own.
+        assert_eq!(half(1, 1, 3, 9, [1, 2]), "conflict");
+        assert_eq!(half(1, 1, 1, 0, [1, 2]), "keep");
+    }
+
+    #[test]
+    fn what_stands_where_a_folder_is_to_be_is_named() {
+        let blocked = |ignored| {
+            let mut below = facts(0, 0, 2, 0);
+            below.there = There::Blocked(b"d".to_vec());
+            let above = Facts { wanted: true, there: There::Own { ignored }, ..Facts::default() };
+            decide(&BTreeMap::from([(b"d".to_vec(), above), (b"d/x".to_vec(), below)]), Way::Keep, Set::Whole)
+        };
+        assert!(blocked(false).conflicts.contains(b"d".as_slice()));
+        assert_eq!(blocked(true).remove.get(b"d".as_slice()), Some(&Removed::File));
+        let mut folder = facts(0, 0, 2, 0);
+        folder.there = There::Folder { strangers: vec![b"f/own".to_vec()], repository: false };
+        let plan = decide(&BTreeMap::from([(b"f".to_vec(), folder)]), Way::Keep, Set::Whole);
+        assert!(plan.conflicts.contains(b"f/own".as_slice()));
+    }
 }

@@ -135,9 +135,11 @@ impl Index {
             }
         }
         let cached = self.cached_trees(tree);
-        out.extend_from_slice(b"TREE");
-        put(&mut out, u32::try_from(cached.len()).unwrap_or(u32::MAX));
-        out.extend_from_slice(&cached);
+        if !cached.is_empty() {
+            out.extend_from_slice(b"TREE");
+            put(&mut out, u32::try_from(cached.len()).unwrap_or(u32::MAX));
+            out.extend_from_slice(&cached);
+        }
         let sum = Sha1::digest(&out);
         out.extend_from_slice(&sum);
         out
@@ -231,4 +233,42 @@ pub(super) fn is_empty_blob(id: Oid) -> bool {
         0x53, 0x91,
     ];
     id.as_bytes() == EMPTY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libgit2_reads_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = |kind, number| Node { kind, id: Oid::from_bytes(&[number; 20]).unwrap() };
+        let proof = Proof { ctime: (1, 2), mtime: (3, 4), dev: 5, ino: 6, uid: 7, gid: 8, size: 9 };
+        let long = vec![b'n'; 5000];
+        for (version, marked) in [(2, false), (3, true), (4, false), (4, true)] {
+            let mut index = Index { version, ..Index::default() };
+            let names: [&[u8]; 6] = [b"a", b"a/b", b"a/b.c", b"ab", "é".as_bytes(), &long];
+            for (number, name) in names.into_iter().enumerate() {
+                let kind = [Kind::File, Kind::Program, Kind::Link, Kind::Module][number % 4];
+                let mut entry = Entry { proof, ..Entry::new(node(kind, number as u8)) };
+                entry.skip = marked && number == 2;
+                entry.announced = marked && number == 4;
+                entry.assume = number == 1;
+                index.entries.insert(name.to_vec(), entry);
+            }
+            let file = folder.path().join(format!("index-{version}-{marked}"));
+            std::fs::write(&file, index.encode(&Tree::default())).unwrap();
+            let found = read(&file).unwrap();
+            assert_eq!((found.entries, found.version), (index.entries, version));
+        }
+    }
+
+    #[test]
+    fn numbers_are_as_wide_as_in_packs() {
+        for (number, expected) in [(0, &[0][..]), (127, &[127]), (128, &[0x80, 0]), (16_511, &[0xff, 0x7f])] {
+            let mut out = Vec::new();
+            offset(number, &mut out);
+            assert_eq!(out, expected, "{number}");
+        }
+    }
 }

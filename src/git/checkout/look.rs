@@ -1,6 +1,10 @@
 //! Collects what is known of each path: index, commits, work tree.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::{BTreeMap, btree_map},
+    io,
+    path::Path,
+};
 
 use git2::{ObjectType, Oid, Repository};
 use rustix::fs::{FileType, Stat};
@@ -55,10 +59,10 @@ pub(super) fn facts(states: &States<'_>, eyes: &mut Eyes<'_, '_>) -> Result<BTre
         }
     }
     for name in blocking {
-        if !all.contains_key(&name) {
-            let mut facts = known(&name, states);
-            facts.there = eyes.see(&name, &facts, states)?;
-            all.insert(name, facts);
+        if let btree_map::Entry::Vacant(place) = all.entry(name) {
+            let mut facts = known(place.key(), states);
+            facts.there = eyes.see(place.key(), &facts, states)?;
+            place.insert(facts);
         }
     }
     Ok(all)
