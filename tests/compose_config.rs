@@ -235,6 +235,27 @@ fn small_rules_hold() {
 }
 
 #[test]
+fn extensions_in_place_of_references_are_one_reference_where_nothing_is_checked() {
+    for (written, printed) in [
+        ("networks: {x-only: {}}", "    networks:\n      '#extensions': {}\n"),
+        ("networks: {x-only: {aliases: [b]}, x-c: null}", "    networks:\n      '#extensions': {}\n"),
+        ("networks: {x-only: null, net: null}", "    networks:\n      '#extensions': {}\n      net: null\n"),
+        ("models: {x-m: {}}", "    models:\n      '#extensions': {}\n"),
+    ] {
+        let text = format!("services: {{web: {{image: i, {written}}}}}\nnetworks: {{net: null}}\n");
+        let files = MapFiles::new([("/p/compose.yaml", text.as_str())]);
+        let unchecked = LoadOptions { check_consistency: false, ..LoadOptions::default() };
+        let project = load(&request(unchecked), &files).unwrap().project;
+        let yaml = render(&project, Format::Yaml, true).unwrap();
+        assert!(yaml.contains(printed), "{written}: {yaml}");
+        // The check says which name it was, and where.
+        let error = load(&request(LoadOptions::default()), &files).unwrap_err().to_string();
+        assert!(error.contains("compose.yaml:1:"), "{error}");
+        assert!(error.contains("' is taken for an extension, it names nothing here"), "{error}");
+    }
+}
+
+#[test]
 fn former_names_of_external_resources_are_warned_of() {
     let files = MapFiles::new([(
         "/p/compose.yaml",

@@ -125,3 +125,30 @@ fn what_runs_is_held_as_it_is() {
     deploy(&daemon, &[&name, "--release"], 0);
     assert_eq!(version(&site), "v2");
 }
+
+#[test]
+fn going_back_from_a_failed_deployment_builds_what_the_commit_says() {
+    let compose = format!("services:\n  web:\n{}", e2e_support::built("."));
+    let dockerfile = "FROM @BASE\nCOPY word /word\n";
+    let site = Site::new(&[("compose.yaml", &compose), ("Dockerfile", dockerfile), ("word", "good\n")]);
+    let daemon = site.serve(&[]);
+    let name = site.name.clone();
+    deploy(&daemon, &[&name], 0);
+    let word = || e2e_support::file_in(&site.container(&site.red(), "web"), "/word").trim().to_owned();
+    assert_eq!(word(), "good");
+    // It is built, started, and falls over: the report says how to go back.
+    site.write("word", "bad\n").write("compose.yaml", &compose.replace("[sleep, \"1000\"]", "[\"false\"]"));
+    let failed = daemon.expect_failure(site.push_to(&daemon, "Bad"));
+    let back = format!("`turnout deploy {name} --previous`");
+    assert!(failed["error"].as_str().unwrap().contains(&back), "{failed:#}");
+    let said = deploy(&daemon, &[&name, "--previous"], 0);
+    assert!(said.contains("the last success before deployment 2 (failed of"), "{said}");
+    assert!(said.contains("word differs from what the image was built from"), "{said}");
+    assert_eq!(word(), "good");
+    // Once more by name: nothing is left to do.
+    let before = e2e_support::untouched(&site.red());
+    let commit = daemon.history()[0]["commit_after"].as_str().unwrap().to_owned();
+    let said = deploy(&daemon, &[&name, "--commit", &commit], 0);
+    assert!(said.contains("nothing to do"), "{said}");
+    assert_eq!(e2e_support::untouched(&site.red()), before);
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use git_support::{Heard, World, commit_in, git, update};
 use tokio_util::sync::CancellationToken;
-use turnout::git::{self as product, Change, Divergence, GitError, Moved, Remote};
+use turnout::git::{self as product, Change, Divergence, GitError, Moved, Reason, Remote};
 
 #[tokio::test]
 async fn clones_then_follows() {
@@ -444,6 +444,44 @@ async fn submodules_follow_at_all_depths() {
     assert_eq!(git(&world.site(), &["status", "--porcelain"]), "");
     let changed = product::changed_files(&world.site(), &before, &updated.new).unwrap();
     assert_eq!(changed.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["lib/outer"]);
+}
+
+#[tokio::test]
+async fn submodules_that_are_left_out_are_named() {
+    let world = World::new();
+    git(world.path(), &["init", "-q", "--bare", "-b", "main", "outer.git"]);
+    git(world.path(), &["clone", "-q", "outer.git", "outer"]);
+    commit_in(&world.path().join("outer"), "outer.txt", "one\n");
+    git(&world.path().join("outer"), &["push", "-q", "origin", "HEAD"]);
+    git(&world.dev(), &["submodule", "--quiet", "add", "../outer.git", "named"]);
+    git(&world.dev(), &["submodule", "--quiet", "add", "../outer.git", "off"]);
+    git(&world.dev(), &["config", "-f", ".gitmodules", "submodule.off.update", "none"]);
+    // A repository that was added like a file.
+    git(&world.dev(), &["clone", "-q", "../outer.git", "stray"]);
+    git(&world.dev(), &["-c", "advice.addEmbeddedRepo=false", "add", "."]);
+    git(&world.dev(), &["commit", "-q", "-m", "add three"]);
+    world.push();
+
+    let heard = Heard::default();
+    product::update(&world.remote(), &heard, CancellationToken::new()).await.unwrap();
+    let left_out = |submodules| -> Vec<(String, Reason)> {
+        let found = product::left_out(&world.site(), submodules).unwrap();
+        found.into_iter().map(|left_out| (left_out.path, left_out.reason)).collect()
+    };
+    let (off, stray) = (("off".to_owned(), Reason::UpdateNone), ("stray".to_owned(), Reason::NotConfigured));
+    assert_eq!(left_out(true), [off.clone(), stray.clone()]);
+    assert_eq!(left_out(false), [("named".to_owned(), Reason::NotWanted), off, stray]);
+    assert_eq!(world.site_file("named/outer.txt"), "one\n");
+    // As git itself leaves them.
+    for path in ["off", "stray"] {
+        assert_eq!(std::fs::read_dir(world.site().join(path)).unwrap().count(), 0, "{path}");
+    }
+    let heard = heard.all();
+    assert!(
+        heard.contains("stray is a submodule of which .gitmodules says nothing") && heard.contains("off is"),
+        "{heard}"
+    );
+    assert!(heard.contains("Warning") && !heard.contains("named is"), "{heard}");
 }
 
 #[tokio::test]

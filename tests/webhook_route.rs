@@ -17,7 +17,10 @@ use tokio::{
 };
 use turnout::{
     config::{LiveRepos, Secret},
-    server::{self, IntakeLimits, IntakeState, Ledger, LedgerFault, ListenLimits, Receipt, ledger::BoxFuture},
+    server::{
+        self, IntakeLimits, IntakeState, Ledger, LedgerFault, ListenLimits, Receipt, ledger::BoxFuture,
+        visitors::Bounds,
+    },
     store::{Finish, NewDelivery, Retention, State, Store},
     webhook::SigningKey,
 };
@@ -52,10 +55,19 @@ fn key(secret: &str) -> SigningKey {
     SigningKey::new(&Secret::new(secret)).unwrap()
 }
 
+fn bounds(all: usize) -> Bounds {
+    Bounds { all, one_sender: 4, proxies: vec!["127.0.0.0/8".parse().unwrap()] }
+}
+
 fn limits() -> (IntakeLimits, ListenLimits) {
     (
-        IntakeLimits { body: 1 << 20, requests: 16, body_timeout: Duration::from_secs(30) },
-        ListenLimits { connections: 64, header_timeout: Duration::from_secs(30), grace: Duration::from_secs(5) },
+        IntakeLimits {
+            body: 1 << 20,
+            requests: 16,
+            place_wait: Duration::from_millis(50),
+            body_timeout: Duration::from_secs(30),
+        },
+        ListenLimits { bounds: bounds(64), header_timeout: Duration::from_secs(30), grace: Duration::from_secs(5) },
     )
 }
 
@@ -88,13 +100,15 @@ impl Bench {
             Arc::new(move |repo: &str| woken.lock().unwrap().push(repo.to_owned()))
         };
         let ledger = ledger(store.clone());
-        let state = IntakeState::new(repos, Some(key("secret")), ledger, wake, Arc::new(server::checked_out), intake);
+        let checked_out = Arc::new(server::checked_out);
+        let state = Arc::new(IntakeState::new(repos, Some(key("secret")), ledger, wake, checked_out, intake));
+        let refusals = Arc::clone(&state.refusals);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
             let shutdown = async { drop(stopped.await) };
-            server::serve(listener, server::router(state), listen, shutdown).await.unwrap();
+            server::serve(listener, server::router(state), listen, refusals, shutdown).await.unwrap();
         });
         Bench { dir, store, address, woken, stop: Some(stop), serving: Some(serving) }
     }
@@ -284,6 +298,7 @@ async fn other_addresses_and_methods() {
     for (request, status) in [
         ("GET / HTTP/1.1", 200),
         ("GET /healthz HTTP/1.1", 200),
+        ("GET /readyz HTTP/1.1", 200),
         ("GET /webhook HTTP/1.1", 405),
         ("PUT /webhook HTTP/1.1", 405),
         ("POST / HTTP/1.1", 405),
@@ -301,10 +316,10 @@ async fn other_addresses_and_methods() {
 #[tokio::test]
 async fn large_bodies_are_413_whether_announced_or_not() {
     let bench = Bench::new().await;
-    let announced = b"POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: 1048577\r\n\r\n";
-    assert_eq!(bench.raw(announced).await.status, 413);
+    assert_eq!(bench.raw(&half(1_048_577, "")).await.status, 413);
     let mut stream = bench.connect().await;
-    stream.write_all(b"POST /webhook HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+    let chunked = String::from_utf8(half(0, "")).unwrap().replace("content-length: 0", "transfer-encoding: chunked");
+    stream.write_all(chunked.replace("expect: 100-continue\r\n", "").as_bytes()).await.unwrap();
     let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
     for _ in 0..17 {
         if stream.write_all(&chunk).await.is_err() {
@@ -337,36 +352,134 @@ async fn slow_senders_are_cut_off_and_hold_nobody_up() {
     }
     // A body that never ends.
     let mut stream = bench.connect().await;
-    stream.write_all(b"POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    let head = String::from_utf8(half(100, "")).unwrap().replace("expect: 100-continue\r\n", "");
+    stream.write_all(format!("{head}{{").as_bytes()).await.unwrap();
     assert_eq!(bench.deliver("push", &push("acme/shop", "main", 1)).await.status, 202);
     assert_eq!(read_answer(&mut stream).await.status, 408);
 }
 
+/// The head of a delivery that could be proven, as far as its head tells.
+fn half(length: usize, more: &str) -> Vec<u8> {
+    let signature = "0".repeat(64);
+    format!(
+        "POST /webhook HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\
+         content-type: application/json\r\nx-hub-signature-256: sha256={signature}\r\n{more}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Sends the head and waits until the server reads the body: `100 Continue` tells.
+async fn half_sent(bench: &Bench, length: usize, more: &str) -> TcpStream {
+    let mut stream = bench.connect().await;
+    stream.write_all(&half(length, more)).await.unwrap();
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 100"));
+    stream
+}
+
+/// Whether the server has closed the connection; waits until it has or `10s` are over.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 1])).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
+/// Whether the server still listens to a body: it answers when it ends.
+async fn goes_on(stream: &mut TcpStream, body: &[u8]) -> u16 {
+    stream.write_all(body).await.unwrap();
+    read_answer(stream).await.status
+}
+
 #[tokio::test]
-async fn too_many_at_one_time_are_503() {
+async fn bodies_on_their_way_take_nobodys_place() {
     let (intake, listen) = limits();
-    let bench = Bench::with(CONFIG, (IntakeLimits { requests: 2, ..intake }, listen)).await;
-    // Each of these holds a place; `100 Continue` tells that the server has begun to read its body.
+    let bench = Bench::with(CONFIG, (IntakeLimits { requests: 1, ..intake }, listen)).await;
     let mut held = Vec::new();
-    for _ in 0..2 {
-        let mut stream = bench.connect().await;
-        let head = b"POST /webhook HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        let mut answer = [0; 25];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 100"));
-        held.push(stream);
+    for _ in 0..40 {
+        held.push(half_sent(&bench, 100, "").await);
     }
-    let body = push("acme/shop", "main", 1);
-    let refused = bench.deliver("push", &body).await;
+    assert_eq!(bench.deliver("push", &push("acme/shop", "main", 1)).await.status, 202);
+    for stream in &mut held {
+        assert_eq!(goes_on(stream, &[b'x'; 100]).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_takes_the_place_of_the_oldest_that_proved_nothing() {
+    let (intake, listen) = limits();
+    let bench = Bench::with(CONFIG, (intake, ListenLimits { bounds: bounds(3), ..listen })).await;
+    let mut idle = bench.connect().await;
+    let mut first = half_sent(&bench, 100, "").await;
+    let mut second = half_sent(&bench, 100, "").await;
+    for number in 1..=2 {
+        assert_eq!(bench.deliver("push", &push("acme/shop", "main", number)).await.status, 202, "{number}");
+    }
+    assert!(is_closed(&mut idle).await, "the idle one is the oldest");
+    // The first delivery's connection is gone by itself, so one more must make room for a third.
+    let mut third = half_sent(&bench, 100, "").await;
+    let _fourth = half_sent(&bench, 100, "").await;
+    assert!(is_closed(&mut first).await);
+    assert_eq!(goes_on(&mut second, &[b'x'; 100]).await, 401);
+    assert_eq!(goes_on(&mut third, &[b'x'; 100]).await, 401);
+}
+
+#[tokio::test]
+async fn one_sender_behind_a_proxy_has_so_many_connections() {
+    let bench = Bench::new().await;
+    let from = |address: &str| format!("x-forwarded-for: 6.6.6.6, {address}\r\n");
+    let mut own = Vec::new();
+    for number in 0..5 {
+        own.push(half_sent(&bench, 100, &from(&format!("2001:db8::{number}"))).await);
+    }
+    let mut other = half_sent(&bench, 100, &from("2001:db8:0:1::")).await;
+    assert!(is_closed(&mut own[0]).await, "the fifth of one network makes the first one go");
+    assert_eq!(goes_on(&mut own[1], &[b'x'; 100]).await, 401);
+    assert_eq!(goes_on(&mut other, &[b'x'; 100]).await, 401);
+}
+
+#[tokio::test]
+async fn what_cannot_be_proven_is_refused_before_its_body_has_come() {
+    let bench = Bench::new().await;
+    let unsigned = b"POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n{";
+    assert_eq!(bench.raw(unsigned).await.status, 401);
+}
+
+/// A ledger that waits for its turn.
+struct Slow {
+    store: Store,
+    turns: Arc<tokio::sync::Semaphore>,
+}
+
+impl Ledger for Slow {
+    fn accept(&self, delivery: NewDelivery) -> BoxFuture<'_, Result<Receipt, LedgerFault>> {
+        Box::pin(async move {
+            self.turns.acquire().await.unwrap().forget();
+            Ledger::accept(&self.store, delivery).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn too_many_proven_ones_at_one_time_are_503() {
+    let (intake, listen) = limits();
+    let turns = Arc::new(tokio::sync::Semaphore::new(0));
+    let slow = Arc::clone(&turns);
+    let limits = (IntakeLimits { requests: 1, ..intake }, listen);
+    let bench = Arc::new(Bench::with_ledger(CONFIG, limits, |store| Arc::new(Slow { store, turns: slow })).await);
+    let deliver = |number| {
+        let bench = Arc::clone(&bench);
+        async move { bench.deliver("push", &push("acme/shop", "main", number)).await }
+    };
+    let (one, two) = (tokio::spawn(deliver(1)), tokio::spawn(deliver(2)));
+    let (refused, first) = match futures_util::future::select(one, two).await {
+        futures_util::future::Either::Left((refused, first)) => (refused.unwrap(), first),
+        futures_util::future::Either::Right((refused, first)) => (refused.unwrap(), first),
+    };
     assert_eq!(refused.status, 503);
     assert!(refused.head.contains("retry-after: 30"), "{}", refused.head);
-    // With the places free again it passes.
-    for mut stream in held {
-        stream.write_all(&[b'x'; 100]).await.unwrap();
-        assert_eq!(read_answer(&mut stream).await.status, 401);
-    }
-    assert_eq!(bench.deliver("push", &body).await.status, 202);
+    turns.add_permits(2);
+    assert_eq!(first.await.unwrap().status, 202);
+    assert_eq!(deliver(3).await.status, 202);
 }
 
 #[tokio::test]
@@ -403,6 +516,14 @@ async fn a_repository_with_its_own_secret_takes_no_other() {
     assert_eq!(send("of the blog", push("acme/shop", "main", 3)).await, 401);
     assert_eq!(send("secret", push("acme/shop", "main", 4)).await, 202);
     assert_eq!(send("neither", push("acme/blog", "main", 5)).await, 401);
+    // Named only after a long list of commits, as some forges do: what came before is signed all the same.
+    let late = |number, size: usize| {
+        let commits = format!(r#"{{"commits":["{}"],"#, "x".repeat(size));
+        push("acme/blog", "main", number).replacen('{', &commits, 1)
+    };
+    assert_eq!(send("of the blog", late(6, 10_000)).await, 202);
+    assert_eq!(send("of the blog", late(7, 900_000)).await, 202);
+    assert_eq!(send("secret", late(8, 900_000)).await, 401);
 }
 
 #[tokio::test]

@@ -36,6 +36,8 @@ pub enum Command {
     Release(ReleaseArgs),
     /// Show what a deployment of the checked-out commit would do, and why
     Plan(PlanArgs),
+    /// Remove what turnout left on the disk and nobody needs: earlier images, images of repositories that are gone
+    Prune(PruneArgs),
     /// Show each repository, its containers and its last deployment
     Status(StatusArgs),
     /// Show past deployments, newest first
@@ -79,6 +81,9 @@ pub struct DeployArgs {
     /// Lift a hold and deploy the branch, as `turnout release`
     #[arg(long)]
     pub release: bool,
+    /// Start a second stack, on volumes of its own, beside one that the same repository has under a former name
+    #[arg(long)]
+    pub new_stack: bool,
     /// Return once the deployment is queued, without waiting for its end
     #[arg(long)]
     pub detach: bool,
@@ -112,6 +117,20 @@ pub struct PlanArgs {
     #[arg(long)]
     pub json: bool,
     /// Settings used when no daemon answers
+    #[command(flatten)]
+    pub settings: crate::config::SettingsArgs,
+}
+
+/// Arguments of `turnout prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Only these repositories, also such as are no longer in repos.yaml
+    #[arg(value_name = "REPOSITORY")]
+    pub only: Vec<String>,
+    /// Say what would be removed and why; remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Settings of the daemon, which need not run
     #[command(flatten)]
     pub settings: crate::config::SettingsArgs,
 }
@@ -225,6 +244,12 @@ mod tests {
                 seen += 1;
                 let named = named.split('|').next().unwrap_or_default();
                 let mut words: Vec<&str> = named.split_whitespace().collect();
+                if let Some(line) = named.strip_prefix("turnout compose ").filter(|line| *line != "…") {
+                    let words = std::iter::once("turnout compose").chain(line.split_whitespace());
+                    let read = crate::cli::compose::args::ComposeCli::try_parse_from(words);
+                    assert!(read.is_ok(), "{}: `{named}`: {}", path.display(), read.unwrap_err());
+                    continue;
+                }
                 let given = Arguments::try_parse_from(&words);
                 words.push("repository");
                 let sound = |parsed: Result<Arguments, clap::Error>| {
@@ -236,28 +261,103 @@ mod tests {
         assert!(seen >= 8, "only {seen} commands were found in hints");
     }
 
+    /// Flags in the texts of a file that stand outside a command between backquotes.
+    fn loose_flags(text: &str) -> Vec<String> {
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let joined = lines.collect::<Vec<_>>().join("\n");
+        let mut flags = Vec::new();
+        // Every second part lies between quotes, every second part of that between backquotes.
+        for literal in joined.replace("\\\"", "'").replace("'\"'", "").split('"').skip(1).step_by(2) {
+            for part in literal.split('`').step_by(2) {
+                let words = part.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+                flags.extend(
+                    words
+                        .filter(|word| {
+                            word.starts_with("--") && word.bytes().nth(2).is_some_and(|b| b.is_ascii_lowercase())
+                        })
+                        .map(str::to_owned),
+                );
+            }
+        }
+        flags
+    }
+
+    /// Which flags a text may name by themselves, without their command. Whoever reads the texts of `deploy` and of what
+    /// it stands upon gave a push or `turnout deploy`; whoever reads those of `cli/compose` gave that command.
+    fn allowed(path: &std::path::Path) -> Vec<String> {
+        let longs = |command: &clap::Command| {
+            command.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect::<Vec<_>>()
+        };
+        let command = Arguments::command();
+        let mut known = longs(command.find_subcommand("deploy").unwrap());
+        let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_string_lossy().into_owned();
+        let more: &[&str] = match path.as_str() {
+            // Only said where the plan is that of `turnout compose` (`without_flags` is false, or the flag was given).
+            "src/plan/converge/images.rs" | "src/plan/converge/select.rs" => &["--no-build"],
+            "src/plan/converge/resources.rs" => &["--yes"],
+            "src/plan/converge/containers.rs" => &["--remove-orphans"],
+            // Plans of `turnout compose down` alone.
+            "src/plan/down.rs" => &["--remove-orphans", "--profile", "--volumes"],
+            // Flags of git, named with it.
+            "src/git/error.rs" => &["--global", "--add", "--continue", "--abort", "--unshallow"],
+            // What is said to docker over SSH, and to ssh.
+            "src/engine/ssh.rs" => &["--host"],
+            "src/deploy/prune.rs" => &["--dry-run"],
+            // A flag of `turnout compose build`, told of where it was given.
+            "src/engine/image/build.rs" => &["--memory"],
+            // The word of a Dockerfile.
+            "src/engine/image/request.rs" => &["--mount"],
+            _ => &[],
+        };
+        known.extend(more.iter().map(|flag| (*flag).to_owned()));
+        known
+    }
+
     #[test]
     fn what_a_deployment_says_names_no_flag_of_another_command() {
-        // Flags of `serve` and `check`, and of programs that are named with them.
         let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut open = vec![src.join("deploy"), src.join("decide"), src.join("worker"), src.join("store")];
-        let deploy = Arguments::command();
-        let deploy = deploy.find_subcommand("deploy").unwrap();
-        let known: Vec<String> =
-            deploy.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect();
+        let rooms = ["deploy", "decide", "worker", "store", "plan", "git", "engine"];
+        let mut open: Vec<_> = rooms.iter().map(|room| src.join(room)).collect();
+        let (mut seen, mut wrong) = (0, Vec::new());
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            // Tests of plans show what both say.
+            if path.extension().is_none_or(|ext| ext != "rs")
+                || path.components().any(|c| c.as_os_str() == "situations")
+            {
+                continue;
+            }
+            let known = allowed(&path);
+            for flag in loose_flags(&std::fs::read_to_string(&path).unwrap()) {
+                seen += 1;
+                if !known.contains(&flag) {
+                    wrong.push(format!("{}: {flag}", path.display()));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert!(seen >= 8, "only {seen} flags were found in texts");
+    }
+
+    #[test]
+    fn what_a_deployer_says_names_no_other_compose_than_its_own() {
+        let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut open: Vec<_> =
+            ["deploy", "plan", "worker", "server", "git"].iter().map(|room| src.join(room)).collect();
         while let Some(path) = open.pop() {
             if path.is_dir() {
                 open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
-            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for line in text.lines().filter(|line| line.contains('"') && !line.trim_start().starts_with("//")) {
-                for word in line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
-                    let flag = word.starts_with("--") && word.len() > 3;
-                    assert!(!flag || known.iter().any(|name| name == word), "{}: {word} in {line}", path.display());
-                }
-            }
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            // `as …` compares with it; a command to run is one that this machine surely has.
+            let others = lines.filter(|line| line.contains("`docker compose") && !line.contains("as `docker compose"));
+            assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", path.display());
         }
     }
 }

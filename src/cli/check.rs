@@ -10,8 +10,8 @@ use std::{
 use super::{args::CheckArgs, command::Trouble};
 use crate::{
     config::{self, LiveRepos},
-    deploy::{Planner, load_project},
-    git,
+    deploy::{Planner, load_project, place},
+    git, store,
 };
 
 /// Checks everything and says all that is wrong, not only the first.
@@ -35,12 +35,23 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         say(true, &format!("but note: {warning}"))?;
     }
     let planner = Planner::new(Arc::new(settings), Arc::clone(&repos)).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut stacks = None;
     match planner.engine().await {
-        Ok(engine) => say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?,
+        Ok(engine) => {
+            say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?;
+            stacks = Some(engine.stacks().await.map_err(|error| anyhow::anyhow!("{error}"))?);
+        }
         Err(error) => say(false, &error.to_string())?,
     }
+    let places = match store::peek_places(&planner.settings.database()) {
+        Ok(places) => places,
+        Err(error) => {
+            say(false, &error.to_string())?;
+            Vec::new()
+        }
+    };
     let mut projects = BTreeMap::new();
-    for repo in &loaded.repos.repos {
+    for repo in &place::all_now(&loaded.repos.repos) {
         if !repo.real_path.exists() && repo.remote.is_some() {
             say(true, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
             continue;
@@ -48,6 +59,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         match git::head(&repo.real_path) {
             Ok(head) => say(true, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?,
             Err(error) => say(false, &format!("{}: {error}", repo.name))?,
+        }
+        for left_out in git::left_out(&repo.real_path, repo.submodules).unwrap_or_default() {
+            say(true, &format!("{}: but note: {}", repo.name, left_out.to_sentence()))?;
         }
         match load_project(repo, &planner.redactor) {
             Ok(project) => {
@@ -57,6 +71,16 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                 say(true, &format!("{}: {} from {files} ({services} services)", repo.name, stack.project))?;
                 if let Some(other) = projects.insert(stack.project.clone(), &repo.name) {
                     say(false, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
+                }
+                if let Some(stacks) = &stacks {
+                    match planner.refuse_second(repo, &project, stacks, &places, false).await {
+                        Ok(None) => {}
+                        Ok(Some(note)) => say(true, &format!("{}: but note: {note}", repo.name))?,
+                        Err(failure) => {
+                            let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                            say(false, &format!("{}: {}{hint}", repo.name, failure.summary))?;
+                        }
+                    }
                 }
                 for warning in &project.warnings {
                     say(true, &planner.redactor.redact(&format!("{}: but note: {warning}", repo.name)))?;

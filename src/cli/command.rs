@@ -12,7 +12,7 @@ use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     check,
     client::{Client, ClientError},
-    compose, plan, serve, show,
+    compose, plan, prune, serve, show,
 };
 use crate::{config, deploy::Failure};
 
@@ -122,6 +122,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             let own = SocketArg { socket: args.settings.given.get("socket").map(PathBuf::from) };
             plan::plan(&client(&own), &args).await
         }
+        Command::Prune(args) => prune::prune(&args).await,
         Command::Check(args) => check::check(&args).await,
         Command::Compose(args) => Ok(compose::run(args.rest)),
     }

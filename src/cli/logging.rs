@@ -2,10 +2,12 @@
 
 use std::{
     io::{self, Write},
+    os::fd::AsFd,
     path::Path,
 };
 
 use anyhow::Context as _;
+use tracing::{Level, Metadata};
 use tracing_appender::{
     non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard},
     rolling::{RollingFileAppender, Rotation},
@@ -62,10 +64,10 @@ pub fn start(
     // Not lossy: a full buffer makes writers wait rather than lose a line.
     let (file, guard) =
         NonBlockingBuilder::default().lossy(false).buffered_lines_limit(BUFFERED_LINES).thread_name("log").finish(file);
-    let file = Redacting { inner: file, redactor: redactor.clone() };
-    let stdout = Redacting { inner: io::stdout, redactor: redactor.clone() };
     // journald stamps each line itself.
-    let journald = std::env::var_os("JOURNAL_STREAM").is_some();
+    let journald = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), io::stdout());
+    let file = Redacting { inner: file, redactor: redactor.clone(), priorities: false };
+    let stdout = Redacting { inner: io::stdout, redactor: redactor.clone(), priorities: journald };
     let registry = tracing_subscriber::registry();
     match format {
         Format::Json => registry
@@ -97,31 +99,64 @@ pub fn start(
     Ok(guard)
 }
 
+/// Whether a stream is the one that systemd connected to the journal: `JOURNAL_STREAM` names its device and inode (see
+/// systemd.exec(5)), and is still set for programs whose output goes elsewhere.
+fn is_journal(named: Option<&str>, stream: impl AsFd) -> bool {
+    let named = named.and_then(|named| named.split_once(':'));
+    let named = named.and_then(|(device, inode)| Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?)));
+    let here = rustix::fs::fstat(stream).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    named.is_some() && named == here
+}
+
+/// What journald takes off the beginning of a line as its priority; see sd-daemon(3).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
+    }
+}
+
 /// A writer whose every write passes the redactor. The subscriber writes whole lines at once.
 #[derive(Clone)]
 struct Redacting<M> {
     inner: M,
     redactor: Redactor,
+    /// Each line begins with its priority.
+    priorities: bool,
 }
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
     type Writer = RedactingWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        RedactingWriter { inner: self.inner.make_writer(), redactor: self.redactor.clone() }
+        RedactingWriter { inner: self.inner.make_writer(), redactor: self.redactor.clone(), priority: None }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
+        let priority = self.priorities.then(|| priority(*meta.level()));
+        RedactingWriter { priority, ..self.make_writer() }
     }
 }
 
 struct RedactingWriter<W> {
     inner: W,
     redactor: Redactor,
+    priority: Option<&'static str>,
 }
 
 impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match std::str::from_utf8(line) {
-            Ok(text) => self.inner.write_all(self.redactor.redact(text).as_bytes())?,
-            Err(_) => self.inner.write_all(self.redactor.redact(&String::from_utf8_lossy(line)).as_bytes())?,
+        let text = String::from_utf8_lossy(line);
+        let clean = self.redactor.redact(&text);
+        match self.priority {
+            None => self.inner.write_all(clean.as_bytes())?,
+            // Of a text of several lines journald makes several entries.
+            Some(priority) => {
+                let lines: String = clean.split_inclusive('\n').flat_map(|line| [priority, line]).collect();
+                self.inner.write_all(lines.as_bytes())?;
+            }
         }
         Ok(line.len())
     }

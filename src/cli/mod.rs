@@ -8,6 +8,7 @@ pub mod compose;
 pub mod logging;
 mod plan;
 pub mod progress;
+mod prune;
 mod serve;
 mod show;
 

@@ -53,7 +53,8 @@ async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
     let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
     let reads = store::peek_reads(&database, &loaded.stack.project).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let wanted = Wanted { commit: None, before, reads, rebuild: args.rebuild };
+    let places = store::peek_places(&database).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let wanted = Wanted { before, reads, rebuild: args.rebuild, places, ..Wanted::default() };
     let redactor = planner.redactor.clone();
     let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await;
     let prepared = prepared.map_err(|failure| failure.redacted(&redactor))?;

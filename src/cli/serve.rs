@@ -4,7 +4,7 @@ use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -14,14 +14,28 @@ use crate::{
     config::{LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     report::redact::Redactor,
-    server::{self, IntakeLimits, IntakeState, ListenLimits, control},
-    store::{Retention, Store},
+    server::{
+        self, IntakeLimits, IntakeState, ListenLimits, control,
+        pulse::{Part, Pulse},
+    },
+    store::{Filter, Retention, State, Store},
     webhook::SigningKey,
     worker::Lanes,
 };
 
 /// How often `repos.yaml` is looked at when nothing else asks for it.
 const REFRESH: Duration = Duration::from_secs(5);
+/// How often the daemon looks at itself, unless the watchdog wants to know more often.
+const LOOK: Duration = Duration::from_secs(15);
+/// How long a part of it may take to answer: longer than the database waits for a lock.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How often an engine that answers is asked again.
+const ENGINE_LOOK: Duration = Duration::from_secs(60);
+/// Connections that the kernel keeps until they are accepted. One that finds this queue full tries again only after a
+/// second; the kernel's own limit (`net.core.somaxconn`) is the same number.
+const BACKLOG: u32 = 4096;
+/// How long a proven delivery waits for its turn to be recorded. Forges give a delivery about ten seconds.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// Where `serve` tells of a mistake in its settings before there is a log.
 const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or environment (the same text as in the webhook's \
                            settings at the forge), or say --insecure-no-secret on a machine that nobody else reaches";
@@ -46,6 +60,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         LogFormat::Json => logging::Format::Json,
     };
     let _log = logging::start(&settings.log_level, format, &settings.log_dir, settings.log_keep, &redactor)?;
+    // Not on standard error, past the redactor and without a priority.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a fault in turnout itself: {panic}")));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
     if key.is_none() {
         tracing::warn!(
@@ -87,13 +103,19 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         lanes.wake(repo);
     }
 
-    let intake = server::router(intake(&settings, key, &repos, &store, &lanes));
+    let intake = Arc::new(intake(&settings, key, &repos, &store, &lanes));
+    let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
     let limits = ListenLimits {
-        connections: settings.max_connections,
+        bounds: server::visitors::Bounds {
+            all: settings.max_connections,
+            one_sender: settings.max_connections_per_source,
+            proxies: settings.trusted_proxies.clone(),
+        },
         header_timeout: settings.header_timeout,
         grace: settings.shutdown_grace,
     };
-    let web = tokio::spawn(server::serve(web, intake, limits, stop.clone().cancelled_owned()));
+    let web =
+        tokio::spawn(server::serve(web, server::router(intake), limits, refusals, stop.clone().cancelled_owned()));
     let control = control::Control {
         deployer: Arc::clone(&deployer),
         lanes: lanes.clone(),
@@ -102,8 +124,15 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     let control = axum::serve(socket, control::router(control)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let control = tokio::spawn(async move { control.await });
-    let keeper = tokio::spawn(keep(Arc::clone(&repos), deployer.redactor.clone(), stop.clone()));
     look_for_engine(&deployer).await;
+    let watch = Watch {
+        address,
+        deployer: Arc::clone(&deployer),
+        lanes: lanes.clone(),
+        pulse: Arc::clone(&pulse),
+        engine: EngineSeen::default(),
+    };
+    let keeper = tokio::spawn(keep(Arc::clone(&repos), watch, stop.clone()));
 
     let count = repos.current().repos.repos.len();
     tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
@@ -115,6 +144,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     signals.ended(&repos).await;
     tracing::info!("turnout ends: no new deployments, those under way end after their step");
     notify(&[sd_notify::NotifyState::Stopping]);
+    pulse.stops();
     stop.cancel();
     if tokio::time::timeout(settings.shutdown_grace, lanes.shut_down()).await.is_err() {
         tracing::warn!("a step is still under way after {:?}; it goes on at the next start", settings.shutdown_grace);
@@ -147,11 +177,15 @@ fn web_listener(settings: &Settings) -> anyhow::Result<TcpListener> {
             return Ok(TcpListener::from_std(listener)?);
         }
     }
-    let listener = StdListener::bind(settings.listen).with_context(|| {
+    let listen = || -> std::io::Result<TcpListener> {
+        let socket = if settings.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(settings.listen)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| {
         format!("cannot listen on {}; is the port taken? another is chosen with --listen", settings.listen)
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(listener)?)
+    })
 }
 
 fn intake(
@@ -171,27 +205,106 @@ fn intake(
         IntakeLimits {
             body: settings.body_limit,
             requests: settings.max_requests,
+            place_wait: PLACE_WAIT,
             body_timeout: settings.body_timeout,
         },
     )
 }
 
-/// Looks at `repos.yaml` now and then, and tells systemd's watchdog that the daemon lives.
-async fn keep(repos: Arc<LiveRepos>, redactor: Redactor, stop: CancellationToken) {
-    let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 3);
-    let mut refresh = tokio::time::interval(watchdog.map_or(REFRESH, |limit| limit.min(REFRESH)));
-    loop {
-        tokio::select! {
-            _ = refresh.tick() => {
-                for secret in repos.current().secrets.values() {
-                    redactor.add_secret(secret);
+/// Looks at `repos.yaml` and at the daemon itself now and then, and tells systemd's watchdog while all is alive.
+async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) {
+    let watchdog = sd_notify::watchdog_enabled();
+    // Several looks fit into the watchdog's time, so that one that is slow costs nothing.
+    let pause = watchdog.map_or(LOOK, |limit| (limit / 4).min(LOOK));
+    let mut refresh = tokio::time::interval(pause.min(REFRESH));
+    let mut look = tokio::time::interval(pause);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let work = async {
+        loop {
+            tokio::select! {
+                _ = refresh.tick() => {
+                    for secret in repos.current().secrets.values() {
+                        watch.deployer.redactor.add_secret(secret);
+                    }
                 }
-                if watchdog.is_some() {
-                    notify(&[sd_notify::NotifyState::Watchdog]);
+                _ = look.tick() => {
+                    watch.look(pause.min(PATIENCE)).await;
+                    if watchdog.is_some() && watch.pulse.failing().is_empty() {
+                        notify(&[sd_notify::NotifyState::Watchdog]);
+                    }
                 }
             }
-            () = stop.cancelled() => return,
         }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// What is looked at to know that the daemon lives.
+struct Watch {
+    address: std::net::SocketAddr,
+    deployer: Arc<Deployer>,
+    lanes: Lanes<Arc<Deployer>>,
+    pulse: Arc<Pulse>,
+    engine: EngineSeen,
+}
+
+/// When the engine was asked last, and whether it answered.
+#[derive(Default)]
+struct EngineSeen(Option<(tokio::time::Instant, bool)>);
+
+impl Watch {
+    async fn look(&mut self, patience: Duration) {
+        let store = async {
+            match self.deployer.store.flush().await {
+                Ok(()) => true,
+                // Deliveries are told so, and a restart makes no room.
+                Err(error) => error.is_full(),
+            }
+        };
+        let lanes = async {
+            self.lanes.answer().await;
+            true
+        };
+        let (store, lanes, intake, engine) = tokio::join!(
+            tokio::time::timeout(patience, store),
+            tokio::time::timeout(patience, lanes),
+            tokio::time::timeout(patience, server::pulse::answers(self.address)),
+            self.engine.answers(&self.deployer, patience),
+        );
+        let [store, lanes, intake] = [store, lanes, intake].map(|answer| answer.unwrap_or(false));
+        if store && lanes {
+            self.wake_forgotten().await;
+        }
+        let parts = [(Part::Store, store), (Part::Lanes, lanes), (Part::Intake, intake), (Part::Engine, engine)];
+        let missing: Vec<Part> = parts.into_iter().filter(|(_, answers)| !answers).map(|(part, _)| part).collect();
+        self.pulse.note(&missing);
+    }
+
+    /// Whatever is queued has a lane: a wake-up more than needed costs a look at the queue.
+    async fn wake_forgotten(&self) {
+        let filter = Filter { state: Some(State::Queued), limit: 1000, ..Filter::default() };
+        for waiting in self.deployer.store.history(filter).await.unwrap_or_default() {
+            self.lanes.wake(&waiting.repo);
+        }
+    }
+}
+
+impl EngineSeen {
+    /// Asked less often than the daemon's own parts: an idle daemon should cost next to nothing.
+    async fn answers(&mut self, deployer: &Deployer, patience: Duration) -> bool {
+        if let Some((asked, answered)) = self.0
+            && asked.elapsed() < ENGINE_LOOK
+            && answered
+        {
+            return true;
+        }
+        let answered =
+            tokio::time::timeout(patience, deployer.planner.engine()).await.is_ok_and(|engine| engine.is_ok());
+        self.0 = Some((tokio::time::Instant::now(), answered));
+        answered
     }
 }
 

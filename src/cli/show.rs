@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     git::short,
-    server::wire::{DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply},
+    server::wire::{
+        ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply,
+        StrayStatus,
+    },
     store::{Deployment, State},
 };
 
@@ -27,7 +30,7 @@ const TAIL: u32 = 200;
 /// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
 pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
-    let DeployArgs { repo, rebuild, commit, previous, hold, release, detach: _, socket: _ } = args;
+    let DeployArgs { repo, rebuild, commit, previous, hold, release, new_stack, detach: _, socket: _ } = args;
     let mut display = Display::stdout();
     if *hold && commit.is_none() && !previous {
         if *rebuild {
@@ -47,9 +50,9 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
         previous: *previous,
         hold: *hold,
         release: *release,
-        new_stack: false,
+        new_stack: *new_stack,
     };
-    let plain = commit.is_none() && !previous && !release;
+    let plain = commit.is_none() && !previous && !release && !new_stack;
     let path = if plain { "/v1/deployments" } else { "/v1/deployments-by-hand" };
     let reply: DeployReply = client.post(path, &request).await?;
     reply.notes.iter().try_for_each(|note| display.say(note))?;
@@ -99,7 +102,10 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     let mut status: StatusReply = client.get("/v1/status").await?;
     if let Some(only) = &args.repo {
         status.repos.retain(|repo| repo.name.eq_ignore_ascii_case(only));
-        if status.repos.is_empty() {
+        if let Some(strays) = &mut status.strays {
+            strays.retain(|stray| stray.repository.eq_ignore_ascii_case(only));
+        }
+        if status.repos.is_empty() && status.strays.as_ref().is_none_or(Vec::is_empty) {
             return Err(Trouble::Other(anyhow::anyhow!("no repository `{only}` is configured")));
         }
     }
@@ -116,7 +122,32 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     for repo in &status.repos {
         print_repo(&mut out, repo)?;
     }
+    for stray in status.strays.iter().flatten() {
+        print_stray(&mut out, stray)?;
+    }
+    if status.strays.is_none() {
+        writeln!(
+            out,
+            "\nstacks of repositories that are not in repos.yaml any more: not known, the engine does not answer"
+        )?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_stray(out: &mut impl io::Write, stray: &StrayStatus) -> io::Result<()> {
+    let from = stray.path.as_ref().map(|path| format!(" from {path}")).unwrap_or_default();
+    writeln!(out, "\nNOT CONFIGURED  {}  deployed for `{}`{from}", stray.project, stray.repository)?;
+    writeln!(out, "  go on with it: write {} in repos.yaml", stray.adopt)?;
+    writeln!(out, "  remove it: `{}` (with `-v` its volumes, too)", stray.remove)?;
+    if !stray.volumes.is_empty() {
+        writeln!(out, "  volumes: {}", stray.volumes.join(", "))?;
+    }
+    stray.containers.iter().try_for_each(|container| print_container(out, container))
+}
+
+fn print_container(out: &mut impl io::Write, container: &ContainerStatus) -> io::Result<()> {
+    let ports = if container.ports.is_empty() { String::new() } else { format!("  {}", container.ports) };
+    writeln!(out, "  {:<28} {:<32} {}{ports}", container.name, container.status, container.image)
 }
 
 fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
@@ -152,11 +183,12 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
         }
         None => writeln!(out, "  last: never deployed")?,
     }
-    for container in &repo.containers {
-        let ports = if container.ports.is_empty() { String::new() } else { format!("  {}", container.ports) };
-        writeln!(out, "  {:<28} {:<32} {}{ports}", container.name, container.status, container.image)?;
+    match &repo.runs_unknown {
+        Some(why) => writeln!(out, "  what runs is not known: {why}")?,
+        None if repo.containers.is_empty() => writeln!(out, "  no containers")?,
+        None => {}
     }
-    Ok(())
+    repo.containers.iter().try_for_each(|container| print_container(out, container))
 }
 
 /// Prints past deployments.

@@ -37,6 +37,8 @@ pub const VOLUME: &str = "com.docker.compose.volume";
 pub const TURNOUT_REPOSITORY: &str = "dev.turnout.repository";
 /// Project for which turnout built the image.
 pub const TURNOUT_PROJECT: &str = "dev.turnout.project";
+/// Service whose build made an image that turnout's deployer built; the classic builder sets no [`SERVICE`].
+pub const TURNOUT_SERVICE: &str = "dev.turnout.service";
 /// `classic` on images that the legacy builder made.
 pub const IMAGE_BUILDER: &str = "com.docker.compose.image.builder";
 /// Fingerprint of what went into an image that turnout's deployer built.

@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
+
+use ipnet::IpNet;
 
 use super::{
     Secret,
@@ -77,10 +79,14 @@ pub struct Settings {
     pub log_keep: usize,
     /// Largest request body, in bytes.
     pub body_limit: usize,
-    /// Most deliveries read at one time.
+    /// Most proven deliveries recorded at one time.
     pub max_requests: usize,
     /// Most open connections of the webhook server.
     pub max_connections: usize,
+    /// Most open connections of one sender.
+    pub max_connections_per_source: usize,
+    /// Networks of proxies that say truly whom a delivery comes from.
+    pub trusted_proxies: Vec<IpNet>,
     /// Time for a request's head.
     pub header_timeout: Duration,
     /// Time for a request's body.
@@ -95,6 +101,8 @@ pub struct Settings {
     pub delivery_keep: usize,
     /// Deployments kept for each repository.
     pub history_keep: usize,
+    /// Bytes to which the engine's build cache is cut after a build; none = left to the engine.
+    pub keep_build_cache: Option<u64>,
     /// See [`Settings::variables`].
     variables: Variables,
 }
@@ -149,6 +157,8 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         body_limit: reader.parsed("body-limit", 0, body_limit),
         max_requests: reader.parsed("max-requests", 64, |text| count(text, 10_000)),
         max_connections: reader.parsed("max-connections", 512, |text| count(text, 100_000)),
+        max_connections_per_source: reader.parsed("max-connections-per-source", 64, |text| count(text, 100_000)),
+        trusted_proxies: reader.parsed("trusted-proxies", Vec::new(), networks),
         header_timeout: reader.parsed("header-timeout", Duration::ZERO, some_time),
         body_timeout: reader.parsed("body-timeout", Duration::ZERO, some_time),
         timeouts: Timeouts {
@@ -160,6 +170,10 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         shutdown_grace: reader.parsed("shutdown-grace", Duration::ZERO, units::duration),
         delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),
         delivery_keep: reader.parsed("delivery-keep", 1, |text| count(text, 10_000_000)),
+        keep_build_cache: reader.parsed("keep-build-cache", None, |text| match text {
+            "" => Ok(None),
+            text => units::bytes(text).map(Some),
+        }),
         history_keep: reader.parsed("history-keep", 1, |text| count(text, 1_000_000)),
         variables: Variables(layers.dotenv.clone().into_iter().chain(layers.env.clone()).collect()),
     };
@@ -271,6 +285,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Networks or single addresses, separated by commas or blanks; `none` for none.
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    if text.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
+    let net = |part: &str| {
+        let net = part.parse().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
+        net.map_err(|_| format!("`{part}` is no network; write it like 10.0.0.0/8, 192.0.2.7 or fd00::/8, or say none"))
+    };
+    parts.map(net).collect()
+}
+
 /// `true` in any case, as the ancestors of this program took it, and the usual other words.
 fn boolean(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
@@ -360,6 +387,10 @@ mod tests {
         assert_eq!(settings.socket, Path::new("/run/turnout/turnout.sock"));
         assert_eq!(settings.database(), Path::new("/var/lib/turnout/turnout.db"));
         assert_eq!(settings.body_limit, 26_214_400);
+        assert_eq!(settings.keep_build_cache, None);
+        let bounded = resolve(&layers(&[("keep-build-cache", "10GB")], &[], &[])).unwrap();
+        assert_eq!(bounded.keep_build_cache, Some(10_000_000_000));
+        assert_eq!(settings.trusted_proxies.len(), 2);
         assert_eq!(settings.webhook_secret, None);
     }
 
@@ -387,6 +418,7 @@ mod tests {
             &[("TURNOUT_SETTLE_TIME", "10"), ("DOCKER_HOST", "npipe:////./x"), ("TURNOUT_SHARED", "not ours")],
             &[
                 ("TURNOUT_LISTN", "x"),
+                ("TURNOUT_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
                 ("TURNOUT_BODY_LIMIT", "1"),
                 ("TURNOUT_SOCKET_MODE", "9"),
                 ("WEBHOOK_SECRET", " "),
@@ -401,6 +433,7 @@ mod tests {
         DOCKER_HOST: `npipe:////./x`: only unix://, tcp:// and ssh:// are supported
         --parallel: `0` is not a whole number from 1 to 64
         /etc/turnout/.env: TURNOUT_BODY_LIMIT: `1` is not between 1KiB and 256MiB
+        /etc/turnout/.env: TURNOUT_TRUSTED_PROXIES: `proxy` is no network; write it like 10.0.0.0/8, 192.0.2.7 or fd00::/8, or say none
         TURNOUT_SETTLE_TIME: `10` is not a duration; write it like 500ms, 10s, 5m, 1h30m or 2d
         ");
     }

@@ -147,14 +147,28 @@ pub const TABLE: &[Setting] = &[
         "TURNOUT_MAX_REQUESTS",
         "N",
         "64",
-        "Most deliveries read at one time; further ones are answered 503.",
+        "Most proven deliveries recorded at one time; further ones wait a little, then are answered 503.",
     ),
     value(
         "max-connections",
         "TURNOUT_MAX_CONNECTIONS",
         "N",
         "512",
-        "Most open connections of the webhook server; further ones wait.",
+        "Most open connections of the webhook server; a further one takes the place of the oldest that has proven nothing.",
+    ),
+    value(
+        "max-connections-per-source",
+        "TURNOUT_MAX_CONNECTIONS_PER_SOURCE",
+        "N",
+        "64",
+        "Most open connections of one address (IPv6: of one /64), likewise.",
+    ),
+    value(
+        "trusted-proxies",
+        "TURNOUT_TRUSTED_PROXIES",
+        "NETS",
+        "127.0.0.0/8,::1/128",
+        "Networks of the proxies whose X-Forwarded-For says whom a delivery comes from, separated by commas.",
     ),
     value("header-timeout", "TURNOUT_HEADER_TIMEOUT", "TIME", "10s", "Time to send a request's head."),
     value("body-timeout", "TURNOUT_BODY_TIMEOUT", "TIME", "30s", "Time to send a request's body."),
@@ -195,6 +209,16 @@ pub const TABLE: &[Setting] = &[
         "How long deliveries are remembered, and repeats of them recognised.",
     ),
     value("delivery-keep", "TURNOUT_DELIVERY_KEEP", "N", "10000", "Most deliveries remembered."),
+    Setting {
+        shown_default: "the engine's own rule",
+        ..value(
+            "keep-build-cache",
+            "TURNOUT_KEEP_BUILD_CACHE",
+            "SIZE",
+            "",
+            "After a build, remove what was not used for longest of the engine's whole build cache (other users' too) down to this size.",
+        )
+    },
     value("history-keep", "TURNOUT_HISTORY_KEEP", "N", "200", "Deployments kept for each repository, with their logs."),
 ];
 

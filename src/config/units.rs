@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them.
+//! Durations and sizes as people write and read them.
 
 use std::time::Duration;
 
@@ -62,6 +62,23 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(wrong)
 }
 
+/// A size as people read it: `12.3 MB`, in 1000s as Docker shows sizes.
+pub fn shown(bytes: u64) -> String {
+    let mut unit = ("B", 1_u64);
+    for next in [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)] {
+        if bytes >= next.1 {
+            unit = next;
+        }
+    }
+    let (name, factor) = unit;
+    let tenths = u128::from(bytes) * 10 / u128::from(factor);
+    if factor == 1 || tenths >= 1000 {
+        format!("{} {name}", tenths / 10)
+    } else {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +101,12 @@ mod tests {
         ] {
             assert_eq!(duration(text).ok(), millis.map(Duration::from_millis), "{text}");
         }
+    }
+
+    #[test]
+    fn shown_sizes() {
+        let shown = [0, 999, 1_000, 12_345_678, 999_999_999, 1_500_000_000, u64::MAX].map(shown);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "12.3 MB", "999 MB", "1.5 GB", "18446744 TB"]);
     }
 
     #[test]

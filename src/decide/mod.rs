@@ -5,6 +5,7 @@
 //! [`TRIGGER_NAMES`] at the top of the repository (exactly there: `docs/.env` is none), or a path that a configured
 //! glob matches. The mode `auto` looks at each service beyond that, see [`Mode::Auto`].
 
+pub mod leftovers;
 pub mod mounted;
 mod paths;
 mod triggers;

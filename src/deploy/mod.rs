@@ -1,17 +1,24 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
 
+mod busy;
 mod compose_env;
 mod facts;
 mod failure;
+pub mod former;
+mod guard;
 mod inputs;
+mod leftovers;
 mod mounted;
 mod mounts;
 mod orphans;
 mod overlay;
 mod owner;
+pub mod place;
 mod planner;
 mod prepare;
+pub mod prune;
 mod recorder;
+mod room;
 mod secrets;
 pub mod stack;
 
@@ -21,6 +28,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
+pub use guard::said;
 pub use planner::{Planner, Wanted};
 pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
@@ -35,7 +43,7 @@ use crate::{
     git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Store, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -75,7 +83,7 @@ impl Deployer {
     /// Carries out what a lane has claimed and records how it ended.
     pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
-        let ending = match self.deploy(&job, &recorder, &cancel).await {
+        let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, summary } = done;
@@ -104,6 +112,14 @@ impl Deployer {
             }
         };
         self.finish(job.id, &recorder, ending, stopping).await;
+    }
+
+    /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
+    pub async fn broke(&self, id: DeploymentId, repo: &str, said: &str, stopping: &CancellationToken) {
+        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), id, repo);
+        let error = recorder.clean(&guard::fault(said).summary);
+        tracing::error!(repo, deployment = id, "{error}");
+        self.finish(id, &recorder, Some(Finish::Failed { error }), stopping).await;
     }
 
     /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
@@ -139,7 +155,9 @@ impl Deployer {
     /// The road of a deployment, on one screen.
     async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
         let repo = self.planner.find(&job.repo)?;
+        self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
+        let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
         let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
@@ -177,7 +195,32 @@ impl Deployer {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
         }
+        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
+        let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
+        if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
+            leftovers::cut_build_cache(engine, keep, recorder).await;
+        }
         Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+    }
+
+    /// A repository that was renamed in the list is held as it was under its former name.
+    async fn keep_hold(&self, job: &Deployment, repo: &Repo) -> Result<(), Failure> {
+        let unknown = |error: StoreError| Failure::new(error.to_string());
+        let list = self.planner.repos.current();
+        let path = repo.path.display().to_string();
+        for place in self.store.places().await.map_err(unknown)? {
+            if place.path.as_ref() != Some(&path) || list.repos.by_name(&place.repo).is_some() || job.pinned {
+                continue;
+            }
+            if let Some(hold) = self.store.inherit_hold(&place.repo, job).await.map_err(unknown)? {
+                return Err(Failure::new(format!(
+                    "not deployed: {} is {hold}, from the time when its name was `{}`",
+                    repo.name, place.repo
+                ))
+                .hint(format!("`turnout release {}` lifts the hold and deploys the branch", repo.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Brings the work tree to the branch's tip, or to the commit that was asked for by name.
@@ -220,8 +263,10 @@ impl Deployer {
         let loaded = self.planner.read(repo, recorder).await?;
         self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
         let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let wanted = Wanted { new_stack: job.new_stack, ..wanted };
         let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, .. } = &prepared;
+        room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
 
         let update = Update {
             project: Some(loaded.project.name.clone()),
@@ -233,6 +278,14 @@ impl Deployer {
             plan: Some(recorder.clean(&plan::render(plan))),
             ..Update::default()
         };
+        // Before anything of it can come into being.
+        let place = Place {
+            repo: repo.name.clone(),
+            project: loaded.project.name.clone(),
+            path: Some(repo.path.display().to_string()),
+            remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
+        };
+        self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
         self.enter("apply", update, job, recorder).await;
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
@@ -304,7 +357,7 @@ impl Deployer {
             }
         };
         Ok(git::Remote {
-            path: repo.path.clone(),
+            path: repo.real_path.clone(),
             url: repo.remote.clone(),
             branch: repo.branch.clone(),
             auth: git::GitAuth {
@@ -325,7 +378,7 @@ impl Deployer {
                 config::Filters::Refuse => git::Filters::Refuse,
                 config::Filters::Run => git::Filters::Run,
             },
-            ..git::Remote::new(repo.path.clone())
+            ..git::Remote::new(repo.real_path.clone())
         })
     }
 
@@ -342,7 +395,9 @@ impl Deployer {
     ) -> Result<Wanted, Failure> {
         let before = self.store.deployed_before(&repo.name, &loaded.stack.project).await;
         let reads = self.store.reads(&loaded.stack.project).await.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Wanted { commit, before: before.map_err(|error| Failure::new(error.to_string()))?, reads, rebuild })
+        let before = before.map_err(|error| Failure::new(error.to_string()))?;
+        let places = self.store.places().await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Wanted { commit, before, reads, rebuild, places, new_stack: false })
     }
 
     /// Plans a deployment of what is checked out, for `turnout plan`.
@@ -363,7 +418,7 @@ impl Deployer {
         // Newest first: where the last one deployed was this project, the others were mentioned before.
         let Some(other) = projects.first().filter(|last| last.as_str() != project) else { return };
         reporter.info(format!(
-            "{other} was deployed before and is left as it is; take it down with `docker compose -p {other} down`"
+            "{other} was deployed before and is left as it is; take it down with `turnout compose -p {other} down`"
         ));
     }
 
@@ -478,8 +533,11 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(unsettled(&containers))
-                .hint("the containers were replaced already; correct the cause and push again, or revert the commit"))
+            Err(Failure::new(unsettled(&containers)).hint(format!(
+                "the containers were replaced already; correct the cause and push again, or go back to the last \
+                     success: `turnout deploy {} --previous`",
+                prepared.loaded.project.repository.as_deref().unwrap_or_default()
+            )))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
@@ -521,6 +579,7 @@ fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
         (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
         (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
         (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
     ];

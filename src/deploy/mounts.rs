@@ -18,6 +18,7 @@ use crate::{
     decide::mounted::{Kind, Read, Reads},
     engine::translate,
     git,
+    inputs::Hasher,
 };
 
 /// Most files that git does not track which are looked at in one folder.
@@ -44,7 +45,9 @@ pub struct Looked {
 }
 
 /// Looks at everything that the services of a project read. Blocking.
-pub fn look(root: &Path, project: &Project) -> Looked {
+///
+/// `digests` is where those of files are remembered, so that what did not change is not read again.
+pub fn look(root: &Path, project: &Project, digests: PathBuf) -> Looked {
     let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let mut skipped = BTreeSet::new();
     let tracked = git::tracked_files(root).unwrap_or_else(|error| {
@@ -53,13 +56,17 @@ pub fn look(root: &Path, project: &Project) -> Looked {
     });
     let binds = project.services.values().flat_map(|service| binds(project, service));
     let written = binds.filter(|bind| !bind.read_only).filter_map(|bind| fs::canonicalize(bind.source).ok()).collect();
-    let mut looker = Looker { root: real, tracked, written, skipped, seen: BTreeMap::new() };
+    let hasher = Hasher::open(digests);
+    let mut looker = Looker { root: real, tracked, written, skipped, seen: BTreeMap::new(), hasher };
     let mut reads = BTreeMap::new();
     for (name, service) in &project.services {
         let own = looker.service(project, name, service, 0);
         if !own.0.is_empty() {
             reads.insert(name.clone(), own);
         }
+    }
+    if let Err(error) = looker.hasher.save(true) {
+        tracing::debug!(%error, "cannot remember the digests of mounted files; they are read again the next time");
     }
     Looked { reads, skipped: looker.skipped }
 }
@@ -101,6 +108,7 @@ struct Looker {
     skipped: BTreeSet<String>,
     /// Folders and files seen already: several services mount the same.
     seen: BTreeMap<(PathBuf, bool), Option<Read>>,
+    hasher: Hasher,
 }
 
 impl Looker {
@@ -192,7 +200,7 @@ impl Looker {
             }
             let tracked = self.inside(&real).is_some_and(|path| self.tracked.binary_search(&path).is_ok());
             read.own = !tracked && (!read_only || self.is_written(&real));
-            return match content(&real) {
+            return match content(&mut self.hasher, &real, &meta) {
                 Ok(digest) => {
                     read.digest = digest;
                     Some(read)
@@ -247,7 +255,7 @@ impl Looker {
             digest.update(fs::read_link(path).unwrap_or_default().as_os_str().as_encoded_bytes());
         } else if meta.is_file() {
             digest.update(format!("{:o}\0", meta.permissions().mode() & 0o777));
-            match content(path) {
+            match content(&mut self.hasher, path, meta) {
                 Ok(content) => digest.update(content),
                 Err(error) => {
                     self.skipped.insert(format!("{name}: {error}"));
@@ -328,28 +336,26 @@ impl Looker {
 }
 
 /// Digest of a file's content. Does not wait: what became a pipe meanwhile is refused.
-fn content(path: &Path) -> io::Result<String> {
+fn content(hasher: &mut Hasher, path: &Path, meta: &Metadata) -> io::Result<String> {
+    if meta.len() > MOST_BYTES {
+        let mut digest = Sha256::new();
+        digest.update(format!("{}\0{}\0{}", meta.len(), meta.mtime(), meta.mtime_nsec()));
+        return Ok(hexed(digest, DIGITS));
+    }
+    let mut digest = hasher.digest(path, meta, open, |error| error)?;
+    digest.truncate(DIGITS);
+    Ok(digest)
+}
+
+/// Opens a file for as many bytes as are looked at.
+fn open(path: &Path) -> io::Result<(Metadata, io::Take<File>)> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let mut file = File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)?;
+    let file = File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other("is no plain file"));
     }
-    let mut digest = Sha256::new();
-    if meta.len() > MOST_BYTES {
-        digest.update(format!("{}\0{}\0{}", meta.len(), meta.mtime(), meta.mtime_nsec()));
-        return Ok(hexed(digest, DIGITS));
-    }
-    let mut buffer = vec![0; 64 << 10];
-    let mut left = MOST_BYTES;
-    loop {
-        let count = file.read(&mut buffer)?;
-        digest.update(buffer.get(..count).unwrap_or_default());
-        left = left.saturating_sub(count as u64);
-        if count == 0 || left == 0 {
-            return Ok(hexed(digest, DIGITS));
-        }
-    }
+    Ok((meta, file.take(MOST_BYTES)))
 }
 
 fn hexed(digest: Sha256, digits: usize) -> String {

@@ -24,11 +24,15 @@ pub struct Judged {
     pub spared: BTreeMap<String, String>,
     /// Containers of services whose profiles are off that go nonetheless: turnout made them while they were on.
     pub idle: BTreeSet<String>,
+    /// Networks that the Compose files no longer name go too: turnout deployed the project before, and may remove what it
+    /// left.
+    pub networks: bool,
 }
 
 /// Judges every container of the project.
 pub fn judge(repo: &Repo, project: &Project, before: &Before, containers: &[ObservedContainer]) -> Judged {
-    let mut judged = Judged::default();
+    let known = before.success.is_some() || !before.attempts.is_empty();
+    let mut judged = Judged { networks: known && repo.orphans == Orphans::Remove, ..Judged::default() };
     for container in containers {
         if container.oneoff {
             // Of `compose run`: whoever ran it may want to look at what it left.

@@ -23,12 +23,7 @@ pub fn refuse_anothers(
 ) -> Result<(), Failure> {
     for container in containers.iter().filter(|c| c.state != RunState::Removing) {
         let Some(from) = container.labels.get(WORKING_DIR).map(std::path::Path::new) else { continue };
-        // A project may lie in a folder of the work tree; of work trees inside each other the inner one counts.
-        let depth = |other: &&Repo| {
-            let roots = [&other.real_path, &other.path].into_iter().filter(|root| from.starts_with(root));
-            roots.map(|root| root.components().count()).max()
-        };
-        let Some(owner) = all.iter().filter(|other| depth(other).is_some()).max_by_key(depth) else { continue };
+        let Some(owner) = of_folder(all, from) else { continue };
         if owner.name == repo.name {
             continue;
         }
@@ -40,9 +35,18 @@ pub fn refuse_anothers(
         ))
         .hint(format!(
             "nothing was changed; give one of the two another `project` in the list or another COLOR in its {}, or, \
-             if `{}` is to take the project over, remove it first (`docker compose -p {project} down`)",
+             if `{}` is to take the project over, remove it first (`turnout compose -p {project} down`)",
             repo.env_file, repo.name
         )));
     }
     Ok(())
+}
+
+/// The repository in whose work tree a folder lies; of work trees inside each other the inner one counts.
+pub fn of_folder<'r>(all: &'r [Repo], folder: &std::path::Path) -> Option<&'r Repo> {
+    let depth = |repo: &&Repo| {
+        let roots = [&repo.real_path, &repo.path].into_iter().filter(|root| folder.starts_with(root));
+        roots.map(|root| root.components().count()).max()
+    };
+    all.iter().filter(|repo| depth(repo).is_some()).max_by_key(depth)
 }

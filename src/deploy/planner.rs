@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Failure,
     facts::{self, what_changed},
-    inputs, mounted, mounts, orphans, owner,
+    former::{self, First},
+    inputs, mounted, mounts, orphans, owner, place,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     },
     git,
     report::{Reporter, redact::Redactor},
-    store::Before,
+    store::{Before, Place},
 };
 
 /// Pause between two attempts to reach an engine that is down.
@@ -55,6 +56,10 @@ pub struct Wanted {
     pub reads: BTreeMap<String, String>,
     /// Rebuild every image that the repository builds.
     pub rebuild: bool,
+    /// What was deployed before, of all repositories.
+    pub places: Vec<Place>,
+    /// A second stack beside a former one of the same repository is asked for.
+    pub new_stack: bool,
 }
 
 impl Planner {
@@ -86,19 +91,21 @@ impl Planner {
         })
     }
 
-    /// The repository as configured now.
+    /// The repository as configured now, at the place to which its path leads now. Asked once for a deployment, and what
+    /// it gives is used for all of it.
     ///
     /// # Errors
-    /// When it is not (any more).
+    /// When it is not configured (any more), or works where another one does.
     pub fn find(&self, name: &str) -> Result<Repo, Failure> {
         let loaded = self.repos.current();
-        loaded.repos.by_name(name).cloned().ok_or_else(|| {
+        let found = loaded.repos.by_name(name).ok_or_else(|| {
             let known: Vec<&str> = loaded.repos.repos.iter().map(|repo| repo.name.as_str()).collect();
             Failure::new(format!("no repository `{name}` in {}", self.repos.file().display())).hint(match known.len() {
                 0 => "the list is empty".to_owned(),
                 _ => format!("it has: {}", known.join(", ")),
             })
-        })
+        })?;
+        place::alone(found, &loaded.repos.repos)
     }
 
     /// Reads the project of a work tree.
@@ -127,30 +134,40 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
         let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
+        let digests = InputSettings::mounted(&self.settings.state_dir, &repo.name);
         let recorded = wanted.reads.clone();
         let before = wanted.before.clone();
+        let (commit, was, forced) = (wanted.commit, wanted.before, wanted.rebuild);
         let (known, notes, looked) = blocking(move || {
             let mut notes = Vec::new();
-            let commit = match wanted.commit {
+            let commit = match commit {
                 Some(commit) => commit,
                 None => git::head(&path)?.commit,
             };
-            for attempt in &wanted.before.attempts {
+            for attempt in &was.attempts {
                 notes.push(format!(
                     "compared with {} too: its deployment did not succeed, but may have built images",
                     git::short(attempt)
                 ));
             }
-            let forced = wanted.rebuild.then(|| "asked for with --rebuild".to_owned());
-            let looked = mounts::look(&path, &mounting);
-            Ok::<_, Failure>((what_changed(&path, wanted.before, &commit, forced), notes, looked))
+            let forced = forced.then(|| "asked for with --rebuild".to_owned());
+            let looked = mounts::look(&path, &mounting, digests);
+            Ok::<_, Failure>((what_changed(&path, was, &commit, forced), notes, looked))
         })
         .await??;
         notes.into_iter().for_each(|note| reporter.info(note));
         let engine = self.patient_engine(reporter, cancel).await?;
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
-        owner::refuse_anothers(repo, &self.repos.current().repos.repos, &loaded.project.name, &observed.containers)?;
+        let all = place::all_now(&self.repos.current().repos.repos);
+        owner::refuse_anothers(repo, &all, &loaded.project.name, &observed.containers)?;
+        let (places, new_stack) = (wanted.places, wanted.new_stack);
+        if observed.containers.is_empty() {
+            let stacks = engine.stacks().await?;
+            if let Some(note) = self.refuse_second(repo, &loaded, &stacks, &places, new_stack).await? {
+                reporter.warn(note);
+            }
+        }
         let builds = inputs::compare(&engine, &loaded.project, &self.input_settings(repo), cancel).await?;
         let bases = builds.iter().map(|(name, build)| (name.clone(), build.bases.clone())).collect();
         let facts = facts::gather(repo, &loaded, &observed, known, builds)?;
@@ -164,6 +181,33 @@ impl Planner {
             reporter.warn(warning.clone());
         }
         Ok(Prepared { loaded, base: facts.base, decision, plan, engine, compared })
+    }
+
+    /// Refuses a first deployment beside a stack that the same repository has under another name.
+    ///
+    /// # Errors
+    /// With the lines to write.
+    pub async fn refuse_second(
+        &self,
+        repo: &Repo,
+        loaded: &Loaded,
+        stacks: &former::Stacks,
+        places: &[Place],
+        new_stack: bool,
+    ) -> Result<Option<String>, Failure> {
+        let (path, url) = (repo.real_path.clone(), repo.remote.clone());
+        let remote = blocking(move || git::remote_address(&path, url.as_deref())).await?;
+        let all = place::all_now(&self.repos.current().repos.repos);
+        let first = First {
+            repo,
+            all: &all,
+            project: &loaded.stack.project,
+            color: &loaded.stack.color,
+            remote: remote.as_deref(),
+            places,
+            new_stack,
+        };
+        former::refuse_second(&first, stacks)
     }
 
     /// How what goes into the images of a repository is read.

@@ -3,6 +3,7 @@
 //! `turnout plan` ends after this; `turnout deploy` goes on with the very same value.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
@@ -20,7 +21,7 @@ use crate::{
         dotenv,
         load::{LoadOptions, LoadRequest, load},
         model::Project,
-        source::{DiskFiles, FileSource as _},
+        source::{DiskFiles, FileSource},
     },
     config::Repo,
     decide::{Base, Decision, mounted::Mounted},
@@ -128,7 +129,12 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
         services: Vec::new(),
         options: LoadOptions::default(),
     };
-    let loaded = load(&request, &DiskFiles::default()).map_err(|error| {
+    let files = Learning::default();
+    let loaded = load(&request, &files).map_err(|error| {
+        // What cannot be loaded has no values to look through, and its error may quote a line of any file.
+        let mut known: Vec<String> = files.texts.borrow().iter().flat_map(|text| secrets::of_lines(text)).collect();
+        known.retain(|text| *text != repo.name && *text != repo.project);
+        redactor.add_all(&known);
         let failure = Failure::from(error);
         match base {
             Some(base) => failure.hint(overlay::line(base, &stack)),
@@ -162,6 +168,37 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
         )
     }));
     Ok(loaded)
+}
+
+/// The disk, and what was read from it: Compose files, each `env_file`, the `.env` of what they include.
+#[derive(Default)]
+struct Learning {
+    files: DiskFiles,
+    texts: RefCell<Vec<String>>,
+}
+
+impl FileSource for Learning {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = self.files.read(path)?;
+        self.texts.borrow_mut().push(String::from_utf8_lossy(&bytes).into_owned());
+        Ok(bytes)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.files.exists(path)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        self.files.is_dir(path)
+    }
+
+    fn stays_in(&self, path: &Path, folder: &Path) -> bool {
+        self.files.stays_in(path, folder)
+    }
+
+    fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        self.files.link_target(path)
+    }
 }
 
 fn not_chosen(repo: &Repo, error: &StackError, by_env: bool) -> Failure {
@@ -209,6 +246,7 @@ pub(super) fn make_plan(
         without_flags: true,
         spared_orphans: orphans.spared,
         idle_orphans: orphans.idle,
+        remove_idle_networks: orphans.networks,
         now: super::now_ms() / 1000,
         ..Intent::default()
     };
@@ -247,4 +285,42 @@ fn present(root: &Path, configured: &[String]) -> Result<BTreeSet<String>, Failu
     let mut names: BTreeSet<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.extend(configured.iter().filter(|file| root.join(file).is_file()).cloned());
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::repos;
+
+    #[test]
+    fn what_cannot_be_loaded_gives_no_secret_away() {
+        for (file, text) in [
+            ("conf/app.env", "API_TOKEN=\"s3cret-of-env\n"),
+            ("conf/app.env", "DB_PASSWORD=fine\nMAIL_PASSWORD 's3cret-of-env\n"),
+            ("conf/app.env", "KEY='first\ns3cret-of-env\n'\nMAIL PASSWORD s3cret-of-env\nDB_PASSWORD=s3cret-of-env\n"),
+            (
+                "docker-compose.yml",
+                "services:\n  web:\n    image: x\n    environment:\n      - API_KEY=s3cret-of-env\n    ports: [\"s3cret-of-env\"]\n",
+            ),
+            (
+                "docker-compose.yml",
+                "services:\n  web:\n    image: x\n    environment: { API_KEY: s3cret-of-env }\n    mem_limit: s3cret-of-env\n",
+            ),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let usual = "services:\n  web:\n    image: x\n    env_file: conf/app.env\n";
+            std::fs::create_dir(dir.path().join("conf")).unwrap();
+            std::fs::write(dir.path().join("docker-compose.yml"), usual).unwrap();
+            std::fs::write(dir.path().join(file), text).unwrap();
+            let list = format!("shop: {}\n", dir.path().display());
+            let look = |path: &Path| repos::PathState::Directory(path.to_path_buf());
+            let repo = repos::parse(&list, "repos.yaml", &look).unwrap().repos.remove(0);
+            let redactor = Redactor::new();
+            let failure = load_project(&repo, &redactor).expect_err(text);
+            let said = failure.clone().redacted(&redactor);
+            let said = format!("{} {}", said.summary, said.hint.unwrap_or_default());
+            assert!(!said.contains("s3cret"), "{text}: {said}");
+            assert!(said.contains(file.rsplit('/').next().unwrap()) || said.contains("web"), "{said}");
+        }
+    }
 }

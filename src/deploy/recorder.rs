@@ -53,7 +53,7 @@ impl Reporter for Recorder {
         match &event {
             Event::Progress { .. } | Event::StepHalfDone { .. } => {}
             Event::Phase { name } => tracing::debug!(repo, deployment, "phase {name}"),
-            Event::Info { text } => tracing::info!(repo, deployment, "{text}"),
+            Event::Info { text } | Event::Build { text, .. } => tracing::info!(repo, deployment, "{text}"),
             Event::Warning { text } => tracing::warn!(repo, deployment, "{text}"),
             Event::StepStarted { text, .. } => tracing::debug!(repo, deployment, "begins: {text}"),
             Event::StepEnded { outcome: Outcome::Failed, text, .. } => tracing::error!(repo, deployment, "{text}"),

@@ -204,9 +204,27 @@ fn pairs(text: &str, found: &mut Vec<String>) {
 
 /// Lines that assign: `name=value`, `name: value`.
 fn lines(text: &str, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<String>) {
+    // Of a value between quotes that goes on in the next lines: the quote that ends it.
+    let mut open: Option<char> = None;
     for line in text.lines() {
         in_addresses(line, found);
-        let Some((name, value)) = line.split_once(['=', ':']) else { continue };
+        if let Some(quote) = open {
+            found.push(line.trim().trim_end_matches(quote).to_owned());
+            open = open.filter(|quote| !line.contains(*quote));
+            continue;
+        }
+        // A line that lacks its sign is what an error quotes.
+        let Some((name, value)) = line.split_once(['=', ':']).or_else(|| line.trim().rsplit_once(' ')) else {
+            continue;
+        };
+        // `environment: { API_KEY: x, MODE: y }`.
+        for (name, value) in line.split(['{', '}', ',']).skip(1).filter_map(|part| part.split_once([':', '='])) {
+            if wanted(name.trim().trim_matches(['"', '\''])) {
+                found.push(value.trim().trim_matches(['"', '\'']).to_owned());
+            }
+        }
+        let first = value.trim().chars().next().filter(|first| ['"', '\''].contains(first));
+        open = first.filter(|quote| wanted(name.trim()) && value.matches(*quote).count() == 1);
         let value = value.trim().trim_end_matches([',', ';']).trim_matches(['"', '\'']);
         if wanted(name.trim().trim_matches(['"', '\''])) {
             found.push(value.to_owned());
@@ -304,6 +322,25 @@ mod tests {
         ];
         for (name, value, expected) in table {
             assert_eq!(of_values([(*name, *value)].into_iter()), *expected, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_as_a_whole_still_give_their_secrets() {
+        let table: &[(&str, &[&str])] = &[
+            ("DB_PASSWORD=hunter2-x", &["hunter2-x"]),
+            ("  - API_KEY=hunter2-x", &["hunter2-x"]),
+            ("API_KEY: \"hunter2-x\"", &["hunter2-x"]),
+            ("DB_PASSWORD 'hunter2-x", &["hunter2-x"]),
+            (
+                "PRIVATE_KEY=\"first-part\nsecond-part\nthird-part\"\nMODE=other-text",
+                &["first-part", "second-part", "third-part"],
+            ),
+            ("  environment: { MODE: other-text, API_KEY: 'hunter2-x' }", &["hunter2-x"]),
+            ("MODE=other-text", &[]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(of_lines(text), *expected, "{text}");
         }
     }
 

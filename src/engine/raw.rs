@@ -66,6 +66,21 @@ impl Engine {
         self.answer(request).await
     }
 
+    /// Removes what was not used for longest of the build cache until `keep` bytes are left, as `docker builder prune
+    /// --keep-storage` does. The client library knows only the newer word for it.
+    pub(super) async fn prune_cache(&self, keep: u64) -> Result<Value, Error> {
+        let word = if self.version() >= super::ApiVersion::v1(48) { "reserved-space" } else { "keep-storage" };
+        self.post(&format!("build/prune?{word}={keep}"), &Value::Null).await
+    }
+
+    /// Inspects an image, with what the client library leaves out.
+    pub(super) async fn image_json(&self, image: &str) -> Result<Value, Error> {
+        let request = Request::get(format!("/v{}/images/{image}/json", self.version()))
+            .header(header::HOST, "docker")
+            .body(super::image::wire::empty())?;
+        self.answer(request).await
+    }
+
     async fn answer<T: DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Error> {
         let answer = self.send(request).await?;
         let status = answer.response.status();

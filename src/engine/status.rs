@@ -90,7 +90,8 @@ impl Engine {
     }
 }
 
-fn status(summary: ContainerSummary) -> Option<ContainerStatus> {
+/// One container of the engine's list.
+pub(super) fn status(summary: ContainerSummary) -> Option<ContainerStatus> {
     let image = summary.image.clone().unwrap_or_default();
     let text = summary.status.clone().unwrap_or_default();
     let created = summary.created.unwrap_or_default();

@@ -19,7 +19,8 @@ impl Engine {
     }
 }
 
-fn milliseconds(text: &str) -> Option<i64> {
+/// A date of the daemon, in milliseconds since 1970.
+pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }

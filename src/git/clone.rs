@@ -27,7 +27,7 @@ pub(super) fn into_place(session: &Session) -> Result<Updated, GitError> {
         let message = format!("its parent folder {} does not exist; create or mount it", parent.display());
         return Err(GitError::NotAWorkTree { path: path.clone(), message });
     }
-    let prefix = format!(".{}.clone-", name.to_string_lossy());
+    let prefix = nursery_prefix(name);
     sweep(parent, &prefix);
     session.tell(Event::Info { text: format!("cloning {address} to {}", path.display()) });
 
@@ -118,13 +118,69 @@ impl Drop for Nursery {
 
 /// Removes what crashed clones of the same target left behind.
 fn sweep(parent: &Path, prefix: &str) {
-    let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(prefix)
-            && let Ok(Some(_lock)) = lock::attempt(&entry.path())
-        {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
+    for left in left_behind(parent, prefix) {
+        let _ = left.remove();
     }
+}
+
+/// A folder that a crashed clone left behind; locked, so that nobody takes it up meanwhile.
+#[derive(Debug)]
+pub struct Abandoned {
+    path: PathBuf,
+    _lock: lock::Lock,
+}
+
+impl Abandoned {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of its files, as far as they can be seen.
+    pub fn size(&self) -> u64 {
+        let (mut open, mut size) = (vec![self.path.clone()], 0_u64);
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                // Links are not followed.
+                let Ok(meta) = entry.metadata() else { continue };
+                if meta.is_dir() {
+                    open.push(entry.path());
+                } else {
+                    size = size.saturating_add(meta.len());
+                }
+            }
+        }
+        size
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// When that is not allowed, or fails in the middle.
+    pub fn remove(&self) -> std::io::Result<()> {
+        std::fs::remove_dir_all(&self.path)
+    }
+}
+
+/// What clones of this work tree left behind when they crashed. One that is under way is not among them.
+pub fn abandoned_clones(target: &Path) -> Vec<Abandoned> {
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Vec::new() };
+    left_behind(parent, &nursery_prefix(name))
+}
+
+fn nursery_prefix(name: &std::ffi::OsStr) -> String {
+    format!(".{}.clone-", name.to_string_lossy())
+}
+
+fn left_behind(parent: &Path, prefix: &str) -> Vec<Abandoned> {
+    let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let own = entries.flatten().filter(|entry| {
+        entry.file_name().to_string_lossy().starts_with(prefix) && entry.file_type().is_ok_and(|kind| kind.is_dir())
+    });
+    let free = own.filter_map(|entry| {
+        let lock = lock::attempt(&entry.path()).ok().flatten()?;
+        Some(Abandoned { path: entry.path(), _lock: lock })
+    });
+    free.collect()
 }

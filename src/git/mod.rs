@@ -17,6 +17,7 @@ mod checkout;
 mod clone;
 mod convert;
 mod error;
+mod gitlinks;
 mod known_hosts;
 mod lock;
 mod pin;
@@ -25,6 +26,7 @@ mod read;
 mod rebase;
 mod relay;
 mod remote;
+mod repack;
 mod submodule;
 mod tracked;
 mod transfer;
@@ -32,12 +34,14 @@ mod update;
 
 pub use address::Address;
 pub use by_hand::{LEFT_BRANCH, check_out};
+pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;
+pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
 pub use read::{
-    Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, head, is_tracked, short,
-    short_log,
+    Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, head, is_tracked,
+    remote_address, short, short_log,
 };
 pub use relay::open_tunnel;
 pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};

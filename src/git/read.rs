@@ -4,7 +4,7 @@ use std::path::Path;
 
 use git2::{Commit, Delta, DiffOptions, ErrorCode, Oid, Repository};
 
-use super::{advance::checked_out_branch, error::GitError, update::open};
+use super::{address::Address, advance::checked_out_branch, error::GitError, update::open};
 
 /// Where a work tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +147,15 @@ pub fn branch_tip(path: &Path, branch: &str) -> Option<String> {
     let at = |name: String| repo.refname_to_id(&name).ok();
     let tip = at(format!("refs/remotes/origin/{branch}")).or_else(|| at(format!("refs/heads/{branch}")));
     tip.map(|tip| tip.to_string())
+}
+
+/// The address that a work tree is fetched from, without credentials: the configured one, else that of `origin`.
+pub fn remote_address(path: &Path, configured: Option<&str>) -> Option<String> {
+    let url = match configured {
+        Some(url) => url.to_owned(),
+        None => open(path).ok()?.find_remote("origin").ok()?.url().ok()?.to_owned(),
+    };
+    Address::parse(&url).ok().map(|address| address.to_string())
 }
 
 /// The first seven characters of a hash, for places that have no repository at hand.

@@ -9,6 +9,7 @@ use super::{
     address::Address,
     advance, by_hand, checkout,
     error::GitError,
+    gitlinks, repack,
     transfer::{self, Session, Want},
 };
 
@@ -24,10 +25,15 @@ pub(super) fn update_all(repo: &Repository, main: &Address, session: &Session, d
     if depth >= DEEPEST {
         return Err(GitError::other("update submodules", format!("they are nested deeper than {DEEPEST} levels")));
     }
+    // As with git, one that nobody configured is no fault; it is told elsewhere.
+    let left_out = gitlinks::in_repository(repo, true).map_err(local)?;
     for submodule in repo.submodules().map_err(local)? {
         session.go_on()?;
         let name = submodule.path().to_string_lossy().into_owned();
-        if submodule.head_id().is_none() || submodule.update_strategy() == SubmoduleUpdate::None {
+        if submodule.head_id().is_none()
+            || submodule.update_strategy() == SubmoduleUpdate::None
+            || left_out.iter().any(|left_out| left_out.path == name)
+        {
             continue;
         }
         update(submodule, &name, main, session, depth)
@@ -71,7 +77,9 @@ fn update(
         by_hand::arrive(&repo, wanted).map_err(local)?;
         checkout::finished(&repo)?;
     }
-    update_all(&repo, &address, session, depth + 1)
+    update_all(&repo, &address, session, depth + 1)?;
+    repack::when_due(&repo, session);
+    Ok(())
 }
 
 /// The address of a submodule; relative ones count from the address of the repository that contains it.

@@ -14,17 +14,21 @@ use super::{
     address::Address,
     advance, by_hand, clone, convert,
     error::GitError,
+    gitlinks::{self, Reason},
     lock,
     relay::Relay,
     remote::{Remote, Updated},
-    submodule,
+    repack, submodule,
     transfer::{self, Session, Want},
 };
-use crate::report::Reporter;
+use crate::report::{Event, Reporter};
 
 /// After a stop: time for the thread to end by itself. It normally needs milliseconds, because the relay has closed its
 /// connection; only a check-out that has begun runs longer, and must.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Names at most this many submodules that stay as they are.
+const MOST_LEFT_OUT: usize = 10;
 
 /// Brings the work tree to the state of its remote branch. Clones it if it is absent.
 ///
@@ -212,5 +216,26 @@ pub(super) fn finish(repo: &Repository, address: &Address, session: &Session) ->
     if session.remote.submodules {
         submodule::update_all(repo, address, session, 0)?;
     }
-    convert::restore_stored(repo, session)
+    tell_left_out(repo, session)?;
+    convert::restore_stored(repo, session)?;
+    repack::when_due(repo, session);
+    Ok(())
+}
+
+/// Says which submodules stay as they are, those that nobody configured first.
+fn tell_left_out(repo: &Repository, session: &Session) -> Result<(), GitError> {
+    let found = gitlinks::in_repository(repo, session.remote.submodules);
+    let mut found = found.map_err(|error| GitError::local(&session.remote.path, "read the submodules of", &error))?;
+    found.sort_by_key(|left_out| left_out.reason);
+    for left_out in found.iter().take(MOST_LEFT_OUT) {
+        let text = left_out.to_sentence();
+        session.tell(match left_out.reason {
+            Reason::NotConfigured | Reason::NoAddress => Event::Warning { text },
+            Reason::UpdateNone | Reason::NotWanted => Event::Info { text },
+        });
+    }
+    if let Some(more) = found.len().checked_sub(MOST_LEFT_OUT).filter(|more| *more > 0) {
+        session.tell(Event::Info { text: format!("{more} more submodules stay as they are") });
+    }
+    Ok(())
 }

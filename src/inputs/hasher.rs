@@ -53,13 +53,16 @@ impl Stamp {
     }
 }
 
+/// What is remembered of a file: how it looked, and the digest of its content.
+type Known = (Stamp, [u8; 32]);
+
 /// Digests of files, remembered in one file from one look to the next. Blocking.
 #[derive(Debug)]
 pub struct Hasher {
     file: PathBuf,
     known: Records,
     /// What was read this time, and can be trusted the next time.
-    fresh: BTreeMap<PathBuf, (Stamp, [u8; 32])>,
+    fresh: BTreeMap<PathBuf, Known>,
     read: bool,
 }
 
@@ -160,7 +163,7 @@ impl Hasher {
         if !self.read && (!all || self.known.all_found()) {
             return Ok(());
         }
-        let mut records: BTreeMap<&Path, (Stamp, [u8; 32])> = self.known.iter(all).collect();
+        let mut records: BTreeMap<&Path, Known> = self.known.iter(all).collect();
         records.extend(self.fresh.iter().map(|(path, known)| (path.as_path(), *known)));
         let mut records: Vec<_> =
             records.into_iter().map(|(path, known)| (path.as_os_str().as_bytes(), known)).collect();
@@ -240,7 +243,7 @@ impl Records {
         Some(Self { places, next: 0, bytes })
     }
 
-    fn find(&mut self, path: &Path) -> Option<(Stamp, [u8; 32])> {
+    fn find(&mut self, path: &Path) -> Option<Known> {
         let path = path.as_os_str().as_bytes();
         let of = |place: &(usize, bool)| record(&self.bytes, place.0).map(|(path, _)| path);
         let number = match self.places.get(self.next).and_then(of) {
@@ -258,7 +261,7 @@ impl Records {
     }
 
     /// All, or only those that were found.
-    fn iter(&self, found_only: bool) -> impl Iterator<Item = (&Path, (Stamp, [u8; 32]))> {
+    fn iter(&self, found_only: bool) -> impl Iterator<Item = (&Path, Known)> {
         let places = self.places.iter().filter(move |(_, found)| *found || !found_only);
         places.filter_map(|(at, _)| {
             let (path, known) = record(&self.bytes, *at)?;
@@ -267,7 +270,7 @@ impl Records {
     }
 }
 
-fn record(bytes: &[u8], at: usize) -> Option<(&[u8], (Stamp, [u8; 32]))> {
+fn record(bytes: &[u8], at: usize) -> Option<(&[u8], Known)> {
     let (record, rest) = bytes.get(at..)?.split_first_chunk::<RECORD>()?;
     let mut numbers = [0; 6];
     for (number, bytes) in numbers.iter_mut().zip(record.chunks_exact(8)) {

@@ -43,6 +43,16 @@ impl Memory {
         Ok(())
     }
 
+    /// The images that something is remembered of, and where, sorted.
+    pub fn images(&self) -> Vec<(String, PathBuf)> {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let ids = names.filter_map(|name| Some(format!("sha256:{}", name.strip_suffix(".json")?)));
+        let mut images: Vec<_> = ids.filter_map(|id| self.file(&id).map(|file| (id, file))).collect();
+        images.sort();
+        images
+    }
+
     fn file(&self, image: &str) -> Option<PathBuf> {
         let id = image.strip_prefix("sha256:")?;
         let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
@@ -113,5 +123,9 @@ mod tests {
         memory.remember("sha256:bb", &manifest).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("inputs")).unwrap().count(), KEPT);
         assert_eq!(memory.recall("sha256:bb"), Some(manifest));
+        fs::write(dir.path().join("inputs/strange.json"), "").unwrap();
+        let images = memory.images();
+        assert_eq!(images.len(), KEPT);
+        assert!(images.contains(&("sha256:bb".to_owned(), dir.path().join("inputs/bb.json"))));
     }
 }

@@ -43,6 +43,9 @@ pub struct Intent {
     pub spared_orphans: BTreeMap<String, String>,
     /// Containers of services with inactive profiles, by ID, that are orphans here; Compose leaves such alone.
     pub idle_orphans: BTreeSet<String>,
+    /// Remove networks of the project that its files no longer name, once nothing of it uses them. The Compose CLI leaves
+    /// them until `down`.
+    pub remove_idle_networks: bool,
     /// Number of containers by service, over the project's.
     pub scale: BTreeMap<String, u32>,
     /// Replace containers and give them fresh anonymous volumes.

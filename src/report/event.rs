@@ -38,6 +38,14 @@ pub enum Event {
         /// The sentence.
         text: String,
     },
+    /// An image begins to be built, or was. Whoever shows steps has told of that already, unless there is something
+    /// `unusual` about it: another builder than the usual one, and why.
+    Build {
+        /// The sentence.
+        text: String,
+        /// The step does not tell it.
+        unusual: bool,
+    },
     /// Something the reader should look at although the work goes on.
     Warning {
         /// The sentence.
@@ -88,6 +96,7 @@ impl Event {
         match self {
             Self::Phase { name } => Self::Phase { name },
             Self::Info { text } => Self::Info { text: change(&text) },
+            Self::Build { text, unusual } => Self::Build { text: change(&text), unusual },
             Self::Warning { text } => Self::Warning { text: change(&text) },
             Self::StepStarted { step, text } => Self::StepStarted { step, text: change(&text) },
             Self::StepHalfDone { step } => Self::StepHalfDone { step },

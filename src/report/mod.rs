@@ -4,8 +4,12 @@
 //! log file) is decided far above, and every sink redacts first.
 
 mod event;
+mod needles;
 pub mod redact;
+mod registered;
 mod secret_name;
+mod shapes;
+mod views;
 
 pub use event::{Event, Notes, Outcome, Reporter, Silent, StepRef};
 pub use secret_name::is_secret_name;

@@ -10,10 +10,11 @@ const MOST: u64 = 4096;
 /// The branch that the repository's working tree has checked out, or left for a commit that somebody asked for by name
 /// (see [`crate::git::check_out`]). `None` where it is not cloned or HEAD is detached otherwise.
 pub fn checked_out(repo: &Repo) -> Option<String> {
-    let git = repo.real_path.join(".git");
+    // Where it leads now, should it be a link.
+    let git = repo.path.join(".git");
     let folder = match read(&git) {
         // A linked working tree: `.git` is a file that names the directory.
-        Some(link) => repo.real_path.join(link.strip_prefix("gitdir:")?.trim()),
+        Some(link) => repo.path.join(link.strip_prefix("gitdir:")?.trim()),
         None => git,
     };
     let branch = |file: &str| Some(read(&folder.join(file))?.strip_prefix("ref: refs/heads/")?.trim_end().to_owned());

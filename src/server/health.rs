@@ -1,11 +1,11 @@
-//! `GET /` and `GET /healthz`.
+//! `GET /`, `GET /healthz` and `GET /readyz`. Anybody may read them, so they name parts and no more.
 
 use std::sync::Arc;
 
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -17,17 +17,41 @@ struct Health {
     status: &'static str,
     /// `broken` where the last edit of repos.yaml could not be read; the list before it counts.
     config: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<&'static str>,
 }
 
-/// Says that it runs. Anybody may read it, so it says no more.
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting_for: Vec<&'static str>,
+}
+
+/// Says that it runs.
 pub(super) async fn root() -> Response {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     ([(header::CONTENT_TYPE, plain)], "turnout is running\n").into_response()
 }
 
-/// For probes: answers while the daemon serves. A broken edit of repos.yaml is named but is no reason to restart.
+/// For probes that restart what fails: 200 while the daemon does what it is for, 503 with what does not answer. A
+/// broken edit of repos.yaml is named but is no reason to restart.
 pub(super) async fn healthz(State(state): State<Arc<IntakeState>>) -> Response {
     state.repos.refresh();
     let config = if state.repos.broken().is_some() { "broken" } else { "ok" };
-    Json(Health { status: "ok", config }).into_response()
+    let failing = state.pulse.failing();
+    let (code, status) = verdict(&failing, "ok", "failing");
+    (code, Json(Health { status, config, failing })).into_response()
+}
+
+/// For probes that send work elsewhere: 200 while a delivery that comes now would be deployed now, 503 with what it
+/// would wait for.
+pub(super) async fn readyz(State(state): State<Arc<IntakeState>>) -> Response {
+    let waiting_for = state.pulse.waiting_for();
+    let (code, status) = verdict(&waiting_for, "ready", "waiting");
+    (code, Json(Readiness { status, waiting_for })).into_response()
+}
+
+fn verdict(missing: &[&str], good: &'static str, bad: &'static str) -> (StatusCode, &'static str) {
+    if missing.is_empty() { (StatusCode::OK, good) } else { (StatusCode::SERVICE_UNAVAILABLE, bad) }
 }

@@ -1,13 +1,19 @@
 //! HTTP surfaces: the webhook route and its neighbours on TCP, the control socket for the command line.
 
+mod arriving;
 mod checked_out;
 pub mod control;
 mod deploy_route;
 mod follow;
 pub mod health;
+mod kept;
 pub mod ledger;
 pub mod listen;
+pub mod pulse;
+pub mod refusals;
+mod source;
 mod status;
+pub mod visitors;
 
 pub mod webhook_route;
 pub mod wire;

@@ -1,16 +1,20 @@
 //! `GET /v1/status`: the repositories, what runs of them, what is under way.
 
+use std::collections::BTreeSet;
+
 use axum::{Json, extract::State};
 
 use super::{
     control::{Control, Refusal},
-    wire::{ByHand, ContainerStatus, Health, RepoStatus, StatusReply},
+    wire::{ByHand, ContainerStatus, Health, RepoStatus, StatusReply, StrayStatus},
 };
 use crate::{
     config::Repo,
-    deploy::load_project,
-    engine::Engine,
-    git,
+    deploy::{
+        former::{self, Stacks, Stray},
+        load_project, place,
+    },
+    engine, git,
     store::{Deployment, Filter},
 };
 
@@ -21,10 +25,22 @@ const LOOK_BACK: usize = 20;
 pub(super) async fn status(State(control): State<Control>) -> Result<Json<StatusReply>, Refusal> {
     let deployer = &control.deployer;
     let engine = deployer.planner.engine().await;
+    let stacks = match &engine {
+        Ok(engine) => engine.stacks().await.map_err(|error| error.to_string()),
+        Err(_) => Err("the engine does not answer".to_owned()),
+    };
+    let list = deployer.planner.repos.current();
     let mut repos = Vec::new();
-    for repo in &deployer.planner.repos.current().repos.repos {
-        repos.push(of_repo(&control, repo, engine.as_ref().ok()).await?);
+    let mut claimed = BTreeSet::new();
+    let now = place::all_now(&list.repos.repos);
+    for repo in &now {
+        repos.push(of_repo(&control, repo, &stacks, &mut claimed).await?);
     }
+    let places = deployer.store.places().await?;
+    let strays = stacks.as_ref().ok().map(|stacks| {
+        let strays = former::strays(&now, &|project| claimed.contains(project), stacks, &places);
+        strays.into_iter().map(stray).collect()
+    });
     let mistakes = deployer.planner.repos.broken();
     Ok(Json(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -35,10 +51,17 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
         },
         config_mistakes: mistakes.map(|m| m.0.iter().map(ToString::to_string).collect()).unwrap_or_default(),
         repos,
+        strays,
     }))
 }
 
-async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Result<RepoStatus, Refusal> {
+/// `claimed` takes the projects that are this repository's.
+async fn of_repo(
+    control: &Control,
+    repo: &Repo,
+    stacks: &Result<Stacks, String>,
+    claimed: &mut BTreeSet<String>,
+) -> Result<RepoStatus, Refusal> {
     let reading = repo.clone();
     let redactor = control.deployer.redactor.clone();
     let read = tokio::task::spawn_blocking(move || {
@@ -48,7 +71,7 @@ async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Res
         Ok(read) => read,
         Err(_) => (Err(crate::deploy::Failure::new("it could not be read")), None),
     };
-    let (name, mut project) = match loaded {
+    let (name, project) = match loaded {
         Ok(loaded) => {
             let stack = loaded.stack;
             let text = format!("{} from {} ({})", stack.project, stack.files.join(", "), stack.reason);
@@ -66,19 +89,15 @@ async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Res
         }
     }
     let mut containers = Vec::new();
-    for name in &projects {
-        let Some(engine) = engine else {
-            project.text.push_str("; what runs is not known, since the engine does not answer");
-            break;
-        };
-        match engine.containers(name, true).await {
-            Ok(found) => containers.extend(found),
-            Err(error) => {
-                project.text.push_str(&format!("; what runs of {name} is not known: {error}"));
-                break;
-            }
-        }
+    if let Ok(stacks) = stacks {
+        // And what only the containers know, for instance after the database was lost.
+        let marked = stacks.values().filter(|stack| stack.repository.as_ref() == Some(&repo.name));
+        let marked: Vec<String> = marked.map(|stack| stack.project.clone()).collect();
+        projects.extend(marked.into_iter().filter(|project| !projects.contains(project)).collect::<Vec<_>>());
+        let all = projects.iter().filter_map(|project| stacks.get(project));
+        containers.extend(all.flat_map(|stack| stack.containers.iter().map(shown)));
     }
+    claimed.extend(projects);
     let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
     let recent = control.deployer.store.history(filter).await?;
     let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();
@@ -92,16 +111,8 @@ async fn of_repo(control: &Control, repo: &Repo, engine: Option<&Engine>) -> Res
         by_hand: by_hand(control, repo).await?,
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
-        containers: containers
-            .into_iter()
-            .map(|container| ContainerStatus {
-                service: container.service,
-                name: container.name,
-                status: container.status,
-                image: container.image,
-                ports: container.ports.join(", "),
-            })
-            .collect(),
+        containers,
+        runs_unknown: stacks.as_ref().err().cloned(),
     })
 }
 
@@ -122,4 +133,27 @@ async fn by_hand(control: &Control, repo: &Repo) -> Result<Option<ByHand>, Refus
     let (path, name) = (repo.real_path.clone(), branch.clone());
     let tip = tokio::task::spawn_blocking(move || git::branch_tip(&path, &name?)).await.ok().flatten();
     Ok(Some(ByHand { commit, asked: last.wanted_commit, deployment: last.id, branch, branch_commit: tip }))
+}
+
+fn shown(container: &engine::ContainerStatus) -> ContainerStatus {
+    ContainerStatus {
+        service: container.service.clone(),
+        name: container.name.clone(),
+        status: container.status.clone(),
+        image: container.image.clone(),
+        ports: container.ports.join(", "),
+    }
+}
+
+fn stray(stray: Stray) -> StrayStatus {
+    let Stray { stack, repository, path, remove, adopt } = stray;
+    StrayStatus {
+        project: stack.project,
+        repository,
+        path,
+        containers: stack.containers.iter().map(shown).collect(),
+        volumes: stack.volumes.into_iter().collect(),
+        remove,
+        adopt,
+    }
 }

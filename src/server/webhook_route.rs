@@ -1,37 +1,42 @@
 //! `POST /webhook`: read within bounds, prove, decide, record, answer. The work goes on behind it.
+//!
+//! ```text
+//!   head ──► body arrives (a connection is all it holds) ──► proven ──► a place ──► recorded ──► answered
+//!     │               │                                        │
+//!     └── 401, 413    └── 408, 413, or the connection ends     └── 401
+//! ```
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::{Body, Bytes},
+    body::Body,
     extract::State,
     http::{HeaderMap, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bytes::BytesMut;
-use http_body_util::BodyExt as _;
 use serde::Serialize;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time,
-};
+use tokio::{sync::Semaphore, time};
 
 use super::{
+    arriving::{Arrived, Own, Reception},
     health,
     ledger::{Ledger, LedgerFault, Receipt},
+    pulse::Pulse,
+    refusals::{self, Refusals},
+    source::Source,
+    visitors::Place,
 };
 use crate::{
     config::{LiveRepos, Repo, live::Loaded},
     store::{Cause, NewDelivery, NewDeployment},
-    webhook::{self, Event, Forge, Refusal, SigningKey, Verdict, signature},
+    webhook::{
+        self, Event, Forge, PushedRepo, Refusal, SigningKey, Verdict,
+        signature::{self, Claimed},
+    },
 };
 
-/// Bodies of the largest size that may be in memory at one time, all requests together.
-const LARGEST_BODIES: usize = 4;
-/// Memory is taken from that budget in steps of this many bytes, as a body arrives.
-const STEP: usize = 64 << 10;
 /// When a sender should try again after a 503 or 507, in seconds.
 const RETRY_AFTER: &str = "30";
 /// Longest delivery id kept.
@@ -45,8 +50,10 @@ pub type CheckedOut = Arc<dyn Fn(&Repo) -> Option<String> + Send + Sync>;
 pub struct IntakeLimits {
     /// Largest body, in bytes.
     pub body: usize,
-    /// Most deliveries read at one time.
+    /// Most proven deliveries that are recorded at one time.
     pub requests: usize,
+    /// How long a proven delivery waits for its turn to be recorded.
+    pub place_wait: Duration,
     /// Time to send a body.
     pub body_timeout: Duration,
 }
@@ -59,9 +66,13 @@ pub struct IntakeState {
     ledger: Arc<dyn Ledger>,
     wake: Arc<dyn Fn(&str) + Send + Sync>,
     checked_out: CheckedOut,
-    limits: IntakeLimits,
-    requests: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+    /// What was refused, for the log.
+    pub refusals: Arc<Refusals>,
+    /// Whether the daemon does what it is for.
+    pub pulse: Arc<Pulse>,
+    reception: Reception,
+    places: Semaphore,
+    place_wait: Duration,
 }
 
 impl IntakeState {
@@ -76,32 +87,33 @@ impl IntakeState {
         checked_out: CheckedOut,
         limits: IntakeLimits,
     ) -> IntakeState {
-        let steps = limits.body.div_ceil(STEP) * LARGEST_BODIES;
         IntakeState {
             repos,
             key,
             ledger,
             wake,
             checked_out,
-            limits,
-            requests: Arc::new(Semaphore::new(limits.requests)),
-            // Every request may at least hold one step, so that small deliveries pass beside large ones.
-            memory: Arc::new(Semaphore::new(steps + limits.requests)),
+            refusals: Arc::default(),
+            pulse: Arc::default(),
+            reception: Reception::new(limits),
+            places: Semaphore::new(limits.requests),
+            place_wait: limits.place_wait,
         }
     }
 }
 
 /// The routes of the webhook server.
-pub fn router(state: IntakeState) -> Router {
+pub fn router(state: Arc<IntakeState>) -> Router {
     Router::new()
         .route("/", get(health::root))
         .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/webhook", post(webhook))
         .fallback(|| async { answer(StatusCode::NOT_FOUND, &Answer::error("there is nothing here")) })
         .method_not_allowed_fallback(|| async {
             answer(StatusCode::METHOD_NOT_ALLOWED, &Answer::error("this method is not for this address"))
         })
-        .with_state(Arc::new(state))
+        .with_state(state)
 }
 
 /// The body of an answer.
@@ -125,133 +137,81 @@ impl<'a> Answer<'a> {
 }
 
 async fn webhook(State(state): State<Arc<IntakeState>>, request: Request<Body>) -> Response {
-    match handle(&state, request).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            tracing::warn!(status = refusal.status, "a delivery was refused: {}", refusal.message);
-            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-            let mut response = answer(status, &Answer::error(&refusal.message));
-            let headers = response.headers_mut();
-            if matches!(refusal.status, 503 | 507) {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-            }
-            if matches!(refusal.status, 408 | 413 | 503) {
-                // The rest of the body will not be read, so the connection cannot serve another request.
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
-        }
+    let place = request.extensions().get::<Arc<Place>>().cloned();
+    if let Some(place) = &place {
+        place.requests(request.headers());
     }
+    let (head, body) = request.into_parts();
+    let answered = handle(&state, &head.headers, body, place.as_deref()).await;
+    let response = answered.unwrap_or_else(|refusal| {
+        tell(&state.refusals, &refusal, &head.headers, place.as_deref().map(Place::source));
+        refusal_answer(&refusal)
+    });
+    if let Some(place) = place {
+        place.answered();
+    }
+    response
 }
 
-async fn handle(state: &IntakeState, request: Request<Body>) -> Result<Response, Refusal> {
-    let busy = || refused(503, "too many deliveries at one time; send it again later");
-    let _place = Arc::clone(&state.requests).try_acquire_owned().map_err(|_| busy())?;
-    let (head, body) = request.into_parts();
-    let (body, _memory) = read(state, &head.headers, body).await?;
+async fn handle(
+    state: &IntakeState,
+    headers: &HeaderMap,
+    body: Body,
+    place: Option<&Place>,
+) -> Result<Response, Refusal> {
+    let forge = Forge::GitHub;
+    let claimed = signature::claimed(headers.get(forge.signature_header()).map(HeaderValue::as_bytes));
+    if let (Err(refusal), Some(_)) = (&claimed, &state.key) {
+        // Whatever the body is, nothing will prove it.
+        state.reception.pass_over(headers, body).await?;
+        return Err(refusal.clone());
+    }
+    let arrived = state.reception.receive(forge, state.key.as_ref(), &state.repos, headers, body).await?;
     let loaded = state.repos.current();
-    let (forge, headers) = (Forge::GitHub, &head.headers);
-    let proof = prove(state, &loaded, forge, headers, &body)?;
+    let proof = prove(state.key.is_some(), &loaded, claimed.ok().as_ref(), &arrived)?;
+    let whole = arrived.whole;
+    owned(whole.repository().as_ref(), &loaded, &proof)?;
+    if let Some(place) = place {
+        place.proven();
+    }
+    let busy = || refused(503, "too many deliveries at one time; send it again later");
+    let recording = time::timeout(state.place_wait, state.places.acquire()).await;
+    let _recording = recording.map_err(|_| busy())?.map_err(|_| busy())?;
     let event_name = text(headers, forge.event_header())
         .ok_or_else(|| Refusal::malformed("X-GitHub-Event is missing or unreadable"))?;
-    let event = event(forge, event_name, headers, &body)?;
-    owned(&event, &loaded, &proof)?;
+    let digest = whole.digest;
+    let event = whole.event(event_name)?;
     let verdict = webhook::verdict(&event, &loaded.repos, &*state.checked_out);
-    let delivery = record(forge, event_name, headers, &body, &event, &verdict);
+    let delivery = record(forge, event_name, headers, digest, &event, &verdict);
     report(&delivery);
     respond(state, verdict, delivery).await
 }
 
-/// Reads the body. The second part gives its memory back to the budget when dropped.
-async fn read(
-    state: &IntakeState,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
-    let limit = state.limits.body;
-    let too_large = || refused(413, format!("a delivery may have {limit} bytes"));
-    let announced = text(headers, "content-length").and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
+/// One line for a refused delivery, or its place in the count of a flood.
+fn tell(refusals: &Refusals, refusal: &Refusal, headers: &HeaderMap, source: Option<Source>) {
+    let Refusal { status, message } = refusal;
+    if !refusals.count(refusals::kind(*status)) {
+        return;
     }
-    let arriving = async {
-        let mut budget = Budget { all: Arc::clone(&state.memory), held: None };
-        let mut body = body;
-        let mut chunks = Chunks::None;
-        let mut size = 0_usize;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Refusal::malformed("the body breaks off or is badly framed"))?;
-            let Ok(data) = frame.into_data() else { continue };
-            size = size.saturating_add(data.len());
-            if size > limit {
-                return Err(too_large());
-            }
-            if !budget.cover(size) {
-                return Err(refused(503, "too much is being received at one time; send it again later"));
-            }
-            chunks = chunks.and(data);
-        }
-        Ok((chunks.whole(), budget.held))
-    };
-    time::timeout(state.limits.body_timeout, arriving)
-        .await
-        .map_err(|_| refused(408, "the body took too long to arrive"))?
+    let forge = Forge::GitHub;
+    let header = |name| text(headers, name).map(shortened).unwrap_or_default();
+    let (event, delivery) = (header(forge.event_header()), header(forge.delivery_header()));
+    let (source, forge) = (source.map(|source| source.to_string()).unwrap_or_default(), forge.name());
+    tracing::warn!(status, forge, event, delivery, source, "a delivery was refused: {message}");
 }
 
-/// A body as it arrives. One that came in one piece is never copied.
-enum Chunks {
-    None,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Chunks {
-    fn and(self, data: Bytes) -> Chunks {
-        match self {
-            Chunks::None => Chunks::One(data),
-            Chunks::One(first) => {
-                let mut all = BytesMut::with_capacity((first.len() + data.len()).next_power_of_two());
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&data);
-                Chunks::Many(all)
-            }
-            Chunks::Many(mut all) => {
-                all.extend_from_slice(&data);
-                Chunks::Many(all)
-            }
-        }
+fn refusal_answer(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = answer(status, &Answer::error(&refusal.message));
+    let headers = response.headers_mut();
+    if matches!(refusal.status, 503 | 507) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
-
-    fn whole(self) -> Bytes {
-        match self {
-            Chunks::None => Bytes::new(),
-            Chunks::One(data) => data,
-            Chunks::Many(all) => all.freeze(),
-        }
+    if matches!(refusal.status, 408 | 413 | 503) {
+        // The rest of the body will not be read, so the connection cannot serve another request.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-}
-
-struct Budget {
-    all: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-impl Budget {
-    /// Holds memory for `size` bytes. False where the budget is spent.
-    fn cover(&mut self, size: usize) -> bool {
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = size.div_ceil(STEP).saturating_sub(held);
-        if missing == 0 {
-            return true;
-        }
-        let Ok(missing) = u32::try_from(missing) else { return false };
-        let Ok(more) = Arc::clone(&self.all).try_acquire_many_owned(missing) else { return false };
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            None => self.held = Some(more),
-        }
-        true
-    }
+    response
 }
 
 /// Whose secret a delivery was signed with.
@@ -263,42 +223,37 @@ enum Proof {
     Repo(String),
 }
 
+/// Tells whose signature it is, or why it is nobody's. Nothing that the body says has been looked at before this but the
+/// name of its repository.
 fn prove(
-    state: &IntakeState,
+    has_key: bool,
     loaded: &Loaded,
-    forge: Forge,
-    headers: &HeaderMap,
-    body: &[u8],
+    claimed: Option<&Claimed>,
+    Arrived { whole, own }: &Arrived,
 ) -> Result<Proof, Refusal> {
-    let claimed = headers.get(forge.signature_header()).map(HeaderValue::as_bytes);
-    let by_daemon = match &state.key {
-        Some(key) => key.verify(claimed, body),
-        None => Ok(()),
-    };
-    // Without secrets of single repositories the daemon's answer is the whole answer: nothing unproven is parsed.
-    if loaded.secrets.is_empty() || (by_daemon.is_ok() && state.key.is_some()) {
-        return by_daemon.map(|()| Proof::Daemon);
+    if claimed.is_some_and(|claimed| whole.is_by_daemon(claimed)) {
+        return Ok(Proof::Daemon);
     }
-    match own_secret(loaded, forge, headers, body) {
-        Some((repo, key)) if key.verify(claimed, body).is_ok() => Ok(Proof::Repo(repo)),
-        _ => by_daemon.map(|()| Proof::Daemon),
+    if let (Own::Of { repo, secret }, Some(claimed)) = (own, claimed)
+        && whole.is_by_repo(claimed)
+        // It may have been taken away while the body arrived.
+        && loaded.secrets.get(repo) == Some(secret)
+    {
+        return Ok(Proof::Repo(repo.clone()));
     }
-}
-
-/// The key of the repository that an unproven body names. Nothing else of that body is used before it is proven.
-fn own_secret(loaded: &Loaded, forge: Forge, headers: &HeaderMap, body: &[u8]) -> Option<(String, SigningKey)> {
-    let event = event(forge, text(headers, forge.event_header())?, headers, body).ok()?;
-    let repo = webhook::find_repo(event.repo()?, &loaded.repos).ok()?;
-    let key = SigningKey::new(loaded.secrets.get(&repo.name)?)?;
-    Some((repo.name.clone(), key))
+    match own {
+        _ if !has_key => Ok(Proof::Daemon),
+        Own::GivenUp => Err(refused(503, "too much is being received at one time; send it again later")),
+        _ => Err(Refusal::unproven("the signature does not match")),
+    }
 }
 
 /// A repository with a secret of its own takes no other, and its secret speaks for no other repository.
-fn owned(event: &Event, loaded: &Loaded, proof: &Proof) -> Result<(), Refusal> {
+fn owned(named: Option<&PushedRepo>, loaded: &Loaded, proof: &Proof) -> Result<(), Refusal> {
     if loaded.secrets.is_empty() {
         return Ok(());
     }
-    let named = event.repo().and_then(|repo| webhook::find_repo(repo, &loaded.repos).ok());
+    let named = named.and_then(|repo| webhook::find_repo(repo, &loaded.repos).ok());
     let needed = named.filter(|repo| loaded.secrets.contains_key(&repo.name)).map(|repo| repo.name.as_str());
     let given = match proof {
         Proof::Daemon => None,
@@ -307,17 +262,11 @@ fn owned(event: &Event, loaded: &Loaded, proof: &Proof) -> Result<(), Refusal> {
     if needed == given { Ok(()) } else { Err(Refusal::unproven("the signature does not match")) }
 }
 
-fn event(forge: Forge, name: &str, headers: &HeaderMap, body: &[u8]) -> Result<Event, Refusal> {
-    let raw = |name: header::HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-    let json = webhook::body::decode(raw(header::CONTENT_TYPE), raw(header::CONTENT_ENCODING), body)?;
-    forge.read(name, &json)
-}
-
 fn record(
     forge: Forge,
     event_name: &str,
     headers: &HeaderMap,
-    body: &[u8],
+    digest: [u8; 32],
     event: &Event,
     verdict: &Verdict,
 ) -> NewDelivery {
@@ -334,7 +283,7 @@ fn record(
         git_ref: push.map(|push| shortened(&push.git_ref)),
         commit: push.map(|push| push.after.clone()),
         pusher: push.and_then(|push| push.pusher.clone()),
-        digest: signature::digest(body),
+        digest,
         verdict: verdict.kind(),
         reason: verdict.reason(),
         deploy: match verdict {
@@ -414,11 +363,11 @@ fn answer(status: StatusCode, body: &Answer<'_>) -> Response {
     (status, Json(body)).into_response()
 }
 
-fn refused(status: u16, message: impl Into<String>) -> Refusal {
+pub(super) fn refused(status: u16, message: impl Into<String>) -> Refusal {
     Refusal { status, message: message.into() }
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -135,6 +135,29 @@ pub struct StatusReply {
     pub config_mistakes: Vec<String>,
     /// The repositories.
     pub repos: Vec<RepoStatus>,
+    /// Stacks that were deployed for repositories which are not configured any more. `None`: not known, since the engine
+    /// does not answer.
+    #[serde(default)]
+    pub strays: Option<Vec<StrayStatus>>,
+}
+
+/// A stack that no configured repository goes on with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StrayStatus {
+    /// Its Compose project.
+    pub project: String,
+    /// The repository for which it was deployed.
+    pub repository: String,
+    /// Where that lay, where known.
+    pub path: Option<String>,
+    /// Its containers.
+    pub containers: Vec<ContainerStatus>,
+    /// Its volumes.
+    pub volumes: Vec<String>,
+    /// The command that removes its containers and networks; `-v` after it removes its volumes, too.
+    pub remove: String,
+    /// What to write in repos.yaml to go on with it.
+    pub adopt: String,
 }
 
 /// Whether something works.
@@ -167,8 +190,11 @@ pub struct RepoStatus {
     pub active: Option<Deployment>,
     /// Newest deployment that ended.
     pub last: Option<Deployment>,
-    /// Containers of the project.
+    /// Containers of the project, in all colours.
     pub containers: Vec<ContainerStatus>,
+    /// Why it is not known what runs; `containers` is empty then, which says nothing.
+    #[serde(default)]
+    pub runs_unknown: Option<String>,
 }
 
 /// A commit that was asked for by name.

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Cause, Enqueued, Hold, HoldChange, Millis, NewDelivery, NewDeployment, Requested, Store, StoreError,
+    Cause, Deployment, Enqueued, Hold, HoldChange, Millis, NewDelivery, NewDeployment, Requested, Store, StoreError,
     intake::{self, Retry},
     now,
 };
@@ -33,6 +33,30 @@ impl Store {
             put(db, &repo, who.as_deref(), None, now())?;
             call_off(db, &repo, now())?;
             Ok(find(db, &repo)?.unwrap_or_default())
+        };
+        self.inner.writer.run("holding the repository", work).await
+    }
+
+    /// Hands the hold of a former name of a repository over to its present one, with what `pushed` wanted as what waits.
+    /// `None` where the former one is not held.
+    ///
+    /// # Errors
+    /// As [`Store::accept`].
+    pub async fn inherit_hold(&self, former: &str, pushed: &Deployment) -> Result<Option<Hold>, StoreError> {
+        let (former, pushed) = (former.to_owned(), pushed.clone());
+        let work = move |db: &Connection| {
+            if find(db, &former)?.is_none() {
+                return Ok(None);
+            }
+            let Deployment { repo, wanted_commit, cause, created_at, .. } = &pushed;
+            db.prepare_cached("UPDATE OR REPLACE holds SET repo = ?2 WHERE repo = ?1")?.execute([&former, repo])?;
+            if wanted_commit.is_some() {
+                let mut note = db.prepare_cached(
+                    "UPDATE holds SET newest = ?2, newest_cause = ?3, newest_at = ?4 WHERE repo = ?1",
+                )?;
+                note.execute(params![repo, wanted_commit, cause, created_at])?;
+            }
+            find(db, repo)
         };
         self.inner.writer.run("holding the repository", work).await
     }

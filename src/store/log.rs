@@ -68,7 +68,7 @@ impl LogHandle {
     pub fn event(&self, event: &Event) {
         match event {
             Event::Phase { name } => self.line("phase", None, name),
-            Event::Info { text } => self.line("info", None, text),
+            Event::Info { text } | Event::Build { text, .. } => self.line("info", None, text),
             Event::Warning { text } => self.line("warning", None, text),
             Event::StepStarted { .. } | Event::StepHalfDone { .. } | Event::Progress { .. } => {}
             Event::StepEnded { outcome, text, elapsed, .. } => {

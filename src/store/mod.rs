@@ -21,6 +21,7 @@ mod error;
 mod holds;
 mod intake;
 mod log;
+mod places;
 mod prune;
 mod queries;
 mod readers;
@@ -41,11 +42,12 @@ use tokio::sync::watch;
 
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
-pub use queries::peek_deployed_before;
+pub use places::peek_places;
+pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
 pub use records::{
     Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,
-    Millis, NewDelivery, NewDeployment, PhaseTime, Previous, Recovered, Requested, State, Update,
+    Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update,
 };
 
 use readers::Readers;

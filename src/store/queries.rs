@@ -172,6 +172,23 @@ pub fn peek_deployed_before(file: &Path, repo: &str, project: &str) -> Result<Be
     look().map_err(|error| StoreError::sqlite("reading the last success", file, error))
 }
 
+/// Every project that was ever deployed with success, by repository, from the database of a daemon that need not run;
+/// nothing where there is none.
+///
+/// # Errors
+/// As [`Store::deployment`].
+pub fn peek_projects(file: &Path) -> Result<Vec<(String, String)>, StoreError> {
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let look = || {
+        let db = schema::open_reader(file)?;
+        let mut rows = db.prepare_cached("SELECT repo, project FROM successes ORDER BY deployment DESC")?;
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()
+    };
+    look().map_err(|error| StoreError::sqlite("reading the projects", file, error))
+}
+
 fn before(db: &Connection, repo: &str, project: &str) -> rusqlite::Result<Before> {
     let mut last = db.prepare_cached("SELECT commit_id, deployment FROM successes WHERE repo = ?1 AND project = ?2")?;
     let last: Option<(String, DeploymentId)> =

@@ -259,6 +259,19 @@ pub struct Enqueued {
     pub superseded: Option<DeploymentId>,
 }
 
+/// A project that was deployed, and where from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The configured name of the repository.
+    pub repo: String,
+    /// The Compose project, colour included.
+    pub project: String,
+    /// The work tree. Not known of what was deployed before this was recorded.
+    pub path: Option<String>,
+    /// The remote's address without credentials, where there is one.
+    pub remote: Option<String>,
+}
+
 /// What was deployed of a project before, as commits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Before {

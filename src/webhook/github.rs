@@ -1,122 +1,136 @@
-//! GitHub's deliveries. Few fields are read and most may be missing: senders differ and change.
-
-use serde::{Deserialize, de::IgnoredAny};
+//! GitHub's deliveries. Few values are read and most may be missing: senders differ and change.
 
 use super::{
     Refusal,
     event::{Event, Push, PushedRepo, shown},
+    json::{Found, Path, Scanned, Value},
 };
+
+/// The places that are looked at; the constants below number them.
+pub const WANTED: &[Path] = &[
+    &["ref"],
+    &["before"],
+    &["after"],
+    &["deleted"],
+    &["forced"],
+    &["repository"],
+    &["repository", "name"],
+    &["repository", "full_name"],
+    &["repository", "default_branch"],
+    &["pusher", "name"],
+    &["pusher", "login"],
+    &["pusher", "username"],
+    &["sender", "name"],
+    &["sender", "login"],
+    &["sender", "username"],
+];
+const REF: usize = 0;
+const BEFORE: usize = 1;
+const AFTER: usize = 2;
+const DELETED: usize = 3;
+const FORCED: usize = 4;
+const REPOSITORY: usize = 5;
+const NAME: usize = 6;
+const FULL_NAME: usize = 7;
+const DEFAULT_BRANCH: usize = 8;
+/// Whoever did it, by the names in the order in which they are believed.
+const PERSON: std::ops::RangeInclusive<usize> = 9..=14;
 
 /// Reads a body by its event's name.
 ///
 /// # Errors
-/// 400 for text that is not JSON and for pushes without repository, ref or commit.
-pub fn read(event: &str, json: &str) -> Result<Event, Refusal> {
+/// 400 for what is no object and for pushes without repository, ref or commit.
+pub fn read(event: &str, scanned: &Scanned) -> Result<Event, Refusal> {
+    if !scanned.object {
+        return Err(Refusal::malformed("the JSON is no object"));
+    }
+    let found = scanned.found.as_slice();
     match event {
         // Of app hooks and some others it names no repository, so it is answered before one is looked for.
-        "ping" => parse::<Any>(json).map(|_| Event::Ping),
-        "push" => push(parse(json)?).map(Event::Push),
-        other => {
-            let any: Any = parse(json)?;
-            let repo = any.repository.and_then(|repo| repository(repo).ok());
-            Ok(Event::Other { name: shown(other), repo })
-        }
+        "ping" => Ok(Event::Ping),
+        "push" => push(found).map(Event::Push),
+        other => Ok(Event::Other { name: shown(other), repo: repository(found).ok() }),
     }
 }
 
-#[derive(Deserialize)]
-struct Any {
-    #[serde(default, deserialize_with = "lenient")]
-    repository: Option<RawRepository>,
+/// See [`super::Forge::named`].
+pub fn named(found: &[Option<Found>]) -> Option<Option<PushedRepo>> {
+    let complete = at(found, REPOSITORY)?.complete;
+    complete.then(|| repository(found).ok())
 }
 
-#[derive(Deserialize)]
-struct RawPush {
-    #[serde(rename = "ref")]
-    git_ref: Option<String>,
-    before: Option<String>,
-    after: Option<String>,
-    deleted: Option<bool>,
-    forced: Option<bool>,
-    repository: Option<RawRepository>,
-    #[serde(default, deserialize_with = "lenient")]
-    pusher: Option<RawUser>,
-    #[serde(default, deserialize_with = "lenient")]
-    sender: Option<RawUser>,
+fn at(found: &[Option<Found>], place: usize) -> Option<&Found> {
+    found.get(place)?.as_ref()
 }
 
-#[derive(Deserialize)]
-struct RawRepository {
-    name: Option<String>,
-    full_name: Option<String>,
-    default_branch: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawUser {
-    name: Option<String>,
-    login: Option<String>,
-    username: Option<String>,
-}
-
-impl RawUser {
-    fn known_as(self) -> Option<String> {
-        self.name.or(self.login).or(self.username).filter(|name| !name.is_empty())
+/// What stands at a place; `null` counts as missing.
+fn value(found: &[Option<Found>], place: usize) -> Result<Option<&Value>, Refusal> {
+    let name = || WANTED.get(place).map(|path| path.join(".")).unwrap_or_default();
+    match at(found, place) {
+        None | Some(Found { value: Value::Null, twice: false, .. }) => Ok(None),
+        Some(Found { twice: true, .. }) => Err(Refusal::malformed(format!("the JSON has {} twice", name()))),
+        Some(Found { value: Value::Long, .. }) => Err(Refusal::malformed(format!("{} is too long", name()))),
+        Some(found) => Ok(Some(&found.value)),
     }
 }
 
-/// A field that nothing depends on: a value of another shape counts as missing.
-fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either<T> {
-        Wanted(T),
-        Other(IgnoredAny),
+fn text(found: &[Option<Found>], place: usize) -> Result<Option<&str>, Refusal> {
+    match value(found, place)? {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(unexpected(place)),
     }
-    Ok(match Either::deserialize(deserializer)? {
-        Either::Wanted(value) => Some(value),
-        Either::Other(_) => None,
-    })
 }
 
-fn parse<'j, T: Deserialize<'j>>(json: &'j str) -> Result<T, Refusal> {
-    serde_json::from_str(json).map_err(|error| {
-        // The error's own text may repeat a value of the body; place and kind are enough.
-        let what = if error.is_data() { "the JSON has an unexpected shape" } else { "the body is not JSON" };
-        Refusal::malformed(format!("{what} (line {}, column {})", error.line(), error.column()))
-    })
+fn flag(found: &[Option<Found>], place: usize) -> Result<bool, Refusal> {
+    match value(found, place)? {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(unexpected(place)),
+    }
 }
 
-fn repository(raw: RawRepository) -> Result<PushedRepo, Refusal> {
-    let RawRepository { name, full_name, default_branch } = raw;
-    let full_name = full_name.filter(|name| !name.is_empty());
-    let from_full = || full_name.as_deref().and_then(|name| name.rsplit('/').next()).map(str::to_owned);
-    let name = name.filter(|name| !name.is_empty()).or_else(from_full);
+fn unexpected(place: usize) -> Refusal {
+    let name = WANTED.get(place).map(|path| path.join(".")).unwrap_or_default();
+    Refusal::malformed(format!("the JSON has an unexpected shape: {name}"))
+}
+
+fn repository(found: &[Option<Found>]) -> Result<PushedRepo, Refusal> {
+    match value(found, REPOSITORY)? {
+        None => return Err(Refusal::malformed("it names no repository")),
+        Some(Value::Object) => {}
+        Some(_) => return Err(unexpected(REPOSITORY)),
+    }
+    let some = |place| text(found, place).map(|text| text.filter(|text| !text.is_empty()));
+    let (name, full_name, default_branch) = (some(NAME)?, some(FULL_NAME)?, some(DEFAULT_BRANCH)?);
+    let name = name.or_else(|| full_name.and_then(|name| name.rsplit('/').next()));
     let name = name.ok_or_else(|| Refusal::malformed("the repository has no name"))?;
-    Ok(PushedRepo { name, full_name, default_branch: default_branch.filter(|name| !name.is_empty()) })
+    Ok(PushedRepo {
+        name: name.to_owned(),
+        full_name: full_name.map(str::to_owned),
+        default_branch: default_branch.map(str::to_owned),
+    })
 }
 
-fn push(raw: RawPush) -> Result<Push, Refusal> {
-    let RawPush { git_ref, before, after, deleted, forced, repository: repo, pusher, sender } = raw;
-    let repo = repository(repo.ok_or_else(|| Refusal::malformed("the push names no repository"))?)?;
-    let git_ref = git_ref.ok_or_else(|| Refusal::malformed("the push names no ref"))?;
-    let after = after.ok_or_else(|| Refusal::malformed("the push names no commit"))?;
-    if !is_commit(&after) || before.as_deref().is_some_and(|before| !is_commit(before)) {
+fn push(found: &[Option<Found>]) -> Result<Push, Refusal> {
+    let repo = repository(found)?;
+    let git_ref = text(found, REF)?.ok_or_else(|| Refusal::malformed("the push names no ref"))?;
+    let after = text(found, AFTER)?.ok_or_else(|| Refusal::malformed("the push names no commit"))?;
+    let before = text(found, BEFORE)?;
+    if !is_commit(after) || before.is_some_and(|before| !is_commit(before)) {
         return Err(Refusal::malformed("a commit is not a full hexadecimal id"));
     }
     let zero = after.bytes().all(|byte| byte == b'0');
+    // Nothing depends on who it was: a value of another shape counts as missing.
+    let person = |place| text(found, place).ok().flatten().filter(|name| !name.is_empty()).map(shown);
     Ok(Push {
         repo,
-        git_ref,
-        before: before.map(|before| before.to_ascii_lowercase()),
+        git_ref: git_ref.to_owned(),
+        before: before.map(str::to_ascii_lowercase),
         after: after.to_ascii_lowercase(),
-        deleted: deleted.unwrap_or(false) || zero,
-        forced: forced.unwrap_or(false),
-        pusher: pusher.and_then(RawUser::known_as).or(sender.and_then(RawUser::known_as)).map(|name| shown(&name)),
+        deleted: flag(found, DELETED)? || zero,
+        forced: flag(found, FORCED)?,
+        pusher: PERSON.into_iter().find_map(person),
     })
 }
 
@@ -129,6 +143,14 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use super::*;
+    use crate::webhook::json::Scanner;
+
+    fn read(event: &str, json: &str) -> Result<Event, Refusal> {
+        let mut scanner = Scanner::new(WANTED);
+        scanner.feed(json.as_bytes());
+        let scanned = scanner.finish().map_err(|fault| Refusal::malformed(format!("{fault:?}")))?;
+        super::read(event, &scanned)
+    }
 
     /// The sample bodies lie beside the project, not in it.
     pub(crate) fn sample(name: &str) -> Option<String> {
@@ -194,6 +216,13 @@ mod tests {
             ("push", r#"{"ref":"refs/heads/main","after":"abc","repository":{"name":"shop"}}"#),
             ("push", push(r#","before":"xyz","repository":{"name":"shop"}"#).as_str()),
             ("push", push(r#","ref":"refs/heads/other","repository":{"name":"shop"}"#).as_str()),
+            ("push", push(r#","repository":{"name":"shop"},"repository":{"name":"blog"}"#).as_str()),
+            ("push", push(r#","repository":{"name":"shop","name":"blog"}"#).as_str()),
+            ("push", push(r#","repository":[{"name":"shop"}]"#).as_str()),
+            ("push", push(r#","repository":{"name":7}"#).as_str()),
+            ("push", push(r#","repository":{"name":"shop"},"deleted":0"#).as_str()),
+            ("push", push(&format!(r#","repository":{{"name":"{}"}}"#, "x".repeat(5_000))).as_str()),
+            ("ping", "[]"),
             ("push", &format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000))),
         ] {
             assert_eq!(read(event, json).unwrap_err().status, 400, "{event} {json:.80}");

@@ -1,17 +1,22 @@
 //! A delivery: bytes and secret -> verified event -> wanted or ignored, with the reason. Pure.
 //!
-//! The road: [`signature`] over the raw bytes, then [`body`] (JSON or form), then the forge's own reader
-//! ([`github`]), whose [`Event`] no longer knows the forge, then the [`verdict`]. A further forge is a file beside
+//! The road: while a body arrives, [`incoming`] computes its [`signature`] over the raw bytes and takes the few values
+//! that count out of it ([`body`]: JSON or form; [`json`]); once it is proven, the forge's own reader ([`github`]) makes
+//! an [`Event`] of them, which no longer knows the forge; then the [`verdict`]. A further forge is a file beside
 //! `github` and a variant of [`Forge`].
 
 pub mod body;
 mod event;
 pub mod github;
+pub mod incoming;
+pub mod json;
 mod refusal;
 pub mod signature;
+mod utf8;
 mod verdict;
 
 pub use event::{Event, Push, PushedRepo};
+pub use incoming::{Incoming, Naming, Whole};
 pub use refusal::Refusal;
 pub use signature::SigningKey;
 pub use verdict::{Verdict, Wanted, find_repo, verdict};
@@ -52,13 +57,27 @@ impl Forge {
         }
     }
 
-    /// Reads a verified, decoded body.
+    /// The places in a body that are looked at.
+    pub fn wanted(self) -> &'static [json::Path] {
+        match self {
+            Forge::GitHub => github::WANTED,
+        }
+    }
+
+    /// The repository that a body names. `None` where it has not all arrived, `Some(None)` where it cannot be read.
+    pub fn named(self, found: &[Option<json::Found>]) -> Option<Option<PushedRepo>> {
+        match self {
+            Forge::GitHub => github::named(found),
+        }
+    }
+
+    /// Reads what was found in a verified body.
     ///
     /// # Errors
     /// 400 where the body is not what the event's name promises.
-    pub fn read(self, event: &str, json: &str) -> Result<Event, Refusal> {
+    pub fn read(self, event: &str, scanned: &json::Scanned) -> Result<Event, Refusal> {
         match self {
-            Forge::GitHub => github::read(event, json),
+            Forge::GitHub => github::read(event, scanned),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `sha256=<hex>`: HMAC-SHA256 over the raw body.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
 use super::Refusal;
 use crate::config::Secret;
@@ -28,15 +28,9 @@ impl SigningKey {
         Some(SigningKey { keyed })
     }
 
-    /// Checks the header's value against the body, in constant time.
-    ///
-    /// # Errors
-    /// 401 for a missing, malformed or wrong signature.
-    pub fn verify(&self, header: Option<&[u8]>, body: &[u8]) -> Result<(), Refusal> {
-        let claimed = claimed(header)?;
-        let mut mac = self.keyed.clone();
-        mac.update(body);
-        mac.verify_slice(&claimed).map_err(|_| Refusal::unproven("the signature does not match"))
+    /// Begins to check a body that arrives in pieces.
+    pub fn begin(&self) -> Check {
+        Check { mac: self.keyed.clone() }
     }
 
     /// The header's value for a body; for tools and tests that send deliveries.
@@ -47,13 +41,38 @@ impl SigningKey {
     }
 }
 
-/// SHA-256 of a body; by it a delivery sent twice is recognised although its unsigned id differs.
-pub fn digest(body: &[u8]) -> [u8; 32] {
-    Sha256::digest(body).into()
+/// A signature that is computed while the body arrives.
+#[derive(Clone)]
+pub struct Check {
+    mac: Hmac<Sha256>,
 }
 
-/// The 32 bytes that the header claims. Only `sha256=` counts: the sender must not choose a weaker algorithm.
-fn claimed(header: Option<&[u8]>) -> Result<[u8; 32], Refusal> {
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Check([secret])")
+    }
+}
+
+impl Check {
+    /// The next piece of the body.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.mac.update(bytes);
+    }
+
+    /// Whether the whole body has the claimed signature, compared in constant time.
+    pub fn is(self, claimed: &Claimed) -> bool {
+        self.mac.verify_slice(claimed).is_ok()
+    }
+}
+
+/// What a sender claims that the signature is.
+pub type Claimed = [u8; 32];
+
+/// Reads the header's value. Only `sha256=` counts: the sender must not choose a weaker algorithm.
+///
+/// # Errors
+/// 401 where it is missing or not of this form.
+pub fn claimed(header: Option<&[u8]>) -> Result<Claimed, Refusal> {
     let header = header.ok_or_else(|| Refusal::unproven("X-Hub-Signature-256 is missing"))?;
     let malformed = || Refusal::unproven("X-Hub-Signature-256 is not sha256= and 64 hexadecimal digits");
     let digits = header.strip_prefix(b"sha256=").ok_or_else(malformed)?;
@@ -66,6 +85,13 @@ fn claimed(header: Option<&[u8]>) -> Result<[u8; 32], Refusal> {
 mod tests {
     use super::*;
 
+    fn verify(key: &SigningKey, header: Option<&[u8]>, body: &[u8]) -> Result<(), u16> {
+        let claimed = claimed(header).map_err(|refusal| refusal.status)?;
+        let mut check = key.begin();
+        body.chunks(3).for_each(|piece| check.feed(piece));
+        if check.is(&claimed) { Ok(()) } else { Err(401) }
+    }
+
     fn key() -> SigningKey {
         SigningKey::new(&Secret::new("It's a Secret to Everybody")).unwrap()
     }
@@ -77,10 +103,10 @@ mod tests {
             ("Hello World!", "a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"),
         ] {
             let header = format!("sha256={hex}");
-            assert_eq!(key().verify(Some(header.as_bytes()), body.as_bytes()), Ok(()));
+            assert_eq!(verify(&key(), Some(header.as_bytes()), body.as_bytes()), Ok(()));
             assert_eq!(key().sign(body.as_bytes()), header);
             let upper = format!("sha256={}", hex.to_uppercase());
-            assert_eq!(key().verify(Some(upper.as_bytes()), body.as_bytes()), Ok(()));
+            assert_eq!(verify(&key(), Some(upper.as_bytes()), body.as_bytes()), Ok(()));
         }
     }
 
@@ -102,13 +128,13 @@ mod tests {
             Some(&good.as_bytes()[..good.len() - 2]),
         ];
         for case in cases {
-            assert_eq!(key().verify(*case, b"body").unwrap_err().status, 401, "{case:?}");
+            assert_eq!(verify(&key(), *case, b"body").unwrap_err(), 401, "{case:?}");
         }
         let longer = format!("{good}00");
-        assert_eq!(key().verify(Some(longer.as_bytes()), b"body").unwrap_err().status, 401);
-        assert_eq!(key().verify(Some(good.as_bytes()), b"Body").unwrap_err().status, 401);
+        assert_eq!(verify(&key(), Some(longer.as_bytes()), b"body").unwrap_err(), 401);
+        assert_eq!(verify(&key(), Some(good.as_bytes()), b"Body").unwrap_err(), 401);
         let other = SigningKey::new(&Secret::new("another")).unwrap();
-        assert_eq!(other.verify(Some(good.as_bytes()), b"body").unwrap_err().status, 401);
+        assert_eq!(verify(&other, Some(good.as_bytes()), b"body").unwrap_err(), 401);
     }
 
     #[test]

@@ -27,4 +27,8 @@ impl Work for Arc<Deployer> {
     ) -> BoxFuture<'a, ()> {
         Box::pin(self.as_ref().run(job, cancel, stopping))
     }
+
+    fn broke<'a>(&'a self, id: i64, repo: &'a str, said: String, stopping: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        Box::pin(async move { Deployer::broke(self, id, repo, &said, stopping).await })
+    }
 }

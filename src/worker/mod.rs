@@ -16,13 +16,16 @@ mod deployments;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::deploy::said;
 
 /// Wait before a lane asks again after the store failed to answer, for instance on a full disk.
 const CLAIM_RETRY: Duration = Duration::from_secs(5);
@@ -46,6 +49,9 @@ pub trait Work: Send + Sync + 'static {
         cancel: CancellationToken,
         stopping: &'a CancellationToken,
     ) -> BoxFuture<'a, ()>;
+
+    /// Records that a deployment ended because `run` panicked, with what the panic said.
+    fn broke<'a>(&'a self, id: i64, repo: &'a str, said: String, stopping: &'a CancellationToken) -> BoxFuture<'a, ()>;
 }
 
 /// All lanes of the daemon. Cheap to clone.
@@ -130,6 +136,13 @@ impl<W: Work> Lanes<W> {
         self.inner.tasks.wait().await;
     }
 
+    /// Answers when a lane could begin: the runtime carries out what is handed to it, and nobody sits on the lanes.
+    pub async fn answer(&self) {
+        let inner = Arc::clone(&self.inner);
+        let turn = self.inner.tasks.spawn(async move { lock(&inner.lanes).len() });
+        let _ = turn.await;
+    }
+
     /// Deployments running now.
     pub fn running(&self) -> Vec<i64> {
         let mut ids: Vec<i64> = lock(&self.inner.running).keys().copied().collect();
@@ -148,13 +161,18 @@ impl<W: Work> Inner<W> {
             };
             let claimed = match self.stop.is_cancelled() {
                 true => break,
-                false => self.work.claim(repo).await,
+                false => guarded(self.work.claim(repo)).await.unwrap_or_else(Err),
             };
             match claimed {
                 Ok(Some(job)) => {
                     let (deployment, cancel) = (W::id(&job), self.stop.child_token());
                     lock(&self.running).insert(deployment, cancel.clone());
-                    self.work.run(job, cancel, &self.stop).await;
+                    if let Err(said) = guarded(self.work.run(job, cancel, &self.stop)).await {
+                        let recorded = guarded(self.work.broke(deployment, repo, said, &self.stop)).await;
+                        if let Err(said) = recorded {
+                            tracing::error!(repo, deployment, "the end of a deployment could not be recorded: {said}");
+                        }
+                    }
                     lock(&self.running).remove(&deployment);
                 }
                 Ok(None) => {
@@ -183,6 +201,12 @@ impl<W: Work> Inner<W> {
     }
 }
 
+/// What the work gives, or what it said in a panic. A lane outlives both: what it shares with the work is whole at any
+/// time.
+async fn guarded<T>(work: BoxFuture<'_, T>) -> Result<T, String> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| said(panic.as_ref()))
+}
+
 /// A poisoned lock only means that another task panicked while holding plain data.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -201,6 +225,8 @@ mod tests {
         log: Mutex<Vec<String>>,
         at_once: Mutex<(usize, usize)>,
         failures: Mutex<u32>,
+        /// This one panics.
+        faulty: Mutex<Option<i64>>,
     }
 
     impl Fake {
@@ -244,6 +270,7 @@ mod tests {
                     at_once.1 = at_once.1.max(at_once.0);
                 }
                 lock(&self.log).push(format!("{repo} {id} begins"));
+                assert_ne!(*lock(&self.faulty), Some(id), "a fault");
                 let end = tokio::select! {
                     () = tokio::time::sleep(Duration::from_secs(1)) => "ends",
                     () = cancel.cancelled() => "is cancelled",
@@ -252,6 +279,35 @@ mod tests {
                 lock(&self.at_once).0 -= 1;
             })
         }
+
+        fn broke<'a>(
+            &'a self,
+            id: i64,
+            repo: &'a str,
+            said: String,
+            _stopping: &'a CancellationToken,
+        ) -> BoxFuture<'a, ()> {
+            Box::pin(async move { lock(&self.log).push(format!("{repo} {id} broke: {said}")) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_ends_the_deployment_and_not_its_lane() {
+        let (fake, lanes) = lanes(1);
+        *lock(&fake.faulty) = Some(1);
+        fake.push("a", 1);
+        fake.push("a", 2);
+        fake.push("b", 3);
+        lanes.wake("a");
+        lanes.wake("b");
+        idle(&lanes).await;
+        let log = fake.log();
+        assert!(log.iter().any(|line| line.starts_with("a 1 broke: ") && line.contains("a fault")), "{log:?}");
+        for end in ["a 2 ends", "b 3 ends"] {
+            assert!(log.iter().any(|line| line == end), "{end} is not in {log:?}");
+        }
+        assert!(lanes.running().is_empty());
+        lanes.answer().await;
     }
 
     fn lanes(limit: usize) -> (Arc<Fake>, Lanes<Arc<Fake>>) {

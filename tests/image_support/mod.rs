@@ -51,7 +51,7 @@ impl Keep {
         for event in self.events.lock().unwrap().iter() {
             match event {
                 Event::Output { line, .. } => text.push_str(line),
-                Event::Info { text: t } | Event::Warning { text: t } => text.push_str(t),
+                Event::Info { text: t } | Event::Warning { text: t } | Event::Build { text: t, .. } => text.push_str(t),
                 Event::Progress { subject, text: t } => text.push_str(&format!("{subject}: {t}")),
                 _ => {}
             }

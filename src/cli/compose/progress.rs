@@ -274,11 +274,6 @@ impl Progress {
     }
 }
 
-/// That something is being built, and was, is told by the step itself; why it is not the usual builder is not.
-fn told_by_its_step(text: &str) -> bool {
-    text.starts_with("built ") || text.starts_with("building ") && !text.contains(": ")
-}
-
 impl Reporter for Progress {
     fn report(&self, event: Event) {
         let mut state = self.state();
@@ -340,8 +335,14 @@ impl Reporter for Progress {
             Event::Progress { subject, text } if self.pulls && self.mode != Mode::Quiet => {
                 self.line(&mut state, &subject, "|", &text);
             }
-            Event::Info { text } if self.output && !told_by_its_step(&text) => self.line(&mut state, "", &text, ""),
-            Event::Output { .. } | Event::Progress { .. } | Event::Info { .. } | Event::Phase { .. } => {}
+            Event::Info { text } | Event::Build { text, unusual: true } if self.output => {
+                self.line(&mut state, "", &text, "");
+            }
+            Event::Output { .. }
+            | Event::Progress { .. }
+            | Event::Info { .. }
+            | Event::Build { .. }
+            | Event::Phase { .. } => {}
         }
     }
 }

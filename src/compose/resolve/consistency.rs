@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::Places;
-use crate::compose::{
-    error::LoadError,
-    model::{Build, Project, Resource, Service},
-    schema::nearest,
+use super::{Places, typing::EXTENSIONS};
+use crate::{
+    compose::{
+        error::LoadError,
+        model::{Build, Project, Resource, Service},
+        schema::nearest,
+    },
+    yaml::Node,
 };
 
 /// Checks active services against each other and the resources they name.
@@ -127,7 +130,24 @@ impl At<'_> {
         Ok(())
     }
 
+    /// What was taken for an extension, and so names nothing.
+    fn extensions(&self) -> Result<(), LoadError> {
+        let tables = [
+            ("networks", self.service.networks.contains_key(EXTENSIONS)),
+            ("models", self.service.models.contains_key(EXTENSIONS)),
+        ];
+        for (table, _) in tables.iter().filter(|(_, taken)| *taken) {
+            let written = ["services", self.name, table].iter().try_fold(self.places.root, |node, key| node.get(key));
+            let mut names = written.and_then(Node::as_map).into_iter().flat_map(|map| map.keys());
+            let name = names.find(|name| name.starts_with("x-")).map_or(EXTENSIONS, String::as_str);
+            let message = format!("'{name}' is taken for an extension, it names nothing here");
+            return Err(self.error(&[table, name], message).hint("use a name that does not begin with x-"));
+        }
+        Ok(())
+    }
+
     fn references(&self) -> Result<(), LoadError> {
+        self.extensions()?;
         let Self { project, service, .. } = self;
         if !service.network_mode.is_empty() && !service.networks.is_empty() {
             return Err(self

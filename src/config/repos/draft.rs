@@ -36,13 +36,15 @@ pub(super) struct Draft {
     pub(super) builder: Option<Builder>,
     pub(super) on_mounted_change: Option<MountedChanges>,
     pub(super) orphans: Option<Orphans>,
+    pub(super) keep_images: Option<usize>,
+    pub(super) min_free_disk: Option<u64>,
     pub(super) secret: Option<TokenSource>,
 }
 
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 18] = [
+const SHARED: [&str; 20] = [
     "branch",
     "compose_files",
     "env_file",
@@ -61,6 +63,8 @@ const SHARED: [&str; 18] = [
     "builder",
     "on_mounted_change",
     "orphans",
+    "keep_images",
+    "min_free_disk",
 ];
 /// What other tools call these things.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -77,6 +81,8 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("token", "token_env"),
     ("secret", "secret_env"),
 ];
+/// Most earlier images of a service that can be asked for. More is a slip, or a wish for a registry.
+const MOST_IMAGES: usize = 1_000;
 const TIMEOUTS: [&str; 4] = ["fetch", "build", "apply", "settle"];
 
 impl Draft {
@@ -174,6 +180,8 @@ impl Draft {
             "orphans" => {
                 self.orphans = notes.choice(entry, at, &[("remove", Orphans::Remove), ("keep", Orphans::Keep)]);
             }
+            "keep_images" => self.keep_images = notes.count(entry, at, MOST_IMAGES),
+            "min_free_disk" => self.min_free_disk = notes.size(entry, at),
             // Unknown keys have been noted.
             _ => {}
         }
@@ -203,6 +211,8 @@ impl Draft {
             builder,
             on_mounted_change,
             orphans,
+            keep_images,
+            min_free_disk,
             secret,
         } = self;
         let base = defaults.clone();
@@ -233,6 +243,8 @@ impl Draft {
             builder: builder.or(base.builder),
             on_mounted_change: on_mounted_change.or(base.on_mounted_change),
             orphans: orphans.or(base.orphans),
+            keep_images: keep_images.or(base.keep_images),
+            min_free_disk: min_free_disk.or(base.min_free_disk),
             secret: secret.or(base.secret),
         }
     }

@@ -83,6 +83,35 @@ impl Notes {
         }
     }
 
+    /// A whole number from 0 to `most`.
+    pub(super) fn count(&mut self, entry: &Entry, path: &str, most: usize) -> Option<usize> {
+        let number = match &entry.node.value {
+            Value::Int(number) => usize::try_from(*number).ok(),
+            Value::Uint(number) => usize::try_from(*number).ok(),
+            _ => None,
+        };
+        let found = number.filter(|number| *number <= most);
+        if found.is_none() {
+            self.wrong(&entry.node.pos, path, format!("must be a whole number from 0 to {most}"));
+        }
+        found
+    }
+
+    /// A size such as `1GiB`.
+    pub(super) fn size(&mut self, entry: &Entry, path: &str) -> Option<u64> {
+        let text = match &entry.node.value {
+            Value::Str(text) => text.clone(),
+            Value::Int(number) => number.to_string(),
+            Value::Uint(number) => number.to_string(),
+            other => {
+                let message = format!("is {}, a size is needed", kind(other));
+                self.wrong_hint(&entry.node.pos, path, message, "write it like 500MB or 1GiB");
+                return None;
+            }
+        };
+        units::bytes(&text).map_err(|message| self.wrong(&entry.node.pos, path, message)).ok()
+    }
+
     /// A duration such as `90s`.
     pub(super) fn duration(&mut self, entry: &Entry, path: &str) -> Option<Duration> {
         let text = match &entry.node.value {

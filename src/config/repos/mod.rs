@@ -24,6 +24,15 @@ use super::mistake::Mistake;
 /// Names under which the deployer's own repository is known unless `self:` says otherwise.
 pub const DEFAULT_SELF: [&str; 2] = ["deployer", "turnout"];
 
+/// Earlier images of each service that stay unless `keep_images` says otherwise: enough to look at or to go back to what
+/// ran before a bad week, without a disk that fills with every push.
+pub const KEEP_IMAGES: usize = 3;
+
+/// What must be free before a build unless `min_free_disk` says otherwise: 1 GiB, less than most builds write. A build that
+/// fills the disk also stops the databases on it from writing. Not a share of the disk: what a build needs does not grow
+/// with it.
+pub const MIN_FREE_DISK: u64 = 1 << 30;
+
 /// All repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repos {
@@ -91,6 +100,10 @@ pub struct Repo {
     pub on_mounted_change: MountedChanges,
     /// What happens to containers whose service is gone.
     pub orphans: Orphans,
+    /// How many images of each service stay beside the present one.
+    pub keep_images: usize,
+    /// Bytes that must be free where the engine and turnout write, before something is built or pulled; 0 = not looked at.
+    pub min_free_disk: u64,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
 }

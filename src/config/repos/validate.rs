@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use super::{LookAt, PathState, Repo, draft::Draft, fields::Notes, names};
+use super::{KEEP_IMAGES, LookAt, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names};
 use crate::yaml::Pos;
 
 /// An entry with its name.
@@ -76,6 +76,8 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             builder: draft.builder.unwrap_or_default(),
             on_mounted_change: draft.on_mounted_change.unwrap_or_default(),
             orphans: draft.orphans.unwrap_or_default(),
+            keep_images: draft.keep_images.unwrap_or(KEEP_IMAGES),
+            min_free_disk: draft.min_free_disk.unwrap_or(MIN_FREE_DISK),
             secret: draft.secret,
         });
     }

@@ -30,6 +30,7 @@ impl Executor<'_> {
         let mut marks = BTreeMap::new();
         if self.run.images.inputs.is_some() {
             marks.insert(labels::TURNOUT_PROJECT.to_owned(), self.run.project.name.clone());
+            marks.insert(labels::TURNOUT_SERVICE.to_owned(), service.to_owned());
         }
         if let Some(manifest) = &inputs {
             marks.insert(labels::INPUTS.to_owned(), manifest.fingerprint());

@@ -44,11 +44,12 @@ pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_
     } else if cx.options.memory > 0 {
         cx.reporter.warn("--memory means nothing to BuildKit; built without a limit".to_owned());
     }
-    let said = match reason {
+    let unusual = reason.is_some();
+    let text = match reason {
         Some(reason) => format!("building {} with {builder}: {reason}", request.service),
         None => format!("building {} with {builder}", request.service),
     };
-    cx.reporter.info(said);
+    cx.reporter.report(Event::Build { text, unusual });
     let started = Instant::now();
     let id = random_id().map_err(|message| ImageError::Engine { what: what(), message })?;
     let work = async {
@@ -70,7 +71,8 @@ pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_
         cancel_on_engine(engine, &id).await;
     }
     let image = done?;
-    cx.reporter.info(format!("built {} in {:.1} s: {}", request.service, started.elapsed().as_secs_f64(), image.0));
+    let text = format!("built {} in {:.1} s: {}", request.service, started.elapsed().as_secs_f64(), image.0);
+    cx.reporter.report(Event::Build { text, unusual: false });
     Ok(image)
 }
 

@@ -43,6 +43,12 @@ pub struct InputSettings {
 }
 
 impl InputSettings {
+    /// Where digests of a repository's mounted files are remembered: apart from those of build contexts, for each forgets
+    /// what was not asked for.
+    pub fn mounted(state: &Path, repo: &str) -> PathBuf {
+        state.join("inputs").join(format!("{}.mounted", hex::encode(repo)))
+    }
+
     /// For a repository, under the state directory.
     pub fn new(state: &Path, repo: &str, builder: BuilderChoice) -> Self {
         let folder = state.join("inputs");

@@ -225,6 +225,7 @@ impl<'r> Converter<'r> {
     ///
     /// # Errors
     /// When the blob is not there or cannot be converted.
+    #[expect(clippy::wrong_self_convention, reason = "it is the way that a file takes, not a conversion of this")]
     pub fn to_work_tree(&mut self, path: &[u8], blob: Oid) -> Result<Content, GitError> {
         let rules = self.rules(path);
         let is_lfs = rules.filter.as_deref() == Some(LFS);

@@ -36,6 +36,7 @@ pub fn converge(project: &Project, observed: &Observed, intent: &Intent) -> Resu
     if !intent.no_start {
         starts::plan(&mut draft)?;
     }
+    resources::idle_networks(&mut draft);
     starts::unchanged(&mut draft);
     Ok(draft.finish())
 }

@@ -45,6 +45,37 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// Removes networks of the project that no service knows any more, after everything else: what used them is gone then, or
+/// has been replaced. Those that something left in place uses stay, and so do volumes, always.
+pub(super) fn idle_networks(draft: &mut Draft<'_>) {
+    if !draft.intent.remove_idle_networks {
+        return;
+    }
+    let project = draft.project;
+    let idle = |key: &String| project.disabled_services.values().any(|service| service.networks.contains_key(key));
+    for (key, network) in &draft.observed.networks {
+        let own = network.labels.get(labels::PROJECT).is_some_and(|name| *name == project.name);
+        if !own || project.networks.contains_key(key) || idle(key) {
+            continue;
+        }
+        let uses = |c: &&ObservedContainer| c.networks.values().any(|id| *id == network.id);
+        let goes = |c: &ObservedContainer| {
+            draft.plan.steps.iter().any(|step| match &step.action {
+                Action::RemoveContainer { id, .. } => *id == c.id,
+                Action::RecreateContainer { old_id, .. } => *old_id == c.id && step.only_if == Condition::Always,
+                _ => false,
+            })
+        };
+        if let Some(user) = draft.observed.containers.iter().filter(uses).find(|c| !goes(c)) {
+            draft.plan.unchanged.push(format!("network {}: still in use by {}", network.name, user.name));
+            continue;
+        }
+        let action = Action::RemoveNetwork { key: key.clone(), name: network.name.clone(), id: network.id.clone() };
+        let after = draft.ends();
+        draft.push(action, format!("network {key} is no longer in the project"), after, Condition::Always);
+    }
+}
+
 /// A network or volume that is to be replaced. Volumes have no ID.
 struct Changed {
     key: String,
@@ -126,7 +157,7 @@ fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
         } else {
             let how = match draft.intent.without_flags {
                 true => format!(
-                    "to have it empty, run `docker compose -p {} down` and `docker volume rm {name}`, then deploy",
+                    "to have it empty, run `turnout compose -p {} down` and `docker volume rm {name}`, then deploy",
                     draft.project.name
                 ),
                 false => "to recreate it empty, agree with --yes".to_owned(),

@@ -202,3 +202,62 @@ fn restarting_container_is_left_to_the_gate() {
       web: nothing changed, but it keeps restarting
     ");
 }
+
+/// Two services on a network of their own each, one of which goes.
+fn two_networks() -> Value {
+    json!({
+        "web": {"image": "web", "networks": {"front": null}},
+        "db": {"image": "db", "networks": {"front": null, "back": null}},
+    })
+}
+
+#[test]
+fn networks_that_the_files_no_longer_name_go_after_what_used_them() {
+    let gone = |project: &mut Project| {
+        project.services.remove("db");
+        project.networks.remove("back");
+    };
+    let stage = || Stage::of(two_networks()).up().edit(gone).want(|i| i.remove_orphans = true);
+    assert!(!stage().plan().contains("remove network"), "as the Compose CLI, which leaves them");
+    let text = stage().want(|i| i.remove_idle_networks = true).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. remove container shop-db-1: service db is no longer in the project
+      2. remove network shop_back: network back is no longer in the project
+         after 1
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn networks_of_others_of_idle_services_and_of_what_stays_are_kept() {
+    let want = |i: &mut Intent| (i.remove_orphans, i.remove_idle_networks) = (true, true);
+    // The service is one of a profile that is off.
+    let idle = Stage::of(two_networks()).up().edit(|project| {
+        let db = project.services.remove("db").unwrap();
+        project.disabled_services.insert("db".to_owned(), db);
+        project.networks.remove("back");
+    });
+    assert!(!idle.want(want).plan().contains("remove network"));
+    // Somebody else's by its label.
+    let strange = Stage::of(two_networks()).up().edit(|project| project.networks.remove("back")).service("db", |db| {
+        db.networks.remove("back");
+    });
+    let strange = strange.world(|world| {
+        let network = world.observed.networks.get_mut("back").unwrap();
+        network.labels.insert(labels::PROJECT.to_owned(), "other".to_owned());
+    });
+    assert!(!strange.want(want).plan().contains("remove network"));
+    // A container of the project that stays uses it.
+    let stays = Stage::of(two_networks()).up().edit(|project| {
+        project.services.remove("db");
+        project.networks.remove("back");
+    });
+    let id = stays.world.observed.containers.iter().find(|c| c.name == "shop-db-1").unwrap().id.clone();
+    let text = stays.want(want).want(|i| i.spared_orphans.insert(id, "it stays".to_owned())).plan();
+    assert!(
+        text.contains("network shop_back: still in use by shop-db-1") && !text.contains("remove network"),
+        "{text}"
+    );
+}

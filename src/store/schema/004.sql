@@ -13,7 +13,3 @@ CREATE TABLE holds (
   newest_cause TEXT,
   newest_at    INTEGER
 ) WITHOUT ROWID;
-
--- Where a project was deployed from, by which a repository is known under another name.
-ALTER TABLE successes ADD COLUMN path TEXT;
-ALTER TABLE successes ADD COLUMN remote TEXT;

@@ -20,7 +20,7 @@ pub(super) struct Fields<'a> {
 
 /// Compose collects `x-*` in the user's own mappings like everywhere, under this key, which then counts as one of them.
 /// What is printed and hashed would differ without it.
-pub(super) const EXTENSIONS: &str = "#extensions";
+pub(in crate::compose::resolve) const EXTENSIONS: &str = "#extensions";
 
 type Typed<T> = Result<T, LoadError>;
 
@@ -285,6 +285,22 @@ impl<'a> Fields<'a> {
             return Err(error.path(path).pos(entry.key_pos.clone()).hint("use a name that does not begin with x-"));
         }
         self.table(key, read)
+    }
+
+    /// The same of what a service refers to: all `x-*` together are one reference, [`EXTENSIONS`], which the check of
+    /// what fits together refuses.
+    pub(super) fn references<T: Default>(
+        &self,
+        key: &str,
+        read: impl FnMut(&'a Node, String) -> Typed<Option<T>>,
+    ) -> Typed<BTreeMap<String, Option<T>>> {
+        let mut table = self.table(key, read)?;
+        let written = table.len();
+        table.retain(|name, _| !name.starts_with("x-"));
+        if table.len() < written {
+            table.insert(EXTENSIONS.to_owned(), Some(T::default()));
+        }
+        Ok(table)
     }
 }
 

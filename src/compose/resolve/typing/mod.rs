@@ -8,6 +8,7 @@ mod service;
 
 use std::collections::BTreeMap;
 
+pub(in crate::compose::resolve) use fields::EXTENSIONS;
 use fields::Fields;
 
 use crate::{

@@ -150,7 +150,8 @@ async fn what_may_be_written_depends_on_the_policy_and_the_driver() {
     let smudge = ("filter.f.smudge", "cat");
     let clean = ("filter.f.clean", "cat");
     // Policy, configuration, content: the words of the refusal, or none.
-    let table: &[(Filters, &[(&str, &str)], &str, Option<&str>)] = &[
+    type Row<'r> = (Filters, &'r [(&'r str, &'r str)], &'r str, Option<&'r str>);
+    let table: &[Row<'_>] = &[
         (Filters::Refuse, &[], "abc", Some("filters: run")),
         (Filters::Refuse, &[smudge], "abc", Some("filters: run")),
         (Filters::Run, &[], "abc", None),

@@ -221,7 +221,8 @@ async fn what_is_written_is_what_git_writes() {
 
 /// Turns the files in several ways, and compares which are taken for changed.
 async fn changes_are_seen_as_git_sees_them(site: &Path, files: &[(String, Vec<u8>)]) {
-    let ways: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    type Way = (&'static str, fn(&[u8]) -> Vec<u8>);
+    let ways: [Way; 4] = [
         ("as they are", |content| content.to_vec()),
         ("LF", |content| String::from_utf8_lossy(content).replace("\r\n", "\n").into_bytes()),
         ("CRLF", |content| String::from_utf8_lossy(content).replace("\r\n", "\n").replace('\n', "\r\n").into_bytes()),

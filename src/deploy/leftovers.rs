@@ -1,0 +1,64 @@
+//! Removes earlier images of a project after its deployment, as `keep_images` says.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Repo, units},
+    decide::leftovers::{self, Removal, short},
+    engine::{Engine, EngineError, leftovers::Removed},
+    report::Reporter,
+};
+
+/// Removes what is beyond `keep_images` of the project and tells of it. What goes wrong here is told, and makes no
+/// deployment fail: all that runs, runs.
+pub async fn remove_earlier(
+    engine: &Engine,
+    repo: &Repo,
+    project: &str,
+    reporter: &dyn Reporter,
+    cancel: &CancellationToken,
+) {
+    let images = match engine.built_images(project).await {
+        Ok(images) => images,
+        Err(error) => {
+            return reporter.warn(format!("earlier images of {project} cannot be looked at ({error}); they stay"));
+        }
+    };
+    for removal in leftovers::earlier(&images, repo.keep_images).removals {
+        if cancel.is_cancelled() {
+            return;
+        }
+        match remove(engine, &removal).await {
+            Ok(text) => reporter.info(text),
+            Err(error) => {
+                let what = format!("image {} of {}", short(&removal.id), removal.of);
+                reporter.warn(format!("{what} cannot be removed ({error}); the next deployment tries again"));
+            }
+        }
+    }
+}
+
+/// Cuts the engine's build cache to `keep` bytes after a build, where the daemon's settings say so, and tells of it.
+pub async fn cut_build_cache(engine: &Engine, keep: u64, reporter: &dyn Reporter) {
+    let limit = units::shown(keep);
+    match engine.cut_build_cache(keep).await {
+        Ok(0) => tracing::debug!("the build cache is within {limit}"),
+        Ok(freed) => reporter.info(format!(
+            "freed {} of the engine's build cache; {limit} of it are kept (TURNOUT_KEEP_BUILD_CACHE)",
+            units::shown(freed)
+        )),
+        Err(error) => reporter.warn(format!("the build cache cannot be cut to {limit} ({error}); it stays as it is")),
+    }
+}
+
+/// Removes one image; what happened, in words.
+///
+/// # Errors
+/// When the engine does not answer, or fails in the middle.
+pub async fn remove(engine: &Engine, removal: &Removal) -> Result<String, EngineError> {
+    let Removal { id, of, why, .. } = removal;
+    Ok(match engine.remove_built(removal).await? {
+        Removed::Gone => format!("removed image {} of {of}, {why}", short(id)),
+        Removed::Needed(what) => format!("image {} of {of} stays: {what}", short(id)),
+    })
+}

@@ -1,0 +1,94 @@
+//! Where a repository's work tree lies at this moment.
+//!
+//! `path` in `repos.yaml` may be a link that somebody turns to another folder, between deployments or during one
+//! (`current -> releases/7`). A deployment follows it once, at its start: git, Compose's project directory, mounts and
+//! labels are all of the folder that it led to then, and a turned link counts from the next deployment on.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::Failure;
+use crate::config::{PathState, Repo, gather::path_state};
+
+/// The repository with the place to which its path leads now.
+pub fn now(repo: &Repo) -> Repo {
+    let mut now = repo.clone();
+    match path_state(&repo.path) {
+        PathState::Directory(real) => now.real_path = real,
+        PathState::Missing { real, .. } => now.real_path = behind_link(&repo.path).unwrap_or(real),
+        // What is wrong with it is said by whoever works there.
+        PathState::NotADirectory | PathState::Unreadable(_) => {}
+    }
+    now
+}
+
+/// All repositories, each with its place now.
+pub fn all_now(repos: &[Repo]) -> Vec<Repo> {
+    repos.iter().map(now).collect()
+}
+
+/// Where a link leads behind which nothing lies yet: that is where a clone goes, and the link stays.
+fn behind_link(link: &Path) -> Option<PathBuf> {
+    let target = link.parent()?.join(fs::read_link(link).ok()?);
+    Some(fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?))
+}
+
+/// The one of this name, unless its link leads to where another one works: repos.yaml is checked for that when it is
+/// read, and links are turned later.
+///
+/// # Errors
+/// With both names and the folder.
+pub(super) fn alone(repo: &Repo, all: &[Repo]) -> Result<Repo, Failure> {
+    let here = now(repo);
+    let others = all.iter().filter(|other| other.name != repo.name);
+    match others.map(now).find(|other| other.real_path == here.real_path) {
+        None => Ok(here),
+        Some(other) => Err(Failure::new(format!(
+            "{} leads to {}, where `{}` is deployed from, too",
+            repo.path.display(),
+            here.real_path.display(),
+            other.name
+        ))
+        .hint("two deployments would overwrite each other; turn one of the links to a work tree of its own")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::repos;
+
+    #[test]
+    fn links_are_followed_when_it_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        for name in ["releases/1", "releases/2", "other"] {
+            fs::create_dir_all(top.join(name)).unwrap();
+        }
+        let turn = |to: &str| {
+            let _ = fs::remove_file(top.join("current"));
+            symlink(to, top.join("current")).unwrap();
+        };
+        turn("releases/1");
+        let text = format!(
+            "shop: {{ path: {0}/current, remote: /srv/shop.git }}\nother: {{ path: {0}/other }}\n",
+            top.display()
+        );
+        let list = repos::parse(&text, "repos.yaml", &path_state).unwrap().repos;
+        let shop = || alone(list.iter().find(|repo| repo.name == "shop").unwrap(), &list);
+        assert_eq!(shop().unwrap().real_path, top.join("releases/1"));
+        turn("releases/2");
+        assert_eq!(shop().unwrap().real_path, top.join("releases/2"));
+        turn("releases/3");
+        assert_eq!(shop().unwrap().real_path, top.join("releases/3"), "where a clone goes");
+        fs::remove_file(top.join("current")).unwrap();
+        assert_eq!(shop().unwrap().real_path, top.join("current"));
+        turn("other");
+        let refused = shop().unwrap_err();
+        assert!(refused.summary.contains("where `other` is deployed from"), "{}", refused.summary);
+    }
+}

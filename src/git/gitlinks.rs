@@ -1,0 +1,115 @@
+//! Submodules that a work tree names and that are not brought up to date, with the reason. git passes over them without
+//! a word, and their folders stay empty.
+
+use std::{collections::BTreeMap, path::Path};
+
+use git2::{Config, Repository, Submodule, SubmoduleUpdate};
+
+use super::{error::GitError, update::open};
+
+/// Mode of an entry that stands for a submodule.
+const GITLINK: u32 = 0o160_000;
+
+/// A submodule that stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Path from the top of the work tree.
+    pub path: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a submodule stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// The commit names a submodule and `.gitmodules` says nothing of it: a repository that was added like a file.
+    NotConfigured,
+    /// `.gitmodules` names it, without an address.
+    NoAddress,
+    /// `submodule.<name>.update` is `none`.
+    UpdateNone,
+    /// `submodules:` is not set for this repository.
+    NotWanted,
+}
+
+impl LeftOut {
+    /// What it means and what to do, in a sentence.
+    pub fn to_sentence(&self) -> String {
+        let Self { path, reason } = self;
+        match reason {
+            Reason::NotConfigured => format!(
+                "{path} is a submodule of which .gitmodules says nothing, so its folder stays empty, as with git: name it there (git \
+                 submodule add URL {path}), or commit its files instead (git rm --cached {path}, remove {path}/.git, git add {path})"
+            ),
+            Reason::NoAddress => {
+                format!(
+                    "{path} is a submodule without an address in .gitmodules, so it is left out, as with git: set its url there"
+                )
+            }
+            Reason::UpdateNone => {
+                format!("{path} is a submodule whose `update` is none, so it stays as it is, as with git")
+            }
+            Reason::NotWanted => format!(
+                "{path} is a submodule and stays as it is: set `submodules: true` for this repository in repos.yaml to have it follow"
+            ),
+        }
+    }
+}
+
+/// The submodules of what is checked out that an update leaves as they are. Reads the index and the settings only.
+///
+/// # Errors
+/// When the work tree or its index cannot be read.
+pub fn left_out(path: &Path, submodules: bool) -> Result<Vec<LeftOut>, GitError> {
+    let repo = open(path)?;
+    in_repository(&repo, submodules).map_err(|error| GitError::local(path, "read the submodules of", &error))
+}
+
+/// As [`left_out`], of an open repository.
+pub(super) fn in_repository(repo: &Repository, submodules: bool) -> Result<Vec<LeftOut>, git2::Error> {
+    let index = repo.index()?;
+    let links: Vec<String> = index
+        .iter()
+        .filter(|entry| entry.mode == GITLINK)
+        .map(|entry| String::from_utf8_lossy(&entry.path).into_owned())
+        .collect();
+    if links.is_empty() {
+        return Ok(Vec::new());
+    }
+    // libgit2 lists also what .gitmodules does not name.
+    let known: BTreeMap<String, Submodule<'_>> = repo
+        .submodules()?
+        .into_iter()
+        .map(|submodule| (submodule.path().to_string_lossy().into_owned(), submodule))
+        .collect();
+    let named = named(repo);
+    let reason = |path: &String| {
+        let Some(has_address) = named.get(path) else { return Some(Reason::NotConfigured) };
+        if known.get(path).is_some_and(|submodule| submodule.update_strategy() == SubmoduleUpdate::None) {
+            return Some(Reason::UpdateNone);
+        }
+        if !has_address {
+            return Some(Reason::NoAddress);
+        }
+        (!submodules).then_some(Reason::NotWanted)
+    };
+    Ok(links.into_iter().filter_map(|path| Some(LeftOut { reason: reason(&path)?, path })).collect())
+}
+
+/// The paths of which `.gitmodules` or the repository's own configuration speaks, and whether with an address.
+fn named(repo: &Repository) -> BTreeMap<String, bool> {
+    let mut paths = BTreeMap::new();
+    let Some(file) = repo.workdir().map(|top| top.join(".gitmodules")).filter(|file| file.is_file()) else {
+        return paths;
+    };
+    let Ok(settings) = Config::open(&file) else { return paths };
+    let Ok(mut entries) = settings.entries(Some(r"^submodule\..*\.path$")) else { return paths };
+    while let Some(Ok(entry)) = entries.next() {
+        let (Ok(name), Ok(path)) = (entry.name(), entry.value()) else { continue };
+        let Some(name) = name.strip_prefix("submodule.").and_then(|rest| rest.strip_suffix(".path")) else { continue };
+        let key = format!("submodule.{name}.url");
+        let own = || repo.config().and_then(|config| config.get_string(&key));
+        paths.insert(path.trim_end_matches('/').to_owned(), settings.get_string(&key).or_else(|_| own()).is_ok());
+    }
+    paths
+}
