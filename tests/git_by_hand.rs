@@ -134,8 +134,8 @@ fn cut_off(world: &World, target: &str) {
     let git_dir = world.site().join(".git");
     git(&world.site(), &["read-tree", target]);
     git(&world.site(), &["checkout-index", "-f", "app.txt"]);
-    std::fs::write(git_dir.join("TURNOUT_BRANCH"), "ref: refs/heads/main\n").unwrap();
-    std::fs::write(git_dir.join("TURNOUT_MOVING"), format!("{target}\n")).unwrap();
+    let head = git(&world.site(), &["rev-parse", "HEAD"]);
+    std::fs::write(git_dir.join("turnout-checkout"), format!("note\n{head}\n{target}\n")).unwrap();
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_check_out_that_was_cut_off_is_ended_before_another_begins() {
     assert_eq!(update(&site(&world)).await.unwrap().new, second);
     assert_eq!((world.site_file("app.txt").as_str(), world.site_file("other.txt").as_str()), ("two\n", "two\n"));
     assert_eq!(state(&world), (second.clone(), "main".into(), String::new()));
-    assert!(!world.site().join(".git/TURNOUT_MOVING").exists() && !world.site().join(".git/TURNOUT_BRANCH").exists());
+    assert!(!world.site().join(".git/turnout-checkout").exists() && !world.site().join(".git/TURNOUT_BRANCH").exists());
 
     // The same on the way there, and on the way to a commit that the branch was to move to.
     cut_off(&world, &first);

@@ -1,19 +1,17 @@
 //! Moves a work tree to what was fetched, or says why not. Local state is only ever given up on request.
 
-use std::{cell::RefCell, collections::HashSet};
+use std::collections::HashSet;
 
-use git2::{BranchType, CheckoutNotificationType, ErrorCode, Oid, Repository, build::CheckoutBuilder};
+use git2::{BranchType, ErrorCode, Oid, Repository};
 
 use super::{
-    by_hand,
+    by_hand, checkout,
     error::GitError,
-    filters, inode,
     read::short_id,
     rebase,
     remote::{Divergence, Moved},
     transfer::{Fetched, Session},
 };
-use crate::report::Event;
 
 /// Moves the work tree to the fetched branch. Returns the new commit and how it got there.
 pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Result<(Oid, Moved), GitError> {
@@ -23,8 +21,9 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
 
     // The branch may exist without being checked out; then it is judged by its own tip.
     let Some(tip) = here.branch_tip else {
-        checkout(repo, fetched.tip, session)?;
+        checkout::to(repo, fetched.tip, mode(session), session)?;
         settle(repo, fetched, fetched.tip).map_err(local)?;
+        checkout::finished(repo)?;
         return Ok((fetched.tip, here.switched(Moved::FastForwarded { commits: 0 })));
     };
     let (ahead, behind) = ahead_behind(repo, tip, fetched.tip).map_err(local)?;
@@ -54,11 +53,18 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
             (target, Moved::Rebased { commits })
         }
     };
-    if here.head != Some(target) || here.name.as_deref() != Some(&fetched.branch) {
-        checkout(repo, target, session)?;
+    let is_there = here.head == Some(target) && here.name.as_deref() == Some(&fetched.branch);
+    if !is_there || checkout::is_unfinished(repo) {
+        checkout::to(repo, target, mode(session), session)?;
     }
     settle(repo, fetched, target).map_err(local)?;
+    checkout::finished(repo)?;
     Ok((target, here.switched(moved)))
+}
+
+/// What a check-out does with changes made by hand.
+pub(super) fn mode(session: &Session) -> checkout::Mode {
+    if session.remote.on_divergence == Divergence::Reset { checkout::Mode::GiveUp } else { checkout::Mode::Keep }
 }
 
 /// Where the work tree is before the move.
@@ -156,55 +162,6 @@ fn history(repo: &Repository, tip: Oid) -> HashSet<Oid> {
         }
     }
     seen
-}
-
-/// Checks a commit out. Changed files that are not concerned stay as they are, and so do untracked ones; what stands
-/// in the way is an error that names it, or is overwritten in the mode `reset`. HEAD is the caller's to move, and so is
-/// what [`by_hand`] notes of a check-out under way, unless it was refused before anything was written.
-pub(super) fn checkout(repo: &Repository, target: Oid, session: &Session) -> Result<(), GitError> {
-    session.go_on()?;
-    let path = repo.workdir().unwrap_or(&session.remote.path).to_owned();
-    let local = |error: git2::Error| GitError::local(&path, "check out in", &error);
-    let commit = repo.find_commit(target).map_err(local)?;
-    let from = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
-    filters::refuse(repo, from, target, &path).inspect_err(|_| by_hand::stay(repo))?;
-    by_hand::set_out(repo, target).map_err(local)?;
-    if let Some(from) = from {
-        inode::renew(repo, from, target).map_err(local)?;
-    }
-    let conflicts = RefCell::new(Vec::new());
-    let attempt = {
-        let mut options = CheckoutBuilder::new();
-        options.safe().notify_on(CheckoutNotificationType::CONFLICT);
-        options.notify(|_, file, _, _, _| {
-            if let Some(file) = file {
-                conflicts.borrow_mut().push(file.to_string_lossy().into_owned());
-            }
-            true
-        });
-        repo.checkout_tree(commit.as_object(), Some(&mut options))
-    };
-    let files = conflicts.into_inner();
-    match attempt {
-        Ok(()) => Ok(()),
-        Err(error) if error.code() != ErrorCode::Conflict && files.is_empty() => {
-            if error.code() == ErrorCode::Locked {
-                by_hand::stay(repo);
-            }
-            Err(local(error))
-        }
-        Err(_) if session.remote.on_divergence == Divergence::Reset => {
-            let text = format!("local changes are overwritten (on_divergence: reset): {}", files.join(", "));
-            session.tell(Event::Warning { text });
-            let mut options = CheckoutBuilder::new();
-            options.force();
-            repo.checkout_tree(commit.as_object(), Some(&mut options)).map_err(local)
-        }
-        Err(_) => {
-            by_hand::stay(repo);
-            Err(GitError::LocalChanges { path, files })
-        }
-    }
 }
 
 /// Records where the work tree is now. After the files, so that a crash in between is repaired by the next update.

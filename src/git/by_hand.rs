@@ -5,14 +5,12 @@
 //!
 //! - `refs/turnout/by-hand` holds the commit, so that it stays even if no branch has it.
 //! - `TURNOUT_BRANCH` beside HEAD names the branch that was left.
-//! - `TURNOUT_MOVING` beside HEAD names the commit that a check-out is on its way to, any check-out. Where a crash left it
-//!   behind, files are of one commit and HEAD is of another; whoever comes next ends that check-out first.
 
 use git2::{ErrorCode, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    advance, clone,
+    advance, checkout, clone,
     error::GitError,
     lock,
     read::short_id,
@@ -20,12 +18,11 @@ use super::{
     transfer::{self, Session, Want},
     update::{finish, is_absent, on_a_thread, open, origin, ready},
 };
-use crate::report::{Event, Reporter};
+use crate::report::Reporter;
 
 const COMMIT: &str = "refs/turnout/by-hand";
 /// Beside HEAD: names the branch that was left for a commit, as a symbolic reference.
 pub const LEFT_BRANCH: &str = "TURNOUT_BRANCH";
-const MOVING: &str = "TURNOUT_MOVING";
 /// Where the branches and tags are kept that were fetched only to look for a commit.
 const LOOKED_AT: &str = "refs/turnout/all/*";
 /// Fewest digits by which a commit is known, as for git.
@@ -56,7 +53,6 @@ fn run(session: &Session, revision: &str) -> Result<Updated, GitError> {
     let repo = open(path)?;
     let _lock = lock::wait(repo.path(), &session.stop)?;
     ready(&repo, path)?;
-    end_what_was_cut_off(&repo, session)?;
     let address = origin(&repo, remote)?;
     let head = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
     let tip = match here(&repo, revision, path)? {
@@ -72,9 +68,13 @@ fn run(session: &Session, revision: &str) -> Result<Updated, GitError> {
         may_leave(&repo, head, branch.as_deref(), session)?;
         let from = advance::checked_out_branch(&repo)
             .unwrap_or_else(|| head.map_or_else(String::new, |id| short_id(&repo, id)));
-        advance::checkout(&repo, tip, session)?;
+        checkout::to(&repo, tip, advance::mode(session), session)?;
         arrive(&repo, tip).map_err(local)?;
+        checkout::finished(&repo)?;
         moved = Moved::Detached { from };
+    } else if checkout::is_unfinished(&repo) {
+        checkout::to(&repo, tip, advance::mode(session), session)?;
+        checkout::finished(&repo)?;
     }
     forget_looked_at(&repo);
     finish(&repo, &address, session)?;
@@ -153,54 +153,23 @@ pub(super) fn left_branch(repo: &Repository) -> Option<String> {
     left.symbolic_target().ok().flatten()?.strip_prefix("refs/heads/").map(str::to_owned)
 }
 
-/// Before the first file of a check-out is written.
-pub(super) fn set_out(repo: &Repository, target: Oid) -> Result<(), git2::Error> {
+/// HEAD follows the files: on no branch.
+pub(super) fn arrive(repo: &Repository, target: Oid) -> Result<(), git2::Error> {
     if let Some(branch) = advance::checked_out_branch(repo) {
         repo.reference_symbolic(LEFT_BRANCH, &format!("refs/heads/{branch}"), true, "turnout: leave")?;
     }
-    repo.reference(MOVING, target, true, "turnout: check out").map(drop)
-}
-
-/// A check-out that was refused has written nothing.
-pub(super) fn stay(repo: &Repository) {
-    forget(repo, MOVING);
-}
-
-/// HEAD follows the files: on no branch.
-pub(super) fn arrive(repo: &Repository, target: Oid) -> Result<(), git2::Error> {
     repo.reference(COMMIT, target, true, "turnout: by hand")?;
-    repo.set_head_detached(target)?;
-    forget(repo, MOVING);
-    Ok(())
+    repo.set_head_detached(target)
 }
 
 /// HEAD is on its branch (again).
 pub(super) fn settled(repo: &Repository) {
-    forget(repo, MOVING);
     forget(repo, LEFT_BRANCH);
-}
-
-/// Ends a check-out in whose middle the process died. Its commit is then checked out without a branch, from where every
-/// way is open.
-pub(super) fn end_what_was_cut_off(repo: &Repository, session: &Session) -> Result<(), GitError> {
-    let Ok(target) = repo.refname_to_id(MOVING) else { return Ok(()) };
-    if repo.find_commit(target).is_err() {
-        forget(repo, MOVING);
-        return Ok(());
-    }
-    let text = format!("a check-out of {} was cut off; it is ended first", short_id(repo, target));
-    session.tell(Event::Info { text });
-    match advance::checkout(repo, target, session) {
-        Ok(()) => arrive(repo, target).map_err(|error| GitError::local(&session.remote.path, "check out in", &error)),
-        // Refused before anything was written; so it was the first time, or what is asked for now is refused as well.
-        Err(GitError::LocalChanges { .. } | GitError::Filtered { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 fn forget(repo: &Repository, name: &str) {
     if let Ok(mut reference) = repo.find_reference(name) {
-        // One that stays says too much, never too little: the next check-out is made twice.
+        // One that stays is only of use where HEAD is on no branch.
         let _ = reference.delete();
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{Repository, RepositoryInitOptions, build::CheckoutBuilder};
+use git2::{Repository, RepositoryInitOptions};
 
 use super::{
     address::Address,
-    advance,
+    advance, checkout,
     error::GitError,
-    filters, lock,
+    lock,
     remote::{Moved, Updated},
     transfer::{self, Session, Want},
 };
@@ -59,15 +59,12 @@ fn fill(folder: &Path, address: &Address, session: &Session) -> Result<(String, 
     let fetched = transfer::fetch(&repo, address, true, &want, session)?;
     session.go_on()?;
 
-    let commit = repo.find_commit(fetched.tip).map_err(local)?;
-    filters::refuse(&repo, None, fetched.tip, &session.remote.path)?;
-    let mut checkout = CheckoutBuilder::new();
-    checkout.force();
-    repo.checkout_tree(commit.as_object(), Some(&mut checkout)).map_err(local)?;
+    checkout::to(&repo, fetched.tip, checkout::Mode::Fill, session)?;
     let full = format!("refs/heads/{}", fetched.branch);
     repo.reference(&full, fetched.tip, true, "clone").map_err(local)?;
     repo.set_head(&full).map_err(local)?;
     advance::remember_remote(&repo, &fetched).map_err(local)?;
+    checkout::finished(&repo)?;
     let mut config = repo.config().map_err(local)?;
     config.set_str(&format!("branch.{}.remote", fetched.branch), "origin").map_err(local)?;
     config.set_str(&format!("branch.{}.merge", fetched.branch), &full).map_err(local)?;

@@ -192,6 +192,26 @@ pub enum GitError {
         /// The files.
         files: Vec<String>,
     },
+    /// A repository lies where files of the commit are to be.
+    #[error("{1} in {0} is to become a file or a folder of its own, but a repository (a former submodule) lies there; \
+             move it away (mv, or git -C {0} submodule deinit), then deploy again", path.display(), list(folders))]
+    RepositoryInTheWay {
+        /// The work tree.
+        path: PathBuf,
+        /// Where they lie.
+        folders: Vec<String>,
+    },
+    /// The system does not let us read or change a file.
+    #[error("cannot read or change {}: {message}{owners}; let turnout write there (chown, chmod g+w, or setfacl -m u:USER:rwx on \
+             the folder that holds it; in a systemd unit ReadWritePaths=), then deploy again", path.display())]
+    NotWritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+        /// Whose it is and who we are; empty where that is not known.
+        owners: String,
+    },
     /// Files that cannot be brought into their form.
     #[error("{1} must pass through a program or a conversion on the way into {0}, so nothing was written: {advice}",
             path.display(), list(files))]
@@ -240,6 +260,16 @@ pub enum GitError {
         path: PathBuf,
         /// The files, each with its attribute.
         files: Vec<String>,
+    },
+    /// The index is in a form that libgit2 cannot read.
+    #[error("the index of {} is a {form}, which turnout cannot read; run {command}, then deploy again", path.display())]
+    IndexForm {
+        /// The work tree.
+        path: PathBuf,
+        /// What git calls it.
+        form: &'static str,
+        /// What turns it into an ordinary one.
+        command: String,
     },
     /// A local commit does not fit on top.
     #[error(
@@ -309,10 +339,35 @@ impl GitError {
         if out_of_space(&message) {
             return Self::NoSpace { path };
         }
+        let unknown = |what: &str| message.contains(&format!("unsupported mandatory extension: '{what}'"));
+        let form = match () {
+            () if unknown("sdir") => Some(("sparse index", "git -C {} sparse-checkout reapply --no-sparse-index")),
+            () if unknown("link") => Some(("split index", "git -C {} update-index --no-split-index")),
+            () => None,
+        };
+        if let Some((form, command)) = form {
+            let command = command.replace("{}", &path.display().to_string());
+            return Self::IndexForm { path, form, command };
+        }
         match error.code() {
             git2::ErrorCode::Owner => Self::WrongOwner { path },
             git2::ErrorCode::Locked => Self::Busy { message: format!("another git process uses it ({message})") },
             _ => Self::Other { doing: format!("{doing} {}", path.display()), message },
+        }
+    }
+
+    /// Translates an error met in looking at a file or changing it.
+    pub(super) fn not_writable(path: &std::path::Path, error: &std::io::Error) -> Self {
+        use std::{io::ErrorKind, os::unix::fs::MetadataExt as _};
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::ResourceBusy => {
+                let us = rustix::process::geteuid().as_raw();
+                let owners = std::fs::symlink_metadata(path)
+                    .map(|found| format!(" (it belongs to user {}, and turnout runs as user {us})", found.uid()))
+                    .unwrap_or_default();
+                Self::NotWritable { path: path.to_owned(), message: error.to_string(), owners }
+            }
+            _ => Self::io(path, "read or write", error),
         }
     }
 

@@ -13,13 +13,11 @@ mod address;
 mod advance;
 mod auth;
 mod by_hand;
+mod checkout;
 mod clone;
-#[expect(dead_code, reason = "the check-out that asks it comes next")]
 mod convert;
 mod error;
-mod filters;
 mod gitlinks;
-mod inode;
 mod known_hosts;
 mod lock;
 mod pin;

@@ -1,10 +1,11 @@
 //! Brings a folder in which nobody works to one revision of a remote.
 
-use git2::{Oid, Repository, RepositoryInitOptions, build::CheckoutBuilder};
+use git2::{Oid, Repository, RepositoryInitOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
+    checkout,
     error::GitError,
     lock,
     remote::Remote,
@@ -45,21 +46,19 @@ fn run(session: &Session, revision: &str) -> Result<String, GitError> {
     let head = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
     if let (Some(head), 40, Ok(wanted)) = (head, revision.len(), Oid::from_str(revision))
         && head == wanted
+        && !checkout::is_unfinished(&repo)
     {
         return Ok(head.to_string());
     }
     transfer::warn_of_plain_http(&address, &remote.auth, session);
     let tip = transfer::fetch(&repo, &address, true, &Want::Revision(revision), session)?.tip;
-    if head != Some(tip) {
-        session.go_on()?;
-        let commit = repo.find_commit(tip).map_err(local)?;
-        let mut checkout = CheckoutBuilder::new();
+    if head != Some(tip) || checkout::is_unfinished(&repo) {
         // Files of the former revision go, and changes to them. What else is there stays: it may be what a container has
         // written into a folder of the project.
-        checkout.force();
-        repo.checkout_tree(commit.as_object(), Some(&mut checkout)).map_err(local)?;
+        checkout::to(&repo, tip, checkout::Mode::Fill, session)?;
         // Last: it says that the rest is done.
         repo.set_head_detached(tip).map_err(local)?;
+        checkout::finished(&repo)?;
     }
     Ok(tip.to_string())
 }

@@ -7,7 +7,7 @@ use git2::{Repository, SubmoduleUpdate};
 
 use super::{
     address::Address,
-    advance, by_hand,
+    advance, by_hand, checkout,
     error::GitError,
     gitlinks, repack,
     transfer::{self, Session, Want},
@@ -71,11 +71,11 @@ fn update(
         let token_allowed = transfer::shares_host(main, &address);
         transfer::fetch(&repo, &address, token_allowed, &Want::Commit(wanted), session)?;
     }
-    by_hand::end_what_was_cut_off(&repo, session)?;
     let head = repo.head().ok().and_then(|head| head.target());
-    if head != Some(wanted) {
-        advance::checkout(&repo, wanted, session)?;
+    if head != Some(wanted) || checkout::is_unfinished(&repo) {
+        checkout::to(&repo, wanted, advance::mode(session), session)?;
         by_hand::arrive(&repo, wanted).map_err(local)?;
+        checkout::finished(&repo)?;
     }
     update_all(&repo, &address, session, depth + 1)?;
     repack::when_due(&repo, session);

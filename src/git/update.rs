@@ -36,8 +36,8 @@ const MOST_LEFT_OUT: usize = 10;
 /// may be left of this one.
 ///
 /// # Errors
-/// See [`GitError`]; the work tree is as before, except for submodules, and for [`GitError::Unfiltered`], which is about
-/// what was there before.
+/// See [`GitError`]; the work tree is as before, except for submodules, for [`GitError::Unfiltered`], which is about what
+/// was there before, and where the file system fails in the middle of a check-out: the next update goes on with that.
 pub async fn update(remote: &Remote, reporter: &dyn Reporter, cancel: CancellationToken) -> Result<Updated, GitError> {
     on_a_thread(remote, reporter, cancel, run).await
 }
@@ -108,7 +108,6 @@ fn run(session: &Session) -> Result<Updated, GitError> {
     let repo = open(&remote.path)?;
     let _lock = lock::wait(repo.path(), &session.stop)?;
     ready(&repo, &remote.path)?;
-    by_hand::end_what_was_cut_off(&repo, session)?;
     let branch = branch_to_follow(&repo, remote)?;
     let address = origin(&repo, remote)?;
     let old = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id().to_string()));
