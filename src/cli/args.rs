@@ -284,7 +284,7 @@ mod tests {
                 flags.extend(
                     words
                         .filter(|word| {
-                            word.starts_with("--") && word.bytes().nth(2).is_some_and(|b| b.is_ascii_lowercase())
+                            word.starts_with("--") && word.as_bytes().get(2).is_some_and(|b| b.is_ascii_lowercase())
                         })
                         .map(str::to_owned),
                 );
