@@ -12,7 +12,7 @@ use turnout::git::{Filters, GitError};
 fn is_there(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
-        eprintln!("not run: {program} is not installed");
+        println!("not run: {program} is not installed");
     }
     found
 }

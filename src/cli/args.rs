@@ -310,7 +310,10 @@ mod tests {
             // Plans of `turnout compose down` alone.
             "src/plan/down.rs" => &["--remove-orphans", "--profile", "--volumes"],
             // Flags of git, named with it.
-            "src/git/error.rs" => &["--global", "--add", "--continue", "--abort", "--unshallow"],
+            "src/git/error.rs" => {
+                &["--global", "--add", "--continue", "--abort", "--unshallow", "--no-sparse-index", "--no-split-index"]
+            }
+            "src/git/checkout/tree.rs" | "src/git/checkout/carry_out.rs" => &["--refetch"],
             "src/git/gitlinks.rs" => &["--cached"],
             "src/git/convert/lfs/batch.rs" | "src/git/convert/lfs/mod.rs" => &["--all"],
             // What is said to docker over SSH, and to ssh.
