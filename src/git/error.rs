@@ -309,11 +309,9 @@ pub enum GitError {
         path: PathBuf,
     },
     /// Somebody else works on the repository.
-    #[error(
-        "{message}; if none is running, a crashed one left a lock: remove the file named index.lock (or *.lock) in its .git folder"
-    )]
+    #[error("{message}")]
     Busy {
-        /// Who or what.
+        /// Who or what, and what to do about it.
         message: String,
     },
     /// Anything else; the message is libgit2's.
@@ -351,7 +349,12 @@ impl GitError {
         }
         match error.code() {
             git2::ErrorCode::Owner => Self::WrongOwner { path },
-            git2::ErrorCode::Locked => Self::Busy { message: format!("another git process uses it ({message})") },
+            git2::ErrorCode::Locked => Self::Busy {
+                message: format!(
+                    "another git process uses it ({message}); if none is running, a crashed one left a lock: remove the \
+                     file named index.lock (or *.lock) in its .git folder"
+                ),
+            },
             _ => Self::Other { doing: format!("{doing} {}", path.display()), message },
         }
     }

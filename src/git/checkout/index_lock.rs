@@ -43,7 +43,12 @@ pub(super) fn take(repo: &Repository, stop: &CancellationToken) -> Result<IndexL
         if is_ours(&lock) {
             fs::remove_file(&lock).map_err(fault)?;
         } else if stop.is_cancelled() || begun.elapsed() > PATIENCE {
-            return Err(GitError::Busy { message: format!("another git process holds {}", lock.display()) });
+            let lock = lock.display();
+            return Err(GitError::Busy {
+                message: format!(
+                    "another git process holds {lock}; if none is running, a crashed one left it: remove that file"
+                ),
+            });
         } else {
             std::thread::sleep(RETRY);
         }
