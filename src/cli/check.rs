@@ -129,7 +129,12 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             format!("{problems} {}", if problems == 1 { "problem" } else { "problems" })
         }
     )?;
-    Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match problems {
+        0 => ExitCode::SUCCESS,
+        // As every command says it: a mistake in the list.
+        _ if !mistakes.0.is_empty() => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// What is certain to keep a fetch from working: its key, its host, its token.
