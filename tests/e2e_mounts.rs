@@ -300,3 +300,94 @@ fn what_is_mounted_in_roundabout_ways_counts_too() {
     next("shared/page", &["volume"]);
     next("private/page", &["private"]);
 }
+
+/// A push renames a mounted file; somebody deletes a tracked one, a secret, a folder of data, the folder of a volume. Each
+/// time the containers stay as they are, and nothing claims that all is well.
+#[test]
+fn a_source_that_is_gone_fails_the_deployment_and_stops_nothing() {
+    let idle = idle();
+    let site = Site::new(&[("docker-compose.prod.yml", "services: {}\n"), ("c/f", "1\n"), ("kept/page", "1\n")]);
+    let text = format!(
+        "services:\n  web:\n{idle}    volumes: [\"./c/f:/etc/f\", \"./kept:/kept\", \"./made:/made\"]\n  \
+         heir:\n{idle}    volumes_from: [web]\n  \
+         token:\n{idle}    secrets: [tok]\n  \
+         volume:\n{idle}    volumes: [\"stands:/stands\"]\n\
+         secrets:\n  tok: {{ file: ./tok.txt }}\n\
+         volumes:\n  stands: {{ driver: local, driver_opts: {{ type: none, o: bind, device: \"{}\" }} }}\n",
+        site.path.join("stands").display()
+    );
+    site.write("docker-compose.prod.yml", &text);
+    fs::write(site.path.join("tok.txt"), "1\n").unwrap();
+    fs::create_dir(site.path.join("stands")).unwrap();
+    let daemon = site.serve(&[]);
+    let id = site.push_to(&daemon, "The services");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    let new = "web: ./made, to be mounted at /made, does not exist; the engine makes an empty folder of that name";
+    assert!(said.contains(new), "{said}");
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+
+    let services = &["web", "heir", "token", "volume"];
+    let before = state(&site, services);
+    let untouched = |said: &str, wanted: &[&str]| {
+        for words in wanted {
+            assert!(said.contains(words), "{words}:\n{said}");
+        }
+        assert!(!said.contains("runs as configured"), "{said}");
+        assert_eq!(fates(&before, &state(&site, services)), expected(&[]), "{said}");
+    };
+    let gone = &[
+        "web: ./c/f, mounted at /etc/f, is gone",
+        "heir: ./c/f, mounted at /etc/f, is gone",
+        "a new one would get an empty folder",
+        "nothing was stopped",
+    ];
+    site.remote.remove("c/f");
+    site.write("c/g", "1\n");
+    let id = site.push_to(&daemon, "Renamed");
+    daemon.expect_failure(id);
+    untouched(&log(&daemon, id), gone);
+    untouched(&deploy(&daemon, &[&site.name], 1), gone);
+    untouched(&all_of(&daemon.turnout(&["plan", &site.name])), gone);
+    assert!(!site.path.join("c/f").exists());
+
+    // Deleted by hand: git keeps that as a change of ours, and no push brings it back.
+    fs::remove_dir_all(site.path.join("kept")).unwrap();
+    site.write("c/f", "1\n");
+    let id = site.push_to(&daemon, "Back again");
+    daemon.expect_failure(id);
+    untouched(&log(&daemon, id), &["web: ./kept, mounted at /kept, is gone", "`git status` names what was deleted"]);
+    fs::create_dir(site.path.join("kept")).unwrap();
+    fs::write(site.path.join("kept/page"), "1\n").unwrap();
+
+    for (path, wanted) in [
+        (
+            "tok.txt",
+            "token: ./tok.txt, mounted at /run/secrets/tok, is gone; the container still has what was there, the \
+                     engine would refuse a new one",
+        ),
+        ("made", "web: ./made, mounted at /made, is gone"),
+        ("stands", "volume: ./stands, mounted at /stands, is gone"),
+        ("c/f", "web: ./c/f, mounted at /etc/f, is gone"),
+    ] {
+        let aside = site.path.join("aside");
+        fs::rename(site.path.join(path), &aside).unwrap();
+        untouched(&deploy(&daemon, &[&site.name], 1), &[wanted]);
+        // Somebody's helpful folder in place of a file that git tracks is no better.
+        if path == "c/f" {
+            fs::create_dir(site.path.join(path)).unwrap();
+            untouched(&deploy(&daemon, &[&site.name], 1), &[wanted]);
+            fs::remove_dir(site.path.join(path)).unwrap();
+        }
+        fs::rename(&aside, site.path.join(path)).unwrap();
+    }
+    // All is back; what was replaced meanwhile is seen by new containers.
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("./c/f, mounted at /etc/f, was replaced"), "{said}");
+    assert_eq!(
+        fates(&before, &state(&site, services)),
+        expected(&[("web", "replaced"), ("heir", "replaced")]),
+        "{said}"
+    );
+}

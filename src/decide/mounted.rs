@@ -3,6 +3,8 @@
 //! A process goes on with what it read at its start, and a mount with the file or folder that bore the name then.
 //! Compose compares neither.
 
+pub mod absent;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -262,7 +264,7 @@ fn differing(old: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> 
 mod tests {
     use super::*;
 
-    fn read(kind: Kind, digest: &str, identity: &str) -> Read {
+    pub(super) fn read(kind: Kind, digest: &str, identity: &str) -> Read {
         Read {
             kind,
             source: "conf".to_owned(),
@@ -275,7 +277,7 @@ mod tests {
         }
     }
 
-    fn of(read: Read) -> Reads {
+    pub(super) fn of(read: Read) -> Reads {
         Reads([("/t".to_owned(), read)].into())
     }
 

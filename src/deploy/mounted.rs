@@ -6,7 +6,11 @@ use super::{Failure, mounts::Looked, prepare::Loaded};
 use crate::{
     compose::labels,
     config::{MOUNTED_CHANGES, MountedChange, Repo},
-    decide::mounted::{Before, Life, Mounted, Policy, Reads, judge},
+    decide::mounted::{
+        Before, Life, Mounted, Policy, Reads,
+        absent::{self, Absent, Consequence, Held},
+        judge,
+    },
     engine::{Engine, Report},
     plan::{Action, Observed, ObservedContainer, Plan, RunState},
     report::Outcome,
@@ -95,7 +99,7 @@ fn in_compose_file(loaded: &Loaded, service: &str) -> Result<Option<MountedChang
 /// Compares what was read at the last start of every container with what is there now.
 ///
 /// # Errors
-/// When the engine does not answer, or a policy is not known.
+/// When the engine does not answer, a policy is not known, or a source is gone that a container has mounted.
 pub async fn compare(
     repo: &Repo,
     loaded: &Loaded,
@@ -105,8 +109,10 @@ pub async fn compare(
     engine: &Engine,
 ) -> Result<Compared, Failure> {
     let policies = policies(repo, loaded)?;
-    let Looked { reads, skipped } = looked;
+    let Looked { reads, absent, skipped } = looked;
+    let missing = missing(loaded, &absent, recorded, observed)?;
     let mut compared = Compared {
+        remarks: missing,
         present: observed.containers.iter().map(|container| container.id.clone()).collect(),
         ..Compared::default()
     };
@@ -151,6 +157,61 @@ pub async fn compare(
     compared.remarks.extend(skipped.into_iter().map(|what| format!("not looked at: {what}")));
     compared.reads = reads;
     Ok(compared)
+}
+
+/// What is to be said of sources that are not there.
+///
+/// # Errors
+/// When containers would lose what they have, or cannot be made; before anything is stopped.
+fn missing(
+    loaded: &Loaded,
+    absent: &BTreeMap<String, Vec<Absent>>,
+    recorded: &BTreeMap<String, String>,
+    observed: &Observed,
+) -> Result<Vec<String>, Failure> {
+    let (mut failing, mut said) = (Vec::new(), Vec::new());
+    let mut tracked = false;
+    for (service, sources) in absent {
+        let mut containers: Vec<Option<&ObservedContainer>> =
+            observed.containers.iter().filter(|found| !found.oneoff && found.service == *service).map(Some).collect();
+        let wanted = loaded.project.services.get(service).is_some_and(|service| service.scale() > 0);
+        if containers.is_empty() && wanted {
+            containers.push(None);
+        }
+        for container in containers {
+            let record = container.and_then(|container| record(container, recorded));
+            let mounts: Vec<_> = container
+                .into_iter()
+                .flat_map(|container| &container.mounts)
+                .map(|mount| (mount.kind.as_str(), mount.source.as_str(), mount.target.as_str()))
+                .collect();
+            let held = container.map(|_| Held { record: record.as_ref(), mounts: &mounts });
+            for source in sources {
+                let (list, words) = match absent::judge(source, held) {
+                    Consequence::Fail(words) => {
+                        tracked |= source.tracked;
+                        (&mut failing, words)
+                    }
+                    Consequence::Say(words) => (&mut said, words),
+                };
+                let words = format!("{service}: {words}");
+                if !list.contains(&words) {
+                    list.push(words);
+                }
+            }
+        }
+    }
+    if failing.is_empty() {
+        return Ok(said);
+    }
+    let git = match tracked {
+        true => " (git tracks it: `git status` names what was deleted, `git checkout` brings it back)",
+        false => "",
+    };
+    Err(Failure::new(failing.join("; ")).hint(format!(
+        "nothing was stopped; put it back where it was{git}, or change or take out the mount in the Compose file, then \
+         deploy again"
+    )))
 }
 
 /// What is to be done, in words, and why.

@@ -15,7 +15,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     compose::model::{Mount, Project, Service},
-    decide::mounted::{Kind, Read, Reads},
+    decide::mounted::{
+        Kind, Read, Reads,
+        absent::{Absent, Engine},
+    },
     engine::translate,
     git,
     inputs::Hasher,
@@ -40,6 +43,8 @@ const LIVING: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/var/log
 pub struct Looked {
     /// By service.
     pub reads: BTreeMap<String, Reads>,
+    /// By service: sources that are not there.
+    pub absent: BTreeMap<String, Vec<Absent>>,
     /// What could not be looked at, each in words.
     pub skipped: BTreeSet<String>,
 }
@@ -58,9 +63,12 @@ pub fn look(root: &Path, project: &Project, digests: PathBuf) -> Looked {
     let written = binds.filter(|bind| !bind.read_only).filter_map(|bind| fs::canonicalize(bind.source).ok()).collect();
     let hasher = Hasher::open(digests);
     let mut looker = Looker { root: real, tracked, written, skipped, seen: BTreeMap::new(), hasher };
-    let mut reads = BTreeMap::new();
+    let (mut reads, mut absent) = (BTreeMap::new(), BTreeMap::new());
     for (name, service) in &project.services {
-        let own = looker.service(project, name, service, 0);
+        let (own, gone) = looker.service(project, name, service, 0);
+        if !gone.is_empty() {
+            absent.insert(name.clone(), gone.into_values().collect());
+        }
         if !own.0.is_empty() {
             reads.insert(name.clone(), own);
         }
@@ -68,7 +76,7 @@ pub fn look(root: &Path, project: &Project, digests: PathBuf) -> Looked {
     if let Err(error) = looker.hasher.save(true) {
         tracing::debug!(%error, "cannot remember the digests of mounted files; they are read again the next time");
     }
-    Looked { reads, skipped: looker.skipped }
+    Looked { reads, absent, skipped: looker.skipped }
 }
 
 /// A path of the host that is mounted.
@@ -76,23 +84,32 @@ struct Bind {
     source: PathBuf,
     target: String,
     read_only: bool,
+    /// What the engine does where there is nothing.
+    engine: Engine,
 }
 
 /// Mounts of paths, and of volumes that stand for one.
 fn binds(project: &Project, service: &Service) -> Vec<Bind> {
     let source = |mount: &Mount| match mount.r#type.as_str() {
-        "bind" => Some(PathBuf::from(&mount.source)),
+        "bind" => {
+            // As the engine is asked: only the structured form makes no folder.
+            let makes = mount.bind.as_ref().is_none_or(|bind| bind.create_host_path || !bind.selinux.is_empty());
+            let engine = if makes { Engine::MakesFolder } else { Engine::Refuses };
+            Some((PathBuf::from(&mount.source), engine))
+        }
         "volume" => {
             let options = &project.volumes.get(&mount.source)?.as_ref()?.driver_opts;
             let binds = options.get("o").is_some_and(|o| o.split(',').any(|word| word == "bind" || word == "rbind"));
-            options.get("device").filter(|_| binds).map(PathBuf::from)
+            let device = options.get("device").filter(|_| binds)?;
+            Some((PathBuf::from(device), Engine::Volume))
         }
         _ => None,
     };
     let mounts = service.volumes.iter();
     mounts
         .filter_map(|mount| {
-            Some(Bind { source: source(mount)?, target: mount.target.clone(), read_only: mount.read_only })
+            let (source, engine) = source(mount)?;
+            Some(Bind { source, target: mount.target.clone(), read_only: mount.read_only, engine })
         })
         .filter(|bind| bind.source.is_absolute())
         .collect()
@@ -111,24 +128,41 @@ struct Looker {
     hasher: Hasher,
 }
 
+/// What a container reads, and what is not there, by its path in the container.
+type Found = (Reads, BTreeMap<String, Absent>);
+
 impl Looker {
-    fn service(&mut self, project: &Project, name: &str, service: &Service, depth: usize) -> Reads {
-        let mut reads = Reads::default();
+    fn service(&mut self, project: &Project, name: &str, service: &Service, depth: usize) -> Found {
+        let (mut reads, mut gone) = Found::default();
         for entry in &service.volumes_from {
             let other = entry.split(':').next().unwrap_or_default();
             if let Some(definition) = project.services.get(other).filter(|_| depth < 8) {
-                reads.0.extend(self.service(project, other, definition, depth + 1).0);
+                let (others, absent) = self.service(project, other, definition, depth + 1);
+                reads.0.extend(others.0);
+                gone.extend(absent);
             }
         }
-        for Bind { source, target, read_only } in binds(project, service) {
-            if let Some(read) = self.path(&source, read_only) {
+        for Bind { source, target, read_only, engine } in binds(project, service) {
+            // Its own mount goes before one that it takes over from another service.
+            gone.remove(&target);
+            if let Some(absent) = self.absent(&source, &target, engine) {
+                reads.0.remove(&target);
+                gone.insert(target, absent);
+            } else if let Some(read) = self.path(&source, read_only) {
                 reads.0.insert(target, read);
             }
         }
         // What these refuse, the plan refuses before.
         if let Ok((files, _)) = translate::mounted_files(project, name, service) {
             for file in files {
-                if let Some(mut read) = self.path(Path::new(&file.source), true) {
+                let source = Path::new(&file.source);
+                // A mount of that target goes before.
+                if service.volumes.iter().any(|mount| mount.target == file.target) {
+                    continue;
+                }
+                if let Some(absent) = self.absent(source, &file.target, Engine::Refuses) {
+                    gone.insert(file.target, absent);
+                } else if let Some(mut read) = self.path(source, true) {
                     if file.secret {
                         read.digest.truncate(FEW_DIGITS);
                     }
@@ -156,7 +190,32 @@ impl Looker {
                 reads.0.insert(text.target, read);
             }
         }
-        reads
+        (reads, gone)
+    }
+
+    /// A source where nothing is that could be mounted: no such name, or a link that leads nowhere. A folder where git
+    /// has a file is what the engine made of one that was gone.
+    fn absent(&self, source: &Path, target: &str, engine: Engine) -> Option<Absent> {
+        let place = self.inside(&place(source));
+        let file = place.as_ref().is_some_and(|path| self.tracked.binary_search(path).is_ok());
+        let engine = match fs::metadata(source) {
+            Ok(meta) if meta.is_dir() && file && !source.is_symlink() => engine,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                // No folder can be made of the name of a link, or below a file.
+                let free = error.kind() == io::ErrorKind::NotFound && !source.is_symlink();
+                if engine == Engine::MakesFolder && !free { Engine::Refuses } else { engine }
+            }
+            _ => return None,
+        };
+        let below = || place.as_ref().is_some_and(|path| !path.is_empty() && !self.tracked_below(path).is_empty());
+        Some(Absent {
+            source: self.shown(source),
+            path: source.display().to_string(),
+            target: target.to_owned(),
+            tracked: file || below(),
+            passing: LIVING.iter().any(|living| source.starts_with(living)),
+            engine,
+        })
     }
 
     fn path(&mut self, source: &Path, read_only: bool) -> Option<Read> {
@@ -174,8 +233,6 @@ impl Looker {
         let looked = fs::canonicalize(source).and_then(|real| Ok((fs::metadata(&real)?, real)));
         let (meta, real) = match looked {
             Ok(looked) => looked,
-            // The engine makes a folder, or says that there is nothing.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => return self.skip(&shown, &error),
         };
         let mut read = Read {
@@ -333,6 +390,13 @@ impl Looker {
         }
         Some(found)
     }
+}
+
+/// Where a path would lie that need not exist: links of the folders above are resolved, one of its own name is not.
+fn place(source: &Path) -> PathBuf {
+    let above = source.ancestors().skip(1).find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    let joined = above.and_then(|(above, real)| Some(real.join(source.strip_prefix(above).ok()?)));
+    joined.unwrap_or_else(|| source.to_owned())
 }
 
 /// Digest of a file's content. Does not wait: what became a pipe meanwhile is refused.
