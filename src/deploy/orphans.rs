@@ -93,6 +93,7 @@ mod tests {
             name: format!("redshop-{service}-1"),
             service: service.to_owned(),
             state: RunState::Running,
+            started: None,
             labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             number: Some(1),
             oneoff: false,

@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     compose::{labels, model::Project},
-    plan::{ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState},
+    plan::{
+        ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState,
+        namespace_owners,
+    },
 };
 
 /// First API version that inspects an image for a platform.
@@ -40,14 +43,46 @@ impl Engine {
             self.project_volumes(&project.name),
             self.images(project),
         )?;
-        let volumes = self.with_named_volumes(project, labelled).await?;
+        let mut containers: Vec<ObservedContainer> = containers.into_iter().filter_map(container).collect();
+        let ((), volumes) = futures_util::try_join!(
+            self.with_starts(project, &mut containers),
+            self.with_named_volumes(project, labelled),
+        )?;
         Ok(Observed {
-            containers: containers.into_iter().filter_map(container).collect(),
+            containers,
             networks: match_networks(project, networks),
             volumes,
             images,
             own_images: Vec::new(),
         })
+    }
+
+    /// Adds when they were started to the containers of services that live in others' namespaces, and to those of the
+    /// others; the list does not tell, and nobody else's matter.
+    async fn with_starts(&self, project: &Project, containers: &mut [ObservedContainer]) -> Result<(), EngineError> {
+        let mut concerned: BTreeSet<&str> = BTreeSet::new();
+        for (name, service) in &project.services {
+            for owner in namespace_owners(service) {
+                concerned.extend([name.as_str(), owner]);
+            }
+        }
+        let live = |c: &ObservedContainer| {
+            concerned.contains(c.service.as_str()) && matches!(c.state, RunState::Running | RunState::Paused)
+        };
+        let ids: Vec<String> = containers.iter().filter(|c| live(c)).map(|c| c.id.clone()).collect();
+        let starts: BTreeMap<String, Option<i128>> = stream::iter(ids)
+            .map(|id| async move {
+                // One that is gone by now has no start.
+                let started = self.begun(&id).await?;
+                Ok((id, started))
+            })
+            .buffer_unordered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        for container in containers {
+            container.started = starts.get(&container.id).copied().flatten();
+        }
+        Ok(())
     }
 
     /// What the engine holds under a project name, without a Compose file; for `down -p NAME`.
@@ -226,6 +261,7 @@ pub(super) fn container(summary: ContainerSummary) -> Option<ObservedContainer> 
         image_label: label(labels::IMAGE),
         image_id: summary.image_id.unwrap_or_default(),
         state: run_state(summary.state, summary.status.as_deref().unwrap_or_default()),
+        started: None,
         labels: labels_map,
         networks: endpoints.into_iter().map(|(name, e)| (name, e.network_id.unwrap_or_default())).collect(),
         mounts: summary.mounts.unwrap_or_default().into_iter().map(mount).collect(),

@@ -17,12 +17,24 @@ impl Engine {
         let started = started.and_then(|text| milliseconds(&text)).filter(|at| *at > 0);
         Ok(started.or_else(|| found.created.and_then(|text| milliseconds(&text))))
     }
+
+    /// When a container was last started, in nanoseconds since 1970; finer than [`Engine::started_at`], to compare two
+    /// of them. `None` if it never was, is gone or does not tell.
+    pub(super) async fn begun(&self, id: &str) -> Result<Option<i128>, EngineError> {
+        let state = self.find_container(id).await?.and_then(|found| found.state);
+        let started = state.and_then(|state| state.started_at);
+        // Year 1 is how the daemon says "never".
+        Ok(started.and_then(|text| nanoseconds(&text)).filter(|at| *at > 0))
+    }
 }
 
 /// A date of the daemon, in milliseconds since 1970.
 pub(super) fn milliseconds(text: &str) -> Option<i64> {
-    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+    i64::try_from(nanoseconds(text)? / 1_000_000).ok()
+}
+
+fn nanoseconds(text: &str) -> Option<i128> {
+    Some(OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{Action, Condition, Plan, Removal, Step, StepId, render};
 /// Rules: edges and conditions point back, at steps that are waited for; every step has a cause; nothing is touched
 /// before all images are there; nothing is started before everything is created; whatever is stopped is started,
 /// replaced or removed; a removed container comes back unless its removal was the point; each container is created,
-/// replaced and removed at most once.
+/// replaced and removed at most once; whoever takes a name comes after whoever gives it up.
 pub fn check(plan: &Plan) -> Result<(), String> {
     let before = ancestors(&plan.steps)?;
     let fault = |id: StepId, step: &Step, rule: &str| {
@@ -34,6 +34,15 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         }
         if touches(&step.action) && !is_before(brings_image) {
             return fault(id, step, "does not wait for all images");
+        }
+        if let Some(name) = takes(&step.action)
+            && let Some(giver) = plan
+                .steps
+                .iter()
+                .enumerate()
+                .position(|(other, s)| gives_up(&s.action, &step.action) == Some(name) && !before.contains(&other))
+        {
+            return fault(id, step, &format!("takes a name without waiting for step {}, which gives it up", giver + 1));
         }
         match &step.action {
             Action::StartContainer { name, .. } => {
@@ -105,6 +114,27 @@ fn brings_image(action: &Action) -> bool {
 
 fn makes(action: &Action) -> bool {
     matches!(action, Action::CreateContainer { .. } | Action::RecreateContainer { .. })
+}
+
+/// The name that a container gets.
+fn takes(action: &Action) -> Option<&str> {
+    match action {
+        Action::CreateContainer { name, .. }
+        | Action::RecreateContainer { name, .. }
+        | Action::RenameContainer { to: name, .. } => Some(name),
+        _ => None,
+    }
+}
+
+/// The name that a container loses; not the one that `taker` itself gave it.
+fn gives_up<'a>(action: &'a Action, taker: &Action) -> Option<&'a str> {
+    let (name, container) = match action {
+        Action::RecreateContainer { name, old_name, old_id, .. } if name != old_name => (old_name, old_id),
+        Action::RemoveContainer { name, id, .. } | Action::RenameContainer { from: name, id, .. } => (name, id),
+        _ => return None,
+    };
+    let same = matches!(taker, Action::RenameContainer { id, .. } if id == container);
+    (!same).then_some(name)
 }
 
 fn touches(action: &Action) -> bool {
@@ -205,6 +235,10 @@ mod tests {
             (vec![step(create(), &[]), step(create(), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(remove(Removal::Orphan), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(start(), &[0])], "was removed"),
+            (
+                vec![step(remove(Removal::Replaced), &[]), step(create(), &[])],
+                "without waiting for step 1, which gives",
+            ),
             (vec![step(remove(Removal::Replaced), &[])], "does not come back"),
             (vec![step(stop(), &[]), step(start(), &[0])], "neither started again"),
             (vec![with(step(create(), &[]), Condition::AnyDid(vec![]))], "never holds"),

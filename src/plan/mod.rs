@@ -15,7 +15,7 @@ mod render;
 mod step;
 
 pub use check::check;
-pub use converge::converge;
+pub use converge::{converge, namespace_owners};
 pub use down::down;
 pub use error::PlanError;
 pub use graph::dependency_order;

@@ -81,6 +81,9 @@ pub struct ObservedContainer {
     pub image_id: String,
     /// State.
     pub state: RunState,
+    /// When it was last started, in nanoseconds since 1970. Looked at only where services live in each other's
+    /// namespaces, of those and of the owners, and only while they run.
+    pub started: Option<i128>,
     /// All labels: the planner also reads `dev.turnout.attributes`, and whether `oneoff` is there at all.
     pub labels: BTreeMap<String, String>,
     /// Network name to network ID, of the attachments. The ID is empty while the engine does not tell, as of a

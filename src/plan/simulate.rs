@@ -110,7 +110,7 @@ impl World {
                 assert!(self.find(id).is_some());
                 self.observed.containers.retain(|c| c.id != *id);
             }
-            Action::RestartContainer { id, .. } => self.find_mut(id).state = RunState::Running,
+            Action::RestartContainer { id, .. } => self.restart(id),
             Action::SignalContainer { id, .. } => assert!(self.find(id).is_some()),
             Action::UnpauseContainer { id, .. } => {
                 let container = self.find_mut(id);
@@ -135,6 +135,8 @@ impl World {
             }
             Action::StartContainer { service, name, .. } => {
                 let ends = is_job(project, service);
+                self.next += 1;
+                let now = i128::from(self.next);
                 let container = self.observed.containers.iter_mut().find(|c| c.name == *name);
                 let container = container.unwrap_or_else(|| panic!("no container {name}"));
                 for (network, id) in &mut container.networks {
@@ -149,6 +151,7 @@ impl World {
                         container.networks.entry(network.name.clone()).or_insert_with(|| network.id.clone());
                     }
                 }
+                container.started = Some(now);
                 container.state = if ends { RunState::Exited(0) } else { RunState::Running };
             }
             Action::RemoveNetwork { key, .. } => drop(self.observed.networks.remove(key)),
@@ -156,6 +159,14 @@ impl World {
             Action::RemoveImage { image } => drop(self.observed.images.remove(image)),
         }
         true
+    }
+
+    /// By a step, or by somebody's hand.
+    pub fn restart(&mut self, id: &str) {
+        self.next += 1;
+        let now = i128::from(self.next);
+        let container = self.find_mut(id);
+        (container.state, container.started) = (RunState::Running, Some(now));
     }
 
     fn find(&self, id: &str) -> Option<&ObservedContainer> {
@@ -226,6 +237,7 @@ impl World {
             image_label: image_id.clone(),
             image_id,
             state: RunState::Created,
+            started: None,
             labels,
             networks: networks.collect(),
             mounts: mounts.collect(),

@@ -8,7 +8,7 @@ use std::{
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{References, Verdict};
-use super::{Draft, any_of, judge, select, starts};
+use super::{Draft, any_of, judge, names, select, starts};
 use crate::compose::{
     labels::{self, final_name},
     model::Service,
@@ -57,8 +57,21 @@ pub(super) fn orphans(draft: &mut Draft<'_>) {
     }
 }
 
-/// Plans the containers of every service that takes part.
+/// Plans the containers of every service that takes part. Where a name that one step takes is given up by a later one
+/// only, everything is planned anew with that name taken off its container first.
 pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    let before = draft.clone();
+    every_service(draft)?;
+    let late = names::given_up_late(&draft.plan.steps);
+    if !late.is_empty() {
+        *draft = before;
+        names::take_off(draft, &late);
+        every_service(draft)?;
+    }
+    Ok(())
+}
+
+fn every_service(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     for (name, service) in draft.selected() {
         if service.provider.is_none() {
             one_service(draft, name, service)?;
@@ -154,6 +167,19 @@ fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: &Service, s
     if idle.is_some() {
         let cause = format!("lives in namespaces of {name}, which are gone since that stopped");
         stop_those(draft, |_, other| lives_in(other, name), &Condition::Always, &cause);
+        return;
+    }
+    let Some(owner) = owner.existing else { return };
+    for (sharer, service) in draft.selected() {
+        if !lives_in(service, name) {
+            continue;
+        }
+        for container in members(draft, sharer).0 {
+            if starts::began_before(container, owner) {
+                let cause = format!("lives in namespaces of {name} that are gone: {name} was started again after it");
+                stop(draft, container, &Condition::Always, &cause);
+            }
+        }
     }
 }
 
@@ -198,7 +224,7 @@ pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Conditio
 }
 
 fn lives_in(service: &Service, owner: &str) -> bool {
-    select::shares(service).iter().any(|(what, target)| *what != "volumes" && *target == owner)
+    select::namespace_owners(service).any(|target| target == owner)
 }
 
 fn stop_those(
@@ -272,15 +298,17 @@ fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal,
     let mut after = draft.foundation();
     after.extend(draft.stops.get(&container.id).into_iter().flatten());
     after.extend(reconnects(draft));
+    let (renamed, name) = names::present(draft, container);
+    after.extend(renamed);
     let action = Action::RemoveContainer {
         service: container.service.clone(),
         id: container.id.clone(),
-        name: container.name.clone(),
+        name: name.clone(),
         volumes: false,
         reason,
     };
     let step = draft.push(action, cause, after, Condition::Always);
-    draft.freed.insert(container.name.clone(), step);
+    draft.freed.insert(name, step);
     if reason == Removal::Orphan {
         draft.orphan_steps.push(step);
     }
@@ -348,7 +376,8 @@ fn one_container<'a>(
     after.extend(&draft.orphan_steps);
     after.extend(reconnects(draft));
     after.extend(steps_of(&when));
-    let mut old_name = container.name.clone();
+    let (renamed, mut old_name) = names::present(draft, container);
+    after.extend(renamed);
     if temporary && when != Condition::Always {
         after.push(rename(draft, name, container));
         old_name = final_name.clone();
@@ -362,10 +391,13 @@ fn one_container<'a>(
         number,
         name: final_name.clone(),
         old_id: container.id.clone(),
-        old_name,
+        old_name: old_name.clone(),
         inherit_volumes: !draft.intent.renew_anon_volumes,
     };
     let step = draft.push(action, cause, after, when);
+    if old_name != final_name {
+        draft.freed.insert(old_name, step);
+    }
     Ok(stays(&final_name, if certain { Fate::New(step) } else { Fate::Perhaps(step) }))
 }
 

@@ -6,6 +6,7 @@ use super::super::{Action, Condition, Intent, Observed, ObservedContainer, Plan,
 use crate::compose::model::{Project, Service};
 
 /// A plan in the making.
+#[derive(Clone)]
 pub(in crate::plan) struct Draft<'a> {
     pub project: &'a Project,
     pub observed: &'a Observed,
@@ -27,8 +28,10 @@ pub(in crate::plan) struct Draft<'a> {
     pub stops: BTreeMap<String, Vec<StepId>>,
     /// Container ID -> the step that removes it because its volume is recreated, and why.
     pub removed: BTreeMap<String, (StepId, String)>,
-    /// Names that become free by a removal.
+    /// Names that become free: by a removal, a replacement under another name, or a rename.
     pub freed: BTreeMap<String, StepId>,
+    /// Container ID -> the step that takes its name off because another container gets that, and the name it has then.
+    pub renamed: BTreeMap<String, (StepId, String)>,
     /// Removals of orphans: what they hold (ports, above all) is free after these.
     pub orphan_steps: Vec<StepId>,
     /// Service -> its containers as they are once everything is created, by number.
@@ -82,6 +85,7 @@ impl<'a> Draft<'a> {
             stops: BTreeMap::new(),
             removed: BTreeMap::new(),
             freed: BTreeMap::new(),
+            renamed: BTreeMap::new(),
             orphan_steps: Vec::new(),
             slots: BTreeMap::new(),
         }

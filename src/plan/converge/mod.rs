@@ -7,6 +7,7 @@ mod containers;
 mod draft;
 mod images;
 mod judge;
+mod names;
 mod resources;
 mod select;
 mod starts;
@@ -15,6 +16,7 @@ use super::{Intent, Observed, Plan, PlanError};
 pub(super) use crate::compose::labels::final_name;
 use crate::compose::model::Project;
 pub(super) use draft::{Draft, any_of, reduce};
+pub use select::namespace_owners;
 pub(super) use select::{dependencies, in_dependency_order, shares};
 
 /// Plans `up` for the services of `intent` and what they depend on.

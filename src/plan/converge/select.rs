@@ -80,6 +80,11 @@ pub(in crate::plan) fn shares(service: &Service) -> Vec<(&'static str, &str)> {
     found
 }
 
+/// Services in whose namespaces this one lives.
+pub fn namespace_owners(service: &Service) -> impl Iterator<Item = &str> {
+    shares(service).into_iter().filter(|(what, _)| *what != "volumes").map(|(_, target)| target)
+}
+
 /// Services named by `links`; their containers must exist before.
 pub(super) fn links(service: &Service) -> impl Iterator<Item = &str> {
     service.links.iter().map(|link| link.split(':').next().unwrap_or_default())

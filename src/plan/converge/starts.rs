@@ -217,6 +217,13 @@ pub(super) fn idle(draft: &Draft<'_>, name: &str, service: &Service, container: 
     }
 }
 
+/// Whether a running container was started before the one whose namespaces it lives in was started for the last time:
+/// then those it joined are gone, by a restart by hand or by the engine. No start can join what does not run, so the
+/// dates are in order otherwise. Unknown dates prove nothing.
+pub(super) fn began_before(sharer: &ObservedContainer, owner: &ObservedContainer) -> bool {
+    matches!((sharer.started, owner.started), (Some(sharer), Some(owner)) if sharer < owner)
+}
+
 /// Whether exit code 0 means that the service has done its work, not that somebody stopped it.
 fn is_job(project: &Project, name: &str, service: &Service) -> bool {
     match service.labels.get(JOB).map(String::as_str) {

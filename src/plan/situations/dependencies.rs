@@ -351,6 +351,36 @@ fn sharers_of_a_crashed_owner_are_started_again_after_it() {
 }
 
 #[test]
+fn sharers_of_an_owner_that_was_started_again_are_started_again() {
+    // After the sharer's start, before whatever is to come.
+    let again = |name: &'static str| {
+        move |world: &mut World| {
+            let id = world.named(name).unwrap().id.clone();
+            world.restart(&id);
+        }
+    };
+    let text = Stage::of(vpn()).up().world(again("shop-vpn-1")).plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 2 steps
+      1. stop container shop-client-1: lives in namespaces of vpn that are gone: vpn was started again after it
+      2. start container shop-client-1: stopped before
+         after 1
+    unchanged:
+      vpn: running, nothing changed
+    ");
+
+    let ipc = json!({"a": {"image": "i", "ipc": "shareable"}, "b": {"image": "i", "ipc": "service:a"}});
+    let text = Stage::of(ipc).up().world(again("shop-a-1")).plan();
+    assert!(text.contains("stop container shop-b-1: lives in namespaces of a that are gone"), "{text}");
+
+    // Who shares volumes only, or tells no date, or was started later, runs on.
+    let volumes = json!({"a": {"image": "i"}, "b": {"image": "i", "volumes_from": ["a"]}});
+    assert!(Stage::of(volumes).up().world(again("shop-a-1")).plan().contains("nothing to do"));
+    assert!(Stage::of(vpn()).up().container("shop-vpn-1", |c| c.started = None).plan().contains("nothing to do"));
+    assert!(Stage::of(vpn()).up().plan().contains("nothing to do"));
+}
+
+#[test]
 fn deployment_of_one_service_takes_its_dependencies_along() {
     let text = Stage::of(web_and_db()).want(|i| i.services = vec!["web".to_owned()]).plan();
     insta::assert_snapshot!(text, @r"

@@ -5,6 +5,7 @@ mod dependencies;
 mod down;
 mod images;
 mod mounted;
+mod names;
 mod remains;
 mod replace;
 mod resources;
