@@ -1,6 +1,6 @@
 //! Check-outs of files that pass through filters: Git LFS and git-crypt as they are in the field, beside what real git
 //! with their programs leaves.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "test code: a failure is the report")]
 
 mod git_support;
 
