@@ -64,7 +64,10 @@ END
   printf 'services:\n  app:\n    build: ./app\n' >"$1/docker-compose.prod.yml"
   printf 'COLOR=red\nDEBUG=false\n' >"$1/.env"
   git -C "$1" init -q -b main
+  # Nothing tidies up beside the measurement.
+  git -C "$1" config gc.auto 0
+  git -C "$1" config maintenance.auto false
   git -C "$1" add -A
-  git -C "$1" -c user.name=bench -c user.email=bench@localhost -c gc.auto=0 commit -qm one
+  git -C "$1" -c user.name=bench -c user.email=bench@localhost commit -qm one
   git -C "$1" -c user.name=bench -c user.email=bench@localhost commit -q --allow-empty -m two
 }

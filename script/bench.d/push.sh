@@ -114,7 +114,8 @@ pushed() {
     die "the push was not accepted"
   curl -fsS --unix-socket "$socket" "http://localhost/v1/deployments/$number/log?follow=true" >"$work/followed"
   to=$EPOCHREALTIME
-  "$program" --socket "$socket" history | grep -q "succeeded" || { cat "$work/followed" >&2; die "the deployment failed"; }
+  tail -n 1 "$work/followed" | jq -e '.ended.state == "succeeded"' >/dev/null ||
+    { cat "$work/followed" >&2; die "the deployment failed"; }
   awk -v us=$((${to/./} - ${from/./})) 'BEGIN { printf "%.2f\n", us / 1e3 }'
 }
 
