@@ -286,6 +286,7 @@ impl Deployer {
             remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
         };
         self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
+        plan::replacements(plan).into_iter().for_each(|line| recorder.info(line));
         self.enter("apply", update, job, recorder).await;
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
@@ -562,11 +563,14 @@ pub fn now_ms() -> i64 {
 fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
     let project = &prepared.loaded.project.name;
     let commit = git::short(commit);
-    let remarks = &prepared.compared.remarks;
+    let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(&prepared.plan.doubts).collect();
     if !report.changed() {
         return match remarks.is_empty() {
             true => format!("{project} at {commit}: nothing to do, everything runs as configured"),
-            false => format!("{project} at {commit}: nothing was done; {}", remarks.join("; ")),
+            false => {
+                let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
+                format!("{project} at {commit}: nothing was done{remarks}")
+            }
         };
     }
     let count = |wanted: &dyn Fn(&Action) -> bool| {

@@ -29,7 +29,7 @@ pub struct Compared {
     pub mounted: BTreeMap<String, Mounted>,
     /// What changed, or may have, and is left alone; and what could not be looked at. In words, for the summary.
     pub remarks: Vec<String>,
-    /// Why containers are replaced, restarted or signalled, for the log.
+    /// Why containers are restarted or signalled, for the log; why they are replaced, the plan says.
     pub reasons: Vec<String>,
     /// Containers without a record that are as they should be: ID and service.
     pub unrecorded: Vec<(String, String)>,
@@ -214,11 +214,10 @@ fn missing(
     )))
 }
 
-/// What is to be done, in words, and why.
+/// What is to be done beside replacing, in words, and why.
 fn actions(found: &Mounted) -> Vec<(String, &str)> {
-    let Mounted { recreate, restart, signal, left: _ } = found;
+    let Mounted { recreate: _, restart, signal, left: _ } = found;
     let mut actions = Vec::new();
-    actions.extend(recreate.iter().map(|cause| ("is replaced".to_owned(), cause.as_str())));
     actions.extend(restart.iter().map(|cause| ("is restarted".to_owned(), cause.as_str())));
     actions.extend(signal.iter().map(|(signal, cause)| (format!("gets {signal}"), cause.as_str())));
     actions

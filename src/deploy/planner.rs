@@ -176,7 +176,9 @@ impl Planner {
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
         compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
         let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
-        let plan = make_plan(&loaded.project, &observed, &decision, bases, compared.mounted.clone(), orphans)?;
+        let altered = engine.altered(&loaded.project, &observed).await?;
+        let mounted = compared.mounted.clone();
+        let plan = make_plan(&loaded.project, &observed, &decision, bases, mounted, altered, orphans)?;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }

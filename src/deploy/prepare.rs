@@ -247,6 +247,7 @@ pub(super) fn make_plan(
     decision: &Decision,
     bases: BTreeMap<String, Vec<String>>,
     mounted: BTreeMap<String, Mounted>,
+    altered: BTreeMap<String, Vec<String>>,
     orphans: Judged,
 ) -> Result<Plan, Failure> {
     let intent = Intent {
@@ -255,6 +256,7 @@ pub(super) fn make_plan(
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
         mounted,
+        altered,
         remove_orphans: true,
         without_flags: true,
         spared_orphans: orphans.spared,

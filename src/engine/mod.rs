@@ -3,6 +3,7 @@
 //! Nothing here decides: [`Engine::observe`] fills the planner's snapshot, [`Engine::apply`] carries a plan out.
 //! How a service becomes a container is in [`translate`], as pure functions.
 
+mod altered;
 pub mod apply;
 mod client_settings;
 pub mod connect;

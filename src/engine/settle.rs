@@ -154,6 +154,8 @@ impl Engine {
             let verdict_open = status.contains("(unhealthy)") || status.contains("(health: starting)");
             let bad = match found.state {
                 RunState::Restarting => true,
+                // Whatever ended before, the plan has started again or taken for done.
+                RunState::Exited(code) if code != 0 => true,
                 // The list has no restart count, so whatever came up in the last minute is looked at.
                 RunState::Running if !verdict_open && status.contains("second") => {
                     self.restarted(&found.id, settle).await?

@@ -25,7 +25,7 @@ pub use observed::{
     Belonging, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, OwnImage,
     RunState,
 };
-pub use render::{action, render};
+pub use render::{action, render, replacements};
 pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
 
 #[cfg(test)]

@@ -30,6 +30,17 @@ pub fn render(plan: &Plan) -> String {
     lines.join("\n")
 }
 
+/// Which containers the plan replaces for certain, each with its cause: `shop-web-1 is replaced: environment A changed`.
+pub fn replacements(plan: &Plan) -> Vec<String> {
+    let certain = plan.steps.iter().filter(|step| step.only_if == Condition::Always);
+    certain
+        .filter_map(|step| match &step.action {
+            Action::RecreateContainer { old_name, .. } => Some(format!("{old_name} is replaced: {}", step.cause)),
+            _ => None,
+        })
+        .collect()
+}
+
 fn section(lines: &mut Vec<String>, title: &str, entries: &[String]) {
     if !entries.is_empty() {
         lines.push(format!("{title}:"));

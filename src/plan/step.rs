@@ -20,6 +20,10 @@ pub struct Plan {
     pub unchanged: Vec<String>,
     /// Things the reader should know, for instance orphans.
     pub warnings: Vec<String>,
+    /// What was taken for one thing and may be another, for instance a job that is done: where all is said to be as
+    /// configured, these are said too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// One step.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Condition, ObservedContainer, PlanError, RunState, StepId, attributes, render::short};
 use super::draft::{Fate, NetworkFate};
-use super::{Draft, resources, select};
+use super::{Draft, resources, select, starts};
 use crate::compose::{hash, labels, model::Service};
 
 /// Why a container is replaced. Both empty: it stays.
@@ -116,7 +116,12 @@ pub(super) fn judge(
     verdict.certain.extend(references.certain.iter().cloned());
     verdict.possible.extend(references.possible.iter().cloned());
     if references.certain.is_empty() {
-        verdict.certain.extend(configuration(draft, name, service, references, container));
+        let changed = configuration(draft, name, service, references, container);
+        // What was set on a container of another configuration, or on a job that has done its work, tells nothing.
+        if changed.is_none() && (is_live(container) || starts::idle(draft, name, service, container).is_some()) {
+            verdict.certain.extend(draft.intent.altered.get(&container.id).into_iter().flatten().cloned());
+        }
+        verdict.certain.extend(changed);
     }
     image(draft, name, service, container, &mut verdict);
     verdict.certain.extend(network(draft, service, container));
@@ -192,8 +197,12 @@ fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedC
     }
 }
 
+fn is_live(container: &ObservedContainer) -> bool {
+    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
+}
+
 fn network(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) -> Option<String> {
-    let live = matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting);
+    let live = is_live(container);
     for key in service.networks.keys() {
         let expected = match draft.networks.get(key)? {
             NetworkFate::Stays(id) | NetworkFate::Replaced { old_id: id, .. } => Some(id),

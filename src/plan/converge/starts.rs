@@ -210,7 +210,9 @@ fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> O
 pub(super) fn idle(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer) -> Option<String> {
     match container.state {
         RunState::Running | RunState::Restarting | RunState::Paused => None,
-        RunState::Exited(0) if !draft.intent.rerun_completed_jobs && is_job(draft.project, name, service) => None,
+        RunState::Exited(0) if !draft.intent.rerun_completed_jobs && job(draft.project, name, service) != Job::No => {
+            None
+        }
         RunState::Exited(code) => Some(format!("stopped with exit code {code}")),
         RunState::Created => Some("created, but never started".to_owned()),
         RunState::Removing | RunState::Dead => Some("does not run".to_owned()),
@@ -224,37 +226,48 @@ pub(super) fn began_before(sharer: &ObservedContainer, owner: &ObservedContainer
     matches!((sharer.started, owner.started), (Some(sharer), Some(owner)) if sharer < owner)
 }
 
-/// Whether exit code 0 means that the service has done its work, not that somebody stopped it.
-fn is_job(project: &Project, name: &str, service: &Service) -> bool {
+/// Whether exit code 0 means that a service has done its work, not that somebody stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Job {
+    /// Its label or its restart policy says so, or somebody waits for its end.
+    Said,
+    /// It offers nothing to others and has no restart policy: a job by all that can be seen, or a worker that was stopped.
+    Guessed,
+    /// A service.
+    No,
+}
+
+fn job(project: &Project, name: &str, service: &Service) -> Job {
     match service.labels.get(JOB).map(String::as_str) {
-        Some("true") => return true,
-        Some("false") => return false,
+        Some("true") => return Job::Said,
+        Some("false") => return Job::No,
         _ => {}
     }
     let policy = service.deploy.as_ref().and_then(|d| d.restart_policy.as_ref()).map(|p| p.condition.as_str());
     let restart = policy.unwrap_or(&service.restart);
     if matches!(restart, "always" | "unless-stopped" | "any") {
-        return false;
+        return Job::No;
     }
-    let conditions: Vec<&str> = project
-        .services
-        .values()
-        .filter_map(|other| other.depends_on.get(name))
-        .map(|edge| edge.condition.as_str())
-        .collect();
+    let mut waiting = project.services.values().filter_map(|other| other.depends_on.get(name)).peekable();
+    let waited_for = waiting.peek().is_some();
+    if waiting.any(|edge| edge.condition == COMPLETED) {
+        return Job::Said;
+    }
     // Nobody waits for its end: then only what offers nothing to others is taken for a job, because leaving a server
     // down is worse than running a job twice.
-    conditions.contains(&COMPLETED)
-        || conditions.is_empty()
-            && service.ports.is_empty()
-            && service.expose.is_empty()
-            && service.healthcheck.is_none()
+    let offers = !service.ports.is_empty() || !service.expose.is_empty() || service.healthcheck.is_some();
+    match restart {
+        _ if waited_for || offers => Job::No,
+        "" => Job::Guessed,
+        // Who writes `no` or `on-failure` says that an end with 0 is a good one.
+        _ => Job::Said,
+    }
 }
 
 /// Says of services without any step why they have none.
 pub(super) fn unchanged(draft: &mut Draft<'_>) {
-    let mut lines = Vec::new();
-    for (name, _) in draft.selected() {
+    let (mut lines, mut doubts) = (Vec::new(), Vec::new());
+    for (name, service) in draft.selected() {
         if draft.plan.steps.iter().any(|step| containers_of(&step.action) == Some(name)) {
             continue;
         }
@@ -267,6 +280,12 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
         left.dedup();
         lines.push(match containers.len() {
             0 => format!("{name}: scaled to 0"),
+            _ if completed && job(draft.project, name, service) == Job::Guessed => {
+                let doubt = format!("{name} ended with exit code 0 and counts as a job that is done");
+                let line = format!("{name}: ended with exit code 0, counts as a job that is done, not run again");
+                doubts.push(doubt);
+                format!("{line} (restart: unless-stopped tells a service)")
+            }
             _ if completed => format!("{name}: completed with exit code 0, nothing changed, not run again"),
             _ if containers.iter().any(|c| !matches!(c.state, RunState::Running | RunState::Restarting)) => {
                 format!("{name}: not running, nothing changed")
@@ -278,6 +297,7 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
         });
     }
     draft.plan.unchanged.extend(lines);
+    draft.plan.doubts.extend(doubts);
 }
 
 /// The service whose containers an action touches.

@@ -1,0 +1,163 @@
+//! Containers that somebody changed with the engine's own commands: their labels say that all is as before.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+mod common;
+mod e2e_support;
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use bollard::{
+    models::{
+        ContainerUpdateBody, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicy,
+        RestartPolicyNameEnum,
+    },
+    query_parameters::StopContainerOptionsBuilder,
+};
+use common::{PATIENCE, docker, unique, wait_until};
+use e2e_support::{Site, all_of, deploy, idle};
+
+/// Three bytes of an address range that no other test, in this run or another, is likely to have.
+fn net() -> String {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(unique("net"));
+    let [first, second, ..] = hash.to_be_bytes();
+    format!("10.{}.{second}", 128 | first)
+}
+
+/// All that can be changed on a container, asked for in a file; and a service that asks for nothing.
+fn bounded() -> Site {
+    let (idle, net) = (idle(), net());
+    Site::new(&[(
+        "compose.yaml",
+        &format!(
+            "services:\n  \
+             bounded:\n{idle}    restart: unless-stopped\n    mem_limit: 64m\n    mem_reservation: 32m\n    cpus: 0.5\n    \
+             cpu_shares: 512\n    cpuset: \"0\"\n    pids_limit: 100\n    blkio_config: {{ weight: 300 }}\n    \
+             networks: {{ back: {{ aliases: [inner] }}, front: {{ ipv4_address: {net}.9 }} }}\n  \
+             quota:\n{idle}    restart: on-failure:3\n    cpu_period: 50000\n    cpu_quota: 25000\n    \
+             networks: [back]\n  \
+             swapping:\n{idle}    mem_limit: 64m\n    memswap_limit: 96m\n    pids_limit: -1\n    networks: [back]\n  \
+             deployed:\n{idle}    deploy: {{ resources: {{ limits: {{ memory: 50M, cpus: '0.25', pids: 50 }} }}, \
+             restart_policy: {{ condition: on-failure, max_attempts: 2 }} }}\n    networks: [back]\n  \
+             free:\n{idle}    networks: [back]\n  \
+             hosted:\n{idle}    network_mode: none\n    restart: \"no\"\n\
+             networks:\n  back: {{}}\n  front: {{ ipam: {{ config: [{{ subnet: {net}.0/24 }}] }} }}\n"
+        ),
+    )])
+}
+
+fn update(id: &str, body: ContainerUpdateBody) {
+    docker::block_on(async {
+        docker::connect().await.update_container(id, body).await.unwrap();
+    });
+}
+
+fn restart(name: RestartPolicyNameEnum) -> ContainerUpdateBody {
+    let policy = RestartPolicy { name: Some(name), maximum_retry_count: None };
+    ContainerUpdateBody { restart_policy: Some(policy), ..Default::default() }
+}
+
+#[test]
+fn what_was_just_made_is_as_configured() {
+    let site = bounded();
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+}
+
+#[test]
+fn what_was_changed_on_a_container_is_told_and_undone() {
+    let site = bounded();
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    let id = |service: &str| site.container(&site.red(), service);
+    let (memory, cpus) = (
+        ContainerUpdateBody { memory: Some(80 << 20), memory_swap: Some(160 << 20), ..Default::default() },
+        250_000_000,
+    );
+    let changes = [
+        ("bounded", memory, "memory limit is 80 MiB on the container, configured is 64 MiB"),
+        (
+            "quota",
+            restart(RestartPolicyNameEnum::NO),
+            "restart policy is no on the container, configured is on-failure:3",
+        ),
+        (
+            "free",
+            ContainerUpdateBody { nano_cpus: Some(cpus), ..Default::default() },
+            "CPU limit is 0.25 on the container, configured is none",
+        ),
+        (
+            "hosted",
+            restart(RestartPolicyNameEnum::ALWAYS),
+            "restart policy is always on the container, configured is no",
+        ),
+    ];
+    for (service, change, words) in changes {
+        let others: Vec<String> =
+            ["bounded", "quota", "free", "hosted"].into_iter().filter(|s| *s != service).map(id).collect();
+        let before = id(service);
+        update(&before, change);
+        let plan = all_of(&daemon.turnout(&["plan", &site.name]));
+        assert!(plan.contains(words), "{plan}");
+        let said = deploy(&daemon, &[&site.name], 0);
+        assert!(said.contains(words) && said.contains("1 recreated"), "{said}");
+        assert_ne!(id(service), before);
+        let after: Vec<String> =
+            ["bounded", "quota", "free", "hosted"].into_iter().filter(|s| *s != service).map(id).collect();
+        assert_eq!(others, after, "{said}");
+        let said = deploy(&daemon, &[&site.name], 0);
+        assert!(said.contains("everything runs as configured"), "{said}");
+    }
+}
+
+#[test]
+fn a_network_that_was_attached_by_hand_has_the_names_again() {
+    let site = bounded();
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    for (network, words) in [("back", "without the name"), ("front", "without the address 10.")] {
+        let id = site.container(&site.red(), "bounded");
+        let name = format!("{}_{network}", site.red());
+        // With the names, where the address alone is to be missed.
+        let aliases = (network == "front").then(|| vec!["bounded".to_owned(), format!("{}-bounded-1", site.red())]);
+        docker::block_on(async {
+            let engine = docker::connect().await;
+            let off = NetworkDisconnectRequest { container: id.clone(), force: None };
+            engine.disconnect_network(&name, off).await.unwrap();
+            let settings = EndpointSettings { aliases, ..Default::default() };
+            let on = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(settings) };
+            engine.connect_network(&name, on).await.unwrap();
+        });
+        let said = deploy(&daemon, &[&site.name], 0);
+        assert!(said.contains(words) && said.contains("1 recreated"), "{said}");
+        assert_ne!(site.container(&site.red(), "bounded"), id);
+        let said = deploy(&daemon, &[&site.name], 0);
+        assert!(said.contains("everything runs as configured"), "{said}");
+    }
+}
+
+/// A worker whose stop looks like the end of a job is not counted as running without a word.
+#[test]
+fn a_worker_that_was_stopped_is_mentioned() {
+    let worker = "services:\n  worker:\n    image: \"@BASE\"\n    command: [sh, -c, \"trap 'exit 0' TERM; while :; do sleep \
+                  0.1; done\"]\n  job:\n    image: \"@BASE\"\n    restart: \"no\"\n    command: [\"true\"]\n";
+    let site = Site::new(&[("compose.yaml", worker)]);
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+    let id = site.container(&site.red(), "worker");
+    docker::block_on(async {
+        let options = StopContainerOptionsBuilder::default().t(60).build();
+        docker::connect().await.stop_container(&id, Some(options)).await.unwrap();
+    });
+    wait_until("the worker to have ended", PATIENCE, || {
+        let containers = docker::containers(&site.red());
+        let state = containers.iter().find(|c| c.id.as_ref() == Some(&id)).and_then(|c| c.status.clone());
+        if state.as_deref().is_some_and(|s| s.starts_with("Exited (0)")) { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("worker ended with exit code 0 and counts as a job that is done"), "{said}");
+    assert!(!said.contains("everything runs as configured"), "{said}");
+}
