@@ -14,7 +14,7 @@ use bollard::{
     query_parameters::StopContainerOptionsBuilder,
 };
 use common::{PATIENCE, docker, unique, wait_until};
-use e2e_support::{Site, all_of, deploy, idle};
+use e2e_support::{Site, all_of, deploy, idle, log};
 
 /// Three bytes of an address range that no other test, in this run or another, is likely to have.
 fn net() -> String {
@@ -160,4 +160,21 @@ fn a_worker_that_was_stopped_is_mentioned() {
     let said = deploy(&daemon, &[&site.name], 0);
     assert!(said.contains("worker ended with exit code 0 and counts as a job that is done"), "{said}");
     assert!(!said.contains("everything runs as configured"), "{said}");
+}
+
+/// What a new image has where an anonymous volume goes on is not seen; that is said.
+#[test]
+fn anonymous_volumes_that_go_on_are_named() {
+    let file = |label: &str| {
+        format!("services:\n  web:\n{}    volumes: [/modules]\n    labels: {{ version: \"{label}\" }}\n", idle())
+    };
+    let site = Site::new(&[("compose.yaml", &file("1"))]);
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    site.write("compose.yaml", &file("2"));
+    let id = site.push_to(&daemon, "Two");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    assert!(said.contains("what its anonymous volumes hold goes on: /modules"), "{said}");
+    assert!(said.contains(&format!("{}-web-1 is replaced: labels changed", site.red())), "{said}");
 }

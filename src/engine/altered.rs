@@ -1,7 +1,10 @@
 //! Settings that somebody changed on a container that is there: `docker update` and `docker network connect` leave its
 //! labels, and with them its `config-hash`, as they were.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use bollard::models::{
     ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, HostConfig, RestartPolicy, RestartPolicyNameEnum,
@@ -259,7 +262,16 @@ fn attachment(network: &str, wanted: &EndpointSettings, found: &EndpointSettings
             (wanted.ipv4_address.as_deref(), found.ipv4_address.as_deref()),
             (wanted.ipv6_address.as_deref(), found.ipv6_address.as_deref()),
         ];
-        let (wanted, found) = pairs.into_iter().find(|(wanted, found)| wanted.is_some() && wanted != found)?;
+        let differs = |(wanted, found): &(Option<&str>, Option<&str>)| match (wanted, found) {
+            (None, _) => false,
+            (Some(wanted), None) => !wanted.is_empty(),
+            // One address can be written in several ways.
+            (Some(wanted), Some(found)) => match (wanted.parse::<IpAddr>(), found.parse::<IpAddr>()) {
+                (Ok(wanted), Ok(found)) => wanted != found,
+                _ => wanted != found,
+            },
+        };
+        let (wanted, found) = pairs.into_iter().find(differs)?;
         let (wanted, found) = (wanted.unwrap_or_default(), found.filter(|address| !address.is_empty()));
         match found {
             Some(found) => format!("its address in network {network} is {found}, configured is {wanted}"),
@@ -325,13 +337,22 @@ mod tests {
     #[test]
     fn names_and_addresses_of_attachments() {
         let settings = |value: Value| serde_json::from_value::<EndpointSettings>(value).unwrap();
-        let wanted = settings(json!({"Aliases": ["web", "www"], "IPAMConfig": {"IPv4Address": "10.9.0.7"}}));
+        let wanted = settings(
+            json!({"Aliases": ["web", "www"], "IPAMConfig": {"IPv4Address": "10.9.0.7", "IPv6Address": "fd00:0::05"}}),
+        );
         for (found, told) in [
-            (json!({"Aliases": ["www", "web", "0123"], "IPAMConfig": {"IPv4Address": "10.9.0.7"}}), None),
+            (
+                json!({"Aliases": ["www", "web", "0123"], "IPAMConfig": {"IPv4Address": "10.9.0.7", "IPv6Address": "fd00::5"}}),
+                None,
+            ),
             (json!({"Aliases": ["0123"]}), Some("it was attached to network n by hand, without the name web, www")),
             (
                 json!({"Aliases": ["web", "www"]}),
                 Some("it was attached to network n by hand, without the address 10.9.0.7"),
+            ),
+            (
+                json!({"Aliases": ["web", "www"], "IPAMConfig": {"IPv4Address": "10.9.0.7", "IPv6Address": "fd00::5"}}),
+                None,
             ),
             (
                 json!({"Aliases": ["web", "www"], "IPAMConfig": {"IPv4Address": "10.9.0.8"}}),

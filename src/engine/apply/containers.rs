@@ -86,6 +86,13 @@ impl Executor<'_> {
             true => self.inherited(service, definition, &old).await?,
             false => Vec::new(),
         };
+        let kept: Vec<&str> =
+            inherited.iter().filter(|m| m.kind == "volume").map(|mount| mount.target.as_str()).collect();
+        // Said, because what a new image has at such a path is not seen.
+        let kept = match kept.as_slice() {
+            [] => String::new(),
+            paths => format!("; what its anonymous volumes hold goes on: {}", paths.join(", ")),
+        };
         let temporary = temporary_name(old_id, name);
         let new = New {
             service,
@@ -101,7 +108,7 @@ impl Executor<'_> {
         }
         self.remove_by_id(old_id, old_name, false).await?;
         self.rename(&id, &temporary, name).await?;
-        Ok(Did::Done(format!("recreated {name} ({} replaces {})", short(&id), short(old_id))))
+        Ok(Did::Done(format!("recreated {name} ({} replaces {}{kept})", short(&id), short(old_id))))
     }
 
     /// [`crate::plan::Action::RenameContainer`].
