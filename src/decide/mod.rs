@@ -65,6 +65,9 @@ pub enum Seen {
     Foreign,
     /// What it would be built from cannot be seen, for this reason.
     Blind(String),
+    /// Its image comes from a registry at every deployment, or from time to time, by this policy; it is built where it
+    /// cannot be had there.
+    Pulled(String),
 }
 
 /// How a service is built.

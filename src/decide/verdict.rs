@@ -13,6 +13,10 @@ pub fn rebuild(facts: &Facts) -> Decision {
     let per_service = facts.services.iter().map(|service| {
         let verdict = match (&service.build, &for_all, facts.mode) {
             (None, _, _) => no("it has no build section"),
+            // Built by one deployment and pulled by the next, it would be now one image and now the other.
+            (Some(BuildFacts { seen: Seen::Pulled(policy), .. }), _, _) if facts.forced.is_none() => {
+                no(format!("pull_policy is {policy}: it is pulled, and built only where it cannot be"))
+            }
             (Some(_), Some(reason), _) => yes(reason.clone()),
             (Some(build), None, Mode::Auto) => judge(service, build, facts, &mut Vec::new()),
             (Some(_), None, Mode::Triggers) => no(format!("no trigger changed {since}")),
@@ -87,7 +91,7 @@ fn judge<'f>(service: &'f ServiceFacts, build: &'f BuildFacts, facts: &'f Facts,
 }
 
 fn own(service: &ServiceFacts, build: &BuildFacts) -> Verdict {
-    if service.image_missing {
+    if service.image_missing && !matches!(build.seen, Seen::Pulled(_)) {
         return yes("its image does not exist");
     }
     match &build.seen {
@@ -95,6 +99,7 @@ fn own(service: &ServiceFacts, build: &BuildFacts) -> Verdict {
         Seen::Differs(what) => yes(what.clone()),
         Seen::Foreign => yes("its image was not built by turnout, so that nobody knows what went into it"),
         Seen::Blind(why) => yes(why.clone()),
+        Seen::Pulled(policy) => no(format!("pull_policy is {policy}: it is pulled")),
     }
 }
 
@@ -195,6 +200,20 @@ mod tests {
         for (facts, expected, remove) in table {
             assert_eq!(show(&facts), expected);
             assert_eq!(rebuild(&facts).trigger_file_to_remove, remove);
+        }
+    }
+
+    #[test]
+    fn what_is_pulled_is_built_only_when_asked_for() {
+        for mode in [Mode::Auto, Mode::Triggers] {
+            let mut facts = facts(mode, &["Dockerfile"]);
+            facts.services[0].build.as_mut().unwrap().seen = Seen::Pulled("always".to_owned());
+            facts.services[0].image_missing = true;
+            assert!(show(&facts).starts_with("web: Dockerfile changed"), "{}", show(&facts));
+            let reason = &rebuild(&facts).per_service["api"].reason;
+            assert_eq!(reason, "pull_policy is always: it is pulled, and built only where it cannot be");
+            let forced = Facts { forced: Some("asked for by ann".into()), ..facts };
+            assert_eq!(show(&forced), "api+web: asked for by ann");
         }
     }
 

@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use crate::{
-    compose::model::Project,
+    compose::model::{Project, Service},
     decide::{BuildFacts, Seen},
     engine::{
         Engine,
-        image::{InputSettings, Inputs},
+        image::{InputSettings, Inputs, policy::PullPolicy},
     },
 };
 
@@ -38,9 +38,19 @@ pub async fn compare(
     Ok(built
         .filter_map(|(name, service)| {
             let facts = images.get(&service.image_name(&project.name, name))?;
-            Some((name.clone(), facts.clone()))
+            let facts = match refreshed(service) {
+                true => BuildFacts { seen: Seen::Pulled(service.pull_policy.clone()), bases: facts.bases.clone() },
+                false => facts.clone(),
+            };
+            Some((name.clone(), facts))
         })
         .collect())
+}
+
+/// Whether a service's image is pulled although it is there.
+fn refreshed(service: &Service) -> bool {
+    let policy = PullPolicy::parse(&service.pull_policy);
+    !service.image.is_empty() && matches!(policy, Ok(PullPolicy::Always | PullPolicy::Every(_)))
 }
 
 async fn see(engine: &Engine, image: &str, inputs: &Inputs, settings: &InputSettings) -> Result<Seen, Failure> {

@@ -21,6 +21,7 @@ mod recorder;
 mod room;
 mod secrets;
 pub mod stack;
+mod standing;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -104,6 +105,10 @@ impl Deployer {
                 if let Some(hint) = &failure.hint {
                     recorder.info(format!("what now: {hint}"));
                     text.push_str(&format!(" ({})", recorder.clean(hint)));
+                }
+                if let Some(standing) = self.standing(&job.repo).await {
+                    recorder.info(format!("what runs now: {standing}"));
+                    text.push_str(&format!("; now {}", recorder.clean(&standing)));
                 }
                 Some(match failure.cancelled {
                     true => Finish::Cancelled { reason: text },
@@ -193,7 +198,7 @@ impl Deployer {
         watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(engine, &prepared, &watched, &timeouts, recorder, cancel).await?;
+            settle(engine, &prepared, &report, &watched, &timeouts, recorder, cancel).await?;
         }
         leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
         let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
@@ -241,7 +246,7 @@ impl Deployer {
                 // A store that does not answer will be told of at the end.
                 match self.store.held(&job.repo).await.ok().flatten() {
                     Some(_) if failure.hint.is_none() => Err(failure.hint(format!(
-                        "what ran before still runs, and the hold stays: pushes wait until `turnout release {}`",
+                        "no container was touched, and the hold stays: pushes wait until `turnout release {}`",
                         job.repo
                     ))),
                     _ => Err(failure),
@@ -467,7 +472,7 @@ fn remove_trigger(repo: &Repo, recorder: &Recorder) {
 }
 
 fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
-    let untouched = "nothing was changed; what ran before still runs";
+    let untouched = "nothing was changed";
     let said = match error {
         // These begin with what was to be done themselves.
         ApplyError::Step { error: EngineError::Image(text), .. }
@@ -509,6 +514,7 @@ fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
 async fn settle(
     engine: &Engine,
     prepared: &Prepared,
+    report: &Report,
     watched: &[ContainerRef],
     timeouts: &Timeouts,
     recorder: &Recorder,
@@ -534,11 +540,16 @@ async fn settle(
                     recorder.report(Event::Output { source, line });
                 }
             }
-            Err(Failure::new(unsettled(&containers)).hint(format!(
-                "the containers were replaced already; correct the cause and push again, or go back to the last \
-                     success: `turnout deploy {} --previous`",
-                prepared.loaded.project.repository.as_deref().unwrap_or_default()
-            )))
+            let repo = prepared.loaded.project.repository.as_deref().unwrap_or_default();
+            let ours =
+                |unsettled: &Unsettled| report.started.iter().any(|started| started.id == unsettled.container.id);
+            Err(Failure::new(unsettled(&containers)).hint(match containers.iter().any(ours) {
+                true => format!(
+                    "the containers were replaced or started already; correct the cause and push again, or go back to \
+                     the last success: `turnout deploy {repo} --previous`"
+                ),
+                false => "this deployment did not touch it, it came to that by itself; its log tells more".to_owned(),
+            }))
         }
         Err(error) => Err(Failure::new(error.to_string())
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),

@@ -35,7 +35,7 @@ pub async fn require(prepared: &Prepared, repo: &Repo, state: &Path) -> Result<(
         units::shown(repo.min_free_disk)
     ))
     .hint(format!(
-        "nothing was changed, what ran before still runs; free some space ({own}; `docker system df` shows what the \
+        "nothing was changed; free some space ({own}; `docker system df` shows what the \
          engine holds), or lower min_free_disk of `{}` in repos.yaml",
         repo.name
     )))

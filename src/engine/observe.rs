@@ -155,6 +155,8 @@ impl Engine {
         for (name, service) in &project.services {
             let platform = service.platform_or_default(&project.environment);
             wanted.insert((service.image_name(&project.name, name), platform.to_owned()));
+            let mounted = service.volumes.iter().filter(|mount| mount.r#type == "image" && !mount.source.is_empty());
+            wanted.extend(mounted.map(|mount| (mount.source.clone(), String::new())));
         }
         let found: Vec<(String, String, Option<ImageInspect>)> = stream::iter(wanted)
             .map(|(image, platform)| async move {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::report::is_secret_name;
 
-/// Value of an image that is not on the engine: the build may fetch it, so it differs from no other.
+/// Value of an image that is not on the engine: the build fetches it, and what it fetched nobody is told.
 pub const ABSENT: &str = "absent";
 
 /// How many differences are named.
@@ -63,6 +63,22 @@ impl Manifest {
         self.put(IMAGE, reference, id.unwrap_or(ABSENT).to_owned());
     }
 
+    /// The images that were not on the engine, by their references.
+    pub fn absent_images(&self) -> Vec<String> {
+        let absent = self.inputs.iter().filter(|(name, value)| *value == ABSENT && split(name).1 == IMAGE);
+        absent.map(|(name, _)| split(name).2.to_owned()).collect()
+    }
+
+    /// Notes of one of those that it has come, with its ID.
+    pub fn image_came(&mut self, reference: &str, id: &str) {
+        for (name, value) in &mut self.inputs {
+            let (_, kind, own) = split(name);
+            if kind == IMAGE && own == reference && *value == ABSENT {
+                id.clone_into(value);
+            }
+        }
+    }
+
     /// Anything else that has a name and a value, such as the target. An empty value is no input.
     pub fn setting(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
@@ -113,7 +129,7 @@ impl Manifest {
         let mut all = Vec::new();
         for (name, value) in &self.inputs {
             match built.inputs.get(name) {
-                Some(was) if was == value || may_be_same(name, was, value) => {}
+                Some(was) if was == value || pruned(name, value) => {}
                 was => all.push((rank(name), say(name, was, Some(value)))),
             }
         }
@@ -146,8 +162,10 @@ fn split(name: &str) -> (&str, &str, &str) {
     (service, kind, rest)
 }
 
-fn may_be_same(name: &str, was: &str, is: &str) -> bool {
-    split(name).1 == IMAGE && (was == ABSENT || is == ABSENT)
+/// An image that was pruned is none that changed. One that came, as somebody pulled it, may well be another than the
+/// build had fetched.
+fn pruned(name: &str, is: &str) -> bool {
+    split(name).1 == IMAGE && is == ABSENT
 }
 
 /// What a reader wants to know first.
@@ -178,6 +196,9 @@ fn say(name: &str, was: Option<&String>, is: Option<&String>) -> String {
         }
         (SETTING | ARGUMENT, ..) => format!("{what} differs"),
         (LINK, Some(was), Some(is)) => format!("{what} leads to {is}, led to {was}"),
+        (IMAGE, Some(was), Some(_)) if was == ABSENT => {
+            format!("{what} is there now, and may be another one than the build fetched")
+        }
         (IMAGE, Some(_), Some(_)) => format!("{what} is another one than the image was built from"),
         (FILE, Some(was), Some(is)) if content(was) == content(is) => {
             format!("the permissions of {what} are {}, were {}", mode(is), mode(was))
@@ -233,6 +254,7 @@ mod tests {
         made.argument("INDEX", "https://u:p@h/x");
         made.setting("target", "dev");
         made.image("acme/base", Some("sha256:11"));
+        made.image("acme/fetched", None);
         made.dockerfile("Dockerfile", b"FROM scratch");
         made
     }
@@ -257,6 +279,10 @@ mod tests {
                 Some("base image acme/base is another one than the image was built from"),
             ),
             (|m| m.image("acme/base", None), None),
+            (
+                |m| m.image("acme/fetched", Some("sha256:33")),
+                Some("base image acme/fetched is there now, and may be another one than the build fetched"),
+            ),
             (|m| m.dockerfile("Dockerfile", b"FROM x"), Some("Dockerfile differs from what the image was built from")),
             (|m| drop(m.inputs.remove("file index.html")), Some("index.html is gone")),
         ];
@@ -282,6 +308,21 @@ mod tests {
         let mut other = Manifest::default();
         other.absorb("web", now);
         assert!(other.differs_from(&shared).unwrap().starts_with("web: target is prod, was dev; web: a is new"));
+    }
+
+    #[test]
+    fn images_that_came_with_the_build_are_noted() {
+        let mut shared = Manifest::default();
+        shared.absorb("web", built());
+        assert_eq!(shared.absent_images(), ["acme/fetched"]);
+        shared.image_came("acme/fetched", "sha256:44");
+        shared.image_came("acme/base", "sha256:44");
+        assert!(shared.absent_images().is_empty());
+        let mut later = Manifest::default();
+        later.absorb("web", built());
+        later.image_came("acme/fetched", "sha256:55");
+        let said = later.differs_from(&shared).unwrap();
+        assert_eq!(said, "web: base image acme/fetched is another one than the image was built from");
     }
 
     #[test]

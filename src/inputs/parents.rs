@@ -1,4 +1,4 @@
-//! The images that a Dockerfile builds upon.
+//! What a build reads beside its contexts: the images that a Dockerfile builds upon, and what it fetches by address.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,23 @@ struct Stage {
     name: String,
     from: String,
     reads: Vec<String>,
+    fetches: Vec<String>,
 }
 
-/// References of the images that a build reads: those of `FROM`, `COPY --from` and `RUN --mount=from=`, of the stages
-/// that lead to `target` (empty: the last). `args` are the build's arguments; `contexts` names that stand for something
-/// else. What cannot be understood names no image: the build itself will say what is wrong.
-pub fn parents(dockerfile: &str, args: &BTreeMap<String, String>, target: &str, contexts: &[&str]) -> Vec<String> {
+/// What a build reads beside its contexts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parents {
+    /// References of the images of `FROM`, `COPY --from` and `RUN --mount=from=`.
+    pub images: BTreeSet<String>,
+    /// Addresses that `ADD` fetches anew at each build, as written: those whose content neither a checksum nor a commit
+    /// pins.
+    pub fetched: BTreeSet<String>,
+}
+
+/// What the stages that lead to `target` (empty: the last) read. `args` are the build's arguments and what the builder
+/// itself knows, see [`platform_args`]; `contexts` names that stand for something else. What cannot be understood names
+/// no image: the build itself will say what is wrong.
+pub fn parents(dockerfile: &str, args: &BTreeMap<String, String>, target: &str, contexts: &[&str]) -> Parents {
     let stages = stages(dockerfile, args);
     let find = |wanted: &str, before: usize| {
         let by_number = wanted.parse::<usize>().ok().filter(|number| *number < before);
@@ -21,9 +32,10 @@ pub fn parents(dockerfile: &str, args: &BTreeMap<String, String>, target: &str, 
     };
     let last = stages.len().saturating_sub(1);
     let mut open = vec![if target.is_empty() { last } else { find(target, stages.len()).unwrap_or(last) }];
-    let (mut done, mut images) = (BTreeSet::new(), BTreeSet::new());
+    let (mut done, mut found) = (BTreeSet::new(), Parents::default());
     while let Some(number) = open.pop() {
         let Some(stage) = stages.get(number).filter(|_| done.insert(number)) else { continue };
+        found.fetched.extend(stage.fetches.iter().cloned());
         for (name, is_from) in std::iter::once((&stage.from, true)).chain(stage.reads.iter().map(|name| (name, false)))
         {
             let named = contexts.iter().any(|context| context.eq_ignore_ascii_case(name));
@@ -32,15 +44,32 @@ pub fn parents(dockerfile: &str, args: &BTreeMap<String, String>, target: &str, 
                 // A number is a stage for COPY, and an image for nobody.
                 Some(stage) if !(is_from && name.parse::<usize>().is_ok()) => open.push(stage),
                 _ if name == "scratch" || name.contains('$') => {}
-                _ => drop(images.insert(name.clone())),
+                _ => drop(found.images.insert(name.clone())),
             }
         }
     }
-    images.into_iter().collect()
+    found
+}
+
+/// The arguments that BuildKit knows by itself before the first `FROM`, for a build on `build` for `target`, each
+/// `os/architecture[/variant]`.
+pub fn platform_args(build: &str, target: &str) -> BTreeMap<String, String> {
+    let mut args = BTreeMap::new();
+    for (prefix, platform) in [("BUILD", build), ("TARGET", target)] {
+        let mut parts = platform.splitn(3, '/');
+        args.insert(format!("{prefix}PLATFORM"), platform.to_owned());
+        for part in ["OS", "ARCH", "VARIANT"] {
+            args.insert(format!("{prefix}{part}"), parts.next().unwrap_or_default().to_owned());
+        }
+    }
+    args
 }
 
 fn stages(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<Stage> {
-    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    // What the builder knows by itself counts without an ARG.
+    let known = |name: &str| ["BUILD", "TARGET"].iter().any(|prefix| name.starts_with(prefix));
+    let mut values: BTreeMap<String, String> =
+        args.iter().filter(|(name, _)| known(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
     let mut stages: Vec<Stage> = Vec::new();
     for line in instructions(dockerfile) {
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
@@ -63,7 +92,7 @@ fn stages(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<Stage> {
                     _ => String::new(),
                 };
                 let from = expand(plain.first().copied().unwrap_or_default().trim_matches(['"', '\'']), &values);
-                stages.push(Stage { name, from, reads: Vec::new() });
+                stages.push(Stage { name, from, ..Stage::default() });
             }
             "COPY" | "ADD" | "RUN" => {
                 let Some(stage) = stages.last_mut() else { continue };
@@ -76,11 +105,52 @@ fn stages(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<Stage> {
                             .extend(mount.split(',').filter_map(|part| part.strip_prefix("from=")).map(str::to_owned));
                     }
                 }
+                if word.eq_ignore_ascii_case("ADD") && !words().any(|flag| flag.starts_with("--checksum=")) {
+                    let plain = words().map(|word| word.trim_matches(['[', ']', ',', '"']));
+                    let sources = plain.filter(|word| !word.starts_with("--") && is_address(word) && !is_pinned(word));
+                    stage.fetches.extend(sources.map(str::to_owned));
+                }
             }
             _ => {}
         }
     }
     stages
+}
+
+/// Whether `ADD` fetches it: an HTTP address, or a Git one in either form.
+fn is_address(word: &str) -> bool {
+    let schemes = ["http://", "https://", "git://", "ssh://"];
+    let lower = word.to_ascii_lowercase();
+    schemes.iter().any(|scheme| lower.starts_with(scheme)) || word.starts_with("git@")
+}
+
+/// Whether it names a commit of a Git repository in full: that never means another content.
+fn is_pinned(word: &str) -> bool {
+    let Some((_, fragment)) = word.split_once('#') else { return false };
+    let commit = fragment.split(':').next().unwrap_or_default();
+    matches!(commit.len(), 40 | 64) && commit.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// Whether a Dockerfile has something in it that reads the repository of the build context: `.git` itself, or one of
+/// git's questions about history. Programs that it starts may do so without its saying so.
+pub fn reads_repository(dockerfile: &str) -> bool {
+    const QUESTIONS: &[&str] = &["describe", "rev-parse", "rev-list", "log", "show", "status", "tag", "name-rev"];
+    let folder = dockerfile.match_indices(".git").any(|(at, found)| {
+        let before = dockerfile.get(..at).and_then(|text| text.chars().next_back());
+        let after = dockerfile.get(at + found.len()..).and_then(|text| text.chars().next());
+        // Neither `repo.git` nor `.gitignore`.
+        !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+            && !after.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+    });
+    let mut words =
+        dockerfile.split(|c: char| c.is_whitespace() || matches!(c, '(' | '`' | '"' | '\'' | ';' | '&' | '|'));
+    let mut asks = false;
+    let mut before = "";
+    for word in words.by_ref().filter(|word| !word.is_empty()) {
+        asks |= before == "git" && QUESTIONS.contains(&word);
+        before = word;
+    }
+    folder || asks
 }
 
 /// Instructions, each on one line: without comments, continued lines joined, contents of here-documents left out.
@@ -213,12 +283,49 @@ mod tests {
             ("# escape=`\nFROM `\n a", "", &["a"]),
             ("FROM named\nCOPY --from=NAMED x y", "", &[]),
             ("FROM base AS base\nFROM base", "", &["base"]),
+            ("FROM base-$TARGETARCH$TARGETVARIANT:${BUILDOS}", "", &["base-armv7:linux"]),
+            ("ARG TARGETARCH\nFROM --platform=$BUILDPLATFORM base-$TARGETARCH", "", &["base-arm"]),
             ("", "", &[]),
             ("COPY --from=x y z", "", &[]),
         ];
-        let args = [("TAG".to_owned(), "8".to_owned())].into();
+        let mut args = platform_args("linux/amd64", "linux/arm/v7");
+        args.insert("TAG".to_owned(), "8".to_owned());
         for (text, target, expected) in table {
-            assert_eq!(parents(text, &args, target, &["named"]), expected, "{text}");
+            let found: Vec<String> = parents(text, &args, target, &["named"]).images.into_iter().collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_fetched_by_address_is_found() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        for (text, expected) in [
+            ("FROM a\nADD http://h/x /y", &["http://h/x"][..]),
+            ("FROM a\nadd --chown=1:1 https://h/x HTTP://h/z /y/", &["HTTP://h/z", "https://h/x"]),
+            ("FROM a\nADD [\"https://h/x\", \"/y\"]", &["https://h/x"]),
+            ("FROM a\nADD git@h:r.git#v1 /y", &["git@h:r.git#v1"]),
+            ("FROM a\nADD --checksum=sha256:0 https://h/x /y", &[]),
+            (&format!("FROM a\nADD https://h/r.git#{commit}:sub /y"), &[]),
+            ("FROM a AS one\nADD http://h/x /y\nFROM b\nADD local /y", &[]),
+            ("FROM a\nCOPY http://h/x /y\nRUN curl http://h/x", &[]),
+        ] {
+            let found: Vec<String> = parents(text, &BTreeMap::new(), "", &[]).fetched.into_iter().collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn reading_the_repository_is_seen() {
+        for (text, expected) in [
+            ("COPY .git /src/.git", true),
+            ("RUN cat .git/HEAD > /commit", true),
+            ("RUN V=$(git describe --tags) make", true),
+            ("RUN go build -ldflags=\"-X main.v=`git rev-parse HEAD`\"", true),
+            ("COPY .gitignore .gitattributes /", false),
+            ("RUN git clone https://h/r.git && apt-get install git", false),
+            ("RUN npm ci # no git here", false),
+        ] {
+            assert_eq!(reads_repository(text), expected, "{text}");
         }
     }
 }

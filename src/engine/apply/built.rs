@@ -48,7 +48,13 @@ impl Executor<'_> {
             }
             _ => (built, ""),
         };
-        if let (Some(settings), Some(manifest)) = (self.run.images.inputs, inputs) {
+        if let (Some(settings), Some(mut manifest)) = (self.run.images.inputs, inputs) {
+            // The classic builder keeps what it fetched; what BuildKit fetched, it keeps to itself.
+            for reference in manifest.absent_images() {
+                if let Some(id) = self.engine.find_image(&reference).await?.and_then(|image| image.id) {
+                    manifest.image_came(&reference, &id);
+                }
+            }
             remember(settings, &id, manifest).await;
         }
         self.world.set_image(image, &id);

@@ -283,7 +283,7 @@ impl Executor<'_> {
     }
 
     async fn pull(&self, service: &str, image: &str, tolerate: bool) -> Result<Did, EngineError> {
-        match image::pull_service(self.engine, self.run.project, service, &self.image_context()).await {
+        match image::pull_service(self.engine, self.run.project, service, image, &self.image_context()).await {
             Ok(id) => {
                 self.world.set_image(image, &id.0);
                 Ok(Did::Done(format!("pulled {image}")))

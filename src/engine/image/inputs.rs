@@ -14,6 +14,7 @@ use super::{
     builder::{Builder, BuilderChoice},
     filesync::Files,
     named::NamedContext,
+    policy::platform_parts,
     prepare,
     reference::Reference,
     request::{BuildOptions, BuildRequest, Dockerfile, Source},
@@ -23,7 +24,8 @@ use crate::{
     compose::{labels, model::Project},
     decide::REBUILD_TRIGGER,
     engine::{Engine, EngineError},
-    inputs::{Hasher, Manifest, Memory, parents},
+    git,
+    inputs::{Hasher, Manifest, Memory, Parents, parents, platform_args, reads_repository},
 };
 
 /// Permissions that an image keeps of a file.
@@ -98,10 +100,14 @@ impl Engine {
                 requests.push((image.clone(), service.clone(), request.map_err(|error| error.to_string())));
             }
         }
+        let own = match requests.is_empty() {
+            true => String::new(),
+            false => self.platform().await?,
+        };
         let (digests, cancel, root) = (settings.digests.clone(), cancel.clone(), project.working_dir.clone());
         let all = only.is_none();
         let read = tokio::task::spawn_blocking(move || {
-            let mut reader = Reader { hasher: Hasher::open(digests), cancel, root };
+            let mut reader = Reader { hasher: Hasher::open(digests), cancel, root, platform: own };
             let parts: Vec<(String, Part)> = requests
                 .into_iter()
                 .map(|(image, service, request)| {
@@ -119,15 +125,16 @@ impl Engine {
         for (image, part) in read {
             images.entry(image).or_default().push(part);
         }
+        let makers = makers(project, &builds);
         let mut out = BTreeMap::new();
         for (image, parts) in images {
-            out.insert(image, self.complete(parts, &builds).await?);
+            out.insert(image, self.complete(parts, &makers).await?);
         }
         Ok(out)
     }
 
     /// Adds the images that it is built upon, and joins what several services bring into one image.
-    async fn complete(&self, parts: Vec<Part>, builds: &BTreeMap<String, Vec<String>>) -> Result<Inputs, EngineError> {
+    async fn complete(&self, parts: Vec<Part>, makers: &[(String, String)]) -> Result<Inputs, EngineError> {
         let mut bases = BTreeSet::new();
         let mut manifests: Vec<(String, Manifest)> = Vec::new();
         let mut blind = None;
@@ -140,10 +147,8 @@ impl Engine {
                 }
             };
             for parent in parents {
-                let same = |image: &&String| familiar(image) == familiar(&parent);
-                bases.extend(
-                    builds.keys().find(same).into_iter().flat_map(|image| builds.get(image)).flatten().cloned(),
-                );
+                let wanted = familiar(&parent);
+                bases.extend(makers.iter().filter(|(name, _)| *name == wanted).map(|(_, service)| service.clone()));
                 let found = self.find_image(&parent).await.unwrap_or_default().and_then(|image| image.id);
                 manifest.image(&parent, found.as_deref());
             }
@@ -163,6 +168,12 @@ impl Engine {
             }
         };
         Ok(Inputs { manifest, bases })
+    }
+
+    /// The engine's own platform, `os/architecture`.
+    async fn platform(&self) -> Result<String, EngineError> {
+        let told = self.docker().version().await.map_err(|error| EngineError::api("ask for its version", error))?;
+        Ok(format!("{}/{}", told.os.unwrap_or_default(), told.arch.unwrap_or_default()))
     }
 
     /// An image's ID, and the fingerprint that turnout gave it; none when it is not there.
@@ -199,6 +210,19 @@ fn builds(project: &Project) -> BTreeMap<String, Vec<String>> {
     builds
 }
 
+/// Every name that a build of the project gives, with the service that gives it.
+fn makers(project: &Project, builds: &BTreeMap<String, Vec<String>>) -> Vec<(String, String)> {
+    let mut makers = Vec::new();
+    for (image, services) in builds {
+        for service in services {
+            let found = project.services.get(service).or_else(|| project.disabled_services.get(service));
+            let tags = found.and_then(|service| service.build.as_ref()).into_iter().flat_map(|build| &build.tags);
+            makers.extend([image].into_iter().chain(tags).map(|name| (familiar(name), service.clone())));
+        }
+    }
+    makers
+}
+
 fn familiar(reference: &str) -> String {
     Reference::parse(reference).map_or_else(|| reference.to_owned(), |parsed| parsed.familiar())
 }
@@ -208,6 +232,8 @@ struct Reader {
     cancel: CancellationToken,
     /// Names of files count from here.
     root: PathBuf,
+    /// The engine's own platform.
+    platform: String,
 }
 
 impl Reader {
@@ -216,6 +242,9 @@ impl Reader {
         if let Source::Remote(address) = &request.source {
             return Err(unseen(&format!("build context {address}")));
         }
+        if request.pull {
+            return Err("build.pull asks for the newest base images, which only their registry knows".to_owned());
+        }
         for (name, context) in &request.contexts {
             if let NamedContext::Address(address) = context
                 && !address.starts_with(IMAGE_SCHEME)
@@ -223,12 +252,18 @@ impl Reader {
                 return Err(unseen(&format!("context {name} ({address})")));
             }
         }
-        self.local(request, builder).map_err(|error| format!("what goes into its image cannot be read: {error}"))
+        let (manifest, Parents { images, fetched }) = self
+            .local(request, builder)
+            .map_err(|error| format!("what goes into its image cannot be read: {error}"))?;
+        if let Some(address) = fetched.first() {
+            return Err(format!("ADD {address} is fetched by the build, so changes there are not seen"));
+        }
+        Ok((manifest, images.into_iter().collect()))
     }
 
-    fn local(&mut self, request: &BuildRequest, builder: Builder) -> Result<(Manifest, Vec<String>), ImageError> {
+    fn local(&mut self, request: &BuildRequest, builder: Builder) -> Result<(Manifest, Parents), ImageError> {
         let mut manifest = Manifest::default();
-        let Source::Directory(root) = &request.source else { return Ok((manifest, Vec::new())) };
+        let Source::Directory(root) = &request.source else { return Ok((manifest, Parents::default())) };
         let text = prepare::dockerfile_text(root, &request.dockerfile)?;
         let (dockerfile, inside) = match &request.dockerfile {
             Dockerfile::Inside(path) => (self.name(root, path), Some(path.as_str())),
@@ -240,13 +275,17 @@ impl Reader {
             Builder::Classic => prepare::tar_plan(request)?.0.selection,
             Builder::BuildKit | Builder::Solve => match prepare::buildkit_files(request)?.0.remove("context") {
                 Some(Files::Directory(selection)) => selection,
-                Some(Files::Generated(_)) | None => return Ok((manifest, Vec::new())),
+                Some(Files::Generated(_)) | None => return Ok((manifest, Parents::default())),
             },
         };
-        self.folder(&selection, "", inside, &mut manifest)?;
+        let sent = self.folder(&selection, "", inside, &mut manifest)?;
         let text = String::from_utf8_lossy(&text);
-        let names: Vec<&str> = request.contexts.keys().map(String::as_str).collect();
-        let mut images = parents(&text, &request.args, &request.target, &names);
+        if sent.repository && reads_repository(&text) {
+            // A repository without a commit, or one that cannot be read, has none to tell.
+            let commit = git::head(root).map(|head| head.commit).unwrap_or_default();
+            manifest.setting("the commit in .git, which the Dockerfile reads,", &commit);
+        }
+        let mut found = self.parents(request, builder, &text);
         for (name, context) in &request.contexts {
             let label = format!("context {name}");
             match context {
@@ -260,7 +299,7 @@ impl Reader {
                 }
                 NamedContext::Address(address) => {
                     manifest.setting(&label, address);
-                    images.extend(address.strip_prefix(IMAGE_SCHEME).map(str::to_owned));
+                    found.images.extend(address.strip_prefix(IMAGE_SCHEME).map(str::to_owned));
                 }
                 NamedContext::Layout { directory, tag, digest } => {
                     let found = super::layout::Layout(directory.clone()).find(tag, true)?;
@@ -270,7 +309,26 @@ impl Reader {
             }
         }
         settings(request, &text, &mut manifest);
-        Ok((manifest, images))
+        Ok((manifest, found))
+    }
+
+    /// What it builds upon and fetches, for each of its platforms.
+    fn parents(&self, request: &BuildRequest, builder: Builder, dockerfile: &str) -> Parents {
+        let names: Vec<&str> = request.contexts.keys().map(String::as_str).collect();
+        let own = [self.platform.clone()];
+        let platforms = if request.platforms.is_empty() { &own[..] } else { &request.platforms };
+        let mut found = Parents::default();
+        for platform in platforms {
+            let mut args = match builder {
+                Builder::Classic => BTreeMap::new(),
+                Builder::BuildKit | Builder::Solve => platform_args(&self.platform, &full_platform(platform)),
+            };
+            args.extend(request.args.clone());
+            let Parents { images, fetched } = parents(dockerfile, &args, &request.target, &names);
+            found.images.extend(images);
+            found.fetched.extend(fetched);
+        }
+        found
     }
 
     /// The name of a file as a reader of the repository knows it.
@@ -285,14 +343,16 @@ impl Reader {
         prefix: &str,
         dockerfile: Option<&str>,
         manifest: &mut Manifest,
-    ) -> Result<(), ImageError> {
+    ) -> Result<Sent, ImageError> {
         let trigger = self.root.join(REBUILD_TRIGGER);
         let cancelled = || ImageError::Cancelled { what: "reading the build context".to_owned() };
         let (mut unread, mut names) = (Vec::new(), Vec::new());
+        let mut sent = Sent { repository: false };
         walk::walk(selection, &mut |entry: &Entry<'_>| {
             if self.cancel.is_cancelled() {
                 return Err(cancelled());
             }
+            sent.repository |= entry.name == ".git";
             if is_repository(entry.name) || entry.path == trigger {
                 return Ok(());
             }
@@ -323,7 +383,22 @@ impl Reader {
         for ((name, mode), digest) in names.iter().zip(digests) {
             manifest.file(name, *mode, &digest);
         }
-        Ok(())
+        Ok(sent)
+    }
+}
+
+/// What a folder sends beyond what is listed.
+struct Sent {
+    /// It is a repository, and the ignore file lets `.git` through.
+    repository: bool,
+}
+
+/// With an architecture under its usual name, as BuildKit's own arguments have it.
+fn full_platform(platform: &str) -> String {
+    match platform_parts(platform) {
+        Some((os, Some(architecture), variant)) if variant.is_empty() => format!("{os}/{architecture}"),
+        Some((os, Some(architecture), variant)) => format!("{os}/{architecture}/{variant}"),
+        _ => platform.to_owned(),
     }
 }
 
@@ -334,7 +409,7 @@ fn is_repository(name: &str) -> bool {
 }
 
 /// What the `build` section says beyond its files. Left out: what makes a build faster or slower but no other image
-/// (caches, `no_cache`, `pull`), and what the builders themselves leave out when they look for a cached result (secrets,
+/// (caches, `no_cache`), and what the builders themselves leave out when they look for a cached result (secrets,
 /// ssh).
 fn settings(request: &BuildRequest, dockerfile: &str, manifest: &mut Manifest) {
     // Exhaustive on purpose: a new attribute must be decided about here.
@@ -346,7 +421,7 @@ fn settings(request: &BuildRequest, dockerfile: &str, manifest: &mut Manifest) {
         args,
         target,
         labels,
-        tags: _,
+        tags,
         no_cache: _,
         no_cache_filter: _,
         pull: _,
@@ -379,6 +454,8 @@ fn settings(request: &BuildRequest, dockerfile: &str, manifest: &mut Manifest) {
     for (name, value) in attestations {
         manifest.setting(name, if value.is_empty() { "true" } else { value });
     }
+    // The first is the image's own.
+    manifest.setting("tags", &tags.get(1..).unwrap_or_default().join(", "));
     manifest.setting("target", target);
     manifest.setting("network", network);
     manifest.setting("platform", &platforms.join(", "));

@@ -95,9 +95,15 @@ pub async fn pull_service(
     engine: &Engine,
     project: &Project,
     service: &str,
+    image: &str,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let request = pull::PullRequest::of(project, service)?;
+    let own = pull::PullRequest::of(project, service)?;
+    let request = match own.image == image {
+        true => own,
+        // One that it mounts; its platform is the engine's.
+        false => pull::PullRequest { image: image.to_owned(), platform: String::new(), ..own },
+    };
     pull::pull(engine, &request, cx).await
 }
 

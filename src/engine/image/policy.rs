@@ -93,7 +93,7 @@ pub fn platform_json(wanted: &str) -> Option<String> {
 }
 
 /// Operating system, architecture and variant of a wish; `None` where nothing is wished.
-fn platform_parts(wanted: &str) -> Option<(String, Option<String>, String)> {
+pub fn platform_parts(wanted: &str) -> Option<(String, Option<String>, String)> {
     let mut parts = wanted.split('/').map(str::to_ascii_lowercase);
     let first = parts.next().filter(|first| !first.is_empty())?;
     // One word is an operating system or an architecture.

@@ -137,6 +137,9 @@ fn build(
         needed(draft, other, name, &mut vec![name.to_owned()], &after, &only_if, built_by)?;
     }
     after.extend(context_services(service).filter_map(|other| built_by.get(other).copied()));
+    // In Compose's order of builds, too: one may be built upon another without a word that could be seen here.
+    let all: BTreeMap<&str, &Service> = draft.selected().into_iter().collect();
+    after.extend(built_before(service, &all).into_iter().filter_map(|other| built_by.get(other).copied()));
     let bases = draft.intent.bases.get(name).into_iter().flatten();
     after.extend(bases.filter_map(|other| built_by.get(other).copied()));
     after.sort_unstable();

@@ -1,0 +1,105 @@
+//! What runs after a deployment that ended badly: looked up, because what it was before tells nothing.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::Deployer;
+use crate::plan::{ObservedContainer, RunState};
+
+/// How long the engine may take; the failure has been told by then.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Deployer {
+    /// What runs of a repository's projects, in words; none where nothing was ever deployed of it.
+    pub(super) async fn standing(&self, repo: &str) -> Option<String> {
+        let places = self.store.places().await.ok()?;
+        let projects: Vec<String> =
+            places.into_iter().filter(|place| place.repo == repo).map(|place| place.project).collect();
+        if projects.is_empty() {
+            return None;
+        }
+        let look = async {
+            let engine = self.planner.engine().await?;
+            let mut found = Vec::new();
+            for project in projects {
+                let observed = engine.observe_containers(&project).await?;
+                found.push((project, observed.containers));
+            }
+            Ok::<_, crate::engine::EngineError>(found)
+        };
+        Some(match tokio::time::timeout(PATIENCE, look).await {
+            Ok(Ok(found)) => words(&found),
+            Ok(Err(error)) => format!("whether anything of it runs is not known: {error}"),
+            Err(_) => format!("whether anything of it runs is not known: the engine gave no answer in {PATIENCE:?}"),
+        })
+    }
+}
+
+/// Services by what they do; of several projects only those that have containers are told.
+fn words(found: &[(String, Vec<ObservedContainer>)]) -> String {
+    let some: Vec<String> =
+        found.iter().filter_map(|(project, containers)| Some(format!("of {project} {}", one(containers)?))).collect();
+    if some.is_empty() { "nothing of it runs".to_owned() } else { some.join("; ") }
+}
+
+fn one(containers: &[ObservedContainer]) -> Option<String> {
+    // What runs first: that is what somebody who is woken at night wants to know.
+    let states: [(&str, fn(RunState) -> bool); 6] = [
+        ("running", |state| state == RunState::Running),
+        ("paused", |state| state == RunState::Paused),
+        ("restarting again and again", |state| state == RunState::Restarting),
+        ("ended with exit code 0", |state| state == RunState::Exited(0)),
+        ("ended with an error", |state| matches!(state, RunState::Exited(code) if code != 0)),
+        ("not running", |state| matches!(state, RunState::Created | RunState::Removing | RunState::Dead)),
+    ];
+    let said: Vec<String> = states
+        .into_iter()
+        .filter_map(|(heading, fits)| {
+            let those = containers.iter().filter(|container| !container.oneoff && fits(container.state));
+            let services: BTreeSet<&str> = those.map(|container| container.service.as_str()).collect();
+            let services: Vec<&str> = services.into_iter().collect();
+            (!services.is_empty()).then(|| format!("{heading}: {}", services.join(", ")))
+        })
+        .collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_runs_is_told_first() {
+        let container = |service: &str, state, oneoff| ObservedContainer {
+            id: String::new(),
+            name: String::new(),
+            service: service.to_owned(),
+            number: None,
+            oneoff,
+            config_hash: String::new(),
+            image_label: String::new(),
+            image_id: String::new(),
+            state,
+            started: None,
+            labels: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            mounts: Vec::new(),
+        };
+        let red = vec![
+            container("job", RunState::Exited(0), false),
+            container("worker", RunState::Exited(137), false),
+            container("web", RunState::Running, false),
+            container("web", RunState::Running, false),
+            container("db", RunState::Running, false),
+            container("new", RunState::Created, false),
+            container("once", RunState::Running, true),
+        ];
+        let said = words(&[("redshop".to_owned(), red), ("blueshop".to_owned(), Vec::new())]);
+        assert_eq!(
+            said,
+            "of redshop running: db, web; ended with exit code 0: job; ended with an error: worker; not running: new"
+        );
+        assert_eq!(words(&[("redshop".to_owned(), Vec::new())]), "nothing of it runs");
+    }
+}
