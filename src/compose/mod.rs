@@ -20,6 +20,7 @@ mod merge_rules;
 mod merge_unique;
 pub mod model;
 mod name;
+pub mod reference;
 pub mod remote;
 pub mod render;
 pub mod resolve;

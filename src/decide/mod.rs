@@ -125,6 +125,9 @@ pub struct Decision {
     pub per_service: BTreeMap<String, Verdict>,
     /// One line for the log.
     pub summary: String,
+    /// Images that are known to be old and that the mode leaves, each in words.
+    #[serde(default)]
+    pub left: Vec<String>,
     /// Whether [`REBUILD_TRIGGER`] is to be removed once the build has succeeded.
     pub trigger_file_to_remove: bool,
 }

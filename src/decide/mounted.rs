@@ -21,6 +21,8 @@ pub enum Kind {
     Folder,
     /// A config or secret whose text stands in the Compose file or a variable.
     Text,
+    /// A mounted image.
+    Image,
 }
 
 /// One thing that a container reads.
@@ -50,6 +52,14 @@ pub struct Read {
     pub born_at: i64,
 }
 
+impl Read {
+    /// One of which neither place nor times are known.
+    pub fn new(kind: Kind, source: String, digest: String) -> Self {
+        let (identity, files) = (String::new(), BTreeMap::new());
+        Self { kind, source, digest, identity, files, own: false, written_at: 0, born_at: 0 }
+    }
+}
+
 /// Everything that a container reads, by its path in the container.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reads(pub BTreeMap<String, Read>);
@@ -68,16 +78,7 @@ impl Reads {
     /// Reads a label back; anything else than one of ours is no record.
     pub fn of_label(text: &str) -> Option<Reads> {
         let short: BTreeMap<String, (Kind, String, String)> = serde_json::from_str(text).ok()?;
-        let read = |(kind, digest, identity)| Read {
-            kind,
-            source: String::new(),
-            digest,
-            identity,
-            files: BTreeMap::new(),
-            own: false,
-            written_at: 0,
-            born_at: 0,
-        };
+        let read = |(kind, digest, identity)| Read { identity, ..Read::new(kind, String::new(), digest) };
         Some(Reads(short.into_iter().map(|(target, parts)| (target, read(parts))).collect()))
     }
 }
@@ -197,6 +198,10 @@ fn compare(found: &mut Found, target: &str, old: &Read, now: &Read) {
     match now.kind {
         Kind::Text if changed => found.replaced.push(format!("{} at {target} has another text", now.source)),
         Kind::Text => {}
+        Kind::Image if changed => {
+            found.replaced.push(format!("image {}, mounted at {target}, is another one now", now.source))
+        }
+        Kind::Image => {}
         Kind::File if changed && (replaced || !now.own) => found.replaced.push(format!("{mounted} changed")),
         Kind::File if replaced => found
             .replaced
@@ -233,6 +238,9 @@ fn by_time(found: &mut Found, target: &str, now: &Read, started: i64) {
             "whether {} at {target} has another text now is not known, for something else than turnout made the \
              container",
             now.source
+        )),
+        Kind::Image => found.left.push(format!(
+            "whether {mounted} is another image now is not known, for something else than turnout made the container"
         )),
         Kind::File if replaced || written && !now.own => {
             found.replaced.push(format!("{mounted} may have changed {since}"));
@@ -305,6 +313,8 @@ mod tests {
             (Kind::File, ("a", "1"), ("a", "2"), "recreate: conf, mounted at /t, was replaced (another file"),
             (Kind::Text, ("a", ""), ("a", ""), ""),
             (Kind::Text, ("a", ""), ("b", ""), "recreate: conf at /t has another text"),
+            (Kind::Image, ("a", ""), ("b", ""), "recreate: image conf, mounted at /t, is another one now"),
+            (Kind::Image, ("a", ""), ("a", ""), ""),
             (Kind::Folder, ("a", "1"), ("a", "2"), "recreate: conf, mounted at /t, was replaced (another folder"),
             (Kind::Folder, ("a", "1"), ("b", "2"), "recreate: conf, mounted at /t, was replaced (another folder"),
         ] {

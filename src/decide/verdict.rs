@@ -26,8 +26,19 @@ pub fn rebuild(facts: &Facts) -> Decision {
     let mut decision = Decision {
         per_service: per_service.collect(),
         summary: String::new(),
+        left: Vec::new(),
         trigger_file_to_remove: facts.trigger_file == TriggerFile::Untracked,
     };
+    for service in facts.services.iter().filter(|_| facts.mode == Mode::Triggers) {
+        let built = decision.per_service.get(&service.name).is_some_and(|verdict| verdict.build);
+        if let (Some(BuildFacts { seen: Seen::Differs(what), .. }), false, false) =
+            (&service.build, built, service.image_missing)
+        {
+            let left =
+                format!("the image of {} is not what is there now ({what}); rebuild: triggers leaves it", service.name);
+            decision.left.push(left);
+        }
+    }
     decision.summary = summary(&decision, for_all.as_deref(), changed.len(), &since, facts.mode);
     decision
 }
@@ -221,9 +232,13 @@ mod tests {
     fn the_mode_triggers_sees_nothing_else() {
         let mut facts = facts(Mode::Triggers, &["api/main.py", "api/Dockerfile", "docs/.env", "compose.yaml"]);
         facts.services[0].image_missing = true;
-        facts.services[1].build.as_mut().unwrap().seen = Seen::Foreign;
+        facts.services[1].build.as_mut().unwrap().seen = Seen::Differs("x differs".to_owned());
         assert_eq!(show(&facts), "none");
         let decision = rebuild(&facts);
+        assert_eq!(
+            decision.left,
+            ["the image of web is not what is there now (x differs); rebuild: triggers leaves it"]
+        );
         assert_eq!(
             decision.summary,
             "no rebuild: 4 changed files since 0123456, which was deployed last, none of which is a trigger"

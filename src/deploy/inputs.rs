@@ -61,11 +61,22 @@ async fn see(engine: &Engine, image: &str, inputs: &Inputs, settings: &InputSett
     let Some((id, label)) = engine.built_image(image).await? else {
         return Ok(Seen::Differs("its image does not exist".to_owned()));
     };
-    if label.as_ref() == Some(&manifest.fingerprint()) {
-        return Ok(Seen::Same);
-    }
+    let same = label.as_ref() == Some(&manifest.fingerprint());
     let memory = settings.memory.clone();
-    let built = tokio::task::spawn_blocking(move || memory.recall(&id)).await.ok().flatten();
+    let recalled = tokio::task::spawn_blocking(move || match same {
+        true => (None, memory.knows(&id)),
+        false => (memory.recall(&id), None),
+    });
+    let (built, known) = recalled.await.unwrap_or_default();
+    if same {
+        return Ok(match known {
+            // What is made of an image inherits its labels: by `docker commit`, or by a build upon it.
+            Some(false) => Seen::Differs(
+                "its image bears the mark of turnout's build, but is another one than turnout built".to_owned(),
+            ),
+            Some(true) | None => Seen::Same,
+        });
+    }
     Ok(match (built, label) {
         (Some(built), _) => manifest.differs_from(&built).map_or(Seen::Same, Seen::Differs),
         (None, None) => Seen::Foreign,

@@ -8,6 +8,7 @@ pub mod former;
 mod guard;
 mod inputs;
 mod leftovers;
+mod lost_env;
 mod mounted;
 mod mounts;
 mod orphans;
@@ -17,6 +18,7 @@ pub mod place;
 mod planner;
 mod prepare;
 pub mod prune;
+mod pushed;
 mod recorder;
 mod room;
 mod secrets;
@@ -237,7 +239,7 @@ impl Deployer {
         cancel: &CancellationToken,
     ) -> Result<git::Updated, Failure> {
         let Some(revision) = job.wanted_commit.as_ref().filter(|_| job.pinned) else {
-            return Ok(git::update(remote, recorder, cancel.clone()).await?);
+            return self.fetch_pushed(job, remote, recorder, cancel).await;
         };
         match git::check_out(remote, revision, recorder, cancel.clone()).await {
             Ok(updated) => Ok(updated),
@@ -574,7 +576,8 @@ pub fn now_ms() -> i64 {
 fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
     let project = &prepared.loaded.project.name;
     let commit = git::short(commit);
-    let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(&prepared.plan.doubts).collect();
+    let Plan { doubts, warnings, .. } = &prepared.plan;
+    let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(doubts).chain(warnings).collect();
     if !report.changed() {
         return match remarks.is_empty() {
             true => format!("{project} at {commit}: nothing to do, everything runs as configured"),
@@ -597,6 +600,8 @@ fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
         (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
+        (count(&|a| matches!(a, Action::UnpauseContainer { .. })), "resumed"),
+        (count(&|a| matches!(a, Action::RenameContainer { .. })), "renamed"),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

@@ -6,7 +6,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, Metadata},
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -118,8 +121,8 @@ fn binds(project: &Project, service: &Service) -> Vec<Bind> {
 struct Looker {
     /// Top of the work tree, links resolved.
     root: PathBuf,
-    /// Sorted.
-    tracked: Vec<String>,
+    /// Sorted by bytes. Names need not be text.
+    tracked: Vec<PathBuf>,
     /// What some container of the project can write.
     written: BTreeSet<PathBuf>,
     skipped: BTreeSet<String>,
@@ -177,16 +180,7 @@ impl Looker {
                     digest.update(part);
                     digest.update([0]);
                 }
-                let read = Read {
-                    kind: Kind::Text,
-                    source: "a config or secret".to_owned(),
-                    digest: hexed(digest, FEW_DIGITS),
-                    identity: String::new(),
-                    files: BTreeMap::new(),
-                    own: false,
-                    written_at: 0,
-                    born_at: 0,
-                };
+                let read = Read::new(Kind::Text, "a config or secret".to_owned(), hexed(digest, FEW_DIGITS));
                 reads.0.insert(text.target, read);
             }
         }
@@ -197,7 +191,7 @@ impl Looker {
     /// has a file is what the engine made of one that was gone.
     fn absent(&self, source: &Path, target: &str, engine: Engine) -> Option<Absent> {
         let place = self.inside(&place(source));
-        let file = place.as_ref().is_some_and(|path| self.tracked.binary_search(path).is_ok());
+        let file = place.as_ref().is_some_and(|path| self.is_tracked(path));
         let engine = match fs::metadata(source) {
             Ok(meta) if meta.is_dir() && file && !source.is_symlink() => engine,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -207,7 +201,8 @@ impl Looker {
             }
             _ => return None,
         };
-        let below = || place.as_ref().is_some_and(|path| !path.is_empty() && !self.tracked_below(path).is_empty());
+        let below =
+            || place.as_ref().is_some_and(|path| *path != Path::new("") && !self.tracked_below(path).is_empty());
         Some(Absent {
             source: self.shown(source),
             path: source.display().to_string(),
@@ -255,7 +250,7 @@ impl Looker {
             if LIVING.iter().any(|living| real.starts_with(living)) {
                 return None;
             }
-            let tracked = self.inside(&real).is_some_and(|path| self.tracked.binary_search(&path).is_ok());
+            let tracked = self.inside(&real).is_some_and(|path| self.is_tracked(&path));
             read.own = !tracked && (!read_only || self.is_written(&real));
             return match content(&mut self.hasher, &real, &meta) {
                 Ok(digest) => {
@@ -291,14 +286,15 @@ impl Looker {
         for file in &files {
             let path = self.root.join(file);
             let Ok(meta) = fs::symlink_metadata(&path) else { continue };
-            let digest = self.entry(file, &path, &meta);
+            let name = named(file);
+            let digest = self.entry(&name, &path, &meta);
             read.written_at = read.written_at.max(written_at(&meta));
-            whole.update(file);
+            whole.update(&name);
             whole.update([0]);
             whole.update(&digest);
             whole.update([0]);
             if files.len() <= MOST_NAMES {
-                read.files.insert(file.clone(), digest);
+                read.files.insert(name, digest);
             }
         }
         read.digest = hexed(whole, DIGITS);
@@ -329,8 +325,8 @@ impl Looker {
     }
 
     /// The path from the top of the work tree, if it lies inside; empty for the top itself.
-    fn inside(&self, real: &Path) -> Option<String> {
-        real.strip_prefix(&self.root).ok().map(|path| path.to_string_lossy().into_owned())
+    fn inside(&self, real: &Path) -> Option<PathBuf> {
+        real.strip_prefix(&self.root).ok().map(Path::to_owned)
     }
 
     fn shown(&self, source: &Path) -> String {
@@ -346,17 +342,22 @@ impl Looker {
         real.ancestors().any(|above| self.written.contains(above))
     }
 
-    fn tracked_below(&self, folder: &str) -> BTreeSet<String> {
-        if folder.is_empty() {
+    fn is_tracked(&self, file: &Path) -> bool {
+        self.tracked.binary_search_by(|own| own.as_os_str().cmp(file.as_os_str())).is_ok()
+    }
+
+    fn tracked_below(&self, folder: &Path) -> BTreeSet<PathBuf> {
+        if folder.as_os_str().is_empty() {
             return self.tracked.iter().cloned().collect();
         }
-        let prefix = format!("{folder}/");
-        let start = self.tracked.partition_point(|file| *file < prefix);
-        self.tracked.iter().skip(start).take_while(|file| file.starts_with(&prefix)).cloned().collect()
+        let mut prefix = folder.as_os_str().to_owned();
+        prefix.push("/");
+        let start = self.tracked.partition_point(|file| file.as_os_str() < prefix.as_os_str());
+        self.tracked.iter().skip(start).take_while(|file| file.starts_with(folder)).cloned().collect()
     }
 
     /// Files below that git does not track and no container writes; `None` beyond the bounds.
-    fn untracked_below(&mut self, real: &Path, tracked: &BTreeSet<String>) -> Option<Vec<String>> {
+    fn untracked_below(&mut self, real: &Path, tracked: &BTreeSet<PathBuf>) -> Option<Vec<PathBuf>> {
         let (mut found, mut bytes) = (Vec::new(), 0);
         let mut open = vec![real.to_owned()];
         while let Some(folder) = open.pop() {
@@ -389,6 +390,14 @@ impl Looker {
             }
         }
         Some(found)
+    }
+}
+
+/// A path as text that no other path has: what is no text is written as its bytes.
+fn named(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) => text.to_owned(),
+        None => path.as_os_str().as_bytes().escape_ascii().to_string(),
     }
 }
 

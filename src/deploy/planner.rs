@@ -8,7 +8,7 @@ use super::{
     Failure,
     facts::{self, what_changed},
     former::{self, First},
-    inputs, mounted, mounts, orphans, owner, place,
+    inputs, lost_env, mounted, mounts, orphans, owner, place,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -178,7 +178,8 @@ impl Planner {
         let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
         let altered = engine.altered(&loaded.project, &observed).await?;
         let mounted = compared.mounted.clone();
-        let plan = make_plan(&loaded.project, &observed, &decision, bases, mounted, altered, orphans)?;
+        let mut plan = make_plan(&loaded.project, &observed, &decision, bases, mounted, altered, orphans)?;
+        plan.doubts.extend(decision.left.iter().cloned());
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
@@ -209,6 +210,7 @@ impl Planner {
             places,
             new_stack,
         };
+        lost_env::refuse(&first, stacks, repo.real_path.join(&repo.env_file).exists())?;
         former::refuse_second(&first, stacks)
     }
 

@@ -257,6 +257,7 @@ pub(super) fn make_plan(
         rerun_completed_jobs: false,
         mounted,
         altered,
+        restore_names: true,
         remove_orphans: true,
         without_flags: true,
         spared_orphans: orphans.spared,

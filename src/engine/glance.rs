@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use bollard::{models::ContainerSummary, query_parameters::ListImagesOptionsBuilder};
 
-use super::{Engine, EngineError, image::reference::Reference, observe};
+use super::{Engine, EngineError, observe};
 use crate::{
-    compose::{labels, model::Project},
+    compose::{labels, model::Project, reference::familiar},
     plan::{Belonging, Observed, OwnImage},
 };
 
@@ -80,12 +80,4 @@ impl Engine {
     pub async fn list_project(&self, project: &str) -> Result<Vec<ContainerSummary>, EngineError> {
         self.project_containers(project).await
     }
-}
-
-/// A reference as people write it, with its tag; what is none, such as an ID, stays as it is.
-fn familiar(text: &str) -> String {
-    if text.starts_with("sha256:") {
-        return text.to_owned();
-    }
-    Reference::parse(text).map_or_else(|| text.to_owned(), |reference| reference.familiar())
 }

@@ -22,6 +22,7 @@ mod known_hosts;
 mod lock;
 mod pin;
 mod proxy;
+mod reach;
 mod read;
 mod rebase;
 mod relay;
@@ -40,6 +41,7 @@ pub use error::GitError;
 pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
+pub use reach::{Reach, reach};
 pub use read::{
     Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, head, is_tracked,
     remote_address, short, short_log,

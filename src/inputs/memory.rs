@@ -32,6 +32,21 @@ impl Memory {
         serde_json::from_slice(&fs::read(self.file(image)?).ok()?).ok()
     }
 
+    /// Whether something is remembered of an image; none where nothing is of any, as after a loss. What is asked for is
+    /// not forgotten before what nobody asks for.
+    pub fn knows(&self, image: &str) -> Option<bool> {
+        let file = self.file(image)?;
+        if let Ok(found) = fs::OpenOptions::new().append(true).open(&file) {
+            let _ = found.set_modified(SystemTime::now()); // it is then forgotten sooner, no more
+            return Some(true);
+        }
+        // One that may only be read says as much.
+        if fs::symlink_metadata(&file).is_ok() {
+            return Some(true);
+        }
+        if self.images().is_empty() { None } else { Some(false) }
+    }
+
     /// Remembers what an image was built from, and forgets the oldest where there are too many.
     ///
     /// # Errors

@@ -98,11 +98,9 @@ fn stages(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<Stage> {
                 let Some(stage) = stages.last_mut() else { continue };
                 for flag in words().take_while(|word| word.starts_with("--")) {
                     if let Some(from) = flag.strip_prefix("--from=") {
-                        stage.reads.push(from.to_owned());
+                        stage.reads.push(from.trim_matches(['"', '\'']).to_owned());
                     } else if let Some(mount) = flag.strip_prefix("--mount=") {
-                        stage
-                            .reads
-                            .extend(mount.split(',').filter_map(|part| part.strip_prefix("from=")).map(str::to_owned));
+                        stage.reads.extend(mount.split(',').filter_map(from_of));
                     }
                 }
                 if word.eq_ignore_ascii_case("ADD") && !words().any(|flag| flag.starts_with("--checksum=")) {
@@ -115,6 +113,12 @@ fn stages(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<Stage> {
         }
     }
     stages
+}
+
+/// The `from` of a mount; quotes may stand around the value, or the whole.
+fn from_of(part: &str) -> Option<String> {
+    let part = part.trim_matches(['"', '\'']);
+    Some(part.strip_prefix("from=")?.trim_matches(['"', '\'']).to_owned())
 }
 
 /// Whether `ADD` fetches it: an HTTP address, or a Git one in either form.
@@ -196,19 +200,40 @@ fn instructions(text: &str) -> Vec<String> {
     out
 }
 
-/// The words that end the here-documents of a RUN, COPY or ADD.
+/// The words that end the here-documents of a RUN, COPY or ADD. Within quotes `<<` is text.
 fn here_documents(line: &str) -> Vec<String> {
     let word = line.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
     if !matches!(word.as_str(), "RUN" | "COPY" | "ADD") {
         return Vec::new();
     }
-    let documents = line.split_whitespace().filter_map(|word| {
+    let documents = words_outside_quotes(line).into_iter().filter_map(|word| {
         let word = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
         let name = word.strip_prefix('-').unwrap_or(word).trim_matches(['"', '\'']);
         let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         plain.then(|| name.to_owned())
     });
     documents.collect()
+}
+
+/// Words as a shell takes them: blanks within quotes part none, and the quotes stay.
+fn words_outside_quotes(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut escaped) = (Vec::new(), String::new(), None, false);
+    for c in line.chars() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('"') | None, '\\') => escaped = true,
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            _ => {}
+        }
+        if quote.is_none() && c.is_whitespace() && !escaped {
+            words.push(std::mem::take(&mut word));
+        } else {
+            word.push(c);
+        }
+    }
+    words.push(word);
+    words
 }
 
 /// `$NAME`, `${NAME}`, `${NAME:-word}`, `${NAME-word}`, `${NAME:+word}` and `${NAME+word}`.
@@ -279,6 +304,9 @@ mod tests {
             ("FROM a\nFROM b\nCOPY --from=0 / /", "", &["a", "b"]),
             ("FROM a\nRUN --mount=type=bind,from=tools,target=/t x", "", &["a", "tools"]),
             ("FROM a\nRUN <<EOF\nFROM wrong\nEOF\nCOPY --from=b x y", "", &["a", "b"]),
+            ("FROM a\nRUN echo \"usage: cat <<EOF\nx\" \nCOPY --from=b x y", "", &["a", "b"]),
+            ("FROM a\nRUN cat <<'EOF' > \"a b\"\nCOPY --from=wrong\nEOF\nCOPY --from=\"b\" x y", "", &["a", "b"]),
+            ("FROM a\nRUN --mount=type=bind,from=\"tools\",target=/t x", "", &["a", "tools"]),
             ("FROM a\nRUN x \\\n# c\n  FROM wrong\n", "", &["a"]),
             ("# escape=`\nFROM `\n a", "", &["a"]),
             ("FROM named\nCOPY --from=NAMED x y", "", &[]),

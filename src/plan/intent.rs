@@ -64,6 +64,8 @@ pub struct Intent {
     pub no_build: bool,
     /// Replace also what the named services depend on.
     pub always_recreate_deps: bool,
+    /// Give containers that somebody renamed their names again. The Compose CLI leaves them.
+    pub restore_names: bool,
     /// By container ID: what somebody changed on it, in words; it is replaced. The Compose CLI does not look.
     pub altered: BTreeMap<String, Vec<String>>,
     /// By container ID: what is to be done because of what it has mounted.

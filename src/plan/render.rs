@@ -25,6 +25,7 @@ pub fn render(plan: &Plan) -> String {
         }
     }
     section(&mut lines, "unchanged", &plan.unchanged);
+    section(&mut lines, "remarks", &plan.doubts);
     section(&mut lines, "warnings", &plan.warnings);
     lines.push(String::new());
     lines.join("\n")

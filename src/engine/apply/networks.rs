@@ -121,6 +121,15 @@ impl Executor<'_> {
 
     /// [`crate::plan::Action::RemoveNetwork`].
     pub(super) async fn remove_network(&self, name: &str, id: &str) -> Result<Did, EngineError> {
+        // The engine itself looks at containers that run only. A deployment takes nobody the network of a stopped one;
+        // a command that takes a project down does what it is told.
+        if self.run.reads.is_some() {
+            let ours = |member: &Member| self.world.by_id(&member.id).is_some();
+            let members = self.members(if id.is_empty() { name } else { id }).await?;
+            if let Some(other) = members.iter().find(|member| !ours(member)) {
+                return Ok(Did::Skipped(format!("network {name} stays: {} is attached to it", other.name)));
+            }
+        }
         // By ID: names of networks need not be unique.
         let removed = self.engine.docker().remove_network(if id.is_empty() { name } else { id }).await;
         self.removed(format!("network {name}"), removed)

@@ -16,7 +16,7 @@ use super::{
     named::NamedContext,
     policy::platform_parts,
     prepare,
-    reference::Reference,
+    reference::familiar,
     request::{BuildOptions, BuildRequest, Dockerfile, Source},
     walk::{self, Entry, Kind, Selection, cannot},
 };
@@ -221,10 +221,6 @@ fn makers(project: &Project, builds: &BTreeMap<String, Vec<String>>) -> Vec<(Str
         }
     }
     makers
-}
-
-fn familiar(reference: &str) -> String {
-    Reference::parse(reference).map_or_else(|| reference.to_owned(), |parsed| parsed.familiar())
 }
 
 struct Reader {

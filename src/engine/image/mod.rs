@@ -29,7 +29,6 @@ pub mod progress;
 pub mod protobuf;
 pub mod pull;
 pub mod push;
-pub mod reference;
 pub mod request;
 pub mod session;
 pub mod solve;
@@ -43,6 +42,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
+pub use crate::compose::reference;
 use crate::{compose::model::Project, report::Reporter};
 
 pub use builder::BuilderChoice;

@@ -347,6 +347,10 @@ fn one_container<'a>(
         false => None,
     };
     let Some(when) = condition(&verdict) else {
+        if let Some(own) = names::own(draft, name, container) {
+            names::restore(draft, container, own.clone());
+            return Ok(stays(&own, Fate::Stays));
+        }
         if temporary {
             rename(draft, name, container);
         }

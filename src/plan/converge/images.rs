@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Condition, PlanError, Pull, StepId};
 use super::Draft;
-use crate::compose::model::Service;
+use crate::compose::{model::Service, reference::familiar};
 
 /// Who uses an image, and what that means for it.
 #[derive(Default)]
 struct Use<'a> {
+    /// Its names as they are written: `app` and `app:latest` are one image.
+    names: BTreeSet<String>,
     services: Vec<(&'a str, &'a Service)>,
     /// Mounted as a volume by these.
     mounted_by: Vec<&'a str>,
@@ -21,14 +23,28 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         if service.provider.is_some() {
             continue;
         }
-        uses.entry(service.image_name(&draft.project.name, name)).or_default().services.push((name, service));
+        let image = service.image_name(&draft.project.name, name);
+        let usage = uses.entry(familiar(&image)).or_default();
+        usage.names.insert(image);
+        usage.services.push((name, service));
         for mount in service.volumes.iter().filter(|m| m.r#type == "image" && !m.source.is_empty()) {
-            uses.entry(mount.source.clone()).or_default().mounted_by.push(name);
+            let usage = uses.entry(familiar(&mount.source)).or_default();
+            usage.names.insert(mount.source.clone());
+            usage.mounted_by.push(name);
         }
     }
     let mut built_by: BTreeMap<String, StepId> = BTreeMap::new();
-    for (image, usage) in order(uses, &draft.intent.bases) {
+    for (_, usage) in order(uses, &draft.intent.bases) {
+        // As the service writes it that gives or fetches it.
+        let giver = usage.services.iter().find(|(_, service)| service.build.is_some()).or(usage.services.first());
+        let image = giver.map(|(name, service)| service.image_name(&draft.project.name, name));
+        let Some(image) = image.or_else(|| usage.names.first().cloned()) else { continue };
         one(draft, &image, &usage, &mut built_by)?;
+        if let Some(cause) = draft.changing.get(&image).cloned() {
+            for other in usage.names.iter().filter(|name| **name != image) {
+                draft.changing.entry(other.clone()).or_insert_with(|| cause.clone());
+            }
+        }
     }
     Ok(())
 }

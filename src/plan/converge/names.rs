@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{Action, Condition, ObservedContainer, Step, StepId};
-use super::Draft;
+use super::{Draft, select};
 use crate::compose::labels;
 
 /// Names that a step takes while the container that bears them gives them up in a later step only: the IDs of these containers.
@@ -58,4 +58,30 @@ pub(super) fn present(draft: &Draft<'_>, container: &ObservedContainer) -> (Opti
         Some((step, name)) => (Some(*step), name.clone()),
         None => (None, container.name.clone()),
     }
+}
+
+/// The name that a container has lost because somebody renamed it, where that is to be undone; none where another one
+/// bears it by now.
+pub(super) fn own(draft: &Draft<'_>, service: &str, container: &ObservedContainer) -> Option<String> {
+    if !draft.intent.restore_names {
+        return None;
+    }
+    let own = select::container_name(draft.project, service, container.number?);
+    // Compose's former program wrote `_`; its containers are taken over as they are.
+    let plain = |name: &str| labels::final_name(name).replace('_', "-");
+    let borne = draft.observed.containers.iter().any(|other| other.name == own);
+    (plain(&container.name) != plain(&own) && !borne).then_some(own)
+}
+
+/// Gives a container its own name again.
+pub(super) fn restore(draft: &mut Draft<'_>, container: &ObservedContainer, own: String) -> StepId {
+    let after = draft.foundation();
+    let action = Action::RenameContainer {
+        service: container.service.clone(),
+        id: container.id.clone(),
+        from: container.name.clone(),
+        to: own,
+    };
+    let cause = "somebody renamed it";
+    draft.push(action, cause, after, Condition::Always)
 }

@@ -76,6 +76,15 @@ impl Reference {
     }
 }
 
+/// A reference as people write it, with its tag, by which images are told apart; what is none, such as an ID, stays as it
+/// is.
+pub fn familiar(text: &str) -> String {
+    if text.starts_with("sha256:") {
+        return text.to_owned();
+    }
+    Reference::parse(text).map_or_else(|| text.to_owned(), |parsed| parsed.familiar())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
