@@ -197,7 +197,8 @@ impl Deployer {
         let report = applied.map_err(|error| apply_failed(plan, &error))?;
 
         let mut watched = report.started.clone();
-        watched.extend(engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?);
+        let doubtful = engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?;
+        watched.extend(doubtful.watch);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
             settle(engine, &prepared, &report, &watched, &timeouts, recorder, cancel).await?;
@@ -207,7 +208,11 @@ impl Deployer {
         if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
             leftovers::cut_build_cache(engine, keep, recorder).await;
         }
-        Ok(Done { project: loaded.project.name.clone(), summary: summary(&prepared, &report, &commit), commit })
+        Ok(Done {
+            project: loaded.project.name.clone(),
+            summary: summary(&prepared, &report, &doubtful.restarted, &commit),
+            commit,
+        })
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.
@@ -573,11 +578,12 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn summary(prepared: &Prepared, report: &Report, commit: &str) -> String {
+fn summary(prepared: &Prepared, report: &Report, restarted: &[String], commit: &str) -> String {
     let project = &prepared.loaded.project.name;
     let commit = git::short(commit);
     let Plan { doubts, warnings, .. } = &prepared.plan;
-    let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(doubts).chain(warnings).collect();
+    let remarks: Vec<&String> =
+        prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(restarted).collect();
     if !report.changed() {
         return match remarks.is_empty() {
             true => format!("{project} at {commit}: nothing to do, everything runs as configured"),

@@ -48,13 +48,8 @@ impl Engine {
             self.with_starts(project, &mut containers),
             self.with_named_volumes(project, labelled),
         )?;
-        Ok(Observed {
-            containers,
-            networks: match_networks(project, networks),
-            volumes,
-            images,
-            own_images: Vec::new(),
-        })
+        let (networks, former_networks) = match_networks(project, networks);
+        Ok(Observed { containers, networks, former_networks, volumes, images, own_images: Vec::new() })
     }
 
     /// Adds when they were started to the containers of services that live in others' namespaces, and to those of the
@@ -223,8 +218,13 @@ pub(super) fn absent_is_none<T>(
 
 /// By Compose key: what is labelled for the project, and what bears a name the project expects. The name wins, because
 /// containers are attached by name; names are compared exactly, and of several equal ones ours is taken.
-fn match_networks(project: &Project, networks: Vec<ApiNetwork>) -> BTreeMap<String, ObservedNetwork> {
-    let mut found = BTreeMap::new();
+///
+/// Beside them those that are labelled for the project under names that their keys have no more.
+fn match_networks(
+    project: &Project,
+    networks: Vec<ApiNetwork>,
+) -> (BTreeMap<String, ObservedNetwork>, Vec<(String, ObservedNetwork)>) {
+    let (mut found, mut former) = (BTreeMap::new(), Vec::new());
     let mut by_name: BTreeMap<String, ObservedNetwork> = BTreeMap::new();
     for network in networks {
         let ApiNetwork { name, id, labels: own, .. } = network;
@@ -232,6 +232,9 @@ fn match_networks(project: &Project, networks: Vec<ApiNetwork>) -> BTreeMap<Stri
         let network = ObservedNetwork { id: id.unwrap_or_default(), name: name.unwrap_or_default(), labels: own };
         let ours = network.labels.get(labels::PROJECT).is_some_and(|p| *p == project.name);
         if let (true, Some(key)) = (ours, network.labels.get(labels::NETWORK)) {
+            if project.networks.contains_key(key) && network.name != network_name(project, key) {
+                former.push((key.clone(), network.clone()));
+            }
             found.insert(key.clone(), network.clone());
         }
         if ours || !by_name.contains_key(&network.name) {
@@ -245,7 +248,7 @@ fn match_networks(project: &Project, networks: Vec<ApiNetwork>) -> BTreeMap<Stri
             None => found.remove(key),
         };
     }
-    found
+    (found, former)
 }
 
 /// A listed container as the planner sees it; `None` for an entry without ID.

@@ -54,6 +54,15 @@ pub struct Settle<'a> {
     pub cancel: &'a CancellationToken,
 }
 
+/// What does not run as it should although nobody started it just now.
+#[derive(Debug, Default)]
+pub struct Doubtful {
+    /// To be watched like what was started.
+    pub watch: Vec<ContainerRef>,
+    /// What has been up for longer than is watched, after ends of its own in the last minute; each in words.
+    pub restarted: Vec<String>,
+}
+
 /// A container that did not stay up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsettled {
@@ -142,7 +151,7 @@ impl Engine {
         project: &Project,
         started: &[ContainerRef],
         settle: Duration,
-    ) -> Result<Vec<ContainerRef>, EngineError> {
+    ) -> Result<Doubtful, EngineError> {
         let looks = self.project_containers(&project.name).await?.into_iter().filter_map(|summary| {
             let status = summary.status.clone().unwrap_or_default();
             let found = observe::container(summary)?;
@@ -152,30 +161,49 @@ impl Engine {
         });
         let looks = looks.map(|(found, status)| async move {
             let verdict_open = status.contains("(unhealthy)") || status.contains("(health: starting)");
-            let bad = match found.state {
-                RunState::Restarting => true,
+            let container = ContainerRef { id: found.id, name: found.name, service: found.service };
+            let mut doubtful = Doubtful::default();
+            match found.state {
+                RunState::Restarting => doubtful.watch.push(container),
                 // Whatever ended before, the plan has started again or taken for done.
-                RunState::Exited(code) if code != 0 => true,
+                RunState::Exited(code) if code != 0 => doubtful.watch.push(container),
                 // The list has no restart count, so whatever came up in the last minute is looked at.
                 RunState::Running if !verdict_open && status.contains("second") => {
-                    self.restarted(&found.id, settle).await?
+                    match self.restarted(&container.id).await? {
+                        Some((_, since)) if since <= settle => doubtful.watch.push(container),
+                        Some((count, since)) => doubtful.restarted.push(format!(
+                            "{} ended by itself and was started again {}, the last time {} s ago",
+                            container.name,
+                            if count == 1 { "once".to_owned() } else { format!("{count} times") },
+                            since.as_secs()
+                        )),
+                        None => {}
+                    }
                 }
-                _ => verdict_open,
-            };
-            Ok(bad.then_some(ContainerRef { id: found.id, name: found.name, service: found.service }))
+                _ if verdict_open => doubtful.watch.push(container),
+                _ => {}
+            }
+            Ok(doubtful)
         });
-        join_all(looks).await.into_iter().filter_map(Result::transpose).collect()
+        let mut all = Doubtful::default();
+        for doubtful in join_all(looks).await {
+            let Doubtful { watch, restarted } = doubtful?;
+            all.watch.extend(watch);
+            all.restarted.extend(restarted);
+        }
+        Ok(all)
     }
 
-    /// Whether the engine brought a container up again within the settle time.
-    async fn restarted(&self, id: &str, settle: Duration) -> Result<bool, EngineError> {
-        let Some(inspected) = self.find_container(id).await? else { return Ok(false) };
+    /// How often the engine brought a container up again, and how long ago it did so last; `None` where it never did.
+    async fn restarted(&self, id: &str) -> Result<Option<(i64, Duration)>, EngineError> {
+        let Some(inspected) = self.find_container(id).await? else { return Ok(None) };
         let started = inspected.state.and_then(|state| state.started_at).unwrap_or_default();
         // An unreadable time counts as now.
         let since = OffsetDateTime::parse(&started, &Rfc3339)
             .map(|started| OffsetDateTime::now_utc() - started)
             .unwrap_or_default();
-        Ok(inspected.restart_count.unwrap_or_default() > 0 && since <= settle)
+        let count = inspected.restart_count.unwrap_or_default();
+        Ok((count > 0).then(|| (count, since.try_into().unwrap_or_default())))
     }
 
     async fn explain(&self, failed: Vec<(&ContainerRef, String)>) -> Vec<Unsettled> {

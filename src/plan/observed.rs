@@ -10,6 +10,8 @@ pub struct Observed {
     /// Networks by Compose key: those labelled for the project, and those found by an expected name. When both exist
     /// under one key, the one with the expected name.
     pub networks: BTreeMap<String, ObservedNetwork>,
+    /// Networks that are labelled for the project and bear another name than their key now has, by key.
+    pub former_networks: Vec<(String, ObservedNetwork)>,
     /// Volumes by Compose key, in the same way.
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// By image reference as `Service::image_name` gives it, and sources of image mounts; an absent key counts as an

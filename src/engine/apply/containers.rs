@@ -360,7 +360,8 @@ impl Executor<'_> {
     }
 
     /// Anonymous volumes of the old container that its successor mounts again: those of paths that the image declares
-    /// as VOLUME, or that the service mounts without a source.
+    /// as VOLUME, or that the service mounts without a source. The Compose CLI hands on whatever is mounted at such a
+    /// path, also what its files do not name any more; a deployment does not.
     async fn inherited(&self, name: &str, service: &Service, old: &Known) -> Result<Vec<InheritedMount>, EngineError> {
         if old.mounts.iter().all(|m| m.kind == "tmpfs") {
             return Ok(Vec::new());
@@ -368,7 +369,12 @@ impl Executor<'_> {
         let image = self.engine.find_image(&service.image_name(&self.run.project.name, name)).await?;
         let declared = image.and_then(|i| i.config).and_then(|c| c.volumes).unwrap_or_default();
         let anonymous = |target: &str| service.volumes.iter().any(|m| m.target == target && m.source.is_empty());
-        let inherits = |m: &&ObservedMount| m.kind != "tmpfs" && (declared.contains(&m.target) || anonymous(&m.target));
+        let deploying = self.run.reads.is_some();
+        let inherits = |m: &&ObservedMount| {
+            m.kind != "tmpfs"
+                && (declared.contains(&m.target) || anonymous(&m.target))
+                && (!deploying || m.kind == "volume" && is_anonymous(&m.name))
+        };
         Ok(old
             .mounts
             .iter()
@@ -392,6 +398,11 @@ struct New<'a> {
     create_as: &'a str,
     replaces: Option<String>,
     inherited: Vec<InheritedMount>,
+}
+
+/// Whether the engine gave a volume its name: 64 hexadecimal digits.
+fn is_anonymous(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// An ID as people read it.

@@ -53,9 +53,18 @@ pub(super) fn idle_networks(draft: &mut Draft<'_>) {
     }
     let project = draft.project;
     let idle = |key: &String| project.disabled_services.values().any(|service| service.networks.contains_key(key));
-    for (key, network) in &draft.observed.networks {
+    let unnamed = draft.observed.networks.iter().filter(|(key, _)| !project.networks.contains_key(*key));
+    let unnamed = unnamed.map(|(key, network)| (key, network, format!("network {key} is no longer in the project")));
+    let former = draft.observed.former_networks.iter().map(|(key, network)| {
+        let cause = match project.networks.get(key).and_then(Option::as_ref) {
+            Some(now) => format!("network {key} is {} now", now.name),
+            None => format!("network {key} has another name now"),
+        };
+        (key, network, cause)
+    });
+    for (key, network, cause) in unnamed.chain(former) {
         let own = network.labels.get(labels::PROJECT).is_some_and(|name| *name == project.name);
-        if !own || project.networks.contains_key(key) || idle(key) {
+        if !own || idle(key) {
             continue;
         }
         let uses = |c: &&ObservedContainer| c.networks.values().any(|id| *id == network.id);
@@ -72,7 +81,7 @@ pub(super) fn idle_networks(draft: &mut Draft<'_>) {
         }
         let action = Action::RemoveNetwork { key: key.clone(), name: network.name.clone(), id: network.id.clone() };
         let after = draft.ends();
-        draft.push(action, format!("network {key} is no longer in the project"), after, Condition::Always);
+        draft.push(action, cause, after, Condition::Always);
     }
 }
 
