@@ -178,3 +178,74 @@ fn anonymous_volumes_that_go_on_are_named() {
     assert!(said.contains("what its anonymous volumes hold goes on: /modules"), "{said}");
     assert!(said.contains(&format!("{}-web-1 is replaced: labels changed", site.red())), "{said}");
 }
+
+/// Who lives in the namespaces of another stack's container follows it to the next one.
+#[test]
+fn namespaces_of_another_projects_container_are_followed() {
+    let name = unique("altered-owner");
+    let owner = |label: &str| {
+        format!(
+            "services:\n  vpn:\n{}    container_name: {name}\n    labels: {{ version: \"{label}\" }}\n    volumes: [/shared]\n",
+            idle()
+        )
+    };
+    let site = Site::new(&[("compose.yaml", &owner("1"))]);
+    let guests = format!(
+        "services:\n  net:\n{idle}    network_mode: \"container:{name}\"\n  pid:\n{idle}    pid: \"container:{name}\"\n  \
+         vol:\n{idle}    volumes_from: [\"container:{name}\"]\n",
+        idle = idle().replace("    init: true\n", "")
+    );
+    let guest = Site::new(&[("compose.yaml", &guests)]);
+    let yaml = [site.entry(&[]), guest.entry(&[])].concat();
+    let daemon = common::daemon::Daemon::start_with(&yaml, e2e_support::QUICK, &[]);
+    deploy(&daemon, &[&site.name], 0);
+    deploy(&daemon, &[&guest.name], 0);
+    let said = deploy(&daemon, &[&guest.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+
+    site.write("compose.yaml", &owner("2"));
+    let id = site.push_to(&daemon, "Two");
+    daemon.expect_success(id);
+    let said = deploy(&daemon, &[&guest.name], 0);
+    for (service, words) in [("net", "lives in the network of"), ("pid", "lives in the PID namespace of")] {
+        assert!(said.contains(&format!("{}-{service}-1 is replaced: {words} container {name}", guest.red())), "{said}");
+    }
+    // Its anonymous volume went on with it.
+    assert!(!said.contains("whose volumes it uses"), "{said}");
+    let said = deploy(&daemon, &[&guest.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+
+    // The same container, started again: its namespaces are others.
+    let vpn = site.container(&site.red(), "vpn");
+    docker::block_on(async {
+        docker::connect().await.restart_container(&vpn, None).await.unwrap();
+    });
+    let said = deploy(&daemon, &[&guest.name], 0);
+    assert!(said.contains("which was started again after it"), "{said}");
+    let said = deploy(&daemon, &[&guest.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+}
+
+#[test]
+fn a_container_that_was_renamed_gets_its_name_again() {
+    let name = unique("altered-name");
+    let file = format!("services:\n  own:\n{}    container_name: {name}\n  web:\n{}", idle(), idle());
+    let site = Site::new(&[("compose.yaml", &file)]);
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    for service in ["own", "web"] {
+        let id = site.container(&site.red(), service);
+        let other = unique("altered-other");
+        docker::block_on(async {
+            let options = bollard::query_parameters::RenameContainerOptionsBuilder::default().name(&other).build();
+            docker::connect().await.rename_container(&id, options).await.unwrap();
+        });
+        let said = deploy(&daemon, &[&site.name], 0);
+        assert!(said.contains("1 renamed"), "{said}");
+        assert_eq!(site.container(&site.red(), service), id);
+    }
+    let names: Vec<String> = docker::containers(&site.red()).into_iter().flat_map(|c| c.names.unwrap()).collect();
+    assert!(names.contains(&format!("/{name}")) && names.contains(&format!("/{}-web-1", site.red())), "{names:?}");
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("everything runs as configured"), "{said}");
+}
