@@ -41,7 +41,7 @@ pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
 pub use read::{
-    Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, head, is_tracked,
+    Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, has_commit, head, is_tracked,
     remote_address, short, short_log,
 };
 pub use relay::open_tunnel;

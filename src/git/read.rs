@@ -149,6 +149,17 @@ pub fn branch_tip(path: &Path, branch: &str) -> Option<String> {
     tip.map(|tip| tip.to_string())
 }
 
+/// Whether `wanted` is `commit` itself or in its history. No where that cannot be told, for instance of a commit that was
+/// never fetched.
+pub fn has_commit(path: &Path, commit: &str, wanted: &str) -> bool {
+    let look = || {
+        let repo = open(path).ok()?;
+        let (commit, wanted) = (Oid::from_str(commit).ok()?, Oid::from_str(wanted).ok()?);
+        Some(commit == wanted || repo.graph_descendant_of(commit, wanted).ok()?)
+    };
+    look().unwrap_or(false)
+}
+
 /// The address that a work tree is fetched from, without credentials: the configured one, else that of `origin`.
 pub fn remote_address(path: &Path, configured: Option<&str>) -> Option<String> {
     let url = match configured {
