@@ -20,7 +20,7 @@ const EVERYWHERE: [&str; 4] = ["", "repos", "self", "defaults"];
 /// Puts together what counts: `sound` are the entries without a mistake (`None`: the text cannot be read at all), `good`
 /// is the last list that counted.
 pub fn fallback(sound: Option<Repos>, mistakes: &Mistakes, good: &Repos) -> Fallback {
-    let everywhere = |path: &str| EVERYWHERE.iter().any(|top| path == *top) || path.starts_with("defaults.");
+    let everywhere = |path: &str| EVERYWHERE.contains(&path) || path.starts_with("defaults.");
     let whole = mistakes.0.iter().any(|mistake| everywhere(&mistake.path));
     let Some(mut repos) = sound.filter(|_| !whole) else {
         let consequence = match good.repos.is_empty() {
