@@ -105,6 +105,48 @@ fn the_list_is_edited_while_the_daemon_runs() {
 }
 
 #[test]
+fn a_mistake_in_the_list_costs_neither_the_start_nor_the_other_repositories() {
+    let (one, two) = (Site::sleeping(), Site::sleeping());
+    let all = [one.entry(&[]), two.entry(&[])].concat();
+    let mut daemon = Daemon::start_with(&all, QUICK, &[]);
+    for site in [&one, &two] {
+        daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    }
+    daemon.terminate();
+    // It cannot be read at all: what was good last counts.
+    std::fs::write(daemon.repos_yaml(), format!("{all}three: [\n")).unwrap();
+    daemon.restart();
+    let health = common::http::get(daemon.listen(), "/healthz").unwrap();
+    assert_eq!((health.status, &health.json()["config"]), (200, &"broken".into()), "{}", health.body);
+    let status = all_of(&daemon.turnout(&["status"]));
+    assert!(status.contains("repos.yaml is broken: the last good list counts"), "{status}");
+    assert!(daemon.output().contains("ERROR") && daemon.output().contains("has a mistake"), "{}", daemon.output());
+    for site in [&one, &two] {
+        deploy(&daemon, &[&site.name], 0);
+    }
+    daemon.terminate();
+    // One entry is wrong. It stays as it was, the other one is as it is written now, and a third is only written wrongly.
+    let wrong = format!("{}{}three: relative\n", one.entry(&["branch: main"]), two.entry(&["brunch: main"]));
+    std::fs::write(daemon.repos_yaml(), wrong).unwrap();
+    daemon.restart();
+    for site in [&one, &two] {
+        deploy(&daemon, &[&site.name], 0);
+    }
+    let status = all_of(&daemon.turnout(&["status"]));
+    let said = format!("`{}` as before the mistake, `three` not at all until it is repaired", two.name);
+    assert!(status.contains(&said) && status.contains("did you mean `branch`?"), "{status}");
+    // A push that may be of an entry that does not count is not answered as one that concerns nobody.
+    let push = common::push::Push::new("acme/three", &"1".repeat(40), &"2".repeat(40));
+    let answer = daemon.push(&push);
+    assert!(answer.status == 503 && answer.body.contains("turnout check"), "{} {}", answer.status, answer.body);
+    // `check` is as strict as ever, and a repaired list counts at once.
+    std::fs::write(daemon.repos_yaml(), one.entry(&[])).unwrap();
+    assert_eq!(daemon.push(&push).json()["status"], "unknown");
+    let status = daemon.turnout_json(&["status", "--json"]);
+    assert!(status["config_consequence"].is_null() && status["repos"].as_array().unwrap().len() == 1, "{status:#}");
+}
+
+#[test]
 fn a_work_tree_that_vanishes_fails_one_repository_only() {
     let (gone, stays) = (Site::sleeping(), Site::sleeping());
     let daemon = Daemon::start_with(&[gone.entry(&[]), stays.entry(&[])].concat(), QUICK, &[]);

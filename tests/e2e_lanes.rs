@@ -85,6 +85,52 @@ fn what_runs_and_what_waits_can_be_cancelled() {
 }
 
 #[test]
+fn a_push_is_wanted_until_it_is_deployed() {
+    let site = Site::sleeping();
+    let daemon = Daemon::start_with(&site.entry(&[]), SLOW, &[]);
+    let first = daemon.deploy_by_push(&site.push());
+    wait_for_log(&daemon, first, "== apply");
+    // Superseded by one that is then cancelled.
+    site.write("docker-compose.prod.yml", &sleeper("v2"));
+    let pushed = site.push_to(&daemon, "v2");
+    deploy(&daemon, &[&site.name, "--detach"], 0);
+    let asked = daemon.history()[0]["id"].as_i64().unwrap();
+    assert_eq!(daemon.deployment(pushed).unwrap()["superseded_by"], asked);
+    assert!(daemon.turnout(&["cancel", &asked.to_string()]).status.success());
+    daemon.expect_success(first);
+    let head = site.remote.head();
+    let status = all_of(&daemon.turnout(&["status"]));
+    assert!(status.contains(&format!("behind: {} wanted since 20", &head[..7])), "{status}");
+    let behind = &daemon.turnout_json(&["status", "--json"])["repos"][0]["behind"];
+    assert_eq!(behind["commit"], head, "{behind:#}");
+    // The forge's button "Redeliver" sends the same push again.
+    let redelivered = daemon.deploy_by_push(&site.push());
+    assert_eq!(daemon.expect_success(redelivered)["commit_after"], head);
+    let status = all_of(&daemon.turnout(&["status"]));
+    assert!(!status.contains("behind:"), "{status}");
+    let answer = daemon.push(&site.push());
+    assert_eq!((answer.status, answer.json()["deployment"].as_i64()), (200, Some(redelivered)), "{}", answer.body);
+}
+
+#[test]
+fn a_fetch_that_fails_leaves_the_push_wanted() {
+    let site = Site::sleeping();
+    let daemon = site.serve(&[]);
+    let head = site.push();
+    let (bare, away) = (site.remote.bare_dir(), site.remote.bare_dir().with_extension("away"));
+    std::fs::rename(&bare, &away).unwrap();
+    let id = daemon.deploy_by_push(&head);
+    daemon.expect_failure(id);
+    let shown = e2e_support::log(&daemon, id);
+    assert!(shown.contains("stays wanted"), "{shown}");
+    assert!(all_of(&daemon.turnout(&["status"])).contains("behind: "));
+    std::fs::rename(&away, &bare).unwrap();
+    let id = daemon.deploy_by_push(&head);
+    daemon.expect_success(id);
+    assert!(!all_of(&daemon.turnout(&["status"])).contains("behind: "));
+}
+
+#[test]
 fn a_superseded_deployment_ends_its_command_with_3() {
     let site = Site::sleeping();
     let daemon = Daemon::start_with(&site.entry(&[]), SLOW, &[]);

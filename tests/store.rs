@@ -97,6 +97,78 @@ async fn the_newest_waits_and_the_one_before_is_superseded() {
     assert_eq!(store.next("shop").await.unwrap().map(|next| next.id), third.deployment);
 }
 
+/// A push of its own commit, as it comes from a forge.
+fn pushed(number: u64) -> NewDelivery {
+    let mut pushed = delivery("shop", number);
+    if let Some(deploy) = &mut pushed.deploy {
+        deploy.commit = pushed.commit.clone();
+    }
+    pushed
+}
+
+fn by_hand(commit: Option<&str>) -> NewDeployment {
+    let commit = commit.map(str::to_owned);
+    NewDeployment { kind: Cause::Manual, pinned: commit.is_some(), commit, ..wanted("shop") }
+}
+
+async fn behind(store: &Store) -> Option<String> {
+    store.wanted("shop").await.unwrap().map(|wanted| wanted.commit)
+}
+
+#[tokio::test]
+async fn what_was_pushed_stays_wanted_until_a_deployment_has_brought_it() {
+    let commit = |number: u64| Some(format!("{number:040x}"));
+    let cancelled = || Finish::Cancelled { reason: "called off".to_owned() };
+    let deployed = |commit: Option<String>, reached| Finish::Succeeded {
+        project: "redshop".to_owned(),
+        commit: commit.unwrap(),
+        reached,
+    };
+    let bench = Bench::new();
+    let mut store = bench.open();
+    assert_eq!(behind(&store).await, None);
+    // Superseded by one that is cancelled: the push is not lost, and sent again it is no repeat.
+    let first = store.accept(pushed(1)).await.unwrap().deployment.unwrap();
+    let asked = store.enqueue(by_hand(None)).await.unwrap().deployment;
+    assert_eq!(state(&store, first).await, State::Superseded);
+    assert_eq!(store.accept(pushed(1)).await.unwrap().duplicate_of, Some(first), "it is on its way");
+    store.next("shop").await.unwrap();
+    store.finish(asked, cancelled()).await.unwrap();
+    assert_eq!(behind(&store).await, commit(1));
+    let again = store.accept(pushed(1)).await.unwrap();
+    assert_eq!((again.duplicate_of, again.deployment.is_some()), (None, true));
+    // A newer one takes its place, and an older one that is sent again does not.
+    let newer = store.accept(pushed(2)).await.unwrap().deployment.unwrap();
+    store.cancel_queued(newer, "called off").await.unwrap();
+    let since = store.wanted("shop").await.unwrap().unwrap().since;
+    assert!(store.accept(pushed(1)).await.unwrap().deployment.is_some());
+    assert_eq!(behind(&store).await, commit(2));
+    // It outlives the daemon, also where a crash was repeated until it was given up.
+    for _ in 0..3 {
+        store.next("shop").await.unwrap().unwrap();
+        drop(store);
+        store = bench.open();
+        store.recover().await.unwrap();
+    }
+    assert!(store.next("shop").await.unwrap().is_none(), "it was given up");
+    assert_eq!(store.wanted("shop").await.unwrap().map(|wanted| wanted.since), Some(since));
+    assert!(store.accept(pushed(2)).await.unwrap().deployment.is_some(), "given up is not done");
+    // Another commit asked for by name does not bring it, nor one that lacks it; what has it does.
+    let id = store.next("shop").await.unwrap().unwrap().id;
+    store.finish(id, deployed(commit(1), None)).await.unwrap();
+    assert_eq!(behind(&store).await, commit(2));
+    let id = store.accept(pushed(2)).await.unwrap().deployment.expect("not in what was deployed");
+    assert_eq!(store.next("shop").await.unwrap().unwrap().id, id);
+    // One that comes during a deployment is not brought by it.
+    let third = store.accept(pushed(3)).await.unwrap().deployment.unwrap();
+    store.finish(id, deployed(commit(2), commit(2))).await.unwrap();
+    assert_eq!(behind(&store).await, commit(3));
+    store.next("shop").await.unwrap();
+    store.finish(third, deployed(commit(4), commit(3))).await.unwrap();
+    assert_eq!(behind(&store).await, None);
+    assert_eq!(store.accept(pushed(3)).await.unwrap().duplicate_of, Some(third));
+}
+
 #[tokio::test]
 async fn a_wish_for_a_rebuild_is_inherited() {
     let bench = Bench::new();
@@ -133,7 +205,7 @@ async fn repeats_are_recognised_unless_the_first_failed() {
     let again = repeat(delivery("shop", 1)).await;
     expect(again.clone(), None);
     store.next("shop").await.unwrap().unwrap();
-    let done = Finish::Succeeded { project: "redshop".into(), commit: "2".repeat(40) };
+    let done = Finish::Succeeded { project: "redshop".into(), commit: "2".repeat(40), reached: None };
     store.finish(again.deployment.unwrap(), done).await.unwrap();
     expect(repeat(delivery("shop", 1)).await, again.deployment);
     let verdicts: Vec<String> = store.deliveries(100).await.unwrap().into_iter().map(|d| d.verdict).collect();
@@ -152,7 +224,7 @@ async fn what_a_deployment_leaves_behind() {
     let update = Update { commit_before: Some("a".into()), plan: Some("create web".into()), ..Update::default() };
     store.update(id, update).await.unwrap();
     assert_eq!(store.last_success("shop", "redshop").await.unwrap(), None);
-    let done = Finish::Succeeded { project: "redshop".into(), commit: "abc".into() };
+    let done = Finish::Succeeded { project: "redshop".into(), commit: "abc".into(), reached: None };
     assert!(store.finish(id, done).await.unwrap());
     let shown = store.deployment(id).await.unwrap().unwrap();
     assert_eq!((shown.state, shown.phase.as_deref()), (State::Succeeded, Some("build")));
@@ -180,7 +252,7 @@ async fn what_was_tried_since_the_last_success_is_a_base_too() {
         let update = Update { commit_after: Some(commit.into()), project: project.clone(), ..Update::default() };
         store.update(id, update).await.unwrap();
         let how = match project.filter(|_| ok) {
-            Some(project) => Finish::Succeeded { project, commit: commit.into() },
+            Some(project) => Finish::Succeeded { project, commit: commit.into(), reached: None },
             None => Finish::Failed { error: "no".into() },
         };
         store.finish(id, how).await.unwrap();

@@ -36,6 +36,8 @@ const ENGINE_LOOK: Duration = Duration::from_secs(60);
 const BACKLOG: u32 = 4096;
 /// How long a proven delivery waits for its turn to be recorded. Forges give a delivery about ten seconds.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// In the state directory, the last `repos.yaml` that had no mistake.
+const LAST_GOOD: &str = "repos.last-good.yaml";
 /// Where `serve` tells of a mistake in its settings before there is a log.
 const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or environment (the same text as in the webhook's \
                            settings at the forge), or say --insecure-no-secret on a machine that nobody else reaches";
@@ -71,6 +73,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let signals = Signals::take_over()?;
     let settings = Arc::new(settings);
+    std::fs::create_dir_all(&settings.state_dir)
+        .with_context(|| format!("cannot make the state directory {}", settings.state_dir.display()))?;
     let repos = Arc::new(open_repos(&settings)?);
     for secret in repos.current().secrets.values() {
         redactor.add_secret(secret);
@@ -80,8 +84,6 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         deliveries: settings.delivery_keep,
         deployments: settings.history_keep,
     };
-    std::fs::create_dir_all(&settings.state_dir)
-        .with_context(|| format!("cannot make the state directory {}", settings.state_dir.display()))?;
     let store = Store::open(&settings.database(), retention)?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
     let deployer = Arc::new(Deployer::new(planner, store.clone(), redactor));
@@ -136,10 +138,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let count = repos.current().repos.repos.len();
     tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
-    notify(&[
-        sd_notify::NotifyState::Ready,
-        sd_notify::NotifyState::Status(&format!("{count} repositories, listening on {address}")),
-    ]);
+    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&standing(&repos, address))]);
 
     signals.ended(&repos).await;
     tracing::info!("turnout ends: no new deployments, those under way end after their step");
@@ -162,7 +161,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 fn open_repos(settings: &Settings) -> anyhow::Result<LiveRepos> {
     // Tokens and secrets may stand in the daemon's environment or its `.env`.
-    Ok(LiveRepos::open(&settings.repos, settings.variables())?)
+    Ok(LiveRepos::open_with(&settings.repos, settings.variables(), &settings.state_dir.join(LAST_GOOD))?)
 }
 
 /// The webhook server's socket: systemd's, if it passed one, else our own.
@@ -225,6 +224,7 @@ async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) 
     let pause = watchdog.map_or(LOOK, |limit| (limit / 4).min(LOOK));
     let mut refresh = tokio::time::interval(pause.min(REFRESH));
     let mut look = tokio::time::interval(pause);
+    let mut said = standing(&repos, watch.address);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let work = async {
         loop {
@@ -232,6 +232,11 @@ async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) 
                 _ = refresh.tick() => {
                     for secret in repos.current().secrets.values() {
                         watch.deployer.redactor.add_secret(secret);
+                    }
+                    let now = standing(&repos, watch.address);
+                    if now != said {
+                        notify(&[sd_notify::NotifyState::Status(&now)]);
+                        said = now;
                     }
                 }
                 _ = look.tick() => {
@@ -247,6 +252,17 @@ async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) 
         () = work => {}
         () = stop.cancelled() => {}
     }
+}
+
+/// How the daemon stands, in the words that `systemctl status` shows.
+fn standing(repos: &LiveRepos, address: std::net::SocketAddr) -> String {
+    let count = repos.checked().repos.repos.len();
+    let word = if count == 1 { "repository" } else { "repositories" };
+    let broken = repos.broken().map(|broken| match broken.mistakes.0.first() {
+        Some(first) => format!("; MISTAKE in repos.yaml, {}: {first}", broken.consequence),
+        None => format!("; MISTAKE in repos.yaml, {}", broken.consequence),
+    });
+    format!("{count} {word}, listening on {address}{}", broken.unwrap_or_default()).replace('\n', " ")
 }
 
 /// What is looked at to know that the daemon lives.

@@ -21,7 +21,7 @@ use crate::{
         ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply,
         StrayStatus,
     },
-    store::{Deployment, State},
+    store::{Deployment, State, WantedCommit},
 };
 
 /// Lines of the past that `turnout logs` shows unless told otherwise. Of one deployment it shows all.
@@ -116,8 +116,11 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     }
     let mark = if status.engine.ok { "engine" } else { "ENGINE DOWN" };
     writeln!(out, "turnout {}, up since {}; {mark}: {}", status.version, when(status.started_at), status.engine.text)?;
+    if let Some(consequence) = &status.config_consequence {
+        writeln!(out, "repos.yaml is broken: {consequence}")?;
+    }
     for mistake in &status.config_mistakes {
-        writeln!(out, "repos.yaml is broken, the list before it counts: {mistake}")?;
+        writeln!(out, "  {mistake}")?;
     }
     for repo in &status.repos {
         print_repo(&mut out, repo)?;
@@ -164,6 +167,12 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
             (None, _) => "nothing was pushed since".to_owned(),
         };
         writeln!(out, "  {hold} since {}, {newest}; `turnout release {}` lifts it", when(hold.since), repo.name)?;
+    }
+    // Of what is held, or on the way, the lines above and below tell.
+    if let (Some(behind), None, None) = (&repo.behind, &repo.hold, &repo.active) {
+        let WantedCommit { commit, cause, since, .. } = behind;
+        let again = format!("`turnout deploy {}` brings it", repo.name);
+        writeln!(out, "  behind: {} wanted since {} ({cause}); {again}", short(commit), when(*since))?;
     }
     if let Some(hand) = &repo.by_hand {
         let at = match (&hand.branch, &hand.branch_commit) {

@@ -1,8 +1,9 @@
-//! `repos.yaml` as it is now: read anew when the file changes; a broken edit keeps what was there.
+//! `repos.yaml` as it is now: read anew when the file changes. A mistake costs the entry it is in, which stays as it was
+//! before; what cannot be read at all leaves the last good list in force, over a restart as well.
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,7 +14,7 @@ use super::{
     Secret,
     gather::{path_state, read_bounded, read_secret_file},
     mistake::{Mistake, Mistakes, Place},
-    repos::{self, Repos, TokenSource},
+    repos::{self, Fallback, Repos, TokenSource},
 };
 
 /// A file changed this recently may change again without a different time stamp, so it is compared by content too.
@@ -35,20 +36,31 @@ pub enum Change {
     Unchanged,
     /// A changed file was read.
     Reloaded,
-    /// A changed file cannot be used; the list before it stays.
+    /// A changed file has mistakes; see [`LiveRepos::broken`] for what counts instead.
     Broken(Arc<Mistakes>),
+}
+
+/// Mistakes in the file as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// What is wrong.
+    pub mistakes: Arc<Mistakes>,
+    /// What counts instead, in words.
+    pub consequence: String,
 }
 
 /// A `repos.yaml` that is watched. Cheap to share and to ask: one `stat` where nothing changed.
 pub struct LiveRepos {
     file: PathBuf,
     variables: HashMap<String, String>,
+    /// Where the last list without a mistake is kept for the next start.
+    last_good: Option<PathBuf>,
     state: Mutex<State>,
 }
 
 struct State {
     current: Arc<Loaded>,
-    broken: Option<Arc<Mistakes>>,
+    broken: Option<Broken>,
     seen: Seen,
     /// Files with webhook secrets of the current list, as they were when read.
     secret_stamps: Vec<Option<Stamp>>,
@@ -74,29 +86,86 @@ impl LiveRepos {
     /// # Errors
     /// All mistakes: at the start nothing is there to fall back on.
     pub fn open(file: &Path, variables: HashMap<String, String>) -> Result<LiveRepos, Mistakes> {
-        let (seen, loaded) = look(file, &variables);
-        let current = Arc::new(loaded?);
-        warn(&current);
-        // None are known yet: the first look at them compares them with what was read here.
-        let state = State { current, broken: None, seen, secret_stamps: Vec::new() };
-        Ok(LiveRepos { file: file.to_path_buf(), variables, state: Mutex::new(state) })
+        let (seen, Read { sound, mistakes }) = look(file, &variables);
+        let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
+        warn(&live.checked());
+        mistakes.unless_any(live)
+    }
+
+    /// Reads the file for a daemon, which is to start whatever somebody wrote into it: entries without a mistake count,
+    /// and for the others the list that `last_good` kept. From then on that is kept there.
+    ///
+    /// # Errors
+    /// All mistakes, where there is nothing to fall back on: no entry without a mistake, and no list that was kept.
+    pub fn open_with(file: &Path, variables: HashMap<String, String>, last_good: &Path) -> Result<LiveRepos, Mistakes> {
+        let (seen, Read { sound, mistakes }) = look(file, &variables);
+        if mistakes.0.is_empty() {
+            let mut live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
+            live.last_good = Some(last_good.to_path_buf());
+            live.keep(live.lock().seen.text.as_deref());
+            warn(&live.checked());
+            return Ok(live);
+        }
+        let good = match read_bounded(last_good) {
+            Ok(text) => {
+                let shown = last_good.display().to_string();
+                let sound = repos::parse_sound(&text, &shown, &path_state);
+                Some(sound.map(|(repos, _)| repos).unwrap_or_default())
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(file = %last_good.display(), "the last good list cannot be read: {error}");
+                }
+                None
+            }
+        };
+        let known = good.is_some();
+        let sound = sound.map(|loaded| loaded.repos);
+        let Fallback { repos, consequence } = repos::fallback(sound, &mistakes, &good.unwrap_or_default());
+        if repos.repos.is_empty() && !known {
+            return Err(mistakes);
+        }
+        tracing::error!(file = %file.display(), "has a mistake; {consequence}:\n{mistakes}");
+        let loaded = Loaded { secrets: present_secrets(&repos, &variables), repos };
+        let broken = Broken { mistakes: Arc::new(mistakes), consequence };
+        let mut live = LiveRepos::of(file, variables, loaded, Some(broken), seen);
+        live.last_good = Some(last_good.to_path_buf());
+        Ok(live)
+    }
+
+    fn of(
+        file: &Path,
+        variables: HashMap<String, String>,
+        loaded: Loaded,
+        broken: Option<Broken>,
+        seen: Seen,
+    ) -> LiveRepos {
+        // No stamps of secrets are known yet: the first look at them compares them with what was read here.
+        let state = State { current: Arc::new(loaded), broken, seen, secret_stamps: Vec::new() };
+        LiveRepos { file: file.to_path_buf(), variables, last_good: None, state: Mutex::new(state) }
+    }
+
+    /// Keeps a list without mistakes for the next start.
+    fn keep(&self, text: Option<&str>) {
+        let (Some(file), Some(text)) = (&self.last_good, text) else { return };
+        if read_bounded(file).is_ok_and(|kept| kept == text) {
+            return;
+        }
+        if let Err(error) = write_private(file, text) {
+            tracing::warn!(
+                file = %file.display(),
+                "the list cannot be kept for a start with a broken repos.yaml: {error}"
+            );
+        }
     }
 
     /// Reads the file once, for a check: what is wrong with it, and the entries that are right all the same.
     pub fn open_sound(file: &Path, variables: HashMap<String, String>) -> (LiveRepos, Mistakes) {
-        let shown = file.display().to_string();
-        let (seen, loaded) = look(file, &variables);
-        let (loaded, mistakes) = match loaded {
-            Ok(loaded) => (loaded, Mistakes::default()),
-            Err(mistakes) => {
-                let text = seen.text.clone().unwrap_or_default();
-                let repos = repos::parse_sound(&text, &shown, &path_state).map(|(repos, _)| repos).unwrap_or_default();
-                (Loaded { secrets: present_secrets(&repos, &variables), repos }, mistakes)
-            }
-        };
-        let broken = (!mistakes.0.is_empty()).then(|| Arc::new(mistakes.clone()));
-        let state = State { current: Arc::new(loaded), broken, seen, secret_stamps: Vec::new() };
-        (LiveRepos { file: file.to_path_buf(), variables, state: Mutex::new(state) }, mistakes)
+        let (seen, Read { sound, mistakes }) = look(file, &variables);
+        let consequence = "entries without a mistake are looked at".to_owned();
+        let broken = Broken { mistakes: Arc::new(mistakes.clone()), consequence };
+        let broken = Some(broken).filter(|broken| !broken.mistakes.0.is_empty());
+        (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen), mistakes)
     }
 
     /// The list as it was read, without another look at the file.
@@ -118,42 +187,48 @@ impl LiveRepos {
         }
         // Taken before they are read, so that a write in between is seen next time.
         state.secret_stamps = secret_stamps(&state.current.repos);
-        let (seen, loaded) = look(&self.file, &self.variables);
+        let (seen, Read { sound, mistakes }) = look(&self.file, &self.variables);
         let same_text = seen.text.is_some() && seen.text == state.seen.text;
         state.seen = seen;
-        match loaded {
-            Ok(loaded) => {
-                // Paths and secret files may have changed while the text did not.
-                let was_broken = state.broken.take().is_some();
-                let same_repos = !was_broken && same_text && loaded.repos == state.current.repos;
-                if same_repos && loaded.secrets == state.current.secrets {
-                    return Change::Unchanged;
-                }
-                state.secret_stamps = secret_stamps(&loaded.repos);
-                state.current = Arc::new(loaded);
-                if same_repos {
-                    tracing::info!("a webhook secret was read anew; the former one no longer counts");
-                    return Change::Reloaded;
-                }
-                tracing::info!(file = %self.file.display(), repositories = state.current.repos.repos.len(), "read anew");
-                warn(&state.current);
-                Change::Reloaded
-            }
-            Err(mistakes) => {
-                // The list stays, but a secret that was taken away or replaced must not count any longer.
-                let secrets = present_secrets(&state.current.repos, &self.variables);
-                if secrets != state.current.secrets {
-                    state.current = Arc::new(Loaded { repos: state.current.repos.clone(), secrets });
-                }
-                if same_text && state.broken.as_deref() == Some(&mistakes) {
-                    return Change::Unchanged;
-                }
-                let mistakes = Arc::new(mistakes);
-                state.broken = Some(mistakes.clone());
-                tracing::error!(file = %self.file.display(), "the edit is broken, the list before it stays:\n{mistakes}");
-                Change::Broken(mistakes)
-            }
+        let loaded = match sound {
+            Some(loaded) if mistakes.0.is_empty() => loaded,
+            sound => return self.fall_back(&mut state, sound, mistakes, same_text),
+        };
+        // Paths and secret files may have changed while the text did not.
+        let was_broken = state.broken.take().is_some();
+        let same_repos = !was_broken && same_text && loaded.repos == state.current.repos;
+        if same_repos && loaded.secrets == state.current.secrets {
+            return Change::Unchanged;
         }
+        state.secret_stamps = secret_stamps(&loaded.repos);
+        state.current = Arc::new(loaded);
+        if same_repos {
+            tracing::info!("a webhook secret was read anew; the former one no longer counts");
+            return Change::Reloaded;
+        }
+        self.keep(state.seen.text.as_deref());
+        tracing::info!(file = %self.file.display(), repositories = state.current.repos.repos.len(), "read anew");
+        warn(&state.current);
+        Change::Reloaded
+    }
+
+    /// Takes of a file with mistakes what can be taken.
+    fn fall_back(&self, state: &mut State, sound: Option<Loaded>, mistakes: Mistakes, same_text: bool) -> Change {
+        let sound = sound.map(|loaded| loaded.repos);
+        let Fallback { repos, consequence } = repos::fallback(sound, &mistakes, &state.current.repos);
+        // Also of an entry that stays as it was: a secret that was taken away or replaced must not count any longer.
+        let secrets = present_secrets(&repos, &self.variables);
+        if repos != state.current.repos || secrets != state.current.secrets {
+            state.secret_stamps = secret_stamps(&repos);
+            state.current = Arc::new(Loaded { repos, secrets });
+        }
+        if same_text && state.broken.as_ref().is_some_and(|broken| *broken.mistakes == mistakes) {
+            return Change::Unchanged;
+        }
+        tracing::error!(file = %self.file.display(), "has a mistake; {consequence}:\n{mistakes}");
+        let mistakes = Arc::new(mistakes);
+        state.broken = Some(Broken { mistakes: mistakes.clone(), consequence });
+        Change::Broken(mistakes)
     }
 
     /// Reads a token or secret from where `repos.yaml` says it is.
@@ -164,8 +239,8 @@ impl LiveRepos {
         secret_of(source, &self.variables)
     }
 
-    /// What is wrong with the file as it is now, if it could not be read.
-    pub fn broken(&self) -> Option<Arc<Mistakes>> {
+    /// What is wrong with the file as it is now, if anything is, and what counts instead.
+    pub fn broken(&self) -> Option<Broken> {
         self.lock().broken.clone()
     }
 
@@ -235,45 +310,65 @@ fn present_secrets(repos: &Repos, variables: &HashMap<String, String>) -> HashMa
     sources.map(|(name, source)| (name, secret_of(source, variables).unwrap_or_default())).collect()
 }
 
+/// What was found in a file.
+struct Read {
+    /// The entries without a mistake. `None`: it cannot be read at all.
+    sound: Option<Loaded>,
+    mistakes: Mistakes,
+}
+
 /// Reads the file as it is now. The stamp is taken before the text, so that a write in between is seen next time.
-fn look(file: &Path, variables: &HashMap<String, String>) -> (Seen, Result<Loaded, Mistakes>) {
+fn look(file: &Path, variables: &HashMap<String, String>) -> (Seen, Read) {
     let stamp = stamp(file);
     let shown = file.display().to_string();
     match read_bounded(file) {
         Ok(text) => {
-            let loaded =
-                repos::parse(&text, &shown, &path_state).and_then(|repos| with_secrets(repos, &shown, variables));
-            (Seen { stamp, text: Some(text) }, loaded)
+            let read = match repos::parse_sound(&text, &shown, &path_state) {
+                Ok((repos, mistakes)) => with_secrets(repos, mistakes, &shown, variables),
+                Err(mistakes) => Read { sound: None, mistakes },
+            };
+            (Seen { stamp, text: Some(text) }, read)
         }
         Err(error) => {
             let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}"))
                 .hint("copy repos.yaml.example there, or name another file with --repos");
-            (Seen { stamp, text: None }, Err(Mistakes::one(mistake)))
+            (Seen { stamp, text: None }, Read { sound: None, mistakes: Mistakes::one(mistake) })
         }
     }
 }
 
-fn with_secrets(repos: Repos, file: &str, variables: &HashMap<String, String>) -> Result<Loaded, Mistakes> {
+/// Reads the secrets of the entries. One without its secret has a mistake.
+fn with_secrets(mut repos: Repos, mut mistakes: Mistakes, file: &str, variables: &HashMap<String, String>) -> Read {
     let mut secrets = HashMap::new();
-    let mut mistakes = Mistakes::default();
-    for repo in &repos.repos {
-        let Some(source) = &repo.secret else { continue };
+    repos.repos.retain(|repo| {
+        let Some(source) = &repo.secret else { return true };
         let key = match source {
             TokenSource::Env(_) => "secret_env",
             TokenSource::File(_) => "secret_file",
         };
-        let secret = secret_of(source, variables);
-        match secret {
+        match secret_of(source, variables) {
             Ok(secret) => {
                 secrets.insert(repo.name.clone(), secret);
+                true
             }
             Err(message) => {
                 let path = format!("{}.{key}", repo.name);
                 mistakes.0.push(Mistake::new(Place::File(file.to_owned()), path, message));
+                false
             }
         }
-    }
-    mistakes.unless_any(Loaded { repos, secrets })
+    });
+    Read { sound: Some(Loaded { repos, secrets }), mistakes }
+}
+
+/// Writes a file that the daemon's user alone may read, as a whole or not at all.
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let beside = file.with_extension("new");
+    let mut new = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    new.write_all(text.as_bytes())?;
+    new.sync_all()?;
+    fs::rename(&beside, file)
 }
 
 fn secret_of(source: &TokenSource, variables: &HashMap<String, String>) -> Result<Secret, String> {

@@ -13,7 +13,7 @@ pub mod units;
 
 pub use crate::report::redact::Secret;
 pub use gather::{gather, load_repos};
-pub use live::LiveRepos;
+pub use live::{Broken, LiveRepos};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use repos::{
     Builder, Divergence, Filters, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, PathState, Rebuild, Repo,

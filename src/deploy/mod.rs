@@ -24,6 +24,7 @@ mod room;
 mod secrets;
 pub mod stack;
 mod standing;
+mod wanted;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -72,6 +73,8 @@ pub struct Deployer {
 struct Done {
     project: String,
     commit: String,
+    /// The newest wanted commit, where what was deployed has it.
+    reached: Option<String>,
     summary: String,
 }
 
@@ -89,9 +92,9 @@ impl Deployer {
         let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
-                let Done { project, commit, summary } = done;
+                let Done { project, commit, reached, summary } = done;
                 self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
-                Some(Finish::Succeeded { project, commit })
+                Some(Finish::Succeeded { project, commit, reached })
             }
             Err(failure) if failure.cancelled && stopping.is_cancelled() => {
                 recorder.warn("the daemon is stopping; this goes on at its next start".to_owned());
@@ -111,6 +114,9 @@ impl Deployer {
                 if let Some(standing) = self.standing(&job.repo).await {
                     recorder.info(format!("what runs now: {standing}"));
                     text.push_str(&format!("; now {}", recorder.clean(&standing)));
+                }
+                if let Some(wanted) = wanted::left(&self.store, &job).await {
+                    recorder.info(wanted);
                 }
                 Some(match failure.cancelled {
                     true => Finish::Cancelled { reason: text },
@@ -169,7 +175,7 @@ impl Deployer {
         self.enter("fetch", Update::default(), job, recorder).await;
         let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
         recorder.info(describe(&updated));
-        let commit = updated.new.clone();
+        let (commit, branch) = (updated.new.clone(), updated.branch.clone());
 
         let update = Update {
             branch: Some(updated.branch).filter(|branch| !branch.is_empty()),
@@ -208,11 +214,9 @@ impl Deployer {
         if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
             leftovers::cut_build_cache(engine, keep, recorder).await;
         }
-        Ok(Done {
-            project: loaded.project.name.clone(),
-            summary: summary(&prepared, &report, &doubtful.restarted, &commit),
-            commit,
-        })
+        let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
+        let summary = summary(&prepared, &report, &doubtful.restarted, &commit);
+        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached })
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.

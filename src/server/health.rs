@@ -15,7 +15,7 @@ use super::webhook_route::IntakeState;
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
-    /// `broken` where the last edit of repos.yaml could not be read; the list before it counts.
+    /// `broken` where repos.yaml has a mistake; the entries without one count, and of the others the last good ones.
     config: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<&'static str>,

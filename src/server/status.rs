@@ -41,7 +41,7 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
         let strays = former::strays(&now, &|project| claimed.contains(project), stacks, &places);
         strays.into_iter().map(stray).collect()
     });
-    let mistakes = deployer.planner.repos.broken();
+    let broken = deployer.planner.repos.broken();
     Ok(Json(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: control.started_at,
@@ -49,7 +49,8 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
             Ok(engine) => Health { ok: true, text: format!("{}, API {}", engine.endpoint(), engine.version()) },
             Err(error) => Health { ok: false, text: error.to_string() },
         },
-        config_mistakes: mistakes.map(|m| m.0.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        config_consequence: broken.as_ref().map(|broken| broken.consequence.clone()),
+        config_mistakes: broken.iter().flat_map(|broken| broken.mistakes.0.iter().map(ToString::to_string)).collect(),
         repos,
         strays,
     }))
@@ -108,6 +109,7 @@ async fn of_repo(
         project,
         commit,
         hold: control.deployer.store.held(&repo.name).await?,
+        behind: control.deployer.store.wanted(&repo.name).await?,
         by_hand: by_hand(control, repo).await?,
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),

@@ -182,6 +182,12 @@ async fn handle(
     let digest = whole.digest;
     let event = whole.event(event_name)?;
     let verdict = webhook::verdict(&event, &loaded.repos, &*state.checked_out);
+    if matches!(verdict, Verdict::Unknown { .. }) && state.repos.broken().is_some() {
+        // It may be one of the entries that do not count just now: "nothing to do" would lose the push.
+        let reason = "repos.yaml on the server has a mistake, so whether this repository is in it is not known; \
+                      repair it (`turnout check`), then send the delivery again";
+        return Err(refused(503, reason));
+    }
     let delivery = record(forge, event_name, headers, digest, &event, &verdict);
     report(&delivery);
     respond(state, verdict, delivery).await

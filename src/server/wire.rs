@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     report::Event,
-    store::{Deployment, Hold, LogLine},
+    store::{Deployment, Hold, LogLine, WantedCommit},
 };
 
 /// An error answer.
@@ -131,8 +131,11 @@ pub struct StatusReply {
     pub started_at: i64,
     /// The engine, or why there is none.
     pub engine: Health,
-    /// Mistakes in repos.yaml that keep an older version in force; empty = none.
+    /// Mistakes in repos.yaml; empty = none.
     pub config_mistakes: Vec<String>,
+    /// What counts while it has mistakes, in words.
+    #[serde(default)]
+    pub config_consequence: Option<String>,
     /// The repositories.
     pub repos: Vec<RepoStatus>,
     /// Stacks that were deployed for repositories which are not configured any more. `None`: not known, since the engine
@@ -183,6 +186,9 @@ pub struct RepoStatus {
     /// Pushes wait: since when, at which commit, and what waits.
     #[serde(default)]
     pub hold: Option<Hold>,
+    /// The newest commit that was pushed and that no deployment has brought yet.
+    #[serde(default)]
+    pub behind: Option<WantedCommit>,
     /// What runs was asked for by name, and is not what the branch has.
     #[serde(default)]
     pub by_hand: Option<ByHand>,

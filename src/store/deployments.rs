@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, now, queries};
+use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, now, queries, wanted};
 
 impl Store {
     /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
@@ -87,10 +87,12 @@ fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusql
 }
 
 fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
-    let (state, error, project, commit) = match how {
-        Finish::Succeeded { project, commit } => (State::Succeeded, None, Some(project), Some(commit)),
-        Finish::Failed { error } => (State::Failed, Some(error), None, None),
-        Finish::Cancelled { reason } => (State::Cancelled, Some(reason), None, None),
+    let (state, error, project, commit, reached) = match how {
+        Finish::Succeeded { project, commit, reached } => {
+            (State::Succeeded, None, Some(project), Some(commit), reached.as_deref())
+        }
+        Finish::Failed { error } => (State::Failed, Some(error), None, None, None),
+        Finish::Cancelled { reason } => (State::Cancelled, Some(reason), None, None, None),
     };
     let mut end = db.prepare_cached(
         "UPDATE deployments SET state = ?2, error = ?3, project = coalesce(?4, project),
@@ -109,7 +111,9 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         )?;
         success.execute(params![id, project, commit, at])?;
         let mut repo = db.prepare_cached("SELECT repo FROM deployments WHERE id = ?1")?;
-        holds::note_success(db, &repo.query_row([id], |row| row.get::<_, String>(0))?, commit)?;
+        let repo: String = repo.query_row([id], |row| row.get(0))?;
+        holds::note_success(db, &repo, commit)?;
+        wanted::reached(db, &repo, commit, reached)?;
     }
     Ok(true)
 }

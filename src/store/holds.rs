@@ -141,20 +141,22 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Hold> {
     })
 }
 
-/// Notes a push to a held repository as what waits. Not one that was sent again: it may be older than what waits.
+/// Notes a push to a held repository as what waits. Not one that was sent again: it may be older than what waits. Answers
+/// whether it was noted.
 pub(super) fn note_push(
     db: &Connection,
     delivery: &NewDelivery,
     wanted: &NewDeployment,
     at: Millis,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let mut again = db.prepare_cached("SELECT 1 FROM deliveries WHERE verdict = 'held' AND digest = ?1 LIMIT 1")?;
     if again.exists([delivery.digest])? {
-        return Ok(());
+        return Ok(false);
     }
     let mut note =
         db.prepare_cached("UPDATE holds SET newest = ?2, newest_cause = ?3, newest_at = ?4 WHERE repo = ?1")?;
-    note.execute(params![wanted.repo, wanted.commit, wanted.cause, at]).map(drop)
+    note.execute(params![wanted.repo, wanted.commit, wanted.cause, at])?;
+    Ok(true)
 }
 
 /// What a held repository has of a deployment that was interrupted: itself, where it was asked for by name or had

@@ -6,15 +6,16 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, Retention, State, Store, StoreError, holds, now,
-    records::Millis, repeats::Repeats,
+    records::Millis, repeats::Repeats, wanted as newest,
 };
 
 impl Store {
     /// Records a delivery and, if it wants a deployment, queues that; a queued one of the same repository is superseded
     /// in the same transaction. Answers when all of it is on disk.
     ///
-    /// A repeat (same body; or same id, repository and commit) queues nothing, unless the deployment it led to failed
-    /// or was cancelled. Of a repository that is held nothing is queued; what was pushed waits for its release.
+    /// A repeat (same body; or same id, repository and commit) queues nothing, unless what it led to did not come to a
+    /// good end: it failed, was cancelled or given up, or another one that took its place was, or did not bring what is
+    /// wanted. Of a repository that is held nothing is queued; what was pushed waits for its release.
     ///
     /// # Errors
     /// The disk is full, or the store is closed. Nothing is recorded then.
@@ -62,16 +63,27 @@ fn accept(
     let (mut verdict, mut reason) = (delivery.verdict, delivery.reason.as_str());
     let said;
     if let Some(wanted) = &delivery.deploy {
-        record.duplicate_of = earlier(db, repeats, delivery, window, at)?;
-        if let Some(first) = record.duplicate_of {
+        let first = earlier(db, repeats, delivery, window, at)?;
+        let again = match &first {
+            None => true,
+            Some((first, state)) => may_be_tried_again(db, *first, *state, wanted)?,
+        };
+        if let (Some((first, _)), false) = (first, again) {
+            record.duplicate_of = Some(first);
             said = format!("repeats the delivery that led to deployment {first}");
             (verdict, reason) = ("duplicate", &said);
         } else if let Some(hold) = holds::find(db, &wanted.repo)? {
-            holds::note_push(db, delivery, wanted, at)?;
+            // One that was sent again may be older than what waits.
+            if (first.is_none() || hold.newest.is_none()) && holds::note_push(db, delivery, wanted, at)? {
+                newest::note(db, wanted, at)?;
+            }
             said = format!("{}; {hold}, not deployed", delivery.reason);
             (verdict, reason) = ("held", &said);
             record.held = Some(hold);
         } else {
+            if first.is_none() {
+                newest::note(db, wanted, at)?;
+            }
             let queued = enqueue(db, wanted, Retry::default(), at)?;
             record.deployment = Some(queued.deployment);
             record.superseded = queued.superseded;
@@ -106,14 +118,14 @@ fn accept(
     Ok(record)
 }
 
-/// The deployment that the same delivery led to before, unless that one may be tried again.
+/// The deployment that the same delivery led to before, and where that stands, unless it is forgotten.
 fn earlier(
     db: &Connection,
     repeats: &Repeats,
     delivery: &NewDelivery,
     window: Retention,
     at: Millis,
-) -> rusqlite::Result<Option<DeploymentId>> {
+) -> rusqlite::Result<Option<(DeploymentId, Option<State>)>> {
     let age = Millis::try_from(window.delivery_age.as_millis()).unwrap_or(Millis::MAX);
     let since = at.saturating_sub(age);
     let answer = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -135,8 +147,38 @@ fn earlier(
         let NewDelivery { guid, repo, git_ref, commit, .. } = delivery;
         found = by_guid.query_row(params![row, since, guid, repo, git_ref, commit], answer).optional()?;
     }
-    let again = |state: &Option<State>| matches!(state, Some(State::Failed | State::Cancelled));
-    Ok(found.filter(|(_, state)| !again(state)).map(|(deployment, _)| deployment))
+    Ok(found)
+}
+
+/// Whether a push that is sent again is to be deployed again: what it led to first, or what took the place of that, did
+/// not come to a good end; or its commit is the one that is wanted, and nothing is on the way that may bring it.
+fn may_be_tried_again(
+    db: &Connection,
+    first: DeploymentId,
+    state: Option<State>,
+    pushed: &NewDeployment,
+) -> rusqlite::Result<bool> {
+    let ended = match state {
+        // Its place was taken by the next one that was not superseded itself.
+        Some(State::Superseded | State::Interrupted) => {
+            let mut next = db.prepare_cached(
+                "SELECT state FROM deployments WHERE repo = ?1 AND id > ?2 AND state NOT IN ('superseded', 'interrupted')
+                 ORDER BY id LIMIT 1",
+            )?;
+            let next = next.query_row(params![pushed.repo, first], |row| row.get(0)).optional()?;
+            // Nothing did: it was given up.
+            next.or(Some(State::Interrupted))
+        }
+        other => other,
+    };
+    if matches!(ended, Some(State::Failed | State::Cancelled | State::Interrupted)) {
+        return Ok(true);
+    }
+    let mut wanted = db.prepare_cached(
+        "SELECT 1 FROM wanted WHERE repo = ?1 AND commit_id = ?2 AND NOT EXISTS
+           (SELECT 1 FROM deployments WHERE repo = ?1 AND state IN ('queued', 'running'))",
+    )?;
+    wanted.exists(params![pushed.repo, pushed.commit])
 }
 
 /// Queues a deployment in place of the one that waits, whose wish for a rebuild it inherits.

@@ -12,7 +12,8 @@
 //!                └──► cancelled
 //! ```
 //!
-//! Of a repository that is held ([`Hold`]) pushes are recorded and not queued.
+//! Of a repository that is held ([`Hold`]) pushes are recorded and not queued. The newest commit that a push wanted
+//! ([`WantedCommit`]) stays wanted until a deployment has brought it, however many end before.
 //!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
@@ -30,6 +31,7 @@ mod records;
 mod recovery;
 mod repeats;
 mod schema;
+mod wanted;
 mod writer;
 
 use std::{
@@ -47,7 +49,7 @@ pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
 pub use records::{
     Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,
-    Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update,
+    Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update, WantedCommit,
 };
 
 use readers::Readers;

@@ -204,6 +204,21 @@ impl std::fmt::Display for Hold {
     }
 }
 
+/// The newest commit that a push wanted and no deployment has brought yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedCommit {
+    /// The commit.
+    pub commit: String,
+    /// The branch it was pushed to, where known.
+    pub branch: Option<String>,
+    /// The push in words.
+    pub cause: String,
+    /// When it came.
+    pub since: Millis,
+    /// Deployments with a smaller number were asked for before it.
+    pub before: DeploymentId,
+}
+
 /// What became of a request to deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requested {
@@ -392,6 +407,8 @@ pub enum Finish {
         project: String,
         /// The commit deployed.
         commit: String,
+        /// The newest wanted commit, where what was deployed has it: it is not wanted any more.
+        reached: Option<String>,
     },
     /// It failed.
     Failed {

@@ -4,6 +4,7 @@
 //! `repos:`, so that a repository may bear a reserved name. `self:` and `defaults:` stand at the top of either.
 
 mod draft;
+mod fallback;
 mod fields;
 mod mounted;
 mod names;
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+pub use fallback::{Fallback, fallback};
 pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges};
 pub use names::project_from;
 pub use parse::{parse, parse_sound};

@@ -60,7 +60,7 @@ pub fn parse_sound(text: &str, file: &str, look_at: LookAt<'_>) -> Result<(Repos
 }
 
 /// Whether a mistake at this path of the document is one of this entry; one in `defaults` is one of every entry.
-fn concerns(path: &str, name: &str) -> bool {
+pub(super) fn concerns(path: &str, name: &str) -> bool {
     let path = path.strip_prefix("repos.").unwrap_or(path);
     let below = |top: &str| path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
     below(name) || below("defaults")

@@ -1,0 +1,118 @@
+//! What counts of a list that has mistakes: the entries without one, and of the others what they were when they had none.
+
+use std::collections::BTreeSet;
+
+use super::{Repos, parse::concerns};
+use crate::config::mistake::Mistakes;
+
+/// What counts while the file has mistakes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fallback {
+    /// The list that counts.
+    pub repos: Repos,
+    /// What that means, in words.
+    pub consequence: String,
+}
+
+/// Paths in the document of what concerns every entry: a mistake there leaves nothing of the file to rely upon.
+const EVERYWHERE: [&str; 4] = ["", "repos", "self", "defaults"];
+
+/// Puts together what counts: `sound` are the entries without a mistake (`None`: the text cannot be read at all), `good`
+/// is the last list that counted.
+pub fn fallback(sound: Option<Repos>, mistakes: &Mistakes, good: &Repos) -> Fallback {
+    let everywhere = |path: &str| EVERYWHERE.contains(&path) || path.starts_with("defaults.");
+    let whole = mistakes.0.iter().any(|mistake| everywhere(&mistake.path));
+    let Some(mut repos) = sound.filter(|_| !whole) else {
+        let consequence = match good.repos.is_empty() {
+            true => "nothing is deployed until it is repaired".to_owned(),
+            false => "the last good list counts".to_owned(),
+        };
+        return Fallback { repos: good.clone(), consequence };
+    };
+    let wrong = |name: &str| mistakes.0.iter().any(|mistake| concerns(&mistake.path, name));
+    let mut kept = Vec::new();
+    for former in good.repos.iter().filter(|former| wrong(&former.name)) {
+        // Another entry may have taken its name or its work tree over.
+        let taken =
+            |other: &super::Repo| other.name.eq_ignore_ascii_case(&former.name) || other.real_path == former.real_path;
+        if !repos.repos.iter().any(taken) {
+            kept.push(former.name.clone());
+            repos.repos.push(former.clone());
+        }
+    }
+    let tops = mistakes.0.iter().filter_map(|mistake| top(&mistake.path));
+    let lost: BTreeSet<&str> = tops.filter(|name| repos.by_name(name).is_none()).collect();
+    let mut parts = vec!["entries without a mistake count".to_owned()];
+    if !kept.is_empty() {
+        parts.push(format!("{} as before the mistake", list(kept.iter().map(String::as_str))));
+    }
+    if !lost.is_empty() {
+        parts.push(format!("{} not at all until it is repaired", list(lost.into_iter())));
+    }
+    Fallback { repos, consequence: parts.join(", ") }
+}
+
+/// The entry that a path in the document leads into.
+fn top(path: &str) -> Option<&str> {
+    let path = path.strip_prefix("repos.").unwrap_or(path);
+    path.split(['.', '[']).next().filter(|name| !name.is_empty())
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PathState, parse_sound};
+    use super::*;
+
+    fn read(text: &str) -> (Option<Repos>, Mistakes) {
+        match parse_sound(text, "repos.yaml", &|path| PathState::Directory(path.to_path_buf())) {
+            Ok((repos, mistakes)) => (Some(repos), mistakes),
+            Err(mistakes) => (None, mistakes),
+        }
+    }
+
+    #[test]
+    fn a_mistake_costs_the_entry_it_is_in() {
+        let (good, none) = read("shop: /srv/shop\nblog: { path: /srv/blog, branch: main }\nold: /srv/old\n");
+        assert!(none.0.is_empty());
+        let good = good.unwrap();
+        for (text, names, words) in [
+            // Unreadable as a whole, or wrong in what concerns every entry.
+            ("shop: [\n", "shop blog old", "the last good list counts"),
+            ("defaults: { brunch: x }\nshop: /srv/new\n", "shop blog old", "the last good list counts"),
+            ("repos: 7\n", "shop blog old", "the last good list counts"),
+            ("7\n", "shop blog old", "the last good list counts"),
+            ("self: [a b]\nshop: /srv/shop\n", "shop blog old", "the last good list counts"),
+            // One is wrong and stays as it was, one is gone, one is new.
+            (
+                "shop: /srv/shop\nblog: { path: /srv/blog, brunch: x }\nnew: /srv/new\n",
+                "shop new blog",
+                "entries without a mistake count, `blog` as before the mistake",
+            ),
+            (
+                "repos:\n  shop: /srv/shop\n  wiki: 7\n",
+                "shop",
+                "entries without a mistake count, `wiki` not at all until it is repaired",
+            ),
+            // Its work tree is another's now.
+            (
+                "weblog: /srv/blog\nblog: { path: /srv/blog2, brunch: x }\n",
+                "weblog",
+                "entries without a mistake count, `blog` not at all until it is repaired",
+            ),
+        ] {
+            let (sound, mistakes) = read(text);
+            let Fallback { repos, consequence } = fallback(sound, &mistakes, &good);
+            let found: Vec<_> = repos.repos.iter().map(|repo| repo.name.as_str()).collect();
+            assert_eq!((found.join(" ").as_str(), consequence.as_str()), (names, words), "{text}");
+        }
+        let (sound, mistakes) = read("blog: { path: /srv/blog, branch: dev, brunch: x }\n");
+        let blog = fallback(sound, &mistakes, &good).repos.repos.remove(0);
+        assert_eq!(blog.branch.as_deref(), Some("main"), "nothing of the wrong entry counts");
+        let (sound, mistakes) = read("shop: [\n");
+        assert!(fallback(sound, &mistakes, &Repos::default()).consequence.starts_with("nothing is deployed"));
+    }
+}

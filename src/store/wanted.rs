@@ -1,0 +1,50 @@
+//! The newest commit of a repository that a push wanted: a fact of its own, so that no way for a deployment to end can
+//! lose it. It goes when a deployment has brought it, or when a newer push takes its place.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{Millis, NewDeployment, Store, StoreError, WantedCommit};
+
+impl Store {
+    /// The newest commit that was pushed and is not deployed yet.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn wanted(&self, repo: &str) -> Result<Option<WantedCommit>, StoreError> {
+        let repo = repo.to_owned();
+        self.inner.readers.run("reading what is wanted", move |db| find(db, &repo)).await
+    }
+}
+
+/// The newest wanted commit of a repository.
+pub(super) fn find(db: &Connection, repo: &str) -> rusqlite::Result<Option<WantedCommit>> {
+    let mut row = db.prepare_cached("SELECT commit_id, branch, cause, since, before FROM wanted WHERE repo = ?1")?;
+    let wanted = |row: &Row<'_>| {
+        Ok(WantedCommit {
+            commit: row.get(0)?,
+            branch: row.get(1)?,
+            cause: row.get(2)?,
+            since: row.get(3)?,
+            before: row.get(4)?,
+        })
+    };
+    row.query_row([repo], wanted).optional()
+}
+
+/// Notes what a push wants, in place of what an earlier one wanted.
+pub(super) fn note(db: &Connection, pushed: &NewDeployment, at: Millis) -> rusqlite::Result<()> {
+    let Some(commit) = &pushed.commit else { return Ok(()) };
+    let mut note = db.prepare_cached(
+        "INSERT INTO wanted (repo, commit_id, branch, cause, since, before) VALUES (?1, ?2, ?3, ?4, ?5,
+           1 + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deployments'), 0))
+         ON CONFLICT (repo) DO UPDATE SET branch = excluded.branch, cause = excluded.cause, before = excluded.before,
+           since = iif(commit_id = excluded.commit_id, since, excluded.since), commit_id = excluded.commit_id",
+    )?;
+    note.execute(params![pushed.repo, commit, pushed.branch, pushed.cause, at]).map(drop)
+}
+
+/// Forgets what was wanted where it is one of these commits. One that was pushed meanwhile stays wanted.
+pub(super) fn reached(db: &Connection, repo: &str, deployed: &str, reached: Option<&str>) -> rusqlite::Result<()> {
+    let mut forget = db.prepare_cached("DELETE FROM wanted WHERE repo = ?1 AND (commit_id = ?2 OR commit_id = ?3)")?;
+    forget.execute(params![repo, deployed, reached]).map(drop)
+}
