@@ -12,6 +12,7 @@ mod lost_env;
 mod mounted;
 mod mounts;
 mod orphans;
+mod outcome;
 mod overlay;
 mod owner;
 pub mod place;
@@ -41,7 +42,7 @@ use crate::{
     config::{self, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, ContainerRef, Engine, EngineError, ImageSettings, Report, Settle, SettleError, Unsettled,
+        Apply, ApplyError, Engine, EngineError, ImageSettings, Report,
         image::{BuildOptions, Credentials, docker_config_directory},
     },
     git,
@@ -174,7 +175,7 @@ impl Deployer {
 
         self.enter("fetch", Update::default(), job, recorder).await;
         let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
-        recorder.info(describe(&updated));
+        recorder.info(outcome::describe(&updated, job.pinned));
         let (commit, branch) = (updated.new.clone(), updated.branch.clone());
 
         let update = Update {
@@ -200,14 +201,16 @@ impl Deployer {
         if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
             remove_trigger(&repo, recorder);
         }
-        let report = applied.map_err(|error| apply_failed(plan, &error))?;
+        let report = applied.map_err(|error| outcome::apply_failed(plan, &error))?;
 
         let mut watched = report.started.clone();
         let doubtful = engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?;
         watched.extend(doubtful.watch);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
-            settle(engine, &prepared, &report, &watched, &timeouts, recorder, cancel).await?;
+            let earlier = self.store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
+            let watch = outcome::Watch { engine, prepared: &prepared, report: &report, watched: &watched, earlier };
+            outcome::settle(&watch, &timeouts, recorder, cancel).await?;
         }
         leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
         let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
@@ -215,7 +218,7 @@ impl Deployer {
             leftovers::cut_build_cache(engine, keep, recorder).await;
         }
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
-        let summary = summary(&prepared, &report, &doubtful.restarted, &commit);
+        let summary = outcome::summary(&prepared, &report, &doubtful.restarted, &commit);
         Ok(Done { project: loaded.project.name.clone(), summary, commit, reached })
     }
 
@@ -445,22 +448,6 @@ impl Deployer {
     }
 }
 
-fn describe(updated: &git::Updated) -> String {
-    use git::Moved;
-    let new = git::short(&updated.new);
-    let branch = &updated.branch;
-    match &updated.moved {
-        Moved::Cloned => format!("cloned {branch} at {new}"),
-        Moved::UpToDate { ahead: 0 } => format!("{branch} is up to date at {new}"),
-        Moved::UpToDate { ahead } => format!("{branch} is up to date at {new}, {ahead} local commits ahead"),
-        Moved::FastForwarded { commits } => format!("{branch} moved forward by {commits} commits to {new}"),
-        Moved::Switched { from } => format!("switched from {from} to {branch} at {new}"),
-        Moved::Detached { from } => format!("checked out {new} in place of {from}, by hand; no branch was moved"),
-        Moved::Reset { dropped } => format!("{branch} was reset to {new}; {dropped} local commits were given up"),
-        Moved::Rebased { commits } => format!("{commits} local commits were put on top of {branch}, now at {new}"),
-    }
-}
-
 fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
     let report = match applied {
         Ok(report) | Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) => report,
@@ -482,140 +469,8 @@ fn remove_trigger(repo: &Repo, recorder: &Recorder) {
     }
 }
 
-fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
-    let untouched = "nothing was changed";
-    let said = match error {
-        // These begin with what was to be done themselves.
-        ApplyError::Step { error: EngineError::Image(text), .. }
-            if text.starts_with("build of ") || text.starts_with("pull of ") =>
-        {
-            text.clone()
-        }
-        other => other.to_string(),
-    };
-    match error {
-        ApplyError::NotBegun(_) => Failure::new(said).hint(untouched),
-        ApplyError::Cancelled { .. } => Failure::cancelled(said),
-        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Done) => Failure::new(said)
-            .hint("some steps were carried out before (see the log); deploying again goes on from there"),
-        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Failed) => {
-            Failure::new(said).hint("that step may have been carried out in part; deploying again goes on from there")
-        }
-        ApplyError::Step { .. } => Failure::new(said).hint(untouched),
-    }
-}
-
-/// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
-/// runs. A container that could not be created or started disturbs nothing either.
-fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
-    let harmless = |action: &Action| {
-        matches!(
-            action,
-            Action::Build { .. }
-                | Action::Pull { .. }
-                | Action::CreateNetwork { .. }
-                | Action::CreateVolume { .. }
-                | Action::WaitFor { .. }
-        ) || (outcome == Outcome::Failed
-            && matches!(action, Action::CreateContainer { .. } | Action::StartContainer { .. }))
-    };
-    plan.steps.iter().zip(&report.steps).any(|(step, ended)| ended.outcome == outcome && !harmless(&step.action))
-}
-
-async fn settle(
-    engine: &Engine,
-    prepared: &Prepared,
-    report: &Report,
-    watched: &[ContainerRef],
-    timeouts: &Timeouts,
-    recorder: &Recorder,
-    cancel: &CancellationToken,
-) -> Result<(), Failure> {
-    let watch = Settle {
-        project: &prepared.loaded.project,
-        started: watched,
-        settle: timeouts.settle,
-        health_timeout: timeouts.apply,
-        reporter: recorder,
-        cancel,
-    };
-    match engine.settle(&watch).await {
-        Ok(()) => Ok(()),
-        Err(SettleError::Cancelled) => {
-            Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
-        }
-        Err(SettleError::Failed(containers)) => {
-            for unsettled in &containers {
-                for line in &unsettled.log {
-                    let (source, line) = (unsettled.container.name.clone(), line.clone());
-                    recorder.report(Event::Output { source, line });
-                }
-            }
-            let repo = prepared.loaded.project.repository.as_deref().unwrap_or_default();
-            let ours =
-                |unsettled: &Unsettled| report.started.iter().any(|started| started.id == unsettled.container.id);
-            Err(Failure::new(unsettled(&containers)).hint(match containers.iter().any(ours) {
-                true => format!(
-                    "the containers were replaced or started already; correct the cause and push again, or go back to \
-                     the last success: `turnout deploy {repo} --previous`"
-                ),
-                false => "this deployment did not touch it, it came to that by itself; its log tells more".to_owned(),
-            }))
-        }
-        Err(error) => Err(Failure::new(error.to_string())
-            .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
-    }
-}
-
-/// In one line: the log has the rest of what the containers said.
-fn unsettled(containers: &[Unsettled]) -> String {
-    let each = containers.iter().map(|Unsettled { container, reason, log }| match log.last() {
-        Some(last) => format!("{} {reason}, its last words: {last}", container.name),
-        None => format!("{} {reason}", container.name),
-    });
-    each.collect::<Vec<_>>().join("; ")
-}
-
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn summary(prepared: &Prepared, report: &Report, restarted: &[String], commit: &str) -> String {
-    let project = &prepared.loaded.project.name;
-    let commit = git::short(commit);
-    let Plan { doubts, warnings, .. } = &prepared.plan;
-    let remarks: Vec<&String> =
-        prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(restarted).collect();
-    if !report.changed() {
-        return match remarks.is_empty() {
-            true => format!("{project} at {commit}: nothing to do, everything runs as configured"),
-            false => {
-                let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
-                format!("{project} at {commit}: nothing was done{remarks}")
-            }
-        };
-    }
-    let count = |wanted: &dyn Fn(&Action) -> bool| {
-        let steps = prepared.plan.steps.iter().zip(&report.steps);
-        steps.filter(|(step, ended)| ended.outcome == Outcome::Done && wanted(&step.action)).count()
-    };
-    let parts = [
-        (count(&|a| matches!(a, Action::Build { .. })), "built"),
-        (count(&|a| matches!(a, Action::Pull { .. })), "pulled"),
-        (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
-        (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
-        (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
-        (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
-        (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
-        (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
-        (count(&|a| matches!(a, Action::UnpauseContainer { .. })), "resumed"),
-        (count(&|a| matches!(a, Action::RenameContainer { .. })), "renamed"),
-    ];
-    let parts: Vec<String> =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    let did = if parts.is_empty() { "done".to_owned() } else { parts.join(", ") };
-    let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
-    format!("{project} at {commit}: {did}{remarks}")
 }

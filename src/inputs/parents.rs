@@ -19,6 +19,8 @@ pub struct Parents {
     /// Addresses that `ADD` fetches anew at each build, as written: those whose content neither a checksum nor a commit
     /// pins.
     pub fetched: BTreeSet<String>,
+    /// Images whose names are made in a way that is not understood here, as written.
+    pub unknown: BTreeSet<String>,
 }
 
 /// What the stages that lead to `target` (empty: the last) read. `args` are the build's arguments and what the builder
@@ -43,7 +45,8 @@ pub fn parents(dockerfile: &str, args: &BTreeMap<String, String>, target: &str, 
                 _ if named || name.is_empty() => {}
                 // A number is a stage for COPY, and an image for nobody.
                 Some(stage) if !(is_from && name.parse::<usize>().is_ok()) => open.push(stage),
-                _ if name == "scratch" || name.contains('$') => {}
+                _ if name == "scratch" => {}
+                _ if name.contains('$') => drop(found.unknown.insert(name.clone())),
                 _ => drop(found.images.insert(name.clone())),
             }
         }
@@ -209,7 +212,8 @@ fn here_documents(line: &str) -> Vec<String> {
     let documents = words_outside_quotes(line).into_iter().filter_map(|word| {
         let word = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
         let name = word.strip_prefix('-').unwrap_or(word).trim_matches(['"', '\'']);
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        // As the builder has it: any word but one that begins another redirection.
+        let plain = !name.is_empty() && !name.contains(['<', '>']);
         plain.then(|| name.to_owned())
     });
     documents.collect()
@@ -236,7 +240,8 @@ fn words_outside_quotes(line: &str) -> Vec<String> {
     words
 }
 
-/// `$NAME`, `${NAME}`, `${NAME:-word}`, `${NAME-word}`, `${NAME:+word}` and `${NAME+word}`.
+/// `$NAME`, `${NAME}`, `${NAME:-word}`, `${NAME-word}`, `${NAME:+word}` and `${NAME+word}`. A text with another form stays
+/// as it is.
 fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -257,8 +262,11 @@ fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
                 out.push_str(&filled.map_or_else(String::new, |_| expand(word, values)));
             } else if let Some(word) = modifier.strip_prefix('+') {
                 out.push_str(&value.map_or_else(String::new, |_| expand(word, values)));
-            } else {
+            } else if modifier.is_empty() {
                 out.push_str(value.unwrap_or_default());
+            } else {
+                // What newer builders cut off or replace: the text stays, and with it the `$` that says so.
+                return text.to_owned();
             }
             rest = tail.strip_prefix('}').unwrap_or_default();
         } else {
@@ -306,6 +314,12 @@ mod tests {
             ("FROM a\nRUN <<EOF\nFROM wrong\nEOF\nCOPY --from=b x y", "", &["a", "b"]),
             ("FROM a\nRUN echo \"usage: cat <<EOF\nx\" \nCOPY --from=b x y", "", &["a", "b"]),
             ("FROM a\nRUN cat <<'EOF' > \"a b\"\nCOPY --from=wrong\nEOF\nCOPY --from=\"b\" x y", "", &["a", "b"]),
+            (
+                "FROM a\nCOPY <<q.sql /q\nFROM users\nq.sql\nRUN <<END-SQL cat\nFROM x\nEND-SQL\nCOPY --from=b x y",
+                "",
+                &["a", "b"],
+            ),
+            ("FROM ${TAG#x}\nCOPY --from=b x y", "", &["b"]),
             ("FROM a\nRUN --mount=type=bind,from=\"tools\",target=/t x", "", &["a", "tools"]),
             ("FROM a\nRUN x \\\n# c\n  FROM wrong\n", "", &["a"]),
             ("# escape=`\nFROM `\n a", "", &["a"]),
@@ -339,6 +353,15 @@ mod tests {
         ] {
             let found: Vec<String> = parents(text, &BTreeMap::new(), "", &[]).fetched.into_iter().collect();
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_understood_are_told() {
+        let args = [("TAG".to_owned(), "x-8".to_owned())].into();
+        for (text, expected) in [("FROM a:${TAG#x-}", "a:${TAG#x-}"), ("FROM ${TAG/x/y}", "${TAG/x/y}")] {
+            let found: Vec<String> = parents(text, &args, "", &[]).unknown.into_iter().collect();
+            assert_eq!(found, [expected], "{text}");
         }
     }
 

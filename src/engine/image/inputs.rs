@@ -248,11 +248,14 @@ impl Reader {
                 return Err(unseen(&format!("context {name} ({address})")));
             }
         }
-        let (manifest, Parents { images, fetched }) = self
+        let (manifest, Parents { images, fetched, unknown }) = self
             .local(request, builder)
             .map_err(|error| format!("what goes into its image cannot be read: {error}"))?;
         if let Some(address) = fetched.first() {
             return Err(format!("ADD {address} is fetched by the build, so changes there are not seen"));
+        }
+        if let Some(name) = unknown.first() {
+            return Err(format!("which image FROM {name} means only the builder knows, so changes of it are not seen"));
         }
         Ok((manifest, images.into_iter().collect()))
     }
@@ -320,9 +323,10 @@ impl Reader {
                 Builder::BuildKit | Builder::Solve => platform_args(&self.platform, &full_platform(platform)),
             };
             args.extend(request.args.clone());
-            let Parents { images, fetched } = parents(dockerfile, &args, &request.target, &names);
+            let Parents { images, fetched, unknown } = parents(dockerfile, &args, &request.target, &names);
             found.images.extend(images);
             found.fetched.extend(fetched);
+            found.unknown.extend(unknown);
         }
         found
     }

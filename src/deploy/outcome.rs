@@ -1,0 +1,189 @@
+//! How a deployment went, in words: what was fetched, what failed and what that left, whether it stays up, the summary.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, Prepared, Recorder};
+use crate::{
+    config::Timeouts,
+    engine::{ApplyError, ContainerRef, Engine, EngineError, Report, Settle, SettleError, Unsettled},
+    git,
+    plan::{Action, Plan},
+    report::{Event, Outcome, Reporter},
+};
+
+/// What the update did, in words. `pinned`: a commit was asked for, not a branch.
+pub(super) fn describe(updated: &git::Updated, pinned: bool) -> String {
+    use git::Moved;
+    let new = git::short(&updated.new);
+    let branch = &updated.branch;
+    match &updated.moved {
+        Moved::Cloned => format!("cloned {branch} at {new}"),
+        Moved::UpToDate { .. } if pinned => format!("{new} is checked out already"),
+        Moved::UpToDate { ahead: 0 } => format!("{branch} is up to date at {new}"),
+        Moved::UpToDate { ahead } => format!("{branch} is up to date at {new}, {ahead} local commits ahead"),
+        Moved::FastForwarded { commits } => format!("{branch} moved forward by {commits} commits to {new}"),
+        Moved::Switched { from } => format!("switched from {from} to {branch} at {new}"),
+        Moved::Detached { from } => format!("checked out {new} in place of {from}, by hand; no branch was moved"),
+        Moved::Reset { dropped } => format!("{branch} was reset to {new}; {dropped} local commits were given up"),
+        Moved::Rebased { commits } => format!("{commits} local commits were put on top of {branch}, now at {new}"),
+    }
+}
+
+/// The failure of a run, with what it left.
+pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
+    let untouched = "nothing was changed";
+    let said = match error {
+        // These begin with what was to be done themselves.
+        ApplyError::Step { error: EngineError::Image(text), .. }
+            if text.starts_with("build of ") || text.starts_with("pull of ") =>
+        {
+            text.clone()
+        }
+        other => other.to_string(),
+    };
+    match error {
+        ApplyError::NotBegun(_) => Failure::new(said).hint(untouched),
+        ApplyError::Cancelled { .. } => Failure::cancelled(said),
+        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Done) => Failure::new(said)
+            .hint("some steps were carried out before (see the log); deploying again goes on from there"),
+        ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Failed) => {
+            Failure::new(said).hint("that step may have been carried out in part; deploying again goes on from there")
+        }
+        ApplyError::Step { .. } => Failure::new(said).hint(untouched),
+    }
+}
+
+/// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
+/// runs. A container that could not be created or started disturbs nothing either.
+fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
+    let harmless = |action: &Action| {
+        matches!(
+            action,
+            Action::Build { .. }
+                | Action::Pull { .. }
+                | Action::CreateNetwork { .. }
+                | Action::CreateVolume { .. }
+                | Action::WaitFor { .. }
+        ) || (outcome == Outcome::Failed
+            && matches!(action, Action::CreateContainer { .. } | Action::StartContainer { .. }))
+    };
+    touched(plan, report, outcome, &|action| !harmless(action))
+}
+
+fn touched(plan: &Plan, report: &Report, outcome: Outcome, which: &dyn Fn(&Action) -> bool) -> bool {
+    plan.steps.iter().zip(&report.steps).any(|(step, ended)| ended.outcome == outcome && which(&step.action))
+}
+
+/// Whom to watch after a run, and what is known of it.
+pub(super) struct Watch<'a> {
+    pub engine: &'a Engine,
+    pub prepared: &'a Prepared,
+    pub report: &'a Report,
+    pub watched: &'a [ContainerRef],
+    /// There is an earlier success to go back to.
+    pub earlier: bool,
+}
+
+/// Watches whether they stay up.
+///
+/// # Errors
+/// When one does not, or the engine does not answer.
+pub(super) async fn settle(
+    watch: &Watch<'_>,
+    timeouts: &Timeouts,
+    recorder: &Recorder,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let Watch { engine, prepared, report, watched, earlier } = *watch;
+    let watch = Settle {
+        project: &prepared.loaded.project,
+        started: watched,
+        settle: timeouts.settle,
+        health_timeout: timeouts.apply,
+        reporter: recorder,
+        cancel,
+    };
+    match engine.settle(&watch).await {
+        Ok(()) => Ok(()),
+        Err(SettleError::Cancelled) => {
+            Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
+        }
+        Err(SettleError::Failed(containers)) => {
+            for unsettled in &containers {
+                for line in &unsettled.log {
+                    let (source, line) = (unsettled.container.name.clone(), line.clone());
+                    recorder.report(Event::Output { source, line });
+                }
+            }
+            let repo = prepared.loaded.project.repository.as_deref().unwrap_or_default();
+            let ours =
+                |unsettled: &Unsettled| report.started.iter().any(|started| started.id == unsettled.container.id);
+            let replaced = |action: &Action| matches!(action, Action::RecreateContainer { .. });
+            let did = match touched(&prepared.plan, report, Outcome::Done, &replaced) {
+                true => "replaced",
+                false => "started",
+            };
+            Err(Failure::new(unsettled(&containers)).hint(match (containers.iter().any(ours), earlier) {
+                (true, true) => format!(
+                    "the containers were {did} already; correct the cause and push again, or go back to the last \
+                     success: `turnout deploy {repo} --previous`"
+                ),
+                (true, false) => format!("the containers were {did} already; correct the cause and push again"),
+                (false, _) => {
+                    "this deployment did not touch it, it came to that by itself; its log tells more".to_owned()
+                }
+            }))
+        }
+        Err(error) => Err(Failure::new(error.to_string())
+            .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
+    }
+}
+
+/// In one line: the log has the rest of what the containers said.
+fn unsettled(containers: &[Unsettled]) -> String {
+    let each = containers.iter().map(|Unsettled { container, reason, log }| match log.last() {
+        Some(last) => format!("{} {reason}, its last words: {last}", container.name),
+        None => format!("{} {reason}", container.name),
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// What a deployment did, or that there was nothing to do; with all that is not as configured. `restarted`: what ended by
+/// itself lately.
+pub(super) fn summary(prepared: &Prepared, report: &Report, restarted: &[String], commit: &str) -> String {
+    let project = &prepared.loaded.project.name;
+    let commit = git::short(commit);
+    let Plan { doubts, warnings, .. } = &prepared.plan;
+    let remarks: Vec<&String> =
+        prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(restarted).collect();
+    if !report.changed() {
+        return match remarks.is_empty() {
+            true => format!("{project} at {commit}: nothing to do, everything runs as configured"),
+            false => {
+                let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
+                format!("{project} at {commit}: nothing was done{remarks}")
+            }
+        };
+    }
+    let count = |wanted: &dyn Fn(&Action) -> bool| {
+        let steps = prepared.plan.steps.iter().zip(&report.steps);
+        steps.filter(|(step, ended)| ended.outcome == Outcome::Done && wanted(&step.action)).count()
+    };
+    let parts = [
+        (count(&|a| matches!(a, Action::Build { .. })), "built"),
+        (count(&|a| matches!(a, Action::Pull { .. })), "pulled"),
+        (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
+        (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
+        (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
+        (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
+        (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
+        (count(&|a| matches!(a, Action::UnpauseContainer { .. })), "resumed"),
+        (count(&|a| matches!(a, Action::RenameContainer { .. })), "renamed"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let did = if parts.is_empty() { "done".to_owned() } else { parts.join(", ") };
+    let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
+    format!("{project} at {commit}: {did}{remarks}")
+}
