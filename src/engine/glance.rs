@@ -11,14 +11,15 @@ use crate::{
 };
 
 impl Engine {
-    /// Only the containers of a project, in one request: enough to stop, start, restart or remove them.
+    /// Only the containers of a project, in two requests: enough to stop, start, restart or remove them.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub async fn observe_containers(&self, project: &str) -> Result<Observed, EngineError> {
-        let listed = self.project_containers(project).await?;
+        let (listed, step_containers) =
+            futures_util::try_join!(self.project_containers(project), self.step_containers(project))?;
         let containers = listed.into_iter().filter_map(observe::container).collect();
-        Ok(Observed { containers, ..Observed::default() })
+        Ok(Observed { containers, step_containers, ..Observed::default() })
     }
 
     /// Local images that `down` of the project may remove. `observed` tells the services where the project's file is

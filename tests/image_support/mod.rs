@@ -172,7 +172,9 @@ impl Bench {
     }
 
     pub async fn pull(&self, engine: &Engine) -> Result<ImageId, ImageError> {
-        turnout::engine::image::pull_service(engine, &self.project, "web", &self.cx(&self.project.environment)).await
+        let image = self.project.services["web"].image_name(&self.project.name, "web");
+        let cx = self.cx(&self.project.environment);
+        turnout::engine::image::pull_for(engine, &self.project, "web", &image, &cx).await
     }
 }
 

@@ -140,7 +140,8 @@ pub(super) fn events(
 fn happened(event: EventMessage) -> Option<Happened> {
     let actor = event.actor?;
     let attributes = actor.attributes.unwrap_or_default();
-    if attributes.get(labels::ONEOFF).is_some_and(|o| o == "True") {
+    // Steps before a start say what they say through the run that carries them out.
+    if attributes.get(labels::ONEOFF).is_some_and(|o| o == "True") || attributes.contains_key(labels::HOOK) {
         return None;
     }
     let text = |name: &str| attributes.get(name).cloned().unwrap_or_default();

@@ -271,6 +271,30 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
         };
         progress.image(name, &skip, "");
     }
+    // Steps that run before a service may have images of their own.
+    for (name, service) in &project.services {
+        for step in service.pre_start.iter().map(|step| &step.spec).filter(|step| !step.image.is_empty()) {
+            let (image, policy) = (step.image.clone(), args.policy.as_deref().unwrap_or(&step.pull_policy));
+            let is_here = || observed.images.get(&image).is_some_and(|state| state.id.is_some());
+            let stays = is_lazy(policy) && !is_latest(&image) && is_here();
+            let is_built = project
+                .services
+                .iter()
+                .any(|(name, other)| other.build.is_some() && other.image_name(&project.name, name) == image);
+            if matches!(policy, "never" | "build") || stays || is_built || pulled_by.contains_key(&image) {
+                continue;
+            }
+            pulled_by.insert(image.clone(), name.clone());
+            let action =
+                plan::Action::Pull { service: name.clone(), image, tolerate_failure: args.ignore_pull_failures };
+            plan.steps.push(plan::Step {
+                action,
+                cause: "asked for".to_owned(),
+                after: Vec::new(),
+                only_if: plan::Condition::Always,
+            });
+        }
+    }
     let report = session.apply(&engine, &project, plan.clone(), None, &progress).await?;
     let failed: Vec<(&str, &str)> = plan
         .steps

@@ -10,6 +10,8 @@ use crate::compose::model::Service;
 #[derive(Default)]
 struct Use<'a> {
     services: Vec<(&'a str, &'a Service)>,
+    /// Run by `pre_start` steps of these.
+    steps: Vec<(&'a str, &'a Service)>,
     /// Mounted as a volume by these.
     mounted_by: Vec<&'a str>,
 }
@@ -22,8 +24,14 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             continue;
         }
         uses.entry(service.image_name(&draft.project.name, name)).or_default().services.push((name, service));
-        for mount in service.volumes.iter().filter(|m| m.r#type == "image" && !m.source.is_empty()) {
+        let mounts = service.with_steps().flat_map(|container| &container.volumes);
+        for mount in mounts.filter(|m| m.r#type == "image" && !m.source.is_empty()) {
             uses.entry(mount.source.clone()).or_default().mounted_by.push(name);
+        }
+        // One without an image runs that of its service.
+        let steps = service.pre_start.iter().map(|step| &step.spec);
+        for step in steps.filter(|step| !step.image.is_empty() && step.image != service.image) {
+            uses.entry(step.image.clone()).or_default().steps.push((name, step));
         }
     }
     let mut built_by: BTreeMap<String, StepId> = BTreeMap::new();
@@ -45,7 +53,8 @@ fn one(
         let platform = service.platform_or_default(&draft.project.environment);
         state.is_some_and(|s| s.id.is_some() && !s.lacking.iter().any(|lacking| lacking == platform))
     };
-    let present = state.is_some_and(|s| s.id.is_some()) && usage.services.iter().all(|(_, s)| present_for(s));
+    let present =
+        state.is_some_and(|s| s.id.is_some()) && usage.services.iter().chain(&usage.steps).all(|(_, s)| present_for(s));
     let tagged = state.and_then(|s| s.last_tag_time);
     let builders: Vec<_> =
         usage.services.iter().filter(|(_, s)| s.build.is_some() && !draft.intent.no_build).copied().collect();
@@ -68,7 +77,7 @@ fn one(
     // By platform: the services of one share a pull.
     let mut pulls: BTreeMap<&str, (&str, String)> = BTreeMap::new();
     let mut why_not = "it is neither built nor pulled".to_owned();
-    for (name, service) in usage.services.iter().filter(|(_, s)| !s.image.is_empty()) {
+    for (name, service) in usage.services.iter().chain(&usage.steps).filter(|(_, s)| !s.image.is_empty()) {
         match pull_reason(draft, name, service, present_for(service), tagged)? {
             Ok(cause) => {
                 let platform = service.platform_or_default(&draft.project.environment);
@@ -107,7 +116,7 @@ fn one(
         return Ok(());
     }
     let (after, only_if) = pulled.map_or((Vec::new(), Condition::Always), |s| (vec![s], Condition::DidNot(s)));
-    match (builders.first(), pulled, usage.services.first()) {
+    match (builders.first(), pulled, usage.services.first().or(usage.steps.first())) {
         (Some(_), _, _) => {
             for (name, service) in &builders {
                 let cause = format!("image {image} is not there yet");
