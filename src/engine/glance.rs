@@ -1,8 +1,12 @@
 //! Smaller looks than [`Engine::observe`], for commands that need less than planning does.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::SystemTime};
 
-use bollard::{models::ContainerSummary, query_parameters::ListImagesOptionsBuilder};
+use bollard::{
+    models::ContainerSummary,
+    query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Engine, EngineError, image::reference::Reference, observe};
 use crate::{
@@ -61,6 +65,38 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// When the image that a container was made of was itself made; `None` where the engine does not tell, or the image
+    /// is gone.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn image_created(&self, container: &str) -> Result<Option<SystemTime>, EngineError> {
+        let image = self.find_container(container).await?.and_then(|found| found.image);
+        let Some(image) = image else { return Ok(None) };
+        let made = self.find_image(&image).await?.and_then(|found| found.created).map(|made| made.to_string());
+        let made = made.and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
+        Ok(made.filter(|made| made.year() > 1).map(SystemTime::from))
+    }
+
+    /// Removes images of a project that have no name any more and that nobody uses: those that a rebuild has replaced.
+    /// What cannot be removed stays.
+    ///
+    /// # Errors
+    /// When the engine does not tell which there are.
+    pub async fn remove_dangling_images(&self, project: &str) -> Result<(), EngineError> {
+        let filters = HashMap::from([
+            ("label".to_owned(), vec![format!("{}={project}", labels::PROJECT)]),
+            ("dangling".to_owned(), vec!["true".to_owned()]),
+        ]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let found = self.docker().list_images(Some(options)).await;
+        for image in found.map_err(|e| EngineError::api("list images", e))? {
+            // One that a container is made of is refused, which is right.
+            let _ = self.docker().remove_image(&image.id, None::<RemoveImageOptions>, None).await;
+        }
+        Ok(())
     }
 
     /// What taking a project away needs: containers, networks and volumes.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    io,
+    io::{self, Write as _},
     pin::Pin,
     time::{Duration, SystemTime},
 };
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use bollard::{models::EventMessage, query_parameters::EventsOptions};
 use futures_util::{Stream, StreamExt as _};
 
-use super::{logs::Printer, progress::Said};
+use super::{logs::Printer, progress::Said, watch::Line};
 use crate::{
     compose::labels,
     engine::{Engine, EngineError, LogLine, LogOptions},
@@ -54,6 +54,15 @@ impl Show {
             text: said.line.clone(),
         };
         self.printer.print(&mut io::stdout().lock(), &line)
+    }
+
+    /// Writes what the watching of files has to say.
+    pub(super) fn told(&mut self, line: &Line) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match line {
+            Line::Watch(text) => self.printer.note(&mut out, text),
+            Line::Said(text) => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
+        }
     }
 
     /// What a container said last may still be on its way when its end is told; this fetches it. `options`: those of

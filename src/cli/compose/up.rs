@@ -15,7 +15,7 @@ use super::{
     progress::{Mode, Progress},
     prompt, provider, remote_stack,
     session::{Session, grace, now},
-    wait,
+    wait, watch,
 };
 use crate::{
     compose::model::{Project, SshKey},
@@ -35,6 +35,9 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
         !(project.services.is_empty() || args.detach || args.wait || args.no_start || session.global.dry_run);
     if attached {
         super::attach::shown(&project, args)?;
+    }
+    if args.watch {
+        watch::check(&project)?;
     }
     // 0 is no limit, as in the real one.
     if let Some(seconds) = args.wait_timeout.filter(|seconds| *seconds > 0) {
@@ -82,7 +85,13 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
         };
         let following =
             super::attach::Attached { session, engine: &engine, project: &project, args, stop_timeout, hooks };
-        return following.follow(start, said).await;
+        let (told, lines) = tokio::sync::mpsc::unbounded_channel();
+        let options = watch::Options { prune: true, quiet: args.quiet_build };
+        let watcher = match args.watch {
+            true => Some(watch::Watcher::new(session, &engine, &project, options, told)?),
+            false => None,
+        };
+        return following.follow(start, said, watcher, lines).await;
     }
     let engine = converge(session, &mut project, &intent, stop_timeout, &progress).await?;
     if args.no_start || session.global.dry_run {
@@ -462,7 +471,11 @@ fn one_scale(text: &str) -> anyhow::Result<(String, u32)> {
 }
 
 /// The plan of an `up` on an engine that has nothing, reduced to the steps that `wanted` picks.
-fn image_plan(project: &Project, intent: &Intent, wanted: impl Fn(&plan::Action) -> bool) -> anyhow::Result<Plan> {
+pub(super) fn image_plan(
+    project: &Project,
+    intent: &Intent,
+    wanted: impl Fn(&plan::Action) -> bool,
+) -> anyhow::Result<Plan> {
     let mut plan = Plan { project: project.name.clone(), ..Plan::default() };
     if intent.build.is_empty() {
         return Ok(plan);
