@@ -77,7 +77,11 @@ impl Show {
         let whole = LogOptions { follow: false, tail: None, ..options.clone() };
         let mut rest = engine.logs(project, whole).await?;
         while let Some(line) = rest.next().await {
-            let line = line?;
+            let line = match line {
+                // One that is being removed, here or by somebody else, says no more.
+                Err(error) if matches!(error.status(), Some(404 | 409)) => continue,
+                line => line?,
+            };
             if line.container == container {
                 self.line(&line)?;
             }
