@@ -50,7 +50,7 @@ async fn an_image_is_pulled_with_few_lines_of_progress() {
     let engine = engine().await;
     let Some(registry) = Registry::start(false) else { return };
     let (image, bench) = published(&engine, &registry, "open", None).await;
-    let request = pull::PullRequest::of(&bench.project, "web").unwrap();
+    let request = pull::PullRequest::of(&bench.project, "web", &image).unwrap();
     assert_eq!(pull::local(&engine, &request).await.unwrap(), None);
     let id = bench.pull(&engine).await.unwrap();
     assert_eq!(pull::local(&engine, &request).await.unwrap(), Some(id.clone()));

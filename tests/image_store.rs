@@ -92,7 +92,8 @@ async fn services_of_several_platforms_share_a_name() {
     let again = stack.plan(&Intent::default()).await;
     assert!(again.steps.is_empty(), "{again:?}");
     for platform in PLATFORMS {
-        let mut request = pull::PullRequest::of(&bench.project, "web").unwrap();
+        let image = bench.project.services["web"].image.clone();
+        let mut request = pull::PullRequest::of(&bench.project, "web", &image).unwrap();
         request.platform = platform.to_owned();
         assert!(pull::local(&daemon, &request).await.unwrap().is_some(), "{platform}");
     }

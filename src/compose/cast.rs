@@ -17,6 +17,8 @@ pub(super) enum Cast {
 /// `interpolateTypeCastMapping`).
 pub(super) fn cast_at(path: &[&str]) -> Option<Cast> {
     match path {
+        // Each step is a container like that of a service.
+        ["services", name, "pre_start", "[]", rest @ ..] => cast_at(&[&["services", *name], rest].concat()),
         ["services", _, rest @ ..] => match rest {
             ["cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" | "cpu_shares"]
             | ["oom_score_adj" | "pids_limit" | "scale"]

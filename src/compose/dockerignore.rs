@@ -90,6 +90,34 @@ impl DockerIgnore {
         Ok(Self { patterns })
     }
 
+    /// Patterns relative to a directory, for paths from the root on: those of `develop.watch`.
+    ///
+    /// # Errors
+    /// A pattern that cannot be understood, with its place from 1 as the line.
+    pub fn of_patterns<S: AsRef<str>>(directory: &str, patterns: &[S]) -> Result<Self, IgnoreError> {
+        if patterns.len() > MAX_PATTERNS {
+            return Err(IgnoreError::TooLong);
+        }
+        // The directory is meant as it is spelt.
+        let escaped = |c: char| if matches!(c, '*' | '?' | '[' | '\\') { vec!['\\', c] } else { vec![c] };
+        let directory: String = directory.chars().flat_map(escaped).collect();
+        let mut read = Vec::new();
+        for (index, written) in patterns.iter().map(|pattern| pattern.as_ref().trim()).enumerate() {
+            let (exception, body) = match written.strip_prefix('!') {
+                Some(rest) => (true, rest.trim()),
+                None => (false, written),
+            };
+            if body.is_empty() {
+                continue;
+            }
+            let whole = if body.starts_with('/') { clean(body) } else { clean(&format!("{directory}/{body}")) };
+            let pattern = Pattern::new(whole.trim_start_matches('/'), exception);
+            let refuse = |problem| IgnoreError::Pattern { line: index + 1, pattern: written.to_owned(), problem };
+            read.push(pattern.map_err(refuse)?);
+        }
+        Ok(Self { patterns: read })
+    }
+
     /// Whether the file at `relative_path` (separated by `/`, relative to the context's root) is left out.
     pub fn excludes(&self, relative_path: &str) -> bool {
         let path = clean(relative_path);
@@ -328,6 +356,22 @@ fn clean(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_of_a_directory_match_whole_paths() {
+        let ignore = DockerIgnore::of_patterns("/p/[a]*", &["*.foo", "./ignored", "!kept.foo", "/abs/*"]).unwrap();
+        for (path, excluded) in [
+            ("p/[a]*/x.foo", true),
+            ("p/[a]*/kept.foo", false),
+            ("p/[a]*/ignored/deep", true),
+            ("p/[a]*/sub/x.foo", false),
+            ("p/ab/x.foo", false),
+            ("abs/x", true),
+        ] {
+            assert_eq!(ignore.excludes(path), excluded, "{path}");
+        }
+        assert!(DockerIgnore::of_patterns("/p", &["["]).unwrap_err().to_string().contains("line 1"));
+    }
 
     fn check(ignore: &str, sent: &[&str], left_out: &[&str]) {
         let parsed = DockerIgnore::parse(ignore).unwrap();

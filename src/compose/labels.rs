@@ -29,6 +29,13 @@ pub const VERSION: &str = "com.docker.compose.version";
 pub const REPLACE: &str = "com.docker.compose.replace";
 /// Random part of a one-off's name.
 pub const SLUG: &str = "com.docker.compose.slug";
+/// Kind of hook that a container was made for: `pre_start`. Such a container has neither number nor [`CONFIG_HASH`]: it
+/// is no container of its service (Compose 5.3).
+pub const HOOK: &str = "com.docker.compose.hook";
+/// Place of the step in its list, from 0.
+pub const HOOK_INDEX: &str = "com.docker.compose.hook-index";
+/// Value of [`HOOK`].
+pub const PRE_START: &str = "pre_start";
 /// Compose key of a network.
 pub const NETWORK: &str = "com.docker.compose.network";
 /// Compose key of a volume.
@@ -73,6 +80,12 @@ pub fn container_name(project: &str, service_name: &str, service: &Service, numb
     } else {
         service.container_name.clone()
     }
+}
+
+/// Name of the container of a `pre_start` step: `PROJECT-SERVICE-pre_start-INDEX`.
+pub fn pre_start_name(project: &str, service_name: &str, index: usize) -> String {
+    let between = separator();
+    format!("{project}{between}{service_name}{between}{PRE_START}{between}{index}")
 }
 
 /// Name while the container replaces another: the first 12 digits of the old ID before the final name.

@@ -148,7 +148,7 @@ pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, Loa
 pub fn load_model(request: &LoadRequest, files: &dyn FileSource) -> Result<Model, LoadError> {
     let Gathered { mut root, name, selected, warnings } = gather(request, files, false)?;
     if request.options.normalise {
-        resolve::normalise(&mut root, &name, &selected.environment);
+        resolve::normalise(&mut root, &name, &selected.environment)?;
         let pos = root.pos.clone();
         if let Some(map) = root.as_map_mut() {
             map.insert("name".to_owned(), Entry { key_pos: pos.clone(), node: Node::new(Value::Str(name), pos) });

@@ -15,7 +15,7 @@ use super::{
 ///
 /// Two values that cannot be combined, at their attribute.
 pub(super) fn merge(base: Node, over: Node) -> Result<Node, LoadError> {
-    Merger { path: Vec::new() }.node(base, over)
+    Merger { path: Vec::new(), once: false }.node(base, over)
 }
 
 /// Lays a service over the one that it extends.
@@ -24,7 +24,18 @@ pub(super) fn merge(base: Node, over: Node) -> Result<Node, LoadError> {
 ///
 /// As [`merge`].
 pub(super) fn extend(name: &str, base: Node, over: Node) -> Result<Node, LoadError> {
-    Merger { path: vec!["services".into(), name.into()] }.node(base, over)
+    Merger { path: vec!["services".into(), name.into()], once: false }.node(base, over)
+}
+
+/// Lays a `pre_start` step over what it inherits from its service: like [`extend`], and what a list has already is not
+/// appended again, so that a printed project reads the same.
+///
+/// # Errors
+///
+/// As [`merge`].
+pub(super) fn inherit(base: Node, over: Node) -> Result<Node, LoadError> {
+    let path = ["services", "step"].map(str::to_owned).to_vec();
+    Merger { path, once: true }.node(base, over)
 }
 
 /// Whether two nodes say the same, wherever they stood.
@@ -40,6 +51,8 @@ pub(super) fn same(a: &Node, b: &Node) -> bool {
 
 struct Merger {
     path: Vec<String>,
+    /// Whether what a list has already is not appended to it again.
+    once: bool,
 }
 
 impl Merger {
@@ -57,7 +70,7 @@ impl Merger {
                 Ok(Node { value: Value::Map(self.map(base, other)?), pos, directive })
             }
             (Value::Seq(mut items), Value::Seq(other)) => {
-                items.extend(other);
+                self.append(&mut items, other);
                 Ok(Node { value: Value::Seq(items), pos, directive })
             }
             (base @ (Value::Map(_) | Value::Seq(_)), other) => {
@@ -66,6 +79,15 @@ impl Merger {
                 Err(LoadError::new(message).path(self.shown()).pos(over.pos).hint(hint))
             }
             (_, value) => Ok(Node { value, ..over }),
+        }
+    }
+
+    fn append(&self, items: &mut Vec<Node>, others: Vec<Node>) {
+        let known = items.len();
+        for item in others {
+            if !(self.once && items.iter().take(known).any(|other| same(other, &item))) {
+                items.push(item);
+            }
         }
     }
 
@@ -90,7 +112,7 @@ impl Merger {
             Rule::ToSequence => {
                 let pos = base.pos.clone();
                 let mut items = into_sequence(base);
-                items.extend(into_sequence(over));
+                self.append(&mut items, into_sequence(over));
                 Ok(Node::new(Value::Seq(items), pos))
             }
             Rule::ExtraHosts => {

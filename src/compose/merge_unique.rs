@@ -16,6 +16,15 @@ pub(super) fn enforce(root: &mut Node) -> Result<(), LoadError> {
     walk(root, &mut Vec::new())
 }
 
+/// The same in what is like a service, wherever it stands.
+///
+/// # Errors
+///
+/// As [`enforce`].
+pub(super) fn enforce_of_service(node: &mut Node) -> Result<(), LoadError> {
+    walk(node, &mut vec!["services".to_owned(), "it".to_owned()])
+}
+
 /// Whether a list at this path is a keyed one: Compose makes these anew, so that they stay lists when they are empty.
 pub(super) fn is_keyed(path: &[&str]) -> bool {
     index_at(path).is_some()

@@ -1,8 +1,12 @@
 //! Smaller looks than [`Engine::observe`], for commands that need less than planning does.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::SystemTime};
 
-use bollard::{models::ContainerSummary, query_parameters::ListImagesOptionsBuilder};
+use bollard::{
+    models::ContainerSummary,
+    query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Engine, EngineError, observe};
 use crate::{
@@ -11,14 +15,15 @@ use crate::{
 };
 
 impl Engine {
-    /// Only the containers of a project, in one request: enough to stop, start, restart or remove them.
+    /// Only the containers of a project, in two requests: enough to stop, start, restart or remove them.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub async fn observe_containers(&self, project: &str) -> Result<Observed, EngineError> {
-        let listed = self.project_containers(project).await?;
+        let (listed, step_containers) =
+            futures_util::try_join!(self.project_containers(project), self.step_containers(project))?;
         let containers = listed.into_iter().filter_map(observe::container).collect();
-        Ok(Observed { containers, ..Observed::default() })
+        Ok(Observed { containers, step_containers, ..Observed::default() })
     }
 
     /// Local images that `down` of the project may remove. `observed` tells the services where the project's file is
@@ -60,6 +65,38 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// When the image that a container was made of was itself made; `None` where the engine does not tell, or the image
+    /// is gone.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn image_created(&self, container: &str) -> Result<Option<SystemTime>, EngineError> {
+        let image = self.find_container(container).await?.and_then(|found| found.image);
+        let Some(image) = image else { return Ok(None) };
+        let made = self.find_image(&image).await?.and_then(|found| found.created).map(|made| made.to_string());
+        let made = made.and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
+        Ok(made.filter(|made| made.year() > 1).map(SystemTime::from))
+    }
+
+    /// Removes images of a project that have no name any more and that nobody uses: those that a rebuild has replaced.
+    /// What cannot be removed stays.
+    ///
+    /// # Errors
+    /// When the engine does not tell which there are.
+    pub async fn remove_dangling_images(&self, project: &str) -> Result<(), EngineError> {
+        let filters = HashMap::from([
+            ("label".to_owned(), vec![format!("{}={project}", labels::PROJECT)]),
+            ("dangling".to_owned(), vec!["true".to_owned()]),
+        ]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let found = self.docker().list_images(Some(options)).await;
+        for image in found.map_err(|e| EngineError::api("list images", e))? {
+            // One that a container is made of is refused, which is right.
+            let _ = self.docker().remove_image(&image.id, None::<RemoveImageOptions>, None).await;
+        }
+        Ok(())
     }
 
     /// What taking a project away needs: containers, networks and volumes.

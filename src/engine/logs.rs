@@ -151,7 +151,10 @@ impl Engine {
             let id = actor.id.unwrap_or_default();
             let service = attributes.get(labels::SERVICE).cloned().unwrap_or_default();
             let oneoff = attributes.get(labels::ONEOFF).is_some_and(|o| o == "True");
-            let unwanted = oneoff || !(options.services.is_empty() || options.services.contains(&service));
+            // What a step before a start says is told by the run that carries it out.
+            let unwanted = oneoff
+                || attributes.contains_key(labels::HOOK)
+                || !(options.services.is_empty() || options.services.contains(&service));
             // A restart may be announced before the log of the run before has ended; it then simply goes on.
             if unwanted || followed.get(&id).is_some_and(|task| !task.is_finished()) {
                 continue;
@@ -210,7 +213,7 @@ async fn forward(mut lines: Lines, sender: mpsc::Sender<Result<LogLine, EngineEr
 }
 
 /// Complete lines of a chunk; what is left waits for the next one. With `true` those of standard error.
-fn cut(rest: &mut [Vec<u8>; 2], chunk: LogOutput) -> Vec<(bool, String)> {
+pub(super) fn cut(rest: &mut [Vec<u8>; 2], chunk: LogOutput) -> Vec<(bool, String)> {
     let stderr = matches!(chunk, LogOutput::StdErr { .. });
     let [out, err] = rest;
     let buffer = if stderr { err } else { out };

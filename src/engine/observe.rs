@@ -37,8 +37,9 @@ impl Engine {
     /// volume that is not labelled for the project, all at once: listing all images of a host takes the daemon longer
     /// than being asked for the few that matter.
     pub async fn observe(&self, project: &Project) -> Result<Observed, EngineError> {
-        let (containers, networks, labelled, images) = futures_util::try_join!(
+        let (containers, step_containers, networks, labelled, images) = futures_util::try_join!(
             self.project_containers(&project.name),
+            self.step_containers(&project.name),
             self.all_networks(),
             self.project_volumes(&project.name),
             self.images(project),
@@ -49,7 +50,8 @@ impl Engine {
             self.with_named_volumes(project, labelled),
         )?;
         let (networks, former_networks) = match_networks(project, networks);
-        Ok(Observed { containers, networks, former_networks, volumes, images, own_images: Vec::new() })
+        let own_images = Vec::new();
+        Ok(Observed { containers, step_containers, networks, former_networks, volumes, images, own_images })
     }
 
     /// Adds when they were started to the containers of services that live in others' namespaces, and to those of the
@@ -94,6 +96,18 @@ impl Engine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self.docker().list_containers(Some(options)).await;
         listed.map_err(|e| EngineError::api("list containers", e))
+    }
+
+    /// Containers of the `pre_start` steps of a project's services, in every state.
+    pub(super) async fn step_containers(&self, project: &str) -> Result<Vec<ObservedContainer>, EngineError> {
+        let filters = HashMap::from([(
+            "label".to_owned(),
+            vec![format!("{}={project}", labels::PROJECT), format!("{}={}", labels::HOOK, labels::PRE_START)],
+        )]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.docker().list_containers(Some(options)).await;
+        let listed = listed.map_err(|e| EngineError::api("list containers of pre_start steps", e))?;
+        Ok(listed.into_iter().filter_map(container).collect())
     }
 
     /// Networks by name or label cannot be asked for in one request, and hosts have few.
@@ -150,8 +164,14 @@ impl Engine {
         for (name, service) in &project.services {
             let platform = service.platform_or_default(&project.environment);
             wanted.insert((service.image_name(&project.name, name), platform.to_owned()));
-            let mounted = service.volumes.iter().filter(|mount| mount.r#type == "image" && !mount.source.is_empty());
-            wanted.extend(mounted.map(|mount| (mount.source.clone(), String::new())));
+            for step in service.pre_start.iter().map(|step| &step.spec).filter(|step| !step.image.is_empty()) {
+                wanted.insert((step.image.clone(), step.platform_or_default(&project.environment).to_owned()));
+            }
+            let mounts = service.with_steps().flat_map(|container| &container.volumes);
+            for mount in mounts.filter(|mount| mount.r#type == "image" && !mount.source.is_empty()) {
+                // Whatever platform is there: that is what is mounted.
+                wanted.insert((mount.source.clone(), String::new()));
+            }
         }
         let found: Vec<(String, String, Option<ImageInspect>)> = stream::iter(wanted)
             .map(|(image, platform)| async move {

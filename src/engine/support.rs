@@ -7,7 +7,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Engine, EngineError, error::status_of, translate};
 use crate::{
-    compose::{labels::PROJECT, model::Project},
+    compose::{
+        labels::PROJECT,
+        model::{Project, Service},
+    },
     plan::{Action, Plan},
 };
 
@@ -47,9 +50,9 @@ impl Engine {
             .steps
             .iter()
             .filter_map(|step| match &step.action {
-                Action::CreateContainer { service, .. } | Action::RecreateContainer { service, .. } => {
-                    Some(service.as_str())
-                }
+                Action::CreateContainer { service, .. }
+                | Action::RecreateContainer { service, .. }
+                | Action::RunPreStart { service, .. } => Some(service.as_str()),
                 _ => None,
             })
             .collect();
@@ -58,29 +61,52 @@ impl Engine {
 
     fn refuse_unsupported_of(&self, project: &Project, wanted: impl Fn(&str) -> bool) -> Result<(), EngineError> {
         for (name, service) in project.services.iter().filter(|(name, _)| wanted(name.as_str())) {
-            let profiles: BTreeMap<String, String> =
-                translate::profile_files(service).into_iter().map(|file| (file, "{}".to_owned())).collect();
-            let translated = translate::container(&translate::Target {
-                project,
-                name,
-                service,
-                number: 1,
-                container_name: name,
-                replaces: None,
-                image_id: "",
-                config_hash: "",
-                own_labels: &[],
-                links: &[],
-                volumes_from: &[],
-                inherited: &[],
-                profiles: &profiles,
-                proxies: self.proxies(),
-                version: self.version(),
-            });
-            // Whatever else is wrong needs the containers it refers to before it can be judged.
-            if let Err(error @ EngineError::Unsupported { .. }) = translated {
-                return Err(error);
+            self.refuse_unsupported_container(project, name, service)?;
+            let image = service.image_name(&project.name, name);
+            for (index, step) in service.pre_start.iter().enumerate() {
+                if step.per_replica {
+                    return Err(EngineError::Unsupported {
+                        service: name.clone(),
+                        attribute: format!("pre_start[{index}].per_replica"),
+                        reason: "is not supported, as in Compose 5.6: leave it out, the step runs once for the service"
+                            .to_owned(),
+                    });
+                }
+                let of_step = |error| in_step(error, index);
+                self.refuse_unsupported_container(project, name, &step.as_service(&image)).map_err(of_step)?;
             }
+        }
+        Ok(())
+    }
+
+    fn refuse_unsupported_container(
+        &self,
+        project: &Project,
+        name: &str,
+        service: &Service,
+    ) -> Result<(), EngineError> {
+        let profiles: BTreeMap<String, String> =
+            translate::profile_files(service).into_iter().map(|file| (file, "{}".to_owned())).collect();
+        let translated = translate::container(&translate::Target {
+            project,
+            name,
+            service,
+            number: 1,
+            container_name: name,
+            replaces: None,
+            image_id: "",
+            config_hash: "",
+            own_labels: &[],
+            links: &[],
+            volumes_from: &[],
+            inherited: &[],
+            profiles: &profiles,
+            proxies: self.proxies(),
+            version: self.version(),
+        });
+        // Whatever else is wrong needs the containers it refers to before it can be judged.
+        if let Err(error @ EngineError::Unsupported { .. }) = translated {
+            return Err(error);
         }
         Ok(())
     }
@@ -95,7 +121,10 @@ impl Engine {
     pub(super) async fn refuse_taken_names(&self, project: &str, plan: &Plan) -> Result<(), EngineError> {
         let mut names = Vec::new();
         for step in &plan.steps {
-            if let Action::CreateContainer { name, .. } | Action::RecreateContainer { name, .. } = &step.action {
+            if let Action::CreateContainer { name, .. }
+            | Action::RecreateContainer { name, .. }
+            | Action::RunPreStart { name, .. } = &step.action
+            {
                 names.push(name.clone());
             }
         }
@@ -127,5 +156,15 @@ impl Engine {
             what: format!("the container name {name} is in use by {owner}"),
             hint: "remove or rename that container, or give the service another container_name".to_owned(),
         })
+    }
+}
+
+/// An attribute of a `pre_start` step, with its place.
+fn in_step(error: EngineError, index: usize) -> EngineError {
+    match error {
+        EngineError::Unsupported { service, attribute, reason } => {
+            EngineError::Unsupported { service, attribute: format!("pre_start[{index}].{attribute}"), reason }
+        }
+        other => other,
     }
 }

@@ -9,7 +9,8 @@ use super::{Action, Condition, Plan, Removal, Step, StepId, render};
 /// Rules: edges and conditions point back, at steps that are waited for; every step has a cause; nothing is touched
 /// before all images are there; nothing is started before everything is created; whatever is stopped is started,
 /// replaced or removed; a removed container comes back unless its removal was the point; each container is created,
-/// replaced and removed at most once; whoever takes a name comes after whoever gives it up.
+/// replaced and removed at most once; whoever takes a name comes after whoever gives it up; a service starts after its
+/// `pre_start` steps.
 pub fn check(plan: &Plan) -> Result<(), String> {
     let before = ancestors(&plan.steps)?;
     let fault = |id: StepId, step: &Step, rule: &str| {
@@ -45,7 +46,15 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             return fault(id, step, &format!("takes a name without waiting for step {}, which gives it up", giver + 1));
         }
         match &step.action {
-            Action::StartContainer { name, .. } => {
+            Action::RunPreStart { .. } if !is_before(makes) => {
+                return fault(id, step, "does not wait until every container is created");
+            }
+            Action::StartContainer { service, name, .. } => {
+                let unfinished =
+                    |s: &Step| matches!(&s.action, Action::RunPreStart { service: of, .. } if of == service);
+                if plan.steps.iter().enumerate().any(|(other, s)| unfinished(s) && !before.contains(&other)) {
+                    return fault(id, step, "does not wait for every pre_start step of its service");
+                }
                 if !is_before(makes) {
                     return fault(id, step, "does not wait until every container is created");
                 }
@@ -121,6 +130,7 @@ fn takes(action: &Action) -> Option<&str> {
     match action {
         Action::CreateContainer { name, .. }
         | Action::RecreateContainer { name, .. }
+        | Action::RunPreStart { name, .. }
         | Action::RenameContainer { to: name, .. } => Some(name),
         _ => None,
     }
@@ -153,6 +163,7 @@ fn touches(action: &Action) -> bool {
         | Action::SignalContainer { .. }
         | Action::UnpauseContainer { .. }
         | Action::WaitFor { .. }
+        | Action::RunPreStart { .. }
         | Action::StartContainer { .. }
         | Action::RemoveNetwork { .. }
         | Action::RemoveVolume { .. }
@@ -191,6 +202,10 @@ mod tests {
     }
     fn start() -> Action {
         Action::StartContainer { service: "web".to_owned(), number: Some(1), name: "p-web-1".to_owned() }
+    }
+    fn step_before() -> Action {
+        let (service, name, beside) = ("web".to_owned(), "p-web-pre_start-0".to_owned(), "p-web-1".to_owned());
+        Action::RunPreStart { service, index: 0, name, number: Some(1), beside }
     }
     fn stop() -> Action {
         Action::StopContainer { service: "api".to_owned(), id: "a".to_owned(), name: "p-api-1".to_owned() }
@@ -232,6 +247,9 @@ mod tests {
             (vec![step(build(), &[]), step(create(), &[])], "does not wait for all images"),
             (vec![step(build(), &[]), step(network(), &[])], "does not wait for all images"),
             (vec![step(create(), &[]), step(start(), &[])], "does not wait until every container is created"),
+            (vec![step(create(), &[]), step(step_before(), &[]), step(start(), &[0, 1])], "until every container"),
+            (vec![step(create(), &[]), step(step_before(), &[0]), step(start(), &[0])], "for every pre_start step"),
+            (vec![step(create(), &[]), step(step_before(), &[0]), step(start(), &[1])], ""),
             (vec![step(create(), &[]), step(create(), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(remove(Removal::Orphan), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(start(), &[0])], "was removed"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::converge::reduce;
+use super::converge::{reduce, step_left, step_removal};
 use super::graph::Graph;
 use super::{
     Action, Belonging, Condition, DownOptions, Observed, ObservedContainer, Plan, Removal, RemoveImages, RunState,
@@ -25,6 +25,7 @@ pub fn down(project: Option<&Project>, observed: &Observed, options: &DownOption
         removals: BTreeMap::new(),
     };
     down.containers();
+    down.steps();
     let gone: Vec<StepId> = (0..down.plan.steps.len()).collect();
     down.networks(&gone);
     down.volumes(&gone);
@@ -102,6 +103,17 @@ impl<'a> Down<'a> {
             if !orphans_too {
                 self.left_alone(&orphans, "no active service stands behind them", "--remove-orphans");
             }
+        }
+    }
+
+    /// What `pre_start` steps have left goes with their services.
+    fn steps(&mut self) {
+        let services = &self.options.services;
+        let observed = self.observed;
+        let goes = |c: &&ObservedContainer| services.is_empty() || services.contains(&c.service);
+        for container in observed.step_containers.iter().filter(goes).filter(|c| c.state != RunState::Removing) {
+            let after = self.removals.get(&container.service).cloned().unwrap_or_default();
+            self.push(step_removal(container), step_left(container), after);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::converge::reduce;
+use super::converge::{pre_start_actions, reduce, step_left, step_removal};
 use super::graph::{Edge, Graph, containers_of};
 use super::{Action, Condition, Observed, ObservedContainer, Plan, Removal, RunState, Step, StepId};
 use crate::compose::model::Project;
@@ -46,6 +46,20 @@ pub fn start(name: &str, project: Option<&Project>, observed: &Observed, service
             match wait_of(edge, service, observed).filter(|_| !idle.is_empty()) {
                 Some(wait) => after.push(draft.push(wait, &format!("{service} depends on it"), before)),
                 None => after.extend(before),
+            }
+        }
+        let stopped = |c: &&&ObservedContainer| c.state != RunState::Paused;
+        let none_runs = idle.len() == containers_of(observed, service).len() && idle.iter().all(|c| stopped(&c));
+        let definition = project.and_then(|project| project.services.get(service));
+        if let (Some(first), Some(definition), true) = (idle.first(), definition, none_runs) {
+            // As at an `up`: what was kept of a step that failed goes before it runs again.
+            for left in observed.step_containers.iter().filter(|left| left.service == service) {
+                let step = draft.push(step_removal(left), step_left(left), after.clone());
+                after.push(step);
+            }
+            for action in pre_start_actions(name, service, definition, (first.number, &first.name)) {
+                let step = draft.push(action, &format!("before {service} is started"), after.clone());
+                after.push(step);
             }
         }
         for container in idle {

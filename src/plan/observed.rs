@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 pub struct Observed {
     /// Containers with the project's label and a `config-hash` label, all states, one-offs included.
     pub containers: Vec<ObservedContainer>,
+    /// Containers of `pre_start` steps, all states: those of steps that failed, which are kept, and those of a run that
+    /// was interrupted.
+    pub step_containers: Vec<ObservedContainer>,
     /// Networks by Compose key: those labelled for the project, and those found by an expected name. When both exist
     /// under one key, the one with the expected name.
     pub networks: BTreeMap<String, ObservedNetwork>,

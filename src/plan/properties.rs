@@ -69,6 +69,9 @@ fn project(tape: &mut Tape<'_>) -> Project {
         if tape.rarely() {
             fields.insert("volumes".to_owned(), json!([{"type": "volume", "source": "data", "target": "/d"}]));
         }
+        if tape.rarely() {
+            fields.insert("pre_start".to_owned(), json!([{"command": ["a"]}, {"image": "shared"}]));
+        }
         match tape.below(6) {
             4 => drop(fields.insert("scale".to_owned(), json!(3))),
             5 => drop(fields.insert("scale".to_owned(), json!(0))),

@@ -100,6 +100,7 @@ pub fn action(action: &Action) -> String {
             };
             format!("wait until {service} {until}{}", if *required { "" } else { ", and go on if it fails" })
         }
+        Action::RunPreStart { service, index, .. } => format!("run pre_start[{index}] of {service}"),
         Action::StartContainer { name, .. } => format!("start container {name}"),
         Action::RemoveNetwork { name, .. } => format!("remove network {name}"),
         Action::RemoveVolume { name, .. } => format!("remove volume {name}"),

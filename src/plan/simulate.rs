@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// Returns whether the step did something; only a tolerated pull may not.
+    /// Returns whether the step did something; only a tolerated pull may not, and what runs before a start that is none.
     fn act(&mut self, project: &Project, action: &Action) -> bool {
         match action {
             Action::Pull { image, tolerate_failure, .. } => {
@@ -106,6 +106,9 @@ impl World {
                     container.state = RunState::Exited(143);
                 }
             }
+            Action::RemoveContainer { id, reason: Removal::StepLeft, .. } => {
+                self.observed.step_containers.retain(|c| c.id != *id);
+            }
             Action::RemoveContainer { id, .. } => {
                 assert!(self.find(id).is_some());
                 self.observed.containers.retain(|c| c.id != *id);
@@ -132,6 +135,14 @@ impl World {
                     "service_started" => assert!(!states.contains(&RunState::Created), "{service}: {states:?}"),
                     _ => assert!(states.contains(&RunState::Running), "{service}: {states:?}"),
                 }
+            }
+            Action::RunPreStart { service, name, beside, .. } => {
+                let of_service = self.observed.containers.iter().filter(|c| c.service == *service);
+                assert!(of_service.clone().any(|c| c.name == *beside), "no container {beside}");
+                if of_service.clone().any(|c| c.state == RunState::Running) {
+                    return false;
+                }
+                assert!(self.observed.step_containers.iter().all(|c| c.name != *name), "{name} is taken");
             }
             Action::StartContainer { service, name, .. } => {
                 let ends = is_job(project, service);

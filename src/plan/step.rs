@@ -89,6 +89,8 @@ pub enum Removal {
     Asked,
     /// The user asked for it, and it does not run: `rm`.
     Idle,
+    /// It was made for a step before a start: kept because the step failed, or left by a run that was interrupted.
+    StepLeft,
 }
 
 /// What a step does. Names, not IDs, wherever the object may not exist yet.
@@ -145,6 +147,10 @@ pub enum Action {
     /// fulfil the condition. `service_started` is fulfilled by the steps before. If not `required`, a failure, also one
     /// of a step before, is a warning and the wait ends well.
     WaitFor { service: String, condition: String, required: bool, dependents: Vec<String> },
+    /// Run a `pre_start` step of a service to its end: create its container as `name`, with the mounts of the service's
+    /// container `beside` of that number, start it, and remove it if it ends with exit code 0. Else it is kept for
+    /// inspection, and the service is not started. A container of the service that runs is a good end.
+    RunPreStart { service: String, index: usize, name: String, number: Option<u32>, beside: String },
     /// Start the container of this service and number, created before or existing. Already running is a good end.
     StartContainer { service: String, number: Option<u32>, name: String },
     /// Remove a network of the project; still in use is a warning.

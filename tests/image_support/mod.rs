@@ -174,7 +174,7 @@ impl Bench {
     pub async fn pull(&self, engine: &Engine) -> Result<ImageId, ImageError> {
         let image = self.project.services["web"].image_name(&self.project.name, "web");
         let cx = self.cx(&self.project.environment);
-        turnout::engine::image::pull_service(engine, &self.project, "web", &image, &cx).await
+        turnout::engine::image::pull_for(engine, &self.project, "web", &image, &cx).await
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     logs::Printer,
     progress::{Progress, Said},
     session::{Interrupts, Session},
+    watch::{Line, Watcher},
 };
 use crate::{
     compose::model::Project,
@@ -45,13 +46,17 @@ pub(super) fn consistent(args: &UpArgs) -> anyhow::Result<()> {
     if stops && args.abort_on_container_failure {
         bail!("--abort-on-container-failure cannot be combined with --abort-on-container-exit");
     }
-    let attached = args.attach_dependencies || stops || args.abort_on_container_failure || !args.attach.is_empty();
+    let attached =
+        args.attach_dependencies || stops || args.abort_on_container_failure || !args.attach.is_empty() || args.watch;
     if attached && (args.wait || args.detach) {
         let which = if args.wait { "--wait" } else { "--detach" };
         bail!(
-            "{which} cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach or \
-             --attach-dependencies"
+            "{which} cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, \
+             --attach-dependencies or --watch"
         );
+    }
+    if args.no_build && args.watch {
+        bail!("--no-build and --watch are incompatible");
     }
     if !args.attach.is_empty() && args.attach_dependencies {
         bail!("cannot combine --attach and --attach-dependencies");
@@ -101,7 +106,7 @@ type Work<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
 impl Attached<'_> {
     /// Follows the logs while `start` starts the containers, and until all of them have ended, or until Ctrl-C, which
-    /// stops them; a second one kills them.
+    /// stops them; a second one kills them. Meanwhile `watcher` watches, and says so by `told`.
     ///
     /// # Errors
     /// Those of the start and of the engine.
@@ -109,6 +114,8 @@ impl Attached<'_> {
         &self,
         start: impl Future<Output = anyhow::Result<()>>,
         mut said: UnboundedReceiver<Said>,
+        watcher: Option<Watcher<'_>>,
+        mut told: UnboundedReceiver<Line>,
     ) -> anyhow::Result<u8> {
         let Attached { session, engine, project, args, .. } = *self;
         let shown = shown(project, args)?;
@@ -155,6 +162,13 @@ impl Attached<'_> {
         let mut interrupts = 0;
         let mut signals = Interrupts::new();
         let mut start = std::pin::pin!(start);
+        let mut watches = watcher.is_some();
+        let mut watching = std::pin::pin!(async {
+            match watcher {
+                Some(watcher) => watcher.run().await,
+                None => std::future::pending().await,
+            }
+        });
         let (mut starting, mut ending, mut stopping): (bool, bool, Option<Work<'_>>) = (true, false, None);
         let mut last_words = None;
         while starting || ending || !open.is_empty() {
@@ -180,6 +194,11 @@ impl Attached<'_> {
                     }
                 }
                 Some(said) = said.recv() => show.hook(&said)?,
+                Some(line) = told.recv() => show.told(&line)?,
+                done = &mut watching, if watches && !starting => {
+                    watches = false;
+                    done?;
+                }
                 done = &mut start, if starting => {
                     starting = false;
                     if !ending {

@@ -163,13 +163,16 @@ fn print_aspect(
         }
         Aspect::Images => {
             let image = |(name, service): (&String, &Service)| {
-                if service.image.is_empty() {
-                    format!("{}{separator}{name}", project.name)
-                } else {
-                    service.image.clone()
-                }
+                let own = match service.image.is_empty() {
+                    true => format!("{}{separator}{name}", project.name),
+                    false => service.image.clone(),
+                };
+                // Those that steps have of their own; an inherited one is named once.
+                let steps = service.pre_start.iter().map(|step| &step.spec.image);
+                let steps: Vec<String> = steps.filter(|image| !image.is_empty() && **image != own).cloned().collect();
+                std::iter::once(own).chain(steps)
             };
-            lines(project.services.iter().map(image).collect::<Vec<_>>())
+            lines(project.services.iter().flat_map(image).collect::<Vec<_>>())
         }
         Aspect::Volumes => lines(project.volumes.keys()),
         Aspect::Networks => lines(project.networks.keys()),

@@ -21,9 +21,9 @@ use super::{
 use crate::engine::{ContainerStatus, Engine, EngineError};
 
 /// Pieces of an archive on their way; each at most [`PIECE`].
-const PIECES: usize = 16;
+pub(super) const PIECES: usize = 16;
 /// Longest upload, which ends the wait for the engine's answer.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
 /// Bytes of a piece.
 const PIECE: usize = 64 * 1024;
 /// Go's mode bits in the engine's answer.
@@ -172,14 +172,15 @@ async fn into(engine: &Engine, container: &ContainerStatus, from: &str, to: &str
     Ok(())
 }
 
-type Pieces = (mpsc::Receiver<Bytes>, tokio::task::JoinHandle<anyhow::Result<()>>);
+/// An archive on its way, and how its making ended.
+pub(super) type Pieces = (mpsc::Receiver<Bytes>, tokio::task::JoinHandle<anyhow::Result<()>>);
 
 /// A path as an archive under `name`, made as it is sent.
 fn archive_of(path: PathBuf, name: String, follow: bool) -> Pieces {
     let (sender, pieces) = mpsc::channel(PIECES);
     let made = tokio::task::spawn_blocking(move || {
         let shown = path.display().to_string();
-        let mut archive = tar::Builder::new(Sink { sender, buffer: Vec::new() });
+        let mut archive = tar::Builder::new(Sink::new(sender));
         // Links inside a tree are copied as links; `-L` is about the path that was named.
         archive.follow_symlinks(false);
         let path = if follow { path.canonicalize()? } else { path };
@@ -196,7 +197,7 @@ fn archive_of(path: PathBuf, name: String, follow: bool) -> Pieces {
 fn archive_of_stdin() -> Pieces {
     let (sender, pieces) = mpsc::channel(PIECES);
     let made = tokio::task::spawn_blocking(move || {
-        let mut sink = Sink { sender, buffer: Vec::new() };
+        let mut sink = Sink::new(sender);
         io::copy(&mut io::stdin().lock(), &mut sink).context("cannot pass standard input on")?;
         sink.flush().context("cannot pass standard input on")
     });
@@ -204,9 +205,15 @@ fn archive_of_stdin() -> Pieces {
 }
 
 /// Writes into a channel.
-struct Sink {
+pub(super) struct Sink {
     sender: mpsc::Sender<Bytes>,
     buffer: Vec<u8>,
+}
+
+impl Sink {
+    pub(super) fn new(sender: mpsc::Sender<Bytes>) -> Sink {
+        Sink { sender, buffer: Vec::new() }
+    }
 }
 
 impl io::Write for Sink {

@@ -20,11 +20,16 @@ const SIDE_BY_SIDE: usize = 8;
 /// # Errors
 /// A name is no reference, or engine or registry do not say what it stands for.
 pub(super) fn pin(session: &Session, project: &mut Project) -> anyhow::Result<()> {
-    let of = |(name, service): (&String, &crate::compose::model::Service)| (name.clone(), service.image.clone());
-    let pinned = resolve(session, project.services.iter().map(of))?;
+    let of = |(name, service): (&String, &crate::compose::model::Service)| {
+        service.with_steps().map(|container| (name.clone(), container.image.clone())).collect::<Vec<_>>()
+    };
+    let pinned = resolve(session, project.services.iter().flat_map(of))?;
     for service in project.services.values_mut() {
-        if let Some(image) = pinned.get(&service.image) {
-            service.image.clone_from(image);
+        let steps = service.pre_start.iter_mut().map(|step| &mut step.spec.image);
+        for image in std::iter::once(&mut service.image).chain(steps) {
+            if let Some(pinned) = pinned.get(image) {
+                image.clone_from(pinned);
+            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    io,
+    io::{self, Write as _},
     pin::Pin,
     time::{Duration, SystemTime},
 };
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use bollard::{models::EventMessage, query_parameters::EventsOptions};
 use futures_util::{Stream, StreamExt as _};
 
-use super::{logs::Printer, progress::Said};
+use super::{logs::Printer, progress::Said, watch::Line};
 use crate::{
     compose::labels,
     engine::{Engine, EngineError, LogLine, LogOptions},
@@ -56,6 +56,15 @@ impl Show {
         self.printer.print(&mut io::stdout().lock(), &line)
     }
 
+    /// Writes what the watching of files has to say.
+    pub(super) fn told(&mut self, line: &Line) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match line {
+            Line::Watch(text) => self.printer.note(&mut out, text),
+            Line::Said(text) => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
+        }
+    }
+
     /// What a container said last may still be on its way when its end is told; this fetches it. `options`: those of
     /// the lines that are followed.
     pub(super) async fn rest(
@@ -68,7 +77,11 @@ impl Show {
         let whole = LogOptions { follow: false, tail: None, ..options.clone() };
         let mut rest = engine.logs(project, whole).await?;
         while let Some(line) = rest.next().await {
-            let line = line?;
+            let line = match line {
+                // One that is being removed, here or by somebody else, says no more.
+                Err(error) if matches!(error.status(), Some(404 | 409)) => continue,
+                line => line?,
+            };
             if line.container == container {
                 self.line(&line)?;
             }
@@ -140,7 +153,8 @@ pub(super) fn events(
 fn happened(event: EventMessage) -> Option<Happened> {
     let actor = event.actor?;
     let attributes = actor.attributes.unwrap_or_default();
-    if attributes.get(labels::ONEOFF).is_some_and(|o| o == "True") {
+    // Steps before a start say what they say through the run that carries them out.
+    if attributes.get(labels::ONEOFF).is_some_and(|o| o == "True") || attributes.contains_key(labels::HOOK) {
         return None;
     }
     let text = |name: &str| attributes.get(name).cloned().unwrap_or_default();

@@ -42,6 +42,11 @@ pub(super) async fn start(session: &Session, args: &StartArgs) -> anyhow::Result
     if let Some(missing) = args.services.iter().chain(&needed).find(|name| !known(name)) {
         bail!("service {missing:?} has no container to start (create it with `up`)");
     }
+    let mut at = at;
+    if at.subject.project.iter().flat_map(|project| project.services.values()).any(|s| !s.pre_start.is_empty()) {
+        // What runs before a start is made now, and needs its variables.
+        at.subject.project = Some(session.load(&args.services)?);
+    }
     let plan = plan::start(&at.subject.name, at.subject.project.as_ref(), &at.observed, &args.services);
     let done = run(session, &at, plan, None, &progress).await?;
     if args.wait && !session.global.dry_run {

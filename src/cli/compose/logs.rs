@@ -159,6 +159,17 @@ impl Printer {
         out.flush()
     }
 
+    /// Writes a line that is no container's, in the column of their names; `Err` when the reader has gone.
+    pub(super) fn note(&mut self, out: &mut impl Write, text: &str) -> io::Result<()> {
+        let width = self.width;
+        match (self.names, self.colours) {
+            (false, _) => writeln!(out, "{text}")?,
+            (true, true) => writeln!(out, "\u{1b}[92m{:width$}  ⦿ \u{1b}[0m{text}", "")?,
+            (true, false) => writeln!(out, "{:width$}  ⦿ {text}", "")?,
+        }
+        out.flush()
+    }
+
     /// Writes one line; `Err` when the reader has gone.
     pub(super) fn print(&mut self, out: &mut impl Write, line: &LogLine) -> io::Result<()> {
         let time = if self.times && !line.time.is_empty() { format!("{} ", line.time) } else { String::new() };

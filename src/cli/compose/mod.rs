@@ -34,6 +34,7 @@ mod time;
 mod up;
 mod variables;
 mod wait;
+mod watch;
 
 use std::{
     ffi::OsString,
@@ -170,6 +171,7 @@ async fn execute(session: &Session, command: ComposeCommand) -> anyhow::Result<u
         ComposeCommand::Stats(args) => stats::stats(session, &args).await,
         ComposeCommand::Volumes(args) => stats::volumes(session, &args).await,
         ComposeCommand::Wait(args) => lifecycle::wait(session, &args).await,
+        ComposeCommand::Watch(args) => watch::watch(session, &args).await,
     }
 }
 

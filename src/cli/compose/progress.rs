@@ -254,8 +254,13 @@ impl Progress {
 impl Progress {
     /// What a build, a hook or a container says: builds to standard output, as the real one has it.
     fn output(&self, state: &mut State, source: &str, line: &str) {
-        let hook = source.rsplit_once(' ').filter(|(_, kind)| matches!(*kind, "post_start" | "pre_stop"));
-        if let Some((container, _)) = hook {
+        let hook = source.rsplit_once(' ').and_then(|(container, kind)| match kind {
+            "post_start" | "pre_stop" => Some(container),
+            // Told by its step, for its container is nothing that anybody knows.
+            step if step.starts_with("pre_start[") => Some(source),
+            _ => None,
+        });
+        if let Some(container) = hook {
             if let Some(hooks) = &self.hooks {
                 // Nobody listens any more: nothing to show it to.
                 let _ = hooks.send(Said { container: container.to_owned(), line: line.to_owned() });
@@ -399,7 +404,9 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         Action::CreateContainer { name, .. } => (container(name), "Creating", "Created", false),
         Action::RecreateContainer { name, .. } => (container(name), "Recreate", "Recreated", true),
         Action::StopContainer { name, .. } => (container(name), "Stopping", "Stopped", false),
-        Action::RemoveContainer { name, reason: Removal::Idle, .. } => (container(name), "Removing", "Removed", false),
+        Action::RemoveContainer { name, reason: Removal::Idle | Removal::StepLeft, .. } => {
+            (container(name), "Removing", "Removed", false)
+        }
         Action::RemoveContainer { name, .. } => (container(name), "Stopping", "Removed", false),
         Action::RestartContainer { name, .. } => (container(name), "Restarting", "Started", false),
         Action::SignalContainer { name, .. } => (container(name), "Killing", "Killed", false),
@@ -408,6 +415,8 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
             let done = if condition == "service_healthy" { "Healthy" } else { "Exited" };
             (format!("Service {service}"), "Waiting", done, false)
         }
+        // Not told, as in the real one; what goes wrong is.
+        Action::RunPreStart { name, .. } => (container(name), "", "", false),
         Action::StartContainer { name, .. } => (container(name), "Starting", "Started", false),
     };
     let subjects = match action {

@@ -12,15 +12,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("generate", "experimental commands are not supported"),
     ("publish", "OCI artifacts of Compose files are not supported; use the real `docker compose publish`"),
     ("viz", "experimental commands are not supported"),
-    ("watch", "`develop.watch` is for work on a desk; run `up -d --build` after a change, or deploy the push"),
 ];
 
-const WATCHES: &str = "`develop.watch` is not supported; run `up -d --build` after a change";
-
-const FLAGS: &[Flag] = &[
-    ("up", "menu", None, false, "there is no menu of keys; COMPOSE_MENU is ignored"),
-    ("up", "watch", Some('w'), false, WATCHES),
-];
+const FLAGS: &[Flag] = &[("up", "menu", None, false, "there is no menu of keys; COMPOSE_MENU is ignored")];
 
 /// Makes the grammar know what is refused.
 pub(super) fn known(mut command: Command) -> Command {
@@ -73,8 +67,9 @@ mod tests {
     #[test]
     fn refusals_name_what_was_asked_and_why() {
         for (line, told) in [
-            ("watch --no-up web", Some("`watch` is not supported: `develop.watch`")),
-            ("up -w", Some("up --watch is not supported: `develop.watch`")),
+            ("viz --indentation-size 1", Some("`viz` is not supported: experimental")),
+            ("watch --no-up web", None),
+            ("up -w", None),
             ("up --menu -d", Some("up --menu is not supported")),
             ("build --compress web", None),
             ("--verbose up", None),

@@ -29,6 +29,7 @@ use crate::{
         read_proxies,
     },
     plan::Plan,
+    report::Reporter,
     yaml::Node,
 };
 
@@ -307,6 +308,24 @@ impl Session {
         })
     }
 
+    /// As [`Session::apply_calmly`], with somebody else to tell what happens.
+    pub(super) async fn apply_told(
+        &self,
+        engine: &Engine,
+        project: &Project,
+        plan: Plan,
+        reporter: &dyn Reporter,
+    ) -> anyhow::Result<Report> {
+        let plan = self.narrowed(plan)?;
+        let credentials = self.credentials();
+        let engine = self.with_proxies(engine).await;
+        let done = engine.apply(&self.run_of(project, &plan, None, reporter, &credentials)).await;
+        done.map_err(|error| match error {
+            ApplyError::Step { error, .. } => anyhow::Error::new(error),
+            other => anyhow::Error::new(other),
+        })
+    }
+
     /// The engine with the proxy variables that the Docker CLI gives to containers and builds.
     pub(super) async fn with_proxies(&self, engine: &Engine) -> Engine {
         let Some(directory) = docker_config_directory(&self.environment) else { return engine.clone() };
@@ -325,13 +344,13 @@ impl Session {
         project: &'a Project,
         plan: &'a Plan,
         stop_timeout: Option<Duration>,
-        progress: &'a Progress,
+        reporter: &'a dyn Reporter,
         credentials: &'a Credentials,
     ) -> Apply<'a> {
         Apply {
             project,
             plan,
-            reporter: progress,
+            reporter,
             cancel: &self.cancel,
             stop_timeout,
             wait_timeout: self.wait_timeout.get().copied().unwrap_or(PATIENCE),

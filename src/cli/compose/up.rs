@@ -15,7 +15,7 @@ use super::{
     progress::{Mode, Progress},
     prompt, provider, remote_stack,
     session::{Session, grace, now},
-    wait,
+    wait, watch,
 };
 use crate::{
     compose::model::{Project, SshKey},
@@ -35,6 +35,9 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
         !(project.services.is_empty() || args.detach || args.wait || args.no_start || session.global.dry_run);
     if attached {
         super::attach::shown(&project, args)?;
+    }
+    if args.watch {
+        watch::check(&project)?;
     }
     // 0 is no limit, as in the real one.
     if let Some(seconds) = args.wait_timeout.filter(|seconds| *seconds > 0) {
@@ -82,7 +85,13 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
         };
         let following =
             super::attach::Attached { session, engine: &engine, project: &project, args, stop_timeout, hooks };
-        return following.follow(start, said).await;
+        let (told, lines) = tokio::sync::mpsc::unbounded_channel();
+        let options = watch::Options { prune: true, quiet: args.quiet_build };
+        let watcher = match args.watch {
+            true => Some(watch::Watcher::new(session, &engine, &project, options, told)?),
+            false => None,
+        };
+        return following.follow(start, said, watcher, lines).await;
     }
     let engine = converge(session, &mut project, &intent, stop_timeout, &progress).await?;
     if args.no_start || session.global.dry_run {
@@ -271,6 +280,30 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
         };
         progress.image(name, &skip, "");
     }
+    // Steps that run before a service may have images of their own.
+    for (name, service) in &project.services {
+        for step in service.pre_start.iter().map(|step| &step.spec).filter(|step| !step.image.is_empty()) {
+            let (image, policy) = (step.image.clone(), args.policy.as_deref().unwrap_or(&step.pull_policy));
+            let is_here = || observed.images.get(&image).is_some_and(|state| state.id.is_some());
+            let stays = is_lazy(policy) && !is_latest(&image) && is_here();
+            let is_built = project
+                .services
+                .iter()
+                .any(|(name, other)| other.build.is_some() && other.image_name(&project.name, name) == image);
+            if matches!(policy, "never" | "build") || stays || is_built || pulled_by.contains_key(&image) {
+                continue;
+            }
+            pulled_by.insert(image.clone(), name.clone());
+            let action =
+                plan::Action::Pull { service: name.clone(), image, tolerate_failure: args.ignore_pull_failures };
+            plan.steps.push(plan::Step {
+                action,
+                cause: "asked for".to_owned(),
+                after: Vec::new(),
+                only_if: plan::Condition::Always,
+            });
+        }
+    }
     let report = session.apply(&engine, &project, plan.clone(), None, &progress).await?;
     let failed: Vec<(&str, &str)> = plan
         .steps
@@ -438,7 +471,11 @@ fn one_scale(text: &str) -> anyhow::Result<(String, u32)> {
 }
 
 /// The plan of an `up` on an engine that has nothing, reduced to the steps that `wanted` picks.
-fn image_plan(project: &Project, intent: &Intent, wanted: impl Fn(&plan::Action) -> bool) -> anyhow::Result<Plan> {
+pub(super) fn image_plan(
+    project: &Project,
+    intent: &Intent,
+    wanted: impl Fn(&plan::Action) -> bool,
+) -> anyhow::Result<Plan> {
     let mut plan = Plan { project: project.name.clone(), ..Plan::default() };
     if intent.build.is_empty() {
         return Ok(plan);

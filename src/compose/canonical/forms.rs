@@ -30,6 +30,8 @@ pub(super) fn service(node: &mut Node, path: &str, lenient: bool) -> Result<(), 
             "ports" => port::expand(node, &here, lenient)?,
             "ulimits" => ulimits(node, &here)?,
             "develop" => watch(node),
+            // Each step is a container like that of a service.
+            "pre_start" => each(node, &here, |item, path| service(item, path, lenient))?,
             _ => {}
         }
     }

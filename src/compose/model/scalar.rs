@@ -204,18 +204,22 @@ pub struct EnvFile {
     pub required: bool,
     /// `raw`, or empty for the default format.
     pub format: String,
+    /// Written as a mapping where a text would do: in `pre_start`, which came with Compose 5.
+    pub long: bool,
 }
 
 impl Serialize for EnvFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.required {
+        if self.required && !self.long {
             return serializer.serialize_str(&self.path);
         }
         let mut map = serializer.serialize_struct("EnvFile", 3)?;
         if !self.path.is_empty() {
             map.serialize_field("path", &self.path)?;
         }
-        map.serialize_field("required", &self.required)?;
+        if !self.required {
+            map.serialize_field("required", &self.required)?;
+        }
         if !self.format.is_empty() {
             map.serialize_field("format", &self.format)?;
         }
@@ -242,8 +246,8 @@ impl<'de> Deserialize<'de> for EnvFile {
             true
         }
         Ok(match Form::deserialize(deserializer)? {
-            Form::Path(path) => Self { path, required: true, format: String::new() },
-            Form::Long { path, required, format } => Self { path, required, format },
+            Form::Path(path) => Self { path, required: true, format: String::new(), long: false },
+            Form::Long { path, required, format } => Self { path, required, format, long: false },
         })
     }
 }
@@ -305,9 +309,9 @@ mod tests {
         check(Ulimit::default(), "{}");
         check(SshKey { id: "default".into(), path: String::new() }, r#""default""#);
         check(SshKey { id: "k".into(), path: "/p".into() }, r#""k=/p""#);
-        check(EnvFile { path: "/a".into(), required: true, format: String::new() }, r#""/a""#);
+        check(EnvFile { path: "/a".into(), required: true, ..EnvFile::default() }, r#""/a""#);
         check(
-            EnvFile { path: "/a".into(), required: false, format: "raw".into() },
+            EnvFile { path: "/a".into(), format: "raw".into(), ..EnvFile::default() },
             r#"{"path":"/a","required":false,"format":"raw"}"#,
         );
         let mut hosts = ExtraHosts::default();

@@ -172,6 +172,7 @@ fn printable(project: &Project) -> Project {
     }
     for service in printable.services.values_mut() {
         service.label_file.clear();
+        service.pre_start.iter_mut().for_each(|step| step.spec.label_file.clear());
     }
     printable
 }
@@ -179,36 +180,47 @@ fn printable(project: &Project) -> Project {
 /// YAML leaves out sections that JSON prints empty, and writes some values otherwise.
 fn tidy_yaml(document: &mut Tree) {
     for service in document.get_mut("services").into_iter().flat_map(Tree::values_mut) {
-        service.drop_if(&["command", "entrypoint"], Tree::is_null);
-        for hooks in ["post_start", "pre_stop"] {
-            for hook in service.get_mut(hooks).into_iter().flat_map(Tree::items_mut) {
-                hook.drop_if(&["command"], Tree::is_null);
-            }
-        }
-        if let Some(deploy) = service.get_mut("deploy") {
-            deploy.drop_if(&["resources", "placement"], Tree::is_empty_map);
-        }
-        let develop = service.get_mut("develop").and_then(|develop| develop.get_mut("watch"));
-        for watch in develop.into_iter().flat_map(Tree::items_mut) {
-            if let Some(exec) = watch.get_mut("exec") {
-                exec.drop_if(&["command"], Tree::is_null);
-            }
-            watch.drop_if(&["exec"], Tree::is_empty_map);
-        }
-        for list in service.get_mut("blkio_config").into_iter().flat_map(Tree::values_mut) {
-            list.items_mut().for_each(lowercase_keys);
-        }
-        for file in service.get_mut("env_file").into_iter().flat_map(Tree::items_mut) {
-            file.drop_if(&["format"], |_| true);
-        }
-        service.get_mut("ulimits").into_iter().flat_map(Tree::values_mut).for_each(both_limits);
-        if let Some(build) = service.get_mut("build") {
-            build.get_mut("ulimits").into_iter().flat_map(Tree::values_mut).for_each(both_limits);
-            build.get_mut("ssh").into_iter().flat_map(Tree::items_mut).for_each(ssh_key);
-        }
+        tidy_service(service);
+        // They are in the form of Compose 5, which keeps the format of env files.
+        service.get_mut("pre_start").into_iter().flat_map(Tree::items_mut).for_each(tidy_container);
     }
     for network in document.get_mut("networks").into_iter().flat_map(Tree::values_mut) {
         network.drop_if(&["ipam"], Tree::is_empty_map);
+    }
+}
+
+fn tidy_service(service: &mut Tree) {
+    tidy_container(service);
+    for file in service.get_mut("env_file").into_iter().flat_map(Tree::items_mut) {
+        file.drop_if(&["format"], |_| true);
+    }
+}
+
+/// A service, or a step of its `pre_start`.
+fn tidy_container(service: &mut Tree) {
+    service.drop_if(&["command", "entrypoint"], Tree::is_null);
+    for hooks in ["post_start", "pre_stop"] {
+        for hook in service.get_mut(hooks).into_iter().flat_map(Tree::items_mut) {
+            hook.drop_if(&["command"], Tree::is_null);
+        }
+    }
+    if let Some(deploy) = service.get_mut("deploy") {
+        deploy.drop_if(&["resources", "placement"], Tree::is_empty_map);
+    }
+    let develop = service.get_mut("develop").and_then(|develop| develop.get_mut("watch"));
+    for watch in develop.into_iter().flat_map(Tree::items_mut) {
+        if let Some(exec) = watch.get_mut("exec") {
+            exec.drop_if(&["command"], Tree::is_null);
+        }
+        watch.drop_if(&["exec"], Tree::is_empty_map);
+    }
+    for list in service.get_mut("blkio_config").into_iter().flat_map(Tree::values_mut) {
+        list.items_mut().for_each(lowercase_keys);
+    }
+    service.get_mut("ulimits").into_iter().flat_map(Tree::values_mut).for_each(both_limits);
+    if let Some(build) = service.get_mut("build") {
+        build.get_mut("ulimits").into_iter().flat_map(Tree::values_mut).for_each(both_limits);
+        build.get_mut("ssh").into_iter().flat_map(Tree::items_mut).for_each(ssh_key);
     }
 }
 

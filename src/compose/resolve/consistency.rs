@@ -17,7 +17,7 @@ use crate::{
 /// When a service has `scale` and `deploy`, `deploy.replicas` takes the value of `scale`.
 pub(super) fn check(project: &mut Project, places: &Places<'_>) -> Result<(), LoadError> {
     for (name, service) in &project.services {
-        let at = At { project, places, name, service };
+        let at = At { project, places, name, inside: Vec::new(), service };
         at.image_or_build()?;
         at.references()?;
         at.dependencies()?;
@@ -25,6 +25,12 @@ pub(super) fn check(project: &mut Project, places: &Places<'_>) -> Result<(), Lo
         at.resources()?;
         at.watch()?;
         at.mounts()?;
+        for (index, step) in service.pre_start.iter().enumerate() {
+            let inside = vec!["pre_start".to_owned(), format!("[{index}]")];
+            let at = At { project, places, name, inside, service: &step.spec };
+            at.references()?;
+            at.mounts()?;
+        }
     }
     for service in project.services.values_mut() {
         if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
@@ -70,12 +76,15 @@ struct At<'a> {
     project: &'a Project,
     places: &'a Places<'a>,
     name: &'a str,
+    /// The way from the service to what is checked: to a step of `pre_start`, or none.
+    inside: Vec<String>,
     service: &'a Service,
 }
 
 impl At<'_> {
     fn error(&self, path: &[&str], message: impl Into<String>) -> LoadError {
-        self.places.error(&[&["services", self.name], path].concat(), message)
+        let inside: Vec<&str> = self.inside.iter().map(String::as_str).collect();
+        self.places.error(&[&["services", self.name], inside.as_slice(), path].concat(), message)
     }
 
     fn undefined<'k>(
@@ -150,7 +159,8 @@ impl At<'_> {
     fn references(&self) -> Result<(), LoadError> {
         self.extensions()?;
         let Self { project, service, .. } = self;
-        if !service.network_mode.is_empty() && !service.networks.is_empty() {
+        // A step inherits the networks, and its own network_mode replaces them.
+        if self.inside.is_empty() && !service.network_mode.is_empty() && !service.networks.is_empty() {
             return Err(self
                 .error(&["network_mode"], "network_mode and networks exclude each other")
                 .hint("remove one of them"));
@@ -311,7 +321,8 @@ impl At<'_> {
         let volumes =
             self.service.volumes.iter().enumerate().map(|(index, mount)| ("volumes", index, mount.target.as_str()));
         for (list, index, target) in tmpfs.chain(volumes) {
-            let here = format!("services.{}.{list}[{index}]", self.name);
+            let inside: String = self.inside.iter().map(|key| format!(".{key}")).collect::<String>().replace(".[", "[");
+            let here = format!("services.{}{inside}.{list}[{index}]", self.name);
             if let Some(first) = seen.get(target) {
                 return Err(self
                     .error(&[list, &format!("[{index}]")], format!("target {target} already mounted as {first}"))

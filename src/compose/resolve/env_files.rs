@@ -9,11 +9,11 @@ use crate::compose::{
     dotenv,
     error::{LoadError, Warning},
     interpolate::Lookup,
-    model::Project,
+    model::{EnvFile, Project},
     source::{FileSource, reason},
 };
 
-/// Reads env files into `environment`, which wins over them, and forgets the list.
+/// Reads env files into `environment`, which wins over them, and forgets the list. Those of `pre_start` steps too.
 ///
 /// Variables inside a file are looked up in the project's environment, then the service's, then what was read before.
 pub(super) fn resolve_environment(
@@ -22,24 +22,59 @@ pub(super) fn resolve_environment(
     places: &Places<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
-    for (name, service) in &mut project.services {
-        for (key, value) in &mut service.environment {
+    let Project { services, environment, .. } = project;
+    for (name, service) in services {
+        let here = ["services", name];
+        let mut read = EnvFiles { project: environment, files, places, warnings };
+        for (index, step) in service.pre_start.iter_mut().enumerate() {
+            // The list stays in the specification: it is printed, and part of the hash.
+            let mut own = step.spec.environment.clone();
+            let item = format!("[{index}]");
+            let here = [&here[..], &["pre_start", &item]].concat();
+            read.complete(&here, &step.spec.env_file, &mut own)?;
+            step.environment = own;
+        }
+        read.complete(&here, &service.env_file, &mut service.environment)?;
+        service.env_file.clear();
+    }
+    Ok(())
+}
+
+/// What reading env files needs.
+struct EnvFiles<'a> {
+    project: &'a BTreeMap<String, String>,
+    files: &'a dyn FileSource,
+    places: &'a Places<'a>,
+    warnings: &'a mut Vec<Warning>,
+}
+
+impl EnvFiles<'_> {
+    /// Completes the variables of what stands at `here` by those of its env files.
+    fn complete(
+        &mut self,
+        here: &[&str],
+        list: &[EnvFile],
+        own: &mut BTreeMap<String, Option<String>>,
+    ) -> Result<(), LoadError> {
+        for (key, value) in &mut *own {
             if value.is_none() {
-                *value = project.environment.get(key).cloned();
+                *value = self.project.get(key).cloned();
             }
         }
-        let own = &service.environment;
         // What stands in `environment` counts as read before the first file.
         let mut read: IndexMap<String, String> =
             own.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect();
-        for (index, file) in service.env_file.iter().enumerate() {
-            let lookup = |key: &str| project.environment.get(key).cloned().or_else(|| own.get(key).cloned().flatten());
-            let fail = |message: String| places.error(&["services", name, "env_file", &format!("[{index}]")], message);
+        for (index, file) in list.iter().enumerate() {
+            let lookup = |key: &str| self.project.get(key).cloned().or_else(|| own.get(key).cloned().flatten());
+            let fail =
+                |message: String| self.places.error(&[here, &["env_file", &format!("[{index}]")]].concat(), message);
             let unread = |message: String| fail(message).hint("create the file, or write required: false");
-            let Some(text) = text_of(files, &file.path, "env file", file.required).map_err(unread)? else { continue };
+            let Some(text) = text_of(self.files, &file.path, "env file", file.required).map_err(unread)? else {
+                continue;
+            };
             match file.format.as_str() {
                 "" => {
-                    let mut unset = |key: &str| warnings.push(unset_in(&file.path, key));
+                    let mut unset = |key: &str| self.warnings.push(unset_in(&file.path, key));
                     dotenv::parse_into(&text, &mut read, &lookup, &mut unset)
                         .map_err(|error| fail(format!("{}: {error}", file.path)))?;
                 }
@@ -55,11 +90,10 @@ pub(super) fn resolve_environment(
         }
         let mut environment: BTreeMap<String, Option<String>> =
             read.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        environment.append(&mut service.environment);
-        service.environment = environment;
-        service.env_file.clear();
+        environment.append(own);
+        *own = environment;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Reads label files into `labels`, which win over them. The list stays: it is part of the hash.

@@ -60,7 +60,7 @@ pub struct FinishContext<'a> {
 /// The first mistake found, with attribute path and place.
 pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Warning>) -> Result<Project, LoadError> {
     if context.normalise {
-        normalise(&mut root, &context.name, &context.environment);
+        normalise(&mut root, &context.name, &context.environment)?;
     }
     let mut project = typing::project(&root, warnings)?;
     project.name.clone_from(&context.name);
@@ -92,9 +92,13 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     Ok(project)
 }
 
-/// Makes explicit what is implied: resource names, the default network, dependencies.
-pub fn normalise(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) {
-    normalise::apply(root, project, environment);
+/// Makes explicit what is implied: resource names, the default network, dependencies, what `pre_start` steps inherit.
+///
+/// # Errors
+///
+/// A `pre_start` step that cannot be laid over its service.
+pub fn normalise(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) -> Result<(), LoadError> {
+    normalise::apply(root, project, environment)
 }
 
 /// Finds where attributes of the typed project stood in the files.
@@ -222,6 +226,85 @@ mod tests {
             assert_eq!(project.services.len() + project.disabled_services.len(), 4);
         }
         assert_eq!(project(text, &["webb"]).unwrap_err(), "no such service: webb (did you mean 'web'?)");
+    }
+
+    #[test]
+    fn a_step_before_the_start_has_what_its_service_has() {
+        let text = r#"
+services:
+  app:
+    image: i
+    command: [serve]
+    environment: {A: "1", B: "2"}
+    env_file: e.env
+    labels: {l: x}
+    volumes: ["data:/data:ro", "/anon"]
+    cap_add: [X]
+    dns: 1.1.1.1
+    ports: ["80"]
+    networks: {default: {aliases: [foo]}}
+    pre_start:
+      - command: migrate
+      - image: tool
+        command: [a, b]
+        environment: [B=3, V]
+        cap_add: [X, Y]
+        dns: [1.1.1.1, 2.2.2.2]
+        volumes: ["data:/data"]
+        user: "0"
+        per_replica: true
+volumes: {data: }"#;
+        // As Compose 5.6.1 prints it.
+        let expected = r#"[{"cap_add":["X"],"command":["migrate"],"dns":["1.1.1.1"],"entrypoint":null,"environment":{"A":"1","B":"2"},"env_file":[{"path":"/p/e.env"}],"image":"i","labels":{"l":"x"},"networks":{"default":{"aliases":["foo"]}}},{"cap_add":["X","Y"],"command":["a","b"],"dns":["1.1.1.1","2.2.2.2"],"entrypoint":null,"environment":{"A":"1","B":"3","V":null},"env_file":[{"path":"/p/e.env"}],"image":"tool","labels":{"l":"x"},"networks":{"default":{"aliases":["foo"]}},"user":"0","volumes":[{"type":"volume","source":"data","target":"/data","volume":{}}],"per_replica":true}]"#;
+        let steps = project(text, &[]).unwrap().services["app"].pre_start.clone();
+        assert_eq!(serde_json::to_string(&steps).unwrap(), expected);
+        // Its hash, of the same without a file, as well.
+        let plain = project(&text.replace("    env_file: e.env\n", "").replace("B=3, V", "B=3, C"), &[]).unwrap();
+        let hash = crate::compose::hash::service_hash(&plain.services["app"]);
+        assert_eq!(hash, "1348d336bed3c6e88119dc8a254e2727f7e5da437ee162c35ea38c646e249d0f");
+        // What they run with: the env files are read, and variables without a value have one.
+        let first = steps[0].as_service("i").environment;
+        assert_eq!(first["B"].as_deref(), Some("2"));
+        let second = steps[1].as_service("i").environment;
+        assert_eq!((second["B"].as_deref(), second["V"].as_deref()), (Some("3"), Some("vee")));
+        assert!(!first.contains_key("C") || first["C"].is_none(), "{first:?}");
+        // What is printed reads the same; and a step takes the image that its service builds.
+        let again: Vec<crate::compose::model::PreStart> = serde_json::from_str(expected).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), expected);
+        assert_eq!(again[1].as_service("i").image, "tool");
+        let built = project("services: {a: {build: ., pre_start: [{command: x}]}}", &[]).unwrap();
+        assert_eq!(built.services["a"].pre_start[0].as_service("p-a").image, "p-a");
+    }
+
+    #[test]
+    fn what_only_a_step_uses_is_kept_and_must_exist() {
+        let text = "services: {a: {image: i, pre_start: [{image: j, volumes: ['vol:/x'], secrets: [s], networks: [n]}]}}\nvolumes: {vol: }\nsecrets: {s: {file: f}}\nnetworks: {n: }";
+        let loaded = project(text, &[]).unwrap();
+        assert!(loaded.volumes.contains_key("vol") && loaded.networks.contains_key("n"), "{loaded:?}");
+        assert!(loaded.secrets.contains_key("s"));
+        for (text, expected) in [
+            (
+                "services: {a: {image: i, pre_start: [{command: x}, {volumes: ['vol:/x']}]}}",
+                "services.a.pre_start[1].volumes[0]: service 'a' refers to undefined volume 'vol'",
+            ),
+            (
+                "services: {a: {image: i, pre_start: [{networks: [n]}]}}",
+                "services.a.pre_start[0].networks.n: service 'a' refers to undefined network 'n'",
+            ),
+            (
+                "services: {a: {image: i, pre_start: [{env_file: none.env}]}}",
+                "services.a.pre_start[0].env_file[0]: env file /p/none.env not found",
+            ),
+            ("services: {a: {image: i, pre_start: [{ports: ['80']}]}}", "services.a.pre_start[0].ports: unknown key"),
+            (
+                "services: {a: {image: i, pre_start: [{pre_start: []}]}}",
+                "services.a.pre_start[0].pre_start: unknown key",
+            ),
+            ("services: {a: {image: i, pre_start: {command: x}}}", "services.a.pre_start: must be a list"),
+        ] {
+            let error = project(text, &[]).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use super::defaults::insert;
 use crate::{
-    compose::lexical::clean,
+    compose::{error::LoadError, lexical::clean, merge, merge_unique, schema},
     yaml::{Map, Node, Pos, Value},
 };
 
 /// Makes implicit networks, dependencies and names explicit, in place.
-pub(super) fn apply(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) {
+pub(super) fn apply(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) -> Result<(), LoadError> {
     networks(root);
     let pos = root.pos.clone();
-    let Some(sections) = root.as_map_mut() else { return };
+    let Some(sections) = root.as_map_mut() else { return Ok(()) };
     if let Some(services) = sections.get_mut("services").and_then(|entry| entry.node.as_map_mut()) {
-        for entry in services.values_mut() {
+        for (name, entry) in services {
             let pos = entry.node.pos.clone();
             if let Some(map) = entry.node.as_map_mut() {
                 service(map, &pos, environment);
+                pre_start(map, &pos, &format!("services.{name}"))?;
             }
         }
     }
@@ -26,6 +27,7 @@ pub(super) fn apply(root: &mut Node, project: &str, environment: &BTreeMap<Strin
             names(resources, &pos, project);
         }
     }
+    Ok(())
 }
 
 /// A service that says nothing about networks is on the default one, which then exists.
@@ -93,6 +95,26 @@ fn service(map: &mut Map, pos: &Pos, environment: &BTreeMap<String, String>) {
         }
     }
     dependencies(map, pos);
+}
+
+/// A step has what the container of its service has and it does not say itself; collections are completed. Not volumes:
+/// the mounts of the service, anonymous ones among them, come from its container (compose-go 2.16,
+/// `loader.resolvePreStartHooks`).
+fn pre_start(map: &mut Map, pos: &Pos, path: &str) -> Result<(), LoadError> {
+    let mut base = Map::new();
+    for (key, entry) in map.iter().filter(|(key, _)| *key != "volumes" && schema::is_of_containers(key)) {
+        base.insert(key.clone(), entry.clone());
+    }
+    let Some(Value::Seq(steps)) = map.get_mut("pre_start").map(|entry| &mut entry.node.value) else { return Ok(()) };
+    for (index, step) in steps.iter_mut().enumerate() {
+        let base = Node::new(Value::Map(base.clone()), pos.clone());
+        let own = std::mem::replace(step, Node::new(Value::Null, pos.clone()));
+        let here = |error: LoadError| error.path(format!("{path}.pre_start[{index}]"));
+        let mut merged = merge::inherit(base, own).map_err(here)?;
+        merge_unique::enforce_of_service(&mut merged).map_err(here)?;
+        *step = merged;
+    }
+    Ok(())
 }
 
 /// Gives variables without a value the one of the project; those that have none there either are kept on request.

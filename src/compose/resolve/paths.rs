@@ -57,6 +57,12 @@ impl Base<'_> {
         });
         change(node, &["develop", "watch", "*", "path"], &file);
         self.watched(node, &format!("{path}.develop.watch"))?;
+        let steps = node.as_map_mut().and_then(|map| map.get_mut("pre_start"));
+        if let Some(Value::Seq(steps)) = steps.map(|entry| &mut entry.node.value) {
+            for (index, step) in steps.iter_mut().enumerate() {
+                self.service(step, &format!("{path}.pre_start[{index}]"))?;
+            }
+        }
         let Some(entry) = node.as_map_mut().and_then(|map| map.get_mut("volumes")) else { return Ok(()) };
         let Value::Seq(mounts) = &mut entry.node.value else { return Ok(()) };
         for (index, mount) in mounts.iter_mut().enumerate() {

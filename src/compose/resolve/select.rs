@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compose::{error::LoadError, model::Project, schema::nearest};
+use crate::compose::{
+    error::LoadError,
+    model::{Project, Service},
+    schema::nearest,
+};
 
 /// Splits services into active and disabled by their profiles.
 pub(super) fn by_profiles(project: &mut Project, profiles: &[String]) {
@@ -75,7 +79,7 @@ pub(super) fn with_dependencies(project: &mut Project, names: &[String]) -> Resu
 pub(super) fn prune(project: &mut Project) {
     let Project { services, networks, volumes, secrets, configs, models, .. } = project;
     let mut used = Used::default();
-    for service in services.values() {
+    for service in services.values().flat_map(Service::with_steps) {
         used.networks.extend(service.networks.keys().map(String::as_str));
         used.volumes
             .extend(service.volumes.iter().filter(|mount| mount.r#type == "volume").map(|mount| mount.source.as_str()));

@@ -59,7 +59,7 @@ fn is_duration(path: &str) -> bool {
 
 /// The keys that are allowed where an unknown one stands.
 pub(super) fn known_keys(object: &Object) -> String {
-    let mut known: Vec<&str> = object.fields.iter().map(|(name, _)| *name).collect();
+    let mut known: Vec<&str> = object.all_fields().map(|(name, _)| *name).collect();
     if known.is_empty() || known.len() > MAX_LISTED {
         return "there is no such attribute here: remove it".to_owned();
     }

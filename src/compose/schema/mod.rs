@@ -1,7 +1,8 @@
 //! Which keys exist, and of which type their values are.
 //!
-//! The tables beside this file say what the Compose specification (as of compose-go 2.9.1) allows; this file reads
-//! them. A document is checked after each merge, before short forms are expanded, so both forms are described.
+//! The tables beside this file say what the Compose specification (as of compose-go 2.9.1) allows, and `pre_start` of
+//! compose-go 2.16; this file reads them. A document is checked after each merge, before short forms are expanded, so
+//! both forms are described.
 
 mod build;
 mod deploy;
@@ -25,6 +26,11 @@ use crate::yaml::{Entry, Map, Node, Value};
 /// An unknown or missing key, a value of the wrong type, outside its range, or repeated where it must be unique.
 pub fn check(root: &Node) -> Result<(), LoadError> {
     check_rule(root, &resource::ROOT, "")
+}
+
+/// Whether an attribute is one of any container, which a `pre_start` step has like a service.
+pub(super) fn is_of_containers(key: &str) -> bool {
+    service::CONTAINER.fields.iter().any(|(name, _)| *name == key)
 }
 
 fn check_rule(node: &Node, rule: &Rule, path: &str) -> Result<(), LoadError> {
@@ -116,7 +122,7 @@ fn check_list(node: &Node, item: &Rule, unique: bool, path: &str) -> Result<(), 
 fn check_object(node: &Node, map: &Map, object: &Object, path: &str) -> Result<(), LoadError> {
     for (key, entry) in map {
         let here = join(path, key);
-        match object.fields.iter().find(|(name, _)| name == key) {
+        match object.all_fields().find(|(name, _)| name == key) {
             Some((_, rule)) => check_rule(&entry.node, rule, &here)?,
             None if object.open || (object.extensions && key.starts_with("x-")) => {}
             None => return Err(unknown_key(key, entry, object, here)),
@@ -149,7 +155,7 @@ fn wrong_type(node: &Node, wanted: Kinds, path: &str) -> LoadError {
 }
 
 fn missing(name: &str, node: &Node, object: &Object, path: &str) -> LoadError {
-    let rule = object.fields.iter().find(|(field, _)| *field == name).map(|(_, rule)| rule);
+    let rule = object.all_fields().find(|(field, _)| *field == name).map(|(_, rule)| rule);
     let value = if let Some(Rule::Enum(allowed)) = rule { allowed.join(", or ") } else { "...".to_owned() };
     LoadError::at(path, node, format!("missing property '{name}'")).hint(format!("add {name}: {value}"))
 }
@@ -160,7 +166,7 @@ fn unknown_key(key: &str, entry: &Entry, object: &Object, path: String) -> LoadE
             format!("'{key}' came with Compose 5 and is not supported: this is the specification of Compose 2.40");
         return LoadError::new(message).path(path).pos(entry.key_pos.clone()).hint(*instead);
     }
-    let known = object.fields.iter().map(|(name, _)| *name);
+    let known = object.all_fields().map(|(name, _)| *name);
     let hint = match nearest(key, known) {
         Some(near) => format!("did you mean '{near}'?"),
         None => hint::known_keys(object),
@@ -170,16 +176,10 @@ fn unknown_key(key: &str, entry: &Entry, object: &Object, path: String) -> LoadE
 }
 
 /// Attributes that later versions of the specification added (compose-go 2.13.0), and what to do instead.
-const LATER: [(&str, &str); 2] = [
-    (
-        "services.*.pre_start",
-        "run the step as a service of its own, and depend on it with service_completed_successfully",
-    ),
-    (
-        "jobs",
-        "write the job as a service: with a profile and `run` for one by hand, with a timer of the host for a schedule",
-    ),
-];
+const LATER: [(&str, &str); 1] = [(
+    "jobs",
+    "write the job as a service: with a profile and `run` for one by hand, with a timer of the host for a schedule",
+)];
 
 /// Whether a path is the pattern's; `*` is any one key.
 fn is_at(path: &str, pattern: &str) -> bool {
@@ -297,10 +297,6 @@ mod tests {
             (
                 "services: {a: {foo: 1}}",
                 "compose.yaml:1:16: services.a.foo: unknown key: additional properties 'foo' not allowed (there is no such attribute here: remove it)",
-            ),
-            (
-                "services: {a: {pre_start: []}}",
-                "compose.yaml:1:16: services.a.pre_start: 'pre_start' came with Compose 5 and is not supported: this is the specification of Compose 2.40 (run the step as a service of its own, and depend on it with service_completed_successfully)",
             ),
             (
                 "jobs: {a: {image: x}}",

@@ -26,6 +26,8 @@ pub(super) enum Rule {
 pub(super) struct Object {
     /// Keys and their rules.
     pub(super) fields: &'static [(&'static str, Rule)],
+    /// An object whose keys are allowed, too.
+    pub(super) base: Option<&'static Object>,
     /// Keys that must be there.
     pub(super) required: &'static [&'static str],
     /// Whether `x-*` is allowed.
@@ -37,22 +39,32 @@ pub(super) struct Object {
 impl Object {
     /// Only these keys and `x-*`.
     pub(super) const fn extensible(fields: &'static [(&'static str, Rule)]) -> Object {
-        Object { fields, required: &[], extensions: true, open: false }
+        Object { fields, base: None, required: &[], extensions: true, open: false }
     }
 
     /// Only these keys.
     pub(super) const fn closed(fields: &'static [(&'static str, Rule)]) -> Object {
-        Object { fields, required: &[], extensions: false, open: false }
+        Object { fields, base: None, required: &[], extensions: false, open: false }
     }
 
     /// These keys, and any other.
     pub(super) const fn open(fields: &'static [(&'static str, Rule)]) -> Object {
-        Object { fields, required: &[], extensions: true, open: true }
+        Object { fields, base: None, required: &[], extensions: true, open: true }
     }
 
     /// The same with keys that must be there.
     pub(super) const fn requires(self, required: &'static [&'static str]) -> Object {
-        Object { fields: self.fields, required, extensions: self.extensions, open: self.open }
+        Object { required, ..self }
+    }
+
+    /// The same with the keys of another object besides.
+    pub(super) const fn over(self, base: &'static Object) -> Object {
+        Object { base: Some(base), ..self }
+    }
+
+    /// Every key with its rule.
+    pub(super) fn all_fields(&self) -> impl Iterator<Item = &'static (&'static str, Rule)> {
+        self.fields.iter().chain(self.base.into_iter().flat_map(|base| base.fields))
     }
 }
 

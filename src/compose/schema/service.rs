@@ -8,12 +8,45 @@ use super::{
 };
 
 /// A service.
-pub(super) const SERVICE: Rule = Rule::Object(&Object::extensible(&[
-    ("develop", DEVELOP),
-    ("deploy", DEPLOY),
+pub(super) const SERVICE: Rule = Rule::Object(
+    &Object::extensible(&[
+        ("develop", DEVELOP),
+        ("deploy", DEPLOY),
+        ("attach", BOOL_TEXT),
+        ("build", BUILD),
+        ("container_name", CONTAINER_NAME),
+        ("depends_on", DEPENDS_ON),
+        ("expose", Rule::List { item: &NUMBER_TEXT, unique: true }),
+        (
+            "extends",
+            Rule::Either(&[
+                STRING,
+                Rule::Object(&Object::closed(&[("service", STRING), ("file", STRING)]).requires(&["service"])),
+            ]),
+        ),
+        ("provider", Rule::Object(&PROVIDER)),
+        ("external_links", UNIQUE_STRINGS),
+        ("healthcheck", Rule::Object(&HEALTHCHECK)),
+        ("links", UNIQUE_STRINGS),
+        ("ports", Rule::List { item: &Rule::Either(&[NUMBER_TEXT, Rule::Object(&PORT)]), unique: true }),
+        ("pre_start", Rule::List { item: &Rule::Object(&PRE_START), unique: false }),
+        ("post_start", Rule::List { item: &SERVICE_HOOK, unique: false }),
+        ("pre_stop", Rule::List { item: &SERVICE_HOOK, unique: false }),
+        ("profiles", UNIQUE_STRINGS),
+        ("restart", STRING),
+        ("scale", INTEGER_TEXT),
+        ("stdin_open", BOOL_TEXT),
+        ("tty", BOOL_TEXT),
+    ])
+    .over(&CONTAINER),
+);
+
+/// A container that runs to its end before a service starts.
+const PRE_START: Object = Object::extensible(&[("per_replica", BOOL_TEXT)]).over(&CONTAINER);
+
+/// What a service and a `pre_start` step have in common: `container_spec` of Compose 5.
+pub(super) const CONTAINER: Object = Object::extensible(&[
     ("annotations", LIST_OR_DICT),
-    ("attach", BOOL_TEXT),
-    ("build", BUILD),
     ("blkio_config", Rule::Object(&BLKIO)),
     ("cap_add", UNIQUE_STRINGS),
     ("cap_drop", UNIQUE_STRINGS),
@@ -21,7 +54,6 @@ pub(super) const SERVICE: Rule = Rule::Object(&Object::extensible(&[
     ("cgroup_parent", STRING),
     ("command", COMMAND),
     ("configs", FILE_REFERENCES),
-    ("container_name", CONTAINER_NAME),
     ("cpu_count", Rule::Either(&[STRING, Rule::Range { least: 0, most: i64::MAX }])),
     ("cpu_percent", Rule::Either(&[STRING, Rule::Range { least: 0, most: 100 }])),
     ("cpu_shares", NUMBER_TEXT),
@@ -35,7 +67,6 @@ pub(super) const SERVICE: Rule = Rule::Object(&Object::extensible(&[
         "credential_spec",
         Rule::Object(&Object::extensible(&[("config", STRING), ("file", STRING), ("registry", STRING)])),
     ),
-    ("depends_on", DEPENDS_ON),
     ("device_cgroup_rules", UNIQUE_STRINGS),
     ("devices", Rule::List { item: &Rule::Either(&[STRING, Rule::Object(&DEVICE)]), unique: false }),
     ("dns", STRING_OR_LIST),
@@ -46,27 +77,15 @@ pub(super) const SERVICE: Rule = Rule::Object(&Object::extensible(&[
     ("env_file", ENV_FILE),
     ("label_file", Rule::Either(&[STRING, STRINGS])),
     ("environment", LIST_OR_DICT),
-    ("expose", Rule::List { item: &NUMBER_TEXT, unique: true }),
-    (
-        "extends",
-        Rule::Either(&[
-            STRING,
-            Rule::Object(&Object::closed(&[("service", STRING), ("file", STRING)]).requires(&["service"])),
-        ]),
-    ),
-    ("provider", Rule::Object(&PROVIDER)),
-    ("external_links", UNIQUE_STRINGS),
     ("extra_hosts", EXTRA_HOSTS),
     ("gpus", GPUS),
     ("group_add", Rule::List { item: &NUMBER_TEXT, unique: true }),
-    ("healthcheck", Rule::Object(&HEALTHCHECK)),
     ("hostname", STRING),
     ("image", STRING),
     ("init", BOOL_TEXT),
     ("ipc", STRING),
     ("isolation", STRING),
     ("labels", LIST_OR_DICT),
-    ("links", UNIQUE_STRINGS),
     ("logging", Rule::Object(&Object::extensible(&[("driver", STRING), ("options", LOG_OPTIONS)]))),
     ("mac_address", STRING),
     ("mem_limit", NUMBER_TEXT),
@@ -81,27 +100,19 @@ pub(super) const SERVICE: Rule = Rule::Object(&Object::extensible(&[
     ("pid", Rule::Scalar(Kinds::STRING.or(Kinds::NULL))),
     ("pids_limit", NUMBER_TEXT),
     ("platform", STRING),
-    ("ports", Rule::List { item: &Rule::Either(&[NUMBER_TEXT, Rule::Object(&PORT)]), unique: true }),
-    ("post_start", Rule::List { item: &SERVICE_HOOK, unique: false }),
-    ("pre_stop", Rule::List { item: &SERVICE_HOOK, unique: false }),
     ("privileged", BOOL_TEXT),
-    ("profiles", UNIQUE_STRINGS),
     ("pull_policy", PULL_POLICY),
     ("pull_refresh_after", STRING),
     ("read_only", BOOL_TEXT),
-    ("restart", STRING),
     ("runtime", STRING),
-    ("scale", INTEGER_TEXT),
     ("security_opt", UNIQUE_STRINGS),
     ("shm_size", NUMBER_TEXT),
     ("secrets", FILE_REFERENCES),
     ("sysctls", LIST_OR_DICT),
-    ("stdin_open", BOOL_TEXT),
     ("stop_grace_period", STRING),
     ("stop_signal", STRING),
     ("storage_opt", Rule::Scalar(Kinds::MAP)),
     ("tmpfs", STRING_OR_LIST),
-    ("tty", BOOL_TEXT),
     ("ulimits", ULIMITS),
     ("use_api_socket", BOOL),
     ("user", STRING),
@@ -110,7 +121,7 @@ pub(super) const SERVICE: Rule = Rule::Object(&Object::extensible(&[
     ("volumes", Rule::List { item: &Rule::Either(&[STRING, Rule::Object(&MOUNT)]), unique: true }),
     ("volumes_from", UNIQUE_STRINGS),
     ("working_dir", STRING),
-]));
+]);
 
 const CONTAINER_NAME: Rule = Rule::Pattern {
     matches: |text| {

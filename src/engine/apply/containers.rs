@@ -313,7 +313,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
+    pub(super) async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
         let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint.settings) };
         match self.engine.docker().connect_network(&endpoint.network, request).await {
             Ok(()) => Ok(()),

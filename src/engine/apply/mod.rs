@@ -9,6 +9,7 @@ mod copy;
 mod hooks;
 mod networks;
 mod oneoff;
+mod pre_start;
 mod put_back;
 mod references;
 mod rehearse;
@@ -241,6 +242,9 @@ impl Executor<'_> {
                     step.after.iter().any(|s| matches!(ended.get(*s), Some(Some(Ended::Failed | Ended::Abandoned))));
                 self.wait_for(service, condition, *required, dependents, failed_before).await
             }
+            Action::RunPreStart { service, index, name, number, beside } => {
+                self.run_pre_start(service, *index, name, (*number, beside)).await
+            }
             Action::StartContainer { service, number, name } => self.start(service, *number, name).await,
         }
     }
@@ -283,7 +287,7 @@ impl Executor<'_> {
     }
 
     async fn pull(&self, service: &str, image: &str, tolerate: bool) -> Result<Did, EngineError> {
-        match image::pull_service(self.engine, self.run.project, service, image, &self.image_context()).await {
+        match image::pull_for(self.engine, self.run.project, service, image, &self.image_context()).await {
             Ok(id) => {
                 self.world.set_image(image, &id.0);
                 Ok(Did::Done(format!("pulled {image}")))

@@ -64,7 +64,12 @@ fn missed<'a>(plan: &'a Plan, report: &Report) -> Vec<Missed<'a>> {
         let replaced = did(&|action| matches!(action, Action::RecreateContainer { name: other, .. } if other == name));
         let waits = before(plan, id);
         let mut waits = waits.into_iter().filter(|id| {
-            let waits = plan.steps.get(*id).is_some_and(|step| matches!(step.action, Action::WaitFor { .. }));
+            // Nor is one started whose own `pre_start` did not go well.
+            let waits = plan.steps.get(*id).is_some_and(|step| match &step.action {
+                Action::WaitFor { .. } => true,
+                Action::RunPreStart { service: of, .. } => of == service,
+                _ => false,
+            });
             waits && !matches!(ended(*id), Some(Outcome::Done | Outcome::Skipped))
         });
         if replaced && waits.next().is_none() || stopped && !replaced {

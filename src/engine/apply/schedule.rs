@@ -94,6 +94,7 @@ where
             Err(error) => {
                 table.end(reporter, id, Ended::Failed, error.to_string(), elapsed);
                 if table.tolerates_failure(id) {
+                    table.abandon_starts(reporter, id);
                     continue;
                 }
                 halt.cancel();
@@ -159,6 +160,29 @@ impl<'a> Table<'a> {
     fn tolerates_failure(&self, id: StepId) -> bool {
         let mut followers = self.plan.steps.iter().filter(|s| s.after.contains(&id)).peekable();
         followers.peek().is_some() && followers.all(|s| matches!(s.action, Action::WaitFor { required: false, .. }))
+            || self.starts_after(id).iter().any(|start| self.tolerates_failure(*start))
+    }
+
+    /// What cannot come any more when a `pre_start` step has failed: the rest of them, and the starts of its service.
+    /// Empty for other steps.
+    fn starts_after(&self, id: StepId) -> Vec<StepId> {
+        let Some(Action::RunPreStart { service, .. }) = self.plan.steps.get(id).map(|step| &step.action) else {
+            return Vec::new();
+        };
+        let later = self.plan.steps.iter().enumerate().skip(id + 1);
+        let own = later.filter(|(_, step)| match &step.action {
+            Action::RunPreStart { service: of, .. } | Action::StartContainer { service: of, .. } => of == service,
+            _ => false,
+        });
+        own.map(|(id, _)| id).collect()
+    }
+
+    /// Ends these, so that whoever takes any end of them goes on.
+    fn abandon_starts(&mut self, reporter: &dyn Reporter, id: StepId) {
+        for start in self.starts_after(id) {
+            let text = format!("{}: not begun", self.text(start));
+            self.end(reporter, start, Ended::Abandoned, text, Duration::ZERO);
+        }
     }
 
     fn has_begun(&self, id: StepId) -> bool {
@@ -304,6 +328,23 @@ mod tests {
         assert_eq!(outcomes(&optional, &[0]).await, (vec![Failed, Done, Done], None));
         let required = plan(vec![step("db", &[]), wait(true, &[0]), step("web", &[1])]);
         assert_eq!(outcomes(&required, &[0]).await.1, Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_service_whose_step_failed_is_not_started_and_may_be_optional() {
+        use Outcome::{Abandoned, Done, Failed};
+        let before = |after: &[StepId]| {
+            let (service, name, beside) = ("db".to_owned(), "s".to_owned(), "db".to_owned());
+            let action = Action::RunPreStart { service, index: 0, name, number: Some(1), beside };
+            Step { action, ..step("db", after) }
+        };
+        let steps =
+            |required| vec![before(&[]), before(&[0]), step("db", &[1]), wait(required, &[2]), step("web", &[3])];
+        let optional = plan(steps(false));
+        assert_eq!(outcomes(&optional, &[0]).await, (vec![Failed, Abandoned, Abandoned, Done, Done], None));
+        assert_eq!(outcomes(&optional, &[1]).await, (vec![Done, Failed, Abandoned, Done, Done], None));
+        let required = plan(steps(true));
+        assert_eq!(outcomes(&required, &[1]).await, (vec![Done, Failed, Abandoned, Abandoned, Abandoned], Some(1)));
     }
 
     #[tokio::test]

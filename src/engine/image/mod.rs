@@ -90,20 +90,15 @@ pub async fn build_service(
     build::build(engine, &request, cx).await
 }
 
-/// Pulls the image of a service and returns its ID.
-pub async fn pull_service(
+/// Pulls an image that a service needs and returns its ID: its own, or that of a `pre_start` step, or one that it mounts.
+pub async fn pull_for(
     engine: &Engine,
     project: &Project,
     service: &str,
     image: &str,
     cx: &ImageContext<'_>,
 ) -> Result<ImageId, ImageError> {
-    let own = pull::PullRequest::of(project, service)?;
-    let request = match own.image == image {
-        true => own,
-        // One that it mounts; its platform is the engine's.
-        false => pull::PullRequest { image: image.to_owned(), platform: String::new(), ..own },
-    };
+    let request = pull::PullRequest::of(project, service, image)?;
     pull::pull(engine, &request, cx).await
 }
 

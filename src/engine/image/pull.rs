@@ -32,17 +32,18 @@ pub struct PullRequest {
 }
 
 impl PullRequest {
-    /// The request of a service.
-    pub fn of(project: &Project, name: &str) -> Result<Self, ImageError> {
+    /// The request of a service for its own image, for that of a `pre_start` step, or for one that it mounts.
+    pub fn of(project: &Project, name: &str, image: &str) -> Result<Self, ImageError> {
         let service = project.services.get(name).ok_or_else(|| ImageError::Invalid {
             service: name.to_owned(),
             message: "is not in the project".to_owned(),
         })?;
-        Ok(Self {
-            service: name.to_owned(),
-            image: service.image_name(&project.name, name),
-            platform: service.platform_or_default(&project.environment).to_owned(),
-        })
+        let own = service.image_name(&project.name, name) == image;
+        let step = service.pre_start.iter().map(|step| &step.spec).find(|step| !own && step.image == image);
+        // What is mounted has no platform of its own.
+        let of = step.or(own.then_some(service));
+        let platform = of.map(|service| service.platform_or_default(&project.environment).to_owned());
+        Ok(Self { service: name.to_owned(), image: image.to_owned(), platform: platform.unwrap_or_default() })
     }
 }
 
@@ -221,6 +222,21 @@ fn is_transient_text(lower: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_what_the_step_of_the_plan_names() {
+        let service = serde_json::json!({
+            "image": "own", "platform": "linux/arm64",
+            "pre_start": [{"image": "tool", "platform": "linux/386"}],
+            "volumes": [{"type": "image", "source": "files", "target": "/f"}],
+        });
+        let services = [("web".to_owned(), serde_json::from_value(service).unwrap())].into();
+        let project = Project { name: "p".to_owned(), services, ..Project::default() };
+        for (image, platform) in [("own", "linux/arm64"), ("tool", "linux/386"), ("files", "")] {
+            let request = PullRequest::of(&project, "web", image).unwrap();
+            assert_eq!((request.image.as_str(), request.platform.as_str()), (image, platform));
+        }
+    }
 
     #[test]
     fn only_passing_troubles_are_tried_again() {

@@ -87,7 +87,8 @@ pub fn container(target: &Target<'_>) -> Result<ContainerSpec, EngineError> {
         label_file: _,
         pull_policy: _,
         scale: _,
-        // Hooks run around start and stop.
+        // Hooks run around start and stop, steps before.
+        pre_start: _,
         post_start: _,
         pre_stop: _,
         // Secrets and configs: mounted in `mounts`, copied before start.

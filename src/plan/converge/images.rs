@@ -12,8 +12,17 @@ struct Use<'a> {
     /// Its names as they are written: `app` and `app:latest` are one image.
     names: BTreeSet<String>,
     services: Vec<(&'a str, &'a Service)>,
+    /// Run by `pre_start` steps of these.
+    steps: Vec<(&'a str, &'a Service)>,
     /// Mounted as a volume by these.
     mounted_by: Vec<&'a str>,
+}
+
+/// The use of an image, by a name as it is written.
+fn using<'u, 'a>(uses: &'u mut BTreeMap<String, Use<'a>>, image: String) -> &'u mut Use<'a> {
+    let usage = uses.entry(familiar(&image)).or_default();
+    usage.names.insert(image);
+    usage
 }
 
 /// Adds a step for every image that is absent, or that a policy or the caller wants anew.
@@ -23,14 +32,15 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         if service.provider.is_some() {
             continue;
         }
-        let image = service.image_name(&draft.project.name, name);
-        let usage = uses.entry(familiar(&image)).or_default();
-        usage.names.insert(image);
-        usage.services.push((name, service));
-        for mount in service.volumes.iter().filter(|m| m.r#type == "image" && !m.source.is_empty()) {
-            let usage = uses.entry(familiar(&mount.source)).or_default();
-            usage.names.insert(mount.source.clone());
-            usage.mounted_by.push(name);
+        using(&mut uses, service.image_name(&draft.project.name, name)).services.push((name, service));
+        let mounts = service.with_steps().flat_map(|container| &container.volumes);
+        for mount in mounts.filter(|m| m.r#type == "image" && !m.source.is_empty()) {
+            using(&mut uses, mount.source.clone()).mounted_by.push(name);
+        }
+        // One without an image runs that of its service.
+        let steps = service.pre_start.iter().map(|step| &step.spec);
+        for step in steps.filter(|step| !step.image.is_empty() && step.image != service.image) {
+            using(&mut uses, step.image.clone()).steps.push((name, step));
         }
     }
     let mut built_by: BTreeMap<String, StepId> = BTreeMap::new();
@@ -61,7 +71,8 @@ fn one(
         let platform = service.platform_or_default(&draft.project.environment);
         state.is_some_and(|s| s.id.is_some() && !s.lacking.iter().any(|lacking| lacking == platform))
     };
-    let present = state.is_some_and(|s| s.id.is_some()) && usage.services.iter().all(|(_, s)| present_for(s));
+    let present =
+        state.is_some_and(|s| s.id.is_some()) && usage.services.iter().chain(&usage.steps).all(|(_, s)| present_for(s));
     let tagged = state.and_then(|s| s.last_tag_time);
     let builders: Vec<_> =
         usage.services.iter().filter(|(_, s)| s.build.is_some() && !draft.intent.no_build).copied().collect();
@@ -84,7 +95,7 @@ fn one(
     // By platform: the services of one share a pull.
     let mut pulls: BTreeMap<&str, (&str, String)> = BTreeMap::new();
     let mut why_not = "it is neither built nor pulled".to_owned();
-    for (name, service) in usage.services.iter().filter(|(_, s)| !s.image.is_empty()) {
+    for (name, service) in usage.services.iter().chain(&usage.steps).filter(|(_, s)| !s.image.is_empty()) {
         match pull_reason(draft, name, service, present_for(service), tagged)? {
             Ok(cause) => {
                 let platform = service.platform_or_default(&draft.project.environment);
@@ -123,7 +134,7 @@ fn one(
         return Ok(());
     }
     let (after, only_if) = pulled.map_or((Vec::new(), Condition::Always), |s| (vec![s], Condition::DidNot(s)));
-    match (builders.first(), pulled, usage.services.first()) {
+    match (builders.first(), pulled, usage.services.first().or(usage.steps.first())) {
         (Some(_), _, _) => {
             for (name, service) in &builders {
                 let cause = format!("image {image} is not there yet");

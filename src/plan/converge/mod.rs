@@ -8,6 +8,7 @@ mod draft;
 mod images;
 mod judge;
 mod names;
+mod pre_start;
 mod resources;
 mod select;
 mod starts;
@@ -16,6 +17,7 @@ use super::{Intent, Observed, Plan, PlanError};
 pub(super) use crate::compose::labels::final_name;
 use crate::compose::model::Project;
 pub(super) use draft::{Draft, any_of, reduce};
+pub(super) use pre_start::{actions as pre_start_actions, cause as step_left, removal as step_removal};
 pub use select::namespace_owners;
 pub(super) use select::{dependencies, in_dependency_order, shares};
 
@@ -35,6 +37,7 @@ pub fn converge(project: &Project, observed: &Observed, intent: &Intent) -> Resu
     resources::plan(&mut draft)?;
     containers::orphans(&mut draft);
     containers::plan(&mut draft)?;
+    pre_start::leftovers(&mut draft);
     if !intent.no_start {
         starts::plan(&mut draft)?;
     }

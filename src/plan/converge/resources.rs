@@ -180,7 +180,7 @@ fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
 /// Definitions of the networks that the services taking part use, each with its name filled in.
 fn networks_used(draft: &Draft<'_>) -> BTreeMap<String, Network> {
     let mut keys: BTreeSet<&String> =
-        draft.selected().iter().flat_map(|(_, service)| service.networks.keys()).collect();
+        draft.selected().iter().flat_map(|(_, s)| s.with_steps()).flat_map(|s| s.networks.keys()).collect();
     if draft.intent.all_resources {
         keys.extend(draft.project.networks.keys());
     }
@@ -197,7 +197,7 @@ fn network_named(draft: &Draft<'_>, key: &str) -> Network {
 
 /// As [`networks_used`], for named volumes.
 fn volumes_used(draft: &Draft<'_>) -> BTreeMap<String, Volume> {
-    let mounts = draft.selected().into_iter().flat_map(|(_, service)| service.volumes.iter());
+    let mounts = draft.selected().into_iter().flat_map(|(_, s)| s.with_steps()).flat_map(|s| s.volumes.iter());
     let mut keys: BTreeSet<&String> =
         mounts.filter(|m| m.r#type == "volume" && !m.source.is_empty()).map(|m| &m.source).collect();
     if draft.intent.all_resources {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, StepId};
 use super::draft::{Fate, Slot};
-use super::{Draft, any_of, containers};
+use super::{Draft, any_of, containers, pre_start};
 use crate::compose::model::{Project, Service};
 
 /// Label on a service that settles whether it is a job (`true`) or not (`false`).
@@ -79,6 +79,12 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             continue;
         }
         gates.extend(last.get(name).into_iter().flatten());
+        if let Some(first) = own.first()
+            && !pre_start::one_runs_on(draft, name, |slot| own.iter().any(|start| start.name == slot))
+        {
+            let when: Vec<Condition> = own.iter().map(|start| start.when.clone()).collect();
+            pre_start::run(draft, name, service, (first.number, &first.name), when, &mut gates);
+        }
         for start in own {
             let action =
                 Action::StartContainer { service: name.to_owned(), number: start.number, name: start.name.clone() };
@@ -304,7 +310,7 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
 fn containers_of(action: &Action) -> Option<&str> {
     match action {
         // One-offs bear the service's name, but are not what it runs.
-        Action::RemoveContainer { reason: Removal::Orphan, .. } => None,
+        Action::RemoveContainer { reason: Removal::Orphan | Removal::StepLeft, .. } => None,
         Action::RenameContainer { service, .. }
         | Action::CreateContainer { service, .. }
         | Action::RecreateContainer { service, .. }
@@ -313,6 +319,7 @@ fn containers_of(action: &Action) -> Option<&str> {
         | Action::RestartContainer { service, .. }
         | Action::SignalContainer { service, .. }
         | Action::UnpauseContainer { service, .. }
+        | Action::RunPreStart { service, .. }
         | Action::StartContainer { service, .. } => Some(service),
         _ => None,
     }

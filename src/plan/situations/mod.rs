@@ -6,6 +6,7 @@ mod down;
 mod images;
 mod mounted;
 mod names;
+mod pre_start;
 mod remains;
 mod replace;
 mod resources;

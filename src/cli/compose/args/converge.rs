@@ -90,6 +90,25 @@ pub struct UpArgs {
     /// Do not show the logs of these services
     #[arg(long, value_name = "SERVICE")]
     pub no_attach: Vec<String>,
+    /// Bring changed files to the containers, or rebuild, as `develop.watch` says
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// `watch`.
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// Services; none = all
+    pub services: Vec<String>,
+    /// Do not build and start the services first
+    #[arg(long)]
+    pub no_up: bool,
+    /// Remove images that a rebuild has replaced
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub prune: bool,
+    /// Show no build output
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// `create`.

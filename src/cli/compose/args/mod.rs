@@ -16,7 +16,7 @@ use clap::{
 };
 
 pub use config::ConfigArgs;
-pub use converge::{CreateArgs, ScaleArgs, UpArgs};
+pub use converge::{CreateArgs, ScaleArgs, UpArgs, WatchArgs};
 pub use global::{Ansi, Global, ProgressKind};
 pub use images::{BuildArgs, CommitArgs, ExportArgs, ImagesArgs, PullArgs, PushArgs};
 pub use inside::{AttachArgs, CpArgs, ExecArgs, RunArgs};
@@ -110,6 +110,8 @@ pub enum ComposeCommand {
     Volumes(Later<VolumesArgs>),
     /// Wait until containers end
     Wait(Later<WaitArgs>),
+    /// Bring changed files to the containers, or rebuild, as `develop.watch` says
+    Watch(Later<WatchArgs>),
 }
 
 /// Arguments of one command, declared to the parser only when that command is the one asked for (or its help is):

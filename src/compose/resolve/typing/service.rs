@@ -12,8 +12,8 @@ use crate::{
         error::{LoadError, Warning},
         model::{
             Attachment, BindOptions, Blkio, CredentialSpec, Dependency, DeviceMapping, EnvFile, Extends, Healthcheck,
-            ImageOptions, Logging, Mount, Port, Provider, Service, ServiceModel, ThrottleDevice, TmpfsOptions,
-            VolumeOptions, WeightDevice,
+            ImageOptions, Logging, Mount, Port, PreStart, Provider, Service, ServiceModel, ThrottleDevice,
+            TmpfsOptions, VolumeOptions, WeightDevice,
         },
     },
     yaml::{Map, Node, Value},
@@ -117,9 +117,15 @@ pub(super) fn service(node: &Node, path: String, warnings: &mut Vec<Warning>) ->
         volumes: f.sections("volumes", mount)?,
         volumes_from: f.texts("volumes_from")?,
         working_dir: f.text("working_dir")?,
+        pre_start: f.list("pre_start", |node, path| pre_start(node, path, warnings))?,
         post_start: f.sections("post_start", hook)?,
         pre_stop: f.sections("pre_stop", hook)?,
     })
+}
+
+fn pre_start(node: &Node, path: String, warnings: &mut Vec<Warning>) -> Result<PreStart, LoadError> {
+    let per_replica = Fields::new(node, path.clone())?.flag("per_replica")?;
+    Ok(PreStart::new(service(node, path, warnings)?, per_replica))
 }
 
 /// The schema allows null here, and Compose 2.40 crashes on it.
@@ -180,7 +186,8 @@ fn device(f: Fields<'_>) -> Result<DeviceMapping, LoadError> {
 }
 
 fn env_file(f: Fields<'_>) -> Result<EnvFile, LoadError> {
-    Ok(EnvFile { path: f.text("path")?, required: f.flag("required")?, format: f.text("format")? })
+    let (path, required) = (f.text("path")?, f.flag("required")?);
+    Ok(EnvFile { path, required, format: f.text("format")?, long: false })
 }
 
 fn extends(f: Fields<'_>) -> Result<Extends, LoadError> {
