@@ -181,6 +181,8 @@ fn change_by_hand(dice: &mut Dice, both: [&Path; 2], unique: usize) -> String {
     let other = dice.path();
     let what = dice.below(14);
     let mut told = String::new();
+    // A link may lead to a folder that git has removed as empty and we have not, or the other way round.
+    let has_room = both.iter().all(|folder| has_room(&folder.join(&other)));
     for folder in both {
         let (file, free) = (folder.join(&tracked), folder.join(&other));
         let is_file = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
@@ -205,14 +207,12 @@ fn change_by_hand(dice: &mut Dice, both: [&Path; 2], unique: usize) -> String {
                 fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
                 format!("chmod {tracked}")
             }
-            5 | 6 => {
-                let made = fs::create_dir_all(free.parent().unwrap()).is_ok() && fs::symlink_metadata(&free).is_err();
-                if made {
-                    fs::write(&free, format!("untracked {unique}\n")).unwrap();
-                }
+            5 | 6 if has_room => {
+                fs::create_dir_all(free.parent().unwrap()).unwrap();
+                fs::write(&free, format!("untracked {unique}\n")).unwrap();
                 format!("untracked {other}")
             }
-            7 => {
+            7 if has_room => {
                 let folder = if dice_free(&other) { folder.join("build") } else { free.parent().unwrap().to_owned() };
                 if fs::create_dir_all(&folder).is_ok() {
                     let _ = fs::write(folder.join("i.ign"), "ignored\n");
@@ -252,6 +252,12 @@ fn change_by_hand(dice: &mut Dice, both: [&Path; 2], unique: usize) -> String {
         };
     }
     told
+}
+
+/// Whether a file can be made there, with the folders above it.
+fn has_room(file: &Path) -> bool {
+    let above = file.ancestors().skip(1).find(|folder| fs::symlink_metadata(folder).is_ok());
+    fs::symlink_metadata(file).is_err() && above.is_some_and(Path::is_dir)
 }
 
 fn dice_free(name: &str) -> bool {
@@ -322,10 +328,16 @@ async fn follow(seed: u64, sparse: bool, by_hand: bool) -> usize {
             // Where a file takes the place of a folder of the sparse set, git itself agrees only now, and has removed the
             // empty folder or not.
             try_git(&twin, &["sparse-checkout", "reapply"]);
+            theirs = state(&twin);
+            if by_hand && ours != theirs {
+                // It also takes away what was made by hand outside of the set, so it is asked on both sides.
+                try_git(&site, &["sparse-checkout", "reapply"]);
+                ours = state(&site);
+            }
             let without_folders = |state: String| {
                 state.lines().filter(|line| !line.ends_with('/')).map(|line| format!("{line}\n")).collect::<String>()
             };
-            (ours, theirs) = (without_folders(ours), without_folders(state(&twin)));
+            (ours, theirs) = (without_folders(ours), without_folders(theirs));
         }
         if ours != theirs {
             let (differ, log) = (diff(&ours, &theirs), log.join("\n  "));
@@ -366,11 +378,19 @@ async fn follow(seed: u64, sparse: bool, by_hand: bool) -> usize {
                     let reset = Remote { on_divergence: Divergence::Reset, ..remote.clone() };
                     let ours = update(&reset).await;
                     log.push(format!("reset: {}", ours.as_ref().err().map(ToString::to_string).unwrap_or_default()));
+                    let said = String::from_utf8_lossy(&theirs.stderr);
+                    // A folder made where a file is to be: for git the file is one now that the sparse set leaves out, and it says
+                    // itself that it has not brought it back.
+                    let undone = sparse && said.contains("warning: unable to unlink");
                     if theirs.status.success() && ours.is_ok() {
-                        compare("reset", &log);
+                        if undone {
+                            log.push(format!("git: {said}"));
+                            clean(both, &tip);
+                        } else {
+                            compare("reset", &log);
+                        }
                         continue;
                     }
-                    let said = String::from_utf8_lossy(&theirs.stderr);
                     assert!(ours.is_err() && !theirs.status.success(), "{}\ngit's: {said}", log.join("\n  "));
                 }
                 clean(both, &tip);
@@ -459,9 +479,9 @@ async fn sparse_sets_are_followed_as_git_does() {
     run(300, true, false).await;
 }
 
-/// One history only: outside of a sparse set git removes and passes over what was made by hand, in more ways than can be
-/// told from a fault of ours (seed 401: an untracked file is gone with git and kept by us).
+/// With other seeds this finds where git loses what was made by hand, and we do not: a folder made in the place of a file
+/// outside of the set (418, 428, 435), a file that was only touched (423).
 #[tokio::test]
 async fn sparse_sets_with_changes_by_hand_too() {
-    follow(seed_alone().unwrap_or(400), true, true).await;
+    run(400, true, true).await;
 }

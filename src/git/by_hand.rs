@@ -15,6 +15,7 @@ use super::{
     lock,
     read::short_id,
     remote::{Divergence, Moved, Remote, Updated},
+    stale,
     transfer::{self, Session, Want},
     update::{finish, is_absent, on_a_thread, open, origin, ready},
 };
@@ -52,6 +53,7 @@ fn run(session: &Session, revision: &str) -> Result<Updated, GitError> {
     }
     let repo = open(path)?;
     let _lock = lock::wait(repo.path(), &session.stop)?;
+    let _under_way = stale::begin(&repo, session)?;
     ready(&repo, path)?;
     let address = origin(&repo, remote)?;
     let head = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));

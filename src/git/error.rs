@@ -42,6 +42,14 @@ pub enum GitError {
         /// Why.
         message: String,
     },
+    /// The connection ended, or the server could not go on.
+    #[error("fetch from {address} broke off: {message}")]
+    BrokenOff {
+        /// The address without credentials.
+        address: String,
+        /// What libgit2 says.
+        message: String,
+    },
     /// The server sent us elsewhere.
     #[error("the remote redirects to another place, {to}; set that address as the remote if it is right")]
     RedirectedAway {
@@ -328,6 +336,11 @@ impl GitError {
     /// Something failed that has no name of its own.
     pub(super) fn other(doing: impl Into<String>, message: impl ToString) -> Self {
         Self::Other { doing: doing.into(), message: clean(&message.to_string()) }
+    }
+
+    /// A transfer that ended in the middle.
+    pub(super) fn broken_off(address: &dyn std::fmt::Display, message: &str) -> Self {
+        Self::BrokenOff { address: address.to_string(), message: clean(message) }
     }
 
     /// Translates an error of libgit2 that happened on the local side.

@@ -11,6 +11,7 @@
 
 mod address;
 mod advance;
+mod again;
 mod auth;
 mod by_hand;
 mod checkout;
@@ -28,6 +29,7 @@ mod rebase;
 mod relay;
 mod remote;
 mod repack;
+mod stale;
 mod submodule;
 mod tracked;
 mod transfer;

@@ -9,6 +9,7 @@ use super::{
     error::GitError,
     lock,
     remote::Remote,
+    stale,
     transfer::{self, Session, Want},
     update::{is_absent, on_a_thread, open},
 };
@@ -43,6 +44,7 @@ fn run(session: &Session, revision: &str) -> Result<String, GitError> {
         open(&remote.path)?
     };
     let _lock = lock::wait(repo.path(), &session.stop)?;
+    let _under_way = stale::begin(&repo, session)?;
     let head = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
     if let (Some(head), 40, Ok(wanted)) = (head, revision.len(), Oid::from_str(revision))
         && head == wanted

@@ -21,6 +21,8 @@ pub struct Remote {
     pub timeout: Duration,
     /// Time without a single byte from the server after which it counts as dead.
     pub stall: Duration,
+    /// Pause after the first failure that may pass, before it is tried again; each further one is twice as long.
+    pub pause: Duration,
     /// Whether submodules follow too, at all depths.
     pub submodules: bool,
     /// What to do with files that must pass through a program.
@@ -38,6 +40,7 @@ impl Remote {
             on_divergence: Divergence::Refuse,
             timeout: Duration::from_secs(600),
             stall: Duration::from_secs(60),
+            pause: Duration::from_secs(1),
             submodules: true,
             filters: Filters::Refuse,
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
+    again,
     auth::Answers,
     error::{GitError, clean, out_of_space},
     proxy,
@@ -36,6 +37,8 @@ pub(super) struct Session {
     pub(super) events: mpsc::Sender<Event>,
     /// What to bring up to date.
     pub(super) remote: Remote,
+    /// When the time for it is over.
+    pub(super) deadline: Instant,
 }
 
 impl Session {
@@ -90,8 +93,20 @@ pub(super) fn fetched_ref(branch: &str) -> String {
     format!("refs/turnout/fetched/{branch}")
 }
 
-/// Fetches into a repository.
+/// Fetches into a repository. What may pass is tried again.
 pub(super) fn fetch(
+    repo: &Repository,
+    address: &Address,
+    token_allowed: bool,
+    want: &Want<'_>,
+    session: &Session,
+) -> Result<Fetched, GitError> {
+    again::with_patience(session, &format!("fetch from {address}"), || {
+        once(repo, address, token_allowed, want, session)
+    })
+}
+
+fn once(
     repo: &Repository,
     address: &Address,
     token_allowed: bool,
@@ -396,6 +411,10 @@ fn explain(error: &git2::Error, address: &Address, answers: &Answers, session: &
         (ErrorCode::Owner, _) => GitError::WrongOwner { path: Path::new(&address.to_string()).to_owned() },
         (ErrorCode::NotFound, _) => GitError::NotFound { address: address.to_string() },
         _ if gone(&message) => GitError::NotFound { address: address.to_string() },
+        (_, ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssh | ErrorClass::Ssl) => {
+            GitError::broken_off(address, &message)
+        }
+        _ if message.contains("EOF") => GitError::broken_off(address, &message),
         _ => GitError::other(format!("fetch from {address}"), message),
     }
 }

@@ -18,7 +18,7 @@ use super::{
     lock,
     relay::Relay,
     remote::{Remote, Updated},
-    repack, submodule,
+    repack, stale, submodule,
     transfer::{self, Session, Want},
 };
 use crate::report::{Event, Reporter};
@@ -59,6 +59,7 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
         stop: stop.clone(),
         events,
         remote: remote.clone(),
+        deadline: std::time::Instant::now() + remote.timeout,
     };
     std::thread::Builder::new()
         .name("git".to_owned())
@@ -102,11 +103,13 @@ fn run(session: &Session) -> Result<Updated, GitError> {
         let updated = clone::into_place(session)?;
         let repo = open(&remote.path)?;
         let _lock = lock::wait(repo.path(), &session.stop)?;
+        let _under_way = stale::begin(&repo, session)?;
         finish(&repo, &origin(&repo, remote)?, session)?;
         return Ok(updated);
     }
     let repo = open(&remote.path)?;
     let _lock = lock::wait(repo.path(), &session.stop)?;
+    let _under_way = stale::begin(&repo, session)?;
     ready(&repo, &remote.path)?;
     let branch = branch_to_follow(&repo, remote)?;
     let address = origin(&repo, remote)?;

@@ -90,6 +90,8 @@ impl World {
         let mut remote = Remote::new(self.site());
         remote.url = Some(url.to_owned());
         remote.timeout = Duration::from_secs(60);
+        // No second try: what a test is about is seen in the first one.
+        remote.pause = remote.timeout;
         remote
     }
 

@@ -11,7 +11,7 @@ mod index_lock;
 mod look;
 mod names;
 mod node;
-mod note;
+pub(super) mod note;
 mod settings;
 mod sparse;
 mod tree;

@@ -55,7 +55,7 @@ pub(super) fn remove(repo: &Repository) -> io::Result<()> {
 }
 
 /// Writes a file beside and renames it, so that it is there whole or not at all, also after a power cut.
-pub(super) fn put(
+pub(in crate::git) fn put(
     beside: &Path,
     file: &Path,
     content: &[u8],

@@ -265,7 +265,7 @@ impl Talk<'_> {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 let fault = self.session.relay.take_fault();
-                fault.unwrap_or_else(|| GitError::other(format!("fetch {shown}"), error))
+                fault.unwrap_or_else(|| GitError::broken_off(&shown, &error.to_string()))
             })?;
             if let Some(data) = frame.data_ref() {
                 arriving.write_all(data).map_err(disk)?;

@@ -82,7 +82,7 @@ impl<'s> Client<'s> {
         let broken = |error: &dyn std::fmt::Display| {
             // The relay knows the cause; what is seen here is that the connection ended.
             let fault = self.session.relay.take_fault();
-            fault.unwrap_or_else(|| GitError::other(format!("fetch {shown}"), error.to_string()))
+            fault.unwrap_or_else(|| GitError::broken_off(&shown, &error.to_string()))
         };
         let stream = TcpStream::connect(("127.0.0.1", local)).await.map_err(|error| broken(&error))?;
         let (mut send, connection) =

@@ -9,7 +9,7 @@ pub(in crate::git) mod store;
 use git2::{Config, Repository};
 
 use self::{pointer::Pointer, server::Server, store::Store};
-use crate::git::{address::Address, error::GitError, transfer::Session};
+use crate::git::{address::Address, again, error::GitError, transfer::Session};
 
 /// Fetches objects for one repository.
 pub(super) struct Lfs {
@@ -61,7 +61,13 @@ impl Lfs {
         };
         match server::find(&self.config, self.lfsconfig.as_deref(), remote)? {
             Server::Folder(path) => self.copy(&path, &missing),
-            Server::Api(address) => batch::fetch(self, &address, &missing, session),
+            Server::Api(address) => {
+                again::with_patience(session, &format!("the fetch of LFS objects from {address}"), || {
+                    // What has arrived before is not fetched twice.
+                    missing.retain(|pointer| !self.store.has(pointer));
+                    batch::fetch(self, &address, &missing, session)
+                })
+            }
         }
     }
 
