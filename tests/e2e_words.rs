@@ -176,7 +176,13 @@ fn networks_of_stopped_strangers_stay_and_former_names_go() {
     let id = site.push_to(&daemon, "Another name");
     daemon.expect_success(id);
     let said = log(&daemon, id);
-    assert!(said.contains(&format!("network {name} stays: {}-guest-1 is attached to it", guest.red())), "{said}");
+    assert!(
+        said.contains(&format!(
+            "network {name} is still in use and was kept: {}-guest-1 is attached to it",
+            guest.red()
+        )),
+        "{said}"
+    );
     deploy(&daemon, &[&guest.name], 0);
     docker::block_on(async {
         let options = StopContainerOptionsBuilder::default().t(1).build();
@@ -186,4 +192,36 @@ fn networks_of_stopped_strangers_stay_and_former_names_go() {
     });
     let said = deploy(&daemon, &[&site.name], 0);
     assert_eq!(networks(), [other], "{said}");
+}
+
+/// The server's `.env` is nobody's to overwrite or to take away, whatever git says of ignored files.
+#[test]
+fn no_push_takes_the_servers_env_away() {
+    let site = Site::sleeping();
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    fs::write(site.path.join(".git/info/exclude"), ".env\n").unwrap();
+    site.env("SECRET=of-the-server\n");
+    let read = || fs::read_to_string(site.path.join(".env")).unwrap();
+
+    site.write(".env", "SECRET=of-the-commit\n");
+    let id = site.push_to(&daemon, "Track it");
+    daemon.expect_failure(id);
+    let said = log(&daemon, id);
+    assert!(said.contains("the commit brings .env") && said.contains("git rm --cached"), "{said}");
+    assert_eq!(read(), "SECRET=of-the-server\n");
+    site.remote.remove(".env");
+    daemon.expect_success(site.push_to(&daemon, "Do not"));
+    assert_eq!(read(), "SECRET=of-the-server\n");
+
+    // Tracked from the beginning, and taken out: the server goes on with what it has.
+    fs::remove_file(site.path.join(".env")).unwrap();
+    site.write(".env", "COLOR=red\nDEBUG=false\n");
+    daemon.expect_success(site.push_to(&daemon, "Track it again"));
+    site.remote.remove(".env");
+    let id = site.push_to(&daemon, "Not any more");
+    daemon.expect_success(id);
+    let said = log(&daemon, id);
+    assert!(said.contains(".env is not tracked any more; it stays here"), "{said}");
+    assert_eq!(read(), "COLOR=red\nDEBUG=false\n");
 }

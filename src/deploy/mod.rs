@@ -398,6 +398,8 @@ impl Deployer {
                 config::Filters::Refuse => git::Filters::Refuse,
                 config::Filters::Run => git::Filters::Run,
             },
+            // It chooses the stack and holds its settings: nothing that a push says may take it away.
+            own_files: vec![repo.env_file.clone().into()],
             ..git::Remote::new(repo.real_path.clone())
         })
     }

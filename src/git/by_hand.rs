@@ -108,7 +108,17 @@ fn fetch(repo: &Repository, revision: &str, session: &Session) -> Result<Oid, Gi
     let address = origin(repo, &session.remote)?;
     match transfer::fetch(repo, &address, true, &Want::Revision(revision), session) {
         Err(GitError::MissingRevision { .. }) if is_digits(revision) => {
-            Ok(transfer::fetch(repo, &address, true, &Want::Prefix(revision), session)?.tip)
+            match transfer::fetch(repo, &address, true, &Want::Prefix(revision), session) {
+                Err(GitError::MissingRevision { .. }) if repo.is_shallow() => Err(GitError::other(
+                    format!("find commit {revision} in {}", session.remote.path.display()),
+                    format!(
+                        "it is no branch and no tag there, and the clone here is shallow: `git -C {} fetch --unshallow` \
+                         brings its whole history",
+                        session.remote.path.display()
+                    ),
+                )),
+                fetched => Ok(fetched?.tip),
+            }
         }
         fetched => Ok(fetched?.tip),
     }

@@ -200,6 +200,24 @@ pub enum GitError {
         /// The files.
         files: Vec<String>,
     },
+    /// A commit brings a file that is the server's own.
+    #[error("the commit brings {1}, which in {0} is the server's own file and not tracked: it would be overwritten; take it out of \
+             the repository (git rm --cached), or move the server's away", path.display(), list(files))]
+    ServerFile {
+        /// The work tree.
+        path: PathBuf,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// A submodule's work tree lies where files of the commit are to be.
+    #[error("{1} in {0} is a submodule that the commit replaces by files of its own, and its work tree is in their way; take that \
+             away (rm -rf; its commits stay in .git/modules), then deploy again", path.display(), list(folders))]
+    ModuleInTheWay {
+        /// The work tree.
+        path: PathBuf,
+        /// The submodules.
+        folders: Vec<String>,
+    },
     /// A repository lies where files of the commit are to be.
     #[error("{1} in {0} is to become a file or a folder of its own, but a repository (a former submodule) lies there; \
              move it away (mv, or git -C {0} submodule deinit), then deploy again", path.display(), list(folders))]

@@ -27,6 +27,9 @@ pub struct Remote {
     pub submodules: bool,
     /// What to do with files that must pass through a program.
     pub filters: Filters,
+    /// Files of the server's own, from the top of the work tree: a commit that brings one is refused while git does not
+    /// track what is there, also if it is ignored; one that takes it out leaves it.
+    pub own_files: Vec<PathBuf>,
 }
 
 impl Remote {
@@ -43,6 +46,7 @@ impl Remote {
             pause: Duration::from_secs(1),
             submodules: true,
             filters: Filters::Refuse,
+            own_files: Vec::new(),
         }
     }
 }

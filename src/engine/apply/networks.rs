@@ -127,7 +127,10 @@ impl Executor<'_> {
             let ours = |member: &Member| self.world.by_id(&member.id).is_some();
             let members = self.members(if id.is_empty() { name } else { id }).await?;
             if let Some(other) = members.iter().find(|member| !ours(member)) {
-                return Ok(Did::Skipped(format!("network {name} stays: {} is attached to it", other.name)));
+                return Ok(Did::Skipped(format!(
+                    "network {name} is still in use and was kept: {} is attached to it",
+                    other.name
+                )));
             }
         }
         // By ID: names of networks need not be unique.

@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub(super) half_folder: bool,
     /// Whether the work tree is to hold it (sparse checkouts).
     pub(super) wanted: bool,
+    /// A file of the server's own: no commit takes it away.
+    pub(super) own: bool,
     pub(super) there: There,
 }
 
@@ -81,6 +83,8 @@ pub(super) struct Plan {
     pub(super) conflicts: BTreeSet<Name>,
     /// Made by hand, and given up.
     pub(super) given_up: BTreeSet<Name>,
+    /// Files of the server's own that git does not track any more, and that stay.
+    pub(super) stays: BTreeSet<Name>,
     /// Repositories that stand where something else is to be, and that even a reset does not remove.
     pub(super) repositories: BTreeSet<Name>,
 }
@@ -287,6 +291,10 @@ impl Path<'_> {
     /// The path is no more.
     fn gone(&self, before: Option<Entry>, plan: &mut Plan) {
         if self.set != Set::Whole && before.is_some_and(|entry| entry.skip) && self.is_left_out() {
+            return;
+        }
+        if self.facts.own && matches!(self.facts.there, There::Known(..) | There::Own { .. }) {
+            plan.stays.insert(self.name.clone());
             return;
         }
         if !self.is_clean(before) {

@@ -31,6 +31,8 @@ pub(super) struct States<'s> {
     /// Of an interrupted check-out.
     pub(super) half: &'s [Tree],
     pub(super) sparse: Option<&'s Sparse>,
+    /// Of the server's own, whatever git says of them.
+    pub(super) own: &'s [Name],
 }
 
 /// Where to look, and how.
@@ -69,7 +71,7 @@ pub(super) fn facts(states: &States<'_>, eyes: &mut Eyes<'_, '_>) -> Result<BTre
 }
 
 fn known(name: &[u8], states: &States<'_>) -> Facts {
-    let States { index, old, new, half, sparse } = states;
+    let States { index, old, new, half, sparse, own } = states;
     let entry = index.entries.get(name).copied();
     let new = new.nodes.get(name).copied();
     let is_module = new.or(entry.map(|entry| entry.node)).is_some_and(|node| node.kind == Kind::Module);
@@ -81,6 +83,7 @@ fn known(name: &[u8], states: &States<'_>) -> Facts {
         half: half.iter().map(|tree| tree.nodes.get(name).copied()).collect(),
         half_folder: half.iter().any(|tree| tree.has_folder(name)),
         wanted: sparse.is_none_or(|sparse| sparse.holds(name, is_module)),
+        own: own.iter().any(|own| own == name),
         there: There::Absent,
     }
 }
@@ -123,7 +126,7 @@ impl Eyes<'_, '_> {
             }
             tried.push(node);
         }
-        let ignored = facts.index.is_none() && self.is_ignored(name)?;
+        let ignored = facts.index.is_none() && !facts.own && self.is_ignored(name)?;
         Ok(There::Own { ignored })
     }
 

@@ -17,12 +17,16 @@ mod sparse;
 mod tree;
 mod work_tree;
 
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+};
 
 use git2::{Oid, Repository};
 
 use self::{
-    decide::{Plan, Set, Way, decide},
+    decide::{Facts, Plan, Set, Way, decide},
     index::Index,
     look::{Eyes, States, facts},
     node::{Name, shown},
@@ -76,7 +80,8 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     if !half.is_empty() {
         carry_out::sweep(half.iter().chain([&old, &new]), &mut work)?;
     }
-    let states = States { index: &index, old: &old, new: &new, half: &half, sparse: sparse.as_ref() };
+    let own: Vec<Name> = session.remote.own_files.iter().map(|file| file.as_os_str().as_bytes().to_vec()).collect();
+    let states = States { index: &index, old: &old, new: &new, half: &half, sparse: sparse.as_ref(), own: &own };
     let mut by_hand = Converter::new(repo, Source::WorkTree, session)?;
     let facts = facts(&states, &mut Eyes { repo, work: &mut work, converter: &mut by_hand, settings })?;
 
@@ -88,7 +93,7 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     if gives_up {
         plan = decide(&facts, Way::Force, set);
     }
-    refuse_what_is_in_the_way(&plan, &path)?;
+    refuse_what_is_in_the_way(&plan, &facts, &path)?;
 
     let tree = repo.find_commit(target).and_then(|commit| commit.tree()).map_err(local)?;
     let mut converter = Converter::new(repo, Source::Tree(&tree), session)?;
@@ -101,6 +106,11 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     if gives_up {
         let files = names(&plan.given_up).join(", ");
         session.tell(Event::Warning { text: format!("local changes are overwritten (on_divergence: reset): {files}") });
+    }
+    for name in names(&plan.stays) {
+        session.tell(Event::Warning {
+            text: format!("{name} is not tracked any more; it stays here, as the server's own"),
+        });
     }
     note::write(repo, &noted(interrupted, from, target)).map_err(io)?;
     let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings)?;
@@ -150,7 +160,29 @@ fn refuse_names(new: &Tree, index: &Index, settings: Settings, path: &Path) -> R
     Ok(())
 }
 
-fn refuse_what_is_in_the_way(plan: &Plan, path: &Path) -> Result<(), GitError> {
+fn refuse_what_is_in_the_way(plan: &Plan, facts: &BTreeMap<Name, Facts>, path: &Path) -> Result<(), GitError> {
+    let of = |name: &Name| facts.get(name);
+    let untracked = |name: &&Name| of(name).is_some_and(|facts| facts.own && facts.index.is_none());
+    let own: Vec<&Name> = plan.conflicts.iter().filter(untracked).collect();
+    if !own.is_empty() {
+        return Err(GitError::ServerFile { path: path.to_owned(), files: names(own) });
+    }
+    // What lies below a submodule's folder is that one's, and unknown to the status of the work tree.
+    let is_module = |name: &[u8]| {
+        let facts = facts.get(name);
+        facts.and_then(|facts| facts.index).is_some_and(|entry| entry.node.kind == node::Kind::Module)
+    };
+    let modules: BTreeSet<Name> = plan
+        .conflicts
+        .iter()
+        .filter_map(|name| {
+            let mut ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            ends.find_map(|at| name.get(..at).filter(|above| is_module(above)).map(<[u8]>::to_vec))
+        })
+        .collect();
+    if !modules.is_empty() {
+        return Err(GitError::ModuleInTheWay { path: path.to_owned(), folders: names(&modules) });
+    }
     if !plan.conflicts.is_empty() {
         return Err(GitError::LocalChanges { path: path.to_owned(), files: names(&plan.conflicts) });
     }

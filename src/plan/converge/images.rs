@@ -294,7 +294,11 @@ fn pull_reason(
                 .ok_or_else(|| PlanError::PullPolicy { service: name.to_owned(), policy: other.to_owned() })?;
             // As in Compose: an image without a known time counts as old.
             let due = tagged.is_none_or(|time| draft.intent.now.saturating_sub(time) > seconds);
-            if present && due { Ok(format!("pull_policy is {other}, and the image is older")) } else { missing() }
+            match tagged {
+                _ if !present || !due => missing(),
+                Some(_) => Ok(format!("pull_policy is {other}, and the image is older")),
+                None => Ok(format!("pull_policy is {other}, and the engine does not tell when it was pulled")),
+            }
         }
     })
 }
