@@ -202,7 +202,7 @@ pub enum GitError {
     },
     /// A commit brings a file that is the server's own.
     #[error("the commit brings {1}, which in {0} is the server's own file and not tracked: it would be overwritten; take it out of \
-             the repository (git rm --cached), or move the server's away", path.display(), list(files))]
+             the repository (`git rm --cached`), or move the server's away", path.display(), list(files))]
     ServerFile {
         /// The work tree.
         path: PathBuf,
