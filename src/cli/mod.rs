@@ -1,6 +1,7 @@
 //! The commands, thin.
 
 pub mod args;
+mod backup;
 mod check;
 pub mod client;
 mod command;

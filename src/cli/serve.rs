@@ -36,6 +36,8 @@ const ENGINE_LOOK: Duration = Duration::from_secs(60);
 const BACKLOG: u32 = 4096;
 /// How long a proven delivery waits for its turn to be recorded. Forges give a delivery about ten seconds.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// How often the database is copied.
+const COPY_EVERY: Duration = Duration::from_secs(86_400);
 /// In the state directory, the last `repos.yaml` that had no mistake.
 const LAST_GOOD: &str = "repos.last-good.yaml";
 /// Where `serve` tells of a mistake in its settings before there is a log.
@@ -83,6 +85,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         delivery_age: settings.delivery_retention,
         deliveries: settings.delivery_keep,
         deployments: settings.history_keep,
+        copies: settings.backup_keep,
     };
     let store = Store::open(&settings.database(), retention)?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
@@ -135,6 +138,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         engine: EngineSeen::default(),
     };
     let keeper = tokio::spawn(keep(Arc::clone(&repos), watch, stop.clone()));
+    let copier = tokio::spawn(keep_copies(store.clone(), settings.backup_keep));
 
     let count = repos.current().repos.repos.len();
     tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
@@ -151,10 +155,13 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     web.await.context("the webhook server failed")??;
     control.await.context("the control socket failed")??;
     keeper.abort();
+    copier.abort();
     let _ = std::fs::remove_file(&settings.socket);
     if let Err(error) = store.flush().await {
         tracing::error!(%error, "the database could not be written to the end");
     }
+    // Then it is one file, as a backup of the directory wants it.
+    store.close().await;
     tracing::info!("turnout has ended");
     Ok(())
 }
@@ -251,6 +258,29 @@ async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) 
     tokio::select! {
         () = work => {}
         () = stop.cancelled() => {}
+    }
+}
+
+/// Keeps a copy of the database every day, by the clock that nobody can set; at the start only where there is none of the
+/// last day, so that a daemon that is restarted often does not push the older ones out.
+async fn keep_copies(store: Store, keep: usize) {
+    if keep == 0 {
+        return;
+    }
+    let now = std::time::SystemTime::now();
+    // One of the future says nothing.
+    let age = store.last_copy().and_then(|made| now.duration_since(made).ok());
+    let mut pause = age.map_or(Duration::ZERO, |age| COPY_EVERY.saturating_sub(age));
+    loop {
+        tokio::time::sleep(pause).await;
+        let copying = store.clone();
+        match tokio::task::spawn_blocking(move || copying.keep_copy(keep)).await {
+            Ok(Ok(Some(copy))) => tracing::info!(copy = %copy.display(), "the database was copied"),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::error!("the database could not be copied: {error}"),
+            Err(error) => tracing::error!("the database could not be copied: {error}"),
+        }
+        pause = COPY_EVERY;
     }
 }
 

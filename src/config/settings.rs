@@ -101,6 +101,8 @@ pub struct Settings {
     pub delivery_keep: usize,
     /// Deployments kept for each repository.
     pub history_keep: usize,
+    /// Copies of the database that are kept; 0 = none are made.
+    pub backup_keep: usize,
     /// Bytes to which the engine's build cache is cut after a build; none = left to the engine.
     pub keep_build_cache: Option<u64>,
     /// See [`Settings::variables`].
@@ -170,6 +172,10 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         shutdown_grace: reader.parsed("shutdown-grace", Duration::ZERO, units::duration),
         delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),
         delivery_keep: reader.parsed("delivery-keep", 1, |text| count(text, 10_000_000)),
+        backup_keep: reader.parsed("backup-keep", 7, |text| match text {
+            "0" => Ok(0),
+            text => count(text, 1_000),
+        }),
         keep_build_cache: reader.parsed("keep-build-cache", None, |text| match text {
             "" => Ok(None),
             text => units::bytes(text).map(Some),

@@ -222,6 +222,13 @@ pub const TABLE: &[Setting] = &[
             "After a build, remove what was not used for longest of the engine's whole build cache (other users' too) down to this size.",
         )
     },
+    value(
+        "backup-keep",
+        "TURNOUT_BACKUP_KEEP",
+        "N",
+        "7",
+        "Copies of the database kept beside it, in STATE_DIR/copies; one is made every day. 0 = none.",
+    ),
     value("history-keep", "TURNOUT_HISTORY_KEEP", "N", "200", "Deployments kept for each repository, with their logs."),
 ];
 

@@ -17,6 +17,7 @@
 //!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
+mod copies;
 mod deployments;
 mod error;
 mod holds;
@@ -30,18 +31,21 @@ mod reads;
 mod records;
 mod recovery;
 mod repeats;
+mod restore;
 mod schema;
+mod soundness;
 mod wanted;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::watch;
 
+pub use copies::back_up;
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
 pub use places::peek_places;
@@ -51,6 +55,7 @@ pub use records::{
     Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,
     Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update, WantedCommit,
 };
+pub use restore::{Restored, restore};
 
 use readers::Readers;
 use repeats::Repeats;
@@ -65,11 +70,13 @@ pub struct Retention {
     pub deliveries: usize,
     /// Deployments kept for each repository, with their logs.
     pub deployments: usize,
+    /// Copies of the database kept beside it; 0 = none are made.
+    pub copies: usize,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Retention { delivery_age: Duration::from_secs(30 * 86_400), deliveries: 10_000, deployments: 200 }
+        Retention { delivery_age: Duration::from_secs(30 * 86_400), deliveries: 10_000, deployments: 200, copies: 7 }
     }
 }
 
@@ -92,15 +99,17 @@ impl Store {
     /// Opens or makes the database, for the one daemon of a state directory. Blocks; call it before serving.
     ///
     /// # Errors
-    /// Another daemon holds it, the directory cannot be written, the file is no database of ours or of a newer version.
+    /// Another daemon holds it, the directory cannot be written, the file is of a newer version; or it is damaged, and was
+    /// put aside.
     pub fn open(file: &Path, retention: Retention) -> Result<Store, StoreError> {
         let lock = schema::lock(file)?;
-        let db = schema::open(file)?;
+        let db = soundness::open(file, retention.copies)?;
         let repeats =
             Repeats::load(&db).map_err(|error| StoreError::sqlite("reading the last deliveries", file, error))?;
         let repeats = Arc::new(Mutex::new(repeats));
-        let (writer, changes) = Writer::start(db, lock, file, retention)?;
-        let readers = Readers::new(file);
+        let broken = Arc::new(AtomicBool::new(false));
+        let (writer, changes) = Writer::start(db, lock, file, retention, Arc::clone(&broken))?;
+        let readers = Readers::new(file, broken);
         Ok(Store { inner: Arc::new(Inner { file: file.to_path_buf(), writer, readers, retention, changes, repeats }) })
     }
 
@@ -125,6 +134,13 @@ impl Store {
     /// The writer is gone or its disk is full.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.inner.writer.run("flush", |_| Ok(())).await
+    }
+
+    /// Ends the store: everything asked for so far is on disk, and the database is one file. What is asked for later is
+    /// refused.
+    pub async fn close(&self) {
+        self.inner.readers.close();
+        self.inner.writer.close().await;
     }
 }
 
