@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::logging;
+use super::{log_file::Limits as LogLimits, logging};
 use crate::{
     config::{DEFAULT_LISTEN, LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
@@ -63,7 +63,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
-    let _log = logging::start(&settings.log_level, format, &settings.log_dir, settings.log_keep, &redactor)?;
+    let kept = LogLimits { days: settings.log_keep, file: settings.log_file_limit, all: settings.log_limit };
+    let _log = logging::start(&settings.log_level, format, &settings.log_dir, kept, &redactor)?;
     // Not on standard error, past the redactor and without a priority.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a fault in turnout itself: {panic}")));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
@@ -126,9 +127,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         lanes: lanes.clone(),
         started_at: crate::deploy::now_ms(),
         stop: stop.clone(),
+        followers: control::followers(),
     };
-    let control = axum::serve(socket, control::router(control)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let control = tokio::spawn(async move { control.await });
+    let control = tokio::spawn(control::serve(socket, control::router(control), stop.clone(), settings.shutdown_grace));
     look_for_engine(&deployer).await;
     let watch = Watch {
         address,
@@ -153,7 +154,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::warn!("a step is still under way after {:?}; it goes on at the next start", settings.shutdown_grace);
     }
     web.await.context("the webhook server failed")??;
-    control.await.context("the control socket failed")??;
+    control.await.context("the control socket failed")?;
     keeper.abort();
     copier.abort();
     let _ = std::fs::remove_file(&settings.socket);

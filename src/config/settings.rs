@@ -77,6 +77,10 @@ pub struct Settings {
     pub log_level: String,
     /// Daily log files kept.
     pub log_keep: usize,
+    /// Bytes of one log file.
+    pub log_file_limit: u64,
+    /// Bytes of all log files.
+    pub log_limit: u64,
     /// Largest request body, in bytes.
     pub body_limit: usize,
     /// Most proven deliveries recorded at one time.
@@ -131,6 +135,14 @@ impl Settings {
     }
 }
 
+/// A size of log files: less would hold no single deployment's log.
+fn log_size(text: &str) -> Result<u64, String> {
+    match units::bytes(text)? {
+        0..0x1_0000 => Err(format!("`{text}` is less than 64KiB")),
+        size => Ok(size),
+    }
+}
+
 /// Computes the settings.
 ///
 /// # Errors
@@ -156,6 +168,8 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         log_format: reader.parsed("log-format", LogFormat::Text, log_format),
         log_level: reader.parsed("log-level", String::new(), |text| Ok(text.to_owned())),
         log_keep: reader.parsed("log-keep", 30, |text| count(text, 3650)),
+        log_file_limit: reader.parsed("log-file-limit", 1, log_size),
+        log_limit: reader.parsed("log-limit", 1, log_size),
         body_limit: reader.parsed("body-limit", 0, body_limit),
         max_requests: reader.parsed("max-requests", 64, |text| count(text, 10_000)),
         max_connections: reader.parsed("max-connections", 512, |text| count(text, 100_000)),

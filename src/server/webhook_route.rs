@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     config::{LiveRepos, Repo, live::Loaded},
+    report::redact::is_unfit,
     store::{Cause, NewDelivery, NewDeployment},
     webhook::{
         self, Event, Forge, PushedRepo, Refusal, SigningKey, Verdict,
@@ -379,5 +380,5 @@ pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 /// Untrusted text for a record: bounded, one line.
 fn shortened(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(300).map(|c| if is_unfit(c) { '\u{fffd}' } else { c }).collect()
 }

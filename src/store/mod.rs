@@ -17,6 +17,7 @@
 //!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
+mod clock;
 mod copies;
 mod deployments;
 mod error;
@@ -40,7 +41,7 @@ mod writer;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -57,6 +58,7 @@ pub use records::{
 };
 pub use restore::{Restored, restore};
 
+use clock::Clock;
 use readers::Readers;
 use repeats::Repeats;
 use writer::Writer;
@@ -93,6 +95,7 @@ struct Inner {
     retention: Retention,
     changes: watch::Receiver<u64>,
     repeats: Arc<Mutex<Repeats>>,
+    clock: Arc<Clock>,
 }
 
 impl Store {
@@ -102,15 +105,25 @@ impl Store {
     /// Another daemon holds it, the directory cannot be written, the file is of a newer version; or it is damaged, and was
     /// put aside.
     pub fn open(file: &Path, retention: Retention) -> Result<Store, StoreError> {
+        Store::open_at(file, retention, clock::wall)
+    }
+
+    /// As [`Store::open`], with another wall clock: milliseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_at(file: &Path, retention: Retention, wall: fn() -> Millis) -> Result<Store, StoreError> {
+        let clock = Arc::new(Clock::new(wall));
         let lock = schema::lock(file)?;
         let db = soundness::open(file, retention.copies)?;
         let repeats =
             Repeats::load(&db).map_err(|error| StoreError::sqlite("reading the last deliveries", file, error))?;
         let repeats = Arc::new(Mutex::new(repeats));
         let broken = Arc::new(AtomicBool::new(false));
-        let (writer, changes) = Writer::start(db, lock, file, retention, Arc::clone(&broken))?;
+        let (writer, changes) = Writer::start(db, lock, file, retention, Arc::clone(&broken), Arc::clone(&clock))?;
         let readers = Readers::new(file, broken);
-        Ok(Store { inner: Arc::new(Inner { file: file.to_path_buf(), writer, readers, retention, changes, repeats }) })
+        let file = file.to_path_buf();
+        Ok(Store { inner: Arc::new(Inner { file, writer, readers, retention, changes, repeats, clock }) })
     }
 
     /// The database file.
@@ -153,10 +166,4 @@ impl std::fmt::Debug for Store {
 /// A number of rows, as SQLite counts.
 fn rows(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// Now, as the database keeps it.
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }

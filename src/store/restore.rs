@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{StoreError, copies, now, schema, soundness};
+use super::{StoreError, clock, copies, schema, soundness};
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn restore(database: &Path, from: Option<&Path>) -> Result<Restored, StoreEr
             "UPDATE deployments SET state = 'interrupted', ended_at = ?1,
                error = 'not finished when the copy was made from which the database was restored; not repeated'
              WHERE state IN ('queued', 'running')",
-            [now()],
+            [clock::wall()],
         )
         .map_err(fault)?;
     // One file: closing it takes in what lies beside it.

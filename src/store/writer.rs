@@ -13,7 +13,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Retention, StoreError, prune, soundness};
+use super::{Millis, Retention, StoreError, clock::Clock, prune, soundness};
 
 /// Jobs in one transaction at most: bounds how long the first one waits for the last.
 const BATCH: usize = 256;
@@ -42,10 +42,11 @@ impl Writer {
         file: &Path,
         retention: Retention,
         broken: Arc<AtomicBool>,
+        clock: Arc<Clock>,
     ) -> Result<(Writer, watch::Receiver<u64>), StoreError> {
         let (inbox, jobs) = mpsc::channel(INBOX);
         let (changed, changes) = watch::channel(0);
-        let desk = Desk { db, jobs, changed, file: file.to_path_buf(), retention, _lock: lock };
+        let desk = Desk { db, jobs, changed, file: file.to_path_buf(), retention, clock, _lock: lock };
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || desk.work())
@@ -207,6 +208,7 @@ struct Desk {
     changed: watch::Sender<u64>,
     file: PathBuf,
     retention: Retention,
+    clock: Arc<Clock>,
     _lock: File,
 }
 
@@ -237,7 +239,7 @@ impl Desk {
     /// All in one transaction, and thinning out with it where that is `due`, as a transaction more would be a wait for
     /// the disk more. Where that fails, each job in its own, so that one job's error is its own.
     fn commit(&mut self, batch: &mut [Box<dyn Job>], due: bool) {
-        let keep = due.then_some(self.retention);
+        let keep = due.then(|| (self.retention, self.clock.now()));
         if together(&mut self.db, batch, keep).is_ok() {
             batch.iter_mut().for_each(|job| job.done());
             return;
@@ -258,7 +260,7 @@ impl Desk {
     fn tidy(&mut self) {
         loop {
             let more = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-                let more = prune::prune(&transaction, self.retention, PRUNE_ROWS)?;
+                let more = prune::prune(&transaction, self.retention, PRUNE_ROWS, self.clock.now())?;
                 transaction.commit().map(|()| more)
             });
             match more {
@@ -274,13 +276,17 @@ impl Desk {
 }
 
 /// Dropping the transaction undoes it, so every early return does.
-fn together(db: &mut Connection, batch: &mut [Box<dyn Job>], prune: Option<Retention>) -> rusqlite::Result<()> {
+fn together(
+    db: &mut Connection,
+    batch: &mut [Box<dyn Job>],
+    prune: Option<(Retention, Millis)>,
+) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
         job.run(&transaction)?;
     }
-    if let Some(keep) = prune {
-        prune::prune(&transaction, keep, PRUNE_ROWS)?;
+    if let Some((keep, at)) = prune {
+        prune::prune(&transaction, keep, PRUNE_ROWS, at)?;
     }
     transaction.commit()
 }
