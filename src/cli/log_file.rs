@@ -158,6 +158,8 @@ mod tests {
 
     use super::*;
 
+    type Today = fn() -> Date;
+
     fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<String> =
             fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -188,16 +190,17 @@ mod tests {
         drop(log);
         let mut log = open(dir.path(), || date!(2026 - 11 - 28));
         log.write_all(&[b'x'; 500]).unwrap();
-        log.write_all(b"y\n").unwrap();
         assert_eq!(fs::read(dir.path().join("turnout.2026-11-28.9.log")).unwrap().len(), 500);
+        log.write_all(b"y\n").unwrap();
         assert_eq!(fs::read(dir.path().join(LATEST)).unwrap(), b"y\n");
+        assert_eq!(names(dir.path()), ["notes.log", "turnout.2026-11-28.10.log", LATEST], "the large one goes first");
     }
 
     #[test]
     fn days_are_those_of_the_clock_whichever_way_it_is_set() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = open(dir.path(), || date!(2026 - 11 - 28));
-        let days: [(fn() -> Date, &str); 6] = [
+        let days: [(Today, &str); 6] = [
             (|| date!(2026 - 11 - 28), "turnout.2026-11-28.log"),
             (|| date!(2026 - 12 - 24), "turnout.2026-12-24.log"),
             (|| date!(2026 - 11 - 28), "turnout.2026-11-28.log"),

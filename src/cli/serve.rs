@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{log_file::Limits as LogLimits, logging};
 use crate::{
-    config::{DEFAULT_LISTEN, LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
+    config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     report::redact::Redactor,
     server::{
@@ -74,6 +74,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         );
     }
 
+    let secret = settings.webhook_secret_file.as_deref().zip(settings.webhook_secret.clone());
+    let secret = secret.map(|(file, secret)| Arc::new(LiveSecret::new(file, secret)));
     let signals = Signals::take_over()?;
     let settings = Arc::new(settings);
     std::fs::create_dir_all(&settings.state_dir)
@@ -109,7 +111,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         lanes.wake(repo);
     }
 
-    let intake = Arc::new(intake(&settings, key, &repos, &store, &lanes));
+    let intake = Arc::new(intake(&settings, key, secret.as_ref(), &repos, &store, &lanes));
     let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
     let limits = ListenLimits {
         bounds: server::visitors::Bounds {
@@ -138,7 +140,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         pulse: Arc::clone(&pulse),
         engine: EngineSeen::default(),
     };
-    let keeper = tokio::spawn(keep(Arc::clone(&repos), watch, stop.clone()));
+    let keeper = tokio::spawn(keep(Arc::clone(&repos), secret, watch, stop.clone()));
     let copier = tokio::spawn(keep_copies(store.clone(), settings.backup_keep));
 
     let count = repos.current().repos.repos.len();
@@ -205,6 +207,7 @@ fn web_listener(settings: &Settings) -> anyhow::Result<TcpListener> {
 fn intake(
     settings: &Settings,
     key: Option<SigningKey>,
+    secret: Option<&Arc<LiveSecret>>,
     repos: &Arc<LiveRepos>,
     store: &Store,
     lanes: &Lanes<Arc<Deployer>>,
@@ -223,10 +226,11 @@ fn intake(
             body_timeout: settings.body_timeout,
         },
     )
+    .with_live_key(secret.cloned())
 }
 
 /// Looks at `repos.yaml` and at the daemon itself now and then, and tells systemd's watchdog while all is alive.
-async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) {
+async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Watch, stop: CancellationToken) {
     let watchdog = sd_notify::watchdog_enabled();
     // Several looks fit into the watchdog's time, so that one that is slow costs nothing.
     let pause = watchdog.map_or(LOOK, |limit| (limit / 4).min(LOOK));
@@ -240,6 +244,9 @@ async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) 
                 _ = refresh.tick() => {
                     for secret in repos.current().secrets.values() {
                         watch.deployer.redactor.add_secret(secret);
+                    }
+                    if let Some(own) = &own {
+                        watch.deployer.redactor.add_secret(&own.current());
                     }
                     let now = standing(&repos, watch.address);
                     if now != said {

@@ -31,6 +31,8 @@ pub struct Layers {
     pub dotenv_file: String,
     /// The secret read from a file, if one was named and could be read. Counts where no secret is given as text.
     pub secret_from_file: Option<Secret>,
+    /// That file.
+    pub secret_file: PathBuf,
     /// Directory of `repos.yaml` and `.env` where they are not named: `.` or `/etc/turnout`.
     pub home: PathBuf,
 }
@@ -53,6 +55,8 @@ pub struct Settings {
     pub repos: PathBuf,
     /// Secret that deliveries are signed with.
     pub webhook_secret: Option<Secret>,
+    /// The file that it was read from, if it was: what that says later counts then.
+    pub webhook_secret_file: Option<PathBuf>,
     /// Unsigned deliveries are taken.
     pub insecure_no_secret: bool,
     /// Directory of the database.
@@ -152,10 +156,12 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
     reader.unknown_names();
     let home = |name: &str| layers.home.join(name);
     let runtime_dir = reader.directory("runtime-dir");
+    let (webhook_secret, webhook_secret_file) = reader.secret();
     let settings = Settings {
         listen: reader.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8000)), address),
         repos: reader.path("repos").unwrap_or_else(|| home("repos.yaml")),
-        webhook_secret: reader.secret(),
+        webhook_secret,
+        webhook_secret_file,
         insecure_no_secret: reader.parsed("insecure-no-secret", false, boolean),
         state_dir: reader.directory("state-dir"),
         log_dir: reader.directory("log-dir"),
@@ -257,13 +263,15 @@ impl Reader<'_> {
         }
     }
 
-    fn secret(&mut self) -> Option<Secret> {
+    /// The webhook secret, and the file that it is from.
+    fn secret(&mut self) -> (Option<Secret>, Option<PathBuf>) {
         let as_text = text_of(self.layers, "webhook-secret").map(|(text, _)| Secret::new(text));
         let file_named = self.layers.cli.contains_key("webhook-secret-file");
-        let secret = match (&self.layers.secret_from_file, as_text) {
-            (Some(file), _) if file_named => Some(file.clone()),
-            (_, Some(text)) => Some(text),
-            (file, None) => file.clone(),
+        let file = self.layers.secret_from_file.as_ref().map(|_| self.layers.secret_file.clone());
+        let (secret, file) = match (&self.layers.secret_from_file, as_text) {
+            (Some(secret), _) if file_named => (Some(secret.clone()), file),
+            (_, Some(text)) => (Some(text), None),
+            (secret, None) => (secret.clone(), file),
         };
         if secret.as_ref().is_some_and(|secret| secret.reveal().trim().is_empty()) {
             self.mistakes
@@ -272,7 +280,7 @@ impl Reader<'_> {
                     "an empty secret would still make valid signatures; `openssl rand -hex 32` makes a good one",
                 ));
         }
-        secret
+        (secret, file)
     }
 
     fn unknown_names(&mut self) {
@@ -395,6 +403,7 @@ mod tests {
             dotenv: own(dotenv),
             dotenv_file: "/etc/turnout/.env".to_owned(),
             secret_from_file: None,
+            secret_file: PathBuf::new(),
             home: PathBuf::from("/etc/turnout"),
         }
     }
