@@ -139,6 +139,18 @@ impl Settings {
     }
 }
 
+/// The webhook secret, and the file that it is from.
+fn secret_of(layers: &Layers) -> (Option<Secret>, Option<PathBuf>) {
+    let as_text = text_of(layers, "webhook-secret").map(|(text, _)| Secret::new(text));
+    let file_named = layers.cli.contains_key("webhook-secret-file");
+    let file = layers.secret_from_file.as_ref().map(|_| layers.secret_file.clone());
+    match (&layers.secret_from_file, as_text) {
+        (Some(secret), _) if file_named => (Some(secret.clone()), file),
+        (_, Some(text)) => (Some(text), None),
+        (secret, None) => (secret.clone(), file),
+    }
+}
+
 /// A size of log files: less would hold no single deployment's log.
 fn log_size(text: &str) -> Result<u64, String> {
     match units::bytes(text)? {
@@ -156,12 +168,11 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
     reader.unknown_names();
     let home = |name: &str| layers.home.join(name);
     let runtime_dir = reader.directory("runtime-dir");
-    let (webhook_secret, webhook_secret_file) = reader.secret();
     let settings = Settings {
         listen: reader.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8000)), address),
         repos: reader.path("repos").unwrap_or_else(|| home("repos.yaml")),
-        webhook_secret,
-        webhook_secret_file,
+        webhook_secret: reader.secret(),
+        webhook_secret_file: secret_of(layers).1,
         insecure_no_secret: reader.parsed("insecure-no-secret", false, boolean),
         state_dir: reader.directory("state-dir"),
         log_dir: reader.directory("log-dir"),
@@ -263,16 +274,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The webhook secret, and the file that it is from.
-    fn secret(&mut self) -> (Option<Secret>, Option<PathBuf>) {
-        let as_text = text_of(self.layers, "webhook-secret").map(|(text, _)| Secret::new(text));
-        let file_named = self.layers.cli.contains_key("webhook-secret-file");
-        let file = self.layers.secret_from_file.as_ref().map(|_| self.layers.secret_file.clone());
-        let (secret, file) = match (&self.layers.secret_from_file, as_text) {
-            (Some(secret), _) if file_named => (Some(secret.clone()), file),
-            (_, Some(text)) => (Some(text), None),
-            (secret, None) => (secret.clone(), file),
-        };
+    fn secret(&mut self) -> Option<Secret> {
+        let (secret, _) = secret_of(self.layers);
         if secret.as_ref().is_some_and(|secret| secret.reveal().trim().is_empty()) {
             self.mistakes
                 .0
@@ -280,7 +283,7 @@ impl Reader<'_> {
                     "an empty secret would still make valid signatures; `openssl rand -hex 32` makes a good one",
                 ));
         }
-        (secret, file)
+        secret
     }
 
     fn unknown_names(&mut self) {
