@@ -147,6 +147,41 @@ fn a_mistake_in_the_list_costs_neither_the_start_nor_the_other_repositories() {
 }
 
 #[test]
+fn secrets_and_tokens_in_files_count_as_they_are_now() {
+    let site = Site::sleeping();
+    let home = tempfile::tempdir().unwrap();
+    let [own, hook] = ["daemon", "repo"].map(|name| home.path().join(name));
+    std::fs::write(&own, "the daemon's first").unwrap();
+    let file = own.to_str().unwrap();
+    let daemon = Daemon::start_with(&site.entry(&[]), &[QUICK, &["--webhook-secret-file", file]].concat(), &[]);
+    let status = |secret: &str| {
+        let push = common::push::Push { delivery: common::unique("delivery-"), ..site.push() };
+        match push.send(daemon.listen(), secret) {
+            answer if matches!(answer.status, 200 | 202) => 202,
+            answer => answer.status,
+        }
+    };
+    assert_eq!(status("the daemon's first"), 202);
+    std::fs::write(&own, "the daemon's other\n").unwrap();
+    assert_eq!([status("the daemon's first"), status("the daemon's other")], [401, 202]);
+    // A secret that is gone makes no delivery one that needs none.
+    std::fs::remove_file(&own).unwrap();
+    assert_eq!([status("the daemon's other"), status("")], [401, 401]);
+    let unsigned =
+        site.push().send_raw(daemon.listen(), "application/json", site.push().body().to_string().as_bytes(), None);
+    assert_eq!(unsigned.status, 401, "{}", unsigned.body);
+    std::fs::write(&own, "the daemon's third").unwrap();
+    assert_eq!(status("the daemon's third"), 202);
+    // A repository's own takes the daemon's place.
+    std::fs::write(&hook, "the repository's first").unwrap();
+    let entry = site.entry(&[&format!("secret_file: {}", hook.display())]);
+    std::fs::write(daemon.repos_yaml(), entry).unwrap();
+    assert_eq!([status("the daemon's third"), status("the repository's first")], [401, 202]);
+    std::fs::write(&hook, "the repository's other").unwrap();
+    assert_eq!([status("the repository's first"), status("the repository's other")], [401, 202]);
+}
+
+#[test]
 fn a_work_tree_that_vanishes_fails_one_repository_only() {
     let (gone, stays) = (Site::sleeping(), Site::sleeping());
     let daemon = Daemon::start_with(&[gone.entry(&[]), stays.entry(&[])].concat(), QUICK, &[]);

@@ -7,6 +7,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
 
@@ -167,6 +168,48 @@ async fn what_was_pushed_stays_wanted_until_a_deployment_has_brought_it() {
     store.finish(third, deployed(commit(4), commit(3))).await.unwrap();
     assert_eq!(behind(&store).await, None);
     assert_eq!(store.accept(pushed(3)).await.unwrap().duplicate_of, Some(third));
+}
+
+/// The wall clock of one test, which sets it.
+static WALL: AtomicI64 = AtomicI64::new(1_700_000_000_000);
+
+#[tokio::test]
+async fn a_clock_that_is_set_by_days_leaves_durations_and_what_is_remembered() {
+    const DAY: i64 = 86_400_000;
+    let set = |days: i64| WALL.fetch_add(days * DAY, Ordering::Relaxed);
+    let bench = Bench::new();
+    let store = Store::open_at(&bench.file(), Retention::default(), || WALL.load(Ordering::Relaxed)).unwrap();
+    for (number, there, back) in [(1, 40, -80), (2, -80, 40)] {
+        let id = store.accept(pushed(number)).await.unwrap().deployment.unwrap();
+        store.next("shop").await.unwrap();
+        set(there);
+        store.update(id, Update { phase: Some("fetch".into()), ..Update::default() }).await.unwrap();
+        set(back);
+        store.update(id, Update { phase: Some("apply".into()), ..Update::default() }).await.unwrap();
+        store.finish(id, Finish::Failed { error: "broken".to_owned() }).await.unwrap();
+        let ended = store.deployment(id).await.unwrap().unwrap();
+        let mut times = vec![ended.started_at.unwrap()];
+        times.extend(ended.phases.iter().flat_map(|phase| [phase.started_at, phase.ended_at.unwrap()]));
+        times.push(ended.ended_at.unwrap());
+        assert!(times.is_sorted() && times[5] - times[0] < 60_000, "{times:?}");
+    }
+    // One that a crash ended under a clock that was set back did not end before it began.
+    let id = store.accept(pushed(3)).await.unwrap().deployment.unwrap();
+    store.next("shop").await.unwrap();
+    drop(store);
+    set(-3);
+    let store = Store::open_at(&bench.file(), Retention::default(), || WALL.load(Ordering::Relaxed)).unwrap();
+    store.recover().await.unwrap();
+    let ended = store.deployment(id).await.unwrap().unwrap();
+    assert!(ended.ended_at >= ended.started_at, "{ended:?}");
+    // A clock set ahead makes no repeat a new push, and forgets the old ones as they should be when it is right.
+    for days in [400, -800] {
+        set(days);
+        for number in 100..180 {
+            store.accept(NewDelivery { deploy: None, ..delivery("other", number) }).await.unwrap();
+        }
+        assert!(store.accept(pushed(3)).await.unwrap().duplicate_of.is_some(), "{days} days");
+    }
 }
 
 #[tokio::test]

@@ -48,6 +48,10 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Check settings, repos.yaml, the Docker engine, and each repository's .env and Compose files
     Check(CheckArgs),
+    /// Copy the daemon's database, at any time, whether or not the daemon runs
+    Backup(BackupArgs),
+    /// Put a copy in the place of the daemon's database, while the daemon does not run
+    Restore(RestoreArgs),
     /// The everyday part of `docker compose`, on turnout's own engine
     #[command(disable_help_flag = true)]
     Compose(ComposeArgs),
@@ -134,6 +138,30 @@ pub struct PruneArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Settings of the daemon, which need not run
+    #[command(flatten)]
+    pub settings: crate::config::SettingsArgs,
+}
+
+/// Arguments of `turnout backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The copy: one file, for its owner only. An earlier copy of that name is replaced
+    pub file: PathBuf,
+    /// Settings of the daemon, which may run
+    #[command(flatten)]
+    pub settings: crate::config::SettingsArgs,
+}
+
+/// Arguments of `turnout restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The copy, of `turnout backup` or of those that are made every day
+    #[arg(required_unless_present = "empty", conflicts_with = "empty")]
+    pub file: Option<PathBuf>,
+    /// Begin without a history: no deployments, no holds
+    #[arg(long)]
+    pub empty: bool,
+    /// Settings of the daemon, which must not run
     #[command(flatten)]
     pub settings: crate::config::SettingsArgs,
 }

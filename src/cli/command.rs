@@ -10,7 +10,7 @@ use clap::Parser as _;
 
 use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
-    check,
+    backup, check,
     client::{Client, ClientError},
     compose, documents, plan, prune, serve, show,
 };
@@ -127,6 +127,8 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             plan::plan(&client(&own), &args).await
         }
         Command::Prune(args) => prune::prune(&args).await,
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Check(args) => check::check(&args).await,
         Command::Documents(args) => documents::documents(&args),
         Command::Compose(args) => Ok(compose::run(args.rest)),

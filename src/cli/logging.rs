@@ -1,4 +1,4 @@
-//! Where the daemon's log goes: standard output (journald) and a file a day with a stable link for `tail -F`.
+//! Where the daemon's log goes: standard output (journald) and files with a stable link for `tail -F`.
 
 use std::{
     io::{self, Write},
@@ -8,18 +8,17 @@ use std::{
 
 use anyhow::Context as _;
 use tracing::{Level, Metadata};
-use tracing_appender::{
-    non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard},
-    rolling::{RollingFileAppender, Rotation},
-};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer as _, fmt, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::report::redact::Redactor;
+use super::{
+    log_file::{Limits, LogFile},
+    outlet::Outlet,
+};
+use crate::report::redact::{Redactor, escape_marks};
 
-/// Name of the stable link beside the daily files.
-pub const LATEST: &str = "turnout.log";
 /// Lines waiting for the disk before writers wait too; nothing is dropped.
 const BUFFERED_LINES: usize = 16_384;
 
@@ -32,7 +31,19 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging, with `keep` daily files at most. Keep the guard until the end: dropping it writes what is still buffered.
+/// Writes what is still buffered when it is dropped.
+pub struct Guard {
+    _file: WorkerGuard,
+    stdout: Outlet,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.stdout.finish();
+    }
+}
+
+/// Starts logging. Keep the guard until the end.
 ///
 /// # Errors
 /// When the filter cannot be parsed or the log directory cannot be written.
@@ -40,9 +51,9 @@ pub fn start(
     filter: &str,
     format: Format,
     directory: &Path,
-    keep: usize,
+    limits: Limits,
     redactor: &Redactor,
-) -> anyhow::Result<WorkerGuard> {
+) -> anyhow::Result<Guard> {
     let filter = || {
         EnvFilter::try_new(filter)
             .with_context(|| format!("log level `{filter}` is not understood; try `info`, `debug` or `turnout=debug`"))
@@ -53,21 +64,19 @@ pub fn start(
     let directory = &directory
         .canonicalize()
         .with_context(|| format!("cannot resolve the log directory {}", directory.display()))?;
-    let file = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix("turnout")
-        .filename_suffix("log")
-        .latest_symlink(LATEST)
-        .max_log_files(keep)
-        .build(directory)
+    let file = LogFile::open(directory, limits)
         .with_context(|| format!("cannot write a log file in {}", directory.display()))?;
     // Not lossy: a full buffer makes writers wait rather than lose a line.
     let (file, guard) =
         NonBlockingBuilder::default().lossy(false).buffered_lines_limit(BUFFERED_LINES).thread_name("log").finish(file);
     // journald stamps each line itself.
     let journald = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), io::stdout());
-    let file = Redacting { inner: file, redactor: redactor.clone(), priorities: false };
-    let stdout = Redacting { inner: io::stdout, redactor: redactor.clone(), priorities: journald };
+    // Whoever reads standard output may stop to read; nothing here waits for that.
+    let outlet = Outlet::new(io::stdout(), journald).context("cannot start the thread that writes standard output")?;
+    let guard = Guard { _file: guard, stdout: outlet.clone() };
+    let json = format == Format::Json;
+    let file = Redacting { inner: file, redactor: redactor.clone(), priorities: false, json };
+    let stdout = Redacting { inner: outlet, redactor: redactor.clone(), priorities: journald, json };
     let registry = tracing_subscriber::registry();
     match format {
         Format::Json => registry
@@ -125,13 +134,20 @@ struct Redacting<M> {
     redactor: Redactor,
     /// Each line begins with its priority.
     priorities: bool,
+    /// Lines are JSON.
+    json: bool,
 }
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
     type Writer = RedactingWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        RedactingWriter { inner: self.inner.make_writer(), redactor: self.redactor.clone(), priority: None }
+        RedactingWriter {
+            inner: self.inner.make_writer(),
+            redactor: self.redactor.clone(),
+            priority: None,
+            json: self.json,
+        }
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
@@ -144,12 +160,14 @@ struct RedactingWriter<W> {
     inner: W,
     redactor: Redactor,
     priority: Option<&'static str>,
+    json: bool,
 }
 
 impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let clean = self.redactor.redact(&text);
+        let clean = escape_marks(&clean, self.json);
         match self.priority {
             None => self.inner.write_all(clean.as_bytes())?,
             // Of a text of several lines journald makes several entries.

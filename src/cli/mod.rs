@@ -1,12 +1,15 @@
 //! The commands, thin.
 
 pub mod args;
+mod backup;
 mod check;
 pub mod client;
 mod command;
 pub mod compose;
 mod documents;
+mod log_file;
 pub mod logging;
+mod outlet;
 mod plan;
 pub mod progress;
 mod prune;

@@ -17,7 +17,7 @@ use crate::{
     config::{self, LiveRepos},
     deploy::{Planner, Wanted},
     plan,
-    report::Notes,
+    report::{Notes, redact::escape_lines},
     server::wire::{PlanReply, PlanRequest},
     store,
 };
@@ -36,9 +36,9 @@ pub(super) async fn plan(client: &Client, args: &PlanArgs) -> Result<ExitCode, T
         return Ok(ExitCode::SUCCESS);
     }
     for note in &reply.notes {
-        writeln!(out, "{note}")?;
+        writeln!(out, "{}", escape_lines(note))?;
     }
-    write!(out, "{}{}", reply.text, if reply.text.ends_with('\n') { "" } else { "\n" })?;
+    write!(out, "{}{}", escape_lines(&reply.text), if reply.text.ends_with('\n') { "" } else { "\n" })?;
     Ok(ExitCode::SUCCESS)
 }
 

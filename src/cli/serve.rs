@@ -9,9 +9,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::logging;
+use super::{log_file::Limits as LogLimits, logging};
 use crate::{
-    config::{DEFAULT_LISTEN, LiveRepos, LogFormat, Mistake, Mistakes, Place, Settings},
+    config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     report::redact::Redactor,
     server::{
@@ -36,6 +36,8 @@ const ENGINE_LOOK: Duration = Duration::from_secs(60);
 const BACKLOG: u32 = 4096;
 /// How long a proven delivery waits for its turn to be recorded. Forges give a delivery about ten seconds.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// How often the database is copied.
+const COPY_EVERY: Duration = Duration::from_secs(86_400);
 /// In the state directory, the last `repos.yaml` that had no mistake.
 const LAST_GOOD: &str = "repos.last-good.yaml";
 /// Where `serve` tells of a mistake in its settings before there is a log.
@@ -61,7 +63,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
     };
-    let _log = logging::start(&settings.log_level, format, &settings.log_dir, settings.log_keep, &redactor)?;
+    let kept = LogLimits { days: settings.log_keep, file: settings.log_file_limit, all: settings.log_limit };
+    let _log = logging::start(&settings.log_level, format, &settings.log_dir, kept, &redactor)?;
     // Not on standard error, past the redactor and without a priority.
     std::panic::set_hook(Box::new(|panic| tracing::error!("a fault in turnout itself: {panic}")));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
@@ -71,6 +74,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         );
     }
 
+    let secret = settings.webhook_secret_file.as_deref().zip(settings.webhook_secret.clone());
+    let secret = secret.map(|(file, secret)| Arc::new(LiveSecret::new(file, secret)));
     let signals = Signals::take_over()?;
     let settings = Arc::new(settings);
     std::fs::create_dir_all(&settings.state_dir)
@@ -83,6 +88,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         delivery_age: settings.delivery_retention,
         deliveries: settings.delivery_keep,
         deployments: settings.history_keep,
+        copies: settings.backup_keep,
     };
     let store = Store::open(&settings.database(), retention)?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
@@ -105,7 +111,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         lanes.wake(repo);
     }
 
-    let intake = Arc::new(intake(&settings, key, &repos, &store, &lanes));
+    let intake = Arc::new(intake(&settings, key, secret.as_ref(), &repos, &store, &lanes));
     let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
     let limits = ListenLimits {
         bounds: server::visitors::Bounds {
@@ -123,9 +129,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         lanes: lanes.clone(),
         started_at: crate::deploy::now_ms(),
         stop: stop.clone(),
+        followers: control::followers(),
     };
-    let control = axum::serve(socket, control::router(control)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let control = tokio::spawn(async move { control.await });
+    let control = tokio::spawn(control::serve(socket, control::router(control), stop.clone(), settings.shutdown_grace));
     look_for_engine(&deployer).await;
     let watch = Watch {
         address,
@@ -134,7 +140,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         pulse: Arc::clone(&pulse),
         engine: EngineSeen::default(),
     };
-    let keeper = tokio::spawn(keep(Arc::clone(&repos), watch, stop.clone()));
+    let keeper = tokio::spawn(keep(Arc::clone(&repos), secret, watch, stop.clone()));
+    let copier = tokio::spawn(keep_copies(store.clone(), settings.backup_keep));
 
     let count = repos.current().repos.repos.len();
     tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
@@ -149,12 +156,15 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::warn!("a step is still under way after {:?}; it goes on at the next start", settings.shutdown_grace);
     }
     web.await.context("the webhook server failed")??;
-    control.await.context("the control socket failed")??;
+    control.await.context("the control socket failed")?;
     keeper.abort();
+    copier.abort();
     let _ = std::fs::remove_file(&settings.socket);
     if let Err(error) = store.flush().await {
         tracing::error!(%error, "the database could not be written to the end");
     }
+    // Then it is one file, as a backup of the directory wants it.
+    store.close().await;
     tracing::info!("turnout has ended");
     Ok(())
 }
@@ -197,6 +207,7 @@ fn web_listener(settings: &Settings) -> anyhow::Result<TcpListener> {
 fn intake(
     settings: &Settings,
     key: Option<SigningKey>,
+    secret: Option<&Arc<LiveSecret>>,
     repos: &Arc<LiveRepos>,
     store: &Store,
     lanes: &Lanes<Arc<Deployer>>,
@@ -215,10 +226,11 @@ fn intake(
             body_timeout: settings.body_timeout,
         },
     )
+    .with_live_key(secret.cloned())
 }
 
 /// Looks at `repos.yaml` and at the daemon itself now and then, and tells systemd's watchdog while all is alive.
-async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) {
+async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Watch, stop: CancellationToken) {
     let watchdog = sd_notify::watchdog_enabled();
     // Several looks fit into the watchdog's time, so that one that is slow costs nothing.
     let pause = watchdog.map_or(LOOK, |limit| (limit / 4).min(LOOK));
@@ -232,6 +244,9 @@ async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) 
                 _ = refresh.tick() => {
                     for secret in repos.current().secrets.values() {
                         watch.deployer.redactor.add_secret(secret);
+                    }
+                    if let Some(own) = &own {
+                        watch.deployer.redactor.add_secret(&own.current());
                     }
                     let now = standing(&repos, watch.address);
                     if now != said {
@@ -251,6 +266,29 @@ async fn keep(repos: Arc<LiveRepos>, mut watch: Watch, stop: CancellationToken) 
     tokio::select! {
         () = work => {}
         () = stop.cancelled() => {}
+    }
+}
+
+/// Keeps a copy of the database every day, by the clock that nobody can set; at the start only where there is none of the
+/// last day, so that a daemon that is restarted often does not push the older ones out.
+async fn keep_copies(store: Store, keep: usize) {
+    if keep == 0 {
+        return;
+    }
+    let now = std::time::SystemTime::now();
+    // One of the future says nothing.
+    let age = store.last_copy().and_then(|made| now.duration_since(made).ok());
+    let mut pause = age.map_or(Duration::ZERO, |age| COPY_EVERY.saturating_sub(age));
+    loop {
+        tokio::time::sleep(pause).await;
+        let copying = store.clone();
+        match tokio::task::spawn_blocking(move || copying.keep_copy(keep)).await {
+            Ok(Ok(Some(copy))) => tracing::info!(copy = %copy.display(), "the database was copied"),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::error!("the database could not be copied: {error}"),
+            Err(error) => tracing::error!("the database could not be copied: {error}"),
+        }
+        pause = COPY_EVERY;
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     git::short,
+    report::redact::escape_controls,
     server::wire::{
         ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply,
         StrayStatus,
@@ -161,7 +162,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
     if let Some(hold) = &repo.hold {
         let newest = match (&hold.newest, &hold.newest_cause) {
             (Some(newest), cause) => {
-                let cause = cause.as_deref().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                let cause = cause.as_deref().map(|cause| format!(" ({})", one_line(cause))).unwrap_or_default();
                 format!("newest wanted {}{cause}", short(newest))
             }
             (None, _) => "nothing was pushed since".to_owned(),
@@ -172,7 +173,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
     if let (Some(behind), None, None) = (&repo.behind, &repo.hold, &repo.active) {
         let WantedCommit { commit, cause, since, .. } = behind;
         let again = format!("`turnout deploy {}` brings it", repo.name);
-        writeln!(out, "  behind: {} wanted since {} ({cause}); {again}", short(commit), when(*since))?;
+        writeln!(out, "  behind: {} wanted since {} ({}); {again}", short(commit), when(*since), one_line(cause))?;
     }
     if let Some(hand) = &repo.by_hand {
         let at = match (&hand.branch, &hand.branch_commit) {
@@ -288,8 +289,8 @@ fn said(d: &Deployment) -> String {
 /// A table has a line for each; the log has them all.
 fn one_line(text: &str) -> String {
     match text.split_once('\n') {
-        Some((first, _)) => format!("{first} \u{2026}"),
-        None => text.to_owned(),
+        Some((first, _)) => format!("{} \u{2026}", escape_controls(first)),
+        None => escape_controls(text).into_owned(),
     }
 }
 

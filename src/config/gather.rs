@@ -48,7 +48,8 @@ fn gather_from(
         Err(found) => mistakes.0.extend(found.0),
     }
     match read_secret(&layers) {
-        Ok(secret) => layers.secret_from_file = secret,
+        Ok(Some((file, secret))) => (layers.secret_file, layers.secret_from_file) = (file, Some(secret)),
+        Ok(None) => {}
         Err(mistake) => mistakes.0.push(mistake),
     }
     match settings::resolve(&layers) {
@@ -130,7 +131,7 @@ fn read_dotenv(layers: &Layers) -> Result<Dotenv, Mistakes> {
     }
 }
 
-fn read_secret(layers: &Layers) -> Result<Option<Secret>, Mistake> {
+fn read_secret(layers: &Layers) -> Result<Option<(PathBuf, Secret)>, Mistake> {
     let credential = layers.env.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join("webhook-secret"));
     let (file, source) = match settings::text_of(layers, "webhook-secret-file") {
         Some((file, source)) => (PathBuf::from(file), source),
@@ -139,9 +140,13 @@ fn read_secret(layers: &Layers) -> Result<Option<Secret>, Mistake> {
             _ => return Ok(None),
         },
     };
-    read_secret_file(&file).map(Some).map_err(|error| {
-        Mistake::new(Place::Source(source), "", format!("the secret's file {} cannot be read: {error}", file.display()))
-    })
+    match read_secret_file(&file) {
+        Ok(secret) => Ok(Some((file, secret))),
+        Err(error) => {
+            let message = format!("the secret's file {} cannot be read: {error}", file.display());
+            Err(Mistake::new(Place::Source(source), "", message))
+        }
+    }
 }
 
 #[cfg(test)]

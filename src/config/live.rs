@@ -72,8 +72,9 @@ struct Seen {
     text: Option<String>,
 }
 
+/// What tells a file from what it was.
 #[derive(Clone, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     modified: (i64, i64),
     changed: (i64, i64),
     size: u64,
@@ -265,7 +266,8 @@ impl LiveRepos {
 }
 
 impl Stamp {
-    fn is_fresh(&self) -> bool {
+    /// Changed so recently that it may change again and keep its stamp.
+    pub(super) fn is_fresh(&self) -> bool {
         let modified = u64::try_from(self.modified.0).unwrap_or(0);
         let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(modified));
         // A time in the future says nothing, so it counts as fresh.
@@ -273,7 +275,7 @@ impl Stamp {
     }
 }
 
-fn stamp(file: &Path) -> Option<Stamp> {
+pub(super) fn stamp(file: &Path) -> Option<Stamp> {
     let meta = fs::metadata(file).ok()?;
     Some(Stamp {
         modified: (meta.mtime(), meta.mtime_nsec()),

@@ -5,6 +5,7 @@
 pub mod dotenv;
 pub mod gather;
 pub mod live;
+mod live_secret;
 pub mod mistake;
 pub mod repos;
 pub mod settings;
@@ -14,6 +15,7 @@ pub mod units;
 pub use crate::report::redact::Secret;
 pub use gather::{gather, load_repos};
 pub use live::{Broken, LiveRepos};
+pub use live_secret::LiveSecret;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use repos::{
     Builder, Divergence, Filters, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, PathState, Rebuild, Repo,

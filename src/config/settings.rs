@@ -31,6 +31,8 @@ pub struct Layers {
     pub dotenv_file: String,
     /// The secret read from a file, if one was named and could be read. Counts where no secret is given as text.
     pub secret_from_file: Option<Secret>,
+    /// That file.
+    pub secret_file: PathBuf,
     /// Directory of `repos.yaml` and `.env` where they are not named: `.` or `/etc/turnout`.
     pub home: PathBuf,
 }
@@ -53,6 +55,8 @@ pub struct Settings {
     pub repos: PathBuf,
     /// Secret that deliveries are signed with.
     pub webhook_secret: Option<Secret>,
+    /// The file that it was read from, if it was: what that says later counts then.
+    pub webhook_secret_file: Option<PathBuf>,
     /// Unsigned deliveries are taken.
     pub insecure_no_secret: bool,
     /// Directory of the database.
@@ -77,6 +81,10 @@ pub struct Settings {
     pub log_level: String,
     /// Daily log files kept.
     pub log_keep: usize,
+    /// Bytes of one log file.
+    pub log_file_limit: u64,
+    /// Bytes of all log files.
+    pub log_limit: u64,
     /// Largest request body, in bytes.
     pub body_limit: usize,
     /// Most proven deliveries recorded at one time.
@@ -101,6 +109,8 @@ pub struct Settings {
     pub delivery_keep: usize,
     /// Deployments kept for each repository.
     pub history_keep: usize,
+    /// Copies of the database that are kept; 0 = none are made.
+    pub backup_keep: usize,
     /// Bytes to which the engine's build cache is cut after a build; none = left to the engine.
     pub keep_build_cache: Option<u64>,
     /// See [`Settings::variables`].
@@ -129,6 +139,26 @@ impl Settings {
     }
 }
 
+/// The webhook secret, and the file that it is from.
+fn secret_of(layers: &Layers) -> (Option<Secret>, Option<PathBuf>) {
+    let as_text = text_of(layers, "webhook-secret").map(|(text, _)| Secret::new(text));
+    let file_named = layers.cli.contains_key("webhook-secret-file");
+    let file = layers.secret_from_file.as_ref().map(|_| layers.secret_file.clone());
+    match (&layers.secret_from_file, as_text) {
+        (Some(secret), _) if file_named => (Some(secret.clone()), file),
+        (_, Some(text)) => (Some(text), None),
+        (secret, None) => (secret.clone(), file),
+    }
+}
+
+/// A size of log files: less would hold no single deployment's log.
+fn log_size(text: &str) -> Result<u64, String> {
+    match units::bytes(text)? {
+        0..0x1_0000 => Err(format!("`{text}` is less than 64KiB")),
+        size => Ok(size),
+    }
+}
+
 /// Computes the settings.
 ///
 /// # Errors
@@ -142,6 +172,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         listen: reader.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8000)), address),
         repos: reader.path("repos").unwrap_or_else(|| home("repos.yaml")),
         webhook_secret: reader.secret(),
+        webhook_secret_file: secret_of(layers).1,
         insecure_no_secret: reader.parsed("insecure-no-secret", false, boolean),
         state_dir: reader.directory("state-dir"),
         log_dir: reader.directory("log-dir"),
@@ -154,6 +185,8 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         log_format: reader.parsed("log-format", LogFormat::Text, log_format),
         log_level: reader.parsed("log-level", String::new(), |text| Ok(text.to_owned())),
         log_keep: reader.parsed("log-keep", 30, |text| count(text, 3650)),
+        log_file_limit: reader.parsed("log-file-limit", 1, log_size),
+        log_limit: reader.parsed("log-limit", 1, log_size),
         body_limit: reader.parsed("body-limit", 0, body_limit),
         max_requests: reader.parsed("max-requests", 64, |text| count(text, 10_000)),
         max_connections: reader.parsed("max-connections", 512, |text| count(text, 100_000)),
@@ -170,6 +203,10 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         shutdown_grace: reader.parsed("shutdown-grace", Duration::ZERO, units::duration),
         delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),
         delivery_keep: reader.parsed("delivery-keep", 1, |text| count(text, 10_000_000)),
+        backup_keep: reader.parsed("backup-keep", 7, |text| match text {
+            "0" => Ok(0),
+            text => count(text, 1_000),
+        }),
         keep_build_cache: reader.parsed("keep-build-cache", None, |text| match text {
             "" => Ok(None),
             text => units::bytes(text).map(Some),
@@ -238,13 +275,7 @@ impl Reader<'_> {
     }
 
     fn secret(&mut self) -> Option<Secret> {
-        let as_text = text_of(self.layers, "webhook-secret").map(|(text, _)| Secret::new(text));
-        let file_named = self.layers.cli.contains_key("webhook-secret-file");
-        let secret = match (&self.layers.secret_from_file, as_text) {
-            (Some(file), _) if file_named => Some(file.clone()),
-            (_, Some(text)) => Some(text),
-            (file, None) => file.clone(),
-        };
+        let (secret, _) = secret_of(self.layers);
         if secret.as_ref().is_some_and(|secret| secret.reveal().trim().is_empty()) {
             self.mistakes
                 .0
@@ -375,6 +406,7 @@ mod tests {
             dotenv: own(dotenv),
             dotenv_file: "/etc/turnout/.env".to_owned(),
             secret_from_file: None,
+            secret_file: PathBuf::new(),
             home: PathBuf::from("/etc/turnout"),
         }
     }

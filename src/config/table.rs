@@ -143,7 +143,15 @@ pub const TABLE: &[Setting] = &[
         "info",
         "error, warn, info, debug, trace, or a filter such as info,turnout::git=debug.",
     ),
-    value("log-keep", "TURNOUT_LOG_KEEP", "N", "30", "Daily log files kept."),
+    value("log-keep", "TURNOUT_LOG_KEEP", "N", "30", "Days of which log files are kept."),
+    value(
+        "log-file-limit",
+        "TURNOUT_LOG_FILE_LIMIT",
+        "SIZE",
+        "64MiB",
+        "Size of a log file after which another is begun.",
+    ),
+    value("log-limit", "TURNOUT_LOG_LIMIT", "SIZE", "1GiB", "Size of all log files; the oldest go."),
     value("body-limit", "TURNOUT_BODY_LIMIT", "SIZE", "26214400", "Largest delivery taken. GitHub sends up to 25 MB."),
     value(
         "max-requests",
@@ -222,6 +230,13 @@ pub const TABLE: &[Setting] = &[
             "After a build, remove what was not used for longest of the engine's whole build cache (other users' too) down to this size.",
         )
     },
+    value(
+        "backup-keep",
+        "TURNOUT_BACKUP_KEEP",
+        "N",
+        "7",
+        "Copies of the database kept beside it, in STATE_DIR/copies; one is made every day. 0 = none.",
+    ),
     value("history-keep", "TURNOUT_HISTORY_KEEP", "N", "200", "Deployments kept for each repository, with their logs."),
 ];
 

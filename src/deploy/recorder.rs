@@ -1,5 +1,7 @@
 //! Where a deployment's events go: the database, the log file, and whoever watches. Redacted here, at the sink.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::sync::broadcast;
 
 use crate::{
@@ -17,6 +19,8 @@ pub struct Recorder {
     redactor: Redactor,
     deployment: DeploymentId,
     repo: String,
+    /// Lines that are not in the log file, because the deployment's log there is long enough.
+    left_out: AtomicU64,
 }
 
 impl Recorder {
@@ -29,7 +33,7 @@ impl Recorder {
         repo: &str,
     ) -> Self {
         let kept = store.log_handle(deployment, redactor.clone(), LogLimits::default());
-        Self { kept, live, redactor, deployment, repo: repo.to_owned() }
+        Self { kept, live, redactor, deployment, repo: repo.to_owned(), left_out: AtomicU64::new(0) }
     }
 
     /// The text without secrets, as it may be kept.
@@ -42,15 +46,31 @@ impl Recorder {
     /// # Errors
     /// A store that is closed.
     pub async fn close(&self) -> Result<(), StoreError> {
+        let (deployment, repo) = (self.deployment, self.repo.as_str());
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            tracing::warn!(repo, deployment, "{left_out} lines of this deployment were left out here");
+        }
         self.kept.close_soon().await
     }
 }
 
 impl Reporter for Recorder {
     fn report(&self, event: Event) {
-        let event = event.map_text(|text| self.redactor.line(text).into_owned());
+        let event = event.map_text(|text| self.kept.cut(self.redactor.line(text).into_owned()));
         let (deployment, repo) = (self.deployment, self.repo.as_str());
+        let grave = matches!(event, Event::Warning { .. } | Event::StepEnded { outcome: Outcome::Failed, .. });
         match &event {
+            _ if !self.kept.event(&event) && !grave => {
+                if self.left_out.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::warn!(
+                        repo,
+                        deployment,
+                        "this deployment says much: from here on only its warnings are logged here, `turnout logs \
+                         --deployment {deployment}` has its last lines"
+                    );
+                }
+            }
             Event::Progress { .. } | Event::StepHalfDone { .. } => {}
             Event::Phase { name } => tracing::debug!(repo, deployment, "phase {name}"),
             Event::Info { text } | Event::Build { text, .. } => tracing::info!(repo, deployment, "{text}"),
@@ -63,7 +83,6 @@ impl Reporter for Recorder {
             Event::StepEnded { text, .. } => tracing::info!(repo, deployment, "{text}"),
             Event::Output { source, line } => tracing::info!(repo, deployment, source, "{line}"),
         }
-        self.kept.event(&event);
         let transient = matches!(event, Event::Progress { .. } | Event::StepStarted { .. } | Event::StepEnded { .. });
         if transient {
             let _ = self.live.send((deployment, event)); // nobody watches: nobody misses it

@@ -167,8 +167,46 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
 }
 
 fn is_control(c: char) -> bool {
-    c != '\t'
-        && (c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    c != '\t' && is_unfit(c)
+}
+
+/// Whether a character has no place in a line that others read: control characters, line ends, and [`is_mark`].
+pub fn is_unfit(c: char) -> bool {
+    c.is_control() || is_mark(c)
+}
+
+/// The Unicode line ends, and the marks that turn the direction of writing (Unicode Standard Annex 9, section 2): text
+/// from outside could show itself as another with them.
+fn is_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{2028}' | '\u{2029}' | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// As [`escape_controls`], of a text whose own line ends stay.
+pub fn escape_lines(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| c != '\n' && is_control(c)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split('\n').map(escape_controls).collect::<Vec<_>>().join("\n"))
+}
+
+/// Makes the marks visible that turn the direction of writing, and nothing else: for whole lines as they are written to a
+/// log. In JSON they become its own escapes.
+pub fn escape_marks(text: &str, json: bool) -> Cow<'_, str> {
+    if !text.chars().any(is_mark) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match (is_mark(c), json) {
+            (true, true) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            (true, false) => out.extend(c.escape_unicode()),
+            (false, _) => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -224,6 +262,16 @@ mod tests {
             assert_eq!(escape_controls(input), expected);
         }
         assert_eq!(Redactor::new().line("token=abc\u{1b}"), "token=[redacted]");
+        for mark in "\u{2028}\u{2029}\u{61c}\u{200e}\u{200f}\u{202a}\u{202d}\u{202e}\u{2066}\u{2069}".chars() {
+            assert_eq!(escape_controls(&format!("a{mark}b")), format!("a{}b", mark.escape_unicode()));
+        }
+        assert_eq!(escape_lines("a\nb\u{1b}\r\n"), "a\nb\\u{1b}\\r\n");
+        assert!(matches!(escape_lines("a\nb\n"), Cow::Borrowed(_)));
+        assert_eq!(escape_marks("\u{1b}[31m\u{202e}evil\n", false), "\u{1b}[31m\\u{202e}evil\n");
+        assert_eq!(escape_marks(r#"{"a":"\n"}"#, true), r#"{"a":"\n"}"#);
+        let json = escape_marks("{\"a\":\"\u{202e}evil\"}", true).into_owned();
+        assert!(json.is_ascii(), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["a"], "\u{202e}evil");
     }
 
     #[test]

@@ -2,20 +2,29 @@
 //!
 //! Access is the socket file's: whoever may open it may deploy.
 
-use std::{convert::Infallible, fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::{convert::Infallible, fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    body::Body,
-    extract::{Path as UrlPath, Query, State},
+    body::{Body, to_bytes},
+    extract::{Path as UrlPath, Query, Request, State},
     http::StatusCode,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use bytes::Bytes;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
-use tokio::{net::UnixListener, sync::mpsc};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time,
+};
 use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
 
 use super::{
     deploy_route,
@@ -33,6 +42,14 @@ use crate::{
 
 /// Largest request body, in bytes.
 const BODY: usize = 64 * 1024;
+/// Time to send a request's head, and its body; a connection that says nothing is closed after it too.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// Connections at one time. Whoever comes then waits.
+const CONNECTIONS: usize = 128;
+/// Logs that are shown at one time: fewer than there are connections, so that commands pass beside them.
+const FOLLOWERS: usize = 64;
+/// Pause after a failed accept: the reason (no more file descriptors) does not pass at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Items of a followed log on their way to a slow reader; the daemon then waits for the reader, not for its deployment.
 const FOLLOW_BUFFER: usize = 256;
 
@@ -47,6 +64,13 @@ pub struct Control {
     pub started_at: i64,
     /// Fires when the daemon stops; ends followed logs.
     pub stop: CancellationToken,
+    /// Places of those who are shown a log.
+    pub followers: Arc<Semaphore>,
+}
+
+/// Places of those who are shown a log, none of them taken.
+pub fn followers() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(FOLLOWERS))
 }
 
 /// Opens the socket with its access mode, in place of one that a killed daemon left.
@@ -68,6 +92,74 @@ pub fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Serves until `stop` fires, then lets requests under way end within `grace`. Neither a silent connection nor many of
+/// them keep others out for long.
+pub async fn serve(listener: UnixListener, router: Router, stop: CancellationToken, grace: Duration) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+            listener.accept().await.map(|(stream, _)| (stream, place))
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = accepted => match accepted {
+                Ok((stream, place)) => {
+                    let (router, stop) = (router.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection(stream, router, stop).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("a connection to the control socket could not be accepted: {error}");
+                    time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if time::timeout(grace, all).await.is_err() {
+        tracing::warn!("commands that still wait for an answer after {grace:?} are cut off");
+    }
+}
+
+/// One connection until its end.
+async fn connection(stream: UnixStream, router: Router, stop: CancellationToken) {
+    let service = service_fn(|request: hyper::Request<Incoming>| router.clone().call(request.map(Body::new)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_TIME)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // Errors of one connection concern its sender, whom hyper has told.
+        _ = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Has all of a request's body before anything is done with it.
+async fn whole(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match time::timeout(REQUEST_TIME, to_bytes(body, BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(Err(_)) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large or broke off").into_response(),
+        Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive").into_response(),
+    }
+}
+
+fn refusal(status: StatusCode, error: &str) -> Refusal {
+    Refusal(status, ErrorReply { error: error.to_owned(), hint: None })
+}
+
 /// The routes.
 pub fn router(control: Control) -> Router {
     Router::new()
@@ -82,6 +174,7 @@ pub fn router(control: Control) -> Router {
         .route("/v1/log", get(log))
         .route("/v1/plan", post(make_plan))
         .layer(axum::extract::DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(whole))
         .with_state(control)
 }
 
@@ -177,7 +270,7 @@ async fn deployment_log(
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Refusal> {
     let deployment = known(&control, id).await?;
-    Ok(stream(control, Follow::One { deployment: Box::new(deployment), tail: query.tail, follow: query.follow }))
+    stream(control, Follow::One { deployment: Box::new(deployment), tail: query.tail, follow: query.follow })
 }
 
 async fn log(State(control): State<Control>, Query(query): Query<LogQuery>) -> Result<Response, Refusal> {
@@ -189,16 +282,23 @@ async fn log(State(control): State<Control>, Query(query): Query<LogQuery>) -> R
         }
     }
     let tail = query.tail.unwrap_or(200);
-    Ok(stream(control, Follow::All { repo: query.repo, tail, follow: query.follow }))
+    stream(control, Follow::All { repo: query.repo, tail, follow: query.follow })
 }
 
 /// Streams JSON lines until the log ends or the reader goes.
-fn stream(control: Control, what: Follow) -> Response {
+fn stream(control: Control, what: Follow) -> Result<Response, Refusal> {
+    let Ok(place) = Arc::clone(&control.followers).try_acquire_owned() else {
+        let hint =
+            "end one of them (`pgrep -af 'turnout (logs|deploy)'` lists those of this machine), or try again later";
+        let error = format!("{FOLLOWERS} logs are being shown already");
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, ErrorReply { error, hint: Some(hint.to_owned()) }));
+    };
     let (lines, receiver) = mpsc::channel::<Followed>(FOLLOW_BUFFER);
     tokio::spawn(async move {
         if let Err(error) = follow::follow(&control, what, &lines).await {
             tracing::warn!(%error, "cannot show a log");
         }
+        drop(place);
     });
     let body = futures_util::stream::unfold(receiver, |mut receiver| async move {
         let item = receiver.recv().await?;
@@ -206,5 +306,5 @@ fn stream(control: Control, what: Follow) -> Response {
         line.push(b'\n');
         Some((Ok::<_, Infallible>(Bytes::from(line)), receiver))
     });
-    ([("content-type", "application/x-ndjson")], Body::from_stream(body)).into_response()
+    Ok(([("content-type", "application/x-ndjson")], Body::from_stream(body)).into_response())
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     git::short,
+    report::redact::is_unfit,
     store::{Cause, Hold, HoldChange, NewDeployment, Requested},
 };
 
@@ -134,7 +135,7 @@ fn checked(revision: &str) -> Result<String, Refusal> {
     let sound = !revision.is_empty()
         && revision.len() <= LONGEST_REVISION
         && !revision.starts_with('-')
-        && !revision.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c));
+        && !revision.chars().any(|c| is_unfit(c) || c.is_whitespace() || "~^:?*[\\".contains(c));
     if sound {
         return Ok(revision.to_owned());
     }
@@ -144,7 +145,7 @@ fn checked(revision: &str) -> Result<String, Refusal> {
 }
 
 fn cleaned(who: String) -> String {
-    who.chars().filter(|c| !c.is_control()).take(100).collect()
+    who.chars().filter(|c| !is_unfit(*c)).take(100).collect()
 }
 
 fn refused(error: impl Into<String>, hint: impl Into<String>) -> Refusal {

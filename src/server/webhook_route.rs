@@ -29,7 +29,8 @@ use super::{
     visitors::Place,
 };
 use crate::{
-    config::{LiveRepos, Repo, live::Loaded},
+    config::{LiveRepos, LiveSecret, Repo, live::Loaded},
+    report::redact::is_unfit,
     store::{Cause, NewDelivery, NewDeployment},
     webhook::{
         self, Event, Forge, PushedRepo, Refusal, SigningKey, Verdict,
@@ -63,6 +64,8 @@ pub struct IntakeState {
     /// The repositories as they are now.
     pub repos: Arc<LiveRepos>,
     key: Option<SigningKey>,
+    /// Where the daemon's secret may change: what it is now, in place of `key`.
+    live_key: Option<Arc<LiveSecret>>,
     ledger: Arc<dyn Ledger>,
     wake: Arc<dyn Fn(&str) + Send + Sync>,
     checked_out: CheckedOut,
@@ -90,6 +93,7 @@ impl IntakeState {
         IntakeState {
             repos,
             key,
+            live_key: None,
             ledger,
             wake,
             checked_out,
@@ -98,6 +102,21 @@ impl IntakeState {
             reception: Reception::new(limits),
             places: Semaphore::new(limits.requests),
             place_wait: limits.place_wait,
+        }
+    }
+
+    /// Has the daemon's secret as it is now in a file, in place of the one that was given.
+    #[must_use]
+    pub fn with_live_key(mut self, secret: Option<Arc<LiveSecret>>) -> IntakeState {
+        self.live_key = secret;
+        self
+    }
+
+    /// The daemon's key, `None` where there is none just now or none is wanted; and whether one is wanted.
+    fn key(&self) -> (Option<SigningKey>, bool) {
+        match &self.live_key {
+            Some(secret) => (SigningKey::new(&secret.current()), true),
+            None => (self.key.clone(), self.key.is_some()),
         }
     }
 }
@@ -161,14 +180,15 @@ async fn handle(
 ) -> Result<Response, Refusal> {
     let forge = Forge::GitHub;
     let claimed = signature::claimed(headers.get(forge.signature_header()).map(HeaderValue::as_bytes));
-    if let (Err(refusal), Some(_)) = (&claimed, &state.key) {
+    let (key, key_wanted) = state.key();
+    if let (Err(refusal), true) = (&claimed, key_wanted) {
         // Whatever the body is, nothing will prove it.
         state.reception.pass_over(headers, body).await?;
         return Err(refusal.clone());
     }
-    let arrived = state.reception.receive(forge, state.key.as_ref(), &state.repos, headers, body).await?;
+    let arrived = state.reception.receive(forge, key.as_ref(), &state.repos, headers, body).await?;
     let loaded = state.repos.current();
-    let proof = prove(state.key.is_some(), &loaded, claimed.ok().as_ref(), &arrived)?;
+    let proof = prove(key_wanted, &loaded, claimed.ok().as_ref(), &arrived)?;
     let whole = arrived.whole;
     owned(whole.repository().as_ref(), &loaded, &proof)?;
     if let Some(place) = place {
@@ -379,5 +399,5 @@ pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 /// Untrusted text for a record: bounded, one line.
 fn shortened(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(300).map(|c| if is_unfit(c) { '\u{fffd}' } else { c }).collect()
 }

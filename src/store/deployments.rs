@@ -1,8 +1,10 @@
 //! The life of a deployment after it was queued.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, now, queries, wanted};
+use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, wanted};
 
 impl Store {
     /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
@@ -11,7 +13,16 @@ impl Store {
     /// The disk is full, or the store is closed.
     pub async fn next(&self, repo: &str) -> Result<Option<Deployment>, StoreError> {
         let repo = repo.to_owned();
-        self.inner.writer.run("starting the deployment", move |db| next(db, &repo, now())).await
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| {
+            let at = clock.now();
+            let next = next(db, &repo, at)?;
+            if let Some(next) = &next {
+                clock.begins(next.id, at);
+            }
+            Ok(next)
+        };
+        self.inner.writer.run("starting the deployment", work).await
     }
 
     /// As [`Store::update`], without waiting for the disk: whatever is asked for later is recorded after it. For what the
@@ -20,7 +31,8 @@ impl Store {
     /// # Errors
     /// The store is closed. A failure to write is logged.
     pub async fn update_soon(&self, id: DeploymentId, update: Update) -> Result<(), StoreError> {
-        let work = move |db: &Connection| note(db, id, &update, now());
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| note(db, id, &update, clock.within(id));
         self.inner.writer.hand_in("recording the deployment's progress", work).await
     }
 
@@ -29,7 +41,9 @@ impl Store {
     /// # Errors
     /// As [`Store::next`].
     pub async fn update(&self, id: DeploymentId, update: Update) -> Result<(), StoreError> {
-        self.inner.writer.run("recording the deployment's progress", move |db| note(db, id, &update, now())).await
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| note(db, id, &update, clock.within(id));
+        self.inner.writer.run("recording the deployment's progress", work).await
     }
 
     /// Notes how a running deployment ended. False if it does not run (any more): its state is left alone then.
@@ -37,7 +51,11 @@ impl Store {
     /// # Errors
     /// As [`Store::next`].
     pub async fn finish(&self, id: DeploymentId, how: Finish) -> Result<bool, StoreError> {
-        self.inner.writer.run("recording the deployment's end", move |db| finish(db, id, &how, now())).await
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| finish(db, id, &how, clock.within(id));
+        let ended = self.inner.writer.run("recording the deployment's end", work).await?;
+        self.inner.clock.ends(id);
+        Ok(ended)
     }
 
     /// Calls off a deployment that waits. False if it does not wait (any more).
@@ -45,12 +63,12 @@ impl Store {
     /// # Errors
     /// As [`Store::next`].
     pub async fn cancel_queued(&self, id: DeploymentId, reason: &str) -> Result<bool, StoreError> {
-        let reason = reason.to_owned();
+        let (reason, clock) = (reason.to_owned(), Arc::clone(&self.inner.clock));
         let cancel = move |db: &Connection| {
             let mut cancel = db.prepare_cached(
                 "UPDATE deployments SET state = 'cancelled', error = ?2, ended_at = ?3 WHERE id = ?1 AND state = 'queued'",
             )?;
-            Ok(cancel.execute(params![id, reason, now()])? == 1)
+            Ok(cancel.execute(params![id, reason, clock.now()])? == 1)
         };
         self.inner.writer.run("cancelling the deployment", cancel).await
     }

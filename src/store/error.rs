@@ -36,6 +36,21 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The database was found damaged at the start, and put aside.
+    #[error("{file} is damaged: {what}. It was put aside as {aside}; {way_back}. `turnout restore --empty` begins without a history, and without its holds", file = file.display(), aside = aside.display())]
+    Damaged {
+        /// The database.
+        file: PathBuf,
+        /// What it is called now.
+        aside: PathBuf,
+        /// The complaint.
+        what: String,
+        /// Which copy there is, and how it is restored.
+        way_back: String,
+    },
+    /// The database was found damaged while it was in use.
+    #[error("{} is damaged; nothing is recorded any more. The next start of turnout looks at it and says what to do", .0.display())]
+    Broken(PathBuf),
     /// SQLite's own complaint.
     #[error("{doing}: {source} (database {file})", file = file.display())]
     Sqlite {

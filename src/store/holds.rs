@@ -3,12 +3,13 @@
 //! A hold lasts until it is released, over restarts and over deployments that fail: whoever asked for it wants pushes to
 //! wait, above all when something goes wrong.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Cause, Deployment, Enqueued, Hold, HoldChange, Millis, NewDelivery, NewDeployment, Requested, Store, StoreError,
     intake::{self, Retry},
-    now,
 };
 
 impl Store {
@@ -18,7 +19,8 @@ impl Store {
     /// # Errors
     /// As [`Store::accept`].
     pub async fn request(&self, wanted: NewDeployment, change: HoldChange) -> Result<Requested, StoreError> {
-        let work = move |db: &Connection| request(db, &wanted, change, now());
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| request(db, &wanted, change, clock.now());
         self.inner.writer.run("queueing the deployment", work).await
     }
 
@@ -28,10 +30,10 @@ impl Store {
     /// # Errors
     /// As [`Store::accept`].
     pub async fn hold(&self, repo: &str, who: Option<String>) -> Result<Hold, StoreError> {
-        let repo = repo.to_owned();
+        let (repo, clock) = (repo.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
-            put(db, &repo, who.as_deref(), None, now())?;
-            call_off(db, &repo, now())?;
+            put(db, &repo, who.as_deref(), None, clock.now())?;
+            call_off(db, &repo, clock.now())?;
             Ok(find(db, &repo)?.unwrap_or_default())
         };
         self.inner.writer.run("holding the repository", work).await
@@ -165,6 +167,7 @@ pub(super) fn narrowed(
     db: &Connection,
     wanted: NewDeployment,
     begun: Option<String>,
+    at: Millis,
 ) -> rusqlite::Result<Option<NewDeployment>> {
     if wanted.pinned || find(db, &wanted.repo)?.is_none() {
         return Ok(Some(wanted));
@@ -176,7 +179,7 @@ pub(super) fn narrowed(
         "UPDATE holds SET newest = ?2, newest_cause = ?3, newest_at = ?4 WHERE repo = ?1 AND newest IS NULL",
     )?;
     if wanted.kind != Cause::Manual {
-        note.execute(params![wanted.repo, wanted.commit, wanted.cause, now()])?;
+        note.execute(params![wanted.repo, wanted.commit, wanted.cause, at])?;
     }
     Ok(None)
 }

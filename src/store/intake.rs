@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, Retention, State, Store, StoreError, holds, now,
-    records::Millis, repeats::Repeats, wanted as newest,
+    Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds, records::Millis,
+    repeats::Repeats, wanted as newest,
 };
 
 impl Store {
@@ -20,12 +20,11 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed. Nothing is recorded then.
     pub async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, StoreError> {
-        let window = self.inner.retention;
-        let repeats = Arc::clone(&self.inner.repeats);
+        let (repeats, clock) = (Arc::clone(&self.inner.repeats), Arc::clone(&self.inner.clock));
         let record = move |db: &Connection| {
             // Only the writing thread takes this lock.
             let mut repeats = repeats.lock().unwrap_or_else(PoisonError::into_inner);
-            accept(db, &mut repeats, &delivery, window, now())
+            accept(db, &mut repeats, &delivery, clock.now())
         };
         self.inner.writer.run("recording the delivery", record).await
     }
@@ -35,7 +34,9 @@ impl Store {
     /// # Errors
     /// As [`Store::accept`].
     pub async fn enqueue(&self, wanted: NewDeployment) -> Result<Enqueued, StoreError> {
-        self.inner.writer.run("queueing the deployment", move |db| enqueue(db, &wanted, Retry::default(), now())).await
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| enqueue(db, &wanted, Retry::default(), clock.now());
+        self.inner.writer.run("queueing the deployment", work).await
     }
 }
 
@@ -52,18 +53,12 @@ impl Default for Retry {
     }
 }
 
-fn accept(
-    db: &Connection,
-    repeats: &mut Repeats,
-    delivery: &NewDelivery,
-    window: Retention,
-    at: Millis,
-) -> rusqlite::Result<Accepted> {
+fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Millis) -> rusqlite::Result<Accepted> {
     let mut record = Accepted { delivery: 0, deployment: None, superseded: None, duplicate_of: None, held: None };
     let (mut verdict, mut reason) = (delivery.verdict, delivery.reason.as_str());
     let said;
     if let Some(wanted) = &delivery.deploy {
-        let first = earlier(db, repeats, delivery, window, at)?;
+        let first = earlier(db, repeats, delivery)?;
         let again = match &first {
             None => true,
             Some((first, state)) => may_be_tried_again(db, *first, *state, wanted)?,
@@ -123,29 +118,25 @@ fn earlier(
     db: &Connection,
     repeats: &Repeats,
     delivery: &NewDelivery,
-    window: Retention,
-    at: Millis,
 ) -> rusqlite::Result<Option<(DeploymentId, Option<State>)>> {
-    let age = Millis::try_from(window.delivery_age.as_millis()).unwrap_or(Millis::MAX);
-    let since = at.saturating_sub(age);
     let answer = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let mut found: Option<(DeploymentId, Option<State>)> = None;
     if let Some(row) = repeats.same_body(delivery) {
         let mut by_digest = db.prepare_cached(
             "SELECT d.deployment, p.state FROM deliveries d LEFT JOIN deployments p ON p.id = d.deployment
-             WHERE d.id = ?1 AND d.deployment IS NOT NULL AND d.received_at >= ?2 AND d.digest = ?3",
+             WHERE d.id = ?1 AND d.deployment IS NOT NULL AND d.digest = ?2",
         )?;
-        found = by_digest.query_row(params![row, since, delivery.digest], answer).optional()?;
+        found = by_digest.query_row(params![row, delivery.digest], answer).optional()?;
     }
     if let (None, Some(row)) = (&found, repeats.same_push(delivery)) {
         // The id is not signed: alone it must not be able to swallow another push.
         let mut by_guid = db.prepare_cached(
             "SELECT d.deployment, p.state FROM deliveries d LEFT JOIN deployments p ON p.id = d.deployment
-             WHERE d.id = ?1 AND d.deployment IS NOT NULL AND d.received_at >= ?2
-               AND d.guid IS ?3 AND d.repo IS ?4 AND d.git_ref IS ?5 AND d.commit_id IS ?6",
+             WHERE d.id = ?1 AND d.deployment IS NOT NULL AND d.guid IS ?2 AND d.repo IS ?3 AND d.git_ref IS ?4
+               AND d.commit_id IS ?5",
         )?;
         let NewDelivery { guid, repo, git_ref, commit, .. } = delivery;
-        found = by_guid.query_row(params![row, since, guid, repo, git_ref, commit], answer).optional()?;
+        found = by_guid.query_row(params![row, guid, repo, git_ref, commit], answer).optional()?;
     }
     Ok(found)
 }

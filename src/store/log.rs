@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{DeploymentId, LogLine, Millis, Store, StoreError, now};
+use super::{DeploymentId, LogLine, Millis, Store, StoreError};
 use crate::report::{Event, Outcome, redact::Redactor};
 
 /// How much of a log is kept.
@@ -64,13 +64,14 @@ impl Store {
 }
 
 impl LogHandle {
-    /// Takes an event. Progress is for terminals and leaves no line.
-    pub fn event(&self, event: &Event) {
+    /// Takes an event. Progress is for terminals and leaves no line. False where the beginning of the log is full, and it
+    /// is only kept if it is one of the last.
+    pub fn event(&self, event: &Event) -> bool {
         match event {
             Event::Phase { name } => self.line("phase", None, name),
             Event::Info { text } | Event::Build { text, .. } => self.line("info", None, text),
             Event::Warning { text } => self.line("warning", None, text),
-            Event::StepStarted { .. } | Event::StepHalfDone { .. } | Event::Progress { .. } => {}
+            Event::StepStarted { .. } | Event::StepHalfDone { .. } | Event::Progress { .. } => true,
             Event::StepEnded { outcome, text, elapsed, .. } => {
                 let word = match outcome {
                     Outcome::Done => "done",
@@ -78,34 +79,42 @@ impl LogHandle {
                     Outcome::Failed => "failed",
                     Outcome::Abandoned => "abandoned",
                 };
-                self.line("step", None, &format!("{word}: {text} ({:.1} s)", elapsed.as_secs_f64()));
+                self.line("step", None, &format!("{word}: {text} ({:.1} s)", elapsed.as_secs_f64()))
             }
             Event::Output { source, line } => self.line("output", Some(source), line),
         }
     }
 
-    /// Takes a line.
-    pub fn line(&self, kind: &str, source: Option<&str>, text: &str) {
-        let mut text = self.redactor.line(text).into_owned();
+    /// As much of a line as is kept.
+    pub fn cut(&self, mut text: String) -> String {
         if text.len() > self.limits.line_bytes {
             text.truncate(text.floor_char_boundary(self.limits.line_bytes));
             text.push('…');
         }
+        text
+    }
+
+    /// Takes a line, see [`LogHandle::event`].
+    pub fn line(&self, kind: &str, source: Option<&str>, text: &str) -> bool {
+        let text = self.cut(self.redactor.line(text).into_owned());
         let source = source.map(|source| self.redactor.line(source).into_owned());
         let mut state = self.lock();
         state.last_seq += 1;
-        let line = LogLine { seq: state.last_seq, at: now(), kind: kind.to_owned(), source, text };
+        let line =
+            LogLine { seq: state.last_seq, at: self.store.inner.clock.now(), kind: kind.to_owned(), source, text };
         if state.lines < self.limits.head_lines && state.bytes < self.limits.head_bytes {
             state.lines += 1;
             state.bytes += line.text.len();
             state.pending.push(line);
             self.flush_soon(&mut state);
+            true
         } else {
             state.tail.push_back(line);
             if state.tail.len() > self.limits.tail_lines {
                 state.tail.pop_front();
                 state.left_out += 1;
             }
+            false
         }
     }
 

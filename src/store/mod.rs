@@ -17,6 +17,8 @@
 //!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
+mod clock;
+mod copies;
 mod deployments;
 mod error;
 mod holds;
@@ -30,18 +32,21 @@ mod reads;
 mod records;
 mod recovery;
 mod repeats;
+mod restore;
 mod schema;
+mod soundness;
 mod wanted;
 mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Duration,
 };
 
 use tokio::sync::watch;
 
+pub use copies::back_up;
 pub use error::StoreError;
 pub use log::{LogHandle, LogLimits};
 pub use places::peek_places;
@@ -51,7 +56,9 @@ pub use records::{
     Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,
     Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update, WantedCommit,
 };
+pub use restore::{Restored, restore};
 
+use clock::Clock;
 use readers::Readers;
 use repeats::Repeats;
 use writer::Writer;
@@ -65,11 +72,13 @@ pub struct Retention {
     pub deliveries: usize,
     /// Deployments kept for each repository, with their logs.
     pub deployments: usize,
+    /// Copies of the database kept beside it; 0 = none are made.
+    pub copies: usize,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Retention { delivery_age: Duration::from_secs(30 * 86_400), deliveries: 10_000, deployments: 200 }
+        Retention { delivery_age: Duration::from_secs(30 * 86_400), deliveries: 10_000, deployments: 200, copies: 7 }
     }
 }
 
@@ -86,22 +95,35 @@ struct Inner {
     retention: Retention,
     changes: watch::Receiver<u64>,
     repeats: Arc<Mutex<Repeats>>,
+    clock: Arc<Clock>,
 }
 
 impl Store {
     /// Opens or makes the database, for the one daemon of a state directory. Blocks; call it before serving.
     ///
     /// # Errors
-    /// Another daemon holds it, the directory cannot be written, the file is no database of ours or of a newer version.
+    /// Another daemon holds it, the directory cannot be written, the file is of a newer version; or it is damaged, and was
+    /// put aside.
     pub fn open(file: &Path, retention: Retention) -> Result<Store, StoreError> {
+        Store::open_at(file, retention, clock::wall)
+    }
+
+    /// As [`Store::open`], with another wall clock: milliseconds since 1970, UTC.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_at(file: &Path, retention: Retention, wall: fn() -> Millis) -> Result<Store, StoreError> {
+        let clock = Arc::new(Clock::new(wall));
         let lock = schema::lock(file)?;
-        let db = schema::open(file)?;
+        let db = soundness::open(file, retention.copies)?;
         let repeats =
             Repeats::load(&db).map_err(|error| StoreError::sqlite("reading the last deliveries", file, error))?;
         let repeats = Arc::new(Mutex::new(repeats));
-        let (writer, changes) = Writer::start(db, lock, file, retention)?;
-        let readers = Readers::new(file);
-        Ok(Store { inner: Arc::new(Inner { file: file.to_path_buf(), writer, readers, retention, changes, repeats }) })
+        let broken = Arc::new(AtomicBool::new(false));
+        let (writer, changes) = Writer::start(db, lock, file, retention, Arc::clone(&broken), Arc::clone(&clock))?;
+        let readers = Readers::new(file, broken);
+        let file = file.to_path_buf();
+        Ok(Store { inner: Arc::new(Inner { file, writer, readers, retention, changes, repeats, clock }) })
     }
 
     /// The database file.
@@ -126,6 +148,13 @@ impl Store {
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.inner.writer.run("flush", |_| Ok(())).await
     }
+
+    /// Ends the store: everything asked for so far is on disk, and the database is one file. What is asked for later is
+    /// refused.
+    pub async fn close(&self) {
+        self.inner.readers.close();
+        self.inner.writer.close().await;
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -137,10 +166,4 @@ impl std::fmt::Debug for Store {
 /// A number of rows, as SQLite counts.
 fn rows(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// Now, as the database keeps it.
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }

@@ -1,11 +1,11 @@
 //! Which projects were deployed, for which repository, from where. Never thinned out: a stack may outlive its entry in the
 //! list, and its containers their volumes.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, params};
 
-use super::{Place, Store, StoreError, now, schema};
+use super::{Place, Store, StoreError, schema};
 
 impl Store {
     /// Every project that was deployed, with what is known of where from.
@@ -21,6 +21,7 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed.
     pub async fn note_place(&self, place: Place) -> Result<(), StoreError> {
+        let clock = Arc::clone(&self.inner.clock);
         let work = move |db: &Connection| {
             let Place { repo, project, path, remote } = &place;
             let mut note = db.prepare_cached(
@@ -28,7 +29,7 @@ impl Store {
                  ON CONFLICT (repo, project) DO UPDATE SET path = excluded.path, remote = excluded.remote,
                    at = excluded.at",
             )?;
-            note.execute(params![repo, project, path.as_deref().unwrap_or_default(), remote, now()]).map(drop)
+            note.execute(params![repo, project, path.as_deref().unwrap_or_default(), remote, clock.now()]).map(drop)
         };
         self.inner.writer.run("recording where the project lies", work).await
     }

@@ -2,20 +2,23 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Millis, Retention, now, rows};
+use super::{Millis, Retention, rows};
+
+/// Deliveries that no age makes forgotten: a clock that was set ahead must not make repeats look like new ones.
+const NEWEST: usize = 200;
 
 /// Removes old deliveries, and old ended deployments with their logs: at most `most` of the former, and of the latter
 /// for each repository. What waits or runs stays; so do last successes. Answers whether there may be more to remove.
-pub(super) fn prune(db: &Connection, keep: Retention, most: usize) -> rusqlite::Result<bool> {
+pub(super) fn prune(db: &Connection, keep: Retention, most: usize, at: Millis) -> rusqlite::Result<bool> {
     let age = Millis::try_from(keep.delivery_age.as_millis()).unwrap_or(Millis::MAX);
     // Only the oldest are looked at: their order is that of time.
     let mut removed = db
         .prepare_cached(
             "DELETE FROM deliveries WHERE id IN (SELECT id FROM
                (SELECT id, received_at FROM deliveries ORDER BY id LIMIT ?3)
-               WHERE received_at < ?1 OR id <= (SELECT max(id) FROM deliveries) - ?2)",
+               WHERE (received_at < ?1 AND id <= (SELECT max(id) FROM deliveries) - ?4) OR id <= (SELECT max(id) FROM deliveries) - ?2)",
         )?
-        .execute(params![now().saturating_sub(age), rows(keep.deliveries), rows(most)])?;
+        .execute(params![at.saturating_sub(age), rows(keep.deliveries), rows(most), rows(NEWEST.min(keep.deliveries))])?;
     // From one repository to the next along the index, past its many rows.
     let repos: Vec<String> = db
         .prepare_cached(

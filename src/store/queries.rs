@@ -238,6 +238,13 @@ pub(super) fn deployment(db: &Connection, id: DeploymentId) -> rusqlite::Result<
     Ok(Some(deployment))
 }
 
+/// Reads every deployment, to know that it can be read. Answers how many there are.
+pub(super) fn all_readable(db: &Connection) -> rusqlite::Result<usize> {
+    let mut all = db.prepare(&format!("SELECT {COLUMNS} FROM deployments"))?;
+    let rows = all.query_map([], record)?;
+    rows.into_iter().try_fold(0, |count, row| row.map(|_| count + 1))
+}
+
 fn record(row: &Row<'_>) -> rusqlite::Result<Deployment> {
     Ok(Deployment {
         id: row.get(0)?,

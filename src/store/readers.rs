@@ -2,12 +2,15 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rusqlite::Connection;
 
-use super::{StoreError, schema};
+use super::{StoreError, schema, soundness};
 
 /// Idle connections kept. Each holds its own page cache, so few.
 const KEPT: usize = 2;
@@ -16,12 +19,20 @@ const KEPT: usize = 2;
 #[derive(Clone)]
 pub(super) struct Readers {
     file: Arc<PathBuf>,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    /// `None`: the store has ended, and nothing is kept open any more.
+    idle: Arc<Mutex<Option<Vec<Connection>>>>,
+    /// Set when the database is found damaged.
+    broken: Arc<AtomicBool>,
 }
 
 impl Readers {
-    pub(super) fn new(file: &Path) -> Readers {
-        Readers { file: Arc::new(file.to_path_buf()), idle: Arc::default() }
+    pub(super) fn new(file: &Path, broken: Arc<AtomicBool>) -> Readers {
+        Readers { file: Arc::new(file.to_path_buf()), idle: Arc::new(Mutex::new(Some(Vec::new()))), broken }
+    }
+
+    /// Closes what is idle, and keeps nothing from now on: the last one to close the database must be who can write it.
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Runs `query` on a thread that may block.
@@ -32,12 +43,17 @@ impl Readers {
     {
         let pool = self.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Vec::pop);
             let db = idle.map_or_else(|| schema::open_reader(&pool.file), Ok);
             let answer = db.and_then(|db| query(&db).map(|answer| (db, answer)));
-            let (db, answer) = answer.map_err(|error| StoreError::sqlite(doing, &pool.file, error))?;
+            let (db, answer) = answer.map_err(|error| {
+                if soundness::is_damage(&error) {
+                    pool.broken.store(true, Ordering::Relaxed);
+                }
+                StoreError::sqlite(doing, &pool.file, error)
+            })?;
             let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < KEPT {
+            if let Some(idle) = idle.as_mut().filter(|idle| idle.len() < KEPT) {
                 idle.push(db);
             }
             Ok(answer)

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
 use rusqlite::{Connection, params};
 
-use super::{Store, StoreError, now, schema};
+use super::{Store, StoreError, schema};
 
 impl Store {
     /// What is known of a project's containers, by container ID.
@@ -29,7 +30,7 @@ impl Store {
         reads: BTreeMap<String, String>,
         present: BTreeSet<String>,
     ) -> Result<(), StoreError> {
-        let project = project.to_owned();
+        let (project, clock) = (project.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
             for gone in all(db, &project)?.keys().filter(|id| !present.contains(*id) && !reads.contains_key(*id)) {
                 let mut forget = db.prepare_cached("DELETE FROM reads WHERE project = ?1 AND container = ?2")?;
@@ -40,7 +41,7 @@ impl Store {
                     "INSERT INTO reads (project, container, reads, at) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (project, container) DO UPDATE SET reads = excluded.reads, at = excluded.at",
                 )?;
-                note.execute(params![project, container, text, now()])?;
+                note.execute(params![project, container, text, clock.now()])?;
             }
             Ok(())
         };

@@ -1,5 +1,7 @@
 //! After a crash, and at an orderly shutdown: what ran is marked interrupted and queued anew.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, params};
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     deployments::end_phase,
     holds,
     intake::{self, Retry},
-    now, queries,
+    queries,
 };
 
 /// A deployment under which the daemon died so often is not tried again: it may be what ends the daemon.
@@ -20,12 +22,13 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed.
     pub async fn recover(&self) -> Result<Recovered, StoreError> {
-        let recover = |db: &Connection| {
+        let clock = Arc::clone(&self.inner.clock);
+        let recover = move |db: &Connection| {
             let mut running = db.prepare_cached("SELECT id FROM deployments WHERE state = 'running' ORDER BY id")?;
             let running = running.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
             let mut recovered = Recovered::default();
             for id in running {
-                if interrupt(db, id, "the daemon ended while it ran", How::Crash, now())? == Fate::GivenUp {
+                if interrupt(db, id, "the daemon ended while it ran", How::Crash, clock.now())? == Fate::GivenUp {
                     recovered.given_up.push(id);
                 }
                 recovered.interrupted.push(id);
@@ -43,11 +46,11 @@ impl Store {
     /// # Errors
     /// As [`Store::recover`].
     pub async fn interrupt(&self, id: DeploymentId, reason: &str) -> Result<(), StoreError> {
-        let reason = reason.to_owned();
-        self.inner
-            .writer
-            .run("interrupting the deployment", move |db| interrupt(db, id, &reason, How::Orderly, now()).map(drop))
-            .await
+        let (reason, clock) = (reason.to_owned(), Arc::clone(&self.inner.clock));
+        let work = move |db: &Connection| interrupt(db, id, &reason, How::Orderly, clock.within(id)).map(drop);
+        self.inner.writer.run("interrupting the deployment", work).await?;
+        self.inner.clock.ends(id);
+        Ok(())
     }
 }
 
@@ -68,7 +71,9 @@ enum How {
 
 fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Millis) -> rusqlite::Result<Fate> {
     let mut mark = db.prepare_cached(
-        "UPDATE deployments SET state = 'interrupted', error = ?2, ended_at = ?3 WHERE id = ?1 AND state = 'running'",
+        // The clock may have been set back since it began.
+        "UPDATE deployments SET state = 'interrupted', error = ?2, ended_at = max(?3, coalesce(started_at, ?3))
+         WHERE id = ?1 AND state = 'running'",
     )?;
     if mark.execute(params![id, reason, at])? == 0 {
         return Ok(Fate::NotRunning);
@@ -101,7 +106,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         pinned: ended.pinned,
         new_stack: ended.new_stack,
     };
-    let Some(again) = holds::narrowed(db, again, ended.commit_after)? else {
+    let Some(again) = holds::narrowed(db, again, ended.commit_after, at)? else {
         let mut say = db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?;
         say.execute(params![id, format!("{reason}; the repository is held, so it is not repeated")])?;
         return Ok(Fate::Held);

@@ -39,8 +39,12 @@ pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Opens the writer's connection, making file and tables where they are missing.
-pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
+/// Opens the writer's connection, making file and tables where they are missing. `before` is called for a database of a
+/// former schema, before it is brought to the present one.
+pub(super) fn open(
+    file: &Path,
+    before: impl FnOnce(&Connection) -> Result<(), StoreError>,
+) -> Result<Connection, StoreError> {
     private(file).map_err(|source| StoreError::Io { file: file.to_path_buf(), source })?;
     let fault = |source| StoreError::sqlite("opening the database", file, source);
     let mut db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -54,8 +58,14 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
          PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432;",
     )
     .map_err(fault)?;
-    migrate(&mut db, file)?;
+    migrate(&mut db, file, before)?;
     Ok(db)
+}
+
+/// Whether a database has the present schema.
+pub(super) fn is_present(db: &Connection) -> rusqlite::Result<bool> {
+    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(usize::try_from(found).is_ok_and(|found| found == MIGRATIONS.len()))
 }
 
 /// Opens a connection that cannot write.
@@ -72,7 +82,11 @@ fn private(file: &Path) -> io::Result<()> {
     fs::set_permissions(file, fs::Permissions::from_mode(0o600))
 }
 
-fn migrate(db: &mut Connection, file: &Path) -> Result<(), StoreError> {
+fn migrate(
+    db: &mut Connection,
+    file: &Path,
+    before: impl FnOnce(&Connection) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let fault = |source| StoreError::sqlite("updating the database's schema", file, source);
     let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fault)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -80,6 +94,9 @@ fn migrate(db: &mut Connection, file: &Path) -> Result<(), StoreError> {
         Ok(done) if found <= known => done,
         _ => return Err(StoreError::Newer { file: file.to_path_buf(), found, known }),
     };
+    if (1..MIGRATIONS.len()).contains(&done) {
+        before(db)?;
+    }
     for (version, sql) in (1_i64..).zip(MIGRATIONS).skip(done) {
         let step = db.transaction().map_err(fault)?;
         step.execute_batch(sql).map_err(fault)?;
@@ -99,14 +116,14 @@ mod tests {
     fn a_file_is_made_for_its_owner_only_and_opened_again() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("turnout.db");
-        let db = open(&file).unwrap();
+        let db = open(&file, |_| Ok(())).unwrap();
         db.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
         for name in ["turnout.db", "turnout.db-wal", "turnout.db-shm"] {
             let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         drop(db);
-        let db = open(&file).unwrap();
+        let db = open(&file, |_| Ok(())).unwrap();
         let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, MIGRATIONS.len() as i64);
         let mode: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
@@ -118,11 +135,11 @@ mod tests {
     fn a_newer_file_and_another_file_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("turnout.db");
-        open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(open(&file), Err(StoreError::Newer { found: 99, .. })));
+        open(&file, |_| Ok(())).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(open(&file, |_| Ok(())), Err(StoreError::Newer { found: 99, .. })));
         fs::write(dir.path().join("other.db"), "not a database at all, but long enough to be looked at ".repeat(20))
             .unwrap();
-        let error = open(&dir.path().join("other.db")).unwrap_err().to_string();
+        let error = open(&dir.path().join("other.db"), |_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("other.db") && error.contains("not a database"), "{error}");
     }
 

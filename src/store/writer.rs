@@ -1,11 +1,19 @@
 //! The one thread that writes, and the transactions it shares out.
 
-use std::{fs::File, path::Path, path::PathBuf, sync::Arc, thread};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Retention, StoreError, prune};
+use super::{Millis, Retention, StoreError, clock::Clock, prune, soundness};
 
 /// Jobs in one transaction at most: bounds how long the first one waits for the last.
 const BATCH: usize = 256;
@@ -22,6 +30,8 @@ pub(super) struct Writer {
     inbox: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<thread::JoinHandle<()>>,
     file: Arc<Path>,
+    /// Set when the database is found damaged: what could still be written might not be read again.
+    broken: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -31,15 +41,17 @@ impl Writer {
         lock: File,
         file: &Path,
         retention: Retention,
+        broken: Arc<AtomicBool>,
+        clock: Arc<Clock>,
     ) -> Result<(Writer, watch::Receiver<u64>), StoreError> {
         let (inbox, jobs) = mpsc::channel(INBOX);
         let (changed, changes) = watch::channel(0);
-        let desk = Desk { db, jobs, changed, file: file.to_path_buf(), retention, _lock: lock };
+        let desk = Desk { db, jobs, changed, file: file.to_path_buf(), retention, clock, _lock: lock };
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || desk.work())
             .map_err(|source| StoreError::Io { file: file.to_path_buf(), source })?;
-        Ok((Writer { inbox: Some(inbox), thread: Some(thread), file: file.into() }, changes))
+        Ok((Writer { inbox: Some(inbox), thread: Some(thread), file: file.into(), broken }, changes))
     }
 
     /// Has `work` done in a transaction, and answers when that is on disk. `work` may run twice: what the first run
@@ -49,6 +61,7 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.sound()?;
         let (job, answer) = self.job(doing, work);
         self.inbox.as_ref().ok_or(StoreError::Closed)?.send(job).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
@@ -59,6 +72,7 @@ impl Writer {
     where
         F: FnMut(&Connection) -> rusqlite::Result<()> + Send + 'static,
     {
+        self.sound()?;
         let (job, _) = self.job(doing, work);
         self.inbox.as_ref().ok_or(StoreError::Closed)?.send(job).await.map_err(|_| StoreError::Closed)
     }
@@ -72,13 +86,39 @@ impl Writer {
         self.inbox.as_ref()?.try_send(job).ok().map(|()| answer)
     }
 
+    /// Ends the thread after the jobs that were handed in before, and waits until the database is closed.
+    pub(super) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if let Some(inbox) = &self.inbox
+            && inbox.send(Box::new(End { _reply: reply })).await.is_ok()
+        {
+            // Nothing is ever sent: the job is dropped when the database is closed.
+            let _ = closed.await;
+        }
+    }
+
+    fn sound(&self) -> Result<(), StoreError> {
+        match self.broken.load(Ordering::Relaxed) {
+            true => Err(StoreError::Broken(self.file.to_path_buf())),
+            false => Ok(()),
+        }
+    }
+
     fn job<T, F>(&self, doing: &'static str, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        (Box::new(Task { doing, work, outcome: None, reply: Some(reply), file: self.file.clone() }), answer)
+        let task = Task {
+            doing,
+            work,
+            outcome: None,
+            reply: Some(reply),
+            file: self.file.clone(),
+            broken: self.broken.clone(),
+        };
+        (Box::new(task), answer)
     }
 }
 
@@ -100,6 +140,29 @@ trait Job: Send {
     fn done(&mut self);
     /// Answers: not done.
     fn failed(&mut self, error: rusqlite::Error);
+    /// Whether the thread ends after it.
+    fn is_last(&self) -> bool {
+        false
+    }
+}
+
+/// The last job. Dropped when the database is closed, which tells whoever waits for that.
+struct End {
+    _reply: oneshot::Sender<()>,
+}
+
+impl Job for End {
+    fn run(&mut self, _: &Connection) -> rusqlite::Result<()> {
+        Ok(())
+    }
+
+    fn done(&mut self) {}
+
+    fn failed(&mut self, _: rusqlite::Error) {}
+
+    fn is_last(&self) -> bool {
+        true
+    }
 }
 
 struct Task<T, F> {
@@ -108,6 +171,7 @@ struct Task<T, F> {
     outcome: Option<T>,
     reply: Option<oneshot::Sender<Result<T, StoreError>>>,
     file: Arc<Path>,
+    broken: Arc<AtomicBool>,
 }
 
 impl<T, F> Job for Task<T, F>
@@ -128,6 +192,9 @@ where
     }
 
     fn failed(&mut self, error: rusqlite::Error) {
+        if soundness::is_damage(&error) {
+            self.broken.store(true, Ordering::Relaxed);
+        }
         let error = StoreError::sqlite(self.doing, &self.file, error);
         if let Some(Err(Err(unheard))) = self.reply.take().map(|reply| reply.send(Err(error))) {
             tracing::warn!("{unheard}");
@@ -141,6 +208,7 @@ struct Desk {
     changed: watch::Sender<u64>,
     file: PathBuf,
     retention: Retention,
+    clock: Arc<Clock>,
     _lock: File,
 }
 
@@ -156,6 +224,13 @@ impl Desk {
                 since_pruned = 0;
             }
             self.commit(&mut batch, due);
+            if batch.iter().any(|job| job.is_last()) {
+                // Nobody else has the database open: closing it leaves one file.
+                if let Err((_, error)) = self.db.close() {
+                    tracing::warn!(file = %self.file.display(), "the database could not be closed: {error}");
+                }
+                return;
+            }
             batch.clear();
             self.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
@@ -164,7 +239,7 @@ impl Desk {
     /// All in one transaction, and thinning out with it where that is `due`, as a transaction more would be a wait for
     /// the disk more. Where that fails, each job in its own, so that one job's error is its own.
     fn commit(&mut self, batch: &mut [Box<dyn Job>], due: bool) {
-        let keep = due.then_some(self.retention);
+        let keep = due.then(|| (self.retention, self.clock.now()));
         if together(&mut self.db, batch, keep).is_ok() {
             batch.iter_mut().for_each(|job| job.done());
             return;
@@ -185,7 +260,7 @@ impl Desk {
     fn tidy(&mut self) {
         loop {
             let more = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-                let more = prune::prune(&transaction, self.retention, PRUNE_ROWS)?;
+                let more = prune::prune(&transaction, self.retention, PRUNE_ROWS, self.clock.now())?;
                 transaction.commit().map(|()| more)
             });
             match more {
@@ -201,13 +276,17 @@ impl Desk {
 }
 
 /// Dropping the transaction undoes it, so every early return does.
-fn together(db: &mut Connection, batch: &mut [Box<dyn Job>], prune: Option<Retention>) -> rusqlite::Result<()> {
+fn together(
+    db: &mut Connection,
+    batch: &mut [Box<dyn Job>],
+    prune: Option<(Retention, Millis)>,
+) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
         job.run(&transaction)?;
     }
-    if let Some(keep) = prune {
-        prune::prune(&transaction, keep, PRUNE_ROWS)?;
+    if let Some((keep, at)) = prune {
+        prune::prune(&transaction, keep, PRUNE_ROWS, at)?;
     }
     transaction.commit()
 }

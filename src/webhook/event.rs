@@ -1,5 +1,7 @@
 //! What a delivery says, in words that no longer depend on the forge.
 
+use crate::report::redact::is_unfit;
+
 /// An event that was verified and read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -57,10 +59,11 @@ pub struct Push {
     pub pusher: Option<String>,
 }
 
-/// Untrusted text made fit for a log line or an answer: one line, no control characters, not endless.
+/// Untrusted text made fit for a log line or an answer: one line, no control characters, nothing that turns the direction
+/// of writing, not endless.
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 120;
-    let mut out: String = text.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut out: String = text.chars().take(MOST).map(|c| if is_unfit(c) { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {
         out.push('…');
     }

@@ -9,6 +9,8 @@ use hyper::{
 use serde::Deserialize;
 use url::Url;
 
+use crate::report::redact::is_unfit;
+
 use super::{
     super::image::{Credentials, credentials::RegistryAuth},
     challenge::{self, Challenge},
@@ -271,5 +273,5 @@ fn words(answer: &Answer) -> String {
         })
         .collect();
     let text = if said.is_empty() { answer.status.to_string() } else { said.join("; ") };
-    text.chars().filter(|c| !c.is_control()).take(MAX_WORDS).collect()
+    text.chars().filter(|c| !is_unfit(*c)).take(MAX_WORDS).collect()
 }

@@ -1,0 +1,158 @@
+//! A stream that may be stuck: lines are handed to a thread that writes them, and what does not fit any more while the
+//! stream takes nothing is counted instead of waited for.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    thread,
+    time::Duration,
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Writes that wait for the stream: some seconds of a busy daemon, a few megabytes at most.
+const WAITING: usize = 4_096;
+/// How long a writer waits for a full outlet before the stream counts as stuck, once.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// How often it looks meanwhile.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long the end waits for a stream that takes nothing.
+const END: Duration = Duration::from_secs(1);
+
+/// The way to the stream. Clones share it.
+#[derive(Clone)]
+pub struct Outlet {
+    lines: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+    /// Nothing was taken for [`PATIENCE`]: from then on nobody waits until there is room again.
+    stuck: Arc<AtomicBool>,
+}
+
+enum Message {
+    Lines(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+impl Outlet {
+    /// An outlet to this stream. `priorities`: its lines begin with one, as journald wants it.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn new(stream: impl Write + Send + 'static, priorities: bool) -> io::Result<Outlet> {
+        Outlet::with_room(stream, if priorities { "<4>" } else { "" }, WAITING)
+    }
+
+    fn with_room(mut stream: impl Write + Send + 'static, warning: &'static str, room: usize) -> io::Result<Outlet> {
+        let (lines, waiting) = mpsc::sync_channel(room);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&lost);
+        thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+            for message in waiting {
+                // A stream that fails (its reader has gone) is no reason to end: the log file has every line.
+                match message {
+                    Message::Lines(lines) => {
+                        let _ = stream.write_all(&lines);
+                    }
+                    Message::Flush(done) => {
+                        let _ = stream.flush();
+                        let _ = done.try_send(());
+                    }
+                }
+                let lost = counted.swap(0, Ordering::Relaxed);
+                if lost > 0 {
+                    let _ = writeln!(
+                        stream,
+                        "{warning}turnout: {lost} lines are missing here, nothing took them; the log file has them"
+                    );
+                }
+                let _ = stream.flush();
+            }
+        })?;
+        Ok(Outlet { lines, lost, stuck: Arc::default() })
+    }
+
+    /// Waits a moment until everything is written.
+    pub fn finish(&self) {
+        let (done, finished) = mpsc::sync_channel(1);
+        if self.lines.try_send(Message::Flush(done)).is_ok() {
+            let _ = finished.recv_timeout(END);
+        }
+    }
+}
+
+impl Write for Outlet {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let mut message = Message::Lines(lines.to_vec());
+        let mut patience = PATIENCE;
+        loop {
+            match self.lines.try_send(message) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {
+                    self.stuck.store(false, Ordering::Relaxed);
+                    return Ok(lines.len());
+                }
+                Err(TrySendError::Full(_)) if self.stuck.load(Ordering::Relaxed) || patience.is_zero() => {
+                    self.stuck.store(true, Ordering::Relaxed);
+                    self.lost.fetch_add(1, Ordering::Relaxed);
+                    return Ok(lines.len());
+                }
+                // A stream that is slow and takes all the same costs this moment and no line.
+                Err(TrySendError::Full(same)) => {
+                    message = same;
+                    thread::sleep(LOOK);
+                    patience = patience.saturating_sub(LOOK);
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Outlet {
+    type Writer = Outlet;
+
+    fn make_writer(&'a self) -> Outlet {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, os::unix::net::UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn a_stuck_stream_costs_lines_and_no_time() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut outlet = Outlet::with_room(ours, "<4>", 4).unwrap();
+        // Far more than the socket and the outlet hold: without losing any this would wait for ever.
+        let line = [b"x".repeat(9_999).as_slice(), b"\n"].concat();
+        for _ in 0..1_000 {
+            outlet.write_all(&line).unwrap();
+        }
+        let reader = thread::spawn(move || {
+            let mut all = String::new();
+            theirs.read_to_string(&mut all).map(|_| all).unwrap()
+        });
+        // As soon as somebody reads there is room again.
+        while outlet.lost.load(Ordering::Relaxed) > 0 {
+            thread::yield_now();
+        }
+        outlet.write_all(b"the end\n").unwrap();
+        outlet.finish();
+        drop(outlet);
+        let all = reader.join().unwrap();
+        let whole = all.lines().filter(|line| line.len() == 9_999).count();
+        let lost =
+            all.lines().filter_map(|line| line.strip_prefix("<4>turnout: ")?.split(' ').next()?.parse::<usize>().ok());
+        assert_eq!(whole + lost.sum::<usize>(), 1_000);
+        assert!(whole < 1_000 && all.contains("the end\n"), "{whole} lines came through");
+    }
+}
