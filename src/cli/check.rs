@@ -90,6 +90,14 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         for left_out in git::left_out(&repo.real_path, repo.submodules).unwrap_or_default() {
             say(true, &format!("{}: but note: {}", repo.name, left_out.to_sentence()))?;
         }
+        if repo.submodules && !repo.submodule_hosts.is_empty() {
+            let hosts = repo.submodule_hosts.join(", ");
+            say(true, &format!("{}: submodules may also lie on {hosts}", repo.name))?;
+        }
+        for (path, host) in foreign(repo) {
+            let what = format!("its submodule {path} lies on {host}, from which turnout may not fetch");
+            say(false, &format!("{}: {what}; if it may: `submodule_hosts: [{host}]`", repo.name))?;
+        }
         match load_project(repo, &planner.redactor) {
             Ok(project) => {
                 let stack = &project.stack;
@@ -135,6 +143,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         _ if !mistakes.0.is_empty() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     })
+}
+
+/// Submodules that the next deployment would refuse. What keeps them from being read is told by others.
+fn foreign(repo: &Repo) -> Vec<(String, String)> {
+    let remote = git::remote_address(&repo.real_path, repo.remote.as_deref()).filter(|_| repo.submodules);
+    let found = remote.map(|remote| git::foreign_submodules(&repo.real_path, &remote, &repo.submodule_hosts));
+    found.and_then(Result::ok).unwrap_or_default()
 }
 
 /// What is certain to keep a fetch from working: its key, its host, its token.

@@ -394,6 +394,8 @@ impl Deployer {
             },
             timeout: timeouts.fetch,
             submodules: repo.submodules,
+            submodule_hosts: repo.submodule_hosts.clone(),
+            most_bytes: repo.max_fetch,
             filters: match repo.filters {
                 config::Filters::Refuse => git::Filters::Refuse,
                 config::Filters::Run => git::Filters::Run,

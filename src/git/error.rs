@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
-use crate::report::redact::{escape_controls, redact_shapes};
+use crate::{
+    config::units,
+    report::redact::{escape_controls, redact_shapes},
+};
 
 /// Names at most this many files, branches or keys in one message.
 const NAMED: usize = 10;
@@ -49,6 +52,30 @@ pub enum GitError {
         address: String,
         /// What libgit2 says.
         message: String,
+    },
+    /// The server sends more than it may.
+    #[error("{peer} sends more than {} as {what}, so the fetch was ended; if the repository is really that large, raise max_fetch \
+             for it in repos.yaml", units::shown(*limit))]
+    TooMuch {
+        /// `host:port`, or the address.
+        peer: String,
+        /// What is too long.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A submodule lies on a host that nobody allowed.
+    #[error(
+        "{address} lies on another host than the repository that names it, {main}; if turnout may fetch from there, allow it in \
+             repos.yaml: `submodule_hosts: [{host}]`"
+    )]
+    ForeignHost {
+        /// The address without credentials.
+        address: String,
+        /// Its host.
+        host: String,
+        /// That of the repository.
+        main: String,
     },
     /// The server sent us elsewhere.
     #[error("the remote redirects to another place, {to}; set that address as the remote if it is right")]

@@ -13,6 +13,7 @@ mod address;
 mod advance;
 mod again;
 mod auth;
+mod budget;
 mod by_hand;
 mod checkout;
 mod clone;
@@ -50,5 +51,6 @@ pub use read::{
 };
 pub use relay::open_tunnel;
 pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};
+pub use submodule::foreign as foreign_submodules;
 pub use tracked::tracked_files;
 pub use update::update;

@@ -28,7 +28,10 @@ use tokio::{
 use tokio_openssl::SslStream;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{GitError, clean};
+use super::{
+    budget::Budget,
+    error::{GitError, clean},
+};
 
 /// Time to find and reach a server. Limits how long a wrong address holds up a deployment.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -64,24 +67,43 @@ pub(super) enum Route {
     },
 }
 
+/// What a connection carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    Git,
+    GitOverHttp,
+    Lfs,
+}
+
 /// Opens ways to the network.
 #[derive(Clone)]
 pub(super) struct Relay {
     handle: Handle,
     stop: CancellationToken,
     stall: Duration,
+    budget: Arc<Budget>,
     fault: Arc<Mutex<Option<GitError>>>,
 }
 
 impl Relay {
     /// A relay whose connections all end when `stop` is cancelled.
     pub(super) fn new(handle: Handle, stop: CancellationToken, stall: Duration) -> Self {
-        Self { handle, stop, stall, fault: Arc::default() }
+        Self { handle, stop, stall, budget: Arc::default(), fault: Arc::default() }
     }
 
     /// Where the connections live.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Counts what servers of git send. Answers of Git LFS, whose sizes are known before, are not counted.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Notes why the transfer is about to fail. The first cause counts.
+    pub(super) fn blame(&self, fault: GitError) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }
 
     /// Opens a port on 127.0.0.1 that leads along the route.
@@ -117,8 +139,8 @@ impl Relay {
                     ended = relay.serve(&mut client, route) => ended,
                 };
                 if let Err(fault) = ended {
-                    // The first fault is the cause; later ones are its echoes.
-                    relay.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+                    // Later ones are its echoes.
+                    relay.blame(fault);
                 }
                 // Only now: when libgit2 sees the end, the reason must be known.
                 drop(client);
@@ -128,12 +150,13 @@ impl Relay {
 
     async fn serve(&self, client: &mut TcpStream, route: Route) -> Result<(), GitError> {
         let _ = client.set_nodelay(true);
-        let (host, port, tls, via, follows) = match route {
+        let (host, port, tls, via, carries) = match route {
             Route::Fixed { host, port } => {
                 let server = connect(&host, port).await?;
-                return self.pump(client, server, format!("{host}:{port}"), false).await;
+                return self.pump(client, server, format!("{host}:{port}"), Carries::Git).await;
             }
-            Route::Http { host, port, tls, via, redirects } => (host, port, tls, via, redirects),
+            Route::Http { host, port, tls, via, redirects: true } => (host, port, tls, via, Carries::Lfs),
+            Route::Http { host, port, tls, via, redirects: false } => (host, port, tls, via, Carries::GitOverHttp),
         };
         let Some((head, rest)) = head_of(client).await else { return Ok(()) };
         let authority = authority(&host, port, tls);
@@ -147,7 +170,7 @@ impl Relay {
         };
         if !tls {
             let sent = server.write_all(&first).await;
-            return if sent.is_ok() { self.pump(client, server, peer, !follows).await } else { Ok(()) };
+            return if sent.is_ok() { self.pump(client, server, peer, carries).await } else { Ok(()) };
         }
         if let Some(proxy) = &via {
             open_tunnel(&mut server, proxy, &peer).await?;
@@ -155,7 +178,7 @@ impl Relay {
         let shaken = timeout(self.stall, handshake(server, &host, &authority)).await;
         let mut server = shaken.map_err(|_| GitError::Stalled { peer: peer.clone(), after: self.stall })??;
         let sent = server.write_all(&first).await;
-        if sent.is_ok() { self.pump(client, server, peer, !follows).await } else { Ok(()) }
+        if sent.is_ok() { self.pump(client, server, peer, carries).await } else { Ok(()) }
     }
 
     async fn pump(
@@ -163,14 +186,17 @@ impl Relay {
         client: &mut TcpStream,
         server: impl AsyncRead + AsyncWrite + Unpin,
         peer: String,
-        holds_redirects: bool,
+        carries: Carries,
     ) -> Result<(), GitError> {
         let flow = Flow::default();
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = tokio::io::split(server);
         let down = async {
-            if holds_redirects && let Some((head, rest)) = read_head(&mut from_server).await {
+            if carries == Carries::GitOverHttp
+                && let Some((head, rest)) = read_head(&mut from_server).await
+            {
                 flow.moved.notify_one();
+                self.budget.take(rest.len(), &peer)?;
                 if let Some(to) = redirect(&head) {
                     return Err(GitError::RedirectedAway { to });
                 }
@@ -178,7 +204,8 @@ impl Relay {
                     return Ok(());
                 }
             }
-            flow.copy(&mut from_server, &mut to_client, true).await;
+            let budget = (carries != Carries::Lfs).then_some((&*self.budget, peer.as_str()));
+            flow.copy(&mut from_server, &mut to_client, true, budget).await?;
             // Only the end of writing: what the client has not read yet must still reach it.
             let _ = to_client.shutdown().await;
             tokio::time::sleep(LINGER).await;
@@ -186,9 +213,9 @@ impl Relay {
         };
         tokio::select! {
             // The client has closed: it is done, whatever the server would still like to say.
-            () = flow.copy(&mut from_client, &mut to_server, false) => Ok(()),
+            sent = flow.copy(&mut from_client, &mut to_server, false, None) => sent,
             ended = down => ended,
-            () = flow.stalled(self.stall) => Err(GitError::Stalled { peer, after: self.stall }),
+            () = flow.stalled(self.stall) => Err(GitError::Stalled { peer: peer.clone(), after: self.stall }),
         }
     }
 }
@@ -250,15 +277,24 @@ struct Flow {
 }
 
 impl Flow {
-    async fn copy(&self, from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), to_client: bool) {
+    async fn copy(
+        &self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        to_client: bool,
+        budget: Option<(&Budget, &str)>,
+    ) -> Result<(), GitError> {
         let mut buffer = vec![0; CHUNK];
         loop {
-            let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
+            let Ok(length @ 1..) = from.read(&mut buffer).await else { return Ok(()) };
             self.moved.notify_one();
+            if let Some((budget, peer)) = budget {
+                budget.take(length, peer)?;
+            }
             self.client_busy.store(to_client, Ordering::Relaxed);
-            let Some(chunk) = buffer.get(..length) else { return };
+            let Some(chunk) = buffer.get(..length) else { return Ok(()) };
             if to.write_all(chunk).await.is_err() {
-                return;
+                return Ok(());
             }
             self.client_busy.store(false, Ordering::Relaxed);
             self.moved.notify_one();

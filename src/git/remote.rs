@@ -25,6 +25,11 @@ pub struct Remote {
     pub pause: Duration,
     /// Whether submodules follow too, at all depths.
     pub submodules: bool,
+    /// Hosts that submodules may lie on besides that of the repository itself; `*` is any.
+    pub submodule_hosts: Vec<String>,
+    /// Bytes that one fetch may bring, at most; 0: no limit. The list of branches and the server's messages may have
+    /// small parts of it.
+    pub most_bytes: u64,
     /// What to do with files that must pass through a program.
     pub filters: Filters,
     /// Files of the server's own, from the top of the work tree: a commit that brings one is refused while git does not
@@ -45,6 +50,8 @@ impl Remote {
             stall: Duration::from_secs(60),
             pause: Duration::from_secs(1),
             submodules: true,
+            submodule_hosts: Vec::new(),
+            most_bytes: crate::config::repos::MAX_FETCH,
             filters: Filters::Refuse,
             own_files: Vec::new(),
         }

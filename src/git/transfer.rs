@@ -14,6 +14,7 @@ use super::{
     address::Address,
     again,
     auth::Answers,
+    budget::Part,
     error::{GitError, clean, out_of_space},
     proxy,
     relay::{Relay, Route},
@@ -170,8 +171,11 @@ fn talk(
     session: &Session,
 ) -> Result<Fetched, Trouble> {
     let way = Way::to(address, repo, session)?;
+    let begin = |part: Part| session.relay.budget().begin(part, part.limit(session.remote.most_bytes));
+    begin(Part::List);
     let mut remote = repo.remote_anonymous(&way.url)?;
     let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks(answers, address, session)), None)?;
+    begin(Part::Pack);
     let heads: Vec<(String, Oid)> =
         connection.list()?.iter().map(|head| (head.name().to_owned(), head.oid())).collect();
     let default = || {
@@ -354,7 +358,18 @@ fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Sessio
     let mut callbacks = RemoteCallbacks::new();
     callbacks.credentials(|_relay, user, kinds| answers.credentials(user, kinds));
     callbacks.certificate_check(|cert, _relay| answers.certificate(cert));
-    callbacks.sideband_progress(|_text| !session.stop.is_cancelled());
+    let too_much = |part: Part, bytes: u64| {
+        let limit = part.limit(session.remote.most_bytes);
+        if bytes > limit {
+            session.relay.blame(part.exceeded(&address.to_string(), limit));
+        }
+        bytes > limit
+    };
+    let said = Cell::new(0);
+    callbacks.sideband_progress(move |text| {
+        said.set(said.get() + text.len() as u64);
+        !session.stop.is_cancelled() && !too_much(Part::Messages, said.get())
+    });
     let told: Cell<Option<Instant>> = Cell::new(None);
     callbacks.transfer_progress(move |progress| {
         let now = Instant::now();
@@ -368,7 +383,8 @@ fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Sessio
             );
             session.tell(Event::Progress { subject: format!("fetch {address}"), text });
         }
-        !session.stop.is_cancelled()
+        // Also of a repository on this machine, to which no relay leads.
+        !session.stop.is_cancelled() && !too_much(Part::Pack, progress.received_bytes() as u64)
     });
     callbacks
 }

@@ -217,7 +217,7 @@ pub(super) fn origin(repo: &Repository, remote: &Remote) -> Result<Address, GitE
 /// After the work tree has moved: submodules follow, and files that need a program are looked for.
 pub(super) fn finish(repo: &Repository, address: &Address, session: &Session) -> Result<(), GitError> {
     if session.remote.submodules {
-        submodule::update_all(repo, address, session, 0)?;
+        submodule::update_all(repo, address, session)?;
     }
     tell_left_out(repo, session)?;
     convert::restore_stored(repo, session)?;

@@ -193,7 +193,12 @@ pub struct HttpGit {
 impl HttpGit {
     /// Serves all repositories below a folder. `auth` is `user:password`.
     pub fn start(root: &Path, auth: Option<&str>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(0, root, auth)
+    }
+
+    /// The same on this port; 0 is any. What `open-NAME` in the folder names needs no password.
+    pub fn start_at(port: u16, root: &Path, auth: Option<&str>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let (root, auth, log) = (root.to_owned(), auth.map(str::to_owned), Arc::clone(&seen));
@@ -246,7 +251,9 @@ fn serve(stream: TcpStream, root: &Path, auth: Option<&str>, log: &Mutex<Vec<Str
         let sent = headers.get("authorization").cloned();
         log.lock().unwrap().extend(sent.clone());
         let expected = auth.map(|auth| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(auth)));
-        if expected.is_some() && sent != expected {
+        let name = target.rsplit_once(".git").and_then(|(front, _)| front.rsplit('/').next()).unwrap_or_default();
+        let is_open = root.join(format!("open-{name}")).exists();
+        if expected.is_some() && sent != expected && !is_open {
             let answer =
                 "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\n\r\n";
             out.write_all(answer.as_bytes()).unwrap();

@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub(super) known_hosts: Option<PathBuf>,
     pub(super) token: Option<TokenSource>,
     pub(super) submodules: Option<bool>,
+    pub(super) submodule_hosts: Option<Vec<String>>,
+    pub(super) max_fetch: Option<u64>,
     pub(super) credential_helper: Option<bool>,
     pub(super) filters: Option<Filters>,
     pub(super) builder: Option<Builder>,
@@ -44,7 +46,7 @@ pub(super) struct Draft {
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 20] = [
+const SHARED: [&str; 22] = [
     "branch",
     "compose_files",
     "env_file",
@@ -58,6 +60,8 @@ const SHARED: [&str; 20] = [
     "token_env",
     "token_file",
     "submodules",
+    "submodule_hosts",
+    "max_fetch",
     "credential_helper",
     "filters",
     "builder",
@@ -170,6 +174,18 @@ impl Draft {
             "secret_env" => self.secret = variable(entry, at, notes),
             "secret_file" => self.secret = notes.absolute(entry, at).map(TokenSource::File),
             "submodules" => self.submodules = notes.boolean(entry, at),
+            "submodule_hosts" => {
+                self.submodule_hosts = notes.texts(entry, at).map(|hosts| {
+                    for (host, pos) in &hosts {
+                        if let Some(message) = names::host_fault(host) {
+                            let hint = "write the bare name of a host, for instance github.com, or \"*\" for any";
+                            notes.wrong_hint(pos, at, format!("`{host}` {message}"), hint);
+                        }
+                    }
+                    without_places(hosts)
+                });
+            }
+            "max_fetch" => self.max_fetch = notes.size(entry, at),
             "credential_helper" => self.credential_helper = notes.boolean(entry, at),
             "filters" => self.filters = notes.choice(entry, at, &[("refuse", Filters::Refuse), ("run", Filters::Run)]),
             "builder" => {
@@ -206,6 +222,8 @@ impl Draft {
             known_hosts,
             token,
             submodules,
+            submodule_hosts,
+            max_fetch,
             credential_helper,
             filters,
             builder,
@@ -238,6 +256,8 @@ impl Draft {
             known_hosts: known_hosts.or(base.known_hosts),
             token: token.or(base.token),
             submodules: submodules.or(base.submodules),
+            submodule_hosts: submodule_hosts.or(base.submodule_hosts),
+            max_fetch: max_fetch.or(base.max_fetch),
             credential_helper: credential_helper.or(base.credential_helper),
             filters: filters.or(base.filters),
             builder: builder.or(base.builder),

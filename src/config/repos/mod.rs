@@ -35,6 +35,10 @@ pub const KEEP_IMAGES: usize = 3;
 /// with it.
 pub const MIN_FREE_DISK: u64 = 1 << 30;
 
+/// What one fetch may bring unless `max_fetch` says otherwise: 4 GiB, more than nearly every repository has, and less than a
+/// server that never ends needs to fill a disk.
+pub const MAX_FETCH: u64 = 4 << 30;
+
 /// All repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repos {
@@ -92,6 +96,10 @@ pub struct Repo {
     pub token: Option<TokenSource>,
     /// Submodules are updated too.
     pub submodules: bool,
+    /// Hosts that submodules may lie on besides the repository's own; `*` is any.
+    pub submodule_hosts: Vec<String>,
+    /// Bytes that one fetch may bring, at most; 0 = no limit.
+    pub max_fetch: u64,
     /// For HTTPS remotes without a token, the credential helper of the git configuration is asked; it is a program.
     pub credential_helper: bool,
     /// What to do with files that pass through a program of git's configuration.

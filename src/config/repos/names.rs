@@ -86,6 +86,16 @@ pub(super) fn remote_fault(remote: &str) -> Option<(&'static str, &'static str)>
     }
 }
 
+/// The bare name or address of a host, or `*`, as a complaint.
+pub(super) fn host_fault(host: &str) -> Option<&'static str> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_');
+    if host == "*" || host.bytes().all(good) && !host.contains("..") && (host.matches(':').count() != 1) {
+        None
+    } else {
+        Some("is not the name of a host")
+    }
+}
+
 /// A file named relative to the repository that stays inside it, as a complaint.
 pub(super) fn inside_fault(file: &str) -> Option<&'static str> {
     if file.starts_with('/') || file.split('/').any(|part| part == "..") {
@@ -115,6 +125,16 @@ mod tests {
             ["", "-x", "a..b", "a b", "refs/heads/main", "x.lock", "a//b", ".a", "a/.b", "a@{1}", "@", "a:b", "x."]
         {
             assert!(branch_fault(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["*", "github.com", "git-1.example.org", "10.0.0.1", "::1", "h_x"] {
+            assert_eq!(host_fault(good), None, "{good}");
+        }
+        for bad in ["https://h", "h/x", "git@h", "h:22", "*.h", "a..b", "h x"] {
+            assert!(host_fault(bad).is_some(), "{bad}");
         }
     }
 

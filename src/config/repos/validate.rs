@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use super::{KEEP_IMAGES, LookAt, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names};
+use super::{KEEP_IMAGES, LookAt, MAX_FETCH, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names};
 use crate::yaml::Pos;
 
 /// An entry with its name.
@@ -71,6 +71,8 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             known_hosts: draft.known_hosts,
             token: draft.token,
             submodules: draft.submodules.unwrap_or(false),
+            submodule_hosts: draft.submodule_hosts.unwrap_or_default(),
+            max_fetch: draft.max_fetch.unwrap_or(MAX_FETCH),
             credential_helper: draft.credential_helper.unwrap_or(false),
             filters: draft.filters.unwrap_or_default(),
             builder: draft.builder.unwrap_or_default(),
