@@ -294,6 +294,38 @@ fn docker_runs_it_as_its_plugin() {
     Ran::of(alone.arg("version").output().unwrap()).ok().prints("(as turnout ");
 }
 
+/// The tests of ours that the table of the 5.x series names exist.
+#[test]
+fn the_table_of_compose_5_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_to_string(root.join("docs/compose-commands.md")).unwrap();
+    let section = docs.split("## Compose 5 end-to-end tests").nth(1).unwrap();
+    let mut named = 0;
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        // `file: function`, the file below tests/ or in the library.
+        let quoted = row.split('`').skip(1).step_by(2).filter_map(|word| word.split_once(": "));
+        for (file, function) in quoted.filter(|(_, function)| function.contains('_')) {
+            // The beginning of a long name is enough.
+            let function = function.trim_end_matches('…');
+            let own = root.join("tests").join(format!("{file}.rs"));
+            let text = match std::fs::read_to_string(&own) {
+                Ok(text) => text,
+                Err(_) => [
+                    "src/compose/schema/mod.rs",
+                    "src/compose/hash.rs",
+                    "src/plan/situations/replace.rs",
+                    "src/plan/situations/images.rs",
+                ]
+                .map(|file| std::fs::read_to_string(root.join(file)).unwrap())
+                .concat(),
+            };
+            assert!(text.contains(&format!("fn {function}")), "no test {function} in {file}: {row}");
+            named += 1;
+        }
+    }
+    assert!(named >= 20, "{named} names were understood");
+}
+
 /// The table in docs/compose-commands.md has a row a test, and the tests of ours that it names exist.
 #[test]
 fn the_table_of_upstreams_tests_names_tests_that_exist() {

@@ -15,6 +15,9 @@ pub const ONEOFF: &str = "com.docker.compose.oneoff";
 pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 /// ID of the image that the container was made from.
 pub const IMAGE: &str = "com.docker.compose.image";
+/// Images that are mounted, as `TARGET=ID` sorted by target and joined by commas, as they were when the container was
+/// made (Compose 5).
+pub const IMAGE_VOLUMES: &str = "com.docker.compose.image-volume-digest";
 /// Edges as `db:service_healthy:true,x:service_started:false`.
 pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// Project directory, absolute.
@@ -130,6 +133,16 @@ pub fn depends_on_value(project: &Project, service: &Service) -> String {
     edges.map(|(name, d)| format!("{name}:{}:{}", d.condition, d.restart)).collect::<Vec<_>>().join(",")
 }
 
+/// Value of [`IMAGE_VOLUMES`] for mounts given as target and image ID.
+pub fn image_volumes_value(mounts: &std::collections::BTreeMap<String, String>) -> String {
+    mounts.iter().map(|(target, id)| format!("{target}={id}")).collect::<Vec<_>>().join(",")
+}
+
+/// Reads [`IMAGE_VOLUMES`]: image IDs by target. Parts that are none are skipped.
+pub fn parse_image_volumes(value: &str) -> std::collections::BTreeMap<&str, &str> {
+    value.split(',').filter_map(|part| part.rsplit_once('=')).collect()
+}
+
 /// One edge read back from [`DEPENDS_ON`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelledDependency {
@@ -188,6 +201,15 @@ mod tests {
         assert_eq!(temporary_name("0123456789abcdef", "p-web-1"), "0123456789ab_p-web-1");
         assert_eq!(replace_value("web", &plain, 1), "web-1");
         assert_eq!(resource_name("p", "default"), "p_default");
+    }
+
+    #[test]
+    fn mounted_images_survive_the_label() {
+        let mounts = [("/z".to_owned(), "sha256:2".to_owned()), ("/a=b".to_owned(), "sha256:1".to_owned())].into();
+        let value = image_volumes_value(&mounts);
+        assert_eq!(value, "/a=b=sha256:1,/z=sha256:2");
+        assert_eq!(parse_image_volumes(&value), [("/a=b", "sha256:1"), ("/z", "sha256:2")].into());
+        assert!(parse_image_volumes("").is_empty());
     }
 
     #[test]

@@ -21,8 +21,6 @@ pub enum Kind {
     Folder,
     /// A config or secret whose text stands in the Compose file or a variable.
     Text,
-    /// A mounted image.
-    Image,
 }
 
 /// One thing that a container reads.
@@ -198,10 +196,6 @@ fn compare(found: &mut Found, target: &str, old: &Read, now: &Read) {
     match now.kind {
         Kind::Text if changed => found.replaced.push(format!("{} at {target} has another text", now.source)),
         Kind::Text => {}
-        Kind::Image if changed => {
-            found.replaced.push(format!("image {}, mounted at {target}, is another one now", now.source))
-        }
-        Kind::Image => {}
         Kind::File if changed && (replaced || !now.own) => found.replaced.push(format!("{mounted} changed")),
         Kind::File if replaced => found
             .replaced
@@ -238,9 +232,6 @@ fn by_time(found: &mut Found, target: &str, now: &Read, started: i64) {
             "whether {} at {target} has another text now is not known, for something else than turnout made the \
              container",
             now.source
-        )),
-        Kind::Image => found.left.push(format!(
-            "whether {mounted} is another image now is not known, for something else than turnout made the container"
         )),
         Kind::File if replaced || written && !now.own => {
             found.replaced.push(format!("{mounted} may have changed {since}"));
@@ -313,8 +304,6 @@ mod tests {
             (Kind::File, ("a", "1"), ("a", "2"), "recreate: conf, mounted at /t, was replaced (another file"),
             (Kind::Text, ("a", ""), ("a", ""), ""),
             (Kind::Text, ("a", ""), ("b", ""), "recreate: conf at /t has another text"),
-            (Kind::Image, ("a", ""), ("b", ""), "recreate: image conf, mounted at /t, is another one now"),
-            (Kind::Image, ("a", ""), ("a", ""), ""),
             (Kind::Folder, ("a", "1"), ("a", "2"), "recreate: conf, mounted at /t, was replaced (another folder"),
             (Kind::Folder, ("a", "1"), ("b", "2"), "recreate: conf, mounted at /t, was replaced (another folder"),
         ] {

@@ -7,7 +7,7 @@ use crate::{
     compose::labels,
     config::{MOUNTED_CHANGES, MountedChange, Repo},
     decide::mounted::{
-        Before, Kind, Life, Mounted, Policy, Read, Reads,
+        Before, Life, Mounted, Policy, Reads,
         absent::{self, Absent, Consequence, Held},
         judge,
     },
@@ -109,8 +109,7 @@ pub async fn compare(
     engine: &Engine,
 ) -> Result<Compared, Failure> {
     let policies = policies(repo, loaded)?;
-    let Looked { mut reads, absent, skipped } = looked;
-    mounted_images(loaded, observed, &mut reads);
+    let Looked { reads, absent, skipped } = looked;
     let missing = missing(loaded, &absent, recorded, observed)?;
     let mut compared = Compared {
         remarks: missing,
@@ -148,12 +147,7 @@ pub async fn compare(
             }
         }
         if found == Mounted::default() {
-            let lacks = |record: &Reads| {
-                let mut images = now.0.iter().filter(|(_, read)| read.kind == Kind::Image);
-                images.any(|(target, _)| !record.0.contains_key(target))
-            };
-            // What an image was that came only with the container, is known from now on.
-            if record.as_ref().is_none_or(lacks) && life == Life::Live {
+            if record.is_none() && life == Life::Live {
                 compared.unrecorded.push((container.id.clone(), container.service.clone()));
             }
         } else {
@@ -163,20 +157,6 @@ pub async fn compare(
     compared.remarks.extend(skipped.into_iter().map(|what| format!("not looked at: {what}")));
     compared.reads = reads;
     Ok(compared)
-}
-
-/// Adds the images that services have mounted, by what their names mean now.
-fn mounted_images(loaded: &Loaded, observed: &Observed, reads: &mut BTreeMap<String, Reads>) {
-    for (name, service) in &loaded.project.services {
-        for mount in service.volumes.iter().filter(|mount| mount.r#type == "image") {
-            let id = observed.images.get(&mount.source).and_then(|image| image.id.as_ref());
-            // One that is still to be pulled, or of the project's own and still to be built, is judged the next time.
-            if let Some(id) = id {
-                let read = Read::new(Kind::Image, mount.source.clone(), id.clone());
-                reads.entry(name.clone()).or_default().0.insert(mount.target.clone(), read);
-            }
-        }
-    }
 }
 
 /// What is to be said of sources that are not there.

@@ -229,6 +229,11 @@ impl World {
             (labels::CONTAINER_NUMBER, &number.to_string()),
             (attributes::LABEL, &attributes::fingerprint(&project.name, name, service)),
         ]);
+        let images = service.volumes.iter().filter(|mount| mount.r#type == "image").map(|mount| {
+            let id = self.observed.images.get(&mount.source).and_then(|image| image.id.clone());
+            (mount.target.clone(), id.unwrap_or_else(|| panic!("no image {}", mount.source)))
+        });
+        labels.insert(labels::IMAGE_VOLUMES.to_owned(), labels::image_volumes_value(&images.collect()));
         labels.insert(labels::DEPENDS_ON.to_owned(), labels::depends_on_value(project, service));
         let networks = service.networks.keys().map(|key| {
             let network = self.observed.networks.get(key).unwrap_or_else(|| panic!("no network {key}"));

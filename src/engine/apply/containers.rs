@@ -1,6 +1,6 @@
 //! Creating, replacing, renaming, starting and resuming containers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bollard::{
     models::{ContainerStateStatusEnum, NetworkConnectRequest},
@@ -223,6 +223,10 @@ impl Executor<'_> {
         let resolved = self.resolve(name, service, *number).await?;
         let fingerprint = attributes::fingerprint(&project.name, name, service);
         let mut own_labels = vec![(attributes::LABEL, fingerprint.as_str())];
+        let mounted = self.mounted_images(service).await?;
+        if !mounted.is_empty() {
+            own_labels.push((labels::IMAGE_VOLUMES, mounted.as_str()));
+        }
         own_labels.extend(self.run.reads.and_then(|all| all.get(*name)).map(|reads| (labels::READS, reads.as_str())));
         let ContainerSpec { body, mac_address, platform, connect, warnings } = translate::container(&Target {
             project,
@@ -293,6 +297,15 @@ impl Executor<'_> {
             networks: None,
         });
         Ok(id)
+    }
+
+    /// Which images a container of the service has mounted, for its label.
+    async fn mounted_images(&self, service: &Service) -> Result<String, EngineError> {
+        let mut mounted = BTreeMap::new();
+        for mount in service.volumes.iter().filter(|mount| mount.r#type == "image" && !mount.source.is_empty()) {
+            mounted.insert(mount.target.clone(), self.image_id(&mount.source).await?);
+        }
+        Ok(labels::image_volumes_value(&mounted))
     }
 
     /// Connects what an interrupted run left unconnected: daemons before API 1.44 take further networks only after

@@ -124,6 +124,7 @@ pub(super) fn judge(
         verdict.certain.extend(changed);
     }
     image(draft, name, service, container, &mut verdict);
+    mounted_images(draft, name, service, container, &mut verdict);
     verdict.certain.extend(network(draft, service, container));
     verdict.certain.extend(volume(draft, service, container));
     verdict.certain.extend(draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.recreate.clone()));
@@ -199,6 +200,40 @@ fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedC
 
 fn is_live(container: &ObservedContainer) -> bool {
     matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
+}
+
+/// An image that is mounted stays as it was when the container was made. Of containers of Compose 2.40 it is not known
+/// which that was.
+fn mounted_images(
+    draft: &Draft<'_>,
+    name: &str,
+    service: &Service,
+    container: &ObservedContainer,
+    verdict: &mut Verdict,
+) {
+    let recorded = container.labels.get(labels::IMAGE_VOLUMES).map(String::as_str).unwrap_or_default();
+    let recorded = labels::parse_image_volumes(recorded);
+    for mount in service.volumes.iter().filter(|mount| mount.r#type == "image") {
+        let Some(running) = recorded.get(mount.target.as_str()) else { continue };
+        let (image, target) = (&mount.source, &mount.target);
+        if let Some(cause) = draft.changing.get(image) {
+            let condition = Condition::ImageChanged {
+                service: name.to_owned(),
+                image: image.clone(),
+                running: (*running).to_owned(),
+            };
+            verdict.possible.push((condition, format!("mounted at {target}: {cause}")));
+            continue;
+        }
+        let current = draft.observed.images.get(image).and_then(|state| state.id.as_deref());
+        if let Some(current) = current.filter(|id| id != running) {
+            verdict.certain.push(format!(
+                "image {image}, mounted at {target}, is another one now ({} -> {})",
+                short(running),
+                short(current)
+            ));
+        }
+    }
 }
 
 fn network(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) -> Option<String> {

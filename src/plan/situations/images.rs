@@ -241,3 +241,49 @@ fn unknown_pull_policy() {
     let text = Stage::of(json!({"web": {"image": "shop", "pull_policy": "sometimes"}})).plan();
     insta::assert_snapshot!(text, @r#"error: services.web.pull_policy: "sometimes" is not a pull policy (use always, never, missing, build, daily, weekly or every_<duration>)"#);
 }
+
+#[test]
+fn a_mounted_image_that_changed_is_mounted_anew() {
+    let stack = || {
+        Stage::of(json!({
+            "source": {"build": {"context": "/src"}, "image": "files"},
+            "web": {"image": "shop", "volumes": [{"type": "image", "source": "files", "target": "/data"}]},
+        }))
+        .up()
+    };
+    let rebuilt = stack()
+        .build("source", "Dockerfile changed")
+        .world(|w| w.yields.insert("files".to_owned(), "sha256:2".to_owned()))
+        .plan();
+    insta::assert_snapshot!(rebuilt, @r"
+    shop: 5 steps
+      1. build files for source: Dockerfile changed
+      2. replace container shop-source-1: image files is built: Dockerfile changed
+         only if image files is no longer files-1; after 1
+      3. replace container shop-web-1: mounted at /data: image files is built: Dockerfile changed
+         only if image files is no longer files-1; after 1
+      4. start container shop-source-1: replaced
+         only if step 2 was needed; after 2, 3
+      5. start container shop-web-1: replaced
+         only if step 3 was needed; after 2, 3
+    ");
+    let moved = stack().world(|w| w.observed.images.get_mut("files").unwrap().id = Some("sha256:other".to_owned()));
+    insta::assert_snapshot!(moved.plan(), @r"
+    shop: 4 steps
+      1. replace container shop-source-1: image files is another one now (files-1 -> other)
+      2. replace container shop-web-1: image files, mounted at /data, is another one now (files-1 -> other)
+      3. start container shop-source-1: replaced
+         after 1, 2
+      4. start container shop-web-1: replaced
+         after 1, 2
+    ");
+    // Of what Compose 2.40 made it is not known, and it is left alone.
+    let unknown = stack().container("shop-web-1", |c| drop(c.labels.remove(labels::IMAGE_VOLUMES)));
+    let unknown = unknown.world(|w| w.observed.images.get_mut("files").unwrap().id = Some("sha256:other".to_owned()));
+    insta::assert_snapshot!(unknown.container("shop-source-1", |c| c.image_label = "sha256:other".to_owned()).plan(), @r"
+    shop: nothing to do
+    unchanged:
+      source: running, nothing changed
+      web: running, nothing changed
+    ");
+}
