@@ -41,9 +41,12 @@ fn words(found: &[(String, Vec<ObservedContainer>)]) -> String {
     if some.is_empty() { "nothing of it runs".to_owned() } else { some.join("; ") }
 }
 
+/// Whether a state is of a kind.
+type Is = fn(RunState) -> bool;
+
 fn one(containers: &[ObservedContainer]) -> Option<String> {
     // What runs first: that is what somebody who is woken at night wants to know.
-    let states: [(&str, fn(RunState) -> bool); 6] = [
+    let states: [(&str, Is); 6] = [
         ("running", |state| state == RunState::Running),
         ("paused", |state| state == RunState::Paused),
         ("restarting again and again", |state| state == RunState::Restarting),
