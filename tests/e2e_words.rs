@@ -225,3 +225,40 @@ fn no_push_takes_the_servers_env_away() {
     assert!(said.contains(".env is not tracked any more; it stays here"), "{said}");
     assert_eq!(read(), "COLOR=red\nDEBUG=false\n");
 }
+
+/// What was edited on the server runs too, and the commit alone would not say so.
+#[test]
+fn edits_by_hand_are_named_with_the_commit() {
+    let site = Site::sleeping();
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    fs::write(
+        site.path.join("docker-compose.prod.yml"),
+        e2e_support::sleeper("edited").replace("@BASE", &docker::base_image()),
+    )
+    .unwrap();
+    site.write("README", "other words\n");
+    let id = site.push_to(&daemon, "Words");
+    let record = daemon.expect_success(id);
+    let decision = record["decision"].as_str().unwrap();
+    assert!(
+        decision.contains("changed by hand, not as in") && decision.contains("docker-compose.prod.yml"),
+        "{decision}"
+    );
+    let said = deploy(&daemon, &[&site.name], 0);
+    assert!(said.contains("nothing was done; changed by hand"), "{said}");
+}
+
+/// After a failure the work tree is further than what runs; the status tells both.
+#[test]
+fn the_status_tells_what_was_deployed_last() {
+    let site = Site::sleeping();
+    let daemon = site.serve(&[]);
+    deploy(&daemon, &[&site.name], 0);
+    let good = site.remote.head();
+    site.write("docker-compose.prod.yml", "services: [\n");
+    daemon.expect_failure(site.push_to(&daemon, "Broken"));
+    let said = all_of(&daemon.turnout(&["status"]));
+    let words = format!("deployed last with success: {} by deployment 1", &good[..7]);
+    assert!(said.contains(&words), "{said}");
+}

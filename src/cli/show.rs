@@ -182,6 +182,16 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
         };
         writeln!(out, "  deployed by hand: commit {}{at}", short(&hand.commit))?;
     }
+    // Where a later one failed, the work tree may be further than what was deployed.
+    if let Some(done) = repo.deployed.as_ref().filter(|done| done.commit_after != repo.commit) {
+        let deployed = done.commit_after.as_deref().map_or("unknown", short);
+        let at = done.ended_at.map(when).unwrap_or_default();
+        writeln!(
+            out,
+            "  deployed last with success: {deployed} by deployment {} at {at}; checked out: {commit}",
+            done.id
+        )?;
+    }
     if let Some(active) = &repo.active {
         let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
         writeln!(out, "  now: deployment {} is {}{phase}", active.id, active.state)?;

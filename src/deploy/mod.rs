@@ -178,6 +178,7 @@ impl Deployer {
         recorder.info(outcome::describe(&updated, job.pinned));
         let (commit, branch) = (updated.new.clone(), updated.branch.clone());
 
+        let by_hand = by_hand(&repo, &commit, recorder).await;
         let update = Update {
             branch: Some(updated.branch).filter(|branch| !branch.is_empty()),
             commit_before: updated.old,
@@ -218,7 +219,7 @@ impl Deployer {
             leftovers::cut_build_cache(engine, keep, recorder).await;
         }
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
-        let summary = outcome::summary(&prepared, &report, &doubtful.restarted, &commit);
+        let summary = outcome::summary(&prepared, &report, &[doubtful.restarted, by_hand].concat(), &commit);
         Ok(Done { project: loaded.project.name.clone(), summary, commit, reached })
     }
 
@@ -450,6 +451,29 @@ impl Deployer {
         recorder.report(Event::Phase { name: phase.to_owned() });
         self.note(job.id, Update { phase: Some(phase.to_owned()), ..update }).await;
     }
+}
+
+/// What lies in the work tree otherwise than in the commit, in words: it runs, and the commit alone would not say so.
+async fn by_hand(repo: &Repo, commit: &str, recorder: &Recorder) -> Vec<String> {
+    const NAMED: usize = 5;
+    let path = repo.real_path.clone();
+    let looked = tokio::task::spawn_blocking(move || git::changed_by_hand(&path)).await;
+    let changed = match looked {
+        Ok(Ok(changed)) => changed,
+        Ok(Err(error)) => {
+            recorder.warn(format!("whether files were changed by hand is not known: {error}"));
+            return Vec::new();
+        }
+        Err(_) => return Vec::new(),
+    };
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let more = if changed.len() > NAMED { format!(" and {} more", changed.len() - NAMED) } else { String::new() };
+    let named = changed.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let words = format!("changed by hand, not as in {}: {named}{more}", git::short(commit));
+    recorder.info(words.clone());
+    vec![words]
 }
 
 fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {

@@ -148,14 +148,13 @@ fn unsettled(containers: &[Unsettled]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// What a deployment did, or that there was nothing to do; with all that is not as configured. `restarted`: what ended by
-/// itself lately.
-pub(super) fn summary(prepared: &Prepared, report: &Report, restarted: &[String], commit: &str) -> String {
+/// What a deployment did, or that there was nothing to do; with all that is not as configured. `more`: what was found
+/// beside it.
+pub(super) fn summary(prepared: &Prepared, report: &Report, more: &[String], commit: &str) -> String {
     let project = &prepared.loaded.project.name;
     let commit = git::short(commit);
     let Plan { doubts, warnings, .. } = &prepared.plan;
-    let remarks: Vec<&String> =
-        prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(restarted).collect();
+    let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(more).collect();
     if !report.changed() {
         return match remarks.is_empty() {
             true => format!("{project} at {commit}: nothing to do, everything runs as configured"),

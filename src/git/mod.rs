@@ -46,8 +46,8 @@ pub use pin::pin;
 pub use proxy::applies_to as proxy_for;
 pub use reach::{Reach, reach};
 pub use read::{
-    Change, ChangedFile, Head, LogEntry, branch_tip, changed_files, changed_in_work_tree, head, is_tracked,
-    remote_address, short, short_log,
+    Change, ChangedFile, Head, LogEntry, branch_tip, changed_by_hand, changed_files, changed_in_work_tree, head,
+    is_tracked, remote_address, short, short_log,
 };
 pub use relay::open_tunnel;
 pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use git2::{Commit, Delta, DiffOptions, ErrorCode, Oid, Repository};
+use git2::{AttrCheckFlags, Commit, Delta, DiffOptions, ErrorCode, Oid, Repository};
 
 use super::{address::Address, advance::checked_out_branch, error::GitError, update::open};
 
@@ -101,6 +101,32 @@ pub fn changed_in_work_tree(path: &Path, base: &str) -> Result<Vec<ChangedFile>,
     options.include_typechange(true).include_untracked(false);
     let diff = repo.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options)).map_err(local)?;
     Ok(files(&diff))
+}
+
+/// The tracked files that somebody changed by hand: not as in the commit that is checked out, nor left out of the work
+/// tree or declared unchanged in the index. Submodules and files that are converted in
+/// ways of which libgit2 knows nothing are not looked at.
+///
+/// # Errors
+/// As [`changed_files`].
+pub fn changed_by_hand(path: &Path) -> Result<Vec<String>, GitError> {
+    /// `CE_VALID` among the flags of an entry, and `CE_SKIP_WORKTREE` among the further ones.
+    const ASSUMED: u16 = 0x8000;
+    const LEFT_OUT: u16 = 0x4000;
+    let repo = open(path)?;
+    let index = repo.index().map_err(|error| GitError::local(path, "read the index of", &error))?;
+    let is_asked = |file: &str| {
+        let entry = index.get_path(Path::new(file), 0);
+        let quiet = entry.is_some_and(|entry| {
+            entry.flags & ASSUMED != 0 || entry.flags_extended & LEFT_OUT != 0 || entry.mode == 0o160_000
+        });
+        let converted = ["filter", "working-tree-encoding"].iter().any(|attribute| {
+            matches!(repo.get_attr(Path::new(file), attribute, AttrCheckFlags::default()), Ok(Some(_)))
+        });
+        !quiet && !converted
+    };
+    let changed = changed_in_work_tree(path, "HEAD")?;
+    Ok(changed.into_iter().map(|file| file.path).filter(|file| is_asked(file)).collect())
 }
 
 /// Whether git tracks the file (a path from the top of the work tree). A tracked file must not be deleted from it.

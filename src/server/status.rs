@@ -113,6 +113,7 @@ async fn of_repo(
         by_hand: by_hand(control, repo).await?,
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
+        deployed: find(&|d| d.state == Succeeded),
         containers,
         runs_unknown: stacks.as_ref().err().cloned(),
     })

@@ -196,6 +196,9 @@ pub struct RepoStatus {
     pub active: Option<Deployment>,
     /// Newest deployment that ended.
     pub last: Option<Deployment>,
+    /// Newest one that succeeded.
+    #[serde(default)]
+    pub deployed: Option<Deployment>,
     /// Containers of the project, in all colours.
     pub containers: Vec<ContainerStatus>,
     /// Why it is not known what runs; `containers` is empty then, which says nothing.
