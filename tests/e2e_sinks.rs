@@ -59,7 +59,7 @@ fn a_reader_of_standard_output_that_stops_holds_nothing_up() {
     let mut serve = std::process::Command::new(env!("CARGO_BIN_EXE_turnout"));
     serve.args(["serve", "--state-dir", "state", "--log-dir", "log", "--socket", "s"]);
     serve.args(["--listen", &address.to_string()]).current_dir(&home).env("WEBHOOK_SECRET", SECRET);
-    let mut serve = serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut serve = Ended(serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let healthy = || match http::get(address, "/healthz") {
         Ok(answer) if answer.status == 200 => Ok(()),
         other => Err(other),
@@ -80,10 +80,20 @@ fn a_reader_of_standard_output_that_stops_holds_nothing_up() {
         other => Err(other),
     };
     wait_until("all lines in the file", PATIENCE, size);
-    let pid = rustix::process::Pid::from_raw(serve.id().try_into().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(serve.0.id().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let status = wait_until("its end", PATIENCE, || serve.try_wait().unwrap().ok_or("runs"));
+    let status = wait_until("its end", PATIENCE, || serve.0.try_wait().unwrap().ok_or("runs"));
     assert!(status.success(), "{status}");
+}
+
+/// Ends with the test, whichever way that goes.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 #[test]

@@ -172,6 +172,26 @@ mod tests {
     }
 
     #[test]
+    fn damage_where_nobody_reads_at_the_start_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("turnout.db");
+        let db = open(&file, 0).unwrap();
+        db.execute_batch(
+            "INSERT INTO deployments (repo, kind, cause, state, created_at) VALUES ('shop', 'push', '', 'failed', 1);
+             WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 500)
+             INSERT INTO log_lines SELECT 1, n, 0, 'info', NULL, 'a word that is in no other table' FROM n",
+        )
+        .unwrap();
+        drop(db);
+        let mut bytes = fs::read(&file).unwrap();
+        let word = b"in no other table";
+        let page = bytes.chunks_mut(4096).find(|page| page.windows(word.len()).any(|text| text == word)).unwrap();
+        page.fill(0xa5);
+        fs::write(&file, bytes).unwrap();
+        assert!(matches!(open(&file, 0), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
     fn rows_that_cannot_be_read_are_damage_too() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("turnout.db");
