@@ -134,7 +134,9 @@ async fn a_pause_can_be_cancelled() {
     let heard = Heard::default();
     let update = product::update(&remote, &heard, cancel.clone());
     let stop = async {
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !heard.all().contains("trying again") {
+            assert!(Instant::now() < deadline, "nothing is tried again");
             tokio::task::yield_now().await;
         }
         cancel.cancel();

@@ -234,6 +234,39 @@ impl Answers {
         }
     }
 
+    /// Whether the key that an SSH server shows is one that we trust.
+    pub(super) fn trusts(&self, key: &[u8]) -> Result<(), GitError> {
+        match &self.address {
+            Address::Ssh { host, port, .. } => self.host_key(host, *port, key),
+            _ => Err(self.denied()),
+        }
+    }
+
+    /// Offers our keys to an SSH server, one after the other.
+    pub(super) fn log_in(&self, ssh: &ssh2::Session, user: &str) -> Result<(), GitError> {
+        for key in self.keys() {
+            let what = match &key {
+                Key::Agent => "ssh agent".to_owned(),
+                Key::File(path) => format!("key {}", path.display()),
+            };
+            self.state.borrow_mut().tried.push(what);
+            let let_in = match key {
+                Key::Agent => ssh.userauth_agent(user),
+                Key::File(path) => {
+                    if let Err(error) = std::fs::File::open(&path) {
+                        return Err(GitError::io(&path, "read the SSH key", &error));
+                    }
+                    let passphrase = self.auth.ssh_passphrase.as_ref().map(|secret| secret.reveal());
+                    ssh.userauth_pubkey_file(user, None, &path, passphrase)
+                }
+            };
+            if let_in.is_ok() && ssh.authenticated() {
+                return Ok(());
+            }
+        }
+        Err(self.denied())
+    }
+
     fn host_key(&self, host: &str, port: u16, key: &[u8]) -> Result<(), GitError> {
         let files = self.known_hosts_files();
         let mut worst = Verdict::Unknown;

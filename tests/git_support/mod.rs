@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod ssh;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},

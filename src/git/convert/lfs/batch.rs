@@ -1,6 +1,10 @@
 //! The batch API of Git LFS (its docs/api/batch.md and docs/api/basic-transfers.md).
 
-use std::{cell::Cell, collections::HashMap, io::Write as _};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io::Write as _,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -13,6 +17,7 @@ use super::{
     Lack, Lfs,
     http::{Ask, Client, excerpt, json_headers, without_query},
     pointer::Pointer,
+    ssh::{self, Access},
 };
 use crate::{
     git::{
@@ -103,6 +108,48 @@ pub(super) fn fetch(
     missing: &[&Pointer],
     session: &Session,
 ) -> Result<Result<(), Lack>, GitError> {
+    talk(lfs, address, missing, session, None)
+}
+
+/// Fetches objects of an SSH remote: from the server that it names, with what it says lets us in; if it does not know,
+/// from the usual place.
+pub(super) fn fetch_by_ssh(
+    lfs: &Lfs,
+    remote: &Address,
+    https: &Address,
+    missing: &[&Pointer],
+    session: &Session,
+) -> Result<Result<(), Lack>, GitError> {
+    session.relay.take_fault();
+    let access = match ssh::authenticate(remote, session)? {
+        Ok(access) => access,
+        Err(why) => {
+            use GitError::{BrokenOff, Certificate, Stalled, Unreachable};
+            return match talk(lfs, https, missing, session, None) {
+                Ok(fetched) => {
+                    Ok(fetched.map_err(|lack| Lack { reason: format!("{why}; and {}", lack.reason), ..lack }))
+                }
+                Err(error @ (BrokenOff { .. } | Certificate { .. } | Stalled { .. } | Unreachable { .. })) => {
+                    Ok(Err(Lack { reason: format!("{why}; and {error}"), advice: ADDRESS.to_owned() }))
+                }
+                Err(error) => Err(error),
+            };
+        }
+    };
+    let address = match &access.href {
+        Some(href) => Address::parse(href.trim_end_matches('/'))?,
+        None => https.clone(),
+    };
+    talk(lfs, &address, missing, session, Some((remote, access)))
+}
+
+fn talk(
+    lfs: &Lfs,
+    address: &Address,
+    missing: &[&Pointer],
+    session: &Session,
+    ticket: Option<(&Address, Access)>,
+) -> Result<Result<(), Lack>, GitError> {
     let Address::Http { url, .. } = address else {
         return Err(GitError::other("fetch LFS objects", format!("{address} is no HTTP address")));
     };
@@ -113,6 +160,7 @@ pub(super) fn fetch(
         shown: address.to_string(),
         answers: Answers::new(&session.remote.auth, address, token_allowed),
         login: Cell::new(None),
+        ticket: ticket.map(|(remote, access)| (remote, RefCell::new(access))),
         client: Client::new(session, lfs.config.get_string("http.proxy").ok()),
         session,
         done: Cell::new(0),
@@ -150,6 +198,8 @@ struct Talk<'a> {
     answers: Answers,
     /// The header that lets us in, once it was asked for.
     login: Cell<Option<String>>,
+    /// What an SSH remote gave in its place.
+    ticket: Option<(&'a Address, RefCell<Access>)>,
     client: Client<'a>,
     session: &'a Session,
     done: Cell<usize>,
@@ -200,6 +250,7 @@ impl Talk<'_> {
         loop {
             let mut headers = json_headers();
             let login = self.known_login();
+            headers.extend(self.ticket()?);
             headers.extend(login.clone().map(|login| (AUTHORIZATION.to_string(), login)));
             let answer = self.client.ask(Ask { url: url.clone(), headers, body: Some(body) }).await?;
             let status = answer.status();
@@ -210,6 +261,7 @@ impl Talk<'_> {
             let closed = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
             if closed
                 && login.is_none()
+                && self.ticket.is_none()
                 && let Some((user, password)) = self.answers.login(None)
             {
                 self.login.set(Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))));
@@ -229,6 +281,16 @@ impl Talk<'_> {
         }
     }
 
+    /// The headers that an SSH remote gave; it is asked again where they count no more.
+    fn ticket(&self) -> Result<Vec<(String, String)>, Trouble> {
+        let Some((remote, access)) = &self.ticket else { return Ok(Vec::new()) };
+        if access.borrow().is_over() {
+            let renewed = ssh::authenticate(remote, self.session)?;
+            *access.borrow_mut() = renewed.map_err(|why| self.lack(why, LATER))?;
+        }
+        Ok(access.borrow().headers.clone())
+    }
+
     fn known_login(&self) -> Option<String> {
         let login = self.login.take();
         self.login.set(login.clone());
@@ -244,6 +306,7 @@ impl Talk<'_> {
         let same_place = (url.scheme(), url.host(), url.port_or_known_default())
             == (self.api.scheme(), self.api.host(), self.api.port_or_known_default());
         if !has_login && !authenticated && same_place {
+            headers.extend(self.ticket()?);
             headers.extend(self.known_login().map(|login| (AUTHORIZATION.to_string(), login)));
         }
         let shown = without_query(url.clone());

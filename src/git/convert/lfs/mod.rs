@@ -4,6 +4,7 @@ mod batch;
 mod http;
 pub(in crate::git) mod pointer;
 mod server;
+mod ssh;
 pub(in crate::git) mod store;
 
 use git2::{Config, Repository};
@@ -61,6 +62,12 @@ impl Lfs {
         };
         match server::find(&self.config, self.lfsconfig.as_deref(), remote)? {
             Server::Folder(path) => self.copy(&path, &missing),
+            Server::Ssh { remote, https } => {
+                again::with_patience(session, &format!("the fetch of LFS objects of {remote}"), || {
+                    missing.retain(|pointer| !self.store.has(pointer));
+                    batch::fetch_by_ssh(self, &remote, &https, &missing, session)
+                })
+            }
             Server::Api(address) => {
                 again::with_patience(session, &format!("the fetch of LFS objects from {address}"), || {
                     // What has arrived before is not fetched twice.

@@ -9,6 +9,8 @@ use crate::git::{address::Address, error::GitError};
 pub(super) enum Server {
     /// The API of a server at this address.
     Api(Address),
+    /// The one that the remote names when it is asked by SSH; if it cannot say, the usual place.
+    Ssh { remote: Address, https: Address },
     /// The folder of a repository on this machine.
     Folder(String),
 }
@@ -45,7 +47,11 @@ fn beside(remote: &Address) -> Result<Server, GitError> {
     };
     let front = front.trim_end_matches('/');
     let end = if front.ends_with(".git") { "" } else { ".git" };
-    Address::parse(&format!("{front}{end}/info/lfs")).map(Server::Api)
+    let usual = Address::parse(&format!("{front}{end}/info/lfs"))?;
+    Ok(match remote {
+        Address::Ssh { .. } => Server::Ssh { remote: remote.clone(), https: usual },
+        _ => Server::Api(usual),
+    })
 }
 
 /// A value of a small file of settings in git's format. Of `.lfsconfig` only two keys count here, so what this does not
@@ -95,7 +101,7 @@ mod tests {
             let remote = Address::parse(remote).unwrap();
             let server = find(&Config::new().unwrap(), lfsconfig.map(str::as_bytes), &remote).unwrap();
             let got = match server {
-                Server::Api(address) => address.to_string(),
+                Server::Api(address) | Server::Ssh { https: address, .. } => address.to_string(),
                 Server::Folder(path) => path,
             };
             assert_eq!(got, expected);
