@@ -187,7 +187,9 @@ impl Eyes<'_, '_> {
     fn folder(&mut self, name: &[u8], facts: &Facts, found: &Stat, index: &Index) -> Result<There, Trouble> {
         let is_module = |node: &Node| node.kind == Kind::Module;
         let here = facts.index.map(|entry| entry.node).filter(is_module);
-        if let Some(node) = facts.new.filter(is_module) {
+        // A folder that somebody put in the place of a file is no submodule's, whatever the commit wants there.
+        let may_be = facts.index.is_none() || here.is_some() || !facts.half.is_empty();
+        if let Some(node) = facts.new.filter(is_module).filter(|_| may_be) {
             return Ok(There::Known(here.unwrap_or(node), proof(found)));
         }
         let half = facts.half.iter().copied().flatten().find(is_module);
