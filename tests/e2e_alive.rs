@@ -65,7 +65,7 @@ fn a_store_that_does_not_answer_fails_health_and_watchdog_until_it_does() {
     database.execute_batch("ROLLBACK").unwrap();
     wait_until("the watchdog to be told again", SOON, alive);
     assert_eq!(health().status, 200);
-    assert!(daemon.output().contains("the store answers again"));
+    daemon.says("the store answers again");
 }
 
 #[test]

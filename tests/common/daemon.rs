@@ -86,6 +86,14 @@ impl Daemon {
         fs::read_to_string(self.home.path().join("output")).unwrap_or_default()
     }
 
+    /// Waits until it has written this to its terminal, which it does beside its work; returns all that it has written.
+    pub fn says(&self, text: &str) -> String {
+        wait_until(&format!("the daemon to say {text:?}"), PATIENCE, || {
+            let output = self.output();
+            if output.contains(text) { Ok(output) } else { Err(output) }
+        })
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
