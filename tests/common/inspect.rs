@@ -61,7 +61,7 @@ fn parts(container: &Value) -> BTreeMap<&'static str, Value> {
     ])
 }
 
-/// A value without what differs by nature: identities, order of sets, and our own label.
+/// A value without what differs by nature: identities, order of sets, and labels that 2.40 does not know.
 fn normal(value: &Value) -> Value {
     let hexadecimal = |text: &str| text.chars().all(|c| c.is_ascii_hexdigit());
     match value {
@@ -83,7 +83,9 @@ fn normal(value: &Value) -> Value {
             if items.is_empty() { Value::Null } else { items.into() }
         }
         Value::Object(entries) => {
-            let skip = |key: &str| key == turnout::plan::attributes::LABEL || key == "com.docker.compose.depends_on";
+            // The label of mounted images is Compose 5's; 2.40 has none, and with it not their replacement.
+            let own = [turnout::plan::attributes::LABEL, turnout::compose::labels::IMAGE_VOLUMES];
+            let skip = |key: &str| own.contains(&key) || key == "com.docker.compose.depends_on";
             let kept: Map<String, Value> =
                 entries.iter().filter(|(key, _)| !skip(key)).map(|(key, value)| (key.clone(), normal(value))).collect();
             if kept.is_empty() { Value::Null } else { kept.into() }
