@@ -79,20 +79,27 @@ impl Engine {
         Ok(())
     }
 
-    fn refuse_unsupported_container(
+    /// What would be asked of the engine for one container, without what only a run knows: identities, links, volumes taken
+    /// over.
+    ///
+    /// # Errors
+    /// As [`translate::container`].
+    pub(super) fn as_asked(
         &self,
         project: &Project,
         name: &str,
         service: &Service,
-    ) -> Result<(), EngineError> {
+        number: u32,
+        container_name: &str,
+    ) -> Result<translate::ContainerSpec, EngineError> {
         let profiles: BTreeMap<String, String> =
             translate::profile_files(service).into_iter().map(|file| (file, "{}".to_owned())).collect();
-        let translated = translate::container(&translate::Target {
+        translate::container(&translate::Target {
             project,
             name,
             service,
-            number: 1,
-            container_name: name,
+            number,
+            container_name,
             replaces: None,
             image_id: "",
             config_hash: "",
@@ -103,7 +110,16 @@ impl Engine {
             profiles: &profiles,
             proxies: self.proxies(),
             version: self.version(),
-        });
+        })
+    }
+
+    fn refuse_unsupported_container(
+        &self,
+        project: &Project,
+        name: &str,
+        service: &Service,
+    ) -> Result<(), EngineError> {
+        let translated = self.as_asked(project, name, service, 1, name);
         // Whatever else is wrong needs the containers it refers to before it can be judged.
         if let Err(error @ EngineError::Unsupported { .. }) = translated {
             return Err(error);

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use limits::limits;
 use others::{attachment, lost};
 
-use super::{Engine, EngineError, translate};
+use super::{Engine, EngineError};
 use crate::{
     compose::model::{Project, Service},
     plan::{Observed, ObservedContainer, RunState},
@@ -92,26 +92,8 @@ impl Engine {
 
     /// What a container was created with; `None` where it could not be created like this at all.
     fn wanted(&self, project: &Project, service: &Service, container: &ObservedContainer) -> Option<Wanted> {
-        let profiles: BTreeMap<String, String> =
-            translate::profile_files(service).into_iter().map(|file| (file, "{}".to_owned())).collect();
-        let spec = translate::container(&translate::Target {
-            project,
-            name: &container.service,
-            service,
-            number: container.number.unwrap_or(1),
-            container_name: &container.name,
-            replaces: None,
-            image_id: "",
-            config_hash: "",
-            own_labels: &[],
-            links: &[],
-            volumes_from: &[],
-            inherited: &[],
-            profiles: &profiles,
-            proxies: self.proxies(),
-            version: self.version(),
-        });
-        let spec = spec.ok()?;
+        let number = container.number.unwrap_or(1);
+        let spec = self.as_asked(project, &container.service, service, number, &container.name).ok()?;
         let at_creation = spec.body.networking_config.and_then(|config| config.endpoints_config).unwrap_or_default();
         let later = spec.connect.into_iter().map(|endpoint| (endpoint.network, endpoint.settings));
         let mut networks: BTreeMap<String, EndpointSettings> = at_creation.into_iter().chain(later).collect();
