@@ -30,7 +30,7 @@ mod tests {
             seen: 0,
         };
         assert_eq!(
-            since_then(said(), &[fall.clone()]),
+            since_then(said(), std::slice::from_ref(&fall)),
             "shop at abc1234: nothing to do, everything ran as configured; shop-web-1 exited (1) and was restarted 23 s \
              after the verdict"
         );
