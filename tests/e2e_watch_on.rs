@@ -69,12 +69,12 @@ fn a_health_check_that_has_spoken_ends_the_deployment() {
 fn without_a_health_check_it_is_watched_for_the_settle_time_and_told_so() {
     let site =
         Site::new(&[("compose.yaml", &format!("services:\n{}  calm:\n{}", frail("web", ""), e2e_support::idle()))]);
-    let daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "3s"], &[]);
+    let daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "8s"], &[]);
     let id = daemon.deploy_by_push(&site.push());
     let done = daemon.expect_success(id);
-    assert!(took(&done) >= 3_000, "{done:#}");
+    assert!(took(&done) >= 8_000, "{done:#}");
     let said = log(&daemon, id);
-    assert!(said.contains(&format!("{}-calm-1 has no health check: watched for 3 s", site.red())), "{said}");
+    assert!(said.contains(&format!("{}-calm-1 has no health check: watched for 8 s", site.red())), "{said}");
 }
 
 #[test]
