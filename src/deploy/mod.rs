@@ -74,6 +74,7 @@ pub struct Deployer {
     pub live: broadcast::Sender<LiveProgress>,
     /// What is watched after its verdict.
     pub watches: watches::Watches,
+    tidy: leftovers::Tidy,
 }
 
 /// What a good end has to say.
@@ -92,7 +93,8 @@ impl Deployer {
     pub fn new(mut planner: Planner, store: Store, redactor: Redactor) -> Self {
         planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
-        Self { planner, store, redactor, live, watches: watches::Watches::default() }
+        let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
+        Self { planner, store, redactor, live, watches, tidy }
     }
 
     /// Carries out what a lane has claimed and records how it ended. Answers what is to be watched on.
@@ -234,7 +236,7 @@ impl Deployer {
             let watch = outcome::Watch { engine, prepared: &prepared, report: &report, watched: &watched, earlier };
             looked = outcome::settle(&watch, &timeouts, recorder, cancel).await?;
         }
-        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
+        leftovers::remove_earlier(&self.tidy, engine, &repo, &loaded.project.name, recorder, cancel).await;
         let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
         if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
             leftovers::cut_build_cache(engine, keep, recorder).await;
@@ -331,6 +333,9 @@ impl Deployer {
         plan::replacements(plan).into_iter().for_each(|line| recorder.info(line));
         self.enter("apply", update, job, recorder).await;
         self.end_watch(&repo.name).await;
+        if !plan.steps.is_empty() {
+            self.tidy.disturb(&loaded.project.name);
+        }
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
         Ok((prepared, applied))
