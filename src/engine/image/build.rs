@@ -9,7 +9,6 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::{Method, Request, header};
-use tokio::io::AsyncReadExt;
 
 use super::{
     ImageContext, ImageId,
@@ -21,11 +20,15 @@ use super::{
     progress::BuildLog,
     push,
     request::{BuildRequest, Dockerfile, SecretSource, Source},
-    session::{MAX_SECRET, Session},
+    session::Session,
     solve::{self, Abilities},
     wire::{self, Body},
 };
-use crate::{engine::Engine, report::Event};
+use crate::{
+    engine::Engine,
+    files::{self, Kind, Reach},
+    report::Event,
+};
 
 /// Longest message of the build stream, in bytes; BuildKit batches log output into single messages.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
@@ -442,7 +445,7 @@ impl Masked {
         for source in request.secrets.values() {
             let content = match source {
                 SecretSource::Content(content) => content.clone(),
-                SecretSource::File(path) => text_of(path).await,
+                SecretSource::File(path) => text_of(&request.reach, path).await,
             };
             values.extend(content.lines().map(|line| line.trim().to_owned()));
         }
@@ -466,12 +469,10 @@ impl Masked {
 }
 
 /// The text of a secret's file. Where it cannot be read, the build says so when it asks for it.
-async fn text_of(path: &Path) -> String {
-    let mut bytes = Vec::new();
-    if let Ok(file) = tokio::fs::File::open(path).await {
-        let _ = file.take(MAX_SECRET).read_to_end(&mut bytes).await;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+async fn text_of(reach: &Reach, path: &Path) -> String {
+    let (reach, path) = (reach.clone(), path.to_owned());
+    let read = files::blocking(move || reach.read(&path, Kind::BUILD_SECRET)).await;
+    String::from_utf8_lossy(&read.unwrap_or_else(|lost| Err(lost.into())).unwrap_or_default()).into_owned()
 }
 
 fn random_id() -> Result<String, String> {
