@@ -1,4 +1,5 @@
-//! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
+//! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`]. What is watched after its
+//! verdict is in [`watch_on`].
 
 mod busy;
 mod compose_env;
@@ -26,6 +27,8 @@ mod secrets;
 pub mod stack;
 mod standing;
 mod wanted;
+mod watch_on;
+mod watches;
 
 use std::{
     collections::BTreeSet,
@@ -39,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
 pub use guard::said;
+pub use outcome::EVERYTHING_RUNS;
 pub use planner::{Planner, Wanted};
 pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
@@ -53,7 +57,7 @@ use crate::{
     files, git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update, Watch, Watched},
 };
 
 /// How often a deployment plans when the engine changes under it.
@@ -75,6 +79,9 @@ pub struct Deployer {
     pub redactor: Redactor,
     /// Progress for those who watch.
     pub live: broadcast::Sender<LiveProgress>,
+    /// What is watched after its verdict.
+    pub watches: watches::Watches,
+    tidy: leftovers::Tidy,
 }
 
 /// What a good end has to say.
@@ -84,6 +91,8 @@ struct Done {
     /// The newest wanted commit, where what was deployed has it.
     reached: Option<String>,
     summary: String,
+    /// How long the project is watched on.
+    watch: Option<Watch>,
 }
 
 impl Deployer {
@@ -91,18 +100,24 @@ impl Deployer {
     pub fn new(mut planner: Planner, store: Store, redactor: Redactor) -> Self {
         planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
-        Self { planner, store, redactor, live }
+        let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
+        Self { planner, store, redactor, live, watches, tidy }
     }
 
-    /// Carries out what a lane has claimed and records how it ended.
-    pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
+    /// Carries out what a lane has claimed and records how it ended. Answers what is to be watched on.
+    pub async fn run(
+        &self,
+        job: Deployment,
+        cancel: CancellationToken,
+        stopping: &CancellationToken,
+    ) -> Option<Watched> {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
         let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
-                let Done { project, commit, reached, summary } = done;
+                let Done { project, commit, reached, summary, watch } = done;
                 self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
-                Some(Finish::Succeeded { project, commit, reached })
+                Some(Finish::Succeeded { project, commit, reached, watch })
             }
             Err(failure) if failure.cancelled && stopping.is_cancelled() => {
                 recorder.warn("the daemon is stopping; this goes on at its next start".to_owned());
@@ -132,7 +147,14 @@ impl Deployer {
                 })
             }
         };
+        let watched = match &ending {
+            Some(Finish::Succeeded { project, watch: Some(watch), .. }) => {
+                Some(Watched { repo: job.repo, deployment: job.id, project: project.clone(), watch: *watch })
+            }
+            _ => None,
+        };
         self.finish(job.id, &recorder, ending, stopping).await;
+        watched
     }
 
     /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
@@ -212,22 +234,24 @@ impl Deployer {
         let report = applied.map_err(|error| outcome::apply_failed(plan, &error))?;
 
         let mut watched = report.started.clone();
+        let mut looked = SystemTime::now();
         let doubtful = engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?;
         watched.extend(doubtful.watch);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
             let earlier = self.store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
             let watch = outcome::Watch { engine, prepared: &prepared, report: &report, watched: &watched, earlier };
-            outcome::settle(&watch, &timeouts, recorder, cancel).await?;
+            looked = outcome::settle(&watch, &timeouts, recorder, cancel).await?;
         }
-        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
+        leftovers::remove_earlier(&self.tidy, engine, &repo, &loaded.project.name, recorder, cancel).await;
         let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
         if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
             leftovers::cut_build_cache(engine, keep, recorder).await;
         }
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
         let summary = outcome::summary(&prepared, &report, &[doubtful.restarted, by_hand].concat(), &commit);
-        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached })
+        let watch = watch_on::from(looked, timeouts.watch);
+        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached, watch })
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.
@@ -315,6 +339,10 @@ impl Deployer {
         self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
         plan::replacements(plan).into_iter().for_each(|line| recorder.info(line));
         self.enter("apply", update, job, recorder).await;
+        self.end_watch(&repo.name).await;
+        if !plan.steps.is_empty() {
+            self.tidy.disturb(&loaded.project.name);
+        }
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
         Ok((prepared, applied))
@@ -524,6 +552,10 @@ async fn remove_trigger(repo: &Repo, recorder: &Recorder) {
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    at_ms(SystemTime::now())
+}
+
+fn at_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
