@@ -117,12 +117,14 @@ fn a_copy_is_made_at_any_time_and_is_the_way_back_from_a_damaged_database() {
 fn a_copy_is_kept_every_day_and_only_so_many() {
     let mut daemon = Daemon::start_with("{}\n", &["--backup-keep", "2"], &[]);
     let number = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap()[..14].to_owned();
+    let broken_off = daemon.state_dir().join("copies/turnout-000001-2020-01-01.db.new");
     for round in 1..=3 {
         wait_until("a copy", PATIENCE, || {
             let all = copies(&daemon);
             if all.iter().any(|copy| number(copy) == format!("turnout-{round:06}")) { Ok(()) } else { Err(all) }
         });
         assert!(copies(&daemon).len() <= 2, "{:?}", copies(&daemon));
+        assert!(!broken_off.exists(), "what a killed daemon had begun goes with the next copy");
         daemon.terminate();
         // A start within the day makes none; a day later it does, and where the clock had been ahead.
         daemon.restart();
@@ -134,6 +136,7 @@ fn a_copy_is_kept_every_day_and_only_so_many() {
             assert!(number(&copy) <= format!("turnout-{round:06}"), "{copy:?} was made within a day");
             fs::File::options().write(true).open(&copy).unwrap().set_modified(then).unwrap();
         }
+        fs::write(&broken_off, "half a copy").unwrap();
         daemon.restart();
     }
 }

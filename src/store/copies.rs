@@ -73,6 +73,7 @@ fn keep_of(db: &Connection, database: &Path, keep: usize) -> Result<Option<PathB
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fault(error)),
         _ => {}
     }
+    sweep(&directory);
     let kept = kept(database);
     let number = kept.last().map_or(1, |(number, _)| number + 1);
     let format = format_description!("[year]-[month]-[day]");
@@ -84,6 +85,19 @@ fn keep_of(db: &Connection, database: &Path, keep: usize) -> Result<Option<PathB
         fs::remove_file(&old).map_err(|source| StoreError::Io { file: old, source })?;
     }
     Ok(Some(target))
+}
+
+/// Removes what a daemon that was killed over a copy has left: a copy of another day has another name.
+fn sweep(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let broken_off = |name: &str| name.starts_with("turnout-") && name.contains(".db.new");
+        if name.to_str().is_some_and(broken_off) {
+            // The copy that is made now tells of a disk that cannot be written.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Kept copies by their numbers, the oldest first.
