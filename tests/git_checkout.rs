@@ -238,6 +238,25 @@ async fn nothing_is_written_behind_a_link() {
     assert!(!fs::symlink_metadata(site.join("d")).unwrap().is_symlink());
 }
 
+/// What it leads to would count as chosen by the server's user, were it to stay when git tracks it no more.
+#[tokio::test]
+async fn a_link_that_came_with_a_commit_goes_with_one_also_in_the_place_of_the_servers_own() {
+    let world = World::new();
+    let remote = Remote { own_files: vec![".env".into()], ..world.remote() };
+    update(&remote).await.unwrap();
+    symlink("/etc/hostname", world.dev().join(".env")).unwrap();
+    git(&world.dev(), &["add", ".env"]);
+    git(&world.dev(), &["commit", "-q", "-m", "link"]);
+    world.push();
+    update(&remote).await.unwrap();
+    assert!(world.site().join(".env").is_symlink());
+    git(&world.dev(), &["rm", "-q", ".env"]);
+    git(&world.dev(), &["commit", "-q", "-m", "gone"]);
+    world.push();
+    update(&remote).await.unwrap();
+    assert!(!world.site().join(".env").is_symlink());
+}
+
 #[tokio::test]
 async fn names_that_lead_into_the_repository_are_refused() {
     let world = World::new();
