@@ -1,17 +1,40 @@
 //! Removes earlier images of a project after its deployment, as `keep_images` says.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Repo, units},
     decide::leftovers::{self, Removal, short},
-    engine::{Engine, EngineError, leftovers::Removed},
+    engine::{Engine, EngineError, leftovers::Removed, patience::unless_given_up},
     report::Reporter,
 };
 
+/// What a good deployment ends with: earlier images go, and with `cache` the build cache is cut to that many bytes. Ends at
+/// once when the deployment is called off, which it is too late for.
+pub async fn tidy(
+    engine: &Engine,
+    repo: &Repo,
+    project: &str,
+    cache: Option<u64>,
+    reporter: &dyn Reporter,
+    cancel: &CancellationToken,
+) {
+    let work = async {
+        remove_earlier(engine, repo, project, reporter, cancel).await;
+        if let Some(keep) = cache {
+            cut_build_cache(engine, keep, reporter).await;
+        }
+    };
+    if unless_given_up(work, cancel, Duration::ZERO).await.is_none() {
+        reporter.info("cancelled when all was done: only earlier images were still being removed".to_owned());
+    }
+}
+
 /// Removes what is beyond `keep_images` of the project and tells of it. What goes wrong here is told, and makes no
 /// deployment fail: all that runs, runs.
-pub async fn remove_earlier(
+async fn remove_earlier(
     engine: &Engine,
     repo: &Repo,
     project: &str,
@@ -33,13 +56,17 @@ pub async fn remove_earlier(
             Err(error) => {
                 let what = format!("image {} of {}", short(&removal.id), removal.of);
                 reporter.warn(format!("{what} cannot be removed ({error}); the next deployment tries again"));
+                // Where one call hangs, or the engine is gone, the others would only hold the lane as well.
+                if error.is_lost() || matches!(error, EngineError::NoAnswer { .. }) {
+                    return;
+                }
             }
         }
     }
 }
 
 /// Cuts the engine's build cache to `keep` bytes after a build, where the daemon's settings say so, and tells of it.
-pub async fn cut_build_cache(engine: &Engine, keep: u64, reporter: &dyn Reporter) {
+async fn cut_build_cache(engine: &Engine, keep: u64, reporter: &dyn Reporter) {
     let limit = units::shown(keep);
     match engine.cut_build_cache(keep).await {
         Ok(0) => tracing::debug!("the build cache is within {limit}"),

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Prepared, Recorder};
+use super::{Failure, Prepared, Recorder, called_off, failure};
 use crate::{
     config::Timeouts,
     engine::{ApplyError, ContainerRef, Engine, EngineError, Report, Settle, SettleError, Unsettled},
@@ -10,6 +10,9 @@ use crate::{
     plan::{Action, Plan},
     report::{Event, Outcome, Reporter},
 };
+
+/// What a deployment does at last.
+pub(super) const WATCHING: &str = "watching whether the containers stay up";
 
 /// What the update did, in words. `pinned`: a commit was asked for, not a branch.
 pub(super) fn describe(updated: &git::Updated, pinned: bool) -> String {
@@ -34,14 +37,16 @@ pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
     let untouched = "nothing was changed";
     let said = match error {
         // These begin with what was to be done themselves.
-        ApplyError::Step { error: EngineError::Image(text), .. }
-            if text.starts_with("build of ") || text.starts_with("pull of ") =>
+        ApplyError::Step { error: error @ (EngineError::Image(what) | EngineError::Lost { what, .. }), .. }
+            if what.starts_with("build of ") || what.starts_with("pull of ") =>
         {
-            text.clone()
+            error.to_string()
         }
         other => other.to_string(),
     };
-    match error {
+    let lost = matches!(error, ApplyError::NotBegun(error) | ApplyError::Step { error, .. } if error.is_lost());
+    let failure = match error {
+        ApplyError::NotBegun(EngineError::Cancelled) => Failure::cancelled(format!("cancelled; {untouched}")),
         ApplyError::NotBegun(_) => Failure::new(said).hint(untouched),
         ApplyError::Cancelled { .. } => Failure::cancelled(said),
         ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Done) => Failure::new(said)
@@ -50,7 +55,8 @@ pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
             Failure::new(said).hint("that step may have been carried out in part; deploying again goes on from there")
         }
         ApplyError::Step { .. } => Failure::new(said).hint(untouched),
-    }
+    };
+    if lost { failure.with_engine(failure::Engine::Lost) } else { failure }
 }
 
 /// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
@@ -105,9 +111,7 @@ pub(super) async fn settle(
     };
     match engine.settle(&watch).await {
         Ok(()) => Ok(()),
-        Err(SettleError::Cancelled) => {
-            Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
-        }
+        Err(SettleError::Cancelled) => Err(called_off::failure(WATCHING)),
         Err(SettleError::Failed(containers)) => {
             for unsettled in &containers {
                 for line in &unsettled.log {
@@ -134,7 +138,7 @@ pub(super) async fn settle(
                 }
             }))
         }
-        Err(error) => Err(Failure::new(error.to_string())
+        Err(SettleError::Engine(error)) => Err(Failure::from(error)
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
     }
 }

@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod leftovers;
 pub mod logs;
 pub mod observe;
+pub mod patience;
 mod proxies;
 mod raw;
 pub mod registry;
