@@ -30,7 +30,12 @@ pub mod stack;
 mod standing;
 mod wanted;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -48,12 +53,14 @@ use crate::{
         Apply, ApplyError, Engine, ImageSettings, Report,
         image::{BuildOptions, Credentials, docker_config_directory},
     },
-    git,
+    files, git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
     store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
 };
 
+/// How long the look for changes by hand may take: it is told, and decides nothing.
+const LOOK_BY_HAND: Duration = Duration::from_secs(30);
 /// Pause between two attempts to record how a deployment ended.
 const STORE_RETRY: Duration = Duration::from_secs(2);
 /// Transient progress that watchers may lag behind before they miss some.
@@ -386,6 +393,7 @@ impl Deployer {
             submodules: repo.submodules,
             submodule_hosts: repo.submodule_hosts.clone(),
             most_bytes: repo.max_fetch,
+            most_written: repo.max_checkout,
             filters: match repo.filters {
                 config::Filters::Refuse => git::Filters::Refuse,
                 config::Filters::Run => git::Filters::Run,
@@ -445,15 +453,30 @@ impl Deployer {
 /// What lies in the work tree otherwise than in the commit, in words: it runs, and the commit alone would not say so.
 async fn by_hand(repo: &Repo, commit: &str, recorder: &Recorder) -> Vec<String> {
     const NAMED: usize = 5;
+    /// Looks that have not come back: each repository costs one thread at most.
+    static LOST: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let lost = || LOST.lock().unwrap_or_else(PoisonError::into_inner);
     let path = repo.real_path.clone();
-    let looked = tokio::task::spawn_blocking(move || git::changed_by_hand(&path)).await;
-    let changed = match looked {
-        Ok(Ok(changed)) => changed,
-        Ok(Err(error)) => {
-            recorder.warn(format!("whether files were changed by hand is not known: {error}"));
+    // It looks at whatever lies beside the files, mounts that hang among it.
+    let changed = if lost().insert(path.clone()) {
+        let looked = files::blocking(move || {
+            let changed = git::changed_by_hand(&path).map_err(|error| error.to_string());
+            lost().remove(&path);
+            changed
+        });
+        match tokio::time::timeout(LOOK_BY_HAND, looked).await {
+            Ok(looked) => looked.unwrap_or_else(|lost| Err(lost.to_string())),
+            Err(_) => Err(format!("git did not tell within {} s", LOOK_BY_HAND.as_secs())),
+        }
+    } else {
+        Err("git has not told yet, since an earlier deployment".to_owned())
+    };
+    let changed = match changed {
+        Ok(changed) => changed,
+        Err(why) => {
+            recorder.warn(format!("whether files were changed by hand is not known: {why}"));
             return Vec::new();
         }
-        Err(_) => return Vec::new(),
     };
     if changed.is_empty() {
         return Vec::new();
@@ -477,8 +500,10 @@ fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
         .all(|(_, ended)| ended.outcome == Outcome::Done)
 }
 
-fn remove_trigger(repo: &Repo, recorder: &Recorder) {
-    match std::fs::remove_file(repo.real_path.join(REBUILD_TRIGGER)) {
+async fn remove_trigger(repo: &Repo, recorder: &Recorder) {
+    let (root, file) = (repo.real_path.clone(), repo.real_path.join(REBUILD_TRIGGER));
+    let removed = files::blocking(move || files::at(&root, &file, || std::fs::remove_file(&file)).flatten()).await;
+    match removed.unwrap_or_else(|lost| Err(lost.into())) {
         Ok(()) => recorder.info(format!("the build has succeeded, so {REBUILD_TRIGGER} is removed")),
         Err(error) => {
             recorder.warn(format!("{REBUILD_TRIGGER} cannot be removed ({error}); the next deployment rebuilds again"))

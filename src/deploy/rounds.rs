@@ -99,7 +99,7 @@ impl Deployer {
         let (prepared, applied) = self.bring_up(job, repo, commit, timeouts, recorder, cancel).await?;
         let Prepared { loaded, decision, plan, engine, .. } = &prepared;
         if decision.trigger_file_to_remove && super::builds_succeeded(plan, &applied) {
-            super::remove_trigger(repo, recorder);
+            super::remove_trigger(repo, recorder).await;
         }
         let report = match applied {
             Ok(report) => report,

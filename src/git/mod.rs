@@ -34,6 +34,7 @@ mod stale;
 mod submodule;
 mod tracked;
 mod transfer;
+mod traps;
 mod update;
 
 pub use address::Address;
@@ -52,5 +53,5 @@ pub use read::{
 pub use relay::open_tunnel;
 pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};
 pub use submodule::foreign as foreign_submodules;
-pub use tracked::tracked_files;
+pub use tracked::{CommittedLinks, committed_links, tracked_files};
 pub use update::update;

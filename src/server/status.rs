@@ -14,7 +14,7 @@ use crate::{
         former::{self, Stacks, Stray},
         load_project, place,
     },
-    engine, git,
+    engine, files, git,
     store::{Deployment, Filter},
 };
 
@@ -65,12 +65,12 @@ async fn of_repo(
 ) -> Result<RepoStatus, Refusal> {
     let reading = repo.clone();
     let redactor = control.deployer.redactor.clone();
-    let read = tokio::task::spawn_blocking(move || {
+    let read = files::blocking(move || {
         (load_project(&reading, &redactor), git::head(&reading.real_path).ok().map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
-        Err(_) => (Err(crate::deploy::Failure::new("it could not be read")), None),
+        Err(lost) => (Err(lost.into()), None),
     };
     let (name, project) = match loaded {
         Ok(loaded) => {

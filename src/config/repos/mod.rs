@@ -39,6 +39,10 @@ pub const MIN_FREE_DISK: u64 = 1 << 30;
 /// server that never ends needs to fill a disk.
 pub const MAX_FETCH: u64 = 4 << 30;
 
+/// What one check-out may write unless `max_checkout` says otherwise: 16 GiB. Content is packed to a quarter as a rule; that a
+/// pack of a few megabytes unpacks to more is no repository but an attack on the disk.
+pub const MAX_CHECKOUT: u64 = 16 << 30;
+
 /// All repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repos {
@@ -100,10 +104,14 @@ pub struct Repo {
     pub submodule_hosts: Vec<String>,
     /// Bytes that one fetch may bring, at most; 0 = no limit.
     pub max_fetch: u64,
+    /// Bytes that one check-out may write, at most; 0 = no limit.
+    pub max_checkout: u64,
     /// For HTTPS remotes without a token, the credential helper of the git configuration is asked; it is a program.
     pub credential_helper: bool,
     /// What to do with files that pass through a program of git's configuration.
     pub filters: Filters,
+    /// Whether files outside of the repository are read where a commit names them.
+    pub outside_paths: OutsidePaths,
     /// Which builder makes the images.
     pub builder: Builder,
     /// What is done when files in a mounted folder changed.
@@ -148,6 +156,16 @@ pub enum Filters {
     Refuse,
     /// Run the programs that git's configuration names.
     Run,
+}
+
+/// What to do where a commit names a file outside of the repository that turnout itself would read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutsidePaths {
+    /// Refuse it by name.
+    #[default]
+    Refuse,
+    /// Read it, with the rights of turnout's user.
+    Allow,
 }
 
 /// Which builder makes the images.
