@@ -15,6 +15,8 @@ pub mod progress;
 mod prune;
 mod serve;
 mod show;
+mod since;
+mod standing;
 mod unit;
 
 pub use command::{Trouble, run};

@@ -1,4 +1,5 @@
-//! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
+//! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`]. What is watched after its
+//! verdict is in [`watch_on`].
 
 mod busy;
 mod called_off;
@@ -29,6 +30,8 @@ mod secrets;
 pub mod stack;
 mod standing;
 mod wanted;
+mod watch_on;
+mod watches;
 
 use std::{
     collections::BTreeSet,
@@ -42,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
 pub use guard::said;
+pub use outcome::EVERYTHING_RUNS;
 pub use planner::{Planner, Wanted};
 pub use prepare::{Loaded, Prepared, load_project};
 pub use recorder::{LiveProgress, Recorder};
@@ -56,7 +60,7 @@ use crate::{
     files, git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update, Watch, Watched},
 };
 
 /// How long the look for changes by hand may take: it is told, and decides nothing.
@@ -76,6 +80,9 @@ pub struct Deployer {
     pub redactor: Redactor,
     /// Progress for those who watch.
     pub live: broadcast::Sender<LiveProgress>,
+    /// What is watched after its verdict.
+    pub watches: watches::Watches,
+    tidy: leftovers::Tidy,
 }
 
 /// What a good end has to say.
@@ -85,6 +92,8 @@ struct Done {
     /// The newest wanted commit, where what was deployed has it.
     reached: Option<String>,
     summary: String,
+    /// How long the project is watched on.
+    watch: Option<Watch>,
 }
 
 impl Deployer {
@@ -92,19 +101,25 @@ impl Deployer {
     pub fn new(mut planner: Planner, store: Store, redactor: Redactor) -> Self {
         planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
-        Self { planner, store, redactor, live }
+        let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
+        Self { planner, store, redactor, live, watches, tidy }
     }
 
-    /// Carries out what a lane has claimed and records how it ended.
-    pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
+    /// Carries out what a lane has claimed and records how it ended. Answers what is to be watched on.
+    pub async fn run(
+        &self,
+        job: Deployment,
+        cancel: CancellationToken,
+        stopping: &CancellationToken,
+    ) -> Option<Watched> {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
         let work = guard::guarded(self.deploy(&job, &recorder, &cancel));
         let ending = match called_off::at_last(work, &cancel).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
-                let Done { project, commit, reached, summary } = done;
+                let Done { project, commit, reached, summary, watch } = done;
                 self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
-                Some(Finish::Succeeded { project, commit, reached })
+                Some(Finish::Succeeded { project, commit, reached, watch })
             }
             Err(failure) if failure.cancelled && stopping.is_cancelled() => {
                 recorder.warn("the daemon is stopping; this goes on at its next start".to_owned());
@@ -134,7 +149,14 @@ impl Deployer {
                 })
             }
         };
+        let watched = match &ending {
+            Some(Finish::Succeeded { project, watch: Some(watch), .. }) => {
+                Some(Watched { repo: job.repo, deployment: job.id, project: project.clone(), watch: *watch })
+            }
+            _ => None,
+        };
         self.finish(job.id, &recorder, ending, stopping).await;
+        watched
     }
 
     /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
@@ -197,14 +219,15 @@ impl Deployer {
         };
         self.enter("plan", update, job, recorder).await;
         let of = rounds::Rounds { job, repo: &repo, commit: &commit, timeouts: &timeouts, recorder, cancel };
-        let rounds::Brought { prepared, report, restarted } = self.rounds(of).await?;
+        let rounds::Brought { prepared, report, restarted, looked } = self.rounds(of).await?;
         let Prepared { loaded, plan, engine, .. } = &prepared;
         let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
         let keep = self.planner.settings.keep_build_cache.filter(|_| built);
-        leftovers::tidy(engine, &repo, &loaded.project.name, keep, recorder, cancel).await;
+        leftovers::tidy(&self.tidy, engine, &repo, &loaded.project.name, keep, recorder, cancel).await;
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
         let summary = outcome::summary(&prepared, &report, &[restarted, by_hand].concat(), &commit);
-        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached })
+        let watch = watch_on::from(looked, timeouts.watch);
+        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached, watch })
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.
@@ -299,6 +322,10 @@ impl Deployer {
         }
         plan::replacements(plan).into_iter().for_each(|line| recorder.info(line));
         self.enter("apply", update, job, recorder).await;
+        self.end_watch(&repo.name).await;
+        if !plan.steps.is_empty() {
+            self.tidy.disturb(&loaded.project.name);
+        }
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
         Ok((prepared, applied))
@@ -513,6 +540,10 @@ async fn remove_trigger(repo: &Repo, recorder: &Recorder) {
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    at_ms(SystemTime::now())
+}
+
+fn at_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,7 @@
 //! How a deployment went, in words: what was fetched, what failed and what that left, whether it stays up, the summary.
 
+use std::time::SystemTime;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Prepared, Recorder, called_off, failure};
@@ -13,6 +15,9 @@ use crate::{
 
 /// What a deployment does at last.
 pub(super) const WATCHING: &str = "watching whether the containers stay up";
+
+/// What is said of a deployment that had nothing to do, as long as it is true.
+pub const EVERYTHING_RUNS: &str = "everything runs as configured";
 
 /// What the update did, in words. `pinned`: a commit was asked for, not a branch.
 pub(super) fn describe(updated: &git::Updated, pinned: bool) -> String {
@@ -90,7 +95,7 @@ pub(super) struct Watch<'a> {
     pub earlier: bool,
 }
 
-/// Watches whether they stay up.
+/// Watches whether they stay up. Answers when the last look began.
 ///
 /// # Errors
 /// When one does not, or the engine does not answer.
@@ -99,7 +104,7 @@ pub(super) async fn settle(
     timeouts: &Timeouts,
     recorder: &Recorder,
     cancel: &CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<SystemTime, Failure> {
     let Watch { engine, prepared, report, watched, earlier } = *watch;
     let watch = Settle {
         project: &prepared.loaded.project,
@@ -110,7 +115,7 @@ pub(super) async fn settle(
         cancel,
     };
     match engine.settle(&watch).await {
-        Ok(()) => Ok(()),
+        Ok(looked) => Ok(looked),
         Err(SettleError::Cancelled) => Err(called_off::failure(WATCHING)),
         Err(SettleError::Failed(containers)) => {
             for unsettled in &containers {
@@ -161,7 +166,7 @@ pub(super) fn summary(prepared: &Prepared, report: &Report, more: &[String], com
     let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(more).collect();
     if !report.changed() {
         return match remarks.is_empty() {
-            true => format!("{project} at {commit}: nothing to do, everything runs as configured"),
+            true => format!("{project} at {commit}: nothing to do, {EVERYTHING_RUNS}"),
             false => {
                 let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
                 format!("{project} at {commit}: nothing was done{remarks}")

@@ -12,7 +12,7 @@
 //!
 //! Half a plan is never resumed: what the engine did before it went shows in the next look.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
     Deployer, Failure, Prepared, Recorder, called_off, failure::Engine as EngineIs, outcome, planner::ENGINE_RETRY,
@@ -36,6 +36,8 @@ pub(super) struct Brought {
     pub report: Report,
     /// Of containers that came up again by themselves, in words.
     pub restarted: Vec<String>,
+    /// When it was looked at last.
+    pub looked: SystemTime,
 }
 
 /// Why a round came to nothing.
@@ -125,6 +127,7 @@ impl Deployer {
             watched.extend(earlier.into_iter().filter(|one| there.contains(&one.id) && !fresh.contains(&one.id)));
         }
         started.clone_from(&watched);
+        let mut looked = SystemTime::now();
         let doubtful = engine.doubtful(&loaded.project, &watched, timeouts.settle);
         let doubtful = called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
         watched.extend(doubtful.watch);
@@ -133,9 +136,9 @@ impl Deployer {
             let earlier = self.store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
             let watch = outcome::Watch { engine, prepared: &prepared, report: &report, watched: &watched, earlier };
             let settled = outcome::settle(&watch, timeouts, recorder, cancel);
-            called_off::at_once(settled, outcome::WATCHING, cancel).await??;
+            looked = called_off::at_once(settled, outcome::WATCHING, cancel).await??;
         }
-        Ok(Brought { restarted: doubtful.restarted, prepared, report })
+        Ok(Brought { restarted: doubtful.restarted, prepared, report, looked })
     }
 
     /// Whether a round failed because the engine is not there any more. An engine that ends in an orderly way tells much

@@ -1,6 +1,6 @@
 //! Follows logs: what is kept comes from the store, without a gap; what only matters live comes beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use tokio::sync::{
     broadcast::error::RecvError,
@@ -8,7 +8,7 @@ use tokio::sync::{
 };
 
 use super::{control::Control, wire::Followed};
-use crate::store::{Deployment, Filter, LogLine, State, StoreError};
+use crate::store::{Deployment, Filter, LogLine, State, Store, StoreError};
 
 /// Lines fetched at one time.
 const PAGE: usize = 500;
@@ -114,15 +114,22 @@ async fn all(
     // Newest first, until there are enough lines.
     let recent = store.history(filter(None)).await?;
     let newest = recent.first().map_or(0, |deployment| deployment.id);
+    let on = watched_on(store).await?;
     for deployment in recent {
         let lines = everything(control, deployment.id).await?;
         seen.insert(deployment.id, lines.last().map_or(0, |line| line.seq));
-        if deployment.state.is_final() {
+        if deployment.state.is_final() && !on.contains(&deployment.id) {
             done.insert(deployment.id);
         }
         past.splice(0..0, lines.into_iter().map(|line| (deployment.clone(), line)));
         if past.len() >= tail {
             break;
+        }
+    }
+    for id in on {
+        // Those whose past is not shown may have more to say, too.
+        if let Entry::Vacant(unseen) = seen.entry(id) {
+            unseen.insert(store.last_line(id).await?);
         }
     }
     let skip = past.len().saturating_sub(tail);
@@ -142,6 +149,8 @@ async fn all(
             () = control.stop.cancelled() => return Ok(()),
         }
         let mut moving = store.history(filter(None)).await?;
+        // After the states and before the lines: what is over, and not watched on any more, has all its lines.
+        let on = watched_on(store).await?;
         moving.retain(|d| d.id > newest || !d.state.is_final() || seen.contains_key(&d.id));
         moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded) && !done.contains(&d.id));
         moving.reverse();
@@ -150,11 +159,16 @@ async fn all(
             if send_new(control, &deployment, from, out).await?.is_err() {
                 return Ok(());
             }
-            if deployment.state.is_final() {
+            if deployment.state.is_final() && !on.contains(&deployment.id) {
                 done.insert(deployment.id);
             }
         }
     }
+}
+
+/// Deployments whose logs go on after their verdict.
+async fn watched_on(store: &Store) -> Result<BTreeSet<i64>, StoreError> {
+    Ok(store.watched().await?.into_iter().map(|watched| watched.deployment).collect())
 }
 
 async fn everything(control: &Control, id: i64) -> Result<Vec<LogLine>, StoreError> {

@@ -102,6 +102,7 @@ async fn of_repo(
     let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
     let recent = control.deployer.store.history(filter).await?;
     let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();
+    let watched = control.deployer.store.watched().await?;
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
     Ok(RepoStatus {
         name: repo.name.clone(),
@@ -114,6 +115,7 @@ async fn of_repo(
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
         deployed: find(&|d| d.state == Succeeded),
+        watched_until: watched.into_iter().find(|watched| watched.repo == repo.name).map(|found| found.watch.until),
         containers,
         runs_unknown: stacks.as_ref().err().cloned(),
     })

@@ -91,7 +91,7 @@ const SYNONYMS: [(&str, &str); 12] = [
 ];
 /// Most earlier images of a service that can be asked for. More is a slip, or a wish for a registry.
 const MOST_IMAGES: usize = 1_000;
-const TIMEOUTS: [&str; 4] = ["fetch", "build", "apply", "settle"];
+const TIMEOUTS: [&str; 5] = ["fetch", "build", "apply", "settle", "watch"];
 
 impl Draft {
     /// Reads one mapping. `own` is false for `defaults:`.
@@ -262,6 +262,7 @@ impl Draft {
                 build: timeouts.build.or(base.timeouts.build),
                 apply: timeouts.apply.or(base.timeouts.apply),
                 settle: timeouts.settle.or(base.timeouts.settle),
+                watch: timeouts.watch.or(base.timeouts.watch),
             },
             ssh_key: ssh_key.or(base.ssh_key),
             known_hosts: known_hosts.or(base.known_hosts),
@@ -325,6 +326,7 @@ fn timeouts(entry: &Entry, at: &str, notes: &mut Notes) -> TimeoutOverrides {
             "build" => (&mut timeouts.build, false),
             "apply" => (&mut timeouts.apply, false),
             "settle" => (&mut timeouts.settle, true),
+            "watch" => (&mut timeouts.watch, true),
             _ => continue,
         };
         match notes.duration(entry, &at) {

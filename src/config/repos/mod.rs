@@ -208,8 +208,10 @@ pub struct Timeouts {
     pub build: Duration,
     /// Starting containers, dependencies included.
     pub apply: Duration,
-    /// How long started containers must stay up; not a limit but a wait.
+    /// How long started containers without a health check must stay up; not a limit but a wait.
     pub settle: Duration,
+    /// How long all of the project is watched on after a success, beside the next deployments; zero = not at all.
+    pub watch: Duration,
 }
 
 /// The time-outs that one repository sets for itself.
@@ -223,17 +225,20 @@ pub struct TimeoutOverrides {
     pub apply: Option<Duration>,
     /// See [`Timeouts::settle`].
     pub settle: Option<Duration>,
+    /// See [`Timeouts::watch`].
+    pub watch: Option<Duration>,
 }
 
 impl TimeoutOverrides {
     /// These where set, the daemon's elsewhere.
     pub fn over(&self, daemon: &Timeouts) -> Timeouts {
-        let Self { fetch, build, apply, settle } = *self;
+        let Self { fetch, build, apply, settle, watch } = *self;
         Timeouts {
             fetch: fetch.unwrap_or(daemon.fetch),
             build: build.unwrap_or(daemon.build),
             apply: apply.unwrap_or(daemon.apply),
             settle: settle.unwrap_or(daemon.settle),
+            watch: watch.unwrap_or(daemon.watch),
         }
     }
 }
