@@ -95,6 +95,44 @@ fn every_folder_is_in_the_order() {
     }
 }
 
+/// What the client library gives as a stream: whoever reads it has a time of their own for it.
+const STREAMS: &[&str] = &["create_image", "push_image", "logs", "events"];
+
+#[test]
+fn the_engine_is_asked_with_a_time() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut files, mut faults, mut seen) = (Vec::new(), Vec::new(), 0);
+    for folder in ["engine", "store", "deploy", "worker", "server"] {
+        rust_files(&root.join("src").join(folder), &mut files);
+    }
+    for file in files {
+        if file.ends_with("engine/context.rs") {
+            continue; // `docker` is a name in the settings of Docker's client there
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let text = product_code(&text);
+        // A client is `self.docker()`, or a variable of that name that was taken from it before.
+        for (at, word) in ["docker()", "docker"].iter().flat_map(|word| text.match_indices(word)) {
+            let rest = text[at + word.len()..].trim_start();
+            let method = rest.strip_prefix('.').map(|rest| rest.split('(').next().unwrap_or_default());
+            let Some(method) = method.filter(|method| method.chars().all(|c| c.is_alphanumeric() || c == '_')) else {
+                continue;
+            };
+            let before =
+                text[..at].trim_end_matches("self.engine.").trim_end_matches("self.").trim_end_matches("engine.");
+            let asked = before.trim_end().ends_with("ask(") || before.trim_end().ends_with("ask_for(patience,");
+            let own = ["clone", "with_timeout", "client_version", "map_err", "sock"].contains(&method);
+            seen += usize::from(asked);
+            let line = text[..at].lines().next_back().unwrap_or_default();
+            if !asked && !own && !STREAMS.contains(&method) && !line.contains("//") && !line.contains('"') {
+                faults.push(format!("{}:{}: {method} waits without end", file.display(), text[..at].lines().count()));
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} calls were found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 /// How a file is opened or read.
 const OPENINGS: &[&str] = &[
     "File::open(",

@@ -85,42 +85,70 @@ fn an_engine_that_dies_in_the_middle() {
     assert_eq!(running.len(), 1);
     let before = block_on(async { inspect(&engine.connect(), &running).await });
 
-    // It dies during a build.
-    let dockerfile = format!("FROM {}\nRUN echo begun && sleep 300\n", base_image());
-    let built = lonely("two", "  extra:\n    build: {context: ., network: none}\n    network_mode: none\n");
+    // It dies during a build: the deployment waits for it, and goes on when it is back.
+    let dockerfile = format!("FROM {}\nRUN echo begun && sleep 8\n", base_image());
+    let built = lonely(
+        "two",
+        "  extra:\n    build: {context: ., network: none}\n    network_mode: none\n    command: [sleep, '3600']\n",
+    );
     site.remote.write("Dockerfile", &dockerfile).write("compose.yaml", &built).commit_and_push("Build");
     let second = daemon.deploy_by_push(&site.push());
+    let log = |id: i64| {
+        let log = daemon.turnout(&["logs", "--deployment", &id.to_string(), "--tail", "1000"]);
+        String::from_utf8_lossy(&log.stdout).into_owned()
+    };
     wait_until("the build to run", Duration::from_secs(60), || {
-        let log = daemon.turnout(&["logs", "--deployment", &second.to_string(), "--tail", "100"]);
-        let text = String::from_utf8_lossy(&log.stdout).into_owned();
+        let text = log(second);
         if text.lines().any(|line| line.contains("begun") && !line.contains("echo")) { Ok(()) } else { Err(text) }
     });
     engine.kill();
-    let ended = daemon.expect_failure(second);
-    let error = ended["error"].as_str().unwrap();
-    eprintln!("error: {error}");
-    assert_says(error, &["build of extra failed", "connection to the engine broke", "nothing was changed"]);
+    let gone = |id: i64| {
+        wait_until("the deployment to wait for the engine", Duration::from_secs(20), || {
+            let text = log(id);
+            if text.contains("the engine went away") && text.contains("waiting up to") { Ok(()) } else { Err(text) }
+        });
+    };
+    gone(second);
     assert_eq!(http::get(daemon.listen(), "/healthz").unwrap().status, 200);
-
-    // It dies while a container is waited for.
     engine.start();
-    let unhealthy = lonely(
+    daemon.expect_success(second);
+    assert!(log(second).contains("the engine is back"));
+    assert_eq!(engine.running().len(), 2);
+
+    // It dies while a container is waited for, and takes the containers with it.
+    let late = lonely(
         "three",
-        "    healthcheck: {test: [CMD, 'false'], interval: 60s}\n  after:\n    extends: web\n    depends_on: {web: {condition: service_healthy}}\n",
+        "    healthcheck: {test: [CMD, 'true'], interval: 6s}\n  after:\n    extends: web\n    depends_on: {web: {condition: service_healthy}}\n",
     );
-    let unhealthy =
-        unhealthy.replace("    extends: web\n", &format!("    image: {}\n    network_mode: none\n", base_image()));
-    site.remote.write("compose.yaml", &unhealthy).commit_and_push("Wait");
+    let late = late.replace(
+        "    extends: web\n",
+        &format!("    image: {}\n    network_mode: none\n    command: [sleep, '3600']\n", base_image()),
+    );
+    site.remote.write("compose.yaml", &late).commit_and_push("Wait");
     let third = daemon.deploy_by_push(&site.push());
     wait_until("the new container", Duration::from_secs(60), || {
+        let text = log(third);
         let now = engine.running();
-        if now.len() == 1 && now != running { Ok(()) } else { Err(now) }
+        if text.contains("== apply") && now.len() == 1 && now != running { Ok(()) } else { Err((now, text)) }
     });
     engine.kill();
-    let ended = daemon.expect_failure(third);
+    gone(third);
+    engine.start();
+    daemon.expect_success(third);
+    assert_eq!(engine.running().len(), 2);
+
+    // It dies and does not come back.
+    site.remote.write("compose.yaml", &late.replace("echo three", "echo four")).commit_and_push("Wait again");
+    let fourth = daemon.deploy_by_push(&site.push());
+    wait_until("the containers to be replaced", Duration::from_secs(60), || {
+        let text = log(fourth);
+        if text.contains("done: recreated") { Ok(()) } else { Err(text) }
+    });
+    engine.kill();
+    let ended = daemon.expect_failure(fourth);
     let error = ended["error"].as_str().unwrap();
     eprintln!("error: {error}");
-    assert_says(error, &["connection to the Docker engine broke", "web is healthy", "is it down", "again"]);
+    assert_says(error, &["the engine did not come back within 40s", "is not known", "again"]);
 
     // The next deployment converges from whatever is left.
     engine.start();

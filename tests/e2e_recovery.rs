@@ -230,7 +230,8 @@ fn an_engine_that_dies_under_a_deployment_fails_it_and_the_next_one_converges() 
     wait_for_log(&daemon, id, "== settle");
     passage.cut();
     let failed = daemon.expect_failure(id);
-    assert!(failed["error"].as_str().unwrap().contains("engine"), "{failed:#}");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("the engine did not come back within 1s") && error.contains("is not known"), "{error}");
     deploy(&daemon, &[&site.name], 1);
     passage.mend();
     deploy(&daemon, &[&site.name], 0);

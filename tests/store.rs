@@ -345,6 +345,8 @@ async fn recovery_queues_each_interrupted_one_once() {
     store.interrupt(shop.id, "shutting down").await.unwrap();
     let shop = store.next("shop").await.unwrap().unwrap();
     assert_eq!((shop.attempt, shop.cause.matches("repeats").count()), (2, 1));
+    store.note_ran(shop.id, "what ran".to_owned()).await.unwrap();
+    store.note_ran(shop.id, "what it made itself".to_owned()).await.unwrap();
     // One under which the daemon keeps dying is not tried for ever.
     drop(store);
     let store = bench.open();
@@ -352,10 +354,14 @@ async fn recovery_queues_each_interrupted_one_once() {
     let third = store.next("shop").await.unwrap().unwrap();
     drop(store);
     let store = bench.open();
-    assert_eq!(store.recover().await.unwrap().given_up, [third.id]);
+    let recovered = store.recover().await.unwrap();
+    assert_eq!(recovered.given_up, [third.id]);
+    // What ran before the first of the chain counts, and what came of it is added.
+    assert_eq!(store.ran_before(third.id).await.unwrap().as_deref(), Some("what ran"));
+    store.add_to_end(third.id, "it runs again").await.unwrap();
     assert_eq!(store.next("shop").await.unwrap(), None);
     let error = store.deployment(third.id).await.unwrap().unwrap().error.unwrap();
-    assert!(error.contains("not tried again after 3 attempts"), "{error}");
+    assert!(error.contains("not tried again after 3 attempts") && error.ends_with("; it runs again"), "{error}");
 }
 
 #[tokio::test]

@@ -38,6 +38,10 @@ const BACKLOG: u32 = 4096;
 const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// How often the database is copied.
 const COPY_EVERY: Duration = Duration::from_secs(86_400);
+/// How long the database may take for its last writes.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// What the whole end of the daemon may take beyond `shutdown-grace`. The unit's `TimeoutStopSec` leaves more.
+const END_SLACK: Duration = Duration::from_secs(15);
 /// In the state directory, the last `repos.yaml` that had no mistake.
 const LAST_GOOD: &str = "repos.last-good.yaml";
 /// Where `serve` tells of a mistake in its settings before there is a log.
@@ -77,6 +81,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let secret = settings.webhook_secret_file.as_deref().zip(settings.webhook_secret.clone());
     let secret = secret.map(|(file, secret)| Arc::new(LiveSecret::new(file, secret)));
     let signals = Signals::take_over()?;
+    let early = tokio::spawn(Signals::take_over()?.end_before_work());
     let settings = Arc::new(settings);
     std::fs::create_dir_all(&settings.state_dir)
         .with_context(|| format!("cannot make the state directory {}", settings.state_dir.display()))?;
@@ -101,6 +106,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot open the control socket {}", settings.socket.display()))?;
     let address = web.local_addr()?;
 
+    // From here on there is work, which an end must not cut off.
+    early.abort();
     let stop = CancellationToken::new();
     let recovered = store.recover().await?;
     if !recovered.interrupted.is_empty() {
@@ -110,6 +117,11 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     for repo in &recovered.queued {
         tracing::info!(repo, "has a deployment waiting");
         lanes.wake(repo);
+    }
+
+    for id in recovered.given_up {
+        let (deployer, stop) = (Arc::clone(&deployer), stop.clone());
+        tokio::spawn(async move { deployer.see_to(id, stop).await });
     }
 
     let intake = Arc::new(intake(&settings, key, secret.as_ref(), &repos, &store, &lanes));
@@ -133,7 +145,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         followers: control::followers(),
     };
     let control = tokio::spawn(control::serve(socket, control::router(control), stop.clone(), settings.shutdown_grace));
-    look_for_engine(&deployer).await;
+    let looking = tokio::spawn({
+        let deployer = Arc::clone(&deployer);
+        async move { look_for_engine(&deployer).await }
+    });
     let watch = Watch {
         address,
         deployer: Arc::clone(&deployer),
@@ -154,22 +169,58 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     tracing::info!("turnout {ends}");
     pulse.stops();
     stop.cancel();
+    last_resort(settings.shutdown_grace);
     if tokio::time::timeout(settings.shutdown_grace, lanes.shut_down()).await.is_err() {
-        tracing::warn!("a step is still under way after {:?}; it goes on at the next start", settings.shutdown_grace);
+        leave(&store, &lanes, settings.shutdown_grace).await;
     }
     deployer.watches.stop().await;
     web.await.context("the webhook server failed")??;
     control.await.context("the control socket failed")?;
     keeper.abort();
+    looking.abort();
     copier.abort();
     let _ = std::fs::remove_file(&settings.socket);
-    if let Err(error) = store.flush().await {
-        tracing::error!(%error, "the database could not be written to the end");
+    let write = async {
+        if let Err(error) = store.flush().await {
+            tracing::error!(%error, "the database could not be written to the end");
+        }
+        // Then it is one file, as a backup of the directory wants it.
+        store.close().await;
+    };
+    if tokio::time::timeout(LAST_WRITES, write).await.is_err() {
+        tracing::error!(
+            "the database does not end its writes: is its disk stuck? what was acknowledged is on the disk"
+        );
     }
-    // Then it is one file, as a backup of the directory wants it.
-    store.close().await;
     tracing::info!("turnout has ended");
     Ok(())
+}
+
+/// Marks what does not end as what goes on at the next start. Left running in the database it would count as a crash there,
+/// and be given up after some more.
+async fn leave(store: &Store, lanes: &Lanes<Arc<Deployer>>, grace: Duration) {
+    for id in lanes.running() {
+        tracing::warn!(deployment = id, "a step is still under way after {grace:?}; it goes on at the next start");
+        let note = store.interrupt(id, "the daemon was stopped, and a step did not end in time");
+        match tokio::time::timeout(LAST_WRITES, note).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(deployment = id, %error, "that it goes on could not be recorded"),
+            Err(_) => tracing::error!(deployment = id, "that it goes on could not be recorded in {LAST_WRITES:?}"),
+        }
+    }
+}
+
+/// Ends the process when its orderly end does not come: a thread of its own, which needs nothing that could be stuck.
+fn last_resort(grace: Duration) {
+    let limit = grace.saturating_add(END_SLACK);
+    let watch = std::thread::Builder::new().name("last-resort".to_owned()).spawn(move || {
+        std::thread::sleep(limit);
+        // Not through the log, which may be what is stuck. What was acknowledged is on the disk.
+        std::process::exit(1);
+    });
+    if let Err(error) = watch {
+        tracing::warn!(%error, "no thread that ends the process should it not end by itself");
+    }
 }
 
 fn open_repos(settings: &Settings) -> anyhow::Result<LiveRepos> {
@@ -393,6 +444,16 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Ends the process at SIGTERM or SIGINT. Nothing is under way yet, and looking at a large database takes its time.
+    async fn end_before_work(mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+        tracing::info!("turnout ends before it has begun its work");
+        std::process::exit(0);
     }
 
     /// Waits for SIGTERM or SIGINT; SIGHUP reads `repos.yaml` anew.

@@ -73,6 +73,8 @@ pub struct Settings {
     pub docker_host: String,
     /// How long a deployment waits for an engine that does not answer.
     pub engine_wait: Duration,
+    /// How long the engine may take for one call.
+    pub engine_timeout: Duration,
     /// Most deployments at one time.
     pub parallel: usize,
     /// Form of log lines.
@@ -181,6 +183,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         socket_mode: reader.parsed("socket-mode", 0o660, mode),
         docker_host: reader.parsed("docker-host", String::new(), docker_host),
         engine_wait: reader.parsed("engine-wait", Duration::ZERO, units::duration),
+        engine_timeout: reader.parsed("engine-timeout", Duration::ZERO, some_time),
         parallel: reader.parsed("parallel", 2, |text| count(text, 64)),
         log_format: reader.parsed("log-format", LogFormat::Text, log_format),
         log_level: reader.parsed("log-level", String::new(), |text| Ok(text.to_owned())),

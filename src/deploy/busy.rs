@@ -8,10 +8,17 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::report::Reporter;
 
 /// How often to look whether the other has ended.
 const RETRY: Duration = Duration::from_millis(200);
+/// Waiting that is not spoken of.
+const SILENT: Duration = Duration::from_secs(1);
+/// How long the other may take. Removing images takes minutes at most.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -38,10 +45,12 @@ pub fn attempt(state: &Path, repo: &str) -> io::Result<Option<Busy>> {
     }
 }
 
-/// Takes a repository, waiting for whoever has it. `None` when that was cancelled, or the lock cannot be had at all: it
-/// guards against a command that removes what a build is about to use again, and a full disk must not keep a deployment
-/// from happening.
-pub async fn wait(state: &Path, repo: &str, cancel: &CancellationToken) -> Option<Busy> {
+/// Takes a repository, waiting for whoever has it. `None` when that was cancelled, or the lock cannot be had at all, or not
+/// in [`PATIENCE`]: it guards against a command that removes what a build is about to use again, and neither a full disk nor
+/// a command that hangs must keep a deployment from happening.
+pub async fn wait(state: &Path, repo: &str, reporter: &dyn Reporter, cancel: &CancellationToken) -> Option<Busy> {
+    let began = Instant::now();
+    let mut told = false;
     loop {
         match attempt(state, repo) {
             Ok(Some(busy)) => return Some(busy),
@@ -50,6 +59,16 @@ pub async fn wait(state: &Path, repo: &str, cancel: &CancellationToken) -> Optio
                 tracing::warn!(%error, repo, "cannot lock the repository against `turnout prune`; going on without");
                 return None;
             }
+        }
+        if began.elapsed() >= PATIENCE {
+            let minutes = PATIENCE.as_secs() / 60;
+            reporter
+                .warn(format!("`turnout prune` has this repository for {minutes} min: does it hang? going on without"));
+            return None;
+        }
+        if !told && began.elapsed() >= SILENT {
+            reporter.info("waiting for `turnout prune`, which is at work on this repository".to_owned());
+            told = true;
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
@@ -61,6 +80,7 @@ pub async fn wait(state: &Path, repo: &str, cancel: &CancellationToken) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Silent;
 
     #[test]
     fn only_one_has_a_repository() {
@@ -77,13 +97,22 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let first = attempt(state.path(), "shop").unwrap().unwrap();
         let cancel = CancellationToken::new();
-        let waiting = wait(state.path(), "shop", &cancel);
+        let waiting = wait(state.path(), "shop", &Silent, &cancel);
         tokio::pin!(waiting);
         assert!(tokio::time::timeout(RETRY * 2, &mut waiting).await.is_err(), "somebody has it");
         drop(first);
         assert!(waiting.await.is_some());
         let _first = attempt(state.path(), "shop").unwrap().unwrap();
         cancel.cancel();
-        assert!(wait(state.path(), "shop", &cancel).await.is_none());
+        assert!(wait(state.path(), "shop", &Silent, &cancel).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_hangs_is_not_waited_for_without_end() {
+        let state = tempfile::tempdir().unwrap();
+        let _first = attempt(state.path(), "shop").unwrap().unwrap();
+        let began = Instant::now();
+        assert!(wait(state.path(), "shop", &Silent, &CancellationToken::new()).await.is_none());
+        assert!((PATIENCE..PATIENCE + 2 * RETRY).contains(&began.elapsed()));
     }
 }

@@ -15,6 +15,19 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Cancelled by a person or a shutdown rather than failed.
     pub cancelled: bool,
+    /// What the failure itself tells of the engine.
+    pub engine: Engine,
+}
+
+/// Whether the engine is there, as far as a failure tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// It does not tell.
+    Unasked,
+    /// It went away, and the same may go well when it is back.
+    Lost,
+    /// It was waited for in vain.
+    Awaited,
 }
 
 impl Failure {
@@ -27,7 +40,7 @@ impl Failure {
 
     /// A failure without a hint of its own.
     pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), hint: None, cancelled: false }
+        Self { summary: summary.into(), hint: None, cancelled: false, engine: Engine::Unasked }
     }
 
     /// The same with what to do next.
@@ -39,7 +52,20 @@ impl Failure {
 
     /// Ended on request.
     pub fn cancelled(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), hint: None, cancelled: true }
+        Self { cancelled: true, ..Self::new(summary) }
+    }
+
+    /// The same, with what came of it.
+    #[must_use]
+    pub(super) fn but(mut self, more: &str) -> Self {
+        self.summary = format!("{}; {more}", self.summary);
+        self
+    }
+
+    /// The same, about this state of the engine.
+    #[must_use]
+    pub(super) fn with_engine(self, engine: Engine) -> Self {
+        Self { engine, ..self }
     }
 }
 
@@ -75,7 +101,8 @@ impl From<PlanError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self::new(error.to_string())
+        let engine = if error.is_lost() { Engine::Lost } else { Engine::Unasked };
+        Self::new(error.to_string()).with_engine(engine)
     }
 }
 

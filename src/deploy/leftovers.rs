@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Repo, units},
     decide::leftovers::{self, Removal, short},
-    engine::{Engine, EngineError, leftovers::Removed},
+    engine::{Engine, EngineError, leftovers::Removed, patience::unless_given_up},
     report::Reporter,
 };
 
@@ -39,9 +40,31 @@ impl Tidy {
     }
 }
 
+/// What a good deployment ends with: earlier images go, and with `cache` the build cache is cut to that many bytes. Ends at
+/// once when the deployment is called off, which it is too late for.
+pub async fn tidy(
+    known: &Tidy,
+    engine: &Engine,
+    repo: &Repo,
+    project: &str,
+    cache: Option<u64>,
+    reporter: &dyn Reporter,
+    cancel: &CancellationToken,
+) {
+    let work = async {
+        remove_earlier(known, engine, repo, project, reporter, cancel).await;
+        if let Some(keep) = cache {
+            cut_build_cache(engine, keep, reporter).await;
+        }
+    };
+    if unless_given_up(work, cancel, Duration::ZERO).await.is_none() {
+        reporter.info("cancelled when all was done: only earlier images were still being removed".to_owned());
+    }
+}
+
 /// Removes what is beyond `keep_images` of the project and tells of it. What goes wrong here is told, and makes no
 /// deployment fail: all that runs, runs.
-pub async fn remove_earlier(
+async fn remove_earlier(
     tidy: &Tidy,
     engine: &Engine,
     repo: &Repo,
@@ -69,6 +92,10 @@ pub async fn remove_earlier(
                 all_gone = false;
                 let what = format!("image {} of {}", short(&removal.id), removal.of);
                 reporter.warn(format!("{what} cannot be removed ({error}); the next deployment tries again"));
+                // Where one call hangs, or the engine is gone, the others would only hold the lane as well.
+                if error.is_lost() || matches!(error, EngineError::NoAnswer { .. }) {
+                    return;
+                }
             }
         }
     }
@@ -78,7 +105,7 @@ pub async fn remove_earlier(
 }
 
 /// Cuts the engine's build cache to `keep` bytes after a build, where the daemon's settings say so, and tells of it.
-pub async fn cut_build_cache(engine: &Engine, keep: u64, reporter: &dyn Reporter) {
+async fn cut_build_cache(engine: &Engine, keep: u64, reporter: &dyn Reporter) {
     let limit = units::shown(keep);
     match engine.cut_build_cache(keep).await {
         Ok(0) => tracing::debug!("the build cache is within {limit}"),

@@ -2,6 +2,7 @@
 //! verdict is in [`watch_on`].
 
 mod busy;
+mod called_off;
 mod compose_env;
 mod facts;
 mod failure;
@@ -12,6 +13,7 @@ mod leftovers;
 mod lost_env;
 mod mounted;
 mod mounts;
+mod not_repeated;
 mod orphans;
 mod outcome;
 mod overlay;
@@ -23,6 +25,7 @@ pub mod prune;
 mod pushed;
 mod recorder;
 mod room;
+mod rounds;
 mod secrets;
 pub mod stack;
 mod standing;
@@ -51,7 +54,7 @@ use crate::{
     config::{self, Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
-        Apply, ApplyError, Engine, EngineError, ImageSettings, Report,
+        Apply, ApplyError, Engine, ImageSettings, Report,
         image::{BuildOptions, Credentials, docker_config_directory},
     },
     files, git,
@@ -60,8 +63,6 @@ use crate::{
     store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update, Watch, Watched},
 };
 
-/// How often a deployment plans when the engine changes under it.
-const ATTEMPTS: u32 = 3;
 /// How long the look for changes by hand may take: it is told, and decides nothing.
 const LOOK_BY_HAND: Duration = Duration::from_secs(30);
 /// Pause between two attempts to record how a deployment ended.
@@ -112,7 +113,8 @@ impl Deployer {
         stopping: &CancellationToken,
     ) -> Option<Watched> {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
-        let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
+        let work = guard::guarded(self.deploy(&job, &recorder, &cancel));
+        let ending = match called_off::at_last(work, &cancel).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, reached, summary, watch } = done;
@@ -200,14 +202,15 @@ impl Deployer {
         let repo = self.planner.find(&job.repo)?;
         self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
-        let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, cancel).await;
+        let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
         let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
         recorder.info(outcome::describe(&updated, job.pinned));
         let (commit, branch) = (updated.new.clone(), updated.branch.clone());
 
-        let by_hand = by_hand(&repo, &commit, recorder).await;
+        let by_hand =
+            called_off::at_once(by_hand(&repo, &commit, recorder), "looking for changes by hand", cancel).await?;
         let update = Update {
             branch: Some(updated.branch).filter(|branch| !branch.is_empty()),
             commit_before: updated.old,
@@ -215,41 +218,14 @@ impl Deployer {
             ..Update::default()
         };
         self.enter("plan", update, job, recorder).await;
-        let mut attempts = 0;
-        let (prepared, applied) = loop {
-            let (prepared, applied) = self.bring_up(job, &repo, &commit, &timeouts, recorder, cancel).await?;
-            attempts += 1;
-            match &applied {
-                // Something changed on the engine since it was looked at: look and plan anew, as after a crash.
-                Err(ApplyError::Step { error: EngineError::Stale(reason), .. }) if attempts < ATTEMPTS => {
-                    recorder.info(format!("planning anew: {reason}"));
-                }
-                _ => break (prepared, applied),
-            }
-        };
-        let Prepared { loaded, decision, plan, engine, .. } = &prepared;
-        if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
-            remove_trigger(&repo, recorder).await;
-        }
-        let report = applied.map_err(|error| outcome::apply_failed(plan, &error))?;
-
-        let mut watched = report.started.clone();
-        let mut looked = SystemTime::now();
-        let doubtful = engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?;
-        watched.extend(doubtful.watch);
-        if !watched.is_empty() {
-            self.enter("settle", Update::default(), job, recorder).await;
-            let earlier = self.store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
-            let watch = outcome::Watch { engine, prepared: &prepared, report: &report, watched: &watched, earlier };
-            looked = outcome::settle(&watch, &timeouts, recorder, cancel).await?;
-        }
-        leftovers::remove_earlier(&self.tidy, engine, &repo, &loaded.project.name, recorder, cancel).await;
+        let of = rounds::Rounds { job, repo: &repo, commit: &commit, timeouts: &timeouts, recorder, cancel };
+        let rounds::Brought { prepared, report, restarted, looked } = self.rounds(of).await?;
+        let Prepared { loaded, plan, engine, .. } = &prepared;
         let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
-        if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
-            leftovers::cut_build_cache(engine, keep, recorder).await;
-        }
+        let keep = self.planner.settings.keep_build_cache.filter(|_| built);
+        leftovers::tidy(&self.tidy, engine, &repo, &loaded.project.name, keep, recorder, cancel).await;
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
-        let summary = outcome::summary(&prepared, &report, &[doubtful.restarted, by_hand].concat(), &commit);
+        let summary = outcome::summary(&prepared, &report, &[restarted, by_hand].concat(), &commit);
         let watch = watch_on::from(looked, timeouts.watch);
         Ok(Done { project: loaded.project.name.clone(), summary, commit, reached, watch })
     }
@@ -311,13 +287,17 @@ impl Deployer {
         recorder: &Recorder,
         cancel: &CancellationToken,
     ) -> Result<(Prepared, Result<Report, ApplyError>), Failure> {
-        let loaded = self.planner.read(repo, recorder).await?;
-        self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
-        let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
-        let wanted = Wanted { new_stack: job.new_stack, ..wanted };
-        let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
+        let look = async {
+            let loaded = self.planner.read(repo, recorder).await?;
+            self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
+            let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+            let wanted = Wanted { new_stack: job.new_stack, ..wanted };
+            let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
+            room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
+            Ok::<_, Failure>(prepared)
+        };
+        let prepared = called_off::at_once(look, "planning", cancel).await??;
         let Prepared { loaded, decision, plan, .. } = &prepared;
-        room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
 
         let update = Update {
             project: Some(loaded.project.name.clone()),
@@ -337,6 +317,9 @@ impl Deployer {
             remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
         };
         self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
+        if let Some(running) = prepared.running.clone().filter(|_| !plan.steps.is_empty()) {
+            self.store.note_ran(job.id, running).await.map_err(|error| Failure::new(error.to_string()))?;
+        }
         plan::replacements(plan).into_iter().for_each(|line| recorder.info(line));
         self.enter("apply", update, job, recorder).await;
         self.end_watch(&repo.name).await;
@@ -379,8 +362,13 @@ impl Deployer {
             },
         };
         let applied = engine.apply(&run).await;
-        if let Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) = &applied {
-            engine.put_back(&run, report).await;
+        match &applied {
+            // When it is back all is planned anew, which starts what stands still.
+            Err(ApplyError::Step { error, .. }) if error.is_lost() => {}
+            Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. }) => {
+                called_off::put_back(engine, &run, report).await;
+            }
+            Ok(_) | Err(ApplyError::NotBegun(_)) => {}
         }
         applied
     }
@@ -388,7 +376,7 @@ impl Deployer {
     /// Records what the containers that were started have read.
     async fn note_reads(&self, prepared: &Prepared, applied: &Result<Report, ApplyError>) {
         let report = match applied {
-            Ok(report) | Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) => report,
+            Ok(report) | Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. }) => report,
             Err(ApplyError::NotBegun(_)) => return,
         };
         let Prepared { compared, plan, loaded, .. } = prepared;
@@ -529,7 +517,7 @@ async fn by_hand(repo: &Repo, commit: &str, recorder: &Recorder) -> Vec<String> 
 
 fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
     let report = match applied {
-        Ok(report) | Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report }) => report,
+        Ok(report) | Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. }) => report,
         Err(ApplyError::NotBegun(_)) => return false,
     };
     plan.steps

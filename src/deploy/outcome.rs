@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Prepared, Recorder};
+use super::{Failure, Prepared, Recorder, called_off, failure};
 use crate::{
     config::Timeouts,
     engine::{ApplyError, ContainerRef, Engine, EngineError, Report, Settle, SettleError, Unsettled},
@@ -12,6 +12,9 @@ use crate::{
     plan::{Action, Plan},
     report::{Event, Outcome, Reporter},
 };
+
+/// What a deployment does at last.
+pub(super) const WATCHING: &str = "watching whether the containers stay up";
 
 /// What is said of a deployment that had nothing to do, as long as it is true.
 pub const EVERYTHING_RUNS: &str = "everything runs as configured";
@@ -39,14 +42,16 @@ pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
     let untouched = "nothing was changed";
     let said = match error {
         // These begin with what was to be done themselves.
-        ApplyError::Step { error: EngineError::Image(text), .. }
-            if text.starts_with("build of ") || text.starts_with("pull of ") =>
+        ApplyError::Step { error: error @ (EngineError::Image(what) | EngineError::Lost { what, .. }), .. }
+            if what.starts_with("build of ") || what.starts_with("pull of ") =>
         {
-            text.clone()
+            error.to_string()
         }
         other => other.to_string(),
     };
-    match error {
+    let lost = matches!(error, ApplyError::NotBegun(error) | ApplyError::Step { error, .. } if error.is_lost());
+    let failure = match error {
+        ApplyError::NotBegun(EngineError::Cancelled) => Failure::cancelled(format!("cancelled; {untouched}")),
         ApplyError::NotBegun(_) => Failure::new(said).hint(untouched),
         ApplyError::Cancelled { .. } => Failure::cancelled(said),
         ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Done) => Failure::new(said)
@@ -55,7 +60,8 @@ pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
             Failure::new(said).hint("that step may have been carried out in part; deploying again goes on from there")
         }
         ApplyError::Step { .. } => Failure::new(said).hint(untouched),
-    }
+    };
+    if lost { failure.with_engine(failure::Engine::Lost) } else { failure }
 }
 
 /// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
@@ -110,9 +116,7 @@ pub(super) async fn settle(
     };
     match engine.settle(&watch).await {
         Ok(looked) => Ok(looked),
-        Err(SettleError::Cancelled) => {
-            Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
-        }
+        Err(SettleError::Cancelled) => Err(called_off::failure(WATCHING)),
         Err(SettleError::Failed(containers)) => {
             for unsettled in &containers {
                 for line in &unsettled.log {
@@ -139,7 +143,7 @@ pub(super) async fn settle(
                 }
             }))
         }
-        Err(error) => Err(Failure::new(error.to_string())
+        Err(SettleError::Engine(error)) => Err(Failure::from(error)
             .hint("the steps were carried out, but whether the containers stay up is not known; deploy again to see")),
     }
 }

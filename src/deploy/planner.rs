@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Failure,
+    Failure, called_off,
     facts::{self, what_changed},
     former::{self, First},
-    inputs, lost_env, mounted, mounts, orphans, owner, place,
+    inputs, lost_env, mounted, mounts, not_repeated, orphans, owner, place,
     prepare::{Loaded, Prepared, load_project, make_plan},
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Pause between two attempts to reach an engine that is down.
-const ENGINE_RETRY: Duration = Duration::from_secs(2);
+pub(super) const ENGINE_RETRY: Duration = Duration::from_secs(2);
 
 /// Plans deployments.
 pub struct Planner {
@@ -83,7 +83,10 @@ impl Planner {
     /// When it does not answer.
     pub async fn engine(&self) -> Result<Engine, EngineError> {
         let environment = environment();
-        let settings = ClientSettings::of_environment(&environment)?;
+        let settings = ClientSettings {
+            call_timeout: Some(self.settings.engine_timeout),
+            ..ClientSettings::of_environment(&environment)?
+        };
         let engine = Engine::connect_with(&self.endpoint, settings).await?;
         Ok(match docker_config_directory(&environment) {
             Some(directory) => engine.with_proxies(read_proxies(&directory, &self.endpoint.to_string()).await),
@@ -183,7 +186,8 @@ impl Planner {
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
-        Ok(Prepared { loaded, base: facts.base, decision, plan, engine, compared })
+        let running = not_repeated::running(&observed.containers);
+        Ok(Prepared { loaded, base: facts.base, decision, plan, engine, compared, running })
     }
 
     /// Refuses a first deployment beside a stack that the same repository has under another name.
@@ -225,16 +229,22 @@ impl Planner {
     }
 
     /// Waits for an engine that is down, as after a reboot, then gives up with its error.
-    async fn patient_engine(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
+    pub(super) async fn patient_engine(
+        &self,
+        reporter: &dyn Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Engine, Failure> {
         let deadline = tokio::time::Instant::now() + self.settings.engine_wait;
         let mut told = false;
         loop {
-            let error = match self.engine().await {
+            let asked = called_off::at_once(self.engine(), "waiting for the engine", cancel).await?;
+            let error = match asked {
                 Ok(engine) => return Ok(engine),
                 Err(error) => error,
             };
             if tokio::time::Instant::now() + ENGINE_RETRY > deadline {
                 return Err(Failure::from(error)
+                    .with_engine(super::failure::Engine::Awaited)
                     .hint("nothing was changed; when the engine is back, run `turnout deploy` or redeliver the push"));
             }
             if !told {

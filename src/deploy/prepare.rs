@@ -66,6 +66,8 @@ pub struct Prepared {
     pub compared: Compared,
     /// The engine they were planned for.
     pub engine: Engine,
+    /// What ran of the project when they were planned, as it is kept.
+    pub running: Option<String>,
 }
 
 /// Why the work tree cannot be read, if it cannot: not cloned yet, gone, or closed to this user are not the same.

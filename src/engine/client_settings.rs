@@ -1,6 +1,6 @@
 //! How the user wants the engine to be spoken to: `DOCKER_API_VERSION`, and headers for a proxy in front of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use hyper::{
     HeaderMap,
@@ -27,6 +27,8 @@ pub struct ClientSettings {
     pub version: Option<ApiVersion>,
     /// Headers for each request. Their values are secrets.
     pub headers: HeaderMap,
+    /// How long the engine may take for one call; the time a container has for its end comes on top. None: two minutes.
+    pub call_timeout: Option<Duration>,
 }
 
 impl ClientSettings {
@@ -40,7 +42,11 @@ impl ClientSettings {
         let version = set("DOCKER_API_VERSION").map(version).transpose()?;
         if let Some(text) = set("DOCKER_CUSTOM_HEADERS") {
             let pairs = pairs(text).map_err(|why| refuse("DOCKER_CUSTOM_HEADERS", why))?;
-            return Ok(ClientSettings { version, headers: headers("DOCKER_CUSTOM_HEADERS", pairs)? });
+            return Ok(ClientSettings {
+                version,
+                headers: headers("DOCKER_CUSTOM_HEADERS", pairs)?,
+                call_timeout: None,
+            });
         }
         let directory = docker_config_directory(environment);
         let settings = directory.as_deref().and_then(settings_of_client).unwrap_or_default();
@@ -54,7 +60,7 @@ impl ClientSettings {
             }
             Some(_) => return Err(refuse(place, "write an object of names and texts".to_owned())),
         };
-        Ok(ClientSettings { version, headers: headers(place, pairs)? })
+        Ok(ClientSettings { version, headers: headers(place, pairs)?, call_timeout: None })
     }
 
     /// Adds the headers to a request, which keeps its own.

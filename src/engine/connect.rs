@@ -17,12 +17,16 @@ use super::{
     endpoint::Endpoint,
     error::EngineError,
     image::wire::{self, Connection},
+    patience,
     unreachable::unreachable,
 };
 
-/// Longest wait for the *beginning* of an answer. Creating a container from a large image on a slow disk takes
+/// Longest wait for an answer where nobody sets another. Creating a container from a large image on a slow disk takes
 /// seconds; builds, pulls and stops with a long grace set their own.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// What the client library, which watches the beginning of an answer, waits beyond that: ours, which watches all of it
+/// and tells how long it was, comes first.
+const LATER: Duration = Duration::from_secs(1);
 /// Longest wait for the daemon's first sign of life.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same through SSH, whose own steps (names, keys, agents, jump hosts) are the server's pace.
@@ -61,6 +65,7 @@ impl fmt::Display for ApiVersion {
 #[derive(Debug, Clone)]
 pub struct Engine {
     docker: Docker,
+    call_timeout: Duration,
     version: ApiVersion,
     endpoint: Arc<Endpoint>,
     /// Variables for containers and builds from the `proxies` section of the Docker CLI's configuration.
@@ -83,7 +88,8 @@ impl Engine {
     /// As [`Engine::connect`]; or the engine does not know the version.
     pub async fn connect_with(endpoint: &Endpoint, settings: ClientSettings) -> Result<Engine, EngineError> {
         let unreachable = |error: bollard::errors::Error| unreachable(endpoint, &error);
-        let seconds = REQUEST_TIMEOUT.as_secs();
+        let call_timeout = settings.call_timeout.unwrap_or(CALL_TIMEOUT);
+        let seconds = call_timeout.as_secs();
         // The first request must be the negotiation: a request with a newer version than the daemon's is refused.
         let (told, docker) = match endpoint {
             Endpoint::Unix(path) => {
@@ -135,7 +141,8 @@ impl Engine {
         };
         let agreed = docker.client_version();
         Ok(Engine {
-            docker: docker.with_timeout(REQUEST_TIMEOUT),
+            docker: docker.with_timeout(call_timeout.saturating_add(LATER)),
+            call_timeout,
             version: ApiVersion { major: agreed.major_version, minor: agreed.minor_version },
             endpoint: Arc::new(endpoint.clone()),
             proxies: Arc::new(HashMap::new()),
@@ -152,6 +159,14 @@ impl Engine {
         wire::send(&self.endpoint, request).await
     }
 
+    /// The same for a request whose answer begins at once or not at all, such as one that opens a session.
+    ///
+    /// # Errors
+    /// As [`Engine::send`]; or there was no answer in the time of a call.
+    pub async fn send_in_time(&self, request: hyper::Request<wire::Body>) -> io::Result<wire::Answer> {
+        patience::io_within(self.call_timeout, self.send(request)).await
+    }
+
     /// The client. Its timeout covers the wait for the beginning of an answer.
     pub fn docker(&self) -> &Docker {
         &self.docker
@@ -160,7 +175,12 @@ impl Engine {
     /// The client with another timeout, for a request that may stay silent for long (a stop with a long grace, the
     /// upload of a build context).
     pub fn docker_with_timeout(&self, timeout: Duration) -> Docker {
-        self.docker.clone().with_timeout(timeout)
+        self.docker.clone().with_timeout(timeout.saturating_add(LATER))
+    }
+
+    /// How long one call may take: [`ClientSettings::call_timeout`].
+    pub fn call_timeout(&self) -> Duration {
+        self.call_timeout
     }
 
     /// The version agreed upon; features are gated by it.
@@ -203,6 +223,7 @@ async fn newest_of(
     settings: &ClientSettings,
 ) -> Result<Option<ClientVersion>, EngineError> {
     let patience = if matches!(endpoint, Endpoint::Ssh(_)) { SSH_TIMEOUT } else { CONNECT_TIMEOUT };
+    let patience = patience.min(settings.call_timeout.unwrap_or(patience));
     let answer = tokio::time::timeout(patience, ping).await;
     let (response, _connection) = answer
         .map_err(|_| unreachable(endpoint, &io::Error::from(io::ErrorKind::TimedOut)))?
@@ -210,14 +231,17 @@ async fn newest_of(
     let status = response.status();
     if !status.is_success() {
         // For instance an engine that wants TLS, or a proxy before one that is down.
-        let said = wire::error_message(response).await;
+        let said = tokio::time::timeout(patience, wire::error_message(response)).await.unwrap_or_default();
         return Err(unreachable(endpoint, &io::Error::other(format!("it answered {status}: {said}"))));
     }
     let header = response.headers().get("api-version").and_then(|value| value.to_str().ok());
     let parts = header.and_then(|text| text.split_once('.'));
     let told = parts.and_then(|(major, minor)| Some((major.parse::<usize>().ok()?, minor.parse::<usize>().ok()?)));
     // Read to its end, so that the connection can serve the next request.
-    let _ = http_body_util::Limited::new(response.into_body(), MAX_PING).collect().await;
+    let rest = http_body_util::Limited::new(response.into_body(), MAX_PING).collect();
+    if tokio::time::timeout(patience, rest).await.is_err() {
+        return Err(unreachable(endpoint, &io::Error::from(io::ErrorKind::TimedOut)));
+    }
     if let Some(wanted) = settings.version {
         let (major_version, minor_version) = (wanted.major, wanted.minor);
         return match told {

@@ -29,7 +29,7 @@ impl Engine {
     /// When the engine refuses.
     pub async fn kill_container(&self, id: &str, name: &str, signal: &str) -> Result<bool, EngineError> {
         let options = KillContainerOptions { signal: signal.to_owned() };
-        match self.docker().kill_container(id, Some(options)).await {
+        match self.ask(self.docker().kill_container(id, Some(options))).await {
             Ok(()) => Ok(true),
             Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(false),
             Err(error) => Err(EngineError::api(format!("kill {name}"), error)),

@@ -34,8 +34,10 @@ impl Engine {
             tracing::debug!(endpoint = %self.endpoint(), "the engine is elsewhere, so its disk is not looked at");
             return Ok(Vec::new());
         }
-        let info =
-            self.docker().info().await.map_err(|error| EngineError::api("ask the engine about itself", error))?;
+        let info = self
+            .ask(self.docker().info())
+            .await
+            .map_err(|error| EngineError::api("ask the engine about itself", error))?;
         let mut folders: Vec<PathBuf> = info.docker_root_dir.into_iter().map(PathBuf::from).collect();
         if info.driver_status.iter().flatten().flatten().any(|word| word == SNAPSHOTTER) {
             folders.push(PathBuf::from(CONTAINERD));

@@ -1,6 +1,10 @@
 //! What can go wrong between this process and the Docker Engine, in the reader's words.
 
+use std::time::Duration;
+
 use bollard::errors::Error as Bollard;
+
+use super::patience::{after, spoken};
 
 /// A failure of the engine. The text says what happened and, where it is known, what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,25 @@ pub enum EngineError {
         /// HTTP status; 0 when the failure lies below HTTP.
         status: u16,
         /// The daemon's message.
+        message: String,
+    },
+    /// The daemon gave no answer to one call.
+    #[error(
+        "{what}: the Docker engine gave no answer in {} (is it stuck? look at `journalctl -u docker`; where it is only slow, \
+         raise TURNOUT_ENGINE_TIMEOUT)", spoken(*.after)
+    )]
+    NoAnswer {
+        /// What was being done, to what.
+        what: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The daemon answered before; the connection broke.
+    #[error("{what}: {message}")]
+    Lost {
+        /// What was being done, to what.
+        what: String,
+        /// How it broke.
         message: String,
     },
     /// An attribute of the Compose file cannot be carried out on this engine.
@@ -107,10 +130,19 @@ impl EngineError {
                 EngineError::Api { what, status: 0, message }
             }
             Bollard::DockerStreamError { error } => EngineError::Api { what, status: 0, message: explain(error) },
-            Bollard::HyperLegacyError { err } => EngineError::Api { what, status: 0, message: gone(&err) },
-            Bollard::HyperResponseError { err } => EngineError::Api { what, status: 0, message: gone(&err) },
+            Bollard::HyperLegacyError { err } => EngineError::Lost { what, message: gone(&err) },
+            Bollard::HyperResponseError { err } => EngineError::Lost { what, message: gone(&err) },
+            Bollard::IOError { err } => match after(&err) {
+                Some(after) => EngineError::NoAnswer { what, after },
+                None => EngineError::Lost { what, message: gone(&err) },
+            },
             other => EngineError::Api { what, status: 0, message: with_sources(&other) },
         }
+    }
+
+    /// Whether the daemon is not there (any more), so that the same may go well when it is back.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, EngineError::Unreachable { .. } | EngineError::Lost { .. })
     }
 
     /// The HTTP status, when the daemon gave one.

@@ -39,7 +39,7 @@ impl Engine {
             ("dangling".to_owned(), own("false")),
         ]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let labelled = self.docker().list_images(Some(options)).await;
+        let labelled = self.ask(self.docker().list_images(Some(options))).await;
         for image in labelled.map_err(|e| EngineError::api("list images", e))? {
             // Of several names only the first goes, as in Compose.
             let Some(reference) = image.repo_tags.first().map(|tag| familiar(tag)) else { continue };
@@ -91,10 +91,10 @@ impl Engine {
             ("dangling".to_owned(), vec!["true".to_owned()]),
         ]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let found = self.docker().list_images(Some(options)).await;
+        let found = self.ask(self.docker().list_images(Some(options))).await;
         for image in found.map_err(|e| EngineError::api("list images", e))? {
             // One that a container is made of is refused, which is right.
-            let _ = self.docker().remove_image(&image.id, None::<RemoveImageOptions>, None).await;
+            let _ = self.ask(self.docker().remove_image(&image.id, None::<RemoveImageOptions>, None)).await;
         }
         Ok(())
     }

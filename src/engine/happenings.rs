@@ -38,7 +38,7 @@ impl Engine {
     pub async fn ahead(&self) -> i64 {
         let asked = match self.endpoint() {
             Endpoint::Unix(_) => None,
-            Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh(_) => self.docker().info().await.ok(),
+            Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh(_) => self.ask(self.docker().info()).await.ok(),
         };
         // One that does not tell is taken to have the right time, as we are.
         let told = asked.and_then(|info| info.system_time).and_then(|text| nanoseconds(&text)).and_then(narrow);

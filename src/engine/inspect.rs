@@ -1,6 +1,6 @@
 //! Small questions to the engine that several parts ask.
 
-use std::{collections::HashMap, pin::Pin};
+use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use bollard::{
     models::{ContainerInspectResponse, EventMessage},
@@ -12,6 +12,8 @@ use super::{Engine, EngineError, observe::absent_is_none};
 
 /// Longest line of a log that is kept; longer ones are cut.
 const LINE_BYTES: usize = 4096;
+/// How long the last lines of a container are waited for: they explain a failure, and must not hold it back.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Events of containers. Never ends, so that losing the connection only costs latency.
 pub type ContainerEvents = Pin<Box<dyn Stream<Item = EventMessage> + Send>>;
@@ -19,7 +21,7 @@ pub type ContainerEvents = Pin<Box<dyn Stream<Item = EventMessage> + Send>>;
 impl Engine {
     /// A container by ID or name; `None` when there is none.
     pub(super) async fn find_container(&self, id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
-        absent_is_none(self.docker().inspect_container(id, None::<InspectContainerOptions>).await)
+        absent_is_none(self.ask(self.docker().inspect_container(id, None::<InspectContainerOptions>)).await)
             .map_err(|e| EngineError::api(format!("inspect container {id}"), e))
     }
 
@@ -46,12 +48,16 @@ impl Engine {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
         let mut text = String::new();
         let mut chunks = Box::pin(self.docker().logs(id, Some(options)));
-        while let Some(Ok(chunk)) = chunks.next().await {
-            text.push_str(&chunk.to_string());
-            if text.len() > LINE_BYTES * (lines + 1) {
-                break;
+        let read = async {
+            while let Some(Ok(chunk)) = chunks.next().await {
+                text.push_str(&chunk.to_string());
+                if text.len() > LINE_BYTES * (lines + 1) {
+                    break;
+                }
             }
-        }
+        };
+        // What has come by then is better than nothing.
+        let _ = tokio::time::timeout(LAST_LINES, read).await;
         let all: Vec<String> =
             text.lines().map(|line| line.trim_end_matches('\r').chars().take(LINE_BYTES).collect()).collect();
         all.into_iter().rev().take(lines).rev().collect()

@@ -38,7 +38,7 @@ impl Engine {
         let filters = HashMap::from([("label".to_owned(), wanted)]);
         let shared = self.version() >= SHARED_SIZE_SINCE;
         let options = ListImagesOptionsBuilder::default().filters(&filters).shared_size(shared).digests(true).build();
-        let listed = self.docker().list_images(Some(options)).await;
+        let listed = self.ask(self.docker().list_images(Some(options))).await;
         let listed = listed.map_err(|error| EngineError::api(format!("list the images of {project}"), error))?;
         if listed.is_empty() {
             return Ok(Vec::new());
@@ -55,7 +55,7 @@ impl Engine {
     /// By image: a container that uses it, in whatever state it is.
     async fn image_users(&self) -> Result<BTreeMap<String, String>, EngineError> {
         let options = ListContainersOptionsBuilder::default().all(true).build();
-        let listed = self.docker().list_containers(Some(options)).await;
+        let listed = self.ask(self.docker().list_containers(Some(options))).await;
         let listed = listed.map_err(|error| EngineError::api("list containers", error))?;
         let used = listed.into_iter().filter_map(|container| {
             let name = container.names.unwrap_or_default().into_iter().next().or(container.id).unwrap_or_default();
@@ -119,7 +119,7 @@ impl Engine {
     async fn remove_one(&self, id: &str) -> Result<Removed, EngineError> {
         // `noprune`: parents are looked at one by one, for one may be an image of its own that is kept.
         let options = RemoveImageOptionsBuilder::default().force(false).noprune(true).build();
-        match self.docker().remove_image(id, Some(options), None).await {
+        match self.ask(self.docker().remove_image(id, Some(options), None)).await {
             Ok(_) => Ok(Removed::Gone),
             Err(error) => match status_of(&error) {
                 Some(404) => Ok(Removed::Gone),

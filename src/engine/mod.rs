@@ -21,6 +21,7 @@ pub mod inspect;
 pub mod leftovers;
 pub mod logs;
 pub mod observe;
+pub mod patience;
 mod proxies;
 mod raw;
 pub mod registry;

@@ -94,7 +94,7 @@ impl Engine {
             vec![format!("{}={project}", labels::PROJECT), labels::CONFIG_HASH.to_owned()],
         )]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = self.docker().list_containers(Some(options)).await;
+        let listed = self.ask(self.docker().list_containers(Some(options))).await;
         listed.map_err(|e| EngineError::api("list containers", e))
     }
 
@@ -105,21 +105,21 @@ impl Engine {
             vec![format!("{}={project}", labels::PROJECT), format!("{}={}", labels::HOOK, labels::PRE_START)],
         )]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = self.docker().list_containers(Some(options)).await;
+        let listed = self.ask(self.docker().list_containers(Some(options))).await;
         let listed = listed.map_err(|e| EngineError::api("list containers of pre_start steps", e))?;
         Ok(listed.into_iter().filter_map(container).collect())
     }
 
     /// Networks by name or label cannot be asked for in one request, and hosts have few.
     pub(super) async fn all_networks(&self) -> Result<Vec<ApiNetwork>, EngineError> {
-        let listed = self.docker().list_networks(None::<ListNetworksOptions>).await;
+        let listed = self.ask(self.docker().list_networks(None::<ListNetworksOptions>)).await;
         listed.map_err(|e| EngineError::api("list networks", e))
     }
 
     async fn project_volumes(&self, project: &str) -> Result<Vec<ApiVolume>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), vec![format!("{}={project}", labels::PROJECT)])]);
         let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
-        let listed = self.docker().list_volumes(Some(options)).await;
+        let listed = self.ask(self.docker().list_volumes(Some(options))).await;
         Ok(listed.map_err(|e| EngineError::api("list volumes", e))?.volumes.unwrap_or_default())
     }
 
@@ -155,7 +155,7 @@ impl Engine {
 
     /// A volume by exact name; `None` when there is none.
     pub(super) async fn find_volume(&self, name: &str) -> Result<Option<ApiVolume>, EngineError> {
-        absent_is_none(self.docker().inspect_volume(name).await)
+        absent_is_none(self.ask(self.docker().inspect_volume(name)).await)
             .map_err(|e| EngineError::api(format!("inspect volume {name}"), e))
     }
 
@@ -220,7 +220,7 @@ impl Engine {
 
     /// An image by reference; `None` when it is not local.
     pub(super) async fn find_image(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
-        absent_is_none(self.docker().inspect_image(image).await)
+        absent_is_none(self.ask(self.docker().inspect_image(image)).await)
             .map_err(|e| EngineError::api(format!("inspect image {image}"), e))
     }
 }

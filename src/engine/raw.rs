@@ -1,5 +1,7 @@
 //! The requests that the client library cannot express.
 
+use std::time::Duration;
+
 use bollard::{
     errors::Error,
     models::{ContainerCreateBody, ContainerCreateResponse, ImageInspect, NetworkCreateRequest, NetworkCreateResponse},
@@ -18,6 +20,8 @@ use super::{
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Least time for cutting the build cache: the engine removes gigabytes before it answers.
+const PRUNING: Duration = Duration::from_secs(600);
 
 impl Engine {
     /// Creates a container with a MAC address of its own on a daemon before API 1.44: later ones take addresses per
@@ -49,12 +53,16 @@ impl Engine {
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Error> {
+        self.answer(self.posting(path, body)?).await
+    }
+
+    fn posting(&self, path: &str, body: &Value) -> Result<Request<Body>, Error> {
         let body = Full::new(Bytes::from(serde_json::to_vec(body)?)).map_err(|never| match never {});
         let request = Request::post(format!("/v{}/{path}", self.version()))
             .header(header::HOST, "docker")
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.boxed_unsync())?;
-        self.answer(request).await
+        Ok(request)
     }
 
     /// Inspects an image as it is for one platform, given in JSON. From API 1.49 on.
@@ -70,7 +78,8 @@ impl Engine {
     /// --keep-storage` does. The client library knows only the newer word for it.
     pub(super) async fn prune_cache(&self, keep: u64) -> Result<Value, Error> {
         let word = if self.version() >= super::ApiVersion::v1(48) { "reserved-space" } else { "keep-storage" };
-        self.post(&format!("build/prune?{word}={keep}"), &Value::Null).await
+        let request = self.posting(&format!("build/prune?{word}={keep}"), &Value::Null)?;
+        self.ask_for(PRUNING.max(self.call_timeout()), self.whole_answer(request)).await
     }
 
     /// Inspects an image, with what the client library leaves out.
@@ -82,6 +91,10 @@ impl Engine {
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Error> {
+        self.ask(self.whole_answer(request)).await
+    }
+
+    async fn whole_answer<T: DeserializeOwned>(&self, request: Request<Body>) -> Result<T, Error> {
         let answer = self.send(request).await?;
         let status = answer.response.status();
         if !status.is_success() {

@@ -35,12 +35,15 @@ impl Engine {
         let filters = labelled(&[labels::PROJECT, labels::CONFIG_HASH]);
         let containers = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let volumes = ListVolumesOptionsBuilder::default().filters(&labelled(&[labels::PROJECT])).build();
-        let docker = self.docker();
         let (containers, volumes) = futures_util::try_join!(
             async {
-                docker.list_containers(Some(containers)).await.map_err(|e| EngineError::api("list containers", e))
+                let listed = self.ask(self.docker().list_containers(Some(containers))).await;
+                listed.map_err(|e| EngineError::api("list containers", e))
             },
-            async { docker.list_volumes(Some(volumes)).await.map_err(|e| EngineError::api("list volumes", e)) },
+            async {
+                let listed = self.ask(self.docker().list_volumes(Some(volumes))).await;
+                listed.map_err(|e| EngineError::api("list volumes", e))
+            },
         )?;
         let mut stacks: BTreeMap<String, Stack> = BTreeMap::new();
         for summary in containers {

@@ -68,7 +68,7 @@ impl Engine {
         let filters =
             HashMap::from([("label".to_owned(), vec![labels::PROJECT.to_owned(), labels::CONFIG_HASH.to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = self.docker().list_containers(Some(options)).await;
+        let listed = self.ask(self.docker().list_containers(Some(options))).await;
         let listed = listed.map_err(|e| EngineError::api("list projects", e))?;
         let mut projects: BTreeMap<String, ProjectStatus> = BTreeMap::new();
         for summary in listed {

@@ -152,7 +152,7 @@ impl Engine {
     }
 
     async fn refuse_taken(&self, project: &str, name: &str) -> Result<(), EngineError> {
-        let found = match self.docker().inspect_container(name, None::<InspectContainerOptions>).await {
+        let found = match self.ask(self.docker().inspect_container(name, None::<InspectContainerOptions>)).await {
             Ok(found) => found,
             Err(error) if status_of(&error) == Some(404) => return Ok(()),
             Err(error) => return Err(EngineError::api(format!("look for a container {name}"), error)),

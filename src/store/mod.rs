@@ -29,6 +29,7 @@ mod log;
 mod places;
 mod prune;
 mod queries;
+mod ran;
 mod readers;
 mod reads;
 mod records;

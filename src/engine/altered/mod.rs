@@ -59,7 +59,7 @@ impl Engine {
             .await?;
         let mut able = None;
         if differences.iter().flat_map(|(_, all)| all).any(|difference| difference.needs.is_some()) {
-            let asked = self.docker().info().await;
+            let asked = self.ask(self.docker().info()).await;
             able = Some(asked.map_err(|error| EngineError::api("ask the engine about itself", error))?);
         }
         let told = |difference: Difference| match (difference.needs, &able) {

@@ -39,7 +39,7 @@ impl Executor<'_> {
         let built = match image::build_service(self.engine, self.run.project, service, &cx).await {
             Ok(built) => built.0,
             Err(_) if self.run.cancel.is_cancelled() => return Err(EngineError::Cancelled),
-            Err(error) => return Err(EngineError::Image(error.to_string())),
+            Err(error) => return Err(error.of_engine()),
         };
         let (id, said) = match before.as_ref().and_then(|before| before.id.as_deref()) {
             Some(old) if old == built => (built, ", the same image as before"),
@@ -90,14 +90,14 @@ impl Executor<'_> {
         for name in names {
             let Some(parsed) = Reference::parse(&name) else { return false };
             let options = TagImageOptions { repo: Some(parsed.name()), tag: parsed.tag.clone() };
-            if docker.tag_image(old, Some(options)).await.is_err() {
+            if self.engine.ask(docker.tag_image(old, Some(options))).await.is_err() {
                 return false;
             }
         }
         // In the way of nobody, but it would lie about without a name.
         let nameless = self.engine.find_image(built).await.ok().flatten();
         if nameless.is_some_and(|image| image.repo_tags.unwrap_or_default().is_empty()) {
-            let _ = docker.remove_image(built, None::<RemoveImageOptions>, None).await;
+            let _ = self.engine.ask(docker.remove_image(built, None::<RemoveImageOptions>, None)).await;
         }
         true
     }

@@ -116,7 +116,7 @@ impl Executor<'_> {
         let deadline = tokio::time::Instant::now() + RENAME_WAIT;
         loop {
             let options = RenameContainerOptions { name: to.to_owned() };
-            let Err(error) = self.engine.docker().rename_container(id, options).await else { break };
+            let Err(error) = self.engine.ask(self.engine.docker().rename_container(id, options)).await else { break };
             let (status, text) = (status_of(&error), error.to_string());
             // Another run at the same time has already done it.
             if text.contains("same name as its current name") {
@@ -149,18 +149,24 @@ impl Executor<'_> {
     /// [`crate::plan::Action::StartContainer`].
     pub(super) async fn start(&self, service: &str, number: Option<u32>, name: &str) -> Result<Did, EngineError> {
         let known = self.world.find(service, number, name).ok_or_else(|| gone(name))?;
+        self.start_known(service, &known, name).await
+    }
+
+    /// Starts this very container, known as `name`.
+    pub(super) async fn start_known(&self, service: &str, known: &Known, name: &str) -> Result<Did, EngineError> {
         if known.active {
             return Ok(Did::Skipped(format!("{name} already runs")));
         }
         // Without a project file (`start -p NAME`) there is only what the container brings.
         let definition = self.run.project.services.get(service);
         if let Some(definition) = definition {
-            self.complete_networks(service, definition, &known).await?;
+            self.complete_networks(service, definition, known).await?;
             self.copy_files(service, definition, &known.id).await?;
         }
         let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
         let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
-        let mut started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
+        let mut started =
+            self.engine.ask(self.engine.docker().start_container(&known.id, None::<StartContainerOptions>)).await;
         if let (Some(definition), Err(error)) = (definition, &started)
             && error.to_string().contains("is ambiguous")
         {
@@ -168,7 +174,8 @@ impl Executor<'_> {
             for key in definition.networks.keys() {
                 self.without_twins(&translate::network_name(self.run.project, key)).await?;
             }
-            started = self.engine.docker().start_container(&known.id, None::<StartContainerOptions>).await;
+            started =
+                self.engine.ask(self.engine.docker().start_container(&known.id, None::<StartContainerOptions>)).await;
         }
         drop(guard);
         started.map_err(|error| match status_of(&error) {
@@ -196,7 +203,7 @@ impl Executor<'_> {
     /// [`crate::plan::Action::SignalContainer`].
     pub(super) async fn signal(&self, id: &str, name: &str, signal: &str) -> Result<Did, EngineError> {
         let options = KillContainerOptions { signal: signal.to_owned() };
-        match self.engine.docker().kill_container(id, Some(options)).await {
+        match self.engine.ask(self.engine.docker().kill_container(id, Some(options))).await {
             Ok(()) => Ok(Did::Done(format!("sent {signal} to {name}"))),
             // It stopped meanwhile; whoever starts it makes it read its files.
             Err(error) if matches!(status_of(&error), Some(404 | 409)) => {
@@ -208,7 +215,7 @@ impl Executor<'_> {
 
     /// [`crate::plan::Action::UnpauseContainer`].
     pub(super) async fn unpause(&self, id: &str, name: &str) -> Result<Did, EngineError> {
-        match self.engine.docker().unpause_container(id).await {
+        match self.engine.ask(self.engine.docker().unpause_container(id)).await {
             Ok(()) => Ok(Did::Done(format!("resumed {name}"))),
             Err(error) => Err(EngineError::api(format!("unpause {name}"), error)),
         }
@@ -253,7 +260,7 @@ impl Executor<'_> {
         let id = loop {
             let (options, body) = (options.clone(), body.clone());
             let created = match &mac_address {
-                None => self.engine.docker().create_container(Some(options), body).await,
+                None => self.engine.ask(self.engine.docker().create_container(Some(options), body)).await,
                 Some(address) => self.engine.create_with_mac_address(options, body, address).await,
             };
             let error = match created {
@@ -328,7 +335,7 @@ impl Executor<'_> {
 
     pub(super) async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
         let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint.settings) };
-        match self.engine.docker().connect_network(&endpoint.network, request).await {
+        match self.engine.ask(self.engine.docker().connect_network(&endpoint.network, request)).await {
             Ok(()) => Ok(()),
             // An adopted container may be connected already.
             Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => Ok(()),
@@ -344,8 +351,10 @@ impl Executor<'_> {
         service: &str,
         (config_hash, image_id): (&str, &str),
     ) -> Result<Option<String>, EngineError> {
-        let found = absent_is_none(self.engine.docker().inspect_container(name, None::<InspectContainerOptions>).await)
-            .map_err(|e| EngineError::api(format!("inspect {name}"), e))?;
+        let found = absent_is_none(
+            self.engine.ask(self.engine.docker().inspect_container(name, None::<InspectContainerOptions>)).await,
+        )
+        .map_err(|e| EngineError::api(format!("inspect {name}"), e))?;
         let Some(found) = found else { return Ok(None) };
         let id = found.id.unwrap_or_default();
         let labels = found.config.and_then(|c| c.labels).unwrap_or_default();

@@ -24,9 +24,9 @@ impl Executor<'_> {
             // Owners are taken from the archive only when they were asked for, as Compose does.
             let options = UploadToContainerOptionsBuilder::default().path("/");
             let options = if file.owned { options.copy_uidgid("true") } else { options };
-            let sent =
-                self.engine.docker().upload_to_container(id, Some(options.build()), bollard::body_full(archive.into()));
-            sent.await.map_err(|e| EngineError::api(what, e))?;
+            let (options, archive) = (Some(options.build()), bollard::body_full(archive.into()));
+            let sent = self.engine.ask(self.engine.docker().upload_to_container(id, options, archive)).await;
+            sent.map_err(|e| EngineError::api(what, e))?;
         }
         Ok(())
     }

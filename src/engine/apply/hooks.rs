@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use super::Executor;
 use crate::{
     compose::model::{Hook, Service},
-    engine::EngineError,
+    engine::{EngineError, patience::spoken},
     report::Event,
 };
 
@@ -19,7 +19,7 @@ impl Executor<'_> {
     /// Runs one hook to its end; its output goes to the reporter.
     ///
     /// # Errors
-    /// A non-zero exit code, with the last lines.
+    /// A non-zero exit code, or no end within the time for waits, with the last lines.
     pub(super) async fn run_hook(
         &self,
         name: &str,
@@ -46,16 +46,23 @@ impl Executor<'_> {
             ..Default::default()
         };
         let docker = self.engine.docker();
-        let exec = docker.create_exec(id, options).await.map_err(api)?.id;
+        let exec = self.engine.ask(docker.create_exec(id, options)).await.map_err(api)?.id;
+        let deadline = tokio::time::Instant::now() + self.run.wait_timeout;
         let begin = StartExecOptions { detach: false, tty: service.tty, output_capacity: None };
         let mut tail: VecDeque<String> = VecDeque::new();
         if let StartExecResults::Attached { mut output, input: _ } =
-            docker.start_exec(&exec, Some(begin)).await.map_err(api)?
+            self.engine.ask(docker.start_exec(&exec, Some(begin))).await.map_err(api)?
         {
             loop {
                 let next = tokio::select! {
                     next = output.next() => next,
                     () = self.run.cancel.cancelled() => return Err(EngineError::Cancelled),
+                    () = tokio::time::sleep_until(deadline) => {
+                        let (limit, said) = (spoken(self.run.wait_timeout), last(tail));
+                        return Err(EngineError::Hook(format!(
+                            "{kind} hook of {container} did not end within {limit}; it may go on inside{said}"
+                        )));
+                    }
                 };
                 let Some(chunk) = next else { break };
                 for line in chunk.map_err(api)?.to_string().lines() {
@@ -68,14 +75,19 @@ impl Executor<'_> {
                 }
             }
         }
-        match docker.inspect_exec(&exec).await.map_err(api)?.exit_code {
+        match self.engine.ask(docker.inspect_exec(&exec)).await.map_err(api)?.exit_code {
             Some(0) => Ok(()),
             code => {
                 let code = code.map_or_else(|| "unknown".to_owned(), |c| c.to_string());
-                let said = tail.into_iter().collect::<Vec<_>>().join("\n");
-                let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+                let said = last(tail);
                 Err(EngineError::Hook(format!("{name} hook exited with status {code} ({kind}){said}")))
             }
         }
     }
+}
+
+/// The last lines, as an error ends with them.
+fn last(tail: VecDeque<String>) -> String {
+    let said = tail.into_iter().collect::<Vec<_>>().join("\n");
+    if said.is_empty() { said } else { format!(": {said}") }
 }

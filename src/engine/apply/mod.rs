@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Engine, EngineError,
     image::{self, BuildOptions, BuilderChoice, Credentials, ImageContext, InputSettings},
+    patience::{GRACE, unless_given_up},
 };
 use crate::{
     compose::model::{Project, Service},
@@ -50,7 +51,8 @@ pub struct Apply<'a> {
     pub plan: &'a Plan,
     /// Takes a start and an end event for every step, warnings, and output of hooks and builds.
     pub reporter: &'a dyn Reporter,
-    /// Stops the run: no step is begun any more, waits, builds and pulls end at once, other steps are finished.
+    /// Stops the run: no step is begun any more, waits, builds and pulls end at once, other steps have
+    /// [`super::patience::GRACE`] for their end.
     pub cancel: &'a CancellationToken,
     /// Grace for stopping containers, over the services' own.
     pub stop_timeout: Option<Duration>,
@@ -108,6 +110,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Containers that were started, in the order of their starts.
     pub started: Vec<ContainerRef>,
+    /// IDs of the containers that ran when it began.
+    pub ran: BTreeSet<String>,
 }
 
 impl Report {
@@ -136,10 +140,12 @@ pub enum ApplyError {
         report: Report,
     },
     /// The run was cancelled.
-    #[error("cancelled; what was begun was finished, and deploying again converges")]
+    #[error("{}", cancelled(.left))]
     Cancelled {
         /// What was done nevertheless.
         report: Report,
+        /// What was under way and did not end well, each with why.
+        left: Vec<String>,
     },
 }
 
@@ -154,10 +160,18 @@ impl Engine {
             return Ok(Report::default());
         }
         self.refuse_unsupported_in(run.project, run.plan)?;
-        self.refuse_taken_names(&run.project.name, run.plan).await?;
-        self.rehearse_networks(run).await?;
-        let listed = self.project_containers(&run.project.name).await?;
+        let look = async {
+            self.refuse_taken_names(&run.project.name, run.plan).await?;
+            self.rehearse_networks(run).await?;
+            self.project_containers(&run.project.name).await
+        };
+        // A network that is tried is to be removed again, so this is not dropped at once.
+        let Some(listed) = unless_given_up(look, run.cancel, GRACE).await else {
+            return Err(ApplyError::NotBegun(EngineError::Cancelled));
+        };
+        let listed = listed?;
         let world = World::new(listed.into_iter().filter_map(super::observe::container).collect(), leaving(run.plan));
+        let ran = world.active();
         let executor = Executor {
             engine: self,
             run,
@@ -171,11 +185,21 @@ impl Engine {
             schedule::run(run.plan, run.reporter, run.cancel, &executor.halt, |id, ended| executor.step(id, ended))
                 .await;
         let started = executor.started.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let report = Report { steps: finished.steps, started };
+        let report = Report { steps: finished.steps, started, ran };
         match finished.failure {
             Some((step, what, error)) => Err(ApplyError::Step { step, what, error, report }),
-            None if finished.cancelled => Err(ApplyError::Cancelled { report }),
+            None if finished.cancelled => Err(ApplyError::Cancelled { report, left: finished.left }),
             None => Ok(report),
+        }
+    }
+}
+
+/// How a cancelled run is told of.
+fn cancelled(left: &[String]) -> String {
+    match left {
+        [] => "cancelled; what was begun was finished, and deploying again converges".to_owned(),
+        left => {
+            format!("cancelled; what was begun was finished but for: {}; deploying again converges", left.join("; "))
         }
     }
 }
@@ -294,7 +318,7 @@ impl Executor<'_> {
             }
             Err(_) if self.run.cancel.is_cancelled() => Err(EngineError::Cancelled),
             Err(error) if tolerate => Ok(Did::Skipped(format!("{error}; going on without"))),
-            Err(error) => Err(EngineError::Image(error.to_string())),
+            Err(error) => Err(error.of_engine()),
         }
     }
 

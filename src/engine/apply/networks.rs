@@ -23,7 +23,7 @@ impl Executor<'_> {
         let request = translate::network(project, key, &definition);
         let created = match self.engine.version() < ApiVersion::v1(44) {
             true => self.engine.create_unique_network(request).await,
-            false => self.engine.docker().create_network(request).await,
+            false => self.engine.ask(self.engine.docker().create_network(request)).await,
         };
         match created {
             Ok(created) => {
@@ -73,7 +73,7 @@ impl Executor<'_> {
     }
 
     async fn remove_twin(&self, name: &str, id: &str) -> Result<bool, EngineError> {
-        match self.engine.docker().remove_network(id).await {
+        match self.engine.ask(self.engine.docker().remove_network(id)).await {
             Ok(()) => Ok(true),
             Err(error) if status_of(&error) == Some(404) => Ok(true),
             Err(error) if status_of(&error) == Some(403) => Ok(false),
@@ -98,14 +98,14 @@ impl Executor<'_> {
         }
         for member in &members {
             let request = NetworkDisconnectRequest { container: member.id.clone(), force: Some(true) };
-            match self.engine.docker().disconnect_network(id, request).await {
+            match self.engine.ask(self.engine.docker().disconnect_network(id, request)).await {
                 Ok(()) => {}
                 // Gone meanwhile, or no endpoint any more.
                 Err(error) if matches!(status_of(&error), Some(403 | 404)) => {}
                 Err(error) => return Err(EngineError::api(format!("disconnect {} from {name}", member.name), error)),
             }
         }
-        match self.engine.docker().remove_network(id).await {
+        match self.engine.ask(self.engine.docker().remove_network(id)).await {
             Ok(()) => {}
             Err(error) if status_of(&error) == Some(404) => {}
             Err(error) => return Err(EngineError::api(format!("remove network {name}"), error)),
@@ -113,7 +113,7 @@ impl Executor<'_> {
         self.create_network(key, name).await?;
         for (member, settings) in endpoints {
             let request = NetworkConnectRequest { container: member.id, endpoint_config: Some(settings) };
-            let connected = self.engine.docker().connect_network(name, request).await;
+            let connected = self.engine.ask(self.engine.docker().connect_network(name, request)).await;
             connected.map_err(|e| EngineError::api(format!("connect {} to network {name}", member.name), e))?;
         }
         Ok(Did::Done(format!("recreated network {name}")))
@@ -134,7 +134,7 @@ impl Executor<'_> {
             }
         }
         // By ID: names of networks need not be unique.
-        let removed = self.engine.docker().remove_network(if id.is_empty() { name } else { id }).await;
+        let removed = self.engine.ask(self.engine.docker().remove_network(if id.is_empty() { name } else { id })).await;
         self.removed(format!("network {name}"), removed)
     }
 
@@ -142,7 +142,7 @@ impl Executor<'_> {
     async fn members(&self, id: &str) -> Result<Vec<Member>, EngineError> {
         let filters = HashMap::from([("network".to_owned(), vec![id.to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = self.engine.docker().list_containers(Some(options)).await;
+        let listed = self.engine.ask(self.engine.docker().list_containers(Some(options))).await;
         let listed = listed.map_err(|e| EngineError::api(format!("list containers of network {}", short(id)), e))?;
         let name = |names: Option<Vec<String>>| {
             names.and_then(|n| n.into_iter().next()).map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default()
@@ -176,7 +176,8 @@ impl Executor<'_> {
         } else if self.world.by_id(&member.id).is_some_and(|k| self.replaced(&k.id)) {
             return Ok(None);
         }
-        let inspected = self.engine.docker().inspect_container(&member.id, None::<InspectContainerOptions>).await;
+        let inspected =
+            self.engine.ask(self.engine.docker().inspect_container(&member.id, None::<InspectContainerOptions>)).await;
         let inspected = inspected.map_err(|e| EngineError::api(format!("inspect {}", member.name), e))?;
         let had = inspected.network_settings.and_then(|s| s.networks).and_then(|mut n| n.remove(name));
         Ok(had.map(|had| EndpointSettings {

@@ -81,7 +81,7 @@ impl Engine {
         }
         let options = CreateContainerOptions { name: Some(container_name.to_owned()), platform };
         let created = match &mac_address {
-            None => self.docker().create_container(Some(options), body).await,
+            None => self.ask(self.docker().create_container(Some(options), body)).await,
             Some(address) => self.create_with_mac_address(options, body, address).await,
         };
         let created = created.map_err(|e| EngineError::api(format!("create {container_name}"), e))?;
@@ -91,7 +91,7 @@ impl Engine {
         for endpoint in connect {
             let request =
                 NetworkConnectRequest { container: created.id.clone(), endpoint_config: Some(endpoint.settings) };
-            let connected = self.docker().connect_network(&endpoint.network, request).await;
+            let connected = self.ask(self.docker().connect_network(&endpoint.network, request)).await;
             let what = || format!("connect {container_name} to network {}", endpoint.network);
             connected.map_err(|e| EngineError::api(what(), e))?;
         }
@@ -104,7 +104,7 @@ impl Engine {
     /// # Errors
     /// The daemon's refusal, a hook that fails.
     pub async fn start_oneoff(&self, run: &Apply<'_>, container: &ContainerRef) -> Result<(), EngineError> {
-        let started = self.docker().start_container(&container.id, None::<StartContainerOptions>).await;
+        let started = self.ask(self.docker().start_container(&container.id, None::<StartContainerOptions>)).await;
         started.map_err(|e| EngineError::api(format!("start {}", container.name), e))?;
         let Some(service) = run.project.services.get(&container.service) else { return Ok(()) };
         if service.post_start.is_empty() {

@@ -138,7 +138,7 @@ impl Executor<'_> {
         own.insert(labels::HOOK_INDEX.to_owned(), index.to_string());
         let options = CreateContainerOptions { name: Some(name.to_owned()), platform };
         let created = match &mac_address {
-            None => self.engine.docker().create_container(Some(options), body).await,
+            None => self.engine.ask(self.engine.docker().create_container(Some(options), body)).await,
             Some(address) => self.engine.create_with_mac_address(options, body, address).await,
         };
         let created = created.map_err(|e| EngineError::api(format!("create {name}"), e))?;
@@ -161,7 +161,7 @@ impl Executor<'_> {
         said: &Mutex<Said>,
     ) -> Result<End, EngineError> {
         self.copy_files(service, made_of, id).await?;
-        let started = self.engine.docker().start_container(id, None::<StartContainerOptions>).await;
+        let started = self.engine.ask(self.engine.docker().start_container(id, None::<StartContainerOptions>)).await;
         started.map_err(|e| EngineError::api(format!("start {name}, pre_start[{index}] of {service}"), e))?;
         let source = format!("{service} {}[{index}]", labels::PRE_START);
         let whole = async {

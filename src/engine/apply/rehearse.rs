@@ -37,7 +37,7 @@ impl Engine {
     }
 
     async fn rehearse(&self, name: &str, old_id: &str, wanted: NetworkCreateRequest) -> Result<(), EngineError> {
-        let old = absent_is_none(self.docker().inspect_network(old_id, None::<InspectNetworkOptions>).await)
+        let old = absent_is_none(self.ask(self.docker().inspect_network(old_id, None::<InspectNetworkOptions>)).await)
             .map_err(|e| EngineError::api(format!("inspect network {name}"), e))?;
         let Some(old) = old else { return Ok(()) };
         let old_options = old.options.unwrap_or_default();
@@ -56,11 +56,11 @@ impl Engine {
         });
         let rehearsal = format!("{}_{name}", short(old_id));
         let wanted = NetworkCreateRequest { name: rehearsal.clone(), ipam, ..wanted };
-        let mut made = self.docker().create_network(wanted.clone()).await;
+        let mut made = self.ask(self.docker().create_network(wanted.clone())).await;
         if made.as_ref().is_err_and(|error| status_of(error) == Some(409)) && self.is_of(&rehearsal, &wanted).await? {
             // Left by a run that was killed here.
             self.forget(&rehearsal).await?;
-            made = self.docker().create_network(wanted).await;
+            made = self.ask(self.docker().create_network(wanted)).await;
         }
         match made {
             Ok(made) => self.forget(&made.id).await,
@@ -74,15 +74,16 @@ impl Engine {
 
     /// Whether the network of that name was made for the project that `wanted` is for.
     async fn is_of(&self, network: &str, wanted: &NetworkCreateRequest) -> Result<bool, EngineError> {
-        let found = absent_is_none(self.docker().inspect_network(network, None::<InspectNetworkOptions>).await)
-            .map_err(|e| EngineError::api(format!("inspect network {network}"), e))?;
+        let found =
+            absent_is_none(self.ask(self.docker().inspect_network(network, None::<InspectNetworkOptions>)).await)
+                .map_err(|e| EngineError::api(format!("inspect network {network}"), e))?;
         let project = wanted.labels.as_ref().and_then(|labels| labels.get(labels::PROJECT));
         let owner = found.as_ref().and_then(|found| found.labels.as_ref()?.get(labels::PROJECT));
         Ok(owner.is_some() && owner == project)
     }
 
     async fn forget(&self, network: &str) -> Result<(), EngineError> {
-        match self.docker().remove_network(network).await {
+        match self.ask(self.docker().remove_network(network)).await {
             Err(error) if status_of(&error) != Some(404) => {
                 Err(EngineError::api(format!("remove the network {network}, made to try"), error))
             }

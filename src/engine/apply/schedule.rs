@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::StepReport;
 use crate::{
-    engine::EngineError,
+    engine::{
+        EngineError,
+        patience::{GRACE, GivingUp, spoken},
+    },
     plan::{self, Action, Plan, Step, StepId},
     report::{Event, Outcome, Reporter},
 };
@@ -51,12 +54,14 @@ pub struct Finished {
     pub steps: Vec<StepReport>,
     /// The first failure that is not tolerated: step, text and error.
     pub failure: Option<(StepId, String, EngineError)>,
-    /// Cancelled from outside before all steps were begun.
+    /// Cancelled from outside before all steps had ended.
     pub cancelled: bool,
+    /// What was under way when it was cancelled and did not end well, each with why.
+    pub left: Vec<String>,
 }
 
 /// Runs all steps. `execute` receives the step and how the steps so far ended. `halt` is cancelled at the first
-/// failure, so that steps that only wait can give up.
+/// failure, so that steps that only wait can give up. Steps that do not end within [`GRACE`] of `cancel` are dropped.
 pub async fn run<F, R>(
     plan: &Plan,
     reporter: &dyn Reporter,
@@ -71,6 +76,8 @@ where
     let mut table = Table::new(plan);
     let mut running = FuturesUnordered::new();
     let mut failure: Option<(StepId, String, EngineError)> = None;
+    let mut patience = GivingUp::new(cancel, GRACE);
+    let mut left = Vec::new();
     loop {
         if failure.is_none() && !cancel.is_cancelled() {
             while let Some(id) = table.next_ready() {
@@ -84,7 +91,8 @@ where
                 });
             }
         }
-        let Some((id, result, elapsed)) = running.next().await else { break };
+        let Some(next) = patience.wait(running.next()).await else { break };
+        let Some((id, result, elapsed)) = next else { break };
         match result {
             Ok(Did::Done(text)) => table.end(reporter, id, Ended::Done, text, elapsed),
             Ok(Did::Skipped(text)) => table.end(reporter, id, Ended::Skipped, text, elapsed),
@@ -99,13 +107,21 @@ where
                 }
                 halt.cancel();
                 let text = table.text(id);
+                if failure.is_none() && cancel.is_cancelled() {
+                    // Called off is what it was; a call that failed meanwhile is no other end.
+                    left.push(format!("{text} ({error})"));
+                    continue;
+                }
                 failure.get_or_insert((id, text, error));
             }
         }
     }
-    let cancelled = cancel.is_cancelled() && table.abandon_rest(reporter);
+    // Whoever was given up is dropped here, which hangs up.
+    drop(running);
+    left.extend(table.give_up(reporter));
+    let cancelled = cancel.is_cancelled() && (table.abandon_rest(reporter) || !left.is_empty());
     table.abandon_rest(reporter);
-    Finished { steps: table.reports(), failure, cancelled }
+    Finished { steps: table.reports(), failure, cancelled, left }
 }
 
 /// The state of all steps.
@@ -211,6 +227,21 @@ impl<'a> Table<'a> {
             *report = Some(StepReport { outcome, text: text.clone(), elapsed });
         }
         reporter.report(Event::StepEnded { step: id, outcome, text, elapsed });
+    }
+
+    /// Ends the steps that were begun and have not ended, in doubt; what they were to do.
+    fn give_up(&mut self, reporter: &dyn Reporter) -> Vec<String> {
+        let open = (0..self.plan.steps.len()).filter(|id| self.has_begun(*id) && self.how(*id).is_none());
+        let open: Vec<StepId> = open.collect();
+        open.into_iter()
+            .map(|id| {
+                let what = self.text(id);
+                let text =
+                    format!("given up {} after the cancellation; the engine may still carry it out", spoken(GRACE));
+                self.end(reporter, id, Ended::Failed, text.clone(), GRACE);
+                format!("{what} ({text})")
+            })
+            .collect()
     }
 
     /// Ends the steps that were never begun; whether there were any.
@@ -355,5 +386,49 @@ mod tests {
         let finished = run(&plan, &Silent, &cancel, &halt, |_, _| async { Ok(Did::Done(String::new())) }).await;
         assert!(finished.cancelled);
         assert_eq!(finished.steps.first().map(|s| s.outcome), Some(Outcome::Abandoned));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_end_after_the_cancellation_is_left() {
+        let plan = plan(vec![step("a", &[]), step("b", &[]), step("c", &[1])]);
+        let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
+        let second = Duration::from_secs(1);
+        let began = tokio::time::Instant::now();
+        let work = run(&plan, &Silent, &cancel, &halt, |id, _| async move {
+            tokio::time::sleep(if id == 0 { 4 * second } else { 1000 * second }).await;
+            Ok(Did::Done(String::new()))
+        });
+        let (finished, ()) = tokio::join!(work, async {
+            tokio::time::sleep(second).await;
+            cancel.cancel();
+        });
+        assert_eq!(began.elapsed(), second + GRACE);
+        assert!(finished.cancelled && finished.failure.is_none());
+        assert_eq!(finished.left.len(), 1);
+        assert!(finished.left[0].starts_with("start container b (given up 5 s after"), "{:?}", finished.left);
+        let outcomes: Vec<Outcome> = finished.steps.iter().map(|step| step.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Done, Outcome::Failed, Outcome::Abandoned]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_after_the_cancellation_makes_no_failure_of_it() {
+        let plan = plan(vec![step("a", &[]), step("b", &[0])]);
+        for (cancelled, failed) in [(true, None), (false, Some(0))] {
+            let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
+            let finished = run(&plan, &Silent, &cancel, &halt, |_, _| {
+                if cancelled {
+                    cancel.cancel();
+                }
+                async move {
+                    tokio::task::yield_now().await;
+                    Err(EngineError::Hook("boom".into()))
+                }
+            })
+            .await;
+            assert_eq!(finished.failure.map(|failure| failure.0), failed);
+            assert_eq!(finished.cancelled, cancelled);
+            let left = if cancelled { vec!["start container a (boom)".to_owned()] } else { Vec::new() };
+            assert_eq!(finished.left, left);
+        }
     }
 }

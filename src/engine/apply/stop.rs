@@ -15,8 +15,6 @@ use crate::{
 
 /// Grace of a container that sets none.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
-/// What the daemon may need beyond the grace: killing, unmounting, releasing networks.
-const STOP_SLACK: Duration = Duration::from_secs(120);
 /// A removal that is already in progress is waited for this long.
 const REMOVAL_WAIT: Duration = Duration::from_secs(60);
 const REMOVAL_POLL: Duration = Duration::from_millis(100);
@@ -110,9 +108,10 @@ impl Engine {
         over: Option<Duration>,
         expected: Option<Duration>,
     ) -> Result<(), EngineError> {
-        let docker = self.docker_with_timeout(self.patience(id, over, expected).await);
+        let patience = self.patience(id, over, expected).await;
+        let docker = self.docker_with_timeout(patience);
         let options = StopContainerOptions { signal: None, t: over.map(whole_seconds) };
-        match docker.stop_container(id, Some(options)).await {
+        match self.ask_for(patience, docker.stop_container(id, Some(options))).await {
             Ok(()) => Ok(()),
             Err(error) if status_of(&error) == Some(404) => Ok(()),
             Err(error) => Err(EngineError::api(format!("stop {name}"), error)),
@@ -127,24 +126,27 @@ impl Engine {
         over: Option<Duration>,
         expected: Option<Duration>,
     ) -> Result<(), EngineError> {
-        let docker = self.docker_with_timeout(self.patience(id, over, expected).await);
+        let patience = self.patience(id, over, expected).await;
+        let docker = self.docker_with_timeout(patience);
         let options = RestartContainerOptions { signal: None, t: over.map(whole_seconds) };
-        let restarted = docker.restart_container(id, Some(options)).await;
+        let restarted = self.ask_for(patience, docker.restart_container(id, Some(options))).await;
         restarted.map_err(|error| EngineError::api(format!("restart {name}"), error))
     }
 
-    /// How long a stop may take.
+    /// How long a stop may take: the grace, and what any call may take, for the engine kills, unmounts and releases
+    /// networks after it.
     async fn patience(&self, id: &str, over: Option<Duration>, expected: Option<Duration>) -> Duration {
-        let grace = match over.or(expected) {
+        let grace = match over {
             Some(grace) => grace,
-            None => self.own_grace(id).await,
+            // The container's own counts, and the file may say another since it was made.
+            None => self.own_grace(id).await.max(expected.unwrap_or_default()),
         };
-        grace + STOP_SLACK
+        grace.saturating_add(self.call_timeout())
     }
 
     /// The grace stored on the container, for the length of our own patience.
     async fn own_grace(&self, id: &str) -> Duration {
-        let inspected = self.docker().inspect_container(id, None::<InspectContainerOptions>).await;
+        let inspected = self.ask(self.docker().inspect_container(id, None::<InspectContainerOptions>)).await;
         let seconds = inspected.ok().and_then(|c| c.config).and_then(|c| c.stop_timeout);
         seconds.and_then(|s| u64::try_from(s).ok()).map_or(DEFAULT_GRACE, Duration::from_secs)
     }
@@ -157,7 +159,7 @@ impl Engine {
         volumes: bool,
     ) -> Result<(), EngineError> {
         let options = RemoveContainerOptions { v: volumes, force: true, link: false };
-        match self.docker().remove_container(id, Some(options)).await {
+        match self.ask(self.docker().remove_container(id, Some(options))).await {
             Ok(()) => Ok(()),
             Err(error) if status_of(&error) == Some(404) => Ok(()),
             Err(error) if status_of(&error) == Some(409) && error.to_string().contains("already in progress") => {
@@ -170,7 +172,7 @@ impl Engine {
     async fn await_removal(&self, id: &str, name: &str) -> Result<(), EngineError> {
         let deadline = tokio::time::Instant::now() + REMOVAL_WAIT;
         while tokio::time::Instant::now() < deadline {
-            let inspected = self.docker().inspect_container(id, None::<InspectContainerOptions>).await;
+            let inspected = self.ask(self.docker().inspect_container(id, None::<InspectContainerOptions>)).await;
             if inspected.is_err_and(|e| status_of(&e) == Some(404)) {
                 return Ok(());
             }

@@ -12,14 +12,15 @@ impl Executor<'_> {
         let absent = || EngineError::Stale(format!("the project has no volume {key}"));
         let definition = project.volumes.get(key).ok_or_else(absent)?.clone().unwrap_or_default();
         // A volume of that name made meanwhile is returned as it is: creation never changes one.
-        let created = self.engine.docker().create_volume(translate::volume(project, key, &definition)).await;
+        let created =
+            self.engine.ask(self.engine.docker().create_volume(translate::volume(project, key, &definition))).await;
         created.map_err(|e| EngineError::api(format!("create volume {name}"), e))?;
         Ok(Did::Done(format!("created volume {name}")))
     }
 
     /// [`crate::plan::Action::RecreateVolume`].
     pub(super) async fn recreate_volume(&self, key: &str, name: &str) -> Result<Did, EngineError> {
-        match self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>).await {
+        match self.engine.ask(self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>)).await {
             Ok(()) => {}
             Err(error) if status_of(&error) == Some(404) => {}
             Err(error) => return Err(EngineError::api(format!("remove volume {name}"), error)),
@@ -30,13 +31,13 @@ impl Executor<'_> {
 
     /// [`crate::plan::Action::RemoveVolume`].
     pub(super) async fn remove_volume(&self, name: &str) -> Result<Did, EngineError> {
-        let removed = self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>).await;
+        let removed = self.engine.ask(self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>)).await;
         self.removed(format!("volume {name}"), removed)
     }
 
     /// [`crate::plan::Action::RemoveImage`].
     pub(super) async fn remove_image(&self, image: &str) -> Result<Did, EngineError> {
-        let removed = self.engine.docker().remove_image(image, None::<RemoveImageOptions>, None).await;
+        let removed = self.engine.ask(self.engine.docker().remove_image(image, None::<RemoveImageOptions>, None)).await;
         self.removed(format!("image {image}"), removed.map(drop))
     }
 

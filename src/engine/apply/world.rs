@@ -79,6 +79,11 @@ impl World {
         self.state().containers.get(id).cloned()
     }
 
+    /// IDs of those that run.
+    pub fn active(&self) -> BTreeSet<String> {
+        self.state().containers.values().filter(|c| c.active).map(|c| c.id.clone()).collect()
+    }
+
     /// Containers of a service by number, without one-offs and those that are leaving.
     pub fn of_service(&self, service: &str) -> Vec<Known> {
         let mut found: Vec<Known> = self.state().staying().filter(|c| c.service == service).cloned().collect();

@@ -15,7 +15,7 @@ use super::{
     builder::Builder,
     context::{self, Sent, Upload},
     error::ImageError,
-    grpc_client::{Channel, Failure},
+    grpc_client::{self, Channel, Failure},
     prepare,
     progress::BuildLog,
     push,
@@ -25,7 +25,7 @@ use super::{
     wire::{self, Body},
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, error::with_sources},
     files::{self, Kind, Reach},
     report::Event,
 };
@@ -207,8 +207,16 @@ async fn run(
         log.error = Some(wire::error_message(answer.response).await);
     } else {
         let _connection = answer.connection;
-        if let Err(problem) = follow(answer.response.into_body(), &mut log, request, masked, cx).await {
-            log.error.get_or_insert(problem);
+        match follow(answer.response.into_body(), &mut log, request, masked, cx).await {
+            Ok(()) => {}
+            Err(Cut::Said(problem)) => {
+                log.error.get_or_insert(problem);
+            }
+            // What it said before it broke off is the cause.
+            Err(Cut::Broken(message)) if log.error.is_none() => {
+                return Err(ImageError::Broken { what: what(), message });
+            }
+            Err(Cut::Broken(_)) => {}
         }
     }
     finish(engine, request, log, feed, masked, cx).await
@@ -240,10 +248,16 @@ async fn solved(
             prepare::record_caches(request, solved.answers.get("cache.manifest")).await?;
             log.image = solved.image();
         }
-        Err(Failure(words)) => match solve::explain(request, &masked.text(words.clone())) {
-            Some(error) => return Err(error),
-            None => log.error = Some(solve::plain(&words).to_owned()),
-        },
+        Err(Failure(words)) => {
+            if let Some(how) = grpc_client::broken(&words) {
+                let what = format!("build of {}", request.service);
+                return Err(ImageError::Broken { what, message: how.to_owned() });
+            }
+            match solve::explain(request, &masked.text(words.clone())) {
+                Some(error) => return Err(error),
+                None => log.error = Some(solve::plain(&words).to_owned()),
+            }
+        }
     }
     finish(engine, request, log, Feed::Session(session), masked, cx).await
 }
@@ -299,6 +313,14 @@ fn remote_of(request: &BuildRequest) -> &str {
     }
 }
 
+/// Why an answer was not read to its end.
+enum Cut {
+    /// What came is no answer of a build.
+    Said(String),
+    /// The connection broke.
+    Broken(String),
+}
+
 /// Reads the answer to its end.
 async fn follow(
     mut body: hyper::body::Incoming,
@@ -306,25 +328,25 @@ async fn follow(
     request: &BuildRequest,
     masked: &Masked,
     cx: &ImageContext<'_>,
-) -> Result<(), String> {
+) -> Result<(), Cut> {
     let show = Show { request, masked, cx };
     let mut buffer = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("the connection to the engine broke during the build: {error}"))?;
+        let frame = frame.map_err(|error| Cut::Broken(with_sources(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
         buffer.extend_from_slice(&data);
         while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
             let message = buffer.split_to(end + 1);
             if !message.trim_ascii().is_empty() {
-                show.lines(log.take(&message)?);
+                show.lines(log.take(&message).map_err(Cut::Said)?);
             }
         }
         if buffer.len() > MAX_MESSAGE {
-            return Err(format!("the engine sent a message of more than {MAX_MESSAGE} bytes"));
+            return Err(Cut::Said(format!("the engine sent a message of more than {MAX_MESSAGE} bytes")));
         }
     }
     if !buffer.trim_ascii().is_empty() {
-        show.lines(log.take(&buffer)?);
+        show.lines(log.take(&buffer).map_err(Cut::Said)?);
     }
     show.lines(log.finish());
     Ok(())
@@ -352,11 +374,8 @@ async fn image_id(engine: &Engine, request: &BuildRequest, told: Option<String>)
     }
     let what = || format!("finding the image built for {}", request.service);
     let tag = request.tags.first().map(String::as_str).unwrap_or_default();
-    let image = engine
-        .docker()
-        .inspect_image(tag)
-        .await
-        .map_err(|error| ImageError::Engine { what: what(), message: error.to_string() })?;
+    let image = engine.ask(engine.docker().inspect_image(tag)).await;
+    let image = image.map_err(|error| ImageError::Engine { what: what(), message: with_sources(&error) })?;
     image.id.map(ImageId).ok_or_else(|| ImageError::Engine { what: what(), message: "the image has no ID".into() })
 }
 

@@ -17,10 +17,13 @@ pub async fn digest_of(engine: &Engine, name: &Name, credentials: &Credentials) 
         ImageError::Digest { image: name.to_string(), message, hint }
     };
     let auth = credentials.for_registry(name.credentials_key()).await?.map(|auth| auth.to_bollard());
-    let found = engine.docker().inspect_registry_image(&name.to_string(), auth).await.map_err(|error| match error {
-        bollard::errors::Error::DockerResponseServerError { message, .. } => failed(message),
-        other => failed(with_sources(&other)),
-    })?;
+    let found =
+        engine.ask(engine.docker().inspect_registry_image(&name.to_string(), auth)).await.map_err(
+            |error| match error {
+                bollard::errors::Error::DockerResponseServerError { message, .. } => failed(message),
+                other => failed(with_sources(&other)),
+            },
+        )?;
     let digest = found.descriptor.digest.unwrap_or_default();
     Digest::parse(&digest).map_err(|why| failed(format!("the engine gave {digest:?}: {why}")))
 }

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use crate::engine::{EngineError, patience::after};
+
 /// Why an image could not be built or pulled. Every message says what happened, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -123,6 +125,14 @@ pub enum ImageError {
         /// The engine's words.
         message: String,
     },
+    /// The connection to the engine broke in the middle.
+    #[error("{what} failed: the connection to the engine broke: {message} (is it down or being restarted?)")]
+    Broken {
+        /// For instance `build of web`.
+        what: String,
+        /// How it broke.
+        message: String,
+    },
     /// The connection to the engine failed.
     #[error(
         "{what}: no connection to the engine at {address}: {source} (is Docker running, and may this user use it?)"
@@ -138,6 +148,23 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// The same as a failure of the engine: whether it is gone, or silent, counts more than what it was asked for.
+    pub fn of_engine(self) -> EngineError {
+        match self {
+            ImageError::Broken { what, message } => EngineError::Lost {
+                what: format!("{what} failed"),
+                message: format!("the connection to the engine broke: {message} (is it down or being restarted?)"),
+            },
+            ImageError::Connection { what, address, source } => match after(&source) {
+                Some(after) => EngineError::NoAnswer { what, after },
+                None => {
+                    EngineError::Lost { what, message: format!("no connection to the engine at {address}: {source}") }
+                }
+            },
+            other => EngineError::Image(other.to_string()),
+        }
+    }
+
     /// Whether the engine broke a build off that nobody had asked it to end. BuildKit carries out the steps that several
     /// builds have in common once, for all of them, and with the files of the one that began; when that one hangs up (it
     /// was cancelled, or its client was killed), others that had joined can end with it.

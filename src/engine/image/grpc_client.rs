@@ -23,6 +23,14 @@ const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(pub String);
 
+/// How a call's failure begins whose connection broke.
+const BROKEN: &str = "the connection to the engine broke";
+
+/// How the connection broke, where it is that which failed and not the call.
+pub fn broken(words: &str) -> Option<&str> {
+    words.strip_prefix(BROKEN)?.strip_prefix(": ")
+}
+
 /// A connection on which calls are made; closed, and every call on it cancelled, when dropped.
 pub struct Channel {
     sender: SendRequest<Full<Bytes>>,
@@ -66,7 +74,7 @@ impl Channel {
             .header(header::UPGRADE, "h2c")
             .body(wire::empty())
             .map_err(|error| failed(error.to_string()))?;
-        let answer = engine.send(request).await.map_err(|source| ImageError::Connection {
+        let answer = engine.send_in_time(request).await.map_err(|source| ImageError::Connection {
             what: what.to_owned(),
             address: engine.endpoint().to_string(),
             source,
@@ -94,7 +102,7 @@ impl Channel {
 
     /// One message in, any number out.
     pub async fn stream(&self, path: &str, message: &[u8]) -> Result<Answers, Failure> {
-        let broken = |error: &dyn std::fmt::Display| Failure(format!("the connection to the engine broke: {error}"));
+        let broken = |error: &dyn std::fmt::Display| Failure(format!("{BROKEN}: {error}"));
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://docker{path}"))
@@ -122,7 +130,7 @@ pub struct Answers {
 impl Answers {
     /// The next message; `None` when the call ended well.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        let broken = |why: String| Failure(format!("the connection to the engine broke: {why}"));
+        let broken = |why: String| Failure(format!("{BROKEN}: {why}"));
         loop {
             if let Some((head, _)) = self.buffer.split_at_checked(5) {
                 let compressed = head.first() != Some(&0);

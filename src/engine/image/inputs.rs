@@ -172,7 +172,8 @@ impl Engine {
 
     /// The engine's own platform, `os/architecture`.
     async fn platform(&self) -> Result<String, EngineError> {
-        let told = self.docker().version().await.map_err(|error| EngineError::api("ask for its version", error))?;
+        let told =
+            self.ask(self.docker().version()).await.map_err(|error| EngineError::api("ask for its version", error))?;
         Ok(format!("{}/{}", told.os.unwrap_or_default(), told.arch.unwrap_or_default()))
     }
 

@@ -5,11 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bollard::query_parameters::CreateImageOptions;
+use bollard::{errors::Error as Bollard, query_parameters::CreateImageOptions};
 use futures_util::StreamExt;
 
 use super::{ImageContext, ImageId, error::ImageError, reference::Reference};
-use crate::{compose::model::Project, engine::Engine, report::Event};
+use crate::{
+    compose::model::Project,
+    engine::{Engine, error::with_sources},
+    report::Event,
+};
 
 /// Attempts in total; only transient failures are tried again.
 const ATTEMPTS: u32 = 4;
@@ -108,7 +112,7 @@ async fn attempt_pull(engine: &Engine, request: &PullRequest, cx: &ImageContext<
     let mut stream =
         std::pin::pin!(engine.docker().create_image(Some(options), None, credentials.map(|auth| auth.to_bollard())));
     while let Some(message) = stream.next().await {
-        let message = message.map_err(|error| explain(image, &error.to_string()))?;
+        let message = message.map_err(|error| failed(image, error))?;
         // bollard turns most errors in the stream into `Err`; one without a message would slip through.
         if let Some(detail) = message.error_detail {
             return Err(explain(image, detail.message.as_deref().unwrap_or("the engine gives no reason")));
@@ -163,6 +167,16 @@ impl Progress {
         let done = self.layers.values().filter(|layer| layer.done).count();
         let (current, total) = self.layers.values().fold((0, 0), |(c, t), layer| (c + layer.current, t + layer.total));
         Some(format!("{done}/{} layers, {}/{} MB", self.layers.len(), current / 1_000_000, total / 1_000_000))
+    }
+}
+
+/// What a broken-off stream of progress is.
+fn failed(image: &str, error: Bollard) -> ImageError {
+    match error {
+        Bollard::HyperLegacyError { .. } | Bollard::HyperResponseError { .. } | Bollard::IOError { .. } => {
+            ImageError::Broken { what: format!("pull of {image}"), message: with_sources(&error) }
+        }
+        other => explain(image, &other.to_string()),
     }
 }
 

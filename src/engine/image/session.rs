@@ -121,7 +121,7 @@ impl Session {
             request = request.header("X-Docker-Expose-Session-Grpc-Method", method);
         }
         let request = request.body(wire::empty()).map_err(|error| failed(error.to_string()))?;
-        let answer = engine.send(request).await.map_err(|source| ImageError::Connection {
+        let answer = engine.send_in_time(request).await.map_err(|source| ImageError::Connection {
             what: what(),
             address: engine.endpoint().to_string(),
             source,

@@ -1,0 +1,216 @@
+//! A deployment that the daemon ended under several times, and that is not repeated: what it had stopped is started again.
+//! Repeating is what puts things right otherwise; a held repository's are repeated too, once they have begun with a commit.
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::{Deployer, Failure, busy, planner};
+use crate::{
+    compose::model::Project,
+    engine::{
+        Apply, Engine, ImageSettings,
+        image::{BuildOptions, Credentials},
+    },
+    plan::{ObservedContainer, Plan, RunState},
+    report::{Reporter, Silent},
+    store::{Deployment, DeploymentId, Filter, State},
+};
+
+/// A container that ran before the first step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ran {
+    id: String,
+    name: String,
+    service: String,
+    number: Option<u32>,
+}
+
+/// What runs now, as it is kept; nothing where nothing does.
+pub(super) fn running(containers: &[ObservedContainer]) -> Option<String> {
+    let runs = containers.iter().filter(|container| !container.oneoff && active(container.state));
+    let all: Vec<Ran> = runs
+        .map(|container| Ran {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            service: container.service.clone(),
+            number: container.number,
+        })
+        .collect();
+    if all.is_empty() { None } else { serde_json::to_string(&all).ok() }
+}
+
+fn active(state: RunState) -> bool {
+    matches!(state, RunState::Running | RunState::Paused | RunState::Restarting)
+}
+
+/// A container to start again.
+#[derive(Debug)]
+struct Start<'a> {
+    container: &'a ObservedContainer,
+    /// It is not the one that ran, but its replacement.
+    replacement: bool,
+}
+
+/// What of it stands still, and what is gone without a replacement.
+fn stand_still<'a>(ran: &'a [Ran], now: &'a [ObservedContainer]) -> (Vec<Start<'a>>, Vec<&'a Ran>) {
+    let (mut starts, mut gone) = (Vec::new(), Vec::new());
+    for before in ran {
+        if let Some(container) = now.iter().find(|container| container.id == before.id) {
+            if !active(container.state) {
+                starts.push(Start { container, replacement: false });
+            }
+            continue;
+        }
+        let takes_its_place = |container: &&ObservedContainer| {
+            !container.oneoff && container.service == before.service && container.number == before.number
+        };
+        let mut in_place = now.iter().filter(takes_its_place).peekable();
+        if in_place.peek().is_none() {
+            gone.push(before);
+        } else if !in_place.clone().any(|container| active(container.state)) {
+            starts.extend(in_place.next().map(|container| Start { container, replacement: true }));
+        }
+    }
+    (starts, gone)
+}
+
+impl Deployer {
+    /// Starts again what a deployment that is not repeated had stopped, and records what runs.
+    pub async fn see_to(&self, id: DeploymentId, cancel: CancellationToken) {
+        let said = match self.start_again(id, &cancel).await {
+            Ok(Some(said)) => said,
+            Ok(None) => return,
+            Err(failure) => format!("whether what it had stopped runs again is not known: {failure}"),
+        };
+        let said = self.redactor.redact(&said).into_owned();
+        tracing::warn!(deployment = id, "{said}");
+        if let Err(error) = self.store.add_to_end(id, &said).await {
+            tracing::error!(deployment = id, %error, "cannot record what became of a deployment");
+        }
+    }
+
+    async fn start_again(&self, id: DeploymentId, cancel: &CancellationToken) -> Result<Option<String>, Failure> {
+        let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
+        let Some(job) = self.store.deployment(id).await.map_err(unknown)? else { return Ok(None) };
+        let ran = self.store.ran_before(id).await.map_err(unknown)?;
+        let ran: Vec<Ran> = ran.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let Some(name) = &job.project else { return Ok(None) };
+        let engine = self.planner.patient_engine(&Silent, cancel).await?;
+        let _busy = busy::wait(&self.planner.settings.state_dir, &job.repo, &Silent, cancel).await;
+        if self.is_overtaken(&job).await.map_err(unknown)? || cancel.is_cancelled() {
+            return Ok(None);
+        }
+        let observed = engine.observe_containers(name).await?;
+        let (starts, gone) = stand_still(&ran, &observed.containers);
+        let mut told: Vec<String> = gone.iter().map(|gone| format!("{} is gone", gone.name)).collect();
+        told.extend(self.start_all(&engine, &job, name, &starts).await);
+        let standing = self.standing(&job.repo).await.map(|standing| format!("now {standing}"));
+        told.extend(standing);
+        Ok(Some(told.join("; ")))
+    }
+
+    /// Whether a later deployment of the repository has begun: then that is what counts.
+    async fn is_overtaken(&self, job: &Deployment) -> Result<bool, crate::store::StoreError> {
+        let filter = Filter { repo: Some(job.repo.clone()), limit: 1000, ..Filter::default() };
+        let later = self.store.history(filter).await?.into_iter().filter(|other| other.id > job.id);
+        Ok(later.into_iter().any(|other| other.started_at.is_some() || other.state == State::Queued))
+    }
+
+    /// Starts them one after the other; what became of each, in words.
+    async fn start_all(&self, engine: &Engine, job: &Deployment, name: &str, starts: &[Start<'_>]) -> Vec<String> {
+        if starts.is_empty() {
+            return Vec::new();
+        }
+        // Files that are copied in before a start stand in the project. What only was stopped has them.
+        let read = async {
+            let repo = self.planner.find(&job.repo)?;
+            let loaded = self.planner.read(&repo, &Silent as &dyn Reporter).await?;
+            Ok::<_, Failure>((planner::builder(&repo), loaded.project))
+        };
+        let (builder, project) = match read.await {
+            Ok((builder, project)) if project.name == name => (builder, project),
+            _ => Default::default(),
+        };
+        let project = Project { name: name.to_owned(), ..project };
+        let (plan, cancel, credentials) = (Plan::default(), CancellationToken::new(), Credentials::in_directory(None));
+        let timeout = self.planner.settings.timeouts.build;
+        let run = Apply {
+            project: &project,
+            plan: &plan,
+            reporter: &Silent,
+            cancel: &cancel,
+            stop_timeout: None,
+            wait_timeout: self.planner.settings.timeouts.apply,
+            reads: None,
+            images: ImageSettings {
+                builder,
+                build_timeout: timeout,
+                pull_timeout: timeout,
+                credentials: &credentials,
+                build_options: BuildOptions::default(),
+                inputs: None,
+            },
+        };
+        let mut told = Vec::new();
+        for Start { container, replacement } in starts {
+            let known = project.services.get(&container.service);
+            if *replacement && known.is_none_or(|service| !service.pre_start.is_empty()) {
+                told.push(format!("{} was replaced and never started", container.name));
+                continue;
+            }
+            let was = if *replacement { "replaced" } else { "stopped" };
+            told.push(match engine.start_again(&run, &container.id, &container.name).await {
+                Ok(()) => format!("{}, which it had {was}, runs again", container.name),
+                Err(error) => format!("{}, which it had {was}, cannot be started: {error}", container.name),
+            });
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn container(id: &str, service: &str, state: RunState) -> ObservedContainer {
+        ObservedContainer {
+            id: id.to_owned(),
+            name: format!("red-{service}-1"),
+            service: service.to_owned(),
+            number: Some(1),
+            oneoff: false,
+            config_hash: String::new(),
+            image_label: String::new(),
+            image_id: String::new(),
+            state,
+            started: None,
+            labels: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            mounts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_ran_and_stands_still_is_found() {
+        use RunState::{Created, Exited, Running};
+        let before = [container("1", "web", Running), container("2", "db", Running), container("3", "job", Exited(0))];
+        let ran: Vec<Ran> = serde_json::from_str(&running(&before).unwrap()).unwrap();
+        assert_eq!(ran.len(), 2);
+        assert_eq!(running(&before[2..]), None);
+        let told = |now: &[ObservedContainer]| {
+            let (starts, gone) = stand_still(&ran, now);
+            let starts = starts.iter().map(|start| format!("{} {}", start.container.id, start.replacement));
+            starts.chain(gone.iter().map(|gone| format!("{} gone", gone.service))).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&before), Vec::<String>::new());
+        // Stopped only; replaced and not started.
+        assert_eq!(told(&[container("1", "web", Exited(143)), container("4", "db", Created)]), ["1 false", "4 true"]);
+        // Replaced and running; gone.
+        assert_eq!(told(&[container("5", "web", Running)]), ["db gone"]);
+        // The old one stands beside a replacement that never ran: it is the one that worked.
+        let both = [container("6", "web", Created), container("1", "web", Exited(0)), container("2", "db", Running)];
+        assert_eq!(told(&both), ["1 false"]);
+    }
+}
