@@ -3,7 +3,12 @@
 //!
 //! Ten kills and three orderly ends in every run; `TURNOUT_KILLS=200 TURNOUT_TERMS=50 cargo test --test e2e_killed --
 //! --nocapture` for the long one, which takes a quarter of an hour. `TURNOUT_SEED` repeats a run's choices.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "test code: a failure is the report, and so are the choices of a run"
+)]
 
 mod common;
 mod e2e_support;
