@@ -7,6 +7,8 @@ pub mod client;
 mod command;
 pub mod compose;
 mod documents;
+mod follow;
+mod history;
 mod log_file;
 pub mod logging;
 mod outlet;
@@ -16,6 +18,7 @@ mod prune;
 mod serve;
 mod show;
 mod unit;
+mod waiting;
 
 pub use command::{Trouble, run};
 use serve::serve;

@@ -13,7 +13,7 @@ use super::{log_file::Limits as LogLimits, logging};
 use crate::{
     config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
-    report::redact::Redactor,
+    report::{counted, redact::Redactor},
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
         pulse::{Part, Pulse},
@@ -294,13 +294,12 @@ async fn keep_copies(store: Store, keep: usize) {
 
 /// How the daemon stands, in the words that `systemctl status` shows.
 fn standing(repos: &LiveRepos, address: std::net::SocketAddr) -> String {
-    let count = repos.checked().repos.repos.len();
-    let word = if count == 1 { "repository" } else { "repositories" };
+    let listed = counted(repos.checked().repos.repos.len(), "repository");
     let broken = repos.broken().map(|broken| match broken.mistakes.0.first() {
         Some(first) => format!("; MISTAKE in repos.yaml, {}: {first}", broken.consequence),
         None => format!("; MISTAKE in repos.yaml, {}", broken.consequence),
     });
-    format!("{count} {word}, listening on {address}{}", broken.unwrap_or_default()).replace('\n', " ")
+    format!("{listed}, listening on {address}{}", broken.unwrap_or_default()).replace('\n', " ")
 }
 
 /// What is looked at to know that the daemon lives.

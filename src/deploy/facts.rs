@@ -62,7 +62,7 @@ pub fn gather(
     known: Known,
     mut builds: BTreeMap<String, BuildFacts>,
 ) -> Result<Facts, Failure> {
-    let root = repo.real_path.as_path();
+    let root = loaded.view.tree();
     let triggers = Triggers::new(&repo.triggers).map_err(|error| Failure::new(error.to_string()))?;
     let project = &loaded.project;
     let facts = |(name, service): (&String, &Service)| {

@@ -75,7 +75,7 @@ pub struct Project {
     /// Active profiles.
     #[serde(skip)]
     pub profiles: Vec<String>,
-    /// Configured name of the repository that is deployed; becomes a label. `turnout compose` has none.
+    /// Configured name of the repository that is deployed; becomes a label. `turnout compose` has one with `--repo` only.
     #[serde(skip)]
     pub repository: Option<String>,
     /// The environment that interpolation saw (process over `.env`); build args without a value read it.
