@@ -21,9 +21,10 @@ const HEADER: [&str; 10] =
     ["ID", "REQUESTED", "STATE", "REPOSITORY", "PROJECT", "COMMIT", "TOOK", "CAUSE", "BY", "RESULT"];
 /// Blanks between two columns.
 const GAP: usize = 2;
-/// Characters of a name (repository, project, person), of a cause, and of a result that goes to no terminal. Whole texts are
-/// in `--json`.
-const NAME: usize = 24;
+/// Characters of a name (one that is cut could not be typed, so hardly any is), of a person's, of a cause, and of a result
+/// that goes to no terminal. Whole texts are in `--json`.
+const NAME: usize = 64;
+const PERSON: usize = 24;
 const CAUSE: usize = 40;
 const RESULT: usize = 120;
 
@@ -71,7 +72,7 @@ fn lines(deployments: &[Deployment], columns: Option<usize>) -> String {
             dash(d.commit_after.as_deref().or(d.wanted_commit.as_deref()).map(short)),
             dash(Some(&length(d))),
             shortened(&one_line(cause), CAUSE),
-            dash(who),
+            shortened(&dash(who), PERSON),
             shortened(&result, RESULT),
         ]
     };
@@ -127,7 +128,7 @@ mod tests {
         (waits.project, waits.started_at, waits.ended_at) = (None, None, None);
         let by_hand = Deployment {
             cause: format!("asked for: {}", "v".repeat(100)),
-            repo: "a-name-that-is-longer-than-names-are".to_owned(),
+            repo: "n".repeat(100),
             who: None,
             error: Some("x".repeat(500)),
             ..deployment(9, State::Failed)
@@ -146,7 +147,7 @@ mod tests {
             ["3.4 s", "push of 1a2b3c4 to main", "ann", "redshop at 1a2b3c4: 1 built, 1 recreated"]
         );
         assert!(told[3].ends_with("service web: the build failed \u{2026}"), "{text}");
-        assert!(told[4].contains("a-name-that-is-longer-t\u{2026}") && told[4].contains("vv\u{2026}"), "{text}");
+        assert!(told[4].contains("nn\u{2026}") && told[4].contains("vv\u{2026}"), "{text}");
         // Every column begins where its title does.
         for title in HEADER {
             let at = told[0].find(title).unwrap();
@@ -155,7 +156,7 @@ mod tests {
                 assert!(chars[at] != ' ' && (at == 0 || chars[at - 1] == ' '), "{title}: {text}");
             }
         }
-        assert!(text.lines().all(|line| line.chars().count() < 320), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 400), "{text}");
         assert!(lines(&all, Some(100)).lines().all(|line| line.chars().count() <= 100));
     }
 }
