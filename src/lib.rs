@@ -5,6 +5,8 @@
 
 pub mod report;
 
+pub mod files;
+
 pub mod yaml;
 
 pub mod config;

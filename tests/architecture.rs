@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 
 /// From the ground up; a folder may use only folders before it.
 const ORDER: &[&str] = &[
-    "report", "yaml", "config", "tls", "webhook", "compose", "decide", "plan", "git", "inputs", "engine", "store",
-    "deploy", "worker", "server", "cli",
+    "report", "files", "yaml", "config", "tls", "webhook", "compose", "decide", "plan", "git", "inputs", "engine",
+    "store", "deploy", "worker", "server", "cli",
 ];
 
 /// Folders without async, clock, Docker or filesystem, and the words that would betray them.
@@ -93,4 +93,82 @@ fn every_folder_is_in_the_order() {
             assert!(ORDER.contains(&name.as_str()), "src/{name} is not in the order of tests/architecture.rs");
         }
     }
+}
+
+/// How a file is opened or read.
+const OPENINGS: &[&str] = &[
+    "File::open(",
+    "File::options(",
+    "fs::read(",
+    "fs::read_to_string(",
+    "fs::copy(",
+    "OpenOptions::new(",
+    "rustix::fs::open",
+];
+
+/// Who opens files beside `src/files`, and which: none whose path a commit or a Compose file chose.
+const OPENERS: &[(&str, &str)] = &[
+    ("src/cli/compose/files.rs", "writes published projects into the user's cache"),
+    ("src/cli/log_file.rs", "log files"),
+    ("src/config/gather.rs", "settings and repos.yaml"),
+    ("src/config/live.rs", "the last good list, in the state directory"),
+    ("src/deploy/busy.rs", "locks in the state directory"),
+    ("src/engine/context.rs", "contexts of Docker's client"),
+    ("src/engine/dial.rs", "certificates of the engine"),
+    ("src/engine/image/credentials.rs", "config.json of Docker's client"),
+    ("src/engine/proxies.rs", "config.json of Docker's client"),
+    ("src/git/auth.rs", "keys and known_hosts, named in repos.yaml"),
+    ("src/git/checkout/carry_out.rs", "LFS objects, in .git"),
+    ("src/git/checkout/index_lock.rs", "in .git"),
+    ("src/git/checkout/note.rs", "in .git"),
+    ("src/git/checkout/settings.rs", "in .git"),
+    ("src/git/checkout/work_tree.rs", "tracked files, to compare them: folder by folder, no link followed, O_NONBLOCK"),
+    ("src/git/convert/lfs/store.rs", "LFS objects, in .git"),
+    ("src/git/convert/mod.rs", "tracked files, to compare them: no link followed, O_NONBLOCK"),
+    ("src/git/convert/stored.rs", "LFS objects, in .git"),
+    ("src/git/lock.rs", "in .git"),
+    ("src/git/repack/hold.rs", "in .git"),
+    ("src/git/repack/join.rs", "in .git"),
+    ("src/git/repack/mod.rs", "in .git"),
+    ("src/git/repack/pack.rs", "in .git"),
+    ("src/git/stale.rs", "what other processes are, in /proc"),
+    ("src/git/transfer.rs", "in .git"),
+    ("src/inputs/hasher.rs", "digests, in the state directory"),
+    ("src/inputs/memory.rs", "lists of inputs, in the state directory"),
+    ("src/server/checked_out.rs", "HEAD, in .git"),
+    ("src/store/copies.rs", "the database"),
+    ("src/store/restore.rs", "the database"),
+    ("src/store/schema.rs", "the database"),
+];
+
+#[test]
+fn files_that_a_commit_chose_are_opened_at_the_gate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    rust_files(&root.join("src"), &mut files);
+    let mut faults = Vec::new();
+    let mut openers = std::collections::BTreeSet::new();
+    for file in files {
+        let relative = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        let name = file.file_name().unwrap().to_string_lossy();
+        if relative.starts_with("src/files/") || relative.contains("/tests/") || name == "tests.rs" {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in product_code(&text).lines().enumerate() {
+            // `LogFile::open` is no opening of that kind.
+            let opens = OPENINGS.iter().any(|word| line.contains(word)) && !line.contains("LogFile::open(");
+            if line.trim_start().starts_with("//") || !opens {
+                continue;
+            }
+            if OPENERS.iter().any(|(known, _)| *known == relative) {
+                openers.insert(relative.clone());
+            } else {
+                faults.push(format!("{relative}:{}: read it through crate::files, or say here why not", number + 1));
+            }
+        }
+    }
+    let gone = OPENERS.iter().filter(|(known, _)| !openers.contains(*known));
+    faults.extend(gone.map(|(known, _)| format!("{known} opens nothing any more: take it out of the list")));
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

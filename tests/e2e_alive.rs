@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
 
 mod common;
+mod e2e_support;
 
 use std::{
     fs::{self, File},
@@ -14,6 +15,7 @@ use common::{
     daemon::{Daemon, free_address},
     http, wait_until,
 };
+use e2e_support::{Site, run_in};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -68,11 +70,70 @@ fn a_store_that_does_not_answer_fails_health_and_watchdog_until_it_does() {
     daemon.says("the store answers again");
 }
 
+/// Waits until the service manager was told a line with all of this; returns it.
+fn status(manager: &UnixDatagram, parts: &[&str]) -> String {
+    let mut all = String::new();
+    wait_until(&format!("the status text to have {parts:?}"), SOON, || {
+        all.push_str(&told(manager));
+        let line = all.lines().rev().find(|line| line.starts_with("STATUS=")).unwrap_or_default();
+        if parts.iter().all(|part| line.contains(part)) { Ok(line.to_owned()) } else { Err(all.clone()) }
+    })
+}
+
+#[test]
+fn the_status_text_follows_what_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&address).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    let falls = "while :; do if [ -e /fall ]; then exit 7; fi; sleep 0.1; done";
+    let file = |version: &str, settle: &str| {
+        format!(
+            "services:\n  web:\n    image: \"@BASE\"\n    init: true\n    stop_grace_period: 1s\n    labels: {{ version: \
+             {version} }}\n    command: [sh, -c, {falls:?}]\n{settle}"
+        )
+    };
+    let site = Site::new(&[("compose.yaml", &file("one", ""))]);
+    // Long enough to be seen under way.
+    let arguments = ["--settle-time", "8s", "--watch-after", "10m"];
+    let variables = [("NOTIFY_SOCKET", address.to_str().unwrap())];
+    let mut daemon = Daemon::start_with(&site.entry(&[]), &arguments, &variables);
+    let listening = format!("1 repository, listening on {}", daemon.listen());
+    status(&manager, &["STATUS=idle; ", &listening]);
+
+    let id = daemon.deploy_by_push(&site.push());
+    status(&manager, &[&format!("STATUS=deploying {} (settle) since ", site.name), &listening]);
+    site.write("compose.yaml", &file("two", "broken: [\n"));
+    let broken = site.push_to(&daemon, "Broken");
+    status(&manager, &["STATUS=deploying ", ", 1 waiting; "]);
+    daemon.expect_success(id);
+    daemon.expect_failure(broken);
+    let behind = format!("behind: {} ({} wanted since ", site.name, &site.remote.head()[..7]);
+    status(&manager, &["STATUS=idle; ", &behind]);
+
+    run_in(&site.container(&site.red(), "web"), &["touch", "/fall"]);
+    // The one that failed has changed nothing: what runs is what was deployed before.
+    let fell = format!("{}-web-1 exited (7) ", site.red());
+    status(&manager, &["; after a success: ", &fell]);
+    let shown = e2e_support::all_of(&daemon.turnout(&["status"]));
+    assert!(shown.contains(&format!("  after deployment {id}: {fell}")), "{shown}");
+
+    fs::write(daemon.repos_yaml(), format!("{}  no_such_key: 1\n", site.entry(&[]))).unwrap();
+    status(&manager, &["STATUS=idle; MISTAKE in repos.yaml, ", "no_such_key"]);
+    assert!(daemon.terminate().success());
+    status(&manager, &["STATUS=ends: "]);
+}
+
 #[test]
 fn without_an_engine_it_is_healthy_but_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = format!("unix://{}/none.sock", folder.path().display());
-    let daemon = Daemon::start_with(&one_repo(&folder), &["--docker-host", &nowhere], &[]);
+    let address = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&address).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    let variables = [("NOTIFY_SOCKET", address.to_str().unwrap())];
+    let daemon = Daemon::start_with(&one_repo(&folder), &["--docker-host", &nowhere], &variables);
+    status(&manager, &["STATUS=idle; NO ANSWER from: engine; 1 repository"]);
     let waiting =
         wait_until("the engine to be missed", SOON, || match http::get(daemon.listen(), "/readyz").unwrap() {
             answer if answer.status == 503 => Ok(answer),

@@ -299,3 +299,77 @@ fn networks_that_no_file_names_go_with_the_services_that_used_them() {
     assert!(said.contains(&format!("removed network {back}")), "{said}");
     assert_eq!((networks(&site.red()), site.container(&site.red(), "web")), (vec![front], web));
 }
+
+/// A way to the engine that notes what is asked for.
+struct Relay {
+    socket: std::path::PathBuf,
+    asked: std::sync::Arc<std::sync::Mutex<String>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Relay {
+    fn new() -> Self {
+        use std::os::unix::net::{UnixListener, UnixStream};
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let note = std::sync::Arc::clone(&asked);
+        let engine = std::env::var("DOCKER_HOST").unwrap_or_default();
+        let engine = engine.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = UnixStream::connect(&engine) else { return };
+                let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut answers, &mut back);
+                    let _ = back.shutdown(std::net::Shutdown::Both);
+                });
+                let (note, mut client, mut server) = (note.clone(), client, server);
+                std::thread::spawn(move || {
+                    let mut part = [0; 4096];
+                    while let Ok(length @ 1..) = std::io::Read::read(&mut client, &mut part) {
+                        note.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
+                        if std::io::Write::write_all(&mut server, &part[..length]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = server.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        });
+        Self { socket, asked, _folder: folder }
+    }
+
+    /// How often a list of images was asked for since the last call.
+    fn lists(&self) -> usize {
+        std::mem::take(&mut *self.asked.lock().unwrap()).matches("/images/json?").count()
+    }
+}
+
+/// On a host with hundreds of images it takes longer than all the rest.
+#[test]
+fn where_nothing_was_built_or_replaced_images_are_listed_once() {
+    let site = site("auto");
+    let relay = Relay::new();
+    let host = format!("unix://{}", relay.socket.display());
+    let arguments = [e2e_support::QUICK, &["--docker-host", &host]].concat();
+    let mut daemon = Daemon::start_with(&site.entry(&["keep_images: 1"]), &arguments, &[]);
+    deploy(&daemon, &[&site.name], 0);
+    relay.lists();
+    let nothing = |daemon: &Daemon| {
+        let said = deploy(daemon, &[&site.name], 0);
+        assert!(said.contains("nothing to do"), "{said}");
+        relay.lists()
+    };
+    assert_eq!(nothing(&daemon), 0);
+    // Another number is kept, something is built, or it is not known what an earlier daemon left.
+    std::fs::write(daemon.repos_yaml(), site.entry(&["keep_images: 0"])).unwrap();
+    assert_eq!((nothing(&daemon), nothing(&daemon)), (1, 0));
+    push(&site, &daemon, "two");
+    assert!(relay.lists() > 0);
+    assert_eq!(nothing(&daemon), 0);
+    daemon.terminate();
+    daemon.restart();
+    assert_eq!((nothing(&daemon), nothing(&daemon)), (1, 0));
+}

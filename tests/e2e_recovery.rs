@@ -16,7 +16,7 @@ use std::{
 };
 
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{QUICK, Site, built, deploy, idle, kneading, wait_for_log};
+use e2e_support::{QUICK, Site, built, deploy, idle, kneading, run_in, wait_for_log};
 use serde_json::Value;
 
 /// The repeat of an interrupted deployment.
@@ -227,6 +227,38 @@ fn an_engine_that_dies_under_a_deployment_fails_it_and_the_next_one_converges() 
     passage.mend();
     deploy(&daemon, &[&site.name], 0);
     expect_three(&site, "v1");
+}
+
+#[test]
+fn what_falls_while_the_engine_cannot_be_reached_is_told_afterwards() {
+    let falls = "while :; do if [ -e /fall ]; then rm /fall; exit 7; fi; sleep 0.1; done";
+    let file = format!(
+        "services:\n  web:\n    image: \"@BASE\"\n    init: true\n    restart: always\n    stop_grace_period: 1s\n    \
+         command: [sh, -c, {falls:?}]\n"
+    );
+    let site = Site::new(&[("docker-compose.prod.yml", &file)]);
+    let passage = Passage::new();
+    let host = format!("unix://{}", passage.socket.display());
+    let arguments = [QUICK, &["--docker-host", &host, "--engine-wait", "1s", "--watch-after", "10m"]].concat();
+    let daemon = Daemon::start_with(&site.entry(&[]), &arguments, &[]);
+    let id = daemon.deploy_by_push(&site.push());
+    daemon.expect_success(id);
+    let web = site.container(&site.red(), "web");
+    passage.cut();
+    run_in(&web, &["touch", "/fall"]);
+    wait_until("the container to be restarted", PATIENCE, || {
+        let found = docker::block_on(async { docker::connect().await.inspect_container(&web, None).await.unwrap() });
+        if found.restart_count == Some(1) { Ok(()) } else { Err(found.restart_count) }
+    });
+    assert_eq!(daemon.deployment(id).unwrap()["falls"], serde_json::json!([]));
+    passage.mend();
+    wait_until("the fall to be told", PATIENCE, || {
+        let deployment = daemon.deployment(id).unwrap();
+        match deployment["falls"][0]["said"].as_str() {
+            Some("exited (7) and was restarted") => Ok(()),
+            _ => Err(deployment),
+        }
+    });
 }
 
 #[test]

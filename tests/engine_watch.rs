@@ -24,7 +24,7 @@ async fn settle(stack: &Stack, started: &[ContainerRef], seconds: u64) -> Result
         reporter: &*stack.events,
         cancel: &CancellationToken::new(),
     };
-    stack.engine.settle(&watch).await
+    stack.engine.settle(&watch).await.map(drop)
 }
 
 #[tokio::test]
@@ -238,4 +238,14 @@ async fn converge(stack: &Stack) {
     assert!(containers.values().all(|c| c.state == RunState::Running), "{containers:?}");
     let plan = stack.plan(&Intent::default()).await;
     assert!(plan.steps.is_empty(), "{}", turnout::plan::render(&plan));
+}
+
+#[tokio::test]
+async fn a_health_check_that_has_spoken_is_not_waited_for_any_longer() {
+    let check = json!({ "test": ["CMD", "true"], "interval": "300ms" });
+    let stack = Stack::new(json!({ "web": { "healthcheck": check } })).await;
+    let report = stack.up().await.unwrap();
+    let began = std::time::Instant::now();
+    settle(&stack, &report.started, 100).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(90), "{:?}", began.elapsed());
 }

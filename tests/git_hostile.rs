@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use std::os::unix::fs::symlink;
+
 use git_support::{HttpGit, World, commit_in, git, update};
 use turnout::git::{self as product, GitError, Remote};
 
@@ -182,6 +184,64 @@ async fn a_fetch_from_a_folder_has_its_limit_too() {
     assert!(matches!(error, GitError::TooMuch { .. }), "{error:?}");
     remote.most_bytes = 5 * MIB;
     update(&remote).await.unwrap();
+}
+
+/// A small pack can hold what fills a disk.
+#[tokio::test]
+async fn what_a_check_out_may_write_has_its_limit() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let before = world.site_file("app.txt");
+    world.commit("app.txt", "changed\n");
+    // Zeros, which git packs to a thousandth.
+    for name in ["one", "two"] {
+        std::fs::write(world.dev().join(name), vec![0; 3 * MIB as usize]).unwrap();
+    }
+    git(&world.dev(), &["add", "."]);
+    git(&world.dev(), &["commit", "-q", "-m", "zeros"]);
+    world.push();
+    let mut remote = world.remote();
+    remote.most_written = 5 * MIB;
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(error, GitError::TooLarge { .. }), "{error:?}");
+    let text = error.to_string();
+    for words in ["6.2 MB", "5.2 MB", "nothing was written", "raise max_checkout"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(world.site_file("app.txt"), before);
+    assert!(!world.site().join("one").exists());
+    remote.most_written = 7 * MIB;
+    update(&remote).await.unwrap();
+    assert_eq!(world.site_file("app.txt"), "changed\n");
+}
+
+/// libgit2 reads `.gitignore` and `.gitattributes` through links, and waits at a pipe for ever.
+#[tokio::test]
+async fn a_link_of_gits_own_files_to_a_pipe_holds_nothing_up() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let pipe = world.path().join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for name in [".gitignore", ".gitattributes"] {
+        symlink(&pipe, world.dev().join(name)).unwrap();
+    }
+    git(&world.dev(), &["add", "."]);
+    git(&world.dev(), &["commit", "-q", "-m", "trap"]);
+    world.push();
+    update(&world.remote()).await.unwrap();
+    let looked = turnout::git::changed_by_hand(&world.site()).unwrap_err().to_string();
+    assert!(looked.contains(".gitattributes is a link to something else than a file"), "{looked}");
+    // A file where the next commit has a folder: it is asked whether it may go.
+    std::fs::create_dir(world.site().join("place")).unwrap();
+    std::fs::write(world.site().join("place/own"), "mine").unwrap();
+    world.commit("place", "a file\n");
+    world.push();
+    let error = update(&world.remote()).await.unwrap_err();
+    assert!(error.to_string().contains("place"), "{error}");
+    std::fs::remove_dir_all(world.site().join("place")).unwrap();
+    update(&world.remote()).await.unwrap();
+    assert_eq!(world.site_file("place"), "a file\n");
 }
 
 /// A repository with a submodule `lib` at an address, which has one itself, `inner`, on the same host.

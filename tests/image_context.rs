@@ -10,11 +10,12 @@ use turnout::{
         context::{self, CHUNK_BYTES, CHUNKS_IN_FLIGHT, ContextPlan},
         walk::Selection,
     },
+    files::Reach,
 };
 
 fn plan(root: &Path, ignore: &str) -> ContextPlan {
     let selection = Selection {
-        root: root.to_owned(),
+        root: Reach::Anywhere.folder(root).unwrap(),
         ignore: DockerIgnore::parse(ignore).unwrap(),
         always: vec!["Dockerfile".into(), ".dockerignore".into()],
         wild_exceptions: false,

@@ -124,6 +124,7 @@ async fn what_was_pushed_stays_wanted_until_a_deployment_has_brought_it() {
         project: "redshop".to_owned(),
         commit: commit.unwrap(),
         reached,
+        watch: None,
     };
     let bench = Bench::new();
     let mut store = bench.open();
@@ -248,7 +249,7 @@ async fn repeats_are_recognised_unless_the_first_failed() {
     let again = repeat(delivery("shop", 1)).await;
     expect(again.clone(), None);
     store.next("shop").await.unwrap().unwrap();
-    let done = Finish::Succeeded { project: "redshop".into(), commit: "2".repeat(40), reached: None };
+    let done = Finish::Succeeded { project: "redshop".into(), commit: "2".repeat(40), reached: None, watch: None };
     store.finish(again.deployment.unwrap(), done).await.unwrap();
     expect(repeat(delivery("shop", 1)).await, again.deployment);
     let verdicts: Vec<String> = store.deliveries(100).await.unwrap().into_iter().map(|d| d.verdict).collect();
@@ -267,7 +268,7 @@ async fn what_a_deployment_leaves_behind() {
     let update = Update { commit_before: Some("a".into()), plan: Some("create web".into()), ..Update::default() };
     store.update(id, update).await.unwrap();
     assert_eq!(store.last_success("shop", "redshop").await.unwrap(), None);
-    let done = Finish::Succeeded { project: "redshop".into(), commit: "abc".into(), reached: None };
+    let done = Finish::Succeeded { project: "redshop".into(), commit: "abc".into(), reached: None, watch: None };
     assert!(store.finish(id, done).await.unwrap());
     let shown = store.deployment(id).await.unwrap().unwrap();
     assert_eq!((shown.state, shown.phase.as_deref()), (State::Succeeded, Some("build")));
@@ -295,7 +296,7 @@ async fn what_was_tried_since_the_last_success_is_a_base_too() {
         let update = Update { commit_after: Some(commit.into()), project: project.clone(), ..Update::default() };
         store.update(id, update).await.unwrap();
         let how = match project.filter(|_| ok) {
-            Some(project) => Finish::Succeeded { project, commit: commit.into(), reached: None },
+            Some(project) => Finish::Succeeded { project, commit: commit.into(), reached: None, watch: None },
             None => Finish::Failed { error: "no".into() },
         };
         store.finish(id, how).await.unwrap();

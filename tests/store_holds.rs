@@ -50,7 +50,8 @@ async fn succeed(store: &Store, id: i64, commit: &str) {
     assert_eq!(store.next("shop").await.unwrap().unwrap().id, id);
     let begun = Update { project: Some("redshop".into()), commit_after: Some(commit.into()), ..Update::default() };
     store.update(id, begun).await.unwrap();
-    let how = Finish::Succeeded { project: "redshop".to_owned(), commit: commit.to_owned(), reached: None };
+    let how =
+        Finish::Succeeded { project: "redshop".to_owned(), commit: commit.to_owned(), reached: None, watch: None };
     assert!(store.finish(id, how).await.unwrap());
 }
 

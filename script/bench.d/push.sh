@@ -30,10 +30,15 @@ push() {
     done
   done
   retire "$daemon"
-  # As it is without being told: containers must stay up for a while, too.
+  # As it is without being told: judged by the health check, which looks each second.
   push_repos >"$work/push.yaml"
   serve push-settling "$work/push.yaml"
   for round in 1 2 3; do one_push ours settled "$round"; done
+  retire "$daemon"
+  # The same without one: nobody speaks for the container, so it must stay up for a while.
+  push_services unchecked >"$work/push-ours-dev/docker-compose.prod.yml"
+  serve push-unchecked "$work/push.yaml"
+  for round in 1 2 3; do one_push ours unchecked "$round"; done
   retire "$daemon"
   [ -z "$compose_version" ] || hand_compose down --rmi local >/dev/null 2>&1
   remove_objects "$name"
@@ -51,6 +56,7 @@ push() {
     fi
   done
   row "the same with the settle time that is the default" "$(median "$work/push-settled-ours") ms" "does not watch" - "beside it" -
+  row "the same, and no health check" "$(median "$work/push-unchecked-ours") ms" "does not watch" - "beside it" -
   method "From a push to its verdict" <<END
 Two services, one of them built (\`FROM\`, \`RUN\`, \`COPY\`) and with a health check each second, in two stacks from two
 clones of two equal remotes. In turn a commit is pushed and delivered to turnout as a signed webhook, and one is brought up by
@@ -60,7 +66,8 @@ the deployment's end was told, and of the wall time of the two commands
 (turnout: $(spread "$work/push-unchanged-ours") and $(spread "$work/push-changed-ours") ms$([ -z "$compose_version" ] ||
     echo "; by hand: $(spread "$work/push-unchanged-theirs") and $(spread "$work/push-changed-theirs") ms")).
 \`timeouts: { settle: 0s }\`, so that both wait for the same: that everything runs and is healthy. By default turnout also
-watches for 10 s whether what was started stays up (three pushes that change an image).
+watches for 10 s whether what was started without a health check stays up: with the check that costs nothing, without it
+the 10 s (three pushes each that change an image).
 The script fails if what is served afterwards is not what was pushed.
 END
 }
@@ -86,6 +93,7 @@ one_push() {
   serves "$who" "$dev" || die "$who: what runs is not what was pushed ($kind, round $round)"
 }
 
+# push_services [unchecked]: the Compose file.
 push_services() {
   cat <<END
 services:
@@ -93,9 +101,7 @@ services:
     build: ./site
     init: true
     stop_grace_period: 1s
-    healthcheck:
-      test: ["CMD", "wget", "-qO-", "http://127.0.0.1:8080/"]
-      interval: 1s
+$([ "${1-}" = unchecked ] || printf '    healthcheck: { test: ["CMD", "wget", "-qO-", "http://127.0.0.1:8080/"], interval: 1s }\n')
   aside:
     image: $TURNOUT_TEST_BASE
     command: ["sleep", "1000000"]

@@ -12,9 +12,9 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use super::{args::CheckArgs, command::Trouble, unit, waiting::Waiting};
 use crate::{
-    config::{self, LiveRepos, Repo},
+    config::{self, LiveRepos, OutsidePaths, Repo},
     deploy::{Planner, load_project, place},
-    git,
+    files, git,
     report::counted,
     store,
 };
@@ -96,11 +96,17 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             let hosts = repo.submodule_hosts.join(", ");
             say(true, &format!("{}: submodules may also lie on {hosts}", repo.name))?;
         }
+        if repo.outside_paths == OutsidePaths::Allow {
+            let text = "files outside of it are read where a commit names them (outside_paths: allow)";
+            say(true, &format!("{}: but note: {text}", repo.name))?;
+        }
         for (path, host) in foreign(repo) {
             let what = format!("its submodule {path} lies on {host}, from which turnout may not fetch");
             say(false, &format!("{}: {what}; if it may: `submodule_hosts: [{host}]`", repo.name))?;
         }
-        match load_project(repo, &planner.redactor) {
+        let (reading, redactor) = (repo.clone(), planner.redactor.clone());
+        let loaded = files::blocking(move || load_project(&reading, &redactor)).await;
+        match loaded.unwrap_or_else(|lost| Err(lost.into())) {
             Ok(project) => {
                 let stack = &project.stack;
                 let services = counted(project.project.services.len(), "service");

@@ -119,6 +119,7 @@ mod tests {
             started_at: Some(1_000),
             ended_at: Some(4_400),
             phases: Vec::new(),
+            falls: Default::default(),
         }
     }
 

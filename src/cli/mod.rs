@@ -17,6 +17,8 @@ pub mod progress;
 mod prune;
 mod serve;
 mod show;
+mod since;
+mod standing;
 mod unit;
 mod waiting;
 

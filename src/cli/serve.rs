@@ -9,11 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{log_file::Limits as LogLimits, logging};
+use super::{log_file::Limits as LogLimits, logging, standing::Standing};
 use crate::{
     config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
-    report::{counted, redact::Redactor},
+    report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
         pulse::{Part, Pulse},
@@ -106,6 +106,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     if !recovered.interrupted.is_empty() {
         tracing::warn!(deployments = ?recovered.interrupted, given_up = ?recovered.given_up, "were under way when turnout ended");
     }
+    deployer.resume_watches().await?;
     for repo in &recovered.queued {
         tracing::info!(repo, "has a deployment waiting");
         lanes.wake(repo);
@@ -145,16 +146,18 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let count = repos.current().repos.repos.len();
     tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
-    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&standing(&repos, address))]);
+    notify(&[sd_notify::NotifyState::Ready]);
 
     signals.ended(&repos).await;
-    tracing::info!("turnout ends: no new deployments, those under way end after their step");
-    notify(&[sd_notify::NotifyState::Stopping]);
+    let ends = "ends: no new deployments, those under way end after their step";
+    notify(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status(ends)]);
+    tracing::info!("turnout {ends}");
     pulse.stops();
     stop.cancel();
     if tokio::time::timeout(settings.shutdown_grace, lanes.shut_down()).await.is_err() {
         tracing::warn!("a step is still under way after {:?}; it goes on at the next start", settings.shutdown_grace);
     }
+    deployer.watches.stop().await;
     web.await.context("the webhook server failed")??;
     control.await.context("the control socket failed")?;
     keeper.abort();
@@ -236,7 +239,10 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
     let pause = watchdog.map_or(LOOK, |limit| (limit / 4).min(LOOK));
     let mut refresh = tokio::time::interval(pause.min(REFRESH));
     let mut look = tokio::time::interval(pause);
-    let mut said = standing(&repos, watch.address);
+    let mut standing = Standing::new(watch.address);
+    let mut changes = watch.deployer.store.changes();
+    // When what changed in the store is to be told.
+    let mut due = Some(standing.due());
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let work = async {
         loop {
@@ -248,11 +254,15 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
                     if let Some(own) = &own {
                         watch.deployer.redactor.add_secret(&own.current());
                     }
-                    let now = standing(&repos, watch.address);
-                    if now != said {
-                        notify(&[sd_notify::NotifyState::Status(&now)]);
-                        said = now;
-                    }
+                    due = due.or_else(|| Some(standing.due()));
+                }
+                changed = changes.changed(), if due.is_none() => match changed {
+                    Ok(()) => due = Some(standing.due()),
+                    Err(_) => return, // the store has ended
+                },
+                () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                    due = None;
+                    standing.tell(&watch.deployer, &watch.pulse).await;
                 }
                 _ = look.tick() => {
                     watch.look(pause.min(PATIENCE)).await;
@@ -290,16 +300,6 @@ async fn keep_copies(store: Store, keep: usize) {
         }
         pause = COPY_EVERY;
     }
-}
-
-/// How the daemon stands, in the words that `systemctl status` shows.
-fn standing(repos: &LiveRepos, address: std::net::SocketAddr) -> String {
-    let listed = counted(repos.checked().repos.repos.len(), "repository");
-    let broken = repos.broken().map(|broken| match broken.mistakes.0.first() {
-        Some(first) => format!("; MISTAKE in repos.yaml, {}: {first}", broken.consequence),
-        None => format!("; MISTAKE in repos.yaml, {}", broken.consequence),
-    });
-    format!("{listed}, listening on {address}{}", broken.unwrap_or_default()).replace('\n', " ")
 }
 
 /// What is looked at to know that the daemon lives.
@@ -409,7 +409,8 @@ impl Signals {
     }
 }
 
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
+/// Tells systemd, if it has started us.
+pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd could not be told");
     }

@@ -14,6 +14,7 @@ use super::{
     command::Trouble,
     follow::{End, Log, Told, Which, follow},
     progress::{Display, plain, seconds},
+    since::since_then,
     waiting::Waiting,
 };
 use crate::{
@@ -216,6 +217,14 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
         }
         None => writeln!(out, "  last: never deployed")?,
     }
+    // One that failed before it changed anything says nothing of what runs.
+    let other = repo.deployed.iter().filter(|done| repo.last.as_ref().is_some_and(|last| last.id != done.id));
+    for (done, fall) in other.flat_map(|done| done.falls.iter().map(move |fall| (done, fall))) {
+        writeln!(out, "  after deployment {}: {}", done.id, one_line(&fall.to_string()))?;
+    }
+    if let Some(until) = repo.watched_until {
+        writeln!(out, "  watched until {}, or until what fell stands again", when(until))?;
+    }
     match &repo.runs_unknown {
         Some(why) => writeln!(out, "  what runs is not known: {why}")?,
         None if repo.containers.is_empty() => writeln!(out, "  no containers")?,
@@ -271,7 +280,7 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
 fn outcome_below_log(d: &Deployment) -> String {
     match (d.state, length(d)) {
         (State::Succeeded | State::Failed | State::Cancelled, length) if !length.is_empty() => {
-            format!("{} in {length}", d.state)
+            since_then(format!("{} in {length}", d.state), &d.falls)
         }
         _ => outcome(d),
     }
@@ -294,7 +303,7 @@ pub(super) fn said(d: &Deployment) -> String {
         (State::Superseded, Some(by)) => format!("superseded by {by}"),
         (State::Failed | State::Cancelled | State::Interrupted, _) => d.error.clone().unwrap_or_default(),
         (State::Queued, _) => d.cause.clone(),
-        _ => d.decision.clone().unwrap_or_default(),
+        _ => since_then(d.decision.clone().unwrap_or_default(), &d.falls),
     }
 }
 

@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
         let text = if path == "-" {
             self.stdin.map(str::to_owned).ok_or_else(|| LoadError::new("standard input was asked for but not given"))?
         } else {
-            read_text(&lexical::join(&self.cwd, path), self.files)?
+            read_text(&lexical::join(&self.cwd, path), self.files, "create the file, or name another")?
         };
         self.read_bytes = self.read_bytes.saturating_add(text.len());
         if self.read_bytes > MAX_READ_BYTES {

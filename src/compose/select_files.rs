@@ -10,7 +10,7 @@ use super::{
     lexical,
     load::LoadRequest,
     remote,
-    source::{FileSource, reason},
+    source::{FileSource, hint, reason},
 };
 
 /// Names that are looked for, by priority.
@@ -101,7 +101,7 @@ pub(super) fn read_env_files(
 ) -> Result<IndexMap<String, String>, LoadError> {
     let mut values = IndexMap::new();
     for path in paths {
-        let text = read_text(path, source).map_err(|e| e.hint("create the file, or do not name it as an env file"))?;
+        let text = read_text(path, source, "create the file, or do not name it as an env file")?;
         let lookup = |name: &str| environment.get(name).cloned();
         let mut unset = Vec::new();
         let result = dotenv::parse_into(&text, &mut values, &lookup, &mut |name| unset.push(name.to_owned()));
@@ -113,14 +113,15 @@ pub(super) fn read_env_files(
     Ok(values)
 }
 
-/// Reads a text file.
+/// Reads a text file; `usual` is what to do about one that cannot be read.
 ///
 /// # Errors
 ///
 /// What the file system says, or that it is not UTF-8.
-pub(super) fn read_text(path: &str, source: &dyn FileSource) -> Result<String, LoadError> {
+pub(super) fn read_text(path: &str, source: &dyn FileSource, usual: &str) -> Result<String, LoadError> {
     let unread = |error| {
-        LoadError::new(format!("cannot read {path}: {}", reason(&error))).hint("create the file, or name another")
+        let hint = hint(&error).unwrap_or_else(|| usual.to_owned());
+        LoadError::new(format!("cannot read {path}: {}", reason(&error))).hint(hint)
     };
     let bytes = source.read(Path::new(path)).map_err(unread)?;
     let not_text = || LoadError::new(format!("cannot read {path}: it is not UTF-8 text")).hint("save it as UTF-8");

@@ -6,7 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::FileType;
+
 use super::remote::GitFile;
+use crate::files::{Kind, Reach};
+
+/// What to do about a file that may not be read.
+pub(super) use crate::files::hint;
 
 /// What the file system says, without the number of the error.
 pub(super) fn reason(error: &io::Error) -> String {
@@ -41,6 +47,10 @@ pub trait FileSource {
     fn link_target(&self, _path: &Path) -> io::Result<Option<PathBuf>> {
         Ok(None)
     }
+    /// From where the project's files may be read when it is built and run.
+    fn reach(&self) -> Reach {
+        Reach::Anywhere
+    }
     /// Brings a git repository to this machine, at the place that is named; gives the folder where it then lies.
     ///
     /// # Errors
@@ -61,48 +71,43 @@ pub trait FileSource {
     }
 }
 
-/// The real disk.
-#[derive(Debug, Clone, Copy)]
+/// The real disk, as far as a project may read it.
+#[derive(Debug, Clone)]
 pub struct DiskFiles {
-    /// Largest file that is read, in bytes.
-    pub max_bytes: u64,
+    /// How much of a file is read.
+    pub kind: Kind,
+    /// From where.
+    pub reach: Reach,
 }
 
 impl Default for DiskFiles {
     fn default() -> Self {
-        DiskFiles { max_bytes: 8 << 20 }
+        DiskFiles { kind: Kind::PROJECT, reach: Reach::Anywhere }
+    }
+}
+
+impl DiskFiles {
+    /// What a project of this reach may read.
+    pub fn within(reach: Reach) -> Self {
+        DiskFiles { kind: Kind::PROJECT, reach }
     }
 }
 
 impl FileSource for DiskFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        use {io::Read, std::os::unix::fs::FileTypeExt};
-        let mut bytes = Vec::new();
-        // To open a named pipe is to wait for whoever writes to it, perhaps for ever. One of a shell (`<(...)`,
-        // /dev/stdin) has no name that leads back to it; it is open already, and read.
-        if std::fs::metadata(path)?.file_type().is_fifo() && std::fs::canonicalize(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a named pipe, not a file"));
-        }
-        let file = std::fs::File::open(path)?;
-        let about = file.metadata()?;
-        if about.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
-        }
-        // One byte more than the file: read in one go, and seen to end in a second one.
-        bytes.reserve(usize::try_from(about.len().min(self.max_bytes)).unwrap_or_default().saturating_add(1));
-        file.take(self.max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > self.max_bytes {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {} bytes", self.max_bytes)));
-        }
-        Ok(bytes)
+        self.reach.read(path, self.kind)
     }
 
     fn exists(&self, path: &Path) -> bool {
-        path.exists()
+        // What may not be read is there: who reads it then hears why not.
+        match self.reach.kind(path) {
+            Ok(_) => true,
+            Err(error) => hint(&error).is_some(),
+        }
     }
 
     fn is_dir(&self, path: &Path) -> bool {
-        path.is_dir()
+        self.reach.kind(path).is_ok_and(FileType::is_dir)
     }
 
     fn stays_in(&self, path: &Path, folder: &Path) -> bool {
@@ -114,7 +119,11 @@ impl FileSource for DiskFiles {
     }
 
     fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        if path.is_symlink() { path.canonicalize().map(Some) } else { Ok(None) }
+        self.reach.at(path, || if path.is_symlink() { path.canonicalize().map(Some) } else { Ok(None) })?
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach.clone()
     }
 }
 

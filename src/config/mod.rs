@@ -18,8 +18,8 @@ pub use live::{Broken, LiveRepos};
 pub use live_secret::LiveSecret;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use repos::{
-    Builder, Divergence, Filters, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, PathState, Rebuild, Repo,
-    Repos, TimeoutOverrides, Timeouts, TokenSource,
+    Builder, Divergence, Filters, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, OutsidePaths, PathState,
+    Rebuild, Repo, Repos, TimeoutOverrides, Timeouts, TokenSource,
 };
 pub use settings::{Layers, LogFormat, Settings};
 pub use table::{DEFAULT_LISTEN, Setting, SettingsArgs, TABLE};

@@ -199,6 +199,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
             build: reader.parsed("build-timeout", Duration::ZERO, some_time),
             apply: reader.parsed("apply-timeout", Duration::ZERO, some_time),
             settle: reader.parsed("settle-time", Duration::ZERO, units::duration),
+            watch: reader.parsed("watch-after", Duration::ZERO, units::duration),
         },
         shutdown_grace: reader.parsed("shutdown-grace", Duration::ZERO, units::duration),
         delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),

@@ -209,7 +209,14 @@ pub const TABLE: &[Setting] = &[
         "TURNOUT_SETTLE_TIME",
         "TIME",
         "10s",
-        "How long started containers must stay up, unless repos.yaml says otherwise.",
+        "How long started containers without a health check must stay up, unless repos.yaml says otherwise.",
+    ),
+    value(
+        "watch-after",
+        "TURNOUT_WATCH_AFTER",
+        "TIME",
+        "60s",
+        "How long a stack is watched after its verdict, beside other work; what falls over then is told; 0 = not at all.",
     ),
     value("shutdown-grace", "TURNOUT_SHUTDOWN_GRACE", "TIME", "30s", "Time for the step under way at a shutdown."),
     value(

@@ -10,6 +10,7 @@ use crate::{
     compose::model::Service,
     config::{self, Repo},
     decide::{Base, BuildFacts, Facts, Mode, REBUILD_TRIGGER, Seen, ServiceFacts, TriggerFile, Triggers},
+    files,
     git::{self, GitError},
     plan::Observed,
     store::Before,
@@ -24,6 +25,8 @@ pub struct Known {
     pub changed: Result<Vec<String>, String>,
     /// The caller wants a rebuild, for this reason.
     pub forced: Option<String>,
+    /// Whether the file that asks for a rebuild is there.
+    pub trigger_file: TriggerFile,
 }
 
 /// What a first deployment is compared with, as git calls it.
@@ -37,18 +40,19 @@ pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<Stri
         Some(commit) => (Base::LastDeployed(commit.clone()), commit),
         None => (Base::PreviousCommit, PREVIOUS.to_owned()),
     };
+    let trigger_file = trigger_file(path);
     let mut changed = BTreeSet::new();
     for against in std::iter::once(&against).chain(&before.attempts) {
         match git::changed_files(path, against, head) {
             Ok(files) => changed.extend(files.into_iter().map(|file| file.path)),
             Err(GitError::UnknownCommit { shallow: false, .. }) if against == PREVIOUS => {
                 let why = "this is the branch's first commit, with none before it to compare with".to_owned();
-                return Known { base, changed: Err(why), forced };
+                return Known { base, changed: Err(why), forced, trigger_file };
             }
-            Err(error) => return Known { base, changed: Err(error.to_string()), forced },
+            Err(error) => return Known { base, changed: Err(error.to_string()), forced, trigger_file },
         }
     }
-    Known { base, changed: Ok(changed.into_iter().collect()), forced }
+    Known { base, changed: Ok(changed.into_iter().collect()), forced, trigger_file }
 }
 
 /// Everything the decision rests on. `inputs`: what goes into the images, where that is asked.
@@ -62,7 +66,6 @@ pub fn gather(
     known: Known,
     mut builds: BTreeMap<String, BuildFacts>,
 ) -> Result<Facts, Failure> {
-    let root = loaded.view.tree();
     let triggers = Triggers::new(&repo.triggers).map_err(|error| Failure::new(error.to_string()))?;
     let project = &loaded.project;
     let facts = |(name, service): (&String, &Service)| {
@@ -92,14 +95,15 @@ pub fn gather(
         base: known.base,
         changed: known.changed,
         triggers,
-        trigger_file: trigger_file(root),
+        trigger_file: known.trigger_file,
         forced: known.forced,
         services,
     })
 }
 
 fn trigger_file(root: &Path) -> TriggerFile {
-    if std::fs::symlink_metadata(root.join(REBUILD_TRIGGER)).is_err() {
+    let file = root.join(REBUILD_TRIGGER);
+    if !matches!(files::at(root, &file, || file.symlink_metadata()), Ok(Ok(_))) {
         return TriggerFile::Absent;
     }
     // Where git cannot tell, the file is taken for a tracked one: it is then never removed.

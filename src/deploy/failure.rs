@@ -1,7 +1,7 @@
 //! Why a deployment ended badly, in the words a person reads.
 
 use crate::{
-    compose::error::LoadError, config::Mistakes, engine::EngineError, git::GitError, plan::PlanError,
+    compose::error::LoadError, config::Mistakes, engine::EngineError, files::Lost, git::GitError, plan::PlanError,
     report::redact::Redactor,
 };
 
@@ -48,6 +48,15 @@ impl From<GitError> for Failure {
         match error {
             GitError::Cancelled { .. } => Self::cancelled("cancelled during the fetch; the work tree is as before"),
             other => Self::new(other.to_string()),
+        }
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        match lost.hint() {
+            Some(hint) => Self::new(lost.to_string()).hint(format!("nothing was changed; {hint}")),
+            None => Self::new(format!("turnout has a fault: {lost}")),
         }
     }
 }

@@ -1,5 +1,10 @@
 //! Removes earlier images of a project after its deployment, as `keep_images` says.
 
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -9,21 +14,51 @@ use crate::{
     report::Reporter,
 };
 
+/// Projects without earlier images beyond those that are kept, and how many that are, as this daemon left them. To list
+/// the images of a host takes the engine longer than all else that a deployment with nothing to do asks of it.
+#[derive(Debug, Default)]
+pub struct Tidy(Mutex<HashMap<String, usize>>);
+
+impl Tidy {
+    /// Steps are carried out that may leave images.
+    pub fn disturb(&self, project: &str) {
+        self.lock().remove(project);
+    }
+
+    fn holds(&self, project: &str, keep: usize) -> bool {
+        self.lock().get(project) == Some(&keep)
+    }
+
+    fn note(&self, project: &str, keep: usize) {
+        self.lock().insert(project.to_owned(), keep);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        // Only whole values are written under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Removes what is beyond `keep_images` of the project and tells of it. What goes wrong here is told, and makes no
 /// deployment fail: all that runs, runs.
 pub async fn remove_earlier(
+    tidy: &Tidy,
     engine: &Engine,
     repo: &Repo,
     project: &str,
     reporter: &dyn Reporter,
     cancel: &CancellationToken,
 ) {
+    if tidy.holds(project, repo.keep_images) {
+        return;
+    }
     let images = match engine.built_images(project).await {
         Ok(images) => images,
         Err(error) => {
             return reporter.warn(format!("earlier images of {project} cannot be looked at ({error}); they stay"));
         }
     };
+    let mut all_gone = true;
     for removal in leftovers::earlier(&images, repo.keep_images).removals {
         if cancel.is_cancelled() {
             return;
@@ -31,10 +66,14 @@ pub async fn remove_earlier(
         match remove(engine, &removal).await {
             Ok(text) => reporter.info(text),
             Err(error) => {
+                all_gone = false;
                 let what = format!("image {} of {}", short(&removal.id), removal.of);
                 reporter.warn(format!("{what} cannot be removed ({error}); the next deployment tries again"));
             }
         }
+    }
+    if all_gone {
+        tidy.note(project, repo.keep_images);
     }
 }
 

@@ -1,4 +1,5 @@
-//! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`].
+//! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`]. What is watched after its
+//! verdict is in [`watch_on`].
 
 mod busy;
 mod compose_env;
@@ -29,14 +30,22 @@ pub mod stack;
 mod standing;
 mod view;
 mod wanted;
+mod watch_on;
+mod watches;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
 pub use guard::said;
+pub use outcome::EVERYTHING_RUNS;
 pub use planner::{Planner, Wanted};
 pub use prepare::{Chosen, Loaded, Prepared, choose_project, load_project};
 pub use preview::{Asked, Planned};
@@ -50,14 +59,16 @@ use crate::{
         Apply, ApplyError, Engine, EngineError, ImageSettings, Report,
         image::{BuildOptions, Credentials, docker_config_directory},
     },
-    git,
+    files, git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update},
+    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update, Watch, Watched},
 };
 
 /// How often a deployment plans when the engine changes under it.
 const ATTEMPTS: u32 = 3;
+/// How long the look for changes by hand may take: it is told, and decides nothing.
+const LOOK_BY_HAND: Duration = Duration::from_secs(30);
 /// Pause between two attempts to record how a deployment ended.
 const STORE_RETRY: Duration = Duration::from_secs(2);
 /// Transient progress that watchers may lag behind before they miss some.
@@ -73,6 +84,9 @@ pub struct Deployer {
     pub redactor: Redactor,
     /// Progress for those who watch.
     pub live: broadcast::Sender<LiveProgress>,
+    /// What is watched after its verdict.
+    pub watches: watches::Watches,
+    tidy: leftovers::Tidy,
 }
 
 /// What a good end has to say.
@@ -82,6 +96,8 @@ struct Done {
     /// The newest wanted commit, where what was deployed has it.
     reached: Option<String>,
     summary: String,
+    /// How long the project is watched on.
+    watch: Option<Watch>,
 }
 
 impl Deployer {
@@ -89,18 +105,24 @@ impl Deployer {
     pub fn new(mut planner: Planner, store: Store, redactor: Redactor) -> Self {
         planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
-        Self { planner, store, redactor, live }
+        let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
+        Self { planner, store, redactor, live, watches, tidy }
     }
 
-    /// Carries out what a lane has claimed and records how it ended.
-    pub async fn run(&self, job: Deployment, cancel: CancellationToken, stopping: &CancellationToken) {
+    /// Carries out what a lane has claimed and records how it ended. Answers what is to be watched on.
+    pub async fn run(
+        &self,
+        job: Deployment,
+        cancel: CancellationToken,
+        stopping: &CancellationToken,
+    ) -> Option<Watched> {
         let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
         let ending = match guard::guarded(self.deploy(&job, &recorder, &cancel)).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
-                let Done { project, commit, reached, summary } = done;
+                let Done { project, commit, reached, summary, watch } = done;
                 self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
-                Some(Finish::Succeeded { project, commit, reached })
+                Some(Finish::Succeeded { project, commit, reached, watch })
             }
             Err(failure) if failure.cancelled && stopping.is_cancelled() => {
                 recorder.warn("the daemon is stopping; this goes on at its next start".to_owned());
@@ -130,7 +152,14 @@ impl Deployer {
                 })
             }
         };
+        let watched = match &ending {
+            Some(Finish::Succeeded { project, watch: Some(watch), .. }) => {
+                Some(Watched { repo: job.repo, deployment: job.id, project: project.clone(), watch: *watch })
+            }
+            _ => None,
+        };
         self.finish(job.id, &recorder, ending, stopping).await;
+        watched
     }
 
     /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
@@ -205,27 +234,29 @@ impl Deployer {
         };
         let Prepared { loaded, decision, plan, engine, .. } = &prepared;
         if decision.trigger_file_to_remove && builds_succeeded(plan, &applied) {
-            remove_trigger(&repo, recorder);
+            remove_trigger(&repo, recorder).await;
         }
         let report = applied.map_err(|error| outcome::apply_failed(plan, &error))?;
 
         let mut watched = report.started.clone();
+        let mut looked = SystemTime::now();
         let doubtful = engine.doubtful(&loaded.project, &report.started, timeouts.settle).await?;
         watched.extend(doubtful.watch);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
             let earlier = self.store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
             let watch = outcome::Watch { engine, prepared: &prepared, report: &report, watched: &watched, earlier };
-            outcome::settle(&watch, &timeouts, recorder, cancel).await?;
+            looked = outcome::settle(&watch, &timeouts, recorder, cancel).await?;
         }
-        leftovers::remove_earlier(engine, &repo, &loaded.project.name, recorder, cancel).await;
+        leftovers::remove_earlier(&self.tidy, engine, &repo, &loaded.project.name, recorder, cancel).await;
         let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
         if let Some(keep) = self.planner.settings.keep_build_cache.filter(|_| built) {
             leftovers::cut_build_cache(engine, keep, recorder).await;
         }
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
         let summary = outcome::summary(&prepared, &report, &[doubtful.restarted, by_hand].concat(), &commit);
-        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached })
+        let watch = watch_on::from(looked, timeouts.watch);
+        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached, watch })
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.
@@ -313,6 +344,10 @@ impl Deployer {
         self.store.note_place(place).await.map_err(|error| Failure::new(error.to_string()))?;
         plan::replacements(plan).into_iter().for_each(|line| recorder.info(line));
         self.enter("apply", update, job, recorder).await;
+        self.end_watch(&repo.name).await;
+        if !plan.steps.is_empty() {
+            self.tidy.disturb(&loaded.project.name);
+        }
         let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(&prepared, &applied).await;
         Ok((prepared, applied))
@@ -431,15 +466,30 @@ impl Deployer {
 /// What lies in the work tree otherwise than in the commit, in words: it runs, and the commit alone would not say so.
 async fn by_hand(repo: &Repo, commit: &str, recorder: &Recorder) -> Vec<String> {
     const NAMED: usize = 5;
+    /// Looks that have not come back: each repository costs one thread at most.
+    static LOST: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let lost = || LOST.lock().unwrap_or_else(PoisonError::into_inner);
     let path = repo.real_path.clone();
-    let looked = tokio::task::spawn_blocking(move || git::changed_by_hand(&path)).await;
-    let changed = match looked {
-        Ok(Ok(changed)) => changed,
-        Ok(Err(error)) => {
-            recorder.warn(format!("whether files were changed by hand is not known: {error}"));
+    // It looks at whatever lies beside the files, mounts that hang among it.
+    let changed = if lost().insert(path.clone()) {
+        let looked = files::blocking(move || {
+            let changed = git::changed_by_hand(&path).map_err(|error| error.to_string());
+            lost().remove(&path);
+            changed
+        });
+        match tokio::time::timeout(LOOK_BY_HAND, looked).await {
+            Ok(looked) => looked.unwrap_or_else(|lost| Err(lost.to_string())),
+            Err(_) => Err(format!("git did not tell within {} s", LOOK_BY_HAND.as_secs())),
+        }
+    } else {
+        Err("git has not told yet, since an earlier deployment".to_owned())
+    };
+    let changed = match changed {
+        Ok(changed) => changed,
+        Err(why) => {
+            recorder.warn(format!("whether files were changed by hand is not known: {why}"));
             return Vec::new();
         }
-        Err(_) => return Vec::new(),
     };
     if changed.is_empty() {
         return Vec::new();
@@ -463,8 +513,10 @@ fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
         .all(|(_, ended)| ended.outcome == Outcome::Done)
 }
 
-fn remove_trigger(repo: &Repo, recorder: &Recorder) {
-    match std::fs::remove_file(repo.real_path.join(REBUILD_TRIGGER)) {
+async fn remove_trigger(repo: &Repo, recorder: &Recorder) {
+    let (root, file) = (repo.real_path.clone(), repo.real_path.join(REBUILD_TRIGGER));
+    let removed = files::blocking(move || files::at(&root, &file, || std::fs::remove_file(&file)).flatten()).await;
+    match removed.unwrap_or_else(|lost| Err(lost.into())) {
         Ok(()) => recorder.info(format!("the build has succeeded, so {REBUILD_TRIGGER} is removed")),
         Err(error) => {
             recorder.warn(format!("{REBUILD_TRIGGER} cannot be removed ({error}); the next deployment rebuilds again"))
@@ -474,6 +526,10 @@ fn remove_trigger(repo: &Repo, recorder: &Recorder) {
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    at_ms(SystemTime::now())
+}
+
+fn at_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,11 +4,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     io::{self, Read as _},
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        fs::{MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
@@ -24,6 +24,7 @@ use crate::{
         absent::{Absent, Engine},
     },
     engine::translate,
+    files::Reach,
     git,
     inputs::Hasher,
 };
@@ -65,10 +66,12 @@ pub fn look(view: &View, project: &Project, digests: PathBuf) -> Looked {
         Vec::new()
     });
     let binds = project.services.values().flat_map(|service| binds(project, service));
-    let written = binds.filter(|bind| !bind.read_only).filter_map(|bind| fs::canonicalize(bind.source).ok()).collect();
+    let at = |path: PathBuf| project.reach.at(&path, || fs::canonicalize(&path)).flatten().ok();
+    let written = binds.filter(|bind| !bind.read_only).filter_map(|bind| at(bind.source)).collect();
     let hasher = Hasher::open(digests);
+    let reach = project.reach.looking();
     let mut looker =
-        Looker { view: view.clone(), root: real, tracked, written, skipped, seen: BTreeMap::new(), hasher };
+        Looker { view: view.clone(), root: real, reach, tracked, written, skipped, seen: BTreeMap::new(), hasher };
     let (mut reads, mut absent) = (BTreeMap::new(), BTreeMap::new());
     for (name, service) in &project.services {
         let (own, gone) = looker.service(project, name, service, 0);
@@ -126,6 +129,8 @@ struct Looker {
     view: View,
     /// Top of the work tree, links resolved.
     root: PathBuf,
+    /// Mounts may come from anywhere; this bounds only how they are looked at.
+    reach: Reach,
     /// Sorted by bytes. Names need not be text.
     tracked: Vec<PathBuf>,
     /// What some container of the project can write.
@@ -197,7 +202,7 @@ impl Looker {
     fn absent(&self, source: &Path, target: &str, engine: Engine) -> Option<Absent> {
         let place = self.inside(&place(source));
         let file = place.as_ref().is_some_and(|path| self.is_tracked(path));
-        let engine = match fs::metadata(source) {
+        let engine = match self.reach.at(source, || fs::metadata(source)).flatten() {
             Ok(meta) if meta.is_dir() && file && !source.is_symlink() => engine,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 // No folder can be made of the name of a link, or below a file.
@@ -230,7 +235,8 @@ impl Looker {
 
     fn fresh(&mut self, source: &Path, read_only: bool) -> Option<Read> {
         let shown = self.shown(source);
-        let looked = fs::canonicalize(source).and_then(|real| Ok((fs::metadata(&real)?, real)));
+        let look = || fs::canonicalize(source).and_then(|real| Ok((fs::metadata(&real)?, real)));
+        let looked = self.reach.at(source, look).flatten();
         let (meta, real) = match looked {
             Ok(looked) => looked,
             Err(error) => return self.skip(&shown, &error),
@@ -257,7 +263,7 @@ impl Looker {
             }
             let tracked = self.inside(&real).is_some_and(|path| self.is_tracked(&path));
             read.own = !tracked && (!read_only || self.is_written(&real));
-            return match content(&mut self.hasher, &real, &meta) {
+            return match content(&mut self.hasher, &self.reach, &real, &meta) {
                 Ok(digest) => {
                     read.digest = digest;
                     self.as_in_place(source, &mut read);
@@ -268,7 +274,7 @@ impl Looker {
         }
         // Sockets and devices have nothing to read, and folders elsewhere are data.
         let folder = self.inside(&real).filter(|_| meta.is_dir())?;
-        if let Err(error) = fs::read_dir(&real) {
+        if let Err(error) = self.reach.at(&real, || fs::read_dir(&real)).flatten() {
             return self.skip(&shown, &error);
         }
         read.kind = Kind::Folder;
@@ -292,7 +298,7 @@ impl Looker {
         let mut whole = Sha256::new();
         for file in &files {
             let path = self.root.join(file);
-            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            let Ok(Ok(meta)) = self.reach.at(&path, || fs::symlink_metadata(&path)) else { continue };
             let name = named(file);
             let digest = self.entry(&name, &path, &meta);
             read.written_at = read.written_at.max(self.written(&name, &path, &meta, &digest));
@@ -322,7 +328,10 @@ impl Looker {
         };
         let same = match read.kind {
             Kind::Folder => meta.is_dir(),
-            _ => meta.is_file() && content(&mut self.hasher, &real, &meta).is_ok_and(|digest| digest == read.digest),
+            _ => {
+                meta.is_file()
+                    && content(&mut self.hasher, &self.reach, &real, &meta).is_ok_and(|digest| digest == read.digest)
+            }
         };
         if same {
             read.identity = identity(&meta);
@@ -346,7 +355,7 @@ impl Looker {
             digest.update(fs::read_link(path).unwrap_or_default().as_os_str().as_encoded_bytes());
         } else if meta.is_file() {
             digest.update(format!("{:o}\0", meta.permissions().mode() & 0o777));
-            match content(&mut self.hasher, path, meta) {
+            match content(&mut self.hasher, &self.reach, path, meta) {
                 Ok(content) => digest.update(content),
                 Err(error) => {
                     self.skipped.insert(format!("{name}: {error}"));
@@ -399,7 +408,7 @@ impl Looker {
         let (mut found, mut bytes) = (Vec::new(), 0);
         let mut open = vec![real.to_owned()];
         while let Some(folder) = open.pop() {
-            let entries = match fs::read_dir(&folder) {
+            let entries = match self.reach.at(&folder, || fs::read_dir(&folder)).flatten() {
                 Ok(entries) => entries,
                 Err(error) => {
                     let shown = self.shown(&folder);
@@ -412,7 +421,7 @@ impl Looker {
                 if entry.file_name() == ".git" || self.written.contains(&path) {
                     continue;
                 }
-                let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+                let Ok(Ok(meta)) = self.reach.at(&path, || fs::symlink_metadata(&path)) else { continue };
                 if meta.is_dir() {
                     open.push(path);
                     continue;
@@ -446,27 +455,20 @@ fn place(source: &Path) -> PathBuf {
     joined.unwrap_or_else(|| source.to_owned())
 }
 
-/// Digest of a file's content. Does not wait: what became a pipe meanwhile is refused.
-fn content(hasher: &mut Hasher, path: &Path, meta: &Metadata) -> io::Result<String> {
+/// Digest of a file's content, as far as it is looked at. Does not wait: what became a pipe meanwhile is refused.
+fn content(hasher: &mut Hasher, reach: &Reach, path: &Path, meta: &Metadata) -> io::Result<String> {
     if meta.len() > MOST_BYTES {
         let mut digest = Sha256::new();
         digest.update(format!("{}\0{}\0{}", meta.len(), meta.mtime(), meta.mtime_nsec()));
         return Ok(hexed(digest, DIGITS));
     }
+    let open = |path: &Path| {
+        let file = reach.open(path)?;
+        Ok((file.meta().clone(), file.take(MOST_BYTES)))
+    };
     let mut digest = hasher.digest(path, meta, open, |error| error)?;
     digest.truncate(DIGITS);
     Ok(digest)
-}
-
-/// Opens a file for as many bytes as are looked at.
-fn open(path: &Path) -> io::Result<(Metadata, io::Take<File>)> {
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0)).open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::other("is no plain file"));
-    }
-    Ok((meta, file.take(MOST_BYTES)))
 }
 
 fn hexed(digest: Sha256, digits: usize) -> String {

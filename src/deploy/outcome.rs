@@ -1,5 +1,7 @@
 //! How a deployment went, in words: what was fetched, what failed and what that left, whether it stays up, the summary.
 
+use std::time::SystemTime;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Prepared, Recorder};
@@ -10,6 +12,9 @@ use crate::{
     plan::{Action, Plan},
     report::{Event, Outcome, Reporter, counted},
 };
+
+/// What is said of a deployment that had nothing to do, as long as it is true.
+pub const EVERYTHING_RUNS: &str = "everything runs as configured";
 
 /// What the update did, in words. `pinned`: a commit was asked for, not a branch.
 pub(super) fn describe(updated: &git::Updated, pinned: bool) -> String {
@@ -92,7 +97,7 @@ pub(super) struct Watch<'a> {
     pub earlier: bool,
 }
 
-/// Watches whether they stay up.
+/// Watches whether they stay up. Answers when the last look began.
 ///
 /// # Errors
 /// When one does not, or the engine does not answer.
@@ -101,7 +106,7 @@ pub(super) async fn settle(
     timeouts: &Timeouts,
     recorder: &Recorder,
     cancel: &CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<SystemTime, Failure> {
     let Watch { engine, prepared, report, watched, earlier } = *watch;
     let watch = Settle {
         project: &prepared.loaded.project,
@@ -112,7 +117,7 @@ pub(super) async fn settle(
         cancel,
     };
     match engine.settle(&watch).await {
-        Ok(()) => Ok(()),
+        Ok(looked) => Ok(looked),
         Err(SettleError::Cancelled) => {
             Err(Failure::cancelled("cancelled while watching whether the containers stay up"))
         }
@@ -165,7 +170,7 @@ pub(super) fn summary(prepared: &Prepared, report: &Report, more: &[String], com
     let remarks: Vec<&String> = prepared.compared.remarks.iter().chain(doubts).chain(warnings).chain(more).collect();
     if !report.changed() {
         return match remarks.is_empty() {
-            true => format!("{project} at {commit}: nothing to do, everything runs as configured"),
+            true => format!("{project} at {commit}: nothing to do, {EVERYTHING_RUNS}"),
             false => {
                 let remarks: String = remarks.iter().map(|remark| format!("; {remark}")).collect();
                 format!("{project} at {commit}: nothing was done{remarks}")

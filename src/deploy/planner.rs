@@ -20,7 +20,7 @@ use crate::{
         image::{BuilderChoice, InputSettings, docker_config_directory},
         read_proxies,
     },
-    git,
+    files, git,
     report::{Event, Reporter, redact::Redactor},
     store::{Before, Place},
 };
@@ -228,8 +228,13 @@ impl Planner {
         places: &[Place],
         new_stack: bool,
     ) -> Result<Option<String>, Failure> {
-        let (path, url) = (repo.real_path.clone(), repo.remote.clone());
-        let remote = blocking(move || git::remote_address(&path, url.as_deref())).await?;
+        let (path, url, env_file) = (repo.real_path.clone(), repo.remote.clone(), repo.env_file.clone());
+        let (remote, has_env) = blocking(move || {
+            let remote = git::remote_address(&path, url.as_deref());
+            let env_file = path.join(env_file);
+            (remote, files::at(&path, &env_file, || env_file.exists()).unwrap_or(true))
+        })
+        .await?;
         let all = place::all_now(&self.repos.current().repos.repos);
         let first = First {
             repo,
@@ -240,7 +245,7 @@ impl Planner {
             places,
             new_stack,
         };
-        lost_env::refuse(&first, stacks, repo.real_path.join(&repo.env_file).exists())?;
+        lost_env::refuse(&first, stacks, has_env)?;
         former::refuse_second(&first, stacks)
     }
 
@@ -288,5 +293,5 @@ pub(super) fn builder(repo: &Repo) -> BuilderChoice {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::new(format!("turnout has a fault: {error}")))
+    Ok(files::blocking(work).await?)
 }

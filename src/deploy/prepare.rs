@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -24,9 +25,14 @@ use crate::{
         model::Project,
         source::{DiskFiles, FileSource},
     },
-    config::Repo,
+    config::{OutsidePaths, Repo},
     decide::{Base, Decision, mounted::Mounted},
-    engine::{Engine, image::docker_config_directory},
+    engine::{
+        Engine,
+        image::{OutOfReach, docker_config_directory, out_of_reach},
+    },
+    files::{self, Reach},
+    git,
     plan::{self, Intent, Observed, Plan},
     report::redact::Redactor,
 };
@@ -68,7 +74,7 @@ pub struct Prepared {
 /// Why the work tree cannot be read, if it cannot: not cloned yet, gone, or closed to this user are not the same.
 fn usable(repo: &Repo, view: &View) -> Result<(), Failure> {
     let path = repo.path.display();
-    match std::fs::read_dir(view.tree()) {
+    match files::at(view.tree(), view.tree(), || std::fs::read_dir(view.tree())).flatten() {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(match repo.remote {
             Some(_) => Failure::new(format!("{path} is not there"))
@@ -77,8 +83,11 @@ fn usable(repo: &Repo, view: &View) -> Result<(), Failure> {
                 "put the work tree back, correct the path in repos.yaml, or give a `remote` so that it can be cloned",
             ),
         }),
-        Err(error) => Err(Failure::new(format!("{path} cannot be looked into: {error}"))
-            .hint("this user, and the daemon's, need access to it and to the directories above")),
+        Err(error) => {
+            let usual = || "this user, and the daemon's, need access to it and to the directories above".to_owned();
+            Err(Failure::new(format!("{path} cannot be looked into: {error}"))
+                .hint(files::hint(&error).unwrap_or_else(usual)))
+        }
     }
 }
 
@@ -93,6 +102,26 @@ pub struct Chosen {
     base: Option<&'static str>,
     /// What was odd, in words.
     notes: Vec<String>,
+    /// What reads its files.
+    disk: DiskFiles,
+}
+
+/// From where the files of a repository may be read.
+fn reach(repo: &Repo, view: &View) -> Reach {
+    let root = view.tree().to_owned();
+    let (links, modules) = match git::committed_links(&root) {
+        Ok(git::CommittedLinks { links, modules }) => (links, modules),
+        // Whose a link is, nobody can tell: then it counts as a commit's, wherever it is.
+        Err(_) => (BTreeSet::new(), [PathBuf::new()].into()),
+    };
+    let outside = repo.outside_paths == OutsidePaths::Allow;
+    let written = repo.path.clone();
+    Reach::Repository(Arc::new(files::Repository { name: repo.name.clone(), root, written, links, modules, outside }))
+}
+
+fn is_file(disk: &DiskFiles, path: &Path) -> bool {
+    // What may not be read is there, and told of where it is read.
+    disk.exists(path) && !disk.is_dir(path)
 }
 
 /// Reads the `.env` and chooses project, files, profiles and the environment that Compose files are filled in from. Secrets
@@ -103,7 +132,8 @@ pub struct Chosen {
 pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<Chosen, Failure> {
     let (root, tree) = (repo.real_path.as_path(), view.tree());
     usable(repo, view)?;
-    let env = read_env(tree, &repo.env_file, redactor)?;
+    let disk = DiskFiles::within(reach(repo, view));
+    let env = read_env(tree, &repo.env_file, &disk, redactor)?;
     let mut known = secrets::of_values(secrets::pairs_of(&env));
     // A password that is also the name of everything would leave no line readable.
     known.retain(|text| *text != repo.name && *text != repo.project);
@@ -111,10 +141,10 @@ pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<C
     if let Some(directory) = docker_config_directory(&std::env::vars().collect()) {
         redactor.add_all(&secrets::of_logins(&directory));
     }
-    let mut present = present(tree, &repo.compose_files)?;
+    let mut present = present(tree, &repo.compose_files, &disk)?;
     let value = |key: &str| env.get(key).map(String::as_str);
     let named = compose_env::files(&env, repo, &present);
-    present.extend(named.iter().flatten().filter(|file| tree.join(file).is_file()).cloned());
+    present.extend(named.iter().flatten().filter(|file| is_file(&disk, &tree.join(file))).cloned());
     let configured = named.as_deref().unwrap_or(&repo.compose_files);
     let mut stack = stack::choose(&repo.project, configured, value("COLOR"), value("DEBUG"), &present)
         .map_err(|error| not_chosen(repo, &error, named.is_some()))?;
@@ -158,7 +188,7 @@ pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<C
         services: Vec::new(),
         options: LoadOptions { repository: Some(repo.name.clone()), ..LoadOptions::default() },
     };
-    Ok(Chosen { stack, request, base, notes })
+    Ok(Chosen { stack, request, base, notes, disk })
 }
 
 /// Reads the project of a repository. Its secrets are registered before anything can be said of it. Blocking.
@@ -175,8 +205,8 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
 /// As [`load_project`].
 pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Result<Loaded, Failure> {
     let tree = view.tree();
-    let Chosen { stack, request, base, notes } = choose_project(repo, &view, redactor)?;
-    let files = Learning { files: Viewed { view: &view, files: DiskFiles::default() }, texts: RefCell::default() };
+    let Chosen { stack, request, base, notes, disk } = choose_project(repo, &view, redactor)?;
+    let files = Learning { files: Viewed { view: &view, files: disk.clone() }, texts: RefCell::default() };
     let loaded = load(&request, &files).map_err(|error| {
         // What cannot be loaded has no values to look through, and its error may quote a line of any file.
         let mut known: Vec<String> = files.texts.borrow().iter().flat_map(|text| secrets::of_lines(text)).collect();
@@ -193,7 +223,7 @@ pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Res
     if let Some(base) = base {
         // A base file that cannot be read is none of this deployment's business.
         let text = |file: &str| {
-            let bytes = DiskFiles::default().read(&tree.join(file)).unwrap_or_default();
+            let bytes = disk.read(&tree.join(file)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
         };
         let chosen = stack.files.first().map(|file| text(file)).unwrap_or_default();
@@ -201,6 +231,14 @@ pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Res
             let why = &stack.reason;
             warnings.push(format!("{base} is left out ({why}): {missing}; {}", overlay::line(base, &stack)));
         }
+    }
+    if let Some(refused) = out_of_reach(&loaded.project) {
+        let OutOfReach { service, attribute, path, error } = refused;
+        let failure = Failure::new(format!("service {service}: {attribute}: {} {error}", path.display()));
+        return Err(match files::hint(&error) {
+            Some(hint) => failure.hint(format!("nothing was changed; {hint}")),
+            None => failure,
+        });
     }
     let mut known = secrets::of_project(&loaded.project);
     known.retain(|text| *text != repo.name && *text != repo.project && !loaded.project.services.contains_key(text));
@@ -243,6 +281,10 @@ impl FileSource for Learning<'_> {
 
     fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         self.files.link_target(path)
+    }
+
+    fn reach(&self) -> Reach {
+        self.files.reach()
     }
 }
 
@@ -307,12 +349,23 @@ pub(super) fn make_plan(
 }
 
 /// The repository's `.env`; absent is empty.
-fn read_env(root: &Path, name: &str, redactor: &Redactor) -> Result<BTreeMap<String, String>, Failure> {
+fn read_env(
+    root: &Path,
+    name: &str,
+    disk: &DiskFiles,
+    redactor: &Redactor,
+) -> Result<BTreeMap<String, String>, Failure> {
     let file = root.join(name);
-    let bytes = match DiskFiles::default().read(&file) {
+    let bytes = match disk.read(&file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(Failure::new(format!("{} cannot be read: {error}", file.display()))),
+        Err(error) => {
+            let failure = Failure::new(format!("{} cannot be read: {error}", file.display()));
+            return Err(match files::hint(&error) {
+                Some(hint) => failure.hint(format!("nothing was changed; {hint}")),
+                None => failure,
+            });
+        }
     };
     let text = String::from_utf8(bytes).map_err(|error| {
         Failure::new(format!("{} is not UTF-8 (byte {})", file.display(), error.utf8_error().valid_up_to()))
@@ -327,11 +380,11 @@ fn read_env(root: &Path, name: &str, redactor: &Redactor) -> Result<BTreeMap<Str
 }
 
 /// Names at the top of the repository, and configured files that exist.
-fn present(root: &Path, configured: &[String]) -> Result<BTreeSet<String>, Failure> {
-    let entries =
-        std::fs::read_dir(root).map_err(|error| Failure::new(format!("{} cannot be read: {error}", root.display())))?;
+fn present(root: &Path, configured: &[String], disk: &DiskFiles) -> Result<BTreeSet<String>, Failure> {
+    let entries = files::at(root, root, || std::fs::read_dir(root)).flatten();
+    let entries = entries.map_err(|error| Failure::new(format!("{} cannot be read: {error}", root.display())))?;
     let mut names: BTreeSet<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    names.extend(configured.iter().filter(|file| root.join(file).is_file()).cloned());
+    names.extend(configured.iter().filter(|file| is_file(disk, &root.join(file))).cloned());
     Ok(names)
 }
 

@@ -32,7 +32,19 @@ impl Recorder {
         deployment: DeploymentId,
         repo: &str,
     ) -> Self {
-        let kept = store.log_handle(deployment, redactor.clone(), LogLimits::default());
+        Self::after(store, live, redactor, deployment, repo, 0)
+    }
+
+    /// Goes on with a deployment's log after its line number `last`.
+    pub fn after(
+        store: &Store,
+        live: broadcast::Sender<LiveProgress>,
+        redactor: Redactor,
+        deployment: DeploymentId,
+        repo: &str,
+        last: i64,
+    ) -> Self {
+        let kept = store.log_handle_after(deployment, redactor.clone(), LogLimits::default(), last);
         Self { kept, live, redactor, deployment, repo: repo.to_owned(), left_out: AtomicU64::new(0) }
     }
 

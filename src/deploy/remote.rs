@@ -43,6 +43,7 @@ impl Planner {
             submodules: repo.submodules,
             submodule_hosts: repo.submodule_hosts.clone(),
             most_bytes: repo.max_fetch,
+            most_written: repo.max_checkout,
             filters: match repo.filters {
                 config::Filters::Refuse => git::Filters::Refuse,
                 config::Filters::Run => git::Filters::Run,

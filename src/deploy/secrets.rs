@@ -4,11 +4,11 @@
 //! Not every value is one: `production`, `true` or a port would blot out ordinary words. See [`is_secret_name`] and
 //! [`worth_hiding`].
 
-use std::{collections::BTreeMap, fs::File, io::Read as _, path::Path};
+use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::{compose::model::Project, report::is_secret_name};
+use crate::{compose::model::Project, files::Reach, report::is_secret_name};
 
 /// Of a file with a secret in it, as much is looked at.
 const MAX_FILE: u64 = 64 << 10;
@@ -101,9 +101,10 @@ pub fn of_project(project: &Project) -> Vec<String> {
             of_value(name, value.as_deref().unwrap_or_default(), DEEPEST, &mut found);
         }
     }
+    let looking = project.reach.looking();
     for secret in project.secrets.values() {
         let variable = project.environment.get(&secret.environment).cloned().unwrap_or_default();
-        for text in [read(&secret.file), secret.content.clone(), variable] {
+        for text in [read(&looking, &secret.file), secret.content.clone(), variable] {
             // All of it, each line, and where the lines are assignments, each value.
             found.extend(text.lines().map(str::to_owned));
             lines(&text, &|_| true, &mut found);
@@ -111,7 +112,7 @@ pub fn of_project(project: &Project) -> Vec<String> {
         }
     }
     for config in project.configs.values() {
-        for text in [read(&config.file), config.content.clone()] {
+        for text in [read(&looking, &config.file), config.content.clone()] {
             lines(&text, &is_secret_name, &mut found);
         }
     }
@@ -120,7 +121,7 @@ pub fn of_project(project: &Project) -> Vec<String> {
 
 /// The secrets among the logins that Docker's client keeps in this directory. Blocking.
 pub fn of_logins(directory: &Path) -> Vec<String> {
-    let text = read(&directory.join("config.json").to_string_lossy());
+    let text = read(&Reach::Anywhere, &directory.join("config.json").to_string_lossy());
     let settings: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let mut found = Vec::new();
     for login in settings.get("auths").and_then(|auths| auths.as_object()).into_iter().flat_map(|auths| auths.values())
@@ -252,14 +253,9 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// A file's text as far as it is some; what cannot be read is told where it is used.
-fn read(path: &str) -> String {
-    let path = Path::new(path);
-    // Only plain files: a pipe would wait for its writer.
-    if !path.is_file() {
-        return String::new();
-    }
+fn read(reach: &Reach, path: &str) -> String {
     let mut bytes = Vec::new();
-    let _ = File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+    let _ = reach.open(Path::new(path)).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// The last lines of a container's log, for a failure's explanation; none when they cannot be had.
-    pub(super) async fn last_lines(&self, id: &str, lines: usize) -> Vec<String> {
+    pub async fn last_lines(&self, id: &str, lines: usize) -> Vec<String> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines.to_string()).build();
         let mut text = String::new();
         let mut chunks = Box::pin(self.docker().logs(id, Some(options)));

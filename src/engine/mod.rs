@@ -3,6 +3,7 @@
 //! Nothing here decides: [`Engine::observe`] fills the planner's snapshot, [`Engine::apply`] carries a plan out.
 //! How a service becomes a container is in [`translate`], as pure functions.
 
+pub mod aftermath;
 mod altered;
 pub mod apply;
 mod client_settings;
@@ -14,6 +15,7 @@ pub mod disk;
 pub mod endpoint;
 pub mod error;
 pub mod glance;
+pub mod happenings;
 pub mod image;
 pub mod inspect;
 pub mod leftovers;

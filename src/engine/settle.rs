@@ -1,16 +1,19 @@
 //! Does it stay up? A start that the engine reports as done is not yet a success.
 //!
 //! What counts, for each container that was started:
-//! - running to the end of the settle time, and healthy if it has a health check: settled;
+//! - its health check has said healthy: judged at once, for it can speak for itself;
+//! - running to the end of the settle time without a health check: settled, since nobody speaks for it;
 //! - restarted, restarting, exited with a code other than 0, unhealthy, removed, not running: failed;
 //! - exited with 0, and somebody depends on it with `service_completed_successfully`: a job that is done;
 //! - exited with 0, nobody waits for it, and its restart policy does not bring it back: done as well, but said aloud,
 //!   because a server that ends at once with 0 looks the same.
+//!
+//! As long as one is not judged, the others are looked at, too: a healthy one that falls over meanwhile has failed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, HealthConfig,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, Health, HealthConfig,
     HealthStatusEnum as HealthStatus, RestartPolicyNameEnum as Restart,
 };
 use futures_util::{StreamExt, future::join_all};
@@ -43,7 +46,7 @@ pub struct Settle<'a> {
     pub project: &'a Project,
     /// Who was started.
     pub started: &'a [ContainerRef],
-    /// How long they must stay up.
+    /// How long those without a health check must stay up.
     pub settle: Duration,
     /// How long a health check may take to its first verdict at most, beyond the settle time; less when the check's
     /// own times and retries must give one earlier.
@@ -89,26 +92,33 @@ pub enum SettleError {
 }
 
 impl Engine {
-    /// Watches started containers for the time of `settle`, and those with a health check until it has a verdict, as
-    /// long as the check itself may take for one. Fails as soon as one has failed.
-    pub async fn settle(&self, watch: &Settle<'_>) -> Result<(), SettleError> {
+    /// Watches started containers: those with a health check until it has a verdict, as long as the check itself may take
+    /// for one, the others for the time of `settle`. Fails as soon as one has failed. Answers when the last look began, by
+    /// this machine's clock: what happens from then on is not in the verdict.
+    pub async fn settle(&self, watch: &Settle<'_>) -> Result<SystemTime, SettleError> {
         let Settle { project, started, settle, health_timeout, reporter, cancel } = *watch;
         let mut pending: Vec<&ContainerRef> = started.iter().collect();
         if pending.is_empty() {
-            return Ok(());
+            return Ok(SystemTime::now());
         }
         let ids: Vec<&str> = pending.iter().map(|c| c.id.as_str()).collect();
         let mut events = self.container_events(&ids, &["die", "health_status", "oom", "destroy"]);
         let began = Instant::now();
+        let mut told = settle.is_zero();
         loop {
+            let looked = SystemTime::now();
             let inspected = join_all(pending.iter().map(|c| self.find_container(&c.id))).await;
             // Taken after the answers, so that the last look is never older than the settle time.
             let elapsed = began.elapsed();
-            let (mut failed, mut checking) = (Vec::new(), false);
+            let (mut failed, mut checking, mut silent) = (Vec::new(), false, Vec::new());
             let mut watched = Vec::with_capacity(pending.len());
             for (container, inspected) in pending.iter().zip(inspected) {
                 match judge(project, container, inspected?) {
-                    State::Up => watched.push(*container),
+                    State::Healthy => watched.push(*container),
+                    State::Up => {
+                        silent.push(container.name.as_str());
+                        watched.push(*container);
+                    }
                     State::Checking { patience, said } => {
                         if elapsed >= patience.min(health_timeout).max(settle) {
                             failed.push((*container, format!("is not healthy after {} s{said}", elapsed.as_secs())));
@@ -127,8 +137,12 @@ impl Engine {
             if !failed.is_empty() {
                 return Err(SettleError::Failed(self.explain(failed).await));
             }
-            if watched.is_empty() || (elapsed >= settle && !checking) {
-                return Ok(());
+            if !checking && (silent.is_empty() || elapsed >= settle) {
+                return Ok(looked);
+            }
+            if !told && !silent.is_empty() {
+                told = true;
+                reporter.info(unchecked(&silent, settle));
             }
             pending = watched;
             let next = if elapsed < settle { POLL.min(settle - elapsed) } else { POLL };
@@ -217,6 +231,9 @@ impl Engine {
 /// How a container is doing at one look.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
+    /// Its health check is content.
+    Healthy,
+    /// It runs, and has no health check.
     Up,
     /// Its health check has no verdict yet.
     Checking {
@@ -271,15 +288,28 @@ fn patience(check: Option<HealthConfig>) -> Duration {
 }
 
 fn health(state: ContainerState, patience: Duration) -> State {
-    let Some(health) = state.health else { return State::Up };
-    let output = health.log.and_then(|log| log.into_iter().last()).and_then(|check| check.output);
-    let said: String = output.unwrap_or_default().trim().chars().take(CHECK_OUTPUT).collect();
+    let Some(status) = state.health.as_ref().map(|health| health.status) else { return State::Up };
+    let said = check_output(state.health);
     let said = if said.is_empty() { said } else { format!(": the last check said {said:?}") };
-    match health.status {
+    match status {
         Some(HealthStatus::UNHEALTHY) => State::Failed(format!("is unhealthy{said}")),
         Some(HealthStatus::STARTING) => State::Checking { patience, said },
-        _ => State::Up,
+        Some(HealthStatus::HEALTHY) => State::Healthy,
+        Some(HealthStatus::NONE | HealthStatus::EMPTY) | None => State::Up,
     }
+}
+
+/// What a health check said last; empty where it said nothing.
+pub(super) fn check_output(health: Option<Health>) -> String {
+    let last = health.and_then(|health| health.log).and_then(|log| log.into_iter().last());
+    let output = last.and_then(|check| check.output).unwrap_or_default();
+    output.trim().chars().take(CHECK_OUTPUT).collect()
+}
+
+/// Why a deployment waits although all runs.
+fn unchecked(names: &[&str], settle: Duration) -> String {
+    let have = if names.len() == 1 { "has" } else { "have" };
+    format!("{} {have} no health check: watched for {} s", names.join(", "), settle.as_secs_f64())
 }
 
 fn ended(state: &ContainerState, restarts: i64) -> String {
@@ -305,7 +335,7 @@ fn describe(failed: &[Unsettled]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::{Health, HostConfig, RestartPolicy};
+    use bollard::models::{HostConfig, RestartPolicy};
 
     use super::*;
     use crate::compose::model::{Dependency, Service};
@@ -358,9 +388,21 @@ mod tests {
             assert_eq!(judge(&project, &container(service), Some(given.clone())), wanted, "{given:?}");
         }
         assert_eq!(judge(&project, &container("web"), None), failed("was removed"));
-        let mut sick = look(Status::RUNNING, 0, 0, Restart::NO);
-        let health = Health { status: Some(HealthStatus::UNHEALTHY), ..Default::default() };
-        sick.state.as_mut().unwrap().health = Some(health);
-        assert_eq!(judge(&project, &container("web"), Some(sick)), failed("is unhealthy"));
+        let checked = |said, restarts| {
+            let mut look = look(Status::RUNNING, 0, restarts, Restart::NO);
+            look.state.as_mut().unwrap().health = Some(Health { status: Some(said), ..Default::default() });
+            judge(&project, &container("web"), Some(look))
+        };
+        assert_eq!(checked(HealthStatus::UNHEALTHY, 0), failed("is unhealthy"));
+        assert_eq!(checked(HealthStatus::HEALTHY, 0), State::Healthy);
+        assert_eq!(checked(HealthStatus::HEALTHY, 1), failed("exited (0) after being restarted once"));
+        assert_eq!(checked(HealthStatus::NONE, 0), State::Up, "nobody speaks for it");
+        assert!(matches!(checked(HealthStatus::STARTING, 0), State::Checking { .. }));
+    }
+
+    #[test]
+    fn who_is_watched_for_the_settle_time_is_named() {
+        assert_eq!(unchecked(&["a"], Duration::from_secs(10)), "a has no health check: watched for 10 s");
+        assert_eq!(unchecked(&["a", "b"], Duration::from_millis(300)), "a, b have no health check: watched for 0.3 s");
     }
 }

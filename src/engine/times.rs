@@ -33,7 +33,7 @@ pub(super) fn milliseconds(text: &str) -> Option<i64> {
     i64::try_from(nanoseconds(text)? / 1_000_000).ok()
 }
 
-fn nanoseconds(text: &str) -> Option<i128> {
+pub(super) fn nanoseconds(text: &str) -> Option<i128> {
     Some(OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos())
 }
 

@@ -67,6 +67,17 @@ pub enum GitError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The files of a commit are larger than they may be.
+    #[error("the files to write in {} have {}, and {} are allowed, so nothing was written; if the repository is really that large, \
+             raise max_checkout for it in repos.yaml", path.display(), units::shown(*size), units::shown(*limit))]
+    TooLarge {
+        /// The work tree.
+        path: PathBuf,
+        /// Their bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A submodule lies on a host that nobody allowed.
     #[error(
         "{address} lies on another host than the repository that names it, {main}; if turnout may fetch from there, allow it in \

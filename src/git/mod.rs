@@ -35,6 +35,7 @@ mod stale;
 mod submodule;
 mod tracked;
 mod transfer;
+mod traps;
 mod update;
 
 pub use address::Address;
@@ -54,5 +55,5 @@ pub use read::{
 pub use relay::open_tunnel;
 pub use remote::{Divergence, Filters, GitAuth, Moved, Remote, Updated};
 pub use submodule::foreign as foreign_submodules;
-pub use tracked::tracked_files;
+pub use tracked::{CommittedLinks, committed_links, tracked_files};
 pub use update::update;

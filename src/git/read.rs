@@ -4,7 +4,7 @@ use std::path::Path;
 
 use git2::{AttrCheckFlags, Commit, Delta, DiffOptions, ErrorCode, Oid, Repository};
 
-use super::{address::Address, advance::checked_out_branch, error::GitError, update::open};
+use super::{address::Address, advance::checked_out_branch, error::GitError, traps, update::open};
 
 /// Where a work tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +96,11 @@ pub fn changed_files(path: &Path, base: &str, head: &str) -> Result<Vec<ChangedF
 pub fn changed_in_work_tree(path: &Path, base: &str) -> Result<Vec<ChangedFile>, GitError> {
     let repo = open(path)?;
     let local = |error: git2::Error| GitError::local(path, "compare files in", &error);
+    if let Some(file) = traps::first(&repo, path) {
+        let message =
+            format!("{} is a link to something else than a file: take it out of the repository", file.display());
+        return Err(GitError::other(format!("compare files in {}", path.display()), message));
+    }
     let tree = resolve(&repo, path, base)?.tree().map_err(local)?;
     let mut options = DiffOptions::new();
     options.include_typechange(true).include_untracked(false);
@@ -125,6 +130,7 @@ pub fn changed_by_hand(path: &Path) -> Result<Vec<String>, GitError> {
         });
         !quiet && !converted
     };
+    // First, for it looks at what the questions above read, too.
     let changed = changed_in_work_tree(path, "HEAD")?;
     Ok(changed.into_iter().map(|file| file.path).filter(|file| is_asked(file)).collect())
 }

@@ -30,6 +30,8 @@ pub struct Remote {
     /// Bytes that one fetch may bring, at most; 0: no limit. The list of branches and the server's messages may have
     /// small parts of it.
     pub most_bytes: u64,
+    /// Bytes that one check-out may write, at most; 0: no limit.
+    pub most_written: u64,
     /// What to do with files that must pass through a program.
     pub filters: Filters,
     /// Files of the server's own, from the top of the work tree: a commit that brings one is refused while git does not
@@ -52,6 +54,7 @@ impl Remote {
             submodules: true,
             submodule_hosts: Vec::new(),
             most_bytes: crate::config::repos::MAX_FETCH,
+            most_written: crate::config::repos::MAX_CHECKOUT,
             filters: Filters::Refuse,
             own_files: Vec::new(),
         }

@@ -1,6 +1,7 @@
 //! What git tracks in a work tree, submodules included.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -14,6 +15,35 @@ use super::{error::GitError, update::open};
 const DEEPEST: usize = 8;
 /// Mode of an entry that stands for a submodule.
 const GITLINK: u32 = 0o160_000;
+/// Mode of a link.
+const LINK: u32 = 0o120_000;
+
+/// What came with commits and leads elsewhere, as paths from the top of the work tree.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommittedLinks {
+    /// Symbolic links.
+    pub links: BTreeSet<PathBuf>,
+    /// Submodules; what links they have is not looked up.
+    pub modules: BTreeSet<PathBuf>,
+}
+
+/// The links and submodules that git tracks. Reads the index only.
+///
+/// # Errors
+/// When the work tree or its index cannot be read.
+pub fn committed_links(path: &Path) -> Result<CommittedLinks, GitError> {
+    let index = open(path)?.index().map_err(|error| GitError::local(path, "read the index of", &error))?;
+    let mut found = CommittedLinks::default();
+    for entry in index.iter() {
+        let name = || PathBuf::from(OsStr::from_bytes(&entry.path));
+        match entry.mode {
+            LINK => drop(found.links.insert(name())),
+            GITLINK => drop(found.modules.insert(name())),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
 
 /// Every tracked file, as a path from the top of the work tree, in the order of the names' bytes. Of submodules
 /// those files that are tracked in them. Reads indexes only, not the files.

@@ -14,6 +14,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::memory::write_whole;
+use crate::files::Watch;
 
 /// First bytes of the file: what it is, and its form.
 const MAGIC: &[u8] = b"turnout inputs 2\n";
@@ -128,8 +129,14 @@ impl Hasher {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // A thread is worth its start for a good many files only.
         let more = (files.len() / FILES_A_THREAD).min(processors.min(MOST_THREADS) - 1);
+        // Who waits for this thread knows what those do, too.
+        let watch = Watch::here();
+        let helper = || {
+            watch.iter().for_each(Watch::enter);
+            work()
+        };
         let mut done = std::thread::scope(|scope| {
-            let helpers: Vec<_> = (0..more).map(|_| scope.spawn(work)).collect();
+            let helpers: Vec<_> = (0..more).map(|_| scope.spawn(helper)).collect();
             let mut done = work();
             for helper in helpers {
                 match helper.join() {

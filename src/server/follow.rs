@@ -1,6 +1,6 @@
 //! Follows logs: what is kept comes from the store, without a gap; what only matters live comes beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use tokio::sync::{
     broadcast::error::RecvError,
@@ -12,7 +12,7 @@ use super::{
     control::Control,
     wire::{ALL, Followed, Position, Waiting},
 };
-use crate::store::{Deployment, Filter, LogLine, State, StoreError};
+use crate::store::{Deployment, Filter, LogLine, State, Store, StoreError};
 
 /// Lines fetched at one time.
 const PAGE: usize = 500;
@@ -150,6 +150,7 @@ async fn all(
     // Newest first, until there are enough lines.
     let recent = store.history(recent_of(repo.as_ref())).await?;
     let newest = recent.first().map_or(0, |deployment| deployment.id);
+    let on = watched_on(store).await?;
     for deployment in recent {
         // Those that are not over are looked at in any case: what is shown later begins behind what was there.
         let enough = past.len() >= tail;
@@ -158,7 +159,7 @@ async fn all(
         }
         let lines = everything(control, deployment.id).await?;
         seen.insert(deployment.id, lines.last().map_or(0, |line| line.seq));
-        if deployment.state.is_final() {
+        if deployment.state.is_final() && !on.contains(&deployment.id) {
             done.insert(deployment.id);
         }
         if enough {
@@ -171,6 +172,12 @@ async fn all(
         let position = Position { newest, seen: open.collect() };
         if out.send(Followed::Position(position)).await.is_err() {
             return Ok(());
+        }
+    }
+    for id in on {
+        // Those whose past is not shown may have more to say, too.
+        if let Entry::Vacant(unseen) = seen.entry(id) {
+            unseen.insert(store.last_line(id).await?);
         }
     }
     let skip = past.len().saturating_sub(tail);
@@ -215,6 +222,8 @@ async fn from_now_on(
             () = control.stop.cancelled() => return Ok(()),
         }
         let mut moving = control.deployer.store.history(recent_of(lines.repo.as_ref())).await?;
+        // After the states and before the lines: what is over, and not watched on any more, has all its lines.
+        let on = watched_on(&control.deployer.store).await?;
         moving.retain(|d| d.id > lines.newest || lines.seen.contains_key(&d.id) || !strict && !d.state.is_final());
         moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded) && !lines.done.contains(&d.id));
         moving.reverse();
@@ -223,7 +232,7 @@ async fn from_now_on(
             if send_new(control, &deployment, from, out).await?.is_err() {
                 return Ok(());
             }
-            if deployment.state.is_final() {
+            if deployment.state.is_final() && !on.contains(&deployment.id) {
                 lines.done.insert(deployment.id);
                 if lines.ends && out.send(Followed::Ended(Box::new(deployment))).await.is_err() {
                     return Ok(());
@@ -269,6 +278,11 @@ async fn queue(control: &Control, queued: &Deployment) -> Result<Waiting, StoreE
         }
     };
     Ok(Waiting { what, at_most: None })
+}
+
+/// Deployments whose logs go on after their verdict.
+async fn watched_on(store: &Store) -> Result<BTreeSet<i64>, StoreError> {
+    Ok(store.watched().await?.into_iter().map(|watched| watched.deployment).collect())
 }
 
 async fn everything(control: &Control, id: i64) -> Result<Vec<LogLine>, StoreError> {

@@ -15,7 +15,7 @@ use crate::{
         former::{self, Stacks, Stray},
         load_project, place,
     },
-    engine, git,
+    engine, files, git,
     store::{Deployment, Filter},
 };
 
@@ -80,12 +80,12 @@ async fn of_repo(
 ) -> Result<RepoStatus, Refusal> {
     let reading = repo.clone();
     let redactor = control.deployer.redactor.clone();
-    let read = tokio::task::spawn_blocking(move || {
+    let read = files::blocking(move || {
         (load_project(&reading, &redactor), git::head(&reading.real_path).ok().map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
-        Err(_) => (Err(crate::deploy::Failure::new("it could not be read")), None),
+        Err(lost) => (Err(lost.into()), None),
     };
     let (name, project) = match loaded {
         Ok(loaded) => {
@@ -117,6 +117,7 @@ async fn of_repo(
     let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
     let recent = control.deployer.store.history(filter).await?;
     let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();
+    let watched = control.deployer.store.watched().await?;
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
     Ok(RepoStatus {
         name: repo.name.clone(),
@@ -129,6 +130,7 @@ async fn of_repo(
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
         deployed: find(&|d| d.state == Succeeded),
+        watched_until: watched.into_iter().find(|watched| watched.repo == repo.name).map(|found| found.watch.until),
         containers,
         runs_unknown: stacks.as_ref().err().cloned(),
     })

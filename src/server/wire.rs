@@ -298,6 +298,10 @@ pub struct RepoStatus {
     /// Newest one that succeeded.
     #[serde(default)]
     pub deployed: Option<Deployment>,
+    /// What was deployed last is watched on after its verdict, until then or as long as something that fell may yet stand
+    /// again.
+    #[serde(default)]
+    pub watched_until: Option<i64>,
     /// Containers of the project, in all colours.
     pub containers: Vec<ContainerStatus>,
     /// Why it is not known what runs; `containers` is empty then, which says nothing.

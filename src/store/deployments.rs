@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, wanted};
+use super::{
+    Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, wanted, watches,
+};
 
 impl Store {
     /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
@@ -105,12 +107,12 @@ fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusql
 }
 
 fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
-    let (state, error, project, commit, reached) = match how {
-        Finish::Succeeded { project, commit, reached } => {
-            (State::Succeeded, None, Some(project), Some(commit), reached.as_deref())
+    let (state, error, project, commit, reached, watch) = match how {
+        Finish::Succeeded { project, commit, reached, watch } => {
+            (State::Succeeded, None, Some(project), Some(commit), reached.as_deref(), *watch)
         }
-        Finish::Failed { error } => (State::Failed, Some(error), None, None, None),
-        Finish::Cancelled { reason } => (State::Cancelled, Some(reason), None, None, None),
+        Finish::Failed { error } => (State::Failed, Some(error), None, None, None, None),
+        Finish::Cancelled { reason } => (State::Cancelled, Some(reason), None, None, None, None),
     };
     let mut end = db.prepare_cached(
         "UPDATE deployments SET state = ?2, error = ?3, project = coalesce(?4, project),
@@ -132,6 +134,9 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         let repo: String = repo.query_row([id], |row| row.get(0))?;
         holds::note_success(db, &repo, commit)?;
         wanted::reached(db, &repo, commit, reached)?;
+        if let Some(watch) = watch {
+            watches::begin(db, id, project, watch)?;
+        }
     }
     Ok(true)
 }

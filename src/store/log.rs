@@ -59,7 +59,19 @@ struct State {
 impl Store {
     /// Begins the log of a deployment. Every line passes `redactor` before it is kept.
     pub fn log_handle(&self, deployment: DeploymentId, redactor: Redactor, limits: LogLimits) -> LogHandle {
-        LogHandle { store: self.clone(), deployment, redactor, limits, state: Arc::default() }
+        self.log_handle_after(deployment, redactor, limits, 0)
+    }
+
+    /// Goes on with the log of a deployment after its line number `last`.
+    pub fn log_handle_after(
+        &self,
+        deployment: DeploymentId,
+        redactor: Redactor,
+        limits: LogLimits,
+        last: i64,
+    ) -> LogHandle {
+        let state = State { last_seq: last, ..State::default() };
+        LogHandle { store: self.clone(), deployment, redactor, limits, state: Arc::new(Mutex::new(state)) }
     }
 }
 

@@ -15,6 +15,8 @@
 //! Of a repository that is held ([`Hold`]) pushes are recorded and not queued. The newest commit that a push wanted
 //! ([`WantedCommit`]) stays wanted until a deployment has brought it, however many end before.
 //!
+//! What fell over after the verdict of a success ([`Fall`]) is kept with it; its state stays what it was.
+//!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
 mod clock;
@@ -36,6 +38,7 @@ mod restore;
 mod schema;
 mod soundness;
 mod wanted;
+mod watches;
 mod writer;
 
 use std::{
@@ -53,8 +56,9 @@ pub use places::peek_places;
 pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
 pub use records::{
-    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Filter, Finish, Hold, HoldChange, LogLine,
-    Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update, WantedCommit,
+    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Fall, Filter, Finish, Hold, HoldChange,
+    LogLine, Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update,
+    WantedCommit, Watch, Watched,
 };
 pub use restore::{Restored, restore};
 

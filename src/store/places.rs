@@ -16,11 +16,22 @@ impl Store {
         self.inner.readers.run("reading what was deployed", all).await
     }
 
-    /// Notes that a project is brought up.
+    /// Notes that a project is brought up. What is noted already is not written again: a deployment waits for this.
     ///
     /// # Errors
     /// The disk is full, or the store is closed.
     pub async fn note_place(&self, place: Place) -> Result<(), StoreError> {
+        let looked = place.clone();
+        let known = move |db: &Connection| {
+            let Place { repo, project, path, remote } = &looked;
+            let mut same = db.prepare_cached(
+                "SELECT 1 FROM places WHERE repo = ?1 AND project = ?2 AND path = ?3 AND remote IS ?4",
+            )?;
+            same.exists(params![repo, project, path.as_deref().unwrap_or_default(), remote])
+        };
+        if self.inner.readers.run("reading what was deployed", known).await? {
+            return Ok(());
+        }
         let clock = Arc::clone(&self.inner.clock);
         let work = move |db: &Connection| {
             let Place { repo, project, path, remote } = &place;

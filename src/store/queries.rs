@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{
     Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Previous, Store, StoreError, rows, schema,
+    watches,
 };
 
 /// Most rows in one answer.
@@ -37,7 +38,8 @@ impl Store {
                  AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
             );
             let mut query = db.prepare_cached(&sql)?;
-            query.query_map(params![filter.repo, filter.state, filter.before, rows(limit)], record)?.collect()
+            let found = query.query_map(params![filter.repo, filter.state, filter.before, rows(limit)], record)?;
+            with_falls(db, found.collect::<rusqlite::Result<_>>()?)
         };
         self.inner.readers.run("reading the history", query).await
     }
@@ -53,7 +55,8 @@ impl Store {
                  OR id IN (SELECT max(id) FROM deployments WHERE state <> 'superseded' GROUP BY repo) ORDER BY repo, id"
             );
             let mut query = db.prepare_cached(&sql)?;
-            query.query_map([], record)?.collect()
+            let found = query.query_map([], record)?;
+            with_falls(db, found.collect::<rusqlite::Result<_>>()?)
         };
         self.inner.readers.run("reading the overview", query).await
     }
@@ -235,7 +238,13 @@ pub(super) fn deployment(db: &Connection, id: DeploymentId) -> rusqlite::Result<
         db.prepare_cached("SELECT name, started_at, ended_at FROM phases WHERE deployment = ?1 ORDER BY number")?;
     let phase = |row: &Row<'_>| Ok(PhaseTime { name: row.get(0)?, started_at: row.get(1)?, ended_at: row.get(2)? });
     deployment.phases = query.query_map([id], phase)?.collect::<rusqlite::Result<_>>()?;
+    watches::add_falls(db, std::slice::from_mut(&mut deployment))?;
     Ok(Some(deployment))
+}
+
+fn with_falls(db: &Connection, mut deployments: Vec<Deployment>) -> rusqlite::Result<Vec<Deployment>> {
+    watches::add_falls(db, &mut deployments)?;
+    Ok(deployments)
 }
 
 /// Reads every deployment, to know that it can be read. Answers how many there are.
@@ -273,5 +282,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Deployment> {
         pinned: row.get(23)?,
         new_stack: row.get(24)?,
         phases: Vec::new(),
+        falls: Vec::new(),
     })
 }

@@ -20,7 +20,8 @@ impl Store {
         self.inner.readers.run("reading what containers read", move |db| all(db, &project)).await
     }
 
-    /// Notes what containers read, and forgets those of the project that are not in `present`.
+    /// Notes what containers read, and forgets those of the project that are not in `present`. What is noted already is not
+    /// written again: a deployment waits for this.
     ///
     /// # Errors
     /// The disk is full, or the store is closed.
@@ -30,6 +31,11 @@ impl Store {
         reads: BTreeMap<String, String>,
         present: BTreeSet<String>,
     ) -> Result<(), StoreError> {
+        let known = self.reads(project).await?;
+        let new = reads.iter().any(|(container, text)| known.get(container) != Some(text));
+        if !new && known.keys().all(|container| present.contains(container) || reads.contains_key(container)) {
+            return Ok(());
+        }
         let (project, clock) = (project.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
             for gone in all(db, &project)?.keys().filter(|id| !present.contains(*id) && !reads.contains_key(*id)) {

@@ -14,21 +14,41 @@ impl Store {
         let repo = repo.to_owned();
         self.inner.readers.run("reading what is wanted", move |db| find(db, &repo)).await
     }
+
+    /// Of every repository the newest commit that was pushed and that nothing brings: no deployment waits or runs, and it
+    /// is not held.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn behind(&self) -> Result<Vec<(String, WantedCommit)>, StoreError> {
+        let query = |db: &Connection| {
+            let mut rows = db.prepare_cached(
+                "SELECT commit_id, branch, cause, since, before, repo FROM wanted
+                 WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.repo = wanted.repo)
+                   AND NOT EXISTS (SELECT 1 FROM deployments moving WHERE moving.repo = wanted.repo
+                     AND moving.state IN ('queued', 'running'))
+                 ORDER BY repo",
+            )?;
+            rows.query_map([], |row| Ok((row.get(5)?, record(row)?)))?.collect()
+        };
+        self.inner.readers.run("reading what is wanted", query).await
+    }
 }
 
 /// The newest wanted commit of a repository.
 pub(super) fn find(db: &Connection, repo: &str) -> rusqlite::Result<Option<WantedCommit>> {
     let mut row = db.prepare_cached("SELECT commit_id, branch, cause, since, before FROM wanted WHERE repo = ?1")?;
-    let wanted = |row: &Row<'_>| {
-        Ok(WantedCommit {
-            commit: row.get(0)?,
-            branch: row.get(1)?,
-            cause: row.get(2)?,
-            since: row.get(3)?,
-            before: row.get(4)?,
-        })
-    };
-    row.query_row([repo], wanted).optional()
+    row.query_row([repo], record).optional()
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<WantedCommit> {
+    Ok(WantedCommit {
+        commit: row.get(0)?,
+        branch: row.get(1)?,
+        cause: row.get(2)?,
+        since: row.get(3)?,
+        before: row.get(4)?,
+    })
 }
 
 /// Notes what a push wants, in place of what an earlier one wanted.

@@ -25,7 +25,11 @@ impl Work for Arc<Deployer> {
         cancel: CancellationToken,
         stopping: &'a CancellationToken,
     ) -> BoxFuture<'a, ()> {
-        Box::pin(self.as_ref().run(job, cancel, stopping))
+        Box::pin(async move {
+            if let Some(watched) = self.as_ref().run(job, cancel, stopping).await {
+                self.watch_on(watched);
+            }
+        })
     }
 
     fn broke<'a>(&'a self, id: i64, repo: &'a str, said: String, stopping: &'a CancellationToken) -> BoxFuture<'a, ()> {

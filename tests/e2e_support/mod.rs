@@ -215,6 +215,25 @@ pub fn file_in(container: &str, path: &str) -> String {
     })
 }
 
+/// Runs a command in a container, and waits until it has ended.
+pub fn run_in(container: &str, command: &[&str]) {
+    docker::block_on(async {
+        let engine = docker::connect().await;
+        let exec = bollard::models::ExecConfig {
+            cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+            attach_stdout: Some(true),
+            ..Default::default()
+        };
+        let exec = engine.create_exec(container, exec).await.unwrap().id;
+        let started = engine.start_exec(&exec, None::<bollard::exec::StartExecOptions>).await.unwrap();
+        if let bollard::exec::StartExecResults::Attached { mut output, .. } = started {
+            while let Some(part) = futures_util::StreamExt::next(&mut output).await {
+                part.unwrap();
+            }
+        }
+    });
+}
+
 /// Every file below a directory whose bytes hold `needle`.
 pub fn files_with(directory: &Path, needle: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

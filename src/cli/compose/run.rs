@@ -1,6 +1,6 @@
 //! `run`: a one-off container of a service.
 
-use std::{collections::BTreeMap, io::Write as _};
+use std::{collections::BTreeMap, io::Write as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use bollard::query_parameters::{RemoveContainerOptions, WaitContainerOptions};
@@ -21,6 +21,7 @@ use crate::{
         model::{Project, Service, Volume},
     },
     engine::{Apply, ContainerRef, Engine, EngineError, OneOff, as_oneoff},
+    files::{Kind, Reach},
     plan::{self, Action, Condition, Intent, Plan, Step},
 };
 
@@ -244,7 +245,9 @@ impl Asked {
             };
         }
         for file in &args.env_from_file {
-            let text = std::fs::read_to_string(file).with_context(|| format!("--env-from-file {file}"))?;
+            let bytes = Reach::Anywhere.read(Path::new(file), Kind::PROJECT);
+            let bytes = bytes.with_context(|| format!("--env-from-file {file}"))?;
+            let text = String::from_utf8(bytes).with_context(|| format!("--env-from-file {file}"))?;
             let known = |name: &str| asked.environment.get(name).cloned().flatten();
             let read =
                 dotenv::parse(&text, &known).map_err(|error| anyhow::anyhow!("--env-from-file {file}: {error}"))?;

@@ -32,6 +32,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::files::Reach;
+
 /// A loaded project: every reference resolved, only active services in [`Project::services`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Project {
@@ -78,6 +80,9 @@ pub struct Project {
     /// Configured name of the repository that is deployed; becomes a label. `turnout compose` has one with `--repo` only.
     #[serde(skip)]
     pub repository: Option<String>,
+    /// From where its files may be read.
+    #[serde(skip)]
+    pub reach: Reach,
     /// The environment that interpolation saw (process over `.env`); build args without a value read it.
     #[serde(skip)]
     pub environment: BTreeMap<String, String>,

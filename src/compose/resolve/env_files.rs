@@ -10,7 +10,7 @@ use crate::compose::{
     error::{LoadError, Warning},
     interpolate::Lookup,
     model::{EnvFile, Project},
-    source::{FileSource, reason},
+    source::{FileSource, hint, reason},
 };
 
 /// Reads env files into `environment`, which wins over them, and forgets the list. Those of `pre_start` steps too.
@@ -68,7 +68,7 @@ impl EnvFiles<'_> {
             let lookup = |key: &str| self.project.get(key).cloned().or_else(|| own.get(key).cloned().flatten());
             let fail =
                 |message: String| self.places.error(&[here, &["env_file", &format!("[{index}]")]].concat(), message);
-            let unread = |message: String| fail(message).hint("create the file, or write required: false");
+            let unread = |unread: Unread| unread.told(fail, "create the file, or write required: false");
             let Some(text) = text_of(self.files, &file.path, "env file", file.required).map_err(unread)? else {
                 continue;
             };
@@ -108,7 +108,7 @@ pub(super) fn resolve_labels(
         for (index, file) in service.label_file.iter().enumerate() {
             let fail =
                 |message: String| places.error(&["services", name, "label_file", &format!("[{index}]")], message);
-            let unread = |message: String| fail(message).hint("create the file, or name another");
+            let unread = |unread: Unread| unread.told(fail, "create the file, or name another");
             let Some(text) = text_of(files, file, "label file", true).map_err(unread)? else { continue };
             let lookup = |key: &str| labels.get(key).cloned();
             let lookup: &Lookup<'_> = &lookup;
@@ -128,14 +128,30 @@ fn unset_in(file: &str, key: &str) -> Warning {
     Warning::new(format!("{file}: the variable \"{key}\" is not set, an empty text is used"))
 }
 
+/// Why a file gave no text.
+struct Unread {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Unread {
+    fn told(self, fail: impl Fn(String) -> LoadError, usual: &str) -> LoadError {
+        fail(self.message).hint(self.hint.unwrap_or_else(|| usual.to_owned()))
+    }
+}
+
 /// The text of a file; `None` when it does not exist and need not.
-fn text_of(files: &dyn FileSource, path: &str, what: &str, required: bool) -> Result<Option<String>, String> {
+fn text_of(files: &dyn FileSource, path: &str, what: &str, required: bool) -> Result<Option<String>, Unread> {
+    let unread = |message: String| Unread { message, hint: None };
     match files.read(Path::new(path)) {
-        Ok(bytes) => String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|error| format!("{what} {path} is not UTF-8 at byte {}", error.utf8_error().valid_up_to())),
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|error| {
+            unread(format!("{what} {path} is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{what} {path} not found")),
-        Err(error) => Err(format!("{what} {path} cannot be read: {}", reason(&error))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unread(format!("{what} {path} not found"))),
+        Err(error) => {
+            let message = format!("{what} {path} cannot be read: {}", reason(&error));
+            Err(Unread { message, hint: hint(&error) })
+        }
     }
 }

@@ -65,6 +65,7 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     let mut project = typing::project(&root, warnings)?;
     project.name.clone_from(&context.name);
     project.working_dir.clone_from(&context.working_dir);
+    project.reach = context.files.reach();
     project.config_files.clone_from(&context.config_files);
     project.env_files.clone_from(&context.env_files);
     project.environment.clone_from(&context.environment);

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    Builder, Divergence, Filters, MountedChanges, Orphans, Rebuild, TimeoutOverrides, TokenSource,
+    Builder, Divergence, Filters, MountedChanges, Orphans, OutsidePaths, Rebuild, TimeoutOverrides, TokenSource,
     fields::{Notes, join},
     mounted, names,
 };
@@ -33,8 +33,10 @@ pub(super) struct Draft {
     pub(super) submodules: Option<bool>,
     pub(super) submodule_hosts: Option<Vec<String>>,
     pub(super) max_fetch: Option<u64>,
+    pub(super) max_checkout: Option<u64>,
     pub(super) credential_helper: Option<bool>,
     pub(super) filters: Option<Filters>,
+    pub(super) outside_paths: Option<OutsidePaths>,
     pub(super) builder: Option<Builder>,
     pub(super) on_mounted_change: Option<MountedChanges>,
     pub(super) orphans: Option<Orphans>,
@@ -46,7 +48,7 @@ pub(super) struct Draft {
 /// Keys that only make sense for one repository.
 const OWN: [&str; 6] = ["path", "remote", "project", "full_name", "secret_env", "secret_file"];
 /// Keys that `defaults:` may set too.
-const SHARED: [&str; 22] = [
+const SHARED: [&str; 24] = [
     "branch",
     "compose_files",
     "env_file",
@@ -62,8 +64,10 @@ const SHARED: [&str; 22] = [
     "submodules",
     "submodule_hosts",
     "max_fetch",
+    "max_checkout",
     "credential_helper",
     "filters",
+    "outside_paths",
     "builder",
     "on_mounted_change",
     "orphans",
@@ -87,7 +91,7 @@ const SYNONYMS: [(&str, &str); 12] = [
 ];
 /// Most earlier images of a service that can be asked for. More is a slip, or a wish for a registry.
 const MOST_IMAGES: usize = 1_000;
-const TIMEOUTS: [&str; 4] = ["fetch", "build", "apply", "settle"];
+const TIMEOUTS: [&str; 5] = ["fetch", "build", "apply", "settle", "watch"];
 
 impl Draft {
     /// Reads one mapping. `own` is false for `defaults:`.
@@ -186,8 +190,13 @@ impl Draft {
                 });
             }
             "max_fetch" => self.max_fetch = notes.size(entry, at),
+            "max_checkout" => self.max_checkout = notes.size(entry, at),
             "credential_helper" => self.credential_helper = notes.boolean(entry, at),
             "filters" => self.filters = notes.choice(entry, at, &[("refuse", Filters::Refuse), ("run", Filters::Run)]),
+            "outside_paths" => {
+                let words = [("refuse", OutsidePaths::Refuse), ("allow", OutsidePaths::Allow)];
+                self.outside_paths = notes.choice(entry, at, &words);
+            }
             "builder" => {
                 let words = [("auto", Builder::Auto), ("classic", Builder::Classic), ("buildkit", Builder::Buildkit)];
                 self.builder = notes.choice(entry, at, &words);
@@ -224,8 +233,10 @@ impl Draft {
             submodules,
             submodule_hosts,
             max_fetch,
+            max_checkout,
             credential_helper,
             filters,
+            outside_paths,
             builder,
             on_mounted_change,
             orphans,
@@ -251,6 +262,7 @@ impl Draft {
                 build: timeouts.build.or(base.timeouts.build),
                 apply: timeouts.apply.or(base.timeouts.apply),
                 settle: timeouts.settle.or(base.timeouts.settle),
+                watch: timeouts.watch.or(base.timeouts.watch),
             },
             ssh_key: ssh_key.or(base.ssh_key),
             known_hosts: known_hosts.or(base.known_hosts),
@@ -258,8 +270,10 @@ impl Draft {
             submodules: submodules.or(base.submodules),
             submodule_hosts: submodule_hosts.or(base.submodule_hosts),
             max_fetch: max_fetch.or(base.max_fetch),
+            max_checkout: max_checkout.or(base.max_checkout),
             credential_helper: credential_helper.or(base.credential_helper),
             filters: filters.or(base.filters),
+            outside_paths: outside_paths.or(base.outside_paths),
             builder: builder.or(base.builder),
             on_mounted_change: on_mounted_change.or(base.on_mounted_change),
             orphans: orphans.or(base.orphans),
@@ -312,6 +326,7 @@ fn timeouts(entry: &Entry, at: &str, notes: &mut Notes) -> TimeoutOverrides {
             "build" => (&mut timeouts.build, false),
             "apply" => (&mut timeouts.apply, false),
             "settle" => (&mut timeouts.settle, true),
+            "watch" => (&mut timeouts.watch, true),
             _ => continue,
         };
         match notes.duration(entry, &at) {

@@ -39,6 +39,10 @@ pub const MIN_FREE_DISK: u64 = 1 << 30;
 /// server that never ends needs to fill a disk.
 pub const MAX_FETCH: u64 = 4 << 30;
 
+/// What one check-out may write unless `max_checkout` says otherwise: 16 GiB. Content is packed to a quarter as a rule; that a
+/// pack of a few megabytes unpacks to more is no repository but an attack on the disk.
+pub const MAX_CHECKOUT: u64 = 16 << 30;
+
 /// All repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repos {
@@ -100,10 +104,14 @@ pub struct Repo {
     pub submodule_hosts: Vec<String>,
     /// Bytes that one fetch may bring, at most; 0 = no limit.
     pub max_fetch: u64,
+    /// Bytes that one check-out may write, at most; 0 = no limit.
+    pub max_checkout: u64,
     /// For HTTPS remotes without a token, the credential helper of the git configuration is asked; it is a program.
     pub credential_helper: bool,
     /// What to do with files that pass through a program of git's configuration.
     pub filters: Filters,
+    /// Whether files outside of the repository are read where a commit names them.
+    pub outside_paths: OutsidePaths,
     /// Which builder makes the images.
     pub builder: Builder,
     /// What is done when files in a mounted folder changed.
@@ -150,6 +158,16 @@ pub enum Filters {
     Run,
 }
 
+/// What to do where a commit names a file outside of the repository that turnout itself would read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutsidePaths {
+    /// Refuse it by name.
+    #[default]
+    Refuse,
+    /// Read it, with the rights of turnout's user.
+    Allow,
+}
+
 /// Which builder makes the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Builder {
@@ -190,8 +208,10 @@ pub struct Timeouts {
     pub build: Duration,
     /// Starting containers, dependencies included.
     pub apply: Duration,
-    /// How long started containers must stay up; not a limit but a wait.
+    /// How long started containers without a health check must stay up; not a limit but a wait.
     pub settle: Duration,
+    /// How long all of the project is watched on after a success, beside the next deployments; zero = not at all.
+    pub watch: Duration,
 }
 
 /// The time-outs that one repository sets for itself.
@@ -205,17 +225,20 @@ pub struct TimeoutOverrides {
     pub apply: Option<Duration>,
     /// See [`Timeouts::settle`].
     pub settle: Option<Duration>,
+    /// See [`Timeouts::watch`].
+    pub watch: Option<Duration>,
 }
 
 impl TimeoutOverrides {
     /// These where set, the daemon's elsewhere.
     pub fn over(&self, daemon: &Timeouts) -> Timeouts {
-        let Self { fetch, build, apply, settle } = *self;
+        let Self { fetch, build, apply, settle, watch } = *self;
         Timeouts {
             fetch: fetch.unwrap_or(daemon.fetch),
             build: build.unwrap_or(daemon.build),
             apply: apply.unwrap_or(daemon.apply),
             settle: settle.unwrap_or(daemon.settle),
+            watch: watch.unwrap_or(daemon.watch),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use super::{KEEP_IMAGES, LookAt, MAX_FETCH, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names};
+use super::{
+    KEEP_IMAGES, LookAt, MAX_CHECKOUT, MAX_FETCH, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names,
+};
 use crate::yaml::Pos;
 
 /// An entry with its name.
@@ -73,8 +75,10 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             submodules: draft.submodules.unwrap_or(false),
             submodule_hosts: draft.submodule_hosts.unwrap_or_default(),
             max_fetch: draft.max_fetch.unwrap_or(MAX_FETCH),
+            max_checkout: draft.max_checkout.unwrap_or(MAX_CHECKOUT),
             credential_helper: draft.credential_helper.unwrap_or(false),
             filters: draft.filters.unwrap_or_default(),
+            outside_paths: draft.outside_paths.unwrap_or_default(),
             builder: draft.builder.unwrap_or_default(),
             on_mounted_change: draft.on_mounted_change.unwrap_or_default(),
             orphans: draft.orphans.unwrap_or_default(),

@@ -9,6 +9,7 @@ use crate::{
         model::Service,
     },
     engine::{EngineError, translate},
+    files::{self, Kind},
 };
 
 /// A service with its references resolved.
@@ -52,10 +53,17 @@ impl Executor<'_> {
         let mut profiles = BTreeMap::new();
         for file in translate::profile_files(service) {
             let path = self.run.project.working_dir.join(&file);
-            let text = tokio::fs::read_to_string(&path).await.map_err(|e| EngineError::Unsupported {
-                service: name.to_owned(),
-                attribute: "security_opt".to_owned(),
-                reason: format!("seccomp profile {} cannot be read: {e}", path.display()),
+            let (reach, from) = (self.run.project.reach.clone(), path.clone());
+            let read = files::blocking(move || reach.read(&from, Kind::PROFILE)).await;
+            let read = read.unwrap_or_else(|lost| Err(lost.into()));
+            let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
+            let text = text.map_err(|error| {
+                let hint = files::hint(&error).map(|hint| format!(": {hint}")).unwrap_or_default();
+                EngineError::Unsupported {
+                    service: name.to_owned(),
+                    attribute: "security_opt".to_owned(),
+                    reason: format!("seccomp profile {} cannot be read: {error}{hint}", path.display()),
+                }
             })?;
             profiles.insert(file, text);
         }

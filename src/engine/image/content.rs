@@ -16,6 +16,7 @@ use super::{
     layout::Layout,
     protobuf::{Field, fields, put_bytes, put_varint},
 };
+use crate::files;
 
 /// Piece of a blob in one message, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -88,16 +89,16 @@ fn failed(error: &dyn std::fmt::Display) -> Status {
 async fn open(store: &Store, digest: &str) -> Result<(File, u64), Status> {
     let absent = || Status::not_found(format!("content {digest}: not found"));
     let path = store.layout.blob(digest).ok_or_else(absent)?;
-    let file = match File::open(path).await {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(absent()),
-        Err(error) => return Err(failed(&error)),
-    };
-    let meta = file.metadata().await.map_err(|error| failed(&error))?;
-    if !meta.is_file() {
-        return Err(absent());
+    let layout = store.layout.clone();
+    let opened = files::blocking(move || layout.open(&path)).await;
+    match opened.unwrap_or_else(|lost| Err(lost.into())) {
+        Ok(opened) => {
+            let size = opened.meta().len();
+            Ok((File::from_std(opened.into_file()), size))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(absent()),
+        Err(error) => Err(failed(&error)),
     }
-    Ok((file, meta.len()))
 }
 
 async fn info(stores: Arc<Stores>, mut call: Call) -> Result<(), Status> {

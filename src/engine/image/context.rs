@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 
 use super::{
     error::ImageError,
-    walk::{ABANDONED, Entry, Kind, Selection, cannot, open, walk},
+    walk::{ABANDONED, Entry, Kind, Selection, cannot, lost, open, walk},
 };
+use crate::files::{self, Folder};
 
 /// Size of one chunk of the stream, in bytes.
 pub const CHUNK_BYTES: usize = 64 * 1024;
@@ -86,11 +87,15 @@ pub fn stream(plan: ContextPlan) -> ContextStream {
     let (sender, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT);
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let outcome = tokio::task::spawn_blocking(move || {
-        let outcome = write(&plan, ChannelWriter { sender: sender.clone(), stop: stopped, buffer: Vec::new() });
+    let outcome = tokio::spawn(async move {
+        let writer = ChannelWriter { sender: sender.clone(), stop: stopped, buffer: Vec::new() };
+        let outcome = match files::blocking(move || write(&plan, writer)).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(lost(error)),
+        };
         if let Err(error) = &outcome {
             // Breaks the request off: a truncated context must never look complete.
-            let _ = sender.blocking_send(Err(io::Error::other(error.to_string())));
+            let _ = sender.send(Err(io::Error::other(error.to_string()))).await;
         }
         outcome
     });
@@ -99,14 +104,15 @@ pub fn stream(plan: ContextPlan) -> ContextStream {
 
 /// Writes the whole context as a tar stream.
 pub fn write(plan: &ContextPlan, sink: impl Write) -> Result<Sent, ImageError> {
-    let mut writer = TarWriter { tar: tar::Builder::new(sink), sent: Sent::default() };
+    let root = plan.selection.root.clone();
+    let mut writer = TarWriter { tar: tar::Builder::new(sink), sent: Sent::default(), root };
     walk(&plan.selection, &mut |entry| {
         if plan.injected.iter().any(|(name, _)| name == entry.name) { Ok(()) } else { writer.entry(entry) }
     })?;
     for (name, content) in &plan.injected {
-        writer.generated(&plan.selection.root, name, content)?;
+        writer.generated(plan.selection.root.path(), name, content)?;
     }
-    let root = &plan.selection.root;
+    let root = plan.selection.root.path();
     let mut sink = writer.tar.into_inner().map_err(|e| cannot(root, e))?;
     sink.flush().map_err(|e| cannot(root, e))?;
     Ok(writer.sent)
@@ -115,6 +121,7 @@ pub fn write(plan: &ContextPlan, sink: impl Write) -> Result<Sent, ImageError> {
 struct TarWriter<W: Write> {
     tar: tar::Builder<W>,
     sent: Sent,
+    root: Folder,
 }
 
 impl<W: Write> TarWriter<W> {
@@ -147,7 +154,7 @@ impl<W: Write> TarWriter<W> {
     }
 
     fn file(&mut self, path: &Path, name: &str) -> Result<(), ImageError> {
-        let (meta, mut content) = open(path)?;
+        let (meta, mut content) = open(&self.root, path)?;
         let mut header = header(&meta, EntryType::Regular);
         header.set_size(meta.len());
         let result = self.append(path, &mut header, name, &mut content);

@@ -22,8 +22,9 @@ use super::{
     grpc::{Call, Status},
     protobuf::{Field, fields, put_bytes, put_varint},
     session::Record,
-    walk::{ABANDONED, Entry, Kind, Selection, open, walk},
+    walk::{ABANDONED, Entry, Kind, Selection, cannot, lost, open, walk},
 };
+use crate::files::{self, Folder};
 
 /// Content in one packet, in bytes.
 const CHUNK_BYTES: usize = 32 * 1024;
@@ -57,7 +58,7 @@ struct Contents(Mutex<HashMap<u64, Content>>);
 
 #[derive(Clone)]
 enum Content {
-    Disk(PathBuf),
+    Disk(Folder, PathBuf),
     Memory(Bytes),
 }
 
@@ -68,14 +69,16 @@ pub async fn diff_copy(offered: Arc<HashMap<String, Files>>, record: Arc<Record>
     let Some(files) = offered.get(name).cloned() else {
         return Err(Status::not_found(format!("no directory {name}")));
     };
-    let files = match files {
-        Files::Directory(selection) => Files::Directory(narrowed(selection, &metadata)),
-        generated => generated,
-    };
     let contents = Arc::new(Contents::default());
     let listing = {
         let (contents, answers) = (Arc::clone(&contents), answers.clone());
-        tokio::task::spawn_blocking(move || list(files, &contents, &answers))
+        files::blocking(move || {
+            let files = match files {
+                Files::Directory(selection) => Files::Directory(narrowed(selection, &metadata)),
+                generated => generated,
+            };
+            list(files, &contents, &answers)
+        })
     };
     let serving = async {
         while let Some(packet) = requests.next().await? {
@@ -93,11 +96,11 @@ pub async fn diff_copy(offered: Arc<HashMap<String, Files>>, record: Arc<Record>
                     let content = contents.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
                     let content = content.ok_or_else(|| Status::failed(format!("no file number {id}")))?;
                     let to = answers.clone();
-                    let sent = tokio::task::spawn_blocking(move || send_content(id, &content, &to)).await;
+                    let sent = files::blocking(move || send_content(id, &content, &to)).await;
                     match sent {
                         Ok(Ok(sent)) => record.add(sent),
                         Ok(Err(error)) => return Err(give_up(&answers, &record, error).await),
-                        Err(error) => return Err(Status::failed(error.to_string())),
+                        Err(error) => return Err(give_up(&answers, &record, lost(error)).await),
                     }
                 }
                 FINISH => {
@@ -117,7 +120,7 @@ pub async fn diff_copy(offered: Arc<HashMap<String, Files>>, record: Arc<Record>
                 Ok(())
             }
             Ok(Err(error)) => Err(give_up(&answers, &record, error).await),
-            Err(error) => Err(Status::failed(error.to_string())),
+            Err(error) => Err(give_up(&answers, &record, lost(error)).await),
         }
     };
     tokio::try_join!(listed, serving).map(|_| ())
@@ -147,10 +150,10 @@ fn narrowed(mut selection: Selection, metadata: &HeaderMap) -> Selection {
         let literal = !path.is_empty()
             && !path.contains(['*', '?', '[', '\\', '%'])
             && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        let mut so_far = selection.root.clone();
+        let mut so_far = selection.root.path().to_owned();
         let plain = path.split('/').all(|part| {
             so_far.push(part);
-            !so_far.is_symlink()
+            selection.root.at(&so_far, || !so_far.is_symlink()).unwrap_or(false)
         });
         if !literal || !plain {
             return selection;
@@ -182,7 +185,7 @@ fn list(files: Files, contents: &Contents, answers: &mpsc::Sender<Bytes>) -> Res
                 sent.notes.push(format!("{}: a socket, not sent", entry.name));
                 return Ok(());
             };
-            keep((entry.kind == Kind::File).then(|| Content::Disk(entry.path.to_owned())));
+            keep((entry.kind == Kind::File).then(|| Content::Disk(selection.root.clone(), entry.path.to_owned())));
             sent.entries += 1;
             answers.blocking_send(listed(&stat)).map_err(|_| gone(entry.path))
         })?,
@@ -215,13 +218,13 @@ fn send_content(id: u64, content: &Content, answers: &mpsc::Sender<Bytes>) -> Re
             }
             give(Path::new(""), &[])?;
         }
-        Content::Disk(path) => {
-            let (_, mut file) = open(path)?;
+        Content::Disk(root, path) => {
+            let (_, mut file) = open(root, path)?;
             let mut buffer = vec![0; CHUNK_BYTES];
             loop {
                 let got = file.read(&mut buffer);
                 file.check(path)?;
-                let got = got.map_err(|error| super::walk::cannot(path, error))?;
+                let got = got.map_err(|error| cannot(path, error))?;
                 // The empty packet that ends the file is the one of the empty read.
                 give(path, buffer.get(..got).unwrap_or_default())?;
                 if got == 0 {

@@ -24,7 +24,7 @@ use crate::{
     compose::{labels, model::Project},
     decide::REBUILD_TRIGGER,
     engine::{Engine, EngineError},
-    git,
+    files, git,
     inputs::{Hasher, Manifest, Memory, Parents, parents, platform_args, reads_repository},
 };
 
@@ -106,7 +106,7 @@ impl Engine {
         };
         let (digests, cancel, root) = (settings.digests.clone(), cancel.clone(), project.working_dir.clone());
         let all = only.is_none();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = files::blocking(move || {
             let mut reader = Reader { hasher: Hasher::open(digests), cancel, root, platform: own };
             let parts: Vec<(String, Part)> = requests
                 .into_iter()
@@ -120,7 +120,7 @@ impl Engine {
             }
             parts
         });
-        let read = read.await.map_err(|error| EngineError::Image(format!("the reader of files died: {error}")))?;
+        let read = read.await.map_err(|error| EngineError::Image(walk::lost(error).to_string()))?;
         let mut images: BTreeMap<String, Vec<Part>> = BTreeMap::new();
         for (image, part) in read {
             images.entry(image).or_default().push(part);
@@ -263,7 +263,7 @@ impl Reader {
     fn local(&mut self, request: &BuildRequest, builder: Builder) -> Result<(Manifest, Parents), ImageError> {
         let mut manifest = Manifest::default();
         let Source::Directory(root) = &request.source else { return Ok((manifest, Parents::default())) };
-        let text = prepare::dockerfile_text(root, &request.dockerfile)?;
+        let text = prepare::dockerfile_text(&request.reach, root, &request.dockerfile)?;
         let (dockerfile, inside) = match &request.dockerfile {
             Dockerfile::Inside(path) => (self.name(root, path), Some(path.as_str())),
             Dockerfile::Outside(path) => (self.name(path, ""), None),
@@ -290,8 +290,9 @@ impl Reader {
             match context {
                 NamedContext::Directory(root) => {
                     manifest.setting(&label, "a folder");
-                    let (ignore, _) = walk::read_ignore(root, &[PathBuf::from(".dockerignore")])?;
-                    let root = root.clone();
+                    let root = request.reach.folder(root).map_err(|error| cannot(root, error))?;
+                    let (ignore, _) =
+                        walk::read_ignore(&request.reach, root.path(), &[PathBuf::from(".dockerignore")])?;
                     let (always, only) = (Vec::new(), Vec::new());
                     let selection = Selection { root, ignore, always, wild_exceptions: true, only };
                     self.folder(&selection, &format!("{name}: "), None, &mut manifest)?;
@@ -301,7 +302,7 @@ impl Reader {
                     found.images.extend(address.strip_prefix(IMAGE_SCHEME).map(str::to_owned));
                 }
                 NamedContext::Layout { directory, tag, digest } => {
-                    let found = super::layout::Layout(directory.clone()).find(tag, true)?;
+                    let found = super::layout::Layout::new(&request.reach, directory).find(tag, true)?;
                     let digest = digest.clone().or(found).unwrap_or_default();
                     manifest.setting(&label, &format!("{}:{tag}@{digest}", directory.display()));
                 }
@@ -356,7 +357,7 @@ impl Reader {
             if is_repository(entry.name) || entry.path == trigger {
                 return Ok(());
             }
-            let name = format!("{prefix}{}", self.name(&selection.root, entry.name));
+            let name = format!("{prefix}{}", self.name(selection.root.path(), entry.name));
             let mode = entry.meta.mode() & PERMISSIONS;
             match &entry.kind {
                 // Its content is in the list already.
@@ -378,7 +379,8 @@ impl Reader {
             }
             Ok(())
         })?;
-        let open = |path: &Path| if self.cancel.is_cancelled() { Err(cancelled()) } else { walk::open(path) };
+        let open =
+            |path: &Path| if self.cancel.is_cancelled() { Err(cancelled()) } else { walk::open(&selection.root, path) };
         let digests = self.hasher.digests(&unread, open, cannot)?;
         for ((name, mode), digest) in names.iter().zip(digests) {
             manifest.file(name, *mode, &digest);
@@ -439,6 +441,7 @@ fn settings(request: &BuildRequest, dockerfile: &str, manifest: &mut Manifest) {
         ulimits,
         secrets: _,
         ssh: _,
+        reach: _,
     } = request;
     for (name, value) in args {
         // Builders know these without an ARG, and leave them out of the image unless there is one.

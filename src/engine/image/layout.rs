@@ -2,34 +2,49 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
 
-use super::error::ImageError;
+use super::{error::ImageError, walk::told};
+use crate::files::{Kind, Opened, Reach};
 
-/// Largest index that is read, in bytes.
-const MAX_INDEX: u64 = 4 * 1024 * 1024;
 /// The annotation that names an entry.
 const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// One such directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout(pub PathBuf);
+pub struct Layout {
+    directory: PathBuf,
+    reach: Reach,
+}
 
 impl Layout {
+    /// The one in a directory, read and written as far as this reaches.
+    pub fn new(reach: &Reach, directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), reach: reach.clone() }
+    }
+
+    /// Opens a blob, and tells its size.
+    ///
+    /// # Errors
+    /// See [`Reach::open`].
+    pub fn open(&self, blob: &Path) -> io::Result<Opened> {
+        self.reach.open(blob)
+    }
+
     /// Where a blob is, or would be. `None` for what is no digest: its text must not become a path.
     pub fn blob(&self, digest: &str) -> Option<PathBuf> {
         let hex = digest.strip_prefix("sha256:")?;
         let sound = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
-        sound.then(|| self.0.join("blobs/sha256").join(hex))
+        sound.then(|| self.directory.join("blobs/sha256").join(hex))
     }
 
     /// Where blobs are written before they are complete.
     pub fn ingest(&self) -> PathBuf {
-        self.0.join("ingest")
+        self.directory.join("ingest")
     }
 
     /// The digest under a tag; with `single`, else that of the only entry there is. `None` when there is none.
@@ -59,27 +74,25 @@ impl Layout {
             None => return Err(self.error("its index.json has no manifests: name another directory".to_owned())),
         }
         let write = || {
-            fs::create_dir_all(&self.0)?;
-            replace(&self.0.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-            replace(&self.0.join("index.json"), index.to_string().as_bytes())
+            fs::create_dir_all(&self.directory)?;
+            replace(&self.directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+            replace(&self.directory.join("index.json"), index.to_string().as_bytes())
         };
         write().map_err(|error: io::Error| self.error(error.to_string()))
     }
 
     fn index(&self) -> Result<Option<Value>, ImageError> {
-        let file = match fs::File::open(self.0.join("index.json")) {
-            Ok(file) => file,
+        let text = match self.reach.read(&self.directory.join("index.json"), Kind::LAYOUT) {
+            Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.error(error.to_string())),
+            Err(error) => return Err(self.error(told(&error, ""))),
         };
-        let mut text = Vec::new();
-        file.take(MAX_INDEX).read_to_end(&mut text).map_err(|error| self.error(error.to_string()))?;
         let index = serde_json::from_slice(&text);
         index.map(Some).map_err(|error| self.error(format!("its index.json is damaged: {error}")))
     }
 
     fn error(&self, problem: String) -> ImageError {
-        ImageError::Layout { path: self.0.clone(), problem }
+        ImageError::Layout { path: self.directory.clone(), problem }
     }
 }
 
@@ -104,7 +117,7 @@ mod tests {
     #[test]
     fn what_is_put_is_found() {
         let directory = tempfile::tempdir().unwrap();
-        let layout = Layout(directory.path().join("new"));
+        let layout = Layout::new(&Reach::Anywhere, &directory.path().join("new"));
         assert_eq!(layout.find("latest", true).unwrap(), None);
         let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
         layout.put(&json!({"digest": digest("a"), "size": 1}).to_string(), "latest").unwrap();
@@ -119,7 +132,7 @@ mod tests {
 
     #[test]
     fn only_digests_become_paths() {
-        let layout = Layout("/x".into());
+        let layout = Layout::new(&Reach::Anywhere, Path::new("/x"));
         assert!(layout.blob(&format!("sha256:{}", "0f".repeat(32))).is_some());
         for wrong in ["", "sha256:", "sha256:../../etc/passwd", "md5:aa", &format!("sha256:{}", "A".repeat(64))] {
             assert_eq!(layout.blob(wrong), None, "{wrong}");
@@ -130,7 +143,7 @@ mod tests {
     fn a_damaged_index_is_told() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("index.json"), "{").unwrap();
-        let error = Layout(directory.path().to_owned()).find("latest", true).unwrap_err().to_string();
+        let error = Layout::new(&Reach::Anywhere, directory.path()).find("latest", true).unwrap_err().to_string();
         assert!(error.contains("index.json is damaged"), "{error}");
     }
 }

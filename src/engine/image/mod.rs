@@ -29,6 +29,7 @@ pub mod progress;
 pub mod protobuf;
 pub mod pull;
 pub mod push;
+pub mod reach;
 pub mod request;
 pub mod session;
 pub mod solve;
@@ -49,6 +50,7 @@ pub use builder::BuilderChoice;
 pub use credentials::Credentials;
 pub use error::ImageError;
 pub use inputs::{InputSettings, Inputs};
+pub use reach::{OutOfReach, out_of_reach};
 pub use request::{BuildOptions, BuildRequest};
 
 /// What accompanies every image operation.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,11 +22,9 @@ use super::{
     session::{Agent, Offer},
     solve::Places,
     ssh_key::SshKey,
-    walk::{Selection, cannot, read_ignore},
+    walk::{Selection, lost, read_ignore, told},
 };
-
-/// Largest Dockerfile that is read, in bytes.
-const MAX_DOCKERFILE: u64 = 4 * 1024 * 1024;
+use crate::files::{self, Folder, Kind, Reach};
 
 /// The tar stream for the classic builder, and the Dockerfile's path in it.
 pub async fn tar(request: &BuildRequest) -> Result<(ContextPlan, String), ImageError> {
@@ -67,6 +66,7 @@ pub async fn session(request: &BuildRequest, cx: &ImageContext<'_>) -> Result<Of
         files,
         credentials: cx.credentials.clone(),
         secrets: request.secrets.clone(),
+        reach: request.reach.clone(),
         agents,
         stores,
         shared_key: hex::encode(Sha256::digest(format!("turnout {} {place}", request.project))),
@@ -77,26 +77,25 @@ pub async fn session(request: &BuildRequest, cx: &ImageContext<'_>) -> Result<Of
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
 ) -> Result<T, ImageError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(ImageError::Context { path: PathBuf::new(), problem: format!("the reader died: {error}") })
-    })
+    files::blocking(work).await.unwrap_or_else(|error| Err(lost(error)))
 }
 
 /// The classic builder finds the Dockerfile in the stream, and knows only the ignore file at the root.
 pub fn tar_plan(request: &BuildRequest) -> Result<(ContextPlan, String), ImageError> {
     let root = root_of(request)?;
-    let (ignore, ignore_file) = read_ignore(root, &[PathBuf::from(".dockerignore")])?;
+    let top = root.path();
+    let (ignore, ignore_file) = read_ignore(&request.reach, top, &[PathBuf::from(".dockerignore")])?;
     let mut always = Vec::new();
     let mut injected = Vec::new();
     if ignore_file.is_some() {
         always.push(".dockerignore".to_owned());
     }
     let name = if let Dockerfile::Inside(path) = &request.dockerfile {
-        check_inside(root, path)?;
+        check_inside(&request.reach, top, path)?;
         always.push(path.clone());
         path.clone()
     } else {
-        let text = dockerfile_text(root, &request.dockerfile)?;
+        let text = dockerfile_text(&request.reach, top, &request.dockerfile)?;
         // Named after its content: a random name would make every build differ and defeat the cache.
         let digest = hex::encode(Sha256::digest(&text));
         let name = format!(".dockerfile.{}", digest.get(..20).unwrap_or(&digest));
@@ -107,7 +106,7 @@ pub fn tar_plan(request: &BuildRequest) -> Result<(ContextPlan, String), ImageEr
         injected = vec![(name.clone(), text), (".dockerignore".to_owned(), ignore_text)];
         name
     };
-    let selection = Selection { root: root.to_owned(), ignore, always, wild_exceptions: false, only: Vec::new() };
+    let selection = Selection { root, ignore, always, wild_exceptions: false, only: Vec::new() };
     Ok((ContextPlan { selection, injected }, name))
 }
 
@@ -118,16 +117,17 @@ pub(super) fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<String, 
         let name = "Dockerfile".to_owned();
         let text = match &request.dockerfile {
             Dockerfile::Inside(path) => return Ok((files, path.clone())),
-            elsewhere => dockerfile_text(Path::new("/"), elsewhere)?,
+            elsewhere => dockerfile_text(&request.reach, Path::new("/"), elsewhere)?,
         };
         files.insert("dockerfile".to_owned(), Files::Generated(vec![(name.clone(), text)]));
         return Ok((files, name));
     };
     let root = root_of(request)?;
+    let top = root.path();
     let beside = match &request.dockerfile {
         Dockerfile::Inside(path) => {
-            check_inside(root, path)?;
-            Some(root.join(path))
+            check_inside(&request.reach, top, path)?;
+            Some(top.join(path))
         }
         Dockerfile::Outside(path) => Some(path.clone()),
         Dockerfile::Inline(_) => None,
@@ -139,17 +139,16 @@ pub(super) fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<String, 
         path
     });
     let candidates: Vec<PathBuf> = beside.iter().cloned().chain([PathBuf::from(".dockerignore")]).collect();
-    let (ignore, ignore_file) = read_ignore(root, &candidates)?;
+    let (ignore, ignore_file) = read_ignore(&request.reach, top, &candidates)?;
     let name = "Dockerfile".to_owned();
-    let mut generated = vec![(name.clone(), dockerfile_text(root, &request.dockerfile)?)];
+    let mut generated = vec![(name.clone(), dockerfile_text(&request.reach, top, &request.dockerfile)?)];
     if let Some((path, text)) = ignore_file
         && Some(&path) == beside.as_ref()
     {
         generated.push((format!("{name}.dockerignore"), text));
     }
     files.insert("dockerfile".to_owned(), Files::Generated(generated));
-    let selection =
-        Selection { root: root.to_owned(), ignore, always: Vec::new(), wild_exceptions: true, only: Vec::new() };
+    let selection = Selection { root, ignore, always: Vec::new(), wild_exceptions: true, only: Vec::new() };
     files.insert("context".to_owned(), Files::Directory(selection));
     Ok((files, name))
 }
@@ -166,26 +165,20 @@ fn named_contexts(
         let address = match context {
             NamedContext::Address(address) => address.clone(),
             NamedContext::Directory(root) => {
-                if !root.is_dir() {
-                    let problem = format!("is not a directory: check `{attribute}`");
-                    return Err(ImageError::Context { path: root.clone(), problem });
-                }
+                let root = request.reach.folder(root).map_err(|error| ImageError::Context {
+                    path: root.clone(),
+                    problem: told(&error, &format!("check `{attribute}`")),
+                })?;
                 // These two names are the build's own.
                 let own = matches!(name.as_str(), "context" | "dockerfile");
                 let place = if own { format!("_{name}") } else { name.clone() };
-                let (ignore, _) = read_ignore(root, &[PathBuf::from(".dockerignore")])?;
-                let selection = Selection {
-                    root: root.clone(),
-                    ignore,
-                    always: Vec::new(),
-                    wild_exceptions: true,
-                    only: Vec::new(),
-                };
+                let (ignore, _) = read_ignore(&request.reach, root.path(), &[PathBuf::from(".dockerignore")])?;
+                let selection = Selection { root, ignore, always: Vec::new(), wild_exceptions: true, only: Vec::new() };
                 files.insert(place.clone(), Files::Directory(selection));
                 format!("local:{place}")
             }
             NamedContext::Layout { directory, tag, digest } => {
-                let layout = Layout(directory.clone());
+                let layout = Layout::new(&request.reach, directory);
                 let found = match digest {
                     Some(digest) => Some(digest.clone()),
                     None => layout.find(tag, true)?,
@@ -221,7 +214,7 @@ fn local_caches(
         if path.is_empty() {
             return Err(missing("cache_from", "src"));
         }
-        let layout = Layout(PathBuf::from(path));
+        let layout = Layout::new(&request.reach, Path::new(path));
         let tag = if cache.text("tag").is_empty() { "latest" } else { cache.text("tag") };
         if cache.text("digest").is_empty() {
             match layout.find(tag, false)? {
@@ -239,7 +232,10 @@ fn local_caches(
         if path.is_empty() {
             return Err(missing("cache_to", "dest"));
         }
-        stores.insert(format!("local:{path}"), Store { layout: Layout(PathBuf::from(path)), writable: true });
+        stores.insert(
+            format!("local:{path}"),
+            Store { layout: Layout::new(&request.reach, Path::new(path)), writable: true },
+        );
     }
     Ok(())
 }
@@ -247,50 +243,50 @@ fn local_caches(
 /// Notes in the index of each directory what the build wrote there. `manifest` is the engine's description of it.
 pub async fn record_caches(request: &BuildRequest, manifest: Option<&String>) -> Result<(), ImageError> {
     let Some(manifest) = manifest.cloned() else { return Ok(()) };
+    let reach = request.reach.clone();
     let written: Vec<_> = request.cache_to.iter().filter(|cache| cache.kind == "local").cloned().collect();
     blocking(move || {
         for cache in written {
             let tag = if cache.text("tag").is_empty() { "latest" } else { cache.text("tag") };
-            Layout(PathBuf::from(cache.text("dest"))).put(&manifest, tag)?;
+            Layout::new(&reach, Path::new(cache.text("dest"))).put(&manifest, tag)?;
         }
         Ok(())
     })
     .await
 }
 
-fn root_of(request: &BuildRequest) -> Result<&Path, ImageError> {
+fn root_of(request: &BuildRequest) -> Result<Folder, ImageError> {
     let Source::Directory(root) = &request.source else {
         let message = "has a remote context".to_owned();
         return Err(ImageError::Invalid { service: request.service.clone(), message });
     };
-    let refuse = |problem: String| Err(ImageError::Context { path: root.clone(), problem });
-    match std::fs::metadata(root) {
-        Ok(meta) if meta.is_dir() => Ok(root),
-        Ok(_) => refuse("is not a directory: check `build.context`".into()),
-        Err(error) => refuse(format!("{error}: check `build.context`")),
-    }
+    request
+        .reach
+        .folder(root)
+        .map_err(|error| ImageError::Context { path: root.clone(), problem: told(&error, "check `build.context`") })
 }
 
-fn check_inside(root: &Path, path: &str) -> Result<(), ImageError> {
+fn check_inside(reach: &Reach, root: &Path, path: &str) -> Result<(), ImageError> {
     let full = root.join(path);
-    if full.is_file() {
-        return Ok(());
+    match reach.open(&full) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(ImageError::Context { path: full, problem: "there is no Dockerfile: check `build.dockerfile`".into() })
+        }
+        Err(error) => Err(ImageError::Context { path: full, problem: told(&error, "check `build.dockerfile`") }),
     }
-    Err(ImageError::Context { path: full, problem: "there is no Dockerfile: check `build.dockerfile`".into() })
 }
 
-pub(super) fn dockerfile_text(root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, ImageError> {
+pub(super) fn dockerfile_text(reach: &Reach, root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, ImageError> {
     let path = match dockerfile {
         Dockerfile::Inline(text) => return Ok(text.clone().into_bytes()),
         Dockerfile::Inside(path) => root.join(path),
         Dockerfile::Outside(path) => path.clone(),
     };
-    let refuse = |problem: String| ImageError::Context { path: path.clone(), problem };
-    let meta = std::fs::metadata(&path).map_err(|error| refuse(format!("{error}: check `build.dockerfile`")))?;
-    if !meta.is_file() || meta.len() > MAX_DOCKERFILE {
-        return Err(refuse("is not a Dockerfile: check `build.dockerfile`".into()));
-    }
-    std::fs::read(&path).map_err(|error| cannot(&path, error))
+    reach.read(&path, Kind::DOCKERFILE).map_err(|error| {
+        let problem = told(&error, "check `build.dockerfile`");
+        ImageError::Context { path, problem }
+    })
 }
 
 /// The agents a build may use: sockets, and keys served by one in this process.
@@ -313,11 +309,13 @@ fn agents(
             path => PathBuf::from(path),
         };
         let wrong = |why: &str| invalid(format!("build.ssh {}: {} {why}", key.id, path.display()));
-        let meta = std::fs::metadata(&path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-        let agent = if std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()) {
+        // The agent of turnout's user is not the repository's choice; a path is.
+        let reach = if key.path.is_empty() { &Reach::Anywhere } else { &request.reach };
+        let kind = reach.kind(&path).map_err(|error| wrong(&format!("cannot be read: {}", told(&error, ""))))?;
+        let agent = if kind.is_socket() {
             Agent::Socket(path)
         } else {
-            Agent::Keys(Arc::new(vec![SshKey::read(&path).map_err(|why| wrong(&why))?]))
+            Agent::Keys(Arc::new(vec![SshKey::read(reach, &path).map_err(|why| wrong(&why))?]))
         };
         agents.insert(key.id.clone(), agent);
     }

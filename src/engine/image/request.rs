@@ -9,7 +9,10 @@ use std::{
 use serde::Serialize;
 
 use super::{cache::CacheEntry, error::ImageError, named::NamedContext};
-use crate::compose::model::{Build, FileObject, FileReference, Project, SshKey};
+use crate::{
+    compose::model::{Build, FileObject, FileReference, Project, SshKey},
+    files::Reach,
+};
 
 /// Caches that an engine's BuildKit can read (where it cannot, it says so and builds without), and write.
 const READABLE_CACHES: &[&str] = &["registry", "local", "gha"];
@@ -122,6 +125,8 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, SecretSource>,
     /// SSH agents or keys.
     pub ssh: Vec<SshKey>,
+    /// From where all this may be read.
+    pub reach: Reach,
 }
 
 impl fmt::Debug for BuildRequest {
@@ -313,6 +318,7 @@ impl BuildRequest {
                 .collect::<Result<_, _>>()
                 .map_err(|m| invalid(&m))?,
             ssh,
+            reach: project.reach.clone(),
         })
     }
 }

@@ -29,12 +29,14 @@ use super::{
     request::SecretSource,
     ssh_agent,
     ssh_key::SshKey,
+    walk::told,
     wire,
 };
-use crate::engine::Engine;
+use crate::{
+    engine::Engine,
+    files::{self, Kind, Reach},
+};
 
-/// Largest secret, in bytes; BuildKit's own limit.
-pub const MAX_SECRET: u64 = 500 * 1024;
 /// Piece of an SSH conversation, in bytes.
 const SSH_CHUNK: usize = 16 * 1024;
 
@@ -46,6 +48,8 @@ pub struct Offer {
     pub credentials: Credentials,
     /// Secrets by identifier.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// From where files of secrets may be read.
+    pub reach: Reach,
     /// SSH agents by identifier.
     pub agents: BTreeMap<String, Agent>,
     /// Directories of blobs by the names that the build knows them by.
@@ -141,7 +145,7 @@ impl Session {
 }
 
 fn methods(offer: Offer, record: &Arc<Record>) -> HashMap<String, Handler> {
-    let Offer { files, credentials, secrets, agents, stores, shared_key: _ } = offer;
+    let Offer { files, credentials, secrets, reach, agents, stores, shared_key: _ } = offer;
     let mut methods = HashMap::new();
     let mut add = |path: &str, handler: Handler| methods.insert(path.to_owned(), handler);
     add("/grpc.health.v1.Health/Check", unary(|_| async { Ok(number(1, 1)) }));
@@ -158,7 +162,7 @@ fn methods(offer: Offer, record: &Arc<Record>) -> HashMap<String, Handler> {
         );
     }
     if !secrets.is_empty() {
-        let secrets = Arc::new(secrets);
+        let secrets = Arc::new((secrets, reach));
         let record = Arc::clone(record);
         add(
             "/moby.buildkit.secrets.v1.Secrets/GetSecret",
@@ -205,26 +209,22 @@ async fn answer_credentials(credentials: Credentials, record: Arc<Record>, reque
 }
 
 async fn answer_secret(
-    secrets: Arc<BTreeMap<String, SecretSource>>,
+    offered: Arc<(BTreeMap<String, SecretSource>, Reach)>,
     record: Arc<Record>,
     request: Bytes,
 ) -> Result<Vec<u8>, Status> {
     let id = text(&request, 1);
+    let (secrets, reach) = &*offered;
     let content = match secrets.get(&id) {
         None => return Err(Status::not_found(format!("secret {id} not found"))),
         Some(SecretSource::Content(content)) => content.clone().into_bytes(),
         Some(SecretSource::File(path)) => {
-            let read = async {
-                let mut content = Vec::new();
-                let file = tokio::fs::File::open(path).await?;
-                file.take(MAX_SECRET + 1).read_to_end(&mut content).await?;
-                Ok::<_, std::io::Error>(content)
-            };
-            match read.await {
-                Ok(content) if content.len() as u64 <= MAX_SECRET => content,
-                Ok(_) => return Err(Status::failed(format!("secret {id} is larger than {MAX_SECRET} bytes"))),
+            let (reach, file) = (reach.clone(), path.clone());
+            let read = files::blocking(move || reach.read(&file, Kind::BUILD_SECRET)).await;
+            match read.unwrap_or_else(|lost| Err(lost.into())) {
+                Ok(content) => content,
                 Err(error) => {
-                    let message = format!("build secret {id}: {}: {error}", path.display());
+                    let message = format!("build secret {id}: {}: {}", path.display(), told(&error, ""));
                     record.fail(ImageError::Credentials(message.clone()));
                     return Err(Status::failed(message));
                 }

@@ -92,6 +92,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::files::Reach;
 
     /// Keys of every kind, made and checked by OpenSSH.
     #[tokio::test]
@@ -114,7 +115,8 @@ mod tests {
             }
             let Ok(made) = make.stdin(Stdio::null()).status() else { return };
             assert!(made.success());
-            let key = SshKey::read(&name).unwrap_or_else(|why| panic!("{kind} {bits} {format}: {why}"));
+            let key =
+                SshKey::read(&Reach::Anywhere, &name).unwrap_or_else(|why| panic!("{kind} {bits} {format}: {why}"));
             let public = std::fs::read_to_string(name.with_extension("pub")).unwrap();
             let socket = name.with_extension("sock");
             let listener = tokio::net::UnixListener::bind(&socket).unwrap();
@@ -152,7 +154,7 @@ mod tests {
             make.args(["-q", "-N", "passphrase", "-t", "rsa", "-b", "2048", "-m", format, "-f"]).arg(&name);
             let Ok(made) = make.stdin(Stdio::null()).status() else { return };
             assert!(made.success());
-            let why = SshKey::read(&name).unwrap_err();
+            let why = SshKey::read(&Reach::Anywhere, &name).unwrap_err();
             assert!(why.contains("passphrase") && why.contains("agent"), "{format}: {why}");
         }
         for text in

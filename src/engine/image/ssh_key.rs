@@ -1,6 +1,6 @@
 //! Private SSH keys from files: read, and used to sign. OpenSSL does the mathematics.
 
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{fmt, path::Path};
 
 use openssl::{
     bn::{BigNum, BigNumContext},
@@ -15,9 +15,8 @@ use openssl::{
 };
 
 use super::ssh_agent::{Reader, put_text};
+use crate::files::{Kind, Reach, hint};
 
-/// Largest key file that is read, in bytes.
-const MAX_FILE: u64 = 64 * 1024;
 /// First bytes of OpenSSH's own format.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 /// SSH's name of a curve, OpenSSL's, and the hash that is signed.
@@ -51,11 +50,12 @@ impl SshKey {
     ///
     /// # Errors
     /// Why it cannot be used, in words without any of its content.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let mut text = String::new();
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        file.take(MAX_FILE).read_to_string(&mut text).map_err(|_| NO_KEY.to_owned())?;
-        Self::parse(&text)
+    pub fn read(reach: &Reach, path: &Path) -> Result<Self, String> {
+        let bytes = reach.read(path, Kind::KEY).map_err(|error| match hint(&error) {
+            Some(hint) => format!("{error}: {hint}"),
+            None => error.to_string(),
+        })?;
+        Self::parse(std::str::from_utf8(&bytes).map_err(|_| NO_KEY.to_owned())?)
     }
 
     /// Reads the text of a key file: OpenSSH's own format, or PEM.

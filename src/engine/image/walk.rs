@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::error::ImageError;
-use crate::compose::dockerignore::{DockerIgnore, Judgement, MAX_BYTES};
+use crate::{
+    compose::dockerignore::{DockerIgnore, Judgement},
+    files::{self, Folder, Lost, Reach, Refusal},
+};
 
 /// Deepest directory that is entered. A bound on recursion, far beyond what the engine can unpack (PATH_MAX).
 const MAX_DEPTH: usize = 2_048;
@@ -19,8 +22,8 @@ pub const ABANDONED: &str = "nobody reads the context any more";
 /// What is selected from where.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// Root of the context, absolute.
-    pub root: PathBuf,
+    /// Root of the context.
+    pub root: Folder,
     /// What is left out.
     pub ignore: DockerIgnore,
     /// Paths selected whatever `ignore` says.
@@ -71,7 +74,7 @@ pub fn walk(
     visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), ImageError>,
 ) -> Result<(), ImageError> {
     let mut walker = Walker { selection, visit, linked: HashMap::new(), pending: Vec::new() };
-    walker.directory(&selection.root, "", &Judgement::default(), 0)
+    walker.directory(selection.root.path(), "", &Judgement::default(), 0)
 }
 
 /// An ignore file that was found: its path as it was asked for, and its content.
@@ -79,16 +82,18 @@ pub type IgnoreFile = (PathBuf, Vec<u8>);
 
 /// Reads the ignore file of a context: the first of `candidates` (relative to `root`, or absolute) that exists.
 /// Returns the patterns, and which file they came from with its content.
-pub fn read_ignore(root: &Path, candidates: &[PathBuf]) -> Result<(DockerIgnore, Option<IgnoreFile>), ImageError> {
+pub fn read_ignore(
+    reach: &Reach,
+    root: &Path,
+    candidates: &[PathBuf],
+) -> Result<(DockerIgnore, Option<IgnoreFile>), ImageError> {
     for candidate in candidates {
         let path = root.join(candidate);
-        let file = match File::open(&path) {
-            Ok(file) => file,
+        let bytes = match reach.read(&path, files::Kind::IGNORE) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(cannot(&path, error)),
         };
-        let mut bytes = Vec::new();
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| cannot(&path, e))?;
         let parsed = DockerIgnore::parse(&String::from_utf8_lossy(&bytes))
             .map_err(|error| ImageError::Context { path: path.clone(), problem: error.to_string() })?;
         return Ok((parsed, Some((candidate.clone(), bytes))));
@@ -114,7 +119,8 @@ impl Walker<'_> {
             });
         }
         let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(|e| cannot(path, e))? {
+        let root = &self.selection.root;
+        for entry in root.at(path, || fs::read_dir(path)).flatten().map_err(|e| cannot(path, e))? {
             names.push(entry.map_err(|e| cannot(path, e))?.file_name());
         }
         names.sort();
@@ -153,7 +159,7 @@ impl Walker<'_> {
         if excluded && !leads_on && !may_return {
             return Ok(());
         }
-        let meta = match fs::symlink_metadata(path) {
+        let meta = match self.selection.root.at(path, || fs::symlink_metadata(path)).flatten() {
             Ok(meta) => meta,
             // Deleted since the directory was listed. Only an excluded entry is none of the build's business.
             Err(error) if excluded && error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -211,23 +217,17 @@ impl Walker<'_> {
 
 /// Opens a selected file for reading: no link is followed and no pipe waited for, as the entry may have been swapped
 /// since it was looked at. Reads exactly as many bytes as the file has now.
-pub fn open(path: &Path) -> Result<(Metadata, Exact), ImageError> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(|e| cannot(path, e.into()))?;
-    let meta = file.metadata().map_err(|e| cannot(path, e))?;
-    if !meta.is_file() {
-        return Err(ImageError::Context {
-            path: path.to_owned(),
-            problem: "stopped being a regular file while the context was read: deploy again".into(),
-        });
-    }
+pub fn open(root: &Folder, path: &Path) -> Result<(Metadata, Exact), ImageError> {
+    let (meta, file) = root.open(path).map_err(|e| cannot(path, e))?;
     let size = meta.len();
-    Ok((meta, Exact { file, size, left: size, shrunk: false }))
+    let (root, path) = (root.clone(), path.to_owned());
+    Ok((meta, Exact { root, path, file, size, left: size, shrunk: false }))
 }
 
 /// Reads exactly the announced number of bytes, and knows when they were not there.
 pub struct Exact {
+    root: Folder,
+    path: PathBuf,
     file: File,
     size: u64,
     left: u64,
@@ -262,7 +262,8 @@ impl Read for Exact {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let Some(window) = buffer.get_mut(..want).filter(|window| !window.is_empty()) else { return Ok(0) };
-        let got = self.file.read(window)?;
+        let file = &mut self.file;
+        let got = self.root.at(&self.path, || file.read(window)).flatten()?;
         if got == 0 {
             self.shrunk = true;
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank while it was read"));
@@ -275,10 +276,29 @@ impl Read for Exact {
 /// An I/O failure at a path of the context, with what to do about it.
 pub fn cannot(path: &Path, error: io::Error) -> ImageError {
     let problem = match error.kind() {
+        io::ErrorKind::PermissionDenied if files::hint(&error).is_some() => told(&error, ""),
         io::ErrorKind::BrokenPipe => ABANDONED.to_owned(),
         io::ErrorKind::PermissionDenied => format!("{error}: let this user read it, or exclude it in .dockerignore"),
         io::ErrorKind::NotFound => format!("{error}: it disappeared while the context was read: deploy again"),
-        _ => error.to_string(),
+        _ => told(&error, ""),
     };
     ImageError::Context { path: path.to_owned(), problem }
+}
+
+/// An error with what to do: the gate knows, or else `usual` says it.
+pub fn told(error: &io::Error, usual: &str) -> String {
+    match files::hint(error) {
+        Some(hint) => format!("{error}: {hint}"),
+        None if usual.is_empty() => error.to_string(),
+        None => format!("{error}: {usual}"),
+    }
+}
+
+/// Why the reader of a context gave nothing.
+pub fn lost(lost: Lost) -> ImageError {
+    let path = match &lost {
+        Lost::Hangs(Refusal::Hangs(path, _)) => path.clone(),
+        Lost::Hangs(_) | Lost::Died(_) => PathBuf::new(),
+    };
+    ImageError::Context { path, problem: told(&lost.into(), "") }
 }

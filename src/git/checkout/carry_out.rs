@@ -17,6 +17,7 @@ use super::{
     tree::Tree,
     work_tree::WorkTree,
 };
+use crate::config::units;
 use crate::git::{
     convert::{Content, Converter},
     error::GitError,
@@ -24,6 +25,8 @@ use crate::git::{
 
 /// Up to so many files are brought to the disk one by one; for more the whole file system is asked at once.
 const SYNCED_SINGLY: usize = 64;
+/// Bytes of one file. Limits memory: libgit2 unpacks objects whole.
+const LARGEST: u64 = 1 << 30;
 
 /// Refuses a plan that cannot be carried out to its end, while nothing has been done yet.
 pub(super) fn check(
@@ -31,17 +34,32 @@ pub(super) fn check(
     repo: &Repository,
     work: &mut WorkTree,
     converter: &mut Converter<'_>,
+    limit: u64,
 ) -> Result<(), GitError> {
     let is_file = |kind: Kind| matches!(kind, Kind::File | Kind::Program);
     let odb = repo.odb().map_err(|error| GitError::local(repo.path(), "read", &error))?;
     let mut size: u64 = 0;
     for (name, node) in plan.write.iter().filter(|(_, node)| node.kind != Kind::Module) {
         let (own, _) = odb.read_header(node.id).map_err(|error| missing(name, node.id, &error))?;
+        // It is held in memory while it is written.
+        if own as u64 > LARGEST {
+            let what = format!(
+                "it has {}, more than the {} that one file of git's may have",
+                units::shown(own as u64),
+                units::shown(LARGEST)
+            );
+            let advice = "keep a file of that size with Git LFS";
+            return Err(GitError::other(format!("check out {}", shown(name)), format!("{what}; {advice}")));
+        }
         size = size.saturating_add(own as u64);
+    }
+    let top = work.path_of(b"");
+    // A small pack can hold what fills a disk.
+    if limit != 0 && size > limit {
+        return Err(GitError::TooLarge { path: top, size, limit });
     }
     let files = plan.write.iter().filter(|(_, node)| is_file(node.kind));
     converter.prepare(files.map(|(name, node)| (name.as_slice(), node.id)))?;
-    let top = work.path_of(b"");
     // What cannot be asked is left to the deed.
     if work.room().is_ok_and(|room| room < size) {
         return Err(GitError::NoSpace { path: top });

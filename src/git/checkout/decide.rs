@@ -293,7 +293,9 @@ impl Path<'_> {
         if self.set != Set::Whole && before.is_some_and(|entry| entry.skip) && self.is_left_out() {
             return;
         }
-        if self.facts.own && matches!(self.facts.there, There::Known(..) | There::Own { .. }) {
+        // A link that came with a commit is not the server's: what it leads to would then count as chosen here.
+        let is_link = before.is_some_and(|entry| entry.node.kind == Kind::Link);
+        if self.facts.own && !is_link && matches!(self.facts.there, There::Known(..) | There::Own { .. }) {
             plan.stays.insert(self.name.clone());
             return;
         }

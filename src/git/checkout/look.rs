@@ -18,7 +18,7 @@ use super::{
     tree::Tree,
     work_tree::{WorkTree, is_folder},
 };
-use crate::git::{convert::Converter, error::GitError};
+use crate::git::{convert::Converter, error::GitError, traps};
 
 /// Names of files in the way of one path, at most; more are not needed to say that they are there.
 const STRANGERS: usize = 200;
@@ -233,7 +233,12 @@ impl Eyes<'_, '_> {
 
     fn is_ignored(&self, name: &[u8]) -> Result<bool, Trouble> {
         use std::os::unix::ffi::OsStrExt as _;
-        Ok(self.repo.is_path_ignored(Path::new(std::ffi::OsStr::from_bytes(name)))?)
+        let path = Path::new(std::ffi::OsStr::from_bytes(name));
+        // As for git, which does not follow it: such a file ignores nothing.
+        if traps::above(&self.work.path_of(b""), path) {
+            return Ok(false);
+        }
+        Ok(self.repo.is_path_ignored(path)?)
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
 
     let tree = repo.find_commit(target).and_then(|commit| commit.tree()).map_err(local)?;
     let mut converter = Converter::new(repo, Source::Tree(&tree), session)?;
-    carry_out::check(&plan, repo, &mut work, &mut converter)?;
+    carry_out::check(&plan, repo, &mut work, &mut converter, session.remote.most_written)?;
     let after = plan.index(&index);
     if plan.is_idle() && after == index {
         return Ok(());

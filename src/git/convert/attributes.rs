@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +16,7 @@ use gix_attributes::{
 };
 
 use super::rules::{Given, NAMES};
+use crate::files::{Kind, Reach};
 
 const FILE: &str = ".gitattributes";
 /// The system's own attributes, as git is built for.
@@ -212,12 +212,10 @@ fn blob(repo: &Repository, id: Oid) -> Option<Vec<u8>> {
 /// A file of attributes. In the work tree a link counts as absent, as for git.
 fn read(file: &Path, in_work_tree: bool) -> Option<Vec<u8>> {
     let found = if in_work_tree { std::fs::symlink_metadata(file) } else { std::fs::metadata(file) }.ok()?;
-    if !found.is_file() || found.len() > LARGEST {
+    if !found.is_file() {
         return None;
     }
-    let mut text = Vec::new();
-    std::fs::File::open(file).ok()?.take(LARGEST).read_to_end(&mut text).ok()?;
-    Some(text)
+    Reach::Anywhere.read(file, Kind { most: LARGEST }).ok()
 }
 
 /// Where a user's attributes lie without `core.attributesFile`.

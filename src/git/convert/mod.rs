@@ -203,6 +203,12 @@ impl<'r> Converter<'r> {
     }
 
     fn fetch_objects(&mut self, files: &[(&[u8], Pointer)]) -> Result<(), GitError> {
+        // Pointers say what they stand for.
+        let size = files.iter().fold(0_u64, |sum, (_, pointer)| sum.saturating_add(pointer.size));
+        let limit = self.session.remote.most_written;
+        if limit != 0 && size > limit {
+            return Err(GitError::TooLarge { path: self.session.remote.path.clone(), size, limit });
+        }
         let wanted: Vec<Pointer> = files.iter().map(|(_, pointer)| pointer.clone()).collect();
         let Err(lack) = self.lfs.fetch(&wanted, self.session)? else { return Ok(()) };
         let lfs::Lack { reason, advice } = lack;

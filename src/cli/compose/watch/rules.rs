@@ -7,9 +7,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::compose::{
-    dockerignore::{DockerIgnore, MAX_BYTES},
-    model::{Build, Hook, Project, Service, Watch},
+use crate::{
+    compose::{
+        dockerignore::DockerIgnore,
+        model::{Build, Hook, Project, Service, Watch},
+    },
+    files::{Kind, Reach},
 };
 
 /// What editors leave beside the files that they change; it is nobody's source.
@@ -191,15 +194,12 @@ fn of_context(build: &Build) -> anyhow::Result<DockerIgnore> {
     let root = Path::new(&build.context);
     for name in [format!("{}.dockerignore", build.dockerfile), ".dockerignore".to_owned()] {
         let file = root.join(&name);
-        let length = match std::fs::metadata(&file) {
-            Ok(found) => found.len(),
+        let bytes = match Reach::Anywhere.read(&file, Kind::IGNORE) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
-        if usize::try_from(length).map_or(true, |length| length > MAX_BYTES) {
-            bail!("{} is too long: at most {MAX_BYTES} bytes are read", file.display());
-        }
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = String::from_utf8(bytes).with_context(|| format!("cannot read {}", file.display()))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).map(str::trim).collect();
         // As in the real one: with a lone `*`, which leaves out everything, only what is brought back counts.

@@ -17,6 +17,7 @@ use crate::{
         model::{Extras, Project},
         render::node_json,
     },
+    files::Reach,
     yaml::Node,
 };
 
@@ -43,6 +44,7 @@ pub(super) fn project(root: &Node, warnings: &mut Vec<Warning>) -> Result<Projec
         env_files: Vec::new(),
         profiles: Vec::new(),
         repository: None,
+        reach: Reach::Anywhere,
         environment: BTreeMap::new(),
     })
 }

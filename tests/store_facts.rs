@@ -1,0 +1,145 @@
+//! What is kept beside deployments: watches and falls, places, what containers read.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use turnout::{
+    report::redact::Redactor,
+    store::{Cause, Fall, Filter, Finish, LogLimits, NewDeployment, Place, Retention, Store, Update, Watch, Watched},
+};
+
+static TIME: AtomicI64 = AtomicI64::new(1);
+
+fn open(dir: &tempfile::TempDir) -> Store {
+    Store::open(&dir.path().join("turnout.db"), Retention::default()).unwrap()
+}
+
+/// A deployment of the shop that has succeeded.
+async fn deployed(store: &Store, watch: Option<Watch>) -> i64 {
+    let wanted = NewDeployment {
+        repo: "shop".to_owned(),
+        branch: None,
+        commit: None,
+        kind: Cause::Manual,
+        cause: "asked for".to_owned(),
+        who: None,
+        force_rebuild: false,
+        pinned: false,
+        new_stack: false,
+    };
+    let id = store.enqueue(wanted).await.unwrap().deployment;
+    store.next("shop").await.unwrap().expect("it is queued");
+    store.update(id, Update { project: Some("redshop".to_owned()), ..Update::default() }).await.unwrap();
+    let log = store.log_handle(id, Redactor::new(), LogLimits::default());
+    log.line("info", None, "done");
+    log.close().await.unwrap();
+    let done = Finish::Succeeded { project: "redshop".to_owned(), commit: "1".repeat(40), reached: None, watch };
+    assert!(store.finish(id, done).await.unwrap());
+    id
+}
+
+#[tokio::test]
+async fn a_watch_and_what_fell_survive_the_daemon_and_stay_with_their_deployment() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let watch = Watch { since: 1_000, until: 61_000 };
+    let first = deployed(&store, Some(watch)).await;
+    let fall = |times, mended| Fall {
+        container: "redshop-web-1".to_owned(),
+        after: 23_000,
+        said: "exited (1)".to_owned(),
+        times,
+        mended,
+        seen: i64::MAX,
+    };
+    store.note_fall(first, fall(1, None)).await.unwrap();
+    store.note_fall(first, fall(2, None)).await.unwrap();
+    drop(store);
+
+    let store = open(&dir);
+    let watched = Watched { repo: "shop".to_owned(), deployment: first, project: "redshop".to_owned(), watch };
+    assert_eq!(store.watched().await.unwrap(), [watched]);
+    assert_eq!(store.deployment(first).await.unwrap().unwrap().falls, [fall(2, None)]);
+    assert_eq!(store.fallen().await.unwrap(), [("shop".to_owned(), fall(2, None))]);
+    // What is told later goes on in the same log.
+    assert_eq!(store.last_line(first).await.unwrap(), 1);
+    let log = store.log_handle_after(first, Redactor::new(), LogLimits::default(), 1);
+    log.line("warning", None, "fell");
+    log.close().await.unwrap();
+    let lines = store.log(first, 0, 10).await.unwrap();
+    assert_eq!(lines.iter().map(|line| (line.seq, line.text.as_str())).collect::<Vec<_>>(), [(1, "done"), (2, "fell")]);
+
+    store.note_fall(first, fall(2, Some(30_000))).await.unwrap();
+    assert_eq!(store.fallen().await.unwrap(), []);
+    store.note_fall(first, fall(3, None)).await.unwrap();
+    let second = deployed(&store, Some(Watch { since: 70_000, until: 80_000 })).await;
+    assert_eq!(store.fallen().await.unwrap(), [], "another deployment has changed the stack since");
+    let falls: Vec<(i64, usize)> =
+        store.history(Filter::default()).await.unwrap().iter().map(|d| (d.id, d.falls.len())).collect();
+    assert_eq!(falls, [(second, 0), (first, 1)]);
+    // One a repository, and the end of a former one is not that of the present one.
+    store.end_watch(first).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!(store.watched().await.unwrap().iter().map(|w| w.deployment).collect::<Vec<_>>(), [second]);
+    store.end_watch(second).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!(store.watched().await.unwrap(), []);
+    // Of one that was forgotten nothing is kept, and that is no failure.
+    store.note_fall(77, fall(1, None)).await.unwrap();
+    let third = deployed(&store, None).await;
+    assert_eq!((store.watched().await.unwrap(), store.last_line(third).await.unwrap()), (vec![], 1));
+}
+
+/// Each write is a wait for the disk, and a deployment that has nothing to do has nothing new to note.
+#[tokio::test]
+async fn what_is_noted_already_is_not_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("turnout.db");
+    // A clock that goes on with every look, so that whatever is written is written with another time.
+    let store = Store::open_at(&file, Retention::default(), || TIME.fetch_add(1, Ordering::Relaxed)).unwrap();
+    let looker = rusqlite::Connection::open(&file).unwrap();
+    let times = || -> (i64, i64) {
+        let sum = |table: &str| {
+            let all = format!("SELECT coalesce(sum(at), 0) FROM {table}");
+            looker.query_row(&all, [], |row| row.get(0)).unwrap()
+        };
+        (sum("places"), sum("reads"))
+    };
+    let mut before = times();
+    let mut wrote = || std::mem::replace(&mut before, times()) != times();
+    let place = |path: &str, remote: Option<&str>| Place {
+        repo: "shop".to_owned(),
+        project: "redshop".to_owned(),
+        path: Some(path.to_owned()),
+        remote: remote.map(str::to_owned),
+    };
+    let places = [
+        (place("/srv", None), true),
+        (place("/srv", None), false),
+        (place("/srv", Some("x")), true),
+        (place("/opt", Some("x")), true),
+    ];
+    for (place, new) in places {
+        store.note_place(place.clone()).await.unwrap();
+        assert_eq!(wrote(), new, "{place:?}");
+        assert_eq!(store.places().await.unwrap(), [place]);
+    }
+    let reads = |all: &[(&str, &str)]| -> BTreeMap<String, String> {
+        all.iter().map(|(id, text)| ((*id).to_owned(), (*text).to_owned())).collect()
+    };
+    let present = |all: &[&str]| -> BTreeSet<String> { all.iter().map(|id| (*id).to_owned()).collect() };
+    for (noted, there, new, left) in [
+        (reads(&[("a", "1"), ("b", "1")]), present(&["a", "b"]), true, reads(&[("a", "1"), ("b", "1")])),
+        (reads(&[]), present(&["a", "b", "c"]), false, reads(&[("a", "1"), ("b", "1")])),
+        (reads(&[("a", "1")]), present(&["b"]), false, reads(&[("a", "1"), ("b", "1")])),
+        (reads(&[("a", "2")]), present(&["b"]), true, reads(&[("a", "2"), ("b", "1")])),
+        (reads(&[]), present(&["a"]), true, reads(&[("a", "2")])),
+    ] {
+        store.note_reads("redshop", noted.clone(), there).await.unwrap();
+        assert_eq!(wrote(), new, "{noted:?}");
+        assert_eq!(store.reads("redshop").await.unwrap(), left);
+    }
+}
