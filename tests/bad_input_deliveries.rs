@@ -144,6 +144,41 @@ fn repeats_and_strangers_are_answered_and_not_acted_on() {
 }
 
 #[test]
+fn each_refused_delivery_is_logged_with_forge_delivery_and_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let repos = format!("shop: {{ path: {}, branch: main, full_name: acme/shop }}\n", folder.path().display());
+    let mut daemon = Daemon::start(&repos);
+    let push = |name: &str| Push {
+        delivery: common::unique(name),
+        ..Push::new("acme/shop", &"1".repeat(40), &"2".repeat(40))
+    };
+    let (wrong, none, late) = (push("wrong-"), push("none-"), push("typed-"));
+    assert_eq!(wrong.send(daemon.listen(), "another secret").status, 401);
+    let body = none.body().to_string();
+    assert_eq!(none.send_raw(daemon.listen(), "application/json", body.as_bytes(), None).status, 401);
+    assert_eq!(late.send_raw(daemon.listen(), "text/plain", b"{}", Some(&sign(SECRET, b"{}"))).status, 415);
+    // Whom this machine's web server names is the source; what is long is cut.
+    let long = format!("forwarded-{}", "x".repeat(2_000));
+    let headers = [("X-Forwarded-For", "192.0.2.77"), ("X-GitHub-Event", "push"), ("X-GitHub-Delivery", long.as_str())];
+    assert_eq!(http::request(daemon.listen(), "POST", "/webhook", &headers, b"{}").unwrap().status, 401);
+    assert!(daemon.terminate().success());
+    let output = daemon.output();
+    let told = |part: &str| output.lines().find(|line| line.contains("refused") && line.contains(part));
+    for (delivery, source, status) in [
+        (wrong.delivery.as_str(), "127.0.0.1", "401"),
+        (&none.delivery, "127.0.0.1", "401"),
+        (&late.delivery, "127.0.0.1", "415"),
+        ("forwarded-", "192.0.2.77", "401"),
+    ] {
+        let line = told(delivery).unwrap_or_else(|| panic!("{delivery} is not told: {output}"));
+        for part in ["WARN", "github", "push", source, status] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(line.len() < 1_000, "not bounded: {line}");
+    }
+}
+
+#[test]
 fn of_a_flood_of_refusals_the_first_are_told_and_the_others_counted() {
     let folder = tempfile::tempdir().unwrap();
     let repos = format!("shop: {{ path: {}, branch: main, full_name: acme/shop }}\n", folder.path().display());
@@ -160,7 +195,13 @@ fn of_a_flood_of_refusals_the_first_are_told_and_the_others_counted() {
     let counted: usize = output
         .lines()
         .filter_map(|line| {
-            line.split_once(" more were refused in the last")?.0.rsplit(' ').next()?.parse::<usize>().ok()
+            line.replace(" was ", " were ")
+                .split_once(" more were refused in the last")?
+                .0
+                .rsplit(' ')
+                .next()?
+                .parse::<usize>()
+                .ok()
         })
         .sum();
     assert_eq!(told.len() + counted, 48, "{output}");

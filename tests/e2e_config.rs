@@ -148,6 +148,32 @@ fn a_mistake_in_the_list_costs_neither_the_start_nor_the_other_repositories() {
 }
 
 #[test]
+fn the_very_first_list_may_be_wrong_from_end_to_end() {
+    let site = Site::sleeping();
+    let wrong = format!("{}three: relative\n", site.entry(&["brunch: main"]));
+    for wrong in [wrong.as_str(), "shop: [\n"] {
+        let daemon = Daemon::start_with(wrong, QUICK, &[]);
+        let output = daemon.says("has a mistake; nothing is deployed until it is repaired");
+        assert!(output.contains("ERROR"), "{output}");
+        let health = common::http::get(daemon.listen(), "/healthz").unwrap();
+        assert_eq!((health.status, &health.json()["config"]), (200, &"broken".into()), "{}", health.body);
+        let ready = common::http::get(daemon.listen(), "/readyz").unwrap();
+        assert!(ready.status == 503 && ready.body.contains("repos.yaml"), "{} {}", ready.status, ready.body);
+        let status = all_of(&daemon.turnout(&["status"]));
+        assert!(status.contains("repos.yaml is broken: nothing is deployed until it is repaired"), "{status}");
+        let said = deploy(&daemon, &[&site.name], 1);
+        assert!(said.contains("has a mistake") && said.contains("turnout check"), "{said}");
+        let answer = daemon.push(&site.push());
+        assert_eq!(answer.status, 503, "a push is not taken for one that concerns nobody: {}", answer.body);
+        // It counts as soon as it is right, without a restart.
+        std::fs::write(daemon.repos_yaml(), site.entry(&[])).unwrap();
+        daemon.expect_success(daemon.deploy_by_push(&site.push()));
+        let ready = common::http::get(daemon.listen(), "/readyz").unwrap();
+        assert_eq!(ready.status, 200, "{}", ready.body);
+    }
+}
+
+#[test]
 fn secrets_and_tokens_in_files_count_as_they_are_now() {
     let site = Site::sleeping();
     let home = tempfile::tempdir().unwrap();

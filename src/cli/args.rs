@@ -34,7 +34,7 @@ pub enum Command {
     /// Let the pushes of a held repository be deployed again, beginning with the newest
     #[command(visible_alias = "unhold")]
     Release(ReleaseArgs),
-    /// Show what a deployment of the checked-out commit would do, and why
+    /// Show what a deployment of the checked-out commit would do, and why; with --fetch, of the branch at the remote
     Plan(PlanArgs),
     /// Remove what turnout left on the disk and nobody needs: earlier images, images of repositories that are gone
     Prune(PruneArgs),
@@ -42,7 +42,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Show past deployments, newest first
     History(HistoryArgs),
-    /// Show the log of deployments
+    /// Show the log of deployments; that of containers: `turnout compose --repo REPO logs`
     Logs(LogsArgs),
     /// Cancel a deployment that is queued or running
     Cancel(CancelArgs),
@@ -120,6 +120,9 @@ pub struct PlanArgs {
     /// As if `deploy --rebuild`
     #[arg(long)]
     pub rebuild: bool,
+    /// Fetch, and plan for the tip of the branch; the work tree stays as it is
+    #[arg(long)]
+    pub fetch: bool,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,

@@ -9,7 +9,7 @@ use super::{
     args::{BackupArgs, RestoreArgs},
     command::Trouble,
 };
-use crate::{config, store};
+use crate::{config, report::counted, store};
 
 /// Copies the database. The daemon may run: SQLite gives each its turn.
 pub(super) fn backup(args: &BackupArgs) -> Result<ExitCode, Trouble> {
@@ -21,7 +21,7 @@ pub(super) fn backup(args: &BackupArgs) -> Result<ExitCode, Trouble> {
         )));
     }
     let deployments = store::back_up(&database, &args.file).map_err(|error| Trouble::Other(error.into()))?;
-    writeln!(io::stdout(), "{}: a copy with {}, checked", args.file.display(), counted(deployments))?;
+    writeln!(io::stdout(), "{}: a copy with {}, checked", args.file.display(), counted(deployments, "deployment"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -32,13 +32,13 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<ExitCode, Trouble> {
     let store::Restored { deployments, unfinished, former } = restored;
     let mut out = io::stdout().lock();
     match &args.file {
-        Some(file) => writeln!(out, "restored {} with {}", file.display(), counted(deployments))?,
+        Some(file) => writeln!(out, "restored {} with {}", file.display(), counted(deployments, "deployment"))?,
         None => writeln!(out, "{} is a new one, without a history", database.display())?,
     }
     if unfinished > 0 {
         writeln!(
             out,
-            "{unfinished} of them had not ended when the copy was made; they are not repeated: `turnout status` shows what \
+            "{unfinished} of them had not ended when the copy was made, and nothing repeats that: `turnout status` shows what \
              is wanted, once the daemon runs"
         )?;
     }
@@ -46,8 +46,4 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<ExitCode, Trouble> {
         writeln!(out, "the former database is kept as {}", former.display())?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn counted(deployments: usize) -> String {
-    if deployments == 1 { "1 deployment".to_owned() } else { format!("{deployments} deployments") }
 }

@@ -10,11 +10,13 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use super::{args::CheckArgs, command::Trouble, unit};
+use super::{args::CheckArgs, command::Trouble, unit, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, OutsidePaths, Repo},
     deploy::{Planner, load_project, place},
-    files, git, store,
+    files, git,
+    report::counted,
+    store,
 };
 
 /// The list of the daemon that `turnout.service` runs.
@@ -41,11 +43,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     for mistake in &mistakes.0 {
         say(false, &mistake.to_string())?;
     }
-    let count = loaded.repos.repos.len();
-    let word = if count == 1 { "repository" } else { "repositories" };
+    let listed = counted(loaded.repos.repos.len(), "repository");
     match mistakes.0.len() {
-        0 => say(true, &format!("{}: {count} {word}", settings.repos.display()))?,
-        _ => say(true, &format!("{}: {count} {word} without a mistake, looked at below", settings.repos.display()))?,
+        0 => say(true, &format!("{}: {listed}", settings.repos.display()))?,
+        _ => say(true, &format!("{}: {listed} without a mistake, looked at below", settings.repos.display()))?,
     }
     if rustix::process::geteuid().is_root() {
         say(
@@ -60,10 +61,11 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     }
     let planner = Planner::new(Arc::new(settings), Arc::clone(&repos)).map_err(|error| anyhow::anyhow!("{error}"))?;
     let mut stacks = None;
-    match planner.engine().await {
+    let waiting = Waiting::for_("the Docker engine", None);
+    match waiting.told(planner.engine()).await {
         Ok(engine) => {
             say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?;
-            stacks = Some(engine.stacks().await.map_err(|error| anyhow::anyhow!("{error}"))?);
+            stacks = Some(waiting.told(engine.stacks()).await.map_err(|error| anyhow::anyhow!("{error}"))?);
         }
         Err(error) => say(false, &error.to_string())?,
     }
@@ -107,14 +109,14 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         match loaded.unwrap_or_else(|lost| Err(lost.into())) {
             Ok(project) => {
                 let stack = &project.stack;
-                let services = project.project.services.len();
+                let services = counted(project.project.services.len(), "service");
                 let files = stack.files.join(", ");
-                say(true, &format!("{}: {} from {files} ({services} services)", repo.name, stack.project))?;
+                say(true, &format!("{}: {} from {files} ({services})", repo.name, stack.project))?;
                 if let Some(other) = projects.insert(stack.project.clone(), &repo.name) {
                     say(false, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
                 }
                 if let Some(stacks) = &stacks {
-                    match planner.refuse_second(repo, &project, stacks, &places, false).await {
+                    match waiting.told(planner.refuse_second(repo, &project, stacks, &places, false)).await {
                         Ok(None) => {}
                         Ok(Some(note)) => say(true, &format!("{}: but note: {note}", repo.name))?,
                         Err(failure) => {

@@ -10,7 +10,11 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
+use super::waiting::Waiting;
 use crate::server::wire::ErrorReply;
+
+/// What a request to the daemon waits for.
+pub const DAEMON: &str = "the daemon's answer";
 
 /// Largest line of a stream; the daemon bounds its lines far below.
 const MAX_LINE: usize = 1 << 20;
@@ -36,9 +40,12 @@ pub enum ClientError {
         /// What to do.
         hint: Option<String>,
     },
-    /// The connection broke.
+    /// The daemon's words make no sense.
     #[error("the connection to the turnout daemon broke: {0}")]
     Broken(String),
+    /// The connection ended in the middle: the daemon has ended, or is about to.
+    #[error("the connection to the turnout daemon broke: {0}")]
+    Cut(String),
 }
 
 impl ClientError {
@@ -52,7 +59,9 @@ impl ClientError {
                 Some("is it running? `systemctl status turnout`; another socket is chosen with --socket".to_owned())
             }
             Self::Refused { hint, .. } => hint.clone(),
-            Self::Broken(_) => Some("the deployment goes on in the daemon; look with `turnout history`".to_owned()),
+            Self::Broken(_) | Self::Cut(_) => {
+                Some("the deployment goes on in the daemon; look with `turnout history`".to_owned())
+            }
         }
     }
 }
@@ -71,13 +80,32 @@ impl Client {
 
     /// Fetches a JSON document.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        decode(self.send(Method::GET, path, Bytes::new()).await?).await
+        Waiting::for_(DAEMON, None)
+            .told(async { decode(self.send(Method::GET, path, Bytes::new()).await?).await })
+            .await
     }
 
     /// Sends a JSON document, fetches the answer.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|e| ClientError::Broken(e.to_string()))?;
-        decode(self.send(Method::POST, path, Bytes::from(body)).await?).await
+        Waiting::for_(DAEMON, None)
+            .told(async { decode(self.send(Method::POST, path, Bytes::from(body)).await?).await })
+            .await
+    }
+
+    /// As [`Client::get`], with words for what the daemon waits for itself.
+    pub async fn get_told<T: DeserializeOwned>(&self, path: &str, waiting: &Waiting) -> Result<T, ClientError> {
+        waiting.told(async { decode(self.send(Method::GET, path, Bytes::new()).await?).await }).await
+    }
+
+    /// Sends a JSON document, follows the stream of JSON lines that is the answer.
+    pub async fn post_lines<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<B, T>, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|e| ClientError::Broken(e.to_string()))?;
+        Ok(lines_of(accept(self.send(Method::POST, path, Bytes::from(body)).await?).await?))
     }
 
     /// Follows a stream of JSON lines until the daemon ends it.
@@ -86,44 +114,14 @@ impl Client {
         path: &str,
     ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<T>, ClientError> {
         let response = self.send(Method::GET, path, Bytes::new()).await?;
-        let response = accept(response).await?;
-        let state = (response.into_body(), Vec::<u8>::new(), false);
-        Ok(stream::unfold(state, |(mut body, mut buffer, mut ended)| async move {
-            loop {
-                if let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-                    let line: Vec<u8> = buffer.drain(..=end).collect();
-                    let item = serde_json::from_slice(&line).map_err(|e| ClientError::Broken(e.to_string()));
-                    return Some((item, (body, buffer, ended)));
-                }
-                if ended {
-                    return None;
-                }
-                match body.frame().await {
-                    Some(Ok(frame)) => {
-                        if let Some(data) = frame.data_ref() {
-                            buffer.extend_from_slice(data);
-                        }
-                        if buffer.len() > MAX_LINE && !buffer.contains(&b'\n') {
-                            let error = ClientError::Broken("the daemon sent an endless line".to_owned());
-                            return Some((Err(error), (body, Vec::new(), true)));
-                        }
-                    }
-                    Some(Err(e)) => {
-                        ended = true;
-                        return Some((Err(ClientError::Broken(e.to_string())), (body, Vec::new(), ended)));
-                    }
-                    None => ended = true,
-                }
-            }
-        })
-        .boxed())
+        Ok(lines_of(accept(response).await?))
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, ClientError> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
-        let broken = |e: hyper::Error| ClientError::Broken(e.to_string());
+        let broken = |e: hyper::Error| ClientError::Cut(e.to_string());
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
@@ -136,6 +134,40 @@ impl Client {
             .map_err(|e| ClientError::Broken(e.to_string()))?;
         sender.send_request(request).await.map_err(broken)
     }
+}
+
+/// The lines of an answer, one JSON document each.
+fn lines_of<T: DeserializeOwned>(response: Response<Incoming>) -> impl Stream<Item = Result<T, ClientError>> + use<T> {
+    let state = (response.into_body(), Vec::<u8>::new(), false);
+    stream::unfold(state, |(mut body, mut buffer, mut ended)| async move {
+        loop {
+            if let Some(end) = buffer.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                let item = serde_json::from_slice(&line).map_err(|e| ClientError::Broken(e.to_string()));
+                return Some((item, (body, buffer, ended)));
+            }
+            if ended {
+                return None;
+            }
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        buffer.extend_from_slice(data);
+                    }
+                    if buffer.len() > MAX_LINE && !buffer.contains(&b'\n') {
+                        let error = ClientError::Broken("the daemon sent an endless line".to_owned());
+                        return Some((Err(error), (body, Vec::new(), true)));
+                    }
+                }
+                Some(Err(e)) => {
+                    ended = true;
+                    return Some((Err(ClientError::Cut(e.to_string())), (body, Vec::new(), ended)));
+                }
+                None => ended = true,
+            }
+        }
+    })
+    .boxed()
 }
 
 async fn decode<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, ClientError> {

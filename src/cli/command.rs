@@ -12,7 +12,9 @@ use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     backup, check,
     client::{Client, ClientError},
-    compose, documents, plan, prune, serve, show,
+    compose, documents,
+    follow::Broken,
+    history, plan, prune, serve, show,
 };
 use crate::{config, deploy::Failure};
 
@@ -32,6 +34,8 @@ pub enum Trouble {
     Failure(Failure),
     /// The settings or `repos.yaml` are wrong.
     Mistakes(config::Mistakes),
+    /// The daemon has ended meanwhile.
+    Gone(String),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -39,6 +43,15 @@ pub enum Trouble {
 impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
+    }
+}
+
+impl<E: Into<Trouble>> From<Broken<E>> for Trouble {
+    fn from(broken: Broken<E>) -> Self {
+        match broken {
+            Broken::Client(error) => error.into(),
+            Broken::Reader(error) => error.into(),
+        }
     }
 }
 
@@ -120,7 +133,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         }
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,
-        Command::History(args) => show::history(&client(&args.socket), &args).await,
+        Command::History(args) => history::history(&client(&args.socket), &args).await,
         Command::Logs(args) => show::logs(&client(&args.socket), &args).await,
         Command::Plan(args) => {
             let own = SocketArg { socket: args.settings.given.get("socket").map(PathBuf::from) };
@@ -156,6 +169,7 @@ fn complain(trouble: &Trouble) -> ExitCode {
         Trouble::Client(error) => (error.to_string(), error.hint(), 1),
         Trouble::Failure(failure) => (failure.summary.clone(), failure.hint.clone(), 1),
         Trouble::Mistakes(mistakes) => (mistakes.to_string(), None, USAGE),
+        Trouble::Gone(text) => (text.clone(), None, UNREACHABLE),
         Trouble::Other(error) => (format!("{error:#}"), None, 1),
     };
     // A reader that has gone is not worth a word.

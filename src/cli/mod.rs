@@ -7,6 +7,8 @@ pub mod client;
 mod command;
 pub mod compose;
 mod documents;
+mod follow;
+mod history;
 mod log_file;
 pub mod logging;
 mod outlet;
@@ -18,6 +20,7 @@ mod show;
 mod since;
 mod standing;
 mod unit;
+mod waiting;
 
 pub use command::{Trouble, run};
 use serve::serve;

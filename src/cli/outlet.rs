@@ -14,6 +14,8 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::report;
+
 /// Writes that wait for the stream: some seconds of a busy daemon, a few megabytes at most.
 const WAITING: usize = 4_096;
 /// How long a writer waits for a full outlet before the stream counts as stuck, once.
@@ -66,7 +68,8 @@ impl Outlet {
                 if lost > 0 {
                     let _ = writeln!(
                         stream,
-                        "{warning}turnout: {lost} lines are missing here, nothing took them; the log file has them"
+                        "{warning}turnout: {} missing here, nothing took more; the log file has all",
+                        report::counted(lost, "line")
                     );
                 }
                 let _ = stream.flush();

@@ -6,29 +6,34 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     args::PlanArgs,
-    client::{Client, ClientError},
+    client::{Client, ClientError, DAEMON},
     command::Trouble,
+    waiting::Waiting,
 };
 use crate::{
     config::{self, LiveRepos},
-    deploy::{Planner, Wanted},
+    deploy::{Failure, Planner, Wanted},
     plan,
-    report::{Notes, redact::escape_lines},
-    server::wire::{PlanReply, PlanRequest},
+    report::{Event, Notes, Reporter, redact::escape_lines},
+    server::wire::{PlanReply, PlanRequest, Planned},
     store,
 };
 
 /// Prints the plan.
 pub(super) async fn plan(client: &Client, args: &PlanArgs) -> Result<ExitCode, Trouble> {
-    let request = PlanRequest { repo: args.repo.clone(), rebuild: args.rebuild };
-    let reply = match client.post::<_, PlanReply>("/v1/plan", &request).await {
-        Ok(reply) => reply,
-        Err(ClientError::Unreachable { .. }) => alone(args).await?,
-        Err(other) => return Err(other.into()),
+    let request = PlanRequest { repo: args.repo.clone(), rebuild: args.rebuild, fetch: args.fetch, told: true };
+    let waiting = Waiting::for_(DAEMON, None);
+    let reply = match of_daemon(client, &request, &waiting).await {
+        Err(Trouble::Client(ClientError::Unreachable { .. })) => {
+            waiting.over();
+            waiting.told(alone(args, &waiting)).await?
+        }
+        answered => answered?,
     };
     let mut out = io::stdout().lock();
     if args.json {
@@ -42,26 +47,61 @@ pub(super) async fn plan(client: &Client, args: &PlanArgs) -> Result<ExitCode, T
     Ok(ExitCode::SUCCESS)
 }
 
-async fn alone(args: &PlanArgs) -> Result<PlanReply, Trouble> {
+/// Has the daemon make it, and says what that waits for.
+async fn of_daemon(client: &Client, request: &PlanRequest, waiting: &Waiting) -> Result<PlanReply, Trouble> {
+    let mut items = waiting.told(client.post_lines::<_, Planned>("/v1/plan", request)).await?;
+    while let Some(item) = waiting.told(items.next()).await {
+        match item? {
+            Planned::Waiting(wait) => waiting.now(wait.what, wait.at_most.as_deref()),
+            Planned::Done(reply) => return Ok(*reply),
+            Planned::Refused(reply) => {
+                return Err(ClientError::Refused { status: 422, message: reply.error, hint: reply.hint }.into());
+            }
+        }
+    }
+    Err(ClientError::Cut("the daemon ended before the plan was made; ask again".to_owned()).into())
+}
+
+async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble> {
     let settings = config::gather(&args.settings)?;
     let repos = LiveRepos::open(&settings.repos, settings.variables())?;
-    let notes = Notes::default();
+    let telling = Telling { notes: Notes::default(), waiting };
     let database = settings.database();
     let planner = Planner::new(Arc::new(settings), Arc::new(repos)).map_err(|e| anyhow::anyhow!("{e}"))?;
     let repo = planner.find(&args.repo)?;
-    let loaded = planner.read(&repo, &notes).await?;
-    let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project)
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let reads = store::peek_reads(&database, &loaded.stack.project).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let places = store::peek_places(&database).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let wanted = Wanted { before, reads, rebuild: args.rebuild, places, ..Wanted::default() };
+    let cancel = CancellationToken::new();
+    let seen = planner.look(&repo, args.fetch, None, &telling, &cancel).await?;
     let redactor = planner.redactor.clone();
-    let prepared = planner.prepare(&repo, loaded, wanted, &notes, &CancellationToken::new()).await;
-    let prepared = prepared.map_err(|failure| failure.redacted(&redactor))?;
-    let clean = |text: String| redactor.redact(&text).into_owned();
+    let planned = async {
+        let loaded = planner.read_through(&repo, seen.view.clone(), &telling).await?;
+        let unread = |error: store::StoreError| Failure::new(error.to_string());
+        let before = store::peek_deployed_before(&database, &repo.name, &loaded.stack.project).map_err(unread)?;
+        let reads = store::peek_reads(&database, &loaded.stack.project).map_err(unread)?;
+        let places = store::peek_places(&database).map_err(unread)?;
+        let (commit, digests) = (seen.commit.clone(), seen.digests.clone());
+        let wanted = Wanted { commit, digests, before, reads, rebuild: args.rebuild, places, ..Wanted::default() };
+        planner.prepare(&repo, loaded, wanted, &telling, &cancel).await
+    };
+    let prepared = planned.await.map_err(|failure| seen.failure(failure).redacted(&redactor))?;
+    let clean = |text: String| redactor.redact(&seen.view.named(&text)).into_owned();
     Ok(PlanReply {
-        notes: notes.into_texts().into_iter().map(clean).collect(),
+        notes: telling.notes.into_texts().into_iter().map(clean).collect(),
         text: clean(plan::render(&prepared.plan)),
         plan: redactor.redact_json(serde_json::to_value(&prepared.plan).unwrap_or_default()),
     })
+}
+
+/// Keeps what is said before the plan, and notes what is waited for.
+struct Telling<'w> {
+    notes: Notes,
+    waiting: &'w Waiting,
+}
+
+impl Reporter for Telling<'_> {
+    fn report(&self, event: Event) {
+        match event {
+            Event::Progress { subject, text } => self.waiting.now(subject, Some(&text)),
+            event => self.notes.report(event),
+        }
+    }
 }

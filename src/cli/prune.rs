@@ -6,13 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{args::PruneArgs, command::Trouble};
+use super::{args::PruneArgs, command::Trouble, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, units},
     deploy::{
         Planner,
         prune::{self, Deployed},
     },
+    report::counted,
     store,
 };
 
@@ -23,13 +24,15 @@ pub(super) async fn prune(args: &PruneArgs) -> Result<ExitCode, Trouble> {
     let deployed = store::peek_projects(&settings.database()).map_err(|error| anyhow::anyhow!("{error}"))?;
     let deployed: Vec<Deployed> = deployed.into_iter().map(|(repo, project)| Deployed { repo, project }).collect();
     let planner = Planner::new(Arc::new(settings), Arc::new(repos)).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let found = prune::prune(&planner, &deployed, &args.only, args.dry_run).await?;
+    let found = Waiting::for_("the Docker engine", None)
+        .told(prune::prune(&planner, &deployed, &args.only, args.dry_run))
+        .await?;
     let mut out = io::stdout().lock();
     for line in &found.lines {
         writeln!(out, "{line}")?;
     }
     let (count, size) = (found.removed, units::shown(found.freed));
-    let things = if count == 1 { "1 thing".to_owned() } else { format!("{count} things") };
+    let things = counted(count, "thing");
     match (count, args.dry_run) {
         (0, _) => writeln!(out, "nothing to remove")?,
         (_, true) => writeln!(out, "would remove {things}, up to {size}; without --dry-run they go")?,

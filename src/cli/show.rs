@@ -1,33 +1,39 @@
-//! Commands that ask the daemon and print: deploy, cancel, status, history, logs.
+//! Commands that ask the daemon and print: deploy, cancel, status, logs.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
 use time::{OffsetDateTime, UtcOffset, macros::format_description};
 
 use super::{
-    args::{DeployArgs, HistoryArgs, LogsArgs, StatusArgs},
-    client::{Client, encode},
+    args::{DeployArgs, LogsArgs, StatusArgs},
+    client::{Client, DAEMON},
     command::Trouble,
+    follow::{End, Log, Told, Which, follow},
     progress::{Display, plain, seconds},
     since::since_then,
+    waiting::Waiting,
 };
 use crate::{
     git::short,
     report::redact::escape_controls,
-    server::wire::{
-        ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply,
-        StrayStatus,
+    server::{
+        ENGINE_WORDS,
+        wire::{
+            ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply,
+            StrayStatus,
+        },
     },
     store::{Deployment, State, WantedCommit},
 };
 
 /// Lines of the past that `turnout logs` shows unless told otherwise. Of one deployment it shows all.
 const TAIL: u32 = 200;
+/// Exit code of what was superseded, cancelled or interrupted.
+const INCOMPLETE: u8 = 3;
 
 /// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
 pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
@@ -66,26 +72,32 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
     if let Some(superseded) = reply.superseded {
         display.say(&format!("deployment {id} takes the place of {superseded}, which was waiting"))?;
     }
-    let mut lines = client.lines::<Followed>(&format!("/v1/deployments/{id}/log?follow=true")).await?;
-    let mut ended = None;
-    while let Some(item) = lines.next().await {
-        match item? {
-            Followed::Line { line, .. } => display.line(&line)?,
-            Followed::Live { event, .. } => display.live(&event)?,
-            Followed::Ended(deployment) => ended = Some(deployment),
-        }
-    }
+    let log = Log { which: Which::One(id), tail: None, follow: true };
+    let waiting = Waiting::for_(DAEMON, None);
+    let end = follow(client, log, &waiting, |told| match told {
+        Told::Item(Followed::Line { line, .. }) => display.line(line),
+        Told::Item(Followed::Live { event, .. }) => display.live(event),
+        Told::Item(_) => Ok(()),
+        Told::Note(note) => display.say(&note),
+    });
+    let end = end.await?;
     display.clear()?;
-    let Some(deployment) = ended else {
+    let End::Shown(Some(deployment)) = end else {
         display.say(&format!("deployment {id} goes on at the next start of the daemon"))?;
-        return Ok(ExitCode::from(3));
+        return Ok(ExitCode::from(INCOMPLETE));
     };
+    let id = deployment.id;
     display.say(&format!("deployment {id} {}", outcome_below_log(&deployment)))?;
-    Ok(match deployment.state {
+    Ok(code_of(deployment.state))
+}
+
+/// The outcome of a deployment as an exit code.
+fn code_of(state: State) -> ExitCode {
+    match state {
         State::Succeeded => ExitCode::SUCCESS,
         State::Failed => ExitCode::FAILURE,
-        _ => ExitCode::from(3),
-    })
+        _ => ExitCode::from(INCOMPLETE),
+    }
 }
 
 /// Cancels a deployment.
@@ -101,7 +113,8 @@ pub(super) async fn cancel(client: &Client, id: i64) -> Result<ExitCode, Trouble
 
 /// Prints the repositories.
 pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCode, Trouble> {
-    let mut status: StatusReply = client.get("/v1/status").await?;
+    let waiting = Waiting::for_("the daemon, which asks the Docker engine", Some(ENGINE_WORDS));
+    let mut status: StatusReply = client.get_told("/v1/status", &waiting).await?;
     if let Some(only) = &args.repo {
         status.repos.retain(|repo| repo.name.eq_ignore_ascii_case(only));
         if let Some(strays) = &mut status.strays {
@@ -220,56 +233,45 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
     repo.containers.iter().try_for_each(|container| print_container(out, container))
 }
 
-/// Prints past deployments.
-pub(super) async fn history(client: &Client, args: &HistoryArgs) -> Result<ExitCode, Trouble> {
-    let repo = args.repo.as_deref().map(|repo| format!("&repo={}", encode(repo))).unwrap_or_default();
-    let deployments: Vec<Deployment> = client.get(&format!("/v1/deployments?limit={}{repo}", args.limit)).await?;
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&deployments).unwrap_or_default())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for d in &deployments {
-        let commit = d.commit_after.as_deref().or(d.wanted_commit.as_deref()).map_or("-", short);
-        let project = d.project.as_deref().unwrap_or(&d.repo);
-        writeln!(
-            out,
-            "{:>5}  {}  {:<11} {:<16} {:<7}  {:<8} {}",
-            d.id,
-            when(d.created_at),
-            d.state.to_string(),
-            project,
-            commit,
-            length(d),
-            one_line(&said(d))
-        )?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Prints, and follows, logs.
+/// Prints, and follows, logs. Of one deployment that is followed to its end, the exit code is the outcome.
 pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, Trouble> {
-    let path = match args.deployment {
-        Some(id) => {
-            let tail = args.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
-            format!("/v1/deployments/{id}/log?follow={}{tail}", args.follow)
-        }
+    let log = match args.deployment {
+        Some(id) => Log { which: Which::One(id), tail: args.tail, follow: args.follow },
         None => {
-            let repo = args.repo.as_deref().map(|repo| format!("&repo={}", encode(repo))).unwrap_or_default();
-            format!("/v1/log?follow={}&tail={}{repo}", args.follow, args.tail.unwrap_or(TAIL))
+            let tail = Some(args.tail.unwrap_or(TAIL));
+            Log { which: Which::All(args.repo.clone()), tail, follow: args.follow }
         }
     };
-    let mut items = client.lines::<Followed>(&path).await?;
-    let mut out = io::stdout().lock();
-    while let Some(item) = items.next().await {
-        match item? {
-            Followed::Line { deployment, repo, line } => {
-                writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(&line))?;
+    let mut out = io::stdout();
+    let waiting = Waiting::for_(DAEMON, None);
+    let end = follow(client, log, &waiting, |told| {
+        match told {
+            Told::Item(Followed::Line { deployment, repo, line }) => {
+                writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(line))?;
             }
-            Followed::Live { .. } => {}
-            Followed::Ended(d) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(&d))?,
+            Told::Item(Followed::Ended(d)) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?,
+            Told::Item(_) => {}
+            Told::Note(note) => writeln!(out, "{note}")?,
         }
-        out.flush()?;
+        out.flush()
+    });
+    match end.await? {
+        End::Shown(Some(deployment)) => {
+            writeln!(out, "deployment {} {}", deployment.id, outcome_below_log(&deployment))?;
+            if args.follow {
+                return Ok(code_of(deployment.state));
+            }
+        }
+        End::Shown(None) => {}
+        End::Gone => {
+            let gone = "the daemon has ended and did not come back; `systemctl status turnout` says why, and the same \
+                        command goes on when it is";
+            return Err(Trouble::Gone(gone.to_owned()));
+        }
+    }
+    if let Some(repo) = args.repo.as_deref().filter(|_| io::stdout().is_terminal()) {
+        // For people: what a container writes is in no log of turnout's.
+        writeln!(io::stderr(), "the containers' own logs: `turnout compose --repo {repo} logs`")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -296,7 +298,7 @@ fn outcome(d: &Deployment) -> String {
     }
 }
 
-fn said(d: &Deployment) -> String {
+pub(super) fn said(d: &Deployment) -> String {
     match (d.state, d.superseded_by) {
         (State::Superseded, Some(by)) => format!("superseded by {by}"),
         (State::Failed | State::Cancelled | State::Interrupted, _) => d.error.clone().unwrap_or_default(),
@@ -306,14 +308,14 @@ fn said(d: &Deployment) -> String {
 }
 
 /// A table has a line for each; the log has them all.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     match text.split_once('\n') {
         Some((first, _)) => format!("{} \u{2026}", escape_controls(first)),
         None => escape_controls(text).into_owned(),
     }
 }
 
-fn length(d: &Deployment) -> String {
+pub(super) fn length(d: &Deployment) -> String {
     match (d.started_at, d.ended_at) {
         (Some(from), Some(to)) => seconds(Duration::from_millis(u64::try_from(to - from).unwrap_or(0))),
         _ => String::new(),
@@ -321,7 +323,7 @@ fn length(d: &Deployment) -> String {
 }
 
 /// A time stamp for people, in local time.
-fn when(millis: i64) -> String {
+pub(super) fn when(millis: i64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
     let local = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
     OffsetDateTime::from_unix_timestamp(millis.div_euclid(1000))

@@ -133,8 +133,8 @@ fn words(facts: &Facts) -> String {
     if !fallen.is_empty() {
         parts.push(format!("after a success: {}", some(fallen.iter().map(|(repo, fall)| format!("{repo}: {fall}")))));
     }
-    let word = if *repositories == 1 { "repository" } else { "repositories" };
-    parts.push(format!("{repositories} {word}, listening on {address}"));
+    let listed = crate::report::counted(*repositories, "repository");
+    parts.push(format!("{listed}, listening on {address}"));
     escape_controls(&parts.join("; ").replace('\n', " ")).into_owned()
 }
 

@@ -60,6 +60,8 @@ pub struct LoadOptions {
     pub unique_container_names: bool,
     /// Keep networks, volumes, secrets, configs and models that no active service uses (`--all-resources`).
     pub all_resources: bool,
+    /// Configured name of the repository that the project is of.
+    pub repository: Option<String>,
     /// Bounds.
     pub limits: crate::yaml::Limits,
 }
@@ -88,6 +90,7 @@ impl Default for LoadOptions {
             env_files: EnvFiles::OfSelected,
             unique_container_names: true,
             all_resources: false,
+            repository: None,
             limits: crate::yaml::Limits::default(),
         }
     }
@@ -135,6 +138,7 @@ pub fn load(request: &LoadRequest, files: &dyn FileSource) -> Result<Loaded, Loa
         files,
     };
     let project = resolve::finish(root, &context, &mut warnings)?;
+    let project = Project { repository: options.repository.clone(), ..project };
     Ok(Loaded { project, warnings: without_repetitions(warnings) })
 }
 

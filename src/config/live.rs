@@ -94,10 +94,11 @@ impl LiveRepos {
     }
 
     /// Reads the file for a daemon, which is to start whatever somebody wrote into it: entries without a mistake count,
-    /// and for the others the list that `last_good` kept. From then on that is kept there.
+    /// and for the others the list that `last_good` kept. From then on that is kept there. Where there is neither, the list
+    /// is empty until the file is repaired.
     ///
     /// # Errors
-    /// All mistakes, where there is nothing to fall back on: no entry without a mistake, and no list that was kept.
+    /// There is no such file, and no list was kept: the daemon was not set up yet, or its settings name the wrong place.
     pub fn open_with(file: &Path, variables: HashMap<String, String>, last_good: &Path) -> Result<LiveRepos, Mistakes> {
         let (seen, Read { sound, mistakes }) = look(file, &variables);
         if mistakes.0.is_empty() {
@@ -123,7 +124,7 @@ impl LiveRepos {
         let known = good.is_some();
         let sound = sound.map(|loaded| loaded.repos);
         let Fallback { repos, consequence } = repos::fallback(sound, &mistakes, &good.unwrap_or_default());
-        if repos.repos.is_empty() && !known {
+        if !known && matches!(fs::symlink_metadata(file), Err(error) if error.kind() == io::ErrorKind::NotFound) {
             return Err(mistakes);
         }
         tracing::error!(file = %file.display(), "has a mistake; {consequence}:\n{mistakes}");
@@ -464,6 +465,36 @@ mod tests {
         assert_eq!(names(&live), ["shop"]);
         bench.write("shop: $/shop\n");
         live.refresh();
+        assert!(live.broken().is_none());
+    }
+
+    #[test]
+    fn a_daemon_starts_whatever_is_in_its_first_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, kept) = (dir.path().join("repos.yaml"), dir.path().join("kept.yaml"));
+        let open = || LiveRepos::open_with(&file, HashMap::new(), &kept);
+        assert!(open().is_err(), "there is no file at all");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &file).unwrap();
+        for wrong in ["a link that leads nowhere", "shop: [\n", "shop: relative\n", "repos: 7\n", "\u{0}", "a folder"] {
+            match wrong {
+                "a folder" => {
+                    fs::remove_file(&file).unwrap();
+                    fs::create_dir(&file).unwrap();
+                }
+                "a link that leads nowhere" => {}
+                text => {
+                    let _ = fs::remove_file(&file);
+                    fs::write(&file, text).unwrap();
+                }
+            }
+            let live = open().unwrap();
+            assert_eq!(names(&live), [""; 0], "{wrong}");
+            assert!(live.broken().unwrap().consequence.contains("nothing is deployed"), "{wrong}");
+        }
+        let live = open().unwrap();
+        fs::remove_dir(&file).unwrap();
+        fs::write(&file, format!("shop: {}\n", dir.path().display())).unwrap();
+        assert_eq!(names(&live), ["shop"]);
         assert!(live.broken().is_none());
     }
 

@@ -4,6 +4,7 @@ use super::{
     Base, BuildFacts, Decision, Facts, Mode, REBUILD_TRIGGER, Seen, ServiceFacts, TriggerFile, Verdict,
     paths::name_some,
 };
+use crate::report::counted;
 
 /// Decides what is rebuilt.
 pub fn rebuild(facts: &Facts) -> Decision {
@@ -120,12 +121,12 @@ fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &s
         ([], Some(reason)) => format!("nothing to rebuild, no service is built here ({reason})"),
         ([], None) if changed == 0 => format!("no rebuild: nothing changed {since}"),
         ([], None) => {
-            let files = if changed == 1 { "file" } else { "files" };
+            let files = counted(changed, "changed file");
             let none = match mode {
                 Mode::Auto => "none of which goes into an image",
                 Mode::Triggers => "none of which is a trigger",
             };
-            format!("no rebuild: {changed} changed {files} {since}, {none}")
+            format!("no rebuild: {files} {since}, {none}")
         }
         (_, Some(reason)) => format!("rebuild everything: {reason}"),
         ([(name, verdict)], None) => format!("rebuild {name}: {}", verdict.reason),

@@ -11,6 +11,7 @@ use super::{Failure, owner};
 use crate::{
     config::{Repo, repos::project_from},
     engine::Stack,
+    report::counted,
     store::Place,
 };
 
@@ -124,11 +125,8 @@ pub fn refuse_second(first: &First<'_>, stacks: &Stacks) -> Result<Option<String
 
 /// What would be lost with a stack, in words.
 fn holds(stack: &Stack) -> String {
-    let containers = match stack.containers.len() {
-        0 => None,
-        1 => Some("1 container".to_owned()),
-        count => Some(format!("{count} containers")),
-    };
+    let count = stack.containers.len();
+    let containers = (count > 0).then(|| counted(count, "container"));
     let volumes: Vec<&str> = stack.volumes.iter().map(String::as_str).collect();
     let volumes = (!volumes.is_empty()).then(|| format!("volumes {}", volumes.join(", ")));
     containers.into_iter().chain(volumes).collect::<Vec<_>>().join(", ")

@@ -5,6 +5,7 @@ use super::{
     Failure,
     former::{First, Stacks},
 };
+use crate::report::counted;
 
 /// Refuses a first deployment under the default colour where another stack of the repository is there and the file that
 /// would say so is not.
@@ -29,10 +30,7 @@ pub fn refuse(first: &First<'_>, stacks: &Stacks, env_is_there: bool) -> Result<
         repo.path.join(&repo.env_file).display(),
         repo.name,
         other.project,
-        match other.containers.len() {
-            1 => "1 container".to_owned(),
-            count => format!("{count} containers"),
-        }
+        counted(other.containers.len(), "container")
     ))
     .hint(format!(
         "nothing was changed; put the file back, with COLOR={was}; or write COLOR={color} into it to have {project} from now \

@@ -21,14 +21,17 @@ mod owner;
 pub mod place;
 mod planner;
 mod prepare;
+mod preview;
 pub mod prune;
 mod pushed;
 mod recorder;
+mod remote;
 mod room;
 mod rounds;
 mod secrets;
 pub mod stack;
 mod standing;
+mod view;
 mod wanted;
 mod watch_on;
 mod watches;
@@ -47,11 +50,13 @@ pub use failure::Failure;
 pub use guard::said;
 pub use outcome::EVERYTHING_RUNS;
 pub use planner::{Planner, Wanted};
-pub use prepare::{Loaded, Prepared, load_project};
+pub use prepare::{Chosen, Loaded, Prepared, choose_project, load_project};
+pub use preview::{Asked, Planned};
 pub use recorder::{LiveProgress, Recorder};
+pub use view::View;
 
 use crate::{
-    config::{self, Repo, Timeouts},
+    config::{Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
     engine::{
         Apply, ApplyError, Engine, ImageSettings, Report,
@@ -205,7 +210,7 @@ impl Deployer {
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
-        let updated = self.fetch(job, &self.remote(&repo, &timeouts)?, recorder, cancel).await?;
+        let updated = self.fetch(job, &self.planner.remote(&repo, &timeouts)?, recorder, cancel).await?;
         recorder.info(outcome::describe(&updated, job.pinned));
         let (commit, branch) = (updated.new.clone(), updated.branch.clone());
 
@@ -387,50 +392,6 @@ impl Deployer {
         }
     }
 
-    /// Where and how to fetch.
-    fn remote(&self, repo: &Repo, timeouts: &Timeouts) -> Result<git::Remote, Failure> {
-        let token = match &repo.token {
-            None => None,
-            Some(source) => {
-                let token = self.planner.repos.secret(source).map_err(|reason| {
-                    Failure::new(format!("the token of {}: {reason}", repo.name))
-                        .hint("set the variable in turnout's environment or .env, or correct the file in repos.yaml")
-                })?;
-                self.redactor.add_secret(&token);
-                Some(token)
-            }
-        };
-        Ok(git::Remote {
-            path: repo.real_path.clone(),
-            url: repo.remote.clone(),
-            branch: repo.branch.clone(),
-            auth: git::GitAuth {
-                ssh_key: repo.ssh_key.clone(),
-                known_hosts: repo.known_hosts.clone(),
-                token,
-                credential_helper: repo.credential_helper,
-                ..git::GitAuth::default()
-            },
-            on_divergence: match repo.on_divergence {
-                config::Divergence::Refuse => git::Divergence::Refuse,
-                config::Divergence::Reset => git::Divergence::Reset,
-                config::Divergence::Rebase => git::Divergence::Rebase,
-            },
-            timeout: timeouts.fetch,
-            submodules: repo.submodules,
-            submodule_hosts: repo.submodule_hosts.clone(),
-            most_bytes: repo.max_fetch,
-            most_written: repo.max_checkout,
-            filters: match repo.filters {
-                config::Filters::Refuse => git::Filters::Refuse,
-                config::Filters::Run => git::Filters::Run,
-            },
-            // It chooses the stack and holds its settings: nothing that a push says may take it away.
-            own_files: vec![repo.env_file.clone().into()],
-            ..git::Remote::new(repo.real_path.clone())
-        })
-    }
-
     /// What a deployment of this commit is to be planned from.
     ///
     /// # Errors
@@ -446,19 +407,32 @@ impl Deployer {
         let reads = self.store.reads(&loaded.stack.project).await.map_err(|error| Failure::new(error.to_string()))?;
         let before = before.map_err(|error| Failure::new(error.to_string()))?;
         let places = self.store.places().await.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Wanted { commit, before, reads, rebuild, places, new_stack: false })
+        Ok(Wanted { commit, before, reads, rebuild, places, ..Wanted::default() })
     }
 
-    /// Plans a deployment of what is checked out, for `turnout plan`.
+    /// Plans a deployment, for `turnout plan`: of what is checked out, or of the branch's tip.
     ///
     /// # Errors
     /// As a deployment's own.
-    pub async fn plan(&self, name: &str, rebuild: bool, reporter: &dyn Reporter) -> Result<Prepared, Failure> {
-        let repo = self.planner.find(name)?;
-        let loaded = self.planner.read(&repo, reporter).await?;
-        let wanted = self.wanted(&repo, &loaded, None, rebuild).await?;
-        let prepared = self.planner.prepare(&repo, loaded, wanted, reporter, &CancellationToken::new()).await;
-        prepared.map_err(|failure| failure.redacted(&self.redactor))
+    pub async fn plan(
+        &self,
+        asked: &Asked<'_>,
+        reporter: &dyn Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Planned, Failure> {
+        let repo = self.planner.find(asked.repo)?;
+        let behind = self.store.wanted(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
+        let seen = self.planner.look(&repo, asked.fetch, behind.as_ref(), reporter, cancel).await?;
+        let planned = async {
+            let loaded = self.planner.read_through(&repo, seen.view.clone(), reporter).await?;
+            let wanted = self.wanted(&repo, &loaded, seen.commit.clone(), asked.rebuild).await?;
+            let wanted = Wanted { digests: seen.digests.clone(), ..wanted };
+            self.planner.prepare(&repo, loaded, wanted, reporter, cancel).await
+        };
+        match planned.await {
+            Ok(prepared) => Ok(Planned { prepared, seen }),
+            Err(failure) => Err(seen.failure(failure).redacted(&self.redactor)),
+        }
     }
 
     /// After a change of colour the former project still runs; turnout leaves it and says so.

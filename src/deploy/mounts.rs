@@ -16,6 +16,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
+use super::View;
 use crate::{
     compose::model::{Mount, Project, Service},
     decide::mounted::{
@@ -56,7 +57,8 @@ pub struct Looked {
 /// Looks at everything that the services of a project read. Blocking.
 ///
 /// `digests` is where those of files are remembered, so that what did not change is not read again.
-pub fn look(root: &Path, project: &Project, digests: PathBuf) -> Looked {
+pub fn look(view: &View, project: &Project, digests: PathBuf) -> Looked {
+    let root = view.tree();
     let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let mut skipped = BTreeSet::new();
     let tracked = git::tracked_files(root).unwrap_or_else(|error| {
@@ -68,7 +70,8 @@ pub fn look(root: &Path, project: &Project, digests: PathBuf) -> Looked {
     let written = binds.filter(|bind| !bind.read_only).filter_map(|bind| at(bind.source)).collect();
     let hasher = Hasher::open(digests);
     let reach = project.reach.looking();
-    let mut looker = Looker { root: real, reach, tracked, written, skipped, seen: BTreeMap::new(), hasher };
+    let mut looker =
+        Looker { view: view.clone(), root: real, reach, tracked, written, skipped, seen: BTreeMap::new(), hasher };
     let (mut reads, mut absent) = (BTreeMap::new(), BTreeMap::new());
     for (name, service) in &project.services {
         let (own, gone) = looker.service(project, name, service, 0);
@@ -122,6 +125,8 @@ fn binds(project: &Project, service: &Service) -> Vec<Bind> {
 }
 
 struct Looker {
+    /// Where what is read lies by its name.
+    view: View,
     /// Top of the work tree, links resolved.
     root: PathBuf,
     /// Mounts may come from anywhere; this bounds only how they are looked at.
@@ -261,6 +266,7 @@ impl Looker {
             return match content(&mut self.hasher, &self.reach, &real, &meta) {
                 Ok(digest) => {
                     read.digest = digest;
+                    self.as_in_place(source, &mut read);
                     Some(read)
                 }
                 Err(error) => self.skip(&shown, &error),
@@ -272,6 +278,7 @@ impl Looker {
             return self.skip(&shown, &error);
         }
         read.kind = Kind::Folder;
+        self.as_in_place(source, &mut read);
         if !read_only || self.is_written(&real) {
             // Its own time tells mostly of what containers put there.
             read.written_at = 0;
@@ -294,7 +301,7 @@ impl Looker {
             let Ok(Ok(meta)) = self.reach.at(&path, || fs::symlink_metadata(&path)) else { continue };
             let name = named(file);
             let digest = self.entry(&name, &path, &meta);
-            read.written_at = read.written_at.max(written_at(&meta));
+            read.written_at = read.written_at.max(self.written(&name, &path, &meta, &digest));
             whole.update(&name);
             whole.update([0]);
             whole.update(&digest);
@@ -305,6 +312,40 @@ impl Looker {
         }
         read.digest = hexed(whole, DIGITS);
         Some(read)
+    }
+
+    /// Where a path lies that is read elsewhere than it is called.
+    fn in_place(&self, path: &Path) -> Option<PathBuf> {
+        Some(self.view.named_path(path)).filter(|place| place != path)
+    }
+
+    /// What is read elsewhere is what lies in place, if that is of the same kind: a check-out leaves what does not change,
+    /// and writes into folders that are there.
+    fn as_in_place(&mut self, source: &Path, read: &mut Read) {
+        let Some(place) = self.in_place(source) else { return };
+        let Ok((meta, real)) = fs::canonicalize(place).and_then(|real| Ok((fs::metadata(&real)?, real))) else {
+            return;
+        };
+        let same = match read.kind {
+            Kind::Folder => meta.is_dir(),
+            _ => {
+                meta.is_file()
+                    && content(&mut self.hasher, &self.reach, &real, &meta).is_ok_and(|digest| digest == read.digest)
+            }
+        };
+        if same {
+            read.identity = identity(&meta);
+            (read.written_at, read.born_at) = (written_at(&meta), born_at(&meta));
+        }
+    }
+
+    /// When a file of a folder was written: in place, where it is the same there.
+    fn written(&mut self, name: &str, path: &Path, meta: &Metadata, digest: &str) -> i64 {
+        let place = self.in_place(path).and_then(|place| Some((fs::symlink_metadata(&place).ok()?, place)));
+        match place {
+            Some((found, place)) if self.entry(name, &place, &found) == digest => written_at(&found),
+            _ => written_at(meta),
+        }
     }
 
     fn entry(&mut self, name: &str, path: &Path, meta: &Metadata) -> String {

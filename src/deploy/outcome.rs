@@ -10,7 +10,7 @@ use crate::{
     engine::{ApplyError, ContainerRef, Engine, EngineError, Report, Settle, SettleError, Unsettled},
     git,
     plan::{Action, Plan},
-    report::{Event, Outcome, Reporter},
+    report::{Event, Outcome, Reporter, counted},
 };
 
 /// What a deployment does at last.
@@ -28,12 +28,20 @@ pub(super) fn describe(updated: &git::Updated, pinned: bool) -> String {
         Moved::Cloned => format!("cloned {branch} at {new}"),
         Moved::UpToDate { .. } if pinned => format!("{new} is checked out already"),
         Moved::UpToDate { ahead: 0 } => format!("{branch} is up to date at {new}"),
-        Moved::UpToDate { ahead } => format!("{branch} is up to date at {new}, {ahead} local commits ahead"),
-        Moved::FastForwarded { commits } => format!("{branch} moved forward by {commits} commits to {new}"),
+        Moved::UpToDate { ahead } => {
+            format!("{branch} is up to date at {new}, {} ahead", counted(*ahead, "local commit"))
+        }
+        Moved::FastForwarded { commits } => {
+            format!("{branch} moved forward by {} to {new}", counted(*commits, "commit"))
+        }
         Moved::Switched { from } => format!("switched from {from} to {branch} at {new}"),
         Moved::Detached { from } => format!("checked out {new} in place of {from}, by hand; no branch was moved"),
-        Moved::Reset { dropped } => format!("{branch} was reset to {new}; {dropped} local commits were given up"),
-        Moved::Rebased { commits } => format!("{commits} local commits were put on top of {branch}, now at {new}"),
+        Moved::Reset { dropped } => {
+            format!("{branch} was reset to {new}; given up: {}", counted(*dropped, "local commit"))
+        }
+        Moved::Rebased { commits } => {
+            format!("{branch} is now at {new}, with {} on top", counted(*commits, "local commit"))
+        }
     }
 }
 
@@ -177,13 +185,14 @@ pub(super) fn summary(prepared: &Prepared, report: &Report, more: &[String], com
         let steps = prepared.plan.steps.iter().zip(&report.steps);
         steps.filter(|(step, ended)| ended.outcome == Outcome::Done && wanted(&step.action)).count()
     };
+    let networks = count(&|a| matches!(a, Action::RemoveNetwork { .. }));
     let parts = [
         (count(&|a| matches!(a, Action::Build { .. })), "built"),
         (count(&|a| matches!(a, Action::Pull { .. })), "pulled"),
         (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
         (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
         (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
-        (count(&|a| matches!(a, Action::RemoveNetwork { .. })), "networks removed"),
+        (networks, if networks == 1 { "network removed" } else { "networks removed" }),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
         (count(&|a| matches!(a, Action::UnpauseContainer { .. })), "resumed"),

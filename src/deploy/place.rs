@@ -40,7 +40,7 @@ fn behind_link(link: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// With both names and the folder.
-pub(super) fn alone(repo: &Repo, all: &[Repo]) -> Result<Repo, Failure> {
+pub fn alone(repo: &Repo, all: &[Repo]) -> Result<Repo, Failure> {
     let here = now(repo);
     let others = all.iter().filter(|other| other.name != repo.name);
     match others.map(now).find(|other| other.real_path == here.real_path) {

@@ -1,6 +1,6 @@
 //! Reads a repository and plans its deployment. Changes nothing; what `turnout plan` and a deployment share.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +9,8 @@ use super::{
     facts::{self, what_changed},
     former::{self, First},
     inputs, lost_env, mounted, mounts, not_repeated, orphans, owner, place,
-    prepare::{Loaded, Prepared, load_project, make_plan},
+    prepare::{Loaded, Prepared, load_project_through, make_plan},
+    view::View,
 };
 use crate::{
     config::{Builder, LiveRepos, Repo, Settings},
@@ -20,7 +21,7 @@ use crate::{
         read_proxies,
     },
     files, git,
-    report::{Reporter, redact::Redactor},
+    report::{Event, Reporter, redact::Redactor},
     store::{Before, Place},
 };
 
@@ -60,6 +61,8 @@ pub struct Wanted {
     pub places: Vec<Place>,
     /// A second stack beside a former one of the same repository is asked for.
     pub new_stack: bool,
+    /// Where digests of files are remembered, in place of the usual folder.
+    pub digests: Option<PathBuf>,
 }
 
 impl Planner {
@@ -103,10 +106,20 @@ impl Planner {
         let loaded = self.repos.current();
         let found = loaded.repos.by_name(name).ok_or_else(|| {
             let known: Vec<&str> = loaded.repos.repos.iter().map(|repo| repo.name.as_str()).collect();
-            Failure::new(format!("no repository `{name}` in {}", self.repos.file().display())).hint(match known.len() {
+            let file = self.repos.file().display();
+            let has = match known.len() {
                 0 => "the list is empty".to_owned(),
                 _ => format!("it has: {}", known.join(", ")),
-            })
+            };
+            match self.repos.broken() {
+                // It may be one of the entries that do not count just now.
+                Some(broken) => {
+                    let failure =
+                        format!("no repository `{name}` counts: {file} has a mistake; {}", broken.consequence);
+                    Failure::new(failure).hint(format!("`turnout check` names every mistake ({has})"))
+                }
+                None => Failure::new(format!("no repository `{name}` in {file}")).hint(has),
+            }
         })?;
         place::alone(found, &loaded.repos.repos)
     }
@@ -116,8 +129,16 @@ impl Planner {
     /// # Errors
     /// With file, line and what would be right.
     pub async fn read(&self, repo: &Repo, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
+        self.read_through(repo, View::of(repo), reporter).await
+    }
+
+    /// As [`Planner::read`], of files that are read where the view has them.
+    ///
+    /// # Errors
+    /// As [`Planner::read`].
+    pub async fn read_through(&self, repo: &Repo, view: View, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
         let (reading, redactor) = (repo.clone(), self.redactor.clone());
-        let loaded = blocking(move || load_project(&reading, &redactor)).await?;
+        let loaded = blocking(move || load_project_through(&reading, view, &redactor)).await?;
         let loaded = loaded.map_err(|failure| failure.redacted(&self.redactor))?;
         let stack = &loaded.stack;
         reporter.info(format!("project {} from {} ({})", stack.project, stack.files.join(", "), stack.reason));
@@ -136,8 +157,17 @@ impl Planner {
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
-        let (path, mounting) = (repo.real_path.clone(), loaded.project.clone());
-        let digests = InputSettings::mounted(&self.settings.state_dir, &repo.name);
+        // As it can be read; the plan is made of the names.
+        let read = loaded.view.read(&loaded.project);
+        let (path, view, mounting) = (loaded.view.tree().to_owned(), loaded.view.clone(), read.clone());
+        let mut settings = self.input_settings(repo);
+        let digests = match &wanted.digests {
+            Some(folder) => {
+                settings.digests = folder.join("digests");
+                folder.join("mounted")
+            }
+            None => InputSettings::mounted(&self.settings.state_dir, &repo.name),
+        };
         let recorded = wanted.reads.clone();
         let before = wanted.before.clone();
         let (commit, was, forced) = (wanted.commit, wanted.before, wanted.rebuild);
@@ -154,7 +184,7 @@ impl Planner {
                 ));
             }
             let forced = forced.then(|| "asked for with --rebuild".to_owned());
-            let looked = mounts::look(&path, &mounting, digests);
+            let looked = mounts::look(&view, &mounting, digests);
             Ok::<_, Failure>((what_changed(&path, was, &commit, forced), notes, looked))
         })
         .await??;
@@ -171,7 +201,7 @@ impl Planner {
                 reporter.warn(note);
             }
         }
-        let builds = inputs::compare(&engine, &loaded.project, &self.input_settings(repo), cancel).await?;
+        let builds = inputs::compare(&engine, &read, &settings, cancel).await?;
         let bases = builds.iter().map(|(name, build)| (name.clone(), build.bases.clone())).collect();
         let facts = facts::gather(repo, &loaded, &observed, known, builds)?;
         let decision = decide::rebuild(&facts);
@@ -235,6 +265,10 @@ impl Planner {
         cancel: &CancellationToken,
     ) -> Result<Engine, Failure> {
         let deadline = tokio::time::Instant::now() + self.settings.engine_wait;
+        // For whoever watches: an engine that hangs is waited for without a word otherwise.
+        let (subject, text) =
+            ("the Docker engine".to_owned(), format!("{} s", self.settings.engine_wait.as_secs().max(15)));
+        reporter.report(Event::Progress { subject, text });
         let mut told = false;
         loop {
             let asked = called_off::at_once(self.engine(), "waiting for the engine", cancel).await?;

@@ -16,6 +16,7 @@ use super::{
     orphans::Judged,
     overlay, secrets,
     stack::{self, Stack, StackError},
+    view::{View, Viewed},
 };
 use crate::{
     compose::{
@@ -49,6 +50,8 @@ pub struct Loaded {
     pub project: Project,
     /// What was odd, in words.
     pub warnings: Vec<String>,
+    /// Where its files are read.
+    pub view: View,
 }
 
 /// A deployment, decided but not begun.
@@ -71,9 +74,9 @@ pub struct Prepared {
 }
 
 /// Why the work tree cannot be read, if it cannot: not cloned yet, gone, or closed to this user are not the same.
-fn usable(repo: &Repo) -> Result<(), Failure> {
+fn usable(repo: &Repo, view: &View) -> Result<(), Failure> {
     let path = repo.path.display();
-    match files::at(&repo.real_path, &repo.real_path, || std::fs::read_dir(&repo.real_path)).flatten() {
+    match files::at(view.tree(), view.tree(), || std::fs::read_dir(view.tree())).flatten() {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(match repo.remote {
             Some(_) => Failure::new(format!("{path} is not there"))
@@ -90,9 +93,24 @@ fn usable(repo: &Repo) -> Result<(), Failure> {
     }
 }
 
+/// Project and files of a repository, chosen but not read yet.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// Project name and files.
+    pub stack: Stack,
+    /// What the loader is asked for.
+    pub request: LoadRequest,
+    /// A base file that is left out.
+    base: Option<&'static str>,
+    /// What was odd, in words.
+    notes: Vec<String>,
+    /// What reads its files.
+    disk: DiskFiles,
+}
+
 /// From where the files of a repository may be read.
-fn reach(repo: &Repo) -> Reach {
-    let root = repo.real_path.clone();
+fn reach(repo: &Repo, view: &View) -> Reach {
+    let root = view.tree().to_owned();
     let (links, modules) = match git::committed_links(&root) {
         Ok(git::CommittedLinks { links, modules }) => (links, modules),
         // Whose a link is, nobody can tell: then it counts as a commit's, wherever it is.
@@ -108,16 +126,16 @@ fn is_file(disk: &DiskFiles, path: &Path) -> bool {
     disk.exists(path) && !disk.is_dir(path)
 }
 
-/// Reads the `.env`, chooses project and files, loads the project. Its secrets are registered before anything can be
-/// said of it. Blocking.
+/// Reads the `.env` and chooses project, files, profiles and the environment that Compose files are filled in from. Secrets
+/// are registered before anything can be said of them. Blocking.
 ///
 /// # Errors
 /// With file, line and what would be right.
-pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure> {
-    let root = repo.real_path.as_path();
-    usable(repo)?;
-    let disk = DiskFiles::within(reach(repo));
-    let env = read_env(root, &repo.env_file, &disk, redactor)?;
+pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<Chosen, Failure> {
+    let (root, tree) = (repo.real_path.as_path(), view.tree());
+    usable(repo, view)?;
+    let disk = DiskFiles::within(reach(repo, view));
+    let env = read_env(tree, &repo.env_file, &disk, redactor)?;
     let mut known = secrets::of_values(secrets::pairs_of(&env));
     // A password that is also the name of everything would leave no line readable.
     known.retain(|text| *text != repo.name && *text != repo.project);
@@ -125,10 +143,10 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
     if let Some(directory) = docker_config_directory(&std::env::vars().collect()) {
         redactor.add_all(&secrets::of_logins(&directory));
     }
-    let mut present = present(root, &repo.compose_files, &disk)?;
+    let mut present = present(tree, &repo.compose_files, &disk)?;
     let value = |key: &str| env.get(key).map(String::as_str);
     let named = compose_env::files(&env, repo, &present);
-    present.extend(named.iter().flatten().filter(|file| is_file(&disk, &root.join(file))).cloned());
+    present.extend(named.iter().flatten().filter(|file| is_file(&disk, &tree.join(file))).cloned());
     let configured = named.as_deref().unwrap_or(&repo.compose_files);
     let mut stack = stack::choose(&repo.project, configured, value("COLOR"), value("DEBUG"), &present)
         .map_err(|error| not_chosen(repo, &error, named.is_some()))?;
@@ -170,9 +188,27 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
         process_env,
         stdin: None,
         services: Vec::new(),
-        options: LoadOptions::default(),
+        options: LoadOptions { repository: Some(repo.name.clone()), ..LoadOptions::default() },
     };
-    let files = Learning { files: disk.clone(), texts: RefCell::default() };
+    Ok(Chosen { stack, request, base, notes, disk })
+}
+
+/// Reads the project of a repository. Its secrets are registered before anything can be said of it. Blocking.
+///
+/// # Errors
+/// With file, line and what would be right.
+pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure> {
+    load_project_through(repo, View::of(repo), redactor)
+}
+
+/// As [`load_project`], of files that are read where the view has them. Blocking.
+///
+/// # Errors
+/// As [`load_project`].
+pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Result<Loaded, Failure> {
+    let tree = view.tree();
+    let Chosen { stack, request, base, notes, disk } = choose_project(repo, &view, redactor)?;
+    let files = Learning { files: Viewed { view: &view, files: disk.clone() }, texts: RefCell::default() };
     let loaded = load(&request, &files).map_err(|error| {
         // What cannot be loaded has no values to look through, and its error may quote a line of any file.
         let mut known: Vec<String> = files.texts.borrow().iter().flat_map(|text| secrets::of_lines(text)).collect();
@@ -189,7 +225,7 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
     if let Some(base) = base {
         // A base file that cannot be read is none of this deployment's business.
         let text = |file: &str| {
-            let bytes = disk.read(&root.join(file)).unwrap_or_default();
+            let bytes = disk.read(&tree.join(file)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
         };
         let chosen = stack.files.first().map(|file| text(file)).unwrap_or_default();
@@ -209,8 +245,7 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
     let mut known = secrets::of_project(&loaded.project);
     known.retain(|text| *text != repo.name && *text != repo.project && !loaded.project.services.contains_key(text));
     redactor.add_all(&known);
-    let project = Project { repository: Some(repo.name.clone()), ..loaded.project };
-    let mut loaded = Loaded { stack, project, warnings };
+    let mut loaded = Loaded { stack, project: loaded.project, warnings, view: view.clone() };
     let policies = mounted::policies(repo, &loaded)?;
     let strangers = repo.on_mounted_change.services.keys().filter(|name| !policies.contains_key(*name));
     loaded.warnings.extend(strangers.map(|name| {
@@ -222,12 +257,12 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
 }
 
 /// The disk, and what was read from it: Compose files, each `env_file`, the `.env` of what they include.
-struct Learning {
-    files: DiskFiles,
+struct Learning<'v> {
+    files: Viewed<'v, DiskFiles>,
     texts: RefCell<Vec<String>>,
 }
 
-impl FileSource for Learning {
+impl FileSource for Learning<'_> {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let bytes = self.files.read(path)?;
         self.texts.borrow_mut().push(String::from_utf8_lossy(&bytes).into_owned());

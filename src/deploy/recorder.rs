@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::broadcast;
 
 use crate::{
-    report::{Event, Outcome, Reporter, redact::Redactor},
+    report::{Event, Outcome, Reporter, counted, redact::Redactor},
     store::{DeploymentId, LogHandle, LogLimits, Store, StoreError},
 };
 
@@ -61,7 +61,7 @@ impl Recorder {
         let (deployment, repo) = (self.deployment, self.repo.as_str());
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
         if left_out > 0 {
-            tracing::warn!(repo, deployment, "{left_out} lines of this deployment were left out here");
+            tracing::warn!(repo, deployment, "left out here: {} of this deployment", counted(left_out, "line"));
         }
         self.kept.close_soon().await
     }

@@ -72,13 +72,24 @@ fn fill(folder: &Path, address: &Address, session: &Session) -> Result<(String, 
 }
 
 /// A folder that is removed unless it becomes the clone. Locked, so that a sweep can tell it from one left by a crash.
-struct Nursery {
+pub(super) struct Nursery {
     path: PathBuf,
     _lock: lock::Lock,
     done: bool,
 }
 
 impl Nursery {
+    /// A folder below `parent`, after those that crashed work of the same kind left there were removed.
+    pub(super) fn swept(target: &Path, parent: &Path, prefix: &str) -> Result<Self, GitError> {
+        sweep(parent, prefix);
+        Self::beside(target, parent, prefix)
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn beside(target: &Path, parent: &Path, prefix: &str) -> Result<Self, GitError> {
         for attempt in 0..100u32 {
             let path = parent.join(format!("{prefix}{}-{attempt}", std::process::id()));

@@ -4,7 +4,10 @@ use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 use crate::{
     config::units,
-    report::redact::{escape_controls, redact_shapes},
+    report::{
+        counted,
+        redact::{escape_controls, redact_shapes},
+    },
 };
 
 /// Names at most this many files, branches or keys in one message.
@@ -203,9 +206,9 @@ pub enum GitError {
         there: Vec<String>,
     },
     /// Both sides have commits that the other has not.
-    #[error("{0} and its remote have diverged: {ahead} local commit{1} up to {local}, {behind} on the remote up to {remote}; \
+    #[error("{0} and its remote have diverged: {1} up to {local}, {behind} on the remote up to {remote}; \
              reconcile by hand, or set on_divergence to reset (give the local ones up) or rebase (put them on top)",
-            path.display(), plural(*ahead))]
+            path.display(), counted(*ahead, "local commit"))]
     Diverged {
         /// The work tree.
         path: PathBuf,
@@ -219,8 +222,8 @@ pub enum GitError {
         behind: usize,
     },
     /// The remote branch was set back to an older commit.
-    #[error("the remote branch was set back from {local} to the older {remote} ({dropped} commit{0} taken away); \
-             set on_divergence to reset to follow it", plural(*dropped))]
+    #[error("the remote branch was set back from {local} to the older {remote} ({0} taken away); \
+             set on_divergence to reset to follow it", counted(*dropped, "commit"))]
     Rewound {
         /// Short commit here.
         local: String,
@@ -460,10 +463,6 @@ pub(super) fn out_of_space(message: &str) -> bool {
 /// Text of libgit2 or a server, fit to be shown.
 pub(super) fn clean(message: &str) -> String {
     escape_controls(&redact_shapes(message.trim())).into_owned()
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 fn list(names: &[String]) -> String {

@@ -23,6 +23,7 @@ mod gitlinks;
 mod known_hosts;
 mod lock;
 mod pin;
+mod preview;
 mod proxy;
 mod reach;
 mod read;
@@ -44,6 +45,7 @@ pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;
 pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
+pub use preview::{Preview, preview};
 pub use proxy::applies_to as proxy_for;
 pub use reach::{Reach, reach};
 pub use read::{

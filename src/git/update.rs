@@ -21,7 +21,7 @@ use super::{
     repack, stale, submodule,
     transfer::{self, Session, Want},
 };
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Reporter, counted};
 
 /// After a stop: time for the thread to end by itself. It normally needs milliseconds, because the relay has closed its
 /// connection; only a check-out that has begun runs longer, and must.
@@ -171,7 +171,7 @@ pub(super) fn ready(repo: &Repository, path: &Path) -> Result<(), GitError> {
     Err(GitError::InTheMiddle { path: path.to_owned(), what })
 }
 
-fn branch_to_follow(repo: &Repository, remote: &Remote) -> Result<String, GitError> {
+pub(super) fn branch_to_follow(repo: &Repository, remote: &Remote) -> Result<String, GitError> {
     let here = || advance::checked_out_branch(repo).or_else(|| by_hand::left_branch(repo));
     let Some(branch) = remote.branch.clone().or_else(here) else {
         return Err(GitError::Detached {
@@ -238,7 +238,7 @@ fn tell_left_out(repo: &Repository, session: &Session) -> Result<(), GitError> {
         });
     }
     if let Some(more) = found.len().checked_sub(MOST_LEFT_OUT).filter(|more| *more > 0) {
-        session.tell(Event::Info { text: format!("{more} more submodules stay as they are") });
+        session.tell(Event::Info { text: format!("left as before: {}", counted(more, "more submodule")) });
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! What `turnout plan` prints.
 
 use super::{Action, Condition, Plan, StepId};
+use crate::report::counted;
 
 /// The plan as text for people: one line a step with its cause, a second one when it has a condition or must wait,
 /// then what stays as it is, then warnings. Ends with a line break.
 pub fn render(plan: &Plan) -> String {
     let mut lines = vec![match plan.steps.len() {
         0 => format!("{}: nothing to do", plan.project),
-        1 => format!("{}: 1 step", plan.project),
-        count => format!("{}: {count} steps", plan.project),
+        count => format!("{}: {}", plan.project, counted(count, "step")),
     }];
     let width = plan.steps.len().to_string().len();
     for (id, step) in plan.steps.iter().enumerate() {

@@ -5,6 +5,7 @@
 
 mod event;
 mod needles;
+mod number;
 pub mod redact;
 mod registered;
 mod secret_name;
@@ -12,4 +13,5 @@ mod shapes;
 mod views;
 
 pub use event::{Event, Notes, Outcome, Reporter, Silent, StepRef};
+pub use number::counted;
 pub use secret_name::is_secret_name;

@@ -16,7 +16,7 @@ use axum::{
 use bytes::Bytes;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{Semaphore, mpsc},
@@ -29,13 +29,11 @@ use tower_service::Service as _;
 use super::{
     deploy_route,
     follow::{self, Follow},
-    status,
-    wire::{ErrorReply, Followed, PlanReply, PlanRequest},
+    plan_route, status,
+    wire::{ErrorReply, Followed},
 };
 use crate::{
     deploy::{Deployer, Failure},
-    plan,
-    report::Notes,
     store::{Deployment, Filter, StoreError},
     worker::Lanes,
 };
@@ -172,14 +170,14 @@ pub fn router(control: Control) -> Router {
         .route("/v1/deployments/{id}/cancel", post(cancel))
         .route("/v1/deployments/{id}/log", get(deployment_log))
         .route("/v1/log", get(log))
-        .route("/v1/plan", post(make_plan))
+        .route("/v1/plan", post(plan_route::make_plan))
         .layer(axum::extract::DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(whole))
         .with_state(control)
 }
 
 /// An error on its way to the command line.
-pub(super) struct Refusal(StatusCode, ErrorReply);
+pub(super) struct Refusal(StatusCode, pub(super) ErrorReply);
 
 impl Refusal {
     /// What is asked for cannot be done as things stand.
@@ -241,20 +239,6 @@ async fn cancel(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Re
     Ok(Json(known(&control, id).await?))
 }
 
-async fn make_plan(
-    State(control): State<Control>,
-    Json(request): Json<PlanRequest>,
-) -> Result<Json<PlanReply>, Refusal> {
-    let notes = Notes::default();
-    let prepared = control.deployer.plan(&request.repo, request.rebuild, &notes).await?;
-    let clean = |text: String| control.deployer.redactor.redact(&text).into_owned();
-    Ok(Json(PlanReply {
-        notes: notes.into_texts().into_iter().map(clean).collect(),
-        text: clean(plan::render(&prepared.plan)),
-        plan: control.deployer.redactor.redact_json(serde_json::to_value(&prepared.plan).unwrap_or_default()),
-    }))
-}
-
 #[derive(Deserialize)]
 struct LogQuery {
     repo: Option<String>,
@@ -262,6 +246,13 @@ struct LogQuery {
     follow: bool,
     #[serde(default)]
     tail: Option<usize>,
+    /// Of one deployment: the last line that the reader has.
+    after: Option<i64>,
+    /// Of one deployment: say what it waits for.
+    #[serde(default)]
+    waiting: bool,
+    /// Of many: where the reader is, or nothing to be told where the log stands.
+    position: Option<String>,
 }
 
 async fn deployment_log(
@@ -270,7 +261,8 @@ async fn deployment_log(
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Refusal> {
     let deployment = known(&control, id).await?;
-    stream(control, Follow::One { deployment: Box::new(deployment), tail: query.tail, follow: query.follow })
+    let LogQuery { repo: _, follow, tail, after, waiting, position: _ } = query;
+    stream(control, Follow::One { deployment: Box::new(deployment), tail, follow, after, waiting })
 }
 
 async fn log(State(control): State<Control>, Query(query): Query<LogQuery>) -> Result<Response, Refusal> {
@@ -282,7 +274,17 @@ async fn log(State(control): State<Control>, Query(query): Query<LogQuery>) -> R
         }
     }
     let tail = query.tail.unwrap_or(200);
-    stream(control, Follow::All { repo: query.repo, tail, follow: query.follow })
+    let position = match query.position.as_deref() {
+        None => None,
+        Some("") => Some(follow::Begin::Past),
+        Some(text) => Some(follow::Begin::Position(text.parse().map_err(|()| {
+            refusal(
+                StatusCode::BAD_REQUEST,
+                "this is no position in a log; are program and daemon of the same version?",
+            )
+        })?)),
+    };
+    stream(control, Follow::All { repo: query.repo, tail, follow: query.follow, position })
 }
 
 /// Streams JSON lines until the log ends or the reader goes.
@@ -300,11 +302,16 @@ fn stream(control: Control, what: Follow) -> Result<Response, Refusal> {
         }
         drop(place);
     });
-    let body = futures_util::stream::unfold(receiver, |mut receiver| async move {
-        let item = receiver.recv().await?;
+    Ok(json_lines(receiver))
+}
+
+/// An answer of JSON lines, as they come.
+pub(super) fn json_lines<T: Serialize + Send + 'static>(items: mpsc::Receiver<T>) -> Response {
+    let body = futures_util::stream::unfold(items, |mut items| async move {
+        let item = items.recv().await?;
         let mut line = serde_json::to_vec(&item).unwrap_or_default();
         line.push(b'\n');
-        Some((Ok::<_, Infallible>(Bytes::from(line)), receiver))
+        Some((Ok::<_, Infallible>(Bytes::from(line)), items))
     });
-    Ok(([("content-type", "application/x-ndjson")], Body::from_stream(body)).into_response())
+    ([("content-type", "application/x-ndjson")], Body::from_stream(body)).into_response()
 }

@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use tokio::sync::{
     broadcast::error::RecvError,
     mpsc::{Sender, error::SendError},
+    watch,
 };
 
-use super::{control::Control, wire::Followed};
+use super::{
+    control::Control,
+    wire::{ALL, Followed, Position, Waiting},
+};
 use crate::store::{Deployment, Filter, LogLine, State, Store, StoreError};
 
 /// Lines fetched at one time.
@@ -23,6 +27,10 @@ pub(super) enum Follow {
         tail: Option<usize>,
         /// Go on until it ends.
         follow: bool,
+        /// The last line that the reader has, in place of `tail`.
+        after: Option<i64>,
+        /// Say what it waits for.
+        waiting: bool,
     },
     /// All deployments, or those of one repository.
     All {
@@ -32,33 +40,46 @@ pub(super) enum Follow {
         tail: usize,
         /// Go on for ever.
         follow: bool,
+        /// Say where the log stands, so that the reader can go on there; or go on there, in place of `tail`.
+        position: Option<Begin>,
     },
+}
+
+/// Where a reader who keeps a position begins.
+pub(super) enum Begin {
+    /// With the past.
+    Past,
+    /// Where another connection was cut off.
+    Position(Position),
 }
 
 /// Sends what is asked for until there is no more, the reader goes, or the daemon stops.
 pub(super) async fn follow(control: &Control, what: Follow, out: &Sender<Followed>) -> Result<(), StoreError> {
     match what {
-        Follow::One { deployment, tail, follow } => one(control, *deployment, tail, follow, out).await,
-        Follow::All { repo, tail, follow } => all(control, repo, tail, follow, out).await,
+        Follow::One { deployment, tail, follow, after, waiting } => {
+            let seen = match (after, tail) {
+                (Some(after), _) => after,
+                (None, Some(tail)) => before_tail(control, deployment.id, tail).await?,
+                (None, None) => 0,
+            };
+            one(control, *deployment, seen, follow, waiting, out).await
+        }
+        Follow::All { repo, tail, follow, position } => all(control, repo, tail, follow, position, out).await,
     }
 }
 
 async fn one(
     control: &Control,
     mut deployment: Deployment,
-    tail: Option<usize>,
+    mut seen: i64,
     follow: bool,
+    waiting: bool,
     out: &Sender<Followed>,
 ) -> Result<(), StoreError> {
     let store = &control.deployer.store;
     let mut changes = store.changes();
     let mut live = control.deployer.live.subscribe();
-    let mut seen = 0;
-    if let Some(tail) = tail {
-        let past = everything(control, deployment.id).await?;
-        let before = past.len().checked_sub(tail.saturating_add(1)).and_then(|last| past.get(last));
-        seen = before.map_or(0, |line| line.seq);
-    }
+    let mut told = None;
     loop {
         // The state is read before the lines: what is final has all its lines.
         if let Some(now) = store.deployment(deployment.id).await? {
@@ -70,6 +91,16 @@ async fn one(
         if deployment.state.is_final() || !follow {
             let _ = out.send(Followed::Ended(Box::new(deployment))).await;
             return Ok(());
+        }
+        if waiting && deployment.state == State::Queued {
+            let now = Some(queue(control, &deployment).await?);
+            if now != told
+                && let Some(now) = &now
+                && out.send(Followed::Waiting(now.clone())).await.is_err()
+            {
+                return Ok(());
+            }
+            told = now;
         }
         loop {
             tokio::select! {
@@ -102,28 +133,45 @@ async fn all(
     repo: Option<String>,
     tail: usize,
     follow: bool,
+    position: Option<Begin>,
     out: &Sender<Followed>,
 ) -> Result<(), StoreError> {
     let store = &control.deployer.store;
-    let mut changes = store.changes();
+    let changes = store.changes();
+    let ends = position.is_some();
+    if let Some(Begin::Position(Position { newest, seen })) = position {
+        let lines = Lines { repo, newest, done: done_of(&seen), seen, ends };
+        return from_now_on(control, lines, changes, true, out).await;
+    }
     let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
     // Those of which all was sent: they are not asked for again at every new line of another.
     let mut done: BTreeSet<i64> = BTreeSet::new();
     let mut past: Vec<(Deployment, LogLine)> = Vec::new();
-    let filter = |state| Filter { repo: repo.clone(), state, limit: 100, ..Filter::default() };
     // Newest first, until there are enough lines.
-    let recent = store.history(filter(None)).await?;
+    let recent = store.history(recent_of(repo.as_ref())).await?;
     let newest = recent.first().map_or(0, |deployment| deployment.id);
     let on = watched_on(store).await?;
     for deployment in recent {
+        // Those that are not over are looked at in any case: what is shown later begins behind what was there.
+        let enough = past.len() >= tail;
+        if enough && (!follow || deployment.state.is_final()) {
+            continue;
+        }
         let lines = everything(control, deployment.id).await?;
         seen.insert(deployment.id, lines.last().map_or(0, |line| line.seq));
         if deployment.state.is_final() && !on.contains(&deployment.id) {
             done.insert(deployment.id);
         }
+        if enough {
+            continue;
+        }
         past.splice(0..0, lines.into_iter().map(|line| (deployment.clone(), line)));
-        if past.len() >= tail {
-            break;
+    }
+    if ends {
+        let open = seen.iter().filter(|(id, _)| !done.contains(id)).map(|(id, line)| (*id, *line));
+        let position = Position { newest, seen: open.collect() };
+        if out.send(Followed::Position(position)).await.is_err() {
+            return Ok(());
         }
     }
     for id in on {
@@ -142,28 +190,94 @@ async fn all(
     if !follow {
         return Ok(());
     }
+    from_now_on(control, Lines { repo, newest, done, seen, ends }, changes, false, out).await
+}
+
+/// Which lines of many deployments were sent.
+struct Lines {
+    repo: Option<String>,
+    /// The newest deployment when the reader came.
+    newest: i64,
+    /// Last lines sent.
+    seen: BTreeMap<i64, i64>,
+    /// Of which all was sent: they are not asked for again at every new line of another.
+    done: BTreeSet<i64>,
+    /// Say how each deployment ended.
+    ends: bool,
+}
+
+/// Sends lines as they come. `strict`: the reader has told which of the deployments that were there before are wanted.
+async fn from_now_on(
+    control: &Control,
+    mut lines: Lines,
+    mut changes: watch::Receiver<u64>,
+    strict: bool,
+    out: &Sender<Followed>,
+) -> Result<(), StoreError> {
+    changes.mark_changed();
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return Ok(()) },
             () = out.closed() => return Ok(()),
             () = control.stop.cancelled() => return Ok(()),
         }
-        let mut moving = store.history(filter(None)).await?;
+        let mut moving = control.deployer.store.history(recent_of(lines.repo.as_ref())).await?;
         // After the states and before the lines: what is over, and not watched on any more, has all its lines.
-        let on = watched_on(store).await?;
-        moving.retain(|d| d.id > newest || !d.state.is_final() || seen.contains_key(&d.id));
-        moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded) && !done.contains(&d.id));
+        let on = watched_on(&control.deployer.store).await?;
+        moving.retain(|d| d.id > lines.newest || lines.seen.contains_key(&d.id) || !strict && !d.state.is_final());
+        moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded) && !lines.done.contains(&d.id));
         moving.reverse();
         for deployment in moving {
-            let from = seen.entry(deployment.id).or_insert(0);
+            let from = lines.seen.entry(deployment.id).or_insert(0);
             if send_new(control, &deployment, from, out).await?.is_err() {
                 return Ok(());
             }
             if deployment.state.is_final() && !on.contains(&deployment.id) {
-                done.insert(deployment.id);
+                lines.done.insert(deployment.id);
+                if lines.ends && out.send(Followed::Ended(Box::new(deployment))).await.is_err() {
+                    return Ok(());
+                }
             }
         }
     }
+}
+
+fn done_of(seen: &BTreeMap<i64, i64>) -> BTreeSet<i64> {
+    seen.iter().filter(|(_, line)| **line == ALL).map(|(id, _)| *id).collect()
+}
+
+fn recent_of(repo: Option<&String>) -> Filter {
+    Filter { repo: repo.cloned(), limit: 100, ..Filter::default() }
+}
+
+/// The number of the line before the last `tail` ones.
+async fn before_tail(control: &Control, id: i64, tail: usize) -> Result<i64, StoreError> {
+    let past = everything(control, id).await?;
+    let before = past.len().checked_sub(tail.saturating_add(1)).and_then(|last| past.get(last));
+    Ok(before.map_or(0, |line| line.seq))
+}
+
+/// What a queued deployment waits for.
+async fn queue(control: &Control, queued: &Deployment) -> Result<Waiting, StoreError> {
+    let running = Filter { state: Some(State::Running), limit: 100, ..Filter::default() };
+    let running = control.deployer.store.history(running).await?;
+    let repo = &queued.repo;
+    let what = match running.iter().find(|other| other.repo == *repo) {
+        Some(other) => {
+            let phase = other.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
+            format!("its lane: {repo} is being deployed (deployment {}{phase})", other.id)
+        }
+        None if running.is_empty() => format!("its lane: {repo} is next"),
+        None => {
+            let others: Vec<&str> = running.iter().map(|other| other.repo.as_str()).collect();
+            format!(
+                "a free place: {} {} being deployed",
+                others.join(", "),
+                if others.len() == 1 { "is" } else { "are" }
+            )
+        }
+    };
+    Ok(Waiting { what, at_most: None })
 }
 
 /// Deployments whose logs go on after their verdict.

@@ -45,9 +45,12 @@ pub(super) async fn healthz(State(state): State<Arc<IntakeState>>) -> Response {
 }
 
 /// For probes that send work elsewhere: 200 while a delivery that comes now would be deployed now, 503 with what it
-/// would wait for.
+/// would wait for. Where repos.yaml has a mistake and no entry counts, that is its repair.
 pub(super) async fn readyz(State(state): State<Arc<IntakeState>>) -> Response {
-    let waiting_for = state.pulse.waiting_for();
+    let mut waiting_for = state.pulse.waiting_for();
+    if state.repos.current().repos.repos.is_empty() && state.repos.broken().is_some() {
+        waiting_for.push("repos.yaml");
+    }
     let (code, status) = verdict(&waiting_for, "ready", "waiting");
     (code, Json(Readiness { status, waiting_for })).into_response()
 }

@@ -97,7 +97,8 @@ pub async fn serve(
 
 fn sum_up(refusals: &Refusals, visitors: &Visitors, most: usize, all: bool) {
     for More { kind, count, within } in refusals.take_more(all) {
-        tracing::warn!(count, "{count} more were refused in the last {} s: {kind}", within.as_secs());
+        let were = if count == 1 { "was" } else { "were" };
+        tracing::warn!(count, "{count} more {were} refused in the last {} s: {kind}", within.as_secs());
     }
     let gone = visitors.take_sent_away();
     if gone > 0 {

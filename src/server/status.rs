@@ -1,8 +1,9 @@
 //! `GET /v1/status`: the repositories, what runs of them, what is under way.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{Json, extract::State};
+use tokio::time;
 
 use super::{
     control::{Control, Refusal},
@@ -21,14 +22,31 @@ use crate::{
 /// Deployments looked through for the last one that ended.
 const LOOK_BACK: usize = 20;
 
+/// How long the engine may take to say what runs. Whoever asks how things stand is told that it does not, not left waiting.
+const ENGINE: Duration = Duration::from_secs(10);
+/// The same in words.
+pub const ENGINE_WORDS: &str = "10 s";
+
+/// What the engine says of itself, and what runs.
+async fn ask(control: &Control) -> (Health, Result<Stacks, String>) {
+    let unwell = |text: String| (Health { ok: false, text }, Err("the engine does not answer".to_owned()));
+    let asked = async {
+        let engine = match control.deployer.planner.engine().await {
+            Ok(engine) => engine,
+            Err(error) => return unwell(error.to_string()),
+        };
+        let text = format!("{}, API {}", engine.endpoint(), engine.version());
+        (Health { ok: true, text }, engine.stacks().await.map_err(|error| error.to_string()))
+    };
+    time::timeout(ENGINE, asked)
+        .await
+        .unwrap_or_else(|_| unwell(format!("the Docker engine has not said within {ENGINE_WORDS} what runs")))
+}
+
 /// Answers with everything at one moment.
 pub(super) async fn status(State(control): State<Control>) -> Result<Json<StatusReply>, Refusal> {
     let deployer = &control.deployer;
-    let engine = deployer.planner.engine().await;
-    let stacks = match &engine {
-        Ok(engine) => engine.stacks().await.map_err(|error| error.to_string()),
-        Err(_) => Err("the engine does not answer".to_owned()),
-    };
+    let (engine, stacks) = ask(&control).await;
     let list = deployer.planner.repos.current();
     let mut repos = Vec::new();
     let mut claimed = BTreeSet::new();
@@ -45,10 +63,7 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
     Ok(Json(StatusReply {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: control.started_at,
-        engine: match engine {
-            Ok(engine) => Health { ok: true, text: format!("{}, API {}", engine.endpoint(), engine.version()) },
-            Err(error) => Health { ok: false, text: error.to_string() },
-        },
+        engine,
         config_consequence: broken.as_ref().map(|broken| broken.consequence.clone()),
         config_mistakes: broken.iter().flat_map(|broken| broken.mistakes.0.iter().map(ToString::to_string)).collect(),
         repos,

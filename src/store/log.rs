@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{DeploymentId, LogLine, Millis, Store, StoreError};
-use crate::report::{Event, Outcome, redact::Redactor};
+use crate::report::{Event, Outcome, counted, redact::Redactor};
 
 /// How much of a log is kept.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +153,8 @@ impl LogHandle {
             let mut state = self.lock();
             let tail = mem::take(&mut state.tail);
             if let (left_out @ 1.., Some(first)) = (mem::take(&mut state.left_out), tail.front()) {
-                let text = format!("{left_out} lines left out here: the log keeps its beginning and its end");
+                let text =
+                    format!("{} left out here: the log keeps its beginning and its end", counted(left_out, "line"));
                 // Its number is that of the last line left out.
                 let line = LogLine { seq: first.seq - 1, at: first.at, kind: "warning".to_owned(), source: None, text };
                 state.pending.push(line);

@@ -149,9 +149,11 @@ pub fn deploy(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
     text
 }
 
-/// Standard output and error in one text.
+/// Standard output and error in one text, without the word that something is waited for: that depends on the machine.
 pub fn all_of(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.split_inclusive('\n').filter(|line| !line.starts_with("waiting for "));
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), said.collect::<String>())
 }
 
 /// The log of one deployment.

@@ -277,7 +277,7 @@ impl Attached<'_> {
         let observed = engine.observe_containers(&project.name).await?;
         let plan = plan::stop(&project.name, Some(project), &observed, &args.services);
         // Not to be given up by the Ctrl-C that led here; a second one kills.
-        let calm = Session::new(session.global.clone());
+        let calm = session.anew();
         calm.apply_calmly(engine, project, plan, *stop_timeout, &progress).await?;
         Ok(())
     }

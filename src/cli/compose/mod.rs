@@ -5,6 +5,7 @@ mod api_socket;
 pub mod args;
 mod attach;
 mod bake;
+mod by_repo;
 mod config;
 mod copy;
 mod deprecated;
@@ -27,7 +28,7 @@ mod remote_stack;
 mod run;
 mod session;
 mod stats;
-mod table;
+pub(super) mod table;
 mod template;
 mod terminal;
 mod time;
@@ -104,7 +105,11 @@ pub fn run(rest: Vec<OsString>) -> ExitCode {
     if let Err(error) = deprecated::note(&argv, &global, &command) {
         return complain(&error);
     }
-    let mut session = Session::new(global);
+    let mut global = global;
+    let mut session = match by_repo::choose(&mut global) {
+        Ok(chosen) => Session::new(global, chosen.as_ref()),
+        Err(error) => return complain(&error),
+    };
     if session.compatible() {
         name_as_compose_1();
     }

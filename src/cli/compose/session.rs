@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     args::{Ansi, Global, ProgressKind},
+    by_repo,
     files::Files,
     progress::{Mode, Progress},
 };
@@ -23,6 +24,7 @@ use crate::{
         model::Project,
         source::DiskFiles,
     },
+    deploy::Chosen,
     engine::{
         Apply, ApplyError, ClientSettings, Endpoint, Engine, ImageSettings, Report,
         image::{BuildOptions, BuilderChoice, Credentials, docker_config_directory},
@@ -42,6 +44,8 @@ pub(super) struct Session {
     pub global: Global,
     /// Environment of the process.
     pub environment: BTreeMap<String, String>,
+    /// With `--repo`: the repository's configured name, and what Compose files are filled in from.
+    deployed: Option<(String, BTreeMap<String, String>)>,
     /// Cancelled by Ctrl-C and SIGTERM, once [`Session::interruptible`] was called.
     pub cancel: CancellationToken,
     /// How builds differ from those of an `up`; set by `build`.
@@ -59,7 +63,8 @@ pub(super) struct Subject {
 }
 
 impl Session {
-    pub(super) fn new(mut global: Global) -> Session {
+    /// `chosen`: what `--repo` has made of the options.
+    pub(super) fn new(mut global: Global, chosen: Option<&Chosen>) -> Session {
         // `-p "$PROJECT"` of a script that left it empty.
         global.project_name = global.project_name.filter(|name| !name.is_empty());
         if global.no_ansi {
@@ -74,9 +79,26 @@ impl Session {
         for (key, value) in settings_of_env_files(&global, &environment) {
             environment.entry(key).or_insert(value);
         }
+        let deployed = chosen.and_then(|chosen| {
+            by_repo::settle(&mut environment, chosen);
+            Some((chosen.request.options.repository.clone()?, chosen.request.process_env.clone()))
+        });
         Session {
             global,
             environment,
+            deployed,
+            cancel: CancellationToken::new(),
+            build_options: std::sync::OnceLock::new(),
+            wait_timeout: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The same invocation, with nothing cancelled and nothing set by a command.
+    pub(super) fn anew(&self) -> Session {
+        Session {
+            global: self.global.clone(),
+            environment: self.environment.clone(),
+            deployed: self.deployed.clone(),
             cancel: CancellationToken::new(),
             build_options: std::sync::OnceLock::new(),
             wait_timeout: std::sync::OnceLock::new(),
@@ -117,6 +139,10 @@ impl Session {
     /// The request for the loader that these options make.
     pub(super) fn request(&self) -> anyhow::Result<LoadRequest> {
         let global = &self.global;
+        let (repository, process_env) = match &self.deployed {
+            Some((repository, environment)) => (Some(repository.clone()), environment.clone()),
+            None => (None, self.environment.clone()),
+        };
         let mut request = LoadRequest {
             working_dir: current_directory().context("the current directory is not readable")?,
             project_directory: global.project_directory.clone().filter(|directory| !directory.as_os_str().is_empty()),
@@ -125,9 +151,9 @@ impl Session {
             env_files: global.env_files.clone(),
             project_name: global.project_name.clone(),
             profiles: global.profiles.clone(),
-            process_env: self.environment.clone(),
+            process_env,
             services: Vec::new(),
-            options: LoadOptions { all_resources: global.all_resources, ..LoadOptions::default() },
+            options: LoadOptions { all_resources: global.all_resources, repository, ..LoadOptions::default() },
         };
         if request.files.iter().any(|file| file == "-") {
             let mut text = String::new();

@@ -1,7 +1,7 @@
 //! Columns and times as the Docker command line prints them.
 
 /// Rows under a header, each column as wide as its widest cell plus `padding`, at least `minimum`.
-pub(super) fn table(header: &[&str], rows: &[Vec<String>], minimum: usize, padding: usize) -> String {
+pub(in crate::cli) fn table(header: &[&str], rows: &[Vec<String>], minimum: usize, padding: usize) -> String {
     let width = |text: &str| text.chars().count();
     let mut widths: Vec<usize> = header.iter().map(|title| width(title)).collect();
     for row in rows {
@@ -47,7 +47,7 @@ pub(super) fn span(seconds: i64) -> String {
 }
 
 /// A text cut to `most` characters, an ellipsis standing for the rest.
-pub(super) fn shortened(text: &str, most: usize) -> String {
+pub(in crate::cli) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

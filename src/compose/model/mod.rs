@@ -77,7 +77,7 @@ pub struct Project {
     /// Active profiles.
     #[serde(skip)]
     pub profiles: Vec<String>,
-    /// Configured name of the repository that is deployed; becomes a label. `turnout compose` has none.
+    /// Configured name of the repository that is deployed; becomes a label. `turnout compose` has one with `--repo` only.
     #[serde(skip)]
     pub repository: Option<String>,
     /// From where its files may be read.

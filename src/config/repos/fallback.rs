@@ -17,6 +17,9 @@ pub struct Fallback {
 /// Paths in the document of what concerns every entry: a mistake there leaves nothing of the file to rely upon.
 const EVERYWHERE: [&str; 4] = ["", "repos", "self", "defaults"];
 
+/// What counts where there is neither an entry without a mistake nor a former one.
+const NOTHING: &str = "nothing is deployed until it is repaired";
+
 /// Puts together what counts: `sound` are the entries without a mistake (`None`: the text cannot be read at all), `good`
 /// is the last list that counted.
 pub fn fallback(sound: Option<Repos>, mistakes: &Mistakes, good: &Repos) -> Fallback {
@@ -24,7 +27,7 @@ pub fn fallback(sound: Option<Repos>, mistakes: &Mistakes, good: &Repos) -> Fall
     let whole = mistakes.0.iter().any(|mistake| everywhere(&mistake.path));
     let Some(mut repos) = sound.filter(|_| !whole) else {
         let consequence = match good.repos.is_empty() {
-            true => "nothing is deployed until it is repaired".to_owned(),
+            true => NOTHING.to_owned(),
             false => "the last good list counts".to_owned(),
         };
         return Fallback { repos: good.clone(), consequence };
@@ -41,6 +44,9 @@ pub fn fallback(sound: Option<Repos>, mistakes: &Mistakes, good: &Repos) -> Fall
         }
     }
     let tops = mistakes.0.iter().filter_map(|mistake| top(&mistake.path));
+    if repos.repos.is_empty() {
+        return Fallback { repos, consequence: NOTHING.to_owned() };
+    }
     let lost: BTreeSet<&str> = tops.filter(|name| repos.by_name(name).is_none()).collect();
     let mut parts = vec!["entries without a mistake count".to_owned()];
     if !kept.is_empty() {
@@ -113,6 +119,8 @@ mod tests {
         let blog = fallback(sound, &mistakes, &good).repos.repos.remove(0);
         assert_eq!(blog.branch.as_deref(), Some("main"), "nothing of the wrong entry counts");
         let (sound, mistakes) = read("shop: [\n");
-        assert!(fallback(sound, &mistakes, &Repos::default()).consequence.starts_with("nothing is deployed"));
+        assert_eq!(fallback(sound, &mistakes, &Repos::default()).consequence, NOTHING);
+        let (sound, mistakes) = read("shop: 7\nblog: relative\n");
+        assert_eq!(fallback(sound, &mistakes, &Repos::default()).consequence, NOTHING);
     }
 }

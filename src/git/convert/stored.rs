@@ -12,7 +12,7 @@ use git2::{IndexEntry, IndexTime, Oid, Repository};
 use super::{Content, Converter, LFS, Source, as_path, hash, open_no_follow, shown};
 use crate::{
     git::{error::GitError, transfer::Session},
-    report::Event,
+    report::{Event, counted},
 };
 
 /// Name of a file beside, in the repository's own folder. The next takes its place: whoever is here holds the lock.
@@ -60,7 +60,7 @@ pub fn restore_stored(repo: &Repository, session: &Session) -> Result<(), GitErr
         index.add(&seen(entry, &found)).map_err(local)?;
     }
     index.write().map_err(local)?;
-    let text = format!("{} files held pointers of Git LFS and now have their content", pointers.len());
+    let text = format!("put content of Git LFS in place of pointers: {}", counted(pointers.len(), "file"));
     session.tell(Event::Info { text });
     Ok(())
 }

@@ -24,7 +24,7 @@ use git2::{Config, Repository};
 
 use self::pack::Pack;
 use super::transfer::Session;
-use crate::report::Event;
+use crate::report::{Event, counted};
 
 /// Packs and loose objects from which on git itself repacks (`gc.autoPackLimit`, `gc.auto`).
 const PACKS: i64 = 50;
@@ -86,11 +86,11 @@ fn attempt(repo: &Repository, session: &Session) -> Result<Option<String>, Strin
     let mut told = Vec::new();
     if many_packs {
         let joined = join::join(repo, &work, choose(packs))?;
-        told.extend(joined.map(|count| format!("joined {count} packs into one")));
+        told.extend(joined.map(|count| format!("joined {} into one", counted(count, "pack"))));
     }
     if many_loose {
         let packed = loose::pack(repo, &work)?;
-        told.extend((packed > 0).then(|| format!("packed {packed} loose objects")));
+        told.extend((packed > 0).then(|| format!("packed {}", counted(packed, "loose object"))));
     }
     Ok((!told.is_empty()).then(|| told.join("; ")))
 }

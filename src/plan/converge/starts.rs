@@ -299,7 +299,7 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
             _ if restarting > 0 => format!("{name}: nothing changed, but it keeps restarting"),
             _ if !left.is_empty() => format!("{name}: running, left alone: {}", left.join("; ")),
             1 => format!("{name}: running, nothing changed"),
-            count => format!("{name}: {count} containers running, nothing changed"),
+            count => format!("{name}: {} running, nothing changed", crate::report::counted(count, "container")),
         });
     }
     draft.plan.unchanged.extend(lines);

@@ -10,6 +10,9 @@ use clap::{
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
+    /// Repository in repos.yaml: its project and files, as turnout deploys them
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["files", "project_name", "project_directory", "env_files", "workdir"])]
+    pub repo: Option<String>,
     /// Compose file; repeat to merge several [env: COMPOSE_FILE]
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub files: Vec<String>,
