@@ -48,8 +48,9 @@ pub struct Planned {
 impl Seen {
     /// A failure in which files are called by their names.
     pub fn failure(&self, failure: Failure) -> Failure {
-        let Failure { summary, hint, cancelled } = failure;
-        Failure { summary: self.view.named(&summary), hint: hint.map(|hint| self.view.named(&hint)), cancelled }
+        let (summary, hint) =
+            (self.view.named(&failure.summary), failure.hint.as_deref().map(|hint| self.view.named(hint)));
+        Failure { summary, hint, ..failure }
     }
 }
 
