@@ -165,6 +165,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("src/git/convert/mod.rs", "tracked files, to compare them: no link followed, O_NONBLOCK"),
     ("src/git/convert/stored.rs", "LFS objects, in .git"),
     ("src/git/lock.rs", "in .git"),
+    ("src/git/preview.rs", "the edge of a shallow clone, in .git; and what it writes itself"),
     ("src/git/repack/hold.rs", "in .git"),
     ("src/git/repack/join.rs", "in .git"),
     ("src/git/repack/mod.rs", "in .git"),

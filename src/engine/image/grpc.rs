@@ -125,6 +125,9 @@ where
     })
 }
 
+/// Bytes of a call's metadata: BuildKit sends the patterns of a `.dockerignore` as such. What Go's servers of gRPC take.
+const MAX_METADATA: u32 = 16 << 20;
+
 /// Serves methods by their path (`/package.Service/Method`) until the other side hangs up.
 pub async fn serve(connection: Upgraded, methods: HashMap<String, Handler>) {
     let methods = Arc::new(methods);
@@ -133,7 +136,7 @@ pub async fn serve(connection: Upgraded, methods: HashMap<String, Handler>) {
         async move { Ok::<_, Infallible>(answer(&methods, request)) }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.max_concurrent_streams(MAX_CALLS);
+    builder.max_concurrent_streams(MAX_CALLS).max_header_list_size(MAX_METADATA);
     // The session's end is the build's end; how the connection broke is of no interest any more.
     let _ = builder.serve_connection(connection, service).await;
 }
