@@ -148,7 +148,6 @@ const OPENINGS: &[&str] = &[
 const OPENERS: &[(&str, &str)] = &[
     ("src/cli/compose/files.rs", "writes published projects into the user's cache"),
     ("src/cli/log_file.rs", "log files"),
-    ("src/config/gather.rs", "settings and repos.yaml"),
     ("src/config/live.rs", "the last good list, in the state directory"),
     ("src/deploy/busy.rs", "locks in the state directory"),
     ("src/engine/context.rs", "contexts of Docker's client"),

@@ -114,6 +114,18 @@ async fn ignored_files_do_not_reach_the_image() {
     }
 }
 
+/// BuildKit asks for thousands of files before it takes the first one.
+#[tokio::test]
+async fn a_context_may_have_many_small_files() {
+    let daemon = engine().await;
+    let bench = Bench::new("many", "FROM scratch\nCOPY many /many\n");
+    for number in 0..20_000 {
+        bench.write(&format!("many/{}/{number}", number % 100), "x");
+    }
+    bench.run(&daemon).await.unwrap_or_else(|error| panic!("{error}\n{}", bench.reporter.text()));
+    assert!(files_of(&daemon, &bench.image()).await.contains_key("many/99/19999"));
+}
+
 #[tokio::test]
 async fn an_ignore_file_may_have_many_patterns() {
     let daemon = engine().await;

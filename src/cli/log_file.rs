@@ -237,16 +237,15 @@ mod tests {
     #[test]
     fn lines_that_are_missing_are_counted_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = open(dir.path(), || date!(2026 - 11 - 28));
-        let name = dir.path().join("turnout.2026-11-28.log");
-        // It cannot be opened for writing, whoever asks.
-        fs::create_dir(&name).unwrap();
+        let home = dir.path().join("log");
+        // It is not there, so nothing can be written.
+        let mut log = open(&home, || date!(2026 - 11 - 28));
         log.write_all(b"one\ntwo\n").unwrap();
         log.write_all(b"three\n").unwrap();
-        fs::remove_dir(&name).unwrap();
+        fs::create_dir(&home).unwrap();
         log.write_all(b"four\n").unwrap();
         log.write_all(b"five\n").unwrap();
-        let text = fs::read_to_string(&name).unwrap();
+        let text = fs::read_to_string(home.join(LATEST)).unwrap();
         assert_eq!(text, "\n3 lines could not be written to this file and are missing here\nfour\nfive\n");
     }
 

@@ -92,8 +92,14 @@ mod tests {
 
     #[test]
     fn no_color_makes_the_project_that_another_repository_has() {
-        let list = "shop: /srv/shop\nmyshop: /srv/myshop\ndshop: /srv/dshop\n";
-        let repos = repos::parse(list, "repos.yaml", &path_state).unwrap().repos;
+        let dir = tempfile::tempdir().unwrap();
+        let entry = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            format!("{name}: {}\n", path.display())
+        };
+        let list: String = ["shop", "myshop", "dshop"].map(entry).concat();
+        let repos = repos::parse(&list, "repos.yaml", &path_state).unwrap().repos;
         let present = BTreeSet::from(["compose.yaml".to_owned()]);
         let judged = |name: &str, color: &str| {
             let repo = repos.iter().find(|repo| repo.name == name).unwrap();
