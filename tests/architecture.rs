@@ -148,7 +148,6 @@ const OPENINGS: &[&str] = &[
 const OPENERS: &[(&str, &str)] = &[
     ("src/cli/compose/files.rs", "writes published projects into the user's cache"),
     ("src/cli/log_file.rs", "log files"),
-    ("src/config/gather.rs", "settings and repos.yaml"),
     ("src/config/live.rs", "the last good list, in the state directory"),
     ("src/deploy/busy.rs", "locks in the state directory"),
     ("src/engine/context.rs", "contexts of Docker's client"),
@@ -165,6 +164,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("src/git/convert/mod.rs", "tracked files, to compare them: no link followed, O_NONBLOCK"),
     ("src/git/convert/stored.rs", "LFS objects, in .git"),
     ("src/git/lock.rs", "in .git"),
+    ("src/git/preview.rs", "the edge of a shallow clone, in .git; and what it writes itself"),
     ("src/git/repack/hold.rs", "in .git"),
     ("src/git/repack/join.rs", "in .git"),
     ("src/git/repack/mod.rs", "in .git"),

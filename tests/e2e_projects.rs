@@ -10,11 +10,12 @@ use e2e_support::{QUICK, Site, all_of, deploy, idle, sleeper, untouched};
 #[test]
 fn a_project_that_runs_from_another_repository_is_left_alone() {
     let (one, two) = (Site::sleeping(), Site::sleeping());
-    one.env("COLOR=red\n");
-    two.env("COLOR=re\n").write("docker-compose.prod.yml", &sleeper("other"));
+    one.env("COLOR=re\n");
+    two.env("COLOR=r\n").write("docker-compose.prod.yml", &sleeper("other"));
     two.remote.commit_and_push("Other");
     let project = one.red();
-    let list = format!("{}{}", one.entry(&[]), two.entry(&[&format!("project: d{}", one.name)]));
+    let key = |key: &str| format!("project: {key}{}", one.name);
+    let list = format!("{}{}", one.entry(&[&key("d")]), two.entry(&[&key("ed")]));
     let daemon = Daemon::start_with(&list, QUICK, &[]);
     deploy(&daemon, &[&one.name], 0);
     let before = untouched(&project);
@@ -30,7 +31,7 @@ fn a_project_that_runs_from_another_repository_is_left_alone() {
     // Its own deployments go on, and the other one is free once it means another project.
     deploy(&daemon, &[&one.name], 0);
     two.env("COLOR=blue\n");
-    let _guard = docker::ProjectGuard::new(format!("blued{}", one.name));
+    let _guard = docker::ProjectGuard::new(format!("blueed{}", one.name));
     deploy(&daemon, &[&two.name], 0);
     assert_eq!(untouched(&project), before);
 }

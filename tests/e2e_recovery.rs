@@ -105,6 +105,23 @@ fn sigkill_amid_the_steps_is_repeated_and_leaves_nothing_half_done() {
 }
 
 #[test]
+fn what_an_interrupted_deployment_had_started_is_judged_by_the_one_that_repeats_it() {
+    let falls =
+        "services:\n  web:\n    image: \"@BASE\"\n    command: [sh, -c, \"sleep 12; exit 3\"]\n    init: true\n";
+    let site = Site::new(&[("docker-compose.prod.yml", falls)]);
+    let mut daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "30s"], &[]);
+    let id = daemon.deploy_by_push(&site.push());
+    wait_for_log(&daemon, id, "== settle");
+    daemon.kill();
+    daemon.restart();
+    let again = daemon.expect_failure(repeat_of(&daemon, id));
+    let error = again["error"].as_str().unwrap();
+    assert!(error.contains("exited (3)"), "{error}");
+    let whose = format!("deployment {id} may have started it, which was interrupted");
+    assert!(error.contains(&whose), "{error}");
+}
+
+#[test]
 fn sigkill_between_the_new_container_and_the_old_one_leaves_one() {
     // Deaf to SIGTERM, so that its replacement waits for the end of the grace period.
     let deaf = |version: &str| {

@@ -114,6 +114,35 @@ async fn ignored_files_do_not_reach_the_image() {
     }
 }
 
+/// BuildKit asks for thousands of files before it takes the first one.
+#[tokio::test]
+async fn a_context_may_have_many_small_files() {
+    let daemon = engine().await;
+    let bench = Bench::new("many", "FROM scratch\nCOPY many /many\n");
+    for number in 0..20_000 {
+        bench.write(&format!("many/{}/{number}", number % 100), "x");
+    }
+    bench.run(&daemon).await.unwrap_or_else(|error| panic!("{error}\n{}", bench.reporter.text()));
+    assert!(files_of(&daemon, &bench.image()).await.contains_key("many/99/19999"));
+}
+
+#[tokio::test]
+async fn an_ignore_file_may_have_many_patterns() {
+    let daemon = engine().await;
+    for builder in BOTH {
+        let mut bench = Bench::new("patterns", "FROM scratch\nCOPY . /ctx\n");
+        bench.builder = builder;
+        let many: String = (0..1500).map(|number| format!("some/folder/with/a/long/name/{number}\n")).collect();
+        bench.write(".dockerignore", format!("{many}sh\nDockerfile\n.dockerignore\n"));
+        bench.write("a.txt", "a");
+        bench.write("some/folder/with/a/long/name/1499", "x");
+        bench.run(&daemon).await.unwrap_or_else(|e| panic!("{builder:?}: {e}"));
+        let files = files_of(&daemon, &bench.image()).await;
+        assert!(files.contains_key("ctx/a.txt") && !files.contains_key("ctx/some/folder/with/a/long/name/1499"));
+        remove(&bench.image()).await;
+    }
+}
+
 #[tokio::test]
 async fn inline_and_outside_dockerfiles_build_and_leave_no_trace() {
     let daemon = engine().await;

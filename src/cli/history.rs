@@ -62,7 +62,13 @@ fn lines(deployments: &[Deployment], columns: Option<usize>) -> String {
         let by = who.map(|who| format!(" by {who}")).unwrap_or_default();
         let cause = d.cause.strip_suffix(&by).unwrap_or(&d.cause);
         // Of what waits, this is the cause.
-        let result = if d.state == State::Queued { String::new() } else { one_line(&said(d)) };
+        let falls: Vec<String> = d.falls.iter().map(ToString::to_string).collect();
+        let result = match d.state {
+            State::Queued => String::new(),
+            // What fell over later is what a line has room for.
+            _ if !falls.is_empty() => one_line(&falls.join("; ")),
+            _ => one_line(&said(d)),
+        };
         vec![
             d.id.to_string(),
             when(d.created_at),

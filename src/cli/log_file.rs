@@ -12,6 +12,8 @@ use std::{
 
 use time::{Date, OffsetDateTime, macros::format_description};
 
+use crate::report::counted;
+
 /// Name of the stable link beside the files.
 pub const LATEST: &str = "turnout.log";
 
@@ -31,6 +33,10 @@ pub struct LogFile {
     directory: PathBuf,
     limits: Limits,
     open: Option<Open>,
+    /// Lines are JSON.
+    json: bool,
+    /// Lines that could not be written since the last one that could.
+    lost: usize,
     /// The clock, for tests another one.
     today: fn() -> Date,
 }
@@ -49,9 +55,9 @@ impl LogFile {
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn open(directory: &Path, limits: Limits) -> io::Result<LogFile> {
+    pub fn open(directory: &Path, limits: Limits, json: bool) -> io::Result<LogFile> {
         let today = || OffsetDateTime::now_utc().date();
-        let mut log = LogFile { directory: directory.to_path_buf(), limits, open: None, today };
+        let mut log = LogFile { directory: directory.to_path_buf(), limits, open: None, json, lost: 0, today };
         log.due(0)?;
         Ok(log)
     }
@@ -124,12 +130,44 @@ impl LogFile {
     }
 }
 
-impl Write for LogFile {
-    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+impl LogFile {
+    fn put(&mut self, lines: &[u8]) -> io::Result<()> {
         let size = lines.len() as u64;
         let open = self.due(size)?;
         open.file.write_all(lines)?;
         open.size += size;
+        Ok(())
+    }
+
+    /// Where lines are missing, the file itself says so as soon as it can be written. The first half of a line may stand
+    /// before that.
+    fn catch_up(&mut self) -> io::Result<()> {
+        if self.lost > 0 {
+            let missing = counted(self.lost, "line");
+            let said = format!("{missing} could not be written to this file and are missing here");
+            let said = if self.json { format!(r#"{{"level":"ERROR","message":"{said}"}}"#) } else { said };
+            self.put(format!("\n{said}\n").as_bytes())?;
+            self.lost = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Write for LogFile {
+    /// Never fails: nobody who logs could do anything about it. What is lost is counted, and told in both places that
+    /// remain: standard error at once, the file later.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        if let Err(error) = self.catch_up().and_then(|()| self.put(lines)) {
+            if self.lost == 0 {
+                // What systemd takes from there is an error (sd-daemon(3)). There may be nobody to read it.
+                let _ = writeln!(
+                    io::stderr(),
+                    "<3>the log file in {} cannot be written, and lines will be missing from it: {error}",
+                    self.directory.display()
+                );
+            }
+            self.lost += lines.split_inclusive(|byte| *byte == b'\n').count();
+        }
         Ok(lines.len())
     }
 
@@ -169,7 +207,7 @@ mod tests {
 
     fn open(directory: &Path, today: fn() -> Date) -> LogFile {
         let limits = Limits { days: 3, file: 100, all: 350 };
-        LogFile { directory: directory.to_path_buf(), limits, open: None, today }
+        LogFile { directory: directory.to_path_buf(), limits, open: None, json: false, lost: 0, today }
     }
 
     #[test]
@@ -194,6 +232,21 @@ mod tests {
         log.write_all(b"y\n").unwrap();
         assert_eq!(fs::read(dir.path().join(LATEST)).unwrap(), b"y\n");
         assert_eq!(names(dir.path()), ["notes.log", "turnout.2026-11-28.10.log", LATEST], "the large one goes first");
+    }
+
+    #[test]
+    fn lines_that_are_missing_are_counted_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("log");
+        // It is not there, so nothing can be written.
+        let mut log = open(&home, || date!(2026 - 11 - 28));
+        log.write_all(b"one\ntwo\n").unwrap();
+        log.write_all(b"three\n").unwrap();
+        fs::create_dir(&home).unwrap();
+        log.write_all(b"four\n").unwrap();
+        log.write_all(b"five\n").unwrap();
+        let text = fs::read_to_string(home.join(LATEST)).unwrap();
+        assert_eq!(text, "\n3 lines could not be written to this file and are missing here\nfour\nfive\n");
     }
 
     #[test]

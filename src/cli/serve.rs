@@ -1,6 +1,6 @@
 //! `turnout serve`: puts the daemon together, runs it, takes it down in order.
 
-use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
+use std::{net::TcpListener as StdListener, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -13,6 +13,7 @@ use super::{log_file::Limits as LogLimits, logging, standing::Standing};
 use crate::{
     config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
+    files,
     report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
@@ -30,7 +31,9 @@ const LOOK: Duration = Duration::from_secs(15);
 /// How long a part of it may take to answer: longer than the database waits for a lock.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How often an engine that answers is asked again.
-const ENGINE_LOOK: Duration = Duration::from_secs(60);
+const ENGINE_LOOK: Duration = Duration::from_secs(10);
+/// Bytes that the disk of the state directory must have free: with less, the database may not grow by the next delivery.
+const LEAST_ROOM: u64 = 256 << 10;
 /// Connections that the kernel keeps until they are accepted. One that finds this queue full tries again only after a
 /// second; the kernel's own limit (`net.core.somaxconn`) is the same number.
 const BACKLOG: u32 = 4096;
@@ -389,7 +392,14 @@ impl Watch {
         if store && lanes {
             self.wake_forgotten().await;
         }
-        let parts = [(Part::Store, store), (Part::Lanes, lanes), (Part::Intake, intake), (Part::Engine, engine)];
+        let disk = has_room(&self.deployer.planner.settings.state_dir).await;
+        let parts = [
+            (Part::Store, store),
+            (Part::Lanes, lanes),
+            (Part::Intake, intake),
+            (Part::Disk, disk),
+            (Part::Engine, engine),
+        ];
         let missing: Vec<Part> = parts.into_iter().filter(|(_, answers)| !answers).map(|(part, _)| part).collect();
         self.pulse.note(&missing);
     }
@@ -401,6 +411,16 @@ impl Watch {
             self.lanes.wake(&waiting.repo);
         }
     }
+}
+
+/// Whether a delivery could be written there. Where that cannot be asked, the next delivery tells.
+async fn has_room(folder: &Path) -> bool {
+    let folder = folder.to_owned();
+    let free = files::blocking(move || {
+        let room = files::at(&folder, &folder, || rustix::fs::statvfs(&folder))?;
+        std::io::Result::Ok(room.map(|room| room.f_bavail.saturating_mul(room.f_frsize))?)
+    });
+    free.await.ok().and_then(Result::ok).is_none_or(|free| free >= LEAST_ROOM)
 }
 
 impl EngineSeen {

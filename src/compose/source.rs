@@ -36,9 +36,7 @@ pub trait FileSource {
     /// Whether a directory is there.
     fn is_dir(&self, path: &Path) -> bool;
     /// Whether a path stays in a folder when symbolic links are followed. True where there are none.
-    fn stays_in(&self, _path: &Path, _folder: &Path) -> bool {
-        true
-    }
+    fn stays_in(&self, path: &Path, folder: &Path) -> bool;
     /// Where a symbolic link leads in the end; nothing where there is none at this very path.
     ///
     /// # Errors
@@ -47,10 +45,9 @@ pub trait FileSource {
     fn link_target(&self, _path: &Path) -> io::Result<Option<PathBuf>> {
         Ok(None)
     }
-    /// From where the project's files may be read when it is built and run.
-    fn reach(&self) -> Reach {
-        Reach::Anywhere
-    }
+    /// From where the project's files may be read when it is built and run. Whoever wraps another source hands its answer
+    /// on: there is none to fall back to that would be safe.
+    fn reach(&self) -> Reach;
     /// Brings a git repository to this machine, at the place that is named; gives the folder where it then lies.
     ///
     /// # Errors
@@ -149,5 +146,13 @@ impl FileSource for MapFiles {
 
     fn is_dir(&self, path: &Path) -> bool {
         self.0.keys().any(|file| file != path && file.starts_with(path))
+    }
+
+    fn stays_in(&self, _path: &Path, _folder: &Path) -> bool {
+        true
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Anywhere
     }
 }

@@ -87,7 +87,7 @@ impl LiveRepos {
     /// # Errors
     /// All mistakes: at the start nothing is there to fall back on.
     pub fn open(file: &Path, variables: HashMap<String, String>) -> Result<LiveRepos, Mistakes> {
-        let (seen, Read { sound, mistakes }) = look(file, &variables);
+        let (seen, Read { sound, mistakes }) = look(file, &variables, false);
         let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
         warn(&live.checked());
         mistakes.unless_any(live)
@@ -100,7 +100,8 @@ impl LiveRepos {
     /// # Errors
     /// There is no such file, and no list was kept: the daemon was not set up yet, or its settings name the wrong place.
     pub fn open_with(file: &Path, variables: HashMap<String, String>, last_good: &Path) -> Result<LiveRepos, Mistakes> {
-        let (seen, Read { sound, mistakes }) = look(file, &variables);
+        let before = read_bounded(last_good).is_ok_and(|text| !is_blank(&text));
+        let (seen, Read { sound, mistakes }) = look(file, &variables, before);
         if mistakes.0.is_empty() {
             let mut live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
             live.last_good = Some(last_good.to_path_buf());
@@ -163,7 +164,7 @@ impl LiveRepos {
 
     /// Reads the file once, for a check: what is wrong with it, and the entries that are right all the same.
     pub fn open_sound(file: &Path, variables: HashMap<String, String>) -> (LiveRepos, Mistakes) {
-        let (seen, Read { sound, mistakes }) = look(file, &variables);
+        let (seen, Read { sound, mistakes }) = look(file, &variables, false);
         let consequence = "entries without a mistake are looked at".to_owned();
         let broken = Broken { mistakes: Arc::new(mistakes.clone()), consequence };
         let broken = Some(broken).filter(|broken| !broken.mistakes.0.is_empty());
@@ -189,7 +190,8 @@ impl LiveRepos {
         }
         // Taken before they are read, so that a write in between is seen next time.
         state.secret_stamps = secret_stamps(&state.current.repos);
-        let (seen, Read { sound, mistakes }) = look(&self.file, &self.variables);
+        let before = !state.current.repos.repos.is_empty();
+        let (seen, Read { sound, mistakes }) = look(&self.file, &self.variables, before);
         let same_text = seen.text.is_some() && seen.text == state.seen.text;
         state.seen = seen;
         let loaded = match sound {
@@ -320,11 +322,24 @@ struct Read {
     mistakes: Mistakes,
 }
 
-/// Reads the file as it is now. The stamp is taken before the text, so that a write in between is seen next time.
-fn look(file: &Path, variables: &HashMap<String, String>) -> (Seen, Read) {
+/// Whether a text holds nothing at all: what an editor leaves on a full disk, and for a moment whoever writes in place. An
+/// empty list that is meant says `{}` or `repos: {}`.
+fn is_blank(text: &str) -> bool {
+    let says_nothing = |line: &str| line.is_empty() || line.starts_with('#') || matches!(line, "---" | "null" | "~");
+    text.lines().all(|line| says_nothing(line.trim()))
+}
+
+/// Reads the file as it is now. The stamp is taken before the text, so that a write in between is seen next time. `before`:
+/// there were entries; then a file that holds nothing has a mistake.
+fn look(file: &Path, variables: &HashMap<String, String>, before: bool) -> (Seen, Read) {
     let stamp = stamp(file);
     let shown = file.display().to_string();
     match read_bounded(file) {
+        Ok(text) if before && is_blank(&text) => {
+            let mistake = Mistake::new(Place::File(shown), "", "holds nothing, not even an empty list".to_owned())
+                .hint("write `repos: {}` if no repository is to be deployed any more");
+            (Seen { stamp, text: Some(text) }, Read { sound: None, mistakes: Mistakes::one(mistake) })
+        }
         Ok(text) => {
             let read = match repos::parse_sound(&text, &shown, &path_state) {
                 Ok((repos, mistakes)) => with_secrets(repos, mistakes, &shown, variables),
@@ -466,6 +481,23 @@ mod tests {
         bench.write("shop: $/shop\n");
         live.refresh();
         assert!(live.broken().is_none());
+    }
+
+    #[test]
+    fn a_file_that_was_emptied_keeps_the_old_list_and_an_empty_list_does_not() {
+        let (bench, live) = Bench::new("shop: $/shop\n");
+        for nothing in ["", "\n\n", "# shop: away\n", "---\n", "null\n"] {
+            bench.write(nothing);
+            live.refresh();
+            assert_eq!(names(&live), ["shop"], "{nothing:?}");
+            assert!(live.broken().is_some(), "{nothing:?}");
+        }
+        bench.write("repos: {}\n");
+        assert_eq!(live.refresh(), Change::Reloaded);
+        assert_eq!(names(&live), [""; 0]);
+        bench.write("# nothing yet\n");
+        live.refresh();
+        assert!(live.broken().is_none(), "there was nothing before either");
     }
 
     #[test]

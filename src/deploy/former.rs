@@ -111,10 +111,16 @@ pub fn refuse_second(first: &First<'_>, stacks: &Stacks) -> Result<Option<String
     };
     Err(Failure::new(format!(
         "{} would start a second stack, {project}, on volumes of its own: {former} is there already ({has}), deployed for \
-         `{}` from the same {}",
+         `{}`{}",
         repo.name,
         origin.name,
-        if lies_in(repo, first.all, stack, &origin) { "work tree" } else { "remote" }
+        if lies_in(repo, first.all, stack, &origin) {
+            " from the same work tree"
+        } else if same_remote(first, &origin) {
+            " from the same remote"
+        } else {
+            ", an entry of the same name"
+        }
     ))
     .hint(format!(
         "nothing was changed; {keep}; or take it down with its volumes (`turnout compose -p {former} down -v`); or have \
@@ -134,7 +140,7 @@ fn holds(stack: &Stack) -> String {
 
 /// The origin of another stack of turnout's, where that is the same repository and not merely of another colour.
 fn same_repository<'s>(first: &First<'s>, stack: &'s Stack) -> Option<Origin<'s>> {
-    let First { repo, all, project, remote, places, .. } = first;
+    let First { repo, all, project, places, .. } = first;
     if stack.project == *project {
         return None;
     }
@@ -149,10 +155,13 @@ fn same_repository<'s>(first: &First<'s>, stack: &'s Stack) -> Option<Origin<'s>
     if all.iter().any(|other| other.name.eq_ignore_ascii_case(origin.name) && other.name != repo.name) {
         return None;
     }
-    let cloned_from = origin.place.and_then(|place| place.remote.as_deref());
-    let same_remote = matches!((cloned_from, remote), (Some(one), Some(other)) if address(one) == address(other));
     // One that another entry lies in is no longer anybody else's by its remote.
-    (lies_in(repo, all, stack, &origin) || same_remote).then_some(origin)
+    (lies_in(repo, all, stack, &origin) || same_remote(first, &origin)).then_some(origin)
+}
+
+fn same_remote(first: &First<'_>, origin: &Origin<'_>) -> bool {
+    let cloned_from = origin.place.and_then(|place| place.remote.as_deref());
+    matches!((cloned_from, first.remote), (Some(one), Some(other)) if address(one) == address(other))
 }
 
 fn lies_in(repo: &Repo, all: &[Repo], stack: &Stack, origin: &Origin<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! The pipeline of one deployment: fetch, prepare, apply, settle. See [`Deployer::deploy`]. What is watched after its
 //! verdict is in [`watch_on`].
 
+mod bounds;
 mod busy;
 mod called_off;
 mod compose_env;

@@ -11,6 +11,7 @@ use crate::{
     git,
     plan::{Action, Plan},
     report::{Event, Outcome, Reporter, counted},
+    store::{DeploymentId, State},
 };
 
 /// What a deployment does at last.
@@ -101,6 +102,8 @@ pub(super) struct Watch<'a> {
     pub watched: &'a [ContainerRef],
     /// There is an earlier success to go back to.
     pub earlier: bool,
+    /// The deployment before this one, if that never said whether what it started stays up; with how it ended.
+    pub unjudged: Option<&'a (DeploymentId, State)>,
 }
 
 /// Watches whether they stay up. Answers when the last look began.
@@ -113,7 +116,7 @@ pub(super) async fn settle(
     recorder: &Recorder,
     cancel: &CancellationToken,
 ) -> Result<SystemTime, Failure> {
-    let Watch { engine, prepared, report, watched, earlier } = *watch;
+    let Watch { engine, prepared, report, watched, earlier, unjudged } = *watch;
     let watch = Settle {
         project: &prepared.loaded.project,
         started: watched,
@@ -140,13 +143,18 @@ pub(super) async fn settle(
                 true => "replaced",
                 false => "started",
             };
-            Err(Failure::new(unsettled(&containers)).hint(match (containers.iter().any(ours), earlier) {
-                (true, true) => format!(
+            Err(Failure::new(unsettled(&containers)).hint(match (containers.iter().any(ours), earlier, unjudged) {
+                (true, true, _) => format!(
                     "the containers were {did} already; correct the cause and push again, or go back to the last \
                      success: `turnout deploy {repo} --previous`"
                 ),
-                (true, false) => format!("the containers were {did} already; correct the cause and push again"),
-                (false, _) => {
+                (true, false, _) => format!("the containers were {did} already; correct the cause and push again"),
+                (false, _, Some((id, state))) => format!(
+                    "this deployment did not touch it; deployment {id} may have started it, which {} before it was \
+                     known whether everything stays up",
+                    if *state == State::Failed { "failed".to_owned() } else { format!("was {state}") }
+                ),
+                (false, _, None) => {
                     "this deployment did not touch it, it came to that by itself; its log tells more".to_owned()
                 }
             }))

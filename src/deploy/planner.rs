@@ -193,6 +193,7 @@ impl Planner {
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
         let all = place::all_now(&self.repos.current().repos.repos);
+        owner::refuse_claimed(repo, &all, &loaded.stack)?;
         owner::refuse_anothers(repo, &all, &loaded.project.name, &observed.containers)?;
         let (places, new_stack) = (wanted.places, wanted.new_stack);
         if observed.containers.is_empty() {

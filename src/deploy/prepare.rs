@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Failure, compose_env,
+    Failure, bounds, compose_env,
     mounted::{self, Compared},
     orphans::Judged,
     overlay, secrets,
@@ -234,6 +234,7 @@ pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Res
             warnings.push(format!("{base} is left out ({why}): {missing}; {}", overlay::line(base, &stack)));
         }
     }
+    bounds::refuse(&loaded.project)?;
     if let Some(refused) = out_of_reach(&loaded.project) {
         let OutOfReach { service, attribute, path, error } = refused;
         let failure = Failure::new(format!("service {service}: {attribute}: {} {error}", path.display()));

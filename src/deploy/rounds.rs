@@ -21,12 +21,14 @@ use crate::{
     config::{Repo, Timeouts},
     engine::{ApplyError, ContainerRef, EngineError, Report},
     report::Reporter as _,
-    store::{Deployment, Update},
+    store::{Deployment, DeploymentId, Filter, State, Update},
 };
 use tokio_util::sync::CancellationToken;
 
 /// How often a deployment plans when the engine's objects change under it.
 const ATTEMPTS: u32 = 3;
+/// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
+const MOST_WAITING: usize = 100;
 /// How often the engine may go away under one deployment: one that takes it down each time must come to its end.
 const LOSSES: u32 = 3;
 
@@ -128,17 +130,36 @@ impl Deployer {
         }
         started.clone_from(&watched);
         let mut looked = SystemTime::now();
-        let doubtful = engine.doubtful(&loaded.project, &watched, timeouts.settle);
+        let unjudged = self.unjudged(job).await?;
+        let doubtful = engine.doubtful(&loaded.project, &watched, timeouts.settle, unjudged.is_none());
         let doubtful = called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
         watched.extend(doubtful.watch);
         if !watched.is_empty() {
             self.enter("settle", Update::default(), job, recorder).await;
             let earlier = self.store.previous(&repo.name).await.is_ok_and(|previous| previous.is_some());
-            let watch = outcome::Watch { engine, prepared: &prepared, report: &report, watched: &watched, earlier };
+            let watch = outcome::Watch {
+                engine,
+                prepared: &prepared,
+                report: &report,
+                watched: &watched,
+                earlier,
+                unjudged: unjudged.as_ref(),
+            };
             let settled = outcome::settle(&watch, timeouts, recorder, cancel);
             looked = called_off::at_once(settled, outcome::WATCHING, cancel).await??;
         }
         Ok(Brought { restarted: doubtful.restarted, prepared, report, looked })
+    }
+
+    /// The last deployment of the repository that began before this one, where that did not come to say whether what it
+    /// had started stays up: it was interrupted, cancelled, or failed. Its containers are not judged by being there.
+    async fn unjudged(&self, job: &Deployment) -> Result<Option<(DeploymentId, State)>, Failure> {
+        let filter =
+            Filter { repo: Some(job.repo.clone()), before: Some(job.id), limit: MOST_WAITING, ..Filter::default() };
+        let earlier = self.store.history(filter).await.map_err(|error| Failure::new(error.to_string()))?;
+        let began = |state: State| matches!(state, State::Failed | State::Cancelled | State::Interrupted);
+        let last = earlier.iter().find(|earlier| earlier.state == State::Succeeded || began(earlier.state));
+        Ok(last.filter(|last| began(last.state)).map(|last| (last.id, last.state)))
     }
 
     /// Whether a round failed because the engine is not there any more. An engine that ends in an orderly way tells much

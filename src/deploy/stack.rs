@@ -6,6 +6,11 @@ use std::collections::BTreeSet;
 /// `COLOR` where the `.env` has none.
 pub const DEFAULT_COLOR: &str = "red";
 
+/// Colours that a stack is likely to have or to get.
+pub(super) const USUAL_COLORS: [&str; 3] = [DEFAULT_COLOR, "blue", "green"];
+/// Longest COLOR. The project's name stands in each line that is told of it, and in the names of all that it has.
+const MOST_COLOR: usize = 63;
+
 const DEV: &[&str] = &["docker-compose.dev.yml", "docker-compose.dev.yaml", "compose.dev.yaml", "compose.dev.yml"];
 const PROD: &[&str] = &["docker-compose.prod.yml", "docker-compose.prod.yaml", "compose.prod.yaml", "compose.prod.yml"];
 /// In Compose's own order of preference.
@@ -41,6 +46,9 @@ pub enum StackError {
         /// What it would make.
         project: String,
     },
+    /// The colour is longer than any name should be.
+    #[error("COLOR in .env has {0} characters; it may have {MOST_COLOR}")]
+    LongColor(usize),
     /// Files named in repos.yaml are not there.
     #[error("repos.yaml names the Compose file {0}, which is not in the repository")]
     Missing(String),
@@ -63,6 +71,7 @@ impl StackError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::LongColor(_) => "write a short COLOR, for instance COLOR=blue".to_owned(),
             Self::BadColor { .. } => "write COLOR in lower case, for instance COLOR=blue".to_owned(),
             Self::Missing(_) => "correct `compose_files` in repos.yaml, or commit the file".to_owned(),
             Self::OtherModeOnly { debug: true, .. } => {
@@ -92,6 +101,9 @@ pub fn choose(
 ) -> Result<Stack, StackError> {
     let color = color.map(str::trim).filter(|c| !c.is_empty()).unwrap_or(DEFAULT_COLOR).to_owned();
     let debug = debug.is_some_and(|d| d.trim().eq_ignore_ascii_case("true"));
+    if color.len() > MOST_COLOR {
+        return Err(StackError::LongColor(color.len()));
+    }
     let name = format!("{color}{project}");
     if !is_project_name(&name) {
         return Err(StackError::BadColor { color, project: name });
@@ -184,5 +196,8 @@ mod tests {
         }
         let error = choose("shop", &[], Some("Blue"), None, &present(&[])).unwrap_err();
         assert!(error.to_string().contains("Blueshop"), "{error}");
+        let long = "b".repeat(64);
+        let error = choose("shop", &[], Some(&long), None, &present(&[])).unwrap_err();
+        assert_eq!(error.to_string(), "COLOR in .env has 64 characters; it may have 63");
     }
 }

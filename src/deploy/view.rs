@@ -12,6 +12,7 @@ use crate::{
         source::FileSource,
     },
     config::Repo,
+    files::Reach,
 };
 
 /// Where files are called, and where they are read.
@@ -125,6 +126,10 @@ impl<F: FileSource> FileSource for Viewed<'_, F> {
     fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         let target = self.files.link_target(&self.view.at(path))?;
         Ok(target.map(|target| self.view.named_path(&target)))
+    }
+
+    fn reach(&self) -> Reach {
+        self.files.reach()
     }
 }
 

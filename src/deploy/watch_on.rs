@@ -200,6 +200,12 @@ impl<'a> Watch<'a> {
         loop {
             let now = Instant::now();
             if now >= until && (!self.known.is_open() || now >= until + LONGER) {
+                // Events can stay away without a word.
+                let now = times.now();
+                for sight in engine.sights(project).await? {
+                    let news = self.known.look(&sight, times.verdict, now);
+                    self.tell(&engine, times, news).await;
+                }
                 return Ok(true);
             }
             if self.known.is_up_again() {

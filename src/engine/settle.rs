@@ -27,6 +27,8 @@ use crate::{compose::model::Project, plan::RunState, report::Reporter};
 
 /// Inspection is the truth; events only shorten the wait for it.
 const POLL: Duration = Duration::from_millis(500);
+/// How long after it a restart is told of: as long as the engine's list speaks of seconds.
+const MENTIONED: Duration = Duration::from_secs(60);
 /// Lines of a failed container's log that are kept.
 const LOG_LINES: usize = 20;
 /// Longest wait for the first verdict of a health check beyond the settle time, however patient the check is.
@@ -156,7 +158,8 @@ impl Engine {
 
     /// Containers of the project's services that nobody started just now and that do not run well: between two starts,
     /// without a good verdict of their health check, or restarted within the settle time. A deployment that had nothing
-    /// to change must not count as a success over them, so they are watched like the started ones.
+    /// to change must not count as a success over them, so they are watched like the started ones. Where what was started
+    /// last was never `judged`, that is watched too, as far as it is younger than the settle time.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -165,6 +168,7 @@ impl Engine {
         project: &Project,
         started: &[ContainerRef],
         settle: Duration,
+        judged: bool,
     ) -> Result<Doubtful, EngineError> {
         let looks = self.project_containers(&project.name).await?.into_iter().filter_map(|summary| {
             let status = summary.status.clone().unwrap_or_default();
@@ -182,16 +186,18 @@ impl Engine {
                 // Whatever ended before, the plan has started again or taken for done.
                 RunState::Exited(code) if code != 0 => doubtful.watch.push(container),
                 // The list has no restart count, so whatever came up in the last minute is looked at.
-                RunState::Running if !verdict_open && status.contains("second") => {
-                    match self.restarted(&container.id).await? {
-                        Some((_, since)) if since <= settle => doubtful.watch.push(container),
-                        Some((count, since)) => doubtful.restarted.push(format!(
+                RunState::Running if !verdict_open && (!judged || status.contains("second")) => {
+                    match self.up(&container.id).await? {
+                        Some((count, since)) if since <= settle && (count > 0 || !judged) => {
+                            doubtful.watch.push(container);
+                        }
+                        Some((count, since)) if count > 0 && since <= MENTIONED => doubtful.restarted.push(format!(
                             "{} ended by itself and was started again {}, the last time {} s ago",
                             container.name,
                             if count == 1 { "once".to_owned() } else { format!("{count} times") },
                             since.as_secs()
                         )),
-                        None => {}
+                        _ => {}
                     }
                 }
                 _ if verdict_open => doubtful.watch.push(container),
@@ -208,16 +214,16 @@ impl Engine {
         Ok(all)
     }
 
-    /// How often the engine brought a container up again, and how long ago it did so last; `None` where it never did.
-    async fn restarted(&self, id: &str) -> Result<Option<(i64, Duration)>, EngineError> {
+    /// How often the engine brought a container up again by itself, and for how long it has been up; `None` where it is
+    /// gone.
+    async fn up(&self, id: &str) -> Result<Option<(i64, Duration)>, EngineError> {
         let Some(inspected) = self.find_container(id).await? else { return Ok(None) };
         let started = inspected.state.and_then(|state| state.started_at).unwrap_or_default();
         // An unreadable time counts as now.
         let since = OffsetDateTime::parse(&started, &Rfc3339)
             .map(|started| OffsetDateTime::now_utc() - started)
             .unwrap_or_default();
-        let count = inspected.restart_count.unwrap_or_default();
-        Ok((count > 0).then(|| (count, since.try_into().unwrap_or_default())))
+        Ok(Some((inspected.restart_count.unwrap_or_default(), since.try_into().unwrap_or_default())))
     }
 
     async fn explain(&self, failed: Vec<(&ContainerRef, String)>) -> Vec<Unsettled> {

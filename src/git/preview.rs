@@ -8,7 +8,8 @@
 use std::{
     collections::HashSet,
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::unix::{
         ffi::OsStrExt as _,
         fs::{MetadataExt as _, PermissionsExt as _},
@@ -28,7 +29,10 @@ use super::{
     transfer::{self, Session, Want},
     update::{branch_to_follow, is_absent, on_a_thread, open, origin},
 };
-use crate::report::Reporter;
+use crate::{
+    files::{Folder, Reach},
+    report::Reporter,
+};
 
 /// Files that are copied, at most, and bytes of them. In the place of others stand links to them.
 const MOST_FILES: usize = 20_000;
@@ -181,8 +185,10 @@ fn take_over(
     let index = lane.index().map_err(|error| GitError::local(from, "read the index of", &error))?;
     let own: Vec<IndexEntry> = index.iter().filter(|entry| entry.mode != GITLINK).collect();
     let name = |entry: &IndexEntry| PathBuf::from(OsStr::from_bytes(&entry.path));
+    let held = Reach::Anywhere.folder(from).map_err(|error| GitError::io(from, "read", &error))?;
     let mut taker = Taker {
         from,
+        held,
         to,
         tracked: own.iter().map(name).collect(),
         files: 0,
@@ -217,6 +223,8 @@ fn take_over(
 
 struct Taker<'p> {
     from: &'p Path,
+    /// The same, held open.
+    held: Folder,
     to: &'p Path,
     tracked: HashSet<PathBuf>,
     files: usize,
@@ -294,7 +302,11 @@ impl Taker<'_> {
             self.full = true;
             return std::os::unix::fs::symlink(source, target);
         }
-        fs::copy(source, target).map(drop)
+        // It may have been exchanged since it was looked at: a check-out of the lane goes on beside this.
+        let (meta, mut from) = self.held.open(source)?;
+        let mut into = fs::File::options().write(true).create_new(true).open(target)?;
+        io::copy(&mut from.by_ref().take(MOST_BYTES), &mut into)?;
+        into.set_permissions(meta.permissions())
     }
 
     /// What is there by hand, in the place of what git has.

@@ -1,8 +1,9 @@
-//! Which branch a working tree is on, by its HEAD file: cheap enough to ask for every delivery.
+//! Which branch a working tree is on, by its HEAD file: cheap enough to ask for every delivery, and to be asked where a
+//! disk that hangs holds nobody up ([`files::blocking`]).
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use crate::config::Repo;
+use crate::{config::Repo, files};
 
 /// Longest HEAD or .git file read.
 const MOST: u64 = 4096;
@@ -12,6 +13,7 @@ const MOST: u64 = 4096;
 pub fn checked_out(repo: &Repo) -> Option<String> {
     // Where it leads now, should it be a link.
     let git = repo.path.join(".git");
+    let read = |file: &Path| files::at(&repo.path, file, || read(file)).ok().flatten();
     let folder = match read(&git) {
         // A linked working tree: `.git` is a file that names the directory.
         Some(link) => repo.path.join(link.strip_prefix("gitdir:")?.trim()),

@@ -24,6 +24,8 @@ pub enum Part {
     Lanes,
     /// The webhook server answers.
     Intake,
+    /// The disk of the state directory has room. Deliveries are told where it has none, and a restart makes none.
+    Disk,
     /// The Docker engine answers. Deployments wait for it, so the daemon is alive without.
     Engine,
 }
@@ -35,6 +37,7 @@ impl Part {
             Part::Store => "store",
             Part::Lanes => "lanes",
             Part::Intake => "intake",
+            Part::Disk => "disk",
             Part::Engine => "engine",
         }
     }
@@ -59,10 +62,16 @@ impl Pulse {
         let mut seen = self.seen();
         seen.looked = Some(Instant::now());
         for part in missing.iter().filter(|part| !seen.missing.contains(part)) {
-            tracing::error!("the {} does not answer", part.name());
+            match part {
+                Part::Disk => tracing::error!("the disk of the state directory is full: no push can be taken"),
+                part => tracing::error!("the {} does not answer", part.name()),
+            }
         }
         for part in seen.missing.iter().filter(|part| !missing.contains(part)) {
-            tracing::info!("the {} answers again", part.name());
+            match part {
+                Part::Disk => tracing::info!("the disk of the state directory has room again"),
+                part => tracing::info!("the {} answers again", part.name()),
+            }
         }
         seen.missing = missing.to_vec();
     }
@@ -76,7 +85,8 @@ impl Pulse {
     pub fn failing(&self) -> Vec<&'static str> {
         let seen = self.seen();
         let stale = seen.looked.is_some_and(|looked| looked.elapsed() > STALE);
-        let parts = seen.missing.iter().filter(|part| **part != Part::Engine).map(|part| part.name());
+        let outside = |part: &Part| matches!(part, Part::Engine | Part::Disk);
+        let parts = seen.missing.iter().filter(|part| !outside(part)).map(|part| part.name());
         parts.chain(stale.then_some("watch")).collect()
     }
 
@@ -84,7 +94,9 @@ impl Pulse {
     pub fn waiting_for(&self) -> Vec<&'static str> {
         let mut parts = self.failing();
         let seen = self.seen();
-        parts.extend(seen.missing.contains(&Part::Engine).then_some(Part::Engine.name()));
+        parts.extend(
+            [Part::Disk, Part::Engine].iter().filter(|part| seen.missing.contains(part)).map(|part| part.name()),
+        );
         parts.extend(seen.stopping.then_some("restart"));
         parts
     }
@@ -123,6 +135,9 @@ mod tests {
         pulse.note(&[Part::Engine]);
         assert!(pulse.failing().is_empty());
         assert_eq!(pulse.waiting_for(), ["engine"]);
+        pulse.note(&[Part::Disk]);
+        assert!(pulse.failing().is_empty());
+        assert_eq!(pulse.waiting_for(), ["disk"]);
         pulse.note(&[Part::Store, Part::Engine]);
         assert_eq!(pulse.failing(), ["store"]);
         pulse.note(&[]);

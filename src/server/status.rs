@@ -149,7 +149,12 @@ async fn by_hand(control: &Control, repo: &Repo) -> Result<Option<ByHand>, Refus
     else {
         return Ok(None);
     };
-    let branch = repo.branch.clone().or_else(|| super::checked_out(repo)).or(last.branch);
+    let on = repo.clone();
+    let on = match repo.branch.clone() {
+        None => files::blocking(move || super::checked_out(&on)).await.ok().flatten(),
+        branch => branch,
+    };
+    let branch = on.or(last.branch);
     let (path, name) = (repo.real_path.clone(), branch.clone());
     let tip = tokio::task::spawn_blocking(move || git::branch_tip(&path, &name?)).await.ok().flatten();
     Ok(Some(ByHand { commit, asked: last.wanted_commit, deployment: last.id, branch, branch_commit: tip }))

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     config::{LiveRepos, LiveSecret, Repo, live::Loaded},
+    files,
     report::redact::is_unfit,
     store::{Cause, NewDelivery, NewDeployment},
     webhook::{
@@ -40,6 +41,8 @@ use crate::{
 
 /// When a sender should try again after a 503 or 507, in seconds.
 const RETRY_AFTER: &str = "30";
+/// How long the branch that a work tree is on may take to be read.
+const BRANCH_WAIT: Duration = Duration::from_secs(5);
 /// Longest delivery id kept.
 const MAX_GUID: usize = 128;
 
@@ -103,6 +106,22 @@ impl IntakeState {
             places: Semaphore::new(limits.requests),
             place_wait: limits.place_wait,
         }
+    }
+
+    /// The branch that the work tree of the pushed repository is on, where none is configured: read beside the runtime, for
+    /// its disk may hang.
+    async fn branch_of(&self, event: &Event, loaded: &Loaded) -> Result<Option<String>, Refusal> {
+        let Event::Push(push) = event else { return Ok(None) };
+        let found = webhook::find_repo(&push.repo, &loaded.repos).ok().filter(|repo| repo.branch.is_none());
+        let Some(repo) = found.cloned() else { return Ok(None) };
+        let (checked_out, name) = (Arc::clone(&self.checked_out), repo.name.clone());
+        let looked = time::timeout(BRANCH_WAIT, files::blocking(move || checked_out(&repo))).await;
+        // To guess would be to drop the push, or to deploy another branch.
+        let unknown = |why: String| {
+            refused(503, format!("which branch {name} is on could not be read: {why}; send the delivery again later"))
+        };
+        let late = |_| unknown(format!("its disk gave no answer within {} s", BRANCH_WAIT.as_secs()));
+        looked.map_err(late)?.map_err(|lost| unknown(lost.to_string()))
     }
 
     /// Has the daemon's secret as it is now in a file, in place of the one that was given.
@@ -201,7 +220,8 @@ async fn handle(
         .ok_or_else(|| Refusal::malformed("X-GitHub-Event is missing or unreadable"))?;
     let digest = whole.digest;
     let event = whole.event(event_name)?;
-    let verdict = webhook::verdict(&event, &loaded.repos, &*state.checked_out);
+    let branch = state.branch_of(&event, &loaded).await?;
+    let verdict = webhook::verdict(&event, &loaded.repos, &|_| branch.clone());
     if matches!(verdict, Verdict::Unknown { .. }) && state.repos.broken().is_some() {
         // It may be one of the entries that do not count just now: "nothing to do" would lose the push.
         let reason = "repos.yaml on the server has a mistake, so whether this repository is in it is not known; \

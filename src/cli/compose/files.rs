@@ -23,6 +23,7 @@ use crate::{
         image::{Credentials, docker_config_directory},
         registry::{Artifact, Name},
     },
+    files::Reach,
     git::{Remote, pin},
     report::Silent,
 };
@@ -114,6 +115,10 @@ impl FileSource for Files {
 
     fn link_target(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         self.disk.link_target(path)
+    }
+
+    fn reach(&self) -> Reach {
+        self.disk.reach()
     }
 
     fn fetch(&self, repository: &GitFile) -> Result<PathBuf, String> {

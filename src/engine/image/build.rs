@@ -1,9 +1,6 @@
 //! Carries a build out: context up, output down, one connection.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Instant};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::BytesMut;
@@ -32,14 +29,11 @@ use crate::{
 
 /// Longest message of the build stream, in bytes; BuildKit batches log output into single messages.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
-/// Before a build is tried again that the engine broke off along with another one: that one's last step must have ended,
-/// or this one joins it once more. After the last pause it is built without cache, for such steps are never shared.
-const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
-
-/// Builds an image and returns its ID. One that the engine breaks off along with another build is built again.
+/// Builds an image and returns its ID.
 ///
 /// Cancelling, and exceeding the timeout, stop the build on the engine: the connection is dropped.
 pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_>) -> Result<ImageId, ImageError> {
+    let what = || format!("build of {}", request.service);
     let (builder, reason) = request.choose(cx.builder, engine.version())?;
     let masked = Masked::new(request).await;
     for note in &request.notes {
@@ -60,45 +54,9 @@ pub async fn build(engine: &Engine, request: &BuildRequest, cx: &ImageContext<'_
     };
     cx.reporter.report(Event::Build { text, unusual });
     let started = Instant::now();
-    let mut pauses = PAUSES.iter();
-    let apart = BuildRequest { no_cache: true, ..request.clone() };
-    let image = loop {
-        let left = cx.build_timeout.saturating_sub(started.elapsed());
-        let request = if pauses.as_slice().is_empty() { &apart } else { request };
-        let error = match once(engine, request, builder, &masked, cx, left).await {
-            Err(error) if error.taken_along() => error,
-            done => break done?,
-        };
-        let Some(pause) = pauses.next() else { return Err(error) };
-        cx.reporter.warn(format!(
-            "{error}: the engine broke it off together with another build that has steps in common with it; built again \
-             in {} s{}",
-            pause.as_secs(),
-            if pauses.as_slice().is_empty() { ", without its cache, so that there are none" } else { "" }
-        ));
-        tokio::select! {
-            () = tokio::time::sleep(*pause) => {}
-            () = cx.cancel.cancelled() => {}
-        }
-    };
-    let text = format!("built {} in {:.1} s: {}", request.service, started.elapsed().as_secs_f64(), image.0);
-    cx.reporter.report(Event::Build { text, unusual: false });
-    Ok(image)
-}
-
-/// One attempt, within the time that is left.
-async fn once(
-    engine: &Engine,
-    request: &BuildRequest,
-    builder: Builder,
-    masked: &Masked,
-    cx: &ImageContext<'_>,
-    left: Duration,
-) -> Result<ImageId, ImageError> {
-    let what = || format!("build of {}", request.service);
     let id = random_id().map_err(|message| ImageError::Engine { what: what(), message })?;
     let work = async {
-        let image = run(engine, request, builder, &id, masked, cx).await?;
+        let image = run(engine, request, builder, &id, &masked, cx).await?;
         // As the real command line: what has no name of its own is built, but not pushed.
         if cx.options.push && request.named {
             push::push(engine, request, cx).await?;
@@ -108,14 +66,17 @@ async fn once(
     let done = tokio::select! {
         biased;
         () = cx.cancel.cancelled() => Err(ImageError::Cancelled { what: what() }),
-        done = tokio::time::timeout(left, work) => {
+        done = tokio::time::timeout(cx.build_timeout, work) => {
             done.unwrap_or_else(|_| Err(ImageError::TooSlow { what: what(), limit: cx.build_timeout }))
         }
     };
     if matches!(done, Err(ImageError::Cancelled { .. } | ImageError::TooSlow { .. })) && builder == Builder::BuildKit {
         cancel_on_engine(engine, &id).await;
     }
-    done
+    let image = done?;
+    let text = format!("built {} in {:.1} s: {}", request.service, started.elapsed().as_secs_f64(), image.0);
+    cx.reporter.report(Event::Build { text, unusual: false });
+    Ok(image)
 }
 
 /// What feeds a build while it runs.
@@ -384,7 +345,7 @@ async fn cancel_on_engine(engine: &Engine, id: &str) {
     let uri = format!("/v{}/build/cancel?id={id}", engine.version());
     let request = Request::builder().method(Method::POST).uri(uri).header(header::HOST, "docker").body(wire::empty());
     if let Ok(request) = request {
-        let limit = Duration::from_secs(5);
+        let limit = std::time::Duration::from_secs(5);
         let _ = tokio::time::timeout(limit, engine.send(request)).await;
     }
 }

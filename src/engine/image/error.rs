@@ -164,14 +164,6 @@ impl ImageError {
             other => EngineError::Image(other.to_string()),
         }
     }
-
-    /// Whether the engine broke a build off that nobody had asked it to end. BuildKit carries out the steps that several
-    /// builds have in common once, for all of them, and with the files of the one that began; when that one hangs up (it
-    /// was cancelled, or its client was killed), others that had joined can end with it.
-    pub fn taken_along(&self) -> bool {
-        const WORDS: &[&str] = &["context canceled", "no active session", "transport is closing"];
-        matches!(self, Self::Build { message, .. } if WORDS.iter().any(|words| message.contains(words)))
-    }
 }
 
 fn step_text(step: &Option<String>) -> String {
@@ -180,28 +172,4 @@ fn step_text(step: &Option<String>) -> String {
 
 fn tail_text(tail: &[String]) -> String {
     tail.iter().map(|line| format!("\n    {line}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_build_that_ended_with_another_one_is_told_from_one_that_failed() {
-        let build = |message: &str| ImageError::Build {
-            service: "web".to_owned(),
-            step: None,
-            message: message.to_owned(),
-            tail: Vec::new(),
-        };
-        for message in [
-            "context canceled",
-            "failed to get session: no active session for 5f3a: context deadline exceeded",
-            "rpc error: code = Unavailable desc = transport is closing",
-        ] {
-            assert!(build(message).taken_along(), "{message}");
-        }
-        assert!(!build("executor failed running [/bin/sh -c false]: exit code: 1").taken_along());
-        assert!(!ImageError::Cancelled { what: "context canceled".to_owned() }.taken_along());
-    }
 }

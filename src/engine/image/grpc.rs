@@ -125,6 +125,15 @@ where
     })
 }
 
+/// Bytes of a call's metadata: BuildKit sends the patterns of a `.dockerignore` as such. What Go's servers of gRPC take.
+const MAX_METADATA: u32 = 16 << 20;
+
+/// Bytes that may be on their way on all streams of a connection. BuildKit asks for the files of a context one by one, each
+/// in a frame of a few bytes, thousands ahead of what it was sent. The library takes more small frames than half of this
+/// window has room for as an attack, and hangs up (`ENHANCE_YOUR_CALM`, `too_many_data_frames`): with its own window, at some
+/// 2,100 files. What is really kept is bounded by the window of each stream.
+pub(super) const CONNECTION_WINDOW: u32 = 512 << 20;
+
 /// Serves methods by their path (`/package.Service/Method`) until the other side hangs up.
 pub async fn serve(connection: Upgraded, methods: HashMap<String, Handler>) {
     let methods = Arc::new(methods);
@@ -133,7 +142,10 @@ pub async fn serve(connection: Upgraded, methods: HashMap<String, Handler>) {
         async move { Ok::<_, Infallible>(answer(&methods, request)) }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.max_concurrent_streams(MAX_CALLS);
+    builder
+        .max_concurrent_streams(MAX_CALLS)
+        .max_header_list_size(MAX_METADATA)
+        .initial_connection_window_size(CONNECTION_WINDOW);
     // The session's end is the build's end; how the connection broke is of no interest any more.
     let _ = builder.serve_connection(connection, service).await;
 }

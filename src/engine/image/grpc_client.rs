@@ -84,8 +84,10 @@ impl Channel {
         }
         let turned = hyper::upgrade::on(answer.response).await.map_err(|error| failed(error.to_string()))?;
         let tasks = Tasks::default();
-        let (sender, driver) =
-            http2::handshake(tasks.clone(), turned).await.map_err(|error| failed(error.to_string()))?;
+        let mut builder = http2::Builder::new(tasks.clone());
+        // Its output comes in many small frames.
+        builder.initial_connection_window_size(super::grpc::CONNECTION_WINDOW);
+        let (sender, driver) = builder.handshake(turned).await.map_err(|error| failed(error.to_string()))?;
         // Its error reaches the callers through their calls.
         tasks.execute(driver);
         Ok(Self { sender, tasks, _connection: answer.connection })

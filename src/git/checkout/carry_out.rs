@@ -26,7 +26,7 @@ use crate::git::{
 /// Up to so many files are brought to the disk one by one; for more the whole file system is asked at once.
 const SYNCED_SINGLY: usize = 64;
 /// Bytes of one file. Limits memory: libgit2 unpacks objects whole.
-const LARGEST: u64 = 1 << 30;
+const LARGEST: u64 = 256 << 20;
 
 /// Refuses a plan that cannot be carried out to its end, while nothing has been done yet.
 pub(super) fn check(

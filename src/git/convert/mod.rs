@@ -41,7 +41,7 @@ const LFS: &str = "lfs";
 /// What a file encrypted by git-crypt begins with.
 const GIT_CRYPT: &[u8] = b"\0GITCRYPT\0";
 /// A larger file is not taken into memory to be converted, in bytes; what is converted is text. Limits memory.
-const LARGEST: u64 = 1024 * 1024 * 1024;
+const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// Converts the files of one check-out.
 pub struct Converter<'r> {

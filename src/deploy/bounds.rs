@@ -1,0 +1,68 @@
+//! What one commit may ask of the host that all repositories share. Pure.
+
+use std::time::Duration;
+
+use super::Failure;
+use crate::compose::model::Project;
+
+/// Containers of one project. An engine on one host has trouble with far fewer, and each is planned, made and watched.
+const MOST_CONTAINERS: i64 = 1_000;
+/// Longest time that a container may take to stop: its lane waits for it.
+const LONGEST_STOP: Duration = Duration::from_secs(3600);
+
+/// Refuses what would hold up the other repositories.
+///
+/// # Errors
+/// With the service, the attribute and what it may be.
+pub(super) fn refuse(project: &Project) -> Result<(), Failure> {
+    let hint = "nothing was changed; correct the Compose file and push again";
+    let mut containers = 0_i64;
+    for (name, service) in &project.services {
+        containers = containers.saturating_add(i64::from(service.scale()));
+        if containers > MOST_CONTAINERS {
+            return Err(Failure::new(format!(
+                "services.{name} makes it more than {MOST_CONTAINERS} containers; a project that is deployed may have so many \
+                 (deploy.replicas, scale)"
+            ))
+            .hint(hint));
+        }
+        let stop = service.stop_grace_period.as_ref().map(|grace| grace.as_std());
+        if stop.is_some_and(|stop| stop > LONGEST_STOP) {
+            return Err(Failure::new(format!(
+                "services.{name}.stop_grace_period is longer than an hour, and all that time nothing else of this \
+                 repository could be deployed"
+            ))
+            .hint(hint));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::model::{Deploy, Duration as Grace, Service};
+
+    #[test]
+    fn a_project_has_its_bounds() {
+        let with = |services: &[(&str, i64, u64)]| {
+            let mut project = Project::default();
+            for (name, replicas, stop) in services {
+                let nanos = i64::try_from(Duration::from_secs(*stop).as_nanos()).unwrap();
+                let service = Service {
+                    deploy: Some(Deploy { replicas: Some(*replicas), ..Deploy::default() }),
+                    stop_grace_period: Some(Grace(nanos)),
+                    ..Service::default()
+                };
+                project.services.insert((*name).to_owned(), service);
+            }
+            refuse(&project).map_err(|refused| refused.summary)
+        };
+        assert_eq!(with(&[("web", 500, 3600), ("worker", 500, 0)]), Ok(()));
+        let many = with(&[("web", 500, 0), ("worker", 501, 0)]).unwrap_err();
+        assert!(many.contains("services.worker makes it more than 1000 containers"), "{many}");
+        assert!(with(&[("web", 1_000_000_000, 0)]).is_err());
+        let stop = with(&[("web", 1, 3601)]).unwrap_err();
+        assert!(stop.contains("services.web.stop_grace_period is longer than an hour"), "{stop}");
+    }
+}
