@@ -1,7 +1,7 @@
 //! The daemon is killed at random instants of fetch, check-out, build, apply and settle, over two repositories of 3,000
 //! files each: nothing that was accepted is lost, nothing half done stays.
 //!
-//! Ten kills and three orderly ends in every run; `TURNOUT_KILLS=200 TURNOUT_TERMS=50 cargo test --test e2e_killed --
+//! Seven kills and three orderly ends in every run; `TURNOUT_KILLS=200 TURNOUT_TERMS=50 cargo test --test e2e_killed --
 //! --nocapture` for the long one, which takes a quarter of an hour. `TURNOUT_SEED` repeats a run's choices.
 #![allow(
     clippy::unwrap_used,
@@ -146,7 +146,7 @@ fn newer(history: &BTreeMap<i64, Value>, than: &Value) -> bool {
 
 #[test]
 fn whenever_it_is_killed_every_accepted_push_ends_and_nothing_is_left_over() {
-    let (kills, terms) = (number("TURNOUT_KILLS", 10), number("TURNOUT_TERMS", 3));
+    let (kills, terms) = (number("TURNOUT_KILLS", 7), number("TURNOUT_TERMS", 3));
     let mut dice = Dice::new();
     let sites = [site(), site()];
     let entries: String =
