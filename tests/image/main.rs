@@ -1,4 +1,11 @@
 //! Images against a real engine: built, pulled, kept, and handed on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test code: a failure is the report"
+)]
 
 #[path = "../git_support/mod.rs"]
 mod git_support;
