@@ -7,6 +7,8 @@
     reason = "test code: a failure is the report"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../git_support/mod.rs"]
 mod git_support;
 #[path = "../image_support/mod.rs"]

@@ -1,7 +1,7 @@
 //! Types that attributes get after interpolation: `"${REPLICAS}"` is text until here.
 
 use super::model::go_float;
-use crate::yaml::Value;
+use turnout_yaml::Value;
 
 /// A type that text is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::{
     Action, Belonging, Condition, DownOptions, Observed, ObservedContainer, Plan, Removal, RemoveImages, RunState,
     Step, StepId,
 };
-use crate::compose::{labels, model::Project};
+use turnout_compose::{labels, model::Project};
 
 /// Plans to stop and remove containers, then networks, and volumes and images only if `options` say so. Where services
 /// are named, and the project's file is gone, what depends on them is removed too.
