@@ -82,7 +82,7 @@ pub struct Deployer {
     pub planner: Planner,
     /// Where everything is kept.
     pub store: Store,
-    /// What is hidden from every sink.
+    /// What is hidden from every sink; of a repository what [`Redactor::of`] gives for it.
     pub redactor: Redactor,
     /// Progress for those who watch.
     pub live: broadcast::Sender<LiveProgress>,
@@ -118,13 +118,14 @@ impl Deployer {
         cancel: CancellationToken,
         stopping: &CancellationToken,
     ) -> Option<Watched> {
-        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
+        let recorder = Recorder::new(&self.store, self.live.clone(), &self.redactor, job.id, &job.repo);
         let work = guard::guarded(self.deploy(&job, &recorder, &cancel));
         let ending = match called_off::at_last(work, &cancel).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, reached, summary, watch } = done;
-                self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
+                let decision = Some(recorder.clean(&summary));
+                self.note(job.id, Update { decision, ..Update::default() }).await;
                 Some(Finish::Succeeded { project, commit, reached, watch })
             }
             Err(failure) if failure.cancelled && stopping.is_cancelled() => {
@@ -167,7 +168,7 @@ impl Deployer {
 
     /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
     pub async fn broke(&self, id: DeploymentId, repo: &str, said: &str, stopping: &CancellationToken) {
-        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), id, repo);
+        let recorder = Recorder::new(&self.store, self.live.clone(), &self.redactor, id, repo);
         let error = recorder.clean(&guard::fault(said).summary);
         tracing::error!(repo, deployment = id, "{error}");
         self.finish(id, &recorder, Some(Finish::Failed { error }), stopping).await;
@@ -432,7 +433,7 @@ impl Deployer {
         };
         match planned.await {
             Ok(prepared) => Ok(Planned { prepared, seen }),
-            Err(failure) => Err(seen.failure(failure).redacted(&self.redactor)),
+            Err(failure) => Err(seen.failure(failure).redacted(&self.redactor.of(&repo.name))),
         }
     }
 

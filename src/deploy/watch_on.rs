@@ -153,7 +153,7 @@ impl<'a> Watch<'a> {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::debug!(deployment = self.watched.deployment, %error, "the watch waits for the engine");
+                    tracing::debug!(repo = self.watched.repo, deployment = self.watched.deployment, %error, "the watch waits for the engine");
                 }
             }
             self.began = Began::Before;
@@ -171,7 +171,7 @@ impl<'a> Watch<'a> {
         if let Some(recorder) = &self.recorder
             && let Err(error) = recorder.close().await
         {
-            tracing::warn!(deployment = self.watched.deployment, %error, "cannot write the log of a watch");
+            tracing::warn!(repo = self.watched.repo, deployment = self.watched.deployment, %error, "cannot write the log of a watch");
         }
     }
 
@@ -286,7 +286,7 @@ impl<'a> Watch<'a> {
     async fn note(&self, times: Times, fall: &aftermath::Fall) {
         let id = self.watched.deployment;
         if let Err(error) = self.deployer.store.note_fall(id, recorded(fall, times)).await {
-            tracing::error!(deployment = id, %error, "cannot record what happened after a deployment");
+            tracing::error!(repo = self.watched.repo, deployment = id, %error, "cannot record what happened after a deployment");
         }
     }
 
@@ -299,7 +299,7 @@ impl<'a> Watch<'a> {
             None => store.last_line(*deployment).await.unwrap_or_default(),
         };
         self.recorder
-            .get_or_insert_with(|| Recorder::after(store, live.clone(), redactor.clone(), *deployment, repo, last))
+            .get_or_insert_with(|| Recorder::after(store, live.clone(), redactor, *deployment, repo, last))
     }
 }
 
