@@ -183,7 +183,8 @@ fn a_cancelled_hook_goes_on_inside_and_that_is_said() {
     let ended = daemon.wait_for_deployment(id);
     assert_eq!(ended["state"], "cancelled");
     let (said, web) = (ended["error"].as_str().unwrap(), format!("{}-web-1", site.red()));
-    let hook = format!("start container {web} (given up: {web} was started, and its post_start hook goes on inside it)");
+    let hook =
+        format!("start container {web} (given up: {web} was started, and its post_start hook goes on inside it)");
     assert!(said.contains(&format!("cancelled; not finished: {hook}")), "{said}");
     assert!(said.contains(&format!("not begun: start container {}-late-1", site.red())), "{said}");
     assert!(e2e_support::log(&daemon, id).contains(&format!("{web} was started")));

@@ -22,8 +22,25 @@ const REPO: &str = "repo";
 /// Fields in which nothing of a project is quoted: what a delivery says of itself, the daemon's own files and addresses, and
 /// what a line of JSON has besides. Who pushed, and from where, no pusher can blot out.
 const OURS: &[&str] = &[
-    REPO, "timestamp", "level", "target", "event", "delivery", "forge", "git_ref", "pusher", "source", "verdict", "file",
-    "address", "socket", "endpoint", "api", "version", "copy", "change",
+    REPO,
+    "timestamp",
+    "level",
+    "target",
+    "event",
+    "delivery",
+    "forge",
+    "git_ref",
+    "pusher",
+    "source",
+    "verdict",
+    "file",
+    "address",
+    "socket",
+    "endpoint",
+    "api",
+    "version",
+    "copy",
+    "change",
 ];
 
 /// What masks the fields of one line.

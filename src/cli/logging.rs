@@ -96,7 +96,14 @@ pub fn start(
                     .with_writer(stdout)
                     .with_filter(filter()?),
             )
-            .with(fmt::layer().with_target(false).with_ansi(false).fmt_fields(fields()).with_writer(file).with_filter(filter()?))
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(false)
+                    .fmt_fields(fields())
+                    .with_writer(file)
+                    .with_filter(filter()?),
+            )
             .init(),
         Format::Text => registry
             .with(
@@ -107,7 +114,14 @@ pub fn start(
                     .with_writer(stdout)
                     .with_filter(filter()?),
             )
-            .with(fmt::layer().with_target(false).with_ansi(false).fmt_fields(fields()).with_writer(file).with_filter(filter()?))
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(false)
+                    .fmt_fields(fields())
+                    .with_writer(file)
+                    .with_filter(filter()?),
+            )
             .init(),
     }
     Ok(guard)

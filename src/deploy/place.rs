@@ -43,9 +43,8 @@ fn behind_link(link: &Path) -> Option<PathBuf> {
 pub fn alone(repo: &Repo, all: &[Repo]) -> Result<Repo, Failure> {
     let here = now(repo);
     let others = all.iter().filter(|other| other.name != repo.name);
-    let meets = |other: &Repo| {
-        other.real_path.starts_with(&here.real_path) || here.real_path.starts_with(&other.real_path)
-    };
+    let meets =
+        |other: &Repo| other.real_path.starts_with(&here.real_path) || here.real_path.starts_with(&other.real_path);
     match others.map(now).find(meets) {
         None => Ok(here),
         Some(other) => {

@@ -94,9 +94,7 @@ async fn of_repo(
             let text = format!("{} from {} ({})", stack.project, stack.files.join(", "), stack.reason);
             (Some(stack.project), Health { ok: true, text })
         }
-        Err(failure) => {
-            (None, Health { ok: false, text: redactor.redact(&failure.summary).into_owned() })
-        }
+        Err(failure) => (None, Health { ok: false, text: redactor.redact(&failure.summary).into_owned() }),
     };
     // Also what was deployed before: another colour, or this one where the files cannot be read just now.
     let mut projects: Vec<String> = name.into_iter().collect();

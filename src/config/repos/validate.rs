@@ -148,14 +148,7 @@ fn project(name: &str, at: &str, key_pos: &Pos, draft: &Draft, notes: &mut Notes
 }
 
 /// The path with symbolic links resolved, if a deployment could work there.
-fn real(
-    path: &Path,
-    pos: &Pos,
-    at: &str,
-    has_remote: bool,
-    look_at: LookAt<'_>,
-    notes: &mut Notes,
-) -> Option<PathBuf> {
+fn real(path: &Path, pos: &Pos, at: &str, has_remote: bool, look_at: LookAt<'_>, notes: &mut Notes) -> Option<PathBuf> {
     let shown = path.display();
     match look_at(path) {
         PathState::Directory(real) => return Some(real),
