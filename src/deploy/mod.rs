@@ -233,7 +233,7 @@ impl Deployer {
         leftovers::tidy(&self.tidy, engine, &repo, &loaded.project.name, keep, recorder, cancel).await;
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
         let summary = outcome::summary(&prepared, &report, &[restarted, by_hand].concat(), &commit);
-        let watch = watch_on::from(looked, timeouts.watch);
+        let watch = watch_on::from(engine, looked, timeouts.watch).await;
         Ok(Done { project: loaded.project.name.clone(), summary, commit, reached, watch })
     }
 
