@@ -66,7 +66,7 @@ use crate::{
     files, git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update, Watch, Watched},
+    store::{Deployment, DeploymentId, Filter, Finish, Place, State, Store, StoreError, Update, Watch, Watched},
 };
 
 /// How long the look for changes by hand may take: it is told, and decides nothing.
@@ -212,7 +212,9 @@ impl Deployer {
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
-        let updated = self.fetch(job, &self.planner.remote(&repo, &timeouts)?, recorder, cancel).await?;
+        let deployed = self.last_deployed(&repo).await?;
+        let remote = git::Remote { deployed, ..self.planner.remote(&repo, &timeouts)? };
+        let updated = self.fetch(job, &remote, recorder, cancel).await?;
         recorder.info(outcome::describe(&updated, job.pinned));
         let (commit, branch) = (updated.new.clone(), updated.branch.clone());
 
@@ -255,6 +257,14 @@ impl Deployer {
             }
         }
         Ok(())
+    }
+
+    /// The commit that was deployed last with success.
+    async fn last_deployed(&self, repo: &Repo) -> Result<Option<String>, Failure> {
+        let filter =
+            Filter { repo: Some(repo.name.clone()), state: Some(State::Succeeded), limit: 1, ..Filter::default() };
+        let last = self.store.history(filter).await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(last.into_iter().next().and_then(|last| last.commit_after))
     }
 
     /// Brings the work tree to the branch's tip, or to the commit that was asked for by name.
