@@ -94,7 +94,7 @@ enum Whose {
 #[derive(Default)]
 struct Known {
     daemon: Kept,
-    /// By the repository's name in `repos.yaml`.
+    /// By the repository's name in `repos.yaml`, in small letters: in whatever way it is written, it is the same.
     projects: RwLock<BTreeMap<String, Arc<Kept>>>,
 }
 
@@ -154,7 +154,7 @@ impl Redactor {
     pub fn of(&self, repo: &str) -> Redactor {
         let project = self.project(repo).unwrap_or_else(|| {
             let mut projects = self.known.projects.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(projects.entry(repo.to_owned()).or_default())
+            Arc::clone(projects.entry(repo.to_lowercase()).or_default())
         });
         Redactor { known: Arc::clone(&self.known), whose: Whose::Project(project) }
     }
@@ -177,7 +177,7 @@ impl Redactor {
     }
 
     fn project(&self, repo: &str) -> Option<Arc<Kept>> {
-        self.known.projects.read().unwrap_or_else(PoisonError::into_inner).get(repo).cloned()
+        self.known.projects.read().unwrap_or_else(PoisonError::into_inner).get(&repo.to_lowercase()).cloned()
     }
 
     fn finders(&self) -> Vec<Arc<Finder>> {
@@ -340,6 +340,7 @@ mod tests {
         for (redactor, expected) in [
             (&shop, "[redacted] hunter22 [redacted]"),
             (&redactor.about(Some("shop")), "[redacted] hunter22 [redacted]"),
+            (&redactor.of("Shop"), "[redacted] hunter22 [redacted]"),
             (&blog, "deployment [redacted] [redacted]"),
             (&redactor.own(), "deployment hunter22 [redacted]"),
             // Of which repository it is, nobody said: then nothing may pass.
