@@ -204,13 +204,16 @@ impl<'a> Watch<'a> {
     async fn connected(&mut self, until: Instant) -> Result<bool, EngineError> {
         let engine = self.deployer.planner.engine().await?;
         let project = self.watched.project.as_str();
-        let now = now_ms().saturating_mul(NANOS).saturating_add(engine.ahead().await);
+        let ahead = engine.ahead().await;
+        let now = now_ms().saturating_mul(NANOS).saturating_add(ahead);
         let times = Times::new(self.watched.watch.since.saturating_mul(NANOS), now, self.length);
         let mut since = times.first();
         if self.began == Began::Before {
             let now = times.now();
+            let happened = engine.happened(project, times.first(), now).await?;
+            // Looked at later, so that what has happened up to now is in one of them.
             let sights = engine.sights(project).await?;
-            for happening in engine.happened(project, times.first(), now).await? {
+            for happening in happened {
                 // By a clock that was set back it may be of long before: then of containers that were replaced since.
                 if times.back.is_some() && !sights.iter().any(|sight| sight.id == happening.id) {
                     continue;
