@@ -78,8 +78,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     };
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
+        let redactor = planner.redactor.of(&repo.name);
         for fault in transfer(repo, &planner).into_iter().chain(standing(repo, walls.as_ref())) {
-            say(false, &planner.redactor.redact(&format!("{}: {fault}", repo.name)))?;
+            say(false, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
         }
         if !repo.real_path.exists() && repo.remote.is_some() {
             say(true, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
@@ -104,8 +105,8 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             let what = format!("its submodule {path} lies on {host}, from which turnout may not fetch");
             say(false, &format!("{}: {what}; if it may: `submodule_hosts: [{host}]`", repo.name))?;
         }
-        let (reading, redactor) = (repo.clone(), planner.redactor.clone());
-        let loaded = files::blocking(move || load_project(&reading, &redactor)).await;
+        let (reading, learning) = (repo.clone(), redactor.clone());
+        let loaded = files::blocking(move || load_project(&reading, &learning)).await;
         match loaded.unwrap_or_else(|lost| Err(lost.into())) {
             Ok(project) => {
                 let stack = &project.stack;
@@ -126,13 +127,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                     }
                 }
                 for warning in &project.warnings {
-                    say(true, &planner.redactor.redact(&format!("{}: but note: {warning}", repo.name)))?;
+                    say(true, &redactor.redact(&format!("{}: but note: {warning}", repo.name)))?;
                 }
             }
             Err(failure) => {
                 let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
                 let text = format!("{}: {}{hint}", repo.name, failure.summary);
-                say(false, &planner.redactor.redact(&text))?;
+                say(false, &redactor.redact(&text))?;
             }
         }
     }

@@ -15,6 +15,7 @@ use tracing_subscriber::{
 };
 
 use super::{
+    log_fields::{MaskedFields, masked_json},
     log_file::{Limits, LogFile},
     outlet::Outlet,
 };
@@ -75,9 +76,10 @@ pub fn start(
     // Whoever reads standard output may stop to read; nothing here waits for that.
     let outlet = Outlet::new(io::stdout(), journald).context("cannot start the thread that writes standard output")?;
     let guard = Guard { _file: guard, stdout: outlet.clone() };
-    let json = format == Format::Json;
-    let file = Redacting { inner: file, redactor: redactor.clone(), priorities: false, json };
-    let stdout = Redacting { inner: outlet, redactor: redactor.clone(), priorities: journald, json };
+    let json = (format == Format::Json).then(|| redactor.clone());
+    let fields = || MaskedFields(redactor.clone());
+    let file = Redacting { inner: file, priorities: false, json: json.clone() };
+    let stdout = Redacting { inner: outlet, priorities: journald, json };
     let registry = tracing_subscriber::registry();
     match format {
         Format::Json => registry
@@ -90,20 +92,36 @@ pub fn start(
                     .with_target(false)
                     .with_ansi(false)
                     .without_time()
+                    .fmt_fields(fields())
                     .with_writer(stdout)
                     .with_filter(filter()?),
             )
-            .with(fmt::layer().with_target(false).with_ansi(false).with_writer(file).with_filter(filter()?))
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(false)
+                    .fmt_fields(fields())
+                    .with_writer(file)
+                    .with_filter(filter()?),
+            )
             .init(),
         Format::Text => registry
             .with(
                 fmt::layer()
                     .with_target(false)
                     .with_ansi(io::IsTerminal::is_terminal(&io::stdout()))
+                    .fmt_fields(fields())
                     .with_writer(stdout)
                     .with_filter(filter()?),
             )
-            .with(fmt::layer().with_target(false).with_ansi(false).with_writer(file).with_filter(filter()?))
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(false)
+                    .fmt_fields(fields())
+                    .with_writer(file)
+                    .with_filter(filter()?),
+            )
             .init(),
     }
     Ok(guard)
@@ -128,27 +146,21 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// A writer whose every write passes the redactor. The subscriber writes whole lines at once.
+/// A writer that makes lines fit to be read by others. The subscriber writes whole lines at once.
 #[derive(Clone)]
 struct Redacting<M> {
     inner: M,
-    redactor: Redactor,
     /// Each line begins with its priority.
     priorities: bool,
-    /// Lines are JSON.
-    json: bool,
+    /// Lines are JSON, masked with this value by value. Those of text are masked field by field, see [`MaskedFields`].
+    json: Option<Redactor>,
 }
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
     type Writer = RedactingWriter<M::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        RedactingWriter {
-            inner: self.inner.make_writer(),
-            redactor: self.redactor.clone(),
-            priority: None,
-            json: self.json,
-        }
+        RedactingWriter { inner: self.inner.make_writer(), priority: None, json: self.json.clone() }
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
@@ -159,20 +171,22 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
 
 struct RedactingWriter<W> {
     inner: W,
-    redactor: Redactor,
     priority: Option<&'static str>,
-    json: bool,
+    json: Option<Redactor>,
 }
 
 impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        let clean = match self.json.then(|| serde_json::from_str(&text)) {
-            // Value by value: what makes the form of a line is nobody's secret, whatever a commit calls one.
-            Some(Ok(fields)) => Cow::Owned(format!("{}\n", self.redactor.redact_json(fields))),
-            _ => self.redactor.redact(&text),
+        // The fields of a line of text were masked when they were written.
+        let clean = match &self.json {
+            None => text,
+            Some(redactor) => match serde_json::from_str(&text) {
+                Ok(fields) => Cow::Owned(format!("{}\n", masked_json(fields, redactor))),
+                Err(_) => Cow::Owned(redactor.redact(&text).into_owned()),
+            },
         };
-        let clean = escape_marks(&clean, self.json);
+        let clean = escape_marks(&clean, self.json.is_some());
         match self.priority {
             None => self.inner.write_all(clean.as_bytes())?,
             // Of a text of several lines journald makes several entries.
@@ -202,10 +216,10 @@ mod tests {
     #[test]
     fn a_secret_that_looks_like_the_form_of_a_line_leaves_the_form() {
         let redactor = Redactor::default();
-        redactor.add_secret(&crate::config::Secret::new("\"level\":\"INFO\""));
-        redactor.add_secret(&crate::config::Secret::new("deployment"));
-        redactor.add_secret(&crate::config::Secret::new("s3cret-word"));
-        let mut writer = RedactingWriter { inner: Vec::new(), redactor, priority: None, json: true };
+        redactor.add("\"level\":\"INFO\"");
+        redactor.add("deployment");
+        redactor.add("s3cret-word");
+        let mut writer = RedactingWriter { inner: Vec::new(), priority: None, json: Some(redactor) };
         let line = "{\"level\":\"INFO\",\"message\":\"it is s3cret-word\",\"deployment\":7}\n";
         writer.write_all(line.as_bytes()).unwrap();
         let text = String::from_utf8(writer.inner).unwrap();

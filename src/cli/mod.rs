@@ -9,6 +9,7 @@ pub mod compose;
 mod documents;
 mod follow;
 mod history;
+mod log_fields;
 mod log_file;
 pub mod logging;
 mod outlet;

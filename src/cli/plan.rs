@@ -71,7 +71,7 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
     let repo = planner.find(&args.repo)?;
     let cancel = CancellationToken::new();
     let seen = planner.look(&repo, args.fetch, None, &telling, &cancel).await?;
-    let redactor = planner.redactor.clone();
+    let redactor = planner.redactor.of(&repo.name);
     let planned = async {
         let loaded = planner.read_through(&repo, seen.view.clone(), &telling).await?;
         let unread = |error: store::StoreError| Failure::new(error.to_string());

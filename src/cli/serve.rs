@@ -73,7 +73,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let kept = LogLimits { days: settings.log_keep, file: settings.log_file_limit, all: settings.log_limit };
     let _log = logging::start(&settings.log_level, format, &settings.log_dir, kept, &redactor)?;
     // Not on standard error, past the redactor and without a priority.
-    std::panic::set_hook(Box::new(|panic| tracing::error!("a fault in turnout itself: {panic}")));
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a fault in turnout itself")));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
     if key.is_none() {
         tracing::warn!(

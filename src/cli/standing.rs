@@ -65,7 +65,8 @@ impl Standing {
         let facts = tokio::time::timeout(PATIENCE, facts(deployer, pulse, self.address)).await;
         // What does not answer is told by the next look, and by the watchdog.
         let Ok(Ok(facts)) = facts else { return };
-        let now = deployer.redactor.redact(&words(&facts)).into_owned();
+        // What it has of a project was masked when it was recorded.
+        let now = deployer.redactor.own().redact(&words(&facts)).into_owned();
         if now != self.said {
             super::serve::notify(&[sd_notify::NotifyState::Status(&now)]);
             self.said = now;

@@ -66,7 +66,7 @@ use crate::{
     files, git,
     plan::{self, Action, Plan},
     report::{Event, Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Finish, Place, Store, StoreError, Update, Watch, Watched},
+    store::{Deployment, DeploymentId, Filter, Finish, Place, State, Store, StoreError, Update, Watch, Watched},
 };
 
 /// How long the look for changes by hand may take: it is told, and decides nothing.
@@ -82,7 +82,7 @@ pub struct Deployer {
     pub planner: Planner,
     /// Where everything is kept.
     pub store: Store,
-    /// What is hidden from every sink.
+    /// What is hidden from every sink; of a repository what [`Redactor::of`] gives for it.
     pub redactor: Redactor,
     /// Progress for those who watch.
     pub live: broadcast::Sender<LiveProgress>,
@@ -118,13 +118,14 @@ impl Deployer {
         cancel: CancellationToken,
         stopping: &CancellationToken,
     ) -> Option<Watched> {
-        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), job.id, &job.repo);
+        let recorder = Recorder::new(&self.store, self.live.clone(), &self.redactor, job.id, &job.repo);
         let work = guard::guarded(self.deploy(&job, &recorder, &cancel));
         let ending = match called_off::at_last(work, &cancel).await {
             Ok(done) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, reached, summary, watch } = done;
-                self.note(job.id, Update { decision: Some(summary), ..Update::default() }).await;
+                let decision = Some(recorder.clean(&summary));
+                self.note(job.id, Update { decision, ..Update::default() }).await;
                 Some(Finish::Succeeded { project, commit, reached, watch })
             }
             Err(failure) if failure.cancelled && stopping.is_cancelled() => {
@@ -167,7 +168,7 @@ impl Deployer {
 
     /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
     pub async fn broke(&self, id: DeploymentId, repo: &str, said: &str, stopping: &CancellationToken) {
-        let recorder = Recorder::new(&self.store, self.live.clone(), self.redactor.clone(), id, repo);
+        let recorder = Recorder::new(&self.store, self.live.clone(), &self.redactor, id, repo);
         let error = recorder.clean(&guard::fault(said).summary);
         tracing::error!(repo, deployment = id, "{error}");
         self.finish(id, &recorder, Some(Finish::Failed { error }), stopping).await;
@@ -211,7 +212,9 @@ impl Deployer {
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
-        let updated = self.fetch(job, &self.planner.remote(&repo, &timeouts)?, recorder, cancel).await?;
+        let deployed = self.last_deployed(&repo).await?;
+        let remote = git::Remote { deployed, ..self.planner.remote(&repo, &timeouts)? };
+        let updated = self.fetch(job, &remote, recorder, cancel).await?;
         recorder.info(outcome::describe(&updated, job.pinned));
         let (commit, branch) = (updated.new.clone(), updated.branch.clone());
 
@@ -232,7 +235,7 @@ impl Deployer {
         leftovers::tidy(&self.tidy, engine, &repo, &loaded.project.name, keep, recorder, cancel).await;
         let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
         let summary = outcome::summary(&prepared, &report, &[restarted, by_hand].concat(), &commit);
-        let watch = watch_on::from(looked, timeouts.watch);
+        let watch = watch_on::from(engine, looked, timeouts.watch).await;
         Ok(Done { project: loaded.project.name.clone(), summary, commit, reached, watch })
     }
 
@@ -254,6 +257,14 @@ impl Deployer {
             }
         }
         Ok(())
+    }
+
+    /// The commit that was deployed last with success.
+    async fn last_deployed(&self, repo: &Repo) -> Result<Option<String>, Failure> {
+        let filter =
+            Filter { repo: Some(repo.name.clone()), state: Some(State::Succeeded), limit: 1, ..Filter::default() };
+        let last = self.store.history(filter).await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(last.into_iter().next().and_then(|last| last.commit_after))
     }
 
     /// Brings the work tree to the branch's tip, or to the commit that was asked for by name.
@@ -432,7 +443,7 @@ impl Deployer {
         };
         match planned.await {
             Ok(prepared) => Ok(Planned { prepared, seen }),
-            Err(failure) => Err(seen.failure(failure).redacted(&self.redactor)),
+            Err(failure) => Err(seen.failure(failure).redacted(&self.redactor.of(&repo.name))),
         }
     }
 

@@ -1,6 +1,8 @@
 //! A deployment that the daemon ended under several times, and that is not repeated: what it had stopped is started again.
 //! Repeating is what puts things right otherwise; a held repository's are repeated too, once they have begun with a commit.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -77,33 +79,40 @@ fn stand_still<'a>(ran: &'a [Ran], now: &'a [ObservedContainer]) -> (Vec<Start<'
 impl Deployer {
     /// Starts again what a deployment that is not repeated had stopped, and records what runs.
     pub async fn see_to(&self, id: DeploymentId, cancel: CancellationToken) {
-        let said = match self.start_again(id, &cancel).await {
-            Ok(Some(said)) => said,
+        let unknown = |error: &dyn Display| format!("whether what it had stopped runs again is not known: {error}");
+        let (repo, said) = match self.store.deployment(id).await {
+            Ok(Some(job)) => {
+                let said = match self.start_again(&job, &cancel).await {
+                    Ok(Some(said)) => said,
+                    Ok(None) => return,
+                    Err(failure) => unknown(&failure),
+                };
+                (job.repo, said)
+            }
             Ok(None) => return,
-            Err(failure) => format!("whether what it had stopped runs again is not known: {failure}"),
+            Err(error) => (String::new(), unknown(&error)),
         };
-        let said = self.redactor.redact(&said).into_owned();
-        tracing::warn!(deployment = id, "{said}");
+        let said = self.redactor.about(Some(&repo)).redact(&said).into_owned();
+        tracing::warn!(repo, deployment = id, "{said}");
         if let Err(error) = self.store.add_to_end(id, &said).await {
-            tracing::error!(deployment = id, %error, "cannot record what became of a deployment");
+            tracing::error!(repo, deployment = id, %error, "cannot record what became of a deployment");
         }
     }
 
-    async fn start_again(&self, id: DeploymentId, cancel: &CancellationToken) -> Result<Option<String>, Failure> {
+    async fn start_again(&self, job: &Deployment, cancel: &CancellationToken) -> Result<Option<String>, Failure> {
         let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
-        let Some(job) = self.store.deployment(id).await.map_err(unknown)? else { return Ok(None) };
-        let ran = self.store.ran_before(id).await.map_err(unknown)?;
+        let ran = self.store.ran_before(job.id).await.map_err(unknown)?;
         let ran: Vec<Ran> = ran.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let Some(name) = &job.project else { return Ok(None) };
         let engine = self.planner.patient_engine(&Silent, cancel).await?;
         let _busy = busy::wait(&self.planner.settings.state_dir, &job.repo, &Silent, cancel).await;
-        if self.is_overtaken(&job).await.map_err(unknown)? || cancel.is_cancelled() {
+        if self.is_overtaken(job).await.map_err(unknown)? || cancel.is_cancelled() {
             return Ok(None);
         }
         let observed = engine.observe_containers(name).await?;
         let (starts, gone) = stand_still(&ran, &observed.containers);
         let mut told: Vec<String> = gone.iter().map(|gone| format!("{} is gone", gone.name)).collect();
-        told.extend(self.start_all(&engine, &job, name, &starts).await);
+        told.extend(self.start_all(&engine, job, name, &starts).await);
         let standing = self.standing(&job.repo).await.map(|standing| format!("now {standing}"));
         told.extend(standing);
         Ok(Some(told.join("; ")))

@@ -35,23 +35,29 @@ fn behind_link(link: &Path) -> Option<PathBuf> {
     Some(fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?))
 }
 
-/// The one of this name, unless its link leads to where another one works: repos.yaml is checked for that when it is
-/// read, and links are turned later.
+/// The one of this name, unless its link leads to where another one works, or into or above that: repos.yaml is checked
+/// for that when it is read, and links are turned later.
 ///
 /// # Errors
 /// With both names and the folder.
 pub fn alone(repo: &Repo, all: &[Repo]) -> Result<Repo, Failure> {
     let here = now(repo);
     let others = all.iter().filter(|other| other.name != repo.name);
-    match others.map(now).find(|other| other.real_path == here.real_path) {
+    let meets =
+        |other: &Repo| other.real_path.starts_with(&here.real_path) || here.real_path.starts_with(&other.real_path);
+    match others.map(now).find(meets) {
         None => Ok(here),
-        Some(other) => Err(Failure::new(format!(
-            "{} leads to {}, where `{}` is deployed from, too",
-            repo.path.display(),
-            here.real_path.display(),
-            other.name
-        ))
-        .hint("two deployments would overwrite each other; turn one of the links to a work tree of its own")),
+        Some(other) => {
+            let (leads, there) = (repo.path.display(), here.real_path.display());
+            let name = &other.name;
+            let said = match (here.real_path == other.real_path, here.real_path.starts_with(&other.real_path)) {
+                (true, _) => format!("{leads} leads to {there}, where `{name}` is deployed from, too"),
+                (false, true) => format!("{leads} leads to {there}, which lies in the work tree of `{name}`"),
+                (false, false) => format!("{leads} leads to {there}, in which the work tree of `{name}` lies"),
+            };
+            Err(Failure::new(said)
+                .hint("two deployments would overwrite each other; turn one of the links to a work tree of its own"))
+        }
     }
 }
 
@@ -90,5 +96,13 @@ mod tests {
         turn("other");
         let refused = shop().unwrap_err();
         assert!(refused.summary.contains("where `other` is deployed from"), "{}", refused.summary);
+        fs::create_dir(top.join("other/within")).unwrap();
+        for (to, said) in
+            [("other/within", "lies in the work tree of `other`"), (".", "in which the work tree of `other` lies")]
+        {
+            turn(to);
+            let refused = shop().unwrap_err();
+            assert!(refused.summary.contains(said), "{}", refused.summary);
+        }
     }
 }

@@ -34,7 +34,7 @@ pub struct Planner {
     pub settings: Arc<Settings>,
     /// Repositories as configured now.
     pub repos: Arc<LiveRepos>,
-    /// Learns the secrets of each project that is read.
+    /// Learns the secrets of each project that is read, as that project's.
     pub redactor: Redactor,
     endpoint: Endpoint,
 }
@@ -139,7 +139,7 @@ impl Planner {
     pub async fn read_through(&self, repo: &Repo, view: View, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
         let (reading, redactor) = (repo.clone(), self.redactor.clone());
         let loaded = blocking(move || load_project_through(&reading, view, &redactor)).await?;
-        let loaded = loaded.map_err(|failure| failure.redacted(&self.redactor))?;
+        let loaded = loaded.map_err(|failure| failure.redacted(&self.redactor.of(&repo.name)))?;
         let stack = &loaded.stack;
         reporter.info(format!("project {} from {} ({})", stack.project, stack.files.join(", "), stack.reason));
         Ok(loaded)

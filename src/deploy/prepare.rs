@@ -132,6 +132,7 @@ fn is_file(disk: &DiskFiles, path: &Path) -> bool {
 /// # Errors
 /// With file, line and what would be right.
 pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<Chosen, Failure> {
+    let redactor = &redactor.of(&repo.name);
     let (root, tree) = (repo.real_path.as_path(), view.tree());
     usable(repo, view)?;
     let disk = DiskFiles::within(reach(repo, view));
@@ -141,7 +142,8 @@ pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<C
     known.retain(|text| *text != repo.name && *text != repo.project);
     redactor.add_all(&known);
     if let Some(directory) = docker_config_directory(&std::env::vars().collect()) {
-        redactor.add_all(&secrets::of_logins(&directory));
+        // The server's own, whoever uses them.
+        redactor.own().add_all(&secrets::of_logins(&directory));
     }
     let mut present = present(tree, &repo.compose_files, &disk)?;
     let value = |key: &str| env.get(key).map(String::as_str);
@@ -206,6 +208,7 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
 /// # Errors
 /// As [`load_project`].
 pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Result<Loaded, Failure> {
+    let redactor = &redactor.of(&repo.name);
     let tree = view.tree();
     let Chosen { stack, request, base, notes, disk } = choose_project(repo, &view, redactor)?;
     let files = Learning { files: Viewed { view: &view, files: disk.clone() }, texts: RefCell::default() };
@@ -421,7 +424,7 @@ mod tests {
             let repo = repos::parse(&list, "repos.yaml", &look).unwrap().repos.remove(0);
             let redactor = Redactor::new();
             let failure = load_project(&repo, &redactor).expect_err(text);
-            let said = failure.clone().redacted(&redactor);
+            let said = failure.clone().redacted(&redactor.of(&repo.name));
             let said = format!("{} {}", said.summary, said.hint.unwrap_or_default());
             assert!(!said.contains("s3cret"), "{text}: {said}");
             assert!(said.contains(file.rsplit('/').next().unwrap()) || said.contains("web"), "{said}");

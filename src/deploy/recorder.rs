@@ -24,11 +24,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder of this deployment.
+    /// A recorder of this deployment, whose lines are masked as the repository's.
     pub fn new(
         store: &Store,
         live: broadcast::Sender<LiveProgress>,
-        redactor: Redactor,
+        redactor: &Redactor,
         deployment: DeploymentId,
         repo: &str,
     ) -> Self {
@@ -39,11 +39,12 @@ impl Recorder {
     pub fn after(
         store: &Store,
         live: broadcast::Sender<LiveProgress>,
-        redactor: Redactor,
+        redactor: &Redactor,
         deployment: DeploymentId,
         repo: &str,
         last: i64,
     ) -> Self {
+        let redactor = redactor.of(repo);
         let kept = store.log_handle_after(deployment, redactor.clone(), LogLimits::default(), last);
         Self { kept, live, redactor, deployment, repo: repo.to_owned(), left_out: AtomicU64::new(0) }
     }

@@ -54,16 +54,32 @@ fn one(containers: &[ObservedContainer]) -> Option<String> {
         ("ended with an error", |state| matches!(state, RunState::Exited(code) if code != 0)),
         ("not running", |state| matches!(state, RunState::Created | RunState::Removing | RunState::Dead)),
     ];
-    let said: Vec<String> = states
+    let (beside, own): (Vec<_>, Vec<_>) =
+        containers.iter().filter(|container| !container.oneoff).partition(|container| is_beside(container, containers));
+    let mut said: Vec<String> = states
         .into_iter()
         .filter_map(|(heading, fits)| {
-            let those = containers.iter().filter(|container| !container.oneoff && fits(container.state));
+            let those = own.iter().filter(|container| fits(container.state));
             let services: BTreeSet<&str> = those.map(|container| container.service.as_str()).collect();
             let services: Vec<&str> = services.into_iter().collect();
             (!services.is_empty()).then(|| format!("{heading}: {}", services.join(", ")))
         })
         .collect();
+    if !beside.is_empty() {
+        let names: BTreeSet<&str> = beside.iter().map(|container| container.name.as_str()).collect();
+        said.push(format!("never started beside them: {}", names.into_iter().collect::<Vec<_>>().join(", ")));
+    }
     (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// Whether a container never started, or is on its way out, while another one stands for its service: what a replacement
+/// left that did not come to its end, under whatever name. The service is not what does not run then.
+fn is_beside(container: &ObservedContainer, all: &[ObservedContainer]) -> bool {
+    let waits = |state| matches!(state, RunState::Created | RunState::Removing | RunState::Dead);
+    let stands = |other: &ObservedContainer| {
+        other.service == container.service && !other.oneoff && !waits(other.state) && other.id != container.id
+    };
+    waits(container.state) && all.iter().any(stands)
 }
 
 #[cfg(test)]
@@ -75,8 +91,8 @@ mod tests {
     #[test]
     fn what_runs_is_told_first() {
         let container = |service: &str, state, oneoff| ObservedContainer {
-            id: String::new(),
-            name: String::new(),
+            id: format!("{service} {state:?}"),
+            name: format!("redshop-{service}-1"),
             service: service.to_owned(),
             number: None,
             oneoff,
@@ -104,5 +120,20 @@ mod tests {
             "of redshop running: db, web; ended with exit code 0: job; ended with an error: worker; not running: new"
         );
         assert_eq!(words(&[("redshop".to_owned(), Vec::new())]), "nothing of it runs");
+        let mut left = container("web", RunState::Created, false);
+        left.name = "0123456789ab_redshop-web-1".to_owned();
+        let replaced = vec![left.clone(), container("web", RunState::Running, false)];
+        assert_eq!(
+            words(&[("redshop".to_owned(), replaced)]),
+            "of redshop running: web; never started beside them: 0123456789ab_redshop-web-1"
+        );
+        let ended = vec![container("web", RunState::Exited(1), false), left.clone()];
+        assert_eq!(
+            words(&[("redshop".to_owned(), ended)]),
+            "of redshop ended with an error: web; never started beside them: 0123456789ab_redshop-web-1"
+        );
+        // Where nothing else is there, the service does not run.
+        let alone = vec![left, container("web", RunState::Running, true)];
+        assert_eq!(words(&[("redshop".to_owned(), alone)]), "of redshop not running: web");
     }
 }

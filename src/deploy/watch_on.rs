@@ -16,7 +16,7 @@ use super::{Deployer, Recorder, at_ms, now_ms};
 use crate::{
     engine::{
         Engine, EngineError,
-        aftermath::{self, Aftermath, News, Now},
+        aftermath::{self, Aftermath, News, Now, Sight},
     },
     report::{Event, Reporter as _, Silent},
     store::{self, Watched},
@@ -36,11 +36,19 @@ const ALL_LINES: usize = 1_000;
 const NANOS: i64 = 1_000_000;
 
 /// What is to be watched from the last look before the verdict on; nothing where that is not wanted.
-pub(super) fn from(looked: SystemTime, length: Duration) -> Option<store::Watch> {
-    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-    let since = at_ms(looked);
+pub(super) async fn from(engine: &Engine, looked: SystemTime, length: Duration) -> Option<store::Watch> {
+    let length = millis(length);
+    if length == 0 {
+        return None;
+    }
+    // Kept by the engine's clock, which is the one of everything that is told later, whatever becomes of ours.
+    let since = at_ms(looked).saturating_add(engine.ahead().await / NANOS);
     // Counted from now: what came between was the deployment's own work.
-    (length > 0).then(|| store::Watch { since, until: now_ms().saturating_add(length) })
+    Some(store::Watch { since, until: now_ms().saturating_add(length) })
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// When a watch began.
@@ -106,6 +114,8 @@ struct Watch<'a> {
     began: Began,
     /// How long something that came back must stay up.
     settle: Duration,
+    /// How long is watched.
+    length: Duration,
     known: Aftermath,
     /// Where what happened is told; made when something does.
     recorder: Option<Recorder>,
@@ -113,18 +123,26 @@ struct Watch<'a> {
     lines: usize,
 }
 
-/// What a watch knows of the engine's clock.
+/// What a watch knows of the engine's clock, in nanoseconds.
+///
+/// ```text
+/// as usual:       verdict ────────────── begun ──► now
+/// set back since: back ── begun ──► now ··················· verdict
+/// ```
 #[derive(Clone, Copy)]
 struct Times {
     verdict: i64,
-    ahead: i64,
+    /// What it showed at this instant of ours.
+    begun: (i64, Instant),
+    /// Of a clock that was set back since the verdict: what happened from here on, by the new time, counts as well.
+    back: Option<i64>,
 }
 
 impl<'a> Watch<'a> {
     async fn of(deployer: &'a Deployer, watched: &'a Watched, began: Began) -> Watch<'a> {
         let daemons = deployer.planner.settings.timeouts;
         let repo = deployer.planner.find(&watched.repo);
-        let settle = repo.as_ref().map_or(daemons.settle, |repo| repo.timeouts.over(&daemons).settle);
+        let timeouts = repo.as_ref().map_or(daemons, |repo| repo.timeouts.over(&daemons));
         // A deployment has read the project; after a restart its secrets are not known until somebody reads it.
         let read = match (&repo, began) {
             (_, Began::Now) => true,
@@ -139,21 +157,28 @@ impl<'a> Watch<'a> {
         };
         let falls = before.into_iter().flat_map(|deployment| deployment.falls);
         let known = Aftermath::new(falls.map(|fall| fallen(fall, watched)).collect());
-        Watch { deployer, watched, began, settle, known, recorder: None, lines }
+        let (settle, length) = (timeouts.settle, timeouts.watch);
+        Watch { deployer, watched, began, settle, length, known, recorder: None, lines }
     }
 
     /// Watches until the time is over and nothing is open.
     async fn run(mut self) {
-        let watch = self.watched.watch;
+        let (due, now) = (self.watched.watch.until, now_ms());
         // A clock that was set back makes no watch longer than it was to be.
-        let left = watch.until.saturating_sub(now_ms()).min(watch.until.saturating_sub(watch.since));
+        let left = due.saturating_sub(now).min(millis(self.length));
+        if now.saturating_add(left) < due
+            && let Err(error) = self.deployer.store.watch_until(self.watched.deployment, now.saturating_add(left)).await
+        {
+            let (repo, deployment) = (self.watched.repo.as_str(), self.watched.deployment);
+            tracing::warn!(repo, deployment, %error, "cannot record when a watch ends");
+        }
         let until = Instant::now() + Duration::from_millis(u64::try_from(left).unwrap_or(0));
         loop {
             match self.connected(until).await {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::debug!(deployment = self.watched.deployment, %error, "the watch waits for the engine");
+                    tracing::debug!(repo = self.watched.repo, deployment = self.watched.deployment, %error, "the watch waits for the engine");
                 }
             }
             self.began = Began::Before;
@@ -171,7 +196,7 @@ impl<'a> Watch<'a> {
         if let Some(recorder) = &self.recorder
             && let Err(error) = recorder.close().await
         {
-            tracing::warn!(deployment = self.watched.deployment, %error, "cannot write the log of a watch");
+            tracing::warn!(repo = self.watched.repo, deployment = self.watched.deployment, %error, "cannot write the log of a watch");
         }
     }
 
@@ -180,16 +205,25 @@ impl<'a> Watch<'a> {
         let engine = self.deployer.planner.engine().await?;
         let project = self.watched.project.as_str();
         let ahead = engine.ahead().await;
-        let times = Times { verdict: self.watched.watch.since.saturating_mul(NANOS).saturating_add(ahead), ahead };
-        let mut since = times.verdict;
+        let now = now_ms().saturating_mul(NANOS).saturating_add(ahead);
+        let times = Times::new(self.watched.watch.since.saturating_mul(NANOS), now, self.length);
+        let mut since = times.first();
         if self.began == Began::Before {
             let now = times.now();
-            for happening in engine.happened(project, times.verdict, now).await? {
+            let happened = engine.happened(project, times.first(), now).await?;
+            // Looked at later, so that what has happened up to now is in one of them.
+            let sights = engine.sights(project).await?;
+            for happening in happened {
+                // By a clock that was set back it may be of long before: then of containers that were replaced since.
+                if times.back.is_some() && !sights.iter().any(|sight| sight.id == happening.id) {
+                    continue;
+                }
                 let news = self.known.take(&happening, true);
                 self.tell(&engine, times, news).await;
             }
-            for sight in engine.sights(project).await? {
-                let news = self.known.look(&sight, times.verdict, now);
+            for sight in sights {
+                let ended = sight.ended.filter(|at| times.is_after(*at));
+                let news = self.known.look(&Sight { ended, ..sight }, times.first(), now);
                 self.tell(&engine, times, news).await;
             }
             since = now;
@@ -203,7 +237,7 @@ impl<'a> Watch<'a> {
                 // Events can stay away without a word.
                 let now = times.now();
                 for sight in engine.sights(project).await? {
-                    let news = self.known.look(&sight, times.verdict, now);
+                    let news = self.known.look(&sight, times.first(), now);
                     self.tell(&engine, times, news).await;
                 }
                 return Ok(true);
@@ -286,7 +320,7 @@ impl<'a> Watch<'a> {
     async fn note(&self, times: Times, fall: &aftermath::Fall) {
         let id = self.watched.deployment;
         if let Err(error) = self.deployer.store.note_fall(id, recorded(fall, times)).await {
-            tracing::error!(deployment = id, %error, "cannot record what happened after a deployment");
+            tracing::error!(repo = self.watched.repo, deployment = id, %error, "cannot record what happened after a deployment");
         }
     }
 
@@ -298,20 +332,38 @@ impl<'a> Watch<'a> {
             // A store that does not answer does not take lines either.
             None => store.last_line(*deployment).await.unwrap_or_default(),
         };
-        self.recorder
-            .get_or_insert_with(|| Recorder::after(store, live.clone(), redactor.clone(), *deployment, repo, last))
+        self.recorder.get_or_insert_with(|| Recorder::after(store, live.clone(), redactor, *deployment, repo, last))
     }
 }
 
 impl Times {
+    /// `now`: what the engine's clock shows; `length`: of the watch.
+    fn new(verdict: i64, now: i64, length: Duration) -> Times {
+        // When it was set back nobody knows; while it was watched, or the watch would be over.
+        let back = now.saturating_sub(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX));
+        Times { verdict, begun: (now, Instant::now()), back: (now < verdict).then_some(back) }
+    }
+
     /// The engine's time.
     fn now(self) -> i64 {
-        now_ms().saturating_mul(NANOS).saturating_add(self.ahead)
+        let (at, begun) = self.begun;
+        at.saturating_add(i64::try_from(begun.elapsed().as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// From when on what happened is asked for.
+    fn first(self) -> i64 {
+        self.back.unwrap_or(self.verdict)
+    }
+
+    /// Whether something that was then happened after the verdict.
+    fn is_after(self, at: i64) -> bool {
+        at > self.verdict || self.back.is_some_and(|back| at > back && at <= self.now())
     }
 
     /// Milliseconds from the verdict to then.
     fn after(self, at: i64) -> i64 {
-        at.saturating_sub(self.verdict).max(0) / NANOS
+        let from = if at < self.verdict { self.first() } else { self.verdict };
+        at.saturating_sub(from).max(0) / NANOS
     }
 }
 
@@ -345,5 +397,28 @@ fn fallen(fall: store::Fall, watched: &Watched) -> aftermath::Fall {
         now: fall.mended.map_or(Now::Fallen, |after| Now::Mended { since: at(after) }),
         container: fall.container,
         said: fall.said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn times_are_those_of_a_clock_that_may_be_set_back() {
+        let minute = Duration::from_secs(60);
+        let usual = Times::new(1_000 * SECOND, 1_020 * SECOND, minute);
+        assert_eq!((usual.first(), usual.after(1_007 * SECOND)), (1_000 * SECOND, 7_000));
+        assert!(usual.is_after(1_001 * SECOND) && !usual.is_after(999 * SECOND));
+        assert!(usual.now() >= 1_020 * SECOND);
+        let back = Times::new(1_000 * SECOND, 500 * SECOND, minute);
+        assert_eq!(back.first(), 440 * SECOND);
+        // Ends by the new time, of before and after the verdict by the old, and of long ago.
+        for (at, is_after, after) in [(499, true, 59_000), (1_005, true, 5_000), (900, false, 460_000), (300, false, 0)]
+        {
+            assert_eq!((back.is_after(at * SECOND), back.after(at * SECOND)), (is_after, after), "{at}");
+        }
     }
 }

@@ -115,6 +115,9 @@ pub enum EngineError {
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// The same, of work that was half done: what of it stands, or goes on.
+    #[error("cancelled; {0}")]
+    GivenUp(String),
 }
 
 impl EngineError {

@@ -14,7 +14,7 @@ use bollard::{
 use futures_util::{Stream, StreamExt, future::join_all};
 
 use super::{
-    Endpoint, Engine, EngineError,
+    Engine, EngineError,
     aftermath::{Happening, Sight, What},
     observe,
     settle::check_output,
@@ -26,6 +26,8 @@ use crate::compose::labels;
 const KINDS: [&str; 6] = ["die", "start", "kill", "oom", "health_status", "destroy"];
 /// Events of the past that are taken at most: more than an engine keeps.
 const MOST: usize = 10_000;
+/// How long the engine may take to tell its time.
+const CLOCK: Duration = Duration::from_secs(5);
 /// How long the engine may take to tell what has happened.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SECOND: i64 = 1_000_000_000;
@@ -34,15 +36,15 @@ const SECOND: i64 = 1_000_000_000;
 pub type Happenings = Pin<Box<dyn Stream<Item = Happening> + Send>>;
 
 impl Engine {
-    /// By how many nanoseconds the engine's clock is ahead of this machine's: none where the engine is on it.
+    /// By how many nanoseconds the engine's clock is ahead of ours. Also one behind a socket of this machine may have
+    /// another: a socket can lead elsewhere, and a clock can be wrong in one process alone.
     pub async fn ahead(&self) -> i64 {
-        let asked = match self.endpoint() {
-            Endpoint::Unix(_) => None,
-            Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh(_) => self.ask(self.docker().info()).await.ok(),
-        };
-        // One that does not tell is taken to have the right time, as we are.
-        let told = asked.and_then(|info| info.system_time).and_then(|text| nanoseconds(&text)).and_then(narrow);
-        told.map_or(0, |told| told.saturating_sub(here()))
+        let before = here();
+        let asked = tokio::time::timeout(CLOCK, self.ask(self.docker().info())).await;
+        let after = here();
+        // One that does not tell is taken to have the same time.
+        let told = asked.ok().and_then(Result::ok).and_then(|info| info.system_time);
+        told.and_then(|text| nanoseconds(&text)).and_then(narrow).map_or(0, |told| ahead(told, before, after))
     }
 
     /// What happens to a project's containers: first what happened since that time of the engine's, as far as the engine
@@ -152,6 +154,11 @@ fn happening(event: EventMessage) -> Option<Happening> {
     Some(Happening { at, id: actor.id?, container, what })
 }
 
+/// How far ahead a clock is that told this time between two looks at ours; nothing where it may be the same.
+fn ahead(told: i64, before: i64, after: i64) -> i64 {
+    if (before..=after).contains(&told) { 0 } else { told.saturating_sub(before.midpoint(after)) }
+}
+
 /// Times fit until the year 2262.
 fn narrow(at: i128) -> Option<i64> {
     i64::try_from(at).ok()
@@ -192,6 +199,13 @@ mod tests {
             (event("die", &[("exitCode", "3"), (labels::HOOK, labels::PRE_START)]), None),
         ] {
             assert_eq!(given, wanted);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_may_be_the_same_is_taken_for_the_same() {
+        for (told, expected) in [(100, 0), (150, 0), (200, 0), (99, -51), (201, 51), (1_000, 850)] {
+            assert_eq!(ahead(told, 100, 200), expected);
         }
     }
 

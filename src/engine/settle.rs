@@ -170,6 +170,7 @@ impl Engine {
         settle: Duration,
         judged: bool,
     ) -> Result<Doubtful, EngineError> {
+        let ahead = self.ahead().await;
         let looks = self.project_containers(&project.name).await?.into_iter().filter_map(|summary| {
             let status = summary.status.clone().unwrap_or_default();
             let found = observe::container(summary)?;
@@ -187,7 +188,7 @@ impl Engine {
                 RunState::Exited(code) if code != 0 => doubtful.watch.push(container),
                 // The list has no restart count, so whatever came up in the last minute is looked at.
                 RunState::Running if !verdict_open && (!judged || status.contains("second")) => {
-                    match self.up(&container.id).await? {
+                    match self.up(&container.id, ahead).await? {
                         Some((count, since)) if since <= settle && (count > 0 || !judged) => {
                             doubtful.watch.push(container);
                         }
@@ -215,13 +216,13 @@ impl Engine {
     }
 
     /// How often the engine brought a container up again by itself, and for how long it has been up; `None` where it is
-    /// gone.
-    async fn up(&self, id: &str) -> Result<Option<(i64, Duration)>, EngineError> {
+    /// gone. `ahead`: of the engine's clock, in nanoseconds.
+    async fn up(&self, id: &str, ahead: i64) -> Result<Option<(i64, Duration)>, EngineError> {
         let Some(inspected) = self.find_container(id).await? else { return Ok(None) };
         let started = inspected.state.and_then(|state| state.started_at).unwrap_or_default();
         // An unreadable time counts as now.
         let since = OffsetDateTime::parse(&started, &Rfc3339)
-            .map(|started| OffsetDateTime::now_utc() - started)
+            .map(|started| OffsetDateTime::now_utc() + time::Duration::nanoseconds(ahead) - started)
             .unwrap_or_default();
         Ok(Some((inspected.restart_count.unwrap_or_default(), since.try_into().unwrap_or_default())))
     }

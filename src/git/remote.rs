@@ -35,8 +35,11 @@ pub struct Remote {
     /// What to do with files that must pass through a program.
     pub filters: Filters,
     /// Files of the server's own, from the top of the work tree: a commit that brings one is refused while git does not
-    /// track what is there, also if it is ignored; one that takes it out leaves it.
+    /// track what is there, also if it is ignored, unless that is what an earlier commit had there; one that takes it out
+    /// leaves it where `deployed` has it, or it was changed here.
     pub own_files: Vec<PathBuf>,
+    /// The last commit with which a deployment succeeded. What no such commit had is nothing that anything here lives on.
+    pub deployed: Option<String>,
 }
 
 impl Remote {
@@ -57,6 +60,7 @@ impl Remote {
             most_written: crate::config::repos::MAX_CHECKOUT,
             filters: Filters::Refuse,
             own_files: Vec::new(),
+            deployed: None,
         }
     }
 }

@@ -58,7 +58,7 @@ async fn make(
     let PlanRequest { repo, rebuild, fetch, told: _ } = request;
     let asked = Asked { repo, rebuild: *rebuild, fetch: *fetch };
     let planned = control.deployer.plan(&asked, &telling, cancel).await?;
-    let redactor = &control.deployer.redactor;
+    let redactor = control.deployer.redactor.of(&control.deployer.planner.find(repo)?.name);
     let clean = |text: String| redactor.redact(&planned.seen.view.named(&text)).into_owned();
     let plan = &planned.prepared.plan;
     Ok(PlanReply {

@@ -79,9 +79,10 @@ async fn of_repo(
     claimed: &mut BTreeSet<String>,
 ) -> Result<RepoStatus, Refusal> {
     let reading = repo.clone();
-    let redactor = control.deployer.redactor.clone();
+    let redactor = control.deployer.redactor.of(&repo.name);
+    let learning = redactor.clone();
     let read = files::blocking(move || {
-        (load_project(&reading, &redactor), git::head(&reading.real_path).ok().map(|head| head.commit))
+        (load_project(&reading, &learning), git::head(&reading.real_path).ok().map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
@@ -93,9 +94,7 @@ async fn of_repo(
             let text = format!("{} from {} ({})", stack.project, stack.files.join(", "), stack.reason);
             (Some(stack.project), Health { ok: true, text })
         }
-        Err(failure) => {
-            (None, Health { ok: false, text: control.deployer.redactor.redact(&failure.summary).into_owned() })
-        }
+        Err(failure) => (None, Health { ok: false, text: redactor.redact(&failure.summary).into_owned() }),
     };
     // Also what was deployed before: another colour, or this one where the files cannot be read just now.
     let mut projects: Vec<String> = name.into_iter().collect();

@@ -405,9 +405,9 @@ impl std::fmt::Display for Fall {
 /// How long a project is watched on after the verdict of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watch {
-    /// When the last look before the verdict began.
+    /// When the last look before the verdict began, by the engine's clock: what happens later is told with its times.
     pub since: Millis,
-    /// Until when.
+    /// Until when, by ours.
     pub until: Millis,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row, params};
 
-use super::{Deployment, DeploymentId, Fall, Store, StoreError, Watch, Watched};
+use super::{Deployment, DeploymentId, Fall, Millis, Store, StoreError, Watch, Watched};
 
 impl Store {
     /// What is to be watched, by repository.
@@ -59,6 +59,18 @@ impl Store {
             db.prepare_cached("DELETE FROM watches WHERE deployment = ?1")?.execute([id]).map(drop)
         };
         self.inner.writer.hand_in("ending the watch", work).await
+    }
+
+    /// A watch ends then. Does not wait for the disk: after a crash it is found out again.
+    ///
+    /// # Errors
+    /// The store is closed. A failure to write is logged.
+    pub async fn watch_until(&self, id: DeploymentId, until: Millis) -> Result<(), StoreError> {
+        let work = move |db: &Connection| {
+            let mut note = db.prepare_cached("UPDATE watches SET until = ?2 WHERE deployment = ?1")?;
+            note.execute(params![id, until]).map(drop)
+        };
+        self.inner.writer.hand_in("noting the end of the watch", work).await
     }
 
     /// Notes that a container fell over after the verdict, or what has become of it, in place of what was noted of it.

@@ -2,7 +2,7 @@
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{Site, all_of, built, deploy, kneading, sleeper, wait_for_log};
+use e2e_support::{Site, all_of, built, deploy, idle, kneading, sleeper, wait_for_log};
 use serde_json::Value;
 
 /// Long enough that pushes arrive meanwhile.
@@ -155,7 +155,34 @@ fn a_build_under_way_ends_when_it_is_cancelled() {
         wait_for_log(&daemon, id, "kneading the dough");
         let began = std::time::Instant::now();
         assert!(daemon.turnout(&["cancel", &id.to_string()]).status.success());
-        assert_eq!(daemon.wait_for_deployment(id)["state"], "cancelled");
+        let ended = daemon.wait_for_deployment(id);
+        assert_eq!(ended["state"], "cancelled");
         assert!(began.elapsed() < std::time::Duration::from_secs(5), "it took {:?}", began.elapsed());
+        let said = ended["error"].as_str().unwrap();
+        let given_up = said.contains("not finished: build ") && said.contains("(given up)");
+        assert!(given_up && said.contains("not begun: ") && !said.contains("; what was begun was finished"), "{said}");
     }
+}
+
+#[test]
+fn a_cancelled_hook_goes_on_inside_and_that_is_said() {
+    let compose = format!(
+        "services:\n  web:\n{}    post_start:\n      - command: [sh, -c, \"echo hook runs; sleep 100\"]\n  late:\n{}    \
+         depends_on: [web]\n",
+        idle(),
+        idle()
+    );
+    let site = Site::new(&[("docker-compose.prod.yml", &compose)]);
+    let daemon = site.serve(&[]);
+    let id = daemon.deploy_by_push(&site.push());
+    wait_for_log(&daemon, id, "hook runs");
+    assert!(daemon.turnout(&["cancel", &id.to_string()]).status.success());
+    let ended = daemon.wait_for_deployment(id);
+    assert_eq!(ended["state"], "cancelled");
+    let (said, web) = (ended["error"].as_str().unwrap(), format!("{}-web-1", site.red()));
+    let hook =
+        format!("start container {web} (given up: {web} was started, and its post_start hook goes on inside it)");
+    assert!(said.contains(&format!("cancelled; not finished: {hook}")), "{said}");
+    assert!(said.contains(&format!("not begun: start container {}-late-1", site.red())), "{said}");
+    assert!(e2e_support::log(&daemon, id).contains(&format!("{web} was started")));
 }

@@ -13,7 +13,7 @@ use common::{
     daemon::{Daemon, SECRET, free_address},
     http, wait_until,
 };
-use e2e_support::{QUICK, Site, all_of, built, deploy};
+use e2e_support::{QUICK, Site, all_of, built, deploy, files_with};
 
 /// All log files of a daemon, by name.
 fn log_files(daemon: &Daemon) -> Vec<(String, String)> {
@@ -143,4 +143,61 @@ fn the_control_socket_answers_beside_silent_ones_and_many_followers() {
     half.set_read_timeout(Some(PATIENCE)).unwrap();
     half.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+/// A repository whose build says these words, with its own `.env` in git.
+fn talkative(words: &str, env: &str) -> Site {
+    let dockerfile = format!("FROM @BASE\nRUN echo '{words}' # {}\n", common::unique("no-cache"));
+    let compose = format!("services:\n  web:\n{}", built("."));
+    Site::new(&[("docker-compose.prod.yml", &compose), ("Dockerfile", &dockerfile), (".env", env)])
+}
+
+#[test]
+fn what_one_repository_calls_secret_is_masked_in_its_own_lines_alone() {
+    for format in ["json", "text"] {
+        let words = "says hunter2-of-a beside the-port-of-all";
+        let victim = talkative(words, "MODE=x\n");
+        let env = format!(
+            "A_PASSWORD=hunter2-of-a\nW_TOKEN=deployment\nX_PASSWORD='\"level\":\"INFO\"'\nZ_PASSWORD='message\":\"'\n\
+             Y_TOKEN=repo=\"\nV_TOKEN={}\nU_TOKEN=started\nT_TOKEN=repository\nS_TOKEN=deployed\n",
+            victim.name
+        );
+        let hostile = talkative(&format!("{words} and only-of-a-9"), &(env + "R_PASSWORD=only-of-a-9\n"));
+        let entries = [&hostile, &victim].map(|site| site.entry(&["builder: classic"])).concat();
+        let daemon = Daemon::start_with(&entries, QUICK, &[("TURNOUT_LOG_FORMAT", format)]);
+        let first = daemon.deploy_by_push(&hostile.push());
+        daemon.expect_success(first);
+        let second = daemon.deploy_by_push(&victim.push());
+        daemon.expect_success(second);
+        let both = wait_until("the build's words of both in the log", PATIENCE, || {
+            let all: String = log_files(&daemon).into_iter().map(|(_, text)| text).collect();
+            if all.matches("beside the-port-of-all").count() > 1 { Ok(all) } else { Err(all) }
+        });
+        let of = |site: &Site| {
+            let name = match format {
+                "json" => format!("\"repo\":\"{}\"", site.name),
+                _ => format!("repo=\"{}\"", site.name),
+            };
+            let lines: Vec<&str> = both.lines().filter(|line| line.contains(&name)).collect();
+            assert!(lines.len() > 4, "{format}: {both}");
+            lines.join("\n")
+        };
+        assert!(!of(&hostile).contains("hunter2-of-a"), "{format}: {both}");
+        assert!(of(&hostile).contains("says [redacted] beside the-port-of-all"), "{format}: {both}");
+        assert!(of(&victim).contains(words) && !of(&victim).contains("[redacted]"), "{format}: {both}");
+        // Nor do the daemon's own lines lose a word.
+        let daemons = both.lines().filter(|line| !line.contains(&hostile.name)).collect::<Vec<_>>().join("\n");
+        assert!(!daemons.contains("[redacted]"), "{format}: {both}");
+        for line in both.lines().chain(daemon.output().lines()).filter(|_| format == "json") {
+            let fields: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+            assert!(fields["level"].is_string() && fields["message"].is_string(), "{line}");
+        }
+        // What is kept, and what the control socket answers.
+        assert!(!e2e_support::log(&daemon, first).contains("hunter2-of-a"));
+        assert!(e2e_support::log(&daemon, second).contains(words));
+        assert!(files_with(&daemon.state_dir(), "only-of-a-9").is_empty());
+        let shown = all_of(&daemon.turnout(&["status", &victim.name]));
+        let shown = shown + &all_of(&daemon.turnout(&["plan", &victim.name]));
+        assert!(!shown.contains("[redacted]") && shown.contains(&victim.name), "{shown}");
+    }
 }

@@ -179,6 +179,36 @@ fn a_daemon_that_was_killed_or_stopped_goes_on_watching() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_hides_no_fall_and_makes_no_watch_longer() {
+    let site = site("");
+    let mut daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "1s", "--watch-after", "2m"], &[]);
+    let id = daemon.deploy_by_push(&site.push());
+    daemon.expect_success(id);
+    let (web, aside) = (site.container(&site.red(), "web"), site.container(&site.red(), "aside"));
+    daemon.kill();
+    // As if the verdict had been spoken four days from now, and the clock been set back since.
+    let database = rusqlite::Connection::open(daemon.state_dir().join("turnout.db")).unwrap();
+    let days = 4 * 24 * 3_600_000_i64;
+    database.execute("UPDATE watches SET since = since + ?1, until = until + ?1", [days]).unwrap();
+    drop(database);
+    run_in(&web, &["touch", "/fall"]);
+    wait_until("the container to end", PATIENCE, || {
+        let found = docker::block_on(async { docker::connect().await.inspect_container(&web, None).await.unwrap() });
+        if found.state.unwrap().exit_code == Some(7) { Ok(()) } else { Err("runs") }
+    });
+    daemon.restart();
+    wait_for_fall(&daemon, id, "-web-1", "exited (7)");
+    run_in(&aside, &["touch", "/fall"]);
+    wait_for_fall(&daemon, id, "-aside-1", "exited (7) and was restarted");
+    for fall in daemon.deployment(id).unwrap()["falls"].as_array().unwrap() {
+        assert!(fall["after"].as_i64().unwrap() <= 240_000, "{fall}");
+    }
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let until = daemon.turnout_json(&["status", "--json"])["repos"][0]["watched_until"].as_i64().unwrap();
+    assert!(until < now + 120_000, "{} s from now", (until - now) / 1000);
+}
+
+#[test]
 fn what_somebody_stops_or_restarts_is_no_crash() {
     let site = site("    restart: unless-stopped\n");
     let daemon = Daemon::start_with(&site.entry(&[]), LONG, &[]);

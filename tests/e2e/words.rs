@@ -223,6 +223,20 @@ fn no_push_takes_the_servers_env_away() {
     assert_eq!(read(), "COLOR=red\nDEBUG=false\n");
 }
 
+/// What a push brought, and nothing was ever deployed with, another push takes away.
+#[test]
+fn a_push_puts_right_the_env_of_the_push_before() {
+    let site = Site::sleeping();
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    site.write(".env", &format!("COLOR={}\n", "x".repeat(100)));
+    daemon.expect_failure(site.push_to(&daemon, "A colour that is none"));
+    assert!(site.path.join(".env").exists());
+    site.remote.remove(".env");
+    daemon.expect_success(site.push_to(&daemon, "Take it back"));
+    assert!(!site.path.join(".env").exists());
+}
+
 /// What was edited on the server runs too, and the commit alone would not say so.
 #[test]
 fn edits_by_hand_are_named_with_the_commit() {

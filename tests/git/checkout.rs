@@ -255,6 +255,48 @@ async fn a_link_that_came_with_a_commit_goes_with_one_also_in_the_place_of_the_s
     assert!(!world.site().join(".env").is_symlink());
 }
 
+/// A `.env` that a push brought is the server's own only once something lives on it.
+#[tokio::test]
+async fn what_a_commit_brought_in_the_place_of_the_servers_own_can_be_put_right_by_a_push() {
+    let world = World::new();
+    let remote = |deployed: Option<String>| Remote { own_files: vec![".env".into()], deployed, ..world.remote() };
+    let take_out = || {
+        git(&world.dev(), &["rm", "-q", "--cached", ".env"]);
+        git(&world.dev(), &["commit", "-q", "-m", "gone"]);
+        world.push();
+    };
+    let bring = |text: &str| {
+        world.commit(".env", text);
+        world.push();
+    };
+    let first = update(&remote(None)).await.unwrap().new;
+    bring("COLOR=squat\n");
+    update(&remote(Some(first.clone()))).await.unwrap();
+    take_out();
+    update(&remote(Some(first.clone()))).await.unwrap();
+    assert!(!world.site().join(".env").exists(), "nothing was deployed with it");
+    // With one that was deployed the server goes on, also where the last one was not.
+    bring("COLOR=red\n");
+    let deployed = update(&remote(Some(first))).await.unwrap().new;
+    bring("COLOR=squat\n");
+    update(&remote(Some(deployed.clone()))).await.unwrap();
+    take_out();
+    update(&remote(Some(deployed.clone()))).await.unwrap();
+    assert_eq!(world.site_file(".env"), "COLOR=squat\n");
+    // That is of a commit, so another one may replace it.
+    bring("COLOR=blue\n");
+    update(&remote(Some(deployed.clone()))).await.unwrap();
+    assert_eq!(world.site_file(".env"), "COLOR=blue\n");
+    take_out();
+    fs::write(world.site().join(".env"), "COLOR=mine\n").unwrap();
+    update(&remote(None)).await.unwrap();
+    assert_eq!(world.site_file(".env"), "COLOR=mine\n", "written here");
+    bring("COLOR=green\n");
+    let refused = update(&remote(None)).await.unwrap_err();
+    assert!(matches!(refused, GitError::ServerFile { .. }), "{refused}");
+    assert_eq!(world.site_file(".env"), "COLOR=mine\n");
+}
+
 #[tokio::test]
 async fn names_that_lead_into_the_repository_are_refused() {
     let world = World::new();

@@ -40,6 +40,7 @@ impl Needles {
         for text in texts.filter(|text| !text.is_empty()) {
             needles.insert(text);
         }
+        needles.nodes.shrink_to_fit();
         needles.link();
         needles
     }

@@ -3,16 +3,21 @@
 //! Two nets, one after the other: the secrets that were registered (in the forms in which programs print them), then
 //! the shapes that credentials have (a password in a URL, an `Authorization` header, a forge's token). The second net
 //! also catches what nobody registered.
+//!
+//! Whose a secret is decides where it is looked for. The daemon's own are looked for everywhere. Those of a project were
+//! chosen by whoever may push to it, so they are looked for only in what is told of its repository: else one pusher could
+//! blot words out of the lines of all the others ([`Redactor::of`]).
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use serde::Deserialize;
 
-use super::registered::{Finder, Registered};
+use super::registered::{self, Finder, Registered};
 pub use super::shapes::redact_shapes;
 
 /// What stands in the place of a secret.
@@ -70,8 +75,49 @@ impl fmt::Display for Secret {
 /// Removes secrets from text. Clones share what is registered.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    registered: Arc<Mutex<Registered>>,
-    finder: Arc<RwLock<Arc<Finder>>>,
+    known: Arc<Known>,
+    whose: Whose,
+}
+
+/// Whose secrets one looks for.
+#[derive(Clone, Default)]
+enum Whose {
+    /// The daemon's and those of every project: nothing can be missed.
+    #[default]
+    All,
+    /// The daemon's alone.
+    Daemon,
+    /// The daemon's and one project's.
+    Project(Arc<Kept>),
+}
+
+#[derive(Default)]
+struct Known {
+    daemon: Kept,
+    /// By the repository's name in `repos.yaml`, in small letters: in whatever way it is written, it is the same.
+    projects: RwLock<BTreeMap<String, Arc<Kept>>>,
+}
+
+/// The secrets of one owner.
+#[derive(Default)]
+struct Kept {
+    registered: Mutex<Registered>,
+    finder: RwLock<Arc<Finder>>,
+}
+
+impl Kept {
+    fn register<T: AsRef<str>>(&self, secrets: &[T], for_good: bool) {
+        // Held while the finder is built, which others go on using meanwhile.
+        let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        if registered.add(secrets.iter().map(AsRef::as_ref), for_good) {
+            let finder = Arc::new(registered.finder());
+            *self.finder.write().unwrap_or_else(PoisonError::into_inner) = finder;
+        }
+    }
+
+    fn finder(&self) -> Arc<Finder> {
+        Arc::clone(&self.finder.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Redactor {
@@ -84,13 +130,17 @@ impl Redactor {
     /// into a URL or JSON. The lines of a longer text (a private key) are registered one by one. Text below
     /// [`SHORTEST_SECRET`] is ignored.
     pub fn add(&self, secret: &str) {
-        self.register(&[secret], true);
+        self.known.daemon.register(&[secret], true);
     }
 
-    /// Registers the secrets of a project, see [`Redactor::add`]; those that are known already cost next to nothing.
-    /// They make room for newer ones when there are too many: see [`super::registered`].
+    /// Registers the secrets of a project, see [`Redactor::add`] and [`Redactor::of`]; those that are known already cost
+    /// next to nothing. They make room for newer ones of the same project when there are too many: see
+    /// [`super::registered`].
     pub fn add_all<T: AsRef<str>>(&self, secrets: &[T]) {
-        self.register(secrets, false);
+        match &self.whose {
+            Whose::Project(project) => project.register(secrets, false),
+            Whose::All | Whose::Daemon => self.known.daemon.register(secrets, false),
+        }
     }
 
     /// Registers a wrapped secret, see [`Redactor::add`].
@@ -98,23 +148,60 @@ impl Redactor {
         self.add(secret.reveal());
     }
 
-    fn register<T: AsRef<str>>(&self, secrets: &[T], for_good: bool) {
-        // Held while the finder is built, which others go on using meanwhile.
-        let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
-        if registered.add(secrets.iter().map(AsRef::as_ref), for_good) {
-            let finder = Arc::new(registered.finder());
-            *self.finder.write().unwrap_or_else(PoisonError::into_inner) = finder;
-        }
+    /// For what is told of one repository, by its name in `repos.yaml`: looks for the daemon's secrets and this project's,
+    /// and takes those that are registered with it as this project's.
+    #[must_use]
+    pub fn of(&self, repo: &str) -> Redactor {
+        let project = self.project(repo).unwrap_or_else(|| {
+            let mut projects = self.known.projects.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(projects.entry(repo.to_lowercase()).or_default())
+        });
+        Redactor { known: Arc::clone(&self.known), whose: Whose::Project(project) }
     }
 
-    /// The text without secrets; borrowed when there were none. Time is linear in the text's length.
+    /// As [`Redactor::of`], of a name that may be nobody's: then nothing of a project is known that could be told. Without
+    /// one it looks for the secrets of all.
+    #[must_use]
+    pub fn about(&self, repo: Option<&str>) -> Redactor {
+        let whose = match repo.filter(|repo| !repo.is_empty()) {
+            None => Whose::All,
+            Some(repo) => self.project(repo).map_or(Whose::Daemon, Whose::Project),
+        };
+        Redactor { known: Arc::clone(&self.known), whose }
+    }
+
+    /// For the words of turnout itself, in which nothing of a project is quoted: looks for the daemon's secrets alone.
+    #[must_use]
+    pub fn own(&self) -> Redactor {
+        Redactor { known: Arc::clone(&self.known), whose: Whose::Daemon }
+    }
+
+    fn project(&self, repo: &str) -> Option<Arc<Kept>> {
+        self.known.projects.read().unwrap_or_else(PoisonError::into_inner).get(&repo.to_lowercase()).cloned()
+    }
+
+    fn finders(&self) -> Vec<Arc<Finder>> {
+        let mut finders = vec![self.known.daemon.finder()];
+        match &self.whose {
+            Whose::Daemon => {}
+            Whose::Project(project) => finders.push(project.finder()),
+            Whose::All => {
+                let projects = self.known.projects.read().unwrap_or_else(PoisonError::into_inner);
+                finders.extend(projects.values().map(|project| project.finder()));
+            }
+        }
+        finders
+    }
+
+    /// The text without secrets; borrowed when there were none. Time is linear in the text's length, and of a redactor for
+    /// all in the number of projects.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let finder = Arc::clone(&self.finder.read().unwrap_or_else(PoisonError::into_inner));
-        let masked = match finder.mask(text, MASK) {
+        let finders = self.finders();
+        let masked = match registered::mask(&finders, text, MASK) {
             Some(masked) => Cow::Owned(redact_shapes(&masked).into_owned()),
             None => redact_shapes(text),
         };
-        if matches!(masked, Cow::Borrowed(_)) || !finder.finds(&masked) {
+        if matches!(masked, Cow::Borrowed(_)) || !registered::finds(&finders, &masked) {
             return masked;
         }
         // The mask and its neighbours form a secret, or a secret is part of the mask itself. Rare enough to give up
@@ -240,6 +327,35 @@ mod tests {
         }
         assert_eq!(twin.redact("abc END KEY kq"), "abc END KEY kq");
         assert!(matches!(twin.redact("plain"), Cow::Borrowed("plain")));
+    }
+
+    #[test]
+    fn a_projects_secrets_are_masked_in_what_is_told_of_it_alone() {
+        let redactor = Redactor::new();
+        redactor.add("of-the-daemon");
+        let (shop, blog) = (redactor.of("shop"), redactor.of("blog"));
+        shop.add_all(&["deployment"]);
+        blog.add_all(&["hunter22"]);
+        let text = "deployment hunter22 of-the-daemon";
+        for (redactor, expected) in [
+            (&shop, "[redacted] hunter22 [redacted]"),
+            (&redactor.about(Some("shop")), "[redacted] hunter22 [redacted]"),
+            (&redactor.of("Shop"), "[redacted] hunter22 [redacted]"),
+            (&blog, "deployment [redacted] [redacted]"),
+            (&redactor.own(), "deployment hunter22 [redacted]"),
+            // Of which repository it is, nobody said: then nothing may pass.
+            (&redactor, "[redacted] [redacted] [redacted]"),
+            (&redactor.about(None), "[redacted] [redacted] [redacted]"),
+            (&redactor.about(Some("unknown")), "deployment hunter22 [redacted]"),
+        ] {
+            assert_eq!(redactor.redact(text), expected);
+        }
+        // Secrets of several owners that overlap are one gap.
+        blog.add_all(&["ployment hun"]);
+        assert_eq!(redactor.redact("deployment hunter22"), "[redacted]");
+        // What is registered with one project takes no room of another's.
+        blog.add_all(&(0..200).map(|n| format!("{n:05}").repeat(2_000)).collect::<Vec<_>>());
+        assert_eq!(shop.redact("a deployment"), "a [redacted]");
     }
 
     #[test]

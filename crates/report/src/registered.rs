@@ -1,11 +1,11 @@
 //! What is registered as secret, in the forms in which it is looked for, within bounds.
 //!
 //! A repository chooses its secrets, so their number and size are not ours. Those of the daemon stay for good. Those of
-//! projects, which are registered anew each time a project is read, make room in the order in which they were last
-//! seen, of one project the longest first (its lines are registered one by one). Base64 forms, ten times as large as
-//! the texts, have a bound of their own.
+//! a project, which are registered anew each time it is read, make room in the order in which they were last seen, the
+//! longest first (its lines are registered one by one). Base64 forms, ten times as large as the texts, have a bound of
+//! their own. Both bounds are for each project: none takes the room of another.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use base64::{
     Engine as _,
@@ -18,10 +18,10 @@ use super::{
     views::{View, views},
 };
 
-/// Bytes of texts that are looked for, all together, beside the daemon's.
-const MOST_PLAIN: usize = 1 << 20;
+/// Bytes of texts that are looked for of one project. Each costs up to 24 bytes of memory, so do those of the next.
+const MOST_PLAIN: usize = 512 << 10;
 /// Bytes of their base64 forms.
-const MOST_ENCODED: usize = 1 << 20;
+const MOST_ENCODED: usize = 512 << 10;
 /// Shorter lines of a text of several lines are not registered by themselves.
 const SHORTEST_LINE: usize = 8;
 
@@ -137,62 +137,67 @@ pub(super) struct Finder {
     blanks: bool,
 }
 
+/// The text with `mask` in the place of everything that one of them finds. `None` where nothing is.
+pub(super) fn mask(finders: &[Arc<Finder>], text: &str, mask: &str) -> Option<String> {
+    let found = find(finders, text);
+    if found.is_empty() {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut copied = 0;
+    for (from, to) in found {
+        out.push_str(text.get(copied..from).unwrap_or_default());
+        out.push_str(mask);
+        copied = to;
+    }
+    out.push_str(text.get(copied..).unwrap_or_default());
+    Some(out)
+}
+
+/// Whether one of them finds anything.
+pub(super) fn finds(finders: &[Arc<Finder>], text: &str) -> bool {
+    !find(finders, text).is_empty()
+}
+
+/// Ranges between characters, in order and apart from each other.
+fn find(finders: &[Arc<Finder>], text: &str) -> Vec<(usize, usize)> {
+    let finders: Vec<&Finder> = finders.iter().map(Arc::as_ref).filter(|finder| !finder.needles.is_empty()).collect();
+    let mut found = Vec::new();
+    if finders.is_empty() {
+        return found;
+    }
+    let views = views(text, finders.iter().any(|finder| finder.blanks));
+    for finder in finders {
+        let mut plain = Vec::new();
+        finder.needles.cover(text.as_bytes(), &mut plain);
+        found.append(&mut plain);
+        for view in &views {
+            found.extend(finder.find_in(view));
+        }
+    }
+    // A base64 form or a long text may end inside a character of what only looks like it.
+    for (from, to) in &mut found {
+        while !text.is_char_boundary(*from) {
+            *from -= 1;
+        }
+        while !text.is_char_boundary(*to) {
+            *to += 1;
+        }
+    }
+    if found.len() > 1 {
+        found.sort_unstable();
+        found.dedup_by(|next, before| {
+            let joined = next.0 <= before.1;
+            if joined {
+                before.1 = before.1.max(next.1);
+            }
+            joined
+        });
+    }
+    found
+}
+
 impl Finder {
-    /// The text with `mask` in the place of everything that is found. `None` where nothing is.
-    pub(super) fn mask(&self, text: &str, mask: &str) -> Option<String> {
-        let found = self.find(text);
-        if found.is_empty() {
-            return None;
-        }
-        let mut out = String::with_capacity(text.len());
-        let mut copied = 0;
-        for (from, to) in found {
-            out.push_str(text.get(copied..from).unwrap_or_default());
-            out.push_str(mask);
-            copied = to;
-        }
-        out.push_str(text.get(copied..).unwrap_or_default());
-        Some(out)
-    }
-
-    /// Whether anything is found.
-    pub(super) fn finds(&self, text: &str) -> bool {
-        !self.find(text).is_empty()
-    }
-
-    /// Ranges between characters, in order and apart from each other.
-    fn find(&self, text: &str) -> Vec<(usize, usize)> {
-        let mut found = Vec::new();
-        if self.needles.is_empty() {
-            return found;
-        }
-        self.needles.cover(text.as_bytes(), &mut found);
-        let plain = found.len();
-        for view in views(text, self.blanks) {
-            found.extend(self.find_in(&view));
-        }
-        // A base64 form or a long text may end inside a character of what only looks like it.
-        for (from, to) in &mut found {
-            while !text.is_char_boundary(*from) {
-                *from -= 1;
-            }
-            while !text.is_char_boundary(*to) {
-                *to += 1;
-            }
-        }
-        if found.len() > plain || plain > 1 {
-            found.sort_unstable();
-            found.dedup_by(|next, before| {
-                let joined = next.0 <= before.1;
-                if joined {
-                    before.1 = before.1.max(next.1);
-                }
-                joined
-            });
-        }
-        found
-    }
-
     fn find_in(&self, view: &View) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         self.needles.cover(&view.bytes, &mut found);
@@ -214,8 +219,8 @@ mod tests {
         assert!(registered.add(many.iter().map(String::as_str), false));
         let last = ["of a new project"];
         assert!(registered.add(last.into_iter(), false));
-        let finder = registered.finder();
-        assert!(finder.finds("of the daemon") && finder.finds(last[0]) && !finder.finds("of an old project"));
+        let finder = [Arc::new(registered.finder())];
+        assert!(finds(&finder, "of the daemon") && finds(&finder, last[0]) && !finds(&finder, "of an old project"));
         assert_eq!(registered.secrets.len(), 2 + MOST_PLAIN / 40_000);
         // Forgotten, so it is new again.
         assert!(registered.add(["of an old project"].into_iter(), false));

@@ -1,6 +1,10 @@
 //! What one entry cannot know: duplicates, shared paths, what lies on the disk.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    path::{Path, PathBuf},
+};
 
 use super::{
     KEEP_IMAGES, LookAt, MAX_CHECKOUT, MAX_FETCH, MIN_FREE_DISK, PathState, Repo, draft::Draft, fields::Notes, names,
@@ -19,7 +23,7 @@ pub(super) struct Named {
 /// Turns drafts into repositories. Those with mistakes are left out; the notes say why.
 pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String], notes: &mut Notes) -> Vec<Repo> {
     duplicates(&entries, notes);
-    let mut by_path: HashMap<PathBuf, (String, u32)> = HashMap::new();
+    let mut by_path: BTreeMap<PathBuf, (String, u32)> = BTreeMap::new();
     let mut by_project: HashMap<String, String> = HashMap::new();
     let mut repos = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -41,6 +45,16 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
                 &at,
                 format!("shares its path with `{other}` (line {line})"),
                 "two deployments would overwrite each other; give each repository a working tree of its own",
+            );
+            continue;
+        }
+        if let Some((how, (other, line))) = nested(&real_path, &by_path) {
+            notes.wrong_hint(
+                &pos,
+                &at,
+                format!("its path {how} that of `{other}` (line {line})"),
+                "whoever pushes to the outer one could put files into the inner one's; give each repository a working \
+                 tree of its own, beside the others",
             );
             continue;
         }
@@ -90,6 +104,16 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
     repos
 }
 
+/// One of these whose tree holds this path or lies in it, and which it is.
+fn nested<'p>(path: &Path, others: &'p BTreeMap<PathBuf, (String, u32)>) -> Option<(&'static str, &'p (String, u32))> {
+    if let Some(outer) = path.ancestors().skip(1).find_map(|above| others.get(above)) {
+        return Some(("lies in", outer));
+    }
+    // Paths are ordered part by part, so what lies in this one would come next.
+    let (next, inner) = others.range::<Path, _>((Bound::Excluded(path), Bound::Unbounded)).next()?;
+    next.starts_with(path).then_some(("holds", inner))
+}
+
 fn duplicates(entries: &[Named], notes: &mut Notes) {
     let mut by_name: HashMap<String, &Named> = HashMap::new();
     let mut by_full_name: HashMap<String, &Named> = HashMap::new();
@@ -124,14 +148,7 @@ fn project(name: &str, at: &str, key_pos: &Pos, draft: &Draft, notes: &mut Notes
 }
 
 /// The path with symbolic links resolved, if a deployment could work there.
-fn real(
-    path: &std::path::Path,
-    pos: &Pos,
-    at: &str,
-    has_remote: bool,
-    look_at: LookAt<'_>,
-    notes: &mut Notes,
-) -> Option<PathBuf> {
+fn real(path: &Path, pos: &Pos, at: &str, has_remote: bool, look_at: LookAt<'_>, notes: &mut Notes) -> Option<PathBuf> {
     let shown = path.display();
     match look_at(path) {
         PathState::Directory(real) => return Some(real),

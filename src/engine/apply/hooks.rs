@@ -56,7 +56,12 @@ impl Executor<'_> {
             loop {
                 let next = tokio::select! {
                     next = output.next() => next,
-                    () = self.run.cancel.cancelled() => return Err(EngineError::Cancelled),
+                    () = self.run.cancel.cancelled() => {
+                        let stands = if kind == "post_start" { "was started" } else { "runs on" };
+                        return Err(EngineError::GivenUp(format!(
+                            "{container} {stands}, and its {kind} hook goes on inside it"
+                        )));
+                    }
                     () = tokio::time::sleep_until(deadline) => {
                         let (limit, said) = (spoken(self.run.wait_timeout), last(tail));
                         return Err(EngineError::Hook(format!(

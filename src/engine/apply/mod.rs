@@ -35,7 +35,7 @@ use super::{
 use crate::{
     compose::model::{Project, Service},
     plan::{Action, Condition, Plan, StepId},
-    report::{Outcome, Reporter},
+    report::{Outcome, Reporter, counted},
 };
 use schedule::{Did, Ended};
 use world::World;
@@ -140,12 +140,14 @@ pub enum ApplyError {
         report: Report,
     },
     /// The run was cancelled.
-    #[error("{}", cancelled(.left))]
+    #[error("{}", cancelled(.report, .left, .not_begun))]
     Cancelled {
         /// What was done nevertheless.
         report: Report,
         /// What was under way and did not end well, each with why.
         left: Vec<String>,
+        /// What was never begun.
+        not_begun: Vec<String>,
     },
 }
 
@@ -188,20 +190,38 @@ impl Engine {
         let report = Report { steps: finished.steps, started, ran };
         match finished.failure {
             Some((step, what, error)) => Err(ApplyError::Step { step, what, error, report }),
-            None if finished.cancelled => Err(ApplyError::Cancelled { report, left: finished.left }),
+            None if finished.cancelled => {
+                Err(ApplyError::Cancelled { report, left: finished.left, not_begun: finished.not_begun })
+            }
             None => Ok(report),
         }
     }
 }
 
-/// How a cancelled run is told of.
-fn cancelled(left: &[String]) -> String {
-    match left {
-        [] => "cancelled; what was begun was finished, and deploying again converges".to_owned(),
-        left => {
-            format!("cancelled; what was begun was finished but for: {}; deploying again converges", left.join("; "))
-        }
+/// How a cancelled run is told of: what did not end, whether anything else did, what was not begun.
+fn cancelled(report: &Report, left: &[String], not_begun: &[String]) -> String {
+    /// Steps that are named; the log has the others.
+    const NAMED: usize = 3;
+    let mut parts = vec!["cancelled".to_owned()];
+    if !left.is_empty() {
+        parts.push(format!("not finished: {}", left.join(", ")));
     }
+    match (report.changed(), left) {
+        (true, []) => parts.push("what was begun was finished".to_owned()),
+        (true, _) => parts.push("what else was begun was finished".to_owned()),
+        (false, []) => parts.push("nothing was changed".to_owned()),
+        (false, _) => {}
+    }
+    if !not_begun.is_empty() {
+        let named = not_begun.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = match not_begun.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {}", counted(more, "further step")),
+        };
+        parts.push(format!("not begun: {named}{more}"));
+    }
+    parts.push("deploying again converges".to_owned());
+    parts.join("; ")
 }
 
 /// Containers that a plan removes whatever else happens.
@@ -362,5 +382,38 @@ fn unmet(condition: &Condition) -> String {
         Condition::AnyDid(_) => "nothing before it changed anything".to_owned(),
         Condition::DidNot(_) => "not needed any more".to_owned(),
         Condition::AnyOf(conditions) => conditions.iter().map(unmet).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_run_says_what_was_done_and_what_not() {
+        let step = |outcome| StepReport { outcome, text: String::new(), elapsed: Duration::ZERO };
+        let done = Report { steps: vec![step(Outcome::Done)], ..Report::default() };
+        let none = Report { steps: vec![step(Outcome::Abandoned)], ..Report::default() };
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        for (report, left, rest, expected) in [
+            (
+                &none,
+                &["build x for web (given up)"][..],
+                &["create container web-1", "start container web-1"][..],
+                "cancelled; not finished: build x for web (given up); not begun: create container web-1, start container \
+                 web-1; deploying again converges",
+            ),
+            (
+                &done,
+                &["wait until db is healthy (given up)"],
+                &["a", "b", "c", "d"],
+                "cancelled; not finished: wait until db is healthy (given up); what else was begun was finished; not \
+                 begun: a, b, c and 1 further step; deploying again converges",
+            ),
+            (&done, &[], &["a"], "cancelled; what was begun was finished; not begun: a; deploying again converges"),
+            (&none, &[], &["a"], "cancelled; nothing was changed; not begun: a; deploying again converges"),
+        ] {
+            assert_eq!(cancelled(report, &texts(left), &texts(rest)), expected);
+        }
     }
 }

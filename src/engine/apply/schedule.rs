@@ -58,6 +58,8 @@ pub struct Finished {
     pub cancelled: bool,
     /// What was under way when it was cancelled and did not end well, each with why.
     pub left: Vec<String>,
+    /// What was never begun.
+    pub not_begun: Vec<String>,
 }
 
 /// Runs all steps. `execute` receives the step and how the steps so far ended. `halt` is cancelled at the first
@@ -96,8 +98,14 @@ where
         match result {
             Ok(Did::Done(text)) => table.end(reporter, id, Ended::Done, text, elapsed),
             Ok(Did::Skipped(text)) => table.end(reporter, id, Ended::Skipped, text, elapsed),
-            Err(EngineError::Cancelled) => {
-                table.end(reporter, id, Ended::Abandoned, "given up".to_owned(), elapsed);
+            Err(error @ (EngineError::Cancelled | EngineError::GivenUp(_))) => {
+                let how = match error {
+                    EngineError::GivenUp(stands) => format!("given up: {stands}"),
+                    _ => "given up".to_owned(),
+                };
+                let text = table.text(id);
+                table.end(reporter, id, Ended::Abandoned, format!("{text}: {how}"), elapsed);
+                left.push(format!("{text} ({how})"));
             }
             Err(error) => {
                 table.end(reporter, id, Ended::Failed, error.to_string(), elapsed);
@@ -119,9 +127,10 @@ where
     // Whoever was given up is dropped here, which hangs up.
     drop(running);
     left.extend(table.give_up(reporter));
-    let cancelled = cancel.is_cancelled() && (table.abandon_rest(reporter) || !left.is_empty());
-    table.abandon_rest(reporter);
-    Finished { steps: table.reports(), failure, cancelled, left }
+    let not_begun = table.abandon_rest(reporter);
+    let cut_short = !not_begun.is_empty() || !left.is_empty() || table.ended.contains(&Some(Ended::Abandoned));
+    let cancelled = cancel.is_cancelled() && cut_short;
+    Finished { steps: table.reports(), failure, cancelled, left, not_begun }
 }
 
 /// The state of all steps.
@@ -244,14 +253,16 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// Ends the steps that were never begun; whether there were any.
-    fn abandon_rest(&mut self, reporter: &dyn Reporter) -> bool {
+    /// Ends the steps that were never begun; what they were to do.
+    fn abandon_rest(&mut self, reporter: &dyn Reporter) -> Vec<String> {
         let rest: Vec<StepId> = (0..self.plan.steps.len()).filter(|id| self.how(*id).is_none()).collect();
-        for id in &rest {
-            let text = format!("{}: not begun", self.text(*id));
-            self.end(reporter, *id, Ended::Abandoned, text, Duration::ZERO);
-        }
-        !rest.is_empty() || self.ended.contains(&Some(Ended::Abandoned))
+        rest.into_iter()
+            .map(|id| {
+                let what = self.text(id);
+                self.end(reporter, id, Ended::Abandoned, format!("{what}: not begun"), Duration::ZERO);
+                what
+            })
+            .collect()
     }
 
     fn text(&self, id: StepId) -> String {
@@ -386,6 +397,28 @@ mod tests {
         let finished = run(&plan, &Silent, &cancel, &halt, |_, _| async { Ok(Did::Done(String::new())) }).await;
         assert!(finished.cancelled);
         assert_eq!(finished.steps.first().map(|s| s.outcome), Some(Outcome::Abandoned));
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_and_what_was_not_begun_are_named() {
+        let plan = plan(vec![step("a", &[]), step("b", &[0]), step("c", &[1]), step("d", &[2])]);
+        let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
+        let finished = run(&plan, &Silent, &cancel, &halt, |id, _| {
+            if id == 1 {
+                cancel.cancel();
+            }
+            async move {
+                match id {
+                    0 => Ok(Did::Done(String::new())),
+                    _ => Err(EngineError::GivenUp("its hook goes on".to_owned())),
+                }
+            }
+        })
+        .await;
+        assert!(finished.cancelled);
+        assert_eq!(finished.left, ["start container b (given up: its hook goes on)"]);
+        assert_eq!(finished.not_begun, ["start container c", "start container d"]);
+        assert_eq!(finished.steps[1].text, "start container b: given up: its hook goes on");
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,8 +27,12 @@ pub(super) struct Facts {
     pub(super) half_folder: bool,
     /// Whether the work tree is to hold it (sparse checkouts).
     pub(super) wanted: bool,
-    /// A file of the server's own: no commit takes it away.
+    /// A file of the server's own: no commit takes away what was written here, or what lives on it.
     pub(super) own: bool,
+    /// The commit that was deployed last with success has it.
+    pub(super) deployed: bool,
+    /// Of a file of the server's own that git does not track: what earlier commits had there. It is none of the server's.
+    pub(super) left: Vec<Node>,
     pub(super) there: There,
 }
 
@@ -181,6 +185,7 @@ impl Path<'_> {
             There::Known(node, _) => {
                 entry.is_some_and(|entry| entry.node == *node)
                     || self.facts.new == Some(*node)
+                    || self.facts.left.contains(node)
                     || self.facts.half.contains(&Some(*node))
             }
             There::Own { .. } => false,
@@ -295,7 +300,12 @@ impl Path<'_> {
         }
         // A link that came with a commit is not the server's: what it leads to would then count as chosen here.
         let is_link = before.is_some_and(|entry| entry.node.kind == Kind::Link);
-        if self.facts.own && !is_link && matches!(self.facts.there, There::Known(..) | There::Own { .. }) {
+        let keeps = match self.facts.there {
+            There::Own { .. } => true,
+            There::Known(..) => self.facts.deployed,
+            There::Absent | There::Blocked(_) | There::Folder { .. } => false,
+        };
+        if self.facts.own && !is_link && keeps {
             plan.stays.insert(self.name.clone());
             return;
         }
@@ -438,6 +448,25 @@ mod tests {
             },
             ..Facts::default()
         }
+    }
+
+    #[test]
+    fn of_the_servers_own_stays_what_was_written_here_or_runs() {
+        let own = |facts| Facts { own: true, ..facts };
+        let stays = |facts: Facts| {
+            let plan = decide(&BTreeMap::from([(b"f".to_vec(), facts)]), Way::Keep, Set::Whole);
+            plan.stays.contains(b"f".as_slice())
+        };
+        // Taken out by the commit: what turnout wrote, and nothing was ever deployed with; the same, deployed; edited.
+        assert!(!stays(own(facts(1, 1, 0, 1))));
+        assert_eq!(outcome(own(facts(1, 1, 0, 1)), Way::Keep, Set::Whole), "remove");
+        assert!(stays(Facts { deployed: true, ..own(facts(1, 1, 0, 1)) }));
+        assert!(stays(own(facts(1, 1, 0, 9))));
+        // Brought again: what an earlier commit left is replaced, what somebody wrote is not.
+        let left = |there| Facts { left: vec![node(1).unwrap()], ..own(facts(0, 0, 2, there)) };
+        assert_eq!(outcome(left(1), Way::Keep, Set::Whole), "write");
+        assert_eq!(outcome(left(9), Way::Keep, Set::Whole), "conflict");
+        assert_eq!(outcome(own(facts(0, 0, 2, 1)), Way::Keep, Set::Whole), "conflict");
     }
 
     /// What happens to a path, in one word.

@@ -32,7 +32,16 @@ pub(super) struct States<'s> {
     pub(super) half: &'s [Tree],
     pub(super) sparse: Option<&'s Sparse>,
     /// Of the server's own, whatever git says of them.
-    pub(super) own: &'s [Name],
+    pub(super) own: &'s [Owned],
+}
+
+/// What is known of a file of the server's own.
+pub(super) struct Owned {
+    pub(super) name: Name,
+    /// See [`Facts::deployed`].
+    pub(super) deployed: bool,
+    /// See [`Facts::left`].
+    pub(super) left: Vec<Node>,
 }
 
 /// Where to look, and how.
@@ -75,6 +84,7 @@ fn known(name: &[u8], states: &States<'_>) -> Facts {
     let entry = index.entries.get(name).copied();
     let new = new.nodes.get(name).copied();
     let is_module = new.or(entry.map(|entry| entry.node)).is_some_and(|node| node.kind == Kind::Module);
+    let owned = own.iter().find(|own| own.name == name);
     Facts {
         index: entry,
         unmerged: index.unmerged.contains(name),
@@ -83,7 +93,9 @@ fn known(name: &[u8], states: &States<'_>) -> Facts {
         half: half.iter().map(|tree| tree.nodes.get(name).copied()).collect(),
         half_folder: half.iter().any(|tree| tree.has_folder(name)),
         wanted: sparse.is_none_or(|sparse| sparse.holds(name, is_module)),
-        own: own.iter().any(|own| own == name),
+        own: owned.is_some(),
+        deployed: owned.is_some_and(|own| own.deployed),
+        left: owned.map(|own| own.left.clone()).unwrap_or_default(),
         there: There::Absent,
     }
 }
@@ -120,7 +132,7 @@ impl Eyes<'_, '_> {
         }
         let mut tried: Vec<Node> = Vec::new();
         let candidates = facts.index.map(|entry| entry.node).into_iter().chain(facts.new);
-        for node in candidates.chain(facts.half.iter().copied().flatten()) {
+        for node in candidates.chain(facts.half.iter().copied().flatten()).chain(facts.left.iter().copied()) {
             if !tried.contains(&node) && self.is_same(name, node, &found)? {
                 return Ok(There::Known(node, proof));
             }

@@ -12,6 +12,7 @@ mod look;
 mod names;
 mod node;
 pub(super) mod note;
+mod owned;
 mod settings;
 mod sparse;
 mod tree;
@@ -19,7 +20,6 @@ mod work_tree;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::ffi::OsStrExt as _,
     path::Path,
 };
 
@@ -80,7 +80,7 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     if !half.is_empty() {
         carry_out::sweep(half.iter().chain([&old, &new]), &mut work)?;
     }
-    let own: Vec<Name> = session.remote.own_files.iter().map(|file| file.as_os_str().as_bytes().to_vec()).collect();
+    let own = owned::of(repo, from, &index, &new, session)?;
     let states = States { index: &index, old: &old, new: &new, half: &half, sparse: sparse.as_ref(), own: &own };
     let mut by_hand = Converter::new(repo, Source::WorkTree, session)?;
     let facts = facts(&states, &mut Eyes { repo, work: &mut work, converter: &mut by_hand, settings })?;
