@@ -211,6 +211,7 @@ impl Deployer {
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
+        place::answers(&repo).await?;
         let updated = self.fetch(job, &self.planner.remote(&repo, &timeouts)?, recorder, cancel).await?;
         recorder.info(outcome::describe(&updated, job.pinned));
         let (commit, branch) = (updated.new.clone(), updated.branch.clone());

@@ -27,6 +27,9 @@ const ENGINE: Duration = Duration::from_secs(10);
 /// The same in words.
 pub const ENGINE_WORDS: &str = "10 s";
 
+/// How long the disk of a work tree may take for one call, for whoever only asks how things stand.
+const DISK: Duration = Duration::from_secs(5);
+
 /// What the engine says of itself, and what runs.
 async fn ask(control: &Control) -> (Health, Result<Stacks, String>) {
     let unwell = |text: String| (Health { ok: false, text }, Err("the engine does not answer".to_owned()));
@@ -80,8 +83,10 @@ async fn of_repo(
 ) -> Result<RepoStatus, Refusal> {
     let reading = repo.clone();
     let redactor = control.deployer.redactor.clone();
-    let read = files::blocking(move || {
-        (load_project(&reading, &redactor), git::head(&reading.real_path).ok().map(|head| head.commit))
+    let read = files::blocking_for(DISK, move || {
+        let loaded = load_project(&reading, &redactor);
+        let head = files::at(&reading.real_path, &reading.real_path, || git::head(&reading.real_path));
+        (loaded, head.ok().and_then(Result::ok).map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
@@ -151,12 +156,16 @@ async fn by_hand(control: &Control, repo: &Repo) -> Result<Option<ByHand>, Refus
     };
     let on = repo.clone();
     let on = match repo.branch.clone() {
-        None => files::blocking(move || super::checked_out(&on)).await.ok().flatten(),
+        None => files::blocking_for(DISK, move || super::checked_out(&on)).await.ok().flatten(),
         branch => branch,
     };
     let branch = on.or(last.branch);
     let (path, name) = (repo.real_path.clone(), branch.clone());
-    let tip = tokio::task::spawn_blocking(move || git::branch_tip(&path, &name?)).await.ok().flatten();
+    let tip = files::blocking_for(DISK, move || {
+        let name = name?;
+        files::at(&path, &path, || git::branch_tip(&path, &name)).ok().flatten()
+    });
+    let tip = tip.await.ok().flatten();
     Ok(Some(ByHand { commit, asked: last.wanted_commit, deployment: last.id, branch, branch_commit: tip }))
 }
 

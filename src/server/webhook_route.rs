@@ -115,13 +115,18 @@ impl IntakeState {
         let found = webhook::find_repo(&push.repo, &loaded.repos).ok().filter(|repo| repo.branch.is_none());
         let Some(repo) = found.cloned() else { return Ok(None) };
         let (checked_out, name) = (Arc::clone(&self.checked_out), repo.name.clone());
-        let looked = time::timeout(BRANCH_WAIT, files::blocking(move || checked_out(&repo))).await;
+        let looked = files::blocking_for(BRANCH_WAIT, move || {
+            // One that hung a moment ago is not asked again, and must not look like one that is on no branch.
+            let git = repo.path.join(".git");
+            files::at(&repo.path, &git, || git.exists())?;
+            std::io::Result::Ok(checked_out(&repo))
+        });
         // To guess would be to drop the push, or to deploy another branch.
         let unknown = |why: String| {
             refused(503, format!("which branch {name} is on could not be read: {why}; send the delivery again later"))
         };
-        let late = |_| unknown(format!("its disk gave no answer within {} s", BRANCH_WAIT.as_secs()));
-        looked.map_err(late)?.map_err(|lost| unknown(lost.to_string()))
+        let looked = looked.await.map_err(|lost| unknown(lost.to_string()))?;
+        looked.map_err(|error| unknown(error.to_string()))
     }
 
     /// Has the daemon's secret as it is now in a file, in place of the one that was given.
