@@ -1,6 +1,6 @@
 //! turnout deploys several repositories' Docker Compose stacks on one host.
 //!
-//! Folders are listed from the ground up; each uses only those above it in this list. `tests/architecture.rs`
+//! Folders are listed from the ground up; each uses only those above it in this list. `tests/offline/architecture.rs`
 //! holds that. See ARCHITECTURE.md for the road a push travels.
 
 pub mod report;

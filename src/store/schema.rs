@@ -24,6 +24,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/008.sql"),
 ];
 
+/// How long a lock that is held is tried again, and how often. A process that was being started when its parent was
+/// killed, or gave the lock up, holds it until it becomes another program.
+const LOCK_TRIES: (u32, Duration) = (20, Duration::from_millis(50));
+
 /// Takes the lock of a state directory. Held as long as the file is open, so a killed daemon leaves none behind.
 pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
     let path = database.with_extension("lock");
@@ -34,11 +38,16 @@ pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(&path)
         .map_err(|source| StoreError::Io { file: path.clone(), source })?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(database.to_path_buf())),
-        Err(errno) => Err(StoreError::Io { file: path, source: errno.into() }),
+    let (tries, pause) = LOCK_TRIES;
+    for again in (0..tries).rev() {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if again > 0 => std::thread::sleep(pause),
+            Err(rustix::io::Errno::WOULDBLOCK) => break,
+            Err(errno) => return Err(StoreError::Io { file: path, source: errno.into() }),
+        }
     }
+    Err(StoreError::InUse(database.to_path_buf()))
 }
 
 /// Opens the writer's connection, making file and tables where they are missing. `before` is called for a database of a

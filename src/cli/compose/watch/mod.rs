@@ -102,6 +102,10 @@ pub(super) fn check(project: &Project) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How far a file's time may lie behind the clock when it is written: the kernel takes it from the last tick, of which
+/// there are at least a hundred in a second.
+const FILE_CLOCK: Duration = Duration::from_millis(10);
+
 /// How to watch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
@@ -293,7 +297,7 @@ impl<'a> Watcher<'a> {
         let made = self.engine.image_created(&first.id).await?;
         let newer = |path: &std::path::Path| {
             let changed = path.symlink_metadata().and_then(|found| found.modified());
-            changed.is_ok_and(|changed| made.is_none_or(|made| changed >= made))
+            changed.is_ok_and(|changed| made.is_none_or(|made| changed + FILE_CLOCK >= made))
         };
         let mut paths = Vec::new();
         let mut open = vec![PathBuf::from(&rule.path)];

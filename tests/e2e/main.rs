@@ -1,0 +1,43 @@
+//! The whole program: a push comes in, containers come out; and all that may go wrong on the way.
+
+#[path = "../bad_input_support/mod.rs"]
+mod bad_input_support;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../e2e_support/mod.rs"]
+mod e2e_support;
+#[path = "../git_support/mod.rs"]
+mod git_support;
+
+mod alive;
+mod altered;
+mod backup;
+mod bad_input_deliveries;
+mod bad_input_disk;
+mod bad_input_engine;
+mod bad_input_project;
+mod bad_input_settings;
+mod by_hand;
+mod by_name;
+mod commands;
+mod config;
+mod credentials;
+mod decision;
+mod deploy;
+mod failures;
+mod gate;
+mod handed_on;
+mod inputs;
+mod keep;
+mod killed;
+mod lanes;
+mod mounts;
+mod plan;
+mod projects;
+mod recovery;
+mod renamed;
+mod sinks;
+mod turned_link;
+mod waiting;
+mod watch_on;
+mod words;

@@ -1,0 +1,24 @@
+//! The Compose engine against a real Docker engine: applied steps, versions, ways there, and waits that end.
+
+#[path = "../bad_input_support/mod.rs"]
+mod bad_input_support;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../compose_cli_support/mod.rs"]
+mod compose_cli_support;
+#[path = "../e2e_support/mod.rs"]
+mod e2e_support;
+#[path = "../endpoint_support/mod.rs"]
+mod endpoint_support;
+#[path = "../waits_support/mod.rs"]
+mod waits_support;
+
+mod apply;
+mod client_settings;
+mod convergence;
+mod endpoints;
+mod harness;
+mod interchange;
+mod versions;
+mod waits;
+mod watch;

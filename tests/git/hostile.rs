@@ -1,0 +1,322 @@
+//! Servers that send without end, and repositories that would have others asked: real ones, that speak as much of git's
+//! protocol as it takes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+};
+
+use std::os::unix::fs::symlink;
+
+use crate::git_support;
+use git_support::{HttpGit, World, commit_in, git, update};
+use turnout::git::{self as product, GitError, Remote};
+
+const MIB: u64 = 1024 * 1024;
+const TIP: &str = "1111111111111111111111111111111111111111";
+
+/// What a server does too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endless {
+    List,
+    Messages,
+    Pack,
+    /// Not endless: it only says that four billion objects will follow.
+    Count,
+}
+
+fn line(text: &[u8]) -> Vec<u8> {
+    [format!("{:04x}", text.len() + 4).as_bytes(), text].concat()
+}
+
+/// Speaks as `git://`. Sends until nobody takes it any more.
+fn serve(endless: Endless) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Ends with the test process; it holds nothing but its port.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = talk(stream, endless);
+            });
+        }
+    });
+    port
+}
+
+fn talk(mut to: TcpStream, endless: Endless) -> std::io::Result<()> {
+    // The request, whatever it is.
+    read_line(&mut to)?;
+    to.write_all(&line(format!("{TIP} refs/heads/main\0side-band-64k ofs-delta\n").as_bytes()))?;
+    if endless == Endless::List {
+        for number in 0_u64.. {
+            to.write_all(&line(format!("{TIP} refs/heads/z{number:0200}\n").as_bytes()))?;
+        }
+    }
+    to.write_all(b"0000")?;
+    while !read_line(&mut to)?.starts_with(b"done") {}
+    to.write_all(&line(b"NAK\n"))?;
+    if endless == Endless::Messages {
+        loop {
+            to.write_all(&line(&[&[2], "counting, still counting\n".repeat(100).as_bytes()].concat()))?;
+        }
+    }
+    let count = if endless == Endless::Count { u32::MAX } else { 1_000_000 };
+    to.write_all(&line(&[&[1], &b"PACK\0\0\0\x02"[..], &count.to_be_bytes()].concat()))?;
+    for number in 0_u64.. {
+        to.write_all(&line(&[&[1], &blob(number)[..]].concat()))?;
+    }
+    Ok(())
+}
+
+/// A whole packet of the client.
+fn read_line(from: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut head = [0; 4];
+    from.read_exact(&mut head)?;
+    let length = usize::from_str_radix(std::str::from_utf8(&head).unwrap(), 16).unwrap();
+    let mut rest = vec![0; length.saturating_sub(4)];
+    from.read_exact(&mut rest)?;
+    Ok(rest)
+}
+
+/// An entry of a pack: a blob of 32 KiB that is stored, not compressed, and differs from all others.
+fn blob(number: u64) -> Vec<u8> {
+    let mut content = vec![b'x'; 32 * 1024];
+    content[..8].copy_from_slice(&number.to_be_bytes());
+    let size = content.len();
+    // Type 3, and the size in groups of four and seven bits.
+    let mut out = vec![0x80 | 0x30 | (size & 0xf) as u8];
+    let mut rest = size >> 4;
+    while rest > 0x7f {
+        out.push(0x80 | (rest & 0x7f) as u8);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+    // zlib (RFC 1950), with one stored block (RFC 1951).
+    out.extend_from_slice(&[0x78, 0x01, 0x01]);
+    let length = u16::try_from(size).unwrap();
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(&content);
+    let (a, b) = content.iter().fold((1_u32, 0_u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    out.extend_from_slice(&((b << 16) | a).to_be_bytes());
+    out
+}
+
+/// Bytes below a folder.
+fn size(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries
+        .iter()
+        .map(|entry| if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() })
+        .sum()
+}
+
+#[tokio::test]
+async fn what_has_no_end_is_ended_and_named() {
+    let table = [
+        (Endless::List, "sends more than 1.0 MB as the list of its branches and tags"),
+        (Endless::Messages, "sends more than 65.5 kB as messages"),
+        (Endless::Pack, "sends more than 4.1 MB as the objects"),
+    ];
+    for (endless, words) in table {
+        let world = World::empty();
+        let port = serve(endless);
+        let mut remote = world.remote_at(&format!("git://127.0.0.1:{port}/x"));
+        remote.most_bytes = 4 * MIB;
+        let error = update(&remote).await.unwrap_err();
+        assert!(matches!(error, GitError::TooMuch { .. }), "{endless:?}: {error:?}");
+        let text = error.to_string();
+        for words in [words, "127.0.0.1", "raise max_fetch"] {
+            assert!(text.contains(words), "{endless:?}, {words}: {text}");
+        }
+        world.assert_no_litter();
+    }
+}
+
+/// The next fetch does not find the disk full of what the last one left.
+#[tokio::test]
+async fn what_was_too_much_is_not_kept() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let before = size(&world.site());
+    let port = serve(Endless::Pack);
+    let mut remote = world.remote_at(&format!("git://127.0.0.1:{port}/x"));
+    remote.most_bytes = 8 * MIB;
+    for _ in 0..3 {
+        let error = update(&remote).await.unwrap_err();
+        assert!(matches!(error, GitError::TooMuch { .. }), "{error:?}");
+    }
+    let after = size(&world.site());
+    assert!(after < before + MIB, "{before} bytes before, {after} after");
+    update(&world.remote()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_count_that_cannot_be_is_only_an_error() {
+    let world = World::empty();
+    let mut remote = world.remote_at(&format!("git://127.0.0.1:{}/x", serve(Endless::Count)));
+    remote.most_bytes = 4 * MIB;
+    update(&remote).await.unwrap_err();
+    world.assert_no_litter();
+}
+
+/// The same for a repository on this machine, to which no relay leads.
+#[tokio::test]
+async fn a_fetch_from_a_folder_has_its_limit_too() {
+    let world = World::new();
+    // Nothing that can be compressed.
+    let mut noise = vec![0; 3 * MIB as usize];
+    std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    std::fs::write(world.dev().join("noise"), noise).unwrap();
+    git(&world.dev(), &["add", "noise"]);
+    git(&world.dev(), &["commit", "-q", "-m", "noise"]);
+    world.push();
+    let mut remote = world.remote();
+    remote.most_bytes = 2 * MIB;
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(error, GitError::TooMuch { .. }), "{error:?}");
+    remote.most_bytes = 5 * MIB;
+    update(&remote).await.unwrap();
+}
+
+/// A small pack can hold what fills a disk.
+#[tokio::test]
+async fn what_a_check_out_may_write_has_its_limit() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let before = world.site_file("app.txt");
+    world.commit("app.txt", "changed\n");
+    // Zeros, which git packs to a thousandth.
+    for name in ["one", "two"] {
+        std::fs::write(world.dev().join(name), vec![0; 3 * MIB as usize]).unwrap();
+    }
+    git(&world.dev(), &["add", "."]);
+    git(&world.dev(), &["commit", "-q", "-m", "zeros"]);
+    world.push();
+    let mut remote = world.remote();
+    remote.most_written = 5 * MIB;
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(error, GitError::TooLarge { .. }), "{error:?}");
+    let text = error.to_string();
+    for words in ["6.2 MB", "5.2 MB", "nothing was written", "raise max_checkout"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(world.site_file("app.txt"), before);
+    assert!(!world.site().join("one").exists());
+    remote.most_written = 7 * MIB;
+    update(&remote).await.unwrap();
+    assert_eq!(world.site_file("app.txt"), "changed\n");
+}
+
+/// libgit2 reads `.gitignore` and `.gitattributes` through links, and waits at a pipe for ever.
+#[tokio::test]
+async fn a_link_of_gits_own_files_to_a_pipe_holds_nothing_up() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let pipe = world.path().join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for name in [".gitignore", ".gitattributes"] {
+        symlink(&pipe, world.dev().join(name)).unwrap();
+    }
+    git(&world.dev(), &["add", "."]);
+    git(&world.dev(), &["commit", "-q", "-m", "trap"]);
+    world.push();
+    update(&world.remote()).await.unwrap();
+    let looked = turnout::git::changed_by_hand(&world.site()).unwrap_err().to_string();
+    assert!(looked.contains(".gitattributes is a link to something else than a file"), "{looked}");
+    // A file where the next commit has a folder: it is asked whether it may go.
+    std::fs::create_dir(world.site().join("place")).unwrap();
+    std::fs::write(world.site().join("place/own"), "mine").unwrap();
+    world.commit("place", "a file\n");
+    world.push();
+    let error = update(&world.remote()).await.unwrap_err();
+    assert!(error.to_string().contains("place"), "{error}");
+    std::fs::remove_dir_all(world.site().join("place")).unwrap();
+    update(&world.remote()).await.unwrap();
+    assert_eq!(world.site_file("place"), "a file\n");
+}
+
+/// A repository with a submodule `lib` at an address, which has one itself, `inner`, on the same host.
+fn with_submodules(lib_address: &str) -> World {
+    let world = World::new();
+    for name in ["lib", "inner"] {
+        git(world.path(), &["init", "-q", "--bare", "-b", "main", &format!("{name}.git")]);
+        git(world.path(), &["clone", "-q", &format!("{name}.git"), &format!("{name}-dev")]);
+        commit_in(&world.path().join(format!("{name}-dev")), &format!("{name}.txt"), "text\n");
+    }
+    let (lib, inner) = (world.path().join("lib-dev"), world.path().join("inner-dev"));
+    git(&inner, &["push", "-q", "origin", "HEAD"]);
+    submodule(&lib, "inner", &format!("{lib_address}/inner.git"), &inner);
+    git(&lib, &["push", "-q", "origin", "HEAD"]);
+    submodule(&world.dev(), "lib", &format!("{lib_address}/lib.git"), &lib);
+    world.push();
+    world
+}
+
+/// Takes a submodule in by its address, without asking anybody.
+fn submodule(folder: &Path, name: &str, url: &str, at: &Path) {
+    let tip = git(at, &["rev-parse", "HEAD"]);
+    std::fs::write(folder.join(".gitmodules"), format!("[submodule \"{name}\"]\n\tpath = {name}\n\turl = {url}\n"))
+        .unwrap();
+    git(folder, &["add", ".gitmodules"]);
+    git(folder, &["update-index", "--add", "--cacheinfo", &format!("160000,{tip},{name}")]);
+    git(folder, &["commit", "-q", "-m", "submodule"]);
+}
+
+/// One server that stands for two hosts by its two names.
+fn two_hosts(auth: Option<&str>) -> (World, HttpGit, Remote) {
+    // The submodules are on a server of their own, which asks everybody who they are.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    drop(other);
+    let world = with_submodules(&format!("http://localhost:{port}"));
+    let stranger = HttpGit::start_at(port, world.path(), auth);
+    let own = HttpGit::start(world.path(), Some("x-access-token:opensesame"));
+    let mut remote = world.remote_at(&format!("http://127.0.0.1:{}/origin.git", own.port));
+    remote.auth.token = Some("opensesame".into());
+    (world, stranger, remote)
+}
+
+#[tokio::test]
+async fn submodules_of_other_hosts_only_where_allowed() {
+    let (world, stranger, mut remote) = two_hosts(None);
+    let error = update(&remote).await.unwrap_err();
+    let GitError::Submodule { name, source } = &error else { panic!("{error:?}") };
+    assert!(
+        name == "lib" && matches!(&**source, GitError::ForeignHost { host, .. } if host == "localhost"),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("submodule_hosts: [localhost]"), "{error}");
+    assert_eq!(*stranger.seen.lock().unwrap(), Vec::<String>::new());
+    let foreign = product::foreign_submodules(&world.site(), remote.url.as_deref().unwrap(), &[]).unwrap();
+    assert_eq!(foreign, [("lib".to_owned(), "localhost".to_owned())]);
+    for allowed in ["LocalHost", "*"] {
+        let _ = std::fs::remove_dir_all(world.site());
+        remote.submodule_hosts = vec!["example.org".to_owned(), allowed.to_owned()];
+        update(&remote).await.unwrap();
+        assert_eq!(world.site_file("lib/inner/inner.txt"), "text\n");
+    }
+    let foreign = product::foreign_submodules(&world.site(), remote.url.as_deref().unwrap(), &remote.submodule_hosts);
+    assert_eq!(foreign.unwrap(), []);
+}
+
+/// A submodule of a submodule is on the same host as the one that names it, and yet not on that of the token.
+#[tokio::test]
+async fn the_token_goes_to_no_submodule_of_another_host_at_any_depth() {
+    let (world, stranger, mut remote) = two_hosts(Some("x-access-token:opensesame"));
+    remote.submodule_hosts = vec!["localhost".to_owned()];
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(error, GitError::Submodule { .. }), "{error:?}");
+    // The first one is let in without it, so that the second is asked for.
+    std::fs::write(world.path().join("open-lib"), "").unwrap();
+    let error = update(&remote).await.unwrap_err();
+    assert!(error.to_string().contains("inner"), "{error}");
+    assert_eq!(*stranger.seen.lock().unwrap(), Vec::<String>::new(), "the token was sent to another host");
+}

@@ -1,0 +1,17 @@
+//! Updates of work trees against real git: over files, HTTP and SSH, with hooks, locks, kills and hostile remotes.
+
+#[path = "../git_support/mod.rs"]
+mod git_support;
+
+mod again;
+mod by_hand;
+mod checkout;
+mod filters;
+mod hostile;
+mod killed;
+mod lfs;
+mod lfs_ssh;
+mod like_git;
+mod local;
+mod repack;
+mod servers;
