@@ -87,3 +87,57 @@ fn leave(code: i32, last: impl FnOnce()) {
     last();
     std::process::exit(code);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::{Command, Stdio},
+        time::Instant,
+    };
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    /// Set in the process that is to be ended: what it has to do.
+    const CHILD: &str = "TURNOUT_TEST_OF_ENDS";
+
+    /// Not a test by itself: the process that the test below ends.
+    #[test]
+    fn a_process_that_is_to_be_ended() {
+        let Some(work) = std::env::var_os(CHILD) else { return };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let ends = Ends::take_over(Duration::from_millis(500)).unwrap();
+            if work == "frozen" {
+                ends.begin();
+            }
+            // No thread of the runtime is left, nor this one.
+            (0..2).for_each(|_| drop(tokio::spawn(async { thread::sleep(Duration::from_secs(600)) })));
+            println!("there");
+            thread::sleep(Duration::from_secs(600));
+        });
+    }
+
+    #[test]
+    fn a_process_of_which_all_hangs_is_ended_all_the_same() {
+        // While it starts, at once; in its work, after the grace and what the end may take beyond it.
+        for (work, code, at_least) in [("begins", 0, Duration::ZERO), ("frozen", STUCK, SLACK)] {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "cli::ends::tests::a_process_that_is_to_be_ended", "--nocapture"])
+                .env(CHILD, work)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            assert!(lines.map_while(Result::ok).any(|line| line.ends_with("there")), "it did not begin");
+            let began = Instant::now();
+            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            let ended = child.wait().unwrap();
+            assert_eq!(ended.code(), Some(code), "{work}: {ended}");
+            let took = began.elapsed();
+            assert!(took >= at_least && took < at_least + Duration::from_secs(5), "{work}: {took:?}");
+        }
+    }
+}

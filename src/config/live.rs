@@ -15,7 +15,7 @@ use super::{
     gather::{PATIENCE, path_state, read_bounded, read_secret_file},
     mistake::{Mistake, Mistakes, Place},
     repos::{self, Fallback, Repos, TokenSource},
-    turn::Turn,
+    turn::{MOMENT, Turn},
 };
 use crate::files::{self, Lost};
 
@@ -55,12 +55,16 @@ pub struct Broken {
 
 /// A `repos.yaml` that is watched. Cheap to share and to ask: one `stat` where nothing changed.
 pub struct LiveRepos {
+    known: Arc<Known>,
+    turn: Turn,
+}
+
+struct Known {
     file: PathBuf,
     variables: Arc<HashMap<String, String>>,
     /// Where the last list without a mistake is kept for the next start.
     last_good: Option<PathBuf>,
     state: Mutex<State>,
-    turn: Turn,
 }
 
 struct State {
@@ -96,7 +100,7 @@ impl LiveRepos {
     pub fn open(file: &Path, variables: HashMap<String, String>) -> Result<LiveRepos, Mistakes> {
         let variables = Arc::new(variables);
         let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, false);
-        let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
+        let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, None);
         warn(&live.checked());
         mistakes.unless_any(live)
     }
@@ -112,10 +116,9 @@ impl LiveRepos {
         let before = read_bounded(last_good).is_ok_and(|text| !is_blank(&text));
         let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, before);
         if mistakes.0.is_empty() {
-            let mut live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
-            live.last_good = Some(last_good.to_path_buf());
-            let seen = Arc::clone(&live.lock().seen);
-            live.keep(&seen);
+            let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, Some(last_good));
+            let seen = Arc::clone(&live.known.lock().seen);
+            live.known.keep(&seen);
             warn(&live.checked());
             return Ok(live);
         }
@@ -145,9 +148,7 @@ impl LiveRepos {
         tracing::error!(file = %file.display(), "has a mistake; {consequence}:\n{mistakes}");
         let loaded = Loaded { secrets: present_secrets(&repos, &variables), repos };
         let broken = Broken { mistakes: Arc::new(mistakes), consequence };
-        let mut live = LiveRepos::of(file, variables, loaded, Some(broken), seen);
-        live.last_good = Some(last_good.to_path_buf());
-        Ok(live)
+        Ok(LiveRepos::of(file, variables, loaded, Some(broken), seen, Some(last_good)))
     }
 
     fn of(
@@ -156,31 +157,14 @@ impl LiveRepos {
         loaded: Loaded,
         broken: Option<Broken>,
         seen: Seen,
+        last_good: Option<&Path>,
     ) -> LiveRepos {
         let current = Arc::new(loaded);
         // No stamps of secrets are known yet: the first look at them compares them with what was read here.
         let state = State { current, broken, seen: Arc::new(seen), secret_stamps: Vec::new(), read: Instant::now() };
-        let (state, turn) = (Mutex::new(state), Turn::default());
-        LiveRepos { file: file.to_path_buf(), variables, last_good: None, state, turn }
-    }
-
-    /// Keeps a list without mistakes for the next start.
-    fn keep(&self, seen: &Arc<Seen>) {
-        let Some(file) = &self.last_good else { return };
-        let (seen, writing) = (Arc::clone(seen), file.clone());
-        let kept = files::waited(PATIENCE, move || {
-            let Some(text) = &seen.text else { return Ok(()) };
-            if read_bounded(&writing).is_ok_and(|kept| kept == *text) {
-                return Ok(());
-            }
-            files::at(&writing, &writing, || write_private(&writing, text)).flatten()
-        });
-        if let Err(error) = kept.unwrap_or_else(|lost| Err(lost.into())) {
-            tracing::warn!(
-                file = %file.display(),
-                "the list cannot be kept for a start with a broken repos.yaml: {error}"
-            );
-        }
+        let last_good = last_good.map(Path::to_path_buf);
+        let known = Known { file: file.to_path_buf(), variables, last_good, state: Mutex::new(state) };
+        LiveRepos { known: Arc::new(known), turn: Turn::default() }
     }
 
     /// Reads the file once, for a check: what is wrong with it, and the entries that are right all the same.
@@ -190,45 +174,78 @@ impl LiveRepos {
         let consequence = "entries without a mistake are looked at".to_owned();
         let broken = Broken { mistakes: Arc::new(mistakes.clone()), consequence };
         let broken = Some(broken).filter(|broken| !broken.mistakes.0.is_empty());
-        (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen), mistakes)
+        (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen, None), mistakes)
     }
 
     /// The list as it was read, without another look at the file.
     pub fn checked(&self) -> Arc<Loaded> {
-        self.lock().current.clone()
+        self.known.lock().current.clone()
     }
 
     /// The list that counts now, after a look at the file. While its disk is slow, or another one looks for longer than a
     /// moment, the list that is known.
     pub fn current(&self) -> Arc<Loaded> {
         self.refresh();
-        self.lock().current.clone()
+        self.known.lock().current.clone()
     }
 
     /// Looks at the file. A change is logged, a broken one once an edit.
     pub fn refresh(&self) -> Change {
         // Only who has the turn changes the state.
-        let Some(_mine) = self.turn.take() else { return Change::Unchanged };
-        let looking = {
-            let state = self.lock();
-            Looking {
-                file: self.file.clone(),
-                variables: Arc::clone(&self.variables),
-                current: Arc::clone(&state.current),
-                seen: Arc::clone(&state.seen),
-                secret_stamps: state.secret_stamps.clone(),
-                anew: state.broken.is_some() && state.read.elapsed() >= ANEW,
-            }
-        };
-        match files::waited(PATIENCE, move || looking.look()) {
-            Ok(None) => Change::Unchanged,
-            Ok(Some(found)) => self.take(found),
-            // What hangs was named in the log. The next look does not wait for it, and finds what is to be had.
-            Err(Lost::Hangs(_)) => Change::Unchanged,
-            Err(died @ Lost::Died(_)) => {
-                tracing::error!(file = %self.file.display(), "{died}");
-                Change::Unchanged
-            }
+        let Some(mine) = self.turn.take() else { return Change::Unchanged };
+        let (looking, known) = (self.known.looking(), Arc::clone(&self.known));
+        let changed = files::begun(
+            MOMENT,
+            PATIENCE,
+            move || looking.look(),
+            move |looked| {
+                let _mine = mine;
+                match looked {
+                    Ok(None) => Change::Unchanged,
+                    Ok(Some(found)) => known.take(found),
+                    // What hangs was named in the log. The next look does not wait for it, and finds what is to be had.
+                    Err(Lost::Hangs(_)) => Change::Unchanged,
+                    Err(died @ Lost::Died(_)) => {
+                        tracing::error!(file = %known.file.display(), "{died}");
+                        Change::Unchanged
+                    }
+                }
+            },
+        );
+        // What comes later counts then.
+        changed.unwrap_or(Change::Unchanged)
+    }
+
+    /// Reads a token or secret from where `repos.yaml` says it is.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words; never the text itself.
+    pub fn secret(&self, source: &TokenSource) -> Result<Secret, String> {
+        secret_of(source, &self.known.variables)
+    }
+
+    /// What is wrong with the file as it is now, if anything is, and what counts instead.
+    pub fn broken(&self) -> Option<Broken> {
+        self.known.lock().broken.clone()
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.known.file
+    }
+}
+
+impl Known {
+    /// What the next look begins with.
+    fn looking(&self) -> Looking {
+        let state = self.lock();
+        Looking {
+            file: self.file.clone(),
+            variables: Arc::clone(&self.variables),
+            current: Arc::clone(&state.current),
+            seen: Arc::clone(&state.seen),
+            secret_stamps: state.secret_stamps.clone(),
+            anew: state.broken.is_some() && state.read.elapsed() >= ANEW,
         }
     }
 
@@ -269,22 +286,23 @@ impl LiveRepos {
         Change::Reloaded
     }
 
-    /// Reads a token or secret from where `repos.yaml` says it is.
-    ///
-    /// # Errors
-    /// Why it cannot be read, in words; never the text itself.
-    pub fn secret(&self, source: &TokenSource) -> Result<Secret, String> {
-        secret_of(source, &self.variables)
-    }
-
-    /// What is wrong with the file as it is now, if anything is, and what counts instead.
-    pub fn broken(&self) -> Option<Broken> {
-        self.lock().broken.clone()
-    }
-
-    /// The file.
-    pub fn file(&self) -> &Path {
-        &self.file
+    /// Keeps a list without mistakes for the next start.
+    fn keep(&self, seen: &Arc<Seen>) {
+        let Some(file) = &self.last_good else { return };
+        let (seen, writing) = (Arc::clone(seen), file.clone());
+        let kept = files::waited(PATIENCE, move || {
+            let Some(text) = &seen.text else { return Ok(()) };
+            if read_bounded(&writing).is_ok_and(|kept| kept == *text) {
+                return Ok(());
+            }
+            files::at(&writing, &writing, || write_private(&writing, text)).flatten()
+        });
+        if let Err(error) = kept.unwrap_or_else(|lost| Err(lost.into())) {
+            tracing::warn!(
+                file = %file.display(),
+                "the list cannot be kept for a start with a broken repos.yaml: {error}"
+            );
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,22 +2,26 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     Secret,
     gather::{PATIENCE, read_secret_file},
     live::{Stamp, stamp},
-    turn::Turn,
+    turn::{MOMENT, Turn},
 };
 use crate::files;
 
 /// The daemon's webhook secret, where it is kept in a file. One `stat` where nothing changed.
 pub struct LiveSecret {
+    known: Arc<Known>,
+    turn: Turn,
+}
+
+struct Known {
     file: PathBuf,
     seen: Mutex<Seen>,
-    turn: Turn,
 }
 
 #[derive(Clone)]
@@ -33,26 +37,40 @@ impl LiveSecret {
     pub fn new(file: &Path, secret: Secret) -> LiveSecret {
         // No stamp is known yet: the first look compares it with what was read.
         let seen = Seen { stamp: None, secret, told: String::new() };
-        LiveSecret { file: file.to_path_buf(), seen: Mutex::new(seen), turn: Turn::default() }
+        let known = Known { file: file.to_path_buf(), seen: Mutex::new(seen) };
+        LiveSecret { known: Arc::new(known), turn: Turn::default() }
     }
 
     /// The secret as it is now; empty where the file cannot be read or says nothing: nothing is signed with that. While its
     /// disk is slow, what was known.
     pub fn current(&self) -> Secret {
-        if let Some(_mine) = self.turn.take() {
-            let before = self.seen().clone();
-            let file = self.file.clone();
-            let looked = files::waited(PATIENCE, move || look(&file, before));
-            match looked {
-                Ok(Some(now)) => self.note(now),
-                Ok(None) => {}
-                // The next look finds that it hangs, and does not wait.
-                Err(lost) => tracing::error!(file = %self.file.display(), "the webhook secret cannot be read: {lost}"),
-            }
+        if let Some(mine) = self.turn.take() {
+            let (known, before) = (Arc::clone(&self.known), self.known.seen().clone());
+            let file = known.file.clone();
+            let noted = files::begun(
+                MOMENT,
+                PATIENCE,
+                move || look(&file, before),
+                move |looked| {
+                    let _mine = mine;
+                    match looked {
+                        Ok(Some(now)) => known.note(now),
+                        Ok(None) => {}
+                        // The next look finds that it hangs, and does not wait.
+                        Err(lost) => {
+                            tracing::error!(file = %known.file.display(), "the webhook secret cannot be read: {lost}");
+                        }
+                    }
+                },
+            );
+            // What comes later counts then.
+            let _later = noted;
         }
-        self.seen().secret.clone()
+        self.known.seen().secret.clone()
     }
+}
 
+impl Known {
     fn note(&self, now: Seen) {
         let mut seen = self.seen();
         let file = self.file.display();

@@ -19,5 +19,5 @@ pub use gate::Opened;
 pub use kind::Kind;
 pub use reach::{Reach, Repository};
 pub use refusal::{Refusal, hint};
-pub use waited::waited;
+pub use waited::{begun, beside_the_runtime, waited};
 pub use watch::{Lost, Watch, at, blocking, blocking_for};

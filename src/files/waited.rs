@@ -62,9 +62,42 @@ pub fn waited<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + 
             return ended;
         }
     };
+    beside_the_runtime(rest)
+}
+
+/// Does work with files as [`waited`], and then something with what came of it, but waits no longer than a moment for both:
+/// `None`, and they go on by themselves.
+pub fn begun<T: Send + 'static, R: Send + 'static>(
+    moment: Duration,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+    then: impl FnOnce(Result<T, Lost>) -> R + Send + 'static,
+) -> Option<R> {
+    if Watch::here().is_some() {
+        return Some(then(Ok(work())));
+    }
+    let (done, end) = mpsc::channel();
+    let all = move || {
+        let ended = catch_unwind(AssertUnwindSafe(|| then(waited(patience, work))));
+        // Nobody waits any longer, or it panicked, which the log tells.
+        let _ = ended.map(|ended| done.send(ended));
+    };
+    if let Err(error) = hand_over(Box::new(all)) {
+        tracing::error!("no thread that looks at files: {error}");
+        return None;
+    }
+    let heard = |pause: Duration| end.recv_timeout(pause);
+    match heard(MOMENT) {
+        Err(RecvTimeoutError::Timeout) => beside_the_runtime(|| heard(moment.saturating_sub(MOMENT))).ok(),
+        ended => ended.ok(),
+    }
+}
+
+/// Waits for something while another thread does what else this one of the runtime has to do.
+pub fn beside_the_runtime<T>(wait: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(rest),
-        _ => rest(),
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        _ => wait(),
     }
 }
 

@@ -145,6 +145,13 @@ impl IntakeState {
     }
 }
 
+impl IntakeState {
+    /// Whether the daemon's secret is wanted, and cannot be had just now.
+    pub(super) fn secret_is_gone(&self) -> bool {
+        matches!(self.key(), (None, true))
+    }
+}
+
 /// The routes of the webhook server.
 pub fn router(state: Arc<IntakeState>) -> Router {
     Router::new()

@@ -70,6 +70,38 @@ fn a_full_state_disk_promises_nothing_and_loses_nothing() {
     }
 }
 
+/// Readiness knows before a delivery is refused: who balances by it sends none here.
+#[test]
+fn readiness_names_a_full_disk_until_it_has_room() {
+    if !is_root("mounting a small disk for the state") {
+        return;
+    }
+    let site = Site::web();
+    let mut daemon = Daemon::start_with(&site.short(), QUICK, &[]);
+    assert!(daemon.terminate().success());
+    let disk = SmallDisk::over(&daemon.state_dir(), 6144);
+    daemon.restart();
+    let ready = |code: u16| {
+        wait_until(&format!("readiness to be {code}"), Duration::from_secs(60), || {
+            match http::get(daemon.listen(), "/readyz").unwrap() {
+                answer if answer.status == code => Ok(answer),
+                other => Err(other),
+            }
+        })
+    };
+    ready(200);
+    disk.fill();
+    assert_eq!(ready(503).body, r#"{"status":"waiting","waiting_for":["disk"]}"#);
+    // A restart makes no room: the daemon is alive.
+    let health = http::get(daemon.listen(), "/healthz").unwrap();
+    assert_eq!((health.status, health.body.as_str()), (200, r#"{"status":"ok","config":"ok"}"#));
+    daemon.says("the disk of the state directory is full: no push can be taken");
+    disk.free();
+    ready(200);
+    daemon.says("the disk of the state directory has room again");
+    site.deploy(&daemon);
+}
+
 #[test]
 fn a_disk_that_fills_during_a_deployment_does_not_lose_its_end() {
     if !is_root("mounting a small disk for the state") {
