@@ -118,7 +118,7 @@ impl IntakeState {
         let looked = files::blocking_for(BRANCH_WAIT, move || {
             // One that hung a moment ago is not asked again, and must not look like one that is on no branch.
             let git = repo.path.join(".git");
-            files::at(&repo.path, &git, || git.exists())?;
+            files::at(&git, &git, || git.exists())?;
             std::io::Result::Ok(checked_out(&repo))
         });
         // To guess would be to drop the push, or to deploy another branch.

@@ -257,7 +257,7 @@ fn a_work_tree_on_a_disk_that_hangs_holds_up_no_other() {
     let looker = daemon.command(&["status"]).stdout(Stdio::piped()).spawn().unwrap();
     goes_on(&daemon, &other, "two");
     let said = all_of(&looker.wait_with_output().unwrap());
-    let words = ["did not answer for", "its file system hangs"];
+    let words = [&*shop.path.to_string_lossy(), "did not answer for", "its file system hangs"];
     assert!(words.iter().all(|word| said.contains(word)), "{said}");
     let began = Instant::now();
     for _ in 0..3 {
