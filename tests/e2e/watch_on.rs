@@ -1,6 +1,5 @@
 //! A deployment is judged as soon as its health checks have spoken, and watched on after that beside its lane: what falls
 //! over then is a fact of that deployment.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fs::{self, File},

@@ -1,6 +1,5 @@
 //! Every wait ends: whatever call the engine does not answer, the deployment ends at a time-out that names it, `turnout
 //! cancel` ends it within seconds, SIGTERM ends the daemon, and the lane deploys what comes next.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
 
 use std::time::{Duration, Instant};
 
