@@ -100,7 +100,8 @@ fn check(case: &Case) {
     let id = site.push_to(&daemon, "v3");
     door.wait_caught();
     let since = Instant::now();
-    daemon.turnout(&["cancel", &id.to_string()]);
+    let said = daemon.turnout(&["cancel", &id.to_string()]);
+    assert!(said.status.success(), "{said:?}\n{}", e2e_support::log(&daemon, id));
     let ended = daemon.wait_for_deployment(id);
     eprintln!("cancelled in {:?}: {}", since.elapsed(), ended["error"]);
     assert_eq!(ended["state"], "cancelled", "{ended:#}\n{}", e2e_support::log(&daemon, id));
