@@ -147,6 +147,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         started_at: crate::deploy::now_ms(),
         stop: stop.clone(),
         followers: control::followers(),
+        pulse: Arc::clone(&pulse),
     };
     let control = tokio::spawn(control::serve(socket, control::router(control), stop.clone(), settings.shutdown_grace));
     let looking = tokio::spawn({

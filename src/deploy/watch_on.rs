@@ -184,15 +184,24 @@ impl<'a> Watch<'a> {
         let mut since = times.verdict;
         if self.began == Began::Before {
             let now = times.now();
-            for happening in engine.happened(project, times.verdict, now).await? {
-                let news = self.known.take(&happening, true);
-                self.tell(&engine, times, news).await;
+            // No longer than the watch itself: what stands and what does not is seen without it, too.
+            let left = until.saturating_duration_since(Instant::now()).max(AGAIN);
+            let missed = match engine.happened(project, times.verdict, now, left).await {
+                Ok(happenings) => {
+                    for happening in happenings {
+                        let news = self.known.take(&happening, true);
+                        self.tell(&engine, times, news).await;
+                    }
+                    None
+                }
+                Err(error) => Some(error),
+            };
+            self.look(&engine, times).await?;
+            match missed {
+                Some(_) if Instant::now() >= until => return Ok(true),
+                Some(error) => return Err(error),
+                None => since = now,
             }
-            for sight in engine.sights(project).await? {
-                let news = self.known.look(&sight, times.verdict, now);
-                self.tell(&engine, times, news).await;
-            }
-            since = now;
         }
         let mut happenings = engine.happenings(project, since);
         // When to look whether what came back has stayed.
@@ -201,11 +210,7 @@ impl<'a> Watch<'a> {
             let now = Instant::now();
             if now >= until && (!self.known.is_open() || now >= until + LONGER) {
                 // Events can stay away without a word.
-                let now = times.now();
-                for sight in engine.sights(project).await? {
-                    let news = self.known.look(&sight, times.verdict, now);
-                    self.tell(&engine, times, news).await;
-                }
+                self.look(&engine, times).await?;
                 return Ok(true);
             }
             if self.known.is_up_again() {
@@ -226,6 +231,16 @@ impl<'a> Watch<'a> {
                 }
             }
         }
+    }
+
+    /// Looks at the containers as they are now.
+    async fn look(&mut self, engine: &Engine, times: Times) -> Result<(), EngineError> {
+        let now = times.now();
+        for sight in engine.sights(&self.watched.project).await? {
+            let news = self.known.look(&sight, times.verdict, now);
+            self.tell(engine, times, news).await;
+        }
+        Ok(())
     }
 
     async fn look_whether_they_stay(&mut self, engine: &Engine, times: Times) -> Result<(), EngineError> {

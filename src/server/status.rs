@@ -68,6 +68,7 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
         started_at: control.started_at,
         engine,
         config_consequence: broken.as_ref().map(|broken| broken.consequence.clone()),
+        waiting_for: control.pulse.waiting_for().into_iter().map(str::to_owned).collect(),
         config_mistakes: broken.iter().flat_map(|broken| broken.mistakes.0.iter().map(ToString::to_string)).collect(),
         repos,
         strays,
@@ -115,7 +116,11 @@ async fn of_repo(
         let marked = stacks.values().filter(|stack| stack.repository.as_ref() == Some(&repo.name));
         let marked: Vec<String> = marked.map(|stack| stack.project.clone()).collect();
         projects.extend(marked.into_iter().filter(|project| !projects.contains(project)).collect::<Vec<_>>());
+        // A name can mean what another repository has deployed; that is shown with that one.
+        let list = control.deployer.planner.repos.checked();
+        let anothers = |of: &String| *of != repo.name && list.repos.by_name(of).is_some();
         let all = projects.iter().filter_map(|project| stacks.get(project));
+        let all = all.filter(|stack| !stack.repository.as_ref().is_some_and(anothers));
         containers.extend(all.flat_map(|stack| stack.containers.iter().map(shown)));
     }
     claimed.extend(projects);

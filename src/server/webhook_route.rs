@@ -389,7 +389,7 @@ async fn respond(state: &IntakeState, verdict: Verdict, delivery: NewDelivery) -
         };
         return Ok(answer(StatusCode::OK, &Answer { status, repository, message: &reason, ..Answer::default() }));
     };
-    let receipt = recorded.map_err(|fault| unrecorded(&fault))?;
+    let receipt = recorded.map_err(|fault| unrecorded(&state.pulse, &fault))?;
     let Receipt { deployment, superseded, duplicate_of, held } = receipt;
     let repository = Some(wanted.repo.as_str());
     if let Some(first) = duplicate_of {
@@ -408,9 +408,10 @@ async fn respond(state: &IntakeState, verdict: Verdict, delivery: NewDelivery) -
     Ok(answer(StatusCode::ACCEPTED, &body))
 }
 
-fn unrecorded(fault: &LedgerFault) -> Refusal {
+fn unrecorded(pulse: &Pulse, fault: &LedgerFault) -> Refusal {
     tracing::error!("a delivery could not be recorded: {fault}");
     if fault.full {
+        pulse.full();
         refused(507, "the disk is full; nothing was queued, send it again later")
     } else {
         refused(503, "it could not be recorded; nothing was queued, send it again later")

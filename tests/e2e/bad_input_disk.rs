@@ -39,6 +39,12 @@ fn a_full_state_disk_promises_nothing_and_loses_nothing() {
     assert!(answer.body.contains("full") && answer.body.contains("nothing was queued"), "{answer:?}");
     assert!(answer.header("retry-after").is_some() && answer.json()["deployment"].is_null(), "{answer:?}");
     daemon.says("turnout.db is full");
+    // Who was refused a moment ago is not told that all is ready.
+    let ready = http::get(daemon.listen(), "/readyz").unwrap();
+    assert_eq!((ready.status, ready.body.contains(r#""disk""#)), (503, true), "{ready:?}");
+    let status = daemon.turnout(&["status"]);
+    let status = String::from_utf8_lossy(&status.stdout);
+    assert!(status.contains("NOT READY") && status.contains("disk"), "{status}");
     // It goes on answering what promises nothing.
     assert_eq!(http::get(daemon.listen(), "/healthz").unwrap().status, 200);
     let stranger = daemon.push(&Push::new("acme/nobody-knows-it", &"1".repeat(40), &"2".repeat(40)));

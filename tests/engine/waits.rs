@@ -443,31 +443,38 @@ fn what_a_deployment_that_is_given_up_had_replaced_runs() {
     });
 }
 
-/// Events that are promised and never come: what fell is told at the end of the watch at the latest.
-#[test]
-fn a_fall_that_a_silent_engine_does_not_tell_is_found_at_the_end_of_the_watch() {
+/// Events that are promised and never come, or whose call is never answered: what fell is told at the end of the watch.
+fn check_silent_events(hang: Hang) {
     let door = Door::new();
     let falls = "services:\n  web:\n    image: \"@BASE\"\n    init: true\n    command: [sh, -c, \"while [ ! -e /fall ]; do sleep 0.1; \
                  done; exit 7\"]\n";
     let site = Site::new(&[("docker-compose.prod.yml", falls)]);
     let url = door.url();
-    let arguments = ["--settle-time", "1s", "--watch-after", "15s", "--docker-host", &url];
+    let arguments = ["--settle-time", "1s", "--watch-after", "15s", "--engine-timeout", "3s", "--docker-host", &url];
     let daemon = Daemon::start_with(&site.entry(&[]), &arguments, &[]);
-    door.hang(Call { method: "GET", path: &["/events"], hang: Hang::Amid });
+    door.hang(Call { method: "GET", path: &["/events"], hang });
     let id = daemon.deploy_by_push(&site.push());
     daemon.expect_success(id);
     door.wait_caught();
     e2e_support::run_in(&site.container(&site.red(), "web"), &["touch", "/fall"]);
-    let fallen = |id: i64| daemon.deployment(id).unwrap()["falls"].clone();
-    let told = wait_until("the fall to be told", PATIENCE, || match fallen(id) {
-        falls if falls.as_array().is_some_and(|falls| !falls.is_empty()) => Ok(falls),
-        other => Err((other, daemon.turnout_json(&["status", "--json"])["repos"][0]["watched_until"].clone())),
+    let watched = || daemon.turnout_json(&["status", "--json"])["repos"][0]["watched_until"].clone();
+    wait_until("the end of the watch", PATIENCE, || match watched() {
+        serde_json::Value::Null => Ok(()),
+        other => Err(other),
     });
-    assert!(told[0]["said"].as_str().unwrap().starts_with("exited (7)"), "{told:#}");
-    // Not by an event.
+    let told = daemon.deployment(id).unwrap()["falls"].clone();
+    assert!(told[0]["said"].as_str().is_some_and(|said| said.starts_with("exited (7)")), "{told:#}");
     assert!(door.caught() > 0);
-    let status = daemon.turnout_json(&["status", "--json"]);
-    assert!(status["repos"][0]["watched_until"].is_null(), "told before its end: {status:#}");
+}
+
+#[test]
+fn a_fall_of_which_no_event_comes_is_found_at_the_end_of_the_watch() {
+    check_silent_events(Hang::Amid);
+}
+
+#[test]
+fn a_fall_is_found_at_the_end_of_the_watch_where_events_are_never_answered() {
+    check_silent_events(Hang::Before);
 }
 
 /// What was under way before is looked at when the engine answers; the end does not wait for that.
