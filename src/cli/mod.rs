@@ -7,6 +7,7 @@ pub mod client;
 mod command;
 pub mod compose;
 mod documents;
+mod ends;
 mod follow;
 mod history;
 mod log_fields;

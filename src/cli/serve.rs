@@ -5,11 +5,11 @@ use std::{net::TcpListener as StdListener, path::Path, sync::Arc, time::Duration
 use anyhow::Context as _;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{log_file::Limits as LogLimits, logging, standing::Standing};
+use super::{ends::Ends, log_file::Limits as LogLimits, logging, standing::Standing};
 use crate::{
     config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
@@ -43,8 +43,6 @@ const PLACE_WAIT: Duration = Duration::from_secs(5);
 const COPY_EVERY: Duration = Duration::from_secs(86_400);
 /// How long the database may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
-/// What the whole end of the daemon may take beyond `shutdown-grace`. The unit's `TimeoutStopSec` leaves more.
-const END_SLACK: Duration = Duration::from_secs(15);
 /// In the state directory, the last `repos.yaml` that had no mistake.
 const LAST_GOOD: &str = "repos.last-good.yaml";
 /// Where `serve` tells of a mistake in its settings before there is a log.
@@ -83,8 +81,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let secret = settings.webhook_secret_file.as_deref().zip(settings.webhook_secret.clone());
     let secret = secret.map(|(file, secret)| Arc::new(LiveSecret::new(file, secret)));
-    let signals = Signals::take_over()?;
-    let early = tokio::spawn(Signals::take_over()?.end_before_work());
+    let ends = Ends::take_over(settings.shutdown_grace)?;
+    let mut again = signal(SignalKind::hangup())?;
     let settings = Arc::new(settings);
     std::fs::create_dir_all(&settings.state_dir)
         .with_context(|| format!("cannot make the state directory {}", settings.state_dir.display()))?;
@@ -109,14 +107,17 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot open the control socket {}", settings.socket.display()))?;
     let address = web.local_addr()?;
 
-    // From here on there is work, which an end must not cut off.
-    early.abort();
     let stop = CancellationToken::new();
     let recovered = store.recover().await?;
+    ends.begin();
     if !recovered.interrupted.is_empty() {
         tracing::warn!(deployments = ?recovered.interrupted, given_up = ?recovered.given_up, "were under way when turnout ended");
     }
-    deployer.resume_watches().await?;
+    // It reads what may not answer.
+    tokio::select! {
+        resumed = deployer.resume_watches() => resumed?,
+        () = ends.asked() => {}
+    }
     for repo in &recovered.queued {
         tracing::info!(repo, "has a deployment waiting");
         lanes.wake(repo);
@@ -146,6 +147,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         started_at: crate::deploy::now_ms(),
         stop: stop.clone(),
         followers: control::followers(),
+        pulse: Arc::clone(&pulse),
     };
     let control = tokio::spawn(control::serve(socket, control::router(control), stop.clone(), settings.shutdown_grace));
     let looking = tokio::spawn({
@@ -166,13 +168,17 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     tracing::info!(%address, socket = %settings.socket.display(), repositories = count, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
 
-    signals.ended(&repos).await;
+    loop {
+        tokio::select! {
+            () = ends.asked() => break,
+            _ = again.recv() => tracing::info!(change = ?repos.refresh(), "SIGHUP: looked at repos.yaml"),
+        }
+    }
     let ends = "ends: no new deployments, those under way end after their step";
     notify(&[sd_notify::NotifyState::Stopping, sd_notify::NotifyState::Status(ends)]);
     tracing::info!("turnout {ends}");
     pulse.stops();
     stop.cancel();
-    last_resort(settings.shutdown_grace);
     if tokio::time::timeout(settings.shutdown_grace, lanes.shut_down()).await.is_err() {
         leave(&store, &lanes, settings.shutdown_grace).await;
     }
@@ -210,19 +216,6 @@ async fn leave(store: &Store, lanes: &Lanes<Arc<Deployer>>, grace: Duration) {
             Ok(Err(error)) => tracing::error!(deployment = id, %error, "that it goes on could not be recorded"),
             Err(_) => tracing::error!(deployment = id, "that it goes on could not be recorded in {LAST_WRITES:?}"),
         }
-    }
-}
-
-/// Ends the process when its orderly end does not come: a thread of its own, which needs nothing that could be stuck.
-fn last_resort(grace: Duration) {
-    let limit = grace.saturating_add(END_SLACK);
-    let watch = std::thread::Builder::new().name("last-resort".to_owned()).spawn(move || {
-        std::thread::sleep(limit);
-        // Not through the log, which may be what is stuck. What was acknowledged is on the disk.
-        std::process::exit(1);
-    });
-    if let Err(error) = watch {
-        tracing::warn!(%error, "no thread that ends the process should it not end by itself");
     }
 }
 
@@ -446,47 +439,6 @@ async fn look_for_engine(deployer: &Deployer) {
             tracing::info!(endpoint = %engine.endpoint(), api = %engine.version(), "the Docker engine answers")
         }
         Err(error) => tracing::warn!(%error, "the Docker engine does not answer yet"),
-    }
-}
-
-/// The signals that the daemon obeys. Taken over before work can begin: one that came earlier would end the process on
-/// the spot, in the middle of a step.
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn take_over() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Ends the process at SIGTERM or SIGINT. Nothing is under way yet, and looking at a large database takes its time.
-    async fn end_before_work(mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-        tracing::info!("turnout ends before it has begun its work");
-        std::process::exit(0);
-    }
-
-    /// Waits for SIGTERM or SIGINT; SIGHUP reads `repos.yaml` anew.
-    async fn ended(mut self, repos: &LiveRepos) {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => return,
-                _ = self.int.recv() => return,
-                _ = self.hup.recv() => {
-                    tracing::info!(change = ?repos.refresh(), "SIGHUP: looked at repos.yaml");
-                }
-            }
-        }
     }
 }
 

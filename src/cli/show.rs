@@ -131,6 +131,11 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     }
     let mark = if status.engine.ok { "engine" } else { "ENGINE DOWN" };
     writeln!(out, "turnout {}, up since {}; {mark}: {}", status.version, when(status.started_at), status.engine.text)?;
+    // The engine is asked for itself above.
+    let waiting: Vec<&str> = status.waiting_for.iter().map(String::as_str).filter(|part| *part != "engine").collect();
+    if !waiting.is_empty() {
+        writeln!(out, "NOT READY: a push that comes now would wait for: {}", waiting.join(", "))?;
+    }
     if let Some(consequence) = &status.config_consequence {
         writeln!(out, "repos.yaml is broken: {consequence}")?;
     }

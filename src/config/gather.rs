@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -13,12 +14,14 @@ use super::{
     settings::{self, Layers, Settings},
     table::SettingsArgs,
 };
-use crate::files::{Kind, Reach};
+use crate::files::{self, Kind, Lost, Reach};
 
 /// Where `repos.yaml` and `.env` lie on a server that was set up by the book.
 const SYSTEM_HOME: &str = "/etc/turnout";
 /// Largest `.env`, secret file and `repos.yaml` read: a wrong path (a disk image, say) must not fill memory.
 const MAX_FILE: u64 = 1 << 20;
+/// How long the file system of a setting may take for one call. After it what was known counts, or the start has failed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The settings of this process: command line, environment, `.env`, defaults.
 ///
@@ -39,7 +42,8 @@ fn gather_from(
     let mut layers = Layers { cli: args.given.clone(), env, ..Layers::default() };
     layers.home = match settings::text_of(&layers, "repos") {
         Some((file, _)) => Path::new(&file).parent().map_or_else(PathBuf::new, Path::to_path_buf),
-        None if here.join("repos.yaml").exists() => here.to_path_buf(),
+        // One that does not answer is there; to read it tells so.
+        None if there(&here.join("repos.yaml")) => here.to_path_buf(),
         None => system.to_path_buf(),
     };
     let mut mistakes = Mistakes::default();
@@ -81,6 +85,17 @@ pub fn load_repos(file: &Path) -> Result<Repos, Mistakes> {
 
 /// What lies at a path, for [`repos::parse`].
 pub fn path_state(path: &Path) -> PathState {
+    let looking = path.to_path_buf();
+    let looked = files::waited(PATIENCE, move || files::at(&looking, &looking, || state(&looking)));
+    match looked {
+        Ok(Ok(state)) => state,
+        // A file system that hangs is no mistake of the list: it is said by whoever works there.
+        Ok(Err(_)) | Err(Lost::Hangs(_)) => PathState::Silent,
+        Err(died @ Lost::Died(_)) => PathState::Unreadable(died.to_string()),
+    }
+}
+
+fn state(path: &Path) -> PathState {
     match fs::canonicalize(path) {
         Ok(real) if real.is_dir() => PathState::Directory(real),
         Ok(_) => PathState::NotADirectory,
@@ -106,10 +121,27 @@ pub fn read_secret_file(file: &Path) -> io::Result<Secret> {
     Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
 }
 
-/// Through the gate, though no commit chose it: a pipe in the place of a file would be waited for while the daemon serves.
+/// Through the gate, though no commit chose it: a pipe in the place of a file would be waited for while the daemon serves, and
+/// so would a mount whose server is gone.
 pub(super) fn read_bounded(file: &Path) -> io::Result<String> {
-    let bytes = Reach::Anywhere.read(file, Kind { most: MAX_FILE })?;
+    let reading = file.to_path_buf();
+    let read = files::waited(PATIENCE, move || Reach::Anywhere.read(&reading, Kind { most: MAX_FILE }));
+    let bytes = read.unwrap_or_else(|lost| Err(lost.into())).map_err(|error| match error.kind() {
+        // The same words at each look: for how long, the log tells by its time.
+        io::ErrorKind::TimedOut => io::Error::new(
+            error.kind(),
+            format!("its file system hangs (`findmnt -T {}` names the mount)", file.display()),
+        ),
+        _ => error,
+    })?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// Whether something is there. What cannot be looked at in time counts as there.
+fn there(file: &Path) -> bool {
+    let looking = file.to_path_buf();
+    let looked = files::waited(PATIENCE, move || files::at(&looking, &looking, || looking.exists()));
+    looked.ok().and_then(Result::ok).unwrap_or(true)
 }
 
 type Dotenv = Option<(String, BTreeMap<String, String>)>;
@@ -133,7 +165,7 @@ fn read_secret(layers: &Layers) -> Result<Option<(PathBuf, Secret)>, Mistake> {
     let (file, source) = match settings::text_of(layers, "webhook-secret-file") {
         Some((file, source)) => (PathBuf::from(file), source),
         None => match credential {
-            Some(file) if file.exists() => (file, "$CREDENTIALS_DIRECTORY".to_owned()),
+            Some(file) if there(&file) => (file, "$CREDENTIALS_DIRECTORY".to_owned()),
             _ => return Ok(None),
         },
     };

@@ -7,18 +7,22 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     Secret,
-    gather::{path_state, read_bounded, read_secret_file},
+    gather::{PATIENCE, path_state, read_bounded, read_secret_file},
     mistake::{Mistake, Mistakes, Place},
     repos::{self, Fallback, Repos, TokenSource},
+    turn::{MOMENT, Turn},
 };
+use crate::files::{self, Lost};
 
 /// A file changed this recently may change again without a different time stamp, so it is compared by content too.
 const TOO_FRESH: Duration = Duration::from_secs(2);
+/// How often a file with mistakes is read anew though it is as it was: what it names may have been put right.
+const ANEW: Duration = Duration::from_secs(4);
 
 /// The repositories with what reading them needed from outside.
 #[derive(Debug, Default)]
@@ -51,8 +55,13 @@ pub struct Broken {
 
 /// A `repos.yaml` that is watched. Cheap to share and to ask: one `stat` where nothing changed.
 pub struct LiveRepos {
+    known: Arc<Known>,
+    turn: Turn,
+}
+
+struct Known {
     file: PathBuf,
-    variables: HashMap<String, String>,
+    variables: Arc<HashMap<String, String>>,
     /// Where the last list without a mistake is kept for the next start.
     last_good: Option<PathBuf>,
     state: Mutex<State>,
@@ -61,9 +70,11 @@ pub struct LiveRepos {
 struct State {
     current: Arc<Loaded>,
     broken: Option<Broken>,
-    seen: Seen,
+    seen: Arc<Seen>,
     /// Files with webhook secrets of the current list, as they were when read.
     secret_stamps: Vec<Option<Stamp>>,
+    /// When the file was read last.
+    read: Instant,
 }
 
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -87,8 +98,9 @@ impl LiveRepos {
     /// # Errors
     /// All mistakes: at the start nothing is there to fall back on.
     pub fn open(file: &Path, variables: HashMap<String, String>) -> Result<LiveRepos, Mistakes> {
-        let (seen, Read { sound, mistakes }) = look(file, &variables, false);
-        let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
+        let variables = Arc::new(variables);
+        let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, false);
+        let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, None);
         warn(&live.checked());
         mistakes.unless_any(live)
     }
@@ -100,12 +112,13 @@ impl LiveRepos {
     /// # Errors
     /// There is no such file, and no list was kept: the daemon was not set up yet, or its settings name the wrong place.
     pub fn open_with(file: &Path, variables: HashMap<String, String>, last_good: &Path) -> Result<LiveRepos, Mistakes> {
+        let variables = Arc::new(variables);
         let before = read_bounded(last_good).is_ok_and(|text| !is_blank(&text));
-        let (seen, Read { sound, mistakes }) = look(file, &variables, before);
+        let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, before);
         if mistakes.0.is_empty() {
-            let mut live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen);
-            live.last_good = Some(last_good.to_path_buf());
-            live.keep(live.lock().seen.text.as_deref());
+            let live = LiveRepos::of(file, variables, sound.unwrap_or_default(), None, seen, Some(last_good));
+            let seen = Arc::clone(&live.known.lock().seen);
+            live.known.keep(&seen);
             warn(&live.checked());
             return Ok(live);
         }
@@ -125,114 +138,82 @@ impl LiveRepos {
         let known = good.is_some();
         let sound = sound.map(|loaded| loaded.repos);
         let Fallback { repos, consequence } = repos::fallback(sound, &mistakes, &good.unwrap_or_default());
-        if !known && matches!(fs::symlink_metadata(file), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        let looking = file.to_path_buf();
+        let there = files::waited(PATIENCE, move || {
+            files::at(&looking, &looking, || fs::symlink_metadata(&looking)).flatten().map(drop)
+        });
+        if !known && matches!(there, Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound) {
             return Err(mistakes);
         }
         tracing::error!(file = %file.display(), "has a mistake; {consequence}:\n{mistakes}");
         let loaded = Loaded { secrets: present_secrets(&repos, &variables), repos };
         let broken = Broken { mistakes: Arc::new(mistakes), consequence };
-        let mut live = LiveRepos::of(file, variables, loaded, Some(broken), seen);
-        live.last_good = Some(last_good.to_path_buf());
-        Ok(live)
+        Ok(LiveRepos::of(file, variables, loaded, Some(broken), seen, Some(last_good)))
     }
 
     fn of(
         file: &Path,
-        variables: HashMap<String, String>,
+        variables: Arc<HashMap<String, String>>,
         loaded: Loaded,
         broken: Option<Broken>,
         seen: Seen,
+        last_good: Option<&Path>,
     ) -> LiveRepos {
+        let current = Arc::new(loaded);
         // No stamps of secrets are known yet: the first look at them compares them with what was read here.
-        let state = State { current: Arc::new(loaded), broken, seen, secret_stamps: Vec::new() };
-        LiveRepos { file: file.to_path_buf(), variables, last_good: None, state: Mutex::new(state) }
-    }
-
-    /// Keeps a list without mistakes for the next start.
-    fn keep(&self, text: Option<&str>) {
-        let (Some(file), Some(text)) = (&self.last_good, text) else { return };
-        if read_bounded(file).is_ok_and(|kept| kept == text) {
-            return;
-        }
-        if let Err(error) = write_private(file, text) {
-            tracing::warn!(
-                file = %file.display(),
-                "the list cannot be kept for a start with a broken repos.yaml: {error}"
-            );
-        }
+        let state = State { current, broken, seen: Arc::new(seen), secret_stamps: Vec::new(), read: Instant::now() };
+        let last_good = last_good.map(Path::to_path_buf);
+        let known = Known { file: file.to_path_buf(), variables, last_good, state: Mutex::new(state) };
+        LiveRepos { known: Arc::new(known), turn: Turn::default() }
     }
 
     /// Reads the file once, for a check: what is wrong with it, and the entries that are right all the same.
     pub fn open_sound(file: &Path, variables: HashMap<String, String>) -> (LiveRepos, Mistakes) {
-        let (seen, Read { sound, mistakes }) = look(file, &variables, false);
+        let variables = Arc::new(variables);
+        let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, false);
         let consequence = "entries without a mistake are looked at".to_owned();
         let broken = Broken { mistakes: Arc::new(mistakes.clone()), consequence };
         let broken = Some(broken).filter(|broken| !broken.mistakes.0.is_empty());
-        (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen), mistakes)
+        (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen, None), mistakes)
     }
 
     /// The list as it was read, without another look at the file.
     pub fn checked(&self) -> Arc<Loaded> {
-        self.lock().current.clone()
+        self.known.lock().current.clone()
     }
 
-    /// The list that counts now, after a look at the file.
+    /// The list that counts now, after a look at the file. While its disk is slow, or another one looks for longer than a
+    /// moment, the list that is known.
     pub fn current(&self) -> Arc<Loaded> {
         self.refresh();
-        self.lock().current.clone()
+        self.known.lock().current.clone()
     }
 
     /// Looks at the file. A change is logged, a broken one once an edit.
     pub fn refresh(&self) -> Change {
-        let mut state = self.lock();
-        if !self.changed(&state.seen) && !secrets_changed(&state) {
-            return Change::Unchanged;
-        }
-        // Taken before they are read, so that a write in between is seen next time.
-        state.secret_stamps = secret_stamps(&state.current.repos);
-        let before = !state.current.repos.repos.is_empty();
-        let (seen, Read { sound, mistakes }) = look(&self.file, &self.variables, before);
-        let same_text = seen.text.is_some() && seen.text == state.seen.text;
-        state.seen = seen;
-        let loaded = match sound {
-            Some(loaded) if mistakes.0.is_empty() => loaded,
-            sound => return self.fall_back(&mut state, sound, mistakes, same_text),
-        };
-        // Paths and secret files may have changed while the text did not.
-        let was_broken = state.broken.take().is_some();
-        let same_repos = !was_broken && same_text && loaded.repos == state.current.repos;
-        if same_repos && loaded.secrets == state.current.secrets {
-            return Change::Unchanged;
-        }
-        state.secret_stamps = secret_stamps(&loaded.repos);
-        state.current = Arc::new(loaded);
-        if same_repos {
-            tracing::info!("a webhook secret was read anew; the former one no longer counts");
-            return Change::Reloaded;
-        }
-        self.keep(state.seen.text.as_deref());
-        tracing::info!(file = %self.file.display(), repositories = state.current.repos.repos.len(), "read anew");
-        warn(&state.current);
-        Change::Reloaded
-    }
-
-    /// Takes of a file with mistakes what can be taken.
-    fn fall_back(&self, state: &mut State, sound: Option<Loaded>, mistakes: Mistakes, same_text: bool) -> Change {
-        let sound = sound.map(|loaded| loaded.repos);
-        let Fallback { repos, consequence } = repos::fallback(sound, &mistakes, &state.current.repos);
-        // Also of an entry that stays as it was: a secret that was taken away or replaced must not count any longer.
-        let secrets = present_secrets(&repos, &self.variables);
-        if repos != state.current.repos || secrets != state.current.secrets {
-            state.secret_stamps = secret_stamps(&repos);
-            state.current = Arc::new(Loaded { repos, secrets });
-        }
-        if same_text && state.broken.as_ref().is_some_and(|broken| *broken.mistakes == mistakes) {
-            return Change::Unchanged;
-        }
-        tracing::error!(file = %self.file.display(), "has a mistake; {consequence}:\n{mistakes}");
-        let mistakes = Arc::new(mistakes);
-        state.broken = Some(Broken { mistakes: mistakes.clone(), consequence });
-        Change::Broken(mistakes)
+        // Only who has the turn changes the state.
+        let Some(mine) = self.turn.take() else { return Change::Unchanged };
+        let (looking, known) = (self.known.looking(), Arc::clone(&self.known));
+        let changed = files::begun(
+            MOMENT,
+            PATIENCE,
+            move || looking.look(),
+            move |looked| {
+                let _mine = mine;
+                match looked {
+                    Ok(None) => Change::Unchanged,
+                    Ok(Some(found)) => known.take(found),
+                    // What hangs was named in the log. The next look does not wait for it, and finds what is to be had.
+                    Err(Lost::Hangs(_)) => Change::Unchanged,
+                    Err(died @ Lost::Died(_)) => {
+                        tracing::error!(file = %known.file.display(), "{died}");
+                        Change::Unchanged
+                    }
+                }
+            },
+        );
+        // What comes later counts then.
+        changed.unwrap_or(Change::Unchanged)
     }
 
     /// Reads a token or secret from where `repos.yaml` says it is.
@@ -240,31 +221,164 @@ impl LiveRepos {
     /// # Errors
     /// Why it cannot be read, in words; never the text itself.
     pub fn secret(&self, source: &TokenSource) -> Result<Secret, String> {
-        secret_of(source, &self.variables)
+        secret_of(source, &self.known.variables)
     }
 
     /// What is wrong with the file as it is now, if anything is, and what counts instead.
     pub fn broken(&self) -> Option<Broken> {
-        self.lock().broken.clone()
+        self.known.lock().broken.clone()
     }
 
     /// The file.
     pub fn file(&self) -> &Path {
-        &self.file
+        &self.known.file
+    }
+}
+
+impl Known {
+    /// What the next look begins with.
+    fn looking(&self) -> Looking {
+        let state = self.lock();
+        Looking {
+            file: self.file.clone(),
+            variables: Arc::clone(&self.variables),
+            current: Arc::clone(&state.current),
+            seen: Arc::clone(&state.seen),
+            secret_stamps: state.secret_stamps.clone(),
+            anew: state.broken.is_some() && state.read.elapsed() >= ANEW,
+        }
     }
 
-    fn changed(&self, seen: &Seen) -> bool {
-        let now = stamp(&self.file);
-        if now != seen.stamp {
-            return true;
+    /// Takes what a look has found.
+    fn take(&self, found: Found) -> Change {
+        let Found { seen, loaded, secret_stamps, broken } = found;
+        let mut state = self.lock();
+        let same_text = seen.text == state.seen.text;
+        let seen = Arc::new(seen);
+        (state.seen, state.secret_stamps, state.read) = (Arc::clone(&seen), secret_stamps, Instant::now());
+        let same_repos = loaded.repos == state.current.repos;
+        let same_secrets = loaded.secrets == state.current.secrets;
+        if !(same_repos && same_secrets) {
+            state.current = Arc::new(loaded);
         }
-        let fresh = now.as_ref().is_some_and(Stamp::is_fresh);
-        fresh && read_bounded(&self.file).ok() != seen.text
+        if let Some(Broken { mistakes, consequence }) = broken {
+            if same_text && state.broken.as_ref().is_some_and(|broken| broken.mistakes == mistakes) {
+                return Change::Unchanged;
+            }
+            tracing::error!(file = %self.file.display(), "has a mistake; {consequence}:\n{mistakes}");
+            state.broken = Some(Broken { mistakes: mistakes.clone(), consequence });
+            return Change::Broken(mistakes);
+        }
+        // Paths and secret files may have changed while the text did not.
+        let as_it_was = state.broken.take().is_none() && same_text && same_repos;
+        if as_it_was && same_secrets {
+            return Change::Unchanged;
+        }
+        if as_it_was {
+            tracing::info!("a webhook secret was read anew; the former one no longer counts");
+            return Change::Reloaded;
+        }
+        let current = Arc::clone(&state.current);
+        drop(state);
+        self.keep(&seen);
+        tracing::info!(file = %self.file.display(), repositories = current.repos.repos.len(), "read anew");
+        warn(&current);
+        Change::Reloaded
+    }
+
+    /// Keeps a list without mistakes for the next start.
+    fn keep(&self, seen: &Arc<Seen>) {
+        let Some(file) = &self.last_good else { return };
+        let (seen, writing) = (Arc::clone(seen), file.clone());
+        let kept = files::waited(PATIENCE, move || {
+            let Some(text) = &seen.text else { return Ok(()) };
+            if read_bounded(&writing).is_ok_and(|kept| kept == *text) {
+                return Ok(());
+            }
+            files::at(&writing, &writing, || write_private(&writing, text)).flatten()
+        });
+        if let Err(error) = kept.unwrap_or_else(|lost| Err(lost.into())) {
+            tracing::warn!(
+                file = %file.display(),
+                "the list cannot be kept for a start with a broken repos.yaml: {error}"
+            );
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is replaced field by field with whole values; a panic elsewhere cannot leave it half written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A look at the files, with what was known before.
+struct Looking {
+    file: PathBuf,
+    variables: Arc<HashMap<String, String>>,
+    current: Arc<Loaded>,
+    seen: Arc<Seen>,
+    secret_stamps: Vec<Option<Stamp>>,
+    /// Read them also where nothing has changed.
+    anew: bool,
+}
+
+/// What a look has found.
+struct Found {
+    seen: Seen,
+    /// What counts.
+    loaded: Loaded,
+    secret_stamps: Vec<Option<Stamp>>,
+    /// What is wrong.
+    broken: Option<Broken>,
+}
+
+impl Looking {
+    /// Nothing where all is as it was.
+    fn look(&self) -> Option<Found> {
+        let Looking { file, variables, current, seen: _, secret_stamps: _, anew } = self;
+        if !anew && !self.changed() && !self.secrets_changed() {
+            return None;
+        }
+        // Taken before they are read, so that a write in between is seen next time.
+        let before = secret_stamps(&current.repos);
+        let (seen_now, Read { sound, mistakes }) = look(file, variables, !current.repos.repos.is_empty());
+        let stamps = |repos: &Repos| if *repos == current.repos { before.clone() } else { secret_stamps(repos) };
+        match sound {
+            Some(loaded) if mistakes.0.is_empty() => {
+                let secret_stamps = stamps(&loaded.repos);
+                Some(Found { seen: seen_now, loaded, secret_stamps, broken: None })
+            }
+            // Of a file with mistakes what can be taken.
+            sound => {
+                let sound = sound.map(|loaded| loaded.repos);
+                let Fallback { repos, consequence } = repos::fallback(sound, &mistakes, &current.repos);
+                // Also of an entry that stays as it was: a secret that was taken away or replaced must not count any
+                // longer.
+                let secrets = present_secrets(&repos, variables);
+                let broken = Some(Broken { mistakes: Arc::new(mistakes), consequence });
+                let secret_stamps = stamps(&repos);
+                Some(Found { seen: seen_now, loaded: Loaded { repos, secrets }, secret_stamps, broken })
+            }
+        }
+    }
+
+    fn changed(&self) -> bool {
+        let now = stamp(&self.file);
+        if now != self.seen.stamp {
+            return true;
+        }
+        let fresh = now.as_ref().is_some_and(Stamp::is_fresh);
+        fresh && read_bounded(&self.file).ok() != self.seen.text
+    }
+
+    /// Whether a secret's file may hold another text than was read from it: by its stamp, and by its content where it was
+    /// written so recently that the stamp says nothing.
+    fn secrets_changed(&self) -> bool {
+        let current = &self.current;
+        let now = secret_stamps(&current.repos);
+        let fresh = now.iter().map(|stamp| stamp.as_ref().is_some_and(Stamp::is_fresh));
+        let differs = |(name, file): (&str, &Path)| read_secret_file(file).ok().as_ref() != current.secrets.get(name);
+        now != self.secret_stamps || secret_files(&current.repos).zip(fresh).any(|(file, fresh)| fresh && differs(file))
     }
 }
 
@@ -279,7 +393,7 @@ impl Stamp {
 }
 
 pub(super) fn stamp(file: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(file).ok()?;
+    let meta = files::at(file, file, || fs::metadata(file)).flatten().ok()?;
     Some(Stamp {
         modified: (meta.mtime(), meta.mtime_nsec()),
         changed: (meta.ctime(), meta.ctime_nsec()),
@@ -297,16 +411,6 @@ fn secret_files(repos: &Repos) -> impl Iterator<Item = (&str, &Path)> {
 
 fn secret_stamps(repos: &Repos) -> Vec<Option<Stamp>> {
     secret_files(repos).map(|(_, file)| stamp(file)).collect()
-}
-
-/// Whether a secret's file may hold another text than was read from it: by its stamp, and by its content where it was
-/// written so recently that the stamp says nothing.
-fn secrets_changed(state: &State) -> bool {
-    let current = &state.current;
-    let now = secret_stamps(&current.repos);
-    let fresh = now.iter().map(|stamp| stamp.as_ref().is_some_and(Stamp::is_fresh));
-    let differs = |(name, file): (&str, &Path)| read_secret_file(file).ok().as_ref() != current.secrets.get(name);
-    now != state.secret_stamps || secret_files(&current.repos).zip(fresh).any(|(file, fresh)| fresh && differs(file))
 }
 
 /// The secrets as they are now. One that cannot be had is empty: nothing is signed with that.
@@ -329,6 +433,21 @@ fn is_blank(text: &str) -> bool {
     text.lines().all(|line| says_nothing(line.trim()))
 }
 
+/// Reads the file for the first time. A file system that hangs is waited for once, and then read past.
+fn look_patiently(file: &Path, variables: &Arc<HashMap<String, String>>, before: bool) -> (Seen, Read) {
+    loop {
+        let (looking, variables) = (file.to_path_buf(), Arc::clone(variables));
+        match files::waited(PATIENCE, move || look(&looking, &variables, before)) {
+            Ok(found) => return found,
+            Err(Lost::Hangs(_)) => {}
+            Err(died @ Lost::Died(_)) => {
+                let mistake = Mistake::new(Place::File(file.display().to_string()), "", died.to_string());
+                return (Seen::default(), Read { sound: None, mistakes: Mistakes::one(mistake) });
+            }
+        }
+    }
+}
+
 /// Reads the file as it is now. The stamp is taken before the text, so that a write in between is seen next time. `before`:
 /// there were entries; then a file that holds nothing has a mistake.
 fn look(file: &Path, variables: &HashMap<String, String>, before: bool) -> (Seen, Read) {
@@ -348,8 +467,11 @@ fn look(file: &Path, variables: &HashMap<String, String>, before: bool) -> (Seen
             (Seen { stamp, text: Some(text) }, read)
         }
         Err(error) => {
-            let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}"))
-                .hint("copy repos.yaml.example there, or name another file with --repos");
+            let hint = match error.kind() {
+                io::ErrorKind::TimedOut => "mount it anew, or put a file in its place; it is read again by itself",
+                _ => "copy repos.yaml.example there, or name another file with --repos",
+            };
+            let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}")).hint(hint);
             (Seen { stamp, text: None }, Read { sound: None, mistakes: Mistakes::one(mistake) })
         }
     }

@@ -2,63 +2,113 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     Secret,
-    gather::read_secret_file,
+    gather::{PATIENCE, read_secret_file},
     live::{Stamp, stamp},
+    turn::{MOMENT, Turn},
 };
+use crate::files;
 
 /// The daemon's webhook secret, where it is kept in a file. One `stat` where nothing changed.
 pub struct LiveSecret {
+    known: Arc<Known>,
+    turn: Turn,
+}
+
+struct Known {
     file: PathBuf,
-    seen: Mutex<(Option<Stamp>, Secret)>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Clone)]
+struct Seen {
+    stamp: Option<Stamp>,
+    secret: Secret,
+    /// Why there is none, as it was told.
+    told: String,
 }
 
 impl LiveSecret {
     /// Watches a file. `secret` is what was read from it.
     pub fn new(file: &Path, secret: Secret) -> LiveSecret {
         // No stamp is known yet: the first look compares it with what was read.
-        LiveSecret { file: file.to_path_buf(), seen: Mutex::new((None, secret)) }
+        let seen = Seen { stamp: None, secret, told: String::new() };
+        let known = Known { file: file.to_path_buf(), seen: Mutex::new(seen) };
+        LiveSecret { known: Arc::new(known), turn: Turn::default() }
     }
 
-    /// The secret as it is now; empty where the file cannot be read or says nothing: nothing is signed with that.
+    /// The secret as it is now; empty where the file cannot be read or says nothing: nothing is signed with that. While its
+    /// disk is slow, what was known.
     pub fn current(&self) -> Secret {
-        // Taken before the text is read, so that a write in between is seen next time.
-        let now = stamp(&self.file);
-        // Only whole values are written under this lock.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = now.as_ref().is_none_or(Stamp::is_fresh);
-        if now == seen.0 && !fresh {
-            return seen.1.clone();
+        if let Some(mine) = self.turn.take() {
+            let (known, before) = (Arc::clone(&self.known), self.known.seen().clone());
+            let file = known.file.clone();
+            let noted = files::begun(
+                MOMENT,
+                PATIENCE,
+                move || look(&file, before),
+                move |looked| {
+                    let _mine = mine;
+                    match looked {
+                        Ok(Some(now)) => known.note(now),
+                        Ok(None) => {}
+                        // The next look finds that it hangs, and does not wait.
+                        Err(lost) => {
+                            tracing::error!(file = %known.file.display(), "the webhook secret cannot be read: {lost}");
+                        }
+                    }
+                },
+            );
+            // What comes later counts then.
+            let _later = noted;
         }
-        let secret = match read_secret_file(&self.file) {
-            Ok(secret) if !secret.reveal().trim().is_empty() => secret,
-            Ok(_) => Secret::default(),
-            Err(error) => {
-                if !seen.1.is_empty() {
-                    tracing::error!(file = %self.file.display(), "the webhook secret cannot be read: {error}");
-                }
-                Secret::default()
-            }
-        };
-        if secret != seen.1 {
-            match secret.is_empty() {
+        self.known.seen().secret.clone()
+    }
+}
+
+impl Known {
+    fn note(&self, now: Seen) {
+        let mut seen = self.seen();
+        let file = self.file.display();
+        if !now.told.is_empty() && now.told != seen.told {
+            tracing::error!(%file, "the webhook secret cannot be read: {}", now.told);
+        }
+        if now.secret != seen.secret {
+            match now.secret.is_empty() {
                 true => tracing::error!(
-                    file = %self.file.display(),
+                    %file,
                     "the webhook secret is gone: no delivery is taken until it is there again"
                 ),
-                false => tracing::info!(
-                    file = %self.file.display(),
-                    "the webhook secret was read anew; the former one no longer counts"
-                ),
+                false => tracing::info!(%file, "the webhook secret was read anew; the former one no longer counts"),
             }
         }
-        *seen = (now, secret.clone());
-        secret
+        *seen = now;
     }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // Only whole values are written under this lock.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the file says now, if it may be something else.
+fn look(file: &Path, before: Seen) -> Option<Seen> {
+    // Taken before the text is read, so that a write in between is seen next time.
+    let stamp = stamp(file);
+    let fresh = stamp.as_ref().is_none_or(Stamp::is_fresh);
+    if stamp == before.stamp && !fresh {
+        return None;
+    }
+    let (secret, told) = match read_secret_file(file) {
+        Ok(secret) if !secret.reveal().trim().is_empty() => (secret, String::new()),
+        Ok(_) => (Secret::default(), String::new()),
+        Err(error) => (Secret::default(), error.to_string()),
+    };
+    Some(Seen { stamp, secret, told })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod mistake;
 pub mod repos;
 pub mod settings;
 mod table;
+mod turn;
 pub mod units;
 
 pub use crate::report::redact::Secret;

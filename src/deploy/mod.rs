@@ -212,6 +212,7 @@ impl Deployer {
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
         self.enter("fetch", Update::default(), job, recorder).await;
+        place::answers(&repo).await?;
         let deployed = self.last_deployed(&repo).await?;
         let remote = git::Remote { deployed, ..self.planner.remote(&repo, &timeouts)? };
         let updated = self.fetch(job, &remote, recorder, cancel).await?;

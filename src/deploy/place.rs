@@ -7,10 +7,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::Failure;
-use crate::config::{PathState, Repo, gather::path_state};
+use crate::{
+    config::{PathState, Repo, gather::path_state},
+    files,
+};
+
+/// How long the disk of a work tree may take for one call.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The repository with the place to which its path leads now.
 pub fn now(repo: &Repo) -> Repo {
@@ -19,7 +26,7 @@ pub fn now(repo: &Repo) -> Repo {
         PathState::Directory(real) => now.real_path = real,
         PathState::Missing { real, .. } => now.real_path = behind_link(&repo.path).unwrap_or(real),
         // What is wrong with it is said by whoever works there.
-        PathState::NotADirectory | PathState::Unreadable(_) => {}
+        PathState::NotADirectory | PathState::Unreadable(_) | PathState::Silent => {}
     }
     now
 }
@@ -31,8 +38,30 @@ pub fn all_now(repos: &[Repo]) -> Vec<Repo> {
 
 /// Where a link leads behind which nothing lies yet: that is where a clone goes, and the link stays.
 fn behind_link(link: &Path) -> Option<PathBuf> {
-    let target = link.parent()?.join(fs::read_link(link).ok()?);
-    Some(fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?))
+    let looking = link.to_path_buf();
+    let looked = files::waited(PATIENCE, move || {
+        let behind = || {
+            let target = looking.parent()?.join(fs::read_link(&looking).ok()?);
+            Some(fs::canonicalize(target.parent()?).ok()?.join(target.file_name()?))
+        };
+        files::at(&looking, &looking, behind).ok().flatten()
+    });
+    looked.ok().flatten()
+}
+
+/// Asks the disk of a work tree for a sign of life, before git is sent there: git cannot be watched.
+///
+/// # Errors
+/// It does not answer.
+pub(super) async fn answers(repo: &Repo) -> Result<(), Failure> {
+    let path = repo.path.clone();
+    let looked = files::blocking_for(PATIENCE, move || files::at(&path, &path, || fs::metadata(&path).is_ok())).await;
+    match looked.map(|answer| answer.err()) {
+        // What else is wrong there, git tells.
+        Ok(None) => Ok(()),
+        Ok(Some(error)) => Err(Failure { hint: files::hint(&error), ..Failure::new(error.to_string()) }),
+        Err(lost) => Err(lost.into()),
+    }
 }
 
 /// The one of this name, unless its link leads to where another one works, or into or above that: repos.yaml is checked

@@ -210,23 +210,31 @@ impl<'a> Watch<'a> {
         let mut since = times.first();
         if self.began == Began::Before {
             let now = times.now();
-            let happened = engine.happened(project, times.first(), now).await?;
+            // No longer than the watch itself: what stands and what does not is seen without it, too.
+            let left = until.saturating_duration_since(Instant::now()).max(AGAIN);
+            let happened = engine.happened(project, times.first(), now, left).await;
             // Looked at later, so that what has happened up to now is in one of them.
             let sights = engine.sights(project).await?;
-            for happening in happened {
-                // By a clock that was set back it may be of long before: then of containers that were replaced since.
-                if times.back.is_some() && !sights.iter().any(|sight| sight.id == happening.id) {
-                    continue;
+            let missed = match happened {
+                Ok(happened) => {
+                    for happening in happened {
+                        // By a clock that was set back it may be of long before: then of containers replaced since.
+                        if times.back.is_some() && !sights.iter().any(|sight| sight.id == happening.id) {
+                            continue;
+                        }
+                        let news = self.known.take(&happening, true);
+                        self.tell(&engine, times, news).await;
+                    }
+                    None
                 }
-                let news = self.known.take(&happening, true);
-                self.tell(&engine, times, news).await;
+                Err(error) => Some(error),
+            };
+            self.compare(&engine, times, sights).await;
+            match missed {
+                Some(_) if Instant::now() >= until => return Ok(true),
+                Some(error) => return Err(error),
+                None => since = now,
             }
-            for sight in sights {
-                let ended = sight.ended.filter(|at| times.is_after(*at));
-                let news = self.known.look(&Sight { ended, ..sight }, times.first(), now);
-                self.tell(&engine, times, news).await;
-            }
-            since = now;
         }
         let mut happenings = engine.happenings(project, since);
         // When to look whether what came back has stayed.
@@ -235,11 +243,8 @@ impl<'a> Watch<'a> {
             let now = Instant::now();
             if now >= until && (!self.known.is_open() || now >= until + LONGER) {
                 // Events can stay away without a word.
-                let now = times.now();
-                for sight in engine.sights(project).await? {
-                    let news = self.known.look(&sight, times.first(), now);
-                    self.tell(&engine, times, news).await;
-                }
+                let sights = engine.sights(project).await?;
+                self.compare(&engine, times, sights).await;
                 return Ok(true);
             }
             if self.known.is_up_again() {
@@ -259,6 +264,16 @@ impl<'a> Watch<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// Compares what is known with the containers as they are now.
+    async fn compare(&mut self, engine: &Engine, times: Times, sights: Vec<Sight>) {
+        let now = times.now();
+        for sight in sights {
+            let ended = sight.ended.filter(|at| times.is_after(*at));
+            let news = self.known.look(&Sight { ended, ..sight }, times.first(), now);
+            self.tell(engine, times, news).await;
         }
     }
 

@@ -58,10 +58,16 @@ impl Engine {
     /// What happened to a project's containers in that span of the engine's time, as far as the engine remembers.
     ///
     /// # Errors
-    /// When the engine does not answer.
-    pub async fn happened(&self, project: &str, since: i64, until: i64) -> Result<Vec<Happening>, EngineError> {
+    /// When the engine does not answer within `left`.
+    pub async fn happened(
+        &self,
+        project: &str,
+        since: i64,
+        until: i64,
+        left: Duration,
+    ) -> Result<Vec<Happening>, EngineError> {
         let events = self.docker().events(Some(of_project(project, since, Some(until)))).take(MOST);
-        let all = tokio::time::timeout(PATIENCE, events.collect::<Vec<_>>())
+        let all = tokio::time::timeout(PATIENCE.min(left), events.collect::<Vec<_>>())
             .await
             .map_err(|_| EngineError::api("read the engine's events", bollard::errors::Error::RequestTimeoutError))?;
         let all: Result<Vec<EventMessage>, _> = all.into_iter().collect();

@@ -13,11 +13,12 @@ const MOST: u64 = 4096;
 pub fn checked_out(repo: &Repo) -> Option<String> {
     // Where it leads now, should it be a link.
     let git = repo.path.join(".git");
-    let read = |file: &Path| files::at(&repo.path, file, || read(file)).ok().flatten();
+    // What hangs elsewhere in the tree says nothing of this.
+    let read = |file: &Path| files::at(&git, file, || read(file)).ok().flatten();
     let folder = match read(&git) {
         // A linked working tree: `.git` is a file that names the directory.
         Some(link) => repo.path.join(link.strip_prefix("gitdir:")?.trim()),
-        None => git,
+        None => git.clone(),
     };
     let branch = |file: &str| Some(read(&folder.join(file))?.strip_prefix("ref: refs/heads/")?.trim_end().to_owned());
     branch("HEAD").or_else(|| branch(crate::git::LEFT_BRANCH))

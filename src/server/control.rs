@@ -29,7 +29,9 @@ use tower_service::Service as _;
 use super::{
     deploy_route,
     follow::{self, Follow},
-    plan_route, status,
+    plan_route,
+    pulse::Pulse,
+    status,
     wire::{ErrorReply, Followed},
 };
 use crate::{
@@ -64,6 +66,8 @@ pub struct Control {
     pub stop: CancellationToken,
     /// Places of those who are shown a log.
     pub followers: Arc<Semaphore>,
+    /// Whether the daemon does what it is for.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Places of those who are shown a log, none of them taken.

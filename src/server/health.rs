@@ -45,11 +45,15 @@ pub(super) async fn healthz(State(state): State<Arc<IntakeState>>) -> Response {
 }
 
 /// For probes that send work elsewhere: 200 while a delivery that comes now would be deployed now, 503 with what it
-/// would wait for. Where repos.yaml has a mistake and no entry counts, that is its repair.
+/// would wait for. Where repos.yaml has a mistake and no entry counts, that is its repair; where the file with the daemon's
+/// secret cannot be read, no delivery is proven.
 pub(super) async fn readyz(State(state): State<Arc<IntakeState>>) -> Response {
     let mut waiting_for = state.pulse.waiting_for();
     if state.repos.current().repos.repos.is_empty() && state.repos.broken().is_some() {
         waiting_for.push("repos.yaml");
+    }
+    if state.secret_is_gone() {
+        waiting_for.push("webhook-secret");
     }
     let (code, status) = verdict(&waiting_for, "ready", "waiting");
     (code, Json(Readiness { status, waiting_for })).into_response()

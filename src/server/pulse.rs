@@ -15,6 +15,9 @@ use tokio::{
 /// A look that is older than this counts as one that found nothing alive: whoever looks has stopped.
 const STALE: Duration = Duration::from_secs(120);
 
+/// What is told of a full disk.
+const FULL: &str = "the disk of the state directory is full: no push can be taken";
+
 /// A part of the daemon that must answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -63,7 +66,7 @@ impl Pulse {
         seen.looked = Some(Instant::now());
         for part in missing.iter().filter(|part| !seen.missing.contains(part)) {
             match part {
-                Part::Disk => tracing::error!("the disk of the state directory is full: no push can be taken"),
+                Part::Disk => tracing::error!("{FULL}"),
                 part => tracing::error!("the {} does not answer", part.name()),
             }
         }
@@ -74,6 +77,15 @@ impl Pulse {
             }
         }
         seen.missing = missing.to_vec();
+    }
+
+    /// A delivery found the disk full: nobody is to be told for the time until the next look that it had room.
+    pub fn full(&self) {
+        let mut seen = self.seen();
+        if !seen.missing.contains(&Part::Disk) {
+            tracing::error!("{FULL}");
+            seen.missing.push(Part::Disk);
+        }
     }
 
     /// From now on nothing new is begun.
@@ -138,6 +150,10 @@ mod tests {
         pulse.note(&[Part::Disk]);
         assert!(pulse.failing().is_empty());
         assert_eq!(pulse.waiting_for(), ["disk"]);
+        pulse.note(&[]);
+        pulse.full();
+        pulse.full();
+        assert_eq!(pulse.waiting_for(), ["disk"], "before the next look");
         pulse.note(&[Part::Store, Part::Engine]);
         assert_eq!(pulse.failing(), ["store"]);
         pulse.note(&[]);

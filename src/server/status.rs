@@ -27,6 +27,9 @@ const ENGINE: Duration = Duration::from_secs(10);
 /// The same in words.
 pub const ENGINE_WORDS: &str = "10 s";
 
+/// How long the disk of a work tree may take for one call, for whoever only asks how things stand.
+const DISK: Duration = Duration::from_secs(5);
+
 /// What the engine says of itself, and what runs.
 async fn ask(control: &Control) -> (Health, Result<Stacks, String>) {
     let unwell = |text: String| (Health { ok: false, text }, Err("the engine does not answer".to_owned()));
@@ -65,6 +68,7 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
         started_at: control.started_at,
         engine,
         config_consequence: broken.as_ref().map(|broken| broken.consequence.clone()),
+        waiting_for: control.pulse.waiting_for().into_iter().map(str::to_owned).collect(),
         config_mistakes: broken.iter().flat_map(|broken| broken.mistakes.0.iter().map(ToString::to_string)).collect(),
         repos,
         strays,
@@ -81,8 +85,10 @@ async fn of_repo(
     let reading = repo.clone();
     let redactor = control.deployer.redactor.of(&repo.name);
     let learning = redactor.clone();
-    let read = files::blocking(move || {
-        (load_project(&reading, &learning), git::head(&reading.real_path).ok().map(|head| head.commit))
+    let read = files::blocking_for(DISK, move || {
+        let loaded = load_project(&reading, &learning);
+        let head = files::at(&reading.real_path, &reading.real_path, || git::head(&reading.real_path));
+        (loaded, head.ok().and_then(Result::ok).map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
@@ -109,7 +115,11 @@ async fn of_repo(
         let marked = stacks.values().filter(|stack| stack.repository.as_ref() == Some(&repo.name));
         let marked: Vec<String> = marked.map(|stack| stack.project.clone()).collect();
         projects.extend(marked.into_iter().filter(|project| !projects.contains(project)).collect::<Vec<_>>());
+        // A name can mean what another repository has deployed; that is shown with that one.
+        let list = control.deployer.planner.repos.checked();
+        let anothers = |of: &String| *of != repo.name && list.repos.by_name(of).is_some();
         let all = projects.iter().filter_map(|project| stacks.get(project));
+        let all = all.filter(|stack| !stack.repository.as_ref().is_some_and(anothers));
         containers.extend(all.flat_map(|stack| stack.containers.iter().map(shown)));
     }
     claimed.extend(projects);
@@ -150,12 +160,16 @@ async fn by_hand(control: &Control, repo: &Repo) -> Result<Option<ByHand>, Refus
     };
     let on = repo.clone();
     let on = match repo.branch.clone() {
-        None => files::blocking(move || super::checked_out(&on)).await.ok().flatten(),
+        None => files::blocking_for(DISK, move || super::checked_out(&on)).await.ok().flatten(),
         branch => branch,
     };
     let branch = on.or(last.branch);
     let (path, name) = (repo.real_path.clone(), branch.clone());
-    let tip = tokio::task::spawn_blocking(move || git::branch_tip(&path, &name?)).await.ok().flatten();
+    let tip = files::blocking_for(DISK, move || {
+        let name = name?;
+        files::at(&path, &path, || git::branch_tip(&path, &name)).ok().flatten()
+    });
+    let tip = tip.await.ok().flatten();
     Ok(Some(ByHand { commit, asked: last.wanted_commit, deployment: last.id, branch, branch_commit: tip }))
 }
 

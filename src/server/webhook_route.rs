@@ -115,13 +115,18 @@ impl IntakeState {
         let found = webhook::find_repo(&push.repo, &loaded.repos).ok().filter(|repo| repo.branch.is_none());
         let Some(repo) = found.cloned() else { return Ok(None) };
         let (checked_out, name) = (Arc::clone(&self.checked_out), repo.name.clone());
-        let looked = time::timeout(BRANCH_WAIT, files::blocking(move || checked_out(&repo))).await;
+        let looked = files::blocking_for(BRANCH_WAIT, move || {
+            // One that hung a moment ago is not asked again, and must not look like one that is on no branch.
+            let git = repo.path.join(".git");
+            files::at(&git, &git, || git.exists())?;
+            std::io::Result::Ok(checked_out(&repo))
+        });
         // To guess would be to drop the push, or to deploy another branch.
         let unknown = |why: String| {
             refused(503, format!("which branch {name} is on could not be read: {why}; send the delivery again later"))
         };
-        let late = |_| unknown(format!("its disk gave no answer within {} s", BRANCH_WAIT.as_secs()));
-        looked.map_err(late)?.map_err(|lost| unknown(lost.to_string()))
+        let looked = looked.await.map_err(|lost| unknown(lost.to_string()))?;
+        looked.map_err(|error| unknown(error.to_string()))
     }
 
     /// Has the daemon's secret as it is now in a file, in place of the one that was given.
@@ -137,6 +142,13 @@ impl IntakeState {
             Some(secret) => (SigningKey::new(&secret.current()), true),
             None => (self.key.clone(), self.key.is_some()),
         }
+    }
+}
+
+impl IntakeState {
+    /// Whether the daemon's secret is wanted, and cannot be had just now.
+    pub(super) fn secret_is_gone(&self) -> bool {
+        matches!(self.key(), (None, true))
     }
 }
 
@@ -377,7 +389,7 @@ async fn respond(state: &IntakeState, verdict: Verdict, delivery: NewDelivery) -
         };
         return Ok(answer(StatusCode::OK, &Answer { status, repository, message: &reason, ..Answer::default() }));
     };
-    let receipt = recorded.map_err(|fault| unrecorded(&fault))?;
+    let receipt = recorded.map_err(|fault| unrecorded(&state.pulse, &fault))?;
     let Receipt { deployment, superseded, duplicate_of, held } = receipt;
     let repository = Some(wanted.repo.as_str());
     if let Some(first) = duplicate_of {
@@ -396,9 +408,10 @@ async fn respond(state: &IntakeState, verdict: Verdict, delivery: NewDelivery) -
     Ok(answer(StatusCode::ACCEPTED, &body))
 }
 
-fn unrecorded(fault: &LedgerFault) -> Refusal {
+fn unrecorded(pulse: &Pulse, fault: &LedgerFault) -> Refusal {
     tracing::error!("a delivery could not be recorded: {fault}");
     if fault.full {
+        pulse.full();
         refused(507, "the disk is full; nothing was queued, send it again later")
     } else {
         refused(503, "it could not be recorded; nothing was queued, send it again later")

@@ -235,6 +235,9 @@ pub struct StatusReply {
     /// What counts while it has mistakes, in words.
     #[serde(default)]
     pub config_consequence: Option<String>,
+    /// What a push that comes now would wait for, as `/readyz` has it.
+    #[serde(default)]
+    pub waiting_for: Vec<String>,
     /// The repositories.
     pub repos: Vec<RepoStatus>,
     /// Stacks that were deployed for repositories which are not configured any more. `None`: not known, since the engine

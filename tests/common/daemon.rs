@@ -178,6 +178,18 @@ impl Daemon {
         assert!(self.wait_ready(), "turnout serve ended before it answered:\n{}", self.output());
     }
 
+    /// Starts it again as [`Daemon::restart`], and does not wait until it answers.
+    pub fn launch(&mut self) {
+        assert!(self.child.try_wait().unwrap().is_some(), "it still runs");
+        fs::write(self.home.path().join("output"), "").unwrap();
+        self.child = spawn(self.home.path(), self.listen, &self.arguments, &self.variables);
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        self.wait_ended()
+    }
+
     fn expect_state(&self, id: i64, state: &str) -> Value {
         let deployment = self.wait_for_deployment(id);
         if deployment["state"] != state {

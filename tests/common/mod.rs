@@ -16,6 +16,7 @@
 pub mod daemon;
 pub mod docker;
 pub mod engine;
+pub mod hanging;
 pub mod http;
 pub mod inspect;
 pub mod push;

@@ -39,6 +39,12 @@ fn a_full_state_disk_promises_nothing_and_loses_nothing() {
     assert!(answer.body.contains("full") && answer.body.contains("nothing was queued"), "{answer:?}");
     assert!(answer.header("retry-after").is_some() && answer.json()["deployment"].is_null(), "{answer:?}");
     daemon.says("turnout.db is full");
+    // Who was refused a moment ago is not told that all is ready.
+    let ready = http::get(daemon.listen(), "/readyz").unwrap();
+    assert_eq!((ready.status, ready.body.contains(r#""disk""#)), (503, true), "{ready:?}");
+    let status = daemon.turnout(&["status"]);
+    let status = String::from_utf8_lossy(&status.stdout);
+    assert!(status.contains("NOT READY") && status.contains("disk"), "{status}");
     // It goes on answering what promises nothing.
     assert_eq!(http::get(daemon.listen(), "/healthz").unwrap().status, 200);
     let stranger = daemon.push(&Push::new("acme/nobody-knows-it", &"1".repeat(40), &"2".repeat(40)));
@@ -66,6 +72,38 @@ fn a_full_state_disk_promises_nothing_and_loses_nothing() {
         let ended = daemon.wait_for_deployment(id);
         assert!(matches!(ended["state"].as_str(), Some("succeeded" | "failed" | "superseded")), "{ended:#}");
     }
+}
+
+/// Readiness knows before a delivery is refused: who balances by it sends none here.
+#[test]
+fn readiness_names_a_full_disk_until_it_has_room() {
+    if !is_root("mounting a small disk for the state") {
+        return;
+    }
+    let site = Site::web();
+    let mut daemon = Daemon::start_with(&site.short(), QUICK, &[]);
+    assert!(daemon.terminate().success());
+    let disk = SmallDisk::over(&daemon.state_dir(), 6144);
+    daemon.restart();
+    let ready = |code: u16| {
+        wait_until(&format!("readiness to be {code}"), Duration::from_secs(60), || {
+            match http::get(daemon.listen(), "/readyz").unwrap() {
+                answer if answer.status == code => Ok(answer),
+                other => Err(other),
+            }
+        })
+    };
+    ready(200);
+    disk.fill();
+    assert_eq!(ready(503).body, r#"{"status":"waiting","waiting_for":["disk"]}"#);
+    // A restart makes no room: the daemon is alive.
+    let health = http::get(daemon.listen(), "/healthz").unwrap();
+    assert_eq!((health.status, health.body.as_str()), (200, r#"{"status":"ok","config":"ok"}"#));
+    daemon.says("the disk of the state directory is full: no push can be taken");
+    disk.free();
+    ready(200);
+    daemon.says("the disk of the state directory has room again");
+    site.deploy(&daemon);
 }
 
 #[test]

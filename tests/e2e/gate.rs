@@ -3,15 +3,17 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     os::unix::fs::symlink,
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use crate::{common, e2e_support};
-use common::{daemon::Daemon, http};
+use common::{
+    daemon::Daemon,
+    hanging::{Hanging, pipe},
+    http,
+};
 use e2e_support::{QUICK, Site, all_of, deploy, idle, sleeper};
 
 /// What a project reads by a path that its files name: each as a Compose file in which `named` is that path.
@@ -64,11 +66,6 @@ fn commit(site: &Site, kind: &str, compose: &str, to: &Path) {
     if kind == ".env" {
         link(".env");
     }
-}
-
-fn pipe(path: &Path) {
-    let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
 /// Deploys a commit that must fail; gives all that was said of it.
@@ -169,57 +166,10 @@ fn what_lies_outside_is_read_with_leave_or_by_a_link_of_the_servers_own() {
     assert!(said.contains("the link own.env in it leads to"), "{said}");
 }
 
-/// A file system whose server never answers. Ends, and with it the hanging, when it is dropped.
-struct Hanging(Child);
-
-impl Hanging {
-    fn at(folder: &Path) -> Option<Self> {
-        let script = "exec 3<>/dev/fuse && mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,allow_other \
-                      hanging \"$1\" && echo there && exec sleep 1000";
-        let mut command = Command::new("sh");
-        let mut child = command
-            .args(["-c", script, "sh"])
-            .arg(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut hanging = Self(child);
-        if line.trim() == "there" {
-            return Some(hanging);
-        }
-        let _ = hanging.0.wait();
-        None
-    }
-}
-
-impl Drop for Hanging {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Unmounted<'p>(&'p Path);
-
-impl Drop for Unmounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).stderr(Stdio::null()).status();
-    }
-}
-
 #[test]
 fn a_mount_that_hangs_ends_the_deployment_that_reads_it_and_no_other() {
-    let place = tempfile::TempDir::new().unwrap();
-    let folder = place.path().canonicalize().unwrap().join("mnt");
-    fs::create_dir(&folder).unwrap();
-    let _unmounted = Unmounted(&folder);
-    let Some(hanging) = Hanging::at(&folder) else {
-        println!("skipped: needs root and /dev/fuse, to make a file system that hangs");
-        return;
-    };
+    let Some(hanging) = Hanging::new() else { return };
+    let folder = hanging.folder().to_owned();
     let compose = format!("services:\n  web:\n{}    env_file: [{{ path: ./conf/app.env, required: false }}]\n", idle());
     let site = Site::new(&[("docker-compose.prod.yml", &compose)]);
     let other = Site::sleeping();
@@ -244,7 +194,6 @@ fn a_mount_that_hangs_ends_the_deployment_that_reads_it_and_no_other() {
 
     // When it answers again, be it with an error, all is as before.
     drop(hanging);
-    drop(Unmounted(&folder));
     common::wait_until("the thread that hung", common::PATIENCE, || {
         let output = daemon.turnout(&["deploy", &site.name]);
         if output.status.success() { Ok(()) } else { Err(all_of(&output)) }

@@ -34,6 +34,7 @@ mod deploy;
 mod failures;
 mod gate;
 mod handed_on;
+mod hanging;
 mod inputs;
 mod keep;
 mod killed;

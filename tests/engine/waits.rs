@@ -442,3 +442,72 @@ fn what_a_deployment_that_is_given_up_had_replaced_runs() {
         assert_eq!(e2e_support::file_in(&site.container(&site.red(), "web"), "/note"), "hello");
     });
 }
+
+/// Events that are promised and never come, or whose call is never answered: what fell is told at the end of the watch.
+fn check_silent_events(hang: Hang) {
+    let door = Door::new();
+    let falls = "services:\n  web:\n    image: \"@BASE\"\n    init: true\n    command: [sh, -c, \"while [ ! -e /fall ]; do sleep 0.1; \
+                 done; exit 7\"]\n";
+    let site = Site::new(&[("docker-compose.prod.yml", falls)]);
+    let url = door.url();
+    let arguments = ["--settle-time", "1s", "--watch-after", "15s", "--engine-timeout", "3s", "--docker-host", &url];
+    let daemon = Daemon::start_with(&site.entry(&[]), &arguments, &[]);
+    door.hang(Call { method: "GET", path: &["/events"], hang });
+    let id = daemon.deploy_by_push(&site.push());
+    daemon.expect_success(id);
+    door.wait_caught();
+    e2e_support::run_in(&site.container(&site.red(), "web"), &["touch", "/fall"]);
+    let watched = || daemon.turnout_json(&["status", "--json"])["repos"][0]["watched_until"].clone();
+    wait_until("the end of the watch", PATIENCE, || match watched() {
+        serde_json::Value::Null => Ok(()),
+        other => Err(other),
+    });
+    let told = daemon.deployment(id).unwrap()["falls"].clone();
+    assert!(told[0]["said"].as_str().is_some_and(|said| said.starts_with("exited (7)")), "{told:#}");
+    assert!(door.caught() > 0);
+}
+
+#[test]
+fn a_fall_of_which_no_event_comes_is_found_at_the_end_of_the_watch() {
+    check_silent_events(Hang::Amid);
+}
+
+#[test]
+fn a_fall_is_found_at_the_end_of_the_watch_where_events_are_never_answered() {
+    check_silent_events(Hang::Before);
+}
+
+/// What was under way before is looked at when the engine answers; the end does not wait for that.
+#[test]
+fn sigterm_ends_a_start_whose_engine_is_silent_though_work_waits() {
+    let door = Door::new();
+    let site = Site::sleeping();
+    let url = door.url();
+    let arguments = ["--settle-time", "300ms", "--docker-host", &url, "--shutdown-grace", "5s"];
+    let mut daemon = Daemon::start_with(&site.entry(&[]), &arguments, &[]);
+    let create = Call { method: "POST", path: &["/containers/create"], hang: Hang::Before };
+    door.hang(create);
+    let id = daemon.deploy_by_push(&site.push());
+    door.wait_caught();
+    daemon.kill();
+    door.release();
+    // Silent at the first call, and then not there at all.
+    for is_there in [true, false] {
+        if is_there {
+            door.hang(Call { method: "GET", path: &["/_ping"], hang: Hang::Before });
+        } else {
+            door.shut();
+        }
+        daemon.launch();
+        daemon.says("ready");
+        let began = Instant::now();
+        assert_eq!(daemon.terminate().code(), Some(0));
+        assert!(began.elapsed() < Duration::from_secs(9), "it took {:?}", began.elapsed());
+        door.release();
+    }
+    door.reopen();
+    daemon.restart();
+    let again = daemon.history().into_iter().next().unwrap();
+    assert!(again["id"] != id && again["attempt"].as_i64().unwrap() <= 2, "{again:#}");
+    daemon.expect_success(again["id"].as_i64().unwrap());
+}

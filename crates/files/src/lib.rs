@@ -10,6 +10,7 @@ mod reach;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod waited;
 mod watch;
 mod way;
 
@@ -18,4 +19,5 @@ pub use gate::Opened;
 pub use kind::Kind;
 pub use reach::{Reach, Repository};
 pub use refusal::{Refusal, hint};
-pub use watch::{Lost, Watch, at, blocking};
+pub use waited::{begun, beside_the_runtime, waited};
+pub use watch::{Lost, Watch, at, blocking, blocking_for};

@@ -20,7 +20,7 @@ use super::refusal::Refusal;
 /// whose server is gone, for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the clock is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 thread_local! {
     static MINE: RefCell<Option<(Watch, Arc<Slot>)>> = const { RefCell::new(None) };
@@ -38,14 +38,18 @@ struct GivenUp {
     place: PathBuf,
     path: PathBuf,
     since: Instant,
+    /// From then on somebody may try the path once more: what has its name by now may be something else.
+    again: Instant,
 }
 
 /// What the threads of one piece of work are doing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Watch(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    /// How long one call may take.
+    patience: Duration,
     slots: Mutex<Vec<Arc<Slot>>>,
     given_up: AtomicBool,
 }
@@ -107,6 +111,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watch {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self(Arc::new(Inner { patience, slots: Mutex::default(), given_up: AtomicBool::new(false) }))
+    }
+
     /// That of this thread, for threads which it starts.
     pub fn here() -> Option<Self> {
         MINE.with_borrow(|mine| mine.as_ref().map(|(watch, _)| watch.clone()))
@@ -119,22 +127,64 @@ impl Watch {
         MINE.set(Some((self.clone(), slot)));
     }
 
-    /// Gives the work up, if one of its threads has been at a path for longer than this; says at which.
-    fn give_up(&self, patience: Duration) -> Option<PathBuf> {
+    /// This thread does something else from now on.
+    pub(super) fn leave() {
+        MINE.set(None);
+    }
+
+    /// Why the work is given up, if one of its threads has been at a path for too long.
+    pub(super) fn lost(&self) -> Option<Lost> {
+        let path = self.give_up()?;
+        tracing::error!(path = %path.display(), "a file system does not answer; a thread that waits for it is given up");
+        Some(Lost::Hangs(Refusal::Hangs(path, self.0.patience)))
+    }
+
+    fn give_up(&self) -> Option<PathBuf> {
         for slot in locked(&self.0.slots).iter() {
             // Held until all is noted: the thread cannot leave its path unnoticed meanwhile.
             let doing = locked(&slot.doing);
-            let Some(since) = doing.since.filter(|since| since.elapsed() > patience) else { continue };
+            let Some(since) = doing.since.filter(|since| since.elapsed() > self.0.patience) else { continue };
             let Doing { place, path, since: _ } = &*doing;
-            let given_up = GivenUp { thread: slot.thread, place: place.clone(), path: path.clone(), since };
+            let (place, path) = (place.clone(), path.clone());
             let mut all = locked(&GIVEN_UP);
-            all.push(given_up);
+            let again = Instant::now() + hung_for(&all, &place).unwrap_or_else(|| since.elapsed());
+            all.push(GivenUp { thread: slot.thread, place, path: path.clone(), since, again });
             MISSED.store(all.len(), Ordering::Relaxed);
             self.0.given_up.store(true, Ordering::Release);
-            return Some(path.clone());
+            return Some(path);
         }
         None
     }
+}
+
+/// For how long nothing has been heard from a place.
+fn hung_for(all: &[GivenUp], place: &Path) -> Option<Duration> {
+    all.iter().filter(|hung| hung.place == place).map(|hung| hung.since.elapsed()).max()
+}
+
+/// Whether somebody tries a path that hung once more: after as long a time again each time, so that in a day there are some
+/// fifteen such threads and no more. A link that was turned, or a mount that was detached while its server is still
+/// silent, would be missed otherwise: the thread that hangs there does not come back.
+///
+/// # Errors
+/// Something hangs below the place, and it is not the time.
+fn once_more(place: &Path, path: &Path, watched: bool) -> io::Result<bool> {
+    let mut all = locked(&GIVEN_UP);
+    let Some(waited) = hung_for(&all, place) else { return Ok(false) };
+    let now = Instant::now();
+    let mut here = all.iter_mut().filter(|hung| hung.place == place);
+    if let Some(hung) = here.find(|hung| !watched || hung.path != path || hung.again > now) {
+        return Err(Refusal::Hangs(hung.path.clone(), hung.since.elapsed()).into());
+    }
+    all.iter_mut().filter(|hung| hung.place == place).for_each(|hung| hung.again = now + waited);
+    Ok(true)
+}
+
+/// A path answers that hung: whoever is left there waits for something else.
+fn answers_again(place: &Path, path: &Path) {
+    let mut all = locked(&GIVEN_UP);
+    all.retain(|hung| hung.place != place || hung.path != path);
+    MISSED.store(all.len(), Ordering::Relaxed);
 }
 
 /// Says that a path is being worked at, for as long as `work` takes. `place`: what else is not tried while it hangs.
@@ -142,19 +192,22 @@ impl Watch {
 /// # Errors
 /// A file system below `place` hangs; the work was given up meanwhile.
 pub fn at<T>(place: &Path, path: &Path, work: impl FnOnce() -> T) -> io::Result<T> {
-    if MISSED.load(Ordering::Relaxed) > 0
-        && let Some(hung) = locked(&GIVEN_UP).iter().find(|hung| hung.place == place)
-    {
-        return Err(Refusal::Hangs(hung.path.clone(), hung.since.elapsed()).into());
+    let mine = MINE.with_borrow(Clone::clone);
+    let mut again = false;
+    if MISSED.load(Ordering::Relaxed) > 0 {
+        again = once_more(place, path, mine.is_some())?;
     }
-    let Some((watch, slot)) = MINE.with_borrow(Clone::clone) else { return Ok(work()) };
+    let Some((watch, slot)) = mine else { return Ok(work()) };
     let busy = Busy::begin(&watch, &slot, place, path);
     let done = work();
     drop(busy);
-    match watch.0.given_up.load(Ordering::Acquire) {
-        false => Ok(done),
-        true => Err(Refusal::Hangs(path.to_owned(), PATIENCE).into()),
+    if watch.0.given_up.load(Ordering::Acquire) {
+        return Err(Refusal::Hangs(path.to_owned(), watch.0.patience).into());
     }
+    if again {
+        answers_again(place, path);
+    }
+    Ok(done)
 }
 
 /// A thread that is at a path.
@@ -191,20 +244,25 @@ impl Drop for Busy<'_> {
 /// # Errors
 /// A file system hangs, or the work panicked.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Lost> {
-    patiently(PATIENCE, work).await
+    blocking_for(PATIENCE, work).await
 }
 
-async fn patiently<T: Send + 'static>(
+/// As [`blocking`], with another time for each call. Not to be dropped before its end: a thread that hangs is given up by
+/// whoever waits for it.
+///
+/// # Errors
+/// As [`blocking`].
+pub async fn blocking_for<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Lost> {
-    let watch = Watch::default();
+    let watch = Watch::new(patience);
     let theirs = watch.clone();
     let mut thread = tokio::task::spawn_blocking(move || {
         theirs.enter();
         // Threads are used again, for work that nobody watches.
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        MINE.set(None);
+        Watch::leave();
         done
     });
     loop {
@@ -215,9 +273,8 @@ async fn patiently<T: Send + 'static>(
             Ok(Err(died)) => return Err(Lost::Died(died.to_string())),
             Err(_) => {}
         }
-        if let Some(path) = watch.give_up(patience) {
-            tracing::error!(path = %path.display(), "a file system does not answer; a thread that waits for it is given up");
-            return Err(Lost::Hangs(Refusal::Hangs(path, patience)));
+        if let Some(lost) = watch.lost() {
+            return Err(lost);
         }
     }
 }
@@ -233,7 +290,7 @@ mod tests {
         let (place, path) = (Path::new("/srv/hangs"), Path::new("/srv/hangs/a"));
         let (go_on, wait) = mpsc::channel::<()>();
         let (ended, end) = mpsc::channel();
-        let lost = patiently(Duration::from_millis(20), move || {
+        let lost = blocking_for(Duration::from_millis(20), move || {
             let done = at(place, path, || wait.recv());
             ended.send(done.is_err()).unwrap();
         });
@@ -252,9 +309,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_hangs_is_tried_again_after_a_while_for_its_name_may_lead_elsewhere() {
+        let place = Path::new("/srv/turned");
+        let (_go_on, wait) = mpsc::channel::<()>();
+        let lost = blocking_for(Duration::from_millis(20), move || at(place, place, || wait.recv()).is_ok()).await;
+        assert!(lost.is_err());
+        let tried = || blocking(move || at(place, place, || ()).is_ok());
+        assert!(!tried().await.unwrap());
+        // What hangs below it is another thing.
+        assert!(!blocking(move || at(place, Path::new("/srv/turned/a"), || ()).is_ok()).await.unwrap());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !tried().await.unwrap() {
+            assert!(Instant::now() < deadline, "it was not tried again");
+            tokio::task::yield_now().await;
+        }
+        assert!(blocking(move || at(place, Path::new("/srv/turned/a"), || ()).is_ok()).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn what_takes_long_in_many_steps_is_waited_for() {
         let patience = Duration::from_millis(60);
-        let steps = patiently(patience, move || {
+        let steps = blocking_for(patience, move || {
             let place = Path::new("/srv/slow");
             (0..6).map(|_| at(place, place, || thread::sleep(patience / 3)).is_ok()).filter(|done| *done).count()
         });

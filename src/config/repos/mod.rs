@@ -259,6 +259,8 @@ pub enum PathState {
     },
     /// It cannot be told, for this reason.
     Unreadable(String),
+    /// Its file system does not answer.
+    Silent,
 }
 
 /// Answers what lies at a path; how [`parse`] stays free of the file system.

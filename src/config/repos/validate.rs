@@ -152,6 +152,8 @@ fn real(path: &Path, pos: &Pos, at: &str, has_remote: bool, look_at: LookAt<'_>,
     let shown = path.display();
     match look_at(path) {
         PathState::Directory(real) => return Some(real),
+        // Where it leads is asked again before each deployment; the entry is right as it is written.
+        PathState::Silent => return Some(path.to_path_buf()),
         PathState::Missing { parent_exists: true, real } if has_remote => return Some(real),
         PathState::Missing { parent_exists, .. } => {
             let message = format!("{shown} does not exist");
