@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::Repo,
     deploy::{
+        compute,
         former::{self, Stacks, Stray},
         load_project, place,
     },
@@ -80,12 +81,12 @@ async fn of_repo(
 ) -> Result<RepoStatus, Refusal> {
     let reading = repo.clone();
     let redactor = control.deployer.redactor.clone();
-    let read = files::blocking(move || {
+    let read = compute::glance(repo, "reading the project", move || {
         (load_project(&reading, &redactor), git::head(&reading.real_path).ok().map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
-        Err(lost) => (Err(lost.into()), None),
+        Err(failure) => (Err(failure), None),
     };
     let (name, project) = match loaded {
         Ok(loaded) => {

@@ -18,8 +18,8 @@ pub(super) use crate::compose::labels::final_name;
 use crate::compose::model::Project;
 pub(super) use draft::{Draft, any_of, reduce};
 pub(super) use pre_start::{actions as pre_start_actions, cause as step_left, removal as step_removal};
-pub use select::namespace_owners;
-pub(super) use select::{dependencies, in_dependency_order, shares};
+pub use select::{dependencies, namespace_owners};
+pub(super) use select::{in_dependency_order, shares};
 
 /// Plans `up` for the services of `intent` and what they depend on.
 ///
