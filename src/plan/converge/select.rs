@@ -8,6 +8,9 @@ use crate::compose::{
     model::{Project, Service},
 };
 
+/// Containers of one plan. A number is short to write, and each of them is a step of its own.
+const MOST_CONTAINERS: u64 = 10_000;
+
 /// The services that `intent` names and, unless told otherwise, what they depend on; dependencies first.
 pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<&'a str>, PlanError> {
     if project.services.is_empty() && !intent.all_resources {
@@ -35,6 +38,13 @@ pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<
             && let Some(service) = project.services.get(name)
         {
             open.extend(dependencies(project, service));
+        }
+    }
+    let mut containers = 0_u64;
+    for name in &chosen {
+        containers = containers.saturating_add(u64::from(scale(project, intent, name)?));
+        if containers > MOST_CONTAINERS {
+            return Err(PlanError::TooMany { service: (*name).to_owned(), most: MOST_CONTAINERS });
         }
     }
     order(project, &chosen)
