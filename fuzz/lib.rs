@@ -1,12 +1,6 @@
-//! The two folders that are fuzzed, and what they use, compiled without the rest: engine, git and database would take ten times as long
-//! to build and have no part in it. The folders use nothing else (tests/offline/architecture.rs).
-#![allow(dead_code, reason = "the rest of the product uses it")]
+//! What is fuzzed, without the rest: engine, git and database would take ten times as long to build and have no part in it.
 
-#[path = "../src/compose/mod.rs"]
-pub mod compose;
-#[path = "../src/report/mod.rs"]
-pub mod report;
-#[path = "../src/yaml/mod.rs"]
-pub mod yaml;
+pub use turnout_compose as compose;
+pub use turnout_yaml as yaml;
 
 pub mod files;

@@ -1,13 +1,13 @@
 //! turnout deploys several repositories' Docker Compose stacks on one host.
 //!
-//! Folders are listed from the ground up; each uses only those above it in this list. `tests/offline/architecture.rs`
+//! Crates and folders are listed from the ground up; a folder uses only those above it. `tests/offline/architecture.rs`
 //! holds that. See ARCHITECTURE.md for the road a push travels.
 
-pub mod report;
+pub use turnout_report as report;
 
-pub mod files;
+pub use turnout_files as files;
 
-pub mod yaml;
+pub use turnout_yaml as yaml;
 
 pub mod config;
 
@@ -15,11 +15,11 @@ pub mod tls;
 
 pub mod webhook;
 
-pub mod compose;
+pub use turnout_compose as compose;
 
 pub mod decide;
 
-pub mod plan;
+pub use turnout_plan as plan;
 
 pub mod git;
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::MountedChange;
+use crate::{config::MountedChange, plan::Mounted};
 
 /// What kind of thing is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,19 +99,6 @@ pub enum Life {
     Ended,
     /// It was never started and so has read nothing.
     Unborn,
-}
-
-/// What is to be done with one container on account of what it has mounted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mounted {
-    /// Replace it, for this reason.
-    pub recreate: Option<String>,
-    /// Restart it, for this reason; never beside `recreate`.
-    pub restart: Option<String>,
-    /// Send it a signal, for a reason; never beside the others.
-    pub signal: Option<(String, String)>,
-    /// What changed or may have, and is left alone, each in words.
-    pub left: Vec<String>,
 }
 
 /// What is done about changed files of a folder.

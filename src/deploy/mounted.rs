@@ -7,12 +7,12 @@ use crate::{
     compose::labels,
     config::{MOUNTED_CHANGES, MountedChange, Repo},
     decide::mounted::{
-        Before, Life, Mounted, Policy, Reads,
+        Before, Life, Policy, Reads,
         absent::{self, Absent, Consequence, Held},
         judge,
     },
     engine::{Engine, Report},
-    plan::{Action, Observed, ObservedContainer, Plan, RunState},
+    plan::{Action, Mounted, Observed, ObservedContainer, Plan, RunState},
     report::Outcome,
     yaml::Value,
 };

@@ -26,14 +26,14 @@ use crate::{
         source::{DiskFiles, FileSource},
     },
     config::{OutsidePaths, Repo},
-    decide::{Base, Decision, mounted::Mounted},
+    decide::{Base, Decision},
     engine::{
         Engine,
         image::{OutOfReach, docker_config_directory, out_of_reach},
     },
     files::{self, Reach},
     git,
-    plan::{self, Intent, Observed, Plan},
+    plan::{self, Intent, Mounted, Observed, Plan},
     report::redact::Redactor,
 };
 

@@ -231,12 +231,26 @@ async fn known(control: &Control, id: i64) -> Result<Deployment, Refusal> {
 }
 
 async fn cancel(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Result<Json<Deployment>, Refusal> {
-    let deployment = known(&control, id).await?;
-    if !control.lanes.cancel(id) && !control.deployer.store.cancel_queued(id, "cancelled at the command line").await? {
+    let over = |deployment: &Deployment| {
         let error = format!("deployment {id} is over: {}", deployment.state);
-        return Err(Refusal(StatusCode::CONFLICT, ErrorReply { error, hint: None }));
+        Refusal(StatusCode::CONFLICT, ErrorReply { error, hint: None })
+    };
+    known(&control, id).await?;
+    if control.lanes.cancel(id) || control.deployer.store.cancel_queued(id, "cancelled at the command line").await? {
+        return Ok(Json(known(&control, id).await?));
     }
-    Ok(Json(known(&control, id).await?))
+    // Not queued and not in a lane: over, or on the way from the one to the other.
+    let found = known(&control, id).await?;
+    if found.state != crate::store::State::Running {
+        return Err(over(&found));
+    }
+    control.lanes.cancel_claimed(id);
+    let found = known(&control, id).await?;
+    if found.state != crate::store::State::Running {
+        control.lanes.forget(id);
+        return Err(over(&found));
+    }
+    Ok(Json(found))
 }
 
 #[derive(Deserialize)]

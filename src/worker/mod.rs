@@ -129,6 +129,18 @@ impl<W: Work> Lanes<W> {
         }
     }
 
+    /// Cancels a deployment that was taken from the queue and may not have begun yet: it is begun as a cancelled one.
+    /// Whoever finds that it is over already says [`Lanes::forget`].
+    pub fn cancel_claimed(&self, deployment: i64) {
+        let mut running = lock(&self.inner.running);
+        running.entry(deployment).or_insert_with(|| self.inner.stop.child_token()).cancel();
+    }
+
+    /// Takes back what was said to [`Lanes::cancel_claimed`] of a deployment that is over.
+    pub fn forget(&self, deployment: i64) {
+        lock(&self.inner.running).remove(&deployment);
+    }
+
     /// Stops: no new deployment begins, running ones end after the step under way. Returns when all have.
     pub async fn shut_down(&self) {
         self.inner.stop.cancel();
@@ -165,8 +177,10 @@ impl<W: Work> Inner<W> {
             };
             match claimed {
                 Ok(Some(job)) => {
-                    let (deployment, cancel) = (W::id(&job), self.stop.child_token());
-                    lock(&self.running).insert(deployment, cancel.clone());
+                    let deployment = W::id(&job);
+                    // There already where it was cancelled between the two.
+                    let cancel =
+                        lock(&self.running).entry(deployment).or_insert_with(|| self.stop.child_token()).clone();
                     if let Err(said) = guarded(self.work.run(job, cancel, &self.stop)).await {
                         let recorded = guarded(self.work.broke(deployment, repo, said, &self.stop)).await;
                         if let Err(said) = recorded {
@@ -395,5 +409,18 @@ mod tests {
         assert!(!lanes.cancel(8));
         idle(&lanes).await;
         assert_eq!(fake.log(), ["a 7 begins", "a 7 is cancelled"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_taken_and_has_not_begun_can_be_cancelled() {
+        let (fake, lanes) = lanes(1);
+        lanes.cancel_claimed(7);
+        fake.push("a", 7);
+        lanes.wake("a");
+        idle(&lanes).await;
+        assert_eq!(fake.log(), ["a 7 begins", "a 7 is cancelled"]);
+        lanes.cancel_claimed(7);
+        lanes.forget(7);
+        assert!(lanes.running().is_empty());
     }
 }

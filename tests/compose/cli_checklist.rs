@@ -1,6 +1,5 @@
 //! Behaviours of the Compose engine, one test each: those that compare with the real `docker compose`, or look at the
 //! engine from outside.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{process::Command, time::SystemTime};
 

@@ -1,6 +1,5 @@
 //! What an `up` makes of a world that others have left: killed runs, interrupted ones, and the real `docker compose` at
 //! work on the same project in turn.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::BTreeMap,

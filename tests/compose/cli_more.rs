@@ -1,5 +1,4 @@
 //! The less common commands of `turnout compose`, terminals, and services that other programs provide.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io::{Read as _, Write as _},

@@ -1,5 +1,4 @@
 //! `turnout compose` beside the real `docker compose`: the same flags, the same outputs, the same exit codes.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::process::Command;
 

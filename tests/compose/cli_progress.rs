@@ -1,5 +1,4 @@
 //! What commands tell while they change something, and what they ask: as the real `docker compose` does.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, compose_cli_support};
 use compose_cli_support::{Ran, Site, compose_is_installed};

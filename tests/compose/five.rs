@@ -1,6 +1,5 @@
 //! What docker/compose's end-to-end tests of the 5.x series assert beyond those of 2.40 and no other test of ours holds.
 //! See docs/compose-commands.md.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, compose_cli_support};
 use common::{

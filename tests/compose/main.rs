@@ -1,4 +1,11 @@
 //! `turnout compose` as a person meets it, beside the real `docker compose`, on a real engine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test code: a failure is the report"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,4 @@
 //! `pre_start`: containers that run before a service starts, as docker/compose 5's own end-to-end tests have them.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, compose_cli_support};
 use common::docker::{self, block_on};

@@ -1,6 +1,5 @@
 //! What `turnout compose` reads from registries: images by digest, and projects that were published. The registries are
 //! real ones on the loopback interface; where the real `docker compose` is installed, it says what is right.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
 
 use std::{
     fs,

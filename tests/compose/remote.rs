@@ -1,5 +1,4 @@
 //! Compose files from a git repository, fetched from a real `git daemon` into the user's cache.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
 
 use std::{
     fs,

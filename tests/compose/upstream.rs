@@ -1,6 +1,5 @@
 //! What docker/compose's own end-to-end tests assert, held on `turnout compose`. The table in docs/compose-commands.md
 //! says which of them each test here stands for.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::compose_cli_support;
 use compose_cli_support::{Ran, Site};
@@ -309,10 +308,10 @@ fn the_table_of_compose_5_names_tests_that_exist() {
             let text = match std::fs::read_to_string(&own) {
                 Ok(text) => text,
                 Err(_) => [
-                    "src/compose/schema/mod.rs",
-                    "src/compose/hash.rs",
-                    "src/plan/situations/replace.rs",
-                    "src/plan/situations/images.rs",
+                    "crates/compose/src/schema/mod.rs",
+                    "crates/compose/src/hash.rs",
+                    "crates/plan/src/situations/replace.rs",
+                    "crates/plan/src/situations/images.rs",
                 ]
                 .map(|file| std::fs::read_to_string(root.join(file)).unwrap())
                 .concat(),

@@ -1,6 +1,5 @@
 //! More of what docker/compose's own end-to-end tests assert: of files, variables and images. See
 //! docs/compose-commands.md.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::compose_cli_support;
 use compose_cli_support::{Ran, Site};

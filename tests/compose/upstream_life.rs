@@ -1,5 +1,4 @@
 //! More of what docker/compose's own end-to-end tests assert: of the life of containers. See docs/compose-commands.md.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::process::Stdio;
 

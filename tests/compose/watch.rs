@@ -1,5 +1,4 @@
 //! `watch` and `up --watch`, as docker/compose's own end-to-end tests have them.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
 //! What the daemon says of itself: health, readiness, the watchdog, the priorities of its log.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
 
 use std::{
     fs::{self, File},

@@ -1,5 +1,4 @@
 //! Containers that somebody changed with the engine's own commands: their labels say that all is as before.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 

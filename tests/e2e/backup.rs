@@ -1,5 +1,4 @@
 //! The daemon's database: copied while it works, restored while it does not, put aside where it is damaged.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fs,

@@ -1,7 +1,5 @@
 //! Bad deliveries against the whole program: each is refused by name, none leaves a deployment or disturbs what runs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
-
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},

@@ -1,7 +1,5 @@
 //! Full disks under the whole program: nothing that was acknowledged is lost, nothing else is promised.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
-
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{bad_input_support, common};

@@ -1,7 +1,5 @@
 //! An engine that is down, dies in the middle, or has something in the way; builds that fail or hang.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
-
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, TcpListener},

@@ -1,8 +1,6 @@
 //! What a push brings that cannot be deployed: each mistake fails its deployment with one error that names the place,
 //! and what ran goes on as if nothing had come.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
-
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::{bad_input_support, common};

@@ -1,7 +1,5 @@
 //! Mistakes in settings and `repos.yaml`, told by the whole program: all at once, with place, hint and exit code.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
-
 use std::{
     path::Path,
     process::{Command, Output, Stdio},

@@ -1,5 +1,4 @@
 //! An earlier commit deployed by hand, held against pushes or not, and the way back to the branch.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use common::{daemon::Daemon, docker};

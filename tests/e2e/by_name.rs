@@ -1,5 +1,4 @@
 //! `turnout compose --repo NAME`: the project that turnout deploys, found by the repository's name.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::process::{Command, Output, Stdio};
 

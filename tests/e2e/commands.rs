@@ -1,5 +1,4 @@
 //! The command line and the logs, as a person and a script meet them.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::BTreeSet,

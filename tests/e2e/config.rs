@@ -1,5 +1,4 @@
 //! What the server's files say: `.env` of a repository, and `repos.yaml` edited while the daemon runs.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use common::{daemon::Daemon, docker};

@@ -1,7 +1,5 @@
 //! A private HTTPS-like remote whose credentials come from the git configuration of the daemon's user.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
-
 use crate::{common, git_support};
 use common::{daemon::Daemon, unique};
 use git_support::{HttpGit, World};

@@ -1,5 +1,4 @@
 //! What is rebuilt, and why: decided from real commits, seen in the plan, held against the containers.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use common::{daemon::Daemon, docker};

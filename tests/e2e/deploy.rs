@@ -1,5 +1,4 @@
 //! The main road, whole: a signed push becomes running containers, and everything that is no such push does not.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use common::{

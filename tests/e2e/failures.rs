@@ -1,5 +1,4 @@
 //! A deployment that fails amid its steps: what ran before runs on.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use common::docker;

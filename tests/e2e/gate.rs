@@ -1,6 +1,5 @@
 //! Paths that a commit names lead nowhere they may not: not to what never ends, not to what hangs, not out of the
 //! repository. And whoever tries holds up nobody else.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
 //! Services that take from each other what there is once: a container's name; and such as live in another's network.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::collections::BTreeMap;
 

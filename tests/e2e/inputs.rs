@@ -1,5 +1,4 @@
 //! What goes into an image in ways that a Dockerfile does not show at first sight: seen after a push, in the container.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io::{Read as _, Write as _},

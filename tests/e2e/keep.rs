@@ -1,5 +1,4 @@
 //! What turnout leaves on the disk: earlier images, and what `turnout prune` finds.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use bollard::query_parameters as q;

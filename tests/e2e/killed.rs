@@ -3,12 +3,6 @@
 //!
 //! Seven kills and three orderly ends in every run; `TURNOUT_KILLS=200 TURNOUT_TERMS=50 cargo test --test e2e
 //! killed:: -- --nocapture` for the long one, which takes a quarter of an hour. `TURNOUT_SEED` repeats a run's choices.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "test code: a failure is the report, and so are the choices of a run"
-)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,4 @@
 //! Lanes: one deployment of a repository at a time, repositories side by side, newest wins, nothing lost.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};

@@ -1,4 +1,11 @@
 //! The whole program: a push comes in, containers come out; and all that may go wrong on the way.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test code: a failure is the report"
+)]
 
 #[path = "../bad_input_support/mod.rs"]
 mod bad_input_support;

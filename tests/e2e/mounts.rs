@@ -1,5 +1,4 @@
 //! What containers read from the checkout is part of their state: files, folders, secrets and configs that change.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,4 @@
 //! `turnout plan`: what it is for, and what `--fetch` changes: nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 

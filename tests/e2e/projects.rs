@@ -1,5 +1,4 @@
 //! Two repositories that come to mean the same Compose project, by names that only meet once COLOR is put before them.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, e2e_support};
 use common::{daemon::Daemon, docker};

@@ -1,5 +1,4 @@
 //! The daemon ends under its work: orderly, and as in a power cut. What was accepted is done after the next start.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io,

@@ -1,6 +1,5 @@
 //! Repositories that are renamed in, or taken out of, the list while their stacks run; and what `status` says of those,
 //! of the other colour, and of an engine that does not answer.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::process::Command;
 

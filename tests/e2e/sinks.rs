@@ -1,5 +1,4 @@
 //! Where the daemon's words go: bounded, never waited for, and never other than they are.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fs,

@@ -1,5 +1,4 @@
 //! A work tree whose path is a link that is turned to another folder (`current -> releases/2`).
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::os::unix::fs::symlink;
 

@@ -1,5 +1,4 @@
 //! No command waits silently, and none is lost over a restart of the daemon.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},

@@ -1,5 +1,4 @@
 //! What is said after a deployment is looked up and not assumed: what runs, what was touched, what is not as configured.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{fs, net::TcpListener};
 

@@ -1,5 +1,4 @@
 //! Plans carried out against the real engine.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::common;
 use common::engine::{Stack, image};

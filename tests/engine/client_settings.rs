@@ -1,5 +1,4 @@
 //! `DOCKER_API_VERSION`, and `HttpHeaders` of the settings of Docker's client: seen from between turnout and the engine.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io::{Read, Write},

@@ -1,6 +1,5 @@
 //! Runs in which something of the project is on its way out while the rest is made. Compared with the real
 //! `docker compose`, where it is installed, in the comments: it does these things one after the other.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::compose_cli_support;
 use compose_cli_support::{Ran, Site};

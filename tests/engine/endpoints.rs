@@ -1,7 +1,5 @@
 //! Engines behind TLS and behind SSH, through the whole program: every kind of connection, and every way they fail.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
-
 use std::{path::Path, process::Command};
 
 use crate::{bad_input_support, common, compose_cli_support, endpoint_support};

@@ -1,5 +1,4 @@
 //! One project, two tools: what the real Compose CLI makes of our objects, and we of its.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::common;
 use common::{

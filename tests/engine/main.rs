@@ -1,4 +1,11 @@
 //! The Compose engine against a real Docker engine: applied steps, versions, ways there, and waits that end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test code: a failure is the report"
+)]
 
 #[path = "../bad_input_support/mod.rs"]
 mod bad_input_support;

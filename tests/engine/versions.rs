@@ -1,6 +1,5 @@
 //! What only newer engines can do: refused by name on an older one, carried out on a newer one exactly as the real
 //! `docker compose` does. Run on several engines; see docs/engines.md.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::{common, compose_cli_support};
 use common::{docker, inspect};

@@ -1,6 +1,5 @@
 //! Every wait ends: whatever call the engine does not answer, the deployment ends at a time-out that names it, `turnout
 //! cancel` ends it within seconds, SIGTERM ends the daemon, and the lane deploys what comes next.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "test code: a failure is the report")]
 
 use std::time::{Duration, Instant};
 
@@ -101,7 +100,8 @@ fn check(case: &Case) {
     let id = site.push_to(&daemon, "v3");
     door.wait_caught();
     let since = Instant::now();
-    daemon.turnout(&["cancel", &id.to_string()]);
+    let said = daemon.turnout(&["cancel", &id.to_string()]);
+    assert!(said.status.success(), "{said:?}\n{}", e2e_support::log(&daemon, id));
     let ended = daemon.wait_for_deployment(id);
     eprintln!("cancelled in {:?}: {}", since.elapsed(), ended["error"]);
     assert_eq!(ended["state"], "cancelled", "{ended:#}\n{}", e2e_support::log(&daemon, id));

@@ -1,5 +1,4 @@
 //! What comes after a plan was carried out, and what if it was not: settling, logs, status, interruption, going away.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::time::Duration;
 

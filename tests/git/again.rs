@@ -1,5 +1,4 @@
 //! Fetches that fail for a moment are tried again; those that cannot pass are not.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io,

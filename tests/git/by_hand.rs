@@ -1,5 +1,4 @@
 //! Going to a commit that somebody named, and back to the branch: nothing is lost, nothing is refused for our own doing.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::git_support;
 use git_support::{World, commit_in, git, update};

@@ -1,5 +1,4 @@
 //! The check-out itself: what survives a kill, what is refused before anything is done, what is never written.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fmt::Write as _,

@@ -1,6 +1,5 @@
 //! Check-outs of files that pass through filters: Git LFS and git-crypt as they are in the field, beside what real git
 //! with their programs leaves.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "test code: a failure is the report")]
 
 use std::{path::Path, process::Command};
 

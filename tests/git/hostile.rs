@@ -1,6 +1,5 @@
 //! Servers that send without end, and repositories that would have others asked: real ones, that speak as much of git's
 //! protocol as it takes.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io::{Read as _, Write as _},

@@ -1,5 +1,4 @@
 //! Updates that were killed at any instant: the next one goes on, and leaves what is somebody else's alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fmt::Write as _,

@@ -1,5 +1,4 @@
 //! Git LFS without its program: objects from a server, from another repository, and those that cannot be had.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use crate::git_support;
 use git_support::{HttpGit, World, git, lfs_object, update};

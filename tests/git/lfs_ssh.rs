@@ -1,5 +1,4 @@
 //! Git LFS of repositories that are reached by SSH: the remote says where its server is and what lets us in.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 

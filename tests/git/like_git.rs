@@ -1,7 +1,6 @@
 //! The work tree after an update is the one that real git leaves: generated histories, followed by both, side by side.
 //!
 //! Each history is made from a seed. A failure prints the seed and the step; `TURNOUT_SEED=n` runs that one alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::BTreeMap,

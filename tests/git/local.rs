@@ -1,5 +1,4 @@
 //! Updates from repositories on this machine: what moves, what is kept, what is refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::path::Path;
 

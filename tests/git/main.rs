@@ -1,4 +1,11 @@
 //! Updates of work trees against real git: over files, HTTP and SSH, with hooks, locks, kills and hostile remotes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test code: a failure is the report"
+)]
 
 #[path = "../git_support/mod.rs"]
 mod git_support;

@@ -1,5 +1,4 @@
 //! The packs that many fetches leave are joined, and nothing is lost by it.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fs,

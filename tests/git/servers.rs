@@ -1,5 +1,4 @@
 //! Updates from real servers: git daemon, smart HTTP, SSH; and from servers that hang.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     io::{Read, Write},

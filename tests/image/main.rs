@@ -1,5 +1,14 @@
 //! Images against a real engine: built, pulled, kept, and handed on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test code: a failure is the report"
+)]
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../git_support/mod.rs"]
 mod git_support;
 #[path = "../image_support/mod.rs"]

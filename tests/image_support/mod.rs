@@ -7,8 +7,7 @@
     reason = "a test may panic, and say why it does not run"
 )]
 
-#[path = "../common/mod.rs"]
-pub mod common;
+pub(crate) use crate::common;
 pub mod registry;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};

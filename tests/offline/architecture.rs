@@ -1,19 +1,52 @@
-//! Folders depend one way only. See the table in ARCHITECTURE.md.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
+//! Rooms depend one way only. See the table in ARCHITECTURE.md; `cargo run --example imports` prints what is.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
-/// From the ground up; a folder may use only folders before it.
-const ORDER: &[&str] = &[
-    "report", "files", "yaml", "config", "tls", "webhook", "compose", "decide", "plan", "git", "inputs", "engine",
-    "store", "deploy", "worker", "server", "cli",
+use crate::imports::{self, Named, Room};
+
+/// Folders of `src` from the ground up; a folder may use only folders before it, and any crate.
+const ORDER: &[&str] =
+    &["config", "tls", "webhook", "decide", "git", "inputs", "engine", "store", "deploy", "worker", "server", "cli"];
+
+/// Crates, and which others of ours each may use. Cargo holds that there are no circles; this holds that there is no more.
+const CRATES: &[(&str, &[&str])] = &[
+    ("yaml", &[]),
+    ("report", &[]),
+    ("files", &[]),
+    ("compose", &["yaml", "report", "files"]),
+    ("plan", &["compose", "report"]),
 ];
 
-/// Folders without async, clock, Docker or filesystem, and the words that would betray them.
+/// What must not come with a crate, not even through others: packages by the beginning of their names.
+const WITHOUT: &[(&str, &[&str])] = &[
+    ("yaml", &["tokio", "serde_json", "rustix", "bollard", "git2", "rusqlite"]),
+    ("report", &["tokio", "rustix", "bollard", "git2", "rusqlite"]),
+    ("files", &["bollard", "hyper", "git2", "rusqlite", "serde_json"]),
+    // tokio comes with the gate for files, whose waits end; compose's own code has none of it (PURE).
+    ("compose", &["bollard", "hyper", "git2", "openssl", "rusqlite"]),
+    ("plan", &["bollard", "hyper", "git2", "openssl", "rusqlite"]),
+];
+
+/// Rooms without async, clock, Docker or filesystem.
 const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "plan"];
-const IMPURE_WORDS: &[&str] = &["tokio::", "bollard::", "std::fs::", "Instant::now", "SystemTime::now", "std::net::"];
-/// The two files that hold a pure folder's edge to the disk.
-const EDGES: &[&str] = &["src/compose/source.rs"];
+/// What would betray them, by the beginning of a path.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "bollard",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "Instant::now",
+    "SystemTime::now",
+    "fs::read",
+    "fs::write",
+    "rustix",
+];
+/// The files that hold a pure room's edge to the disk.
+const EDGES: &[&str] = &["crates/compose/src/source.rs"];
 
 fn rust_files(dir: &Path, out: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -32,23 +65,21 @@ fn product_code(text: &str) -> &str {
 }
 
 #[test]
-fn folders_use_only_folders_below_them() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn rooms_use_only_rooms_below_them() {
+    let rank = |name: &str| ORDER.iter().position(|known| *known == name);
     let mut faults = Vec::new();
-    for (rank, folder) in ORDER.iter().enumerate() {
-        let mut files = Vec::new();
-        rust_files(&root.join("src").join(folder), &mut files);
-        for file in files {
-            let text = fs::read_to_string(&file).unwrap();
-            for (number, line) in product_code(&text).lines().enumerate() {
-                if line.trim_start().starts_with("//") {
-                    continue;
+    for (room, uses) in imports::graph() {
+        for (used, at) in uses {
+            let allowed = match (&room, &used) {
+                (Room::Folder(from), Room::Folder(to)) => rank(to) < rank(from),
+                (Room::Folder(_), Room::Crate(_)) => true,
+                (Room::Crate(_), Room::Folder(_)) => false,
+                (Room::Crate(from), Room::Crate(to)) => {
+                    CRATES.iter().any(|(name, may)| name == from && may.contains(&to.as_str()))
                 }
-                for above in &ORDER[rank + 1..] {
-                    if line.contains(&format!("crate::{above}::")) || line.contains(&format!("crate::{above};")) {
-                        faults.push(format!("{}:{}: {folder} reaches up into {above}", file.display(), number + 1));
-                    }
-                }
+            };
+            if !allowed {
+                faults.push(format!("{at}: {} must not use {}", room.name(), used.name()));
             }
         }
     }
@@ -56,27 +87,29 @@ fn folders_use_only_folders_below_them() {
 }
 
 #[test]
-fn pure_folders_touch_nothing_outside() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn every_room_has_its_place() {
+    let known: BTreeSet<Room> = (ORDER.iter().map(|name| Room::Folder((*name).to_owned())))
+        .chain(CRATES.iter().map(|(name, _)| Room::Crate((*name).to_owned())))
+        .collect();
+    assert_eq!(imports::rooms().into_keys().collect::<BTreeSet<_>>(), known, "see the lists in this file");
+}
+
+#[test]
+fn crates_bring_no_more_than_they_may() {
+    let packages = imports::packages();
     let mut faults = Vec::new();
-    for folder in PURE {
-        let mut files = Vec::new();
-        rust_files(&root.join("src").join(folder), &mut files);
-        for file in files {
-            let relative = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-            if EDGES.contains(&relative.as_str()) {
-                continue;
-            }
-            let text = fs::read_to_string(&file).unwrap();
-            for (number, line) in product_code(&text).lines().enumerate() {
-                if line.trim_start().starts_with("//") {
-                    continue;
-                }
-                for word in IMPURE_WORDS {
-                    if line.contains(word) {
-                        faults.push(format!("{relative}:{}: {word} in a pure folder", number + 1));
-                    }
-                }
+    for (name, without) in WITHOUT {
+        let all = &packages[&format!("turnout-{name}")];
+        for package in all.iter().filter(|package| without.iter().any(|start| package.starts_with(start))) {
+            faults.push(format!("crates/{name} brings {package}"));
+        }
+        let may = CRATES.iter().find(|(known, _)| known == name).unwrap().1;
+        for package in all.iter().filter_map(|package| package.strip_prefix("turnout-")) {
+            // What comes through one of those that it may use.
+            let through =
+                may.iter().any(|used| packages[&format!("turnout-{used}")].contains(&format!("turnout-{package}")));
+            if !may.contains(&package) && !through {
+                faults.push(format!("crates/{name} brings crates/{package}"));
             }
         }
     }
@@ -84,15 +117,25 @@ fn pure_folders_touch_nothing_outside() {
 }
 
 #[test]
-fn every_folder_is_in_the_order() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for entry in fs::read_dir(root.join("src")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            assert!(ORDER.contains(&name.as_str()), "src/{name} is not in the order of tests/offline/architecture.rs");
+fn pure_rooms_touch_nothing_outside() {
+    let mut faults = Vec::new();
+    for (room, folder) in imports::rooms() {
+        if !PURE.contains(&room.name()) {
+            continue;
+        }
+        for file in imports::product_files(&folder) {
+            for Named { path, at } in imports::named(&file) {
+                let path = path.join("::");
+                let starts = |word: &&&str| path == **word || path.starts_with(&format!("{word}::"));
+                if EDGES.iter().all(|edge| !at.starts_with(edge))
+                    && let Some(word) = IMPURE.iter().find(starts)
+                {
+                    faults.push(format!("{at}: {word} in a pure room"));
+                }
+            }
         }
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// What the client library gives as a stream: whoever reads it has a time of their own for it.
@@ -144,7 +187,7 @@ const OPENINGS: &[&str] = &[
     "rustix::fs::open",
 ];
 
-/// Who opens files beside `src/files`, and which: none whose path a commit or a Compose file chose.
+/// Who opens files beside `crates/files`, and which: none whose path a commit or a Compose file chose.
 const OPENERS: &[(&str, &str)] = &[
     ("src/cli/compose/files.rs", "writes published projects into the user's cache"),
     ("src/cli/log_file.rs", "log files"),
@@ -184,12 +227,13 @@ fn files_that_a_commit_chose_are_opened_at_the_gate() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     rust_files(&root.join("src"), &mut files);
+    rust_files(&root.join("crates"), &mut files);
     let mut faults = Vec::new();
     let mut openers = std::collections::BTreeSet::new();
     for file in files {
         let relative = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();
         let name = file.file_name().unwrap().to_string_lossy();
-        if relative.starts_with("src/files/") || relative.contains("/tests/") || name == "tests.rs" {
+        if relative.starts_with("crates/files/") || relative.contains("/tests/") || name == "tests.rs" {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap();

@@ -1,6 +1,5 @@
 //! Every attribute of a service reaches the request that creates its container, or is refused by name, or is carried out
 //! elsewhere, which is said here. The attributes are read from the model itself: a new one fails until it is dealt with.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -123,7 +122,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Names of the fields of the model's `Service`, from its text.
 fn fields() -> Vec<String> {
-    let text = include_str!("../../src/compose/model/service.rs");
+    let text = include_str!("../../crates/compose/src/model/service.rs");
     let (_, body) = text.split_once("pub struct Service {").unwrap();
     let (body, _) = body.split_once("\n}").unwrap();
     let lines = body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'));

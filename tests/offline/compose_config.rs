@@ -1,6 +1,5 @@
 //! What `config` prints, byte for byte: the project in `compose-config/project.yaml` and what Docker Compose 2.40.3
 //! printed for it, and small rules that no recorded project shows.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use turnout::compose::{
     load::{EnvFiles, LoadOptions, LoadRequest, load, load_model},

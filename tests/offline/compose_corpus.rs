@@ -2,7 +2,6 @@
 //!
 //! The corpus lies beside the project (`../shared/compose-corpus`, or `TURNOUT_SHARED`); its README has the rules of
 //! comparison. Without it nothing is tested, and the test says so.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,5 @@
 //! Every dependency's licence is one that `deny.toml` allows. `cargo deny check licenses` says the same and more; this
 //! test says it on machines where that program is not installed.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{collections::BTreeSet, process::Command};
 

@@ -1,6 +1,13 @@
 //! What needs neither Docker, nor a network, nor root: rules of the tree, the loader, the store, the hook.
 // For the long JSON of compose_attributes.
 #![recursion_limit = "512"]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "test code: a failure is the report"
+)]
 
 mod architecture;
 mod checklist;
@@ -9,6 +16,7 @@ mod compose_config;
 mod compose_corpus;
 mod compose_model;
 mod image_context;
+mod imports;
 mod invalid_repos;
 mod licences;
 mod robustness;
@@ -16,3 +24,4 @@ mod store;
 mod store_facts;
 mod store_holds;
 mod webhook_route;
+mod words;

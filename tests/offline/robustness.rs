@@ -1,6 +1,5 @@
 //! Hostile projects: each ends with one short error that says where and which bound was passed, or loads; always in
 //! bounded memory. Each is loaded by a process of its own, whose peak memory the kernel tells.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     fmt::Write,

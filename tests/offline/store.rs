@@ -1,5 +1,4 @@
 //! The store against a real disk: what was acknowledged survives kills and full disks.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::BTreeSet,

@@ -1,5 +1,4 @@
 //! What is kept beside deployments: watches and falls, places, what containers read.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

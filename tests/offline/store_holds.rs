@@ -1,5 +1,4 @@
 //! Holds in the store: what is pushed meanwhile waits and is not lost; what was asked for by name goes on.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use turnout::store::{
     Cause, Finish, HoldChange, NewDelivery, NewDeployment, Requested, Retention, State, Store, Update,

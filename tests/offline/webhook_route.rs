@@ -1,5 +1,4 @@
 //! The webhook server over a real socket: what is taken, what is refused, what survives.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
 use std::{
     collections::HashMap,

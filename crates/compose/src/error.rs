@@ -1,0 +1,120 @@
+//! What is wrong with, or odd about, a Compose project.
+
+use std::fmt;
+
+use turnout_yaml::{Node, Pos, YamlError};
+
+/// A project that cannot be loaded: where, what, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    /// Attribute path such as `services.web.ports[0]`; empty when the mistake belongs to no attribute.
+    pub path: String,
+    /// File, line and column, when known.
+    pub pos: Option<Pos>,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub hint: Option<String>,
+}
+
+/// Something odd that does not prevent the load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Attribute path; may be empty.
+    pub path: String,
+    /// File, line and column, when known.
+    pub pos: Option<Pos>,
+    /// What is odd.
+    pub message: String,
+    /// What would be better.
+    pub hint: Option<String>,
+}
+
+impl LoadError {
+    /// An error that belongs to no attribute.
+    pub fn new(message: impl Into<String>) -> LoadError {
+        LoadError { path: String::new(), pos: None, message: message.into(), hint: None }
+    }
+
+    /// An error at an attribute.
+    pub fn at(path: impl Into<String>, node: &Node, message: impl Into<String>) -> LoadError {
+        LoadError { path: path.into(), pos: Some(node.pos.clone()), message: message.into(), hint: None }
+    }
+
+    /// The same error with what would be right.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> LoadError {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with an attribute path.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> LoadError {
+        self.path = path.into();
+        self
+    }
+
+    /// The same error with a place.
+    #[must_use]
+    pub fn pos(mut self, pos: Pos) -> LoadError {
+        self.pos = Some(pos);
+        self
+    }
+}
+
+impl Warning {
+    /// A warning that belongs to no attribute.
+    pub fn new(message: impl Into<String>) -> Warning {
+        Warning { path: String::new(), pos: None, message: message.into(), hint: None }
+    }
+
+    /// A warning at an attribute.
+    pub fn at(path: impl Into<String>, pos: &Pos, message: impl Into<String>) -> Warning {
+        Warning { path: path.into(), pos: Some(pos.clone()), message: message.into(), hint: None }
+    }
+}
+
+impl From<YamlError> for LoadError {
+    fn from(error: YamlError) -> LoadError {
+        LoadError { path: String::new(), pos: Some(error.pos), message: error.message, hint: error.hint }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, &self.path, self.pos.as_ref(), &self.message, self.hint.as_deref())
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, &self.path, self.pos.as_ref(), &self.message, self.hint.as_deref())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// `compose.yaml:12:5: services.web.ports[0]: message (hint)`
+fn write(f: &mut fmt::Formatter<'_>, path: &str, pos: Option<&Pos>, message: &str, hint: Option<&str>) -> fmt::Result {
+    if let Some(pos) = pos {
+        write!(f, "{pos}: ")?;
+    }
+    if !path.is_empty() {
+        write!(f, "{}: ", shortened(path))?;
+    }
+    f.write_str(&shortened(message))?;
+    match hint {
+        Some(hint) => write!(f, " ({})", shortened(hint)),
+        None => Ok(()),
+    }
+}
+
+/// Keys and values of any length are repeated in messages; nobody reads past the first thousand characters.
+fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+    const MOST: usize = 1000;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}

@@ -1,0 +1,182 @@
+//! Interpolation of a whole tree: every text value, never a key, then the attribute's type.
+
+use turnout_yaml::{Map, Node, Value};
+
+use super::{
+    cast,
+    error::{LoadError, Warning},
+    interpolate::{Lookup, TemplateError, substitute},
+};
+
+/// Bytes that all substitutions of one project may yield together.
+const MAX_TOTAL: usize = 64 << 20;
+
+/// Replaces variables in every text of `root`, in place. `total`: bytes that came of it in the project so far.
+///
+/// # Errors
+///
+/// The first text that cannot be interpolated or does not fit its attribute's type, with path and place.
+pub(super) fn interpolate(
+    root: &mut Node,
+    lookup: &Lookup<'_>,
+    total: &mut usize,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), LoadError> {
+    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total };
+    walk.node(root)
+}
+
+/// As [`interpolate`], for a single value that stands at the top-level key `key`.
+///
+/// # Errors
+///
+/// As [`interpolate`].
+pub(super) fn interpolate_at(
+    key: &str,
+    node: &mut Node,
+    lookup: &Lookup<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), LoadError> {
+    Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: &mut 0 }.step(key, key, node)
+}
+
+struct Walk<'a> {
+    lookup: &'a Lookup<'a>,
+    warnings: &'a mut Vec<Warning>,
+    /// Keys on the way; `[]` for a list position.
+    pattern: Vec<String>,
+    shown: String,
+    total: &'a mut usize,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &mut Node) -> Result<(), LoadError> {
+        match &mut node.value {
+            Value::Str(_) => self.text(node),
+            Value::Map(map) => self.map(map),
+            Value::Seq(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.step("[]", &format!("[{index}]"), item)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn map(&mut self, map: &mut Map) -> Result<(), LoadError> {
+        for (key, entry) in map {
+            let shown = if self.shown.is_empty() { key.clone() } else { format!(".{key}") };
+            self.step(key, &shown, &mut entry.node)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, key: &str, shown: &str, node: &mut Node) -> Result<(), LoadError> {
+        let length = self.shown.len();
+        self.shown.push_str(shown);
+        self.pattern.push(key.to_owned());
+        self.node(node)?;
+        self.pattern.pop();
+        self.shown.truncate(length);
+        Ok(())
+    }
+
+    fn text(&mut self, node: &mut Node) -> Result<(), LoadError> {
+        let Value::Str(text) = &node.value else { return Ok(()) };
+        let mut unset = Vec::new();
+        let result = substitute(text, self.lookup, &mut |name| unset.push(name.to_owned()));
+        for name in unset {
+            let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
+            self.warnings.push(Warning::at(self.shown.clone(), &node.pos, message));
+        }
+        let text = result.map_err(|error| self.refused(node, &error))?;
+        *self.total = self.total.saturating_add(text.len());
+        if *self.total > MAX_TOTAL {
+            return Err(LoadError::at(
+                self.shown.clone(),
+                node,
+                format!("interpolated texts exceed {MAX_TOTAL} bytes"),
+            )
+            .hint("refer to long variables fewer times"));
+        }
+        let pattern: Vec<&str> = self.pattern.iter().map(String::as_str).collect();
+        let Some(wanted) = cast::cast_at(&pattern) else {
+            node.value = Value::Str(text);
+            return Ok(());
+        };
+        match cast::apply(wanted, &text) {
+            Ok((value, odd)) => {
+                if let Some(message) = odd {
+                    self.warnings.push(Warning::at(self.shown.clone(), &node.pos, message));
+                }
+                node.value = value;
+                Ok(())
+            }
+            Err(right) => {
+                let message = format!("failed to cast to expected type: {text:?}");
+                Err(LoadError::at(self.shown.clone(), node, message).hint(format!("it must be {right}")))
+            }
+        }
+    }
+
+    fn refused(&self, node: &Node, error: &TemplateError) -> LoadError {
+        let hint = match error {
+            TemplateError::Invalid(_) => "write ${NAME}, or escape any $ that is meant literally with another $".into(),
+            TemplateError::Required { name, .. } => format!("set {name} in the environment or in the .env file"),
+            TemplateError::TooDeep | TemplateError::TooLong => "simplify the text".into(),
+        };
+        let message = match error {
+            TemplateError::Invalid(_) => error.to_string(),
+            _ => format!("error while interpolating: {error}"),
+        };
+        LoadError::at(self.shown.clone(), node, message).hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use turnout_yaml::{Limits, parse};
+
+    fn run(text: &str) -> Result<(Node, Vec<Warning>), LoadError> {
+        let mut root = parse(text, "compose.yaml", &Limits::default()).unwrap().remove(0);
+        let mut warnings = Vec::new();
+        let lookup = |name: &str| (name == "N").then(|| "3".to_owned());
+        interpolate(&mut root, &lookup, &mut 0, &mut warnings)?;
+        Ok((root, warnings))
+    }
+
+    #[test]
+    fn values_are_replaced_and_typed_and_keys_are_not() {
+        let (root, warnings) =
+            run("services:\n  a: {scale: \"$N\", image: \"i:$N\", tty: 'yes', environment: {$N: \"$U\"}}\n").unwrap();
+        let a = root.get("services").unwrap().get("a").unwrap();
+        assert_eq!(a.get("scale").unwrap().value, Value::Int(3));
+        assert_eq!(a.get("image").unwrap().as_str(), Some("i:3"));
+        assert_eq!(a.get("tty").unwrap().value, Value::Bool(true));
+        assert_eq!(a.get("environment").unwrap().get("$N").unwrap().as_str(), Some(""));
+        assert_eq!(warnings.len(), 2);
+    }
+
+    #[test]
+    fn errors_name_attribute_and_place() {
+        for (text, part) in [
+            (
+                "services:\n  a:\n    ports:\n      - \"${X\"\n",
+                "compose.yaml:4:9: services.a.ports[0]: invalid interpolation",
+            ),
+            (
+                "services:\n  a: {image: \"${X:?tell me}\"}\n",
+                "services.a.image: error while interpolating: required variable X is missing a value: tell me (set X",
+            ),
+            (
+                "services:\n  a: {scale: many}\n",
+                "services.a.scale: failed to cast to expected type: \"many\" (it must be a whole number",
+            ),
+        ] {
+            let error = run(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

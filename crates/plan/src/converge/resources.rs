@@ -1,0 +1,303 @@
+//! Second phase: networks and volumes. Looks at external ones before anything else happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, render::short};
+use super::draft::NetworkFate;
+use super::{Draft, containers};
+use turnout_compose::{
+    hash, labels,
+    model::{Network, Volume},
+};
+
+/// Fails, naming all of them, when external networks or volumes do not exist.
+pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
+    let mut missing = Vec::new();
+    for (key, network) in networks_used(draft) {
+        if network.external && !draft.observed.networks.contains_key(&key) {
+            missing.push(format!("network {} declared as external, but could not be found", network.name));
+        }
+    }
+    for (key, volume) in volumes_used(draft) {
+        if volume.external && !draft.observed.volumes.contains_key(&key) {
+            missing.push(format!("external volume {:?} not found", volume.name));
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(PlanError::ExternalMissing(missing.join(", "))) }
+}
+
+/// Networks and volumes: what is missing is created first, so that nothing is stopped for a replacement before that has
+/// worked.
+pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    let networks = networks(draft)?;
+    let volumes = volumes(draft);
+    for Changed { key, name, id, cause } in networks {
+        replace_network(draft, &key, &name, &id, &cause);
+    }
+    for Changed { key, name, id: _, cause } in volumes {
+        match obstacle(draft, &name) {
+            Some(user) => {
+                draft.warn(format!("{cause}; it is kept, because {user} uses it and has no part in this plan"))
+            }
+            None => replace_volume(draft, &key, &name, &cause),
+        }
+    }
+    Ok(())
+}
+
+/// Removes networks of the project that no service knows any more, after everything else: what used them is gone then, or
+/// has been replaced. Those that something left in place uses stay, and so do volumes, always.
+pub(super) fn idle_networks(draft: &mut Draft<'_>) {
+    if !draft.intent.remove_idle_networks {
+        return;
+    }
+    let project = draft.project;
+    let idle = |key: &String| project.disabled_services.values().any(|service| service.networks.contains_key(key));
+    let unnamed = draft.observed.networks.iter().filter(|(key, _)| !project.networks.contains_key(*key));
+    let unnamed = unnamed.map(|(key, network)| (key, network, format!("network {key} is no longer in the project")));
+    let former = draft.observed.former_networks.iter().map(|(key, network)| {
+        let cause = match project.networks.get(key).and_then(Option::as_ref) {
+            Some(now) => format!("network {key} is {} now", now.name),
+            None => format!("network {key} has another name now"),
+        };
+        (key, network, cause)
+    });
+    for (key, network, cause) in unnamed.chain(former) {
+        let own = network.labels.get(labels::PROJECT).is_some_and(|name| *name == project.name);
+        if !own || idle(key) {
+            continue;
+        }
+        let uses = |c: &&ObservedContainer| c.networks.values().any(|id| *id == network.id);
+        let goes = |c: &ObservedContainer| {
+            draft.plan.steps.iter().any(|step| match &step.action {
+                Action::RemoveContainer { id, .. } => *id == c.id,
+                Action::RecreateContainer { old_id, .. } => *old_id == c.id && step.only_if == Condition::Always,
+                _ => false,
+            })
+        };
+        if let Some(user) = draft.observed.containers.iter().filter(uses).find(|c| !goes(c)) {
+            draft.plan.unchanged.push(format!("network {}: still in use by {}", network.name, user.name));
+            continue;
+        }
+        let action = Action::RemoveNetwork { key: key.clone(), name: network.name.clone(), id: network.id.clone() };
+        let after = draft.ends();
+        draft.push(action, cause, after, Condition::Always);
+    }
+}
+
+/// A network or volume that is to be replaced. Volumes have no ID.
+struct Changed {
+    key: String,
+    name: String,
+    id: String,
+    cause: String,
+}
+
+/// Creates or adopts networks; returns those that changed.
+fn networks(draft: &mut Draft<'_>) -> Result<Vec<Changed>, PlanError> {
+    let mut changed = Vec::new();
+    for (key, network) in networks_used(draft) {
+        let name = network.name.clone();
+        let found = draft.observed.networks.get(&key).filter(|n| network.external || n.name == name);
+        let Some(found) = found else {
+            let cause = format!("network {name} does not exist yet");
+            let action = Action::CreateNetwork { key: key.clone(), name };
+            let step = draft.push(action, cause, Vec::new(), Condition::Always);
+            draft.made.push(step);
+            draft.networks.insert(key, NetworkFate::New(step));
+            continue;
+        };
+        draft.networks.insert(key.clone(), NetworkFate::Stays(found.id.clone()));
+        if network.external {
+            continue;
+        }
+        let label = found.labels.get(labels::NETWORK).map_or("", String::as_str);
+        if label != key {
+            return Err(PlanError::NetworkLabel { name, key, found: label.to_owned() });
+        }
+        if let Some(stranger) = stranger(draft, &found.labels) {
+            draft.warn(format!(
+                "network {name} exists but {stranger}; it is used as it is (set `external: true` to say so)"
+            ));
+            continue;
+        }
+        let hash = found.labels.get(labels::CONFIG_HASH).map_or("", String::as_str);
+        let expected = hash::network_hash(&network);
+        if hash.is_empty() || hash == expected {
+            continue;
+        }
+        let cause = format!("network {name} changed (config-hash {} -> {})", short(hash), short(&expected));
+        changed.push(Changed { key, name, id: found.id.clone(), cause });
+    }
+    Ok(changed)
+}
+
+/// Creates or adopts volumes; returns those that changed and may be replaced. Their data is lost only with consent.
+fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
+    let mut changed = Vec::new();
+    for (key, volume) in volumes_used(draft) {
+        let name = volume.name.clone();
+        let found = draft.observed.volumes.get(&key).filter(|v| volume.external || v.name == name);
+        let Some(found) = found else {
+            let cause = format!("volume {name} does not exist yet");
+            let action = Action::CreateVolume { key: key.clone(), name };
+            let step = draft.push(action, cause, Vec::new(), Condition::Always);
+            draft.made.push(step);
+            draft.volume_steps.insert(key, step);
+            continue;
+        };
+        if volume.external {
+            continue;
+        }
+        let stranger = stranger(draft, &found.labels);
+        if let Some(stranger) = &stranger {
+            draft.warn(format!(
+                "volume {name} exists but {stranger}; it is used as it is (set `external: true` to say so)"
+            ));
+        }
+        let expected = hash::volume_hash(&volume);
+        let Some(hash) = found.labels.get(labels::CONFIG_HASH).filter(|hash| **hash != expected) else { continue };
+        let cause = format!("volume {name} changed (config-hash {} -> {})", short(hash), short(&expected));
+        if stranger.is_some() {
+            continue;
+        }
+        if draft.intent.yes_recreate_volumes {
+            changed.push(Changed { key, name, id: String::new(), cause });
+        } else {
+            let how = match draft.intent.without_flags {
+                true => format!(
+                    "to have it empty, run `turnout compose -p {} down` and `docker volume rm {name}`, then deploy",
+                    draft.project.name
+                ),
+                false => "to recreate it empty, agree with --yes".to_owned(),
+            };
+            draft.warn(format!("{cause}; it is kept with its data ({how})"));
+        }
+    }
+    changed
+}
+
+/// Definitions of the networks that the services taking part use, each with its name filled in.
+fn networks_used(draft: &Draft<'_>) -> BTreeMap<String, Network> {
+    let mut keys: BTreeSet<&String> =
+        draft.selected().iter().flat_map(|(_, s)| s.with_steps()).flat_map(|s| s.networks.keys()).collect();
+    if draft.intent.all_resources {
+        keys.extend(draft.project.networks.keys());
+    }
+    keys.into_iter().map(|key| (key.clone(), network_named(draft, key))).collect()
+}
+
+fn network_named(draft: &Draft<'_>, key: &str) -> Network {
+    let mut network = draft.project.networks.get(key).cloned().flatten().unwrap_or_default();
+    if network.name.is_empty() {
+        network.name = labels::resource_name(&draft.project.name, key);
+    }
+    network
+}
+
+/// As [`networks_used`], for named volumes.
+fn volumes_used(draft: &Draft<'_>) -> BTreeMap<String, Volume> {
+    let mounts = draft.selected().into_iter().flat_map(|(_, s)| s.with_steps()).flat_map(|s| s.volumes.iter());
+    let mut keys: BTreeSet<&String> =
+        mounts.filter(|m| m.r#type == "volume" && !m.source.is_empty()).map(|m| &m.source).collect();
+    if draft.intent.all_resources {
+        keys.extend(draft.project.volumes.keys());
+    }
+    keys.into_iter().map(|key| (key.clone(), volume_named(draft, key))).collect()
+}
+
+fn volume_named(draft: &Draft<'_>, key: &str) -> Volume {
+    let mut volume = draft.project.volumes.get(key).cloned().flatten().unwrap_or_default();
+    if volume.name.is_empty() {
+        volume.name = labels::resource_name(&draft.project.name, key);
+    }
+    volume
+}
+
+/// Engine name of a network; of an external one that is named by ID, the name that was found.
+pub(super) fn network_name(draft: &Draft<'_>, key: &str) -> String {
+    match draft.observed.networks.get(key) {
+        Some(found) if draft.networks.get(key) == Some(&NetworkFate::Stays(found.id.clone())) => found.name.clone(),
+        _ => network_named(draft, key).name,
+    }
+}
+
+/// Engine name of a volume.
+pub(super) fn volume_name(draft: &Draft<'_>, key: &str) -> String {
+    volume_named(draft, key).name
+}
+
+/// Words for an object that is not the project's own: such are never changed or removed.
+fn stranger(draft: &Draft<'_>, found: &BTreeMap<String, String>) -> Option<String> {
+    match found.get(labels::PROJECT) {
+        Some(project) if *project == draft.project.name => None,
+        Some(project) => Some(format!("was created for project {project:?}")),
+        None => Some("was not created by Compose".to_owned()),
+    }
+}
+
+fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause: &str) {
+    let members: Vec<&ObservedContainer> = draft
+        .observed
+        .containers
+        .iter()
+        .filter(|c| !c.oneoff && draft.is_selected(&c.service) && c.networks.values().any(|n| n == id))
+        .collect();
+    let mut after = draft.foundation();
+    for member in &members {
+        let stop_cause = format!("network {name} is replaced");
+        after.extend(containers::stop(draft, member, &Condition::Always, &stop_cause));
+    }
+    let reconnect = members
+        .iter()
+        .map(|c| Existing { service: c.service.clone(), id: c.id.clone(), name: c.name.clone() })
+        .collect();
+    let action = Action::RecreateNetwork { key: key.to_owned(), name: name.to_owned(), id: id.to_owned(), reconnect };
+    let step = draft.push(action, cause, after, Condition::Always);
+    draft.networks.insert(key.to_owned(), NetworkFate::Replaced { step, old_id: id.to_owned() });
+}
+
+/// Somebody outside the plan whose container holds the volume.
+fn obstacle(draft: &Draft<'_>, volume: &str) -> Option<String> {
+    let users = draft.observed.containers.iter().filter(|c| mounts(c, volume));
+    users.into_iter().find(|c| c.oneoff || !draft.is_selected(&c.service)).map(|c| format!("container {}", c.name))
+}
+
+fn mounts(container: &ObservedContainer, volume: &str) -> bool {
+    container.mounts.iter().any(|mount| mount.kind == "volume" && mount.name == volume)
+}
+
+fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) {
+    let users: Vec<&ObservedContainer> =
+        draft.observed.containers.iter().filter(|c| mounts(c, name) && c.state != RunState::Removing).collect();
+    let mut after = draft.foundation();
+    for user in users {
+        let why = format!("volume {name} is recreated");
+        let mut before = draft.foundation();
+        before.extend(containers::stop_dependents(draft, &user.service, &Condition::Always, &why));
+        before.extend(draft.stops.get(&user.id).into_iter().flatten());
+        if let Some((step, _)) = draft.removed.get(&user.id) {
+            after.push(*step);
+            continue;
+        }
+        // The network's replacement connects it again, so it must still be there.
+        before.extend(draft.networks.values().filter_map(|fate| match fate {
+            NetworkFate::Replaced { step, .. } => Some(*step),
+            _ => None,
+        }));
+        let action = Action::RemoveContainer {
+            service: user.service.clone(),
+            id: user.id.clone(),
+            name: user.name.clone(),
+            volumes: false,
+            reason: Removal::Replaced,
+        };
+        let step = draft.push(action, why.clone(), before, Condition::Always);
+        draft.removed.insert(user.id.clone(), (step, why));
+        draft.freed.insert(user.name.clone(), step);
+        after.push(step);
+    }
+    let action = Action::RecreateVolume { key: key.to_owned(), name: name.to_owned() };
+    let step = draft.push(action, format!("{cause}; its data is lost, as agreed"), after, Condition::Always);
+    draft.volume_steps.insert(key.to_owned(), step);
+}

@@ -1,0 +1,37 @@
+//! Project + observed state -> steps with causes. Pure: no clock, no Docker, no filesystem.
+//!
+//! [`Plan`] is a value: `turnout plan` prints it, `turnout deploy` executes the very same.
+
+pub mod attributes;
+mod check;
+mod converge;
+mod down;
+mod error;
+mod graph;
+mod intent;
+mod lifecycle;
+mod observed;
+mod render;
+mod step;
+mod step_set;
+
+pub use check::check;
+pub use converge::{converge, dependencies, namespace_owners};
+pub use down::down;
+pub use error::PlanError;
+pub use graph::dependency_order;
+pub use intent::{DownOptions, Intent, Mounted, Pull, RemoveImages};
+pub use lifecycle::{remove, restart, start, stop};
+pub use observed::{
+    Belonging, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, OwnImage,
+    RunState,
+};
+pub use render::{action, render, replacements};
+pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod simulate;
+#[cfg(test)]
+mod situations;

@@ -1,0 +1,236 @@
+//! What holds for every project, every state and every intent: plans pass the checker, can be carried out, and leave
+//! nothing to do; also when the carrying out was cut off anywhere.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::converge::final_name;
+use super::simulate::World;
+use super::*;
+use turnout_compose::{
+    labels,
+    model::{Network, Project, Volume},
+};
+
+/// Bytes that decide; reads zeroes at the end, so that shrinking means simplifying.
+struct Tape<'a>(std::slice::Iter<'a, u8>);
+
+impl Tape<'_> {
+    fn below(&mut self, limit: usize) -> usize {
+        usize::from(self.0.next().copied().unwrap_or(0)) % limit
+    }
+    fn rarely(&mut self) -> bool {
+        self.below(4) == 3
+    }
+}
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+fn project(tape: &mut Tape<'_>) -> Project {
+    let mut project = Project { name: "p".to_owned(), ..Project::default() };
+    let count = 1 + tape.below(NAMES.len());
+    for (index, name) in NAMES.iter().enumerate().take(count) {
+        let mut service = json!({"environment": {"A": tape.below(3).to_string()}});
+        let fields = service.as_object_mut().unwrap();
+        match tape.below(4) {
+            0 | 1 => drop(fields.insert("image".to_owned(), json!("shared"))),
+            2 => drop(fields.insert("build".to_owned(), json!({"context": "/x"}))),
+            _ => {
+                fields.insert("image".to_owned(), json!(format!("i-{name}")));
+                fields.insert("build".to_owned(), json!({"context": "/x"}));
+            }
+        }
+        let mut edges = serde_json::Map::new();
+        let mut mode = None;
+        for other in NAMES.iter().take(index) {
+            match tape.below(8) {
+                1 => drop(edges.insert((*other).to_owned(), json!({"condition": "service_started", "required": true}))),
+                2 => drop(edges.insert(
+                    (*other).to_owned(),
+                    json!({"condition": "service_started", "required": true, "restart": true}),
+                )),
+                3 => drop(edges.insert(
+                    (*other).to_owned(),
+                    json!({"condition": "service_completed_successfully", "required": tape.rarely()}),
+                )),
+                4 => drop(edges.insert((*other).to_owned(), json!({"condition": "service_started"}))),
+                5 => mode = Some(*other),
+                6 => drop(fields.insert("volumes_from".to_owned(), json!([other]))),
+                7 => drop(fields.insert("links".to_owned(), json!([other]))),
+                _ => {}
+            }
+        }
+        fields.insert("depends_on".to_owned(), edges.into());
+        match mode {
+            Some(owner) => drop(fields.insert("network_mode".to_owned(), json!(format!("service:{owner}")))),
+            None if tape.rarely() => drop(fields.insert("networks".to_owned(), json!({"default": null, "back": null}))),
+            None => drop(fields.insert("networks".to_owned(), json!({"default": null}))),
+        }
+        if tape.rarely() {
+            fields.insert("volumes".to_owned(), json!([{"type": "volume", "source": "data", "target": "/d"}]));
+        }
+        if tape.rarely() {
+            fields.insert("pre_start".to_owned(), json!([{"command": ["a"]}, {"image": "shared"}]));
+        }
+        match tape.below(6) {
+            4 => drop(fields.insert("scale".to_owned(), json!(3))),
+            5 => drop(fields.insert("scale".to_owned(), json!(0))),
+            _ => {}
+        }
+        project.services.insert((*name).to_owned(), serde_json::from_value(service).unwrap());
+    }
+    for key in ["default", "back"] {
+        let network = Network { name: format!("p_{key}"), ..Network::default() };
+        project.networks.insert(key.to_owned(), Some(network));
+    }
+    project.volumes.insert("data".to_owned(), Some(Volume { name: "p_data".to_owned(), ..Volume::default() }));
+    project
+}
+
+/// Something happens: to the file, to the engine, or to both.
+fn happen(tape: &mut Tape<'_>, project: &mut Project, world: &mut World) {
+    let services: Vec<String> = project.services.keys().cloned().collect();
+    let service = services[tape.below(services.len())].clone();
+    let containers = world.observed.containers.len();
+    let container = if containers == 0 { None } else { Some(tape.below(containers)) };
+    match (tape.below(16), container) {
+        (0, _) => {
+            let definition = project.services.get_mut(&service).unwrap();
+            definition.environment.insert("A".to_owned(), Some("changed".to_owned()));
+        }
+        (1, _) => project.services.get_mut(&service).unwrap().scale = Some(i64::try_from(tape.below(4)).unwrap()),
+        (2, _) => project.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true,
+        (3, _) => project.volumes.get_mut("data").unwrap().as_mut().unwrap().driver = "other".to_owned(),
+        (4, _) => drop(world.observed.networks.remove("default")),
+        (5, _) => world.observed.images.values_mut().for_each(|image| image.id = None),
+        (6, _) => {
+            for (index, image) in world.observed.images.values_mut().enumerate() {
+                image.id = Some(format!("sha256:retagged-{index}"));
+            }
+        }
+        (7, _) => drop(world.yields.insert("shared".to_owned(), "sha256:news".to_owned())),
+        (8, _) => drop(world.yields.insert(format!("p-{service}"), "sha256:news".to_owned())),
+        (9, Some(at)) => drop(world.observed.containers.remove(at)),
+        (10, Some(at)) => world.observed.containers[at].state = RunState::Exited(1),
+        (11, Some(at)) if tape.rarely() => {
+            world.observed.containers[at].state = RunState::Created;
+            world.observed.containers[at].networks.values_mut().for_each(String::clear);
+        }
+        (11, Some(at)) => world.observed.containers[at].state = RunState::Paused,
+        (12, Some(at)) => world.observed.containers[at].state = RunState::Dead,
+        (13, Some(at)) => drop(world.observed.containers[at].labels.remove(labels::ONEOFF)),
+        (14, Some(at)) => {
+            // A replacement that was cut off after the old container was removed.
+            let name = final_name(&world.observed.containers[at].name).to_owned();
+            let name = format!("0123456789ab_{name}");
+            if world.named(&name).is_none() {
+                world.observed.containers[at].name = name;
+            }
+        }
+        (15, Some(at)) => {
+            // A replacement that was cut off before.
+            let mut copy = world.observed.containers[at].clone();
+            copy.name = format!("{}_{}", &copy.id[..12], final_name(&copy.name));
+            copy.id = world.fresh_id();
+            copy.state = RunState::Created;
+            if world.named(&copy.name).is_none() {
+                world.observed.containers.push(copy);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn intent(tape: &mut Tape<'_>, project: &Project) -> Intent {
+    let mut intent = Intent { yes_recreate_volumes: tape.rarely(), remove_orphans: tape.rarely(), ..Intent::default() };
+    for (name, service) in &project.services {
+        if service.build.is_some() && tape.rarely() {
+            intent.build.insert(name.clone(), "test".to_owned());
+        }
+        if tape.below(8) == 7 {
+            intent.services.push(name.clone());
+        }
+    }
+    intent.no_deps = tape.rarely();
+    intent.force_recreate = tape.below(8) == 7;
+    intent
+}
+
+/// Plans and checks; a refusal is a fair answer, and ends the run.
+fn plan(project: &Project, world: &World, intent: &Intent) -> Option<Plan> {
+    let plan = converge(project, &world.observed, intent).ok()?;
+    if let Err(fault) = check(&plan) {
+        panic!("{fault}\n{}", render(&plan));
+    }
+    Some(plan)
+}
+
+fn assert_converged(project: &Project, world: &World, intent: &Intent, before: &str) {
+    let quiet = Intent { services: intent.services.clone(), no_deps: intent.no_deps, ..Intent::default() };
+    let second = converge(project, &world.observed, &quiet).unwrap();
+    assert!(second.steps.is_empty(), "{before}\nthen:\n{}", render(&second));
+    for (name, service) in &project.services {
+        let members: Vec<_> = world.observed.containers.iter().filter(|c| c.service == *name).collect();
+        if intent.services.is_empty() {
+            assert_eq!(members.len(), service.scale() as usize, "{name}\n{before}");
+            assert!(members.iter().all(|c| final_name(&c.name) == c.name), "{before}");
+            assert!(members.iter().all(|c| matches!(c.state, RunState::Running | RunState::Exited(0))), "{before}");
+        }
+    }
+}
+
+/// `(project, world)` after a deployment and some events.
+fn history(tape: &mut Tape<'_>) -> Option<(Project, World)> {
+    let (mut project, mut world) = (project(tape), World::default());
+    world.unknown.extend(NAMES.iter().map(|name| format!("i-{name}")));
+    let first = plan(&project, &world, &Intent::default())?;
+    world.apply(&project, &first);
+    assert_converged(&project, &world, &Intent::default(), &render(&first));
+    for _ in 0..tape.below(4) {
+        happen(tape, &mut project, &mut world);
+    }
+    Some((project, world))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn a_plan_carried_out_leaves_nothing_to_do(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
+        let mut tape = Tape(bytes.iter());
+        let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
+        let intent = intent(&mut tape, &project);
+        let Some(plan) = plan(&project, &world, &intent) else { return Ok(()) };
+        world.apply(&project, &plan);
+        assert_converged(&project, &world, &intent, &render(&plan));
+    }
+
+    #[test]
+    fn a_plan_cut_off_anywhere_is_mended_by_the_next(
+        bytes in prop::collection::vec(any::<u8>(), 0..90), cut in 0usize..12,
+    ) {
+        let mut tape = Tape(bytes.iter());
+        let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
+        let intent = Intent { yes_recreate_volumes: tape.rarely(), ..Intent::default() };
+        let Some(mut cut_off) = plan(&project, &world, &intent) else { return Ok(()) };
+        cut_off.steps.truncate(cut);
+        world.apply(&project, &cut_off);
+        let Some(next) = plan(&project, &world, &intent) else { return Ok(()) };
+        world.apply(&project, &next);
+        assert_converged(&project, &world, &intent, &format!("{}{}", render(&cut_off), render(&next)));
+    }
+
+    #[test]
+    fn down_leaves_nothing_of_its_own(bytes in prop::collection::vec(any::<u8>(), 0..90), with_file in any::<bool>()) {
+        let mut tape = Tape(bytes.iter());
+        let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
+        let options = DownOptions {
+            project: "p".to_owned(), volumes: true, remove_orphans: true, ..DownOptions::default()
+        };
+        let plan = down(with_file.then_some(&project), &world.observed, &options);
+        check(&plan).unwrap();
+        world.apply(&project, &plan);
+        prop_assert!(world.observed.containers.is_empty());
+        prop_assert!(world.observed.networks.is_empty() && world.observed.volumes.is_empty());
+    }
+}

@@ -1,0 +1,287 @@
+//! A pretended engine for tests: carries out plans on a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use turnout_compose::{
+    hash, labels,
+    model::{Project, Service},
+};
+
+/// What the pretended engine holds, and how it answers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    pub observed: Observed,
+    /// Image IDs that builds and pulls yield; without an entry a present image stays, an absent one appears.
+    pub yields: BTreeMap<String, String>,
+    /// Images that no registry has.
+    pub unknown: BTreeSet<String>,
+    next: u64,
+}
+
+impl World {
+    pub fn fresh_id(&mut self) -> String {
+        self.next += 1;
+        format!("{:012x}{:052x}", self.next + 0xab00, self.next)
+    }
+
+    /// Carries out a plan; says which steps were executed.
+    pub fn apply(&mut self, project: &Project, plan: &Plan) -> Vec<bool> {
+        let mut did: Vec<bool> = Vec::new();
+        for step in &plan.steps {
+            let runs = self.holds(&step.only_if, &did) && self.act(project, &step.action);
+            did.push(runs);
+        }
+        did
+    }
+
+    fn holds(&self, condition: &Condition, did: &[bool]) -> bool {
+        match condition {
+            Condition::Always => true,
+            Condition::ImageChanged { image, running, .. } => {
+                self.observed.images.get(image).and_then(|i| i.id.as_ref()) != Some(running)
+            }
+            Condition::AnyDid(steps) => steps.iter().any(|id| did[*id]),
+            Condition::DidNot(step) => !did[*step],
+            Condition::AnyOf(parts) => parts.iter().any(|part| self.holds(part, did)),
+        }
+    }
+
+    /// Returns whether the step did something; only a tolerated pull may not, and what runs before a start that is none.
+    fn act(&mut self, project: &Project, action: &Action) -> bool {
+        match action {
+            Action::Pull { image, tolerate_failure, .. } => {
+                if self.unknown.contains(image) {
+                    assert!(tolerate_failure, "pull of {image} failed");
+                    return false;
+                }
+                self.image(image);
+            }
+            Action::Build { image, .. } => self.image(image),
+            Action::CreateNetwork { key, name } => {
+                assert!(self.observed.networks.get(key).is_none_or(|n| n.name != *name), "network {name} exists");
+                self.network(project, key, name);
+            }
+            Action::RecreateNetwork { key, name, id, reconnect } => {
+                let old = self.observed.networks.get(key).unwrap();
+                assert_eq!(old.id, *id);
+                self.network(project, key, name);
+                let new = self.observed.networks[key].id.clone();
+                for container in &mut self.observed.containers {
+                    let attached = container.networks.get(name) == Some(id);
+                    if attached {
+                        container.networks.remove(name);
+                    }
+                    if reconnect.iter().any(|c| c.id == container.id) {
+                        assert!(attached && container.state != RunState::Running, "{} runs", container.name);
+                        container.networks.insert(name.clone(), new.clone());
+                    }
+                }
+                assert!(reconnect.iter().all(|c| self.find(&c.id).is_some()));
+            }
+            Action::CreateVolume { key, name } => self.volume(project, key, name),
+            Action::RecreateVolume { key, name } => {
+                let user = self.observed.containers.iter().find(|c| c.mounts.iter().any(|m| m.name == *name));
+                assert!(user.is_none(), "volume in use by {user:?}");
+                self.volume(project, key, name);
+            }
+            Action::RenameContainer { id, from, to, .. } => {
+                assert!(self.named(to).is_none(), "{to} is taken");
+                let container = self.find_mut(id);
+                assert_eq!(container.name, *from);
+                container.name = to.clone();
+            }
+            Action::CreateContainer { service, number, name } => self.container(project, service, *number, name),
+            Action::RecreateContainer { service, number, name, old_id, old_name, .. } => {
+                assert_eq!(self.find(old_id).unwrap().name, *old_name);
+                let temporary = format!("{}_{name}", &old_id[..12]);
+                self.container(project, service, *number, &temporary);
+                self.observed.containers.retain(|c| c.id != *old_id);
+                assert!(self.named(name).is_none(), "{name} is taken");
+                self.observed.containers.iter_mut().find(|c| c.name == temporary).unwrap().name = name.clone();
+            }
+            Action::StopContainer { id, .. } => {
+                let container = self.find_mut(id);
+                if container.state == RunState::Running {
+                    container.state = RunState::Exited(143);
+                }
+            }
+            Action::RemoveContainer { id, reason: Removal::StepLeft, .. } => {
+                self.observed.step_containers.retain(|c| c.id != *id);
+            }
+            Action::RemoveContainer { id, .. } => {
+                assert!(self.find(id).is_some());
+                self.observed.containers.retain(|c| c.id != *id);
+            }
+            Action::RestartContainer { id, .. } => self.restart(id),
+            Action::SignalContainer { id, .. } => assert!(self.find(id).is_some()),
+            Action::UnpauseContainer { id, .. } => {
+                let container = self.find_mut(id);
+                assert_eq!(container.state, RunState::Paused);
+                container.state = RunState::Running;
+            }
+            Action::WaitFor { service, condition, .. } => {
+                if condition == "service_completed_successfully" {
+                    let first = self.observed.containers.iter_mut().find(|c| c.service == *service);
+                    first
+                        .into_iter()
+                        .filter(|c| c.state == RunState::Running)
+                        .for_each(|c| c.state = RunState::Exited(0));
+                }
+                let states: Vec<RunState> =
+                    self.observed.containers.iter().filter(|c| c.service == *service).map(|c| c.state).collect();
+                match condition.as_str() {
+                    "service_completed_successfully" => assert_eq!(states[0], RunState::Exited(0)),
+                    "service_started" => assert!(!states.contains(&RunState::Created), "{service}: {states:?}"),
+                    _ => assert!(states.contains(&RunState::Running), "{service}: {states:?}"),
+                }
+            }
+            Action::RunPreStart { service, name, beside, .. } => {
+                let of_service = self.observed.containers.iter().filter(|c| c.service == *service);
+                assert!(of_service.clone().any(|c| c.name == *beside), "no container {beside}");
+                if of_service.clone().any(|c| c.state == RunState::Running) {
+                    return false;
+                }
+                assert!(self.observed.step_containers.iter().all(|c| c.name != *name), "{name} is taken");
+            }
+            Action::StartContainer { service, name, .. } => {
+                let ends = is_job(project, service);
+                self.next += 1;
+                let now = i128::from(self.next);
+                let container = self.observed.containers.iter_mut().find(|c| c.name == *name);
+                let container = container.unwrap_or_else(|| panic!("no container {name}"));
+                for (network, id) in &mut container.networks {
+                    let found = self.observed.networks.values().find(|n| n.name == *network);
+                    let found = found.unwrap_or_else(|| panic!("{name}: no network {network}"));
+                    assert!(id.is_empty() || *id == found.id, "{name}: network {network} with ID {id} not found");
+                    *id = found.id.clone();
+                }
+                // Attachments that an interruption left out are made before the start.
+                for key in project.services.get(service).into_iter().flat_map(|service| service.networks.keys()) {
+                    if let Some(network) = self.observed.networks.get(key) {
+                        container.networks.entry(network.name.clone()).or_insert_with(|| network.id.clone());
+                    }
+                }
+                container.started = Some(now);
+                container.state = if ends { RunState::Exited(0) } else { RunState::Running };
+            }
+            Action::RemoveNetwork { key, .. } => drop(self.observed.networks.remove(key)),
+            Action::RemoveVolume { key, .. } => drop(self.observed.volumes.remove(key)),
+            Action::RemoveImage { image } => drop(self.observed.images.remove(image)),
+        }
+        true
+    }
+
+    /// By a step, or by somebody's hand.
+    pub fn restart(&mut self, id: &str) {
+        self.next += 1;
+        let now = i128::from(self.next);
+        let container = self.find_mut(id);
+        (container.state, container.started) = (RunState::Running, Some(now));
+    }
+
+    fn find(&self, id: &str) -> Option<&ObservedContainer> {
+        self.observed.containers.iter().find(|c| c.id == id)
+    }
+
+    fn find_mut(&mut self, id: &str) -> &mut ObservedContainer {
+        self.observed.containers.iter_mut().find(|c| c.id == id).unwrap_or_else(|| panic!("no container {id}"))
+    }
+
+    pub fn named(&mut self, name: &str) -> Option<&mut ObservedContainer> {
+        self.observed.containers.iter_mut().find(|c| c.name == name)
+    }
+
+    fn image(&mut self, image: &str) {
+        let state = self.observed.images.entry(image.to_owned()).or_default();
+        let next = self.yields.get(image).cloned().or_else(|| state.id.clone());
+        state.id = Some(next.unwrap_or_else(|| format!("sha256:{image}-1")));
+        state.lacking.clear();
+    }
+
+    fn network(&mut self, project: &Project, key: &str, name: &str) {
+        let id = self.fresh_id();
+        let definition = project.networks[key].clone().unwrap();
+        let labels = labels_of(&[
+            (labels::PROJECT, &project.name),
+            (labels::NETWORK, key),
+            (labels::CONFIG_HASH, &hash::network_hash(&definition)),
+        ]);
+        self.observed.networks.insert(key.to_owned(), ObservedNetwork { id, name: name.to_owned(), labels });
+    }
+
+    fn volume(&mut self, project: &Project, key: &str, name: &str) {
+        let definition = project.volumes[key].clone().unwrap();
+        let labels =
+            labels_of(&[(labels::PROJECT, &project.name), (labels::CONFIG_HASH, &hash::volume_hash(&definition))]);
+        self.observed.volumes.insert(key.to_owned(), ObservedVolume { name: name.to_owned(), labels });
+    }
+
+    fn container(&mut self, project: &Project, name: &str, number: u32, container: &str) {
+        assert!(self.named(container).is_none(), "{container} is taken");
+        let service = &project.services[name];
+        let image = service.image_name(&project.name, name);
+        let image_id = self.observed.images.get(&image).and_then(|i| i.id.clone());
+        let image_id = image_id.unwrap_or_else(|| panic!("no image {image}"));
+        let mut labels = labels_of(&[
+            (labels::PROJECT, &project.name),
+            (labels::ONEOFF, "False"),
+            (labels::CONTAINER_NUMBER, &number.to_string()),
+            (attributes::LABEL, &attributes::fingerprint(&project.name, name, service)),
+        ]);
+        let images = service.volumes.iter().filter(|mount| mount.r#type == "image").map(|mount| {
+            let id = self.observed.images.get(&mount.source).and_then(|image| image.id.clone());
+            (mount.target.clone(), id.unwrap_or_else(|| panic!("no image {}", mount.source)))
+        });
+        labels.insert(labels::IMAGE_VOLUMES.to_owned(), labels::image_volumes_value(&images.collect()));
+        labels.insert(labels::DEPENDS_ON.to_owned(), labels::depends_on_value(project, service));
+        let networks = service.networks.keys().map(|key| {
+            let network = self.observed.networks.get(key).unwrap_or_else(|| panic!("no network {key}"));
+            (network.name.clone(), network.id.clone())
+        });
+        let mounts = service.volumes.iter().filter(|m| m.r#type == "volume" && !m.source.is_empty()).map(|m| {
+            let name = self.observed.volumes[&m.source].name.clone();
+            ObservedMount { kind: "volume".to_owned(), name, target: m.target.clone(), ..ObservedMount::default() }
+        });
+        let created = ObservedContainer {
+            id: String::new(),
+            name: container.to_owned(),
+            service: name.to_owned(),
+            number: Some(number),
+            oneoff: false,
+            config_hash: self.hash(service),
+            image_label: image_id.clone(),
+            image_id,
+            state: RunState::Created,
+            started: None,
+            labels,
+            networks: networks.collect(),
+            mounts: mounts.collect(),
+        };
+        let id = self.fresh_id();
+        self.observed.containers.push(ObservedContainer { id, ..created });
+    }
+
+    fn hash(&self, service: &Service) -> String {
+        let mut ids: BTreeMap<String, String> = BTreeMap::new();
+        let mut containers: Vec<_> = self.observed.containers.iter().filter(|c| !c.oneoff).collect();
+        containers.sort_by_key(|c| std::cmp::Reverse(labels::first_of_names(&c.name)));
+        for container in containers {
+            ids.insert(container.service.clone(), container.id.clone());
+        }
+        hash::service_hash(&hash::with_container_refs(service, &ids))
+    }
+}
+
+/// In these tests a job is what somebody waits for to complete, or what says so.
+fn is_job(project: &Project, name: &str) -> bool {
+    project.services[name].labels.get("dev.turnout.job").is_some_and(|v| v == "true")
+        || project
+            .services
+            .values()
+            .any(|s| s.depends_on.get(name).is_some_and(|edge| edge.condition == "service_completed_successfully"))
+}
+
+pub(super) fn labels_of(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}

@@ -1,0 +1,24 @@
+//! Prints which room of the house uses which, with the first place that says so, and what each crate brings along.
+//!
+//!     cargo run --example imports
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "for who builds turnout")]
+#![allow(dead_code, reason = "the tests of the rules use the rest")]
+
+#[path = "../tests/offline/imports.rs"]
+mod imports;
+
+fn main() {
+    for (room, uses) in imports::graph() {
+        match &room {
+            imports::Room::Crate(name) => println!("crates/{name}"),
+            imports::Room::Folder(name) => println!("src/{name}"),
+        }
+        for (used, at) in uses {
+            println!("    {:<10} {at}", used.name());
+        }
+    }
+    println!();
+    for (package, brings) in imports::packages() {
+        println!("{package}: {} packages", brings.len());
+    }
+}

@@ -1,0 +1,254 @@
+//! Who uses whom: what crates ask for in their manifests, and what the code of each folder names. Read with a parser, so
+//! that grouped, renamed and nested imports count as well.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use syn::{ItemUse, UseTree, visit::Visit};
+
+/// A path in the code, and where it is first named: `crate::engine::Engine` at `src/deploy/mod.rs:7`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// The path's words.
+    pub path: Vec<String>,
+    /// File below the top of the tree, and line.
+    pub at: String,
+}
+
+/// A room of the house: a crate below `crates/`, or a folder of `src/`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// `crates/NAME`.
+    Crate(String),
+    /// `src/NAME`.
+    Folder(String),
+}
+
+impl Room {
+    /// Its name alone.
+    pub fn name(&self) -> &str {
+        let (Self::Crate(name) | Self::Folder(name)) = self;
+        name
+    }
+}
+
+/// The top of the tree.
+pub fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All rooms and where their code lies.
+pub fn rooms() -> BTreeMap<Room, PathBuf> {
+    let folders = |parent: &Path| -> Vec<PathBuf> {
+        let found = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path());
+        found.filter(|path| path.is_dir()).collect()
+    };
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let crates = folders(&top().join("crates")).into_iter().map(|path| (Room::Crate(name(&path)), path.join("src")));
+    let own = folders(&top().join("src")).into_iter().map(|path| (Room::Folder(name(&path)), path));
+    crates.chain(own).collect()
+}
+
+/// The Rust files below a folder but those of tests.
+pub fn product_files(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut open) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                open.push(path);
+            } else if name.ends_with(".rs") {
+                found.push(path);
+            }
+        }
+    }
+    let tests = test_files(&found);
+    found.retain(|file| !tests.iter().any(|test| file == test || file.starts_with(test.with_extension(""))));
+    found.sort();
+    found
+}
+
+/// Files that are modules for tests alone: `#[cfg(test)] mod tests;`.
+fn test_files(files: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for file in files {
+        let inside = match file.file_stem().unwrap().to_str().unwrap() {
+            "mod" | "lib" | "main" => file.parent().unwrap().to_path_buf(),
+            _ => file.with_extension(""),
+        };
+        for item in parsed(file).items {
+            if let syn::Item::Mod(module) = item
+                && module.content.is_none()
+                && is_for_tests(&module.attrs)
+            {
+                let name = module.ident.to_string();
+                found.insert(inside.join(format!("{name}.rs")));
+                found.insert(inside.join(name).join("mod.rs"));
+            }
+        }
+    }
+    let folders: Vec<PathBuf> =
+        found.iter().filter(|path| path.ends_with("mod.rs")).map(|path| path.parent().unwrap().to_path_buf()).collect();
+    found.extend(folders);
+    found
+}
+
+fn parsed(file: &Path) -> syn::File {
+    syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+    })
+}
+
+/// Every path that a file names outside its tests. `self` and `super` are left as they are.
+pub fn named(file: &Path) -> Vec<Named> {
+    let relative = file.strip_prefix(top()).unwrap().display().to_string();
+    let mut reader = Reader { relative, found: Vec::new() };
+    reader.visit_file(&parsed(file));
+    reader.found
+}
+
+struct Reader {
+    relative: String,
+    found: Vec<Named>,
+}
+
+impl Reader {
+    fn add(&mut self, path: Vec<String>, line: usize) {
+        self.found.push(Named { path, at: format!("{}:{line}", self.relative) });
+    }
+
+    fn tree(&mut self, before: &[String], tree: &UseTree) {
+        let with = |name: &syn::Ident| before.iter().cloned().chain([name.to_string()]).collect::<Vec<_>>();
+        match tree {
+            UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
+            UseTree::Name(name) => self.add(with(&name.ident), name.ident.span().start().line),
+            UseTree::Rename(name) => self.add(with(&name.ident), name.ident.span().start().line),
+            UseTree::Glob(glob) => self.add(before.to_vec(), glob.star_token.spans[0].start().line),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(before, tree)),
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        use syn::Item::{Const, Enum, Fn, Impl, Mod, Static, Struct, Trait, Type, Use};
+        let attributes = match item {
+            Const(item) => &item.attrs,
+            Enum(item) => &item.attrs,
+            Fn(item) => &item.attrs,
+            Impl(item) => &item.attrs,
+            Mod(item) => &item.attrs,
+            Static(item) => &item.attrs,
+            Struct(item) => &item.attrs,
+            Trait(item) => &item.attrs,
+            Type(item) => &item.attrs,
+            Use(item) => &item.attrs,
+            _ => &Vec::new(),
+        };
+        if !is_for_tests(attributes) {
+            syn::visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.tree(&[], &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let words = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let line = path.segments.first().map_or(0, |segment| segment.ident.span().start().line);
+        self.add(words, line);
+        syn::visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, made: &'ast syn::Macro) {
+        // What is handed to a macro is words, not yet code: paths in it are found by their form.
+        let line = made.path.segments.first().map_or(0, |segment| segment.ident.span().start().line);
+        let text = made.tokens.to_string().replace(" :: ", "::");
+        for word in text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+            if let Some((_, _)) = word.split_once("::") {
+                self.add(word.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect(), line);
+            }
+        }
+        syn::visit::visit_macro(self, made);
+    }
+}
+
+/// Which rooms each room uses, each with the first place that says so.
+pub fn graph() -> BTreeMap<Room, BTreeMap<Room, String>> {
+    let rooms = rooms();
+    let mut graph = BTreeMap::new();
+    for (room, folder) in &rooms {
+        let uses: &mut BTreeMap<Room, String> = graph.entry(room.clone()).or_default();
+        for file in product_files(folder) {
+            for Named { path, at } in named(&file) {
+                let Some(used) = used(room, &path) else { continue };
+                if used != *room && rooms.contains_key(&used) {
+                    uses.entry(used).or_insert(at);
+                }
+            }
+        }
+    }
+    graph
+}
+
+/// The room that a path leads into. Folders of `src` reach crates by the names that `src/lib.rs` gives them.
+fn used(from: &Room, path: &[String]) -> Option<Room> {
+    let first = path.first()?;
+    if let Some(name) = first.strip_prefix("turnout_") {
+        return Some(Room::Crate(name.to_owned()));
+    }
+    match (from, first.as_str(), path.get(1)) {
+        (Room::Folder(_), "crate" | "turnout", Some(name)) => {
+            let is_crate = top().join("crates").join(name).is_dir();
+            Some(if is_crate { Room::Crate(name.clone()) } else { Room::Folder(name.clone()) })
+        }
+        _ => None,
+    }
+}
+
+/// For each package of this tree: all packages that come with it, as cargo resolved them. Not those for tests.
+pub fn packages() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        // Packages for other platforms need not be here.
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform"])
+        .arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))
+        .current_dir(top())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let texts = |value: &serde_json::Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let names: BTreeMap<String, String> =
+        metadata["packages"].as_array().unwrap().iter().map(|p| (texts(p, "id"), texts(p, "name"))).collect();
+    let mut direct: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+        let used = node["deps"].as_array().unwrap().iter().filter(|dep| {
+            dep["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
+        });
+        direct.insert(texts(node, "id"), used.map(|dep| texts(dep, "pkg")).collect());
+    }
+    let own = metadata["workspace_members"].as_array().unwrap().iter().filter_map(|id| id.as_str());
+    own.map(|id| {
+        let (mut found, mut open) = (BTreeSet::new(), vec![id.to_owned()]);
+        while let Some(id) = open.pop() {
+            for next in direct.get(&id).into_iter().flatten() {
+                if found.insert(names[next].clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        (names[id].clone(), found)
+    })
+    .collect()
+}
