@@ -18,7 +18,6 @@ use super::{
 use crate::{
     config::{self, LiveRepos},
     deploy::{Failure, Planner, Wanted},
-    plan,
     report::{Event, Notes, Reporter, redact::escape_lines},
     server::wire::{PlanReply, PlanRequest, Planned},
     store,
@@ -86,7 +85,7 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
     let clean = |text: String| redactor.redact(&seen.view.named(&text)).into_owned();
     Ok(PlanReply {
         notes: telling.notes.into_texts().into_iter().map(clean).collect(),
-        text: clean(plan::render(&prepared.plan)),
+        text: clean(prepared.text.clone()),
         plan: redactor.redact_json(serde_json::to_value(&prepared.plan).unwrap_or_default()),
     })
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::Failure;
-use crate::compose::model::Project;
+use crate::{compose::model::Project, plan};
 
 /// Containers of one project. An engine on one host has trouble with far fewer, and each is planned, made and watched.
 const MOST_CONTAINERS: i64 = 1_000;
+/// Dependencies between its services, in all. What is planned grows with services times dependencies.
+const MOST_DEPENDENCIES: usize = 10_000;
 /// Longest time that a container may take to stop: its lane waits for it.
 const LONGEST_STOP: Duration = Duration::from_secs(3600);
 
@@ -16,13 +18,22 @@ const LONGEST_STOP: Duration = Duration::from_secs(3600);
 /// With the service, the attribute and what it may be.
 pub(super) fn refuse(project: &Project) -> Result<(), Failure> {
     let hint = "nothing was changed; correct the Compose file and push again";
-    let mut containers = 0_i64;
+    let (mut containers, mut dependencies) = (0_i64, 0_usize);
     for (name, service) in &project.services {
-        containers = containers.saturating_add(i64::from(service.scale()));
+        // One without containers is planned too.
+        containers = containers.saturating_add(i64::from(service.scale().max(1)));
         if containers > MOST_CONTAINERS {
             return Err(Failure::new(format!(
                 "services.{name} makes it more than {MOST_CONTAINERS} containers; a project that is deployed may have so many \
-                 (deploy.replicas, scale)"
+                 (deploy.replicas, scale; a service without any counts as one)"
+            ))
+            .hint(hint));
+        }
+        dependencies = dependencies.saturating_add(plan::dependencies(project, service).len());
+        if dependencies > MOST_DEPENDENCIES {
+            return Err(Failure::new(format!(
+                "services.{name} makes it more than {MOST_DEPENDENCIES} dependencies between services; a project that is \
+                 deployed may have so many (depends_on, links, volumes_from, network_mode, ipc, pid)"
             ))
             .hint(hint));
         }
@@ -41,7 +52,7 @@ pub(super) fn refuse(project: &Project) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::{Deploy, Duration as Grace, Service};
+    use crate::compose::model::{Dependency, Deploy, Duration as Grace, Service};
 
     #[test]
     fn a_project_has_its_bounds() {
@@ -59,10 +70,28 @@ mod tests {
             refuse(&project).map_err(|refused| refused.summary)
         };
         assert_eq!(with(&[("web", 500, 3600), ("worker", 500, 0)]), Ok(()));
+        assert!(with(&[("web", 1000, 0), ("idle", 0, 0)]).is_err());
         let many = with(&[("web", 500, 0), ("worker", 501, 0)]).unwrap_err();
         assert!(many.contains("services.worker makes it more than 1000 containers"), "{many}");
         assert!(with(&[("web", 1_000_000_000, 0)]).is_err());
         let stop = with(&[("web", 1, 3601)]).unwrap_err();
         assert!(stop.contains("services.web.stop_grace_period is longer than an hour"), "{stop}");
+    }
+
+    #[test]
+    fn dependencies_are_counted_in_all() {
+        let each_on_the_last = |count: usize| {
+            let mut project = Project::default();
+            for number in 0..150_usize {
+                let depends_on = (number.saturating_sub(count)..number)
+                    .map(|other| (format!("s{other:03}"), Dependency::default()))
+                    .collect();
+                project.services.insert(format!("s{number:03}"), Service { depends_on, ..Service::default() });
+            }
+            refuse(&project).map_err(|refused| refused.summary)
+        };
+        assert_eq!(each_on_the_last(60), Ok(()));
+        let many = each_on_the_last(150).unwrap_err();
+        assert!(many.starts_with("services.s141 makes it more than 10000 dependencies between services"), "{many}");
     }
 }

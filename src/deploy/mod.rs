@@ -5,6 +5,7 @@ mod bounds;
 mod busy;
 mod called_off;
 mod compose_env;
+pub mod compute;
 mod facts;
 mod failure;
 pub mod former;
@@ -315,7 +316,7 @@ impl Deployer {
             Ok::<_, Failure>(prepared)
         };
         let prepared = called_off::at_once(look, "planning", cancel).await??;
-        let Prepared { loaded, decision, plan, .. } = &prepared;
+        let Prepared { loaded, decision, plan, text, .. } = &prepared;
 
         let update = Update {
             project: Some(loaded.project.name.clone()),
@@ -324,7 +325,7 @@ impl Deployer {
                 Base::PreviousCommit | Base::Unknown(_) => None,
             },
             decision: Some(recorder.clean(&decision.summary)),
-            plan: Some(recorder.clean(&plan::render(plan))),
+            plan: Some(recorder.clean(text)),
             ..Update::default()
         };
         // Before anything of it can come into being.

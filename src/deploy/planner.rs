@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Failure, called_off,
+    compute::compute,
     facts::{self, what_changed},
     former::{self, First},
     inputs, lost_env, mounted, mounts, not_repeated, orphans, owner, place,
@@ -20,7 +21,7 @@ use crate::{
         image::{BuilderChoice, InputSettings, docker_config_directory},
         read_proxies,
     },
-    files, git,
+    files, git, plan,
     report::{Event, Reporter, redact::Redactor},
     store::{Before, Place},
 };
@@ -138,7 +139,8 @@ impl Planner {
     /// As [`Planner::read`].
     pub async fn read_through(&self, repo: &Repo, view: View, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
         let (reading, redactor) = (repo.clone(), self.redactor.clone());
-        let loaded = blocking(move || load_project_through(&reading, view, &redactor)).await?;
+        let loaded =
+            compute(repo, "reading the project", move || load_project_through(&reading, view, &redactor)).await?;
         let loaded = loaded.map_err(|failure| failure.redacted(&self.redactor.of(&repo.name)))?;
         let stack = &loaded.stack;
         reporter.info(format!("project {} from {} ({})", stack.project, stack.files.join(", "), stack.reason));
@@ -204,21 +206,31 @@ impl Planner {
         }
         let builds = inputs::compare(&engine, &read, &settings, cancel).await?;
         let bases = builds.iter().map(|(name, build)| (name.clone(), build.bases.clone())).collect();
-        let facts = facts::gather(repo, &loaded, &observed, known, builds)?;
-        let decision = decide::rebuild(&facts);
+        let of = repo.clone();
+        let decided = compute(repo, "deciding what to rebuild", move || {
+            let facts = facts::gather(&of, &loaded, &observed, known, builds)?;
+            let decision = decide::rebuild(&facts);
+            Ok::<_, Failure>((loaded, observed, facts.base, decision))
+        });
+        let (loaded, observed, base, decision) = decided.await??;
         reporter.info(decision.summary.clone());
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
         compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
         let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
         let altered = engine.altered(&loaded.project, &observed).await?;
         let mounted = compared.mounted.clone();
-        let mut plan = make_plan(&loaded.project, &observed, &decision, bases, mounted, altered, orphans)?;
-        plan.doubts.extend(decision.left.iter().cloned());
+        let planned = compute(repo, "planning", move || {
+            let mut plan = make_plan(&loaded.project, &observed, &decision, bases, mounted, altered, orphans)?;
+            plan.doubts.extend(decision.left.iter().cloned());
+            let text = plan::render(&plan);
+            let running = not_repeated::running(&observed.containers);
+            Ok::<_, Failure>((loaded, decision, plan, text, running))
+        });
+        let (loaded, decision, plan, text, running) = planned.await??;
         for warning in loaded.warnings.iter().chain(&plan.warnings) {
             reporter.warn(warning.clone());
         }
-        let running = not_repeated::running(&observed.containers);
-        Ok(Prepared { loaded, base: facts.base, decision, plan, engine, compared, running })
+        Ok(Prepared { loaded, base, decision, plan, text, engine, compared, running })
     }
 
     /// Refuses a first deployment beside a stack that the same repository has under another name.

@@ -65,6 +65,8 @@ pub struct Prepared {
     pub decision: Decision,
     /// The steps.
     pub plan: Plan,
+    /// The steps as they are printed.
+    pub text: String,
     /// What is mounted.
     pub compared: Compared,
     /// The engine they were planned for.

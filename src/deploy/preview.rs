@@ -89,6 +89,12 @@ impl Planner {
         let folder = self.settings.state_dir.join(FOLDER);
         let preview = git::preview(&remote, &folder, &Quiet(reporter), cancel.clone()).await?;
         reporter.info(fetched(repo, &preview));
+        if !preview.submodules.is_empty() {
+            reporter.warn(format!(
+                "submodules are not fetched for a plan, so what is built of them may differ from a deployment's: planned with {}",
+                preview.submodules.join("; ")
+            ));
+        }
         if !preview.left_out.is_empty() {
             reporter.info(format!("not looked at: {}", preview.left_out.join(", ")));
         }

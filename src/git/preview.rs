@@ -25,6 +25,7 @@ use super::{
     checkout,
     clone::Nursery,
     error::GitError,
+    read::short,
     remote::Remote,
     transfer::{self, Session, Want},
     update::{branch_to_follow, is_absent, on_a_thread, open, origin},
@@ -61,6 +62,8 @@ pub struct Preview {
     pub behind: usize,
     /// What was not taken over, in words.
     pub left_out: Vec<String>,
+    /// Submodules that a deployment would bring to another commit than the one whose files are here, in words.
+    pub submodules: Vec<String>,
     _folder: Nursery,
 }
 
@@ -115,6 +118,10 @@ fn run(session: &Session, folder: &Path) -> Result<Preview, GitError> {
         Some(head) => repo.graph_ahead_behind(head, fetched.tip).map_err(local)?,
         None => (0, 0),
     };
+    let submodules = match remote.submodules {
+        true => submodules(&repo, lane.as_ref()).map_err(local)?,
+        false => Vec::new(),
+    };
     let left_out = match &lane {
         Some(lane) => {
             let tip = repo.find_commit(fetched.tip).and_then(|commit| commit.tree()).map_err(local)?;
@@ -131,8 +138,31 @@ fn run(session: &Session, folder: &Path) -> Result<Preview, GitError> {
         ahead,
         behind,
         left_out,
+        submodules,
         _folder: nursery,
     })
+}
+
+/// Mode of an entry that stands for a submodule.
+const GITLINK: u32 = 0o160_000;
+
+/// How submodules of the tip stand in the work tree, where not as the tip wants them: nothing of them is fetched here.
+fn submodules(tip: &Repository, lane: Option<&Repository>) -> Result<Vec<String>, git2::Error> {
+    let index = tip.index()?;
+    let links = index.iter().filter(|entry| entry.mode == GITLINK);
+    let told = links.filter_map(|link| {
+        let path = String::from_utf8_lossy(&link.path).into_owned();
+        let here = lane.and_then(|lane| lane.find_submodule(&path).ok()?.workdir_id());
+        let wanted = short(&link.id.to_string()).to_owned();
+        match here {
+            Some(here) if here == link.id => None,
+            Some(here) => {
+                Some(format!("{path} as it is checked out, {}, where {wanted} is wanted", short(&here.to_string())))
+            }
+            None => Some(format!("{path} without its files, where {wanted} is wanted")),
+        }
+    });
+    Ok(told.collect())
 }
 
 /// An empty repository that has the objects of the work tree's one.
@@ -181,7 +211,6 @@ fn take_over(
     to: &Path,
     session: &Session,
 ) -> Result<Vec<String>, GitError> {
-    const GITLINK: u32 = 0o160_000;
     let index = lane.index().map_err(|error| GitError::local(from, "read the index of", &error))?;
     let own: Vec<IndexEntry> = index.iter().filter(|entry| entry.mode != GITLINK).collect();
     let name = |entry: &IndexEntry| PathBuf::from(OsStr::from_bytes(&entry.path));

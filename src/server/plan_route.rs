@@ -13,8 +13,8 @@ use super::{
     wire::{PlanReply, PlanRequest, Planned, Waiting},
 };
 use crate::{
-    deploy::Asked,
-    plan,
+    deploy::{Asked, Failure, Prepared},
+    files,
     report::{Event, Notes, Reporter},
 };
 
@@ -59,13 +59,18 @@ async fn make(
     let asked = Asked { repo, rebuild: *rebuild, fetch: *fetch };
     let planned = control.deployer.plan(&asked, &telling, cancel).await?;
     let redactor = control.deployer.redactor.of(&control.deployer.planner.find(repo)?.name);
-    let clean = |text: String| redactor.redact(&planned.seen.view.named(&text)).into_owned();
-    let plan = &planned.prepared.plan;
-    Ok(PlanReply {
-        notes: telling.notes.into_texts().into_iter().map(clean).collect(),
-        text: clean(plan::render(plan)),
-        plan: redactor.redact_json(serde_json::to_value(plan).unwrap_or_default()),
-    })
+    let notes = telling.notes.into_texts();
+    // A plan can be long: neither it nor its redaction is a worker's business.
+    let reply = files::blocking(move || {
+        let Prepared { plan, text, .. } = &planned.prepared;
+        let clean = |text: &String| redactor.redact(&planned.seen.view.named(text)).into_owned();
+        PlanReply {
+            notes: notes.iter().map(clean).collect(),
+            text: clean(text),
+            plan: redactor.redact_json(serde_json::to_value(plan).unwrap_or_default()),
+        }
+    });
+    Ok(reply.await.map_err(Failure::from)?)
 }
 
 /// Keeps what is said before the plan, and tells at once what is waited for.

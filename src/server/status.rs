@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::Repo,
     deploy::{
+        compute,
         former::{self, Stacks, Stray},
         load_project, place,
     },
@@ -85,14 +86,14 @@ async fn of_repo(
     let reading = repo.clone();
     let redactor = control.deployer.redactor.of(&repo.name);
     let learning = redactor.clone();
-    let read = files::blocking_for(DISK, move || {
+    let read = compute::glance(repo, "reading the project", move || {
         let loaded = load_project(&reading, &learning);
         let head = files::at(&reading.real_path, &reading.real_path, || git::head(&reading.real_path));
         (loaded, head.ok().and_then(Result::ok).map(|head| head.commit))
     });
     let (loaded, commit) = match read.await {
         Ok(read) => read,
-        Err(lost) => (Err(lost.into()), None),
+        Err(failure) => (Err(failure), None),
     };
     let (name, project) = match loaded {
         Ok(loaded) => {

@@ -24,6 +24,13 @@ const MAX_READS: usize = 1000;
 /// Bytes read for one project.
 const MAX_READ_BYTES: usize = 64 << 20;
 
+/// How often over one file's bounds all files of a project may go, aliases expanded: a short file can be a million values,
+/// and many files may be included.
+const FILES_AT_MOST: usize = 2;
+
+/// Bytes of all variables that the included files see, each file's own counted. They are copied for each.
+const MAX_ENVIRONMENT: usize = 256 << 20;
+
 /// Values that are looked at again because another document was laid over them. Every document means a look at the
 /// whole, so that many of them would take time by the square.
 const MAX_REWORK: usize = 10_000_000;
@@ -50,6 +57,13 @@ pub(super) struct Session<'a> {
     copied_nodes: usize,
     copied_bytes: usize,
     reworked: usize,
+    nodes: usize,
+    text: usize,
+    /// Bytes that interpolation yielded.
+    interpolated: usize,
+    /// Ports that short forms became.
+    ports: usize,
+    environments: usize,
 }
 
 /// Where relative paths and variables of some files come from.
@@ -91,6 +105,11 @@ impl<'a> Session<'a> {
             copied_nodes: 0,
             copied_bytes: 0,
             reworked: 0,
+            nodes: 0,
+            text: 0,
+            interpolated: 0,
+            ports: 0,
+            environments: 0,
         }
     }
 
@@ -118,11 +137,44 @@ impl<'a> Session<'a> {
 
     /// Reads the documents of a file.
     pub(super) fn documents(&mut self, path: &str) -> Result<Vec<Node>, LoadError> {
-        if let Some(documents) = self.ahead.remove(path) {
-            return Ok(documents);
+        let documents = match self.ahead.remove(path) {
+            Some(documents) => documents,
+            None => {
+                let text = self.read(path)?;
+                parse(&text, &self.shown(path), &self.limits)?
+            }
+        };
+        for document in &documents {
+            self.count_document(document)?;
         }
-        let text = self.read(path)?;
-        Ok(parse(&text, &self.shown(path), &self.limits)?)
+        Ok(documents)
+    }
+
+    /// Counts what files are made of, each time that they are read.
+    fn count_document(&mut self, document: &Node) -> Result<(), LoadError> {
+        let (nodes, bytes) = size(document);
+        self.nodes = self.nodes.saturating_add(nodes);
+        self.text = self.text.saturating_add(bytes);
+        let (most_nodes, most_text) = (FILES_AT_MOST * self.limits.max_nodes, FILES_AT_MOST * self.limits.max_text);
+        let (most, what) = match (self.nodes > most_nodes, self.text > most_text) {
+            (true, _) => (most_nodes, "values"),
+            (false, true) => (most_text, "bytes of text"),
+            (false, false) => return Ok(()),
+        };
+        Err(LoadError::new(format!("the project's files come to more than {most} {what}, aliases expanded"))
+            .pos(document.pos.clone())
+            .hint("include and extend fewer or smaller files"))
+    }
+
+    /// Counts the variables that an included file sees.
+    pub(super) fn count_environment(&mut self, environment: &Environment) -> Result<(), LoadError> {
+        let bytes: usize = environment.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.environments = self.environments.saturating_add(bytes);
+        if self.environments <= MAX_ENVIRONMENT {
+            return Ok(());
+        }
+        Err(LoadError::new(format!("the variables of all included files exceed {MAX_ENVIRONMENT} bytes"))
+            .hint("include fewer files, or make their env files smaller"))
     }
 
     /// Reads files before they are loaded, for [`Session::seen`].
@@ -295,7 +347,7 @@ pub(super) fn load_file(
         }
         if session.interpolate {
             let lookup = |name: &str| scope.environment.get(name).cloned();
-            interpolate_tree::interpolate(&mut document, &lookup, &mut session.warnings)?;
+            interpolate_tree::interpolate(&mut document, &lookup, &mut session.interpolated, &mut session.warnings)?;
         }
         if purpose == Use::Whole {
             extends::apply(session, scope, &mut document, file, &resets)?;
@@ -310,7 +362,7 @@ pub(super) fn load_file(
             schema::check(&root)?;
             drop_version(session, &mut root);
         }
-        canonical::canonicalise(&mut root, !session.interpolate, &mut session.warnings)?;
+        canonical::canonicalise(&mut root, !session.interpolate, &mut session.ports, &mut session.warnings)?;
         omit_empty(&mut root);
         merge_unique::enforce(&mut root)?;
     }
@@ -337,7 +389,7 @@ fn omit_empty(root: &mut Node) {
 }
 
 /// Values in a tree, and bytes of its texts and keys.
-fn size(node: &Node) -> (usize, usize) {
+pub(super) fn size(node: &Node) -> (usize, usize) {
     let add = |(nodes, bytes): (usize, usize), (more, longer): (usize, usize)| (nodes + more, bytes + longer);
     match &node.value {
         Value::Str(text) => (1, text.len()),

@@ -163,6 +163,7 @@ fn variables(
     for (key, value) in read_env_files(&environment, &env_files, session.files, &mut session.warnings)? {
         environment.entry(key).or_insert(value);
     }
+    session.count_environment(&environment)?;
     Ok((directory, environment))
 }
 

@@ -8,16 +8,21 @@ use super::{
     interpolate::{Lookup, TemplateError, substitute},
 };
 
-/// Bytes that all substitutions of one document may yield together.
+/// Bytes that all substitutions of one project may yield together.
 const MAX_TOTAL: usize = 64 << 20;
 
-/// Replaces variables in every text of `root`, in place.
+/// Replaces variables in every text of `root`, in place. `total`: bytes that came of it in the project so far.
 ///
 /// # Errors
 ///
 /// The first text that cannot be interpolated or does not fit its attribute's type, with path and place.
-pub(super) fn interpolate(root: &mut Node, lookup: &Lookup<'_>, warnings: &mut Vec<Warning>) -> Result<(), LoadError> {
-    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: 0 };
+pub(super) fn interpolate(
+    root: &mut Node,
+    lookup: &Lookup<'_>,
+    total: &mut usize,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), LoadError> {
+    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total };
     walk.node(root)
 }
 
@@ -32,7 +37,7 @@ pub(super) fn interpolate_at(
     lookup: &Lookup<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
-    Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: 0 }.step(key, key, node)
+    Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: &mut 0 }.step(key, key, node)
 }
 
 struct Walk<'a> {
@@ -41,7 +46,7 @@ struct Walk<'a> {
     /// Keys on the way; `[]` for a list position.
     pattern: Vec<String>,
     shown: String,
-    total: usize,
+    total: &'a mut usize,
 }
 
 impl Walk<'_> {
@@ -86,8 +91,8 @@ impl Walk<'_> {
             self.warnings.push(Warning::at(self.shown.clone(), &node.pos, message));
         }
         let text = result.map_err(|error| self.refused(node, &error))?;
-        self.total = self.total.saturating_add(text.len());
-        if self.total > MAX_TOTAL {
+        *self.total = self.total.saturating_add(text.len());
+        if *self.total > MAX_TOTAL {
             return Err(LoadError::at(
                 self.shown.clone(),
                 node,
@@ -138,7 +143,7 @@ mod tests {
         let mut root = parse(text, "compose.yaml", &Limits::default()).unwrap().remove(0);
         let mut warnings = Vec::new();
         let lookup = |name: &str| (name == "N").then(|| "3".to_owned());
-        interpolate(&mut root, &lookup, &mut warnings)?;
+        interpolate(&mut root, &lookup, &mut 0, &mut warnings)?;
         Ok((root, warnings))
     }
 

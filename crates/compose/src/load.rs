@@ -323,6 +323,75 @@ mod tests {
     }
 
     #[test]
+    fn what_is_short_to_write_and_long_to_read_out_has_bounds() {
+        let many = |count: usize, service: &str| {
+            let services: String = (0..count).map(|n| format!("  s{n}: {{image: x, {service}}}\n")).collect();
+            format!("services:\n{services}")
+        };
+        // Each service within what one alone may have; all of them are too many.
+        assert!(run(&[("/p/compose.yaml", &many(1, "ports: ['1-65535:1-65535', '1-65535:1-65535/udp']"))]).is_ok());
+        let ports = error(&[("/p/compose.yaml", &many(3, "ports: ['1-65535:1-65535']"))]);
+        assert!(ports.starts_with("compose.yaml:4:26: services.s2.ports[0]: the ports of the project's"), "{ports}");
+        let included: Vec<(String, String)> = (0..3)
+            .map(|n| (format!("/p/i{n}.yaml"), format!("services: {{i{n}: {{image: x, ports: ['1-65535']}}}}\n")))
+            .collect();
+        let mut files: Vec<(&str, &str)> = included.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        files.push(("/p/compose.yaml", "include: [i0.yaml, i1.yaml, i2.yaml]\n"));
+        assert!(error(&files).contains("services.i2.ports[0]: the ports of the project's"), "{}", error(&files));
+        let exposed = error(&[("/p/compose.yaml", &many(3, "expose: ['1-65535']"))]);
+        assert!(exposed.starts_with("compose.yaml:4:27: services.s2.expose[0]: the ports that"), "{exposed}");
+        let services = error(&[("/p/compose.yaml", &many(10_001, "scale: 0"))]);
+        assert!(services.contains("the project has more than 10000 services"), "{services}");
+
+        // The same file for each service.
+        let text = format!("A={}\n", "x".repeat(8 << 20));
+        let services = many(9, "env_file: [big.env]");
+        let env = error(&[("/p/compose.yaml", &services), ("/p/big.env", &text)]);
+        assert!(env.contains("services.s7.env_file[0]: what is read for the services"), "{env}");
+        // Each value refers to the former one twice.
+        let doubled: String = (0..20).map(|n| format!("A{}=${{A{n}}}${{A{n}}}\n", n + 1)).collect::<String>().replacen(
+            "${A0}${A0}",
+            "0123456789",
+            1,
+        );
+        let services = many(9, "env_file: [doubled.env]");
+        let env = error(&[("/p/compose.yaml", &services), ("/p/doubled.env", &doubled)]);
+        assert!(env.contains("the variables and labels of all services exceed"), "{env}");
+        let labels = many(9, "label_file: [big.env]");
+        assert!(error(&[("/p/compose.yaml", &labels), ("/p/big.env", &text)]).contains("services.s7.label_file[0]"));
+
+        // A step has all that its service has.
+        let steps = vec!["{command: x}"; 2_000].join(", ");
+        let variables: String = (0..600).map(|n| format!("K{n}: v, ")).collect();
+        let text = format!("services: {{a: {{image: x, environment: {{{variables}}}, pre_start: [{steps}]}}}}\n");
+        let copied = error(&[("/p/compose.yaml", &text)]);
+        assert!(copied.contains("services.a.pre_start[") && copied.contains("take over more than"), "{copied}");
+
+        // Files that are a million values each, by aliases, and texts that variables make long, file by file.
+        let list = vec!["0"; 1_000].join(",");
+        let aliases = vec!["*l"; 400].join(",");
+        let wide = format!("x-l: &l [{list}]\nx-m: [{aliases}]\nservices: {{}}\n");
+        let long = format!("x-t: ['{}']\nservices: {{}}\n", "$V".repeat(6));
+        for (text, said) in [(wide, "the project's files come to more than"), (long, "interpolated texts exceed")] {
+            let names: Vec<String> = (0..12).map(|n| format!("w{n}.yaml")).collect();
+            let main = format!("include: [{}]\nservices: {{a: {{image: x}}}}\n", names.join(", "));
+            let paths: Vec<String> = names.iter().map(|name| format!("/p/{name}")).collect();
+            let mut files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), text.as_str())).collect();
+            let env = format!("V={}\n", "x".repeat(1 << 20));
+            files.extend([("/p/compose.yaml", main.as_str()), ("/p/.env", env.as_str())]);
+            let error = error(&files);
+            assert!(error.contains(said), "wants {said}: {error}");
+        }
+        // Variables that each of many included files sees.
+        let names: Vec<String> = (0..40).map(|n| format!("/p/e{n}.yaml")).collect();
+        let main = format!("include: [{}]\nservices: {{a: {{image: x}}}}\n", names.join(", "));
+        let mut files: Vec<(&str, &str)> = names.iter().map(|path| (path.as_str(), "services: {}\n")).collect();
+        let env = format!("V={}\n", "x".repeat(8 << 20));
+        files.extend([("/p/compose.yaml", main.as_str()), ("/p/.env", env.as_str())]);
+        assert!(error(&files).contains("the variables of all included files exceed"), "{}", error(&files));
+    }
+
+    #[test]
     fn hostile_projects_end_early() {
         let mut chain = String::from("services:\n  s0: {image: x}\n");
         for n in 1..300 {

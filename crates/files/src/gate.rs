@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, Read},
+    io::{self, Read, Seek as _, SeekFrom},
     os::{
         fd::{AsRawFd as _, OwnedFd},
         unix::fs::FileTypeExt as _,
@@ -30,6 +30,14 @@ impl Opened {
     /// What it was when it was opened.
     pub fn meta(&self) -> &Metadata {
         &self.meta
+    }
+
+    /// Goes on reading at this byte.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn go_to(&mut self, offset: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(offset)).map(drop)
     }
 
     /// The file itself, for who reads it in another way.

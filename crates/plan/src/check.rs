@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Condition, Plan, Removal, Step, StepId, render};
+use super::{Action, Condition, Plan, Removal, Step, StepId, render, step_set::StepSet};
 
 /// Refuses a plan that breaks a rule; the text names the step (from 1, as printed) and the rule.
 ///
@@ -21,12 +21,12 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     let starts = plan.steps.iter().any(|s| matches!(s.action, Action::StartContainer { .. }));
     for ((id, step), before) in plan.steps.iter().enumerate().zip(&before) {
         let is_before = |wanted: fn(&Action) -> bool| {
-            plan.steps.iter().enumerate().all(|(other, s)| !wanted(&s.action) || before.contains(&other))
+            plan.steps.iter().enumerate().all(|(other, s)| !wanted(&s.action) || before.contains(other))
         };
         if step.cause.trim().is_empty() {
             return fault(id, step, "has no cause");
         }
-        if let Some(stranger) = speaks_of(&step.only_if)?.into_iter().find(|other| !before.contains(other)) {
+        if let Some(stranger) = speaks_of(&step.only_if)?.into_iter().find(|other| !before.contains(*other)) {
             return fault(
                 id,
                 step,
@@ -41,7 +41,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 .steps
                 .iter()
                 .enumerate()
-                .position(|(other, s)| gives_up(&s.action, &step.action) == Some(name) && !before.contains(&other))
+                .position(|(other, s)| gives_up(&s.action, &step.action) == Some(name) && !before.contains(other))
         {
             return fault(id, step, &format!("takes a name without waiting for step {}, which gives it up", giver + 1));
         }
@@ -52,7 +52,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
             Action::StartContainer { service, name, .. } => {
                 let unfinished =
                     |s: &Step| matches!(&s.action, Action::RunPreStart { service: of, .. } if of == service);
-                if plan.steps.iter().enumerate().any(|(other, s)| unfinished(s) && !before.contains(&other)) {
+                if plan.steps.iter().enumerate().any(|(other, s)| unfinished(s) && !before.contains(other)) {
                     return fault(id, step, "does not wait for every pre_start step of its service");
                 }
                 if !is_before(makes) {
@@ -86,10 +86,10 @@ pub fn check(plan: &Plan) -> Result<(), String> {
 }
 
 /// For each step all that it waits for; fails on an edge that does not point back.
-fn ancestors(steps: &[Step]) -> Result<Vec<BTreeSet<StepId>>, String> {
-    let mut all: Vec<BTreeSet<StepId>> = Vec::with_capacity(steps.len());
+fn ancestors(steps: &[Step]) -> Result<Vec<StepSet>, String> {
+    let mut all: Vec<StepSet> = Vec::with_capacity(steps.len());
     for (id, step) in steps.iter().enumerate() {
-        let mut own = BTreeSet::new();
+        let mut own = StepSet::default();
         for other in &step.after {
             let Some(theirs) = all.get(*other) else {
                 return Err(format!("step {} waits for step {}, which does not come before it", id + 1, other + 1));

@@ -16,6 +16,14 @@ pub enum PlanError {
     /// The project has no active service.
     #[error("no service selected (every service is inactive: activate one of their profiles, or add a service)")]
     NoServices,
+    /// More containers than any host has room for; each would be planned.
+    #[error("services.{service} makes it more than {most} containers (lower its scale or deploy.replicas)")]
+    TooMany {
+        /// Compose service.
+        service: String,
+        /// What a plan may have.
+        most: u64,
+    },
     /// Services depend on each other in a circle.
     #[error("services depend on each other in a circle: {0}")]
     Cycle(String),

@@ -13,9 +13,10 @@ mod lifecycle;
 mod observed;
 mod render;
 mod step;
+mod step_set;
 
 pub use check::check;
-pub use converge::{converge, namespace_owners};
+pub use converge::{converge, dependencies, namespace_owners};
 pub use down::down;
 pub use error::PlanError;
 pub use graph::dependency_order;

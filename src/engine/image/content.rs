@@ -1,14 +1,14 @@
 //! Directories of blobs that BuildKit reads and writes over the session: containerd's content service, as far as
 //! caches of `type=local` and contexts of `oci-layout://` need it. Blobs pass in pieces and are never held whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, io::Read as _, sync::Arc};
 
 use bytes::Bytes;
 use hyper::header::HeaderMap;
 use sha2::{Digest, Sha256};
 use tokio::{
     fs::{self, File},
-    io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
+    io::AsyncWriteExt as _,
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     layout::Layout,
     protobuf::{Field, fields, put_bytes, put_varint},
 };
-use crate::files;
+use crate::files::{self, Opened};
 
 /// Piece of a blob in one message, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -86,16 +86,13 @@ fn failed(error: &dyn std::fmt::Display) -> Status {
     Status::failed(error.to_string())
 }
 
-async fn open(store: &Store, digest: &str) -> Result<(File, u64), Status> {
+async fn open(store: &Store, digest: &str) -> Result<Opened, Status> {
     let absent = || Status::not_found(format!("content {digest}: not found"));
     let path = store.layout.blob(digest).ok_or_else(absent)?;
     let layout = store.layout.clone();
     let opened = files::blocking(move || layout.open(&path)).await;
     match opened.unwrap_or_else(|lost| Err(lost.into())) {
-        Ok(opened) => {
-            let size = opened.meta().len();
-            Ok((File::from_std(opened.into_file()), size))
-        }
+        Ok(opened) => Ok(opened),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(absent()),
         Err(error) => Err(failed(&error)),
     }
@@ -104,7 +101,7 @@ async fn open(store: &Store, digest: &str) -> Result<(File, u64), Status> {
 async fn info(stores: Arc<Stores>, mut call: Call) -> Result<(), Status> {
     let request = call.requests.next().await?.unwrap_or_default();
     let digest = text(&parts(&request).0, 1);
-    let (_, size) = open(store(&stores, &call.metadata)?, &digest).await?;
+    let size = open(store(&stores, &call.metadata)?, &digest).await?.meta().len();
     let (mut info, mut answer) = (Vec::new(), Vec::new());
     put_bytes(&mut info, 1, digest.as_bytes());
     put_varint(&mut info, 2, size);
@@ -116,23 +113,34 @@ async fn read(stores: Arc<Stores>, mut call: Call) -> Result<(), Status> {
     let request = call.requests.next().await?.unwrap_or_default();
     let (texts, numbers) = parts(&request);
     let number = |field: u64| numbers.get(&field).copied().unwrap_or_default();
-    let (mut file, size) = open(store(&stores, &call.metadata)?, &text(&texts, 1)).await?;
+    let mut file = open(store(&stores, &call.metadata)?, &text(&texts, 1)).await?;
+    let size = file.meta().len();
     let mut offset = number(2).min(size);
     let wanted = match number(3) {
         0 => size - offset,
         wanted => wanted.min(size - offset),
     };
-    file.seek(std::io::SeekFrom::Start(offset)).await.map_err(|error| failed(&error))?;
+    file.go_to(offset).map_err(|error| failed(&error))?;
     let mut file = file.take(wanted);
-    let mut buffer = vec![0; CHUNK_BYTES];
     loop {
-        let got = file.read(&mut buffer).await.map_err(|error| failed(&error))?;
-        let Some(data) = buffer.get(..got).filter(|data| !data.is_empty()) else { return Ok(()) };
-        let mut answer = Vec::with_capacity(got + 16);
+        // Piece by piece where a file system that hangs is given up: the engine would wait for as long as it does.
+        let read = files::blocking(move || {
+            let mut buffer = vec![0; CHUNK_BYTES];
+            let got = file.read(&mut buffer)?;
+            buffer.truncate(got);
+            Ok::<_, std::io::Error>((file, buffer))
+        });
+        let read = read.await.unwrap_or_else(|lost| Err(lost.into()));
+        let (rest, data) = read.map_err(|error| failed(&error))?;
+        file = rest;
+        if data.is_empty() {
+            return Ok(());
+        }
+        let mut answer = Vec::with_capacity(data.len() + 16);
         put_varint(&mut answer, 1, offset);
-        put_bytes(&mut answer, 2, data);
+        put_bytes(&mut answer, 2, &data);
+        offset += data.len() as u64;
         send(&call, answer).await?;
-        offset += got as u64;
     }
 }
 

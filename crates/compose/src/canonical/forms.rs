@@ -4,8 +4,8 @@ use super::{entry_at, map_at, port, set_default, text, volume};
 use crate::error::{LoadError, Warning};
 use turnout_yaml::{Map, Node, Value};
 
-/// Every short form of a service.
-pub(super) fn service(node: &mut Node, path: &str, lenient: bool) -> Result<(), LoadError> {
+/// Every short form of a service. `ports`: as for the whole document.
+pub(super) fn service(node: &mut Node, path: &str, lenient: bool, ports: &mut usize) -> Result<(), LoadError> {
     let Some(map) = node.as_map_mut() else { return Ok(()) };
     for (key, entry) in map {
         let here = format!("{path}.{key}");
@@ -25,11 +25,11 @@ pub(super) fn service(node: &mut Node, path: &str, lenient: bool) -> Result<(), 
                 text_to_map(item, "source");
                 Ok(())
             })?,
-            "ports" => port::expand(node, &here, lenient)?,
+            "ports" => port::expand(node, &here, lenient, ports)?,
             "ulimits" => ulimits(node, &here)?,
             "develop" => watch(node),
             // Each step is a container like that of a service.
-            "pre_start" => each(node, &here, |item, path| service(item, path, lenient))?,
+            "pre_start" => each(node, &here, |item, path| service(item, path, lenient, ports))?,
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ mod port;
 mod volume;
 
 pub use command::split_words;
+pub(super) use port::MAX_PORTS;
 pub use volume::parse_volume;
 
 use super::error::{LoadError, Warning};
@@ -16,17 +17,22 @@ use turnout_yaml::{Entry, Map, Node, Pos, Value};
 /// Expands every short form of the document and drops empty `dns` entries.
 ///
 /// With `keep_unparsable`, a short form that cannot be read is left as it stands: variables that were not replaced
-/// may stand in it.
+/// may stand in it. `ports` counts what ranges have become in the whole project so far.
 ///
 /// # Errors
 ///
 /// A short form that cannot be read, with attribute path and place.
-pub fn canonicalise(root: &mut Node, keep_unparsable: bool, warnings: &mut Vec<Warning>) -> Result<(), LoadError> {
+pub fn canonicalise(
+    root: &mut Node,
+    keep_unparsable: bool,
+    ports: &mut usize,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), LoadError> {
     let Some(sections) = root.as_map_mut() else { return Ok(()) };
     if let Some(services) = sections.get_mut("services").and_then(|entry| entry.node.as_map_mut()) {
         for (name, entry) in services {
             let path = format!("services.{name}");
-            forms::service(&mut entry.node, &path, keep_unparsable)?;
+            forms::service(&mut entry.node, &path, keep_unparsable, ports)?;
         }
     }
     for section in ["volumes", "networks", "secrets", "configs"] {
@@ -72,7 +78,7 @@ mod tests {
     fn service(text: &str) -> Result<String, String> {
         let text = format!("services: {{a: {text}}}");
         let mut root = parse(&text, "c.yaml", &Limits::default()).unwrap().remove(0);
-        canonicalise(&mut root, false, &mut Vec::new()).map_err(|e| e.to_string())?;
+        canonicalise(&mut root, false, &mut 0, &mut Vec::new()).map_err(|e| e.to_string())?;
         Ok(show(root.get("services").and_then(|s| s.get("a")).unwrap()))
     }
 

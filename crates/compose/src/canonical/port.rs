@@ -6,11 +6,12 @@ use super::{map_at, text};
 use crate::error::LoadError;
 use turnout_yaml::{Node, Value};
 
-/// Entries that one service's list may expand to. The text of a range is short, what it expands to is not.
-const MAX_PORTS: usize = 1 << 17;
+/// Ports that the lists of one project may expand to: every port there is, twice. The text of a range is short, what it
+/// expands to is not.
+pub(crate) const MAX_PORTS: usize = 1 << 17;
 
-/// Expands a list of ports; one entry may become several.
-pub(super) fn expand(node: &mut Node, path: &str, lenient: bool) -> Result<(), LoadError> {
+/// Expands a list of ports; one entry may become several. `counted`: how many entries became in the project so far.
+pub(super) fn expand(node: &mut Node, path: &str, lenient: bool, counted: &mut usize) -> Result<(), LoadError> {
     let Value::Seq(items) = &mut node.value else {
         return Err(LoadError::at(path, node, format!("must be a list, not {}", node.value.kind())));
     };
@@ -30,6 +31,7 @@ pub(super) fn expand(node: &mut Node, path: &str, lenient: bool) -> Result<(), L
         };
         match parse(&spec) {
             Ok(ports) => {
+                *counted = counted.saturating_add(ports.len());
                 expanded.extend(ports.into_iter().map(|port| Node::new(port.into_value(item), item.pos.clone())));
             }
             // One entry that cannot be read leaves the whole list as it stands.
@@ -39,10 +41,9 @@ pub(super) fn expand(node: &mut Node, path: &str, lenient: bool) -> Result<(), L
                     .hint("the form is [[ip:]published:]target[/protocol], for example 127.0.0.1:8080:80/tcp"));
             }
         }
-        if expanded.len() > MAX_PORTS {
-            return Err(
-                LoadError::at(here(), item, format!("more than {MAX_PORTS} ports")).hint("publish smaller ranges")
-            );
+        if *counted > MAX_PORTS {
+            let message = format!("the ports of the project's services come to more than {MAX_PORTS}");
+            return Err(LoadError::at(here(), item, message).hint("publish smaller ranges"));
         }
     }
     *items = expanded;

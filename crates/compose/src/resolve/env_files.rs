@@ -13,6 +13,47 @@ use crate::{
     source::{FileSource, hint, reason},
 };
 
+/// Env and label files that are read for one project; one of many services is read for each.
+const MAX_FILES: usize = 10_000;
+/// Bytes that are read of them, and bytes that all that came of them has.
+const MAX_BYTES: usize = 64 << 20;
+
+const FEWER: &str = "name fewer or smaller files, or have fewer services that name them";
+
+/// What was read for the project so far.
+#[derive(Default)]
+struct Amount {
+    files: usize,
+    read: usize,
+    values: usize,
+}
+
+impl Amount {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        self.files = self.files.saturating_add(1);
+        self.read = self.read.saturating_add(text.len());
+        if self.files > MAX_FILES {
+            return Err(format!(
+                "more than {MAX_FILES} files are read for the services of the project, each time counted"
+            ));
+        }
+        if self.read > MAX_BYTES {
+            return Err(format!(
+                "what is read for the services of the project exceeds {MAX_BYTES} bytes, each time counted"
+            ));
+        }
+        Ok(())
+    }
+
+    fn have(&mut self, bytes: usize) -> Result<(), String> {
+        self.values = self.values.saturating_add(bytes);
+        match self.values > MAX_BYTES {
+            true => Err(format!("the variables and labels of all services exceed {MAX_BYTES} bytes")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Reads env files into `environment`, which wins over them, and forgets the list. Those of `pre_start` steps too.
 ///
 /// Variables inside a file are looked up in the project's environment, then the service's, then what was read before.
@@ -23,9 +64,10 @@ pub(super) fn resolve_environment(
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
     let Project { services, environment, .. } = project;
+    let mut amount = Amount::default();
     for (name, service) in services {
         let here = ["services", name];
-        let mut read = EnvFiles { project: environment, files, places, warnings };
+        let mut read = EnvFiles { project: environment, files, places, warnings, amount: &mut amount };
         for (index, step) in service.pre_start.iter_mut().enumerate() {
             // The list stays in the specification: it is printed, and part of the hash.
             let mut own = step.spec.environment.clone();
@@ -46,6 +88,7 @@ struct EnvFiles<'a> {
     files: &'a dyn FileSource,
     places: &'a Places<'a>,
     warnings: &'a mut Vec<Warning>,
+    amount: &'a mut Amount,
 }
 
 impl EnvFiles<'_> {
@@ -72,6 +115,7 @@ impl EnvFiles<'_> {
             let Some(text) = text_of(self.files, &file.path, "env file", file.required).map_err(unread)? else {
                 continue;
             };
+            self.amount.read(&text).map_err(|message| fail(message).hint(FEWER))?;
             match file.format.as_str() {
                 "" => {
                     let mut unset = |key: &str| self.warnings.push(unset_in(&file.path, key));
@@ -87,6 +131,8 @@ impl EnvFiles<'_> {
                     return Err(fail(format!("unsupported env_file format '{other}'")).hint("leave it out, or use raw"));
                 }
             }
+            let bytes = read.iter().map(|(key, value)| key.len() + value.len()).sum();
+            self.amount.have(bytes).map_err(|message| fail(message).hint(FEWER))?;
         }
         let mut environment: BTreeMap<String, Option<String>> =
             read.into_iter().map(|(key, value)| (key, Some(value))).collect();
@@ -103,6 +149,7 @@ pub(super) fn resolve_labels(
     places: &Places<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
+    let mut amount = Amount::default();
     for (name, service) in &mut project.services {
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
         for (index, file) in service.label_file.iter().enumerate() {
@@ -110,6 +157,7 @@ pub(super) fn resolve_labels(
                 |message: String| places.error(&["services", name, "label_file", &format!("[{index}]")], message);
             let unread = |unread: Unread| unread.told(fail, "create the file, or name another");
             let Some(text) = text_of(files, file, "label file", true).map_err(unread)? else { continue };
+            amount.read(&text).map_err(|message| fail(message).hint(FEWER))?;
             let lookup = |key: &str| labels.get(key).cloned();
             let lookup: &Lookup<'_> = &lookup;
             let mut read = IndexMap::new();
@@ -117,6 +165,8 @@ pub(super) fn resolve_labels(
             dotenv::parse_into(&text, &mut read, lookup, &mut unset)
                 .map_err(|error| fail(format!("{file}: {error}")))?;
             labels.extend(read);
+            let bytes = labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+            amount.have(bytes).map_err(|message| fail(message).hint(FEWER))?;
         }
         labels.append(&mut service.labels);
         service.labels = labels;

@@ -3,6 +3,7 @@
 //! Per model (the main one, and each included one): [`defaults`], [`validate`], [`paths`], [`environment`].
 //! Once: [`finish`]. Rules: compose-go 2.9.1, `loader.ModelToProject` and what it calls.
 
+mod bounds;
 mod consistency;
 pub mod defaults;
 mod env_files;
@@ -71,6 +72,7 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     project.environment.clone_from(&context.environment);
 
     let places = Places { root: &root };
+    bounds::check(&project, &places)?;
     select::by_profiles(&mut project, &context.profiles);
     if context.check_consistency {
         consistency::check(&mut project, &places)?;

@@ -3,20 +3,24 @@
 use std::collections::BTreeMap;
 
 use super::defaults::insert;
-use crate::{error::LoadError, lexical::clean, merge, merge_unique, schema};
+use crate::{document::size, error::LoadError, lexical::clean, merge, merge_unique, schema};
 use turnout_yaml::{Map, Node, Pos, Value};
+
+/// Values, and bytes of text, that `pre_start` steps may take over from their services, in all.
+const MAX_COPIED: (usize, usize) = (1_000_000, 64 << 20);
 
 /// Makes implicit networks, dependencies and names explicit, in place.
 pub(super) fn apply(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) -> Result<(), LoadError> {
     networks(root);
     let pos = root.pos.clone();
+    let mut copied = (0, 0);
     let Some(sections) = root.as_map_mut() else { return Ok(()) };
     if let Some(services) = sections.get_mut("services").and_then(|entry| entry.node.as_map_mut()) {
         for (name, entry) in services {
             let pos = entry.node.pos.clone();
             if let Some(map) = entry.node.as_map_mut() {
                 service(map, &pos, environment);
-                pre_start(map, &pos, &format!("services.{name}"))?;
+                pre_start(map, &pos, &format!("services.{name}"), &mut copied)?;
             }
         }
     }
@@ -98,14 +102,24 @@ fn service(map: &mut Map, pos: &Pos, environment: &BTreeMap<String, String>) {
 /// A step has what the container of its service has and it does not say itself; collections are completed. Not volumes:
 /// the mounts of the service, anonymous ones among them, come from its container (compose-go 2.16,
 /// `loader.resolvePreStartHooks`).
-fn pre_start(map: &mut Map, pos: &Pos, path: &str) -> Result<(), LoadError> {
+fn pre_start(map: &mut Map, pos: &Pos, path: &str, copied: &mut (usize, usize)) -> Result<(), LoadError> {
     let mut base = Map::new();
     for (key, entry) in map.iter().filter(|(key, _)| *key != "volumes" && schema::is_of_containers(key)) {
         base.insert(key.clone(), entry.clone());
     }
     let Some(Value::Seq(steps)) = map.get_mut("pre_start").map(|entry| &mut entry.node.value) else { return Ok(()) };
+    let base = Node::new(Value::Map(base), pos.clone());
+    let (values, bytes) = size(&base);
     for (index, step) in steps.iter_mut().enumerate() {
-        let base = Node::new(Value::Map(base.clone()), pos.clone());
+        *copied = (copied.0.saturating_add(values), copied.1.saturating_add(bytes));
+        if copied.0 > MAX_COPIED.0 || copied.1 > MAX_COPIED.1 {
+            let message = format!(
+                "the steps of all services take over more than {} values or {} bytes from them",
+                MAX_COPIED.0, MAX_COPIED.1
+            );
+            return Err(LoadError::at(format!("{path}.pre_start[{index}]"), step, message).hint("write fewer steps"));
+        }
+        let base = base.clone();
         let own = std::mem::replace(step, Node::new(Value::Null, pos.clone()));
         let here = |error: LoadError| error.path(format!("{path}.pre_start[{index}]"));
         let mut merged = merge::inherit(base, own).map_err(here)?;

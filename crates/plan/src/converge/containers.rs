@@ -166,14 +166,11 @@ fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: &Service, s
     let idle = owner.existing.and_then(|container| starts::idle(draft, name, service, container));
     if idle.is_some() {
         let cause = format!("lives in namespaces of {name}, which are gone since that stopped");
-        stop_those(draft, |_, other| lives_in(other, name), &Condition::Always, &cause);
+        stop_those(draft, draft.residents(name), &Condition::Always, &cause);
         return;
     }
     let Some(owner) = owner.existing else { return };
-    for (sharer, service) in draft.selected() {
-        if !lives_in(service, name) {
-            continue;
-        }
+    for sharer in draft.residents(name) {
         for container in members(draft, sharer).0 {
             if starts::began_before(container, owner) {
                 let cause = format!("lives in namespaces of {name} that are gone: {name} was started again after it");
@@ -185,8 +182,8 @@ fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: &Service, s
 
 /// The service's containers, and those that are only remains: a temporary name beside the container it was to replace.
 fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Vec<&'a ObservedContainer>) {
-    let all = draft.observed.containers.iter();
-    let all = all.filter(|c| c.service == name && !c.oneoff && c.state != RunState::Removing);
+    let all = draft.borne(name).iter().copied();
+    let all = all.filter(|c| !c.oneoff && c.state != RunState::Removing);
     let (temporary, mut members): (Vec<_>, Vec<_>) = all.partition(|c| final_name(&c.name) != c.name);
     let mut leftovers = Vec::new();
     for container in temporary {
@@ -217,29 +214,15 @@ fn condition(verdict: &Verdict) -> Option<Condition> {
 /// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
 /// what lives in the namespaces of those. They are started again in the last phase.
 pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &str) -> Vec<StepId> {
-    let wanted = |other: &str, service: &Service| {
-        other != name && (lives_in(service, name) || service.depends_on.get(name).is_some_and(|d| d.restart))
-    };
-    stop_those(draft, wanted, when, cause)
+    stop_those(draft, draft.restarted_with(name), when, cause)
 }
 
-fn lives_in(service: &Service, owner: &str) -> bool {
-    select::namespace_owners(service).any(|target| target == owner)
-}
-
-fn stop_those(
-    draft: &mut Draft<'_>,
-    wanted: impl Fn(&str, &Service) -> bool,
-    when: &Condition,
-    cause: &str,
-) -> Vec<StepId> {
+fn stop_those(draft: &mut Draft<'_>, services: Vec<&str>, when: &Condition, cause: &str) -> Vec<StepId> {
     let mut steps = Vec::new();
-    for (dependent, service) in draft.selected() {
-        if wanted(dependent, service) {
-            let (containers, _) = members(draft, dependent);
-            for container in containers {
-                steps.extend(stop(draft, container, when, cause));
-            }
+    for service in services {
+        let (containers, _) = members(draft, service);
+        for container in containers {
+            steps.extend(stop(draft, container, when, cause));
         }
     }
     steps
@@ -266,7 +249,7 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     // Not those that only depend on it with `restart: true`: like Compose, that reaches as far as those who depend on
     // what is replaced, no further.
     let stranded = format!("{} is stopped", container.service);
-    after.extend(stop_those(draft, |_, other| lives_in(other, &container.service), when, &stranded));
+    after.extend(stop_those(draft, draft.residents(&container.service), when, &stranded));
     let action = Action::StopContainer {
         service: container.service.clone(),
         id: container.id.clone(),

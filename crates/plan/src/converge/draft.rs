@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, Intent, Observed, ObservedContainer, Plan, Step, StepId};
+use super::super::{Action, Condition, Intent, Observed, ObservedContainer, Plan, Step, StepId, step_set::StepSet};
+use super::select::namespace_owners;
 use turnout_compose::model::{Project, Service};
 
 /// A plan in the making.
@@ -13,6 +14,14 @@ pub(crate) struct Draft<'a> {
     pub intent: &'a Intent,
     /// Services that take part, dependencies first.
     pub services: Vec<&'a str>,
+    /// The same, to be asked for by name.
+    chosen: BTreeSet<&'a str>,
+    /// Service -> the containers that bear its name.
+    borne: BTreeMap<&'a str, Vec<&'a ObservedContainer>>,
+    /// Service -> those that take part and live in its namespaces, in their order.
+    residents: BTreeMap<&'a str, Vec<&'a str>>,
+    /// Service -> those that take part and want to be restarted with it, or live in its namespaces, in their order.
+    restarted: BTreeMap<&'a str, Vec<&'a str>>,
     pub plan: Plan,
     /// Image reference -> why a step builds or pulls it.
     pub changing: BTreeMap<String, String>,
@@ -71,10 +80,24 @@ pub(crate) enum Fate {
 
 impl<'a> Draft<'a> {
     pub fn new(project: &'a Project, observed: &'a Observed, intent: &'a Intent, services: Vec<&'a str>) -> Self {
+        let mut borne: BTreeMap<&str, Vec<&ObservedContainer>> = BTreeMap::new();
+        observed.containers.iter().for_each(|c| borne.entry(c.service.as_str()).or_default().push(c));
+        let (mut residents, mut restarted) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
+        for (name, service) in services.iter().filter_map(|name| Some((*name, project.services.get(*name)?))) {
+            let owners: BTreeSet<&str> = namespace_owners(service).collect();
+            let with = service.depends_on.iter().filter(|(_, edge)| edge.restart).map(|(other, _)| other.as_str());
+            let with: BTreeSet<&str> = with.chain(owners.iter().copied()).filter(|other| *other != name).collect();
+            owners.into_iter().for_each(|owner| residents.entry(owner).or_default().push(name));
+            with.into_iter().for_each(|other| restarted.entry(other).or_default().push(name));
+        }
         Draft {
             project,
             observed,
             intent,
+            chosen: services.iter().copied().collect(),
+            borne,
+            residents,
+            restarted,
             services,
             plan: Plan { project: project.name.clone(), ..Plan::default() },
             changing: BTreeMap::new(),
@@ -113,7 +136,27 @@ impl<'a> Draft<'a> {
     }
 
     pub fn is_selected(&self, name: &str) -> bool {
-        self.services.contains(&name)
+        self.chosen.contains(name)
+    }
+
+    /// The containers that bear the name of a service.
+    pub fn borne(&self, name: &str) -> &[&'a ObservedContainer] {
+        self.borne.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Services that live in the namespaces of this one.
+    pub fn residents(&self, owner: &str) -> Vec<&'a str> {
+        self.residents.get(owner).cloned().unwrap_or_default()
+    }
+
+    /// Services that want to be restarted with this one, or live in its namespaces.
+    pub fn restarted_with(&self, name: &str) -> Vec<&'a str> {
+        self.restarted.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The name of a service that takes part, as the project has it.
+    pub fn selected_name(&self, name: &str) -> Option<&'a str> {
+        self.chosen.get(name).copied()
     }
 
     /// Steps that no later step up to now waits for: waiting for these is waiting for all.
@@ -131,12 +174,15 @@ impl<'a> Draft<'a> {
 
 /// Drops edges that follow from others, so that a plan reads and serialises small.
 pub(crate) fn reduce(steps: &mut [Step]) {
-    let mut reach: Vec<BTreeSet<StepId>> = Vec::with_capacity(steps.len());
+    let mut reach: Vec<StepSet> = Vec::with_capacity(steps.len());
     for step in steps.iter_mut() {
-        let direct: BTreeSet<StepId> = step.after.iter().copied().collect();
-        let implied: BTreeSet<StepId> = direct.iter().filter_map(|id| reach.get(*id)).flatten().copied().collect();
-        step.after = direct.difference(&implied).copied().collect();
-        reach.push(implied.union(&direct).copied().collect());
+        let mut reached = StepSet::default();
+        step.after.iter().filter_map(|id| reach.get(*id)).for_each(|theirs| reached.extend(theirs));
+        step.after.sort_unstable();
+        step.after.dedup();
+        step.after.retain(|id| !reached.contains(*id));
+        step.after.iter().for_each(|id| reached.insert(*id));
+        reach.push(reached);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Condition, PlanError, Pull, StepId};
-use super::Draft;
+use super::{Draft, select};
 use turnout_compose::{model::Service, reference::familiar};
 
 /// Who uses an image, and what that means for it.
@@ -244,27 +244,20 @@ fn built_before<'a>(service: &'a Service, all: &BTreeMap<&'a str, &'a Service>) 
 /// one may be the base of another. Circles are left to the builder.
 fn order<'a>(mut uses: BTreeMap<String, Use<'a>>, bases: &BTreeMap<String, Vec<String>>) -> Vec<(String, Use<'a>)> {
     let all: BTreeMap<&str, &Service> = uses.values().flat_map(|u| u.services.iter().copied()).collect();
-    let mut done: Vec<(String, Use<'_>)> = Vec::with_capacity(uses.len());
-    while !uses.is_empty() {
-        let waiting: Vec<&str> = uses.values().flat_map(|u| u.services.iter().map(|(name, _)| *name)).collect();
-        let ready: Vec<String> = uses
-            .iter()
-            .filter(|(_, u)| {
-                let own: Vec<&str> = u.services.iter().map(|(name, _)| *name).collect();
-                !u.services
-                    .iter()
-                    .flat_map(|(name, s)| {
-                        let bases = bases.get(*name).into_iter().flatten().map(String::as_str);
-                        context_services(s).chain(built_before(s, &all)).chain(bases)
-                    })
-                    .any(|other| waiting.contains(&other) && !own.contains(&other))
-            })
-            .map(|(image, _)| image.clone())
-            .collect();
-        let batch = if ready.is_empty() { uses.keys().cloned().collect() } else { ready };
-        done.extend(batch.into_iter().filter_map(|image| uses.remove_entry(&image)));
-    }
-    done
+    let of: BTreeMap<&str, &str> =
+        uses.iter().flat_map(|(image, u)| u.services.iter().map(|(name, _)| (*name, image.as_str()))).collect();
+    let needs = |image: &str, u: &Use<'a>| {
+        let needed = u.services.iter().flat_map(|(name, service)| {
+            let bases = bases.get(*name).into_iter().flatten().map(String::as_str);
+            context_services(service).chain(built_before(service, &all)).chain(bases)
+        });
+        let needed: BTreeSet<&str> = needed.filter_map(|other| of.get(other).copied()).collect();
+        needed.into_iter().filter(|other| *other != image).collect::<Vec<_>>()
+    };
+    let edges = uses.iter().map(|(image, u)| (image.as_str(), needs(image, u))).collect();
+    let (done, stuck) = select::in_rounds(&edges);
+    let order: Vec<String> = done.into_iter().chain(stuck).map(str::to_owned).collect();
+    order.into_iter().filter_map(|image| uses.remove_entry(&image)).collect()
 }
 
 /// Why this service's image is pulled, or why not.

@@ -16,8 +16,8 @@ mod starts;
 use super::{Intent, Observed, Plan, PlanError};
 pub(super) use draft::{Draft, any_of, reduce};
 pub(super) use pre_start::{actions as pre_start_actions, cause as step_left, removal as step_removal};
-pub use select::namespace_owners;
-pub(super) use select::{dependencies, in_dependency_order, shares};
+pub use select::{dependencies, namespace_owners};
+pub(super) use select::{in_dependency_order, shares};
 pub(super) use turnout_compose::labels::final_name;
 use turnout_compose::model::Project;
 

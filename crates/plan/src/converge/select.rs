@@ -8,6 +8,9 @@ use turnout_compose::{
     model::{Project, Service},
 };
 
+/// Containers of one plan. A number is short to write, and each of them is a step of its own.
+const MOST_CONTAINERS: u64 = 10_000;
+
 /// The services that `intent` names and, unless told otherwise, what they depend on; dependencies first.
 pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<&'a str>, PlanError> {
     if project.services.is_empty() && !intent.all_resources {
@@ -37,6 +40,13 @@ pub(super) fn services<'a>(project: &'a Project, intent: &Intent) -> Result<Vec<
             open.extend(dependencies(project, service));
         }
     }
+    let mut containers = 0_u64;
+    for name in &chosen {
+        containers = containers.saturating_add(u64::from(scale(project, intent, name)?));
+        if containers > MOST_CONTAINERS {
+            return Err(PlanError::TooMany { service: (*name).to_owned(), most: MOST_CONTAINERS });
+        }
+    }
     order(project, &chosen)
 }
 
@@ -55,7 +65,7 @@ pub(super) fn warn_of_idle_wishes(draft: &mut super::Draft<'_>) {
 }
 
 /// Names of the project's services that this one needs: declared, or implied by sharing something.
-pub(crate) fn dependencies<'a>(project: &'a Project, service: &'a Service) -> Vec<&'a str> {
+pub fn dependencies<'a>(project: &'a Project, service: &'a Service) -> Vec<&'a str> {
     let mut names: BTreeSet<&str> = service.depends_on.keys().map(String::as_str).collect();
     names.extend(shares(service).into_iter().map(|(_, target)| target));
     names.extend(links(service));
@@ -104,24 +114,37 @@ fn order<'a>(project: &'a Project, chosen: &BTreeSet<&'a str>) -> Result<Vec<&'a
 
 /// Topological order of `node -> what it needs`; the error names the nodes of a circle.
 pub(crate) fn in_dependency_order<'a>(edges: &BTreeMap<&'a str, Vec<&'a str>>) -> Result<Vec<&'a str>, String> {
-    let mut done: Vec<&str> = Vec::with_capacity(edges.len());
-    let mut placed: BTreeSet<&str> = BTreeSet::new();
-    while placed.len() < edges.len() {
-        let ready: Vec<&str> = edges
-            .iter()
-            .filter(|(name, needs)| {
-                !placed.contains(*name) && needs.iter().all(|n| placed.contains(n) || !edges.contains_key(n))
-            })
-            .map(|(name, _)| *name)
-            .collect();
-        if ready.is_empty() {
-            let stuck: Vec<&str> = edges.keys().copied().filter(|name| !placed.contains(name)).collect();
-            return Err(stuck.join(", "));
-        }
-        placed.extend(&ready);
-        done.extend(ready);
+    let (done, stuck) = in_rounds(edges);
+    if stuck.is_empty() { Ok(done) } else { Err(stuck.join(", ")) }
+}
+
+/// Nodes in rounds, each after all that it needs, those of one round by name; and those that a circle holds up. What is
+/// needed and no node is left out. Takes time by nodes and edges only: a commit chooses how many there are.
+pub(super) fn in_rounds<'a>(edges: &BTreeMap<&'a str, Vec<&'a str>>) -> (Vec<&'a str>, Vec<&'a str>) {
+    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut followers: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+    for (name, needs) in edges {
+        let needs: BTreeSet<&str> = needs.iter().copied().filter(|needed| edges.contains_key(needed)).collect();
+        open.insert(name, needs.len());
+        needs.into_iter().for_each(|needed| followers.entry(needed).or_default().push(name));
     }
-    Ok(done)
+    let mut done: Vec<&'a str> = Vec::with_capacity(edges.len());
+    let mut round: Vec<&'a str> = edges.keys().copied().filter(|name| open.get(name) == Some(&0)).collect();
+    while !round.is_empty() {
+        let mut next = BTreeSet::new();
+        for follower in round.iter().filter_map(|name| followers.get(name)).flatten() {
+            if let Some(count) = open.get_mut(follower) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    next.insert(*follower);
+                }
+            }
+        }
+        done.extend(round);
+        round = next.into_iter().collect();
+    }
+    let stuck = edges.keys().copied().filter(|name| open.get(name).is_some_and(|count| *count > 0)).collect();
+    (done, stuck)
 }
 
 /// Containers wanted.

@@ -102,7 +102,7 @@ fn depend(count: usize) -> &'static str {
 
 /// A dependency that takes part and has containers; with its condition spelt out.
 fn known<'a>(draft: &Draft<'a>, dependency: &str, condition: &'a str) -> Option<(&'a str, &'a str)> {
-    let name = draft.services.iter().copied().find(|name| *name == dependency)?;
+    let name = draft.selected_name(dependency)?;
     let has_containers = draft.slots.get(name).is_some_and(|slots| !slots.is_empty());
     has_containers.then_some((name, if condition.is_empty() { "service_started" } else { condition }))
 }

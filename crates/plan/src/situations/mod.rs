@@ -4,6 +4,7 @@
 mod dependencies;
 mod down;
 mod images;
+mod large;
 mod mounted;
 mod names;
 mod pre_start;

@@ -1,8 +1,10 @@
 //! Files into running containers: an archive unpacked at their root, and `rm` for what is gone.
 
 use std::{
-    io::{self, Write as _},
-    path::PathBuf,
+    fs,
+    io::{self, Read as _, Write as _},
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
@@ -20,6 +22,7 @@ use super::{
 use crate::{
     compose::model::Hook,
     engine::{ContainerStatus, Engine, EngineError},
+    files::{self, Reach},
 };
 
 /// Paths that one `rm` is given: a command line has bounds.
@@ -88,25 +91,43 @@ async fn copy(engine: &Engine, container: &ContainerStatus, paths: Vec<(PathBuf,
 /// it is in the list too.
 fn archive_of(paths: Vec<(PathBuf, String)>) -> Pieces {
     let (sender, pieces) = mpsc::channel(PIECES);
-    let made = tokio::task::spawn_blocking(move || {
+    let work = move || {
         let mut archive = tar::Builder::new(Sink::new(sender));
         archive.follow_symlinks(false);
         for (path, place) in paths {
-            let name = place.trim_start_matches('/');
-            let Ok(found) = path.symlink_metadata() else { continue };
-            let added = match found.is_dir() {
-                true => archive.append_dir(name, &path),
-                false => archive.append_path_with_name(&path, name),
-            };
-            match added {
+            match add(&mut archive, &path, place.trim_start_matches('/')) {
                 // It went a moment ago, which is told of as a change of its own.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other.with_context(|| format!("cannot read {}", path.display()))?,
             }
         }
         archive.into_inner().and_then(|mut sink| sink.flush()).context("cannot send the archive")
-    });
+    };
+    let made = tokio::spawn(async move { files::blocking(work).await.map_err(io::Error::from)? });
     (pieces, made)
+}
+
+/// One path. What it is may change at any time: a file is read as what it was when it was opened, and no further.
+fn add<W: io::Write>(archive: &mut tar::Builder<W>, path: &Path, name: &str) -> io::Result<()> {
+    let found = Reach::Anywhere.at(path, || path.symlink_metadata()).flatten()?;
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(&found);
+    let kind = found.file_type();
+    if kind.is_dir() {
+        archive.append_dir(name, path)
+    } else if kind.is_symlink() {
+        header.set_size(0);
+        archive.append_link(&mut header, name, fs::read_link(path)?)
+    } else if kind.is_fifo() {
+        header.set_size(0);
+        archive.append_data(&mut header, name, io::empty())
+    } else {
+        let opened = Reach::Anywhere.open(path)?;
+        let size = opened.meta().len();
+        header.set_metadata(opened.meta());
+        // What becomes shorter meanwhile is filled up: its header has been sent, and the change is told of anew.
+        archive.append_data(&mut header, name, opened.chain(io::repeat(0)).take(size))
+    }
 }
 
 /// Runs a command in a container to its end and returns its exit code; what it writes is passed on.
@@ -148,4 +169,44 @@ pub(super) async fn exec(
         }
     }
     Ok(docker.inspect_exec(&id).await.map_err(api)?.exit_code.unwrap_or(-1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "text").unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        let mut archive = tar::Builder::new(Vec::new());
+        for name in ["file", "link", "pipe"] {
+            add(&mut archive, &at(name), &format!("srv/{name}")).unwrap();
+        }
+        let refused = add(&mut archive, Path::new("/dev/zero"), "srv/zero").unwrap_err().to_string();
+        assert!(refused.contains("a device"), "{refused}");
+        let bytes = archive.into_inner().unwrap();
+        let mut read = tar::Archive::new(bytes.as_slice());
+        let entries: Vec<(String, tar::EntryType, String)> = read
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let mut entry = entry.unwrap();
+                let (name, kind) = (entry.path().unwrap().display().to_string(), entry.header().entry_type());
+                let mut text = String::new();
+                entry.read_to_string(&mut text).unwrap();
+                (name, kind, text)
+            })
+            .collect();
+        let expected = [
+            ("srv/file", tar::EntryType::Regular, "text"),
+            ("srv/link", tar::EntryType::Symlink, ""),
+            ("srv/pipe", tar::EntryType::Fifo, ""),
+        ];
+        assert_eq!(entries, expected.map(|(name, kind, text)| (name.to_owned(), kind, text.to_owned())));
+    }
 }
