@@ -11,7 +11,7 @@ pub use turnout_yaml as yaml;
 
 pub mod config;
 
-pub mod tls;
+pub use turnout_net as net;
 
 pub mod webhook;
 
@@ -21,7 +21,7 @@ pub mod decide;
 
 pub use turnout_plan as plan;
 
-pub mod git;
+pub use turnout_git as git;
 
 pub mod inputs;
 

@@ -11,7 +11,7 @@ pub mod repos;
 pub mod settings;
 mod table;
 mod turn;
-pub mod units;
+pub use crate::report::units;
 
 pub use crate::report::redact::Secret;
 pub use gather::{gather, load_repos};

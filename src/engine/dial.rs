@@ -116,7 +116,7 @@ fn timed_out(what: &str) -> io::Error {
 
 async fn connector(files: &TlsFiles) -> io::Result<SslConnector> {
     let TlsFiles { authority, identity, verify } = files;
-    let mut builder = crate::tls::client()?;
+    let mut builder = crate::net::tls::client()?;
     if let Some(file) = authority {
         let text = read(file).await?;
         let certificates = X509::stack_from_pem(&text).map_err(|error| broken(file, "certificate", &error))?;

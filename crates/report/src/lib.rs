@@ -10,6 +10,7 @@ pub mod redact;
 mod registered;
 mod secret_name;
 mod shapes;
+pub mod units;
 mod views;
 
 pub use event::{Event, Notes, Outcome, Reporter, Silent, StepRef};

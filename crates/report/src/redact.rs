@@ -235,6 +235,11 @@ impl fmt::Debug for Redactor {
     }
 }
 
+/// Text of somebody else (a server, a library), fit to be shown: no control characters, nothing that looks like a secret.
+pub fn foreign(message: &str) -> String {
+    escape_controls(&redact_shapes(message.trim())).into_owned()
+}
+
 /// Makes control characters visible, so that output of a foreign program can neither move the cursor nor forge lines.
 /// Tabs stay. Also escaped: the Unicode line ends and the marks that turn the direction of writing.
 pub fn escape_controls(text: &str) -> Cow<'_, str> {

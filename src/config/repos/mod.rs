@@ -11,6 +11,7 @@ mod names;
 mod parse;
 mod validate;
 
+pub use crate::git::{MAX_CHECKOUT, MAX_FETCH};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -34,14 +35,6 @@ pub const KEEP_IMAGES: usize = 3;
 /// fills the disk also stops the databases on it from writing. Not a share of the disk: what a build needs does not grow
 /// with it.
 pub const MIN_FREE_DISK: u64 = 1 << 30;
-
-/// What one fetch may bring unless `max_fetch` says otherwise: 4 GiB, more than nearly every repository has, and less than a
-/// server that never ends needs to fill a disk.
-pub const MAX_FETCH: u64 = 4 << 30;
-
-/// What one check-out may write unless `max_checkout` says otherwise: 16 GiB. Content is packed to a quarter as a rule; that a
-/// pack of a few megabytes unpacks to more is no repository but an attack on the disk.
-pub const MAX_CHECKOUT: u64 = 16 << 30;
 
 /// All repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

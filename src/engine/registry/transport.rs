@@ -27,7 +27,7 @@ use super::{
     },
     error::RegistryError,
 };
-use crate::git::{open_tunnel, proxy_for};
+use crate::net::{proxy, tunnel};
 
 /// Redirects that are followed: registries keep blobs elsewhere.
 const MAX_REDIRECTS: usize = 5;
@@ -167,7 +167,7 @@ async fn dial(uri: &Uri) -> io::Result<Stream> {
     let variable = |name: &str| std::env::var(name).ok();
     let proxy = match is_this_machine(host) {
         true => None,
-        false => proxy_for(bare, tls, None, &variable).map_err(io::Error::other)?,
+        false => proxy::applies_to(bare, tls, None, &variable).map_err(io::Error::other)?,
     };
     let stream = match proxy {
         None => dial::tcp(&format!("{host}:{port}")).await?,
@@ -175,7 +175,7 @@ async fn dial(uri: &Uri) -> io::Result<Stream> {
             let at =
                 format!("{}:{}", proxy.host_str().unwrap_or_default(), proxy.port_or_known_default().unwrap_or(80));
             let mut stream = dial::tcp(&at).await?;
-            open_tunnel(&mut stream, &proxy, &format!("{host}:{port}")).await.map_err(io::Error::other)?;
+            tunnel::open(&mut stream, &proxy, &format!("{host}:{port}")).await.map_err(io::Error::other)?;
             stream
         }
     };

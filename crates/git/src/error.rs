@@ -1,0 +1,513 @@
+//! What can go wrong, in words that say what to do next. No message carries a credential.
+
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
+
+use turnout_net::NetError;
+pub(super) use turnout_report::redact::foreign as clean;
+use turnout_report::{counted, redact::escape_controls, units};
+
+/// Names at most this many files, branches or keys in one message.
+const NAMED: usize = 10;
+
+/// Why an update or a question to a repository failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GitError {
+    /// The caller gave up.
+    #[error("the update of {} was cancelled", path.display())]
+    Cancelled {
+        /// The work tree.
+        path: PathBuf,
+    },
+    /// The time for the whole update is over.
+    #[error("the update of {} was not done after {after:?}; raise the fetch timeout if the repository is large", path.display())]
+    TimedOut {
+        /// The work tree.
+        path: PathBuf,
+        /// The limit.
+        after: Duration,
+    },
+    /// The server said nothing for too long.
+    #[error(
+        "{peer} accepted the connection but sent nothing for {after:?}; is the server overloaded or is a firewall in between?"
+    )]
+    Stalled {
+        /// `host:port`
+        peer: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// No connection.
+    #[error("cannot connect to {peer}: {message}")]
+    Unreachable {
+        /// `host:port`
+        peer: String,
+        /// Why.
+        message: String,
+    },
+    /// The connection ended, or the server could not go on.
+    #[error("fetch from {address} broke off: {message}")]
+    BrokenOff {
+        /// The address without credentials.
+        address: String,
+        /// What libgit2 says.
+        message: String,
+    },
+    /// The server sends more than it may.
+    #[error("{peer} sends more than {} as {what}, so the fetch was ended; if the repository is really that large, raise max_fetch \
+             for it in repos.yaml", units::shown(*limit))]
+    TooMuch {
+        /// `host:port`, or the address.
+        peer: String,
+        /// What is too long.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The files of a commit are larger than they may be.
+    #[error("the files to write in {} have {}, and {} are allowed, so nothing was written; if the repository is really that large, \
+             raise max_checkout for it in repos.yaml", path.display(), units::shown(*size), units::shown(*limit))]
+    TooLarge {
+        /// The work tree.
+        path: PathBuf,
+        /// Their bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A submodule lies on a host that nobody allowed.
+    #[error(
+        "{address} lies on another host than the repository that names it, {main}; if turnout may fetch from there, allow it in \
+             repos.yaml: `submodule_hosts: [{host}]`"
+    )]
+    ForeignHost {
+        /// The address without credentials.
+        address: String,
+        /// Its host.
+        host: String,
+        /// That of the repository.
+        main: String,
+    },
+    /// The server sent us elsewhere.
+    #[error("the remote redirects to another place, {to}; set that address as the remote if it is right")]
+    RedirectedAway {
+        /// The place, without credentials.
+        to: String,
+    },
+    /// The address cannot be understood.
+    #[error("the remote's address {address:?} cannot be used: {message}")]
+    BadAddress {
+        /// The address without credentials.
+        address: String,
+        /// Why.
+        message: String,
+    },
+    /// The server did not accept us.
+    #[error("{address} refused access (tried: {tried}); {hint}")]
+    Denied {
+        /// The address without credentials.
+        address: String,
+        /// What was offered.
+        tried: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The SSH server's key is not among the trusted ones.
+    #[error("{message}; {hint}")]
+    HostKey {
+        /// What is wrong with it.
+        message: String,
+        /// The command that helps.
+        hint: String,
+    },
+    /// The server's TLS certificate is not valid for its name, or nobody we trust has signed it.
+    #[error(
+        "the TLS certificate of {address} is not trusted ({message}); check the address and the clock, or add the signing authority to the system's trust store (update-ca-certificates)"
+    )]
+    Certificate {
+        /// The address without credentials.
+        address: String,
+        /// What OpenSSL says.
+        message: String,
+    },
+    /// There is no such repository on the server, or it is hidden from us.
+    #[error("{address} was not found; check the address, and whether the credentials may read it")]
+    NotFound {
+        /// The address without credentials.
+        address: String,
+    },
+    /// Nothing at the path and nothing to clone.
+    #[error("{} does not exist or is empty, and no remote is configured to clone it from; set `remote` or put the work tree back", path.display())]
+    Absent {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something else is at the path.
+    #[error("{} is not a git work tree: {message}", path.display())]
+    NotAWorkTree {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        message: String,
+    },
+    /// The files belong to another user, so that hooks and settings in them are not ours.
+    #[error("{0} belongs to another user; run the service as its owner, `chown -R` it, or allow it: git config --global --add safe.directory {0}", path.display())]
+    WrongOwner {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A merge, rebase or the like was begun by hand and not ended.
+    #[error("{0} is in the middle of a {1}; end it (git -C {0} {1} --continue) or give it up (--abort)", path.display(), what)]
+    InTheMiddle {
+        /// The work tree.
+        path: PathBuf,
+        /// `merge`, `rebase`, …
+        what: &'static str,
+    },
+    /// No branch is checked out and commits would be lost.
+    #[error("{0} is not on a branch (detached at {commit}){reason}; run git -C {0} switch {branch}", path.display())]
+    Detached {
+        /// The work tree.
+        path: PathBuf,
+        /// Short commit.
+        commit: String,
+        /// Why that matters here.
+        reason: &'static str,
+        /// The branch to switch to.
+        branch: String,
+    },
+    /// The remote has no commit at all.
+    #[error("{address} is empty: it has no branch yet; push something first")]
+    EmptyRemote {
+        /// The address without credentials.
+        address: String,
+    },
+    /// The remote has no such branch.
+    #[error("{address} has no branch {branch:?}{}", branches(there))]
+    MissingBranch {
+        /// The address without credentials.
+        address: String,
+        /// The branch.
+        branch: String,
+        /// Some that are there.
+        there: Vec<String>,
+    },
+    /// The remote has nothing of that name.
+    #[error("{address} has no branch, tag or commit {revision:?}{}", branches(there))]
+    MissingRevision {
+        /// The address without credentials.
+        address: String,
+        /// What was asked for.
+        revision: String,
+        /// Some branches and tags that are there.
+        there: Vec<String>,
+    },
+    /// Both sides have commits that the other has not.
+    #[error("{0} and its remote have diverged: {1} up to {local}, {behind} on the remote up to {remote}; \
+             reconcile by hand, or set on_divergence to reset (give the local ones up) or rebase (put them on top)",
+            path.display(), counted(*ahead, "local commit"))]
+    Diverged {
+        /// The work tree.
+        path: PathBuf,
+        /// Short commit here.
+        local: String,
+        /// Short commit there.
+        remote: String,
+        /// Commits only here.
+        ahead: usize,
+        /// Commits only there.
+        behind: usize,
+    },
+    /// The remote branch was set back to an older commit.
+    #[error("the remote branch was set back from {local} to the older {remote} ({0} taken away); \
+             set on_divergence to reset to follow it", counted(*dropped, "commit"))]
+    Rewound {
+        /// Short commit here.
+        local: String,
+        /// Short commit there.
+        remote: String,
+        /// How many commits were taken away.
+        dropped: usize,
+    },
+    /// Files changed by hand stand in the way.
+    #[error("local changes in {0} stand in the way of the update: {1}; commit, stash or restore them (git -C {0} status)",
+            path.display(), list(files))]
+    LocalChanges {
+        /// The work tree.
+        path: PathBuf,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// A commit brings a file that is the server's own.
+    #[error("the commit brings {1}, which in {0} is the server's own file and not tracked: it would be overwritten; take it out of \
+             the repository (`git rm --cached`), or move the server's away", path.display(), list(files))]
+    ServerFile {
+        /// The work tree.
+        path: PathBuf,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// A submodule's work tree lies where files of the commit are to be.
+    #[error("{1} in {0} is a submodule that the commit replaces by files of its own, and its work tree is in their way; take that \
+             away (rm -rf; its commits stay in .git/modules), then deploy again", path.display(), list(folders))]
+    ModuleInTheWay {
+        /// The work tree.
+        path: PathBuf,
+        /// The submodules.
+        folders: Vec<String>,
+    },
+    /// A repository lies where files of the commit are to be.
+    #[error("{1} in {0} is to become a file or a folder of its own, but a repository (a former submodule) lies there; \
+             move it away (mv, or git -C {0} submodule deinit), then deploy again", path.display(), list(folders))]
+    RepositoryInTheWay {
+        /// The work tree.
+        path: PathBuf,
+        /// Where they lie.
+        folders: Vec<String>,
+    },
+    /// The system does not let us read or change a file.
+    #[error("cannot read or change {}: {message}{owners}; let turnout write there (chown, chmod g+w, or setfacl -m u:USER:rwx on \
+             the folder that holds it; in a systemd unit ReadWritePaths=), then deploy again", path.display())]
+    NotWritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+        /// Whose it is and who we are; empty where that is not known.
+        owners: String,
+    },
+    /// Files that cannot be brought into their form.
+    #[error("{1} must pass through a program or a conversion on the way into {0}, so nothing was written: {advice}",
+            path.display(), list(files))]
+    Filtered {
+        /// The work tree.
+        path: PathBuf,
+        /// The files, each with its attribute.
+        files: Vec<String>,
+        /// Why they cannot, and what to do.
+        advice: String,
+    },
+    /// A program that must convert a file failed.
+    #[error("{file} in {}: the {way} program of filter {filter} failed: {reason}; run git -C {0} checkout -- {file} to see it \
+             at work, and correct filter.{filter}.… in git's configuration", path.display())]
+    Filter {
+        /// The work tree.
+        path: PathBuf,
+        /// The file.
+        file: String,
+        /// The driver's name.
+        filter: String,
+        /// `clean` or `smudge`.
+        way: &'static str,
+        /// What came of it.
+        reason: String,
+    },
+    /// Files kept in Git LFS whose content cannot be had.
+    #[error("the content of {1} in {0} is kept in Git LFS and cannot be had ({reason}), so nothing was written: {advice}; \
+             or run git lfs pull in {0} and deploy again", path.display(), list(files))]
+    Lfs {
+        /// The work tree.
+        path: PathBuf,
+        /// The files.
+        files: Vec<String>,
+        /// What the server says, or why there is none.
+        reason: String,
+        /// What to do.
+        advice: String,
+    },
+    /// Files that have not passed through their program.
+    #[error("{1} in {0} hold what git stores (a pointer of Git LFS, or encrypted text), not the file itself; install the \
+             filter's program and let it write the files (git lfs pull, git-crypt unlock) in {0}, then deploy again",
+            path.display(), list(files))]
+    Unfiltered {
+        /// The work tree.
+        path: PathBuf,
+        /// The files, each with its attribute.
+        files: Vec<String>,
+    },
+    /// The index is in a form that libgit2 cannot read.
+    #[error("the index of {} is a {form}, which turnout cannot read; run {command}, then deploy again", path.display())]
+    IndexForm {
+        /// The work tree.
+        path: PathBuf,
+        /// What git calls it.
+        form: &'static str,
+        /// What turns it into an ordinary one.
+        command: String,
+    },
+    /// A local commit does not fit on top.
+    #[error(
+        "local commit {commit} ({subject}) conflicts with the remote in {}; nothing was changed; rebase by hand",
+        list(files)
+    )]
+    RebaseConflict {
+        /// Short commit.
+        commit: String,
+        /// Its subject.
+        subject: String,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// A commit is not known here.
+    #[error("commit {revision} is not in {}{}", path.display(), if *shallow { " (the clone is shallow; git fetch --unshallow brings the rest)" } else { "" })]
+    UnknownCommit {
+        /// The work tree.
+        path: PathBuf,
+        /// What was asked for.
+        revision: String,
+        /// Whether the history is cut off.
+        shallow: bool,
+    },
+    /// A submodule failed.
+    #[error("submodule {name}: {source}")]
+    Submodule {
+        /// Its path.
+        name: String,
+        /// Why.
+        source: Box<GitError>,
+    },
+    /// No room.
+    #[error("no space left on the device of {}; free some and deploy again", path.display())]
+    NoSpace {
+        /// The work tree.
+        path: PathBuf,
+    },
+    /// Somebody else works on the repository.
+    #[error("{message}")]
+    Busy {
+        /// Who or what, and what to do about it.
+        message: String,
+    },
+    /// Anything else; the message is libgit2's.
+    #[error("{doing}: {message}")]
+    Other {
+        /// What was being done.
+        doing: String,
+        /// What came of it.
+        message: String,
+    },
+}
+
+impl GitError {
+    /// Something failed that has no name of its own.
+    pub(super) fn other(doing: impl Into<String>, message: impl ToString) -> Self {
+        Self::Other { doing: doing.into(), message: clean(&message.to_string()) }
+    }
+
+    /// A transfer that ended in the middle.
+    pub(super) fn broken_off(address: &dyn std::fmt::Display, message: &str) -> Self {
+        Self::BrokenOff { address: address.to_string(), message: clean(message) }
+    }
+
+    /// Translates an error of libgit2 that happened on the local side.
+    pub(super) fn local(path: &std::path::Path, doing: &str, error: &git2::Error) -> Self {
+        let path = path.to_owned();
+        let message = clean(error.message());
+        if out_of_space(&message) {
+            return Self::NoSpace { path };
+        }
+        let unknown = |what: &str| message.contains(&format!("unsupported mandatory extension: '{what}'"));
+        let form = match () {
+            () if unknown("sdir") => Some(("sparse index", "git -C {} sparse-checkout reapply --no-sparse-index")),
+            () if unknown("link") => Some(("split index", "git -C {} update-index --no-split-index")),
+            () => None,
+        };
+        if let Some((form, command)) = form {
+            let command = command.replace("{}", &path.display().to_string());
+            return Self::IndexForm { path, form, command };
+        }
+        match error.code() {
+            git2::ErrorCode::Owner => Self::WrongOwner { path },
+            git2::ErrorCode::Locked => Self::Busy {
+                message: format!(
+                    "another git process uses it ({message}); if none is running, a crashed one left a lock: remove the \
+                     file named index.lock (or *.lock) in its .git folder"
+                ),
+            },
+            _ => Self::Other { doing: format!("{doing} {}", path.display()), message },
+        }
+    }
+
+    /// Translates an error met in looking at a file or changing it.
+    pub(super) fn not_writable(path: &std::path::Path, error: &std::io::Error) -> Self {
+        use std::{io::ErrorKind, os::unix::fs::MetadataExt as _};
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::ResourceBusy => {
+                let us = rustix::process::geteuid().as_raw();
+                let owners = std::fs::symlink_metadata(path)
+                    .map(|found| format!(" (it belongs to user {}, and turnout runs as user {us})", found.uid()))
+                    .unwrap_or_default();
+                Self::NotWritable { path: path.to_owned(), message: error.to_string(), owners }
+            }
+            _ => Self::io(path, "read or write", error),
+        }
+    }
+
+    /// Translates an error of the file system.
+    pub(super) fn io(path: &std::path::Path, doing: &str, error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::NoSpace { path: path.to_owned() };
+        }
+        Self::Other { doing: format!("{doing} {}", path.display()), message: error.to_string() }
+    }
+}
+
+impl From<NetError> for GitError {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::BadProxy { address, message } => Self::BadAddress { address, message },
+            NetError::Unreachable { peer, message } => Self::Unreachable { peer, message },
+        }
+    }
+}
+
+/// libgit2 reports a full disk as text only.
+pub(super) fn out_of_space(message: &str) -> bool {
+    message.contains("No space left on device") || message.contains("Disk quota exceeded")
+}
+
+fn list(names: &[String]) -> String {
+    let mut out = String::new();
+    for (i, name) in names.iter().take(NAMED).enumerate() {
+        let _ = write!(out, "{}{}", if i == 0 { "" } else { ", " }, escape_controls(name));
+    }
+    if names.len() > NAMED {
+        let _ = write!(out, " and {} more", names.len() - NAMED);
+    }
+    out
+}
+
+fn branches(there: &[String]) -> String {
+    if there.is_empty() { String::new() } else { format!("; it has {}", list(there)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_libgit2_become_advice() {
+        let path = std::path::Path::new("/srv/shop");
+        let table = [
+            (
+                "could not write: No space left on device",
+                git2::ErrorCode::GenericError,
+                "no space left on the device of /srv/shop",
+            ),
+            ("not owned", git2::ErrorCode::Owner, "safe.directory /srv/shop"),
+            ("failed to lock", git2::ErrorCode::Locked, "index.lock"),
+            ("x https://u:pw@h/ y", git2::ErrorCode::GenericError, "open /srv/shop: x https://u:[redacted]@h/ y"),
+        ];
+        for (message, code, expected) in table {
+            let error = git2::Error::new(code, git2::ErrorClass::Os, message);
+            let shown = GitError::local(path, "open", &error).to_string();
+            assert!(shown.contains(expected), "{shown}");
+        }
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let files: Vec<String> = (0..14).map(|i| format!("f{i}")).collect();
+        let shown = GitError::LocalChanges { path: "/srv/x".into(), files }.to_string();
+        assert!(shown.contains("f9 and 4 more") && !shown.contains("f10"), "{shown}");
+    }
+}

@@ -1,0 +1,56 @@
+//! Brings a work tree to the state of its remote branch, with libgit2 and without a `git` program.
+//!
+//! The way of an [`update`]: lock the repository, clone it if it is absent, otherwise fetch the branch, then move the
+//! work tree forward without touching what somebody changed there by hand. Nothing is moved before everything that
+//! the move needs has arrived.
+//!
+//! libgit2 blocks and has no safe way to bound a silent peer. So it runs on a thread of its own and reaches the
+//! network only through a relay on the loopback interface ([`relay`]) that belongs to this process: the relay ends the
+//! connection when the peer stalls, when the time is up or when the deployment is cancelled, and the blocked call
+//! returns.
+
+mod address;
+mod advance;
+mod again;
+mod auth;
+mod budget;
+mod by_hand;
+mod checkout;
+mod clone;
+mod convert;
+mod error;
+mod gitlinks;
+mod known_hosts;
+mod lock;
+mod pin;
+mod preview;
+mod reach;
+mod read;
+mod rebase;
+mod relay;
+mod remote;
+mod repack;
+mod stale;
+mod submodule;
+mod tracked;
+mod transfer;
+mod traps;
+mod update;
+
+pub use address::Address;
+pub use auth::foreseen;
+pub use by_hand::{LEFT_BRANCH, check_out};
+pub use clone::{Abandoned, abandoned_clones};
+pub use error::GitError;
+pub use gitlinks::{LeftOut, Reason, left_out};
+pub use pin::pin;
+pub use preview::{Preview, preview};
+pub use reach::{Reach, reach};
+pub use read::{
+    Change, ChangedFile, Head, LogEntry, branch_tip, changed_by_hand, changed_files, changed_in_work_tree, head,
+    is_tracked, remote_address, short, short_log,
+};
+pub use remote::{Divergence, Filters, GitAuth, MAX_CHECKOUT, MAX_FETCH, Moved, Remote, Updated};
+pub use submodule::foreign as foreign_submodules;
+pub use tracked::{CommittedLinks, committed_links, tracked_files};
+pub use update::update;
