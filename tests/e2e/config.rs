@@ -131,7 +131,7 @@ fn a_mistake_in_the_list_costs_neither_the_start_nor_the_other_repositories() {
         deploy(&daemon, &[&site.name], 0);
     }
     let status = all_of(&daemon.turnout(&["status"]));
-    let said = format!("`{}` as before the mistake, `three` not at all until it is repaired", two.name);
+    let said = format!("`{}` counts as it was before the mistake, `three` is left out until it is corrected", two.name);
     assert!(status.contains(&said) && status.contains("did you mean `branch`?"), "{status}");
     // A push that may be of an entry that does not count is not answered as one that concerns nobody.
     let push = common::push::Push::new("acme/three", &"1".repeat(40), &"2".repeat(40));
