@@ -369,7 +369,7 @@ mod tests {
             };
             let judged = refuse_second(&first(false), &stacks);
             assert_eq!(judged.is_err(), refused, "{list} {stacks:?} {places:?}: {judged:?}");
-            assert_eq!(judged.is_ok_and(|note| note.is_some()), false);
+            assert!(!judged.is_ok_and(|note| note.is_some()));
             assert_eq!(refuse_second(&first(true), &stacks).unwrap().is_some(), refused);
             let there = Stacks::from([(project.to_owned(), stack(project, None, None))]);
             let both = stacks.into_iter().chain(there).collect();
@@ -390,7 +390,7 @@ mod tests {
         // One that was taken down, of which the volumes are left.
         for there in [by_hand.clone(), stack("encyclopedia", None, Some("/srv/wiki/deploy")), stack("wiki", None, None)]
         {
-            let failure = judged("redwiki", &[there.clone()], &[], false).unwrap_err();
+            let failure = judged("redwiki", std::slice::from_ref(&there), &[], false).unwrap_err();
             assert!(
                 failure.summary.contains(&format!("{0} is there already (volumes {0}_data)", there.project)),
                 "{failure}"
@@ -409,7 +409,7 @@ mod tests {
         let deployed = stack("redwiki", Some("wiki"), tree);
         let place = place("wiki", "redwiki", "/srv/wiki", None);
         assert!(judged("bluewiki", &[by_hand.clone(), deployed], &[], false).is_ok_and(|note| note.is_some()));
-        assert!(judged("bluewiki", &[by_hand.clone()], &[place], false).is_ok_and(|note| note.is_some()));
+        assert!(judged("bluewiki", std::slice::from_ref(&by_hand), &[place], false).is_ok_and(|note| note.is_some()));
         assert!(judged("bluewiki", &[stack("redwiki", None, tree)], &[], false).is_ok_and(|note| note.is_some()));
         // It is gone on with; and what is somebody else's.
         assert_eq!(judged("wiki", &[by_hand], &[], false), Ok(None));
