@@ -316,7 +316,7 @@ fn what_is_only_told_or_tidied_up_fails_nothing() {
     let door = Door::new();
     let site = Site::new(&[("docker-compose.prod.yml", &stack("v1", &PLAIN))]);
     let url = door.url();
-    let arguments = ["--settle-time", "1s", "--docker-host", &url, "--engine-timeout", "2s", "--apply-timeout", "10s"];
+    let arguments = ["--settle-time", "1s", "--docker-host", &url, "--engine-timeout", "6s", "--apply-timeout", "20s"];
     let daemon = Daemon::start_with(&site.entry(&[]), &arguments, &[]);
     let call = |method, path, hang| door.hang(Call { method, path, hang });
     // Events only shorten waits.

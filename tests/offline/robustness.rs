@@ -164,9 +164,10 @@ fn deep_nesting() {
 // ---------------------------------------------------------------- much of everything
 
 #[test]
-fn a_hundred_thousand_services() {
-    Project::new(&format!("services:\n{}", lines(100_000, |n| format!("  s{n}: {{image: x}}"))))
-        .accepted("100000 services");
+fn thousands_of_services() {
+    let services = |count| format!("services:\n{}", lines(count, |n| format!("  s{n}: {{image: x}}")));
+    Project::new(&services(10_000)).accepted("10000 services");
+    Project::new(&services(100_000)).refused(&["compose.yaml:", "more than 10000 services"]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Texts in which what is filled in is no number, or never 1.
-const OTHERWISE: [&str; 6] = [
+const OTHERWISE: [&str; 8] = [
     // A limit, a share of several, names, and the words of Compose.
     "{most} connections",
     "{} of earlier images",
@@ -70,6 +70,8 @@ const OTHERWISE: [&str; 6] = [
     "{} layers, {}/{} MB",
     "{} objects",
     "{scale} containers (remove container_name",
+    "{most} containers (lower its scale",
+    "{path} without its files",
 ];
 
 #[test]
@@ -82,7 +84,7 @@ fn nothing_is_counted_past_this() {
     for file in files {
         let shown = file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().display().to_string();
         // The Compose commands speak as the real ones do.
-        if !shown.ends_with(".rs") || shown.starts_with("src/cli/compose/") {
+        if !shown.ends_with(".rs") || shown.starts_with("src/cli/compose/") || shown.contains("/situations/") {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();
