@@ -28,7 +28,9 @@ pub(super) fn interpolate(
     let failed = walk.failed.take();
     result.map_err(|error| match failed {
         // An alias brings the text of an anchor elsewhere to where it is a secret.
-        Some(failed) if stands_secret(root, &failed.text, &mut String::new()) => failed.as_secret(error),
+        Some(failed) if stands_secret(root, &failed.text, &mut String::new()) => {
+            LoadError { message: failed.message, ..error }
+        }
         _ => error,
     })
 }
@@ -38,12 +40,6 @@ struct Failed {
     text: String,
     /// What the error says where nothing of the text may be told.
     message: String,
-}
-
-impl Failed {
-    fn as_secret(self, error: LoadError) -> LoadError {
-        LoadError { message: self.message, ..error }
-    }
 }
 
 /// Whether the text stands somewhere where it is taken for a secret.
