@@ -37,7 +37,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         say(true, "settings")?;
     }
     // Entries without a mistake are looked at all the same: one round of repairs, not one for each kind of fault.
-    let (repos, mistakes) = LiveRepos::open_sound(&settings.repos, settings.variables());
+    let (repos, mistakes) = LiveRepos::open_sound(&settings.repos, settings.variables(), &settings.last_good());
     let repos = Arc::new(repos);
     let loaded = repos.checked();
     for mistake in &mistakes.0 {
@@ -46,6 +46,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     let listed = counted(loaded.repos.repos.len(), "repository");
     match mistakes.0.len() {
         0 => say(true, &format!("{}: {listed}", settings.repos.display()))?,
+        _ if loaded.repos.repos.is_empty() => {
+            say(true, "but note: until that is corrected, the daemon goes on with its last good list, if it had one")?;
+        }
         _ => say(true, &format!("{}: {listed} without a mistake, looked at below", settings.repos.display()))?,
     }
     if rustix::process::geteuid().is_root() {

@@ -98,7 +98,7 @@ impl Reached {
                     position.ended(ended.id);
                 }
             }
-            Followed::Live { .. } | Followed::Waiting(_) => {}
+            Followed::Begun(_) | Followed::Verdict(_) | Followed::Live { .. } | Followed::Waiting(_) => {}
         }
     }
 }

@@ -44,7 +44,6 @@ const COPY_EVERY: Duration = Duration::from_secs(86_400);
 /// How long the database may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 /// In the state directory, the last `repos.yaml` that had no mistake.
-const LAST_GOOD: &str = "repos.last-good.yaml";
 /// Where `serve` tells of a mistake in its settings before there is a log.
 const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or environment (the same text as in the webhook's \
                            settings at the forge), or say --insecure-no-secret on a machine that nobody else reaches";
@@ -221,7 +220,7 @@ async fn leave(store: &Store, lanes: &Lanes<Arc<Deployer>>, grace: Duration) {
 
 fn open_repos(settings: &Settings) -> anyhow::Result<LiveRepos> {
     // Tokens and secrets may stand in the daemon's environment or its `.env`.
-    Ok(LiveRepos::open_with(&settings.repos, settings.variables(), &settings.state_dir.join(LAST_GOOD))?)
+    Ok(LiveRepos::open_with(&settings.repos, settings.variables(), &settings.last_good())?)
 }
 
 /// The webhook server's socket: systemd's, if it passed one, else our own.

@@ -1,6 +1,8 @@
 //! Commands that ask the daemon and print: deploy, cancel, status, logs.
 
 use std::{
+    cell::Cell,
+    collections::BTreeSet,
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
     time::Duration,
@@ -34,6 +36,8 @@ use crate::{
 const TAIL: u32 = 200;
 /// Exit code of what was superseded, cancelled or interrupted.
 const INCOMPLETE: u8 = 3;
+/// Exit code where the reader wants no more (Ctrl-C), as a shell shows it of a program that SIGINT ended.
+const LEFT: u8 = 130;
 
 /// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
 pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
@@ -74,14 +78,30 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
     }
     let log = Log { which: Which::One(id), tail: None, follow: true };
     let waiting = Waiting::for_(DAEMON, None);
+    // The one that is followed now: one that the end of the daemon interrupts is repeated by another.
+    let followed = Cell::new(id);
     let end = follow(client, log, &waiting, |told| match told {
-        Told::Item(Followed::Line { line, .. }) => display.line(line),
+        Told::Item(Followed::Line { line, deployment, .. }) => {
+            followed.set(*deployment);
+            display.line(line)
+        }
         Told::Item(Followed::Live { event, .. }) => display.live(event),
         Told::Item(_) => Ok(()),
         Told::Note(note) => display.say(&note),
     });
-    let end = end.await?;
+    let end = tokio::select! {
+        end = end => Some(end?),
+        asked = tokio::signal::ctrl_c() => {
+            asked?;
+            None
+        }
+    };
     display.clear()?;
+    let Some(end) = end else {
+        let id = followed.get();
+        display.say(&format!("deployment {id} goes on; `turnout cancel {id}` ends it"))?;
+        return Ok(ExitCode::from(LEFT));
+    };
     let End::Shown(Some(deployment)) = end else {
         display.say(&format!("deployment {id} goes on at the next start of the daemon"))?;
         return Ok(ExitCode::from(INCOMPLETE));
@@ -104,7 +124,7 @@ fn code_of(state: State) -> ExitCode {
 pub(super) async fn cancel(client: &Client, id: i64) -> Result<ExitCode, Trouble> {
     let deployment: Deployment = client.post(&format!("/v1/deployments/{id}/cancel"), &serde_json::Value::Null).await?;
     let text = match deployment.state {
-        State::Running => "ends after the step under way".to_owned(),
+        State::Running => format!("is being ended; `turnout logs --deployment {id}` tells what comes of it"),
         state => state.to_string(),
     };
     writeln!(io::stdout(), "deployment {id}: {text}")?;
@@ -137,7 +157,7 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
         writeln!(out, "NOT READY: a push that comes now would wait for: {}", waiting.join(", "))?;
     }
     if let Some(consequence) = &status.config_consequence {
-        writeln!(out, "repos.yaml is broken: {consequence}")?;
+        writeln!(out, "repos.yaml has mistakes: {consequence}")?;
     }
     for mistake in &status.config_mistakes {
         writeln!(out, "  {mistake}")?;
@@ -191,12 +211,17 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
     // Of what is held, or on the way, the lines above and below tell.
     if let (Some(behind), None, None) = (&repo.behind, &repo.hold, &repo.active) {
         let WantedCommit { commit, cause, since, .. } = behind;
-        let again = format!("`turnout deploy {}` brings it", repo.name);
+        let again = match &repo.last {
+            Some(last) if last.state == State::Failed => {
+                format!("correct it and push again, or `turnout deploy {}` tries it again", repo.name)
+            }
+            _ => format!("`turnout deploy {}` brings it", repo.name),
+        };
         writeln!(out, "  behind: {} wanted since {} ({}); {again}", short(commit), when(*since), one_line(cause))?;
     }
     if let Some(hand) = &repo.by_hand {
         let at = match (&hand.branch, &hand.branch_commit) {
-            (Some(branch), Some(commit)) => format!(" ({branch} is at {})", short(commit)),
+            (Some(branch), Some(commit)) => format!(" ({branch} here is at {})", short(commit)),
             _ => String::new(),
         };
         writeln!(out, "  deployed by hand: commit {}{at}", short(&hand.commit))?;
@@ -228,7 +253,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
         writeln!(out, "  after deployment {}: {}", done.id, one_line(&fall.to_string()))?;
     }
     if let Some(until) = repo.watched_until {
-        writeln!(out, "  watched until {}, or until what fell stands again", when(until))?;
+        writeln!(out, "  still being watched until {} (containers that stop are reported)", when(until))?;
     }
     match &repo.runs_unknown {
         Some(why) => writeln!(out, "  what runs is not known: {why}")?,
@@ -249,11 +274,20 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
     };
     let mut out = io::stdout();
     let waiting = Waiting::for_(DAEMON, None);
+    // Of those that are watched after their verdict, the end of the log comes later.
+    let mut judged = BTreeSet::new();
     let end = follow(client, log, &waiting, |told| {
         match told {
+            Told::Item(Followed::Begun(d)) => writeln!(out, "deployment {} of {} begins: {}", d.id, d.repo, reason(d))?,
+            Told::Item(Followed::Verdict(d)) => {
+                if judged.insert(d.id) {
+                    writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?;
+                }
+            }
             Told::Item(Followed::Line { deployment, repo, line }) => {
                 writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(line))?;
             }
+            Told::Item(Followed::Ended(d)) if judged.contains(&d.id) && d.falls.is_empty() => {}
             Told::Item(Followed::Ended(d)) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?,
             Told::Item(_) => {}
             Told::Note(note) => writeln!(out, "{note}")?,
@@ -279,6 +313,12 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
         writeln!(io::stderr(), "the containers' own logs: `turnout compose --repo {repo} logs`")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why it was asked for, and by whom where that is not said with it.
+fn reason(d: &Deployment) -> String {
+    let who = d.who.as_ref().filter(|who| !d.cause.contains(who.as_str()));
+    one_line(&who.map_or_else(|| d.cause.clone(), |who| format!("{} by {who}", d.cause)))
 }
 
 /// State and length, and what the log above does not say as its last word anyway.

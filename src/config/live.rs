@@ -167,10 +167,16 @@ impl LiveRepos {
         LiveRepos { known: Arc::new(known), turn: Turn::default() }
     }
 
-    /// Reads the file once, for a check: what is wrong with it, and the entries that are right all the same.
-    pub fn open_sound(file: &Path, variables: HashMap<String, String>) -> (LiveRepos, Mistakes) {
+    /// Reads the file once, as the daemon reads it that keeps its list in `last_good`: what is wrong with it, and the
+    /// entries that are right all the same.
+    pub fn open_sound(file: &Path, variables: HashMap<String, String>, last_good: &Path) -> (LiveRepos, Mistakes) {
         let variables = Arc::new(variables);
-        let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, false);
+        let before = match read_bounded(last_good) {
+            Ok(text) => !is_blank(&text),
+            // What may not be read is there; what it holds, the daemon knows.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
+        let (seen, Read { sound, mistakes }) = look_patiently(file, &variables, before);
         let consequence = "entries without a mistake are looked at".to_owned();
         let broken = Broken { mistakes: Arc::new(mistakes.clone()), consequence };
         let broken = Some(broken).filter(|broken| !broken.mistakes.0.is_empty());
@@ -620,6 +626,20 @@ mod tests {
         bench.write("# nothing yet\n");
         live.refresh();
         assert!(live.broken().is_none(), "there was nothing before either");
+    }
+
+    #[test]
+    fn a_check_reads_an_emptied_file_as_the_daemon_does() {
+        let (bench, _) = Bench::new("");
+        let kept = bench.dir.path().join("kept.yaml");
+        let wrong = || LiveRepos::open_sound(&bench.file(), HashMap::new(), &kept).1;
+        assert!(wrong().0.is_empty(), "no daemon ever had a list");
+        fs::write(&kept, "# nothing yet\n").unwrap();
+        assert!(wrong().0.is_empty(), "there was nothing before either");
+        fs::write(&kept, "shop: /srv/shop\n").unwrap();
+        assert!(wrong().to_string().contains("holds nothing, not even an empty list"), "{}", wrong());
+        bench.write("repos: {}\n");
+        assert!(wrong().0.is_empty(), "an empty list is meant");
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl Settings {
     pub fn database(&self) -> PathBuf {
         self.state_dir.join("turnout.db")
     }
+
+    /// Where the last `repos.yaml` without a mistake is kept for a start with a broken one.
+    pub fn last_good(&self) -> PathBuf {
+        self.state_dir.join("repos.last-good.yaml")
+    }
 }
 
 /// The webhook secret, and the file that it is from.

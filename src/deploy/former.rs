@@ -81,16 +81,7 @@ pub fn refuse_second(first: &First<'_>, stacks: &Stacks) -> Result<Option<String
         return Ok(None);
     }
     let Some((stack, origin)) = stacks.values().find_map(|stack| Some((stack, same_repository(first, stack)?))) else {
-        // Not turnout's, so not its to judge; but whoever comes from there looks for what it holds.
-        let by_hand = |stack: &&Stack| origin(stack, places).is_none() && is_own(repo, first.all, stack.folders.iter());
-        return Ok(stacks.values().find(by_hand).map(|stack| {
-            format!(
-                "{} ({}), which `docker compose` made from the same work tree, stays beside the new stack {project}, whose \
-                 volumes are its own",
-                stack.project,
-                holds(stack)
-            )
-        }));
+        return refuse_beside_by_hand(first, stacks);
     };
     let has = holds(stack);
     let former = &stack.project;
@@ -127,6 +118,64 @@ pub fn refuse_second(first: &First<'_>, stacks: &Stacks) -> Result<Option<String
          both: `turnout deploy {} --new-stack`",
         repo.name
     )))
+}
+
+/// Refuses the first deployment of a repository whose stack somebody brought up with Compose: it would start a second one,
+/// which is empty, beside the one that serves. What was deployed in another colour has passed that already.
+fn refuse_beside_by_hand(first: &First<'_>, stacks: &Stacks) -> Result<Option<String>, Failure> {
+    let First { repo, project, places, new_stack, .. } = first;
+    let Some(stack) = stacks.values().find(|stack| origin(stack, places).is_none() && is_by_hand(first, stack)) else {
+        return Ok(None);
+    };
+    let (former, has) = (&stack.project, holds(stack));
+    let is_ours = |origin: Origin<'_>| origin.name.eq_ignore_ascii_case(&repo.name);
+    let known = places.iter().any(|place| place.repo.eq_ignore_ascii_case(&repo.name))
+        || stacks.values().any(|stack| origin(stack, places).is_some_and(is_ours));
+    if *new_stack || known || is_other_color(repo, former, &repo.name) {
+        return Ok(Some(format!(
+            "{former} ({has}), which `docker compose` made from the same work tree, stays beside the new stack {project}, \
+             whose volumes are its own"
+        )));
+    }
+    let keep = match apart(former) {
+        Some((color, key)) => format!(
+            "to go on with {former} and its volumes, let COLOR in {} and `project` in repos.yaml together make that name: \
+             `COLOR={color}` and `{}: {{ path: {}, project: {key} }}`, for instance",
+            repo.env_file,
+            repo.name,
+            repo.path.display()
+        ),
+        None => format!("{former} cannot be gone on with, its name is too short for COLOR and `project`"),
+    };
+    Err(Failure::new(format!(
+        "{} would start a second stack, {project}, on empty volumes of its own: {former} is there already ({has}), which \
+         `docker compose` made from the same work tree",
+        repo.name
+    ))
+    .hint(format!(
+        "nothing was changed; {keep}; or take it down (`turnout compose -p {former} down` keeps its volumes), and have a new \
+         stack: `turnout deploy {} --new-stack`",
+        repo.name
+    )))
+}
+
+/// Whether a stack that is not turnout's comes from the repository's work tree. Volumes do not tell, so of those that are
+/// left alone the name must, which Compose takes from the folder.
+fn is_by_hand(first: &First<'_>, stack: &Stack) -> bool {
+    let named = || {
+        let folder = first.repo.path.file_name().map(|name| name.to_string_lossy());
+        folder.is_some_and(|folder| project_from(&folder) == stack.project)
+    };
+    match stack.folders.is_empty() {
+        false => is_own(first.repo, first.all, stack.folders.iter()),
+        true => stack.containers.is_empty() && named(),
+    }
+}
+
+/// A project's name as a colour and the rest.
+fn apart(project: &str) -> Option<(&str, &str)> {
+    let begins = |(at, c): &(usize, char)| *at > 0 && c.is_ascii_alphanumeric();
+    project.char_indices().find(begins).map(|(at, _)| project.split_at(at))
 }
 
 /// What would be lost with a stack, in words.
@@ -289,7 +338,7 @@ mod tests {
             ),
             // Somebody else's, and one that is configured still.
             ("store: /srv/shop", "redstore", stack("redshop", Some("shop"), other), vec![], false),
-            ("store: /srv/shop", "redstore", stack("shop", None, tree), vec![], false),
+            ("store: /srv/new", "redstore", stack("shop", None, tree), vec![], false),
             (
                 "store: /srv/new\nshop: /srv/shop",
                 "redstore",
@@ -320,14 +369,53 @@ mod tests {
             };
             let judged = refuse_second(&first(false), &stacks);
             assert_eq!(judged.is_err(), refused, "{list} {stacks:?} {places:?}: {judged:?}");
-            // Also told of: what somebody started by hand.
-            let by_hand = places.is_empty() && stacks.contains_key("shop");
-            assert_eq!(judged.is_ok_and(|note| note.is_some()), by_hand);
-            assert_eq!(refuse_second(&first(true), &stacks).unwrap().is_some(), refused || by_hand);
+            assert!(!judged.is_ok_and(|note| note.is_some()));
+            assert_eq!(refuse_second(&first(true), &stacks).unwrap().is_some(), refused);
             let there = Stacks::from([(project.to_owned(), stack(project, None, None))]);
             let both = stacks.into_iter().chain(there).collect();
             assert_eq!(refuse_second(&first(false), &both), Ok(None), "it is there already");
         }
+    }
+
+    #[test]
+    fn no_empty_stack_is_started_beside_one_that_compose_made() {
+        let all = repos("wiki: /srv/wiki\nblog: /srv/blog");
+        let judged = |project: &str, beside: &[Stack], places: &[Place], new_stack| {
+            let stacks = beside.iter().map(|stack| (stack.project.clone(), stack.clone())).collect();
+            let color = project.trim_end_matches("wiki");
+            refuse_second(&First { repo: &all[0], all: &all, project, color, remote: None, places, new_stack }, &stacks)
+        };
+        let tree = Some("/srv/wiki");
+        let by_hand = stack("wiki", None, tree);
+        // One that was taken down, of which the volumes are left.
+        for there in [by_hand.clone(), stack("encyclopedia", None, Some("/srv/wiki/deploy")), stack("wiki", None, None)]
+        {
+            let failure = judged("redwiki", std::slice::from_ref(&there), &[], false).unwrap_err();
+            assert!(
+                failure.summary.contains(&format!("{0} is there already (volumes {0}_data)", there.project)),
+                "{failure}"
+            );
+            let hint = failure.hint.unwrap();
+            let (color, key) = apart(&there.project).unwrap();
+            assert_eq!(format!("{color}{key}"), there.project);
+            for part in
+                ["--new-stack", &format!("COLOR={color}"), &format!("wiki: {{ path: /srv/wiki, project: {key} }}")]
+            {
+                assert!(hint.contains(part), "{hint}");
+            }
+            assert!(judged("redwiki", &[there], &[], true).unwrap().is_some_and(|note| note.contains("stays beside")));
+        }
+        // Another colour of what is deployed already, whether the journal knows it or a container does; and one by hand.
+        let deployed = stack("redwiki", Some("wiki"), tree);
+        let place = place("wiki", "redwiki", "/srv/wiki", None);
+        assert!(judged("bluewiki", &[by_hand.clone(), deployed], &[], false).is_ok_and(|note| note.is_some()));
+        assert!(judged("bluewiki", std::slice::from_ref(&by_hand), &[place], false).is_ok_and(|note| note.is_some()));
+        assert!(judged("bluewiki", &[stack("redwiki", None, tree)], &[], false).is_ok_and(|note| note.is_some()));
+        // It is gone on with; and what is somebody else's.
+        assert_eq!(judged("wiki", &[by_hand], &[], false), Ok(None));
+        assert_eq!(judged("redwiki", &[stack("blog", None, Some("/srv/blog"))], &[], false), Ok(None));
+        assert_eq!(judged("redwiki", &[stack("other", None, None)], &[], false), Ok(None));
+        assert_eq!(apart("w"), None);
     }
 
     #[test]

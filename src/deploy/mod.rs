@@ -42,7 +42,7 @@ use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::broadcast;
@@ -120,6 +120,10 @@ impl Deployer {
         stopping: &CancellationToken,
     ) -> Option<Watched> {
         let recorder = Recorder::new(&self.store, self.live.clone(), &self.redactor, job.id, &job.repo);
+        let (id, repo, began) = (job.id, job.repo.clone(), Instant::now());
+        let who = job.who.as_ref().filter(|who| !job.cause.contains(who.as_str()));
+        let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
+        tracing::info!(repo, deployment = id, "deployment {id} begins: {}{who}", job.cause);
         let work = guard::guarded(self.deploy(&job, &recorder, &cancel));
         let ending = match called_off::at_last(work, &cancel).await {
             Ok(done) => {
@@ -148,7 +152,7 @@ impl Deployer {
                     recorder.info(format!("what runs now: {standing}"));
                     text.push_str(&format!("; now {}", recorder.clean(&standing)));
                 }
-                if let Some(wanted) = wanted::left(&self.store, &job).await {
+                if let Some(wanted) = wanted::left(&self.store, &job, !failure.cancelled).await {
                     recorder.info(wanted);
                 }
                 Some(match failure.cancelled {
@@ -163,7 +167,19 @@ impl Deployer {
             }
             _ => None,
         };
-        self.finish(job.id, &recorder, ending, stopping).await;
+        let verdict = match &ending {
+            Some(Finish::Succeeded { .. }) => "succeeded",
+            Some(Finish::Failed { .. }) => "failed",
+            Some(Finish::Cancelled { .. }) => "was cancelled",
+            None => "was interrupted",
+        };
+        if self.finish(id, &recorder, ending, stopping).await {
+            let took = began.elapsed().as_secs_f64();
+            match verdict {
+                "failed" => tracing::warn!(repo, deployment = id, "deployment {id} failed after {took:.1} s"),
+                _ => tracing::info!(repo, deployment = id, "deployment {id} {verdict} after {took:.1} s"),
+            }
+        }
         watched
     }
 
@@ -176,8 +192,14 @@ impl Deployer {
     }
 
     /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
-    /// running meanwhile, and as interrupted after a crash. Nothing is lost either way.
-    async fn finish(&self, id: DeploymentId, recorder: &Recorder, how: Option<Finish>, stopping: &CancellationToken) {
+    /// running meanwhile, and as interrupted after a crash. Nothing is lost either way. Answers whether it is recorded.
+    async fn finish(
+        &self,
+        id: DeploymentId,
+        recorder: &Recorder,
+        how: Option<Finish>,
+        stopping: &CancellationToken,
+    ) -> bool {
         loop {
             let ended = async {
                 recorder.close().await?;
@@ -186,10 +208,10 @@ impl Deployer {
                     None => self.store.interrupt(id, "the daemon was stopped").await,
                 }
             };
-            let Err(error) = ended.await else { return };
+            let Err(error) = ended.await else { return true };
             tracing::error!(deployment = id, %error, "cannot record the end of a deployment");
             if stopping.is_cancelled() {
-                return;
+                return false;
             }
             tokio::select! {
                 () = tokio::time::sleep(STORE_RETRY) => {}
@@ -440,7 +462,7 @@ impl Deployer {
         let planned = async {
             let loaded = self.planner.read_through(&repo, seen.view.clone(), reporter).await?;
             let wanted = self.wanted(&repo, &loaded, seen.commit.clone(), asked.rebuild).await?;
-            let wanted = Wanted { digests: seen.digests.clone(), ..wanted };
+            let wanted = Wanted { digests: seen.digests.clone(), at_once: true, ..wanted };
             self.planner.prepare(&repo, loaded, wanted, reporter, cancel).await
         };
         match planned.await {

@@ -68,7 +68,11 @@ pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
         ApplyError::Step { report, .. } if touched_containers(plan, report, Outcome::Failed) => {
             Failure::new(said).hint("that step may have been carried out in part; deploying again goes on from there")
         }
-        ApplyError::Step { .. } => Failure::new(said).hint(untouched),
+        // Networks and volumes may have come into being all the same.
+        ApplyError::Step { report, .. } if touched(plan, report, Outcome::Failed, &is_container) => {
+            Failure::new(said).hint("no other container was touched")
+        }
+        ApplyError::Step { .. } => Failure::new(said).hint("no container was touched"),
     };
     if lost { failure.with_engine(failure::Engine::Lost) } else { failure }
 }
@@ -84,10 +88,14 @@ fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
                 | Action::CreateNetwork { .. }
                 | Action::CreateVolume { .. }
                 | Action::WaitFor { .. }
-        ) || (outcome == Outcome::Failed
-            && matches!(action, Action::CreateContainer { .. } | Action::StartContainer { .. }))
+        ) || (outcome == Outcome::Failed && is_container(action))
     };
     touched(plan, report, outcome, &|action| !harmless(action))
+}
+
+/// Whether an action makes or starts a container.
+fn is_container(action: &Action) -> bool {
+    matches!(action, Action::CreateContainer { .. } | Action::StartContainer { .. })
 }
 
 fn touched(plan: &Plan, report: &Report, outcome: Outcome, which: &dyn Fn(&Action) -> bool) -> bool {

@@ -26,6 +26,8 @@ use crate::{
     store::{Before, Place},
 };
 
+/// Seconds that one look for an engine may take that does not answer.
+const SILENT: u64 = 15;
 /// Pause between two attempts to reach an engine that is down.
 pub(super) const ENGINE_RETRY: Duration = Duration::from_secs(2);
 
@@ -64,6 +66,8 @@ pub struct Wanted {
     pub new_stack: bool,
     /// Where digests of files are remembered, in place of the usual folder.
     pub digests: Option<PathBuf>,
+    /// An engine that is down is not waited for: nothing is lost where somebody asks again.
+    pub at_once: bool,
 }
 
 impl Planner {
@@ -191,7 +195,10 @@ impl Planner {
         })
         .await??;
         notes.into_iter().for_each(|note| reporter.info(note));
-        let engine = self.patient_engine(reporter, cancel).await?;
+        let engine = match wanted.at_once {
+            true => self.engine_now(reporter, cancel).await?,
+            false => self.patient_engine(reporter, cancel).await?,
+        };
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
         let all = place::all_now(&self.repos.current().repos.repos);
@@ -271,6 +278,14 @@ impl Planner {
         InputSettings::new(&self.settings.state_dir, &repo.name, builder(repo))
     }
 
+    /// The engine as it is now, for what changes nothing.
+    async fn engine_now(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
+        let (subject, text) = ("the Docker engine".to_owned(), format!("{SILENT} s"));
+        reporter.report(Event::Progress { subject, text });
+        let asked = called_off::at_once(self.engine(), "waiting for the engine", cancel).await?;
+        asked.map_err(|error| Failure::from(error).hint("nothing was changed; ask again when the engine is back"))
+    }
+
     /// Waits for an engine that is down, as after a reboot, then gives up with its error.
     pub(super) async fn patient_engine(
         &self,
@@ -280,7 +295,7 @@ impl Planner {
         let deadline = tokio::time::Instant::now() + self.settings.engine_wait;
         // For whoever watches: an engine that hangs is waited for without a word otherwise.
         let (subject, text) =
-            ("the Docker engine".to_owned(), format!("{} s", self.settings.engine_wait.as_secs().max(15)));
+            ("the Docker engine".to_owned(), format!("{} s", self.settings.engine_wait.as_secs().max(SILENT)));
         reporter.report(Event::Progress { subject, text });
         let mut told = false;
         loop {

@@ -243,7 +243,7 @@ pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Res
     if let Some(refused) = out_of_reach(&loaded.project) {
         let OutOfReach { service, attribute, path, error } = refused;
         let failure = Failure::new(format!("service {service}: {attribute}: {} {error}", path.display()));
-        return Err(match files::hint(&error) {
+        return Err(match files::hint(&error).or_else(|| denied(&error, &path)) {
             Some(hint) => failure.hint(format!("nothing was changed; {hint}")),
             None => failure,
         });
@@ -369,7 +369,7 @@ fn read_env(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => {
             let failure = Failure::new(format!("{} cannot be read: {error}", file.display()));
-            return Err(match files::hint(&error) {
+            return Err(match files::hint(&error).or_else(|| denied(&error, &file)) {
                 Some(hint) => failure.hint(format!("nothing was changed; {hint}")),
                 None => failure,
             });
@@ -387,10 +387,28 @@ fn read_env(
     Ok(values.into_iter().collect())
 }
 
+/// What to do where the file system keeps this process from reading a path.
+fn denied(error: &io::Error, path: &Path) -> Option<String> {
+    // With what is the gate's own refusal, rights have nothing to do.
+    if error.kind() != io::ErrorKind::PermissionDenied || error.raw_os_error().is_none() {
+        return None;
+    }
+    // The service manager tells the name; `chown` takes the number as well. root is never kept from reading.
+    let name = std::env::var("USER").ok().filter(|name| !name.is_empty() && name != "root");
+    let user = name.unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string());
+    Some(format!("turnout runs as user {user}, who must own it or be let in: `chown {user} {}`", path.display()))
+}
+
 /// Names at the top of the repository, and configured files that exist.
 fn present(root: &Path, configured: &[String], disk: &DiskFiles) -> Result<BTreeSet<String>, Failure> {
     let entries = files::at(root, root, || std::fs::read_dir(root)).flatten();
-    let entries = entries.map_err(|error| Failure::new(format!("{} cannot be read: {error}", root.display())))?;
+    let entries = entries.map_err(|error| {
+        let failure = Failure::new(format!("{} cannot be read: {error}", root.display()));
+        match denied(&error, root) {
+            Some(hint) => failure.hint(format!("nothing was changed; {hint}")),
+            None => failure,
+        }
+    })?;
     let mut names: BTreeSet<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.extend(configured.iter().filter(|file| is_file(disk, &root.join(file))).cloned());
     Ok(names)
@@ -400,6 +418,15 @@ fn present(root: &Path, configured: &[String], disk: &DiskFiles) -> Result<BTree
 mod tests {
     use super::*;
     use crate::config::repos;
+
+    #[test]
+    fn whose_rights_are_wanting_is_told() {
+        let said = denied(&io::Error::from_raw_os_error(13), Path::new("/srv/shop/.env")).unwrap();
+        assert!(said.starts_with("turnout runs as user ") && said.ends_with(" /srv/shop/.env`"), "{said}");
+        assert_eq!(denied(&io::Error::from_raw_os_error(5), Path::new("/srv/shop/.env")), None);
+        let gate = io::Error::new(io::ErrorKind::PermissionDenied, "it lies outside of the repository");
+        assert_eq!(denied(&gate, Path::new("/srv/shop/.env")), None);
+    }
 
     #[test]
     fn what_cannot_be_loaded_gives_no_secret_away() {

@@ -1,12 +1,21 @@
 //! What runs after a deployment that ended badly: looked up, because what it was before tells nothing.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::Deployer;
-use crate::plan::{ObservedContainer, RunState};
+use super::{Deployer, now_ms};
+use crate::{
+    engine::aftermath::Sight,
+    plan::{ObservedContainer, RunState},
+};
 
 /// How long the engine may take; the failure has been told by then.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A container that the engine has started again, and that ended within so many milliseconds, does not count as running: the
+/// engine's pause between two starts grows up to a minute.
+const LATELY: i64 = 120_000;
 
 impl Deployer {
     /// What runs of a repository's projects, in words; none where nothing was ever deployed of it.
@@ -21,8 +30,10 @@ impl Deployer {
             let engine = self.planner.engine().await?;
             let mut found = Vec::new();
             for project in projects {
-                let observed = engine.observe_containers(&project).await?;
-                found.push((project, observed.containers));
+                let (observed, sights) =
+                    futures_util::try_join!(engine.observe_containers(&project), engine.sights(&project))?;
+                let ill = ill(&sights, now_ms());
+                found.push(Found { project, containers: observed.containers, ill });
             }
             Ok::<_, crate::engine::EngineError>(found)
         };
@@ -34,37 +45,75 @@ impl Deployer {
     }
 }
 
+/// What is known of one project.
+struct Found {
+    project: String,
+    containers: Vec<ObservedContainer>,
+    /// Containers that are up, or just about to be, and yet not well.
+    ill: BTreeMap<String, Illness>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Illness {
+    /// The engine starts it again and again.
+    Restarts,
+    /// Its health check says no.
+    Unhealthy,
+}
+
+/// Who is not well, by container. One that ends again and again runs for a moment in between: that it ended just now, and
+/// was started again by the engine, tells it from one that runs. `now`: in milliseconds since 1970.
+fn ill(sights: &[Sight], now: i64) -> BTreeMap<String, Illness> {
+    let lately = |sight: &Sight| sight.ended.is_some_and(|ended| now - ended / 1_000_000 < LATELY);
+    let illness = |sight: &Sight| match sight {
+        Sight { restarting: true, .. } => Some(Illness::Restarts),
+        Sight { running: true, restarts, .. } if *restarts > 0 && lately(sight) => Some(Illness::Restarts),
+        Sight { running: true, unhealthy: true, .. } => Some(Illness::Unhealthy),
+        _ => None,
+    };
+    sights.iter().filter_map(|sight| Some((sight.id.clone(), illness(sight)?))).collect()
+}
+
 /// Services by what they do; of several projects only those that have containers are told.
-fn words(found: &[(String, Vec<ObservedContainer>)]) -> String {
+fn words(found: &[Found]) -> String {
     let some: Vec<String> =
-        found.iter().filter_map(|(project, containers)| Some(format!("of {project} {}", one(containers)?))).collect();
+        found.iter().filter_map(|found| Some(format!("{}: {}", found.project, one(found)?))).collect();
     if some.is_empty() { "nothing of it runs".to_owned() } else { some.join("; ") }
 }
 
 /// Whether a state is of a kind.
-type Is = fn(RunState) -> bool;
+type Is = fn(RunState, Option<Illness>) -> bool;
 
-fn one(containers: &[ObservedContainer]) -> Option<String> {
-    // What runs first: that is what somebody who is woken at night wants to know.
-    let states: [(&str, Is); 6] = [
-        ("running", |state| state == RunState::Running),
-        ("paused", |state| state == RunState::Paused),
-        ("restarting again and again", |state| state == RunState::Restarting),
-        ("ended with exit code 0", |state| state == RunState::Exited(0)),
-        ("ended with an error", |state| matches!(state, RunState::Exited(code) if code != 0)),
-        ("not running", |state| matches!(state, RunState::Created | RunState::Removing | RunState::Dead)),
+fn one(found: &Found) -> Option<String> {
+    let Found { containers, ill, .. } = found;
+    // What runs first: that is what somebody who is woken at night wants to know. With what is said of one, and of several.
+    let states: [(&str, &str, Is); 7] = [
+        ("running", "running", |state, ill| state == RunState::Running && ill.is_none()),
+        ("is unhealthy", "are unhealthy", |state, ill| state == RunState::Running && ill == Some(Illness::Unhealthy)),
+        ("restarts again and again", "restart again and again", |state, ill| {
+            state == RunState::Restarting || state == RunState::Running && ill == Some(Illness::Restarts)
+        }),
+        ("is paused", "are paused", |state, _| state == RunState::Paused),
+        ("ended with exit code 0", "ended with exit code 0", |state, _| state == RunState::Exited(0)),
+        ("ended with an error", "ended with an error", |state, _| matches!(state, RunState::Exited(code) if code != 0)),
+        ("does not run", "do not run", |state, _| {
+            matches!(state, RunState::Created | RunState::Removing | RunState::Dead)
+        }),
     ];
     let (beside, own): (Vec<_>, Vec<_>) =
         containers.iter().filter(|container| !container.oneoff).partition(|container| is_beside(container, containers));
-    let mut said: Vec<String> = states
-        .into_iter()
-        .filter_map(|(heading, fits)| {
-            let those = own.iter().filter(|container| fits(container.state));
-            let services: BTreeSet<&str> = those.map(|container| container.service.as_str()).collect();
-            let services: Vec<&str> = services.into_iter().collect();
-            (!services.is_empty()).then(|| format!("{heading}: {}", services.join(", ")))
-        })
-        .collect();
+    let mut said: Vec<String> = Vec::new();
+    for (one, several, fits) in states {
+        let those = own.iter().filter(|container| fits(container.state, ill.get(&container.id).copied()));
+        let services: BTreeSet<&str> = those.map(|container| container.service.as_str()).collect();
+        let named = services.iter().copied().collect::<Vec<_>>().join(", ");
+        match services.len() {
+            0 => {}
+            _ if one == "running" => said.push(format!("running {named}")),
+            1 => said.push(format!("{named} {one}")),
+            _ => said.push(format!("{named} {several}")),
+        }
+    }
     if !beside.is_empty() {
         let names: BTreeSet<&str> = beside.iter().map(|container| container.name.as_str()).collect();
         said.push(format!("never started beside them: {}", names.into_iter().collect::<Vec<_>>().join(", ")));
@@ -114,26 +163,55 @@ mod tests {
             container("new", RunState::Created, false),
             container("once", RunState::Running, true),
         ];
-        let said = words(&[("redshop".to_owned(), red), ("blueshop".to_owned(), Vec::new())]);
+        let words = |project: &str, containers: Vec<ObservedContainer>, ill| {
+            super::words(&[Found { project: project.to_owned(), containers, ill }])
+        };
+        let well = BTreeMap::new;
         assert_eq!(
-            said,
-            "of redshop running: db, web; ended with exit code 0: job; ended with an error: worker; not running: new"
+            words("redshop", red, well()),
+            "redshop: running db, web; job ended with exit code 0; worker ended with an error; new does not run"
         );
-        assert_eq!(words(&[("redshop".to_owned(), Vec::new())]), "nothing of it runs");
+        assert_eq!(words("redshop", Vec::new(), well()), "nothing of it runs");
         let mut left = container("web", RunState::Created, false);
         left.name = "0123456789ab_redshop-web-1".to_owned();
         let replaced = vec![left.clone(), container("web", RunState::Running, false)];
         assert_eq!(
-            words(&[("redshop".to_owned(), replaced)]),
-            "of redshop running: web; never started beside them: 0123456789ab_redshop-web-1"
+            words("redshop", replaced, well()),
+            "redshop: running web; never started beside them: 0123456789ab_redshop-web-1"
         );
         let ended = vec![container("web", RunState::Exited(1), false), left.clone()];
         assert_eq!(
-            words(&[("redshop".to_owned(), ended)]),
-            "of redshop ended with an error: web; never started beside them: 0123456789ab_redshop-web-1"
+            words("redshop", ended, well()),
+            "redshop: web ended with an error; never started beside them: 0123456789ab_redshop-web-1"
         );
         // Where nothing else is there, the service does not run.
         let alone = vec![left, container("web", RunState::Running, true)];
-        assert_eq!(words(&[("redshop".to_owned(), alone)]), "of redshop not running: web");
+        assert_eq!(words("redshop", alone, well()), "redshop: web does not run");
+        // At the moment of the look all of these run but one.
+        let up = ["api", "db", "mail", "web"].map(|service| container(service, RunState::Running, false));
+        let all = up.into_iter().chain([container("queue", RunState::Restarting, false)]).collect();
+        let sight = |service: &str, restarts, ended, unhealthy| Sight {
+            id: format!("{service} Running"),
+            container: String::new(),
+            running: true,
+            restarting: false,
+            unhealthy,
+            code: 0,
+            out_of_memory: false,
+            restarts,
+            ended,
+        };
+        let now = 1_000_000;
+        let sights = [
+            sight("api", 3, Some((now - 5_000) * 1_000_000), false),
+            // Fell once, long ago; and started by a person a moment after it had ended.
+            sight("db", 1, Some((now - 2 * LATELY) * 1_000_000), false),
+            sight("web", 0, Some((now - 5_000) * 1_000_000), false),
+            sight("mail", 0, None, true),
+        ];
+        assert_eq!(
+            words("redshop", all, ill(&sights, now)),
+            "redshop: running db, web; mail is unhealthy; api, queue restart again and again"
+        );
     }
 }

@@ -42,17 +42,22 @@ pub(super) async fn reached(
 }
 
 /// What is said of a wanted commit when a deployment ends that should have brought it. Of a held repository the hold says
-/// it.
-pub(super) async fn left(store: &Store, job: &Deployment) -> Option<String> {
+/// it. `failed`: it was not called off, and what failed may be the commit's own fault.
+pub(super) async fn left(store: &Store, job: &Deployment, failed: bool) -> Option<String> {
     // A store that does not answer is told of when the end is recorded.
     let wanted = store.wanted(&job.repo).await.ok().flatten().filter(|wanted| job.id >= wanted.before)?;
     if store.held(&job.repo).await.is_ok_and(|hold| hold.is_some()) {
         return None;
     }
+    let again = format!("`turnout deploy {}`", job.repo);
     Some(format!(
-        "{} stays wanted ({}): `turnout deploy {}` brings it, or the push sent again",
+        "{} stays wanted ({}): {}",
         short(&wanted.commit),
         wanted.cause,
-        job.repo
+        if failed {
+            format!("where it is at fault itself, correct it and push again; where it is not, {again} tries it again")
+        } else {
+            format!("{again} brings it, or the push sent again")
+        }
     ))
 }

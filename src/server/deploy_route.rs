@@ -27,7 +27,8 @@ pub(super) async fn deploy(
         (Some(revision), _) => (Some(checked(revision)?), format!("asked for: {revision}")),
         (None, true) => {
             let previous = deployer.store.previous(name).await?.ok_or_else(|| {
-                let error = format!("{name} has no earlier successful deployment of another commit in the journal");
+                let error =
+                    format!("{name} has no earlier successful deployment of another commit in turnout's history");
                 refused(error, "`turnout history` lists what there is; `--commit` takes any commit of the repository")
             })?;
             let cause = format!(

@@ -140,7 +140,7 @@ async fn all(
     let changes = store.changes();
     let ends = position.is_some();
     if let Some(Begin::Position(Position { newest, seen })) = position {
-        let lines = Lines { repo, newest, done: done_of(&seen), seen, ends };
+        let lines = Lines { repo, newest, done: done_of(&seen), seen, judged: BTreeSet::new(), ends };
         return from_now_on(control, lines, changes, true, out).await;
     }
     let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
@@ -151,6 +151,8 @@ async fn all(
     let recent = store.history(recent_of(repo.as_ref())).await?;
     let newest = recent.first().map_or(0, |deployment| deployment.id);
     let on = watched_on(store).await?;
+    let judged =
+        recent.iter().filter(|deployment| deployment.state.is_final()).map(|deployment| deployment.id).collect();
     for deployment in recent {
         // Those that are not over are looked at in any case: what is shown later begins behind what was there.
         let enough = past.len() >= tail;
@@ -190,7 +192,7 @@ async fn all(
     if !follow {
         return Ok(());
     }
-    from_now_on(control, Lines { repo, newest, done, seen, ends }, changes, false, out).await
+    from_now_on(control, Lines { repo, newest, done, seen, judged, ends }, changes, false, out).await
 }
 
 /// Which lines of many deployments were sent.
@@ -202,7 +204,9 @@ struct Lines {
     seen: BTreeMap<i64, i64>,
     /// Of which all was sent: they are not asked for again at every new line of another.
     done: BTreeSet<i64>,
-    /// Say how each deployment ended.
+    /// Whose verdict was there before the reader came.
+    judged: BTreeSet<i64>,
+    /// Say how each deployment began and ended.
     ends: bool,
 }
 
@@ -215,6 +219,7 @@ async fn from_now_on(
     out: &Sender<Followed>,
 ) -> Result<(), StoreError> {
     changes.mark_changed();
+    let mut judged = lines.judged.clone();
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return Ok(()) },
@@ -228,11 +233,22 @@ async fn from_now_on(
         moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded) && !lines.done.contains(&d.id));
         moving.reverse();
         for deployment in moving {
+            let fresh = !lines.seen.contains_key(&deployment.id);
+            if lines.ends && fresh && out.send(Followed::Begun(Box::new(deployment.clone()))).await.is_err() {
+                return Ok(());
+            }
             let from = lines.seen.entry(deployment.id).or_insert(0);
             if send_new(control, &deployment, from, out).await?.is_err() {
                 return Ok(());
             }
-            if deployment.state.is_final() && !on.contains(&deployment.id) {
+            let over = deployment.state.is_final();
+            if over && on.contains(&deployment.id) && lines.ends && judged.insert(deployment.id) {
+                let verdict = Followed::Verdict(Box::new(deployment.clone()));
+                if out.send(verdict).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if over && !on.contains(&deployment.id) {
                 lines.done.insert(deployment.id);
                 if lines.ends && out.send(Followed::Ended(Box::new(deployment))).await.is_err() {
                     return Ok(());

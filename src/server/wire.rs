@@ -138,6 +138,11 @@ pub enum Followed {
         /// The event.
         event: Event,
     },
+    /// A deployment began, in the log of many. Only for those who ask for their position.
+    Begun(Box<Deployment>),
+    /// A deployment came to its verdict, in the log of many; lines of its watch may follow. Only for those who ask for their
+    /// position, who may be told it again after a connection was cut off.
+    Verdict(Box<Deployment>),
     /// The deployment ended; the last item when one deployment is followed.
     Ended(Box<Deployment>),
     /// What the log waits for. Only for those who ask for it.

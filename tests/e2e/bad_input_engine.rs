@@ -174,20 +174,20 @@ fn a_build_that_fails_or_hangs_leaves_the_old_containers_serving() {
     let error = site.fail(&daemon);
     assert_says(
         &error,
-        &["build of web failed", "nothing was changed", "RUN echo this was tried", "that went wrong", "7"],
+        &["build of web failed", "no container was touched", "RUN echo this was tried", "that went wrong", "7"],
     );
     site.assert_untouched(&before, "version 1");
 
     site.remote.write("Dockerfile", "FROM nobody.invalid/has/this:image\n").commit_and_push("No base");
-    assert_says(&site.fail(&daemon), &["nothing was changed", "nobody.invalid/has/this", "web"]);
+    assert_says(&site.fail(&daemon), &["no container was touched", "nobody.invalid/has/this", "web"]);
     site.assert_untouched(&before, "version 1");
 
     site.remote.write("Dockerfile", &format!("FROM {base}\nCOPY not-there /x\n")).commit_and_push("No file");
-    assert_says(&site.fail(&daemon), &["nothing was changed", "not-there", "web"]);
+    assert_says(&site.fail(&daemon), &["no container was touched", "not-there", "web"]);
     site.remote.write("Dockerfile", "FORM typo\n").commit_and_push("No Dockerfile");
-    assert_says(&site.fail(&daemon), &["nothing was changed", "FORM", "web"]);
+    assert_says(&site.fail(&daemon), &["no container was touched", "FORM", "web"]);
     site.remote.remove("Dockerfile").commit_and_push("No Dockerfile at all");
-    assert_says(&site.fail(&daemon), &["nothing was changed", "Dockerfile", "web"]);
+    assert_says(&site.fail(&daemon), &["no container was touched", "Dockerfile", "web"]);
     site.assert_untouched(&before, "version 1");
 
     let mark = unique("hang");
@@ -196,7 +196,7 @@ fn a_build_that_fails_or_hangs_leaves_the_old_containers_serving() {
     let ended = daemon.expect_failure(daemon.deploy_by_push(&site.push()));
     let error = ended["error"].as_str().unwrap();
     eprintln!("error: {error}");
-    assert_says(error, &["longer than 6 s", "web", "nothing was changed"]);
+    assert_says(error, &["longer than 6 s", "web", "no container was touched"]);
     let took = ended["ended_at"].as_i64().unwrap() - ended["started_at"].as_i64().unwrap();
     assert!(took < 30_000, "{took} ms");
     site.assert_untouched(&before, "version 1");

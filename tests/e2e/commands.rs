@@ -85,8 +85,19 @@ fn logs_are_of_all_of_one_and_as_they_come() {
     let first = lines.next().unwrap().unwrap();
     assert!(first.contains(&format!("{}#1", one.name)), "{first}");
     deploy(&daemon, &[&two.name], 0);
-    let second = lines.next().unwrap().unwrap();
+    let mut next = || lines.next().unwrap().unwrap();
+    let begins = next();
+    assert!(begins.starts_with(&format!("deployment 2 of {} begins: ", two.name)), "{begins}");
+    let second = next();
     assert!(second.contains(&format!("{}#2 == fetch", two.name)), "{second}");
+    // The verdict comes with the last line, not when it is no longer watched whether the stack stays up.
+    let mut line = next();
+    while line.contains("#2 ") {
+        line = next();
+    }
+    assert!(line.starts_with("deployment 2 succeeded in "), "{line}");
+    daemon.says("deployment 2 begins: ");
+    daemon.says("deployment 2 succeeded after ");
     follower.kill().unwrap();
     follower.wait().unwrap();
 

@@ -86,7 +86,7 @@ fn the_list_is_edited_while_the_daemon_runs() {
     assert_eq!(status["repos"].as_array().unwrap().len(), 2, "{status:#}");
     assert!(!status["config_mistakes"].as_array().unwrap().is_empty(), "{status:#}");
     let shown = all_of(&daemon.turnout(&["status"]));
-    assert!(shown.contains("repos.yaml is broken"), "{shown}");
+    assert!(shown.contains("repos.yaml has mistakes"), "{shown}");
 
     std::fs::write(daemon.repos_yaml(), "one:\n  path: relative\n  colour: red\n").unwrap();
     let shown = all_of(&daemon.turnout(&["status"]));
@@ -116,7 +116,7 @@ fn a_mistake_in_the_list_costs_neither_the_start_nor_the_other_repositories() {
     let health = common::http::get(daemon.listen(), "/healthz").unwrap();
     assert_eq!((health.status, &health.json()["config"]), (200, &"broken".into()), "{}", health.body);
     let status = all_of(&daemon.turnout(&["status"]));
-    assert!(status.contains("repos.yaml is broken: the last good list counts"), "{status}");
+    assert!(status.contains("repos.yaml has mistakes: the last good list counts"), "{status}");
     let output = daemon.says("has a mistake");
     assert!(output.contains("ERROR"), "{output}");
     for site in [&one, &two] {
@@ -131,7 +131,7 @@ fn a_mistake_in_the_list_costs_neither_the_start_nor_the_other_repositories() {
         deploy(&daemon, &[&site.name], 0);
     }
     let status = all_of(&daemon.turnout(&["status"]));
-    let said = format!("`{}` as before the mistake, `three` not at all until it is repaired", two.name);
+    let said = format!("`{}` counts as it was before the mistake, `three` is left out until it is corrected", two.name);
     assert!(status.contains(&said) && status.contains("did you mean `branch`?"), "{status}");
     // A push that may be of an entry that does not count is not answered as one that concerns nobody.
     let push = common::push::Push::new("acme/three", &"1".repeat(40), &"2".repeat(40));
@@ -157,7 +157,7 @@ fn the_very_first_list_may_be_wrong_from_end_to_end() {
         let ready = common::http::get(daemon.listen(), "/readyz").unwrap();
         assert!(ready.status == 503 && ready.body.contains("repos.yaml"), "{} {}", ready.status, ready.body);
         let status = all_of(&daemon.turnout(&["status"]));
-        assert!(status.contains("repos.yaml is broken: nothing is deployed until it is repaired"), "{status}");
+        assert!(status.contains("repos.yaml has mistakes: nothing is deployed until it is repaired"), "{status}");
         let said = deploy(&daemon, &[&site.name], 1);
         assert!(said.contains("has a mistake") && said.contains("turnout check"), "{said}");
         let answer = daemon.push(&site.push());

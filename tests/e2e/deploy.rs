@@ -201,7 +201,7 @@ fn a_build_that_fails_leaves_the_old_containers_serving() {
     site.write("Dockerfile", "FROM @BASE\nRUN what=flour; echo no $what today; false\n");
     let id = site.push_to(&daemon, "Break");
     let failed = daemon.expect_failure(id);
-    assert!(failed["error"].as_str().unwrap().contains("nothing was changed"), "{failed:#}");
+    assert!(failed["error"].as_str().unwrap().contains("no container was touched"), "{failed:#}");
     assert!(log(&daemon, id).contains("no flour today"), "{}", log(&daemon, id));
     assert_eq!(untouched(&site.red()), before);
 }

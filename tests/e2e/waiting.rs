@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     os::unix::net::UnixListener,
     process::{Child, ChildStderr, Stdio},
+    time::{Duration, Instant},
 };
 
 use crate::{common, e2e_support};
@@ -41,6 +42,13 @@ fn an_engine_that_hangs_is_told_of() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+    // One that is not there is not waited for where nothing is lost: not for TURNOUT_ENGINE_WAIT, two minutes.
+    let nowhere = format!("unix://{}", home.path().join("nowhere").display());
+    let other = Daemon::start_with(&site.entry(&[]), &["--engine-wait", "120s"], &[("DOCKER_HOST", &nowhere)]);
+    let began = Instant::now();
+    let plan = other.turnout(&["plan", &site.name]);
+    assert!(!plan.status.success() && all_of(&plan).contains("ask again when the engine is back"), "{plan:?}");
+    assert!(began.elapsed() < Duration::from_secs(30), "it took {:?}", began.elapsed());
     // How things stand is said all the same.
     let status = all_of(&daemon.turnout(&["status"]));
     assert!(status.contains("ENGINE DOWN") && status.contains(&site.name), "{status}");
@@ -62,6 +70,25 @@ fn a_lane_that_is_busy_is_told_of() {
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
     assert!(rest.lines().all(|line| line.starts_with("waiting for its lane")), "{rest}");
+}
+
+#[test]
+fn who_stops_waiting_is_told_that_the_deployment_goes_on() {
+    let slow = format!("services:\n  web:\n{}", built("."));
+    let site = Site::new(&[("docker-compose.prod.yml", &slow), ("Dockerfile", &kneading(600))]);
+    let daemon = site.serve(&[]);
+    let child = daemon.command(&["deploy", &site.name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the deployment", PATIENCE, || daemon.deployment(1).ok_or("none"));
+    wait_for_log(&daemon, 1, "kneading the dough");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = all_of(&output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("deployment 1 goes on; `turnout cancel 1` ends it"), "{said}");
+    assert_eq!(daemon.deployment(1).unwrap()["state"], "running");
+    let cancelled = daemon.turnout(&["cancel", "1"]);
+    assert!(all_of(&cancelled).contains("deployment 1: is being ended"), "{cancelled:?}");
+    assert_eq!(daemon.wait_for_deployment(1)["state"], "cancelled");
 }
 
 #[test]

@@ -30,9 +30,19 @@ fn what_runs_after_a_failure_is_looked_up() {
     let id = site.push_to(&daemon, "A port that is taken");
     daemon.expect_failure(id);
     for said in [log(&daemon, id), deploy(&daemon, &[&site.name], 1)] {
-        let words = format!("what runs now: of {} running: other; not running: web", site.red());
+        let words = format!("what runs now: {}: running other; web does not run", site.red());
         assert!(said.contains(&words) && !said.contains("still runs"), "{said}");
     }
+}
+
+#[test]
+fn what_restarts_again_and_again_is_not_told_as_running() {
+    let falls = "  web:\n    image: \"@BASE\"\n    command: [sh, -c, \"sleep 0.2; exit 1\"]\n    restart: always\n";
+    let site = Site::new(&[("compose.yaml", &format!("services:\n{}{falls}", service("other", "")))]);
+    let daemon = site.serve(&[]);
+    let said = deploy(&daemon, &[&site.name], 1);
+    let words = format!("what runs now: {}: running other; web restarts again and again", site.red());
+    assert!(said.contains(&words), "{said}");
 }
 
 #[test]
@@ -57,7 +67,7 @@ fn who_fell_ill_by_itself_was_not_replaced() {
     });
     let said = deploy(&daemon, &[&site.name], 1);
     assert!(said.contains("is unhealthy") && said.contains("this deployment did not touch it"), "{said}");
-    assert!(said.contains(&format!("of {} running: web", site.red())), "{said}");
+    assert!(said.contains(&format!("{}: web is unhealthy", site.red())), "{said}");
     assert_eq!(site.container(&site.red(), "web"), id);
 }
 

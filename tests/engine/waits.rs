@@ -414,7 +414,7 @@ fn check_given_up(case: &Case, version: &str, said: &str, look: impl Fn(&Site)) 
     let error = last["error"].as_str().unwrap();
     eprintln!("error: {error}");
     assert!(last["state"] == "interrupted" && last["attempt"] == 3, "{last:#}");
-    for word in ["not tried again after 3 attempts", said, "runs again", "running: web"] {
+    for word in ["not tried again after 3 attempts", said, "runs again", "running web"] {
         assert!(error.contains(word), "{word:?} is not said: {error}");
     }
     assert_eq!(running(&site), [version]);

@@ -297,6 +297,47 @@ async fn what_a_commit_brought_in_the_place_of_the_servers_own_can_be_put_right_
     assert_eq!(world.site_file(".env"), "COLOR=mine\n");
 }
 
+/// Whoever pushes may know or guess what the server's user wrote: what commits hold makes it no commit's.
+#[tokio::test]
+async fn a_file_of_the_servers_own_is_not_taken_by_guessing_its_content() {
+    let world = World::new();
+    let remote = || Remote { own_files: vec![".env".into()], ..world.remote() };
+    let bring = |text: &str| {
+        world.commit(".env", text);
+        world.push();
+    };
+    let take_out = || {
+        git(&world.dev(), &["rm", "-q", "--cached", ".env"]);
+        git(&world.dev(), &["commit", "-q", "-m", "gone"]);
+    };
+    update(&remote()).await.unwrap();
+    let file = world.site().join(".env");
+    fs::write(&file, "COLOR=blue\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    // The very same comes from a commit, and is taken out again.
+    bring("COLOR=blue\n");
+    update(&remote()).await.unwrap();
+    take_out();
+    world.push();
+    update(&remote()).await.unwrap();
+    assert_eq!(world.site_file(".env"), "COLOR=blue\n");
+    // The past holds it, and the next commit would bring another.
+    bring("COLOR=green\n");
+    let refused = update(&remote()).await.unwrap_err();
+    assert!(matches!(refused, GitError::ServerFile { .. }), "{refused}");
+    assert_eq!(world.site_file(".env"), "COLOR=blue\n");
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    // What turnout wrote, and the server's user gave other rights, is the user's.
+    fs::remove_file(&file).unwrap();
+    update(&remote()).await.unwrap();
+    assert_eq!(world.site_file(".env"), "COLOR=green\n");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    take_out();
+    world.push();
+    update(&remote()).await.unwrap();
+    assert_eq!(world.site_file(".env"), "COLOR=green\n");
+}
+
 #[tokio::test]
 async fn names_that_lead_into_the_repository_are_refused() {
     let world = World::new();

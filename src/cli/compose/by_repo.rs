@@ -29,7 +29,7 @@ const CHOOSING: [&str; 6] = [
 pub(super) fn choose(global: &mut Global) -> anyhow::Result<Option<Chosen>> {
     let Some(name) = global.repo.clone() else { return Ok(None) };
     let settings = config::gather(&SettingsArgs::default())?;
-    let (repos, mistakes) = LiveRepos::open_sound(&settings.repos, settings.variables());
+    let (repos, mistakes) = LiveRepos::open_sound(&settings.repos, settings.variables(), &settings.last_good());
     let list = &repos.checked().repos.repos;
     let Some(repo) = list.iter().find(|repo| repo.name.eq_ignore_ascii_case(&name)) else {
         let known: Vec<&str> = list.iter().map(|repo| repo.name.as_str()).collect();

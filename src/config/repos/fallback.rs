@@ -48,13 +48,17 @@ pub fn fallback(sound: Option<Repos>, mistakes: &Mistakes, good: &Repos) -> Fall
         return Fallback { repos, consequence: NOTHING.to_owned() };
     }
     let lost: BTreeSet<&str> = tops.filter(|name| repos.by_name(name).is_none()).collect();
-    let mut parts = vec!["entries without a mistake count".to_owned()];
+    let mut parts = Vec::new();
     if !kept.is_empty() {
-        parts.push(format!("{} as before the mistake", list(kept.iter().map(String::as_str))));
+        let count = if kept.len() == 1 { "counts as it was" } else { "count as they were" };
+        parts.push(format!("{} {count} before the mistake", list(kept.iter().map(String::as_str))));
     }
     if !lost.is_empty() {
-        parts.push(format!("{} not at all until it is repaired", list(lost.into_iter())));
+        let left =
+            if lost.len() == 1 { "is left out until it is corrected" } else { "are left out until they are corrected" };
+        parts.push(format!("{} {left}", list(lost.into_iter())));
     }
+    parts.push("the other entries are in use".to_owned());
     Fallback { repos, consequence: parts.join(", ") }
 }
 
@@ -96,18 +100,18 @@ mod tests {
             (
                 "shop: /srv/shop\nblog: { path: /srv/blog, brunch: x }\nnew: /srv/new\n",
                 "shop new blog",
-                "entries without a mistake count, `blog` as before the mistake",
+                "`blog` counts as it was before the mistake, the other entries are in use",
             ),
             (
                 "repos:\n  shop: /srv/shop\n  wiki: 7\n",
                 "shop",
-                "entries without a mistake count, `wiki` not at all until it is repaired",
+                "`wiki` is left out until it is corrected, the other entries are in use",
             ),
             // Its work tree is another's now.
             (
                 "weblog: /srv/blog\nblog: { path: /srv/blog2, brunch: x }\n",
                 "weblog",
-                "entries without a mistake count, `blog` not at all until it is repaired",
+                "`blog` is left out until it is corrected, the other entries are in use",
             ),
         ] {
             let (sound, mistakes) = read(text);

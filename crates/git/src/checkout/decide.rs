@@ -31,8 +31,8 @@ pub(super) struct Facts {
     pub(super) own: bool,
     /// The commit that was deployed last with success has it.
     pub(super) deployed: bool,
-    /// Of a file of the server's own that git does not track: what earlier commits had there. It is none of the server's.
-    pub(super) left: Vec<Node>,
+    /// Of a file of the server's own: turnout wrote what is there, and nobody has touched it since.
+    pub(super) ours: bool,
     pub(super) there: There,
 }
 
@@ -185,10 +185,10 @@ impl Path<'_> {
             There::Known(node, _) => {
                 entry.is_some_and(|entry| entry.node == *node)
                     || self.facts.new == Some(*node)
-                    || self.facts.left.contains(node)
+                    || self.facts.ours
                     || self.facts.half.contains(&Some(*node))
             }
-            There::Own { .. } => false,
+            There::Own { .. } => self.facts.ours,
             // What lies in it is judged by itself. Of a submodule, a folder that was never filled.
             There::Folder { repository, .. } => {
                 let is_module = entry.is_some_and(|entry| entry.node.kind == Kind::Module);
@@ -268,7 +268,7 @@ impl Path<'_> {
             There::Known(node, _) if *node == new && new.kind != Kind::Module => return self.enter(entry, plan),
             There::Known(node, _) if node.kind == Kind::Module && new.kind == Kind::Module => false,
             There::Folder { .. } => before.is_some() && !self.is_clean(before),
-            There::Own { ignored } => before.is_some() || !ignored,
+            There::Own { ignored } => !self.facts.ours && (before.is_some() || !ignored),
             There::Known(..) => !self.is_clean(before),
             // Decided with what blocks the way.
             There::Blocked(_) => before.is_some() && !self.is_clean(before),
@@ -302,7 +302,7 @@ impl Path<'_> {
         let is_link = before.is_some_and(|entry| entry.node.kind == Kind::Link);
         let keeps = match self.facts.there {
             There::Own { .. } => true,
-            There::Known(..) => self.facts.deployed,
+            There::Known(..) => self.facts.deployed || !self.facts.ours,
             There::Absent | There::Blocked(_) | There::Folder { .. } => false,
         };
         if self.facts.own && !is_link && keeps {
@@ -458,14 +458,16 @@ mod tests {
             plan.stays.contains(b"f".as_slice())
         };
         // Taken out by the commit: what turnout wrote, and nothing was ever deployed with; the same, deployed; edited.
-        assert!(!stays(own(facts(1, 1, 0, 1))));
-        assert_eq!(outcome(own(facts(1, 1, 0, 1)), Way::Keep, Set::Whole), "remove");
-        assert!(stays(Facts { deployed: true, ..own(facts(1, 1, 0, 1)) }));
+        let ours = |facts| Facts { ours: true, ..own(facts) };
+        assert!(!stays(ours(facts(1, 1, 0, 1))));
+        assert_eq!(outcome(ours(facts(1, 1, 0, 1)), Way::Keep, Set::Whole), "remove");
+        assert!(stays(Facts { deployed: true, ..ours(facts(1, 1, 0, 1)) }));
         assert!(stays(own(facts(1, 1, 0, 9))));
-        // Brought again: what an earlier commit left is replaced, what somebody wrote is not.
-        let left = |there| Facts { left: vec![node(1).unwrap()], ..own(facts(0, 0, 2, there)) };
-        assert_eq!(outcome(left(1), Way::Keep, Set::Whole), "write");
-        assert_eq!(outcome(left(9), Way::Keep, Set::Whole), "conflict");
+        // The same content, which the server's user wrote before a commit guessed it.
+        assert!(stays(own(facts(1, 1, 0, 1))));
+        // Brought again: what turnout left is replaced, what somebody wrote is not.
+        assert_eq!(outcome(ours(facts(0, 0, 2, 9)), Way::Keep, Set::Whole), "write");
+        assert_eq!(outcome(own(facts(0, 0, 2, 9)), Way::Keep, Set::Whole), "conflict");
         assert_eq!(outcome(own(facts(0, 0, 2, 1)), Way::Keep, Set::Whole), "conflict");
     }
 

@@ -40,8 +40,8 @@ pub(super) struct Owned {
     pub(super) name: Name,
     /// See [`Facts::deployed`].
     pub(super) deployed: bool,
-    /// See [`Facts::left`].
-    pub(super) left: Vec<Node>,
+    /// See [`Facts::ours`].
+    pub(super) ours: bool,
 }
 
 /// Where to look, and how.
@@ -95,7 +95,7 @@ fn known(name: &[u8], states: &States<'_>) -> Facts {
         wanted: sparse.is_none_or(|sparse| sparse.holds(name, is_module)),
         own: owned.is_some(),
         deployed: owned.is_some_and(|own| own.deployed),
-        left: owned.map(|own| own.left.clone()).unwrap_or_default(),
+        ours: owned.is_some_and(|own| own.ours),
         there: There::Absent,
     }
 }
@@ -132,7 +132,7 @@ impl Eyes<'_, '_> {
         }
         let mut tried: Vec<Node> = Vec::new();
         let candidates = facts.index.map(|entry| entry.node).into_iter().chain(facts.new);
-        for node in candidates.chain(facts.half.iter().copied().flatten()).chain(facts.left.iter().copied()) {
+        for node in candidates.chain(facts.half.iter().copied().flatten()) {
             if !tried.contains(&node) && self.is_same(name, node, &found)? {
                 return Ok(There::Known(node, proof));
             }

@@ -80,7 +80,7 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     if !half.is_empty() {
         carry_out::sweep(half.iter().chain([&old, &new]), &mut work)?;
     }
-    let own = owned::of(repo, from, &index, &new, session)?;
+    let own = owned::of(repo, &path, session);
     let states = States { index: &index, old: &old, new: &new, half: &half, sparse: sparse.as_ref(), own: &own };
     let mut by_hand = Converter::new(repo, Source::WorkTree, session)?;
     let facts = facts(&states, &mut Eyes { repo, work: &mut work, converter: &mut by_hand, settings })?;
@@ -112,8 +112,17 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
             text: format!("{name} is not tracked any more; it stays here, as the server's own"),
         });
     }
+    for name in own.iter().map(|own| &own.name).filter(|name| plan.remove.contains_key(*name)) {
+        session.tell(Event::Warning {
+            text: format!(
+                "{} goes with the commit that takes it out: no deployment has succeeded with it",
+                shown(name)
+            ),
+        });
+    }
     note::write(repo, &noted(interrupted, from, target)).map_err(io)?;
     let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings)?;
+    owned::record(repo, &path, &plan, session).map_err(io)?;
     lock.write(&after.encode(&new), settings.shared)?;
     // libgit2 has the former one in memory.
     repo.index().and_then(|mut index| index.read(true)).map_err(local)

@@ -1,69 +1,101 @@
-//! Whose a file of the server's own is: turnout checks out what commits bring there, too. What a commit brought, and no
-//! deployment succeeded with, goes with the next commit that takes it out; and what stayed of an earlier commit is no reason
-//! to refuse a later one that brings the file. Else one push could leave a repository as no other push could repair it.
+//! Whose a file of the server's own is, such as `.env`: turnout checks out what commits bring there, too. What turnout itself
+//! wrote, and no deployment succeeded with, goes with the next commit that takes it out, and is no reason to refuse a later
+//! one that brings another; else one push could leave a repository as no other push could repair it.
+//!
+//! What turnout wrote is known by a record of the file itself, not of its content: whoever pushes can guess or copy what the
+//! server's user has there, and git then tracks the user's file without anybody having written it.
 
-use std::{os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Read as _},
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    path::Path,
+};
 
 use git2::{Oid, Repository};
 
 use super::{
-    index::Index,
+    decide::Plan,
     look::Owned,
-    node::{Kind, Node},
-    tree::Tree,
+    node::{Kind, Node, shown},
+    note,
 };
-use crate::{error::GitError, transfer::Session};
+use crate::transfer::Session;
 
-/// Commits of the past that are looked through for what they had there. Older ones no longer tell.
-const COMMITS: usize = 1_000;
-/// Different contents that are compared with what is there.
-const CONTENTS: usize = 16;
+const NAME: &str = "turnout-own-files";
+const NEW: &str = "turnout-own-files.new";
+const HEAD: &str =
+    "Files of the server's own that turnout wrote, as they were then. Any other belongs to the server's user.\n";
+/// Bytes of a record, at most.
+const LONGEST: u64 = 64 * 1024;
 
-/// What is known of the files of the server's own. `from` is checked out, `new` is to be.
-///
-/// # Errors
-/// Called off, or out of time.
-pub(super) fn of(
-    repo: &Repository,
-    from: Option<Oid>,
-    index: &Index,
-    new: &Tree,
-    session: &Session,
-) -> Result<Vec<Owned>, GitError> {
+/// What is known of the files of the server's own.
+pub(super) fn of(repo: &Repository, top: &Path, session: &Session) -> Vec<Owned> {
     let deployed = session.remote.deployed.as_deref().and_then(|commit| Oid::from_str(commit).ok());
-    let mut all = Vec::new();
-    for file in &session.remote.own_files {
-        let name = file.as_os_str().as_bytes().to_vec();
-        let deployed = deployed.is_some_and(|commit| node(repo, commit, file).is_some());
-        let is_brought = new.nodes.contains_key(&name) && !index.entries.contains_key(&name);
-        let left = match from.filter(|_| is_brought) {
-            Some(from) => earlier(repo, from, file, session)?,
-            None => Vec::new(),
-        };
-        all.push(Owned { name, deployed, left });
-    }
-    Ok(all)
+    let recorded = read(repo);
+    let files = session.remote.own_files.iter();
+    let known = files.map(|file| {
+        let found = fs::symlink_metadata(top.join(file)).ok();
+        Owned {
+            name: file.as_os_str().as_bytes().to_vec(),
+            deployed: deployed.is_some_and(|commit| node(repo, commit, file).is_some()),
+            ours: found.is_some_and(|found| recorded.contains(&line(file, &found))),
+        }
+    });
+    known.collect()
 }
 
-/// What commits up to this one had there. What cannot be read any more, in a shallow clone say, tells nothing.
-fn earlier(repo: &Repository, from: Oid, file: &Path, session: &Session) -> Result<Vec<Node>, GitError> {
-    let mut found: Vec<Node> = Vec::new();
-    let Ok(mut walk) = repo.revwalk() else { return Ok(found) };
-    if walk.push(from).is_err() {
-        return Ok(found);
-    }
-    for commit in walk.take(COMMITS) {
-        session.go_on()?;
-        let Ok(commit) = commit else { break };
-        match node(repo, commit, file) {
-            Some(node) if node.kind != Kind::Link && !found.contains(&node) => found.push(node),
-            _ => {}
+/// Records which of them a check-out has just written.
+///
+/// # Errors
+/// The record cannot be written.
+pub(super) fn record(repo: &Repository, top: &Path, plan: &Plan, session: &Session) -> io::Result<()> {
+    let mut lines = read(repo);
+    let before = lines.clone();
+    for file in &session.remote.own_files {
+        let name = file.as_os_str().as_bytes();
+        if !plan.write.contains_key(name) && !plan.remove.contains_key(name) {
+            continue;
         }
-        if found.len() >= CONTENTS {
-            break;
+        let own = format!(" {}", shown(name));
+        lines.retain(|line| !line.ends_with(&own));
+        if plan.write.contains_key(name)
+            && let Ok(found) = fs::symlink_metadata(top.join(file))
+        {
+            lines.push(line(file, &found));
         }
     }
-    Ok(found)
+    if lines == before {
+        return Ok(());
+    }
+    let folder = repo.path();
+    let text = HEAD.to_owned() + &lines.into_iter().map(|line| line + "\n").collect::<String>();
+    note::put(&folder.join(NEW), &folder.join(NAME), text.as_bytes(), |_| Ok(()))
+}
+
+/// The lines of the record. One that cannot be read says that nothing is turnout's: then nothing is taken away.
+fn read(repo: &Repository) -> Vec<String> {
+    let mut text = String::new();
+    let read = File::open(repo.path().join(NAME)).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    if read.is_err() {
+        return Vec::new();
+    }
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// A file as it is: another one under its name, other content and other rights are all seen in it.
+fn line(file: &Path, found: &Metadata) -> String {
+    format!(
+        "{}:{} {} {}.{:09} {}.{:09} {}",
+        found.dev(),
+        found.ino(),
+        found.size(),
+        found.mtime(),
+        found.mtime_nsec(),
+        found.ctime(),
+        found.ctime_nsec(),
+        shown(file.as_os_str().as_bytes())
+    )
 }
 
 fn node(repo: &Repository, commit: Oid, file: &Path) -> Option<Node> {
