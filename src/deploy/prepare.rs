@@ -442,6 +442,11 @@ mod tests {
                 "docker-compose.yml",
                 "services:\n  web:\n    image: x\n    environment: { API_KEY: s3cret-of-env }\n    mem_limit: s3cret-of-env\n",
             ),
+            (
+                "docker-compose.yml",
+                "services:\n  web:\n    image: x\n    environment:\n      DB_PASSWORD: |-\n        s3cret-of-env${\n",
+            ),
+            ("conf/app.env", "DB_PASSWORD=${NOPE?s3cret-of-env}\n"),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let usual = "services:\n  web:\n    image: x\n    env_file: conf/app.env\n";

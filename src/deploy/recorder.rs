@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::broadcast;
 
+use super::secrets;
 use crate::{
     report::{Event, Outcome, Reporter, counted, redact::Redactor},
     store::{DeploymentId, LogHandle, LogLimits, Store, StoreError},
@@ -69,6 +70,11 @@ impl Recorder {
 }
 
 impl Reporter for Recorder {
+    fn variables(&self, variables: &[(String, String)]) {
+        let variables = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.redactor.add_all(&secrets::of_values(variables));
+    }
+
     fn report(&self, event: Event) {
         let event = event.map_text(|text| self.kept.cut(self.redactor.line(text).into_owned()));
         let (deployment, repo) = (self.deployment, self.repo.as_str());

@@ -8,12 +8,18 @@ use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::{compose::model::Project, files::Reach, report::is_secret_name};
+use crate::{
+    compose::model::Project,
+    files::Reach,
+    report::{is_secret_name, redact::MOST_OF_PROJECT},
+};
 
 /// Of a file with a secret in it, as much is looked at.
-const MAX_FILE: u64 = 64 << 10;
-/// Texts taken from one project.
-const MOST: usize = 2_000;
+const MAX_FILE: u64 = MOST_OF_PROJECT as u64;
+/// Of all such files of a project, as much is looked at.
+const MAX_FILES: u64 = 8 << 20;
+/// Where that is used up, as much is still looked at of each file.
+const MAX_LATER_FILE: u64 = 16 << 10;
 /// How deep JSON in a value is followed.
 const DEEPEST: usize = 8;
 
@@ -65,36 +71,113 @@ const ORDINARY: &[&str] = &[
 ];
 
 /// Whether a text is rare enough to be hidden wherever it occurs: six bytes or more, or four with both a letter and
-/// something else; no word of the trade, no path, no small number.
+/// something else; no word of the trade, no small number. What begins like a path may be base64, so it is taken for none: the
+/// name says that it is a secret.
 pub fn worth_hiding(text: &str) -> bool {
     let text = text.trim();
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let mixed = text.chars().any(char::is_alphabetic) && !text.chars().all(char::is_alphabetic);
     let long = if digits { text.len() >= 6 } else { text.len() >= 6 || text.len() >= 4 && mixed };
-    long && !text.starts_with(['/', '.']) && !ORDINARY.iter().any(|word| text.eq_ignore_ascii_case(word))
+    long && !ORDINARY.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// The secrets among named values.
+/// What was found, the most important first: what has a name of its own, then whole texts of several lines, then their
+/// lines, the short ones first. There are thousands of lines in a bundle of certificates, and not one may cost a password.
+#[derive(Default)]
+struct Found {
+    named: Vec<String>,
+    whole: Vec<String>,
+    lines: Vec<String>,
+    bytes: usize,
+}
+
+impl Found {
+    fn named(&mut self, text: impl Into<String>) {
+        let text = self.seen(text.into());
+        self.named.extend(text);
+    }
+
+    /// All of a secret, its lines, and where those are assignments, their values.
+    fn secret(&mut self, text: String) {
+        let mut assigned = Found::default();
+        lines(&text, &|_| true, &mut assigned);
+        if text.trim().lines().count() <= 1 {
+            assigned.named.into_iter().for_each(|value| self.named(value));
+            return self.named(text);
+        }
+        for line in assigned.named.into_iter().chain(text.lines().map(str::to_owned)) {
+            let line = self.seen(line);
+            self.lines.extend(line);
+        }
+        let text = self.seen(text);
+        self.whole.extend(text);
+    }
+
+    /// A text that is kept, if it is worth that.
+    fn seen(&mut self, text: String) -> Option<String> {
+        let text = Some(text).filter(|text| worth_hiding(text))?;
+        self.keep(&text);
+        Some(text)
+    }
+
+    /// Makes room now and then: a project has as many texts as somebody wrote.
+    fn keep(&mut self, next: &str) {
+        self.bytes += next.len();
+        if self.bytes > 8 * MOST_OF_PROJECT {
+            self.bytes = 0;
+            for texts in [&mut self.named, &mut self.whole, &mut self.lines] {
+                within(texts, MOST_OF_PROJECT);
+                self.bytes += texts.iter().map(String::len).sum::<usize>();
+            }
+        }
+    }
+
+    fn finish(self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut room = MOST_OF_PROJECT;
+        for mut texts in [self.named, self.whole, self.lines] {
+            room -= within(&mut texts, room);
+            all.append(&mut texts);
+        }
+        all
+    }
+}
+
+/// Leaves the short ones, as many as have room, each once. How many bytes they are.
+fn within(texts: &mut Vec<String>, room: usize) -> usize {
+    texts.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+    texts.dedup();
+    let mut bytes = 0;
+    texts.retain(|text| {
+        let fits = bytes + text.len() <= room;
+        bytes += if fits { text.len() } else { 0 };
+        fits
+    });
+    bytes
+}
+
+/// The secrets among named values, the most important first.
 pub fn of_values<'a>(values: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for (name, value) in values {
         of_value(name, value, DEEPEST, &mut found);
     }
-    finish(found)
+    found.finish()
 }
 
 /// The secrets among lines that assign, such as those of a `.env` that cannot be read as a whole.
 pub fn of_lines(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     lines(text, &is_secret_name, &mut found);
-    finish(found)
+    found.finish()
 }
 
 /// The secrets of a loaded project, its secret files and contents included. Blocking.
 pub fn of_project(project: &Project) -> Vec<String> {
-    let mut found = Vec::new();
-    let environment = project.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    found.extend(of_values(environment));
+    let mut found = Found::default();
+    for (name, value) in &project.environment {
+        of_value(name, value, DEEPEST, &mut found);
+    }
     for service in project.services.values().chain(project.disabled_services.values()) {
         let build = service.build.as_ref().map(|build| build.args.iter()).into_iter().flatten();
         for (name, value) in service.environment.iter().chain(build) {
@@ -102,58 +185,48 @@ pub fn of_project(project: &Project) -> Vec<String> {
         }
     }
     let looking = project.reach.looking();
+    let mut left = MAX_FILES;
     for secret in project.secrets.values() {
         let variable = project.environment.get(&secret.environment).cloned().unwrap_or_default();
-        for text in [read(&looking, &secret.file), secret.content.clone(), variable] {
-            // All of it, each line, and where the lines are assignments, each value.
-            found.extend(text.lines().map(str::to_owned));
-            lines(&text, &|_| true, &mut found);
-            found.push(text);
+        for text in [read(&looking, &secret.file, &mut left), secret.content.clone(), variable] {
+            found.secret(text);
         }
     }
     for config in project.configs.values() {
-        for text in [read(&looking, &config.file), config.content.clone()] {
+        for text in [read(&looking, &config.file, &mut left), config.content.clone()] {
             lines(&text, &is_secret_name, &mut found);
         }
     }
-    finish(found)
+    found.finish()
 }
 
 /// The secrets among the logins that Docker's client keeps in this directory. Blocking.
 pub fn of_logins(directory: &Path) -> Vec<String> {
-    let text = read(&Reach::Anywhere, &directory.join("config.json").to_string_lossy());
+    let text = read(&Reach::Anywhere, &directory.join("config.json").to_string_lossy(), &mut { MAX_FILES });
     let settings: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for login in settings.get("auths").and_then(|auths| auths.as_object()).into_iter().flat_map(|auths| auths.values())
     {
         for key in ["auth", "password", "identitytoken", "registrytoken"] {
             let Some(text) = login.get(key).and_then(|text| text.as_str()) else { continue };
-            found.push(text.to_owned());
+            found.named(text.to_owned());
             if key == "auth"
                 && let Ok(bytes) = STANDARD.decode(text)
                 && let Some((_, password)) = String::from_utf8_lossy(&bytes).split_once(':')
             {
-                found.push(password.trim_end_matches('\0').to_owned());
+                found.named(password.trim_end_matches('\0').to_owned());
             }
         }
     }
-    finish(found)
+    found.finish()
 }
 
-fn finish(mut found: Vec<String>) -> Vec<String> {
-    found.retain(|text| worth_hiding(text));
-    found.sort();
-    found.dedup();
-    found.truncate(MOST);
-    found
-}
-
-fn of_value(name: &str, value: &str, deep: usize, found: &mut Vec<String>) {
+fn of_value(name: &str, value: &str, deep: usize, found: &mut Found) {
     if value.trim().is_empty() {
         return;
     }
     if is_secret_name(name) {
-        found.push(value.to_owned());
+        found.named(value.to_owned());
     }
     in_addresses(value, found);
     pairs(value, found);
@@ -165,7 +238,7 @@ fn of_value(name: &str, value: &str, deep: usize, found: &mut Vec<String>) {
     }
 }
 
-fn of_json(name: &str, json: &serde_json::Value, deep: usize, found: &mut Vec<String>) {
+fn of_json(name: &str, json: &serde_json::Value, deep: usize, found: &mut Found) {
     match json {
         serde_json::Value::String(text) => of_value(name, text, deep, found),
         serde_json::Value::Array(items) if deep > 0 => {
@@ -179,38 +252,38 @@ fn of_json(name: &str, json: &serde_json::Value, deep: usize, found: &mut Vec<St
 }
 
 /// Passwords of `scheme://user:password@host`, as written and decoded.
-fn in_addresses(text: &str, found: &mut Vec<String>) {
+fn in_addresses(text: &str, found: &mut Found) {
     for rest in text.split("://").skip(1) {
         let end = rest.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).unwrap_or(rest.len());
         let Some((user, _)) = rest.get(..end).and_then(|authority| authority.rsplit_once('@')) else { continue };
         let password = user.split_once(':').map_or(user, |(_, password)| password);
         // A name alone may be a token (`https://TOKEN@host`), if it is long.
         if user.contains(':') || user.len() >= 16 {
-            found.push(percent_decoded(password));
-            found.push(password.to_owned());
+            found.named(percent_decoded(password));
+            found.named(password.to_owned());
         }
     }
 }
 
 /// `host=db password=x`, `Server=db;Password=x`, `?password=x&…`.
-fn pairs(text: &str, found: &mut Vec<String>) {
+fn pairs(text: &str, found: &mut Found) {
     for part in text.split([' ', ';', '&', '?', ',']).filter(|_| text.contains('=')) {
         if let Some((name, value)) = part.split_once('=')
             && is_secret_name(name.trim())
         {
-            found.push(value.trim().trim_matches(['"', '\'']).to_owned());
+            found.named(value.trim().trim_matches(['"', '\'']).to_owned());
         }
     }
 }
 
 /// Lines that assign: `name=value`, `name: value`.
-fn lines(text: &str, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<String>) {
+fn lines(text: &str, wanted: &dyn Fn(&str) -> bool, found: &mut Found) {
     // Of a value between quotes that goes on in the next lines: the quote that ends it.
     let mut open: Option<char> = None;
     for line in text.lines() {
         in_addresses(line, found);
         if let Some(quote) = open {
-            found.push(line.trim().trim_end_matches(quote).to_owned());
+            found.named(line.trim().trim_end_matches(quote).to_owned());
             open = open.filter(|quote| !line.contains(*quote));
             continue;
         }
@@ -221,14 +294,14 @@ fn lines(text: &str, wanted: &dyn Fn(&str) -> bool, found: &mut Vec<String>) {
         // `environment: { API_KEY: x, MODE: y }`.
         for (name, value) in line.split(['{', '}', ',']).skip(1).filter_map(|part| part.split_once([':', '='])) {
             if wanted(name.trim().trim_matches(['"', '\''])) {
-                found.push(value.trim().trim_matches(['"', '\'']).to_owned());
+                found.named(value.trim().trim_matches(['"', '\'']).to_owned());
             }
         }
         let first = value.trim().chars().next().filter(|first| ['"', '\''].contains(first));
         open = first.filter(|quote| wanted(name.trim()) && value.matches(*quote).count() == 1);
         let value = value.trim().trim_end_matches([',', ';']).trim_matches(['"', '\'']);
         if wanted(name.trim().trim_matches(['"', '\''])) {
-            found.push(value.to_owned());
+            found.named(value.to_owned());
         }
     }
 }
@@ -253,9 +326,11 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// A file's text as far as it is some; what cannot be read is told where it is used.
-fn read(reach: &Reach, path: &str) -> String {
+fn read(reach: &Reach, path: &str, left: &mut u64) -> String {
     let mut bytes = Vec::new();
-    let _ = reach.open(Path::new(path)).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+    let most = MAX_FILE.min((*left).max(MAX_LATER_FILE));
+    let _ = reach.open(Path::new(path)).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    *left = left.saturating_sub(bytes.len() as u64);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -294,12 +369,10 @@ mod tests {
 
     #[test]
     fn common_and_short_values_stay_readable() {
-        for text in
-            ["true", "production", "8080", "65535", "/run/secrets/db", "postgres", "Password", "abc", "abcd", ""]
-        {
+        for text in ["true", "production", "8080", "65535", "postgres", "Password", "abc", "abcd", ""] {
             assert!(!worth_hiding(text), "{text}");
         }
-        for text in ["hunter2", "a1b2", "p-w!", "123456", "correct horse"] {
+        for text in ["hunter2", "a1b2", "p-w!", "123456", "correct horse", "/9j4AAQSkZJRg==", ".hidden-x"] {
             assert!(worth_hiding(text), "{text}");
         }
     }
@@ -309,7 +382,9 @@ mod tests {
         let table: &[(&str, &str, &[&str])] = &[
             ("DB_PASSWORD", "hunter2-x", &["hunter2-x"]),
             ("MODE", "hunter2-x", &[]),
-            ("DATABASE_URL", "postgres://app:p%40ss-word@db/x", &["p%40ss-word", "p@ss-word"]),
+            ("API_KEY", "/9j4AAQ+SkZJRg==", &["/9j4AAQ+SkZJRg=="]),
+            ("CONN", "host=db password=../x9", &["../x9"]),
+            ("DATABASE_URL", "postgres://app:p%40ss-word@db/x", &["p@ss-word", "p%40ss-word"]),
             ("MIRROR", "https://0123456789abcdef0@h/x", &["0123456789abcdef0"]),
             ("CONN", "host=db user=app password=hunter2-x", &["hunter2-x"]),
             ("CONN", "Server=db;Password='hunter2-x';Port=1", &["hunter2-x"]),
@@ -330,7 +405,7 @@ mod tests {
             ("DB_PASSWORD 'hunter2-x", &["hunter2-x"]),
             (
                 "PRIVATE_KEY=\"first-part\nsecond-part\nthird-part\"\nMODE=other-text",
-                &["first-part", "second-part", "third-part"],
+                &["first-part", "third-part", "second-part"],
             ),
             ("  environment: { MODE: other-text, API_KEY: 'hunter2-x' }", &["hunter2-x"]),
             ("MODE=other-text", &[]),
@@ -341,11 +416,48 @@ mod tests {
     }
 
     #[test]
+    fn a_large_secret_file_costs_no_other_secret() {
+        let bundle: String = (0..2_600).map(|line| format!("!{line:063}\n")).collect();
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("ca.pem", bundle.as_str()), ("db", "zz-of-the-database\n"), ("key", "/9j4AAQ+SkZJRg==")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let secret = |name: &str| crate::compose::model::FileObject {
+            file: dir.path().join(name).to_string_lossy().into_owned(),
+            ..Default::default()
+        };
+        let project = Project {
+            environment: [("API_TOKEN".to_owned(), "zz-of-the-api".to_owned())].into(),
+            secrets: ["ca.pem", "db", "key"].map(|name| (name.to_owned(), secret(name))).into(),
+            ..Default::default()
+        };
+        let redactor = crate::report::redact::Redactor::new().of("shop");
+        redactor.add_all(&of_project(&project));
+        let said = "zz-of-the-database zz-of-the-api /9j4AAQ+SkZJRg==";
+        assert_eq!(redactor.redact(said), "[redacted] [redacted] [redacted]");
+        for line in bundle.lines().chain([bundle.as_str()]) {
+            assert!(!redactor.redact(line).contains("0000"), "{line}");
+        }
+    }
+
+    #[test]
+    fn bytes_and_not_numbers_are_the_bound() {
+        let many: Vec<(String, String)> = (0..30_000).map(|n| (format!("KEY_{n}"), format!("hunter-{n:05}"))).collect();
+        let found = of_values(many.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        assert_eq!(found.len(), 30_000);
+        let long: Vec<(String, String)> =
+            (0..900).map(|n| (format!("KEY_{n}"), format!("{n:05}").repeat(2_000))).collect();
+        let last = ("TOKEN", "zz-short");
+        let found = of_values(long.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([last]));
+        assert_eq!((found.len(), found[0].as_str()), (1 + MOST_OF_PROJECT / 10_000, "zz-short"));
+    }
+
+    #[test]
     fn logins_are_read_from_the_clients_settings() {
         let dir = tempfile::tempdir().unwrap();
         let auth = STANDARD.encode("bob:hunter2-x");
         std::fs::write(dir.path().join("config.json"), format!(r#"{{"auths":{{"r":{{"auth":"{auth}"}}}}}}"#)).unwrap();
-        assert_eq!(of_logins(dir.path()), [auth.as_str(), "hunter2-x"]);
+        assert_eq!(of_logins(dir.path()), ["hunter2-x", auth.as_str()]);
         assert!(of_logins(&dir.path().join("none")).is_empty());
     }
 }

@@ -301,7 +301,8 @@ impl<'a> Watch<'a> {
                 if !fall.times.is_power_of_two() {
                     return;
                 }
-                let mut last = engine.last_lines(&fall.id, LOG_LINES).await;
+                let recorder = self.recorder().await;
+                let mut last = engine.last_lines(&fall.id, LOG_LINES, recorder).await;
                 if fall.said == aftermath::UNHEALTHY {
                     last.extend(engine.check_said(&fall.id).await);
                 }

@@ -23,7 +23,11 @@ use tokio_util::sync::CancellationToken;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{ContainerRef, Engine, EngineError, observe};
-use crate::{compose::model::Project, plan::RunState, report::Reporter};
+use crate::{
+    compose::model::Project,
+    plan::RunState,
+    report::{Reporter, cut_texts::CUT},
+};
 
 /// Inspection is the truth; events only shorten the wait for it.
 const POLL: Duration = Duration::from_millis(500);
@@ -137,7 +141,7 @@ impl Engine {
                 }
             }
             if !failed.is_empty() {
-                return Err(SettleError::Failed(self.explain(failed).await));
+                return Err(SettleError::Failed(self.explain(failed, reporter).await));
             }
             if !checking && (silent.is_empty() || elapsed >= settle) {
                 return Ok(looked);
@@ -227,9 +231,10 @@ impl Engine {
         Ok(Some((inspected.restart_count.unwrap_or_default(), since.try_into().unwrap_or_default())))
     }
 
-    async fn explain(&self, failed: Vec<(&ContainerRef, String)>) -> Vec<Unsettled> {
+    async fn explain(&self, failed: Vec<(&ContainerRef, String)>, reporter: &dyn Reporter) -> Vec<Unsettled> {
         let explained = failed.into_iter().map(|(container, reason)| async move {
-            Unsettled { container: container.clone(), reason, log: self.last_lines(&container.id, LOG_LINES).await }
+            let log = self.last_lines(&container.id, LOG_LINES, reporter).await;
+            Unsettled { container: container.clone(), reason, log }
         });
         join_all(explained).await
     }
@@ -310,7 +315,12 @@ fn health(state: ContainerState, patience: Duration) -> State {
 pub(super) fn check_output(health: Option<Health>) -> String {
     let last = health.and_then(|health| health.log).and_then(|log| log.into_iter().last());
     let output = last.and_then(|check| check.output).unwrap_or_default();
-    output.trim().chars().take(CHECK_OUTPUT).collect()
+    let output = output.trim();
+    let mut kept: String = output.chars().take(CHECK_OUTPUT).collect();
+    if output.chars().nth(CHECK_OUTPUT).is_some() {
+        kept.push(CUT);
+    }
+    kept
 }
 
 /// Why a deployment waits although all runs.

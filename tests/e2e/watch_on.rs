@@ -179,6 +179,24 @@ fn a_daemon_that_was_killed_or_stopped_goes_on_watching() {
 }
 
 #[test]
+fn the_last_words_are_searched_for_the_secrets_that_the_container_was_made_with() {
+    let file = format!("services:\n{}", frail("web", "    restart: always\n").replace(SECRET, "\"${TOKEN}\""));
+    let site = Site::new(&[("compose.yaml", &file)]);
+    site.env("TOKEN=former-s3cr3t-value\n");
+    let mut daemon = Daemon::start_with(&site.entry(&[]), LONG, &[]);
+    let id = daemon.deploy_by_push(&site.push());
+    daemon.expect_success(id);
+    daemon.kill();
+    site.env("TOKEN=another-s3cr3t-value\n");
+    daemon.restart();
+    run_in(&site.container(&site.red(), "web"), &["touch", "/fall"]);
+    wait_for_fall(&daemon, id, "-web-1", "exited (7) and was restarted");
+    daemon.says("its last words: no database for [redacted]");
+    let told = daemon.output() + &log(&daemon, id);
+    assert!(!told.contains("former-s3cr3t"), "{told}");
+}
+
+#[test]
 fn a_clock_that_was_set_back_hides_no_fall_and_makes_no_watch_longer() {
     let site = site("");
     let mut daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "1s", "--watch-after", "2m"], &[]);

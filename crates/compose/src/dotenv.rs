@@ -4,6 +4,7 @@
 //! [`parse`] for the rules that surprise.
 
 use indexmap::IndexMap;
+use turnout_report::is_secret_name;
 
 use super::interpolate::{Lookup, TemplateError, substitute};
 
@@ -60,7 +61,7 @@ pub fn parse_into(
             }
             Key::Assigned(key) => {
                 let statement = reader.rest;
-                let value = reader.value(values, lookup, unset)?;
+                let value = reader.value(key, values, lookup, unset)?;
                 total = total.saturating_add(value.len());
                 if total > MAX_TOTAL {
                     let message = format!("the values exceed {MAX_TOTAL} bytes");
@@ -178,6 +179,7 @@ impl<'t> Reader<'t> {
 
     fn value(
         &mut self,
+        key: &str,
         values: &IndexMap<String, String>,
         lookup: &Lookup<'_>,
         unset: &mut dyn FnMut(&str),
@@ -185,13 +187,16 @@ impl<'t> Reader<'t> {
         let source = self.rest;
         let mut expand = |text: &str, at: &str| {
             let both = |name: &str| lookup(name).or_else(|| values.get(name).cloned());
-            substitute(text, &both, unset).map_err(|error| match error {
-                TemplateError::Invalid(_) => self.error(
-                    at,
-                    "invalid variable reference in the value".into(),
-                    "write ${NAME}, or $$ for a literal dollar, or use single quotes",
-                ),
-                other => self.error(at, other.to_string(), "set it earlier in the file or in the environment"),
+            let result = substitute(text, &both, unset);
+            result.map_err(|error| if is_secret_name(key) { error.of_secret() } else { error }).map_err(|error| {
+                match error {
+                    TemplateError::Invalid(_) => self.error(
+                        at,
+                        "invalid variable reference in the value".into(),
+                        "write ${NAME}, or $$ for a literal dollar, or use single quotes",
+                    ),
+                    other => self.error(at, other.to_string(), "set it earlier in the file or in the environment"),
+                }
             })
         };
         let Some(quote) = source.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
@@ -346,6 +351,7 @@ mod tests {
             ("A!=hush\n", "line 1: unexpected character \"!\""),
             ("A=\"x\" \"hush\"\n", "line 1: unexpected character"),
             ("X=1\nA=${\n", "line 2: invalid variable reference"),
+            ("API_KEY=${B:?set B}\n", "required variable B is missing a value: [redacted]"),
             ("A=${B:?set B}\n", "required variable B is missing a value: set B"),
         ] {
             let error = parse(text, &env).unwrap_err().to_string();

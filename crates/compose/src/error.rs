@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use turnout_yaml::{Node, Pos, YamlError};
+use turnout_report::{is_secret_name, redact::MASK};
+use turnout_yaml::{Node, Pos, Value, YamlError};
 
 /// A project that cannot be loaded: where, what, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +37,14 @@ impl LoadError {
         LoadError { path: String::new(), pos: None, message: message.into(), hint: None }
     }
 
-    /// An error at an attribute.
+    /// An error at an attribute. Where the attribute's name says that its value is secret, `[redacted]` stands in the
+    /// message wherever the value did.
     pub fn at(path: impl Into<String>, node: &Node, message: impl Into<String>) -> LoadError {
-        LoadError { path: path.into(), pos: Some(node.pos.clone()), message: message.into(), hint: None }
+        let (path, mut message) = (path.into(), message.into());
+        if is_secret_at(&path, node) {
+            message = without_value(message, node);
+        }
+        LoadError { path, pos: Some(node.pos.clone()), message, hint: None }
     }
 
     /// The same error with what would be right.
@@ -73,6 +79,26 @@ impl Warning {
     pub fn at(path: impl Into<String>, pos: &Pos, message: impl Into<String>) -> Warning {
         Warning { path: path.into(), pos: Some(pos.clone()), message: message.into(), hint: None }
     }
+}
+
+/// Whether the value at this path is taken for a secret: any part of the path has a name that says so, or the entry of a
+/// list (`- DB_PASSWORD=x`) has.
+pub(super) fn is_secret_at(path: &str, node: &Node) -> bool {
+    let assigned = || node.as_str().and_then(|text| text.split_once(['=', ':'])).map(|(name, _)| name.trim());
+    path.split(['.', '[', ']']).any(is_secret_name) || path.ends_with(']') && assigned().is_some_and(is_secret_name)
+}
+
+fn without_value(message: String, node: &Node) -> String {
+    let shown = match &node.value {
+        Value::Str(text) => text.clone(),
+        Value::Int(_) | Value::Uint(_) | Value::Float(_) => node.value.go_text(),
+        _ => return message,
+    };
+    let quoted = format!("{shown:?}");
+    // In quotes that escape first: it is the longer one.
+    let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+    let forms = [inner, shown.as_str()];
+    forms.iter().filter(|form| !form.is_empty()).fold(message, |message, form| message.replace(form, MASK))
 }
 
 impl From<YamlError> for LoadError {
@@ -116,5 +142,31 @@ fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use turnout_yaml::{Limits, parse};
+
+    use super::*;
+
+    #[test]
+    fn values_of_secret_names_are_not_quoted() {
+        for (path, value, message, expected) in [
+            (
+                "services.a.environment.DB_PASSWORD",
+                "'a\"b'",
+                r#"must be x, not 'a"b' "a\"b""#,
+                "must be x, not '[redacted]' \"[redacted]\"",
+            ),
+            ("services.a.build.args.API_KEY[0]", "12345", "must be text, not 12345", "must be text, not [redacted]"),
+            ("x.environment[3]", "'PIN=x: 1'", "odd: PIN=x: 1", "odd: [redacted]"),
+            ("services.a.image", "'a b'", "must be x, not 'a b'", "must be x, not 'a b'"),
+            ("x.PASSWORD", "''", "must not be empty", "must not be empty"),
+        ] {
+            let node = parse(value, "f", &Limits::default()).unwrap().remove(0);
+            assert_eq!(LoadError::at(path, &node, message).message, expected, "{path}");
+        }
     }
 }

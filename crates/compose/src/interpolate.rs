@@ -3,6 +3,8 @@
 //! Substitution follows compose-go's `template` package, including that a default may hold braces and further
 //! variables, that a default is evaluated even when it is not used, and that the leftmost operator wins.
 
+use turnout_report::redact::MASK;
+
 /// What a variable refers to.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -32,6 +34,20 @@ pub enum TemplateError {
     /// A result beyond reason.
     #[error("the text grows beyond {MAX_OUTPUT} bytes")]
     TooLong,
+}
+
+impl TemplateError {
+    /// The same without anything of the text but names of variables, for a text that is taken for a secret.
+    #[must_use]
+    pub(super) fn of_secret(self) -> TemplateError {
+        match self {
+            TemplateError::Invalid(_) => TemplateError::Invalid(MASK.to_owned()),
+            TemplateError::Required { name, reason } if !reason.is_empty() => {
+                TemplateError::Required { name, reason: MASK.to_owned() }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Replaces every variable in `text`. Names of plain references without a value go to `unset`.

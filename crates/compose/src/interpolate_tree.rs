@@ -1,10 +1,11 @@
 //! Interpolation of a whole tree: every text value, never a key, then the attribute's type.
 
+use turnout_report::redact::MASK;
 use turnout_yaml::{Map, Node, Value};
 
 use super::{
     cast,
-    error::{LoadError, Warning},
+    error::{LoadError, Warning, is_secret_at},
     interpolate::{Lookup, TemplateError, substitute},
 };
 
@@ -22,8 +23,40 @@ pub(super) fn interpolate(
     total: &mut usize,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
-    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total };
-    walk.node(root)
+    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total, failed: None };
+    let result = walk.node(root);
+    let failed = walk.failed.take();
+    result.map_err(|error| match failed {
+        // An alias brings the text of an anchor elsewhere to where it is a secret.
+        Some(failed) if stands_secret(root, &failed.text, &mut String::new()) => {
+            LoadError { message: failed.message, ..error }
+        }
+        _ => error,
+    })
+}
+
+/// A text that was refused at a path that does not speak of a secret.
+struct Failed {
+    text: String,
+    /// What the error says where nothing of the text may be told.
+    message: String,
+}
+
+/// Whether the text stands somewhere where it is taken for a secret.
+fn stands_secret(node: &Node, text: &str, path: &mut String) -> bool {
+    let length = path.len();
+    let mut step = |part: &str, node: &Node| {
+        path.push_str(part);
+        let found = stands_secret(node, text, path);
+        path.truncate(length);
+        found
+    };
+    match &node.value {
+        Value::Str(other) => other == text && is_secret_at(path, node),
+        Value::Map(map) => map.iter().any(|(key, entry)| step(&format!(".{key}"), &entry.node)),
+        Value::Seq(items) => items.iter().any(|item| step("[]", item)),
+        _ => false,
+    }
 }
 
 /// As [`interpolate`], for a single value that stands at the top-level key `key`.
@@ -37,7 +70,8 @@ pub(super) fn interpolate_at(
     lookup: &Lookup<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
-    Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: &mut 0 }.step(key, key, node)
+    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: &mut 0, failed: None };
+    walk.step(key, key, node)
 }
 
 struct Walk<'a> {
@@ -47,6 +81,7 @@ struct Walk<'a> {
     pattern: Vec<String>,
     shown: String,
     total: &'a mut usize,
+    failed: Option<Failed>,
 }
 
 impl Walk<'_> {
@@ -90,7 +125,10 @@ impl Walk<'_> {
             let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
             self.warnings.push(Warning::at(self.shown.clone(), &node.pos, message));
         }
-        let text = result.map_err(|error| self.refused(node, &error))?;
+        let text = match result {
+            Ok(text) => text,
+            Err(error) => return Err(self.refused(node, error)),
+        };
         *self.total = self.total.saturating_add(text.len());
         if *self.total > MAX_TOTAL {
             return Err(LoadError::at(
@@ -114,22 +152,34 @@ impl Walk<'_> {
                 Ok(())
             }
             Err(right) => {
-                let message = format!("failed to cast to expected type: {text:?}");
+                let secret = is_secret_at(&self.shown, node);
+                let quoted = if secret { MASK.to_owned() } else { format!("{text:?}") };
+                let message = format!("failed to cast to expected type: {quoted}");
                 Err(LoadError::at(self.shown.clone(), node, message).hint(format!("it must be {right}")))
             }
         }
     }
 
-    fn refused(&self, node: &Node, error: &TemplateError) -> LoadError {
-        let hint = match error {
+    fn refused(&mut self, node: &Node, error: TemplateError) -> LoadError {
+        let hint = match &error {
             TemplateError::Invalid(_) => "write ${NAME}, or escape any $ that is meant literally with another $".into(),
             TemplateError::Required { name, .. } => format!("set {name} in the environment or in the .env file"),
             TemplateError::TooDeep | TemplateError::TooLong => "simplify the text".into(),
         };
-        let message = match error {
+        let message = match &error {
             TemplateError::Invalid(_) => error.to_string(),
             _ => format!("error while interpolating: {error}"),
         };
+        let unquoted = match error.of_secret() {
+            invalid @ TemplateError::Invalid(_) => invalid.to_string(),
+            other => format!("error while interpolating: {other}"),
+        };
+        if is_secret_at(&self.shown, node) {
+            return LoadError::at(self.shown.clone(), node, unquoted).hint(hint);
+        }
+        if let Value::Str(text) = &node.value {
+            self.failed = Some(Failed { text: text.clone(), message: unquoted });
+        }
         LoadError::at(self.shown.clone(), node, message).hint(hint)
     }
 }
@@ -157,6 +207,40 @@ mod tests {
         assert_eq!(a.get("tty").unwrap().value, Value::Bool(true));
         assert_eq!(a.get("environment").unwrap().get("$N").unwrap().as_str(), Some(""));
         assert_eq!(warnings.len(), 2);
+    }
+
+    #[test]
+    fn errors_at_secrets_quote_nothing() {
+        let service = "services:\n  a:\n    environment:\n";
+        for (text, part) in [
+            (
+                "      DB_PASSWORD: |-\n        Wq7Z-s3cret${\n",
+                "DB_PASSWORD: invalid interpolation format: [redacted] (",
+            ),
+            ("      DB_PASSWORD: \"Wq7Z\\x2ds3cret${\"\n", "invalid interpolation format: [redacted]"),
+            ("      ? DB_PASSWORD\n      : Wq7Z-s3cret${\n", "invalid interpolation format: [redacted]"),
+            ("      - DB_PASSWORD=Wq7Z-s3cret${\n", "environment[0]: invalid interpolation format: [redacted]"),
+            (
+                "      DB_PASSWORD: ${NOPE?Wq7Z-s3cret}\n",
+                "required variable NOPE is missing a value: [redacted] (set NOPE",
+            ),
+            (
+                "      DB_PASSWORD: x${NOPE:-${MORE:?Wq7Z-s3cret}}\n",
+                "required variable MORE is missing a value: [redacted]",
+            ),
+            ("      MODE: &m Wq7Z-s3cret${\n      DB_PASSWORD: *m\n", "MODE: invalid interpolation format: [redacted]"),
+            (
+                "      MODE: x\n    ulimits: {my_key: Wq7Z-s3cret}\n",
+                "my_key: failed to cast to expected type: [redacted]",
+            ),
+        ] {
+            let error = run(&format!("{service}{text}")).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+            assert!(!error.contains("Wq7Z"), "{text}: {error}");
+        }
+        // What is no secret is quoted, and a message at another path is told.
+        let error = run(&format!("{service}      MODE: Wq7Z${{\n      DB_PASSWORD: other\n")).unwrap_err().to_string();
+        assert!(error.contains("Wq7Z${"), "{error}");
     }
 
     #[test]

@@ -114,6 +114,10 @@ pub trait Reporter: Send + Sync {
     /// Takes one event.
     fn report(&self, event: Event);
 
+    /// The variables that a container was made with, names and values, before words of it are told. Its secrets may be older
+    /// than those of the project as it is now; who masks what is told learns them here.
+    fn variables(&self, _variables: &[(String, String)]) {}
+
     /// Shorthand for [`Event::Info`].
     fn info(&self, text: String) {
         self.report(Event::Info { text });

@@ -3,6 +3,7 @@
 //! Every folder that does work takes a [`Reporter`] and speaks [`Event`]s. Where events go (terminal, database,
 //! log file) is decided far above, and every sink redacts first.
 
+pub mod cut_texts;
 mod event;
 mod needles;
 mod number;

@@ -30,6 +30,8 @@ struct Node {
     longest: u32,
     /// One more than the place in `rests` of what must follow of a long text; 0 is nothing.
     rest: u32,
+    /// Bytes of the beginning itself, at most [`HEAD`].
+    depth: u16,
     byte: u8,
 }
 
@@ -75,6 +77,27 @@ impl Needles {
         }
     }
 
+    /// Of a text that was cut off at these places, in order: the ranges that end there and are the beginning of a
+    /// registered text, of `least` bytes or more.
+    pub(super) fn begun(&self, text: &[u8], cuts: &[usize], least: usize) -> Vec<(usize, usize)> {
+        let mut begun = Vec::new();
+        if self.is_empty() {
+            return begun;
+        }
+        let (mut state, mut from) = (0, 0);
+        for cut in cuts {
+            for byte in text.get(from..*cut).unwrap_or_default() {
+                state = self.step(state, *byte);
+            }
+            from = *cut;
+            let depth = usize::from(self.node(state).depth);
+            if depth >= least {
+                begun.push((cut.saturating_sub(depth), *cut));
+            }
+        }
+        begun
+    }
+
     fn insert(&mut self, text: &[u8]) {
         let (head, rest) = text.split_at(text.len().min(HEAD));
         let mut state = 0;
@@ -105,8 +128,9 @@ impl Needles {
 
     fn grow(&mut self, state: u32, byte: u8) -> u32 {
         let Ok(new) = u32::try_from(self.nodes.len()) else { return 0 };
-        let sibling = if state == 0 { 0 } else { self.node(state).child };
-        self.nodes.push(Node { byte, sibling, ..Node::default() });
+        let Node { child, depth, .. } = self.node(state);
+        let sibling = if state == 0 { 0 } else { child };
+        self.nodes.push(Node { byte, sibling, depth: depth + 1, ..Node::default() });
         if state == 0 {
             if let Some(first) = self.first.get_mut(usize::from(byte)) {
                 *first = new;
@@ -207,6 +231,16 @@ mod tests {
         assert_eq!(cover(&[&long], &long[..500]), []);
         let other = format!("{}!", &long[..600]);
         assert_eq!(cover(&[&long, &other], &format!("{other}x{long}")).len(), 2);
+    }
+
+    #[test]
+    fn what_was_cut_off_is_found_by_its_beginning() {
+        let needles = Needles::new(["abcdef", "cdxyz"].iter().map(|text| text.as_bytes()));
+        assert_eq!(needles.begun(b"-abcd-abc-abcde", &[5, 9, 15], 3), [(1, 5), (6, 9), (10, 15)]);
+        assert_eq!(needles.begun(b"-abcd-ab", &[5, 8], 3), [(1, 5)]);
+        // The longest beginning counts, whichever text it is of.
+        assert_eq!(needles.begun(b"abcdx", &[5], 3), [(2, 5)]);
+        assert_eq!(Needles::default().begun(b"abcd", &[4], 1), []);
     }
 
     proptest! {

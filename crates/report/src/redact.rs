@@ -26,6 +26,9 @@ pub const MASK: &str = "[redacted]";
 /// Secrets shorter than this many bytes are not registered: they would blot out ordinary words.
 pub const SHORTEST_SECRET: usize = 4;
 
+/// Bytes of a project's secrets that are looked for.
+pub const MOST_OF_PROJECT: usize = 512 << 10;
+
 /// Text that `Debug` and `Display` do not show. Reading it takes a call of [`Secret::reveal`], which is easy to find.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
@@ -134,8 +137,8 @@ impl Redactor {
     }
 
     /// Registers the secrets of a project, see [`Redactor::add`] and [`Redactor::of`]; those that are known already cost
-    /// next to nothing. They make room for newer ones of the same project when there are too many: see
-    /// [`super::registered`].
+    /// next to nothing. When there are too many, they make room for newer ones of the same project, and of those that come
+    /// together the later for the earlier: see [`super::registered`].
     pub fn add_all<T: AsRef<str>>(&self, secrets: &[T]) {
         match &self.whose {
             Whose::Project(project) => project.register(secrets, false),
@@ -193,7 +196,8 @@ impl Redactor {
         finders
     }
 
-    /// The text without secrets; borrowed when there were none. Time is linear in the text's length, and of a redactor for
+    /// The text without secrets; borrowed when there were none. Where it was cut, pieces of secrets count as well: see
+    /// [`super::cut_texts`]. Time is linear in the text's length, and of a redactor for
     /// all in the number of projects.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let finders = self.finders();
@@ -372,6 +376,34 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_secrets_are_masked_where_a_text_was_cut() {
+        let redactor = Redactor::new();
+        let secret: String = (0..300).map(|n| char::from(b'A' + (n * n % 53) as u8 % 26)).collect();
+        redactor.add(&secret);
+        redactor.add("hunter-22-hunter");
+        let long = ". ".repeat(2_500);
+        let huge = "0123456789".repeat(90);
+        redactor.add(&huge);
+        for (text, expected) in [
+            (format!("say {}…", &secret[..200]), "say [redacted]…".to_owned()),
+            (format!("say {}… (do this)", &secret[..8]), "say [redacted]… (do this)".to_owned()),
+            (format!("…{} said", &secret[100..]), "…[redacted] said".to_owned()),
+            (format!("last: …{}", &secret[292..]), "last: …[redacted]".to_owned()),
+            (format!("{long}{}", &secret[..150]), format!("{long}[redacted]")),
+            // Long ones are known by their first bytes, and in a text that escapes they are found too.
+            (format!("{}…", &huge[..700]), "[redacted]…".to_owned()),
+            (format!("…{} x", &huge[5..]), "…[redacted] x".to_owned()),
+            ("hunter\\u002d22-hu…".to_owned(), "[redacted]…".to_owned()),
+            // A piece that is short, not at a cut or from the middle is no piece.
+            ("a hunter-…".to_owned(), "a hunter-…".to_owned()),
+            ("a hunter-22-hu b…".to_owned(), "a hunter-22-hu b…".to_owned()),
+            ("a hunter-22-hu".to_owned(), "a hunter-22-hu".to_owned()),
+        ] {
+            assert_eq!(redactor.redact(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn control_characters_become_visible() {
         let table = [
             ("plain\ttext ü", "plain\ttext ü"),
@@ -425,6 +457,8 @@ mod tests {
             "\\\\",
             "\\u{",
             "%",
+            "…",
+            "…aaaaaaaa",
         ] {
             let text = bait.repeat(1_000_000 / bait.len());
             let _ = redactor.redact(&text);

@@ -1,11 +1,14 @@
 //! What is registered as secret, in the forms in which it is looked for, within bounds.
 //!
 //! A repository chooses its secrets, so their number and size are not ours. Those of the daemon stay for good. Those of
-//! a project, which are registered anew each time it is read, make room in the order in which they were last seen, the
-//! longest first (its lines are registered one by one). Base64 forms, ten times as large as the texts, have a bound of
+//! a project, which are registered anew each time it is read, make room in the order in which they were last seen; of
+//! those that were seen together the ones that were named first stay. Base64 forms, ten times as large as the texts, have a bound of
 //! their own. Both bounds are for each project: none takes the room of another.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use base64::{
     Engine as _,
@@ -13,14 +16,13 @@ use base64::{
 };
 
 use super::{
+    cut_texts::{self, SHORTEST_PIECE},
     needles::Needles,
-    redact::SHORTEST_SECRET,
+    redact::{MOST_OF_PROJECT, SHORTEST_SECRET},
     views::{View, views},
 };
 
-/// Bytes of texts that are looked for of one project. Each costs up to 24 bytes of memory, so do those of the next.
-const MOST_PLAIN: usize = 512 << 10;
-/// Bytes of their base64 forms.
+/// Bytes of their base64 forms. Each byte of these and of the texts costs up to 24 bytes of memory.
 const MOST_ENCODED: usize = 512 << 10;
 /// Shorter lines of a text of several lines are not registered by themselves.
 const SHORTEST_LINE: usize = 8;
@@ -36,6 +38,8 @@ pub(super) struct Registered {
 struct Seen {
     for_good: bool,
     round: u64,
+    /// Which one it was of those that were registered together.
+    place: usize,
 }
 
 impl Registered {
@@ -43,14 +47,16 @@ impl Registered {
     pub(super) fn add<'s>(&mut self, secrets: impl Iterator<Item = &'s str>, for_good: bool) -> bool {
         self.round += 1;
         let mut new = false;
-        for secret in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        for (place, secret) in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET).enumerate() {
             match self.secrets.get_mut(secret) {
                 Some(seen) => {
-                    seen.round = self.round;
+                    if seen.round != self.round {
+                        (seen.round, seen.place) = (self.round, place);
+                    }
                     seen.for_good |= for_good;
                 }
                 None => {
-                    self.secrets.insert(secret.to_owned(), Seen { for_good, round: self.round });
+                    self.secrets.insert(secret.to_owned(), Seen { for_good, round: self.round, place });
                     new = true;
                 }
             }
@@ -61,7 +67,7 @@ impl Registered {
     /// What finds them; forgets those that there is no room for.
     pub(super) fn finder(&mut self) -> Finder {
         let mut order: Vec<(&String, Seen)> = self.secrets.iter().map(|(secret, seen)| (secret, *seen)).collect();
-        order.sort_by_key(|(secret, seen)| (!seen.for_good, u64::MAX - seen.round, secret.len(), *secret));
+        order.sort_by_key(|(secret, seen)| (!seen.for_good, u64::MAX - seen.round, seen.place, *secret));
         let (mut plain, mut encoded) = (0, 0);
         let mut needles: Vec<Vec<u8>> = Vec::new();
         let mut forms: Vec<Vec<u8>> = Vec::new();
@@ -70,16 +76,17 @@ impl Registered {
             let texts = texts(secret);
             let size: usize = texts.iter().map(|text| text.len()).sum();
             if !seen.for_good {
-                plain += size;
-                if plain > MOST_PLAIN {
+                if plain + size > MOST_OF_PROJECT {
                     forgotten.push(secret.clone());
                     continue;
                 }
+                plain += size;
             }
             for text in texts {
                 let of_text = encoded_forms(text);
-                encoded += of_text.iter().map(Vec::len).sum::<usize>();
-                if seen.for_good || encoded <= MOST_ENCODED {
+                let size = of_text.iter().map(Vec::len).sum::<usize>();
+                if seen.for_good || encoded + size <= MOST_ENCODED {
+                    encoded += size;
                     forms.extend(of_text);
                 }
                 needles.push(text.as_bytes().to_vec());
@@ -90,7 +97,8 @@ impl Registered {
         for secret in forgotten {
             self.secrets.remove(&secret);
         }
-        Finder { needles: found, blanks }
+        needles.append(&mut forms);
+        Finder { needles: found, backwards: OnceLock::new(), texts: needles, blanks }
     }
 }
 
@@ -133,6 +141,9 @@ fn encoded_forms(text: &str) -> Vec<Vec<u8>> {
 #[derive(Default)]
 pub(super) struct Finder {
     needles: Needles,
+    /// The same, each from its end to its beginning. Made when a text comes whose beginning was cut off.
+    backwards: OnceLock<Needles>,
+    texts: Vec<Vec<u8>>,
     /// Some have a blank, which forms write as `+`.
     blanks: bool,
 }
@@ -171,6 +182,7 @@ fn find(finders: &[Arc<Finder>], text: &str) -> Vec<(usize, usize)> {
         let mut plain = Vec::new();
         finder.needles.cover(text.as_bytes(), &mut plain);
         found.append(&mut plain);
+        found.extend(finder.find_pieces(text.as_bytes()));
         for view in &views {
             found.extend(finder.find_in(view));
         }
@@ -201,8 +213,33 @@ impl Finder {
     fn find_in(&self, view: &View) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         self.needles.cover(&view.bytes, &mut found);
+        found.extend(self.find_pieces(&view.bytes));
         found.into_iter().filter_map(|range| view.place(range)).collect()
     }
+
+    /// Pieces of registered texts, where the text was cut.
+    fn find_pieces(&self, text: &[u8]) -> Vec<(usize, usize)> {
+        let mut found = self.needles.begun(text, &cut_texts::ends(text), SHORTEST_PIECE);
+        let begins = cut_texts::begins(text);
+        if !begins.is_empty() {
+            let backwards = self.backwards.get_or_init(|| {
+                let reversed: Vec<Vec<u8>> = self.texts.iter().map(|text| reversed(text)).collect();
+                Needles::new(reversed.iter().map(Vec::as_slice))
+            });
+            let (text, length) = (reversed(text), text.len());
+            let cuts: Vec<usize> = begins.iter().rev().map(|at| length - at).collect();
+            // Of a long text more than the piece that is known by its states.
+            let mut pieces = Vec::new();
+            backwards.cover(&text, &mut pieces);
+            pieces.extend(backwards.begun(&text, &cuts, SHORTEST_PIECE));
+            found.extend(pieces.into_iter().map(|(from, to)| (length - to, length - from)));
+        }
+        found
+    }
+}
+
+fn reversed(text: &[u8]) -> Vec<u8> {
+    text.iter().rev().copied().collect()
 }
 
 #[cfg(test)]
@@ -215,14 +252,26 @@ mod tests {
         assert!(registered.add(["of the daemon"].into_iter(), true));
         assert!(registered.add(["of an old project"].into_iter(), false));
         assert!(!registered.add(["of the daemon", "abc"].into_iter(), false));
-        let many: Vec<String> = (0..40).map(|number| format!("{number:05}").repeat(8_000)).collect();
+        // As many of sixteen bytes as there is room for.
+        let many: Vec<String> = (0..MOST_OF_PROJECT / 16 + 10).map(|number| format!("{number:016}")).collect();
         assert!(registered.add(many.iter().map(String::as_str), false));
         let last = ["of a new project"];
         assert!(registered.add(last.into_iter(), false));
         let finder = [Arc::new(registered.finder())];
         assert!(finds(&finder, "of the daemon") && finds(&finder, last[0]) && !finds(&finder, "of an old project"));
-        assert_eq!(registered.secrets.len(), 2 + MOST_PLAIN / 40_000);
+        assert_eq!(registered.secrets.len(), 1 + MOST_OF_PROJECT / 16);
+        // What was named first stays.
+        assert!(finds(&finder, &many[0]) && !finds(&finder, &many[many.len() - 1]));
         // Forgotten, so it is new again.
         assert!(registered.add(["of an old project"].into_iter(), false));
+    }
+
+    #[test]
+    fn what_is_too_long_takes_nothing_with_it() {
+        let mut registered = Registered::default();
+        let long = "0123456789abcdef".repeat(MOST_OF_PROJECT / 16 + 1);
+        registered.add(["named first", &long, "named last", "named first"].into_iter(), false);
+        let finder = [Arc::new(registered.finder())];
+        assert!(finds(&finder, "named first") && finds(&finder, "named last") && !finds(&finder, &long));
     }
 }

@@ -89,7 +89,7 @@ impl Executor<'_> {
     ) -> Result<Did, EngineError> {
         let shown = container.map_or_else(|| self.world.of_service(service), |c| vec![*c]);
         for known in shown {
-            for line in self.engine.last_lines(&known.id, LOG_LINES).await {
+            for line in self.engine.last_lines(&known.id, LOG_LINES, self.run.reporter).await {
                 self.run.reporter.report(Event::Output { source: known.name.clone(), line });
             }
         }

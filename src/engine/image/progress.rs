@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::protobuf::{Field, fields};
+use crate::report::cut_texts::CUT;
 
 /// Lines kept for the message of a failure.
 const TAIL_LINES: usize = 20;
@@ -346,13 +347,18 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// Appends, but never beyond [`MAX_LINE`].
+/// Appends, but never beyond [`MAX_LINE`], where [`CUT`] stands for the rest.
 fn push_bounded(line: &mut String, more: &str) {
-    let mut room = MAX_LINE.saturating_sub(line.len()).min(more.len());
-    while !more.is_char_boundary(room) {
-        room -= 1;
+    // As little is left free where the sign was put.
+    let full = line.len() + CUT.len_utf8() + 4 > MAX_LINE && line.ends_with(CUT);
+    if full || more.is_empty() {
+        return;
     }
-    line.push_str(more.get(..room).unwrap_or_default());
+    let room = (MAX_LINE - CUT.len_utf8()).saturating_sub(line.len());
+    line.push_str(more.get(..more.floor_char_boundary(room)).unwrap_or_default());
+    if more.len() > room {
+        line.push(CUT);
+    }
 }
 
 fn push_tail(tail: &mut VecDeque<String>, line: &str) {
@@ -466,6 +472,14 @@ mod tests {
         let mut long = String::from(r#"{"stream":""#);
         long.push_str(&"é".repeat(20_000));
         long.push_str(r#"\n"}"#);
-        assert!(build.take(long.as_bytes()).unwrap().iter().all(|line| line.len() <= MAX_LINE));
+        let lines = build.take(long.as_bytes()).unwrap();
+        assert!(lines.iter().all(|line| line.len() <= MAX_LINE && line.ends_with("é…")) && !lines.is_empty());
+        let _ = build.take(br#"{"stream":"short"}"#).unwrap();
+        for _ in 0..3 {
+            let more = format!(r#"{{"stream":"{}"}}"#, "x".repeat(MAX_LINE / 2 - 4));
+            assert!(build.take(more.as_bytes()).unwrap().is_empty());
+        }
+        let lines = build.take(br#"{"stream":"y\n"}"#).unwrap();
+        assert!(lines[0].ends_with("xx…") && lines[0].matches('…').count() == 1, "{lines:?}");
     }
 }
