@@ -9,6 +9,9 @@ use crate::{compose::model::Project, plan};
 const MOST_CONTAINERS: i64 = 1_000;
 /// Dependencies between its services, in all. What is planned grows with services times dependencies.
 const MOST_DEPENDENCIES: usize = 10_000;
+/// Entries (list items and keys) of all containers: what the engine is told and holds, each container's own counted. Several
+/// containers are made side by side.
+const MOST_ENTRIES: usize = 400_000;
 /// Longest time that a container may take to stop: its lane waits for it.
 const LONGEST_STOP: Duration = Duration::from_secs(3600);
 
@@ -18,7 +21,7 @@ const LONGEST_STOP: Duration = Duration::from_secs(3600);
 /// With the service, the attribute and what it may be.
 pub(super) fn refuse(project: &Project) -> Result<(), Failure> {
     let hint = "nothing was changed; correct the Compose file and push again";
-    let (mut containers, mut dependencies) = (0_i64, 0_usize);
+    let (mut containers, mut dependencies, mut entries) = (0_i64, 0_usize, 0_usize);
     for (name, service) in &project.services {
         // One without containers is planned too.
         containers = containers.saturating_add(i64::from(service.scale().max(1)));
@@ -34,6 +37,15 @@ pub(super) fn refuse(project: &Project) -> Result<(), Failure> {
             return Err(Failure::new(format!(
                 "services.{name} makes it more than {MOST_DEPENDENCIES} dependencies between services; a project that is \
                  deployed may have so many (depends_on, links, volumes_from, network_mode, ipc, pid)"
+            ))
+            .hint(hint));
+        }
+        let replicas = usize::try_from(service.scale().max(1)).unwrap_or(usize::MAX);
+        entries = entries.saturating_add(service.entries().saturating_mul(replicas));
+        if entries > MOST_ENTRIES {
+            return Err(Failure::new(format!(
+                "services.{name} makes it more than {MOST_ENTRIES} entries (variables, labels, networks, mounts, ports and all \
+                 other list items and keys, counted for each container); a project that is deployed may have so many"
             ))
             .hint(hint));
         }
@@ -76,6 +88,23 @@ mod tests {
         assert!(with(&[("web", 1_000_000_000, 0)]).is_err());
         let stop = with(&[("web", 1, 3601)]).unwrap_err();
         assert!(stop.contains("services.web.stop_grace_period is longer than an hour"), "{stop}");
+    }
+
+    #[test]
+    fn entries_are_counted_for_each_container() {
+        let with = |replicas: i64, count: usize| {
+            let environment = (0..count).map(|n| (format!("V{n}"), None)).collect();
+            let labels = (0..count).map(|n| (format!("l{n}"), String::new())).collect();
+            let service = Service { environment, labels, scale: Some(replicas), ..Service::default() };
+            let project = Project { services: [("web".to_owned(), service)].into(), ..Project::default() };
+            refuse(&project).map_err(|refused| refused.summary)
+        };
+        assert_eq!(with(1, 150_000), Ok(()));
+        assert_eq!(with(1000, 150), Ok(()));
+        for (replicas, count) in [(1, 210_000), (0, 210_000), (3, 70_000), (1000, 210)] {
+            let many = with(replicas, count).unwrap_err();
+            assert!(many.starts_with("services.web makes it more than 400000 entries"), "{many}");
+        }
     }
 
     #[test]

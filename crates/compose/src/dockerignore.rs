@@ -4,12 +4,17 @@
 //! patterns are anchored at the context's root, `**` crosses directories, the last pattern that matches decides, `!`
 //! re-includes, and what is true of a directory is true of everything in it unless a later pattern says otherwise.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 /// Largest ignore file that is read, in bytes. Bounds the work a hostile repository can cause.
 pub const MAX_BYTES: usize = 1024 * 1024;
 /// Most patterns in one ignore file. Every file of the context is compared with each of them.
 pub const MAX_PATTERNS: usize = 10_000;
+/// Most wildcards in one ignore file. Each is a kilobyte or more of a matcher, and there are seldom more than two in a
+/// pattern.
+pub const MAX_WILDCARDS: usize = 20_000;
+/// Bytes that a matcher remembers of what it has met, apart from what it is. There are as many as patterns.
+const MATCHER_CACHE: usize = 16 << 10;
 
 /// A parsed ignore file.
 #[derive(Debug, Clone, Default)]
@@ -30,8 +35,11 @@ pub enum IgnoreError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The file exceeds [`MAX_BYTES`] or [`MAX_PATTERNS`].
-    #[error("is too long: at most {MAX_BYTES} bytes and {MAX_PATTERNS} patterns are read")]
+    /// The file exceeds [`MAX_BYTES`], [`MAX_PATTERNS`] or [`MAX_WILDCARDS`].
+    #[error(
+        "is too long: at most {MAX_BYTES} bytes, {MAX_PATTERNS} patterns and {MAX_WILDCARDS} wildcards are read (write fewer \
+         patterns)"
+    )]
     TooLong,
 }
 
@@ -61,6 +69,7 @@ impl DockerIgnore {
             return Err(IgnoreError::TooLong);
         }
         let mut patterns = Vec::new();
+        let mut wildcards = 0;
         for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             if line.starts_with('#') {
                 continue;
@@ -82,6 +91,7 @@ impl DockerIgnore {
                 Some(rest) if !rest.is_empty() => rest,
                 _ => cleaned.as_str(),
             };
+            count_wildcards(rooted, &mut wildcards)?;
             patterns.push(Pattern::new(rooted, exception).map_err(refuse)?);
             if patterns.len() > MAX_PATTERNS {
                 return Err(IgnoreError::TooLong);
@@ -102,6 +112,7 @@ impl DockerIgnore {
         let escaped = |c: char| if matches!(c, '*' | '?' | '[' | '\\') { vec!['\\', c] } else { vec![c] };
         let directory: String = directory.chars().flat_map(escaped).collect();
         let mut read = Vec::new();
+        let mut wildcards = 0;
         for (index, written) in patterns.iter().map(|pattern| pattern.as_ref().trim()).enumerate() {
             let (exception, body) = match written.strip_prefix('!') {
                 Some(rest) => (true, rest.trim()),
@@ -111,6 +122,7 @@ impl DockerIgnore {
                 continue;
             }
             let whole = if body.starts_with('/') { clean(body) } else { clean(&format!("{directory}/{body}")) };
+            count_wildcards(&whole, &mut wildcards)?;
             let pattern = Pattern::new(whole.trim_start_matches('/'), exception);
             let refuse = |problem| IgnoreError::Pattern { line: index + 1, pattern: written.to_owned(), problem };
             read.push(pattern.map_err(refuse)?);
@@ -317,8 +329,18 @@ fn compile(text: &str) -> Result<Matcher, &'static str> {
         Kind::Exact => Matcher::Exact,
         Kind::Prefix => Matcher::Prefix(text.strip_suffix("**").unwrap_or(text).to_owned()),
         Kind::Suffix => Matcher::Suffix(text.strip_prefix("**").unwrap_or(text).to_owned()),
-        Kind::Regex => Matcher::Regex(Regex::new(&regex).map_err(|_| "cannot be turned into a matcher")?),
+        Kind::Regex => Matcher::Regex(matcher(&regex).map_err(|_| "cannot be turned into a matcher")?),
     })
+}
+
+/// Counts what makes a matcher large, before it is made.
+fn count_wildcards(pattern: &str, counted: &mut usize) -> Result<(), IgnoreError> {
+    *counted = counted.saturating_add(pattern.matches(['*', '?', '[']).count());
+    if *counted > MAX_WILDCARDS { Err(IgnoreError::TooLong) } else { Ok(()) }
+}
+
+fn matcher(regex: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(regex).dfa_size_limit(MATCHER_CACHE).build()
 }
 
 fn push_literal(regex: &mut String, c: char) {
@@ -446,6 +468,13 @@ mod tests {
             }
         }
         assert_eq!(DockerIgnore::parse(&"a\n".repeat(MAX_PATTERNS + 1)).unwrap_err(), IgnoreError::TooLong);
+        // A pattern may have many wildcards, and there may be many with a few; not many with many.
+        assert!(DockerIgnore::parse(&"*a".repeat(500)).is_ok());
+        assert!(DockerIgnore::parse(&"*a?b\n".repeat(500)).is_ok());
+        let many = format!("{}\n", "*a".repeat(2_000)).repeat(11);
+        assert_eq!(DockerIgnore::parse(&many).unwrap_err(), IgnoreError::TooLong);
+        let many = vec!["*a".repeat(2_000); 11];
+        assert_eq!(DockerIgnore::of_patterns("/p", &many).unwrap_err(), IgnoreError::TooLong);
     }
 
     #[test]

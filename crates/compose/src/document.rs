@@ -30,6 +30,8 @@ const FILES_AT_MOST: usize = 2;
 
 /// Bytes of all variables that the included files see, each file's own counted. They are copied for each.
 const MAX_ENVIRONMENT: usize = 256 << 20;
+/// How many they are.
+const MAX_VARIABLES: usize = 1_000_000;
 
 /// Values that are looked at again because another document was laid over them. Every document means a look at the
 /// whole, so that many of them would take time by the square.
@@ -64,6 +66,7 @@ pub(super) struct Session<'a> {
     /// Ports that short forms became.
     ports: usize,
     environments: usize,
+    variables: usize,
 }
 
 /// Where relative paths and variables of some files come from.
@@ -110,6 +113,7 @@ impl<'a> Session<'a> {
             interpolated: 0,
             ports: 0,
             environments: 0,
+            variables: 0,
         }
     }
 
@@ -170,10 +174,13 @@ impl<'a> Session<'a> {
     pub(super) fn count_environment(&mut self, environment: &Environment) -> Result<(), LoadError> {
         let bytes: usize = environment.iter().map(|(key, value)| key.len() + value.len()).sum();
         self.environments = self.environments.saturating_add(bytes);
-        if self.environments <= MAX_ENVIRONMENT {
-            return Ok(());
-        }
-        Err(LoadError::new(format!("the variables of all included files exceed {MAX_ENVIRONMENT} bytes"))
+        self.variables = self.variables.saturating_add(environment.len());
+        let exceeded = match (self.environments > MAX_ENVIRONMENT, self.variables > MAX_VARIABLES) {
+            (true, _) => format!("{MAX_ENVIRONMENT} bytes"),
+            (false, true) => format!("a number of {MAX_VARIABLES}"),
+            (false, false) => return Ok(()),
+        };
+        Err(LoadError::new(format!("the variables of all included files exceed {exceeded}, each file's own counted"))
             .hint("include fewer files, or make their env files smaller"))
     }
 

@@ -11,6 +11,10 @@ use super::interpolate::{Lookup, TemplateError, substitute};
 /// Bytes that the values of one text may have together. Bounds what many references to one long value amount to.
 const MAX_TOTAL: usize = 64 << 20;
 
+/// Variables that a text, and those before that it continues, may have together. A short line is one, and takes a hundred
+/// bytes.
+const MAX_VARIABLES: usize = 100_000;
+
 /// A dotenv text that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}{}", hint.map(|h| format!(" ({h})")).unwrap_or_default())]
@@ -53,6 +57,9 @@ pub fn parse_into(
     let mut reader = Reader { text, rest: text };
     let mut total = 0_usize;
     while reader.skip_to_statement() {
+        if values.len() > MAX_VARIABLES {
+            return Err(reader.error(reader.rest, too_many_variables(), FEWER_VARIABLES));
+        }
         match reader.key()? {
             Key::Inherited(key) => {
                 if let Some(value) = lookup(key) {
@@ -92,6 +99,9 @@ pub fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Result<IndexMap<String, Str
             message,
             hint: Some("write NAME=value"),
         };
+        if values.len() > MAX_VARIABLES {
+            return Err(DotenvError { hint: Some(FEWER_VARIABLES), ..fault(too_many_variables()) });
+        }
         let (key, value) = line.split_once('=').map_or((line, None), |(key, value)| (key, Some(value)));
         if key.is_empty() {
             return Err(fault(format!("no variable name in {line:?}")));
@@ -111,6 +121,12 @@ pub fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Result<IndexMap<String, Str
         }
     }
     Ok(values)
+}
+
+const FEWER_VARIABLES: &str = "make the file shorter";
+
+fn too_many_variables() -> String {
+    format!("there are more than {MAX_VARIABLES} variables")
 }
 
 enum Key<'t> {

@@ -1,6 +1,6 @@
 //! What is wrong with, or odd about, a Compose project.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use turnout_report::{is_secret_name, redact::MASK};
 use turnout_yaml::{Node, Pos, Value, YamlError};
@@ -120,6 +120,28 @@ impl fmt::Display for Warning {
 }
 
 impl std::error::Error for LoadError {}
+
+/// Different warnings of one project; nobody reads more.
+const MOST_WARNINGS: usize = 1000;
+
+/// Keeps a warning. A short text may name a million variables that are not set.
+pub(super) fn keep(warnings: &mut Vec<Warning>, warning: Warning) {
+    if warnings.len() > 10 * MOST_WARNINGS {
+        *warnings = distinct(std::mem::take(warnings));
+    }
+    warnings.push(warning);
+}
+
+/// Each warning once, as the same text is often met on several ways; of very many the first, and that there are more.
+pub(super) fn distinct(mut warnings: Vec<Warning>) -> Vec<Warning> {
+    let mut seen = BTreeSet::new();
+    warnings.retain(|warning| seen.insert(warning.message.clone()));
+    if warnings.len() > MOST_WARNINGS {
+        warnings.truncate(MOST_WARNINGS);
+        warnings.push(Warning::new(format!("there are more than {MOST_WARNINGS} warnings, the others are left out")));
+    }
+    warnings
+}
 
 /// `compose.yaml:12:5: services.web.ports[0]: message (hint)`
 fn write(f: &mut fmt::Formatter<'_>, path: &str, pos: Option<&Pos>, message: &str, hint: Option<&str>) -> fmt::Result {

@@ -5,7 +5,7 @@ use turnout_yaml::{Map, Node, Value};
 
 use super::{
     cast,
-    error::{LoadError, Warning, is_secret_at},
+    error::{LoadError, Warning, is_secret_at, keep},
     interpolate::{Lookup, TemplateError, substitute},
 };
 
@@ -119,12 +119,11 @@ impl Walk<'_> {
 
     fn text(&mut self, node: &mut Node) -> Result<(), LoadError> {
         let Value::Str(text) = &node.value else { return Ok(()) };
-        let mut unset = Vec::new();
-        let result = substitute(text, self.lookup, &mut |name| unset.push(name.to_owned()));
-        for name in unset {
+        let (warnings, shown) = (&mut *self.warnings, &self.shown);
+        let result = substitute(text, self.lookup, &mut |name| {
             let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
-            self.warnings.push(Warning::at(self.shown.clone(), &node.pos, message));
-        }
+            keep(warnings, Warning::at(shown.clone(), &node.pos, message));
+        });
         let text = match result {
             Ok(text) => text,
             Err(error) => return Err(self.refused(node, error)),
@@ -146,7 +145,7 @@ impl Walk<'_> {
         match cast::apply(wanted, &text) {
             Ok((value, odd)) => {
                 if let Some(message) = odd {
-                    self.warnings.push(Warning::at(self.shown.clone(), &node.pos, message));
+                    keep(self.warnings, Warning::at(self.shown.clone(), &node.pos, message));
                 }
                 node.value = value;
                 Ok(())

@@ -5,6 +5,7 @@ mod cast;
 pub mod dockerignore;
 mod document;
 pub mod dotenv;
+mod entries;
 pub mod error;
 mod extends;
 pub mod hash;

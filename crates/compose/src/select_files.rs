@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::{
     dotenv,
-    error::{LoadError, Warning},
+    error::{LoadError, Warning, keep},
     lexical,
     load::LoadRequest,
     remote,
@@ -103,11 +103,10 @@ pub(super) fn read_env_files(
     for path in paths {
         let text = read_text(path, source, "create the file, or do not name it as an env file")?;
         let lookup = |name: &str| environment.get(name).cloned();
-        let mut unset = Vec::new();
-        let result = dotenv::parse_into(&text, &mut values, &lookup, &mut |name| unset.push(name.to_owned()));
-        for name in unset {
-            warnings.push(Warning::new(format!("The {name:?} variable is not set. Defaulting to a blank string.")));
-        }
+        let result = dotenv::parse_into(&text, &mut values, &lookup, &mut |name| {
+            let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
+            keep(warnings, Warning::new(message));
+        });
         result.map_err(|error| LoadError::new(format!("failed to read {path}: {error}")))?;
     }
     Ok(values)

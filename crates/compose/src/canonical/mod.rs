@@ -11,7 +11,10 @@ pub use command::split_words;
 pub(super) use port::MAX_PORTS;
 pub use volume::parse_volume;
 
-use super::error::{LoadError, Warning};
+use super::{
+    entries::Entries,
+    error::{LoadError, Warning},
+};
 use turnout_yaml::{Entry, Map, Node, Pos, Value};
 
 /// Expands every short form of the document and drops empty `dns` entries.
@@ -21,18 +24,22 @@ use turnout_yaml::{Entry, Map, Node, Pos, Value};
 ///
 /// # Errors
 ///
-/// A short form that cannot be read, with attribute path and place.
+/// A short form that cannot be read, or more entries than a project may have, with attribute path and place.
 pub fn canonicalise(
     root: &mut Node,
     keep_unparsable: bool,
     ports: &mut usize,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
+    // As written first: what a short form becomes is several times as much.
+    Entries::of(root)?;
+    let mut entries = Entries::default();
     let Some(sections) = root.as_map_mut() else { return Ok(()) };
     if let Some(services) = sections.get_mut("services").and_then(|entry| entry.node.as_map_mut()) {
         for (name, entry) in services {
             let path = format!("services.{name}");
             forms::service(&mut entry.node, &path, keep_unparsable, ports)?;
+            entries.add_service(name, &entry.node)?;
         }
     }
     for section in ["volumes", "networks", "secrets", "configs"] {

@@ -6,9 +6,9 @@ use super::{map_at, text};
 use crate::error::LoadError;
 use turnout_yaml::{Node, Value};
 
-/// Ports that the lists of one project may expand to: every port there is, twice. The text of a range is short, what it
+/// Ports that the lists of one project may expand to: every port there is. The text of a range is short, what it
 /// expands to is not.
-pub(crate) const MAX_PORTS: usize = 1 << 17;
+pub(crate) const MAX_PORTS: usize = 1 << 16;
 
 /// Expands a list of ports; one entry may become several. `counted`: how many entries became in the project so far.
 pub(super) fn expand(node: &mut Node, path: &str, lenient: bool, counted: &mut usize) -> Result<(), LoadError> {

@@ -7,6 +7,7 @@
 pub mod build;
 pub mod deploy;
 pub mod duration;
+pub(crate) mod entries;
 pub mod extras;
 pub mod graph;
 pub mod mount;

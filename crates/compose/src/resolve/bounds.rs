@@ -1,7 +1,11 @@
 //! What a project may come to, counted where it is typed: what follows goes through all of it more than once.
 
 use super::Places;
-use crate::{canonical::MAX_PORTS, error::LoadError, model::Project};
+use crate::{
+    canonical::MAX_PORTS,
+    error::LoadError,
+    model::{Project, entries::exposed_ports},
+};
 
 /// Services of a project, those of inactive profiles counted. Large ones have some hundred.
 const MAX_SERVICES: usize = 10_000;
@@ -18,7 +22,7 @@ pub(super) fn check(project: &Project, places: &Places<'_>) -> Result<(), LoadEr
             return Err(places.error(&["services", name], message).hint("make several projects of it"));
         }
         for (index, written) in service.expose.iter().enumerate() {
-            exposed = exposed.saturating_add(width(written));
+            exposed = exposed.saturating_add(exposed_ports(written));
             if exposed > MAX_PORTS {
                 let message = format!("the ports that the project's services expose come to more than {MAX_PORTS}");
                 let path = ["services", name, "expose", &format!("[{index}]")];
@@ -27,12 +31,4 @@ pub(super) fn check(project: &Project, places: &Places<'_>) -> Result<(), LoadEr
         }
     }
     Ok(())
-}
-
-/// Ports of an entry of `expose`; one for what is no range.
-fn width(written: &str) -> usize {
-    let (ports, _) = written.split_once('/').unwrap_or((written, ""));
-    let ends =
-        ports.split_once('-').and_then(|(first, last)| Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?)));
-    ends.map_or(1, |(first, last)| usize::from(last.saturating_sub(first)) + 1)
 }

@@ -7,7 +7,8 @@ use indexmap::IndexMap;
 use super::Places;
 use crate::{
     dotenv,
-    error::{LoadError, Warning},
+    entries::{Entries, too_many},
+    error::{LoadError, Warning, keep},
     interpolate::Lookup,
     model::{EnvFile, Project},
     source::{FileSource, hint, reason},
@@ -20,15 +21,20 @@ const MAX_BYTES: usize = 64 << 20;
 
 const FEWER: &str = "name fewer or smaller files, or have fewer services that name them";
 
-/// What was read for the project so far.
-#[derive(Default)]
-struct Amount {
+/// What was read for the project so far, and what its services have.
+pub(super) struct Amount {
     files: usize,
     read: usize,
     values: usize,
+    entries: Entries,
 }
 
 impl Amount {
+    /// Nothing read; `entries` stand in the Compose files.
+    pub(super) fn of(entries: Entries) -> Amount {
+        Amount { files: 0, read: 0, values: 0, entries }
+    }
+
     fn read(&mut self, text: &str) -> Result<(), String> {
         self.files = self.files.saturating_add(1);
         self.read = self.read.saturating_add(text.len());
@@ -45,12 +51,13 @@ impl Amount {
         Ok(())
     }
 
-    fn have(&mut self, bytes: usize) -> Result<(), String> {
+    /// `added` entries came of one more file; all that the service has by now has so many `bytes`.
+    fn have(&mut self, bytes: usize, added: usize) -> Result<(), String> {
         self.values = self.values.saturating_add(bytes);
-        match self.values > MAX_BYTES {
-            true => Err(format!("the variables and labels of all services exceed {MAX_BYTES} bytes")),
-            false => Ok(()),
+        if self.values > MAX_BYTES {
+            return Err(format!("the variables and labels of all services exceed {MAX_BYTES} bytes"));
         }
+        if self.entries.add(added) { Ok(()) } else { Err(too_many()) }
     }
 }
 
@@ -62,12 +69,12 @@ pub(super) fn resolve_environment(
     files: &dyn FileSource,
     places: &Places<'_>,
     warnings: &mut Vec<Warning>,
+    amount: &mut Amount,
 ) -> Result<(), LoadError> {
     let Project { services, environment, .. } = project;
-    let mut amount = Amount::default();
     for (name, service) in services {
         let here = ["services", name];
-        let mut read = EnvFiles { project: environment, files, places, warnings, amount: &mut amount };
+        let mut read = EnvFiles { project: environment, files, places, warnings, amount };
         for (index, step) in service.pre_start.iter_mut().enumerate() {
             // The list stays in the specification: it is printed, and part of the hash.
             let mut own = step.spec.environment.clone();
@@ -116,9 +123,10 @@ impl EnvFiles<'_> {
                 continue;
             };
             self.amount.read(&text).map_err(|message| fail(message).hint(FEWER))?;
+            let before = read.len();
             match file.format.as_str() {
                 "" => {
-                    let mut unset = |key: &str| self.warnings.push(unset_in(&file.path, key));
+                    let mut unset = |key: &str| keep(self.warnings, unset_in(&file.path, key));
                     dotenv::parse_into(&text, &mut read, &lookup, &mut unset)
                         .map_err(|error| fail(format!("{}: {error}", file.path)))?;
                 }
@@ -132,7 +140,8 @@ impl EnvFiles<'_> {
                 }
             }
             let bytes = read.iter().map(|(key, value)| key.len() + value.len()).sum();
-            self.amount.have(bytes).map_err(|message| fail(message).hint(FEWER))?;
+            let added = read.len().saturating_sub(before);
+            self.amount.have(bytes, added).map_err(|message| fail(message).hint(FEWER))?;
         }
         let mut environment: BTreeMap<String, Option<String>> =
             read.into_iter().map(|(key, value)| (key, Some(value))).collect();
@@ -148,8 +157,8 @@ pub(super) fn resolve_labels(
     files: &dyn FileSource,
     places: &Places<'_>,
     warnings: &mut Vec<Warning>,
+    amount: &mut Amount,
 ) -> Result<(), LoadError> {
-    let mut amount = Amount::default();
     for (name, service) in &mut project.services {
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
         for (index, file) in service.label_file.iter().enumerate() {
@@ -161,12 +170,14 @@ pub(super) fn resolve_labels(
             let lookup = |key: &str| labels.get(key).cloned();
             let lookup: &Lookup<'_> = &lookup;
             let mut read = IndexMap::new();
-            let mut unset = |key: &str| warnings.push(unset_in(file, key));
+            let mut unset = |key: &str| keep(warnings, unset_in(file, key));
             dotenv::parse_into(&text, &mut read, lookup, &mut unset)
                 .map_err(|error| fail(format!("{file}: {error}")))?;
+            let before = labels.len();
             labels.extend(read);
             let bytes = labels.iter().map(|(key, value)| key.len() + value.len()).sum();
-            amount.have(bytes).map_err(|message| fail(message).hint(FEWER))?;
+            let added = labels.len().saturating_sub(before);
+            amount.have(bytes, added).map_err(|message| fail(message).hint(FEWER))?;
         }
         labels.append(&mut service.labels);
         service.labels = labels;

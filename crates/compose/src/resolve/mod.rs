@@ -17,6 +17,7 @@ pub mod validate;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
+    entries::Entries,
     error::{LoadError, Warning},
     load::EnvFiles,
     model::Project,
@@ -63,6 +64,7 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
     if context.normalise {
         normalise(&mut root, &context.name, &context.environment)?;
     }
+    let mut amount = env_files::Amount::of(Entries::of(&root)?);
     let mut project = typing::project(&root, warnings)?;
     project.name.clone_from(&context.name);
     project.working_dir.clone_from(&context.working_dir);
@@ -78,16 +80,16 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
         consistency::check(&mut project, &places)?;
     }
     if matches!(context.read_env_files, EnvFiles::OfActive | EnvFiles::OfActiveAndSelected) {
-        env_files::resolve_environment(&mut project, context.files, &places, warnings)?;
+        env_files::resolve_environment(&mut project, context.files, &places, warnings, &mut amount)?;
     }
-    env_files::resolve_labels(&mut project, context.files, &places, warnings)?;
+    env_files::resolve_labels(&mut project, context.files, &places, warnings, &mut amount)?;
     select::enable(&mut project, &context.services);
     select::with_dependencies(&mut project, &context.services)?;
     if !context.all_resources {
         select::prune(&mut project);
     }
     if matches!(context.read_env_files, EnvFiles::OfSelected | EnvFiles::OfActiveAndSelected) {
-        env_files::resolve_environment(&mut project, context.files, &places, warnings)?;
+        env_files::resolve_environment(&mut project, context.files, &places, warnings, &mut amount)?;
     }
     if context.check_consistency && context.unique_container_names {
         consistency::check_container_names(&project, &places)?;

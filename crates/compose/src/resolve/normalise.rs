@@ -7,7 +7,7 @@ use crate::{document::size, error::LoadError, lexical::clean, merge, merge_uniqu
 use turnout_yaml::{Map, Node, Pos, Value};
 
 /// Values, and bytes of text, that `pre_start` steps may take over from their services, in all.
-const MAX_COPIED: (usize, usize) = (1_000_000, 64 << 20);
+const MAX_COPIED: (usize, usize) = (500_000, 64 << 20);
 
 /// Makes implicit networks, dependencies and names explicit, in place.
 pub(super) fn apply(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) -> Result<(), LoadError> {
