@@ -55,7 +55,7 @@ fn a_commit_is_held_against_pushes_until_it_is_released() {
     assert!(said.contains(&format!("held at {}", short(&first))), "{said}");
     assert!(said.contains(&format!("newest wanted {}", short(&third))), "{said}");
     assert!(
-        said.contains(&format!("deployed by hand: commit {} (main is at {})", short(&first), short(&second))),
+        said.contains(&format!("deployed by hand: commit {} (main here is at {})", short(&first), short(&second))),
         "{said}"
     );
     let json = daemon.turnout_json(&["status", "--json"]);

@@ -124,7 +124,7 @@ pub fn sleeper(label: &str) -> String {
 
 /// The lines of a service that sleeps and ends at once when told to.
 pub fn idle() -> &'static str {
-    "    image: \"@BASE\"\n    command: [sleep, \"86400\"]\n    init: true\n    stop_grace_period: 1s\n"
+    "    image: \"@BASE\"\n    command: [sleep, \"1000\"]\n    init: true\n    stop_grace_period: 1s\n"
 }
 
 /// The lines of a service that is built of `context` and sleeps. Nothing here needs a network while it builds.

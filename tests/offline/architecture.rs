@@ -205,6 +205,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/checkout/carry_out.rs", "LFS objects, in .git"),
     ("crates/git/src/checkout/index_lock.rs", "in .git"),
     ("crates/git/src/checkout/note.rs", "in .git"),
+    ("crates/git/src/checkout/owned.rs", "in .git"),
     ("crates/git/src/checkout/settings.rs", "in .git"),
     (
         "crates/git/src/checkout/work_tree.rs",

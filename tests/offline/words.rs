@@ -62,7 +62,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Texts in which what is filled in is no number, or never 1.
-const OTHERWISE: [&str; 8] = [
+const OTHERWISE: [&str; 9] = [
     // A limit, a share of several, names, and the words of Compose.
     "{most} connections",
     "{} of earlier images",
@@ -72,6 +72,7 @@ const OTHERWISE: [&str; 8] = [
     "{scale} containers (remove container_name",
     "{most} containers (lower its scale",
     "{path} without its files",
+    "{former} and its volumes",
 ];
 
 #[test]

@@ -37,6 +37,10 @@ const ABOUT: &[&str] =
 /// Whether the value of a variable of this name is taken for a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
+    // The shell's: where one is.
+    if matches!(name.as_str(), "PWD" | "OLDPWD") {
+        return false;
+    }
     let words: Vec<&str> = name.split(['_', '-', '.', ' ']).filter(|word| !word.is_empty()).collect();
     if words.len() > 1 && words.last().is_some_and(|last| ABOUT.contains(last)) {
         return false;
