@@ -1,0 +1,74 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, value_parser};
+use tracing::level_filters::LevelFilter;
+
+/// Listens where stacks are published, and passes connections on to the colour that is live.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serves what the route file says, until SIGTERM
+    Run(Settings),
+    /// Tells all mistakes of a route file
+    Check {
+        /// The route file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Settings {
+    /// Where the route file is kept; no other program writes there
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/turnout-proxy")]
+    pub(crate) state_dir: PathBuf,
+    /// The control socket
+    #[arg(long, value_name = "PATH", default_value = "/run/turnout-proxy/control.sock")]
+    pub(crate) socket: PathBuf,
+    /// Access mode of the control socket
+    #[arg(long, value_name = "MODE", default_value = "660", value_parser = mode)]
+    pub(crate) socket_mode: u32,
+    /// A user (by number) who may use the control socket, beside root and the proxy's own; may be said several times
+    #[arg(long, value_name = "UID")]
+    pub(crate) control_user: Vec<u32>,
+    /// Connections at a time; others wait to be taken
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections: u32,
+    /// Connections at a time of one route, so that a crowd at one leaves room for the others
+    #[arg(long, value_name = "N", default_value_t = 8_192, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections_per_route: u32,
+    /// Seconds that open connections have when the proxy ends
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u32).range(0..=86_400))]
+    pub(crate) grace: u32,
+    /// What is logged: error, warn, info, debug, trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LevelFilter,
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("an access mode is written as 660 or 0600".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+        for (text, expected) in [("660", Ok(0o660)), ("0600", Ok(0o600)), ("888", Err(())), ("1777", Err(())), ("", Err(()))] {
+            assert_eq!(mode(text).map_err(drop), expected, "{text}");
+        }
+    }
+}

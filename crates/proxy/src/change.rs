@@ -1,0 +1,255 @@
+//! From one table to the next, in an order in which nothing is lost: listen on what is new, keep the table on the disk,
+//! stop listening on what is gone, serve the new table, say so.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex as Held, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
+use turnout_report::counted;
+use turnout_traffic::{
+    Replaced, Repository, RouteFile, Table,
+    control::{Answer, Code, Origin, Refusal, Status},
+    follows,
+};
+
+use crate::{
+    door::{self, Door, House},
+    route_file::{Keeper, NotWritten},
+};
+
+/// How long a change may take before whoever asked is told that it will show.
+const COMMIT: Duration = Duration::from_secs(5);
+/// How long a change waits for the one before it.
+const TURN: Duration = Duration::from_secs(4);
+
+/// The one who changes the table.
+#[derive(Debug)]
+pub(crate) struct Changer {
+    house: Arc<House>,
+    /// Held over a whole change.
+    doors: Mutex<BTreeMap<SocketAddr, Door>>,
+    keeper: Arc<Held<Keeper>>,
+    origin: Origin,
+    durable: AtomicBool,
+    ending: AtomicBool,
+    /// All places for connections.
+    places: usize,
+}
+
+type Changed = Result<(u64, bool), Refusal>;
+
+impl Changer {
+    /// Serves what was found. An address that cannot be listened on is tried again and again: the others are served.
+    pub(crate) async fn start(keeper: Keeper, served: RouteFile, origin: Origin, house: Arc<House>) -> Arc<Changer> {
+        let addresses = addresses(&served.table);
+        house.board.replace(served);
+        let mut doors = BTreeMap::new();
+        for address in addresses {
+            let listener = door::listen(address);
+            if let Err(error) = &listener {
+                tracing::error!("{address} cannot be listened on: {error}; it is tried again every second");
+            }
+            doors.insert(address, Door::open(address, listener.ok(), Arc::clone(&house)));
+        }
+        Arc::new(Changer {
+            places: house.places.available_permits(),
+            house,
+            doors: Mutex::new(doors),
+            keeper: Arc::new(Held::new(keeper)),
+            origin,
+            durable: AtomicBool::new(true),
+            ending: AtomicBool::new(false),
+        })
+    }
+
+    /// Answers `status`.
+    pub(crate) fn status(&self) -> Status {
+        let (repositories, routes, leaving) = self.house.board.status();
+        let free = self.house.places.available_permits();
+        Status {
+            serial: self.house.board.served().serial,
+            origin: self.origin,
+            durable: self.durable.load(Relaxed),
+            ending: self.ending.load(Relaxed),
+            connections: u64::try_from(self.places.saturating_sub(free)).unwrap_or(u64::MAX),
+            repositories,
+            routes,
+            leaving,
+        }
+    }
+
+    /// Answers `apply`.
+    pub(crate) async fn apply(self: &Arc<Self>, repository: String, wanted: Repository) -> Answer {
+        let changer = Arc::clone(self);
+        in_time(async move { changer.apply_now(&repository, wanted).await }).await
+    }
+
+    /// Answers `reload`.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Answer {
+        let changer = Arc::clone(self);
+        in_time(async move { changer.reload_now().await }).await
+    }
+
+    /// Takes no connections and no changes any more.
+    pub(crate) async fn end(&self) {
+        self.ending.store(true, Relaxed);
+        let Ok(mut doors) = timeout(TURN, self.doors.lock()).await else {
+            tracing::error!("a change is still under way; is the disk stuck?");
+            return;
+        };
+        for (_, door) in std::mem::take(&mut *doors) {
+            door.close().await;
+        }
+    }
+
+    async fn turn(&self) -> Result<MutexGuard<'_, BTreeMap<SocketAddr, Door>>, Refusal> {
+        let busy = || Refusal::new(Code::Busy, "another change is still under way; ask again");
+        let doors = timeout(TURN, self.doors.lock()).await.map_err(|_| busy())?;
+        if self.ending.load(Relaxed) {
+            return Err(Refusal::new(Code::Ending, "the proxy ends and changes nothing any more; ask the next one"));
+        }
+        Ok(doors)
+    }
+
+    async fn apply_now(&self, name: &str, wanted: Repository) -> Changed {
+        let mut doors = self.turn().await?;
+        let served = self.house.board.served();
+        let (generation, revision) = wanted.age();
+        let count = counted(wanted.routes.len(), "route");
+        let next = match served.table.replace(name, wanted)? {
+            Replaced::Same if self.durable.load(Relaxed) => return Ok((served.serial, false)),
+            // It is served already; only the disk has not said that it has it.
+            Replaced::Same => served.table.clone(),
+            Replaced::New(table) => table,
+        };
+        let next = RouteFile { serial: served.serial + 1, table: next };
+        let bytes = next.to_bytes().map_err(Refusal::mistaken)?;
+        let serial = next.serial;
+        self.commit(&mut doors, next, bytes, false).await?;
+        tracing::info!("{name}: generation {generation}, revision {revision} is served ({count}; serial {serial})");
+        Ok((serial, true))
+    }
+
+    async fn reload_now(&self) -> Changed {
+        let mut doors = self.turn().await?;
+        let read = self.with_keeper(Keeper::read_again).await?;
+        let (bytes, next) = read.map_err(Refusal::mistaken)?;
+        let served = self.house.board.served();
+        if next == *served {
+            return Ok((served.serial, false));
+        }
+        if next.serial < served.serial {
+            let message = format!("the route file has serial {}, and {} is served", next.serial, served.serial);
+            return Err(Refusal::new(Code::Older, message));
+        }
+        follows(&served.table, &next.table).map_err(|mistakes| {
+            let refusal = Refusal::mistaken(mistakes);
+            Refusal { code: Code::Older, ..refusal }
+        })?;
+        let serial = next.serial;
+        self.commit(&mut doors, next, bytes, true).await?;
+        tracing::info!("the route file was read again: serial {serial} is served");
+        Ok((serial, true))
+    }
+
+    /// See the module. `there`: the file on the disk is the one that is to be written.
+    async fn commit(
+        &self,
+        doors: &mut BTreeMap<SocketAddr, Door>,
+        next: RouteFile,
+        bytes: Vec<u8>,
+        there: bool,
+    ) -> Result<(), Refusal> {
+        let wanted = addresses(&next.table);
+        let mut listeners: Vec<(SocketAddr, TcpListener)> = Vec::new();
+        for address in wanted.iter().filter(|address| !doors.contains_key(address)) {
+            listeners.push((*address, door::listen(*address).map_err(|error| cannot_listen(*address, &error, doors))?));
+        }
+        let written = self.with_keeper(move |keeper| {
+            if there {
+                keeper.accept();
+            }
+            keeper.write(&bytes)
+        });
+        let not_durable = match written.await? {
+            Ok(()) => None,
+            Err(NotWritten::Nothing(message)) => {
+                return Err(Refusal::new(Code::NotKept, format!("{message}. Nothing was changed")));
+            }
+            Err(NotWritten::NotDurable(message)) => Some(message),
+        };
+        // What came before this moment has the old table.
+        for address in doors.keys().filter(|address| !wanted.contains(address)).copied().collect::<Vec<_>>() {
+            if let Some(door) = doors.remove(&address) {
+                door.close().await;
+            }
+        }
+        self.house.board.replace(next);
+        for (address, listener) in listeners {
+            doors.insert(address, Door::open(address, Some(listener), Arc::clone(&self.house)));
+        }
+        self.durable.store(not_durable.is_none(), Relaxed);
+        match not_durable {
+            None => Ok(()),
+            Some(message) => {
+                tracing::error!("{message}");
+                Err(Refusal::new(Code::NotDurable, message))
+            }
+        }
+    }
+
+    /// Work with the disk, beside the runtime.
+    async fn with_keeper<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Keeper) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let keeper = Arc::clone(&self.keeper);
+        let done = tokio::task::spawn_blocking(move || work(&mut keeper.lock().unwrap_or_else(PoisonError::into_inner)));
+        done.await.map_err(|error| fault(&error))
+    }
+}
+
+/// A change goes on to its end, whoever waits for it: half of one would be worse than none.
+async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answer {
+    let outcome = match timeout(COMMIT, tokio::spawn(change)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Err(fault(&error)),
+        Err(_) => {
+            let message = format!("it is not done after {COMMIT:?}; is the disk stuck? ask again: the answer will show");
+            Err(Refusal::new(Code::Unknown, message))
+        }
+    };
+    match outcome {
+        Ok((serial, changed)) => Answer::Applied { serial, changed },
+        Err(refusal) => Answer::Refused(refusal),
+    }
+}
+
+fn fault(error: &tokio::task::JoinError) -> Refusal {
+    Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))
+}
+
+fn addresses(table: &Table) -> BTreeSet<SocketAddr> {
+    table.repositories.values().flat_map(|repository| &repository.routes).map(|route| route.listen).collect()
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error, doors: &BTreeMap<SocketAddr, Door>) -> Refusal {
+    let own = doors.keys().find(|door| door.port() == address.port() && door.is_ipv4() == address.is_ipv4());
+    let hint = match own {
+        Some(door) => format!("; {door} is listened on until this change: take that route away first"),
+        None => String::new(),
+    };
+    Refusal::new(Code::CannotListen, format!("cannot listen on {address}: {error}{hint}. Nothing was changed"))
+}

@@ -1,0 +1,158 @@
+//! The control socket: one request a line, one answer a line (`turnout_traffic::control`). Neither a silent connection nor a
+//! stranger holds it.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream, unix::OwnedReadHalf},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use turnout_traffic::{
+    bounds,
+    control::{Answer, Code, Refusal, Request},
+};
+
+use crate::change::Changer;
+
+/// Connections at a time; others wait.
+const CONNECTIONS: usize = 16;
+/// Time for a request to arrive, and for an answer to be taken. A connection on which nothing is asked ends after it.
+const LINE_TIME: Duration = Duration::from_secs(10);
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who may ask: root, the proxy's own user, and those that the settings name.
+#[derive(Debug, Clone)]
+pub(crate) struct Allowed(pub(crate) Vec<u32>);
+
+impl Allowed {
+    fn has(&self, user: u32) -> bool {
+        user == 0 || user == rustix::process::geteuid().as_raw() || self.0.contains(&user)
+    }
+}
+
+/// Opens the socket with its access mode, in place of one that a killed proxy left.
+pub(crate) fn listen(path: &Path, mode: u32) -> Result<UnixListener, String> {
+    let cannot = |error: io::Error| format!("cannot open the control socket {}: {error}", path.display());
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(cannot)?;
+    }
+    if path.exists() {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(format!("another turnout-proxy answers at the control socket {}; end it first", path.display()));
+        }
+        fs::remove_file(path).map_err(cannot)?;
+    }
+    let listener = UnixListener::bind(path).map_err(cannot)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot)?;
+    Ok(listener)
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(listener: UnixListener, changer: Arc<Changer>, allowed: Allowed) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (changer, allowed) = (Arc::clone(&changer), allowed.clone());
+                tokio::spawn(async move {
+                    // What breaks off concerns whoever asked.
+                    if let Err(error) = connection(stream, &changer, &allowed).await {
+                        tracing::debug!(%error, "a connection to the control socket ended");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("a connection to the control socket could not be taken: {error}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, changer: &Arc<Changer>, allowed: &Allowed) -> io::Result<()> {
+    let user = stream.peer_cred()?.uid();
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let (answer, last) = if allowed.has(user) {
+            match request(&mut reader).await? {
+                None => return Ok(()),
+                Some(Ok(request)) => (answer(request, changer).await, false),
+                // What follows a line that is too long, or cut off, is not to be guessed.
+                Some(Err(refusal)) => (Answer::Refused(refusal), true),
+            }
+        } else {
+            let message = format!("user {user} may not ask here; --control-user names who may");
+            tracing::warn!("a request on the control socket was refused: {message}");
+            (Answer::Refused(Refusal::new(Code::Forbidden, message)), true)
+        };
+        let line = answer.to_line().map_err(io::Error::other)?;
+        timeout(LINE_TIME, writer.write_all(&line)).await??;
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// The next line. None: there is none, or not in time.
+async fn request(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Result<Vec<u8>, Refusal>>> {
+    let mut line = Vec::new();
+    let most = u64::try_from(bounds::BYTES).unwrap_or(u64::MAX);
+    match timeout(LINE_TIME, reader.take(most).read_until(b'\n', &mut line)).await {
+        Ok(read) => read?,
+        Err(_) if line.is_empty() => return Ok(None),
+        Err(_) => {
+            let message = format!("the request did not arrive within {LINE_TIME:?}");
+            return Ok(Some(Err(Refusal::new(Code::Malformed, message))));
+        }
+    };
+    Ok(match line.last() {
+        None => None,
+        Some(b'\n') => Some(Ok(line)),
+        Some(_) => {
+            let message = format!("the request broke off, or its line is longer than {} bytes", bounds::BYTES);
+            Some(Err(Refusal::new(Code::Malformed, message)))
+        }
+    })
+}
+
+async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
+    // A table may be large; reading it is not a matter of the threads that pass bytes on.
+    let read = tokio::task::spawn_blocking(move || Request::from_line(&line)).await;
+    let answer = match read {
+        Ok(Ok(Request::Status)) => Answer::Status(changer.status()),
+        Ok(Ok(Request::Apply { repository, wanted })) => changer.apply(repository, wanted).await,
+        Ok(Ok(Request::Reload)) => changer.reload().await,
+        Ok(Err(refusal)) => Answer::Refused(refusal),
+        Err(error) => Answer::Refused(Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))),
+    };
+    if let Answer::Refused(Refusal { message, .. }) = &answer {
+        tracing::warn!("a request on the control socket was refused: {message}");
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_ourselves_and_those_named_may_ask() {
+        let own = rustix::process::geteuid().as_raw();
+        let allowed = Allowed(vec![4_000_001]);
+        for (user, expected) in [(0, true), (own, true), (4_000_001, true), (4_000_002, false)] {
+            assert_eq!(allowed.has(user), expected, "{user}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A listener: takes connections, as many as may be, and hands each to a colour.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinHandle,
+    time::sleep,
+};
+
+use crate::{
+    board::Board,
+    pass::{break_off, pass},
+};
+
+/// Connections that the kernel keeps until they are taken.
+const BACKLOG: u32 = 4_096;
+/// Pause after a failed accept: the reason (no more file descriptors) does not pass at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often an address is tried that another program has.
+const BIND_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all doors share.
+#[derive(Debug)]
+pub(crate) struct House {
+    pub(crate) board: Board,
+    /// Places for connections; each holds one to its end.
+    pub(crate) places: Arc<Semaphore>,
+    /// Places at one door.
+    pub(crate) places_at_door: usize,
+    /// Turns true when connections are to be cut.
+    pub(crate) cut: watch::Receiver<bool>,
+}
+
+/// A listener that is served.
+#[derive(Debug)]
+pub(crate) struct Door {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Listens. `[::]` takes IPv6 only, so that it can be had beside `0.0.0.0`.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if address.is_ipv6() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    // Connections of an earlier process that are closing are no hindrance.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl Door {
+    /// Serves a route that the board has. Without a listener one is made as soon as the address can be had.
+    pub(crate) fn open(address: SocketAddr, listener: Option<TcpListener>, house: Arc<House>) -> Door {
+        let (stop, mut stopped) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            let listener = match listener {
+                Some(listener) => Some(listener),
+                None => tokio::select! {
+                    listener = at_last(address) => Some(listener),
+                    _ = stopped.wait_for(|stop| *stop) => None,
+                },
+            };
+            if let (Some(listener), Some(tally)) = (listener, house.board.tally(address)) {
+                tally.listening.store(true, Relaxed);
+                receive(address, listener, &house, stopped).await;
+                tally.listening.store(false, Relaxed);
+            }
+        });
+        Door { stop, task }
+    }
+
+    /// Listens no longer. What the kernel had taken until then is served.
+    pub(crate) async fn close(self) {
+        let _ = self.stop.send(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "a fault in turnout-proxy itself");
+        }
+    }
+}
+
+async fn at_last(address: SocketAddr) -> TcpListener {
+    loop {
+        sleep(BIND_PAUSE).await;
+        match listen(address) {
+            Ok(listener) => {
+                tracing::info!("{address} is listened on at last");
+                return listener;
+            }
+            Err(error) => tracing::debug!(%address, %error, "still cannot be listened on"),
+        }
+    }
+}
+
+/// A place in the house, and one at the door.
+type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>, mut stopped: watch::Receiver<bool>) {
+    let at_door = Arc::new(Semaphore::new(house.places_at_door));
+    let mut crowded = false;
+    loop {
+        let (client, peer) = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!("a connection to {address} could not be taken: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let places = match without_waiting(house, &at_door) {
+            Some(places) => {
+                crowded = false;
+                Some(places)
+            }
+            None => {
+                if !crowded {
+                    tracing::warn!("as many connections as may be are open: further ones to {address} wait until one ends");
+                }
+                crowded = true;
+                tokio::select! {
+                    biased;
+                    _ = stopped.wait_for(|stop| *stop) => None,
+                    places = waiting(house, &at_door) => places,
+                }
+            }
+        };
+        let Some(places) = places else {
+            break_off(&client);
+            break;
+        };
+        serve(client, peer.ip(), address, places, house);
+    }
+    // What the kernel has taken is ours: nobody else would answer it.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((client, peer)) = listener.accept() {
+        let Ok(client) = client.set_nonblocking(true).and_then(|()| TcpStream::from_std(client)) else { continue };
+        match without_waiting(house, &at_door) {
+            Some(places) => serve(client, peer.ip(), address, places, house),
+            None => break_off(&client),
+        }
+    }
+}
+
+fn without_waiting(house: &House, at_door: &Arc<Semaphore>) -> Option<Places> {
+    let door = Arc::clone(at_door).try_acquire_owned().ok()?;
+    Some((Arc::clone(&house.places).try_acquire_owned().ok()?, door))
+}
+
+async fn waiting(house: &House, at_door: &Arc<Semaphore>) -> Option<Places> {
+    let door = Arc::clone(at_door).acquire_owned().await.ok()?;
+    Some((Arc::clone(&house.places).acquire_owned().await.ok()?, door))
+}
+
+/// Claims a target at once, by the table of this moment, and serves the connection beside.
+fn serve(client: TcpStream, peer: IpAddr, address: SocketAddr, places: Places, house: &Arc<House>) {
+    let Some(claim) = house.board.claim(address, peer, &[]) else {
+        break_off(&client);
+        return;
+    };
+    let house = Arc::clone(house);
+    tokio::spawn(async move {
+        pass(client, peer, address, claim, &house.board, house.cut.clone()).await;
+        drop(places);
+    });
+}

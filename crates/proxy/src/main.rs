@@ -1,0 +1,62 @@
+//! `turnout-proxy`: listens where stacks are published, and passes connections on to the colour that is live.
+//!
+//! It knows neither git, nor the store, nor the engine, nor Compose: a route table (crate `turnout-traffic`), which it keeps
+//! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
+//!
+//! From the ground up: `limits`, `route_file` (the file), `board` (who gets a connection), `pass` (bytes both ways), `door`
+//! (a listener), `change` (from one table to the next), `control` (the socket), `run`.
+
+mod args;
+mod board;
+mod change;
+mod control;
+mod door;
+mod limits;
+mod pass;
+mod route_file;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let Args { command } = Args::parse();
+    let outcome = match command {
+        Command::Run(settings) => run::run(settings),
+        Command::Check { file } => check(&file),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            say(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The last words; whoever started it may have closed standard error.
+fn say(message: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "turnout-proxy: {message}");
+}
+
+/// `check`: one line a mistake.
+fn check(file: &std::path::Path) -> Result<(), String> {
+    match route_file::read(file) {
+        Ok(Some((_, served))) => {
+            use std::io::Write as _;
+            let routes: usize = served.table.repositories.values().map(|repository| repository.routes.len()).sum();
+            let (routes, serial) = (turnout_report::counted(routes, "route"), served.serial);
+            let _ = writeln!(std::io::stdout(), "{}: no mistake; serial {serial}, {routes}", file.display());
+            Ok(())
+        }
+        Ok(None) => Err(format!("{}: there is no such file", file.display())),
+        Err(mistakes) => {
+            let lines: Vec<String> = mistakes.0.iter().map(|mistake| format!("{}: {mistake}", file.display())).collect();
+            Err(lines.join("\nturnout-proxy: "))
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One connection: a container is found for it, and bytes are passed on, both ways, until both sides have ended.
+//!
+//! A side that has no more to say ends its direction alone, as it would without a proxy. A side that breaks off makes the
+//! other one break off too: a truncated answer must not look like a whole one.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use rustix::net::sockopt;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{
+        TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use crate::board::{Board, Claim};
+
+/// How long a client waits for a container that takes its connection: one that starts anew is there again by then.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one container may take to accept. It is on this machine.
+const ACCEPT: Duration = Duration::from_secs(2);
+/// Pause before targets that refused are tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that are passed on at a time. A connection on which nothing moves holds no buffer.
+const BUFFER: usize = 16 << 10;
+/// Peers that went away without a word are noticed after this, and four unanswered questions.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// Time between those questions.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Serves one connection to its end.
+pub(crate) async fn pass(
+    mut client: TcpStream,
+    peer: IpAddr,
+    listen: SocketAddr,
+    first: Claim,
+    board: &Board,
+    mut cut: watch::Receiver<bool>,
+) {
+    let tally = std::sync::Arc::clone(&first.tally);
+    tally.taken.fetch_add(1, Relaxed);
+    tally.waiting.fetch_add(1, Relaxed);
+    let found = tokio::select! {
+        found = find(peer, listen, first, board) => found,
+        _ = cut.wait_for(|cut| *cut) => None,
+    };
+    tally.waiting.fetch_sub(1, Relaxed);
+    let Some((claim, mut container)) = found else {
+        tally.failed.fetch_add(1, Relaxed);
+        tracing::debug!(%listen, %peer, "no container takes the connection: it is cut");
+        break_off(&client);
+        return;
+    };
+    for stream in [&client, &container] {
+        watch_over(stream);
+    }
+    let outcome = tokio::select! {
+        outcome = both_ways(&mut client, &mut container, claim.idle) => outcome,
+        _ = cut.wait_for(|cut| *cut) => Err(io::Error::other("the proxy ends")),
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%listen, %peer, target = %claim.target, %error, "the connection is cut");
+        break_off(&client);
+        break_off(&container);
+    }
+}
+
+/// Connects to a target. One that refuses is followed by the next, and all of them are tried again for a while; the table
+/// is asked each time, for it may have changed. Nothing that the client sent was read yet, so nothing is sent twice.
+async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> Option<(Claim, TcpStream)> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut tried: Vec<SocketAddr> = Vec::new();
+    let mut next = Some(first);
+    loop {
+        if let Some(claim) = next.take().or_else(|| board.claim(listen, peer, &tried)) {
+            let until = deadline.min(Instant::now() + ACCEPT);
+            match timeout_at(until, connect(claim.target)).await {
+                Ok(Ok(container)) => return Some((claim, container)),
+                Ok(Err(error)) => tracing::debug!(target = %claim.target, %error, "a container does not take connections"),
+                Err(_) => tracing::debug!(target = %claim.target, "a container takes no connection in time"),
+            }
+            tried.push(claim.target);
+        } else if tried.is_empty() {
+            return None; // the route is gone
+        } else if Instant::now() + PAUSE >= deadline {
+            return None;
+        } else {
+            sleep(PAUSE).await;
+            tried.clear();
+        }
+    }
+}
+
+async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(target).await?;
+    // A port of this machine on which nobody listens may be given to this very socket, which is then connected to itself.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+/// Small writes go at once, and a peer that is gone is noticed. Not vital: a socket that takes none of it works too.
+fn watch_over(stream: &TcpStream) {
+    let set = || -> rustix::io::Result<()> {
+        sockopt::set_tcp_nodelay(stream, true)?;
+        sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
+        sockopt::set_tcp_keepintvl(stream, ASK_AGAIN)?;
+        sockopt::set_tcp_keepcnt(stream, 4)?;
+        sockopt::set_socket_keepalive(stream, true)
+    };
+    if let Err(error) = set() {
+        tracing::debug!(%error, "a socket does not take its options");
+    }
+}
+
+/// The peer learns that this is no regular end, when the stream is dropped: a reset.
+pub(crate) fn break_off(stream: &TcpStream) {
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::debug!(%error, "a connection ends without a reset");
+    }
+}
+
+async fn both_ways(client: &mut TcpStream, container: &mut TcpStream, idle: Option<Duration>) -> io::Result<()> {
+    let began = Instant::now();
+    // Milliseconds since then, of what was moved last.
+    let moved = AtomicU64::new(0);
+    let note = || moved.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+    let (from_client, to_client) = client.split();
+    let (from_container, to_container) = container.split();
+    let copy = async {
+        tokio::try_join!(one_way(from_client, to_container, note), one_way(from_container, to_client, note)).map(drop)
+    };
+    let Some(idle) = idle else { return copy.await };
+    let silence = async {
+        loop {
+            let end = began + Duration::from_millis(moved.load(Relaxed)) + idle;
+            if Instant::now() >= end {
+                return io::Error::new(io::ErrorKind::TimedOut, "neither side has said anything for too long");
+            }
+            sleep_until(end).await;
+        }
+    };
+    tokio::select! {
+        outcome = copy => outcome,
+        error = silence => Err(error),
+    }
+}
+
+/// Passes bytes on until the end of what is read, which it passes on too.
+async fn one_way(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: impl Fn()) -> io::Result<()> {
+    loop {
+        from.readable().await?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match from.try_read(&mut buffer) {
+                Ok(0) => {
+                    // Fails where the other side is gone already, which its own direction tells.
+                    let _ = to.shutdown().await;
+                    return Ok(());
+                }
+                Ok(length) => {
+                    to.write_all(buffer.get(..length).unwrap_or_default()).await?;
+                    moved();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

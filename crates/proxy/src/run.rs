@@ -1,0 +1,147 @@
+//! `turnout-proxy run`: puts it together, runs it, takes it down in order.
+
+use std::{sync::Arc, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use turnout_report::counted;
+use turnout_traffic::control::Answer;
+
+use crate::{
+    args::Settings,
+    board::Board,
+    change::Changer,
+    control::{self, Allowed},
+    door::House,
+    limits,
+    route_file::Keeper,
+};
+
+/// How long connections that are cut may take to notice.
+const LAST: Duration = Duration::from_secs(1);
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// Whatever prevents the start. A damaged route file does not.
+pub(crate) fn run(settings: Settings) -> Result<(), String> {
+    log(settings.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start its threads: {error}"))?;
+    let outcome = runtime.block_on(serve(settings));
+    // Not for a thread that hangs at the disk: what was acknowledged is on it.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn log(level: tracing::level_filters::LevelFilter) {
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
+    let lines = lines.with_writer(std::io::stderr);
+    // journald stamps each line itself.
+    if std::env::var_os("JOURNAL_STREAM").is_some() { lines.without_time().init() } else { lines.init() }
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a fault in turnout-proxy itself")));
+}
+
+async fn serve(settings: Settings) -> Result<(), String> {
+    let Settings { state_dir, socket, socket_mode, control_user, max_connections, max_connections_per_route, grace, .. } =
+        settings;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
+    let mut signals = Signals::new().map_err(|error| format!("cannot take signals: {error}"))?;
+    let (keeper, served, origin) = Keeper::open(&state_dir)?;
+    let most = limits::connections(max_connections);
+    let (cut, when_cut) = watch::channel(false);
+    let house = Arc::new(House {
+        board: Board::default(),
+        places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))),
+        places_at_door: usize::try_from(max_connections_per_route.min(most)).unwrap_or(usize::MAX),
+        cut: when_cut,
+    });
+    let listener = control::listen(&socket, socket_mode)?;
+    let serial = served.serial;
+    let changer = Changer::start(keeper, served, origin, Arc::clone(&house)).await;
+    let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
+    let count = counted(changer.status().routes.len(), "route");
+    tracing::info!(socket = %socket.display(), serial, "ready: {count}");
+    notify(&[NotifyState::Ready]);
+
+    while signals.next().await == Wanted::Reload {
+        match changer.reload().await {
+            Answer::Refused(refusal) => tracing::error!(
+                "SIGHUP: the route file was not taken over, what was served is served: {}",
+                refusal.message
+            ),
+            Answer::Applied { changed: false, .. } => tracing::info!("SIGHUP: the route file is what is served"),
+            Answer::Applied { .. } | Answer::Status(_) => {}
+        }
+    }
+
+    let open = changer.status().connections;
+    let ends = format!("ends: takes no connections any more; {} may end within {grace} s", counted(open, "connection"));
+    notify(&[NotifyState::Stopping, NotifyState::Status(&ends)]);
+    tracing::info!("turnout-proxy {ends}");
+    changer.end().await;
+    let all_ended = house.places.acquire_many(most);
+    tokio::pin!(all_ended);
+    let ended = tokio::select! {
+        ended = timeout(Duration::from_secs(grace.into()), &mut all_ended) => ended.is_ok(),
+        () = signals.end() => {
+            tracing::warn!("asked to end a second time");
+            false
+        }
+    };
+    if !ended {
+        let open = changer.status().connections;
+        tracing::warn!("{} did not end by themselves and are cut", counted(open, "connection"));
+        let _ = cut.send(true);
+        let _ = timeout(LAST, all_ended).await;
+    }
+    asked.abort();
+    let _ = std::fs::remove_file(&socket);
+    tracing::info!("turnout-proxy has ended");
+    Ok(())
+}
+
+/// What a signal asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Reload,
+    End,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wanted {
+        tokio::select! {
+            _ = self.terminate.recv() => Wanted::End,
+            _ = self.interrupt.recv() => Wanted::End,
+            _ = self.hang_up.recv() => Wanted::Reload,
+        }
+    }
+
+    async fn end(&mut self) {
+        while self.next().await != Wanted::End {}
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}

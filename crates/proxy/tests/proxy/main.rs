@@ -1,0 +1,9 @@
+//! The real program, real clients, real containers' ends: all on addresses of the loopback network that are this process's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
+
+mod asking;
+mod ending;
+mod passing;
+mod restarting;
+mod support;
+mod switching;

@@ -1,0 +1,88 @@
+//! What routes must keep together, however each of them is right.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::{
+    bounds,
+    mistake::Mistakes,
+    table::{Route, Table},
+};
+
+/// A route, and where it stands.
+pub(crate) struct Placed {
+    /// Path inside the text that is checked.
+    pub(crate) path: String,
+    pub(crate) repository: String,
+    pub(crate) route: Route,
+}
+
+impl Placed {
+    /// The routes of a table, where they stand in a route file.
+    pub(crate) fn of(table: &Table) -> Vec<Placed> {
+        let routes = table.repositories.iter().flat_map(|(name, repository)| {
+            let numbered = repository.routes.iter().enumerate();
+            numbered.map(move |(index, route)| Placed {
+                path: format!("repositories.{name}.routes[{index}]"),
+                repository: name.clone(),
+                route: route.clone(),
+            })
+        });
+        routes.collect()
+    }
+}
+
+/// Checks all routes that are to be served together.
+pub(crate) fn together(routes: &[Placed], mistakes: &mut Mistakes) {
+    if routes.len() > bounds::ROUTES {
+        mistakes.add("", format!("{} routes; at most {} may be", routes.len(), bounds::ROUTES));
+        return;
+    }
+    let targets: usize = routes.iter().flat_map(|placed| &placed.route.colours).map(|colour| colour.targets.len()).sum();
+    if targets > bounds::ALL_TARGETS {
+        mistakes.add("", format!("{targets} targets; at most {} may be", bounds::ALL_TARGETS));
+        return;
+    }
+    let mut by_port: HashMap<u16, Vec<&Placed>> = HashMap::new();
+    for placed in routes {
+        let same_port = by_port.entry(placed.route.listen.port()).or_default();
+        let (path, listen) = (&placed.path, placed.route.listen);
+        if let Some(other) = same_port.iter().find(|other| overlap(other.route.listen, listen)) {
+            let of = match other.repository == placed.repository {
+                true => "another route of it".to_owned(),
+                false => format!("a route of {}", other.repository),
+            };
+            let taken = other.route.listen;
+            mistakes.add(format!("{path}.listen"), format!("{listen}: {of} listens on {taken}"));
+        }
+        same_port.push(placed);
+    }
+    for Placed { path, route, .. } in routes {
+        for (at, colour) in route.colours.iter().enumerate() {
+            for (index, target) in colour.targets.iter().enumerate() {
+                let listeners = by_port.get(&target.port()).map(Vec::as_slice).unwrap_or_default();
+                if let Some(other) = listeners.iter().find(|other| leads_back(*target, other.route.listen)) {
+                    let path = format!("{path}.colours[{at}].targets[{index}]");
+                    let back = format!("{target} leads back into the proxy, which listens on {}", other.route.listen);
+                    mistakes.add(path, back);
+                }
+            }
+        }
+    }
+}
+
+/// Whether two listeners cannot be had side by side. IPv6 listeners take IPv6 only.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && same_family && (any || one.ip() == other.ip())
+}
+
+/// Whether a target is surely a listener of the proxy's own: a circle that no connection would leave.
+fn leads_back(target: SocketAddr, listen: SocketAddr) -> bool {
+    let all_own = |ip: IpAddr| ip.is_loopback() && target.is_ipv4() == listen.is_ipv4();
+    target.port() == listen.port()
+        && (target.ip() == listen.ip() || (listen.ip().is_unspecified() && all_own(target.ip())))
+}

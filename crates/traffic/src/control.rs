@@ -1,0 +1,330 @@
+//! What is said over the control socket: one JSON object a line, one answer a request, in order.
+//!
+//! ```json
+//! {"version":1,"request":"apply","repository":"shop","generation":8,"revision":0,"routes":[…]}
+//! {"version":1,"answer":"applied","serial":13,"changed":true}
+//! ```
+//!
+//! An apply may be sent again: the same one is answered as the first time. Who got no answer asks again, and does not guess.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bounds,
+    check::{self, Placed},
+    later,
+    mistake::{Mistakes, quoted},
+    read::Reading,
+    table::{Repository, Route},
+    tree::{Tree, parsed},
+};
+
+/// Version of what is said here. Another one is refused, by both sides.
+pub const VERSION: u64 = 1;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// One repository's routes are to be these, all at once, and to stay so.
+    Apply {
+        /// Its name in `repos.yaml`.
+        repository: String,
+        /// All that it has.
+        wanted: Repository,
+    },
+    /// The route file is to be read again; somebody replaced it.
+    Reload,
+    /// What is served, and how much is open.
+    Status,
+}
+
+/// As [`Request`] is written.
+#[derive(Serialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+enum Written<'r> {
+    Apply { repository: &'r str, generation: u64, revision: u64, routes: &'r [Route] },
+    Reload,
+    Status,
+}
+
+/// Any message with its version.
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u64,
+    #[serde(flatten)]
+    said: T,
+}
+
+impl Request {
+    /// The line, with its end.
+    ///
+    /// # Errors
+    /// Where it is too long.
+    pub fn to_line(&self) -> Result<Vec<u8>, Mistakes> {
+        let said = match self {
+            Request::Apply { repository, wanted: Repository { generation, revision, routes } } => {
+                Written::Apply { repository, generation: *generation, revision: *revision, routes }
+            }
+            Request::Reload => Written::Reload,
+            Request::Status => Written::Status,
+        };
+        line(&Versioned { version: VERSION, said })
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// The refusal to be answered: [`Code::Malformed`], [`Code::Version`], [`Code::Later`] or [`Code::Mistaken`].
+    pub fn from_line(line: &[u8]) -> Result<Request, Refusal> {
+        let tree = parsed(line).map_err(|message| Refusal::new(Code::Malformed, format!("the request {message}")))?;
+        let Tree::Map(entries) = &tree else {
+            return Err(Refusal::new(Code::Malformed, format!("the request is {}, not an object", tree.kind())));
+        };
+        match entries.iter().find(|(key, _)| key == "version") {
+            Some((_, Tree::Whole(VERSION))) => {}
+            Some((_, Tree::Whole(other))) => {
+                let message = format!("version {other} is not spoken here, only version {VERSION}");
+                return Err(Refusal::new(Code::Version, message));
+            }
+            _ => return Err(Refusal::new(Code::Version, format!("no version is said; it is {VERSION}"))),
+        }
+        let Some((_, Tree::Text(word))) = entries.iter().find(|(key, _)| key == "request") else {
+            return Err(Refusal::new(Code::Malformed, "`request` is missing, or no text".to_owned()));
+        };
+        let mut reading = Reading::default();
+        let request = match word.as_str() {
+            "apply" => reading.apply(&tree),
+            "reload" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Reload),
+            "status" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Status),
+            word if later::REQUESTS.contains(&word) => {
+                return Err(Refusal::new(Code::Later, later::not_yet(&quoted(word))));
+            }
+            word => {
+                let message = format!("{} is not known; known are: apply, reload, status", quoted(word));
+                return Err(Refusal::new(Code::Malformed, message));
+            }
+        };
+        match (reading.mistakes.unless_any(()), request) {
+            (Ok(()), Some(request)) => Ok(request),
+            (Err(mistakes), _) => Err(Refusal::mistaken(mistakes)),
+            (Ok(()), None) => Err(Refusal::new(Code::Malformed, "the request is not understood".to_owned())),
+        }
+    }
+}
+
+impl Reading {
+    fn apply(&mut self, tree: &Tree) -> Option<Request> {
+        let keys = ["version", "request", "repository", "generation", "revision", "routes"];
+        let fields = self.fields("", tree, &keys, &[])?;
+        let name = self.required_text(&fields, "repository").and_then(|name| self.name("repository", name));
+        let mut placed: Vec<Placed> = Vec::new();
+        let wanted = self.repository(&fields, name.as_deref().unwrap_or_default(), &mut placed);
+        check::together(&placed, &mut self.mistakes);
+        Some(Request::Apply { repository: name?, wanted: wanted? })
+    }
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It is served, and on the disk.
+    Applied {
+        /// Of the route file that has it.
+        serial: u64,
+        /// Whether anything was changed by it; not, where it was so already.
+        changed: bool,
+    },
+    /// What is served.
+    Status(Status),
+    /// It is not.
+    Refused(Refusal),
+}
+
+impl Answer {
+    /// The line, with its end.
+    ///
+    /// # Errors
+    /// Where it is too long.
+    pub fn to_line(&self) -> Result<Vec<u8>, Mistakes> {
+        line(&Versioned { version: VERSION, said: self })
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// Where it is no answer of this version.
+    pub fn from_line(line: &[u8]) -> Result<Answer, Mistakes> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        let wrong = |error: serde_json::Error| Mistakes::one("", format!("the proxy's answer is not understood: {error}"));
+        let Version { version } = serde_json::from_slice(line).map_err(wrong)?;
+        if version != VERSION {
+            let message = format!("the proxy answers in version {version}, version {VERSION} is understood");
+            return Err(Mistakes::one("version", message));
+        }
+        let Versioned { said, .. } = serde_json::from_slice(line).map_err(wrong)?;
+        Ok(said)
+    }
+}
+
+fn line(message: &impl Serialize) -> Result<Vec<u8>, Mistakes> {
+    let written = serde_json::to_vec(message);
+    let mut line = written.map_err(|error| Mistakes::one("", format!("cannot be written as JSON: {error}")))?;
+    line.push(b'\n');
+    if line.len() > bounds::BYTES {
+        return Err(Mistakes::one("", format!("a message of more than {} bytes", bounds::BYTES)));
+    }
+    Ok(line)
+}
+
+/// Why something is not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// For programs.
+    pub code: Code,
+    /// For people: what, and what to do.
+    pub message: String,
+    /// Each with its path inside the request (or inside the route file, where routes of others are concerned).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<crate::Mistake>,
+}
+
+impl Refusal {
+    /// Without mistakes.
+    pub fn new(code: Code, message: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), mistakes: Vec::new() }
+    }
+
+    /// For mistakes in what was asked for.
+    pub fn mistaken(mistakes: Mistakes) -> Refusal {
+        Refusal { code: Code::Mistaken, message: mistakes.to_string(), mistakes: mistakes.0 }
+    }
+}
+
+/// Why something is not done, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// No request at all.
+    Malformed,
+    /// Another version of what is said here.
+    Version,
+    /// Something that the switch will bring.
+    Later,
+    /// Mistakes in the table.
+    Mistaken,
+    /// A newer generation or revision is served.
+    Older,
+    /// The same generation and revision is served with other routes.
+    Conflict,
+    /// An address cannot be listened on. Nothing was changed.
+    CannotListen,
+    /// The route file could not be written. Nothing was changed.
+    NotKept,
+    /// It is served, and the disk did not say that it has it: ask again.
+    NotDurable,
+    /// Whether it was done will show: ask again.
+    Unknown,
+    /// Another change is under way: ask again.
+    Busy,
+    /// The proxy ends, and changes nothing any more.
+    Ending,
+    /// Whoever asks may not.
+    Forbidden,
+}
+
+/// What is served, and how much is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the table that is served.
+    pub serial: u64,
+    /// Where that table came from when the proxy began.
+    pub origin: Origin,
+    /// Whether the disk has said that it has that table.
+    pub durable: bool,
+    /// The proxy ends: it takes no connections any more.
+    pub ending: bool,
+    /// Connections that are open, those that wait for a container included.
+    pub connections: u64,
+    /// What each repository is at.
+    pub repositories: BTreeMap<String, Age>,
+    /// All routes, in the order of the table.
+    pub routes: Vec<RouteStatus>,
+    /// Colours that no route has any more, and to which connections are open still.
+    pub leaving: Vec<Leaving>,
+}
+
+/// Where the table came from when the proxy began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// There was no route file: this is the first start.
+    Nothing,
+    /// From the route file.
+    Current,
+    /// From the previous route file, for the newest was missing or damaged: what it had may be lost.
+    Previous,
+    /// There were route files, and none was readable: everything is to be applied again.
+    Lost,
+}
+
+/// How new a repository's routes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Age {
+    /// See [`Repository`].
+    pub generation: u64,
+    /// See [`Repository`].
+    pub revision: u64,
+}
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Whose it is.
+    pub repository: String,
+    /// Its listener.
+    pub listen: SocketAddr,
+    /// Whether it is listened on; not, while another program has the address.
+    pub listening: bool,
+    /// Connections taken since the proxy began.
+    pub taken: u64,
+    /// Of these, those that no container took: they were cut.
+    pub failed: u64,
+    /// Connections that wait for a container that takes them.
+    pub waiting: u64,
+    /// As in the table.
+    pub colours: Vec<ColourStatus>,
+}
+
+/// One colour of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColourStatus {
+    /// Its name.
+    pub name: String,
+    /// Of the deployment that made its containers.
+    pub generation: u64,
+    /// Its share of new connections.
+    pub weight: u64,
+    /// Connections that are open to it.
+    pub open: u64,
+}
+
+/// A colour that left the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Whose route it had.
+    pub repository: String,
+    /// That route's listener.
+    pub listen: SocketAddr,
+    /// Its name.
+    pub name: String,
+    /// Of the deployment that made its containers.
+    pub generation: u64,
+    /// Connections that are open to it still.
+    pub open: u64,
+}

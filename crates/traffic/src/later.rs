@@ -1,0 +1,32 @@
+//! What the switch will bring, and turnout-proxy cannot do yet: refused by name, so that nobody takes it for a slip of the
+//! pen, or for something that works.
+
+/// Keys of a route.
+pub const ROUTE_KEYS: &[&str] = &[
+    "hosts",
+    "path",
+    "strip_path",
+    "tls",
+    "redirect",
+    "hsts",
+    "headers",
+    "trusted",
+    "proxy_protocol",
+    "preview",
+    "pin",
+    "mirror",
+    "fallback",
+    "analysis",
+    "access_log",
+];
+/// Protocols of a route.
+pub const PROTOCOLS: &[&str] = &["http", "https", "h2c", "http2", "grpc", "ws", "tls"];
+/// States of a route.
+pub const STATES: &[&str] = &["hold", "maintain"];
+/// Requests on the control socket.
+pub const REQUESTS: &[&str] = &["hold", "resume", "maintain"];
+
+/// The sentence.
+pub(crate) fn not_yet(what: &str) -> String {
+    format!("{what} comes with the switch: this turnout-proxy passes TCP connections through only")
+}

@@ -1,0 +1,29 @@
+//! Which listener leads where, in which generation, and how that is asked for: what turnout (the deployer) and
+//! turnout-proxy share. Pure: no async, no file, no socket.
+//!
+//! - [`table`]: the route table, as it is once it has no mistake.
+//! - [`file`]: the route file: a table, its serial number and a digest.
+//! - [`control`]: what is said over the control socket, one line each way.
+//!
+//! Every mistake of a text is reported, with its path inside it; nothing in a text is ignored. What the switch will bring
+//! and this turnout-proxy cannot do yet is refused by name ([`later`]).
+
+pub mod bounds;
+mod check;
+pub mod choose;
+pub mod control;
+pub mod file;
+pub mod later;
+mod mistake;
+mod read;
+mod replace;
+pub mod table;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::RouteFile;
+pub use mistake::{Mistake, Mistakes};
+pub use replace::{Replaced, follows};
+pub use table::{Colour, Protocol, Repository, Route, RouteState, Table};

@@ -1,0 +1,311 @@
+//! From JSON to types, with every mistake on the way.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::{
+    bounds,
+    check::Placed,
+    later,
+    mistake::{Mistakes, quoted},
+    table::{Colour, Protocol, Repository, Route, RouteState, Table},
+    tree::Tree,
+};
+
+/// Collects mistakes.
+#[derive(Default)]
+pub(crate) struct Reading {
+    pub(crate) mistakes: Mistakes,
+}
+
+/// An object whose keys are known ones, each once.
+pub(crate) struct Fields<'t> {
+    path: String,
+    entries: Vec<(&'t str, &'t Tree)>,
+}
+
+impl<'t> Fields<'t> {
+    fn get(&self, key: &str) -> Option<&'t Tree> {
+        self.entries.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
+    }
+
+    fn at(&self, key: &str) -> String {
+        below(&self.path, key)
+    }
+}
+
+/// The path of a key.
+fn below(path: &str, key: &str) -> String {
+    match (path.is_empty(), plain(key)) {
+        (true, true) => key.to_owned(),
+        (false, true) => format!("{path}.{key}"),
+        (true, false) => quoted(key),
+        (false, false) => format!("{path}.{}", quoted(key)),
+    }
+}
+
+/// Whether a name is made of what names are made of.
+fn plain(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= bounds::NAME
+        && !name.starts_with(['-', '.'])
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+impl Reading {
+    pub(crate) fn wrong(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.mistakes.add(path, message);
+    }
+
+    /// An object's entries, each key once.
+    fn entries<'t>(&mut self, path: &str, tree: &'t Tree) -> Option<Vec<(&'t str, &'t Tree)>> {
+        let Tree::Map(map) = tree else {
+            self.wrong(path, format!("is {}; an object is wanted", tree.kind()));
+            return None;
+        };
+        let mut entries: Vec<(&str, &Tree)> = Vec::with_capacity(map.len().min(bounds::REPOSITORIES));
+        let mut keys = std::collections::BTreeSet::new();
+        for (key, value) in map {
+            if keys.insert(key.as_str()) {
+                entries.push((key, value));
+            } else {
+                self.wrong(below(path, key), "stands here twice");
+            }
+        }
+        Some(entries)
+    }
+
+    /// An object with these keys and no others. `later`: keys that will be.
+    pub(crate) fn fields<'t>(
+        &mut self,
+        path: &str,
+        tree: &'t Tree,
+        keys: &[&str],
+        later: &[&str],
+    ) -> Option<Fields<'t>> {
+        let mut entries = self.entries(path, tree)?;
+        entries.retain(|(key, _)| {
+            if keys.contains(key) {
+                return true;
+            }
+            let message = match later.contains(key) {
+                true => later::not_yet("this key"),
+                false => format!("unknown key; known here: {}", keys.join(", ")),
+            };
+            self.wrong(below(path, key), message);
+            false
+        });
+        Some(Fields { path: path.to_owned(), entries })
+    }
+
+    pub(crate) fn required<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<&'t Tree> {
+        let found = fields.get(key);
+        if found.is_none() {
+            self.wrong(fields.at(key), "is missing");
+        }
+        found
+    }
+
+    fn text<'t>(&mut self, path: &str, tree: &'t Tree) -> Option<&'t str> {
+        if let Tree::Text(text) = tree {
+            return Some(text);
+        }
+        self.wrong(path, format!("is {}; a text is wanted", tree.kind()));
+        None
+    }
+
+    pub(crate) fn required_text<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<&'t str> {
+        let tree = self.required(fields, key)?;
+        self.text(&fields.at(key), tree)
+    }
+
+    fn number(&mut self, path: &str, tree: &Tree, least: u64, most: u64) -> Option<u64> {
+        if let Tree::Whole(number) = tree
+            && (least..=most).contains(number)
+        {
+            return Some(*number);
+        }
+        let is = match tree {
+            Tree::Whole(number) => number.to_string(),
+            other => other.kind().to_owned(),
+        };
+        self.wrong(path, format!("is {is}; a whole number from {least} to {most} is wanted"));
+        None
+    }
+
+    pub(crate) fn required_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<u64> {
+        let tree = self.required(fields, key)?;
+        self.number(&fields.at(key), tree, least, most)
+    }
+
+    fn list<'t>(&mut self, path: &str, tree: &'t Tree, least: usize, most: usize) -> Option<&'t [Tree]> {
+        let Tree::List(list) = tree else {
+            self.wrong(path, format!("is {}; a list is wanted", tree.kind()));
+            return None;
+        };
+        if !(least..=most).contains(&list.len()) {
+            self.wrong(path, format!("has {} entries; from {least} to {most} may be", list.len()));
+            return None;
+        }
+        Some(list)
+    }
+
+    /// A name of a repository or a colour.
+    pub(crate) fn name(&mut self, path: &str, name: &str) -> Option<String> {
+        if plain(name) {
+            return Some(name.to_owned());
+        }
+        let most = bounds::NAME;
+        let rule = format!("a name has letters, digits, -, _ and ., at most {most}, and does not begin with - or .");
+        self.wrong(path, format!("{} is no name: {rule}", quoted(name)));
+        None
+    }
+
+    /// An address with a port, in the one form that it has.
+    fn address(&mut self, path: &str, tree: &Tree) -> Option<SocketAddr> {
+        let text = self.text(path, tree)?;
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            let message = "is no address with a port; as 0.0.0.0:80 or [::]:80, not a host name";
+            self.wrong(path, format!("{} {message}", quoted(text)));
+            return None;
+        };
+        if address.port() == 0 {
+            self.wrong(path, "has port 0, which means any port; name one");
+            return None;
+        }
+        if let IpAddr::V6(ip) = address.ip()
+            && let Some(ip) = ip.to_ipv4_mapped()
+        {
+            self.wrong(path, format!("is an IPv4 address in the form of IPv6; write {ip}:{}", address.port()));
+            return None;
+        }
+        Some(address)
+    }
+
+    /// `repositories` of a route file. What is right of it comes with the mistakes of the rest.
+    pub(crate) fn table(&mut self, path: &str, tree: &Tree) -> Table {
+        let mut table = Table::default();
+        let mut placed = Vec::new();
+        let entries = self.entries(path, tree).unwrap_or_default();
+        if entries.len() > bounds::REPOSITORIES {
+            let most = bounds::REPOSITORIES;
+            self.wrong(path, format!("has {} entries; at most {most} may be", entries.len()));
+            return table;
+        }
+        for (name, tree) in entries {
+            let path = below(path, name);
+            let Some(name) = self.name(&path, name) else { continue };
+            let Some(fields) = self.fields(&path, tree, &["generation", "revision", "routes"], &[]) else { continue };
+            let repository = self.repository(&fields, &name, &mut placed);
+            table.repositories.extend(repository.map(|repository| (name, repository)));
+        }
+        crate::check::together(&placed, &mut self.mistakes);
+        table
+    }
+
+    /// `generation`, `revision` and `routes`, wherever they stand.
+    pub(crate) fn repository(
+        &mut self,
+        fields: &Fields<'_>,
+        name: &str,
+        placed: &mut Vec<Placed>,
+    ) -> Option<Repository> {
+        let generation = self.required_number(fields, "generation", 1, bounds::COUNTER);
+        let revision = self.required_number(fields, "revision", 0, bounds::COUNTER);
+        let path = fields.at("routes");
+        let list = self.required(fields, "routes").and_then(|tree| self.list(&path, tree, 0, bounds::ROUTES))?;
+        let mut routes = Vec::new();
+        for (index, tree) in list.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if let Some(route) = self.route(&path, tree, generation) {
+                placed.push(Placed { path, repository: name.to_owned(), route: route.clone() });
+                routes.push(route);
+            }
+        }
+        Some(Repository { generation: generation?, revision: revision?, routes })
+    }
+
+    fn route(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Route> {
+        let keys = ["listen", "protocol", "state", "idle_seconds", "colours"];
+        let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
+        let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
+        let protocol = self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp)], later::PROTOCOLS);
+        let state = self.one_of(&fields, "state", &[("serve", RouteState::Serve)], later::STATES);
+        let idle_seconds = match fields.get("idle_seconds") {
+            None => Some(None),
+            Some(tree) => self.number(&fields.at("idle_seconds"), tree, 1, bounds::IDLE_SECONDS).map(Some),
+        };
+        let path = fields.at("colours");
+        let list = self.required(&fields, "colours").and_then(|tree| self.list(&path, tree, 1, bounds::COLOURS))?;
+        let mut colours: Vec<Colour> = Vec::new();
+        for (index, tree) in list.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let Some(colour) = self.colour(&path, tree, newest) else { continue };
+            if colours.iter().any(|other| (&other.name, other.generation) == (&colour.name, colour.generation)) {
+                self.wrong(path, format!("{} of generation {} stands twice", quoted(&colour.name), colour.generation));
+                continue;
+            }
+            colours.push(colour);
+        }
+        let sum: u64 = colours.iter().map(|colour| colour.weight).sum();
+        let all = colours.len() == list.len();
+        if all && sum != bounds::WEIGHTS {
+            self.wrong(path, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
+        }
+        all.then_some(())?;
+        Some(Route {
+            listen: listen?,
+            protocol: protocol?,
+            state: state?,
+            idle_seconds: idle_seconds?,
+            colours,
+        })
+    }
+
+    fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {
+        let fields = self.fields(path, tree, &["name", "generation", "weight", "targets"], &[])?;
+        let name = self.required_text(&fields, "name").and_then(|name| self.name(&fields.at("name"), name));
+        let generation = self.required_number(&fields, "generation", 1, bounds::COUNTER);
+        if let (Some(own), Some(newest)) = (generation, newest)
+            && own > newest
+        {
+            self.wrong(fields.at("generation"), format!("is {own}, newer than the repository's, which is {newest}"));
+        }
+        let weight = self.required_number(&fields, "weight", 0, bounds::WEIGHTS);
+        let path = fields.at("targets");
+        let list = self.required(&fields, "targets").and_then(|tree| self.list(&path, tree, 1, bounds::TARGETS))?;
+        let mut targets = Vec::new();
+        for (index, tree) in list.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let Some(target) = self.address(&path, tree) else { continue };
+            if target.ip().is_unspecified() || target.ip().is_multicast() {
+                self.wrong(path, format!("{target} is the address of no container"));
+            } else if targets.contains(&target) {
+                self.wrong(path, format!("{target} stands twice"));
+            } else {
+                targets.push(target);
+            }
+        }
+        (targets.len() == list.len()).then_some(Colour {
+            name: name?,
+            generation: generation?,
+            weight: weight?,
+            targets,
+        })
+    }
+
+    fn one_of<T: Copy>(&mut self, fields: &Fields<'_>, key: &str, known: &[(&str, T)], later: &[&str]) -> Option<T> {
+        let word = self.required_text(fields, key)?;
+        if let Some((_, value)) = known.iter().find(|(name, _)| *name == word) {
+            return Some(*value);
+        }
+        let message = match later.contains(&word) {
+            true => later::not_yet(&quoted(word)),
+            false => {
+                let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                format!("{} is not known; known here: {}", quoted(word), known.join(", "))
+            }
+        };
+        self.wrong(fields.at(key), message);
+        None
+    }
+}

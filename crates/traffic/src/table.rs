@@ -1,0 +1,77 @@
+//! The route table: types that have no mistake in them once they were read ([`crate::file`], [`crate::control`]).
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde::Serialize;
+
+/// All routes that turnout-proxy serves, by repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Table {
+    /// By their names in `repos.yaml`. One without routes remembers its generation.
+    pub repositories: BTreeMap<String, Repository>,
+}
+
+/// What one repository has; it is replaced as a whole, so that all its routes move together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Repository {
+    /// Counts its deployments; never falls.
+    pub generation: u64,
+    /// Counts changes within a generation, such as the steps of a canary.
+    pub revision: u64,
+    /// Its routes; none of them has the listener of another one, here or elsewhere in the table.
+    pub routes: Vec<Route>,
+}
+
+impl Repository {
+    /// What decides which of two is newer.
+    pub fn age(&self) -> (u64, u64) {
+        (self.generation, self.revision)
+    }
+}
+
+/// From a listener to the containers of one or more colours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Route {
+    /// The address that turnout-proxy listens on.
+    pub listen: SocketAddr,
+    /// How connections are understood.
+    pub protocol: Protocol,
+    /// What happens to connections.
+    pub state: RouteState,
+    /// A connection on which neither side has said anything for so many seconds is cut. None: never. An idle connection to
+    /// a database is no fault, and the engine's own port helper cuts none either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_seconds: Option<u64>,
+    /// Who may get connections; the weights are [`crate::bounds::WEIGHTS`] together.
+    pub colours: Vec<Colour>,
+}
+
+/// How a route's connections are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Not at all: bytes are passed on, both ways.
+    Tcp,
+}
+
+/// What happens to a route's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteState {
+    /// They are passed on.
+    Serve,
+}
+
+/// The containers that one deployment made of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Colour {
+    /// `red`, `blue`, or another word of the repository's.
+    pub name: String,
+    /// Of the deployment that made these containers. A colour of the same name and another generation is another one: what
+    /// is open to it is counted apart.
+    pub generation: u64,
+    /// Its share of the clients, of [`crate::bounds::WEIGHTS`]. 0: gets no new connections.
+    pub weight: u64,
+    /// Where its containers are reached.
+    pub targets: Vec<SocketAddr>,
+}

@@ -1,0 +1,402 @@
+//! Mistakes and what is said of them; round trips; from table to table.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    Replaced, RouteFile, Table, bounds,
+    control::{Answer, Code, Request},
+    follows,
+    table::{Colour, Protocol, Repository, Route, RouteState},
+};
+
+/// A route file around a body, with the right digest.
+fn sealed(body: &str) -> Vec<u8> {
+    use sha2::Digest as _;
+    let digest = hex::encode(sha2::Sha256::digest(body));
+    format!("{{\"format\":1,\"sha256\":\"{digest}\"}}\n{body}").into_bytes()
+}
+
+fn route(listen: &str, target: &str) -> Value {
+    json!({
+        "listen": listen, "protocol": "tcp", "state": "serve",
+        "colours": [{"name": "red", "generation": 1, "weight": 100, "targets": [target]}],
+    })
+}
+
+/// A body whose only repository has these routes.
+fn body(routes: &[Value]) -> Value {
+    json!({"serial": 1, "repositories": {"shop": {"generation": 1, "revision": 0, "routes": routes}}})
+}
+
+fn mistakes(body: &str) -> Vec<String> {
+    let mistakes = RouteFile::from_bytes(&sealed(body)).expect_err("it has mistakes");
+    mistakes.0.iter().map(ToString::to_string).collect()
+}
+
+/// One value of the good body is another one: a JSON pointer, that value (null: the key is missing), and what is said.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("/serial", "0", "serial: is 0; a whole number from 1 to 9007199254740991 is wanted"),
+    ("/serial", "-1", "serial: is a number that is negative, broken or too large; a whole number from 1 to"),
+    ("/serial", "1.5", "serial: is a number that is negative, broken or too large; a whole number from 1 to"),
+    ("/serial", "\"1\"", "serial: is a text; a whole number from 1 to"),
+    ("/serial", "null", "serial: is missing"),
+    ("/repositories", "[]", "repositories: is a list; an object is wanted"),
+    ("/more", "1", "more: unknown key; known here: serial, repositories"),
+    ("/repositories/-shop", "{}", "repositories.`-shop`: `-shop` is no name: a name has letters"),
+    ("/repositories/shop/generation", "0", "repositories.shop.generation: is 0; a whole number from 1 to"),
+    ("/repositories/shop/revision", "null", "repositories.shop.revision: is missing"),
+    ("/repositories/shop/colour", "1", "repositories.shop.colour: unknown key; known here: generation, revision, routes"),
+    ("/repositories/shop/routes", "{}", "repositories.shop.routes: is an object; a list is wanted"),
+    ("/repositories/shop/routes/0/listen", "8080", "routes[0].listen: is a number; a text is wanted"),
+    ("/repositories/shop/routes/0/listen", "\"localhost:80\"", "routes[0].listen: `localhost:80` is no address with a port; as 0.0.0.0:80"),
+    ("/repositories/shop/routes/0/listen", "\"0.0.0.0\"", "routes[0].listen: `0.0.0.0` is no address with a port"),
+    ("/repositories/shop/routes/0/listen", "\"0.0.0.0:0\"", "routes[0].listen: has port 0, which means any port; name one"),
+    ("/repositories/shop/routes/0/listen", "\"[::ffff:10.0.0.1]:80\"", "routes[0].listen: is an IPv4 address in the form of IPv6; write 10.0.0.1:80"),
+    ("/repositories/shop/routes/0/protocol", "\"http\"", "routes[0].protocol: `http` comes with the switch: this turnout-proxy passes TCP connections through only"),
+    ("/repositories/shop/routes/0/protocol", "\"grpc\"", "routes[0].protocol: `grpc` comes with the switch"),
+    ("/repositories/shop/routes/0/protocol", "\"htpp\"", "routes[0].protocol: `htpp` is not known; known here: tcp"),
+    ("/repositories/shop/routes/0/protocol", "null", "routes[0].protocol: is missing"),
+    ("/repositories/shop/routes/0/state", "\"hold\"", "routes[0].state: `hold` comes with the switch"),
+    ("/repositories/shop/routes/0/state", "\"stop\"", "routes[0].state: `stop` is not known; known here: serve"),
+    ("/repositories/shop/routes/0/tls", "{}", "routes[0].tls: this key comes with the switch: this turnout-proxy passes"),
+    ("/repositories/shop/routes/0/mirror", "5", "routes[0].mirror: this key comes with the switch"),
+    ("/repositories/shop/routes/0/hosts", "[]", "routes[0].hosts: this key comes with the switch"),
+    ("/repositories/shop/routes/0/lisen", "1", "routes[0].lisen: unknown key; known here: listen, protocol, state, idle_seconds, colours"),
+    ("/repositories/shop/routes/0/idle_seconds", "0", "routes[0].idle_seconds: is 0; a whole number from 1 to 604800 is wanted"),
+    ("/repositories/shop/routes/0/colours", "[]", "routes[0].colours: has 0 entries; from 1 to 4 may be"),
+    ("/repositories/shop/routes/0/colours/0", "7", "routes[0].colours[0]: is a number; an object is wanted"),
+    ("/repositories/shop/routes/0/colours/0/name", "\"\"", "colours[0].name: `` is no name"),
+    ("/repositories/shop/routes/0/colours/0/name", "\"a\\nb\"", "colours[0].name: `a\\nb` is no name"),
+    ("/repositories/shop/routes/0/colours/0/generation", "2", "colours[0].generation: is 2, newer than the repository's, which is 1"),
+    ("/repositories/shop/routes/0/colours/0/weight", "101", "colours[0].weight: is 101; a whole number from 0 to 100 is wanted"),
+    ("/repositories/shop/routes/0/colours/0/weight", "99", "routes[0].colours: the weights are 99 together; they must be 100"),
+    ("/repositories/shop/routes/0/colours/0/targets", "[]", "colours[0].targets: has 0 entries; from 1 to 64 may be"),
+    ("/repositories/shop/routes/0/colours/0/targets/0", "\"0.0.0.0:9\"", "targets[0]: 0.0.0.0:9 is the address of no container"),
+    ("/repositories/shop/routes/0/colours/0/targets/0", "\"127.0.0.1:80\"", "targets[0]: 127.0.0.1:80 leads back into the proxy, which listens on 0.0.0.0:80"),
+    ("/repositories/shop/routes/0/colours/0/drain", "1", "colours[0].drain: unknown key; known here: name, generation, weight, targets"),
+];
+
+#[test]
+fn mistakes_are_told_where_they_stand() {
+    for (pointer, value, expected) in MISTAKES {
+        let mut body = body(&[route("0.0.0.0:80", "127.0.0.1:20001")]);
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = body.pointer_mut(parent).unwrap();
+        let value: Value = serde_json::from_str(value).unwrap();
+        match parent {
+            Value::Object(map) if value.is_null() => drop(map.remove(*key)),
+            Value::Object(map) => drop(map.insert((*key).to_owned(), value)),
+            Value::Array(list) => list[key.parse::<usize>().unwrap()] = value,
+            _ => panic!("{pointer}"),
+        }
+        let said = mistakes(&body.to_string());
+        assert!(said.len() == 1 && said[0].contains(expected), "{pointer} = {value:?}: {said:#?}", value = body.pointer(pointer));
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let mut second = route("0.0.0.0:80", "127.0.0.1:80");
+    second["protocol"] = json!("http");
+    let routes = [route("0.0.0.0:80", "127.0.0.1:80"), second, route("127.0.0.1:80", "127.0.0.1:20001")];
+    let said = mistakes(&body(&routes).to_string());
+    let expected = [
+        "repositories.shop.routes[1].protocol: `http` comes with the switch: this turnout-proxy passes TCP connections through only",
+        "repositories.shop.routes[2].listen: 127.0.0.1:80: another route of it listens on 0.0.0.0:80",
+        "repositories.shop.routes[0].colours[0].targets[0]: 127.0.0.1:80 leads back into the proxy, which listens on 0.0.0.0:80",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn what_stands_twice_is_told() {
+    let good = body(&[route("0.0.0.0:80", "127.0.0.1:20001")]).to_string();
+    for (text, twice, expected) in [
+        ("\"serial\":1", "\"serial\":1,\"serial\":2", "serial: stands here twice"),
+        ("\"weight\":100", "\"weight\":100,\"weight\":0", "repositories.shop.routes[0].colours[0].weight: stands here twice"),
+        ("\"127.0.0.1:20001\"", "\"127.0.0.1:20001\",\"127.0.0.1:20001\"", "repositories.shop.routes[0].colours[0].targets[1]: 127.0.0.1:20001 stands twice"),
+    ] {
+        assert_eq!(mistakes(&good.replace(text, twice)), [expected]);
+    }
+    let mut double = route("0.0.0.0:80", "127.0.0.1:20001");
+    double["colours"] = json!([
+        {"name": "red", "generation": 1, "weight": 60, "targets": ["127.0.0.1:1"]},
+        {"name": "red", "generation": 1, "weight": 40, "targets": ["127.0.0.1:2"]},
+    ]);
+    let expected = "repositories.shop.routes[0].colours[1]: `red` of generation 1 stands twice";
+    assert_eq!(mistakes(&body(&[double]).to_string()), [expected]);
+}
+
+#[test]
+fn listeners_that_cannot_be_had_together_are_told() {
+    for (one, other, together) in [
+        ("0.0.0.0:80", "0.0.0.0:81", true),
+        ("10.0.0.1:80", "10.0.0.2:80", true),
+        ("0.0.0.0:80", "[::]:80", true),
+        ("[::1]:80", "[::2]:80", true),
+        ("10.0.0.1:80", "10.0.0.1:80", false),
+        ("0.0.0.0:80", "10.0.0.1:80", false),
+        ("[::1]:80", "[::]:80", false),
+    ] {
+        let mut body = body(&[route(one, "127.0.0.1:20001")]);
+        body["repositories"]["blog"] = json!({"generation": 3, "revision": 0, "routes": [route(other, "127.0.0.1:20002")]});
+        let read = RouteFile::from_bytes(&sealed(&body.to_string()));
+        assert_eq!(read.is_ok(), together, "{one} {other}: {read:?}");
+        if let Err(mistakes) = read {
+            assert_eq!(mistakes.to_string(), format!("repositories.shop.routes[0].listen: {one}: a route of blog listens on {other}"));
+        }
+    }
+}
+
+#[test]
+fn bounds_hold() {
+    let routes: Vec<Value> = (0..=bounds::ROUTES).map(|n| route(&format!("0.0.0.0:{}", n + 1), "127.0.0.1:40000")).collect();
+    assert_eq!(mistakes(&body(&routes).to_string()), ["repositories.shop.routes: has 1001 entries; from 0 to 1000 may be"]);
+    assert!(RouteFile::from_bytes(&sealed(&body(&routes[1..]).to_string())).is_ok());
+
+    let mut many = body(&[]);
+    for number in 0..=bounds::REPOSITORIES {
+        many["repositories"][format!("r{number}")] = json!({"generation": 1, "revision": 0, "routes": []});
+    }
+    assert_eq!(mistakes(&many.to_string()), ["repositories: has 1002 entries; at most 1000 may be"]);
+
+    let wrong: Vec<Value> = (0..200).map(|_| json!(7)).collect();
+    let said = mistakes(&body(&wrong).to_string());
+    assert_eq!((said.len(), said.last().unwrap().as_str()), (51, "there are further mistakes, which are not told"));
+
+    let values = format!("[{}0]", "0,".repeat(bounds::VALUES));
+    assert!(mistakes(&values)[0].contains("more than 200000 values"), "{:?}", mistakes(&values));
+    assert!(mistakes(&"[".repeat(100_000))[0].contains("recursion limit"));
+    assert_eq!(mistakes(&" ".repeat(bounds::BYTES)), ["is larger than 4194304 bytes"]);
+}
+
+#[test]
+fn the_first_line_is_held() {
+    let good = String::from_utf8(RouteFile { serial: 1, table: Table::default() }.to_bytes().unwrap()).unwrap();
+    let (head, rest) = good.split_once('\n').unwrap();
+    let digest = head.split('"').nth(5).unwrap();
+    let changed = format!("{head}\n{}", rest.replace('1', "2"));
+    let later = format!("{{\"format\":2,\"md5\":\"\"}}\n{rest}");
+    for (text, expected) in [
+        ("", "has no first line".to_owned()),
+        (head, "has no first line".to_owned()),
+        (rest, "first line: is not JSON".to_owned()),
+        (&good.replace("sha256", "sha"), "first line.sha: unknown key; known here: format, sha256".to_owned()),
+        (&later, "first line: is format 2, this turnout-proxy reads format 1; was it written by another version?".to_owned()),
+        (&changed, format!("first line: says sha256 `{digest}`, but what follows has ")),
+    ] {
+        let said = RouteFile::from_bytes(text.as_bytes()).expect_err("it is refused").to_string();
+        assert!(said.starts_with(&expected), "{text}: {said}");
+    }
+}
+
+#[test]
+fn requests_that_are_none_are_refused_by_what_is_wrong() {
+    let apply = |routes: Value| {
+        json!({"version": 1, "request": "apply", "repository": "shop", "generation": 1, "revision": 0, "routes": routes})
+    };
+    let mut http = route("0.0.0.0:80", "127.0.0.1:20001");
+    http["protocol"] = json!("http");
+    for (request, code, expected) in [
+        ("{".to_owned(), Code::Malformed, "the request is not JSON as it is written here"),
+        ("[]".to_owned(), Code::Malformed, "the request is a list, not an object"),
+        ("{}".to_owned(), Code::Version, "no version is said; it is 1"),
+        (json!({"version": 2}).to_string(), Code::Version, "version 2 is not spoken here, only version 1"),
+        (json!({"version": 1}).to_string(), Code::Malformed, "`request` is missing, or no text"),
+        (json!({"version": 1, "request": "stauts"}).to_string(), Code::Malformed, "`stauts` is not known; known are: apply, reload, status"),
+        (json!({"version": 1, "request": "hold"}).to_string(), Code::Later, "`hold` comes with the switch"),
+        (json!({"version": 1, "request": "status", "of": "shop"}).to_string(), Code::Mistaken, "of: unknown key; known here: version, request"),
+        (apply(json!([http])).to_string(), Code::Mistaken, "routes[0].protocol: `http` comes with the switch"),
+        (apply(json!({})).to_string(), Code::Mistaken, "routes: is an object; a list is wanted"),
+        (apply(json!([])).to_string().replace("shop", "a b"), Code::Mistaken, "repository: `a b` is no name"),
+    ] {
+        let refusal = Request::from_line(request.as_bytes()).expect_err("it is refused");
+        assert_eq!(refusal.code, code, "{request}: {refusal:?}");
+        assert!(refusal.message.starts_with(expected), "{request}: {refusal:?}");
+    }
+}
+
+fn repository(generation: u64, revision: u64, ports: &[u16]) -> Repository {
+    let routes = ports.iter().map(|port| Route {
+        listen: ([0, 0, 0, 0], *port).into(),
+        protocol: Protocol::Tcp,
+        state: RouteState::Serve,
+        idle_seconds: None,
+        colours: vec![Colour {
+            name: "red".to_owned(),
+            generation,
+            weight: bounds::WEIGHTS,
+            targets: vec![([127, 0, 0, 1], 20_000 + port).into()],
+        }],
+    });
+    Repository { generation, revision, routes: routes.collect() }
+}
+
+fn table(repositories: &[(&str, Repository)]) -> Table {
+    Table { repositories: repositories.iter().map(|(name, repository)| ((*name).to_owned(), repository.clone())).collect() }
+}
+
+#[test]
+fn generations_never_fall_and_mean_one_thing() {
+    let present = table(&[("shop", repository(5, 2, &[80])), ("blog", repository(9, 0, &[90]))]);
+    for (name, wanted, expected) in [
+        ("shop", repository(5, 2, &[80]), Ok(false)),
+        ("shop", repository(5, 3, &[81]), Ok(true)),
+        ("shop", repository(6, 0, &[81, 82]), Ok(true)),
+        ("shop", repository(6, 0, &[]), Ok(true)),
+        ("new", repository(1, 0, &[70]), Ok(true)),
+        ("shop", repository(5, 2, &[81]), Err(Code::Conflict)),
+        ("shop", repository(5, 1, &[80]), Err(Code::Older)),
+        ("shop", repository(4, 9, &[80]), Err(Code::Older)),
+        ("shop", repository(6, 0, &[90]), Err(Code::Mistaken)),
+        ("new", repository(1, 0, &[80]), Err(Code::Mistaken)),
+    ] {
+        let shown = format!("{name} {}.{}", wanted.generation, wanted.revision);
+        let replaced = present.replace(name, wanted.clone());
+        match (&replaced, expected) {
+            (Ok(Replaced::Same), Ok(false)) => {}
+            (Ok(Replaced::New(next)), Ok(true)) => {
+                assert_eq!(next.repositories[name], wanted, "{shown}");
+                assert_eq!(follows(&present, next), Ok(()), "{shown}");
+                let others = next.repositories.iter().filter(|(other, _)| *other != name);
+                assert!(others.into_iter().all(|(other, repository)| present.repositories[other] == *repository));
+            }
+            (Err(refusal), Err(code)) => assert_eq!(refusal.code, code, "{shown}: {refusal:?}"),
+            _ => panic!("{shown}: {replaced:?}, not {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_table_that_does_not_follow_says_of_whom() {
+    let present = table(&[("a", repository(5, 2, &[80])), ("b", repository(5, 2, &[81])), ("c", repository(5, 2, &[82]))]);
+    let next = table(&[("a", repository(5, 1, &[80])), ("b", repository(5, 2, &[85]))]);
+    let said = follows(&present, &next).expect_err("it does not follow").0;
+    let said: Vec<String> = said.iter().map(ToString::to_string).collect();
+    assert_eq!(said, [
+        "repositories.a: is older; generation 5, revision 2 is served",
+        "repositories.b: generation 5, revision 2 is served with other routes; count the revision up",
+        "repositories.c: is missing; generation 5, revision 2 is served. Without routes it would be an empty list",
+    ]);
+    assert_eq!(follows(&Table::default(), &present), Ok(()));
+}
+
+prop_compose! {
+    /// Weights of one to four colours, [`bounds::WEIGHTS`] together.
+    fn weights()(mut cuts in prop::collection::vec(0..=bounds::WEIGHTS, 0..bounds::COLOURS)) -> Vec<u64> {
+        cuts.sort_unstable();
+        cuts.push(bounds::WEIGHTS);
+        let before = std::iter::once(0).chain(cuts.iter().copied());
+        before.zip(&cuts).map(|(from, to)| to - from).collect()
+    }
+}
+
+prop_compose! {
+    fn any_route()(
+        v6 in any::<bool>(),
+        idle_seconds in prop::option::of(1..=bounds::IDLE_SECONDS),
+        weights in weights(),
+        targets in 1..=bounds::TARGETS,
+        name in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}",
+    ) -> Route {
+        let colours = weights.into_iter().enumerate().map(|(index, weight)| Colour {
+            name: name.clone(),
+            generation: u64::try_from(index + 1).unwrap(),
+            weight,
+            targets: (0..targets).map(|n| ([10, 0, 0, 1], u16::try_from(40_000 + n).unwrap()).into()).collect(),
+        });
+        let ip: std::net::IpAddr = if v6 { [0_u16; 8].into() } else { [0_u8; 4].into() };
+        Route {
+            listen: (ip, 1).into(),
+            protocol: Protocol::Tcp,
+            state: RouteState::Serve,
+            idle_seconds,
+            colours: colours.collect(),
+        }
+    }
+}
+
+prop_compose! {
+    fn any_table()(
+        repositories in prop::collection::btree_map(
+            "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}",
+            (4..=bounds::COUNTER, 0..=bounds::COUNTER, prop::collection::vec(any_route(), 0..4)),
+            0..6,
+        ),
+    ) -> Table {
+        let mut port = 0;
+        let numbered = repositories.into_iter().map(|(name, (generation, revision, mut routes))| {
+            for route in &mut routes {
+                port += 1;
+                route.listen.set_port(port);
+            }
+            (name, Repository { generation, revision, routes })
+        });
+        Table { repositories: numbered.collect() }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(table in any_table(), serial in 1..=bounds::COUNTER) {
+        let file = RouteFile { serial, table };
+        prop_assert_eq!(RouteFile::from_bytes(&file.to_bytes().unwrap()), Ok(file.clone()));
+        for (repository, wanted) in file.table.repositories {
+            let request = Request::Apply { repository, wanted };
+            prop_assert_eq!(Request::from_line(&request.to_line().unwrap()), Ok(request));
+        }
+    }
+
+    #[test]
+    fn no_damage_is_read(table in any_table(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let file = RouteFile { serial: 1, table }.to_bytes().unwrap();
+        let at = at.index(file.len());
+        let mut damaged = file.clone();
+        damaged[at] = byte;
+        prop_assert_eq!(RouteFile::from_bytes(&damaged).is_ok(), damaged == file);
+        prop_assert!(RouteFile::from_bytes(&file[..at]).is_err());
+    }
+}
+
+#[test]
+fn a_table_at_its_bounds_fits() {
+    let mut table = Table::default();
+    let targets = bounds::ALL_TARGETS / bounds::ROUTES / bounds::COLOURS;
+    for number in 0..bounds::ROUTES {
+        let mut repository = repository(bounds::COUNTER, bounds::COUNTER, &[u16::try_from(number + 1).unwrap()]);
+        repository.routes[0].colours = (0..bounds::COLOURS)
+            .map(|colour| Colour {
+                name: "x".repeat(bounds::NAME),
+                generation: bounds::COUNTER - u64::try_from(colour).unwrap(),
+                weight: bounds::WEIGHTS / u64::try_from(bounds::COLOURS).unwrap(),
+                targets: (0..targets).map(|n| ([0xfe80, 1, 2, 3, 4, 5, 6, 7], u16::try_from(50_000 + n).unwrap()).into()).collect(),
+            })
+            .collect();
+        table.repositories.insert(format!("{number:0>width$}", width = bounds::NAME), repository);
+    }
+    let file = RouteFile { serial: bounds::COUNTER, table };
+    assert_eq!(RouteFile::from_bytes(&file.to_bytes().unwrap()), Ok(file));
+}
+
+#[test]
+fn answers_are_read_as_they_were_said() {
+    let said = [
+        r#"{"version":1,"answer":"applied","serial":3,"changed":true}"#,
+        r#"{"version":1,"answer":"refused","code":"older","message":"no"}"#,
+        r#"{"version":1,"answer":"refused","code":"mistaken","message":"a: b","mistakes":[{"path":"a","message":"b"}]}"#,
+        concat!(
+            r#"{"version":1,"answer":"status","serial":3,"origin":"previous","durable":true,"ending":false,"connections":2,"#,
+            r#""repositories":{"shop":{"generation":4,"revision":1}},"routes":[{"repository":"shop","listen":"[::1]:80","#,
+            r#""listening":true,"taken":9,"failed":1,"waiting":0,"colours":[{"name":"red","generation":4,"weight":100,"open":1}]}],"#,
+            r#""leaving":[{"repository":"shop","listen":"[::1]:80","name":"blue","generation":3,"open":1}]}"#
+        ),
+    ];
+    for line in said {
+        let answer = Answer::from_line(line.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(answer.to_line().unwrap()).unwrap(), format!("{line}\n"));
+    }
+    let other = r#"{"version":2,"answer":"done"}"#;
+    let said = Answer::from_line(other.as_bytes()).expect_err("another version").to_string();
+    assert_eq!(said, "version: the proxy answers in version 2, version 1 is understood");
+}
