@@ -13,19 +13,21 @@ pub mod config;
 
 pub use turnout_net as net;
 
+pub use turnout_registry as registry;
+
 pub mod webhook;
 
 pub use turnout_compose as compose;
 
-pub mod decide;
-
 pub use turnout_plan as plan;
+
+pub mod decide;
 
 pub use turnout_git as git;
 
-pub mod inputs;
-
 pub mod engine;
+
+pub mod inputs;
 
 pub mod store;
 

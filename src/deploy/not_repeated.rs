@@ -9,11 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Deployer, Failure, busy, planner};
 use crate::{
     compose::model::Project,
-    engine::{
-        Apply, Engine, ImageSettings,
-        image::{BuildOptions, Credentials},
-    },
+    engine::{Apply, Engine, ImageSettings, image::BuildOptions},
     plan::{ObservedContainer, Plan, RunState},
+    registry::Credentials,
     report::{Reporter, Silent},
     store::{Deployment, DeploymentId, Filter, State},
 };

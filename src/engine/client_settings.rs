@@ -8,7 +8,8 @@ use hyper::{
 };
 use serde_json::Value;
 
-use super::{ApiVersion, EngineError, context::settings_of_client, image::docker_config_directory};
+use super::{ApiVersion, EngineError, context::settings_of_client};
+use crate::registry::docker_config_directory;
 
 /// Headers that belong to the request itself; Docker's client does not let settings change them either.
 const OURS: [HeaderName; 6] = [

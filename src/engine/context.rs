@@ -9,7 +9,8 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Endpoint, EngineError, endpoint::TlsFiles, image::docker_config_directory};
+use super::{Endpoint, EngineError};
+use crate::{net::dial::TlsFiles, registry::docker_config_directory};
 
 /// The context that means the default socket, or `DOCKER_HOST`.
 const DEFAULT: &str = "default";

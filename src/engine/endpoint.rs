@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use super::error::EngineError;
+use crate::net::dial::TlsFiles;
 
 /// Where Docker listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -27,17 +28,6 @@ pub enum Endpoint {
     },
     /// The daemon of a machine that SSH reaches.
     Ssh(SshTarget),
-}
-
-/// Certificates of a connection. They are read for each connection, so that renewed ones count at once.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TlsFiles {
-    /// The authority whose signature the daemon's certificate must have; the system's when `None`.
-    pub authority: Option<PathBuf>,
-    /// Our certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// Whether the daemon's certificate is checked at all.
-    pub verify: bool,
 }
 
 /// What the `ssh` program is told.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bollard::errors::Error as Bollard;
 
 use super::patience::{after, spoken};
+use crate::report::with_sources;
 
 /// A failure of the engine. The text says what happened and, where it is known, what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -163,21 +164,6 @@ pub fn status_of(error: &Bollard) -> Option<u16> {
         Bollard::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
     }
-}
-
-/// An error with all its causes; the library hides the interesting part in the sources.
-pub fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The daemon answered before and does not now.

@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{ApiVersion, Engine, EngineError, error::status_of, observe::absent_is_none, times::milliseconds};
-use crate::{
-    compose::labels,
-    decide::leftovers::{BuiltImage, Removal},
-};
+use crate::{compose::labels, plan::BuiltImage, report::with_sources};
 use bollard::{
     models::{ImageInspect, ImageInspectMetadata, ImageSummary},
     query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder},
@@ -52,6 +49,18 @@ impl Engine {
         Ok(images)
     }
 
+    /// An image's ID, and the fingerprint that turnout gave it; none when it is not there.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn built_image(&self, image: &str) -> Result<Option<(String, Option<String>)>, EngineError> {
+        let Some(found) = self.find_image(image).await? else { return Ok(None) };
+        let Some(id) = found.id else { return Ok(None) };
+        let label =
+            found.config.and_then(|config| config.labels).and_then(|labels| labels.get(labels::INPUTS).cloned());
+        Ok(Some((id, label)))
+    }
+
     /// By image: a container that uses it, in whatever state it is.
     async fn image_users(&self) -> Result<BTreeMap<String, String>, EngineError> {
         let options = ListContainersOptionsBuilder::default().all(true).build();
@@ -69,9 +78,9 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer, or fails in the middle.
-    pub async fn remove_built(&self, removal: &Removal) -> Result<Removed, EngineError> {
-        let Some((mut next, fingerprint)) = self.parent(&removal.id).await? else { return Ok(Removed::Gone) };
-        match self.remove_one(&removal.id).await? {
+    pub async fn remove_built(&self, id: &str) -> Result<Removed, EngineError> {
+        let Some((mut next, fingerprint)) = self.parent(id).await? else { return Ok(Removed::Gone) };
+        match self.remove_one(id).await? {
             Removed::Gone => {}
             needed @ Removed::Needed(_) => return Ok(needed),
         }
@@ -123,7 +132,7 @@ impl Engine {
             Ok(_) => Ok(Removed::Gone),
             Err(error) => match status_of(&error) {
                 Some(404) => Ok(Removed::Gone),
-                Some(409) => Ok(Removed::Needed(super::error::with_sources(&error))),
+                Some(409) => Ok(Removed::Needed(with_sources(&error))),
                 _ => Err(EngineError::api(format!("remove image {id}"), error)),
             },
         }

@@ -24,7 +24,6 @@ pub mod observe;
 pub mod patience;
 mod proxies;
 mod raw;
-pub mod registry;
 pub mod settle;
 mod ssh;
 pub mod stacks;
@@ -34,7 +33,9 @@ mod times;
 pub mod translate;
 mod unreachable;
 
-pub use apply::{Apply, ApplyError, ContainerRef, ImageSettings, OneOff, Report, StepReport, as_oneoff};
+pub use apply::{
+    Apply, ApplyError, ContainerRef, ImageSettings, InputReader, InputsRead, OneOff, Report, StepReport, as_oneoff,
+};
 pub use client_settings::ClientSettings;
 pub use connect::{ApiVersion, Engine};
 pub use endpoint::Endpoint;

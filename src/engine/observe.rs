@@ -218,8 +218,21 @@ impl Engine {
         Ok(other.map(|other| ImageInspect { id: found.id, ..other }))
     }
 
+    /// The engine's own platform, `os/architecture`.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn platform(&self) -> Result<String, EngineError> {
+        let told =
+            self.ask(self.docker().version()).await.map_err(|error| EngineError::api("ask for its version", error))?;
+        Ok(format!("{}/{}", told.os.unwrap_or_default(), told.arch.unwrap_or_default()))
+    }
+
     /// An image by reference; `None` when it is not local.
-    pub(super) async fn find_image(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn find_image(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
         absent_is_none(self.ask(self.docker().inspect_image(image)).await)
             .map_err(|e| EngineError::api(format!("inspect image {image}"), e))
     }

@@ -1,9 +1,7 @@
 //! Why a daemon cannot be reached, and what to do about it.
 
-use super::{
-    endpoint::Endpoint,
-    error::{EngineError, with_sources},
-};
+use super::{endpoint::Endpoint, error::EngineError};
+use crate::report::with_sources;
 
 /// What a word in a reason means, the first that fits.
 type Hints = &'static [(&'static str, &'static str)];

@@ -20,8 +20,9 @@ use turnout::{
     compose::model::{Build, FileObject, Service, SshKey},
     engine::{
         ApiVersion, Engine,
-        image::{BuilderChoice, Credentials, ImageError, grpc_client::Channel, solve::Abilities},
+        image::{BuilderChoice, ImageError, grpc_client::Channel, solve::Abilities},
     },
+    registry::Credentials,
 };
 
 /// Whether images are kept in containerd's store, and whether the Dockerfile frontend knows contexts by name.

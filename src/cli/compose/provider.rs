@@ -21,7 +21,7 @@ use tokio::{
 use super::{progress::Progress, session::Session};
 use crate::{
     compose::model::{Project, Provider},
-    engine::image::docker_config_directory,
+    registry::docker_config_directory,
 };
 
 /// Longest answer of a program that is read, in bytes.

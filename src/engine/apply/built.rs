@@ -7,18 +7,13 @@ use bollard::{
     query_parameters::{RemoveImageOptions, TagImageOptions},
 };
 
-use super::{Executor, schedule::Did};
+use super::{Executor, InputsRead, schedule::Did};
 use crate::{
     compose::labels,
     engine::{
         EngineError,
-        image::{
-            self, ImageContext,
-            inputs::{InputSettings, same_but_for_marks},
-            reference::Reference,
-        },
+        image::{self, ImageContext, reference::Reference},
     },
-    inputs::Manifest,
 };
 
 impl Executor<'_> {
@@ -32,8 +27,8 @@ impl Executor<'_> {
             marks.insert(labels::TURNOUT_PROJECT.to_owned(), self.run.project.name.clone());
             marks.insert(labels::TURNOUT_SERVICE.to_owned(), service.to_owned());
         }
-        if let Some(manifest) = &inputs {
-            marks.insert(labels::INPUTS.to_owned(), manifest.fingerprint());
+        if let Some(inputs) = &inputs {
+            marks.insert(labels::INPUTS.to_owned(), inputs.fingerprint());
         }
         let cx = ImageContext { marks: &marks, ..self.image_context() };
         let built = match image::build_service(self.engine, self.run.project, service, &cx).await {
@@ -48,27 +43,21 @@ impl Executor<'_> {
             }
             _ => (built, ""),
         };
-        if let (Some(settings), Some(mut manifest)) = (self.run.images.inputs, inputs) {
-            // The classic builder keeps what it fetched; what BuildKit fetched, it keeps to itself.
-            for reference in manifest.absent_images() {
-                if let Some(id) = self.engine.find_image(&reference).await?.and_then(|image| image.id) {
-                    manifest.image_came(&reference, &id);
-                }
-            }
-            remember(settings, &id, manifest).await;
+        if let Some(inputs) = inputs {
+            inputs.built(self.engine, &id).await?;
         }
         self.world.set_image(image, &id);
         Ok(Did::Done(format!("built {image}{said}")))
     }
 
     /// What goes into an image; none where that cannot be seen, or nobody asked for it.
-    async fn inputs(&self, image: &str) -> Result<Option<Manifest>, EngineError> {
-        let Some(settings) = self.run.images.inputs else { return Ok(None) };
-        let mut inputs = self.engine.image_inputs(self.run.project, Some(image), settings, self.run.cancel).await?;
+    async fn inputs(&self, image: &str) -> Result<Option<Box<dyn InputsRead>>, EngineError> {
+        let Some(reader) = self.run.images.inputs else { return Ok(None) };
+        let inputs = reader.read(self.engine, self.run.project, image, self.run.cancel).await?;
         if self.run.cancel.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
-        Ok(inputs.remove(image).and_then(|inputs| inputs.manifest.ok()))
+        Ok(inputs)
     }
 
     /// Gives the names of an image that was built back to the one before, if nothing but turnout's marks tells them
@@ -103,10 +92,24 @@ impl Executor<'_> {
     }
 }
 
-async fn remember(settings: &InputSettings, id: &str, manifest: Manifest) {
-    let (memory, id) = (settings.memory.clone(), id.to_owned());
-    let written = tokio::task::spawn_blocking(move || memory.remember(&id, &manifest)).await;
-    if let Ok(Err(error)) = written {
-        tracing::warn!(%error, "cannot remember what an image was built from; it may be built once more");
-    }
+/// Whether two images are the same but for what turnout wrote on them.
+fn same_but_for_marks(one: &ImageInspect, other: &ImageInspect) -> bool {
+    let essence = |image: &ImageInspect| {
+        let mut config = serde_json::to_value(&image.config).unwrap_or_default();
+        if let Some(labels) = config.get_mut("Labels").and_then(|labels| labels.as_object_mut()) {
+            labels.retain(|name, _| !name.starts_with(labels::TURNOUT) && name != labels::VERSION);
+            if labels.is_empty() {
+                config["Labels"] = serde_json::Value::Null;
+            }
+        }
+        // The classic builder's own: what it built upon, and the step that it added last.
+        for own in ["Image", "Hostname"] {
+            if let Some(config) = config.as_object_mut() {
+                config.remove(own);
+            }
+        }
+        let layers = image.root_fs.as_ref().and_then(|root| root.layers.clone());
+        (config, layers, image.os.clone(), image.architecture.clone(), image.variant.clone())
+    };
+    one.root_fs.is_some() && essence(one) == essence(other)
 }

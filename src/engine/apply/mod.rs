@@ -7,6 +7,7 @@ mod built;
 mod containers;
 mod copy;
 mod hooks;
+mod inputs;
 mod networks;
 mod oneoff;
 mod pre_start;
@@ -29,17 +30,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine, EngineError,
-    image::{self, BuildOptions, BuilderChoice, Credentials, ImageContext, InputSettings},
+    image::{self, BuildOptions, BuilderChoice, ImageContext},
     patience::{GRACE, unless_given_up},
 };
 use crate::{
     compose::model::{Project, Service},
     plan::{Action, Condition, Plan, StepId},
+    registry::Credentials,
     report::{Outcome, Reporter, counted},
 };
 use schedule::{Did, Ended};
 use world::World;
 
+pub use inputs::{InputReader, InputsRead};
 pub use oneoff::{OneOff, as_oneoff};
 
 /// Everything [`Engine::apply`] works with.
@@ -77,8 +80,8 @@ pub struct ImageSettings<'a> {
     pub credentials: &'a Credentials,
     /// How builds differ from those of an `up`.
     pub build_options: BuildOptions,
-    /// Where it is kept what images are built from, which is then written on them; none: nowhere.
-    pub inputs: Option<&'a InputSettings>,
+    /// Who reads what images are built from, which is then written on them; none: nobody.
+    pub inputs: Option<&'a dyn InputReader>,
 }
 
 /// A container, for those who look after it later.

@@ -22,9 +22,9 @@ use super::{
     wire::{self, Body},
 };
 use crate::{
-    engine::{Engine, error::with_sources},
+    engine::Engine,
     files::{self, Kind, Reach},
-    report::Event,
+    report::{Event, with_sources},
 };
 
 /// Longest message of the build stream, in bytes; BuildKit batches log output into single messages.

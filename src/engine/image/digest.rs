@@ -1,10 +1,10 @@
 //! Which content an image's name stands for, as its registry says through the engine.
 
-use super::{Credentials, error::ImageError, pull};
-use crate::engine::{
-    Engine,
-    error::with_sources,
-    registry::{Digest, Name},
+use super::{error::ImageError, for_engine, pull};
+use crate::{
+    engine::Engine,
+    registry::{Credentials, Digest, Name},
+    report::with_sources,
 };
 
 /// Asks for the digest of a name. Nothing is pulled.
@@ -16,7 +16,7 @@ pub async fn digest_of(engine: &Engine, name: &Name, credentials: &Credentials) 
         let hint = pull::advice(&message);
         ImageError::Digest { image: name.to_string(), message, hint }
     };
-    let auth = credentials.for_registry(name.credentials_key()).await?.map(|auth| auth.to_bollard());
+    let auth = credentials.for_registry(name.credentials_key()).await?.map(for_engine);
     let found =
         engine.ask(engine.docker().inspect_registry_image(&name.to_string(), auth)).await.map_err(
             |error| match error {

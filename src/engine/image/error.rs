@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use crate::engine::{EngineError, patience::after};
+use crate::{
+    engine::{EngineError, patience::after},
+    registry::CredentialsError,
+};
 
 /// Why an image could not be built or pulled. Every message says what happened, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -101,8 +104,8 @@ pub enum ImageError {
         wanted: String,
     },
     /// Registry credentials could not be read.
-    #[error("registry credentials: {0}")]
-    Credentials(String),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The deployment was cancelled.
     #[error("{what} was cancelled")]
     Cancelled {

@@ -3,7 +3,7 @@
 //! Reading order: [`request`] turns a service into what the engine is asked for and [`builder`] chooses who does it
 //! (both pure); [`prepare`] and [`walk`] select the files; [`context`] streams them as tar to the classic builder,
 //! [`session`] hands them to BuildKit as it asks ([`filesync`]); [`build`] runs it and [`progress`] makes its output
-//! readable. [`policy`] decides about pulls (pure), [`pull`] carries them out. [`credentials`] serve both.
+//! readable. [`policy`] decides about pulls (pure), [`pull`] carries them out. Credentials of registries serve both.
 //!
 //! Builds speak to the engine over [`wire`] instead of bollard: one connection a build, so that dropping it cancels
 //! the build and no single timeout covers the upload of the context. The session is served by [`grpc`] rather than by
@@ -14,13 +14,11 @@ pub mod builder;
 pub mod cache;
 pub mod content;
 pub mod context;
-pub mod credentials;
 pub mod digest;
 pub mod error;
 pub mod filesync;
 pub mod grpc;
 pub mod grpc_client;
-pub mod inputs;
 pub mod layout;
 pub mod named;
 pub mod policy;
@@ -38,18 +36,21 @@ pub mod ssh_key;
 pub mod walk;
 pub mod wire;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
+use bollard::auth::DockerCredentials;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 pub use crate::compose::reference;
-use crate::{compose::model::Project, report::Reporter};
+use crate::{
+    compose::{model::Project, reference::Reference},
+    registry::{Credentials, RegistryAuth, credentials::HUB_KEY},
+    report::Reporter,
+};
 
 pub use builder::BuilderChoice;
-pub use credentials::Credentials;
 pub use error::ImageError;
-pub use inputs::{InputSettings, Inputs};
 pub use reach::{OutOfReach, out_of_reach};
 pub use request::{BuildOptions, BuildRequest};
 
@@ -104,8 +105,32 @@ pub async fn pull_for(
     pull::pull(engine, &request, cx).await
 }
 
-/// The directory of the Docker client's settings: `$DOCKER_CONFIG`, else `~/.docker`.
-pub fn docker_config_directory(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
-    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-    set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".docker")))
+/// Key of a reference's registry in the Docker client's settings.
+fn credentials_key(reference: &Reference) -> &str {
+    if reference.host == "docker.io" { HUB_KEY } else { &reference.host }
+}
+
+/// Credentials as the client library wants them.
+pub fn for_engine(auth: RegistryAuth) -> DockerCredentials {
+    let set = |text: String| (!text.is_empty()).then_some(text);
+    let RegistryAuth { username, password, identity_token, registry_token, server_address } = auth;
+    DockerCredentials {
+        username: set(username),
+        password: set(password),
+        identitytoken: set(identity_token),
+        registrytoken: set(registry_token),
+        serveraddress: set(server_address),
+        ..DockerCredentials::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_has_a_key_of_its_own() {
+        assert_eq!(credentials_key(&Reference::parse("nginx").unwrap()), HUB_KEY);
+        assert_eq!(credentials_key(&Reference::parse("r.example:5000/a").unwrap()), "r.example:5000");
+    }
 }

@@ -111,7 +111,7 @@ pub fn tar_plan(request: &BuildRequest) -> Result<(ContextPlan, String), ImageEr
 }
 
 /// BuildKit asks for the Dockerfile apart from the context, and prefers the ignore file beside it.
-pub(super) fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<String, Files>, String), ImageError> {
+pub fn buildkit_files(request: &BuildRequest) -> Result<(HashMap<String, Files>, String), ImageError> {
     let mut files = HashMap::new();
     let Source::Directory(_) = &request.source else {
         let name = "Dockerfile".to_owned();
@@ -277,7 +277,8 @@ fn check_inside(reach: &Reach, root: &Path, path: &str) -> Result<(), ImageError
     }
 }
 
-pub(super) fn dockerfile_text(reach: &Reach, root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, ImageError> {
+/// The text of a Dockerfile.
+pub fn dockerfile_text(reach: &Reach, root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, ImageError> {
     let path = match dockerfile {
         Dockerfile::Inline(text) => return Ok(text.clone().into_bytes()),
         Dockerfile::Inside(path) => root.join(path),

@@ -8,11 +8,11 @@ use std::{
 use bollard::{errors::Error as Bollard, query_parameters::CreateImageOptions};
 use futures_util::StreamExt;
 
-use super::{ImageContext, ImageId, error::ImageError, reference::Reference};
+use super::{ImageContext, ImageId, credentials_key, error::ImageError, for_engine, reference::Reference};
 use crate::{
     compose::model::Project,
-    engine::{Engine, error::with_sources},
-    report::Event,
+    engine::Engine,
+    report::{Event, with_sources},
 };
 
 /// Attempts in total; only transient failures are tried again.
@@ -100,7 +100,7 @@ async fn attempt_pull(engine: &Engine, request: &PullRequest, cx: &ImageContext<
         service: request.service.clone(),
         message: format!("{image:?} is not an image reference"),
     })?;
-    let credentials = cx.credentials.for_registry(reference.credentials_key()).await?;
+    let credentials = cx.credentials.for_registry(credentials_key(&reference)).await?;
     let options = CreateImageOptions {
         from_image: Some(reference.name()),
         tag: Some(reference.tag_or_digest().to_owned()),
@@ -109,8 +109,7 @@ async fn attempt_pull(engine: &Engine, request: &PullRequest, cx: &ImageContext<
     };
     let subject = format!("pull {image}");
     let mut progress = Progress::default();
-    let mut stream =
-        std::pin::pin!(engine.docker().create_image(Some(options), None, credentials.map(|auth| auth.to_bollard())));
+    let mut stream = std::pin::pin!(engine.docker().create_image(Some(options), None, credentials.map(for_engine)));
     while let Some(message) = stream.next().await {
         let message = message.map_err(|error| failed(image, error))?;
         // bollard turns most errors in the stream into `Err`; one without a message would slip through.

@@ -3,8 +3,10 @@
 use bollard::query_parameters::PushImageOptions;
 use futures_util::StreamExt;
 
-use super::{Credentials, ImageContext, error::ImageError, reference::Reference, request::BuildRequest};
-use crate::{engine::Engine, report::Event};
+use super::{
+    ImageContext, credentials_key, error::ImageError, for_engine, reference::Reference, request::BuildRequest,
+};
+use crate::{engine::Engine, registry::Credentials, report::Event};
 
 /// Pushes every name of what was built.
 ///
@@ -32,8 +34,8 @@ pub async fn push_one(
     let failed = |message: String| ImageError::Engine { what: format!("push of {image}"), message };
     let reference = Reference::parse(image).ok_or_else(|| failed("this is not an image reference".to_owned()))?;
     // The engine refuses to push without any, be they empty.
-    let credentials = credentials.for_registry(reference.credentials_key()).await?;
-    let credentials = credentials.map(|auth| auth.to_bollard()).unwrap_or_default();
+    let credentials = credentials.for_registry(credentials_key(&reference)).await?;
+    let credentials = credentials.map(for_engine).unwrap_or_default();
     let options = PushImageOptions { tag: Some(reference.tag_or_digest().to_owned()), ..PushImageOptions::default() };
     let name = reference.name();
     let mut stream = std::pin::pin!(engine.docker().push_image(&name, Some(options), Some(credentials)));

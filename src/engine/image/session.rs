@@ -21,7 +21,6 @@ use tokio::{
 use super::{
     content::{self, Stores},
     context::Sent,
-    credentials::{Credentials, key_of_session_host},
     error::ImageError,
     filesync::{self, Files},
     grpc::{self, Call, Handler, Status, handler, unary},
@@ -35,6 +34,7 @@ use super::{
 use crate::{
     engine::Engine,
     files::{self, Kind, Reach},
+    registry::{Credentials, CredentialsError, credentials::key_of},
 };
 
 /// Piece of an SSH conversation, in bytes.
@@ -190,11 +190,11 @@ fn methods(offer: Offer, record: &Arc<Record>) -> HashMap<String, Handler> {
 
 async fn answer_credentials(credentials: Credentials, record: Arc<Record>, request: Bytes) -> Result<Vec<u8>, Status> {
     let host = text(&request, 1);
-    let auth = match credentials.for_registry(key_of_session_host(&host)).await {
+    let auth = match credentials.for_registry(key_of(&host)).await {
         Ok(auth) => auth.unwrap_or_default(),
         Err(error) => {
             let status = Status::failed(error.to_string());
-            record.fail(error);
+            record.fail(error.into());
             return Err(status);
         }
     };
@@ -225,7 +225,7 @@ async fn answer_secret(
                 Ok(content) => content,
                 Err(error) => {
                     let message = format!("build secret {id}: {}: {}", path.display(), told(&error, ""));
-                    record.fail(ImageError::Credentials(message.clone()));
+                    record.fail(CredentialsError(message.clone()).into());
                     return Err(Status::failed(message));
                 }
             }

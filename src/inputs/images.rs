@@ -6,26 +6,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bollard::models::ImageInspect;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ImageError,
-    builder::{Builder, BuilderChoice},
-    filesync::Files,
-    named::NamedContext,
-    policy::platform_parts,
-    prepare,
-    reference::familiar,
-    request::{BuildOptions, BuildRequest, Dockerfile, Source},
-    walk::{self, Entry, Kind, Selection, cannot},
-};
+use super::{Hasher, Manifest, Memory, Parents, parents, platform_args, reads_repository};
 use crate::{
-    compose::{labels, model::Project},
+    compose::{model::Project, reference::familiar},
     decide::REBUILD_TRIGGER,
-    engine::{Engine, EngineError},
+    engine::{
+        Engine, EngineError, InputReader, InputsRead,
+        image::{
+            ImageError,
+            builder::{Builder, BuilderChoice},
+            filesync::Files,
+            layout::Layout,
+            named::NamedContext,
+            policy::platform_parts,
+            prepare,
+            request::{BuildOptions, BuildRequest, Dockerfile, Source},
+            walk::{self, Entry, Kind, Selection, cannot},
+        },
+    },
     files, git,
-    inputs::{Hasher, Manifest, Memory, Parents, parents, platform_args, reads_repository},
 };
 
 /// Permissions that an image keeps of a file.
@@ -74,119 +76,144 @@ struct Part {
     read: Result<(Manifest, Vec<String>), String>,
 }
 
-impl Engine {
-    /// What goes into the images that the project builds (`only`: into this one), by their names.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub async fn image_inputs(
-        &self,
-        project: &Project,
-        only: Option<&str>,
-        settings: &InputSettings,
-        cancel: &CancellationToken,
-    ) -> Result<BTreeMap<String, Inputs>, EngineError> {
-        let builds = builds(project);
-        let wanted: Vec<_> = builds.iter().filter(|(image, _)| only.is_none_or(|only| only == *image)).collect();
-        let mut requests = Vec::new();
-        for (image, services) in wanted {
-            for service in services {
-                let options = BuildOptions::default();
-                let request = BuildRequest::of(project, service, &project.environment, self.proxies(), options);
-                let request = request.and_then(|request| {
-                    let (builder, _) = request.choose(settings.builder, self.version())?;
-                    Ok((request, builder))
-                });
-                requests.push((image.clone(), service.clone(), request.map_err(|error| error.to_string())));
-            }
+/// What goes into the images that the project builds (`only`: into this one), by their names.
+///
+/// # Errors
+/// When the engine does not answer.
+pub async fn image_inputs(
+    engine: &Engine,
+    project: &Project,
+    only: Option<&str>,
+    settings: &InputSettings,
+    cancel: &CancellationToken,
+) -> Result<BTreeMap<String, Inputs>, EngineError> {
+    let builds = builds(project);
+    let wanted: Vec<_> = builds.iter().filter(|(image, _)| only.is_none_or(|only| only == *image)).collect();
+    let mut requests = Vec::new();
+    for (image, services) in wanted {
+        for service in services {
+            let options = BuildOptions::default();
+            let request = BuildRequest::of(project, service, &project.environment, engine.proxies(), options);
+            let request = request.and_then(|request| {
+                let (builder, _) = request.choose(settings.builder, engine.version())?;
+                Ok((request, builder))
+            });
+            requests.push((image.clone(), service.clone(), request.map_err(|error| error.to_string())));
         }
-        let own = match requests.is_empty() {
-            true => String::new(),
-            false => self.platform().await?,
-        };
-        let (digests, cancel, root) = (settings.digests.clone(), cancel.clone(), project.working_dir.clone());
-        let all = only.is_none();
-        let read = files::blocking(move || {
-            let mut reader = Reader { hasher: Hasher::open(digests), cancel, root, platform: own };
-            let parts: Vec<(String, Part)> = requests
-                .into_iter()
-                .map(|(image, service, request)| {
-                    let read = request.and_then(|(request, builder)| reader.read(&request, builder));
-                    (image, Part { service, read })
-                })
-                .collect();
-            if let Err(error) = reader.hasher.save(all) {
-                tracing::debug!(%error, "cannot remember the digests of files; they are read again the next time");
-            }
-            parts
-        });
-        let read = read.await.map_err(|error| EngineError::Image(walk::lost(error).to_string()))?;
-        let mut images: BTreeMap<String, Vec<Part>> = BTreeMap::new();
-        for (image, part) in read {
-            images.entry(image).or_default().push(part);
-        }
-        let makers = makers(project, &builds);
-        let mut out = BTreeMap::new();
-        for (image, parts) in images {
-            out.insert(image, self.complete(parts, &makers).await?);
-        }
-        Ok(out)
     }
-
-    /// Adds the images that it is built upon, and joins what several services bring into one image.
-    async fn complete(&self, parts: Vec<Part>, makers: &[(String, String)]) -> Result<Inputs, EngineError> {
-        let mut bases = BTreeSet::new();
-        let mut manifests: Vec<(String, Manifest)> = Vec::new();
-        let mut blind = None;
-        for Part { service, read } in parts {
-            let (mut manifest, parents) = match read {
-                Ok(read) => read,
-                Err(why) => {
-                    blind.get_or_insert(why);
-                    continue;
-                }
-            };
-            for parent in parents {
-                let wanted = familiar(&parent);
-                bases.extend(makers.iter().filter(|(name, _)| *name == wanted).map(|(_, service)| service.clone()));
-                let found = self.find_image(&parent).await.unwrap_or_default().and_then(|image| image.id);
-                manifest.image(&parent, found.as_deref());
-            }
-            bases.remove(&service);
-            manifests.push((service, manifest));
+    let own = match requests.is_empty() {
+        true => String::new(),
+        false => engine.platform().await?,
+    };
+    let (digests, cancel, root) = (settings.digests.clone(), cancel.clone(), project.working_dir.clone());
+    let all = only.is_none();
+    let read = files::blocking(move || {
+        let mut reader = Reader { hasher: Hasher::open(digests), cancel, root, platform: own };
+        let parts: Vec<(String, Part)> = requests
+            .into_iter()
+            .map(|(image, service, request)| {
+                let read = request.and_then(|(request, builder)| reader.read(&request, builder));
+                (image, Part { service, read })
+            })
+            .collect();
+        if let Err(error) = reader.hasher.save(all) {
+            tracing::debug!(%error, "cannot remember the digests of files; they are read again the next time");
         }
-        let alike = manifests.windows(2).all(|pair| matches!(pair, [(_, one), (_, other)] if one == other));
-        let manifest = match blind {
-            Some(why) => Err(why),
-            None if alike => Ok(manifests.pop().map(|(_, manifest)| manifest).unwrap_or_default()),
-            None => {
-                let mut joined = Manifest::default();
-                for (service, manifest) in manifests {
-                    joined.absorb(&service, manifest);
-                }
-                Ok(joined)
+        parts
+    });
+    let read = read.await.map_err(|error| EngineError::Image(walk::lost(error).to_string()))?;
+    let mut images: BTreeMap<String, Vec<Part>> = BTreeMap::new();
+    for (image, part) in read {
+        images.entry(image).or_default().push(part);
+    }
+    let makers = makers(project, &builds);
+    let mut out = BTreeMap::new();
+    for (image, parts) in images {
+        out.insert(image, complete(engine, parts, &makers).await?);
+    }
+    Ok(out)
+}
+
+/// Adds the images that it is built upon, and joins what several services bring into one image.
+async fn complete(engine: &Engine, parts: Vec<Part>, makers: &[(String, String)]) -> Result<Inputs, EngineError> {
+    let mut bases = BTreeSet::new();
+    let mut manifests: Vec<(String, Manifest)> = Vec::new();
+    let mut blind = None;
+    for Part { service, read } in parts {
+        let (mut manifest, parents) = match read {
+            Ok(read) => read,
+            Err(why) => {
+                blind.get_or_insert(why);
+                continue;
             }
         };
-        Ok(Inputs { manifest, bases })
+        for parent in parents {
+            let wanted = familiar(&parent);
+            bases.extend(makers.iter().filter(|(name, _)| *name == wanted).map(|(_, service)| service.clone()));
+            let found = engine.find_image(&parent).await.unwrap_or_default().and_then(|image| image.id);
+            manifest.image(&parent, found.as_deref());
+        }
+        bases.remove(&service);
+        manifests.push((service, manifest));
+    }
+    let alike = manifests.windows(2).all(|pair| matches!(pair, [(_, one), (_, other)] if one == other));
+    let manifest = match blind {
+        Some(why) => Err(why),
+        None if alike => Ok(manifests.pop().map(|(_, manifest)| manifest).unwrap_or_default()),
+        None => {
+            let mut joined = Manifest::default();
+            for (service, manifest) in manifests {
+                joined.absorb(&service, manifest);
+            }
+            Ok(joined)
+        }
+    };
+    Ok(Inputs { manifest, bases })
+}
+
+impl InputReader for InputSettings {
+    fn read<'a>(
+        &'a self,
+        engine: &'a Engine,
+        project: &'a Project,
+        image: &'a str,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn InputsRead>>, EngineError>> {
+        Box::pin(async move {
+            let mut inputs = image_inputs(engine, project, Some(image), self, cancel).await?;
+            let manifest = inputs.remove(image).and_then(|inputs| inputs.manifest.ok());
+            Ok(manifest.map(|manifest| Box::new(Seen { manifest, memory: self.memory.clone() }) as _))
+        })
+    }
+}
+
+/// What a build was about to read.
+struct Seen {
+    manifest: Manifest,
+    memory: Memory,
+}
+
+impl InputsRead for Seen {
+    fn fingerprint(&self) -> String {
+        self.manifest.fingerprint()
     }
 
-    /// The engine's own platform, `os/architecture`.
-    async fn platform(&self) -> Result<String, EngineError> {
-        let told =
-            self.ask(self.docker().version()).await.map_err(|error| EngineError::api("ask for its version", error))?;
-        Ok(format!("{}/{}", told.os.unwrap_or_default(), told.arch.unwrap_or_default()))
-    }
-
-    /// An image's ID, and the fingerprint that turnout gave it; none when it is not there.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub async fn built_image(&self, image: &str) -> Result<Option<(String, Option<String>)>, EngineError> {
-        let Some(found) = self.find_image(image).await? else { return Ok(None) };
-        let Some(id) = found.id else { return Ok(None) };
-        let label =
-            found.config.and_then(|config| config.labels).and_then(|labels| labels.get(labels::INPUTS).cloned());
-        Ok(Some((id, label)))
+    fn built<'a>(self: Box<Self>, engine: &'a Engine, id: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            let Seen { mut manifest, memory } = *self;
+            // The classic builder keeps what it fetched; what BuildKit fetched, it keeps to itself.
+            for reference in manifest.absent_images() {
+                if let Some(id) = engine.find_image(&reference).await?.and_then(|image| image.id) {
+                    manifest.image_came(&reference, &id);
+                }
+            }
+            let id = id.to_owned();
+            let written = tokio::task::spawn_blocking(move || memory.remember(&id, &manifest)).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(%error, "cannot remember what an image was built from; it may be built once more");
+            }
+            Ok(())
+        })
     }
 }
 
@@ -303,7 +330,7 @@ impl Reader {
                     found.images.extend(address.strip_prefix(IMAGE_SCHEME).map(str::to_owned));
                 }
                 NamedContext::Layout { directory, tag, digest } => {
-                    let found = super::layout::Layout::new(&request.reach, directory).find(tag, true)?;
+                    let found = Layout::new(&request.reach, directory).find(tag, true)?;
                     let digest = digest.clone().or(found).unwrap_or_default();
                     manifest.setting(&label, &format!("{}:{tag}@{digest}", directory.display()));
                 }
@@ -471,26 +498,4 @@ fn settings(request: &BuildRequest, dockerfile: &str, manifest: &mut Manifest) {
     for limit in ulimits {
         manifest.setting(&format!("ulimit {}", limit.name), &format!("{}:{}", limit.soft, limit.hard));
     }
-}
-
-/// Whether two images are the same but for what turnout wrote on them.
-pub fn same_but_for_marks(one: &ImageInspect, other: &ImageInspect) -> bool {
-    let essence = |image: &ImageInspect| {
-        let mut config = serde_json::to_value(&image.config).unwrap_or_default();
-        if let Some(labels) = config.get_mut("Labels").and_then(|labels| labels.as_object_mut()) {
-            labels.retain(|name, _| !name.starts_with(labels::TURNOUT) && name != labels::VERSION);
-            if labels.is_empty() {
-                config["Labels"] = serde_json::Value::Null;
-            }
-        }
-        // The classic builder's own: what it built upon, and the step that it added last.
-        for own in ["Image", "Hostname"] {
-            if let Some(config) = config.as_object_mut() {
-                config.remove(own);
-            }
-        }
-        let layers = image.root_fs.as_ref().and_then(|root| root.layers.clone());
-        (config, layers, image.os.clone(), image.architecture.clone(), image.variant.clone())
-    };
-    one.root_fs.is_some() && essence(one) == essence(other)
 }

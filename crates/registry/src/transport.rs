@@ -18,16 +18,14 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use turnout_net::{
+    dial::{self, Stream},
+    proxy, tunnel,
+};
+use turnout_report::with_sources;
 use url::Url;
 
-use super::{
-    super::{
-        dial::{self, Stream},
-        error::with_sources,
-    },
-    error::RegistryError,
-};
-use crate::net::{proxy, tunnel};
+use super::error::RegistryError;
 
 /// Redirects that are followed: registries keep blobs elsewhere.
 const MAX_REDIRECTS: usize = 5;
@@ -182,8 +180,7 @@ async fn dial(uri: &Uri) -> io::Result<Stream> {
     if !tls {
         return Ok(Stream::of(stream));
     }
-    let files = super::super::endpoint::TlsFiles { verify: true, ..Default::default() };
-    Ok(Stream::of(dial::secured(stream, bare, &files, REFUSED).await?))
+    dial::secured(stream, bare, REFUSED).await
 }
 
 impl tower_service::Service<Uri> for Dialer {

@@ -1,19 +1,19 @@
 //! Names of what lies in a registry, by the grammar of Docker's own client: `nginx` is
 //! `docker.io/library/nginx:latest`. Pure.
 //!
-//! [`super::super::image::reference`] reads what an engine is asked to pull and leaves the judgement to it; here the
-//! name itself is printed or spoken to a registry, so every byte counts.
+//! What an engine is asked to pull is read by the Compose loader (its `reference`), which leaves the judgement to the
+//! engine; here the name itself is printed or spoken to a registry, so every byte counts.
 
 use std::fmt;
 
-use super::super::image::reference::HUB_KEY;
+use super::credentials::key_of;
 
 /// The registry of names without one.
-const HUB: &str = "docker.io";
+pub(super) const HUB: &str = "docker.io";
 /// What the Hub's names were called once.
-const OLD_HUB: &str = "index.docker.io";
+pub(super) const OLD_HUB: &str = "index.docker.io";
 /// Where the Hub's registry listens.
-const HUB_HOST: &str = "registry-1.docker.io";
+pub(super) const HUB_HOST: &str = "registry-1.docker.io";
 /// Longest path and longest tag, in characters.
 const MAX_PATH: usize = 255;
 const MAX_TAG: usize = 128;
@@ -119,7 +119,7 @@ impl Name {
 
     /// Key of the registry in the Docker client's settings.
     pub fn credentials_key(&self) -> &str {
-        if [HUB, OLD_HUB, HUB_HOST].contains(&self.domain.as_str()) { HUB_KEY } else { &self.domain }
+        key_of(&self.domain)
     }
 }
 
@@ -278,7 +278,7 @@ mod tests {
             assert_eq!((name.to_string(), name.host()), (whole, host), "{text}");
         }
         let name = Name::parse("nginx:1").unwrap();
-        assert_eq!(name.credentials_key(), HUB_KEY);
+        assert_eq!(name.credentials_key(), crate::credentials::HUB_KEY);
         let pinned = name.pinned(Digest::of(b"x"));
         assert_eq!(pinned.to_string(), format!("docker.io/library/nginx:1@{}", Digest::of(b"x")));
         assert!(pinned.digest().unwrap().fits(b"x") && !pinned.digest().unwrap().fits(b"y"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::image::ImageError;
+use super::credentials::CredentialsError;
 
 /// A failure. The text says what happened and what to do next; passwords and tokens are in none.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum RegistryError {
     },
     /// Credentials could not be read.
     #[error(transparent)]
-    Credentials(#[from] ImageError),
+    Credentials(#[from] CredentialsError),
     /// The registry wants to know who asks, and does not take what we have.
     #[error("the registry {host} refuses access: {message}; run `docker login {host}`, and check the name")]
     Denied {

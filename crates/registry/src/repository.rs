@@ -7,13 +7,12 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use serde::Deserialize;
+use turnout_report::redact::is_unfit;
 use url::Url;
 
-use crate::report::redact::is_unfit;
-
 use super::{
-    super::image::{Credentials, credentials::RegistryAuth},
     challenge::{self, Challenge},
+    credentials::{Credentials, RegistryAuth},
     error::RegistryError,
     name::{Digest, Name},
     transport::{Answer, Question, Transport, authority, interface_of, is_this_machine, untrusted},

@@ -6,12 +6,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    super::image::Credentials,
+    credentials::Credentials,
     error::RegistryError,
     name::{Digest, Name},
     repository::{Manifest, Repository},
 };
-use crate::compose::remote::ARTIFACT_FILE;
 
 /// The kind of artifact.
 const PROJECT: &str = "application/vnd.docker.compose.project";
@@ -62,16 +61,16 @@ impl<'a> Artifact<'a> {
         &self.found.digest
     }
 
-    /// Fetches its files.
+    /// Fetches its files. `main`: what the file is called that its Compose files become together.
     ///
     /// # Errors
     /// As [`Artifact::find`]; or it is no Compose project, or breaks the rules for one.
-    pub async fn files(self) -> Result<Files, RegistryError> {
+    pub async fn files(self, main: &str) -> Result<Files, RegistryError> {
         let host = self.name.host().to_owned();
-        in_time(&host, self.fetch()).await
+        in_time(&host, self.fetch(main)).await
     }
 
-    async fn fetch(self) -> Result<Files, RegistryError> {
+    async fn fetch(self, main: &str) -> Result<Files, RegistryError> {
         let Artifact { name, mut repository, mut found } = self;
         if INDEXES.contains(&found.media_type.as_str()) {
             let index: Index = read(&found.bytes, &name)?;
@@ -90,7 +89,7 @@ impl<'a> Artifact<'a> {
                 repository.blob(&digest(&layer.digest, &name)?, usize::try_from(layer.size).unwrap_or(0)).await?;
             fetched.push((layer, bytes));
         }
-        lay_out(&fetched, &name)
+        lay_out(&fetched, main, &name)
     }
 }
 
@@ -182,7 +181,7 @@ fn layers(manifest: &Manifest, name: &Name) -> Result<Vec<Layer>, RegistryError>
 
 /// Lays the files out as Compose does: the project's own ones become one file of many documents; what is extended from
 /// and env files keep the names that the publisher gave them.
-fn lay_out(layers: &[(Layer, Bytes)], name: &Name) -> Result<Files, RegistryError> {
+fn lay_out(layers: &[(Layer, Bytes)], main: &str, name: &Name) -> Result<Files, RegistryError> {
     let mut files = Files::new();
     for (index, (layer, bytes)) in layers.iter().enumerate() {
         let inside = |given: Option<&str>| match given {
@@ -199,14 +198,14 @@ fn lay_out(layers: &[(Layer, Bytes)], name: &Name) -> Result<Files, RegistryErro
             continue;
         }
         let extended = layer.annotation("extends").is_some();
-        let file = if extended { inside(layer.annotation("file"))? } else { ARTIFACT_FILE.to_owned() };
+        let file = if extended { inside(layer.annotation("file"))? } else { main.to_owned() };
         let text = files.entry(file).or_default();
         if index > 0 && layer.annotation("file").is_some() {
             text.extend_from_slice(b"\n---\n");
         }
         text.extend_from_slice(bytes);
     }
-    if !files.contains_key(ARTIFACT_FILE) {
+    if !files.contains_key(main) {
         return Err(RegistryError::Artifact(format!("{name} has no Compose file in it")));
     }
     Ok(files)
@@ -215,6 +214,8 @@ fn lay_out(layers: &[(Layer, Bytes)], name: &Name) -> Result<Files, RegistryErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MAIN: &str = "compose.yaml";
 
     fn name() -> Name {
         Name::parse("r.io/a:b").unwrap()
@@ -242,6 +243,7 @@ mod tests {
                 layer(COMPOSE_FILE, &[("file", "x.yaml"), ("extends", "true")], "base"),
                 layer(ENV_FILE, &[("envfile", "e.env")], "A=1"),
             ],
+            MAIN,
             &name(),
         )
         .unwrap();
@@ -257,12 +259,12 @@ mod tests {
                 layer(COMPOSE_FILE, &[("file", file), ("extends", "true")], "x"),
                 layer(ENV_FILE, &[("envfile", file)], "x"),
             ] {
-                let error = lay_out(&[bad], &name()).unwrap_err().to_string();
+                let error = lay_out(&[bad], MAIN, &name()).unwrap_err().to_string();
                 assert!(error.contains("no name for a file"), "{file}: {error}");
             }
         }
-        assert!(lay_out(&[layer(ENV_FILE, &[], "x")], &name()).is_err());
-        assert!(lay_out(&[], &name()).unwrap_err().to_string().contains("no Compose file"));
+        assert!(lay_out(&[layer(ENV_FILE, &[], "x")], MAIN, &name()).is_err());
+        assert!(lay_out(&[], MAIN, &name()).unwrap_err().to_string().contains("no Compose file"));
     }
 
     #[test]

@@ -5,22 +5,35 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE};
-use bollard::auth::DockerCredentials;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
-use super::{error::ImageError, reference::HUB_KEY};
+use super::name::{HUB, HUB_HOST, OLD_HUB};
+
+/// The Docker Hub's key in the Docker client's settings.
+pub const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// A helper that takes longer is killed; it may be waiting for somebody at a keyboard.
 const HELPER_LIMIT: Duration = Duration::from_secs(30);
 /// Largest `config.json` that is read, in bytes.
 const MAX_CONFIG: u64 = 4 * 1024 * 1024;
+
+/// Credentials could not be read. The text says which, where, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("registry credentials: {0}")]
+pub struct CredentialsError(pub String);
+
+/// The directory of the Docker client's settings: `$DOCKER_CONFIG`, else `~/.docker`.
+pub fn docker_config_directory(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".docker")))
+}
 
 /// Where credentials come from.
 #[derive(Debug, Clone, Default)]
@@ -54,21 +67,6 @@ impl fmt::Debug for RegistryAuth {
     }
 }
 
-impl RegistryAuth {
-    /// The same for bollard.
-    pub fn to_bollard(&self) -> DockerCredentials {
-        let set = |text: &String| (!text.is_empty()).then(|| text.clone());
-        DockerCredentials {
-            username: set(&self.username),
-            password: set(&self.password),
-            identitytoken: set(&self.identity_token),
-            registrytoken: set(&self.registry_token),
-            serveraddress: set(&self.server_address),
-            ..DockerCredentials::default()
-        }
-    }
-}
-
 impl Credentials {
     /// Credentials from the settings in this directory (usually `~/.docker`); `None` = no credentials at all.
     pub fn in_directory(directory: Option<PathBuf>) -> Self {
@@ -76,13 +74,13 @@ impl Credentials {
     }
 
     /// Credentials for one registry (`host[:port]`, or [`HUB_KEY`]); `None` when there are none.
-    pub async fn for_registry(&self, key: &str) -> Result<Option<RegistryAuth>, ImageError> {
+    pub async fn for_registry(&self, key: &str) -> Result<Option<RegistryAuth>, CredentialsError> {
         self.read().await?.find(key).await
     }
 
     /// Everything there is, as the classic builder wants it in its `X-Registry-Config` header (URL-safe base64);
     /// `None` when there are none. A helper that fails is left out, with its error: the build may not need it.
-    pub async fn registry_config(&self) -> Result<(Option<String>, Vec<String>), ImageError> {
+    pub async fn registry_config(&self) -> Result<(Option<String>, Vec<String>), CredentialsError> {
         let config = self.read().await?;
         let mut hosts: BTreeSet<String> = config.auths.keys().chain(config.helpers.keys()).cloned().collect();
         let mut problems = Vec::new();
@@ -110,14 +108,14 @@ impl Credentials {
         if all.is_empty() {
             return Ok((None, problems));
         }
-        let json = serde_json::to_vec(&all).map_err(|e| ImageError::Credentials(e.to_string()))?;
+        let json = serde_json::to_vec(&all).map_err(|e| CredentialsError(e.to_string()))?;
         Ok((Some(URL_SAFE.encode(json)), problems))
     }
 
-    async fn read(&self) -> Result<ClientConfig, ImageError> {
+    async fn read(&self) -> Result<ClientConfig, CredentialsError> {
         let Some(directory) = &self.directory else { return Ok(ClientConfig::default()) };
         let path = directory.join("config.json");
-        let refuse = |problem: String| ImageError::Credentials(format!("{}: {problem}", path.display()));
+        let refuse = |problem: String| CredentialsError(format!("{}: {problem}", path.display()));
         match tokio::fs::metadata(&path).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ClientConfig::default()),
             Err(error) => return Err(refuse(format!("{error}: let this user read it, or set DOCKER_CONFIG"))),
@@ -159,7 +157,7 @@ struct StoredAuth {
 }
 
 impl ClientConfig {
-    async fn find(&self, key: &str) -> Result<Option<RegistryAuth>, ImageError> {
+    async fn find(&self, key: &str) -> Result<Option<RegistryAuth>, CredentialsError> {
         let program = self.helpers.get(key).or(self.store.as_ref()).filter(|name| !name.is_empty());
         if let Some(program) = program {
             // A host without a helper of its own may still stand in `auths`, where old logins live.
@@ -176,7 +174,7 @@ impl ClientConfig {
 }
 
 impl StoredAuth {
-    fn resolve(&self, key: &str) -> Result<Option<RegistryAuth>, ImageError> {
+    fn resolve(&self, key: &str) -> Result<Option<RegistryAuth>, CredentialsError> {
         let mut auth = RegistryAuth {
             username: self.username.clone(),
             password: self.password.clone(),
@@ -187,7 +185,7 @@ impl StoredAuth {
         if !self.auth.is_empty() {
             let decoded = STANDARD.decode(self.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let Some((user, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
-                return Err(ImageError::Credentials(format!(
+                return Err(CredentialsError(format!(
                     "the entry of {key} in config.json is damaged: run `docker login {key}` again"
                 )));
             };
@@ -216,10 +214,10 @@ struct HelperAnswer {
     secret: String,
 }
 
-async fn from_helper(program: &str, key: &str) -> Result<Option<RegistryAuth>, ImageError> {
+async fn from_helper(program: &str, key: &str) -> Result<Option<RegistryAuth>, CredentialsError> {
     let Some(text) = helper(program, "get", key).await? else { return Ok(None) };
     let answer: HelperAnswer = serde_json::from_str(&text).map_err(|_| {
-        ImageError::Credentials(format!("docker-credential-{program} answered something that is not credentials"))
+        CredentialsError(format!("docker-credential-{program} answered something that is not credentials"))
     })?;
     let mut auth = RegistryAuth { server_address: key.to_owned(), ..RegistryAuth::default() };
     if answer.username == "<token>" {
@@ -232,9 +230,9 @@ async fn from_helper(program: &str, key: &str) -> Result<Option<RegistryAuth>, I
 }
 
 /// Runs a credential helper; `None` when it knows nothing of the host.
-async fn helper(program: &str, action: &str, input: &str) -> Result<Option<String>, ImageError> {
+async fn helper(program: &str, action: &str, input: &str) -> Result<Option<String>, CredentialsError> {
     let name = format!("docker-credential-{program}");
-    let refuse = |problem: String| ImageError::Credentials(format!("{name}: {problem}"));
+    let refuse = |problem: String| CredentialsError(format!("{name}: {problem}"));
     if !program.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
         return Err(refuse("is not a helper's name".into()));
     }
@@ -265,14 +263,9 @@ async fn helper(program: &str, action: &str, input: &str) -> Result<Option<Strin
     Err(refuse(if text.is_empty() { output.status.to_string() } else { text }))
 }
 
-/// The key under which BuildKit's question for `host` is answered.
-pub fn key_of_session_host(host: &str) -> &str {
-    if matches!(host, "registry-1.docker.io" | "docker.io" | "index.docker.io") { HUB_KEY } else { host }
-}
-
-/// Whether a directory holds Docker client settings; for hints.
-pub fn has_settings(directory: &Path) -> bool {
-    directory.join("config.json").is_file()
+/// Key of a registry's host in the Docker client's settings: the Hub has one of its own, whatever it is called.
+pub fn key_of(host: &str) -> &str {
+    if [HUB, OLD_HUB, HUB_HOST].contains(&host) { HUB_KEY } else { host }
 }
 
 #[cfg(test)]
@@ -303,6 +296,14 @@ mod tests {
     async fn a_helper_with_a_path_in_its_name_is_refused() {
         let error = config(r#"{"credHelpers":{"x":"../../bin/sh"}}"#).find("x").await.unwrap_err();
         assert!(error.to_string().contains("not a helper's name"), "{error}");
+    }
+
+    #[test]
+    fn the_hub_has_a_key_of_its_own() {
+        for host in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+            assert_eq!(key_of(host), HUB_KEY);
+        }
+        assert_eq!(key_of("r.example:5000"), "r.example:5000");
     }
 
     #[test]
