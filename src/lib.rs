@@ -23,6 +23,8 @@ pub use turnout_plan as plan;
 
 pub mod decide;
 
+pub use turnout_buildkit as buildkit;
+
 pub use turnout_git as git;
 
 pub mod engine;

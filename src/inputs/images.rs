@@ -11,6 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Hasher, Manifest, Memory, Parents, parents, platform_args, reads_repository};
 use crate::{
+    buildkit::{
+        filesync::Files,
+        layout::Layout,
+        walk::{self, Entry, Kind, Selection, cannot},
+    },
     compose::{model::Project, reference::familiar},
     decide::REBUILD_TRIGGER,
     engine::{
@@ -18,13 +23,10 @@ use crate::{
         image::{
             ImageError,
             builder::{Builder, BuilderChoice},
-            filesync::Files,
-            layout::Layout,
             named::NamedContext,
             policy::platform_parts,
             prepare,
             request::{BuildOptions, BuildRequest, Dockerfile, Source},
-            walk::{self, Entry, Kind, Selection, cannot},
         },
     },
     files, git,
@@ -407,9 +409,11 @@ impl Reader {
             }
             Ok(())
         })?;
-        let open =
-            |path: &Path| if self.cancel.is_cancelled() { Err(cancelled()) } else { walk::open(&selection.root, path) };
-        let digests = self.hasher.digests(&unread, open, cannot)?;
+        let open = |path: &Path| match self.cancel.is_cancelled() {
+            true => Err(cancelled()),
+            false => Ok(walk::open(&selection.root, path)?),
+        };
+        let digests = self.hasher.digests(&unread, open, |path, error| cannot(path, error).into())?;
         for ((name, mode), digest) in names.iter().zip(digests) {
             manifest.file(name, *mode, &digest);
         }

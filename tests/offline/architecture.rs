@@ -17,6 +17,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("plan", &["compose", "report"]),
     ("net", &["report"]),
     ("registry", &["net", "report"]),
+    ("buildkit", &["files", "registry"]),
     ("git", &["files", "net", "report"]),
 ];
 
@@ -30,6 +31,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("plan", &["bollard", "hyper", "git2", "openssl", "rusqlite"]),
     ("net", &["bollard", "git2", "rusqlite", "axum"]),
     ("registry", &["bollard", "git2", "rusqlite", "axum"]),
+    ("buildkit", &["bollard", "git2", "rusqlite", "axum", "turnout-compose"]),
     ("git", &["bollard", "rusqlite", "axum"]),
 ];
 

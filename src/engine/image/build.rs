@@ -10,18 +10,20 @@ use hyper::{Method, Request, header};
 use super::{
     ImageContext, ImageId,
     builder::Builder,
-    context::{self, Sent, Upload},
+    context::{self, Upload},
     error::ImageError,
-    grpc_client::{self, Channel, Failure},
     prepare,
     progress::BuildLog,
     push,
-    request::{BuildRequest, Dockerfile, SecretSource, Source},
-    session::Session,
-    solve::{self, Abilities},
+    request::{BuildRequest, Dockerfile, Source},
+    solve, turned,
     wire::{self, Body},
 };
 use crate::{
+    buildkit::{
+        Failure, OfferError, SecretSource, Sent, Session, channel,
+        solve::{self as api, Abilities},
+    },
     engine::Engine,
     files::{self, Kind, Reach},
     report::{Event, with_sources},
@@ -92,8 +94,8 @@ enum Feed {
 impl Feed {
     async fn finish(self) -> Result<Sent, ImageError> {
         match self {
-            Self::Upload(upload) => upload.finish().await,
-            Self::Session(session) => session.finish(),
+            Self::Upload(upload) => Ok(upload.finish().await?),
+            Self::Session(session) => Ok(session.finish()?),
             Self::Nothing => Ok(Sent::default()),
         }
     }
@@ -120,7 +122,7 @@ async fn run(
             query.add("dockerfile", &offered.places.dockerfile);
             query.add("session", id);
             query.add("buildid", id);
-            Feed::Session(Session::open(engine, id, offered.offer).await?)
+            Feed::Session(turned::session(engine, id, offered.offer).await?)
         }
         Builder::Classic => match &request.source {
             Source::Remote(address) => {
@@ -193,16 +195,16 @@ async fn solved(
 ) -> Result<ImageId, ImageError> {
     let failed =
         |Failure(message): Failure| ImageError::Engine { what: format!("build of {}", request.service), message };
-    let channel = Channel::open(engine, &format!("build of {}", request.service)).await?;
+    let channel = turned::channel(engine, &format!("build of {}", request.service)).await?;
     let abilities = Abilities::of(&channel).await.map_err(failed)?;
     solve::refuse(request, &abilities)?;
     let offered = prepare::session(request, cx).await?;
     tell(cx, request, offered.notes);
-    let message = solve::message(request, &offered.places, &abilities, id)?;
-    let session = Session::open(engine, id, offered.offer).await?;
+    let build = solve::solve_of(request, &offered.places, &abilities)?;
+    let session = turned::session(engine, id, offered.offer).await?;
     let mut log = BuildLog::default();
     let show = Show { request, masked, cx };
-    let outcome = solve::solve(&channel, id, &message, |status| show.lines(log.update(status))).await;
+    let outcome = api::solve(&channel, id, &build, |status| show.lines(log.update(status))).await;
     show.lines(log.finish());
     match outcome {
         Ok(solved) => {
@@ -210,13 +212,13 @@ async fn solved(
             log.image = solved.image();
         }
         Err(Failure(words)) => {
-            if let Some(how) = grpc_client::broken(&words) {
+            if let Some(how) = channel::broken(&words) {
                 let what = format!("build of {}", request.service);
                 return Err(ImageError::Broken { what, message: how.to_owned() });
             }
             match solve::explain(request, &masked.text(words.clone())) {
                 Some(error) => return Err(error),
-                None => log.error = Some(solve::plain(&words).to_owned()),
+                None => log.error = Some(api::plain(&words).to_owned()),
             }
         }
     }
@@ -245,7 +247,7 @@ async fn finish(
     }
     match outcome {
         // The context's own error first: the engine's is only its consequence.
-        (Some(_), Err(error)) | (None, Err(error @ ImageError::Context { .. })) => Err(error),
+        (Some(_), Err(error)) | (None, Err(error @ ImageError::Offer(OfferError::Context { .. }))) => Err(error),
         (None, Err(error)) => {
             // For instance a credential helper that failed for a registry that asked for none.
             cx.reporter.warn(error.to_string());

@@ -15,11 +15,13 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 use tokio::sync::mpsc;
 
-use super::{
-    error::ImageError,
-    walk::{ABANDONED, Entry, Kind, Selection, cannot, lost, open, walk},
+use crate::{
+    buildkit::{
+        OfferError, Sent,
+        walk::{ABANDONED, Entry, Kind, Selection, cannot, lost, open, walk},
+    },
+    files::{self, Folder},
 };
-use crate::files::{self, Folder};
 
 /// Size of one chunk of the stream, in bytes.
 pub const CHUNK_BYTES: usize = 64 * 1024;
@@ -36,17 +38,6 @@ pub struct ContextPlan {
     pub injected: Vec<(String, Vec<u8>)>,
 }
 
-/// What was sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Entries.
-    pub entries: u64,
-    /// Bytes of file content.
-    pub bytes: u64,
-    /// What the reader should know, for instance a socket that was skipped.
-    pub notes: Vec<String>,
-}
-
 /// A context being read.
 pub struct ContextStream {
     /// The tar stream.
@@ -57,20 +48,23 @@ pub struct ContextStream {
 
 /// The reader of a context. Dropping it stops the reading.
 pub struct Upload {
-    outcome: tokio::task::JoinHandle<Result<Sent, ImageError>>,
+    outcome: tokio::task::JoinHandle<Result<Sent, OfferError>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Upload {
     /// What was sent, once the answer is there. That the engine stopped reading is no error of the context: it needed
     /// no more, or says itself what was wrong.
-    pub async fn finish(mut self) -> Result<Sent, ImageError> {
+    ///
+    /// # Errors
+    /// A file could not be sent.
+    pub async fn finish(mut self) -> Result<Sent, OfferError> {
         self.stop.store(true, Ordering::Relaxed);
         match (&mut self.outcome).await {
-            Ok(Err(ImageError::Context { problem, .. })) if problem == ABANDONED => Ok(Sent::default()),
+            Ok(Err(OfferError::Context { problem, .. })) if problem == ABANDONED => Ok(Sent::default()),
             Ok(outcome) => outcome,
             Err(error) => {
-                Err(ImageError::Context { path: Default::default(), problem: format!("the reader died: {error}") })
+                Err(OfferError::Context { path: Default::default(), problem: format!("the reader died: {error}") })
             }
         }
     }
@@ -103,7 +97,7 @@ pub fn stream(plan: ContextPlan) -> ContextStream {
 }
 
 /// Writes the whole context as a tar stream.
-pub fn write(plan: &ContextPlan, sink: impl Write) -> Result<Sent, ImageError> {
+pub fn write(plan: &ContextPlan, sink: impl Write) -> Result<Sent, OfferError> {
     let root = plan.selection.root.clone();
     let mut writer = TarWriter { tar: tar::Builder::new(sink), sent: Sent::default(), root };
     walk(&plan.selection, &mut |entry| {
@@ -125,7 +119,7 @@ struct TarWriter<W: Write> {
 }
 
 impl<W: Write> TarWriter<W> {
-    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), ImageError> {
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<(), OfferError> {
         let Entry { path, name, meta, kind } = entry;
         match kind {
             Kind::Directory => {
@@ -153,7 +147,7 @@ impl<W: Write> TarWriter<W> {
         }
     }
 
-    fn file(&mut self, path: &Path, name: &str) -> Result<(), ImageError> {
+    fn file(&mut self, path: &Path, name: &str) -> Result<(), OfferError> {
         let (meta, mut content) = open(&self.root, path)?;
         let mut header = header(&meta, EntryType::Regular);
         header.set_size(meta.len());
@@ -167,7 +161,7 @@ impl<W: Write> TarWriter<W> {
         Ok(())
     }
 
-    fn generated(&mut self, root: &Path, name: &str, content: &[u8]) -> Result<(), ImageError> {
+    fn generated(&mut self, root: &Path, name: &str, content: &[u8]) -> Result<(), OfferError> {
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Regular);
         header.set_mode(0o644);
@@ -179,12 +173,12 @@ impl<W: Write> TarWriter<W> {
         self.append(&root.join(name), &mut header, name, content)
     }
 
-    fn append(&mut self, path: &Path, header: &mut Header, name: &str, data: impl Read) -> Result<(), ImageError> {
+    fn append(&mut self, path: &Path, header: &mut Header, name: &str, data: impl Read) -> Result<(), OfferError> {
         self.sent.entries += 1;
         self.tar.append_data(header, name, data).map_err(|e| cannot(path, e))
     }
 
-    fn link(&mut self, path: &Path, mut header: Header, name: &str, to: &Path) -> Result<(), ImageError> {
+    fn link(&mut self, path: &Path, mut header: Header, name: &str, to: &Path) -> Result<(), OfferError> {
         self.sent.entries += 1;
         self.tar.append_link(&mut header, name, to).map_err(|e| cannot(path, e))
     }

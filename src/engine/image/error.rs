@@ -1,8 +1,9 @@
 //! What can go wrong with an image.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 use crate::{
+    buildkit::OfferError,
     engine::{EngineError, patience::after},
     registry::CredentialsError,
 };
@@ -41,22 +42,9 @@ pub enum ImageError {
         /// What the variable says.
         platform: String,
     },
-    /// A file of the build context cannot be sent.
-    #[error("build context: {}: {problem}", path.display())]
-    Context {
-        /// The file or directory.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// A directory of blobs (a local cache, an OCI layout) cannot be used.
-    #[error("{}: {problem}", path.display())]
-    Layout {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
+    /// What the build asks for cannot be given to it: a file, a directory of blobs, a secret, credentials.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
     /// The build itself failed.
     #[error("build of {service} failed{}: {message}{}", step_text(.step), tail_text(.tail))]
     Build {

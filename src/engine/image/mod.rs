@@ -1,39 +1,31 @@
 //! Images: built from a service's `build` section, or pulled.
 //!
 //! Reading order: [`request`] turns a service into what the engine is asked for and [`builder`] chooses who does it
-//! (both pure); [`prepare`] and [`walk`] select the files; [`context`] streams them as tar to the classic builder,
-//! [`session`] hands them to BuildKit as it asks ([`filesync`]); [`build`] runs it and [`progress`] makes its output
-//! readable. [`policy`] decides about pulls (pure), [`pull`] carries them out. Credentials of registries serve both.
+//! (both pure); [`prepare`] selects the files; [`context`] streams them as tar to the classic builder, a session hands
+//! them to BuildKit as it asks (crate `buildkit`, reached through [`turned`]; [`solve`] is what its own API is asked
+//! for); [`build`] runs it and [`progress`] makes its output readable. [`policy`] decides about pulls (pure), [`pull`]
+//! carries them out. Credentials of registries serve both.
 //!
 //! Builds speak to the engine over [`wire`] instead of bollard: one connection a build, so that dropping it cancels
-//! the build and no single timeout covers the upload of the context. The session is served by [`grpc`] rather than by
-//! bollard's: that one holds a whole context in memory as soon as there are secrets, and brings a TLS stack.
+//! the build and no single timeout covers the upload of the context. The session is our own rather than bollard's: that
+//! one holds a whole context in memory as soon as there are secrets, and brings a TLS stack.
 
 pub mod build;
 pub mod builder;
 pub mod cache;
-pub mod content;
 pub mod context;
 pub mod digest;
 pub mod error;
-pub mod filesync;
-pub mod grpc;
-pub mod grpc_client;
-pub mod layout;
 pub mod named;
 pub mod policy;
 pub mod prepare;
 pub mod progress;
-pub mod protobuf;
 pub mod pull;
 pub mod push;
 pub mod reach;
 pub mod request;
-pub mod session;
 pub mod solve;
-pub mod ssh_agent;
-pub mod ssh_key;
-pub mod walk;
+pub mod turned;
 pub mod wire;
 
 use std::{collections::BTreeMap, time::Duration};

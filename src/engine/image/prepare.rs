@@ -12,19 +12,23 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ImageContext,
-    content::{Store, Stores},
     context::ContextPlan,
     error::ImageError,
-    filesync::Files,
-    layout::Layout,
     named::NamedContext,
     request::{BuildRequest, Dockerfile, Source},
-    session::{Agent, Offer},
     solve::Places,
-    ssh_key::SshKey,
-    walk::{Selection, lost, read_ignore, told},
 };
-use crate::files::{self, Folder, Kind, Reach};
+use crate::{
+    buildkit::{
+        Agent, Offer, OfferError,
+        content::{Store, Stores},
+        filesync::Files,
+        layout::Layout,
+        ssh_key::SshKey,
+        walk::{Selection, lost, read_ignore, told},
+    },
+    files::{self, Folder, Kind, Reach},
+};
 
 /// The tar stream for the classic builder, and the Dockerfile's path in it.
 pub async fn tar(request: &BuildRequest) -> Result<(ContextPlan, String), ImageError> {
@@ -77,7 +81,7 @@ pub async fn session(request: &BuildRequest, cx: &ImageContext<'_>) -> Result<Of
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
 ) -> Result<T, ImageError> {
-    files::blocking(work).await.unwrap_or_else(|error| Err(lost(error)))
+    files::blocking(work).await.unwrap_or_else(|error| Err(lost(error).into()))
 }
 
 /// The classic builder finds the Dockerfile in the stream, and knows only the ignore file at the root.
@@ -165,7 +169,7 @@ fn named_contexts(
         let address = match context {
             NamedContext::Address(address) => address.clone(),
             NamedContext::Directory(root) => {
-                let root = request.reach.folder(root).map_err(|error| ImageError::Context {
+                let root = request.reach.folder(root).map_err(|error| OfferError::Context {
                     path: root.clone(),
                     problem: told(&error, &format!("check `{attribute}`")),
                 })?;
@@ -183,7 +187,7 @@ fn named_contexts(
                     Some(digest) => Some(digest.clone()),
                     None => layout.find(tag, true)?,
                 };
-                let digest = found.ok_or_else(|| ImageError::Layout {
+                let digest = found.ok_or_else(|| OfferError::Layout {
                     path: directory.clone(),
                     problem: format!("its index.json has no image {tag}: check `{attribute}`"),
                 })?;
@@ -260,25 +264,27 @@ fn root_of(request: &BuildRequest) -> Result<Folder, ImageError> {
         let message = "has a remote context".to_owned();
         return Err(ImageError::Invalid { service: request.service.clone(), message });
     };
-    request
-        .reach
-        .folder(root)
-        .map_err(|error| ImageError::Context { path: root.clone(), problem: told(&error, "check `build.context`") })
+    let folder = request.reach.folder(root);
+    Ok(folder
+        .map_err(|error| OfferError::Context { path: root.clone(), problem: told(&error, "check `build.context`") })?)
 }
 
-fn check_inside(reach: &Reach, root: &Path, path: &str) -> Result<(), ImageError> {
+fn check_inside(reach: &Reach, root: &Path, path: &str) -> Result<(), OfferError> {
     let full = root.join(path);
     match reach.open(&full) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(ImageError::Context { path: full, problem: "there is no Dockerfile: check `build.dockerfile`".into() })
+            Err(OfferError::Context { path: full, problem: "there is no Dockerfile: check `build.dockerfile`".into() })
         }
-        Err(error) => Err(ImageError::Context { path: full, problem: told(&error, "check `build.dockerfile`") }),
+        Err(error) => Err(OfferError::Context { path: full, problem: told(&error, "check `build.dockerfile`") }),
     }
 }
 
-/// The text of a Dockerfile.
-pub fn dockerfile_text(reach: &Reach, root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, ImageError> {
+/// The text of a Dockerfile; `root`: the context, in which it may lie.
+///
+/// # Errors
+/// It is not there, or may not be read.
+pub fn dockerfile_text(reach: &Reach, root: &Path, dockerfile: &Dockerfile) -> Result<Vec<u8>, OfferError> {
     let path = match dockerfile {
         Dockerfile::Inline(text) => return Ok(text.clone().into_bytes()),
         Dockerfile::Inside(path) => root.join(path),
@@ -286,7 +292,7 @@ pub fn dockerfile_text(reach: &Reach, root: &Path, dockerfile: &Dockerfile) -> R
     };
     reach.read(&path, Kind::DOCKERFILE).map_err(|error| {
         let problem = told(&error, "check `build.dockerfile`");
-        ImageError::Context { path, problem }
+        OfferError::Context { path, problem }
     })
 }
 

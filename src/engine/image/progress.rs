@@ -10,8 +10,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::protobuf::{Field, fields};
-use crate::report::cut_texts::CUT;
+use crate::{
+    buildkit::protobuf::{Field, fields},
+    report::cut_texts::CUT,
+};
 
 /// Lines kept for the message of a failure.
 const TAIL_LINES: usize = 20;
@@ -373,8 +375,8 @@ fn push_tail(tail: &mut VecDeque<String>, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::protobuf::{put_bytes, put_varint};
     use super::*;
+    use crate::buildkit::protobuf::{put_bytes, put_varint};
 
     fn message(parts: &[(u64, Vec<u8>)]) -> Vec<u8> {
         let mut body = Vec::new();

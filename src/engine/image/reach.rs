@@ -10,9 +10,10 @@ use rustix::fs::FileType;
 
 use super::{
     named::NamedContext,
-    request::{BuildOptions, BuildRequest, Dockerfile, SecretSource, Source},
+    request::{BuildOptions, BuildRequest, Dockerfile, Source},
 };
 use crate::{
+    buildkit::SecretSource,
     compose::model::Project,
     files::{self, Reach},
 };

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{cache::CacheEntry, error::ImageError, named::NamedContext};
 use crate::{
+    buildkit::SecretSource,
     compose::model::{Build, FileObject, FileReference, Project, SshKey},
     files::Reach,
 };
@@ -38,24 +39,6 @@ pub enum Dockerfile {
     Outside(PathBuf),
     /// In the Compose file.
     Inline(String),
-}
-
-/// Where the content of a build secret comes from.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// A file, read when the build asks.
-    File(PathBuf),
-    /// The content itself.
-    Content(String),
-}
-
-impl fmt::Debug for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Content(_) => f.write_str("Content(…)"),
-        }
-    }
 }
 
 /// A ulimit as the engine reads it.

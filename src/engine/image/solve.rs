@@ -1,78 +1,17 @@
-//! A build through BuildKit's own API: what `POST /build` has no parameters for.
-//!
-//! Two calls on one connection: `Solve` builds and answers at the end, `Status` tells what happens meanwhile. Files,
-//! secrets and caches in directories move over the session beside them ([`super::session`]). Hanging up cancels both.
+//! A build in the words of BuildKit's own API: what `POST /build` has no parameters for. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use bytes::Bytes;
+use std::collections::BTreeMap;
 
 use super::{
     builder::Builder,
     error::ImageError,
-    grpc_client::{Channel, Failure},
     named::NamedContext,
-    protobuf::{Field, fields, put_bytes},
     request::{BuildRequest, Dockerfile, INSECURE, Source, is_true},
 };
-const SOLVE: &str = "/moby.buildkit.v1.Control/Solve";
-const STATUS: &str = "/moby.buildkit.v1.Control/Status";
-const LIST_WORKERS: &str = "/moby.buildkit.v1.Control/ListWorkers";
-/// How long the rest of the output is waited for once the outcome is known, as BuildKit's own client does.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+use crate::buildkit::solve::{Abilities, Cache, Solve};
+
 /// What an old frontend says to contexts by name.
 const NO_CONTEXTS: &str = "unsupported frontend capability moby.buildkit.frontend.contexts";
-
-/// What the BuildKit inside an engine can do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Abilities {
-    /// Images are kept in containerd's store, which holds indexes of several platforms and attestations, and exports
-    /// caches.
-    pub containerd_store: bool,
-    /// What `host-gateway` stands for.
-    pub host_gateway: Option<String>,
-}
-
-impl Abilities {
-    /// Asks the engine.
-    pub async fn of(channel: &Channel) -> Result<Self, Failure> {
-        Ok(Self::read(&channel.unary(LIST_WORKERS, &[]).await?))
-    }
-
-    /// Reads `ListWorkersResponse`.
-    fn read(message: &[u8]) -> Self {
-        let mut abilities = Self::default();
-        for (_, worker) in fields(message) {
-            let Field::Bytes(worker) = worker else { continue };
-            for (number, label) in fields(worker) {
-                let (2, Field::Bytes(label)) = (number, label) else { continue };
-                let (name, value) = pair(label);
-                match name.as_str() {
-                    "org.mobyproject.buildkit.worker.snapshotter" => abilities.containerd_store = true,
-                    "org.mobyproject.buildkit.worker.moby.host-gateway-ip" if !value.is_empty() => {
-                        abilities.host_gateway = Some(value);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        abilities
-    }
-}
-
-/// What came out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Solved {
-    /// The exporters' answers, by BuildKit's keys.
-    pub answers: BTreeMap<String, String>,
-}
-
-impl Solved {
-    /// ID of the image.
-    pub fn image(&self) -> Option<String> {
-        self.answers.get("containerimage.digest").cloned()
-    }
-}
 
 /// Where the session keeps what a build refers to.
 #[derive(Debug, Clone, Default)]
@@ -117,66 +56,19 @@ pub fn refuse(request: &BuildRequest, abilities: &Abilities) -> Result<(), Image
     Ok(())
 }
 
-/// Builds. `show` takes each `StatusResponse` as it comes.
-pub async fn solve(
-    channel: &Channel,
-    reference: &str,
-    message: &[u8],
-    mut show: impl FnMut(&Bytes),
-) -> Result<Solved, Failure> {
-    let mut asked = Vec::new();
-    put_bytes(&mut asked, 1, reference.as_bytes());
-    let outcome = channel.unary(SOLVE, message);
-    let output = async {
-        // That the output breaks off is no failure of the build.
-        let Ok(mut answers) = channel.stream(STATUS, &asked).await else { return };
-        while let Ok(Some(status)) = answers.next().await {
-            show(&status);
-        }
-    };
-    let (mut outcome, mut output) = (std::pin::pin!(outcome), std::pin::pin!(output));
-    let answer = tokio::select! {
-        answer = &mut outcome => {
-            let _ = tokio::time::timeout(LAST_WORDS, &mut output).await;
-            answer
-        }
-        () = &mut output => outcome.await,
-    }?;
-    let mut solved = Solved::default();
-    for (number, field) in fields(&answer) {
-        if let (1, Field::Bytes(entry)) = (number, field) {
-            let (key, value) = pair(entry);
-            solved.answers.insert(key, value);
-        }
+/// What BuildKit is asked for.
+///
+/// # Errors
+/// An attribute that this engine's BuildKit cannot carry out.
+pub fn solve_of(request: &BuildRequest, places: &Places, abilities: &Abilities) -> Result<Solve, ImageError> {
+    let (frontend, told) = frontend(request, places, abilities)?;
+    let mut entitlements = request.entitlements.clone();
+    const HOST: &str = "network.host";
+    if request.network == "host" && !entitlements.iter().any(|one| one == HOST) {
+        entitlements.push(HOST.to_owned());
     }
-    Ok(solved)
-}
-
-/// The `SolveRequest` of a build.
-pub fn message(
-    request: &BuildRequest,
-    places: &Places,
-    abilities: &Abilities,
-    reference: &str,
-) -> Result<Vec<u8>, ImageError> {
-    let names: Vec<_> = request.tags.iter().map(String::as_str).collect();
-    let exporter = [("name".to_owned(), names.join(","))].into();
-    let (frontend, attributes) = frontend(request, places, abilities)?;
-    let mut message = Vec::new();
-    put_bytes(&mut message, 1, reference.as_bytes());
-    // The exporter that ends in the engine's image store. Old engines read these fields, new ones take them too.
-    put_bytes(&mut message, 3, b"moby");
-    put_map(&mut message, 4, &exporter);
-    put_bytes(&mut message, 5, reference.as_bytes());
-    put_bytes(&mut message, 6, frontend.as_bytes());
-    put_map(&mut message, 7, &attributes);
-    put_bytes(&mut message, 8, &caches(request, places));
-    let host = (request.network == "host").then_some("network.host");
-    let more = request.entitlements.iter().map(String::as_str);
-    for entitlement in more.chain(host.filter(|host| !request.entitlements.iter().any(|e| e == host))) {
-        put_bytes(&mut message, 9, entitlement.as_bytes());
-    }
-    Ok(message)
+    let (exports, imports) = (exports(request), imports(request, places));
+    Ok(Solve { frontend, told, names: request.tags.clone(), exports, imports, entitlements })
 }
 
 /// The frontend and what it is told.
@@ -245,6 +137,7 @@ fn frontend(
         tell("frontend.caps", "moby.buildkit.frontend.contexts+forward");
     }
     let imports: Vec<_> = imports(request, places)
+        .iter()
         .map(|(kind, attributes)| serde_json::json!({"Type": kind, "Attrs": attributes}))
         .collect();
     if !imports.is_empty() {
@@ -274,40 +167,27 @@ fn hosts(request: &BuildRequest, abilities: &Abilities) -> Result<Vec<String>, I
 }
 
 /// Cache sources as BuildKit takes them; a directory without a cache is left out.
-fn imports<'a>(
-    request: &'a BuildRequest,
-    places: &'a Places,
-) -> impl Iterator<Item = (&'a str, BTreeMap<String, String>)> {
-    request.cache_from.iter().filter_map(|cache| {
+fn imports(request: &BuildRequest, places: &Places) -> Vec<Cache> {
+    let read = request.cache_from.iter().filter_map(|cache| {
         let mut attributes = cache.attributes.clone();
         if cache.kind == "local" && cache.text("digest").is_empty() {
             attributes.insert("digest".to_owned(), places.local_caches.get(cache.text("src"))?.clone());
         }
-        Some((cache.kind.as_str(), attributes))
-    })
+        Some((cache.kind.clone(), attributes))
+    });
+    read.collect()
 }
 
-/// `CacheOptions`.
-fn caches(request: &BuildRequest, places: &Places) -> Vec<u8> {
-    let mut message = Vec::new();
-    let entry = |kind: &str, attributes: &BTreeMap<String, String>| {
-        let mut entry = Vec::new();
-        put_bytes(&mut entry, 1, kind.as_bytes());
-        put_map(&mut entry, 2, attributes);
-        entry
-    };
-    for cache in &request.cache_to {
-        put_bytes(&mut message, 4, &entry(&cache.kind, &cache.attributes));
-    }
+/// Where the cache is written to.
+fn exports(request: &BuildRequest) -> Vec<Cache> {
+    let mut caches: Vec<Cache> =
+        request.cache_to.iter().map(|cache| (cache.kind.clone(), cache.attributes.clone())).collect();
     // BuildKit's builtin argument means the same.
     let asked = request.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| is_true(value));
     if asked && request.cache_to.iter().all(|cache| cache.kind != "inline") {
-        put_bytes(&mut message, 4, &entry("inline", &BTreeMap::new()));
+        caches.push(("inline".to_owned(), BTreeMap::new()));
     }
-    for (kind, attributes) in imports(request, places) {
-        put_bytes(&mut message, 5, &entry(kind, &attributes));
-    }
-    message
+    caches
 }
 
 /// The engine's words as an error that says what to do, where they are known.
@@ -352,67 +232,4 @@ pub fn explain(request: &BuildRequest, words: &str) -> Option<ImageError> {
         return unsupported(format!("build.cache_to type={kind}"), "this engine's BuildKit", "use type=inline");
     }
     None
-}
-
-/// The engine's words without what only says through how many hands they went.
-pub fn plain(words: &str) -> &str {
-    const HANDS: &[&str] =
-        &["rpc error: code = Unknown desc = ", "failed to solve: ", "failed to solve with frontend "];
-    let mut rest = words;
-    while let Some(shorter) = HANDS.iter().find_map(|hand| rest.strip_prefix(hand)) {
-        rest = shorter;
-    }
-    match rest.strip_prefix("dockerfile.v0: ").or_else(|| rest.strip_prefix("gateway.v0: ")) {
-        Some(shorter) => plain(shorter),
-        None => rest,
-    }
-}
-
-/// An entry of a protobuf map.
-pub fn pair(entry: &[u8]) -> (String, String) {
-    let (mut key, mut value) = (String::new(), String::new());
-    for (number, field) in fields(entry) {
-        match (number, field) {
-            (1, Field::Bytes(bytes)) => key = String::from_utf8_lossy(bytes).into_owned(),
-            (2, Field::Bytes(bytes)) => value = String::from_utf8_lossy(bytes).into_owned(),
-            _ => {}
-        }
-    }
-    (key, value)
-}
-
-fn put_map(message: &mut Vec<u8>, number: u64, map: &BTreeMap<String, String>) {
-    for (key, value) in map {
-        let mut entry = Vec::new();
-        put_bytes(&mut entry, 1, key.as_bytes());
-        put_bytes(&mut entry, 2, value.as_bytes());
-        put_bytes(message, number, &entry);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn abilities_are_read() {
-        let label = |key: &str, value: &str| {
-            let (mut worker, mut message) = (Vec::new(), Vec::new());
-            put_map(&mut worker, 2, &[(key.to_owned(), value.to_owned())].into());
-            put_bytes(&mut message, 1, &worker);
-            Abilities::read(&message)
-        };
-        assert_eq!(label("other", "x"), Abilities::default());
-        assert!(label("org.mobyproject.buildkit.worker.snapshotter", "overlayfs").containerd_store);
-        let gateway = label("org.mobyproject.buildkit.worker.moby.host-gateway-ip", "172.17.0.1");
-        assert_eq!(gateway.host_gateway.as_deref(), Some("172.17.0.1"));
-    }
-
-    #[test]
-    fn words_are_shortened() {
-        let words =
-            "rpc error: code = Unknown desc = failed to solve with frontend dockerfile.v0: failed to solve: boom";
-        assert_eq!(plain(words), "boom");
-        assert_eq!(plain("dockerfile parse error"), "dockerfile parse error");
-    }
 }

@@ -10,13 +10,13 @@ use tokio::{
     fs::{self, File},
     io::AsyncWriteExt as _,
 };
+use turnout_files::{self as files, Opened};
 
 use super::{
     grpc::{Call, Handler, Status, handler},
     layout::Layout,
     protobuf::{Field, fields, put_bytes, put_varint},
 };
-use crate::files::{self, Opened};
 
 /// Piece of a blob in one message, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;

@@ -15,16 +15,16 @@ use bytes::Bytes;
 use hyper::header::HeaderMap;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use turnout_files::{self as files, Folder};
 
 use super::{
-    context::Sent,
-    error::ImageError,
+    error::OfferError,
     grpc::{Call, Status},
     protobuf::{Field, fields, put_bytes, put_varint},
+    sent::Sent,
     session::Record,
     walk::{ABANDONED, Entry, Kind, Selection, cannot, lost, open, walk},
 };
-use crate::files::{self, Folder};
 
 /// Content in one packet, in bytes.
 const CHUNK_BYTES: usize = 32 * 1024;
@@ -127,9 +127,9 @@ pub async fn diff_copy(offered: Arc<HashMap<String, Files>>, record: Arc<Record>
 }
 
 /// Tells the receiver and the build why no more comes.
-async fn give_up(answers: &mpsc::Sender<Bytes>, record: &Record, error: ImageError) -> Status {
+async fn give_up(answers: &mpsc::Sender<Bytes>, record: &Record, error: OfferError) -> Status {
     let message = error.to_string();
-    if !matches!(&error, ImageError::Context { problem, .. } if problem == ABANDONED) {
+    if !matches!(&error, OfferError::Context { problem, .. } if problem == ABANDONED) {
         record.fail(error);
     }
     let _ = send(answers, packet_of(ERROR, 0, message.as_bytes())).await;
@@ -169,8 +169,8 @@ fn narrowed(mut selection: Selection, metadata: &HeaderMap) -> Selection {
 }
 
 /// Lists all entries, then the end of the list.
-fn list(files: Files, contents: &Contents, answers: &mpsc::Sender<Bytes>) -> Result<Sent, ImageError> {
-    let gone = |path: &Path| ImageError::Context { path: path.to_owned(), problem: ABANDONED.to_owned() };
+fn list(files: Files, contents: &Contents, answers: &mpsc::Sender<Bytes>) -> Result<Sent, OfferError> {
+    let gone = |path: &Path| OfferError::Context { path: path.to_owned(), problem: ABANDONED.to_owned() };
     let mut sent = Sent::default();
     let mut next = 0;
     let mut keep = |content: Option<Content>| {
@@ -203,13 +203,13 @@ fn list(files: Files, contents: &Contents, answers: &mpsc::Sender<Bytes>) -> Res
     Ok(sent)
 }
 
-fn send_content(id: u64, content: &Content, answers: &mpsc::Sender<Bytes>) -> Result<Sent, ImageError> {
+fn send_content(id: u64, content: &Content, answers: &mpsc::Sender<Bytes>) -> Result<Sent, OfferError> {
     let mut sent = Sent::default();
     let mut give = |path: &Path, data: &[u8]| {
         sent.bytes += data.len() as u64;
         answers
             .blocking_send(packet_of(DATA, id, data))
-            .map_err(|_| ImageError::Context { path: path.to_owned(), problem: ABANDONED.to_owned() })
+            .map_err(|_| OfferError::Context { path: path.to_owned(), problem: ABANDONED.to_owned() })
     };
     match content {
         Content::Memory(bytes) => {

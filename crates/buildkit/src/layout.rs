@@ -7,9 +7,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use turnout_files::{Kind, Opened, Reach};
 
-use super::{error::ImageError, walk::told};
-use crate::files::{Kind, Opened, Reach};
+use super::{error::OfferError, walk::told};
 
 /// The annotation that names an entry.
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -48,7 +48,7 @@ impl Layout {
     }
 
     /// The digest under a tag; with `single`, else that of the only entry there is. `None` when there is none.
-    pub fn find(&self, tag: &str, single: bool) -> Result<Option<String>, ImageError> {
+    pub fn find(&self, tag: &str, single: bool) -> Result<Option<String>, OfferError> {
         let Some(index) = self.index()? else { return Ok(None) };
         let entries = index.get("manifests").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let named = entries.iter().find(|entry| name_of(entry) == Some(tag));
@@ -58,7 +58,7 @@ impl Layout {
     }
 
     /// Puts a descriptor under a tag; what had the tag loses it.
-    pub fn put(&self, descriptor: &str, tag: &str) -> Result<(), ImageError> {
+    pub fn put(&self, descriptor: &str, tag: &str) -> Result<(), OfferError> {
         let mut descriptor: Value = serde_json::from_str(descriptor).map_err(|error| {
             self.error(format!("the engine described the cache it wrote in unknown words: {error}"))
         })?;
@@ -81,7 +81,7 @@ impl Layout {
         write().map_err(|error: io::Error| self.error(error.to_string()))
     }
 
-    fn index(&self) -> Result<Option<Value>, ImageError> {
+    fn index(&self) -> Result<Option<Value>, OfferError> {
         let text = match self.reach.read(&self.directory.join("index.json"), Kind::LAYOUT) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -91,8 +91,8 @@ impl Layout {
         index.map(Some).map_err(|error| self.error(format!("its index.json is damaged: {error}")))
     }
 
-    fn error(&self, problem: String) -> ImageError {
-        ImageError::Layout { path: self.directory.clone(), problem }
+    fn error(&self, problem: String) -> OfferError {
+        OfferError::Layout { path: self.directory.clone(), problem }
     }
 }
 

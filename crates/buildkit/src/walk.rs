@@ -8,10 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::error::ImageError;
-use crate::{
-    compose::dockerignore::{DockerIgnore, Judgement},
-    files::{self, Folder, Lost, Reach, Refusal},
+use turnout_files::{self as files, Folder, Lost, Reach, Refusal};
+
+use super::{
+    dockerignore::{DockerIgnore, Judgement},
+    error::OfferError,
 };
 
 /// Deepest directory that is entered. A bound on recursion, far beyond what the engine can unpack (PATH_MAX).
@@ -69,10 +70,13 @@ pub enum Kind {
 
 /// Visits every selected entry in a fixed order: by name, bytewise, a directory's content right after it. Directories
 /// that are excluded themselves come only when something in them does not.
-pub fn walk(
+///
+/// # Errors
+/// What cannot be read, and whatever `visit` says.
+pub fn walk<E: From<OfferError>>(
     selection: &Selection,
-    visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), ImageError>,
-) -> Result<(), ImageError> {
+    visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut walker = Walker { selection, visit, linked: HashMap::new(), pending: Vec::new() };
     walker.directory(selection.root.path(), "", &Judgement::default(), 0)
 }
@@ -86,7 +90,7 @@ pub fn read_ignore(
     reach: &Reach,
     root: &Path,
     candidates: &[PathBuf],
-) -> Result<(DockerIgnore, Option<IgnoreFile>), ImageError> {
+) -> Result<(DockerIgnore, Option<IgnoreFile>), OfferError> {
     for candidate in candidates {
         let path = root.join(candidate);
         let bytes = match reach.read(&path, files::Kind::IGNORE) {
@@ -95,28 +99,29 @@ pub fn read_ignore(
             Err(error) => return Err(cannot(&path, error)),
         };
         let parsed = DockerIgnore::parse(&String::from_utf8_lossy(&bytes))
-            .map_err(|error| ImageError::Context { path: path.clone(), problem: error.to_string() })?;
+            .map_err(|error| OfferError::Context { path: path.clone(), problem: error.to_string() })?;
         return Ok((parsed, Some((candidate.clone(), bytes))));
     }
     Ok((DockerIgnore::default(), None))
 }
 
-struct Walker<'a> {
+struct Walker<'a, E> {
     selection: &'a Selection,
-    visit: &'a mut dyn FnMut(&Entry<'_>) -> Result<(), ImageError>,
+    visit: &'a mut dyn FnMut(&Entry<'_>) -> Result<(), E>,
     /// Regular files with several links: device and inode to the first name.
     linked: HashMap<(u64, u64), String>,
     /// Excluded directories on the way to the current one, not visited until something in them is.
     pending: Vec<(PathBuf, String, Metadata)>,
 }
 
-impl Walker<'_> {
-    fn directory(&mut self, path: &Path, relative: &str, above: &Judgement, depth: usize) -> Result<(), ImageError> {
+impl<E: From<OfferError>> Walker<'_, E> {
+    fn directory(&mut self, path: &Path, relative: &str, above: &Judgement, depth: usize) -> Result<(), E> {
         if depth > MAX_DEPTH {
-            return Err(ImageError::Context {
+            return Err(OfferError::Context {
                 path: path.to_owned(),
                 problem: format!("is more than {MAX_DEPTH} directories deep: exclude it in .dockerignore"),
-            });
+            }
+            .into());
         }
         let mut names = Vec::new();
         let root = &self.selection.root;
@@ -127,11 +132,12 @@ impl Walker<'_> {
         for name in names {
             let path = path.join(&name);
             let Some(name) = name.to_str() else {
-                return Err(ImageError::Context {
+                return Err(OfferError::Context {
                     path,
                     problem: "its name is not UTF-8, which no ignore pattern and no Dockerfile can name: rename it"
                         .into(),
-                });
+                }
+                .into());
             };
             let relative = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
             self.entry(&path, relative, above, depth)?;
@@ -139,7 +145,7 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, relative: String, above: &Judgement, depth: usize) -> Result<(), ImageError> {
+    fn entry(&mut self, path: &Path, relative: String, above: &Judgement, depth: usize) -> Result<(), E> {
         let Selection { ignore, always, only, wild_exceptions, root: _ } = self.selection;
         let below = format!("{relative}/");
         let wanted = always.contains(&relative);
@@ -163,7 +169,7 @@ impl Walker<'_> {
             Ok(meta) => meta,
             // Deleted since the directory was listed. Only an excluded entry is none of the build's business.
             Err(error) if excluded && error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(cannot(path, error)),
+            Err(error) => return Err(cannot(path, error).into()),
         };
         if meta.is_dir() {
             self.pending.push((path.to_owned(), relative.clone(), meta));
@@ -184,14 +190,14 @@ impl Walker<'_> {
         (self.visit)(&Entry { path, name: &relative, meta: &meta, kind })
     }
 
-    fn visit_pending(&mut self) -> Result<(), ImageError> {
+    fn visit_pending(&mut self) -> Result<(), E> {
         for (path, name, meta) in std::mem::take(&mut self.pending) {
             (self.visit)(&Entry { path: &path, name: &name, meta: &meta, kind: Kind::Directory })?;
         }
         Ok(())
     }
 
-    fn kind(&mut self, path: &Path, relative: &str, meta: &Metadata) -> Result<Kind, ImageError> {
+    fn kind(&mut self, path: &Path, relative: &str, meta: &Metadata) -> Result<Kind, OfferError> {
         let kind = meta.file_type();
         Ok(if kind.is_symlink() {
             Kind::Symlink(fs::read_link(path).map_err(|e| cannot(path, e))?)
@@ -217,7 +223,7 @@ impl Walker<'_> {
 
 /// Opens a selected file for reading: no link is followed and no pipe waited for, as the entry may have been swapped
 /// since it was looked at. Reads exactly as many bytes as the file has now.
-pub fn open(root: &Folder, path: &Path) -> Result<(Metadata, Exact), ImageError> {
+pub fn open(root: &Folder, path: &Path) -> Result<(Metadata, Exact), OfferError> {
     let (meta, file) = root.open(path).map_err(|e| cannot(path, e))?;
     let size = meta.len();
     let (root, path) = (root.clone(), path.to_owned());
@@ -236,11 +242,11 @@ pub struct Exact {
 
 impl Exact {
     /// The error, if the file shrank while it was read.
-    pub fn check(&self, path: &Path) -> Result<(), ImageError> {
+    pub fn check(&self, path: &Path) -> Result<(), OfferError> {
         if !self.shrunk {
             return Ok(());
         }
-        Err(ImageError::Context {
+        Err(OfferError::Context {
             path: path.to_owned(),
             problem: format!(
                 "shrank while it was read ({} of {} bytes were there): exclude files that are being written in \
@@ -274,7 +280,7 @@ impl Read for Exact {
 }
 
 /// An I/O failure at a path of the context, with what to do about it.
-pub fn cannot(path: &Path, error: io::Error) -> ImageError {
+pub fn cannot(path: &Path, error: io::Error) -> OfferError {
     let problem = match error.kind() {
         io::ErrorKind::PermissionDenied if files::hint(&error).is_some() => told(&error, ""),
         io::ErrorKind::BrokenPipe => ABANDONED.to_owned(),
@@ -282,7 +288,7 @@ pub fn cannot(path: &Path, error: io::Error) -> ImageError {
         io::ErrorKind::NotFound => format!("{error}: it disappeared while the context was read: deploy again"),
         _ => told(&error, ""),
     };
-    ImageError::Context { path: path.to_owned(), problem }
+    OfferError::Context { path: path.to_owned(), problem }
 }
 
 /// An error with what to do: the gate knows, or else `usual` says it.
@@ -295,10 +301,10 @@ pub fn told(error: &io::Error, usual: &str) -> String {
 }
 
 /// Why the reader of a context gave nothing.
-pub fn lost(lost: Lost) -> ImageError {
+pub fn lost(lost: Lost) -> OfferError {
     let path = match &lost {
         Lost::Hangs(Refusal::Hangs(path, _)) => path.clone(),
         Lost::Hangs(_) | Lost::Died(_) => PathBuf::new(),
     };
-    ImageError::Context { path, problem: told(&lost.into(), "") }
+    OfferError::Context { path, problem: told(&lost.into(), "") }
 }

@@ -6,35 +6,31 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use hyper::{Method, Request, header};
+use hyper::upgrade::Upgraded;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
     task::JoinHandle,
 };
+use turnout_files::{self as files, Kind, Reach};
+use turnout_registry::{Credentials, credentials::key_of};
 
 use super::{
     content::{self, Stores},
-    context::Sent,
-    error::ImageError,
+    error::OfferError,
     filesync::{self, Files},
     grpc::{self, Call, Handler, Status, handler, unary},
     protobuf::{Field, fields, put_bytes, put_varint},
-    request::SecretSource,
+    sent::Sent,
     ssh_agent,
     ssh_key::SshKey,
     walk::told,
-    wire,
-};
-use crate::{
-    engine::Engine,
-    files::{self, Kind, Reach},
-    registry::{Credentials, CredentialsError, credentials::key_of},
 };
 
 /// Piece of an SSH conversation, in bytes.
@@ -56,6 +52,24 @@ pub struct Offer {
     pub stores: Stores,
     /// Names the context across builds, so that only what changed is sent.
     pub shared_key: String,
+}
+
+/// Where the content of a build secret comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, read when the build asks.
+    File(PathBuf),
+    /// The content itself.
+    Content(String),
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Content(_) => f.write_str("Content(…)"),
+        }
+    }
 }
 
 /// Who answers for SSH keys.
@@ -82,12 +96,12 @@ impl Drop for Session {
 /// What happened in a session that the build has to know.
 #[derive(Default)]
 pub struct Record {
-    inner: Mutex<(Option<ImageError>, Sent)>,
+    inner: Mutex<(Option<OfferError>, Sent)>,
 }
 
 impl Record {
     /// Keeps the first error: the engine's own words are only its consequence.
-    pub fn fail(&self, error: ImageError) {
+    pub fn fail(&self, error: OfferError) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).0.get_or_insert(error);
     }
 
@@ -100,41 +114,41 @@ impl Record {
     }
 }
 
+/// A session that nobody has asked anything yet.
+pub struct Prepared {
+    headers: Vec<(&'static str, String)>,
+    methods: HashMap<String, Handler>,
+    record: Arc<Record>,
+}
+
+impl Prepared {
+    /// What the engine is told of it with the request that turns a connection around (`POST /session`).
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+
+    /// Answers over that connection.
+    pub fn serve(self, turned: Upgraded) -> Session {
+        Session { task: tokio::spawn(grpc::serve(turned, self.methods)), record: self.record }
+    }
+}
+
 impl Session {
-    /// Opens a session under an identifier that nobody else uses.
-    pub async fn open(engine: &Engine, id: &str, offer: Offer) -> Result<Self, ImageError> {
-        let what = || "opening a build session".to_owned();
-        let failed = |message: String| ImageError::Engine { what: what(), message };
+    /// Prepares a session under an identifier that nobody else uses.
+    pub fn prepare(id: &str, offer: Offer) -> Prepared {
         let record = Arc::new(Record::default());
-        let shared_key = offer.shared_key.clone();
+        let mut headers = vec![
+            ("X-Docker-Expose-Session-Uuid", id.to_owned()),
+            ("X-Docker-Expose-Session-Name", "turnout".to_owned()),
+            ("X-Docker-Expose-Session-SharedKey", offer.shared_key.clone()),
+        ];
         let methods = methods(offer, &record);
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/v{}/session", engine.version()))
-            .header(header::HOST, "docker")
-            .header(header::CONNECTION, "Upgrade")
-            .header(header::UPGRADE, "h2c")
-            .header("X-Docker-Expose-Session-Uuid", id)
-            .header("X-Docker-Expose-Session-Name", "turnout")
-            .header("X-Docker-Expose-Session-SharedKey", shared_key);
-        for method in methods.keys() {
-            request = request.header("X-Docker-Expose-Session-Grpc-Method", method);
-        }
-        let request = request.body(wire::empty()).map_err(|error| failed(error.to_string()))?;
-        let answer = engine.send_in_time(request).await.map_err(|source| ImageError::Connection {
-            what: what(),
-            address: engine.endpoint().to_string(),
-            source,
-        })?;
-        if answer.response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
-            return Err(failed(wire::error_message(answer.response).await));
-        }
-        let turned = hyper::upgrade::on(answer.response).await.map_err(|error| failed(error.to_string()))?;
-        Ok(Self { task: tokio::spawn(grpc::serve(turned, methods)), record })
+        headers.extend(methods.keys().map(|method| ("X-Docker-Expose-Session-Grpc-Method", method.clone())));
+        Prepared { headers, methods, record }
     }
 
     /// Ends the session and tells what was sent, or why it could not be.
-    pub fn finish(self) -> Result<Sent, ImageError> {
+    pub fn finish(self) -> Result<Sent, OfferError> {
         let mut inner = self.record.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = std::mem::take(&mut inner.1);
         match inner.0.take() {
@@ -224,9 +238,10 @@ async fn answer_secret(
             match read.unwrap_or_else(|lost| Err(lost.into())) {
                 Ok(content) => content,
                 Err(error) => {
-                    let message = format!("build secret {id}: {}: {}", path.display(), told(&error, ""));
-                    record.fail(CredentialsError(message.clone()).into());
-                    return Err(Status::failed(message));
+                    let error = OfferError::Secret { id, path: path.clone(), problem: told(&error, "") };
+                    let status = Status::failed(error.to_string());
+                    record.fail(error);
+                    return Err(status);
                 }
             }
         }
@@ -303,4 +318,59 @@ fn text(message: &[u8], wanted: u64) -> String {
         _ => None,
     });
     found.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_that_cannot_be_read_is_told_to_both_sides() {
+        let secret = SecretSource::File("/nonexistent/token".into());
+        let offered = Arc::new(([("s".to_owned(), secret)].into(), Reach::Anywhere));
+        let record = Arc::new(Record::default());
+        let mut request = Vec::new();
+        put_bytes(&mut request, 1, b"s");
+        let answer = answer_secret(offered, Arc::clone(&record), request.into()).await;
+        let kept = record.inner.lock().unwrap().0.take().unwrap().to_string();
+        assert!(kept.starts_with("build secret s: /nonexistent/token: No such file"), "{kept}");
+        assert_eq!(answer, Err(Status::failed(kept)));
+    }
+
+    #[test]
+    fn the_engine_is_told_what_is_offered_and_no_more() {
+        let told = |secrets: BTreeMap<String, SecretSource>| {
+            let offer = Offer {
+                files: HashMap::new(),
+                credentials: Credentials::default(),
+                secrets,
+                reach: Reach::Anywhere,
+                agents: BTreeMap::new(),
+                stores: Stores::new(),
+                shared_key: "key".to_owned(),
+            };
+            let prepared = Session::prepare("id", offer);
+            let mut told: Vec<String> =
+                prepared.headers().iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            told.sort();
+            told
+        };
+        let bare = [
+            "X-Docker-Expose-Session-Grpc-Method: /grpc.health.v1.Health/Check",
+            "X-Docker-Expose-Session-Grpc-Method: /moby.filesync.v1.Auth/Credentials",
+            "X-Docker-Expose-Session-Name: turnout",
+            "X-Docker-Expose-Session-SharedKey: key",
+            "X-Docker-Expose-Session-Uuid: id",
+        ];
+        assert_eq!(told(BTreeMap::new()), bare);
+        let secret = SecretSource::Content("hunter2".to_owned());
+        let more = told([("s".to_owned(), secret)].into());
+        assert_eq!(more.len(), bare.len() + 1);
+        assert!(
+            more.contains(
+                &"X-Docker-Expose-Session-Grpc-Method: /moby.buildkit.secrets.v1.Secrets/GetSecret".to_owned()
+            )
+        );
+        assert!(!more.concat().contains("hunter2"));
+    }
 }

@@ -10,11 +10,11 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
     header::{self, HeaderMap},
     rt::Executor,
+    upgrade::Upgraded,
 };
 use tokio::task::JoinSet;
 
-use super::{error::ImageError, grpc::framed, wire};
-use crate::engine::Engine;
+use super::grpc::{CONNECTION_WINDOW, framed};
 
 /// Largest message accepted, in bytes: a batch of build output.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
@@ -35,7 +35,6 @@ pub fn broken(words: &str) -> Option<&str> {
 pub struct Channel {
     sender: SendRequest<Full<Bytes>>,
     tasks: Tasks,
-    _connection: wire::Connection,
 }
 
 impl Drop for Channel {
@@ -63,34 +62,19 @@ where
 }
 
 impl Channel {
-    /// Connects to the BuildKit inside the engine.
-    pub async fn open(engine: &Engine, what: &str) -> Result<Self, ImageError> {
-        let failed = |message: String| ImageError::Engine { what: what.to_owned(), message };
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/v{}/grpc", engine.version()))
-            .header(header::HOST, "docker")
-            .header(header::CONNECTION, "Upgrade")
-            .header(header::UPGRADE, "h2c")
-            .body(wire::empty())
-            .map_err(|error| failed(error.to_string()))?;
-        let answer = engine.send_in_time(request).await.map_err(|source| ImageError::Connection {
-            what: what.to_owned(),
-            address: engine.endpoint().to_string(),
-            source,
-        })?;
-        if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(failed(format!("BuildKit's API: {}", wire::error_message(answer.response).await)));
-        }
-        let turned = hyper::upgrade::on(answer.response).await.map_err(|error| failed(error.to_string()))?;
+    /// Makes calls over a connection that an engine turned around (`POST /grpc`).
+    ///
+    /// # Errors
+    /// Nobody speaks HTTP/2 there.
+    pub async fn over(turned: Upgraded) -> Result<Self, Failure> {
         let tasks = Tasks::default();
         let mut builder = http2::Builder::new(tasks.clone());
         // Its output comes in many small frames.
-        builder.initial_connection_window_size(super::grpc::CONNECTION_WINDOW);
-        let (sender, driver) = builder.handshake(turned).await.map_err(|error| failed(error.to_string()))?;
+        builder.initial_connection_window_size(CONNECTION_WINDOW);
+        let (sender, driver) = builder.handshake(turned).await.map_err(|error| Failure(error.to_string()))?;
         // Its error reaches the callers through their calls.
         tasks.execute(driver);
-        Ok(Self { sender, tasks, _connection: answer.connection })
+        Ok(Self { sender, tasks })
     }
 
     /// One message in, one message out.

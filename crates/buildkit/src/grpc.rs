@@ -132,7 +132,7 @@ const MAX_METADATA: u32 = 16 << 20;
 /// in a frame of a few bytes, thousands ahead of what it was sent. The library takes more small frames than half of this
 /// window has room for as an attack, and hangs up (`ENHANCE_YOUR_CALM`, `too_many_data_frames`): with its own window, at some
 /// 2,100 files. What is really kept is bounded by the window of each stream.
-pub(super) const CONNECTION_WINDOW: u32 = 512 << 20;
+pub const CONNECTION_WINDOW: u32 = 512 << 20;
 
 /// Serves methods by their path (`/package.Service/Method`) until the other side hangs up.
 pub async fn serve(connection: Upgraded, methods: HashMap<String, Handler>) {

@@ -92,7 +92,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::files::Reach;
+    use turnout_files::Reach;
 
     /// Keys of every kind, made and checked by OpenSSH.
     #[tokio::test]

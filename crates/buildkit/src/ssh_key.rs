@@ -13,9 +13,9 @@ use openssl::{
     rsa::Rsa,
     sign::Signer,
 };
+use turnout_files::{Kind, Reach, hint};
 
 use super::ssh_agent::{Reader, put_text};
-use crate::files::{Kind, Reach, hint};
 
 /// First bytes of OpenSSH's own format.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
