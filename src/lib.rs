@@ -27,7 +27,7 @@ pub use turnout_buildkit as buildkit;
 
 pub use turnout_git as git;
 
-pub mod engine;
+pub use turnout_docker as engine;
 
 pub mod inputs;
 

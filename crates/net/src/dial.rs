@@ -229,3 +229,26 @@ impl Connection for Stream {
         Connected::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_none_is_told_before_anybody_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let (gone, empty) = (folder.path().join("gone.pem"), folder.path().join("empty.pem"));
+        std::fs::write(&empty, "no certificate\n").unwrap();
+        let said = async |files: TlsFiles| {
+            // Nobody listens there: whoever called first would say so.
+            tls_to("127.0.0.1:1", &files, "refused").await.err().unwrap().to_string()
+        };
+        let authority =
+            |file: &Path| TlsFiles { authority: Some(file.to_owned()), verify: true, ..TlsFiles::default() };
+        let error = said(authority(&gone)).await;
+        assert!(error.starts_with(&format!("certificate file {}: ", gone.display())), "{error}");
+        assert_eq!(said(authority(&empty)).await, format!("{}: there is no certificate in it", empty.display()));
+        let identity = TlsFiles { identity: Some((empty.clone(), gone)), ..TlsFiles::default() };
+        assert_eq!(said(identity).await, format!("{}: there is no certificate in it", empty.display()));
+    }
+}

@@ -1,4 +1,4 @@
-//! A snapshot of what the engine holds for one project. Filled by `engine::observe`, read by the planner.
+//! A snapshot of what the engine holds for one project. Filled by `turnout-docker`, read by the planner.
 
 use std::collections::BTreeMap;
 
