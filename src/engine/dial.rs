@@ -1,4 +1,4 @@
-//! One connection to a daemon, whatever lies between.
+//! Opens one connection to an engine: over a socket, TCP, TLS or SSH.
 
 use std::{
     io,

@@ -1,10 +1,11 @@
-//! What goes into an image: its inputs by name, what two lists of them differ in, and what is remembered of them.
+//! What goes into an image: its inputs by name, the difference of two lists of them in words, and what is remembered of
+//! them.
 //!
 //! A [`Manifest`] names every input of a build with a short value; its digest is the image's fingerprint, which a label
-//! of the image keeps ([`crate::compose::labels::INPUTS`]). [`parents()`] finds the images that a Dockerfile builds upon and what it
-//! fetches.
-//! [`Hasher`] gives the digests of files without reading those again that did not change, and [`Memory`] keeps the
-//! manifests of images, for words. Both are memory only: without it files are read and images built once more.
+//! of the image keeps ([`crate::compose::labels::INPUTS`]). [`parents()`] finds the images that a Dockerfile builds
+//! upon and what it fetches. [`Hasher`] gives the digests of files without reading those again that did not change, and
+//! [`Memory`] keeps the manifests of images, for words. Both are memory only: without them files are read and images
+//! built once more.
 
 mod hasher;
 mod manifest;
