@@ -1,4 +1,5 @@
-//! Image references: which registry, which name, which tag. Pure.
+//! Image references: which registry, which name, which tag, by the rules of Docker's client (distribution/reference).
+//! Pure.
 
 /// The Docker Hub's key in the Docker client's settings.
 pub const HUB_KEY: &str = "https://index.docker.io/v1/";
