@@ -1,4 +1,4 @@
-//! Holds the images of a project against what they would be built from now.
+//! Compares the images of a project with what they would be built from now.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What goes into the image of a service: read from where a build would read it, with the eyes of its builder.
+//! Reads what goes into the image of a service, the way its builder would read it: the same files, the same ignore
+//! file, the same arguments.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,5 @@
-//! What goes into an image: its inputs by name, what two lists of them differ in, and what is remembered of them.
+//! What goes into an image: its inputs by name, the difference of two lists of them in words, and what is remembered of
+//! them.
 //!
 //! A [`Manifest`] names every input of a build with a short value; its digest is the image's fingerprint, which a label
 //! of the image keeps ([`crate::compose::labels::INPUTS`]). [`parents()`] finds the images that a Dockerfile builds upon and what it

@@ -1,4 +1,5 @@
-//! A directory of OCI's image layout: blobs by digest, and an index of what they are.
+//! A directory in OCI's image layout (image-layout.md of the OCI image specification): blobs by digest, and an index of
+//! what they are.
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
-//! Image references: which registry, which name, which tag. Pure.
+//! Image references: which registry, which name, which tag, by the rules of Docker's client (distribution/reference).
+//! Pure.
 
 /// An image reference taken apart, with Docker's defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]

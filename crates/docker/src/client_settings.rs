@@ -1,4 +1,5 @@
-//! How the user wants the engine to be spoken to: `DOCKER_API_VERSION`, and headers for a proxy in front of it.
+//! Settings of Docker's client for requests to the engine: `DOCKER_API_VERSION`, and headers for a proxy in front of
+//! it.
 
 use std::{collections::BTreeMap, time::Duration};
 

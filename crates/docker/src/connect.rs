@@ -1,4 +1,4 @@
-//! Finding the daemon and agreeing on a version.
+//! Connects to the engine and agrees with it on a version of its API.
 
 use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 

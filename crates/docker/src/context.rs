@@ -1,4 +1,4 @@
-//! Which daemon the Docker CLI would talk to: `DOCKER_HOST`, else its current context.
+//! Which engine the Docker CLI would talk to: `DOCKER_HOST`, else its current context.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Single strokes on a project's containers, for commands that need no plan.
+//! Sends signals to the containers of a project, for `turnout compose kill` and the like: calls that need no plan.
 //!
 //! Stopping, starting, restarting and removing in the order of dependencies are plans (`plan::stop` and its kin).
 

@@ -1,4 +1,4 @@
-//! Where a daemon is: the addresses that the Docker CLI understands.
+//! Addresses of engines, as far as the Docker CLI understands them.
 
 use std::{fmt, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! Smaller looks than [`Engine::observe`], for commands that need less than planning does.
+//! Looks at the engine that need fewer requests than [`Engine::observe`], for commands that do not plan.
 
 use std::{collections::HashMap, time::SystemTime};
 

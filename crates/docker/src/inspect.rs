@@ -1,4 +1,4 @@
-//! Small questions to the engine that several parts ask.
+//! Questions to the engine that several parts ask: a container's state, its last lines, its events.
 
 use std::{collections::HashMap, pin::Pin, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Proxy variables that the Docker CLI gives to every container and build.
+//! Proxy variables (`HTTP_PROXY` and the like) that the settings of Docker's client give to every container and build.
 
 use std::{collections::HashMap, path::Path};
 

@@ -1,4 +1,4 @@
-//! The requests that the client library cannot express.
+//! Requests to the engine that the client library (bollard) cannot express.
 
 use std::time::Duration;
 

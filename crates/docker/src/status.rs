@@ -1,4 +1,4 @@
-//! What runs, for people: `status`, `ps`, `ls`.
+//! Containers and projects as `turnout status`, `ps` and `ls` show them.
 
 use std::collections::{BTreeMap, HashMap};
 

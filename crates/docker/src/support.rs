@@ -1,4 +1,5 @@
-//! Whether an engine can carry a project out at all, asked before anything is changed.
+//! Refuses what this engine, or turnout, cannot carry out of a project, and names that containers of others have. Asked
+//! before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

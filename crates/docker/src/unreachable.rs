@@ -1,4 +1,4 @@
-//! Why a daemon cannot be reached, and what to do about it.
+//! Why an engine cannot be reached, and what to do about it.
 
 use turnout_report::with_sources;
 

@@ -1,4 +1,4 @@
-//! Compose projects in registries, as `docker compose publish` puts them there.
+//! Compose projects in registries, as `docker compose publish` puts them there: OCI artifacts.
 
 use std::{collections::BTreeMap, time::Duration};
 

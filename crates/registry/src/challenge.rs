@@ -1,4 +1,5 @@
-//! What a registry says when it wants to know who asks (`WWW-Authenticate`). Pure.
+//! How a registry asks who is there: the `WWW-Authenticate` header (RFC 9110, 11.6.1; for tokens the distribution
+//! project's token specification). Pure.
 
 use std::collections::BTreeMap;
 

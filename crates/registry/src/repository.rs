@@ -1,4 +1,5 @@
-//! One repository of a registry, read over the registry's HTTP interface (version 2) with the user's credentials.
+//! One repository of a registry, read over the registry's HTTP interface (OCI distribution specification, "Pull") with
+//! the user's credentials.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;

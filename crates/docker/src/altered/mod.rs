@@ -1,6 +1,6 @@
-//! What is another than configured on a container that is there although its labels, and with them its `config-hash`,
-//! are as they were: settings that `docker update` and `docker network connect` change, and containers of other projects
-//! whose namespaces or volumes it lives in, where those were made anew.
+//! Finds containers that no longer are as configured although their labels, and with them `config-hash`, are unchanged:
+//! settings that `docker update` and `docker network connect` change, and containers of other projects whose namespaces
+//! or volumes they use and that were made anew.
 
 mod limits;
 mod others;

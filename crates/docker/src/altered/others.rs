@@ -1,4 +1,5 @@
-//! What a container has with others: its names in networks, and containers of other projects that it relies upon.
+//! What a container has in common with others: its names in networks, and containers of other projects whose namespaces
+//! or volumes it uses.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,5 @@
-//! What a service refers to by name and the engine wants by ID: namespaces, volumes of others, links.
+//! Replaces what a service refers to by name with what the engine wants: IDs for namespaces, volumes of others and
+//! links; the content of seccomp profiles.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Networks that are to be replaced are tried before anything is stopped for them.
+//! Tries out networks that are to be replaced, before anything is stopped for them.
 //!
 //! A network can only be replaced once nobody is connected any more: the containers stop, the old one goes, and only
 //! then does the daemon say whether it can make the new one. A driver that is not there or an impossible option would

@@ -1,4 +1,4 @@
-//! When an image is pulled. Pure.
+//! When an image is pulled, by the service's `pull_policy` (Compose specification). Pure.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whether all that a project's builds read may be read for it. Blocking.
+//! Whether the gate lets a project's builds read all that they name. Blocking.
 
 use std::{
     collections::HashMap,

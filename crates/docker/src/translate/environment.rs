@@ -1,4 +1,4 @@
-//! `environment`.
+//! A service's `environment` as the engine takes it.
 
 use std::collections::{BTreeMap, HashMap};
 

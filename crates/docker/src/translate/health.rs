@@ -1,4 +1,4 @@
-//! What the engine looks after while a container lives: its health, and that it is started again.
+//! Health checks and restart policies as the engine takes them.
 
 use bollard::models::{HealthConfig, RestartPolicy as ApiRestart, RestartPolicyNameEnum};
 use turnout_compose::model::{Deploy, Duration, Healthcheck, RestartPolicy};

@@ -1,4 +1,4 @@
-//! `ports` and `expose`.
+//! `ports` and `expose` as the engine takes them: exposed ports and port bindings.
 
 use std::collections::HashMap;
 

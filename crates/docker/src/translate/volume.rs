@@ -1,4 +1,4 @@
-//! A volume of the project.
+//! A volume of the project as the engine takes it.
 
 use bollard::models::VolumeCreateRequest;
 use turnout_compose::{
