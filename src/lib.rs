@@ -21,6 +21,8 @@ pub mod decide;
 
 pub use turnout_plan as plan;
 
+pub mod rollout;
+
 pub use turnout_git as git;
 
 pub mod inputs;

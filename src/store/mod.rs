@@ -36,6 +36,7 @@ mod records;
 mod recovery;
 mod repeats;
 mod restore;
+mod rollouts;
 mod schema;
 mod soundness;
 mod wanted;
@@ -62,6 +63,7 @@ pub use records::{
     WantedCommit, Watch, Watched,
 };
 pub use restore::{Restored, restore};
+pub use rollouts::Standing;
 
 use clock::Clock;
 use readers::Readers;

@@ -6,7 +6,7 @@ use crate::imports::{self, Named, Room};
 
 /// Folders of `src` from the ground up; a folder may use only folders before it, and any crate.
 const ORDER: &[&str] =
-    &["config", "webhook", "decide", "inputs", "engine", "store", "deploy", "worker", "server", "cli"];
+    &["config", "webhook", "decide", "rollout", "inputs", "engine", "store", "deploy", "worker", "server", "cli"];
 
 /// Crates, and which others of ours each may use. Cargo holds that there are no circles; this holds that there is no more.
 const CRATES: &[(&str, &[&str])] = &[
@@ -32,7 +32,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without async, clock, Docker or filesystem.
-const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "plan"];
+const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "rollout", "plan"];
 /// What would betray them, by the beginning of a path.
 const IMPURE: &[&str] = &[
     "tokio",
