@@ -79,7 +79,7 @@ fn another_user_is_told_as_whom_to_ask() {
     let said = all_of(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("asked as nobody, and the daemon runs as root") && said.contains("turnout check` does"),
+        said.contains("asked as nobody, and the daemon runs as root") && said.contains("`sudo turnout check` does"),
         "{said}"
     );
     let env = format!("UNKNOWN {}: {} may not be read: {as_whom}", site.name, site.path.join(".env").display());
@@ -106,7 +106,7 @@ fn another_user_is_told_as_whom_to_ask() {
 #[test]
 fn what_is_not_cloned_yet_is_no_problem_and_an_unknown_name_is_one() {
     let site = Site::not_cloned(&[("compose.yaml", &format!("services:\n  web:\n{}", e2e_support::idle()))]);
-    let daemon = site.serve(&[]);
+    let daemon = site.serve(&[&format!("remote: {}", site.remote.url())]);
     let before = all_of(&daemon.turnout(&["status"]));
     assert!(before.contains("project: not cloned yet") && !before.contains("PROBLEM"), "{before}");
     let brings = format!("no containers; `turnout deploy {}` brings them up", site.name);
