@@ -1,4 +1,5 @@
-//! Prints which room of the house uses which, with the first place that says so, and what each crate brings along.
+//! Prints which room (a crate, or a folder of `src/`) uses which, with the first place that says so, and what each
+//! crate brings along.
 //!
 //!     cargo run --example imports
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "for who builds turnout")]

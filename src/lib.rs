@@ -13,21 +13,25 @@ pub mod config;
 
 pub use turnout_net as net;
 
+pub use turnout_registry as registry;
+
 pub mod webhook;
 
 pub use turnout_compose as compose;
 
+pub use turnout_plan as plan;
+
 pub mod decide;
 
-pub use turnout_plan as plan;
+pub use turnout_buildkit as buildkit;
 
 pub mod rollout;
 
 pub use turnout_git as git;
 
-pub mod inputs;
+pub use turnout_docker as engine;
 
-pub mod engine;
+pub mod inputs;
 
 pub mod store;
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # sourced by script/bench, whose variables it shares
 # (g) Good deliveries while somebody else besieges the port, and what it costs in memory, against `webhook`.
 
-# MiB that turnout may have in memory under any of these; README.md states it.
+# MiB that turnout may have in memory under any of these; docs/security.md states it.
 siege_bound=192
 
 siege() {

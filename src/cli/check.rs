@@ -48,9 +48,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     if let Some(daemon) = &daemon {
         let me = files::this_user();
         let rights = if me == "root" { ", who may read and write everything" } else { "" };
+        let sudo = if daemon == "root" { "sudo".to_owned() } else { format!("sudo -u {daemon}") };
         let text = format!(
             "but note: asked as {me}{rights}, and the daemon runs as {daemon}: keys, known hosts and rights of {daemon} are not \
-             judged; `sudo -u {daemon} turnout check` does"
+             judged; `{sudo} turnout check` does"
         );
         say(Mark::Ok, &text)?;
     }
@@ -107,8 +108,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
         let redactor = planner.redactor.of(&repo.name);
-        for fault in transfer(repo, &planner).into_iter().chain(unwritable(repo)) {
-            say(own, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
+        if daemon.is_none() {
+            for fault in transfer(repo, &planner).into_iter().chain(unwritable(repo)) {
+                say(Mark::Wrong, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
+            }
         }
         if let Some(why) = walls.as_ref().and_then(|walls| walls.forbid(&repo.real_path)) {
             say(Mark::Wrong, &format!("{}: {}: {why}", repo.name, repo.path.display()))?;

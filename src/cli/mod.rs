@@ -1,4 +1,4 @@
-//! The commands, thin.
+//! The commands: they read their arguments, ask the daemon or a room below, and print. Rules live in those rooms.
 
 pub mod args;
 mod backup;

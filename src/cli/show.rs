@@ -1,4 +1,4 @@
-//! Commands that ask the daemon and print: deploy, cancel, status, logs.
+//! Commands that ask the daemon and print its answer: deploy, cancel, status, logs.
 
 use std::{
     cell::Cell,

@@ -1,4 +1,4 @@
-//! What is said of a deployment once more is known than at its verdict.
+//! The outcome of a deployment as it is told later: what was said at the verdict, and what fell over since.
 
 use crate::{deploy::EVERYTHING_RUNS, store::Fall};
 

@@ -1,4 +1,4 @@
-//! How the daemon stands, in the one line that `systemctl status turnout` shows.
+//! The daemon's state in one line, which `systemctl status turnout` shows (`STATUS=` of sd_notify(3)).
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,5 +1,5 @@
-//! One looks at a file at a time. Whoever comes meanwhile waits for a moment, as long as a look takes, and then goes on with
-//! what is known: the disk may hang.
+//! Lets one caller at a time look at a file. Others wait for at most a moment and then go on with what is known, for
+//! the disk may hang.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},

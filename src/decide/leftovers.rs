@@ -5,28 +5,7 @@
 
 use std::collections::BTreeMap;
 
-/// An image that carries turnout's labels.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BuiltImage {
-    /// Its ID.
-    pub id: String,
-    /// The Compose project that it was built for.
-    pub project: String,
-    /// The service whose build made it.
-    pub service: String,
-    /// Tags, and digests under which a registry knows it.
-    pub names: Vec<String>,
-    /// Digest of what went into it.
-    pub fingerprint: String,
-    /// Its layers, the lowest first.
-    pub layers: Vec<String>,
-    /// When it was built or last got a name, in milliseconds since the Unix epoch.
-    pub at: i64,
-    /// Bytes that go with it at most: other images may share some of them.
-    pub size: u64,
-    /// A container that uses it.
-    pub used_by: Option<String>,
-}
+use crate::plan::BuiltImage;
 
 /// An image that is to be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +74,7 @@ pub fn abandoned(images: &[BuiltImage], repository: &str) -> Judged {
             ['-', '_'].iter().any(|between| name == format!("{}{between}{}", image.project, image.service))
         };
         if is_derived(image, images) {
-            let text = format!("image {} of {}: somebody made it of another", short(&image.id), image.of());
+            let text = format!("image {} of {}: somebody made it of another", short(&image.id), of(image));
             judged.spared.push(text);
             continue;
         }
@@ -103,7 +82,7 @@ pub fn abandoned(images: &[BuiltImage], repository: &str) -> Judged {
             Some(name) => judged.spared.push(format!(
                 "image {} of {}: it is named {name}, which turnout did not give",
                 short(&image.id),
-                image.of()
+                of(image)
             )),
             None => judged.one(image, format!("the repository `{repository}` is not in the list any more")),
         }
@@ -118,10 +97,10 @@ impl Judged {
                 self.spared.push(format!(
                     "image {} of {}: the container {container} uses it",
                     short(&image.id),
-                    image.of()
+                    of(image)
                 ));
             }
-            None => self.removals.push(Removal { id: image.id.clone(), of: image.of(), why, size: image.size }),
+            None => self.removals.push(Removal { id: image.id.clone(), of: of(image), why, size: image.size }),
         }
     }
 
@@ -132,10 +111,9 @@ impl Judged {
     }
 }
 
-impl BuiltImage {
-    fn of(&self) -> String {
-        format!("{}-{}", self.project, self.service)
-    }
+/// What an image is, in words: `redshop-web`.
+fn of(image: &BuiltImage) -> String {
+    format!("{}-{}", image.project, image.service)
 }
 
 /// An image's ID as people compare it.

@@ -1,5 +1,5 @@
-//! One at a time: what changes the stacks of a repository is kept apart, also between the daemon and a command that
-//! works without it (`turnout prune`). `flock(2)` on a file of the state directory; it ends with the process.
+//! A lock for each repository: only one process at a time changes its stacks, be it the daemon or a command that works
+//! without it (`turnout prune`). `flock(2)` on a file of the state directory; it ends with the process.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

@@ -1,4 +1,5 @@
-//! Collects what the decision about builds rests on.
+//! Collects the facts on which `decide` decides about builds: changed files, the trigger file, images and what they
+//! would be built from.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

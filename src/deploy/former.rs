@@ -24,7 +24,7 @@ struct Origin<'s> {
     place: Option<&'s Place>,
 }
 
-/// A container knows it; of what was taken down, and of what was there before containers knew, the journal does.
+/// A container's labels say it; of what was taken down, and of what is older than these labels, the store does.
 fn origin<'s>(stack: &'s Stack, places: &'s [Place]) -> Option<Origin<'s>> {
     let of_project = || places.iter().filter(|place| place.project == stack.project);
     match &stack.repository {
@@ -297,13 +297,13 @@ mod tests {
     fn a_second_stack_is_known_by_name_place_and_remote() {
         let (tree, other) = (Some("/srv/shop"), Some("/srv/other"));
         let hub = Some("https://hub.example/acme/shop");
-        // The list, the project, what the engine holds beside it, what the journal says; whether that is refused.
+        // The list, the project, what the engine holds beside it, what the store says; whether that is refused.
         type Row<'a> = (&'a str, &'a str, Stack, Vec<Place>, bool);
         let table: Vec<Row<'_>> = vec![
             ("store: /srv/shop", "redstore", stack("redshop", Some("shop"), tree), vec![], true),
             ("store: /srv/shop", "bluestore", stack("redshop", Some("shop"), Some("/srv/shop/deploy")), vec![], true),
             ("hop: /srv/shop", "redhop", stack("redshop", Some("shop"), tree), vec![], true),
-            // Taken down but for its volumes: the journal knows.
+            // Taken down but for its volumes: the store knows.
             (
                 "store: /srv/shop",
                 "redstore",
@@ -405,7 +405,7 @@ mod tests {
             }
             assert!(judged("redwiki", &[there], &[], true).unwrap().is_some_and(|note| note.contains("stays beside")));
         }
-        // Another colour of what is deployed already, whether the journal knows it or a container does; and one by hand.
+        // Another colour of what is deployed already, whether the store knows it or a container does; and one by hand.
         let deployed = stack("redwiki", Some("wiki"), tree);
         let place = place("wiki", "redwiki", "/srv/wiki", None);
         assert!(judged("bluewiki", &[by_hand.clone(), deployed], &[], false).is_ok_and(|note| note.is_some()));

@@ -1,4 +1,4 @@
-//! A fault of turnout's own in a deployment ends that deployment and nothing else.
+//! Catches panics: a fault of turnout's own fails the deployment it happened in, and nothing else.
 
 use std::{any::Any, panic::AssertUnwindSafe};
 

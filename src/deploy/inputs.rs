@@ -1,4 +1,4 @@
-//! Holds the images of a project against what they would be built from now.
+//! Compares the images of a project with what they would be built from now.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,8 @@ use super::Failure;
 use crate::{
     compose::model::{Project, Service},
     decide::{BuildFacts, Seen},
-    engine::{
-        Engine,
-        image::{InputSettings, Inputs, policy::PullPolicy},
-    },
+    engine::{Engine, image::policy::PullPolicy},
+    inputs::{InputSettings, Inputs, image_inputs},
 };
 
 /// For each service that is built: its image, what goes into it, and what it is built upon.
@@ -24,7 +22,7 @@ pub async fn compare(
     settings: &InputSettings,
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<String, BuildFacts>, Failure> {
-    let inputs = engine.image_inputs(project, None, settings, cancel).await?;
+    let inputs = image_inputs(engine, project, None, settings, cancel).await?;
     if cancel.is_cancelled() {
         return Err(Failure::cancelled("cancelled while reading what goes into the images"));
     }

@@ -123,7 +123,7 @@ async fn cut_build_cache(engine: &Engine, keep: u64, reporter: &dyn Reporter) {
 /// When the engine does not answer, or fails in the middle.
 pub async fn remove(engine: &Engine, removal: &Removal) -> Result<String, EngineError> {
     let Removal { id, of, why, .. } = removal;
-    Ok(match engine.remove_built(removal).await? {
+    Ok(match engine.remove_built(id).await? {
         Removed::Gone => format!("removed image {} of {of}, {why}", short(id)),
         Removed::Needed(what) => format!("image {} of {of} stays: {what}", short(id)),
     })

@@ -60,12 +60,10 @@ pub use view::View;
 use crate::{
     config::{Repo, Timeouts},
     decide::{Base, REBUILD_TRIGGER},
-    engine::{
-        Apply, ApplyError, Engine, ImageSettings, Report,
-        image::{BuildOptions, Credentials, docker_config_directory},
-    },
+    engine::{Apply, ApplyError, Engine, ImageSettings, Report, image::BuildOptions},
     files, git,
     plan::{self, Action, Plan},
+    registry::{Credentials, docker_config_directory},
     report::{Event, Outcome, Reporter, redact::Redactor},
     store::{Deployment, DeploymentId, Filter, Finish, Place, State, Store, StoreError, Update, Watch, Watched},
 };

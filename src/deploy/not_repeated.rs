@@ -1,5 +1,6 @@
-//! A deployment that the daemon ended under several times, and that is not repeated: what it had stopped is started again.
-//! Repeating is what puts things right otherwise; a held repository's are repeated too, once they have begun with a commit.
+//! For a deployment under which the daemon ended several times, so that it is not repeated any more: starts again what
+//! it had stopped. Otherwise repeating puts things right; a held repository's deployments are repeated too, once they
+//! have begun with a commit.
 
 use std::fmt::Display;
 
@@ -9,11 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Deployer, Failure, busy, planner};
 use crate::{
     compose::model::Project,
-    engine::{
-        Apply, Engine, ImageSettings,
-        image::{BuildOptions, Credentials},
-    },
+    engine::{Apply, Engine, ImageSettings, image::BuildOptions},
     plan::{ObservedContainer, Plan, RunState},
+    registry::Credentials,
     report::{Reporter, Silent},
     store::{Deployment, DeploymentId, Filter, State},
 };

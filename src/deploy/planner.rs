@@ -16,12 +16,11 @@ use super::{
 use crate::{
     config::{Builder, LiveRepos, Repo, Settings},
     decide,
-    engine::{
-        ClientSettings, Endpoint, Engine, EngineError,
-        image::{BuilderChoice, InputSettings, docker_config_directory},
-        read_proxies,
-    },
-    files, git, plan,
+    engine::{ClientSettings, Endpoint, Engine, EngineError, image::BuilderChoice, read_proxies},
+    files, git,
+    inputs::InputSettings,
+    plan,
+    registry::docker_config_directory,
     report::{Event, Reporter, redact::Redactor},
     store::{Before, Place},
 };

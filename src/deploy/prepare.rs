@@ -29,11 +29,12 @@ use crate::{
     decide::{Base, Decision},
     engine::{
         Engine,
-        image::{OutOfReach, docker_config_directory, out_of_reach},
+        image::{OutOfReach, out_of_reach},
     },
     files::{self, Reach},
     git,
     plan::{self, Intent, Mounted, Observed, Plan},
+    registry::docker_config_directory,
     report::redact::Redactor,
 };
 

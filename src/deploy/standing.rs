@@ -1,4 +1,4 @@
-//! What runs after a deployment that ended badly: looked up, because what it was before tells nothing.
+//! Looks up what runs after a deployment that failed: what ran before it says nothing about now.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
-//! A work tree whose files are read elsewhere than they are called: `turnout plan --fetch` plans from a folder that has the
-//! tip of the branch, in the names of the work tree that a deployment would change. Pure.
+//! A work tree whose files are read in another folder than the one they are named by. `turnout plan --fetch` reads the
+//! fetched tip of the branch in a folder of its own, and plans as if it lay in the work tree. Pure.
 
 use std::{
     io,

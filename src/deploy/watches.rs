@@ -1,4 +1,4 @@
-//! Who watches on after a verdict: at most one a repository, beside its lane.
+//! The watches that run after verdicts, beside the lanes: at most one a repository.
 
 use std::{
     collections::HashMap,

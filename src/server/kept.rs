@@ -1,5 +1,5 @@
-//! Pieces of unproven bodies that must be kept until the repository is named whose secret they are signed with. Bounded
-//! all together; the largest goes first when there is too much, so that small deliveries pass beside it.
+//! Keeps pieces of unproven bodies while it is not known yet whose secret they are signed with: until the repository is
+//! named. Bounded all together; the largest goes first when there is too much, so that small deliveries pass beside it.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,5 @@
-//! Whether the daemon does what it is for: looked at now and then, told by `/healthz`, `/readyz` and the watchdog.
+//! Whether the daemon can do its work. Looked at now and then, and told by `/healthz`, `/readyz` and the watchdog
+//! (`WATCHDOG=1` of sd_notify(3)).
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -1,4 +1,5 @@
-//! Who is behind a connection, as far as limits of single senders go.
+//! Who sends: the address of a connection, or the one that a trusted proxy names, as far as limits for each sender need
+//! it.
 
 use std::{
     fmt,

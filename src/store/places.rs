@@ -1,5 +1,5 @@
-//! Which projects were deployed, for which repository, from where. Never thinned out: a stack may outlive its entry in the
-//! list, and its containers their volumes.
+//! Which projects were deployed, for which repository, from which work tree and remote. Never pruned: a stack may
+//! outlive its entry in `repos.yaml`, and its volumes its containers.
 
 use std::{path::Path, sync::Arc};
 

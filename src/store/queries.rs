@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// The last success before the current deployment, of another commit; the current one is the newest that began its
-    /// steps, however it ended. `None` where the journal has none.
+    /// steps, however it ended. `None` where the store has none.
     ///
     /// # Errors
     /// As [`Store::deployment`].

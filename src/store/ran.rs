@@ -1,5 +1,5 @@
-//! What ran before a deployment began its steps: text that its writer understands. It outlives the daemon, for what a
-//! deployment that is not repeated has stopped.
+//! Which containers ran before a deployment began its steps. The text is its writer's (`deploy/not_repeated`). It
+//! outlives the daemon, so that what a deployment had stopped can be started again where it is not repeated.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What containers read at their last start: text that its writer understands, by container.
+//! Which files each container read at its last start. The text is its writer's (`deploy/mounted`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

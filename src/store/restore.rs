@@ -1,4 +1,5 @@
-//! Puts a copy in the place of the database, while no daemon works with it. What was there is kept under a telling name.
+//! Puts a copy in the place of the database, while no daemon works with it. The former database is kept beside it under
+//! a telling name.
 
 use std::{
     fs, io,

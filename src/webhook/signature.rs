@@ -1,4 +1,4 @@
-//! `sha256=<hex>`: HMAC-SHA256 over the raw body.
+//! `X-Hub-Signature-256: sha256=<hex>`: HMAC-SHA256 (RFC 2104) over the raw body, as GitHub signs deliveries.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;

@@ -1,4 +1,4 @@
-//! What is done about an event, and why. The repository is looked up here.
+//! What is done about an event of the forge, and why. The repository is looked up here.
 
 use super::event::{Event, Push, PushedRepo, shown};
 use crate::config::{Repo, Repos};

@@ -15,9 +15,10 @@ use turnout::{
     compose::model::Project,
     engine::{
         Apply, ApplyError, Endpoint, Engine, ImageSettings, Report,
-        image::{BuildOptions, BuilderChoice, Credentials},
+        image::{BuildOptions, BuilderChoice},
     },
     plan::{self, Intent, Plan},
+    registry::Credentials,
     report::{Event, Reporter},
 };
 

@@ -119,7 +119,7 @@ fn publish_image(registry: &Registry, path: &str) -> String {
         engine.docker().tag_image(&local, Some(options)).await.unwrap();
         let options = bollard::query_parameters::PushImageOptions { tag: Some("v1".into()), ..Default::default() };
         let name = image.rsplit_once(':').unwrap().0;
-        let auth = Some(registry.auth().to_bollard());
+        let auth = Some(turnout::engine::image::for_engine(registry.auth()));
         let mut pushing = std::pin::pin!(engine.docker().push_image(name, Some(options), auth));
         while let Some(message) = pushing.next().await {
             message.unwrap();
@@ -297,7 +297,7 @@ fn certificates_are_checked_on_this_machine_too() {
 use false_registry::{FalseRegistry, Said};
 
 fn manifest_of(text: &str) -> String {
-    let digest = turnout::engine::registry::Digest::of(text.as_bytes());
+    let digest = turnout::registry::Digest::of(text.as_bytes());
     serde_json::json!({
         "artifactType": "application/vnd.docker.compose.project",
         "config": {"mediaType": "application/vnd.oci.empty.v1+json"},
@@ -362,7 +362,7 @@ fn tokens_are_had_as_dockers_client_has_them() {
 #[test]
 fn a_registry_that_lies_is_not_believed() {
     const FILE: &str = "services: {t: {image: x}}\n";
-    let blob = format!("/v2/p/blobs/{}", turnout::engine::registry::Digest::of(FILE.as_bytes()));
+    let blob = format!("/v2/p/blobs/{}", turnout::registry::Digest::of(FILE.as_bytes()));
     type Lie = fn(&str, &str) -> Said;
     let other = FalseRegistry::start(|_, _| Said::ok(FILE));
     let elsewhere = other.host.clone();

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{common, e2e_support};
 use common::daemon::Daemon;
-use e2e_support::{QUICK, Site, all_of, deploy};
+use e2e_support::{Site, all_of, deploy};
 
 /// The user `nobody`, as every Linux numbers it.
 const NOBODY: u32 = 65534;
@@ -43,7 +43,7 @@ fn by(daemon: &Daemon, arguments: &[&str], who: &str) {
 #[test]
 fn the_history_names_the_user_whom_the_kernel_names() {
     let site = Site::sleeping();
-    let daemon = site.serve(&["--socket-mode", "0666"]);
+    let daemon = Daemon::start_with(&site.entry(&[]), &["--socket-mode", "0666"], &[]);
     open(daemon.socket().parent().unwrap());
     by(&daemon, &["deploy", &site.name], "nobody");
     // root says whose `sudo` it is.
@@ -64,7 +64,7 @@ fn the_history_names_the_user_whom_the_kernel_names() {
 fn another_user_is_told_as_whom_to_ask() {
     let site = Site::sleeping();
     site.env("COLOR=red\n");
-    let daemon = site.serve(QUICK);
+    let daemon = site.serve(&[]);
     deploy(&daemon, &[&site.name], 0);
     let home = daemon.state_dir().parent().unwrap().to_owned();
     open(&home);
@@ -79,7 +79,7 @@ fn another_user_is_told_as_whom_to_ask() {
     let said = all_of(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("asked as nobody, and the daemon runs as root") && said.contains("turnout check` does"),
+        said.contains("asked as nobody, and the daemon runs as root") && said.contains("`sudo turnout check` does"),
         "{said}"
     );
     let env = format!("UNKNOWN {}: {} may not be read: {as_whom}", site.name, site.path.join(".env").display());
@@ -106,7 +106,7 @@ fn another_user_is_told_as_whom_to_ask() {
 #[test]
 fn what_is_not_cloned_yet_is_no_problem_and_an_unknown_name_is_one() {
     let site = Site::not_cloned(&[("compose.yaml", &format!("services:\n  web:\n{}", e2e_support::idle()))]);
-    let daemon = site.serve(QUICK);
+    let daemon = site.serve(&[&format!("remote: {}", site.remote.url())]);
     let before = all_of(&daemon.turnout(&["status"]));
     assert!(before.contains("project: not cloned yet") && !before.contains("PROBLEM"), "{before}");
     let brings = format!("no containers; `turnout deploy {}` brings them up", site.name);

@@ -12,10 +12,11 @@ use crate::image_support;
 use futures_util::StreamExt;
 use image_support::{Bench, common::unique, engine, files_of, remove};
 use turnout::{
+    buildkit::solve::Abilities,
     compose::model::{Build, Bytes, FileObject, SshKey, Ulimit},
     engine::{
         ApiVersion, Engine,
-        image::{ImageError, grpc_client::Channel, solve::Abilities},
+        image::{ImageError, turned},
     },
 };
 
@@ -274,7 +275,7 @@ fn run_of(command: &str) -> String {
 }
 
 async fn host(engine: &Engine) -> Host {
-    let channel = Channel::open(engine, "asking what the engine can do").await.unwrap();
+    let channel = turned::channel(engine, "asking what the engine can do").await.unwrap();
     let abilities = Abilities::of(&channel).await.unwrap();
     Host { containerd_store: abilities.containerd_store, named_contexts: engine.version() >= ApiVersion::v1(42) }
 }

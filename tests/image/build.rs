@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::image_support;
 use image_support::{Bench, engine, files_of, remove};
 use turnout::{
+    buildkit::OfferError,
     compose::model::{Bytes, FileObject, SshKey, Ulimit},
     engine::image::{BuilderChoice, ImageError},
 };
@@ -223,7 +224,7 @@ async fn an_unreadable_file_breaks_the_build_off_instead_of_truncating_the_conte
         use std::os::unix::ffi::OsStrExt;
         std::fs::write(bench.dir.path().join(std::ffi::OsStr::from_bytes(b"z\xff")), "x").unwrap();
         let error = bench.run(&daemon).await.unwrap_err();
-        assert!(matches!(error, ImageError::Context { .. }), "{builder:?}: {error}");
+        assert!(matches!(error, ImageError::Offer(OfferError::Context { .. })), "{builder:?}: {error}");
         assert!(daemon.docker().inspect_image(&bench.image()).await.is_err());
     }
 }

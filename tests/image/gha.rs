@@ -19,7 +19,10 @@ use crate::image_support;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use image_support::{Bench, engine, files_of, remove, unique};
 use serde_json::{Value, json};
-use turnout::engine::image::{ImageError, grpc_client::Channel, solve::Abilities};
+use turnout::{
+    buildkit::solve::Abilities,
+    engine::image::{ImageError, turned},
+};
 
 /// What the server holds.
 #[derive(Default)]
@@ -150,7 +153,7 @@ fn token() -> String {
 #[tokio::test]
 async fn the_cache_of_github_actions_is_written_and_read() {
     let daemon = engine().await;
-    let channel = Channel::open(&daemon, "asking what the engine can do").await.unwrap();
+    let channel = turned::channel(&daemon, "asking what the engine can do").await.unwrap();
     let able = Abilities::of(&channel).await.unwrap().containerd_store;
     let (address, caches) = serve();
     let (token, scope) = (token(), unique("scope"));

@@ -19,8 +19,9 @@ use image_support::{
 use turnout::{
     engine::{
         Engine,
-        image::{BuilderChoice, Credentials, ImageError, credentials::RegistryAuth, pull},
+        image::{BuilderChoice, ImageError, for_engine, pull},
     },
+    registry::{Credentials, RegistryAuth},
     report::Event,
 };
 
@@ -35,8 +36,7 @@ async fn published(engine: &Engine, registry: &Registry, stem: &str, auth: Optio
     bench.run(engine).await.unwrap();
     let options = bollard::query_parameters::PushImageOptions { tag: Some("v1".into()), ..Default::default() };
     let name = image.rsplit_once(':').unwrap().0;
-    let mut pushing =
-        std::pin::pin!(engine.docker().push_image(name, Some(options), auth.map(|auth| auth.to_bollard())));
+    let mut pushing = std::pin::pin!(engine.docker().push_image(name, Some(options), auth.map(for_engine)));
     while let Some(message) = pushing.next().await {
         message.unwrap();
     }
@@ -95,7 +95,7 @@ async fn a_registry_that_comes_back_is_waited_for() {
 async fn checklist_43_a_password_with_awkward_base64_authenticates_everywhere() {
     let engine = engine().await;
     let Some(registry) = Registry::start(true) else { return };
-    let encoded = STANDARD.encode(serde_json::to_vec(&registry.auth().to_bollard()).unwrap());
+    let encoded = STANDARD.encode(serde_json::to_vec(&for_engine(registry.auth())).unwrap());
     assert!(encoded.contains('+') || encoded.contains('/'), "the password does not show the problem: {encoded}");
     let (image, mut bench) = published(&engine, &registry, "auth", Some(registry.auth())).await;
 

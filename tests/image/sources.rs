@@ -17,16 +17,18 @@ use image_support::{
     remove, saved, unique,
 };
 use turnout::{
+    buildkit::solve::Abilities,
     compose::model::{Build, FileObject, Service, SshKey},
     engine::{
         ApiVersion, Engine,
-        image::{BuilderChoice, Credentials, ImageError, grpc_client::Channel, solve::Abilities},
+        image::{BuilderChoice, ImageError, turned},
     },
+    registry::Credentials,
 };
 
 /// Whether images are kept in containerd's store, and whether the Dockerfile frontend knows contexts by name.
 async fn abilities(daemon: &Engine) -> (bool, bool) {
-    let channel = Channel::open(daemon, "asking what the engine can do").await.unwrap();
+    let channel = turned::channel(daemon, "asking what the engine can do").await.unwrap();
     let abilities = Abilities::of(&channel).await.unwrap();
     (abilities.containerd_store, daemon.version() >= ApiVersion::v1(42))
 }

@@ -20,9 +20,10 @@ use image_support::{
 };
 use serde_json::{Value, json};
 use turnout::{
+    buildkit::solve::Abilities,
     engine::{
         ApiVersion, Engine,
-        image::{grpc_client::Channel, pull, solve::Abilities},
+        image::{pull, turned},
     },
     plan::Intent,
 };
@@ -31,7 +32,7 @@ const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 const IDLE: [&str; 3] = ["/bin/sh", "-c", "while :; do read -t 100 x < /dev/zero; done"];
 
 async fn containerd_store(daemon: &Engine) -> bool {
-    let channel = Channel::open(daemon, "asking what the engine can do").await.unwrap();
+    let channel = turned::channel(daemon, "asking what the engine can do").await.unwrap();
     Abilities::of(&channel).await.unwrap().containerd_store
 }
 

@@ -19,8 +19,9 @@ use turnout::{
     compose::model::{Build, FileObject, Project},
     engine::{
         Engine,
-        image::{BuildOptions, BuilderChoice, Credentials, ImageContext, ImageError, ImageId},
+        image::{BuildOptions, BuilderChoice, ImageContext, ImageError, ImageId},
     },
+    registry::Credentials,
     report::{Event, Reporter},
 };
 

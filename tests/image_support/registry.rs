@@ -8,7 +8,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use turnout::engine::image::credentials::RegistryAuth;
+use turnout::registry::RegistryAuth;
 
 /// Who may use a registry with a password.
 pub const USER: &str = "somebody";

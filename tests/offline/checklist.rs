@@ -1,4 +1,5 @@
-//! Every acceptance behaviour of the Compose engine has a test that says so in its name: `checklist_NN_…`.
+//! Every acceptance behaviour of the Compose engine has a test that says so in its name: `checklist_NN_…`. The behaviours
+//! are listed in docs/testing.md.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

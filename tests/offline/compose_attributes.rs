@@ -104,20 +104,20 @@ fn samples() -> BTreeMap<&'static str, Value> {
 /// Attributes that are no part of the request, and who carries them out.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("attach", "whose logs an attached `up` shows: cli/compose/attach"),
-    ("build", "the image's making: engine/image"),
+    ("build", "the image's making: docker/image"),
     ("container_name", "the name that the planner gives: plan/converge/select"),
     ("develop", "watched, by a command of its own: cli/compose/watch"),
     ("env_file", "read into the environment by the loader"),
-    ("external_links", "resolved to containers before: engine/apply/references"),
+    ("external_links", "resolved to containers before: docker/apply/references"),
     ("label_file", "read into the labels by the loader"),
-    ("links", "resolved to containers before: engine/apply/references"),
-    ("pre_start", "run before the start, in containers of their own: engine/apply/pre_start"),
-    ("post_start", "run after the start: engine/apply/hooks"),
-    ("pre_stop", "run before the stop: engine/apply/hooks"),
+    ("links", "resolved to containers before: docker/apply/references"),
+    ("pre_start", "run before the start, in containers of their own: docker/apply/pre_start"),
+    ("post_start", "run after the start: docker/apply/hooks"),
+    ("pre_stop", "run before the stop: docker/apply/hooks"),
     ("profiles", "select services: the loader"),
     ("pull_policy", "decides about images: plan/converge/images"),
     ("scale", "the number of containers: plan/converge/select"),
-    ("volumes_from", "resolved to containers before: engine/apply/references"),
+    ("volumes_from", "resolved to containers before: docker/apply/references"),
 ];
 
 /// Names of the fields of the model's `Service`, from its text.

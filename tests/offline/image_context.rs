@@ -4,12 +4,8 @@
 use std::{fs, io::Read, path::Path};
 
 use turnout::{
-    compose::dockerignore::DockerIgnore,
-    engine::image::{
-        ImageError,
-        context::{self, CHUNK_BYTES, CHUNKS_IN_FLIGHT, ContextPlan},
-        walk::Selection,
-    },
+    buildkit::{DockerIgnore, OfferError, walk::Selection},
+    engine::image::context::{self, CHUNK_BYTES, CHUNKS_IN_FLIGHT, ContextPlan},
     files::Reach,
 };
 
@@ -134,7 +130,7 @@ async fn an_error_of_the_walk_ends_the_stream_with_an_error() {
         last = Some(chunk);
     }
     assert!(last.unwrap().is_err(), "a stream that was broken off must not end like a whole one");
-    assert!(matches!(stream.upload.finish().await, Err(ImageError::Context { .. })));
+    assert!(matches!(stream.upload.finish().await, Err(OfferError::Context { .. })));
 }
 
 /// Peak of this process's memory, in bytes.

@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
 };
 
 use syn::{ItemUse, UseTree, visit::Visit};
@@ -209,11 +210,29 @@ fn used(from: &Room, path: &[String]) -> Option<Room> {
     }
     match (from, first.as_str(), path.get(1)) {
         (Room::Folder(_), "crate" | "turnout", Some(name)) => {
-            let is_crate = top().join("crates").join(name).is_dir();
-            Some(if is_crate { Room::Crate(name.clone()) } else { Room::Folder(name.clone()) })
+            let known = short_names().get(name);
+            Some(known.map_or_else(|| Room::Folder(name.clone()), |known| Room::Crate(known.clone())))
         }
         _ => None,
     }
+}
+
+/// What `src/lib.rs` calls the crates: `engine` is `docker`.
+fn short_names() -> &'static BTreeMap<String, String> {
+    static NAMES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+        let items = parsed(&top().join("src/lib.rs")).items.into_iter();
+        let renamed = items.filter_map(|item| match item {
+            syn::Item::Use(ItemUse { tree: UseTree::Rename(rename), .. }) => Some(rename),
+            _ => None,
+        });
+        renamed
+            .filter_map(|rename| {
+                let name = rename.ident.to_string().strip_prefix("turnout_")?.to_owned();
+                Some((rename.rename.to_string(), name))
+            })
+            .collect()
+    });
+    &NAMES
 }
 
 /// For each package of this tree: all packages that come with it, as cargo resolved them. Not those for tests.

@@ -1,4 +1,5 @@
-//! Files and their documents, laid one over the other.
+//! Reads the Compose files of a project and merges their YAML documents in order, `include` and `extends` resolved on
+//! the way.
 
 use std::{collections::BTreeMap, path::Path, rc::Rc};
 

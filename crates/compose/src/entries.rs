@@ -1,4 +1,5 @@
-//! How much the services of one project are, counted in entries: items of lists and keys of mappings, at every depth.
+//! Bounds the size of a project while it is read. Size is counted in entries: items of lists and keys of mappings, at
+//! every depth, of all its services.
 //!
 //! A list that an alias repeats, or an env file that many services name, is short to write: services times entries is
 //! what it comes to, and what is held of each entry is far more than its text.

@@ -1,4 +1,5 @@
-//! `extends`: a service laid over another one.
+//! `extends`: a service takes over the attributes of another one, of this file or of another, and its own are merged
+//! over them (Compose specification, `extends`).
 
 use std::path::Path;
 

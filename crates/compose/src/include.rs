@@ -1,4 +1,5 @@
-//! `include`: other projects' resources, copied in.
+//! `include`: loads other projects and copies their services, networks, volumes, secrets, configs and models into this
+//! one (Compose specification, `include`).
 
 use std::{path::Path, rc::Rc};
 

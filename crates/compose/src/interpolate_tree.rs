@@ -1,4 +1,4 @@
-//! Interpolation of a whole tree: every text value, never a key, then the attribute's type.
+//! Interpolates a whole document: every text value, never a key. Then each value gets the type of its attribute.
 
 use turnout_report::redact::MASK;
 use turnout_yaml::{Map, Node, Value};

@@ -2,7 +2,6 @@
 
 pub mod canonical;
 mod cast;
-pub mod dockerignore;
 mod document;
 pub mod dotenv;
 mod entries;

@@ -1,4 +1,4 @@
-//! One tree over another, with the rules of each attribute (compose-go `override/merge.go`).
+//! Merges one document over another, by the rules of each attribute (compose-go `override/merge.go`).
 
 use turnout_yaml::{Entry, Map, Node, Value};
 

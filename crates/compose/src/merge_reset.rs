@@ -1,4 +1,4 @@
-//! `!reset` and `!override`: what they remove from the tree that is laid under.
+//! `!reset` and `!override` (Compose specification, "Merge"): what a document removes from the ones before it.
 
 use std::collections::BTreeSet;
 

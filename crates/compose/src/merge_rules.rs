@@ -1,4 +1,4 @@
-//! Which attributes merge in their own way.
+//! Which attributes do not merge in the usual way, and which rule each has instead.
 
 /// How an attribute merges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! What a project is called.
+//! The project's name: from the command line, the environment, the files or the directory, in this order (Compose
+//! specification, "Version and name top-level elements").
 
 use std::path::Path;
 

@@ -1,7 +1,5 @@
-//! Image references: which registry, which name, which tag. Pure.
-
-/// The Docker Hub's key in the Docker client's settings.
-pub const HUB_KEY: &str = "https://index.docker.io/v1/";
+//! Image references: which registry, which name, which tag, by the rules of Docker's client (distribution/reference).
+//! Pure.
 
 /// An image reference taken apart, with Docker's defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +45,6 @@ impl Reference {
         let path = if host == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path };
         let tag = tag.or_else(|| digest.is_none().then(|| "latest".to_owned()));
         Some(Self { host, path, tag, digest })
-    }
-
-    /// Key of the registry in the Docker client's settings.
-    pub fn credentials_key(&self) -> &str {
-        if self.host == "docker.io" { HUB_KEY } else { &self.host }
     }
 
     /// As people write it: without the Hub's name, with a tag where there is no digest.
@@ -112,11 +105,5 @@ mod tests {
         for text in ["", "UPPER", "a//", "/a", "a:", "a@b", "a b"] {
             assert_eq!(Reference::parse(text), None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn hub_has_a_key_of_its_own() {
-        assert_eq!(Reference::parse("nginx").unwrap().credentials_key(), HUB_KEY);
-        assert_eq!(Reference::parse("r.example:5000/a").unwrap().credentials_key(), "r.example:5000");
     }
 }

@@ -1,4 +1,4 @@
-//! The loader's only edge: reading files.
+//! How the loader reads files: a trait, so that the loader itself does no I/O.
 
 use std::{
     collections::BTreeMap,

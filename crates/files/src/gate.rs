@@ -1,4 +1,5 @@
-//! Reading through the gate.
+//! Opens and reads files through the gate: checks what a path is before it is opened for reading, and bounds what is
+//! read.
 
 use std::{
     fs::{File, Metadata},

@@ -1,4 +1,5 @@
-//! Work with files for whoever cannot await it: on a thread that may be left to the kernel.
+//! Work with files for callers that cannot await: it runs on a thread of its own, which is left to the kernel when the
+//! file system hangs.
 
 use std::{
     io,

@@ -1,4 +1,5 @@
-//! Where a remote lies. Understands what git understands: URLs, `user@host:path`, and plain paths.
+//! Where a remote lies. Understands what git understands (git-fetch(1), "Git URLs"): URLs, `user@host:path`, and plain
+//! paths.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Brings a folder in which nobody works to one revision of a remote.
+//! Checks out one revision of a remote into a folder in which nobody works: files of the former revision are replaced,
+//! others kept.
 
 use git2::{Oid, Repository, RepositoryInitOptions};
 use tokio_util::sync::CancellationToken;

@@ -1,4 +1,4 @@
-//! Whether a commit that was announced has come.
+//! Whether a commit that a push told of has arrived, and whether it lies in the history of the one that is checked out.
 
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! What an update that was killed left in the repository's own folder: locks of libgit2, and unfinished packs.
 //!
-//! libgit2's files say nothing of who made them. So each update leaves a note while it runs. If the next one, which holds
-//! [`super::lock`], finds it, the former one died; and a lock is taken for its own if it is younger than the note, belongs to
-//! the same user, and nobody uses it: no process has it open, and no `git` works in this repository. Everything else is
-//! somebody else's and stays.
+//! libgit2's files say nothing of who made them. So each update leaves a note while it runs. If the next one, which
+//! holds [`super::lock`], finds it, the former one died; and a lock is taken for its own if it is younger than the
+//! note, belongs to the same user, and nobody uses it: no process has it open, and no `git` works in this repository.
+//! Everything else is somebody else's and stays.
 
 use std::{
     collections::HashSet,

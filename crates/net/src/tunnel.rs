@@ -1,4 +1,4 @@
-//! A way through a proxy, and the heads of HTTP messages that it takes.
+//! Tunnels through an HTTP proxy (`CONNECT`, RFC 9110, 9.3.6), and the reading of HTTP heads within bounds.
 
 use std::time::Duration;
 

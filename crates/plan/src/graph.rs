@@ -1,4 +1,5 @@
-//! Who depends on whom: from the project, or, without its file, from the labels of its containers.
+//! Which service needs which, and the order that follows: from the project or, where its file is gone, from the labels
+//! of its containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

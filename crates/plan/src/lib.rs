@@ -23,8 +23,8 @@ pub use graph::dependency_order;
 pub use intent::{DownOptions, Intent, Mounted, Pull, RemoveImages};
 pub use lifecycle::{remove, restart, start, stop};
 pub use observed::{
-    Belonging, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, OwnImage,
-    RunState,
+    Belonging, BuiltImage, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume,
+    OwnImage, RunState,
 };
 pub use render::{action, render, replacements};
 pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};

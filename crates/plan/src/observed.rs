@@ -1,4 +1,4 @@
-//! A snapshot of what the engine holds for one project. Filled by `engine::observe`, read by the planner.
+//! A snapshot of what the engine holds for one project. Filled by `turnout-docker`, read by the planner.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +44,29 @@ pub enum Belonging {
     BuildName,
     /// The service names it or, where the project's file is gone, a container of the service was made of it.
     Used,
+}
+
+/// An image that carries turnout's labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuiltImage {
+    /// Its ID.
+    pub id: String,
+    /// The Compose project that it was built for.
+    pub project: String,
+    /// The service whose build made it.
+    pub service: String,
+    /// Tags, and digests under which a registry knows it.
+    pub names: Vec<String>,
+    /// Digest of what went into it.
+    pub fingerprint: String,
+    /// Its layers, the lowest first.
+    pub layers: Vec<String>,
+    /// When it was built or last got a name, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Bytes that go with it at most: other images may share some of them.
+    pub size: u64,
+    /// A container that uses it.
+    pub used_by: Option<String>,
 }
 
 /// State of a container as the engine names it.

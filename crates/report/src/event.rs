@@ -28,7 +28,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A phase of the pipeline began: `fetch`, `decide`, `load`, `plan`, `build`, `apply`, `settle`.
+    /// A phase of the pipeline began: `fetch`, `plan`, `apply`, `settle` or `wait for the engine`.
     Phase {
         /// Name of the phase.
         name: String,

@@ -3,6 +3,7 @@
 //! Every folder that does work takes a [`Reporter`] and speaks [`Event`]s. Where events go (terminal, database,
 //! log file) is decided far above, and every sink redacts first.
 
+mod causes;
 pub mod cut_texts;
 mod event;
 mod needles;
@@ -14,6 +15,7 @@ mod shapes;
 pub mod units;
 mod views;
 
+pub use causes::with_sources;
 pub use event::{Event, Notes, Outcome, Reporter, Silent, StepRef};
 pub use number::counted;
 pub use secret_name::is_secret_name;

@@ -1,4 +1,4 @@
-//! Numbers of things, in words.
+//! Counts in words: `1 file`, `2 files`.
 
 /// How many there are of what is named in the singular: `1 commit`, `3 commits`, `2 repositories`.
 pub fn counted(count: impl TryInto<u64>, one: &str) -> String {

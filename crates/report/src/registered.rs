@@ -1,9 +1,9 @@
-//! What is registered as secret, in the forms in which it is looked for, within bounds.
+//! The secrets that are looked for, in all their forms (as written, base64, lines of longer texts), within bounds.
 //!
 //! A repository chooses its secrets, so their number and size are not ours. Those of the daemon stay for good. Those of
 //! a project, which are registered anew each time it is read, make room in the order in which they were last seen; of
-//! those that were seen together the ones that were named first stay. Base64 forms, ten times as large as the texts, have a bound of
-//! their own. Both bounds are for each project: none takes the room of another.
+//! those that were seen together the ones that were named first stay. Base64 forms, ten times as large as the texts,
+//! have a bound of their own. Both bounds are for each project: none takes the room of another.
 
 use std::{
     collections::HashMap,

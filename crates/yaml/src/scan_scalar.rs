@@ -1,4 +1,4 @@
-//! Texts: plain, quoted, and in blocks.
+//! Tokens of scalars: plain, quoted, and block (`|`, `>`).
 
 use super::{
     reader::{is_blank, is_blank_or_end, is_break},

@@ -1,4 +1,4 @@
-//! What a text is made of, before its structure is looked at.
+//! The tokens into which a text is divided, before its structure is looked at.
 
 use super::reader::Mark;
 

@@ -1,4 +1,4 @@
-//! The tree itself.
+//! The tree: nodes with their value, their place in the file and their directive.
 
 use std::sync::Arc;
 

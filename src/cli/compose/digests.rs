@@ -8,7 +8,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use super::{apart::apart, session::Session};
 use crate::{
     compose::model::Project,
-    engine::{image::digest::digest_of, registry::Name},
+    engine::image::digest::digest_of,
+    registry::Name,
     yaml::{Node, Value},
 };
 

@@ -19,12 +19,9 @@ use crate::{
         remote::{ARTIFACT_FILE, GitFile, RemoteFile},
         source::{DiskFiles, FileSource},
     },
-    engine::{
-        image::{Credentials, docker_config_directory},
-        registry::{Artifact, Name},
-    },
     files::Reach,
     git::{Remote, pin},
+    registry::{Artifact, Credentials, Name, docker_config_directory},
     report::Silent,
 };
 
@@ -148,7 +145,7 @@ impl FileSource for Files {
             // Named after its content: what is there is right.
             let place = cache.join(artifact.digest().digits());
             if !place.join(ARTIFACT_FILE).is_file() {
-                put_in_place(&place, &artifact.files().await?)
+                put_in_place(&place, &artifact.files(ARTIFACT_FILE).await?)
                     .with_context(|| format!("cannot write {}", place.display()))?;
             }
             Ok(place)

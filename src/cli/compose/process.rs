@@ -1,4 +1,5 @@
-//! A container's own process and this terminal, tied together.
+//! Ties a container's own process to this terminal: what is typed goes there, what it writes comes here, Ctrl-C ends
+//! one or both.
 
 use bollard::{
     container::AttachContainerResults,

@@ -1,9 +1,10 @@
-//! Services that a program outside of Compose provides: `provider:`.
+//! Services that a program outside of Compose provides: `provider:` (docs/extension.md of docker/compose).
 //!
 //! The program is a CLI plugin `docker-TYPE`, else `TYPE` of the search path. It is called as `PROGRAM compose
-//! --project-name=NAME up|down --OPTION=VALUE… SERVICE` and answers with lines of JSON, `{"type": …, "message": …}`: `info`,
-//! `debug`, `error`, and `setenv` with `KEY=VALUE`, which services depending on it receive as `SERVICE_KEY`, or, since
-//! Compose 5.2, `rawsetenv`, received as `KEY`. What it says of itself to `compose metadata` tells which options it takes. (compose/docs/extension.md of Compose 2.40.)
+//! --project-name=NAME up|down --OPTION=VALUE… SERVICE` and answers with lines of JSON, `{"type": …, "message": …}`:
+//! `info`, `debug`, `error`, and `setenv` with `KEY=VALUE`, which services depending on it receive as `SERVICE_KEY`,
+//! or, since Compose 5.2, `rawsetenv`, received as `KEY`. What it says of itself to `compose metadata` tells which
+//! options it takes.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,7 @@ use tokio::{
 use super::{progress::Progress, session::Session};
 use crate::{
     compose::model::{Project, Provider},
-    engine::image::docker_config_directory,
+    registry::docker_config_directory,
 };
 
 /// Longest answer of a program that is read, in bytes.

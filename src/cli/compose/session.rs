@@ -27,10 +27,11 @@ use crate::{
     deploy::Chosen,
     engine::{
         Apply, ApplyError, ClientSettings, Endpoint, Engine, ImageSettings, Report,
-        image::{BuildOptions, BuilderChoice, Credentials, docker_config_directory},
+        image::{BuildOptions, BuilderChoice},
         read_proxies,
     },
     plan::Plan,
+    registry::{Credentials, docker_config_directory},
     report::Reporter,
     yaml::Node,
 };

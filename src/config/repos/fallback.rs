@@ -1,4 +1,5 @@
-//! What counts of a list that has mistakes: the entries without one, and of the others what they were when they had none.
+//! Which entries count while `repos.yaml` has mistakes: those without a mistake as they are now, the others as they
+//! were when they had none.
 
 use std::collections::BTreeSet;
 

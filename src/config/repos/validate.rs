@@ -1,4 +1,4 @@
-//! What one entry cannot know: duplicates, shared paths, what lies on the disk.
+//! Checks of `repos.yaml` that take more than one entry, or the disk: duplicates, shared paths, missing folders.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,5 @@
-//! Commands written as one text.
+//! Commands written as one text (`command: echo hello`): split into words as compose-go splits them
+//! (mattn/go-shellwords).
 
 /// Splits a command as Compose does: quotes and backslashes as in a shell, no variables, no globs.
 ///

@@ -1,4 +1,4 @@
-//! Which attribute has which short form.
+//! Which attributes have a short form in the Compose specification, and how each is written out.
 
 use super::{entry_at, map_at, port, set_default, text, volume};
 use crate::error::{LoadError, Warning};

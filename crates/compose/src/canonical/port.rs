@@ -1,4 +1,4 @@
-//! Published ports: `[[ip:]published:]target[/protocol]`, ranges included.
+//! Published ports, short syntax of the Compose specification: `[[ip:]published:]target[/protocol]`, ranges included.
 
 use core::net::IpAddr;
 

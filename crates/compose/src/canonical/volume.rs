@@ -1,4 +1,4 @@
-//! Mounts: `[source:]target[:options]`.
+//! Mounts of a service, short syntax of the Compose specification: `[source:]target[:options]`.
 
 use super::{map_at, text};
 use crate::{error::LoadError, lexical::clean};

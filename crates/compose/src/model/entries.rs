@@ -1,4 +1,4 @@
-//! How much a service is.
+//! The size of one service in entries: list items and keys, as the engine will get them for each container.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! Questions about a service and its place among the others.
+//! What follows from a service's attributes (how many containers, which image, which platform), and the order in which
+//! services depend on each other.
 
 use std::{
     cmp::Reverse,

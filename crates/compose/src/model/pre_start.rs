@@ -1,4 +1,4 @@
-//! One `pre_start` step of a service.
+//! One `pre_start` step of a service (Compose 5): a container that runs to its end before the service starts.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The printed document before it is text: any value that serde can write, keys in the order they are printed.
+//! The printed document as a tree, before it becomes YAML or JSON text: made of any value that serde can write, its
+//! keys in the order in which they are printed.
 
 use std::{cmp::Ordering, fmt};
 

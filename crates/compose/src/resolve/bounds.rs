@@ -1,4 +1,5 @@
-//! What a project may come to, counted where it is typed: what follows goes through all of it more than once.
+//! Refuses projects with too many services or exposed ports. What comes after the typing goes through all of them more
+//! than once.
 
 use super::Places;
 use crate::{

@@ -1,4 +1,5 @@
-//! `env_file` and `label_file`: read once, into `environment` and `labels`.
+//! `env_file` and `label_file`: read once. What they hold completes a service's own `environment` and `labels`, which
+//! win.
 
 use std::{collections::BTreeMap, io, path::Path};
 

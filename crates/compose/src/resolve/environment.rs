@@ -1,4 +1,5 @@
-//! Variables that a model names without giving their value.
+//! Variables that a file names without a value (`environment: [KEY]`, `secrets` and `configs` from variables): the
+//! value comes from the project's environment.
 
 use std::collections::BTreeMap;
 

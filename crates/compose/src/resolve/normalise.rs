@@ -1,4 +1,5 @@
-//! What a model means without saying it: the default network, implied dependencies, names.
+//! Writes out what a model means without saying it: the default network, dependencies implied by links and shared
+//! namespaces, names of resources.
 
 use std::collections::BTreeMap;
 

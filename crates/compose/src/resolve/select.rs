@@ -1,4 +1,5 @@
-//! Which services are active, and which resources they leave used.
+//! Which services are active (profiles, `--profile`, services named on the command line), and which resources they
+//! leave used.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The `build` section.
+//! Keys of the `build` section, and of which type their values are.
 
 use super::{
     rule::{Object, Rule},

@@ -1,4 +1,4 @@
-//! The `deploy` and `develop` sections.
+//! Keys of the `deploy` and `develop` sections, and of which type their values are.
 
 use super::{
     rule::{Object, Rule},

@@ -1,4 +1,4 @@
-//! The document itself, and top-level networks, volumes, secrets, configs, models and includes.
+//! Keys of the document itself, and of top-level networks, volumes, secrets, configs, models and includes.
 
 use super::{
     rule::{Kinds, Object, Rule},

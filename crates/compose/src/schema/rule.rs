@@ -1,4 +1,4 @@
-//! What a table may say about a value.
+//! The rules of which the tables are made: what kind of value an attribute may have.
 
 use turnout_yaml::Value;
 

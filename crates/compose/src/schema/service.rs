@@ -1,4 +1,4 @@
-//! One service.
+//! Keys of one service, and of which type their values are.
 
 use super::{
     build::BUILD,

@@ -1,4 +1,4 @@
-//! What a path is in a commit or in the index.
+//! What stands at a path in a commit or in the index: a file, a program, a link or a submodule.
 
 use git2::Oid;
 

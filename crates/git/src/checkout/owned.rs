@@ -1,9 +1,10 @@
-//! Whose a file of the server's own is, such as `.env`: turnout checks out what commits bring there, too. What turnout itself
-//! wrote, and no deployment succeeded with, goes with the next commit that takes it out, and is no reason to refuse a later
-//! one that brings another; else one push could leave a repository as no other push could repair it.
+//! To whom a file of the server belongs that commits may bring as well, such as `.env`. One that turnout itself wrote
+//! for a commit, and with which no deployment succeeded, is removed by the next commit that takes it out, and does not
+//! keep a later commit from bringing another. Otherwise one bad push could leave a repository in a state that no
+//! further push can repair.
 //!
-//! What turnout wrote is known by a record of the file itself, not of its content: whoever pushes can guess or copy what the
-//! server's user has there, and git then tracks the user's file without anybody having written it.
+//! What turnout wrote is known by a record of the file itself, not of its content: whoever pushes can guess or copy
+//! what the server's user has there, and git then tracks the user's file without anybody having written it.
 
 use std::{
     fs::{self, File, Metadata},

@@ -1,4 +1,4 @@
-//! The tree of a commit, flat.
+//! The tree of a commit as one flat list of paths.
 
 use std::collections::BTreeMap;
 

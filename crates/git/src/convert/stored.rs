@@ -1,4 +1,5 @@
-//! Work trees that hold what git stores in place of what is meant: they were cloned without the filter's program.
+//! Repairs work trees that were cloned without a filter's program: they hold LFS pointers or encrypted text where the
+//! real content belongs.
 
 use std::{
     fs::{self, Metadata},

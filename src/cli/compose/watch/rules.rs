@@ -8,10 +8,8 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use crate::{
-    compose::{
-        dockerignore::DockerIgnore,
-        model::{Build, Hook, Project, Service, Watch},
-    },
+    buildkit::DockerIgnore,
+    compose::model::{Build, Hook, Project, Service, Watch},
     files::{Kind, Reach},
 };
 

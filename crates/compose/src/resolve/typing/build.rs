@@ -1,4 +1,4 @@
-//! The `build` section, and what it shares with services.
+//! Types the `build` section, and what it shares with services.
 
 use std::collections::BTreeMap;
 

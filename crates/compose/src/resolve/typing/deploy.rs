@@ -1,4 +1,4 @@
-//! The `deploy` and `develop` sections.
+//! Types the `deploy` and `develop` sections.
 
 use super::fields::{Fields, expected};
 use crate::{

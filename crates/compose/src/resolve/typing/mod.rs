@@ -1,4 +1,4 @@
-//! The canonical document becomes the model.
+//! The canonical document becomes the typed model, section by section.
 
 mod build;
 mod deploy;

@@ -1,4 +1,4 @@
-//! Top-level networks, volumes, secrets, configs and models.
+//! Types top-level networks, volumes, secrets, configs and models.
 
 use super::{
     super::environment::SECRET_VALUE,

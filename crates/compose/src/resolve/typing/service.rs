@@ -1,4 +1,4 @@
-//! One service.
+//! Types one service, attribute by attribute.
 
 use std::collections::BTreeMap;
 

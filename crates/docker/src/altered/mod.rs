@@ -1,0 +1,174 @@
+//! Finds containers that no longer are as configured although their labels, and with them `config-hash`, are unchanged:
+//! settings that `docker update` and `docker network connect` change, and containers of other projects whose namespaces
+//! or volumes they use and that were made anew.
+
+mod limits;
+mod others;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bollard::models::{ContainerInspectResponse, EndpointSettings, HostConfig, SystemInfo};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use limits::limits;
+use others::{attachment, lost};
+use turnout_compose::model::{Project, Service};
+use turnout_plan::{Observed, ObservedContainer, RunState};
+
+use super::{Engine, EngineError};
+
+/// Inspections side by side; the daemon answers them from memory.
+const INSPECTIONS: usize = 16;
+
+impl Engine {
+    /// By container ID: in words, what is set on it otherwise than its service asks for, of all that the engine lets one
+    /// change on a container, and which others it relies upon that are no more. Of a container that was made for another
+    /// configuration that means nothing.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn altered(
+        &self,
+        project: &Project,
+        observed: &Observed,
+    ) -> Result<BTreeMap<String, Vec<String>>, EngineError> {
+        let there = |container: &&ObservedContainer| {
+            !container.oneoff && !matches!(container.state, RunState::Removing | RunState::Dead)
+        };
+        let owners = self.owners(project).await?;
+        let wanted: Vec<(String, Wanted)> = observed
+            .containers
+            .iter()
+            .filter(there)
+            .filter_map(|container| {
+                let service = project.services.get(&container.service)?;
+                Some((container.id.clone(), self.wanted(project, service, container)?))
+            })
+            .collect();
+        let owners = &owners;
+        let differences: Vec<(String, Vec<Difference>)> = stream::iter(wanted)
+            .map(|(id, wanted)| async move {
+                // One that is gone by now is altered in nothing.
+                let found = self.find_container(&id).await?;
+                let differences = found.map(|found| differences(&wanted, &found, owners)).unwrap_or_default();
+                Ok::<_, EngineError>((id, differences))
+            })
+            .buffered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        let mut able = None;
+        if differences.iter().flat_map(|(_, all)| all).any(|difference| difference.needs.is_some()) {
+            let asked = self.ask(self.docker().info()).await;
+            able = Some(asked.map_err(|error| EngineError::api("ask the engine about itself", error))?);
+        }
+        let told = |difference: Difference| match (difference.needs, &able) {
+            // The engine has no such limit on this host: it said so at the creation, and left it out.
+            (Some(ability), Some(info)) if !ability(info) => None,
+            _ => Some(difference.words),
+        };
+        Ok(differences
+            .into_iter()
+            .map(|(id, all)| (id, all.into_iter().filter_map(told).collect::<Vec<_>>()))
+            .filter(|(_, words)| !words.is_empty())
+            .collect())
+    }
+
+    /// The containers of other projects that services rely upon, by the names that the services know them by. Those that
+    /// are not there are missed when a container is made or started, by name.
+    async fn owners(&self, project: &Project) -> Result<BTreeMap<String, ContainerInspectResponse>, EngineError> {
+        let names: BTreeSet<&str> = project.services.values().flat_map(relied_upon).map(|(_, name)| name).collect();
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let found: Vec<(String, Option<ContainerInspectResponse>)> = stream::iter(names)
+            .map(|name| async move {
+                let found = self.find_container(&name).await?;
+                Ok::<_, EngineError>((name, found))
+            })
+            .buffered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().filter_map(|(name, found)| Some((name, found?))).collect())
+    }
+
+    /// What a container was created with; `None` where it could not be created like this at all.
+    fn wanted(&self, project: &Project, service: &Service, container: &ObservedContainer) -> Option<Wanted> {
+        let number = container.number.unwrap_or(1);
+        let spec = self.as_asked(project, &container.service, service, number, &container.name).ok()?;
+        let at_creation = spec.body.networking_config.and_then(|config| config.endpoints_config).unwrap_or_default();
+        let later = spec.connect.into_iter().map(|endpoint| (endpoint.network, endpoint.settings));
+        let mut networks: BTreeMap<String, EndpointSettings> = at_creation.into_iter().chain(later).collect();
+        for settings in networks.values_mut() {
+            // A container that was renamed by hand keeps the alias of the name it was made under.
+            settings.aliases.iter_mut().for_each(|aliases| aliases.retain(|alias| *alias != container.name));
+        }
+        let relied_upon = relied_upon(service).map(|(what, name)| (what, name.to_owned())).collect();
+        let own = service.volumes.iter().map(|mount| mount.target.clone()).collect();
+        Some(Wanted { host: spec.body.host_config.unwrap_or_default(), networks, relied_upon, own })
+    }
+}
+
+/// What a service asks for, as the engine was told.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    host: HostConfig,
+    networks: BTreeMap<String, EndpointSettings>,
+    /// Containers of other projects, by what of them is used.
+    relied_upon: Vec<(Shared, String)>,
+    /// Where the service mounts something itself.
+    own: BTreeSet<String>,
+}
+
+/// What a container uses of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Network,
+    Pid,
+    Ipc,
+    Volumes,
+}
+
+/// The containers of other projects that a service relies upon, written `container:NAME`.
+fn relied_upon(service: &Service) -> impl Iterator<Item = (Shared, &str)> {
+    let modes = [(Shared::Network, &service.network_mode), (Shared::Pid, &service.pid), (Shared::Ipc, &service.ipc)];
+    let volumes = service.volumes_from.iter().map(|entry| (Shared::Volumes, entry));
+    modes.into_iter().chain(volumes).filter_map(|(what, text)| {
+        let name = text.strip_prefix("container:")?;
+        let name = if what == Shared::Volumes { name.split(':').next().unwrap_or(name) } else { name };
+        Some((what, name))
+    })
+}
+
+/// One setting that is not as asked for.
+#[derive(Debug, Clone)]
+struct Difference {
+    words: String,
+    /// What the engine must be able to do for the difference to mean anything.
+    needs: Option<fn(&SystemInfo) -> bool>,
+}
+
+impl Difference {
+    fn new(what: &str, found: String, wanted: &str) -> Self {
+        Self { words: format!("{what} is {found} on the container, configured is {wanted}"), needs: None }
+    }
+}
+
+/// All that differs, in the order of `docker update`'s flags, then of the networks, then what is used of others.
+fn differences(
+    wanted: &Wanted,
+    found: &ContainerInspectResponse,
+    owners: &BTreeMap<String, ContainerInspectResponse>,
+) -> Vec<Difference> {
+    let absent = HostConfig::default();
+    let mut differences = limits(&wanted.host, found.host_config.as_ref().unwrap_or(&absent));
+    let none = HashMap::new();
+    let networks = found.network_settings.as_ref().and_then(|settings| settings.networks.as_ref()).unwrap_or(&none);
+    for (name, wanted) in &wanted.networks {
+        // One that is not attached at all, the engine's list tells of.
+        if let Some(found) = networks.get(name) {
+            differences.extend(attachment(name, wanted, found));
+        }
+    }
+    for (what, name) in &wanted.relied_upon {
+        let words = owners.get(name).and_then(|owner| lost(*what, name, owner, found, &wanted.own));
+        differences.extend(words.map(|words| Difference { words, needs: None }));
+    }
+    differences
+}

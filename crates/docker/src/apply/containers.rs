@@ -1,0 +1,435 @@
+//! Creating, replacing, renaming, starting and resuming containers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bollard::{
+    models::{ContainerStateStatusEnum, NetworkConnectRequest},
+    query_parameters::{
+        CreateContainerOptions, InspectContainerOptions, KillContainerOptions, RenameContainerOptions,
+        StartContainerOptions,
+    },
+};
+use turnout_compose::{
+    labels::{self, replace_value, temporary_name},
+    model::Service,
+};
+use turnout_plan::{ObservedMount, attributes};
+
+use super::{ContainerRef, Executor, schedule::Did, world::Known};
+use crate::{
+    EngineError,
+    error::status_of,
+    observe::absent_is_none,
+    translate::{self, ContainerSpec, InheritedMount, Target},
+};
+
+/// Longest wait for a name that is reserved although no container bears it: the daemon may be extracting an image.
+const RESERVED_NAME_WAIT: Duration = Duration::from_secs(30);
+/// Longest wait for a rename that the daemon has begun.
+const RENAME_WAIT: Duration = Duration::from_secs(5);
+const RESERVED_NAME_POLL: Duration = Duration::from_millis(100);
+
+impl Executor<'_> {
+    /// Whether a container bears a name within a short wait.
+    async fn becomes(&self, id: &str, name: &str) -> Result<bool, EngineError> {
+        let deadline = tokio::time::Instant::now() + RENAME_WAIT;
+        loop {
+            let found = self.engine.find_container(id).await?.and_then(|container| container.name);
+            if found.is_some_and(|found| found.trim_start_matches('/') == name) {
+                return Ok(true);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(RESERVED_NAME_POLL).await;
+        }
+    }
+
+    /// Whether the container of a name has gone, or is about to: its name is given back a little later.
+    async fn is_going(&self, name: &str) -> Result<bool, EngineError> {
+        let found = self.engine.find_container(name).await?.and_then(|container| container.state);
+        Ok(found
+            .and_then(|state| state.status)
+            .is_none_or(|status| matches!(status, ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)))
+    }
+
+    /// The ID of the container of that name, if it is the project's.
+    async fn one_of_ours(&self, name: &str) -> Result<Option<String>, EngineError> {
+        let Some(found) = self.engine.find_container(name).await? else { return Ok(None) };
+        let project = found.config.and_then(|config| config.labels).and_then(|mut all| all.remove(labels::PROJECT));
+        Ok(found.id.filter(|_| project.as_deref() == Some(self.run.project.name.as_str())))
+    }
+
+    /// [`turnout_plan::Action::CreateContainer`].
+    pub(super) async fn create(&self, service: &str, number: u32, name: &str) -> Result<Did, EngineError> {
+        let new = New { service, number, final_name: name, create_as: name, replaces: None, inherited: Vec::new() };
+        let id = self.create_new(&new).await?;
+        Ok(Did::Done(format!("created {name} ({})", short(&id))))
+    }
+
+    /// [`turnout_plan::Action::RecreateContainer`]: at any moment either the old or the new container exists, and both
+    /// can be told by their labels, so that an interrupted run converges the next time.
+    pub(super) async fn recreate(
+        &self,
+        service: &str,
+        number: u32,
+        name: &str,
+        old_id: &str,
+        old_name: &str,
+        inherit_volumes: bool,
+    ) -> Result<Did, EngineError> {
+        let definition = self.service(service)?;
+        let old = self.world.by_id(old_id).ok_or_else(|| gone(old_name))?;
+        let inherited = match inherit_volumes {
+            true => self.inherited(service, definition, &old).await?,
+            false => Vec::new(),
+        };
+        let kept: Vec<&str> =
+            inherited.iter().filter(|m| m.kind == "volume").map(|mount| mount.target.as_str()).collect();
+        // Said, because what a new image has at such a path is not seen.
+        let kept = match kept.as_slice() {
+            [] => String::new(),
+            paths => format!("; what its anonymous volumes hold goes on: {}", paths.join(", ")),
+        };
+        let temporary = temporary_name(old_id, name);
+        let new = New {
+            service,
+            number,
+            final_name: name,
+            create_as: &temporary,
+            replaces: Some(replace_value(service, definition, number)),
+            inherited,
+        };
+        let id = self.create_new(&new).await?;
+        if old.active {
+            self.stop_with_grace(service, old_id, old_name).await?;
+        }
+        self.remove_by_id(old_id, old_name, false).await?;
+        self.rename(&id, &temporary, name).await?;
+        Ok(Did::Done(format!("recreated {name} ({} replaces {}{kept})", short(&id), short(old_id))))
+    }
+
+    /// [`turnout_plan::Action::RenameContainer`].
+    pub(super) async fn rename(&self, id: &str, from: &str, to: &str) -> Result<Did, EngineError> {
+        let deadline = tokio::time::Instant::now() + RENAME_WAIT;
+        loop {
+            let options = RenameContainerOptions { name: to.to_owned() };
+            let Err(error) = self.engine.ask(self.engine.docker().rename_container(id, options)).await else { break };
+            let (status, text) = (status_of(&error), error.to_string());
+            // Another run at the same time has already done it.
+            if text.contains("same name as its current name") {
+                break;
+            }
+            // The daemon may still be at what an interrupted run asked for: the same rename, or (below) the removal of
+            // the container that had the name.
+            if status == Some(409) && text.contains(id) && self.becomes(id, to).await? {
+                break;
+            }
+            match status {
+                Some(404) => return Err(EngineError::Stale(format!("container {from} has disappeared"))),
+                Some(409) if !text.contains(id) => {
+                    if tokio::time::Instant::now() < deadline && self.is_going(to).await? {
+                        tokio::time::sleep(RESERVED_NAME_POLL).await;
+                        continue;
+                    }
+                    if let Some(id) = self.one_of_ours(to).await? {
+                        return Err(EngineError::Stale(format!("container {to} ({}) appeared meanwhile", short(&id))));
+                    }
+                }
+                _ => {}
+            }
+            return Err(EngineError::api(format!("rename {from} to {to}"), error));
+        }
+        self.world.rename(id, to);
+        Ok(Did::Done(format!("renamed {from} to {to}")))
+    }
+
+    /// [`turnout_plan::Action::StartContainer`].
+    pub(super) async fn start(&self, service: &str, number: Option<u32>, name: &str) -> Result<Did, EngineError> {
+        let known = self.world.find(service, number, name).ok_or_else(|| gone(name))?;
+        self.start_known(service, &known, name).await
+    }
+
+    /// Starts this very container, known as `name`.
+    pub(super) async fn start_known(&self, service: &str, known: &Known, name: &str) -> Result<Did, EngineError> {
+        if known.active {
+            return Ok(Did::Skipped(format!("{name} already runs")));
+        }
+        // Without a project file (`start -p NAME`) there is only what the container brings.
+        let definition = self.run.project.services.get(service);
+        if let Some(definition) = definition {
+            self.complete_networks(service, definition, known).await?;
+            self.copy_files(service, definition, &known.id).await?;
+        }
+        let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
+        let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
+        let mut started =
+            self.engine.ask(self.engine.docker().start_container(&known.id, None::<StartContainerOptions>)).await;
+        if let (Some(definition), Err(error)) = (definition, &started)
+            && error.to_string().contains("is ambiguous")
+        {
+            // What runs at once, or one that was killed, may have left: see there.
+            for key in definition.networks.keys() {
+                self.without_twins(&translate::network_name(self.run.project, key)).await?;
+            }
+            started =
+                self.engine.ask(self.engine.docker().start_container(&known.id, None::<StartContainerOptions>)).await;
+        }
+        drop(guard);
+        started.map_err(|error| match status_of(&error) {
+            // The daemon has undone the creation of a run that was interrupted, or somebody has removed it.
+            Some(404) if error.to_string().contains("No such container") => {
+                EngineError::Stale(format!("container {name} has disappeared"))
+            }
+            _ => EngineError::api(format!("start {name}"), error),
+        })?;
+        self.world.set_active(&known.id, true);
+        self.note_started(ContainerRef { id: known.id.clone(), name: name.to_owned(), service: service.to_owned() });
+        self.after_start(service, &known.id, name).await?;
+        Ok(Did::Done(format!("started {name}")))
+    }
+
+    /// Runs the `post_start` hooks; without the service's definition there are none.
+    pub(super) async fn after_start(&self, service: &str, id: &str, name: &str) -> Result<(), EngineError> {
+        let Some(definition) = self.run.project.services.get(service) else { return Ok(()) };
+        for hook in &definition.post_start {
+            self.run_hook(service, definition, id, name, hook, "post_start").await?;
+        }
+        Ok(())
+    }
+
+    /// [`turnout_plan::Action::SignalContainer`].
+    pub(super) async fn signal(&self, id: &str, name: &str, signal: &str) -> Result<Did, EngineError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        match self.engine.ask(self.engine.docker().kill_container(id, Some(options))).await {
+            Ok(()) => Ok(Did::Done(format!("sent {signal} to {name}"))),
+            // It stopped meanwhile; whoever starts it makes it read its files.
+            Err(error) if matches!(status_of(&error), Some(404 | 409)) => {
+                Ok(Did::Skipped(format!("{name} does not run")))
+            }
+            Err(error) => Err(EngineError::api(format!("send {signal} to {name}"), error)),
+        }
+    }
+
+    /// [`turnout_plan::Action::UnpauseContainer`].
+    pub(super) async fn unpause(&self, id: &str, name: &str) -> Result<Did, EngineError> {
+        match self.engine.ask(self.engine.docker().unpause_container(id)).await {
+            Ok(()) => Ok(Did::Done(format!("resumed {name}"))),
+            Err(error) => Err(EngineError::api(format!("unpause {name}"), error)),
+        }
+    }
+
+    /// Creates a container and connects the networks that its creation could not.
+    async fn create_new(&self, new: &New<'_>) -> Result<String, EngineError> {
+        let New { service: name, number, final_name, create_as, replaces, inherited } = new;
+        let project = self.run.project;
+        let service = self.service(name)?;
+        let image_id = self.image_id(&service.image_name(&project.name, name)).await?;
+        let resolved = self.resolve(name, service, *number).await?;
+        let fingerprint = attributes::fingerprint(&project.name, name, service);
+        let mut own_labels = vec![(attributes::LABEL, fingerprint.as_str())];
+        let mounted = self.mounted_images(service).await?;
+        if !mounted.is_empty() {
+            own_labels.push((labels::IMAGE_VOLUMES, mounted.as_str()));
+        }
+        own_labels.extend(self.run.reads.and_then(|all| all.get(*name)).map(|reads| (labels::READS, reads.as_str())));
+        let ContainerSpec { body, mac_address, platform, connect, warnings } = translate::container(&Target {
+            project,
+            name,
+            service: &resolved.service,
+            number: *number,
+            container_name: final_name,
+            replaces: replaces.as_deref(),
+            image_id: &image_id,
+            config_hash: &resolved.config_hash,
+            own_labels: &own_labels,
+            links: &resolved.links,
+            volumes_from: &resolved.volumes_from,
+            inherited,
+            profiles: &resolved.profiles,
+            proxies: self.engine.proxies(),
+            version: self.engine.version(),
+        })?;
+        // Refuses what could not be copied later, while nothing has been made yet.
+        translate::copied_files(project, name, service)?;
+        let options = CreateContainerOptions { name: Some((*create_as).to_owned()), platform };
+        let hashes = (resolved.config_hash.as_str(), image_id.as_str());
+        let deadline = tokio::time::Instant::now() + RESERVED_NAME_WAIT;
+        let id = loop {
+            let (options, body) = (options.clone(), body.clone());
+            let created = match &mac_address {
+                None => self.engine.ask(self.engine.docker().create_container(Some(options), body)).await,
+                Some(address) => self.engine.create_with_mac_address(options, body, address).await,
+            };
+            let error = match created {
+                Ok(created) => {
+                    for warning in warnings.into_iter().chain(created.warnings) {
+                        self.run.reporter.warn(format!("{final_name}: {warning}"));
+                    }
+                    break created.id;
+                }
+                Err(error) => error,
+            };
+            let conflict = status_of(&error) == Some(409);
+            let error = EngineError::api(format!("create {create_as}"), error);
+            if !conflict {
+                return Err(error);
+            }
+            if let Some(id) = self.adopt(create_as, name, hashes).await? {
+                break id;
+            }
+            // The name is reserved by a container that the daemon is just making or removing, perhaps for a run that
+            // was killed: it becomes visible, or the name free.
+            if tokio::time::Instant::now() >= deadline {
+                return Err(error);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RESERVED_NAME_POLL) => {}
+                () = self.run.cancel.cancelled() => return Err(EngineError::Cancelled),
+            }
+        };
+        for endpoint in connect {
+            self.connect(&id, final_name, endpoint).await?;
+        }
+        self.world.insert(Known {
+            id: id.clone(),
+            name: (*create_as).to_owned(),
+            service: (*name).to_owned(),
+            number: Some(*number),
+            oneoff: false,
+            active: false,
+            mounts: Vec::new(),
+            networks: None,
+        });
+        Ok(id)
+    }
+
+    /// Which images a container of the service has mounted, for its label.
+    async fn mounted_images(&self, service: &Service) -> Result<String, EngineError> {
+        let mut mounted = BTreeMap::new();
+        for mount in service.volumes.iter().filter(|mount| mount.r#type == "image" && !mount.source.is_empty()) {
+            mounted.insert(mount.target.clone(), self.image_id(&mount.source).await?);
+        }
+        Ok(labels::image_volumes_value(&mounted))
+    }
+
+    /// Connects what an interrupted run left unconnected: daemons before API 1.44 take further networks only after
+    /// the creation, and a container that is not running does not look any different without them.
+    async fn complete_networks(&self, name: &str, service: &Service, known: &Known) -> Result<(), EngineError> {
+        let (project, version) = (self.run.project, self.engine.version());
+        if known.number.is_none() || service.networks.len() < 2 {
+            return Ok(());
+        }
+        let Some(attached) = &known.networks else { return Ok(()) };
+        let number = known.number.unwrap_or(1);
+        let links = self.resolve(name, service, number).await?.links;
+        for endpoint in translate::endpoints(project, name, service, &known.name, &links, version)? {
+            if !attached.contains(&endpoint.network) {
+                self.connect(&known.id, &known.name, endpoint).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
+        let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint.settings) };
+        match self.engine.ask(self.engine.docker().connect_network(&endpoint.network, request)).await {
+            Ok(()) => Ok(()),
+            // An adopted container may be connected already.
+            Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => Ok(()),
+            Err(error) => Err(EngineError::api(format!("connect {name} to network {}", endpoint.network), error)),
+        }
+    }
+
+    /// The name is taken. An identical container of ours, left by an interrupted run, is taken over; anything else is
+    /// named to the reader. `None` when no such container can be seen. `hashes` are those of configuration and image.
+    async fn adopt(
+        &self,
+        name: &str,
+        service: &str,
+        (config_hash, image_id): (&str, &str),
+    ) -> Result<Option<String>, EngineError> {
+        let found = absent_is_none(
+            self.engine.ask(self.engine.docker().inspect_container(name, None::<InspectContainerOptions>)).await,
+        )
+        .map_err(|e| EngineError::api(format!("inspect {name}"), e))?;
+        let Some(found) = found else { return Ok(None) };
+        let id = found.id.unwrap_or_default();
+        let labels = found.config.and_then(|c| c.labels).unwrap_or_default();
+        let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
+        let ours = label(labels::PROJECT) == self.run.project.name && label(labels::SERVICE) == service;
+        let idle = found.state.and_then(|s| s.running) != Some(true);
+        let read_the_same =
+            self.run.reads.and_then(|all| all.get(service)).is_none_or(|reads| label(labels::READS) == reads);
+        let identical = label(labels::CONFIG_HASH) == config_hash && label(labels::IMAGE) == image_id && read_the_same;
+        if ours && idle && identical {
+            self.run.reporter.info(format!("{name}: taking over the identical container {}", short(&id)));
+            return Ok(Some(id));
+        }
+        if ours {
+            return Err(EngineError::Stale(format!("container {name} ({}) appeared meanwhile", short(&id))));
+        }
+        let owner = match label(labels::PROJECT) {
+            "" => "a container that Compose did not make".to_owned(),
+            project => format!("service {} of project {project}", label(labels::SERVICE)),
+        };
+        Err(EngineError::Conflict {
+            what: format!("the container name {name} is in use by {owner} ({})", short(&id)),
+            hint: format!("rename or remove that one, `docker rm -f {}`, or choose another container_name", short(&id)),
+        })
+    }
+
+    /// Anonymous volumes of the old container that its successor mounts again: those of paths that the image declares
+    /// as VOLUME, or that the service mounts without a source. The Compose CLI hands on whatever is mounted at such a
+    /// path, also what its files do not name any more; a deployment does not.
+    async fn inherited(&self, name: &str, service: &Service, old: &Known) -> Result<Vec<InheritedMount>, EngineError> {
+        if old.mounts.iter().all(|m| m.kind == "tmpfs") {
+            return Ok(Vec::new());
+        }
+        let image = self.engine.find_image(&service.image_name(&self.run.project.name, name)).await?;
+        let declared = image.and_then(|i| i.config).and_then(|c| c.volumes).unwrap_or_default();
+        let anonymous = |target: &str| service.volumes.iter().any(|m| m.target == target && m.source.is_empty());
+        let deploying = self.run.reads.is_some();
+        let inherits = |m: &&ObservedMount| {
+            m.kind != "tmpfs"
+                && (declared.contains(&m.target) || anonymous(&m.target))
+                && (!deploying || m.kind == "volume" && is_anonymous(&m.name))
+        };
+        Ok(old
+            .mounts
+            .iter()
+            .filter(inherits)
+            .map(|m| InheritedMount {
+                kind: m.kind.clone(),
+                source: if m.kind == "volume" { m.name.clone() } else { m.source.clone() },
+                target: m.target.clone(),
+                writable: m.writable,
+            })
+            .collect())
+    }
+}
+
+/// A container to create.
+struct New<'a> {
+    service: &'a str,
+    number: u32,
+    final_name: &'a str,
+    /// Name until the one it replaces is gone.
+    create_as: &'a str,
+    replaces: Option<String>,
+    inherited: Vec<InheritedMount>,
+}
+
+/// Whether the engine gave a volume its name: 64 hexadecimal digits.
+fn is_anonymous(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+/// An ID as people read it.
+pub(super) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+pub(super) fn gone(name: &str) -> EngineError {
+    EngineError::Stale(format!("container {name} does not exist"))
+}

@@ -1,0 +1,56 @@
+//! Volumes and images of the project.
+
+use bollard::query_parameters::{RemoveImageOptions, RemoveVolumeOptions};
+
+use super::{Executor, schedule::Did};
+use crate::{EngineError, error::status_of, translate};
+
+impl Executor<'_> {
+    /// [`turnout_plan::Action::CreateVolume`].
+    pub(super) async fn create_volume(&self, key: &str, name: &str) -> Result<Did, EngineError> {
+        let project = self.run.project;
+        let absent = || EngineError::Stale(format!("the project has no volume {key}"));
+        let definition = project.volumes.get(key).ok_or_else(absent)?.clone().unwrap_or_default();
+        // A volume of that name made meanwhile is returned as it is: creation never changes one.
+        let created =
+            self.engine.ask(self.engine.docker().create_volume(translate::volume(project, key, &definition))).await;
+        created.map_err(|e| EngineError::api(format!("create volume {name}"), e))?;
+        Ok(Did::Done(format!("created volume {name}")))
+    }
+
+    /// [`turnout_plan::Action::RecreateVolume`].
+    pub(super) async fn recreate_volume(&self, key: &str, name: &str) -> Result<Did, EngineError> {
+        match self.engine.ask(self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>)).await {
+            Ok(()) => {}
+            Err(error) if status_of(&error) == Some(404) => {}
+            Err(error) => return Err(EngineError::api(format!("remove volume {name}"), error)),
+        }
+        self.create_volume(key, name).await?;
+        Ok(Did::Done(format!("recreated volume {name}")))
+    }
+
+    /// [`turnout_plan::Action::RemoveVolume`].
+    pub(super) async fn remove_volume(&self, name: &str) -> Result<Did, EngineError> {
+        let removed = self.engine.ask(self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>)).await;
+        self.removed(format!("volume {name}"), removed)
+    }
+
+    /// [`turnout_plan::Action::RemoveImage`].
+    pub(super) async fn remove_image(&self, image: &str) -> Result<Did, EngineError> {
+        let removed = self.engine.ask(self.engine.docker().remove_image(image, None::<RemoveImageOptions>, None)).await;
+        self.removed(format!("image {image}"), removed.map(drop))
+    }
+
+    /// Absent is a good end; in use is a warning. The words are those of Compose.
+    pub(super) fn removed(&self, what: String, result: Result<(), bollard::errors::Error>) -> Result<Did, EngineError> {
+        match result {
+            Ok(()) => Ok(Did::Done(format!("removed {what}"))),
+            Err(error) if status_of(&error) == Some(404) => Ok(Did::Skipped("No resource found to remove".to_owned())),
+            Err(error) if matches!(status_of(&error), Some(403 | 409)) => {
+                self.run.reporter.warn(format!("{what} is still in use and was kept: {error}"));
+                Ok(Did::Skipped("Resource is still in use".to_owned()))
+            }
+            Err(error) => Err(EngineError::api(format!("remove {what}"), error)),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What exists while a plan is carried out: the containers of the project and the images known so far.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use turnout_compose::labels::first_of_names;
+use turnout_plan::{ObservedContainer, ObservedMount, RunState};
+
+/// One container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// Full ID.
+    pub id: String,
+    /// Name at present.
+    pub name: String,
+    /// Compose service.
+    pub service: String,
+    /// Number; one-offs have none.
+    pub number: Option<u32>,
+    /// One-off.
+    pub oneoff: bool,
+    /// Running, paused or restarting: something would have to be stopped.
+    pub active: bool,
+    /// Mounts.
+    pub mounts: Vec<ObservedMount>,
+    /// Names of the networks it was attached to when the run began; `None` for those made by the run itself.
+    pub networks: Option<BTreeSet<String>>,
+}
+
+/// Shared by all steps of a run; every access is short and never held across a request.
+#[derive(Debug)]
+pub struct World {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    containers: BTreeMap<String, Known>,
+    images: BTreeMap<String, String>,
+    leaving: BTreeSet<String>,
+}
+
+impl State {
+    fn staying(&self) -> impl Iterator<Item = &Known> {
+        self.containers.values().filter(|c| !c.oneoff && !self.leaving.contains(&c.id))
+    }
+}
+
+impl World {
+    /// Starts from what the engine lists. Those with an ID in `leaving` are removed for certain in this run: nobody
+    /// refers to them or waits for them any more, whether or not they are gone yet.
+    pub fn new(containers: Vec<ObservedContainer>, leaving: BTreeSet<String>) -> World {
+        let containers = containers.into_iter().map(|c| {
+            let known = Known {
+                id: c.id.clone(),
+                name: c.name,
+                service: c.service,
+                number: c.number,
+                oneoff: c.oneoff,
+                active: matches!(c.state, RunState::Running | RunState::Paused | RunState::Restarting),
+                mounts: c.mounts,
+                networks: Some(c.networks.into_keys().collect()),
+            };
+            (c.id, known)
+        });
+        World { state: Mutex::new(State { containers: containers.collect(), images: BTreeMap::new(), leaving }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A container by ID.
+    pub fn by_id(&self, id: &str) -> Option<Known> {
+        self.state().containers.get(id).cloned()
+    }
+
+    /// IDs of those that run.
+    pub fn active(&self) -> BTreeSet<String> {
+        self.state().containers.values().filter(|c| c.active).map(|c| c.id.clone()).collect()
+    }
+
+    /// Containers of a service by number, without one-offs and those that are leaving.
+    pub fn of_service(&self, service: &str) -> Vec<Known> {
+        let mut found: Vec<Known> = self.state().staying().filter(|c| c.service == service).cloned().collect();
+        found.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
+        found
+    }
+
+    /// The container to start for a number, or by name when there is none.
+    pub fn find(&self, service: &str, number: Option<u32>, name: &str) -> Option<Known> {
+        let all = self.of_service(service);
+        let named = all.iter().find(|c| c.name == name);
+        named.or_else(|| all.iter().find(|c| number.is_some() && c.number == number)).cloned()
+    }
+
+    /// First container of every service: what `service:` references mean.
+    pub fn first_ids(&self) -> BTreeMap<String, String> {
+        let state = self.state();
+        let mut first: BTreeMap<String, &Known> = BTreeMap::new();
+        for container in state.staying() {
+            let best = first.entry(container.service.clone()).or_insert(container);
+            if first_of_names(&container.name) < first_of_names(&best.name) {
+                *best = container;
+            }
+        }
+        first.into_iter().map(|(service, container)| (service, container.id.clone())).collect()
+    }
+
+    /// Adds or replaces a container.
+    pub fn insert(&self, container: Known) {
+        self.state().containers.insert(container.id.clone(), container);
+    }
+
+    /// Forgets a container.
+    pub fn remove(&self, id: &str) {
+        self.state().containers.remove(id);
+    }
+
+    /// Notes a new name.
+    pub fn rename(&self, id: &str, name: &str) {
+        if let Some(container) = self.state().containers.get_mut(id) {
+            name.clone_into(&mut container.name);
+        }
+    }
+
+    /// Notes that a container runs, or not any more.
+    pub fn set_active(&self, id: &str, active: bool) {
+        if let Some(container) = self.state().containers.get_mut(id) {
+            container.active = active;
+        }
+    }
+
+    /// ID of an image, if it was asked for or made in this run.
+    pub fn image(&self, reference: &str) -> Option<String> {
+        self.state().images.get(reference).cloned()
+    }
+
+    /// Notes the ID of an image.
+    pub fn set_image(&self, reference: &str, id: &str) {
+        self.state().images.insert(reference.to_owned(), id.to_owned());
+    }
+}

@@ -1,0 +1,28 @@
+//! Which content an image's name stands for, as its registry says through the engine.
+
+use turnout_registry::{Credentials, Digest, Name};
+use turnout_report::with_sources;
+
+use super::{error::ImageError, for_engine, pull};
+use crate::Engine;
+
+/// Asks for the digest of a name. Nothing is pulled.
+///
+/// # Errors
+/// There are no credentials to be had, or engine or registry refuse.
+pub async fn digest_of(engine: &Engine, name: &Name, credentials: &Credentials) -> Result<Digest, ImageError> {
+    let failed = |message: String| {
+        let hint = pull::advice(&message);
+        ImageError::Digest { image: name.to_string(), message, hint }
+    };
+    let auth = credentials.for_registry(name.credentials_key()).await?.map(for_engine);
+    let found =
+        engine.ask(engine.docker().inspect_registry_image(&name.to_string(), auth)).await.map_err(
+            |error| match error {
+                bollard::errors::Error::DockerResponseServerError { message, .. } => failed(message),
+                other => failed(with_sources(&other)),
+            },
+        )?;
+    let digest = found.descriptor.digest.unwrap_or_default();
+    Digest::parse(&digest).map_err(|why| failed(format!("the engine gave {digest:?}: {why}")))
+}

@@ -1,0 +1,47 @@
+//! Observe, apply one step, build, pull, health, logs (bollard).
+//!
+//! Nothing here decides: [`Engine::observe`] fills the planner's snapshot, [`Engine::apply`] carries a plan out.
+//! How a service becomes a container is in [`translate`], as pure functions.
+
+pub mod aftermath;
+mod altered;
+pub mod apply;
+mod client_settings;
+pub mod connect;
+mod context;
+pub mod control;
+mod dial;
+pub mod disk;
+pub mod endpoint;
+pub mod error;
+pub mod glance;
+pub mod happenings;
+pub mod image;
+pub mod inspect;
+pub mod leftovers;
+pub mod logs;
+pub mod observe;
+pub mod patience;
+mod proxies;
+mod raw;
+pub mod settle;
+mod ssh;
+pub mod stacks;
+pub mod status;
+mod support;
+mod times;
+pub mod translate;
+mod unreachable;
+
+pub use apply::{
+    Apply, ApplyError, ContainerRef, ImageSettings, InputReader, InputsRead, OneOff, Report, StepReport, as_oneoff,
+};
+pub use client_settings::ClientSettings;
+pub use connect::{ApiVersion, Engine};
+pub use endpoint::Endpoint;
+pub use error::EngineError;
+pub use logs::{LogLine, LogOptions, Logs};
+pub use proxies::read_proxies;
+pub use settle::{Settle, SettleError, Unsettled};
+pub use stacks::Stack;
+pub use status::{ContainerStatus, ProjectStatus};

@@ -1,0 +1,433 @@
+//! One look at the engine: everything of a project that planning reads, in few requests side by side.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bollard::{
+    models::{
+        ContainerSummary, ContainerSummaryStateEnum, ImageInspect, MountPoint, Network as ApiNetwork,
+        Volume as ApiVolume,
+    },
+    query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptionsBuilder},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use turnout_compose::{labels, model::Project};
+use turnout_plan::{
+    ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState, namespace_owners,
+};
+
+use super::{
+    ApiVersion, Engine, EngineError,
+    error::status_of,
+    image::policy::{platform_fits, platform_json},
+    translate::{network_name, volume_name},
+};
+
+/// First API version that inspects an image for a platform.
+const INSPECT_PLATFORM_SINCE: ApiVersion = ApiVersion::v1(49);
+/// Inspections side by side; the daemon answers them from memory.
+const INSPECTIONS: usize = 16;
+
+impl Engine {
+    /// Looks at everything the project has, and at what it refers to by name.
+    ///
+    /// One request each for containers, networks and labelled volumes, and one for every distinct image and for every
+    /// volume that is not labelled for the project, all at once: listing all images of a host takes the daemon longer
+    /// than being asked for the few that matter.
+    pub async fn observe(&self, project: &Project) -> Result<Observed, EngineError> {
+        let (containers, step_containers, networks, labelled, images) = futures_util::try_join!(
+            self.project_containers(&project.name),
+            self.step_containers(&project.name),
+            self.all_networks(),
+            self.project_volumes(&project.name),
+            self.images(project),
+        )?;
+        let mut containers: Vec<ObservedContainer> = containers.into_iter().filter_map(container).collect();
+        let ((), volumes) = futures_util::try_join!(
+            self.with_starts(project, &mut containers),
+            self.with_named_volumes(project, labelled),
+        )?;
+        let (networks, former_networks) = match_networks(project, networks);
+        let own_images = Vec::new();
+        Ok(Observed { containers, step_containers, networks, former_networks, volumes, images, own_images })
+    }
+
+    /// Adds when they were started to the containers of services that live in others' namespaces, and to those of the
+    /// others; the list does not tell, and nobody else's matter.
+    async fn with_starts(&self, project: &Project, containers: &mut [ObservedContainer]) -> Result<(), EngineError> {
+        let mut concerned: BTreeSet<&str> = BTreeSet::new();
+        for (name, service) in &project.services {
+            for owner in namespace_owners(service) {
+                concerned.extend([name.as_str(), owner]);
+            }
+        }
+        let live = |c: &ObservedContainer| {
+            concerned.contains(c.service.as_str()) && matches!(c.state, RunState::Running | RunState::Paused)
+        };
+        let ids: Vec<String> = containers.iter().filter(|c| live(c)).map(|c| c.id.clone()).collect();
+        let starts: BTreeMap<String, Option<i128>> = stream::iter(ids)
+            .map(|id| async move {
+                // One that is gone by now has no start.
+                let started = self.begun(&id).await?;
+                Ok((id, started))
+            })
+            .buffer_unordered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        for container in containers {
+            container.started = starts.get(&container.id).copied().flatten();
+        }
+        Ok(())
+    }
+
+    /// What the engine holds under a project name, without a Compose file; for `down -p NAME`.
+    pub async fn observe_by_name(&self, project: &str) -> Result<Observed, EngineError> {
+        self.observe(&Project { name: project.to_owned(), ..Project::default() }).await
+    }
+
+    /// Containers of a project in every state, as listed; those without `config-hash` are not Compose's.
+    pub(super) async fn project_containers(&self, project: &str) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([(
+            "label".to_owned(),
+            vec![format!("{}={project}", labels::PROJECT), labels::CONFIG_HASH.to_owned()],
+        )]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.ask(self.docker().list_containers(Some(options))).await;
+        listed.map_err(|e| EngineError::api("list containers", e))
+    }
+
+    /// Containers of the `pre_start` steps of a project's services, in every state.
+    pub(super) async fn step_containers(&self, project: &str) -> Result<Vec<ObservedContainer>, EngineError> {
+        let filters = HashMap::from([(
+            "label".to_owned(),
+            vec![format!("{}={project}", labels::PROJECT), format!("{}={}", labels::HOOK, labels::PRE_START)],
+        )]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.ask(self.docker().list_containers(Some(options))).await;
+        let listed = listed.map_err(|e| EngineError::api("list containers of pre_start steps", e))?;
+        Ok(listed.into_iter().filter_map(container).collect())
+    }
+
+    /// Networks by name or label cannot be asked for in one request, and hosts have few.
+    pub(super) async fn all_networks(&self) -> Result<Vec<ApiNetwork>, EngineError> {
+        let listed = self.ask(self.docker().list_networks(None::<ListNetworksOptions>)).await;
+        listed.map_err(|e| EngineError::api("list networks", e))
+    }
+
+    async fn project_volumes(&self, project: &str) -> Result<Vec<ApiVolume>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), vec![format!("{}={project}", labels::PROJECT)])]);
+        let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let listed = self.ask(self.docker().list_volumes(Some(options))).await;
+        Ok(listed.map_err(|e| EngineError::api("list volumes", e))?.volumes.unwrap_or_default())
+    }
+
+    /// Adds the volumes that the project names and that carry no label of it: external and adopted ones.
+    async fn with_named_volumes(
+        &self,
+        project: &Project,
+        labelled: Vec<ApiVolume>,
+    ) -> Result<BTreeMap<String, ObservedVolume>, EngineError> {
+        let mut found = BTreeMap::new();
+        for volume in labelled {
+            if let Some(key) = volume.labels.get(labels::VOLUME) {
+                found.insert(key.clone(), observed_volume(volume));
+            }
+        }
+        let wanted = project.volumes.keys().map(|key| (key.clone(), volume_name(project, key)));
+        let unknown: Vec<_> =
+            wanted.filter(|(key, name)| found.get(key).is_none_or(|v: &ObservedVolume| v.name != *name)).collect();
+        let named: Vec<(String, Option<ApiVolume>)> = stream::iter(unknown)
+            .map(|(key, name)| async move { Ok((key, self.find_volume(&name).await?)) })
+            .buffer_unordered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        for (key, volume) in named {
+            match volume {
+                Some(volume) => found.insert(key, observed_volume(volume)),
+                // Labelled for the key under an older name: not the one the project means any more.
+                None => found.remove(&key),
+            };
+        }
+        Ok(found)
+    }
+
+    /// A volume by exact name; `None` when there is none.
+    pub(super) async fn find_volume(&self, name: &str) -> Result<Option<ApiVolume>, EngineError> {
+        absent_is_none(self.ask(self.docker().inspect_volume(name)).await)
+            .map_err(|e| EngineError::api(format!("inspect volume {name}"), e))
+    }
+
+    async fn images(&self, project: &Project) -> Result<BTreeMap<String, ImageState>, EngineError> {
+        let mut wanted: BTreeSet<(String, String)> = BTreeSet::new();
+        for (name, service) in &project.services {
+            let platform = service.platform_or_default(&project.environment);
+            wanted.insert((service.image_name(&project.name, name), platform.to_owned()));
+            for step in service.pre_start.iter().map(|step| &step.spec).filter(|step| !step.image.is_empty()) {
+                wanted.insert((step.image.clone(), step.platform_or_default(&project.environment).to_owned()));
+            }
+            let mounts = service.with_steps().flat_map(|container| &container.volumes);
+            for mount in mounts.filter(|mount| mount.r#type == "image" && !mount.source.is_empty()) {
+                // Whatever platform is there: that is what is mounted.
+                wanted.insert((mount.source.clone(), String::new()));
+            }
+        }
+        let found: Vec<(String, String, Option<ImageInspect>)> = stream::iter(wanted)
+            .map(|(image, platform)| async move {
+                let found = self.find_image_for(&image, &platform).await?;
+                Ok((image, platform, found))
+            })
+            .buffered(INSPECTIONS)
+            .try_collect()
+            .await?;
+        let mut states: BTreeMap<String, ImageState> = BTreeMap::new();
+        for (image, platform, found) in found {
+            let state = states.entry(image).or_default();
+            match found {
+                // What the platforms of one name have in common is all that is looked at.
+                Some(found) if state.id.is_none() => {
+                    *state = ImageState { lacking: std::mem::take(&mut state.lacking), ..image_state(found) };
+                }
+                Some(_) => {}
+                None => state.lacking.push(platform),
+            }
+        }
+        Ok(states)
+    }
+
+    /// An image by reference as it is for a platform, empty for any; `None` when it is not local or for others only.
+    ///
+    /// With containerd's store one name can hold the images of several platforms, and the plain inspection tells of the
+    /// engine's own first.
+    pub(super) async fn find_image_for(
+        &self,
+        image: &str,
+        platform: &str,
+    ) -> Result<Option<ImageInspect>, EngineError> {
+        let Some(found) = self.find_image(image).await? else { return Ok(None) };
+        if matches_platform(&found, platform) {
+            return Ok(Some(found));
+        }
+        let Some(platform) = platform_json(platform).filter(|_| self.version() >= INSPECT_PLATFORM_SINCE) else {
+            return Ok(None);
+        };
+        let other = absent_is_none(self.inspect_image_for(image, &platform).await)
+            .map_err(|e| EngineError::api(format!("inspect image {image}"), e))?;
+        // The identity that containers are labelled with is that of the name, not that of the platform within it.
+        Ok(other.map(|other| ImageInspect { id: found.id, ..other }))
+    }
+
+    /// The engine's own platform, `os/architecture`.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn platform(&self) -> Result<String, EngineError> {
+        let told =
+            self.ask(self.docker().version()).await.map_err(|error| EngineError::api("ask for its version", error))?;
+        Ok(format!("{}/{}", told.os.unwrap_or_default(), told.arch.unwrap_or_default()))
+    }
+
+    /// An image by reference; `None` when it is not local.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn find_image(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
+        absent_is_none(self.ask(self.docker().inspect_image(image)).await)
+            .map_err(|e| EngineError::api(format!("inspect image {image}"), e))
+    }
+}
+
+/// Turns the daemon's 404 into `None`.
+pub(super) fn absent_is_none<T>(
+    result: Result<T, bollard::errors::Error>,
+) -> Result<Option<T>, bollard::errors::Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if status_of(&error) == Some(404) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// By Compose key: what is labelled for the project, and what bears a name the project expects. The name wins, because
+/// containers are attached by name; names are compared exactly, and of several equal ones ours is taken.
+///
+/// Beside them those that are labelled for the project under names that their keys have no more.
+fn match_networks(
+    project: &Project,
+    networks: Vec<ApiNetwork>,
+) -> (BTreeMap<String, ObservedNetwork>, Vec<(String, ObservedNetwork)>) {
+    let (mut found, mut former) = (BTreeMap::new(), Vec::new());
+    let mut by_name: BTreeMap<String, ObservedNetwork> = BTreeMap::new();
+    for network in networks {
+        let ApiNetwork { name, id, labels: own, .. } = network;
+        let own: BTreeMap<String, String> = own.unwrap_or_default().into_iter().collect();
+        let network = ObservedNetwork { id: id.unwrap_or_default(), name: name.unwrap_or_default(), labels: own };
+        let ours = network.labels.get(labels::PROJECT).is_some_and(|p| *p == project.name);
+        if let (true, Some(key)) = (ours, network.labels.get(labels::NETWORK)) {
+            if project.networks.contains_key(key) && network.name != network_name(project, key) {
+                former.push((key.clone(), network.clone()));
+            }
+            found.insert(key.clone(), network.clone());
+        }
+        if ours || !by_name.contains_key(&network.name) {
+            by_name.insert(network.name.clone(), network);
+        }
+    }
+    for key in project.networks.keys() {
+        let name = network_name(project, key);
+        match by_name.get(&name).or_else(|| by_name.values().find(|n| n.id == name)) {
+            Some(network) => found.insert(key.clone(), network.clone()),
+            None => found.remove(key),
+        };
+    }
+    (found, former)
+}
+
+/// A listed container as the planner sees it; `None` for an entry without ID.
+pub(super) fn container(summary: ContainerSummary) -> Option<ObservedContainer> {
+    let labels_map: BTreeMap<String, String> = summary.labels.unwrap_or_default().into_iter().collect();
+    let label = |name: &str| labels_map.get(name).cloned().unwrap_or_default();
+    let endpoints = summary.network_settings.and_then(|s| s.networks).unwrap_or_default();
+    Some(ObservedContainer {
+        id: summary.id?,
+        name: own_name(&summary.names.unwrap_or_default()),
+        service: label(labels::SERVICE),
+        number: label(labels::CONTAINER_NUMBER).parse().ok(),
+        oneoff: label(labels::ONEOFF) == "True",
+        config_hash: label(labels::CONFIG_HASH),
+        image_label: label(labels::IMAGE),
+        image_id: summary.image_id.unwrap_or_default(),
+        state: run_state(summary.state, summary.status.as_deref().unwrap_or_default()),
+        started: None,
+        labels: labels_map,
+        networks: endpoints.into_iter().map(|(name, e)| (name, e.network_id.unwrap_or_default())).collect(),
+        mounts: summary.mounts.unwrap_or_default().into_iter().map(mount).collect(),
+    })
+}
+
+/// The container's own name: links add more, of the form `/other/alias`.
+fn own_name(names: &[String]) -> String {
+    let plain = |n: &&String| !n.trim_start_matches('/').contains('/');
+    names.iter().find(plain).or(names.first()).map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default()
+}
+
+/// The list says how a container ended only in words: `Exited (137) 3 minutes ago`.
+fn run_state(state: Option<ContainerSummaryStateEnum>, status: &str) -> RunState {
+    use ContainerSummaryStateEnum as State;
+    match state {
+        Some(State::RUNNING | State::STOPPING) => RunState::Running,
+        Some(State::PAUSED) => RunState::Paused,
+        Some(State::RESTARTING) => RunState::Restarting,
+        Some(State::REMOVING) => RunState::Removing,
+        Some(State::DEAD) => RunState::Dead,
+        Some(State::CREATED | State::EMPTY) | None => RunState::Created,
+        Some(State::EXITED) => {
+            let code = status.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+            // Unreadable counts as failed, so that nothing is taken for a completed job by accident.
+            RunState::Exited(code.and_then(|(code, _)| code.parse().ok()).unwrap_or(-1))
+        }
+    }
+}
+
+fn mount(point: MountPoint) -> ObservedMount {
+    let MountPoint { typ, name, source, destination, driver: _, mode: _, rw, propagation: _ } = point;
+    ObservedMount {
+        kind: typ.map(|t| t.to_string()).unwrap_or_default(),
+        name: name.unwrap_or_default(),
+        source: source.unwrap_or_default(),
+        target: destination.unwrap_or_default(),
+        writable: rw.unwrap_or(true),
+    }
+}
+
+fn observed_volume(volume: ApiVolume) -> ObservedVolume {
+    ObservedVolume { name: volume.name, labels: volume.labels.into_iter().collect() }
+}
+
+fn image_state(image: ImageInspect) -> ImageState {
+    let config = image.config.unwrap_or_default();
+    let check = config.healthcheck.and_then(|h| h.test).unwrap_or_default();
+    let tagged = image.metadata.and_then(|m| m.last_tag_time);
+    ImageState {
+        id: image.id,
+        lacking: Vec::new(),
+        volumes: config.volumes.unwrap_or_default(),
+        healthcheck: check.first().is_some_and(|kind| kind != "NONE"),
+        last_tag_time: tagged.and_then(|t| t.unix_seconds()),
+    }
+}
+
+/// The client library's dates are text or times, depending on its features; both are understood.
+trait UnixSeconds {
+    /// Seconds since the Unix epoch; `None` for year 1, by which the daemon says "never".
+    fn unix_seconds(&self) -> Option<i64>;
+}
+
+impl UnixSeconds for String {
+    fn unix_seconds(&self) -> Option<i64> {
+        time::OffsetDateTime::parse(self, &time::format_description::well_known::Rfc3339).ok()?.unix_seconds()
+    }
+}
+
+impl UnixSeconds for time::OffsetDateTime {
+    fn unix_seconds(&self) -> Option<i64> {
+        (self.year() > 1).then(|| self.unix_timestamp())
+    }
+}
+
+/// Whether a local image is of the wanted platform `os[/arch[/variant]]`; no wish fits all, and so does an image that
+/// does not tell.
+fn matches_platform(image: &ImageInspect, wanted: &str) -> bool {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    let (os, architecture, variant) = (text(&image.os), text(&image.architecture), text(&image.variant));
+    os.is_empty() || platform_fits(wanted, &os, &architecture, &variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_read_from_the_list() {
+        use ContainerSummaryStateEnum as State;
+        for (state, status, wanted) in [
+            (State::RUNNING, "Up 3 seconds (healthy)", RunState::Running),
+            (State::EXITED, "Exited (0) 3 minutes ago", RunState::Exited(0)),
+            (State::EXITED, "Exited (137) Less than a second ago", RunState::Exited(137)),
+            (State::EXITED, "nonsense", RunState::Exited(-1)),
+            (State::CREATED, "Created", RunState::Created),
+        ] {
+            assert_eq!(run_state(Some(state), status), wanted, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_own_name_is_not_a_link() {
+        let names = ["/shop-web-1/db".to_owned(), "/shop-db-1".to_owned()];
+        assert_eq!(own_name(&names), "shop-db-1");
+    }
+
+    #[test]
+    fn platforms_are_compared_as_far_as_known() {
+        let image = ImageInspect {
+            os: Some("linux".into()),
+            architecture: Some("amd64".into()),
+            variant: Some(String::new()),
+            ..Default::default()
+        };
+        for (wanted, fits) in [
+            ("", true),
+            ("linux", true),
+            ("linux/amd64", true),
+            ("linux/x86_64", true),
+            ("linux/arm64", false),
+            ("windows/amd64", false),
+        ] {
+            assert_eq!(matches_platform(&image, wanted), fits, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!("2026-01-02T03:04:05.678Z".to_owned().unix_seconds(), Some(1_767_323_045));
+        assert_eq!("0001-01-01T00:00:00Z".to_owned().unix_seconds(), None);
+    }
+}
