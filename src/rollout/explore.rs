@@ -55,11 +55,11 @@ struct World {
     /// The newest commit whose deployment came to a bad end that somebody was told of.
     told: u8,
     /// Generations whose end is recorded.
-    recorded: u64,
+    recorded: Generation,
     /// Whose plan the containers have.
-    applied: u64,
+    applied: Generation,
     /// What is watched, in memory.
-    watching: Option<u64>,
+    watching: Option<Generation>,
     engine: bool,
     now: Millis,
     /// The daemon died, and did not end in an orderly way.
@@ -107,14 +107,18 @@ impl World {
                         Ending::Succeeded => self.reached = self.reached.max(commit),
                         Ending::Failed(_) | Ending::Cancelled => self.told = self.told.max(commit),
                         // Again, unless something newer waits. One transaction with its record.
-                        Ending::Interrupted => {
+                        Ending::Interrupted if self.doing.get(1) == Some(&Action::Again) => {
                             self.queued = self.queued.or(Some((commit, attempt + u32::from(self.died))));
                         }
+                        Ending::Interrupted => {}
                     }
                 }
                 Action::Again => {}
                 Action::EndWatch => self.watching = None,
-                Action::Watch => self.watching = self.rollout.watch.map(|watch| watch.generation),
+                Action::Watch => {
+                    let watch = self.rollout.watch.expect("nothing is to be watched");
+                    self.watching = Some(watch.generation);
+                }
                 _ => break,
             }
             self.doing.pop_front();
@@ -142,7 +146,8 @@ impl World {
         if !self.engine && action != Action::Fetch {
             if action == Action::AwaitEngine {
                 // It is asked until it is back, or until that is due.
-                let due = self.rollout.under_way.and_then(|under_way| under_way.due_at).is_some_and(|due| due <= self.now);
+                let due =
+                    self.rollout.under_way.and_then(|under_way| under_way.due_at).is_some_and(|due| due <= self.now);
                 all.extend(due.then(|| ("not back", done.take(Fact::Due))));
             } else {
                 all.push(("engine gone", done.take(Fact::EngineGone { patience: PATIENCE })));
@@ -172,7 +177,9 @@ impl World {
             all.extend(done.may(|left| &mut left.failures).map(|then| ("fails", then.take(Fact::Failed))));
         }
         all.extend(done.may(|left| &mut left.cancels).map(|then| ("is cancelled", then.take(Fact::Cancelled))));
-        all.extend(done.may(|left| &mut left.stops).map(|then| ("is stopped", then.take(Fact::Stopped).settle().goes())));
+        all.extend(
+            done.may(|left| &mut left.stops).map(|then| ("is stopped", then.take(Fact::Stopped).settle().goes())),
+        );
         all
     }
 
@@ -247,14 +254,16 @@ impl World {
             if (phase == Phase::EngineAway) != due_at.is_some() {
                 return fault("a wait without an end");
             }
-            if matches!(phase, Phase::Applying | Phase::Settling) && (watch.is_some() || (self.alive && self.watching.is_some())) {
+            if matches!(phase, Phase::Applying | Phase::Settling)
+                && (watch.is_some() || (self.alive && self.watching.is_some()))
+            {
                 return fault("an earlier success is watched while its containers are changed");
             }
         }
         if self.alive && self.watching != watch.map(|watch| watch.generation) {
             return fault("what is watched is not what the state says");
         }
-        if self.alive && self.recorded + u64::from(under_way.is_some()) != *generation {
+        if self.alive && self.recorded + Generation::from(under_way.is_some()) != *generation {
             return fault("a deployment without an end, or with two");
         }
         if self.watching.is_some_and(|watched| self.applied > watched) {
@@ -311,7 +320,7 @@ fn explore(budget: Budget) -> (usize, u32) {
     let digests = RandomState::new();
     let begin = World::begin(budget);
     let first = digests.hash_one(&begin);
-    let mut seen = Seen::from([(first, (first, "")) ]);
+    let mut seen = Seen::from([(first, (first, ""))]);
     let mut todo = VecDeque::from([(begin, first, 0_u32)]);
     let mut deepest = 0;
     while let Some((world, digest, depth)) = todo.pop_front() {

@@ -22,7 +22,7 @@ mod phase;
 mod state;
 
 pub use phase::Phase;
-pub use state::{Millis, Rollout, UnderWay, Watch};
+pub use state::{Generation, Millis, Rollout, UnderWay, Watch};
 
 /// How often a deployment looks and plans while the engine's objects change under it.
 pub const PLANS: u32 = 3;
@@ -172,14 +172,16 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
                 to(rollout.with(again), &[Action::Plan])
             }
         },
-        (Phase::Planning | Phase::Applying | Phase::Settling, Fact::EngineGone { patience }) => match under_way.losses {
-            LOSSES.. => ends(rollout, Ending::Failed(Why::LostTooOften)),
-            losses => {
-                let due_at = Some(now.saturating_add(patience));
-                let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
-                to(rollout.with(away), &[Action::AwaitEngine])
+        (Phase::Planning | Phase::Applying | Phase::Settling, Fact::EngineGone { patience }) => {
+            match under_way.losses {
+                LOSSES.. => ends(rollout, Ending::Failed(Why::LostTooOften)),
+                losses => {
+                    let due_at = Some(now.saturating_add(patience));
+                    let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
+                    to(rollout.with(away), &[Action::AwaitEngine])
+                }
             }
-        },
+        }
         // What the engine did before it went shows in the next look: half a plan is never resumed.
         (Phase::EngineAway, Fact::EngineBack) => {
             to(rollout.with(UnderWay { plans: 1, ..at(Phase::Planning) }), &[Action::Plan])

@@ -19,8 +19,7 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in the order in which they come.
-    pub const ALL: [Phase; 5] =
-        [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling, Phase::EngineAway];
+    pub const ALL: [Phase; 5] = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling, Phase::EngineAway];
 
     /// The word for it.
     pub const fn name(self) -> &'static str {

@@ -5,11 +5,14 @@ use super::Phase;
 /// Milliseconds since the Unix epoch.
 pub type Millis = i64;
 
+/// Counts the deployments of a repository that began.
+pub type Generation = i64;
+
 /// Where a repository stands. One a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Rollout {
     /// Counts the deployments that began. It only rises: what an earlier one says late is recognized by it.
-    pub generation: u64,
+    pub generation: Generation,
     /// The deployment under way; none where the repository is live as it is.
     pub under_way: Option<UnderWay>,
     /// What is watched of the last success, until the next one changes it.
@@ -33,7 +36,7 @@ pub struct UnderWay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Watch {
     /// Of which deployment's success.
-    pub generation: u64,
+    pub generation: Generation,
     /// When it ends.
     pub until: Millis,
 }

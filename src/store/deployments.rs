@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, rollouts, wanted, watches,
+    Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, rollouts, wanted,
+    watches,
 };
 use crate::rollout::{self, Fact, Phase, Rollout};
 
@@ -119,14 +120,6 @@ fn repo_of(db: &Connection, id: DeploymentId) -> rusqlite::Result<String> {
     db.prepare_cached("SELECT repo FROM deployments WHERE id = ?1")?.query_row([id], |row| row.get(0))
 }
 
-/// Nothing is under way any more in the rollout of this deployment's repository.
-pub(super) fn end_rollout(db: &Connection, id: DeploymentId) -> rusqlite::Result<()> {
-    let mut end = db.prepare_cached(
-        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL WHERE deployment = ?1",
-    )?;
-    end.execute([id]).map(drop)
-}
-
 fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
     let (state, error, project, commit, reached, watch) = match how {
         Finish::Succeeded { project, commit, reached, watch } => {
@@ -143,7 +136,7 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         return Ok(false);
     }
     end_phase(db, id, at)?;
-    end_rollout(db, id)?;
+    rollouts::end(db, id, watch.is_some())?;
     if let (Some(project), Some(commit)) = (project, commit) {
         let mut success = db.prepare_cached(
             "INSERT INTO successes (repo, project, commit_id, deployment, at)

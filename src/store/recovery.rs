@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     Cause, DeploymentId, Millis, NewDeployment, Recovered, Store, StoreError,
-    deployments::{end_phase, end_rollout},
+    deployments::end_phase,
     holds,
     intake::{self, Retry},
     queries, rollouts,
@@ -83,7 +83,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         How::Orderly => Fact::Stopped,
     };
     let actions = rollout::next(&rollouts::of(db, &ended.repo)?.surely_under_way(), fact, at).actions;
-    end_rollout(db, id)?;
+    rollouts::end(db, id, false)?;
     let mut waits = db.prepare_cached(
         "UPDATE deployments SET force_rebuild = max(force_rebuild, ?2) WHERE repo = ?1 AND state = 'queued'",
     )?;

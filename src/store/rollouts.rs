@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{DeploymentId, Millis, Store, StoreError};
-use crate::rollout::{Phase, Rollout, UnderWay, Watch};
+use crate::rollout::{Generation, Phase, Rollout, UnderWay, Watch};
 
 /// A repository's rollout, and the deployment that is under way in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +28,24 @@ impl Store {
         };
         self.inner.readers.run("reading the rollouts", query).await
     }
+
+    /// Where the rollout of a repository stands; at the beginning, where it has none yet.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn rollout(&self, repo: &str) -> Result<Rollout, StoreError> {
+        let repo = repo.to_owned();
+        self.inner.readers.run("reading the rollout", move |db: &Connection| of(db, &repo)).await
+    }
 }
 
-const SELECT: &str = "SELECT r.repo, r.deployment, generation, phase, plans, losses, due_at, until
+const SELECT: &str = "SELECT r.repo, r.deployment, generation, phase, plans, losses, due_at, until, watched
   FROM rollouts r LEFT JOIN watches w ON w.repo = r.repo WHERE ?1 IS NULL OR r.repo = ?1 ORDER BY r.repo";
 
 fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     let generation = row.get(2)?;
     let phase: Option<String> = row.get(3)?;
-    let until: Option<Millis> = row.get(7)?;
+    let (until, watched): (Option<Millis>, Option<Generation>) = (row.get(7)?, row.get(8)?);
     let (plans, losses, due_at) = (row.get(4)?, row.get(5)?, row.get(6)?);
     Ok(Standing {
         repo: row.get(0)?,
@@ -48,7 +57,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
                 let phase = Phase::named(&phase).unwrap_or(Phase::Fetching);
                 UnderWay { phase, plans, losses, due_at }
             }),
-            watch: until.map(|until| Watch { generation, until }),
+            watch: until.map(|until| Watch { generation: watched.unwrap_or(generation), until }),
         },
     })
 }
@@ -72,8 +81,19 @@ pub(super) fn keep(
     let (plans, losses) = under_way.map_or((0, 0), |under_way| (under_way.plans, under_way.losses));
     let due_at = under_way.and_then(|under_way| under_way.due_at);
     let mut keep = db.prepare_cached(
-        "INSERT OR REPLACE INTO rollouts (repo, generation, deployment, phase, plans, losses, due_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO rollouts (repo, generation, deployment, phase, plans, losses, due_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (repo) DO UPDATE SET generation = excluded.generation, deployment = excluded.deployment,
+           phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at",
     )?;
     keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at]).map(drop)
+}
+
+/// Nothing is under way any more in the rollout of this deployment's repository; its success is watched, or not.
+pub(super) fn end(db: &Connection, id: DeploymentId, watched: bool) -> rusqlite::Result<()> {
+    let mut end = db.prepare_cached(
+        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL,
+           watched = CASE WHEN ?2 THEN generation ELSE watched END WHERE deployment = ?1",
+    )?;
+    end.execute(params![id, watched]).map(drop)
 }

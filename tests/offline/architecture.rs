@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::imports::{self, Named, Room};
 
 /// Folders of `src` from the ground up; a folder may use only folders before it, and any crate but for [`FEW_CRATES`].
-const ORDER: &[&str] = &["config", "webhook", "decide", "rollout", "inputs", "store", "deploy", "worker", "server", "cli"];
+const ORDER: &[&str] =
+    &["config", "webhook", "decide", "rollout", "inputs", "store", "deploy", "worker", "server", "cli"];
 
 /// Folders whose business not every crate is, and which they may use.
 const FEW_CRATES: &[(&str, &[&str])] = &[

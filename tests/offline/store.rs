@@ -275,7 +275,7 @@ async fn what_a_deployment_leaves_behind() {
     assert_eq!((shown.project.as_deref(), shown.commit_after.as_deref()), (Some("redshop"), Some("abc")));
     assert_eq!((shown.commit_before.as_deref(), shown.plan.as_deref()), (Some("a"), Some("create web")));
     let phases: Vec<&str> = shown.phases.iter().map(|phase| phase.name.as_str()).collect();
-    assert_eq!(phases, ["fetch", "build"]);
+    assert_eq!(phases, ["fetch", "plan"]);
     assert!(shown.phases.iter().all(|phase| phase.ended_at.is_some()) && shown.ended_at.is_some());
     assert_eq!(store.last_success("shop", "redshop").await.unwrap().as_deref(), Some("abc"));
     assert_eq!(store.last_success("shop", "blueshop").await.unwrap(), None);

@@ -7,5 +7,7 @@ CREATE TABLE rollouts (
   phase      TEXT,
   plans      INTEGER NOT NULL,
   losses     INTEGER NOT NULL,
-  due_at     INTEGER
+  due_at     INTEGER,
+  -- The generation whose success is watched, where one is (`watches`).
+  watched    INTEGER
 ) WITHOUT ROWID;
