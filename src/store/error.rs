@@ -1,11 +1,9 @@
 //! What can go wrong with the store.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use rusqlite::{ErrorCode, ffi};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::files;
 
@@ -114,8 +112,8 @@ fn advice(error: &std::io::Error, file: &Path) -> String {
 
 /// Whose a database is that this user may not read. SQLite says only that it cannot open it.
 fn anothers(file: &Path) -> Option<String> {
-    let error = File::open(file).err()?;
-    files::anothers(&error, file)
+    let error = accessat(CWD, file, Access::READ_OK, AtFlags::EACCESS).err()?;
+    files::anothers(&error.into(), file)
 }
 
 /// Whether there is a database. One that may not be looked for is not one that is not there.
