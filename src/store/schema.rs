@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
 const LOCK_TRIES: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// Takes the lock of a state directory. Held as long as the file is open, so a killed daemon leaves none behind.
+#[expect(clippy::disallowed_methods, reason = "before the runtime has anything to do")]
 pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
     let path = database.with_extension("lock");
     let file = OpenOptions::new()
