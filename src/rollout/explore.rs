@@ -349,7 +349,7 @@ fn explore(budget: Budget) -> (usize, u32) {
 fn no_road_leads_to_what_must_never_be() {
     for budget in SEARCHES {
         let (worlds, depth) = explore(budget);
-        println!("{worlds} worlds, the furthest {depth} steps away: {budget:?}");
+        println!("worlds: {worlds}, depth: {depth}, {budget:?}");
         assert!(worlds > 1_000, "the world has become too small: {worlds}");
     }
 }
