@@ -7,7 +7,7 @@
 //! Each of these a bounded number of times, so that the search has an end; which bounds, [`SEARCHES`] says.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     hash::{BuildHasher as _, RandomState},
 };
 
@@ -128,11 +128,13 @@ impl World {
 
     /// The lane takes what waits.
     fn claim(mut self) -> World {
-        if self.alive && self.running.is_none() && self.doing.is_empty() {
-            if let Some(job) = self.queued.take() {
-                self.running = Some(job);
-                return self.take(Fact::Begin).settle();
-            }
+        if self.alive
+            && self.running.is_none()
+            && self.doing.is_empty()
+            && let Some(job) = self.queued.take()
+        {
+            self.running = Some(job);
+            return self.take(Fact::Begin).settle();
         }
         self
     }
@@ -336,8 +338,8 @@ fn explore(budget: Budget) -> (usize, u32) {
             let fell = world.alive && then.rollout.generation < world.rollout.generation;
             assert!(!fell, "{name}: the generation fell");
             let next = digests.hash_one(&then);
-            if !seen.contains_key(&next) {
-                seen.insert(next, (digest, name));
+            if let Entry::Vacant(new) = seen.entry(next) {
+                new.insert((digest, name));
                 todo.push_back((then, next, depth + 1));
             }
         }

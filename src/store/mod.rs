@@ -70,6 +70,11 @@ use readers::Readers;
 use repeats::Repeats;
 use writer::Writer;
 
+/// The version of SQLite, which is compiled in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// How much is remembered.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
