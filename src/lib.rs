@@ -25,6 +25,8 @@ pub mod decide;
 
 pub use turnout_buildkit as buildkit;
 
+pub mod rollout;
+
 pub use turnout_git as git;
 
 pub use turnout_docker as engine;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Deploys several repositories' Docker Compose stacks on one host, and explains every decision.
 #[derive(Debug, Parser)]
-#[command(name = "turnout", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "turnout", version, long_version = super::built_in::words(), propagate_version = true, max_term_width = 110)]
 pub struct Arguments {
     /// The daemon's control socket.
     #[command(flatten)]

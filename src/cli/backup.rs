@@ -14,7 +14,7 @@ use crate::{config, report::counted, store};
 /// Copies the database. The daemon may run: SQLite gives each its turn.
 pub(super) fn backup(args: &BackupArgs) -> Result<ExitCode, Trouble> {
     let database = config::gather(&args.settings)?.database();
-    if !database.exists() {
+    if database.try_exists().is_ok_and(|there| !there) {
         return Err(Trouble::Other(anyhow::anyhow!(
             "{} is not there, so there is nothing to copy; is it the daemon's state directory (--state-dir)?",
             database.display()

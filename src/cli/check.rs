@@ -8,12 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::{
+    fs::{Access, AtFlags, CWD},
+    io::Errno,
+};
 
 use super::{args::CheckArgs, command::Trouble, unit, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, OutsidePaths, Repo},
     deploy::{Planner, load_project, place},
+    engine::EngineError,
     files, git,
     report::counted,
     store,
@@ -27,86 +31,119 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     let settings = config::gather(&args.settings)?;
     let mut out = io::stdout().lock();
     let mut problems = 0;
-    let mut say = |ok: bool, text: &str| -> io::Result<()> {
-        problems += usize::from(!ok);
-        writeln!(out, "{} {text}", if ok { "ok     " } else { "PROBLEM" })
+    let mut unjudged = 0;
+    let mut say = |mark: Mark, text: &str| -> io::Result<()> {
+        let label = match mark {
+            Mark::Ok => "ok     ",
+            Mark::Wrong => "PROBLEM",
+            Mark::Unjudged => "UNKNOWN",
+        };
+        problems += usize::from(mark == Mark::Wrong);
+        unjudged += usize::from(mark == Mark::Unjudged);
+        writeln!(out, "{label} {text}")
     };
+    // What is the daemon's own matter (its keys, its rights) is judged for nobody else.
+    let daemon = daemons_user(&settings.database());
+    let own = if daemon.is_some() { Mark::Unjudged } else { Mark::Wrong };
+    if let Some(daemon) = &daemon {
+        let me = files::this_user();
+        let rights = if me == "root" { ", who may read and write everything" } else { "" };
+        let sudo = if daemon == "root" { "sudo".to_owned() } else { format!("sudo -u {daemon}") };
+        let text = format!(
+            "but note: asked as {me}{rights}, and the daemon runs as {daemon}: keys, known hosts and rights of {daemon} are not \
+             judged; `{sudo} turnout check` does"
+        );
+        say(Mark::Ok, &text)?;
+    }
     if settings.webhook_secret.is_none() && !settings.insecure_no_secret {
-        say(false, "no webhook secret: `serve` refuses to start (set WEBHOOK_SECRET)")?;
+        say(Mark::Wrong, "no webhook secret: `serve` refuses to start (set WEBHOOK_SECRET)")?;
     } else {
-        say(true, "settings")?;
+        say(Mark::Ok, "settings")?;
     }
     // Entries without a mistake are looked at all the same: one round of repairs, not one for each kind of fault.
     let (repos, mistakes) = LiveRepos::open_sound(&settings.repos, settings.variables(), &settings.last_good());
     let repos = Arc::new(repos);
     let loaded = repos.checked();
     for mistake in &mistakes.0 {
-        say(false, &mistake.to_string())?;
+        say(Mark::Wrong, &mistake.to_string())?;
     }
     let listed = counted(loaded.repos.repos.len(), "repository");
     match mistakes.0.len() {
-        0 => say(true, &format!("{}: {listed}", settings.repos.display()))?,
+        0 => say(Mark::Ok, &format!("{}: {listed}", settings.repos.display()))?,
         _ if loaded.repos.repos.is_empty() => {
-            say(true, "but note: until that is corrected, the daemon goes on with its last good list, if it had one")?;
+            say(
+                Mark::Ok,
+                "but note: until that is corrected, the daemon goes on with its last good list, if it had one",
+            )?;
         }
-        _ => say(true, &format!("{}: {listed} without a mistake, looked at below", settings.repos.display()))?,
+        _ => say(Mark::Ok, &format!("{}: {listed} without a mistake, looked at below", settings.repos.display()))?,
     }
-    if rustix::process::geteuid().is_root() {
-        say(
-            true,
-            "but note: asked as root, who may read and write everything; `sudo -u turnout turnout check` asks as the daemon",
-        )?;
+    if daemon.is_none() && rustix::process::geteuid().is_root() {
+        let text = "but note: asked as root, who may read and write everything";
+        say(Mark::Ok, text)?;
     }
     // Another list than the unit's is that of a daemon without its walls.
     let walls = if settings.repos == Path::new(UNITS_LIST) { unit::walls().await } else { None };
     for warning in &loaded.repos.warnings {
-        say(true, &format!("but note: {warning}"))?;
+        say(Mark::Ok, &format!("but note: {warning}"))?;
     }
     let planner = Planner::new(Arc::new(settings), Arc::clone(&repos)).map_err(|error| anyhow::anyhow!("{error}"))?;
     let mut stacks = None;
     let waiting = Waiting::for_("the Docker engine", None);
     match waiting.told(planner.engine()).await {
         Ok(engine) => {
-            say(true, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?;
+            say(Mark::Ok, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?;
             stacks = Some(waiting.told(engine.stacks()).await.map_err(|error| anyhow::anyhow!("{error}"))?);
         }
-        Err(error) => say(false, &error.to_string())?,
+        Err(error) => say(if closed_to_us(&error) { own } else { Mark::Wrong }, &error.to_string())?,
     }
     let places = match store::peek_places(&planner.settings.database()) {
         Ok(places) => places,
         Err(error) => {
-            say(false, &error.to_string())?;
+            let mark = if matches!(error, store::StoreError::Anothers { .. }) { own } else { Mark::Wrong };
+            say(mark, &error.to_string())?;
             Vec::new()
         }
     };
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
         let redactor = planner.redactor.of(&repo.name);
-        for fault in transfer(repo, &planner).into_iter().chain(standing(repo, walls.as_ref())) {
-            say(false, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
+        if daemon.is_none() {
+            for fault in transfer(repo, &planner).into_iter().chain(unwritable(repo)) {
+                say(Mark::Wrong, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
+            }
+        }
+        if let Some(why) = walls.as_ref().and_then(|walls| walls.forbid(&repo.real_path)) {
+            say(Mark::Wrong, &format!("{}: {}: {why}", repo.name, repo.path.display()))?;
+        }
+        if let Some(closed) = daemon.is_some().then(|| closed(repo)).flatten() {
+            say(Mark::Unjudged, &format!("{}: {closed}", repo.name))?;
+            continue;
         }
         if !repo.real_path.exists() && repo.remote.is_some() {
-            say(true, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
+            say(Mark::Ok, &format!("{}: not cloned yet; the first deployment does that", repo.name))?;
             continue;
         }
         match git::head(&repo.real_path) {
-            Ok(head) => say(true, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?,
-            Err(error) => say(false, &format!("{}: {error}", repo.name))?,
+            Ok(head) => {
+                say(Mark::Ok, &format!("{}: {} at {}", repo.name, repo.path.display(), git::short(&head.commit)))?
+            }
+            Err(error) => say(Mark::Wrong, &format!("{}: {error}", repo.name))?,
         }
         for left_out in git::left_out(&repo.real_path, repo.submodules).unwrap_or_default() {
-            say(true, &format!("{}: but note: {}", repo.name, left_out.to_sentence()))?;
+            say(Mark::Ok, &format!("{}: but note: {}", repo.name, left_out.to_sentence()))?;
         }
         if repo.submodules && !repo.submodule_hosts.is_empty() {
             let hosts = repo.submodule_hosts.join(", ");
-            say(true, &format!("{}: submodules may also lie on {hosts}", repo.name))?;
+            say(Mark::Ok, &format!("{}: submodules may also lie on {hosts}", repo.name))?;
         }
         if repo.outside_paths == OutsidePaths::Allow {
             let text = "files outside of it are read where a commit names them (outside_paths: allow)";
-            say(true, &format!("{}: but note: {text}", repo.name))?;
+            say(Mark::Ok, &format!("{}: but note: {text}", repo.name))?;
         }
         for (path, host) in foreign(repo) {
             let what = format!("its submodule {path} lies on {host}, from which turnout may not fetch");
-            say(false, &format!("{}: {what}; if it may: `submodule_hosts: [{host}]`", repo.name))?;
+            say(Mark::Wrong, &format!("{}: {what}; if it may: `submodule_hosts: [{host}]`", repo.name))?;
         }
         let (reading, learning) = (repo.clone(), redactor.clone());
         let loaded = files::blocking(move || load_project(&reading, &learning)).await;
@@ -115,41 +152,39 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                 let stack = &project.stack;
                 let services = counted(project.project.services.len(), "service");
                 let files = stack.files.join(", ");
-                say(true, &format!("{}: {} from {files} ({services})", repo.name, stack.project))?;
+                say(Mark::Ok, &format!("{}: {} from {files} ({services})", repo.name, stack.project))?;
                 if let Some(other) = projects.insert(stack.project.clone(), &repo.name) {
-                    say(false, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
+                    say(Mark::Wrong, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
                 }
                 if let Some(stacks) = &stacks {
                     match waiting.told(planner.refuse_second(repo, &project, stacks, &places, false)).await {
                         Ok(None) => {}
-                        Ok(Some(note)) => say(true, &format!("{}: but note: {note}", repo.name))?,
+                        Ok(Some(note)) => say(Mark::Ok, &format!("{}: but note: {note}", repo.name))?,
                         Err(failure) => {
                             let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-                            say(false, &format!("{}: {}{hint}", repo.name, failure.summary))?;
+                            say(Mark::Wrong, &format!("{}: {}{hint}", repo.name, failure.summary))?;
                         }
                     }
                 }
                 for warning in &project.warnings {
-                    say(true, &redactor.redact(&format!("{}: but note: {warning}", repo.name)))?;
+                    say(Mark::Ok, &redactor.redact(&format!("{}: but note: {warning}", repo.name)))?;
                 }
             }
             Err(failure) => {
                 let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
                 let text = format!("{}: {}{hint}", repo.name, failure.summary);
-                say(false, &redactor.redact(&text))?;
+                say(Mark::Wrong, &redactor.redact(&text))?;
             }
         }
     }
-    writeln!(
-        io::stdout(),
-        "{}",
-        if problems == 0 {
-            "all is well".to_owned()
-        } else {
-            format!("{problems} {}", if problems == 1 { "problem" } else { "problems" })
-        }
-    )?;
-    Ok(match problems {
+    let verdict = match (problems, unjudged) {
+        (0, 0) if daemon.is_none() => "all is well".to_owned(),
+        (0, _) => "nothing wrong was seen, as far as this user can tell".to_owned(),
+        (_, 0) => counted(problems, "problem"),
+        _ => format!("{}, and what this user cannot tell", counted(problems, "problem")),
+    };
+    writeln!(io::stdout(), "{verdict}")?;
+    Ok(match problems + unjudged {
         0 => ExitCode::SUCCESS,
         // As every command says it: a mistake in the list.
         _ if !mistakes.0.is_empty() => ExitCode::from(2),
@@ -189,23 +224,48 @@ fn transfer(repo: &Repo, planner: &Planner) -> Vec<String> {
     wrong
 }
 
-/// What is certain to keep the work tree from being written: its own rights, or the directory's that it is to be cloned
-/// into, or the walls of the daemon's unit.
-fn standing(repo: &Repo, walls: Option<&unit::Walls>) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let target = if repo.real_path.exists() { Some(repo.real_path.as_path()) } else { repo.real_path.parent() };
-    if let Some(target) = target
-        && let Err(error) = rustix::fs::accessat(CWD, target, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
-    {
-        wrong.push(format!(
-            "{} may not be written by this user: {} (the daemon's user must own it: chown -R turnout: {})",
-            target.display(),
-            std::io::Error::from(error),
-            repo.path.display()
-        ));
-    }
-    wrong.extend(
-        walls.and_then(|walls| walls.forbid(&repo.real_path)).map(|why| format!("{}: {why}", repo.path.display())),
-    );
-    wrong
+/// What is certain to keep the work tree from being written: its own rights, or the directory's that it is to be cloned into.
+fn unwritable(repo: &Repo) -> Option<String> {
+    let target = if repo.real_path.exists() { Some(repo.real_path.as_path()) } else { repo.real_path.parent() }?;
+    let error = rustix::fs::accessat(CWD, target, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).err()?;
+    Some(format!(
+        "{} may not be written by this user: {} (the daemon's user must own it: chown -R turnout: {})",
+        target.display(),
+        io::Error::from(error),
+        repo.path.display()
+    ))
+}
+
+/// Why this user cannot look into a repository that another user's daemon may well read.
+fn closed(repo: &Repo) -> Option<String> {
+    let paths = [repo.real_path.clone(), repo.real_path.join(".env"), repo.real_path.join(".git")];
+    paths.iter().find_map(|path| {
+        let rights = if path.is_dir() { Access::READ_OK | Access::EXEC_OK } else { Access::READ_OK };
+        let error = rustix::fs::accessat(CWD, path, rights, AtFlags::EACCESS).err()?;
+        let whose = files::anothers(&error.into(), path)?;
+        Some(format!("{} may not be read: {whose}", path.display()))
+    })
+}
+
+/// Whether it is this user's rights that the engine's socket is not open to.
+fn closed_to_us(error: &EngineError) -> bool {
+    let EngineError::Unreachable { endpoint, .. } = error else { return false };
+    let socket = endpoint.strip_prefix("unix://");
+    let rights = Access::READ_OK | Access::WRITE_OK;
+    socket.is_some_and(|path| rustix::fs::accessat(CWD, path, rights, AtFlags::EACCESS) == Err(Errno::ACCESS))
+}
+
+/// The daemon's user, where it is another than this one: who owns its state directory.
+fn daemons_user(database: &Path) -> Option<String> {
+    let owner = database.parent().filter(|directory| directory.exists()).and_then(files::owner)?;
+    (owner != rustix::process::geteuid().as_raw()).then(|| files::user(owner))
+}
+
+/// What is said of something that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Ok,
+    Wrong,
+    /// Only another user can tell.
+    Unjudged,
 }

@@ -34,6 +34,7 @@ impl Ends {
     ///
     /// # Errors
     /// When the thread cannot be made.
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub(super) fn take_over(grace: Duration) -> anyhow::Result<Ends> {
         let ends = Ends { asked: CancellationToken::new(), working: Arc::default() };
         let (asked, working) = (ends.asked.clone(), Arc::clone(&ends.working));
@@ -78,6 +79,7 @@ impl Ends {
 }
 
 /// Ends the process, after `last` words.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own")]
 fn leave(code: i32, last: impl FnOnce()) {
     // Where even that hangs, in a log that is stuck for instance, the kernel does it.
     let _ = thread::Builder::new().name("last-resort".to_owned()).spawn(|| {
@@ -105,6 +107,7 @@ mod tests {
 
     /// Not a test by itself: the process that the test below ends.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     fn a_process_that_is_to_be_ended() {
         let Some(work) = std::env::var_os(CHILD) else { return };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod backup;
+mod built_in;
 mod check;
 pub mod client;
 mod command;

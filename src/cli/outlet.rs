@@ -88,6 +88,7 @@ impl Outlet {
 }
 
 impl Write for Outlet {
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut message = Message::Lines(lines.to_vec());
         let mut patience = PATIENCE;

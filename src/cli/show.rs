@@ -257,7 +257,10 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
     }
     match &repo.runs_unknown {
         Some(why) => writeln!(out, "  what runs is not known: {why}")?,
-        None if repo.containers.is_empty() => writeln!(out, "  no containers")?,
+        None if repo.containers.is_empty() => match repo.active {
+            None if repo.project.ok => writeln!(out, "  no containers; `turnout deploy {}` brings them up", repo.name)?,
+            _ => writeln!(out, "  no containers")?,
+        },
         None => {}
     }
     repo.containers.iter().try_for_each(|container| print_container(out, container))

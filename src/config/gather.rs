@@ -74,10 +74,12 @@ pub fn load_repos(file: &Path) -> Result<Repos, Mistakes> {
     let shown = file.display().to_string();
     let text = read_bounded(file).map_err(|error| {
         let mistake = Mistake::new(Place::File(shown.clone()), "", format!("cannot be read: {error}"));
-        Mistakes::one(if error.kind() == io::ErrorKind::NotFound {
-            mistake.hint("copy repos.yaml.example there, or name another file with --repos")
-        } else {
-            mistake
+        Mistakes::one(match files::anothers(&error, file) {
+            Some(whose) => mistake.hint(whose),
+            None if error.kind() == io::ErrorKind::NotFound => {
+                mistake.hint("copy repos.yaml.example there, or name another file with --repos")
+            }
+            None => mistake,
         })
     })?;
     repos::parse(&text, &shown, &path_state)
@@ -153,10 +155,13 @@ fn read_dotenv(layers: &Layers) -> Result<Dotenv, Mistakes> {
     match read_bounded(&file) {
         Ok(text) => dotenv::parse(&text, &shown).map(|values| Some((shown, values))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(None),
-        Err(error) => Err(Mistakes::one(
-            Mistake::new(Place::File(shown), "", format!("cannot be read: {error}"))
-                .hint("the daemon's user must be able to read it; --env-file names another"),
-        )),
+        Err(error) => {
+            Err(Mistakes::one(Mistake::new(Place::File(shown), "", format!("cannot be read: {error}")).hint(
+                files::anothers(&error, &file).unwrap_or_else(|| {
+                    "the daemon's user must be able to read it; --env-file names another".to_owned()
+                }),
+            )))
+        }
     }
 }
 
@@ -173,7 +178,11 @@ fn read_secret(layers: &Layers) -> Result<Option<(PathBuf, Secret)>, Mistake> {
         Ok(secret) => Ok(Some((file, secret))),
         Err(error) => {
             let message = format!("the secret's file {} cannot be read: {error}", file.display());
-            Err(Mistake::new(Place::Source(source), "", message))
+            let mistake = Mistake::new(Place::Source(source), "", message);
+            Err(match files::anothers(&error, &file) {
+                Some(whose) => mistake.hint(whose),
+                None => mistake,
+            })
         }
     }
 }

@@ -133,7 +133,13 @@ fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &s
         (builds, None) => {
             let names: Vec<_> = builds.iter().map(|(name, _)| name.as_str()).collect();
             let first = builds.first().map(|(_, verdict)| verdict.reason.as_str()).unwrap_or_default();
-            format!("rebuild {}: {first}, and so on", names.join(", "))
+            // Of services that share the reason it is said of all of them.
+            let shared = builds.iter().all(|(_, verdict)| verdict.reason == first);
+            let (of, more) = match names.first() {
+                Some(name) if !shared => (format!("{name}: "), "; the others for reasons of their own, in the plan"),
+                _ => (String::new(), ""),
+            };
+            format!("rebuild {}: {of}{first}{more}", names.join(", "))
         }
     }
 }
@@ -271,6 +277,15 @@ mod tests {
         missing.services[1].image_missing = true;
         assert_eq!(show(&missing), "web: its image does not exist");
         assert_eq!(rebuild(&missing).summary, "rebuild web: its image does not exist");
+        missing.services[0].image_missing = true;
+        assert_eq!(rebuild(&missing).summary, "rebuild api, web: its image does not exist");
+        missing.services[0].build.as_mut().unwrap().seen = Seen::Foreign;
+        missing.services[0].image_missing = false;
+        assert_eq!(
+            rebuild(&missing).summary,
+            "rebuild api, web: api: its image was not built by turnout, so that nobody knows what went into it; the others \
+             for reasons of their own, in the plan"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod busy;
 mod called_off;
 mod compose_env;
 pub mod compute;
+mod drive;
 mod facts;
 mod failure;
 pub mod former;
@@ -29,7 +30,6 @@ mod pushed;
 mod recorder;
 mod remote;
 mod room;
-mod rounds;
 mod secrets;
 pub mod stack;
 mod standing;
@@ -64,7 +64,7 @@ use crate::{
     files, git,
     plan::{self, Action, Plan},
     registry::{Credentials, docker_config_directory},
-    report::{Event, Outcome, Reporter, redact::Redactor},
+    report::{Outcome, Reporter, redact::Redactor},
     store::{Deployment, DeploymentId, Filter, Finish, Place, State, Store, StoreError, Update, Watch, Watched},
 };
 
@@ -225,40 +225,14 @@ impl Deployer {
         }
     }
 
-    /// The road of a deployment, on one screen.
+    /// A deployment, from what has to be so before it begins.
     async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
         let repo = self.planner.find(&job.repo)?;
         self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
-        self.enter("fetch", Update::default(), job, recorder).await;
-        place::answers(&repo).await?;
-        let deployed = self.last_deployed(&repo).await?;
-        let remote = git::Remote { deployed, ..self.planner.remote(&repo, &timeouts)? };
-        let updated = self.fetch(job, &remote, recorder, cancel).await?;
-        recorder.info(outcome::describe(&updated, job.pinned));
-        let (commit, branch) = (updated.new.clone(), updated.branch.clone());
-
-        let by_hand =
-            called_off::at_once(by_hand(&repo, &commit, recorder), "looking for changes by hand", cancel).await?;
-        let update = Update {
-            branch: Some(updated.branch).filter(|branch| !branch.is_empty()),
-            commit_before: updated.old,
-            commit_after: Some(commit.clone()),
-            ..Update::default()
-        };
-        self.enter("plan", update, job, recorder).await;
-        let of = rounds::Rounds { job, repo: &repo, commit: &commit, timeouts: &timeouts, recorder, cancel };
-        let rounds::Brought { prepared, report, restarted, looked } = self.rounds(of).await?;
-        let Prepared { loaded, plan, engine, .. } = &prepared;
-        let built = plan.steps.iter().any(|step| matches!(step.action, Action::Build { .. }));
-        let keep = self.planner.settings.keep_build_cache.filter(|_| built);
-        leftovers::tidy(&self.tidy, engine, &repo, &loaded.project.name, keep, recorder, cancel).await;
-        let reached = wanted::reached(&self.store, job, &repo, &commit, &branch, recorder).await?;
-        let summary = outcome::summary(&prepared, &report, &[restarted, by_hand].concat(), &commit);
-        let watch = watch_on::from(engine, looked, timeouts.watch).await;
-        Ok(Done { project: loaded.project.name.clone(), summary, commit, reached, watch })
+        drive::Drive::of(self, drive::Of { job, repo: &repo, timeouts: &timeouts, recorder, cancel }).await?.run().await
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.
@@ -316,27 +290,23 @@ impl Deployer {
         }
     }
 
-    /// Looks, decides, plans and applies, once.
-    async fn bring_up(
-        &self,
-        job: &Deployment,
-        repo: &Repo,
-        commit: &str,
-        timeouts: &Timeouts,
-        recorder: &Recorder,
-        cancel: &CancellationToken,
-    ) -> Result<(Prepared, Result<Report, ApplyError>), Failure> {
-        let look = async {
-            let loaded = self.planner.read(repo, recorder).await?;
-            self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
-            let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
-            let wanted = Wanted { new_stack: job.new_stack, ..wanted };
-            let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
-            room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
-            Ok::<_, Failure>(prepared)
-        };
-        let prepared = called_off::at_once(look, "planning", cancel).await??;
-        let Prepared { loaded, decision, plan, text, .. } = &prepared;
+    /// Looks, decides and plans.
+    async fn look(&self, of: drive::Of<'_>, commit: &str) -> Result<Prepared, Failure> {
+        let drive::Of { job, repo, recorder, cancel, .. } = of;
+        let loaded = self.planner.read(repo, recorder).await?;
+        self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
+        let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let wanted = Wanted { new_stack: job.new_stack, ..wanted };
+        let prepared = self.planner.prepare(repo, loaded, wanted, recorder, cancel).await?;
+        room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
+        Ok(prepared)
+    }
+
+    /// Keeps what has to be kept of a plan before anything of it can come into being. Answers what a reader of the history
+    /// wants to know of it.
+    async fn planned(&self, of: drive::Of<'_>, prepared: &Prepared) -> Result<Update, Failure> {
+        let drive::Of { job, repo, recorder, .. } = of;
+        let Prepared { loaded, decision, plan, text, .. } = prepared;
 
         let update = Update {
             project: Some(loaded.project.name.clone()),
@@ -348,7 +318,6 @@ impl Deployer {
             plan: Some(recorder.clean(text)),
             ..Update::default()
         };
-        // Before anything of it can come into being.
         let place = Place {
             repo: repo.name.clone(),
             project: loaded.project.name.clone(),
@@ -360,14 +329,7 @@ impl Deployer {
             self.store.note_ran(job.id, running).await.map_err(|error| Failure::new(error.to_string()))?;
         }
         plan::replacements(plan).into_iter().for_each(|line| recorder.info(line));
-        self.enter("apply", update, job, recorder).await;
-        self.end_watch(&repo.name).await;
-        if !plan.steps.is_empty() {
-            self.tidy.disturb(&loaded.project.name);
-        }
-        let applied = self.apply(&prepared.engine, &prepared, repo, timeouts, recorder, cancel).await;
-        self.note_reads(&prepared, &applied).await;
-        Ok((prepared, applied))
+        Ok(update)
     }
 
     async fn apply(
@@ -477,11 +439,6 @@ impl Deployer {
         reporter.info(format!(
             "{other} was deployed before and is left as it is; take it down with `turnout compose -p {other} down`"
         ));
-    }
-
-    async fn enter(&self, phase: &str, update: Update, job: &Deployment, recorder: &Recorder) {
-        recorder.report(Event::Phase { name: phase.to_owned() });
-        self.note(job.id, Update { phase: Some(phase.to_owned()), ..update }).await;
     }
 }
 

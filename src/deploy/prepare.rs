@@ -394,9 +394,14 @@ fn denied(error: &io::Error, path: &Path) -> Option<String> {
     if error.kind() != io::ErrorKind::PermissionDenied || error.raw_os_error().is_none() {
         return None;
     }
-    // The service manager tells the name; `chown` takes the number as well. root is never kept from reading.
-    let name = std::env::var("USER").ok().filter(|name| !name.is_empty() && name != "root");
-    let user = name.unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string());
+    // The work tree is the daemon's. Somebody else, who asks at the command line, must not take its files over.
+    let whose = path.parent().and_then(files::owner);
+    if whose.is_some_and(|owner| owner != rustix::process::geteuid().as_raw())
+        && let Some(as_whom) = files::anothers(error, path)
+    {
+        return Some(as_whom);
+    }
+    let user = files::this_user();
     Some(format!("turnout runs as user {user}, who must own it or be let in: `chown {user} {}`", path.display()))
 }
 

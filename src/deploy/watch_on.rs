@@ -101,9 +101,15 @@ impl Deployer {
     }
 
     /// Ends what is watched of a repository: from now on its containers change because a deployment changes them.
-    pub(super) async fn end_watch(&self, repo: &str) {
-        // The watch notes its end itself.
-        let _of = self.watches.end(repo).await;
+    /// That is on the disk before it does: after a crash in the middle, what was done to them is no fall of an earlier
+    /// success.
+    pub(super) async fn end_watch(&self, repo: &str, by: store::DeploymentId) {
+        // The watch notes its end itself; what is recorded now and waited for comes after that.
+        if self.watches.end(repo).await.is_some()
+            && let Err(error) = self.store.update(by, store::Update::default()).await
+        {
+            tracing::warn!(repo, deployment = by, %error, "cannot record the end of a watch");
+        }
     }
 }
 

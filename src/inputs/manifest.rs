@@ -1,6 +1,6 @@
 //! The inputs of an image by name, and their difference in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -127,13 +127,19 @@ impl Manifest {
     /// In what this one (the present) differs from what an image was built from, in words; `None` if in nothing.
     pub fn differs_from(&self, built: &Manifest) -> Option<String> {
         let mut all = Vec::new();
-        for (name, value) in &self.inputs {
+        let exchanged = self.exchanged(built);
+        if let Some((text, _)) = &exchanged {
+            all.push((rank(DOCKERFILE), text.clone()));
+        }
+        let names = exchanged.map(|(_, names)| names).unwrap_or_default();
+        for (name, value) in self.inputs.iter().filter(|(name, _)| !names.contains(name)) {
             match built.inputs.get(name) {
                 Some(was) if was == value || pruned(name, value) => {}
                 was => all.push((rank(name), say(name, was, Some(value)))),
             }
         }
-        for (name, was) in built.inputs.iter().filter(|(name, _)| !self.inputs.contains_key(*name)) {
+        let gone = |name: &String| !self.inputs.contains_key(name) && !names.contains(&name);
+        for (name, was) in built.inputs.iter().filter(|(name, _)| gone(name)) {
             all.push((rank(name), say(name, Some(was), None)));
         }
         if all.is_empty() {
@@ -141,12 +147,38 @@ impl Manifest {
         }
         // A folder that is new says less than the files in it.
         all.sort_by_key(|(rank, _)| *rank);
+        // A Dockerfile lies in its context as well, as a rule: of both it would be said.
+        let mut said = BTreeSet::new();
+        all.retain(|(_, text)| said.insert(text.clone()));
         let count = all.len();
         let mut text = all.into_iter().take(NAMED).map(|(_, text)| text).collect::<Vec<_>>().join("; ");
         if count > NAMED {
             text.push_str(&format!("; and {} more", count - NAMED));
         }
         Some(text)
+    }
+
+    /// Another Dockerfile was chosen (and perhaps the former removed): one change, not one that came and one that went.
+    /// The words, and the names that they cover, whether as Dockerfile or as a file of the context.
+    fn exchanged<'m>(&'m self, built: &'m Manifest) -> Option<(String, Vec<&'m String>)> {
+        let only = |of: &'m Manifest, other: &Manifest| {
+            let mut found =
+                of.inputs.keys().filter(|name| split(name).1 == DOCKERFILE && !other.inputs.contains_key(*name));
+            found.next().filter(|_| found.next().is_none())
+        };
+        let (is, was) = (only(self, built)?, only(built, self)?);
+        let ((service, _, is_path), (former, _, was_path)) = (split(is), split(was));
+        if service != former {
+            return None;
+        }
+        let text = format!("the Dockerfile is {is_path}, was {was_path}");
+        let text = if service.is_empty() { text } else { format!("{service}: {text}") };
+        let mut names = vec![is, was];
+        // The same two, as files of the context.
+        for (of, path) in [(self, is_path), (built, was_path)] {
+            names.extend(of.inputs.keys().filter(|name| split(name) == (service, FILE, path)));
+        }
+        Some((text, names))
     }
 }
 
@@ -293,6 +325,29 @@ mod tests {
             assert_eq!(now == built(), now.fingerprint() == built().fingerprint(), "{number}");
         }
         assert!(!format!("{:?}", built()).contains("hunter2"));
+    }
+
+    #[test]
+    fn another_dockerfile_is_one_difference() {
+        let with = |dockerfile: &str, files: &[&str]| {
+            let mut made = Manifest::default();
+            made.dockerfile(dockerfile, b"FROM scratch");
+            files.iter().for_each(|file| made.file(file, 0o644, "aa"));
+            made
+        };
+        let table: [(&[&str], &[&str], &str); 3] = [
+            (&["Dockerfile"], &["Dockerfile", "Dockerfile.dev"], "the Dockerfile is Dockerfile.dev, was Dockerfile"),
+            (&["Dockerfile"], &["Dockerfile.dev"], "the Dockerfile is Dockerfile.dev, was Dockerfile"),
+            (&["a"], &["b"], "the Dockerfile is Dockerfile.dev, was Dockerfile; b is new; a is gone"),
+        ];
+        for (were, are, expected) in table {
+            let (built, now) = (with("Dockerfile", were), with("Dockerfile.dev", are));
+            assert_eq!(now.differs_from(&built).as_deref(), Some(expected));
+            let (mut of_built, mut of_now) = (Manifest::default(), Manifest::default());
+            of_built.absorb("web", built);
+            of_now.absorb("web", now);
+            assert_eq!(of_now.differs_from(&of_built), Some(format!("web: {}", expected.replace("; ", "; web: "))));
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     deploy::{Deployer, Failure},
+    files,
     store::{Deployment, Filter, StoreError},
     worker::Lanes,
 };
@@ -132,7 +133,11 @@ pub async fn serve(listener: UnixListener, router: Router, stop: CancellationTok
 
 /// One connection until its end.
 async fn connection(stream: UnixStream, router: Router, stop: CancellationToken) {
-    let service = service_fn(|request: hyper::Request<Incoming>| router.clone().call(request.map(Body::new)));
+    let peer = Peer(stream.peer_cred().ok().map(|peer| peer.uid()));
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().call(request.map(Body::new))
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIME)
@@ -144,6 +149,20 @@ async fn connection(stream: UnixStream, router: Router, stop: CancellationToken)
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
+        }
+    }
+}
+
+/// The user at the other end of a connection, as the kernel tells it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(Option<u32>);
+
+impl Peer {
+    /// Who asks, for the history. What a command says of itself (whose `sudo` it is) is believed of root alone.
+    pub(super) fn name(self, said: Option<String>) -> Option<String> {
+        match self.0 {
+            Some(0) | None => said,
+            Some(uid) => Some(files::user(uid)),
         }
     }
 }
@@ -219,8 +238,13 @@ async fn history(
     State(control): State<Control>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Vec<Deployment>>, Refusal> {
-    let filter = Filter { repo: query.repo, limit: query.limit, ..Filter::default() };
-    Ok(Json(control.deployer.store.history(filter).await?))
+    let filter = Filter { repo: query.repo.clone(), limit: query.limit, ..Filter::default() };
+    let found = control.deployer.store.history(filter).await?;
+    // Of one that is no longer configured there may be a history; of one that never was, there is a mistake in the name.
+    if let Some(repo) = query.repo.filter(|_| found.is_empty()) {
+        control.deployer.planner.find(&repo)?;
+    }
+    Ok(Json(found))
 }
 
 async fn deployment(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Result<Json<Deployment>, Refusal> {

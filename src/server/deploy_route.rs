@@ -1,9 +1,9 @@
 //! `POST /v1/deployments` and `POST /v1/hold`: what somebody at the command line wants deployed, or not deployed.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 
 use super::{
-    control::{Control, Refusal},
+    control::{Control, Peer, Refusal},
     wire::{DeployReply, DeployRequest, HoldReply, HoldRequest},
 };
 use crate::{
@@ -17,6 +17,7 @@ const LONGEST_REVISION: usize = 255;
 
 pub(super) async fn deploy(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     Json(request): Json<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployReply>), Refusal> {
     let deployer = &control.deployer;
@@ -68,7 +69,7 @@ pub(super) async fn deploy(
         commit,
         kind: Cause::Manual,
         cause,
-        who: request.who.map(cleaned),
+        who: peer.name(request.who).map(cleaned),
         force_rebuild: request.rebuild,
         new_stack: request.new_stack,
     };
@@ -93,12 +94,13 @@ pub(super) async fn deploy(
 
 pub(super) async fn hold(
     State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
     Json(request): Json<HoldRequest>,
 ) -> Result<Json<HoldReply>, Refusal> {
     let deployer = &control.deployer;
     let repo = deployer.planner.find(&request.repo)?;
     let before = deployer.store.held(&repo.name).await?;
-    let hold = deployer.store.hold(&repo.name, request.who.map(cleaned)).await?;
+    let hold = deployer.store.hold(&repo.name, peer.name(request.who).map(cleaned)).await?;
     let mut notes = Vec::new();
     if before.is_some() {
         notes.push(format!("{} was held already", repo.name));

@@ -280,10 +280,10 @@ async fn queue(control: &Control, queued: &Deployment) -> Result<Waiting, StoreE
     let repo = &queued.repo;
     let what = match running.iter().find(|other| other.repo == *repo) {
         Some(other) => {
-            let phase = other.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
-            format!("its lane: {repo} is being deployed (deployment {}{phase})", other.id)
+            let phase = other.phase.as_deref().map(|phase| format!(" ({phase})")).unwrap_or_default();
+            format!("the end of deployment {} of {repo}{phase}", other.id)
         }
-        None if running.is_empty() => format!("its lane: {repo} is next"),
+        None if running.is_empty() => format!("its turn: {repo} is next"),
         None => {
             let others: Vec<&str> = running.iter().map(|other| other.repo.as_str()).collect();
             format!(

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::{Json, extract::State};
+use futures_util::StreamExt as _;
 use tokio::time;
 
 use super::{
@@ -47,6 +48,9 @@ async fn ask(control: &Control) -> (Health, Result<Stacks, String>) {
         .unwrap_or_else(|_| unwell(format!("the Docker engine has not said within {ENGINE_WORDS} what runs")))
 }
 
+/// So many repositories are looked at beside each other.
+const AT_ONCE: usize = 4;
+
 /// Answers with everything at one moment.
 pub(super) async fn status(State(control): State<Control>) -> Result<Json<StatusReply>, Refusal> {
     let deployer = &control.deployer;
@@ -55,9 +59,15 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
     let mut repos = Vec::new();
     let mut claimed = BTreeSet::new();
     let now = place::all_now(&list.repos.repos);
-    for repo in &now {
-        repos.push(of_repo(&control, repo, &stacks, &mut claimed).await?);
+    // Beside each other: one whose project takes long to read does not hold up what is told of the others.
+    let each: Vec<_> = now.iter().map(|repo| of_repo(&control, repo, &stacks)).collect();
+    let mut each = futures_util::stream::iter(each).buffered(AT_ONCE);
+    while let Some(of_one) = each.next().await {
+        let (repo, projects) = of_one?;
+        repos.push(repo);
+        claimed.extend(projects);
     }
+    drop(each);
     let places = deployer.store.places().await?;
     let strays = stacks.as_ref().ok().map(|stacks| {
         let strays = former::strays(&now, &|project| claimed.contains(project), stacks, &places);
@@ -76,32 +86,37 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
     }))
 }
 
-/// `claimed` takes the projects that are this repository's.
+/// With the projects that are this repository's.
 async fn of_repo(
     control: &Control,
     repo: &Repo,
     stacks: &Result<Stacks, String>,
-    claimed: &mut BTreeSet<String>,
-) -> Result<RepoStatus, Refusal> {
+) -> Result<(RepoStatus, Vec<String>), Refusal> {
     let reading = repo.clone();
     let redactor = control.deployer.redactor.of(&repo.name);
     let learning = redactor.clone();
     let read = compute::glance(repo, "reading the project", move || {
+        let there = files::at(&reading.real_path, &reading.real_path, || reading.real_path.exists());
+        if reading.remote.is_some() && there.is_ok_and(|there| !there) {
+            return None;
+        }
         let loaded = load_project(&reading, &learning);
         let head = files::at(&reading.real_path, &reading.real_path, || git::head(&reading.real_path));
-        (loaded, head.ok().and_then(Result::ok).map(|head| head.commit))
+        Some((loaded, head.ok().and_then(Result::ok).map(|head| head.commit)))
     });
     let (loaded, commit) = match read.await {
-        Ok(read) => read,
-        Err(failure) => (Err(failure), None),
+        Ok(Some((loaded, commit))) => (Some(loaded), commit),
+        Ok(None) => (None, None),
+        Err(failure) => (Some(Err(failure)), None),
     };
     let (name, project) = match loaded {
-        Ok(loaded) => {
+        None => (None, Health { ok: true, text: "not cloned yet; the first deployment does that".to_owned() }),
+        Some(Ok(loaded)) => {
             let stack = loaded.stack;
             let text = format!("{} from {} ({})", stack.project, stack.files.join(", "), stack.reason);
             (Some(stack.project), Health { ok: true, text })
         }
-        Err(failure) => (None, Health { ok: false, text: redactor.redact(&failure.summary).into_owned() }),
+        Some(Err(failure)) => (None, Health { ok: false, text: redactor.redact(&failure.summary).into_owned() }),
     };
     // Also what was deployed before: another colour, or this one where the files cannot be read just now.
     let mut projects: Vec<String> = name.into_iter().collect();
@@ -123,13 +138,12 @@ async fn of_repo(
         let all = all.filter(|stack| !stack.repository.as_ref().is_some_and(anothers));
         containers.extend(all.flat_map(|stack| stack.containers.iter().map(shown)));
     }
-    claimed.extend(projects);
     let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
     let recent = control.deployer.store.history(filter).await?;
     let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();
     let watched = control.deployer.store.watched().await?;
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
-    Ok(RepoStatus {
+    let status = RepoStatus {
         name: repo.name.clone(),
         path: repo.path.display().to_string(),
         project,
@@ -143,7 +157,8 @@ async fn of_repo(
         watched_until: watched.into_iter().find(|watched| watched.repo == repo.name).map(|found| found.watch.until),
         containers,
         runs_unknown: stacks.as_ref().err().cloned(),
-    })
+    };
+    Ok((status, projects))
 }
 
 /// Whether what runs was asked for by name.

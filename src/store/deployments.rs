@@ -5,8 +5,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, wanted, watches,
+    Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, rollouts, wanted,
+    watches,
 };
+use crate::rollout::{self, Fact, Phase, Rollout};
 
 impl Store {
     /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
@@ -81,12 +83,17 @@ fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Depl
         "UPDATE deployments SET state = 'running', started_at = ?2 WHERE repo = ?1 AND state = 'queued'
            AND NOT EXISTS (SELECT 1 FROM deployments WHERE repo = ?1 AND state = 'running') RETURNING id",
     )?;
-    let id = start.query_row(params![repo, at], |row| row.get(0)).optional()?;
-    id.map_or(Ok(None), |id| queries::deployment(db, id))
+    let Some(id) = start.query_row(params![repo, at], |row| row.get(0)).optional()? else { return Ok(None) };
+    let before = rollouts::of(db, repo)?;
+    // What runs is told by the deployments; of an earlier one that is still there nobody is left to say anything.
+    let before = Rollout { under_way: None, ..before };
+    rollouts::keep(db, repo, Some(id), &rollout::next(&before, Fact::Begin, at).rollout)?;
+    queries::deployment(db, id)
 }
 
 fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusqlite::Result<()> {
-    let Update { phase, project, branch, commit_before, commit_after, commit_base, decision, plan } = update;
+    let Update { phase, rollout, project, branch, commit_before, commit_after, commit_base, decision, plan } = update;
+    let phase = phase.map(Phase::name);
     let mut note = db.prepare_cached(
         "UPDATE deployments SET phase = coalesce(?2, phase), project = coalesce(?3, project),
            branch = coalesce(?4, branch), commit_before = coalesce(?5, commit_before),
@@ -103,7 +110,14 @@ fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusql
         )?;
         begin.execute(params![id, phase, at])?;
     }
+    if let (1, Some(rollout)) = (noted, rollout) {
+        rollouts::keep(db, &repo_of(db, id)?, Some(id), rollout)?;
+    }
     Ok(())
+}
+
+fn repo_of(db: &Connection, id: DeploymentId) -> rusqlite::Result<String> {
+    db.prepare_cached("SELECT repo FROM deployments WHERE id = ?1")?.query_row([id], |row| row.get(0))
 }
 
 fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
@@ -122,6 +136,7 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         return Ok(false);
     }
     end_phase(db, id, at)?;
+    rollouts::end(db, id, watch.is_some())?;
     if let (Some(project), Some(commit)) = (project, commit) {
         let mut success = db.prepare_cached(
             "INSERT INTO successes (repo, project, commit_id, deployment, at)
@@ -130,8 +145,7 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
                deployment = excluded.deployment, at = excluded.at",
         )?;
         success.execute(params![id, project, commit, at])?;
-        let mut repo = db.prepare_cached("SELECT repo FROM deployments WHERE id = ?1")?;
-        let repo: String = repo.query_row([id], |row| row.get(0))?;
+        let repo = repo_of(db, id)?;
         holds::note_success(db, &repo, commit)?;
         wanted::reached(db, &repo, commit, reached)?;
         if let Some(watch) = watch {

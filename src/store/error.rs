@@ -1,8 +1,11 @@
 //! What can go wrong with the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{ErrorCode, ffi};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use crate::files;
 
 /// What went wrong with the store. Nothing that was acknowledged is lost by any of these.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +31,18 @@ pub enum StoreError {
         /// The newest schema known here.
         known: i64,
     },
+    /// Another user's database.
+    #[error("{doing}: {file} may not be read: {whose}", file = file.display())]
+    Anothers {
+        /// What was attempted.
+        doing: &'static str,
+        /// The database.
+        file: PathBuf,
+        /// Whose it is, and as whom to ask.
+        whose: String,
+    },
     /// The file or its directory cannot be used.
-    #[error("{file}: {source} (the daemon's user needs write access to the directory)", file = file.display())]
+    #[error("{}: {source} ({})", file.display(), advice(source, file))]
     Io {
         /// The file.
         file: PathBuf,
@@ -68,7 +81,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Sorts a complaint of SQLite.
-    pub(super) fn sqlite(doing: &'static str, file: &std::path::Path, source: rusqlite::Error) -> StoreError {
+    pub(super) fn sqlite(doing: &'static str, file: &Path, source: rusqlite::Error) -> StoreError {
         let file = file.to_path_buf();
         match &source {
             rusqlite::Error::SqliteFailure(error, _)
@@ -77,6 +90,10 @@ impl StoreError {
             {
                 StoreError::Full { doing, file }
             }
+            rusqlite::Error::SqliteFailure(..) => match anothers(&file) {
+                Some(whose) => StoreError::Anothers { doing, file, whose },
+                None => StoreError::Sqlite { doing, file, source },
+            },
             _ => StoreError::Sqlite { doing, file, source },
         }
     }
@@ -85,4 +102,24 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         matches!(self, StoreError::Full { .. })
     }
+}
+
+/// What to do where a file of the store cannot be used.
+fn advice(error: &std::io::Error, file: &Path) -> String {
+    let usual = || "the daemon's user needs write access to the directory".to_owned();
+    files::anothers(error, file).unwrap_or_else(usual)
+}
+
+/// Whose a database is that this user may not read. SQLite says only that it cannot open it.
+fn anothers(file: &Path) -> Option<String> {
+    let error = accessat(CWD, file, Access::READ_OK, AtFlags::EACCESS).err()?;
+    files::anothers(&error.into(), file)
+}
+
+/// Whether there is a database. One that may not be looked for is not one that is not there.
+pub(super) fn there_is(file: &Path, doing: &'static str) -> Result<bool, StoreError> {
+    file.try_exists().map_err(|error| match files::anothers(&error, file) {
+        Some(whose) => StoreError::Anothers { doing, file: file.to_path_buf(), whose },
+        None => StoreError::Io { file: file.to_path_buf(), source: error },
+    })
 }

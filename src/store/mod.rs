@@ -36,6 +36,7 @@ mod records;
 mod recovery;
 mod repeats;
 mod restore;
+mod rollouts;
 mod schema;
 mod soundness;
 mod wanted;
@@ -62,11 +63,17 @@ pub use records::{
     WantedCommit, Watch, Watched,
 };
 pub use restore::{Restored, restore};
+pub use rollouts::Standing;
 
 use clock::Clock;
 use readers::Readers;
 use repeats::Repeats;
 use writer::Writer;
+
+/// The version of SQLite, which is compiled in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
 
 /// How much is remembered.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, params};
 
-use super::{Place, Store, StoreError, schema};
+use super::{Place, Store, StoreError, error::there_is, schema};
 
 impl Store {
     /// Every project that was deployed, with what is known of where from.
@@ -51,7 +51,7 @@ impl Store {
 /// # Errors
 /// As [`Store::places`].
 pub fn peek_places(file: &Path) -> Result<Vec<Place>, StoreError> {
-    if !file.exists() {
+    if !there_is(file, "reading what was deployed")? {
         return Ok(Vec::new());
     }
     let look = || {

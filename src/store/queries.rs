@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::path::Path;
 
 use super::{
-    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Previous, Store, StoreError, rows, schema,
-    watches,
+    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Previous, Store, StoreError,
+    error::there_is, rows, schema, watches,
 };
 
 /// Most rows in one answer.
@@ -168,7 +168,7 @@ impl Store {
 /// # Errors
 /// As [`Store::deployment`].
 pub fn peek_deployed_before(file: &Path, repo: &str, project: &str) -> Result<Before, StoreError> {
-    if !file.exists() {
+    if !there_is(file, "reading the last success")? {
         return Ok(Before::default());
     }
     let look = || before(&schema::open_reader(file)?, repo, project);
@@ -181,7 +181,7 @@ pub fn peek_deployed_before(file: &Path, repo: &str, project: &str) -> Result<Be
 /// # Errors
 /// As [`Store::deployment`].
 pub fn peek_projects(file: &Path) -> Result<Vec<(String, String)>, StoreError> {
-    if !file.exists() {
+    if !there_is(file, "reading the projects")? {
         return Ok(Vec::new());
     }
     let look = || {

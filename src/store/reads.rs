@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{Store, StoreError, schema};
+use super::{Store, StoreError, error::there_is, schema};
 
 impl Store {
     /// What is known of a project's containers, by container ID.
@@ -60,7 +60,7 @@ impl Store {
 /// # Errors
 /// As [`Store::reads`].
 pub fn peek_reads(file: &Path, project: &str) -> Result<BTreeMap<String, String>, StoreError> {
-    if !file.exists() {
+    if !there_is(file, "reading what containers read")? {
         return Ok(BTreeMap::new());
     }
     let look = || {

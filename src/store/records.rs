@@ -3,6 +3,8 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
+use crate::rollout::{Phase, Rollout};
+
 /// Milliseconds since 1970, UTC.
 pub type Millis = i64;
 
@@ -439,7 +441,9 @@ pub struct PhaseTime {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
     /// A new phase begins; the one before ends.
-    pub phase: Option<String>,
+    pub phase: Option<Phase>,
+    /// Where its rollout stands from now on.
+    pub rollout: Option<Rollout>,
     /// See [`Deployment::project`].
     pub project: Option<String>,
     /// See [`Deployment::branch`].

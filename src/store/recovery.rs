@@ -9,11 +9,9 @@ use super::{
     deployments::end_phase,
     holds,
     intake::{self, Retry},
-    queries,
+    queries, rollouts,
 };
-
-/// A deployment under which the daemon died so often is not tried again: it may be what ends the daemon.
-const ATTEMPTS: u32 = 3;
+use crate::rollout::{self, ATTEMPTS, Action, Fact};
 
 impl Store {
     /// To be called once after opening: marks what ran as interrupted, queues each again (once, and not where something
@@ -80,13 +78,19 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
     }
     end_phase(db, id, at)?;
     let Some(ended) = queries::deployment(db, id)? else { return Ok(Fate::NotRunning) };
+    let fact = match how {
+        How::Crash => Fact::Started { attempt: ended.attempt },
+        How::Orderly => Fact::Stopped,
+    };
+    let actions = rollout::next(&rollouts::of(db, &ended.repo)?.surely_under_way(), fact, at).actions;
+    rollouts::end(db, id, false)?;
     let mut waits = db.prepare_cached(
         "UPDATE deployments SET force_rebuild = max(force_rebuild, ?2) WHERE repo = ?1 AND state = 'queued'",
     )?;
     if waits.execute(params![ended.repo, ended.force_rebuild])? > 0 {
         return Ok(Fate::NewerWaits);
     }
-    if how == How::Crash && ended.attempt >= ATTEMPTS {
+    if !actions.contains(&Action::Again) {
         let mut say = db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?;
         say.execute(params![id, format!("{reason}; not tried again after {ATTEMPTS} attempts: deploy it by hand")])?;
         return Ok(Fate::GivenUp);

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/006.sql"),
     include_str!("schema/007.sql"),
     include_str!("schema/008.sql"),
+    include_str!("schema/009.sql"),
 ];
 
 /// How long a lock that is held is tried again, and how often. A process that was being started when its parent was
@@ -29,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
 const LOCK_TRIES: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// Takes the lock of a state directory. Held as long as the file is open, so a killed daemon leaves none behind.
+#[expect(clippy::disallowed_methods, reason = "before the runtime has anything to do")]
 pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
     let path = database.with_extension("lock");
     let file = OpenOptions::new()

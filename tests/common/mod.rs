@@ -54,6 +54,7 @@ pub fn unique(what: &str) -> String {
 }
 
 /// Polls `look` until it gives a value; panics with `what` and the last look when `limit` has passed.
+#[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 pub fn wait_until<T, E: Debug>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, E>) -> T {
     let deadline = Instant::now() + limit;
     loop {

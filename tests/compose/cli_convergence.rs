@@ -48,6 +48,7 @@ fn settled(site: &Site, mode: u32) {
 }
 
 /// Ends runs of our own after ever longer spans, until one is through before; whatever is left, the next run repairs.
+#[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 fn ended_at_many_instants(signal: rustix::process::Signal, instants: u32) {
     let site = Site::new(&row(0));
     let began = Instant::now();

@@ -208,6 +208,7 @@ fn of_a_flood_of_refusals_the_first_are_told_and_the_others_counted() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 fn slow_and_silent_senders_are_cut_off_and_hold_nobody_up() {
     let site = Site::web();
     let limits = ["--header-timeout", "1s", "--body-timeout", "1s", "--max-connections", "40", "--max-requests", "8"];

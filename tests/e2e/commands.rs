@@ -72,7 +72,7 @@ fn status_and_history_tell_what_runs_and_what_was() {
         assert!(shown.lines().nth(1).unwrap().split_whitespace().any(|word| word == column), "{column}: {shown}");
     }
     let none = daemon.turnout(&["history", "elsewhere"]);
-    assert!(none.stdout.is_empty() && all_of(&none).contains("nothing was deployed yet of `elsewhere`"), "{none:?}");
+    assert!(none.stdout.is_empty() && all_of(&none).contains("no repository `elsewhere`"), "{none:?}");
 }
 
 #[test]

@@ -139,6 +139,7 @@ fn newer(history: &BTreeMap<i64, Value>, than: &Value) -> bool {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 fn whenever_it_is_killed_every_accepted_push_ends_and_nothing_is_left_over() {
     let (kills, terms) = (number("TURNOUT_KILLS", 7), number("TURNOUT_TERMS", 3));
     let mut dice = Dice::new();

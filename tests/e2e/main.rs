@@ -18,6 +18,7 @@ mod git_support;
 
 mod alive;
 mod altered;
+mod asker;
 mod backup;
 mod bad_input_deliveries;
 mod bad_input_disk;

@@ -63,13 +63,13 @@ fn a_lane_that_is_busy_is_told_of() {
     wait_for_log(&daemon, first, "kneading the dough");
     let mut child =
         daemon.command(&["deploy", &site.name]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let wanted = format!("waiting for its lane: {} is being deployed (deployment {first}, apply) (", site.name);
+    let wanted = format!("waiting for the end of deployment {first} of {} (apply) (", site.name);
     let mut reader = says(&mut child, &wanted);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", all_of(&output));
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
-    assert!(rest.lines().all(|line| line.starts_with("waiting for its lane")), "{rest}");
+    assert!(rest.lines().all(|line| line.starts_with("waiting for the end of")), "{rest}");
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn many(world: &World) -> [String; 2] {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 async fn after_a_kill_at_any_instant_the_next_update_heals() {
     let world = World::empty();
     let tips = many(&world);

@@ -5,11 +5,12 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fs,
+    fs::{self, File},
     io::Write as _,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, SystemTime},
 };
 
 use crate::git_support;
@@ -131,15 +132,38 @@ fn try_git(folder: &Path, args: &[&str]) -> Output {
 fn state(folder: &Path) -> String {
     let mut out = String::new();
     files(folder, folder, &mut out);
+    // Of a copy that is older than every file: git believes none of its times then, and compares contents. Otherwise it
+    // depends on the tick in which a file was written whether git looks into it, and what it sees there when the attributes
+    // have changed since.
+    let (index, copy) = (folder.join(".git/index"), folder.join(".git/index-of-the-test"));
+    if fs::copy(&index, &copy).is_ok() {
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        File::options().write(true).open(&copy).unwrap().set_modified(old).unwrap();
+    }
     // First, because `status` brings the index up to date.
     for args in [
         &["diff-index", "HEAD"][..],
         &["status", "--porcelain", "--ignored", "--ignore-submodules=none"],
         &["ls-files", "-s", "-v"],
     ] {
-        let _ = write!(out, "--- {args:?}\n{}", String::from_utf8_lossy(&try_git(folder, args).stdout));
+        let out_of = with_index(folder, args, &copy);
+        let _ = write!(out, "--- {args:?}\n{}", String::from_utf8_lossy(&out_of.stdout));
     }
+    let _ = fs::remove_file(&copy);
+    // The index itself as well, as somebody's `git status` would.
+    try_git(folder, &["status", "--porcelain"]);
     out
+}
+
+fn with_index(folder: &Path, args: &[&str], index: &Path) -> Output {
+    Command::new("git")
+        .current_dir(folder)
+        .args(args)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_INDEX_FILE", index)
+        .output()
+        .unwrap()
 }
 
 fn files(top: &Path, folder: &Path, out: &mut String) {

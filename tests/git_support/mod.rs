@@ -152,6 +152,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a free port and waits until it accepts.
+    #[expect(clippy::disallowed_methods, reason = "a test's own thread")]
     pub fn start(make: impl Fn(u16) -> Command) -> Self {
         for _ in 0..5 {
             let port = free_port();

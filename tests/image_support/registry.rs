@@ -40,6 +40,7 @@ impl Registry {
         Self::start_with(false, Some((certificate, key)))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test's own thread")]
     fn start_with(auth: bool, tls: Option<(&[u8], &[u8])>) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -5,14 +5,16 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::imports::{self, Named, Room};
 
 /// Folders of `src` from the ground up; a folder may use only folders before it, and any crate but for [`FEW_CRATES`].
-const ORDER: &[&str] = &["config", "webhook", "decide", "inputs", "store", "deploy", "worker", "server", "cli"];
+const ORDER: &[&str] =
+    &["config", "webhook", "decide", "rollout", "inputs", "store", "deploy", "worker", "server", "cli"];
 
 /// Folders whose business not every crate is, and which they may use.
 const FEW_CRATES: &[(&str, &[&str])] = &[
     ("config", &["files", "git", "report", "yaml"]),
     ("webhook", &["report"]),
     ("decide", &["plan", "report"]),
-    ("store", &["report"]),
+    ("rollout", &[]),
+    ("store", &["files", "report"]),
 ];
 
 /// Crates, and which others of ours each may use. Cargo holds that there are no circles; this holds that there is no more.
@@ -45,7 +47,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without async, clock, Docker or filesystem.
-const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "plan"];
+const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "rollout", "plan"];
 /// What would betray them, by the beginning of a path.
 const IMPURE: &[&str] = &[
     "tokio",

@@ -23,5 +23,6 @@ mod robustness;
 mod store;
 mod store_facts;
 mod store_holds;
+mod store_rollouts;
 mod webhook_route;
 mod words;

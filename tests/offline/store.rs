@@ -12,6 +12,7 @@ use std::{
 
 use turnout::{
     report::redact::Redactor,
+    rollout::Phase,
     store::{
         Accepted, Before, Cause, Filter, Finish, LogLimits, NewDelivery, NewDeployment, Retention, State, Store,
         StoreError, Update,
@@ -183,9 +184,9 @@ async fn a_clock_that_is_set_by_days_leaves_durations_and_what_is_remembered() {
         let id = store.accept(pushed(number)).await.unwrap().deployment.unwrap();
         store.next("shop").await.unwrap();
         set(there);
-        store.update(id, Update { phase: Some("fetch".into()), ..Update::default() }).await.unwrap();
+        store.update(id, Update { phase: Some(Phase::Fetching), ..Update::default() }).await.unwrap();
         set(back);
-        store.update(id, Update { phase: Some("apply".into()), ..Update::default() }).await.unwrap();
+        store.update(id, Update { phase: Some(Phase::Applying), ..Update::default() }).await.unwrap();
         store.finish(id, Finish::Failed { error: "broken".to_owned() }).await.unwrap();
         let ended = store.deployment(id).await.unwrap().unwrap();
         let mut times = vec![ended.started_at.unwrap()];
@@ -261,8 +262,8 @@ async fn what_a_deployment_leaves_behind() {
     let store = bench.open();
     let id = store.accept(delivery("shop", 1)).await.unwrap().deployment.unwrap();
     store.next("shop").await.unwrap().unwrap();
-    for phase in ["fetch", "build"] {
-        store.update(id, Update { phase: Some(phase.into()), ..Update::default() }).await.unwrap();
+    for phase in [Phase::Fetching, Phase::Planning] {
+        store.update(id, Update { phase: Some(phase), ..Update::default() }).await.unwrap();
     }
     let update = Update { commit_before: Some("a".into()), plan: Some("create web".into()), ..Update::default() };
     store.update(id, update).await.unwrap();
@@ -270,11 +271,11 @@ async fn what_a_deployment_leaves_behind() {
     let done = Finish::Succeeded { project: "redshop".into(), commit: "abc".into(), reached: None, watch: None };
     assert!(store.finish(id, done).await.unwrap());
     let shown = store.deployment(id).await.unwrap().unwrap();
-    assert_eq!((shown.state, shown.phase.as_deref()), (State::Succeeded, Some("build")));
+    assert_eq!((shown.state, shown.phase.as_deref()), (State::Succeeded, Some("plan")));
     assert_eq!((shown.project.as_deref(), shown.commit_after.as_deref()), (Some("redshop"), Some("abc")));
     assert_eq!((shown.commit_before.as_deref(), shown.plan.as_deref()), (Some("a"), Some("create web")));
     let phases: Vec<&str> = shown.phases.iter().map(|phase| phase.name.as_str()).collect();
-    assert_eq!(phases, ["fetch", "build"]);
+    assert_eq!(phases, ["fetch", "plan"]);
     assert!(shown.phases.iter().all(|phase| phase.ended_at.is_some()) && shown.ended_at.is_some());
     assert_eq!(store.last_success("shop", "redshop").await.unwrap().as_deref(), Some("abc"));
     assert_eq!(store.last_success("shop", "blueshop").await.unwrap(), None);

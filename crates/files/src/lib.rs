@@ -6,6 +6,7 @@
 mod folder;
 mod gate;
 mod kind;
+mod owner;
 mod reach;
 mod refusal;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod way;
 pub use folder::Folder;
 pub use gate::Opened;
 pub use kind::Kind;
+pub use owner::{anothers, owner, this_user, user};
 pub use reach::{Reach, Repository};
 pub use refusal::{Refusal, hint};
 pub use waited::{begun, beside_the_runtime, waited};

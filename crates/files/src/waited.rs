@@ -134,6 +134,7 @@ mod tests {
     use super::{super::at, *};
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test's slow disk")]
     fn what_hangs_is_given_up_and_what_is_busy_is_not() {
         let (go_on, wait) = mpsc::channel::<()>();
         let place = Path::new("/srv/waited");

@@ -327,6 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a test's slow disk")]
     async fn what_takes_long_in_many_steps_is_waited_for() {
         // Long against what a busy machine may keep a thread waiting; all steps together take longer.
         let patience = Duration::from_millis(800);

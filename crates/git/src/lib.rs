@@ -37,6 +37,12 @@ mod transfer;
 mod traps;
 mod update;
 
+/// The version of libgit2, which is compiled in.
+pub fn libgit2_version() -> String {
+    let (major, minor, patch) = git2::Version::get().libgit2_version();
+    format!("{major}.{minor}.{patch}")
+}
+
 pub use address::Address;
 pub use auth::foreseen;
 pub use by_hand::{LEFT_BRANCH, check_out};

@@ -20,6 +20,7 @@ const RETRY: Duration = Duration::from_millis(50);
 pub(super) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
 
 /// Locks a folder, waiting for whoever has it until `stop`.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, as all of libgit2's work has")]
 pub(super) fn wait(folder: &Path, stop: &CancellationToken) -> Result<Lock, GitError> {
     loop {
         if let Some(lock) = attempt(folder)? {

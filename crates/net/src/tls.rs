@@ -10,6 +10,11 @@ use openssl::{
     ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVersion},
 };
 
+/// The TLS library and its version, which is compiled in.
+pub fn library_version() -> &'static str {
+    openssl::version::version()
+}
+
 /// A client that trusts the system's authorities and speaks TLS 1.2 at least.
 ///
 /// # Errors

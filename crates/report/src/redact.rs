@@ -438,6 +438,7 @@ mod tests {
     const QUICK: std::time::Duration = std::time::Duration::from_secs(20);
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test measures how the time grows")]
     fn a_megabyte_of_bait_is_quick() {
         let redactor = Redactor::new();
         redactor.add("aaaaaaaaaaaaaaaaab");
@@ -467,6 +468,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test measures how the time grows")]
     fn secrets_of_one_repeated_byte_are_quick_and_leave_nothing() {
         let redactor = Redactor::new();
         let started = std::time::Instant::now();

@@ -29,6 +29,7 @@ pub(super) struct IndexLock {
 }
 
 /// Takes the lock. Whoever calls holds the lock of the whole repository, so that one of ours is a dead one's.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, as all of libgit2's work has")]
 pub(super) fn take(repo: &Repository, stop: &CancellationToken) -> Result<IndexLock, GitError> {
     let folder = repo.path().to_owned();
     let lock = folder.join("index.lock");

@@ -27,6 +27,7 @@ fn on_the_last(count: usize, restart: bool) -> Value {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test measures how the time grows")]
 fn the_largest_projects_are_planned_soon() {
     let mut slow = Vec::new();
     for (shape, value) in [

@@ -190,6 +190,7 @@ async fn unknown_encodings_are_refused_by_name() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 async fn a_program_that_does_not_end_is_killed_with_what_it_started() {
     let folder = tempfile::tempdir().unwrap();
     let files = [(".gitattributes", "*.t filter=f\n"), ("a.t", "abc")];

@@ -1,0 +1,357 @@
+//! Every state that can be reached, against what must never be: a breadth-first search over the table and a small world
+//! round it, until there is nothing new.
+//!
+//! The world has one repository, its queue, its lane, an engine, a clock and a disk on which moves inside of a deployment
+//! are written without waiting, as the store does. At any moment somebody may push, cancel, stop or kill the daemon, take
+//! the engine down, or let time pass; an action may be done, done and not acknowledged, fail, or find the world changed.
+//! Each of these a bounded number of times, so that the search has an end; which bounds, [`SEARCHES`] says.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    hash::{BuildHasher as _, RandomState},
+};
+
+use super::*;
+
+const PATIENCE: Millis = 2;
+const WATCHED: Millis = 2;
+/// The clock goes no further.
+const LATEST: Millis = 4;
+
+/// How often each disturbance may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Budget {
+    pushes: u8,
+    deaths: u8,
+    stops: u8,
+    cancels: u8,
+    stale: u8,
+    failures: u8,
+    outages: u8,
+}
+
+/// Each disturbance often enough to meet its limit, and each with each.
+const SEARCHES: [Budget; 4] = [
+    Budget { pushes: 2, deaths: 1, stops: 1, cancels: 1, stale: 1, failures: 1, outages: 1 },
+    Budget { pushes: 3, deaths: 4, stops: 1, cancels: 0, stale: 0, failures: 0, outages: 0 },
+    Budget { pushes: 1, deaths: 1, stops: 0, cancels: 0, stale: 3, failures: 0, outages: 4 },
+    Budget { pushes: 2, deaths: 0, stops: 0, cancels: 1, stale: 4, failures: 1, outages: 1 },
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct World {
+    /// On disk for certain.
+    kept: Rollout,
+    /// What the daemon works with; after a crash it is one of the two.
+    rollout: Rollout,
+    alive: bool,
+    /// What the lane does, and has to do after it.
+    doing: VecDeque<Action>,
+    /// Commits are numbers. What waits, and which attempt that is; what is under way; what is wanted; what was brought.
+    queued: Option<(u8, u32)>,
+    running: Option<(u8, u32)>,
+    wanted: u8,
+    reached: u8,
+    /// The newest commit whose deployment came to a bad end that somebody was told of.
+    told: u8,
+    /// Generations whose end is recorded.
+    recorded: Generation,
+    /// Whose plan the containers have.
+    applied: Generation,
+    /// What is watched, in memory.
+    watching: Option<Generation>,
+    engine: bool,
+    now: Millis,
+    /// The daemon died, and did not end in an orderly way.
+    died: bool,
+    left: Budget,
+}
+
+impl World {
+    fn begin(left: Budget) -> World {
+        World { alive: true, engine: true, left, ..World::default() }
+    }
+
+    /// The same world with one less of this to come; `None` where there is none left.
+    fn may(&self, of: fn(&mut Budget) -> &mut u8) -> Option<World> {
+        let mut then = self.clone();
+        let left = of(&mut then.left);
+        *left = left.checked_sub(1)?;
+        Some(then)
+    }
+
+    /// A fact, and what follows from it.
+    fn take(mut self, fact: Fact) -> World {
+        let Next { rollout, actions } = next(&self.rollout, fact, self.now);
+        self.rollout = rollout;
+        match actions[..] {
+            // Beside the lane, whatever that does.
+            [Action::EndWatch] => self.doing.push_front(Action::EndWatch),
+            _ => self.doing.extend(actions),
+        }
+        // What ends a deployment, its beginning, and that it changes containers, are waited for; what is in between is not.
+        if self.rollout.under_way.is_none() || matches!(fact, Fact::Begin | Fact::Planned) {
+            self.kept = self.rollout.clone();
+        }
+        self
+    }
+
+    /// Does what costs no wait, so that what is left to do takes time and may go wrong.
+    fn settle(mut self) -> World {
+        while let Some(action) = self.doing.front().copied() {
+            match action {
+                Action::Record(ending) => {
+                    let (commit, attempt) = self.running.take().expect("something ends that did not run");
+                    self.recorded += 1;
+                    match ending {
+                        Ending::Succeeded => self.reached = self.reached.max(commit),
+                        Ending::Failed(_) | Ending::Cancelled => self.told = self.told.max(commit),
+                        // Again, unless something newer waits. One transaction with its record.
+                        Ending::Interrupted if self.doing.get(1) == Some(&Action::Again) => {
+                            self.queued = self.queued.or(Some((commit, attempt + u32::from(self.died))));
+                        }
+                        Ending::Interrupted => {}
+                    }
+                }
+                Action::Again => {}
+                Action::EndWatch => self.watching = None,
+                Action::Watch => {
+                    let watch = self.rollout.watch.expect("nothing is to be watched");
+                    self.watching = Some(watch.generation);
+                }
+                _ => break,
+            }
+            self.doing.pop_front();
+        }
+        self
+    }
+
+    /// The lane takes what waits.
+    fn claim(mut self) -> World {
+        if self.alive
+            && self.running.is_none()
+            && self.doing.is_empty()
+            && let Some(job) = self.queued.take()
+        {
+            self.running = Some(job);
+            return self.take(Fact::Begin).settle();
+        }
+        self
+    }
+
+    /// What the action under way can come to.
+    fn outcomes(&self) -> Vec<(&'static str, World)> {
+        let Some(action) = self.doing.front().copied().filter(|_| self.alive) else { return Vec::new() };
+        let mut done = self.clone();
+        done.doing.pop_front();
+        let mut all = Vec::new();
+        if !self.engine && action != Action::Fetch {
+            if action == Action::AwaitEngine {
+                // It is asked until it is back, or until that is due.
+                let due =
+                    self.rollout.under_way.and_then(|under_way| under_way.due_at).is_some_and(|due| due <= self.now);
+                all.extend(due.then(|| ("not back", done.take(Fact::Due))));
+            } else {
+                all.push(("engine gone", done.take(Fact::EngineGone { patience: PATIENCE })));
+            }
+            return all;
+        }
+        let good = match action {
+            Action::Fetch => Fact::Fetched,
+            Action::Plan => Fact::Planned,
+            Action::Apply => {
+                done.applied = done.rollout.generation;
+                Fact::Applied
+            }
+            Action::Settle => Fact::Settled { watch: Some(self.now + WATCHED) },
+            Action::AwaitEngine => Fact::EngineBack,
+            other => panic!("{other:?} costs no wait"),
+        };
+        all.push(("done", done.clone().take(good)));
+        if action == Action::Apply {
+            // Done, and not acknowledged.
+            all.extend(done.may(|left| &mut left.deaths).map(|dead| ("dies after it", dead.dies())));
+        }
+        if matches!(action, Action::Plan | Action::Apply | Action::Settle) {
+            all.extend(done.may(|left| &mut left.stale).map(|then| ("stale", then.take(Fact::Stale))));
+        }
+        if action != Action::AwaitEngine {
+            all.extend(done.may(|left| &mut left.failures).map(|then| ("fails", then.take(Fact::Failed))));
+        }
+        all.extend(done.may(|left| &mut left.cancels).map(|then| ("is cancelled", then.take(Fact::Cancelled))));
+        all.extend(
+            done.may(|left| &mut left.stops).map(|then| ("is stopped", then.take(Fact::Stopped).settle().goes())),
+        );
+        all
+    }
+
+    /// The daemon is no more, and all that it only knew.
+    fn goes(mut self) -> World {
+        (self.alive, self.watching) = (false, None);
+        self.doing.clear();
+        self
+    }
+
+    fn dies(self) -> World {
+        World { died: true, ..self.goes() }
+    }
+
+    /// The next start, with what the disk has: with luck the last move as well.
+    fn starts(&self) -> Vec<(&'static str, World)> {
+        let mut all = Vec::new();
+        for (name, found) in [("starts", &self.rollout), ("starts with less", &self.kept)] {
+            let mut then = self.clone();
+            (then.alive, then.rollout) = (true, found.clone());
+            let attempt = self.running.map_or(1, |(_, attempt)| attempt);
+            // A death is an attempt, an orderly end is none.
+            let then = then.take(Fact::Started { attempt }).settle();
+            all.push((name, World { died: false, ..then }));
+        }
+        all
+    }
+
+    /// All that can happen next.
+    fn steps(&self) -> Vec<(&'static str, World)> {
+        let mut all = self.outcomes();
+        if !self.alive {
+            all.extend(self.starts());
+        }
+        if self.alive {
+            all.extend(self.may(|left| &mut left.deaths).map(|dead| ("dies", dead.dies())));
+            all.extend(self.may(|left| &mut left.pushes).map(|mut then| {
+                then.wanted += 1;
+                then.queued = Some((then.wanted, 1));
+                ("push", then)
+            }));
+        }
+        if self.engine {
+            all.extend(self.may(|left| &mut left.outages).map(|then| ("engine goes", World { engine: false, ..then })));
+        } else {
+            all.push(("engine comes", World { engine: true, ..self.clone() }));
+        }
+        if self.now < LATEST {
+            let then = World { now: self.now + 1, ..self.clone() };
+            // The timer of the watch. That of the wait is the action's own.
+            let watch = then.alive && then.rollout.watch.is_some_and(|watch| watch.until <= then.now);
+            let waits = then.rollout.under_way.is_some_and(|under_way| under_way.phase == Phase::EngineAway);
+            all.push(("time", if watch && !waits { then.take(Fact::Due) } else { then }));
+        }
+        all.into_iter().map(|(name, then)| (name, then.settle().claim())).collect()
+    }
+
+    /// What must never be.
+    fn wrong(&self) -> Option<String> {
+        let Rollout { generation, under_way, watch } = &self.rollout;
+        let fault = |said: &str| Some(said.to_owned());
+        if self.alive && under_way.is_some() != self.running.is_some() {
+            return fault("the state and the queue disagree on what is under way");
+        }
+        if self.alive && under_way.is_some() && self.doing.is_empty() {
+            return fault("something is under way, and nothing is being done about it");
+        }
+        if let Some(UnderWay { phase, plans, losses, due_at }) = *under_way {
+            if plans > PLANS || losses > LOSSES {
+                return fault("it goes on without an end");
+            }
+            if (phase == Phase::EngineAway) != due_at.is_some() {
+                return fault("a wait without an end");
+            }
+            if matches!(phase, Phase::Applying | Phase::Settling)
+                && (watch.is_some() || (self.alive && self.watching.is_some()))
+            {
+                return fault("an earlier success is watched while its containers are changed");
+            }
+        }
+        if self.alive && self.watching != watch.map(|watch| watch.generation) {
+            return fault("what is watched is not what the state says");
+        }
+        if self.alive && self.recorded + Generation::from(under_way.is_some()) != *generation {
+            return fault("a deployment without an end, or with two");
+        }
+        if self.watching.is_some_and(|watched| self.applied > watched) {
+            return fault("a success is watched though a later deployment has changed its containers");
+        }
+        if self.applied > *generation {
+            return fault("the generation fell");
+        }
+        if self.running.is_some_and(|(_, attempt)| attempt > ATTEMPTS) {
+            return fault("it kills the daemon for ever");
+        }
+        let waits = self.queued.into_iter().chain(self.running).any(|(commit, _)| commit == self.wanted);
+        if self.wanted > self.reached && self.told < self.wanted && !waits {
+            return fault("a push is lost");
+        }
+        None
+    }
+
+    /// Where it comes to if nothing more goes wrong; `None` where it comes to no end.
+    fn left_alone(&self) -> Option<World> {
+        let mut world = World { engine: true, ..self.clone() };
+        for _ in 0..40 {
+            if !world.alive {
+                world = world.starts().pop()?.1.settle().claim();
+                continue;
+            }
+            let outcome = world.outcomes().into_iter().find(|(name, _)| *name == "done");
+            match outcome {
+                Some((_, then)) => world = then.settle().claim(),
+                None if world.rollout.under_way.is_none() && world.queued.is_none() => return Some(world),
+                None => return None,
+            }
+        }
+        None
+    }
+}
+
+/// Where each world that was seen came from, by its digest: the worlds themselves would fill the memory.
+type Seen = HashMap<u64, (u64, &'static str)>;
+
+fn road(seen: &Seen, mut at: u64) -> String {
+    let mut names = Vec::new();
+    while let Some((before, name)) = seen.get(&at).filter(|(before, _)| *before != at) {
+        names.push(*name);
+        at = *before;
+    }
+    names.reverse();
+    names.join(", ")
+}
+
+/// Visits all that can be reached with this budget. Answers how many worlds there are, and after how many steps the last
+/// one came.
+fn explore(budget: Budget) -> (usize, u32) {
+    let digests = RandomState::new();
+    let begin = World::begin(budget);
+    let first = digests.hash_one(&begin);
+    let mut seen = Seen::from([(first, (first, ""))]);
+    let mut todo = VecDeque::from([(begin, first, 0_u32)]);
+    let mut deepest = 0;
+    while let Some((world, digest, depth)) = todo.pop_front() {
+        deepest = deepest.max(depth);
+        if let Some(wrong) = world.wrong() {
+            panic!("{wrong}\nafter: {}\n{world:#?}", road(&seen, digest));
+        }
+        match world.left_alone() {
+            Some(end) if end.reached == end.wanted || end.told == end.wanted => {}
+            end => panic!("left alone it comes to {end:#?}\nafter: {}\n{world:#?}", road(&seen, digest)),
+        }
+        for (name, then) in world.steps() {
+            let fell = world.alive && then.rollout.generation < world.rollout.generation;
+            assert!(!fell, "{name}: the generation fell");
+            let next = digests.hash_one(&then);
+            if let Entry::Vacant(new) = seen.entry(next) {
+                new.insert((digest, name));
+                todo.push_back((then, next, depth + 1));
+            }
+        }
+    }
+    (seen.len(), deepest)
+}
+
+#[test]
+fn no_road_leads_to_what_must_never_be() {
+    for budget in SEARCHES {
+        let (worlds, depth) = explore(budget);
+        println!("worlds: {worlds}, depth: {depth}, {budget:?}");
+        assert!(worlds > 1_000, "the world has become too small: {worlds}");
+    }
+}

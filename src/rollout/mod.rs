@@ -1,0 +1,217 @@
+//! A rollout is a state: where a repository's deployment stands, and what comes next.
+//!
+//! [`next`] is a pure function of a state, a fact and the time; the lane carries out what it answers, one action at a time,
+//! and comes back with the next fact. What an action found out (a plan, say) is in no state: after a crash all of it is
+//! found out anew, from the world as it is then.
+//!
+//! ```text
+//!       begin            planned             applied
+//! Live ───────► Preparing ──────► Applying ─────────► Settling ─────► Live, and watched until …
+//!               ▲   ▲  │              │                  │   settled
+//!               │   └──┴─── stale ────┴──────────────────┤   (PLANS looks at most)
+//!               │                                        │
+//!               └── back ── EngineAway ◄─── engine gone ─┘   (LOSSES at most, each until `due_at`)
+//! ```
+//!
+//! A bad end (failed, cancelled, interrupted) leads from anywhere to Live. Each step of the table is a line in [`next`], and
+//! `explore.rs` visits every state that pushes, crashes, cancellations, restarts and time can lead to.
+
+#[cfg(test)]
+mod explore;
+mod phase;
+mod state;
+
+pub use phase::Phase;
+pub use state::{Generation, Millis, Rollout, UnderWay, Watch};
+
+/// How often a deployment looks and plans while the engine's objects change under it.
+pub const PLANS: u32 = 3;
+/// How often the engine may go away under one deployment: one that takes it down each time must come to its end.
+pub const LOSSES: u32 = 3;
+/// How often a deployment is begun again after the daemon died under it: it may be what ends the daemon.
+pub const ATTEMPTS: u32 = 3;
+
+/// Something that happened, as far as a rollout is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fact {
+    /// The lane took a deployment from the queue.
+    Begin,
+    /// The work tree is at the commit.
+    Fetched,
+    /// There is a plan, and nothing stands in its way.
+    Planned,
+    /// Every step was carried out.
+    Applied,
+    /// What was started stays up. What is to be watched on ends then.
+    Settled {
+        /// When the watch ends; `None`: nothing is watched.
+        watch: Option<Millis>,
+    },
+    /// Something else changed what had been looked at.
+    Stale,
+    /// The engine is not there any more.
+    EngineGone {
+        /// How long it may stay away, in milliseconds.
+        patience: Millis,
+    },
+    /// The engine answers again.
+    EngineBack,
+    /// An action came to nothing, for a reason that a repetition would meet again.
+    Failed,
+    /// An action was called off by a person.
+    Cancelled,
+    /// The daemon ends in an orderly way, and its successor goes on.
+    Stopped,
+    /// The daemon starts, and this is what its predecessor left. A deployment is under way only where that one died.
+    Started {
+        /// Which attempt of the deployment under way that was, from 1.
+        attempt: u32,
+    },
+    /// Time has passed.
+    Due,
+}
+
+/// What is to be done next. Each may be done twice without harm, for a crash may come before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Bring the work tree to the commit.
+    Fetch,
+    /// Look at the files and at what runs, decide and plan.
+    Plan,
+    /// End the watch of an earlier deployment: from here on its containers change because this one changes them.
+    EndWatch,
+    /// Carry out the plan.
+    Apply,
+    /// See whether what was started stays up.
+    Settle,
+    /// Ask the engine again and again whether it is there, until `due_at`.
+    AwaitEngine,
+    /// Record how the deployment ended.
+    Record(Ending),
+    /// Queue the same again, for the next start.
+    Again,
+    /// Watch on, beside the lane.
+    Watch,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Everything runs.
+    Succeeded,
+    /// For a reason of its own.
+    Failed(Why),
+    /// By a person.
+    Cancelled,
+    /// By the end of the daemon.
+    Interrupted,
+}
+
+/// Why a deployment failed, as far as this table decides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The action says.
+    Itself,
+    /// The engine's objects changed under it each time.
+    Unsteady,
+    /// The engine went away too often.
+    LostTooOften,
+    /// The engine did not come back in time.
+    NotBack,
+    /// The daemon died under it too often.
+    DiedTooOften,
+}
+
+/// A state and what is to be done in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// The state from now on.
+    pub rollout: Rollout,
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+}
+
+/// What follows from a fact. One that says nothing in this state (an engine that is back where nobody waited for it)
+/// leaves it as it is, with nothing to do.
+pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
+    let stay = || Next { rollout: rollout.clone(), actions: Vec::new() };
+    let Some(under_way) = rollout.under_way else {
+        return match fact {
+            Fact::Begin => to(rollout.begun(), &[Action::Fetch]),
+            Fact::Due if rollout.watch.is_some_and(|watch| watch.until <= now) => {
+                to(Rollout { watch: None, ..rollout.clone() }, &[Action::EndWatch])
+            }
+            Fact::Started { .. } if rollout.watch.is_some() => to(rollout.clone(), &[Action::Watch]),
+            _ => stay(),
+        };
+    };
+    let at = |phase: Phase| UnderWay { phase, due_at: None, ..under_way };
+    match (under_way.phase, fact) {
+        (Phase::Fetching, Fact::Fetched) => to(rollout.with(at(Phase::Planning)), &[Action::Plan]),
+        (Phase::Planning, Fact::Planned) => {
+            let applying = Rollout { watch: None, ..rollout.with(at(Phase::Applying)) };
+            match rollout.watch {
+                Some(_) => to(applying, &[Action::EndWatch, Action::Apply]),
+                None => to(applying, &[Action::Apply]),
+            }
+        }
+        (Phase::Applying, Fact::Applied) => to(rollout.with(at(Phase::Settling)), &[Action::Settle]),
+        (Phase::Settling, Fact::Settled { watch: until }) => {
+            let watch = until.map(|until| Watch { generation: rollout.generation, until });
+            let good = Rollout { watch, ..rollout.ended() };
+            let record = Action::Record(Ending::Succeeded);
+            match watch {
+                Some(_) => to(good, &[record, Action::Watch]),
+                None => to(good, &[record]),
+            }
+        }
+        (Phase::Planning | Phase::Applying | Phase::Settling, Fact::Stale) => match under_way.plans {
+            PLANS.. => ends(rollout, Ending::Failed(Why::Unsteady)),
+            plans => {
+                let again = UnderWay { plans: plans + 1, ..at(Phase::Planning) };
+                to(rollout.with(again), &[Action::Plan])
+            }
+        },
+        (Phase::Planning | Phase::Applying | Phase::Settling, Fact::EngineGone { patience }) => {
+            match under_way.losses {
+                LOSSES.. => ends(rollout, Ending::Failed(Why::LostTooOften)),
+                losses => {
+                    let due_at = Some(now.saturating_add(patience));
+                    let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
+                    to(rollout.with(away), &[Action::AwaitEngine])
+                }
+            }
+        }
+        // What the engine did before it went shows in the next look: half a plan is never resumed.
+        (Phase::EngineAway, Fact::EngineBack) => {
+            to(rollout.with(UnderWay { plans: 1, ..at(Phase::Planning) }), &[Action::Plan])
+        }
+        (Phase::EngineAway, Fact::Due) if under_way.due_at.is_some_and(|due| due <= now) => {
+            ends(rollout, Ending::Failed(Why::NotBack))
+        }
+        (_, Fact::Due) if rollout.watch.is_some_and(|watch| watch.until <= now) => {
+            to(Rollout { watch: None, ..rollout.clone() }, &[Action::EndWatch])
+        }
+        (_, Fact::Failed) => ends(rollout, Ending::Failed(Why::Itself)),
+        (_, Fact::Cancelled) => ends(rollout, Ending::Cancelled),
+        (_, Fact::Stopped) => to(rollout.ended(), &[Action::Record(Ending::Interrupted), Action::Again]),
+        // It is planned anew from what there is now; the watch of an earlier success goes on until that has a plan.
+        (_, Fact::Started { attempt }) => {
+            let mut ended = match attempt {
+                ATTEMPTS.. => ends(rollout, Ending::Failed(Why::DiedTooOften)),
+                _ => to(rollout.ended(), &[Action::Record(Ending::Interrupted), Action::Again]),
+            };
+            ended.actions.extend(rollout.watch.map(|_| Action::Watch));
+            ended
+        }
+        _ => stay(),
+    }
+}
+
+fn to(rollout: Rollout, actions: &[Action]) -> Next {
+    Next { rollout, actions: actions.to_vec() }
+}
+
+fn ends(rollout: &Rollout, how: Ending) -> Next {
+    to(rollout.ended(), &[Action::Record(how)])
+}

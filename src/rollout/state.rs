@@ -1,0 +1,75 @@
+//! The state of a repository's rollout.
+
+use super::Phase;
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = i64;
+
+/// Counts the deployments of a repository that began.
+pub type Generation = i64;
+
+/// Where a repository stands. One a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Rollout {
+    /// Counts the deployments that began. It only rises: what an earlier one says late is recognized by it.
+    pub generation: Generation,
+    /// The deployment under way; none where the repository is live as it is.
+    pub under_way: Option<UnderWay>,
+    /// What is watched of the last success, until the next one changes it.
+    pub watch: Option<Watch>,
+}
+
+/// A deployment under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnderWay {
+    /// Where it stands.
+    pub phase: Phase,
+    /// How often it planned since it began or since the engine came back, from 1.
+    pub plans: u32,
+    /// How often the engine went away under it.
+    pub losses: u32,
+    /// When something must have happened, where a fact from outside is waited for.
+    pub due_at: Option<Millis>,
+}
+
+/// A watch after a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Watch {
+    /// Of which deployment's success.
+    pub generation: Generation,
+    /// When it ends.
+    pub until: Millis,
+}
+
+impl Rollout {
+    /// When something is due, whatever else happens: the end of a wait or of a watch.
+    pub fn due_at(&self) -> Option<Millis> {
+        let waits = self.under_way.and_then(|under_way| under_way.due_at);
+        let watch = self.watch.map(|watch| watch.until);
+        waits.into_iter().chain(watch).min()
+    }
+
+    /// The same, where it is known from elsewhere that a deployment is under way: one that an earlier turnout began has left
+    /// no state.
+    #[must_use]
+    pub fn surely_under_way(&self) -> Rollout {
+        let begun = UnderWay { phase: Phase::Fetching, plans: 1, losses: 0, due_at: None };
+        self.with(self.under_way.unwrap_or(begun))
+    }
+
+    /// The next deployment begins.
+    pub(super) fn begun(&self) -> Rollout {
+        let begun = UnderWay { phase: Phase::Fetching, plans: 1, losses: 0, due_at: None };
+        Rollout { generation: self.generation + 1, ..self.with(begun) }
+    }
+
+    /// The same, with this under way.
+    pub(super) fn with(&self, under_way: UnderWay) -> Rollout {
+        Rollout { under_way: Some(under_way), ..self.clone() }
+    }
+
+    /// Nothing is under way any more.
+    pub(super) fn ended(&self) -> Rollout {
+        Rollout { under_way: None, ..self.clone() }
+    }
+}
