@@ -67,7 +67,9 @@ mod tests {
     fn the_grammar_holds_together() {
         use clap::CommandFactory as _;
         Args::command().debug_assert();
-        for (text, expected) in [("660", Ok(0o660)), ("0600", Ok(0o600)), ("888", Err(())), ("1777", Err(())), ("", Err(()))] {
+        for (text, expected) in
+            [("660", Ok(0o660)), ("0600", Ok(0o600)), ("888", Err(())), ("1777", Err(())), ("", Err(()))]
+        {
             assert_eq!(mode(text).map_err(drop), expected, "{text}");
         }
     }

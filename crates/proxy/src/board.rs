@@ -119,7 +119,8 @@ impl Board {
                 });
                 let colours = colours.collect();
                 let tally = tallies.remove(&route.listen).unwrap_or_default();
-                routes.insert(route.listen, LiveRoute { repository: name.clone(), route: route.clone(), colours, tally });
+                routes
+                    .insert(route.listen, LiveRoute { repository: name.clone(), route: route.clone(), colours, tally });
             }
         }
         gone.retain(|gone| gone.counts.open.load(Relaxed) > 0);
@@ -153,7 +154,8 @@ impl Board {
     pub(crate) fn status(&self) -> (BTreeMap<String, Age>, Vec<RouteStatus>, Vec<Leaving>) {
         let live = self.read();
         let repositories = live.file.table.repositories.iter();
-        let ages = repositories.map(|(name, of)| (name.clone(), Age { generation: of.generation, revision: of.revision }));
+        let ages =
+            repositories.map(|(name, of)| (name.clone(), Age { generation: of.generation, revision: of.revision }));
         let routes = live.routes.iter().map(|(listen, LiveRoute { repository, route, colours, tally })| RouteStatus {
             repository: repository.clone(),
             listen: *listen,
@@ -192,7 +194,8 @@ impl Board {
 impl Counts {
     /// The same for these targets; those that stay keep their counts.
     fn with_targets(mut self, targets: &[SocketAddr]) -> Counts {
-        self.targets = targets.iter().map(|target| (*target, self.targets.remove(target).unwrap_or_default())).collect();
+        self.targets =
+            targets.iter().map(|target| (*target, self.targets.remove(target).unwrap_or_default())).collect();
         self
     }
 }

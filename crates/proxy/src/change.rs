@@ -44,8 +44,6 @@ pub(crate) struct Changer {
     origin: Origin,
     durable: AtomicBool,
     ending: AtomicBool,
-    /// All places for connections.
-    places: usize,
 }
 
 type Changed = Result<(u64, bool), Refusal>;
@@ -64,7 +62,6 @@ impl Changer {
             doors.insert(address, Door::open(address, listener.ok(), Arc::clone(&house)));
         }
         Arc::new(Changer {
-            places: house.places.available_permits(),
             house,
             doors: Mutex::new(doors),
             keeper: Arc::new(Held::new(keeper)),
@@ -77,13 +74,12 @@ impl Changer {
     /// Answers `status`.
     pub(crate) fn status(&self) -> Status {
         let (repositories, routes, leaving) = self.house.board.status();
-        let free = self.house.places.available_permits();
         Status {
             serial: self.house.board.served().serial,
             origin: self.origin,
             durable: self.durable.load(Relaxed),
             ending: self.ending.load(Relaxed),
-            connections: u64::try_from(self.places.saturating_sub(free)).unwrap_or(u64::MAX),
+            connections: self.house.open.load(Relaxed),
             repositories,
             routes,
             leaving,
@@ -145,7 +141,10 @@ impl Changer {
     async fn reload_now(&self) -> Changed {
         let mut doors = self.turn().await?;
         let read = self.with_keeper(Keeper::read_again).await?;
-        let (bytes, next) = read.map_err(Refusal::mistaken)?;
+        let (bytes, next) = read.map_err(|(file, mistakes)| {
+            let refusal = Refusal::mistaken(mistakes);
+            Refusal { message: format!("{}: {}", file.display(), refusal.message), ..refusal }
+        })?;
         let served = self.house.board.served();
         if next == *served {
             return Ok((served.serial, false));
@@ -216,7 +215,8 @@ impl Changer {
         work: impl FnOnce(&mut Keeper) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let keeper = Arc::clone(&self.keeper);
-        let done = tokio::task::spawn_blocking(move || work(&mut keeper.lock().unwrap_or_else(PoisonError::into_inner)));
+        let done =
+            tokio::task::spawn_blocking(move || work(&mut keeper.lock().unwrap_or_else(PoisonError::into_inner)));
         done.await.map_err(|error| fault(&error))
     }
 }
@@ -227,7 +227,8 @@ async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answ
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Err(fault(&error)),
         Err(_) => {
-            let message = format!("it is not done after {COMMIT:?}; is the disk stuck? ask again: the answer will show");
+            let message =
+                format!("it is not done after {COMMIT:?}; is the disk stuck? ask again: the answer will show");
             Err(Refusal::new(Code::Unknown, message))
         }
     };

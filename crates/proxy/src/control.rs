@@ -1,13 +1,7 @@
 //! The control socket: one request a line, one answer a line (`turnout_traffic::control`). Neither a silent connection nor a
 //! stranger holds it.
 
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -47,7 +41,10 @@ pub(crate) fn listen(path: &Path, mode: u32) -> Result<UnixListener, String> {
     }
     if path.exists() {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(format!("another turnout-proxy answers at the control socket {}; end it first", path.display()));
+            return Err(format!(
+                "another turnout-proxy answers at the control socket {}; end it first",
+                path.display()
+            ));
         }
         fs::remove_file(path).map_err(cannot)?;
     }

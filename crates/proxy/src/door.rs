@@ -3,7 +3,10 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ pub(crate) struct House {
     pub(crate) board: Board,
     /// Places for connections; each holds one to its end.
     pub(crate) places: Arc<Semaphore>,
+    /// Connections that hold one.
+    pub(crate) open: AtomicU64,
     /// Places at one door.
     pub(crate) places_at_door: usize,
     /// Turns true when connections are to be cut.
@@ -66,7 +71,7 @@ impl Door {
                 Some(listener) => Some(listener),
                 None => tokio::select! {
                     listener = at_last(address) => Some(listener),
-                    _ = stopped.wait_for(|stop| *stop) => None,
+                    () = told(&mut stopped) => None,
                 },
             };
             if let (Some(listener), Some(tally)) = (listener, house.board.tally(address)) {
@@ -85,6 +90,11 @@ impl Door {
             tracing::error!(%error, "a fault in turnout-proxy itself");
         }
     }
+}
+
+/// Waits until the door is to be closed; whoever opened it may be gone.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 async fn at_last(address: SocketAddr) -> TcpListener {
@@ -109,7 +119,7 @@ async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>,
     loop {
         let (client, peer) = tokio::select! {
             biased;
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = told(&mut stopped) => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -126,12 +136,14 @@ async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>,
             }
             None => {
                 if !crowded {
-                    tracing::warn!("as many connections as may be are open: further ones to {address} wait until one ends");
+                    tracing::warn!(
+                        "as many connections as may be are open: further ones to {address} wait until one ends"
+                    );
                 }
                 crowded = true;
                 tokio::select! {
                     biased;
-                    _ = stopped.wait_for(|stop| *stop) => None,
+                    () = told(&mut stopped) => None,
                     places = waiting(house, &at_door) => places,
                 }
             }
@@ -169,9 +181,26 @@ fn serve(client: TcpStream, peer: IpAddr, address: SocketAddr, places: Places, h
         break_off(&client);
         return;
     };
-    let house = Arc::clone(house);
+    let open = Open::of(house);
     tokio::spawn(async move {
-        pass(client, peer, address, claim, &house.board, house.cut.clone()).await;
+        pass(client, peer, address, claim, &open.0.board, open.0.cut.clone()).await;
+        drop(open);
         drop(places);
     });
+}
+
+/// Counts a connection until this is dropped.
+struct Open(Arc<House>);
+
+impl Open {
+    fn of(house: &Arc<House>) -> Open {
+        house.open.fetch_add(1, Relaxed);
+        Open(Arc::clone(house))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
 }

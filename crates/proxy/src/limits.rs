@@ -29,9 +29,13 @@ mod tests {
 
     #[test]
     fn a_connection_takes_two_files() {
-        for (files, wanted, expected) in
-            [(None, 9, 9), (Some(OTHERS + 20), 9, 9), (Some(OTHERS + 20), 11, 10), (Some(OTHERS), 9, 1), (Some(3), 9, 1)]
-        {
+        for (files, wanted, expected) in [
+            (None, 9, 9),
+            (Some(OTHERS + 20), 9, 9),
+            (Some(OTHERS + 20), 11, 10),
+            (Some(OTHERS), 9, 1),
+            (Some(3), 9, 1),
+        ] {
             assert_eq!(fitting(files, wanted), expected, "{files:?}");
         }
     }

@@ -55,7 +55,8 @@ fn check(file: &std::path::Path) -> Result<(), String> {
         }
         Ok(None) => Err(format!("{}: there is no such file", file.display())),
         Err(mistakes) => {
-            let lines: Vec<String> = mistakes.0.iter().map(|mistake| format!("{}: {mistake}", file.display())).collect();
+            let lines: Vec<String> =
+                mistakes.0.iter().map(|mistake| format!("{}: {mistake}", file.display())).collect();
             Err(lines.join("\nturnout-proxy: "))
         }
     }

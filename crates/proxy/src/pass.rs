@@ -84,7 +84,9 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
             let until = deadline.min(Instant::now() + ACCEPT);
             match timeout_at(until, connect(claim.target)).await {
                 Ok(Ok(container)) => return Some((claim, container)),
-                Ok(Err(error)) => tracing::debug!(target = %claim.target, %error, "a container does not take connections"),
+                Ok(Err(error)) => {
+                    tracing::debug!(target = %claim.target, %error, "a container does not take connections")
+                }
                 Err(_) => tracing::debug!(target = %claim.target, "a container takes no connection in time"),
             }
             tried.push(claim.target);

@@ -29,7 +29,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<(Vec<u8>, RouteFile)>, Mistakes
     };
     let mut bytes = Vec::new();
     // One byte more than may be: then it is too large, which is said.
-    file.by_ref().take(bounds::BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
+    (&mut file).take(bounds::BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
     RouteFile::from_bytes(&bytes).map(|served| Some((bytes, served)))
 }
 
@@ -93,21 +93,24 @@ impl Keeper {
                      what was changed last may be lost; turnout applies it again"
                 );
             }
-            Origin::Lost => tracing::error!(
-                "no route file could be read: nothing is served until routes are applied again"
-            ),
+            Origin::Lost => {
+                tracing::error!("no route file could be read: nothing is served until routes are applied again")
+            }
         }
         let (kept, served) = found.map_or((None, RouteFile::default()), |(bytes, served)| (Some(bytes), served));
         Ok((Keeper { directory: directory.to_path_buf(), kept, foreign, _lock: lock }, served, origin))
     }
 
     /// Reads the route file again.
-    pub(crate) fn read_again(&mut self) -> Result<(Vec<u8>, RouteFile), Mistakes> {
+    ///
+    /// # Errors
+    /// What is wrong with it, and which file it is.
+    pub(crate) fn read_again(&mut self) -> Result<(Vec<u8>, RouteFile), (PathBuf, Mistakes)> {
         let path = self.directory.join(CURRENT);
         let read = read(&path).and_then(|read| read.ok_or_else(|| Mistakes::one("", "there is no route file")));
         // Until it is served, it is not what is served.
         self.foreign = !matches!(&read, Ok((bytes, _)) if self.kept.as_ref() == Some(bytes));
-        read.map_err(|mistakes| Mistakes(mistakes.0.into_iter().map(|mistake| at(&path, mistake)).collect()))
+        read.map_err(|mistakes| (path, mistakes))
     }
 
     /// What [`Keeper::read_again`] gave is to be served: it may be written over.
@@ -148,11 +151,6 @@ impl Keeper {
         file.write_all(bytes)?;
         file.sync_all()
     }
-}
-
-fn at(path: &Path, mistake: turnout_traffic::Mistake) -> turnout_traffic::Mistake {
-    let message = format!("{}: {}", path.display(), mistake.message);
-    turnout_traffic::Mistake::new(mistake.path, message)
 }
 
 type Found = Result<Option<(Vec<u8>, RouteFile)>, Mistakes>;

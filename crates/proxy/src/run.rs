@@ -1,6 +1,9 @@
 //! `turnout-proxy run`: puts it together, runs it, takes it down in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -42,13 +45,25 @@ fn log(level: tracing::level_filters::LevelFilter) {
     let lines = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
     let lines = lines.with_writer(std::io::stderr);
     // journald stamps each line itself.
-    if std::env::var_os("JOURNAL_STREAM").is_some() { lines.without_time().init() } else { lines.init() }
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        lines.without_time().init()
+    } else {
+        lines.init()
+    }
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a fault in turnout-proxy itself")));
 }
 
 async fn serve(settings: Settings) -> Result<(), String> {
-    let Settings { state_dir, socket, socket_mode, control_user, max_connections, max_connections_per_route, grace, .. } =
-        settings;
+    let Settings {
+        state_dir,
+        socket,
+        socket_mode,
+        control_user,
+        max_connections,
+        max_connections_per_route,
+        grace,
+        ..
+    } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
     let mut signals = Signals::new().map_err(|error| format!("cannot take signals: {error}"))?;
     let (keeper, served, origin) = Keeper::open(&state_dir)?;
@@ -57,6 +72,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let house = Arc::new(House {
         board: Board::default(),
         places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))),
+        open: AtomicU64::new(0),
         places_at_door: usize::try_from(max_connections_per_route.min(most)).unwrap_or(usize::MAX),
         cut: when_cut,
     });

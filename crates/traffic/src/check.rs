@@ -40,7 +40,8 @@ pub(crate) fn together(routes: &[Placed], mistakes: &mut Mistakes) {
         mistakes.add("", format!("{} routes; at most {} may be", routes.len(), bounds::ROUTES));
         return;
     }
-    let targets: usize = routes.iter().flat_map(|placed| &placed.route.colours).map(|colour| colour.targets.len()).sum();
+    let targets: usize =
+        routes.iter().flat_map(|placed| &placed.route.colours).map(|colour| colour.targets.len()).sum();
     if targets > bounds::ALL_TARGETS {
         mistakes.add("", format!("{targets} targets; at most {} may be", bounds::ALL_TARGETS));
         return;

@@ -161,7 +161,8 @@ impl Answer {
         struct Version {
             version: u64,
         }
-        let wrong = |error: serde_json::Error| Mistakes::one("", format!("the proxy's answer is not understood: {error}"));
+        let wrong =
+            |error: serde_json::Error| Mistakes::one("", format!("the proxy's answer is not understood: {error}"));
         let Version { version } = serde_json::from_slice(line).map_err(wrong)?;
         if version != VERSION {
             let message = format!("the proxy answers in version {version}, version {VERSION} is understood");

@@ -76,7 +76,9 @@ impl RouteFile {
             return Err(too_large());
         }
         let Some(end) = bytes.iter().take(HEAD).position(|byte| *byte == b'\n') else {
-            let message = format!("has no first line of at most {HEAD} bytes, with format and digest; it is cut off, or no route file");
+            let message = format!(
+                "has no first line of at most {HEAD} bytes, with format and digest; it is cut off, or no route file"
+            );
             return Err(Mistakes::one("", message));
         };
         let (head, body) = bytes.split_at(end);
@@ -101,7 +103,8 @@ fn check_head(head: &[u8], body: &[u8]) -> Result<(), Mistakes> {
         && let Some((_, Tree::Whole(format))) = entries.iter().find(|(key, _)| key == "format")
         && *format != FORMAT
     {
-        let message = format!("is format {format}, this turnout-proxy reads format {FORMAT}; was it written by another version?");
+        let message =
+            format!("is format {format}, this turnout-proxy reads format {FORMAT}; was it written by another version?");
         return Err(Mistakes::one(PLACE, message));
     }
     let mut reading = Reading::default();

@@ -74,7 +74,8 @@ impl std::error::Error for Mistakes {}
 
 /// A word of the text as an error quotes it: on one line, and not long.
 pub(crate) fn quoted(word: &str) -> String {
-    const LONGEST: usize = 60;
+    // A digest fits.
+    const LONGEST: usize = 64;
     let mut shown: String = word.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if word.chars().nth(LONGEST).is_some() {
         shown.push('…');

@@ -252,13 +252,7 @@ impl Reading {
             self.wrong(path, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
         }
         all.then_some(())?;
-        Some(Route {
-            listen: listen?,
-            protocol: protocol?,
-            state: state?,
-            idle_seconds: idle_seconds?,
-            colours,
-        })
+        Some(Route { listen: listen?, protocol: protocol?, state: state?, idle_seconds: idle_seconds?, colours })
     }
 
     fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {

@@ -64,7 +64,9 @@ pub fn follows(present: &Table, next: &Table) -> Result<(), Mistakes> {
         let (generation, revision) = present.age();
         let served = format!("generation {generation}, revision {revision}");
         match next.repositories.get(name) {
-            None => mistakes.add(path, format!("is missing; {served} is served. Without routes it would be an empty list")),
+            None => {
+                mistakes.add(path, format!("is missing; {served} is served. Without routes it would be an empty list"))
+            }
             Some(next) if next.age() < present.age() => mistakes.add(path, format!("is older; {served} is served")),
             Some(next) if next.age() == present.age() && next != present => {
                 mistakes.add(path, format!("{served} is served with other routes; count the revision up"));

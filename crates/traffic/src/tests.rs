@@ -46,35 +46,91 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("/repositories/-shop", "{}", "repositories.`-shop`: `-shop` is no name: a name has letters"),
     ("/repositories/shop/generation", "0", "repositories.shop.generation: is 0; a whole number from 1 to"),
     ("/repositories/shop/revision", "null", "repositories.shop.revision: is missing"),
-    ("/repositories/shop/colour", "1", "repositories.shop.colour: unknown key; known here: generation, revision, routes"),
+    (
+        "/repositories/shop/colour",
+        "1",
+        "repositories.shop.colour: unknown key; known here: generation, revision, routes",
+    ),
     ("/repositories/shop/routes", "{}", "repositories.shop.routes: is an object; a list is wanted"),
     ("/repositories/shop/routes/0/listen", "8080", "routes[0].listen: is a number; a text is wanted"),
-    ("/repositories/shop/routes/0/listen", "\"localhost:80\"", "routes[0].listen: `localhost:80` is no address with a port; as 0.0.0.0:80"),
+    (
+        "/repositories/shop/routes/0/listen",
+        "\"localhost:80\"",
+        "routes[0].listen: `localhost:80` is no address with a port; as 0.0.0.0:80",
+    ),
     ("/repositories/shop/routes/0/listen", "\"0.0.0.0\"", "routes[0].listen: `0.0.0.0` is no address with a port"),
-    ("/repositories/shop/routes/0/listen", "\"0.0.0.0:0\"", "routes[0].listen: has port 0, which means any port; name one"),
-    ("/repositories/shop/routes/0/listen", "\"[::ffff:10.0.0.1]:80\"", "routes[0].listen: is an IPv4 address in the form of IPv6; write 10.0.0.1:80"),
-    ("/repositories/shop/routes/0/protocol", "\"http\"", "routes[0].protocol: `http` comes with the switch: this turnout-proxy passes TCP connections through only"),
+    (
+        "/repositories/shop/routes/0/listen",
+        "\"0.0.0.0:0\"",
+        "routes[0].listen: has port 0, which means any port; name one",
+    ),
+    (
+        "/repositories/shop/routes/0/listen",
+        "\"[::ffff:10.0.0.1]:80\"",
+        "routes[0].listen: is an IPv4 address in the form of IPv6; write 10.0.0.1:80",
+    ),
+    (
+        "/repositories/shop/routes/0/protocol",
+        "\"http\"",
+        "routes[0].protocol: `http` comes with the switch: this turnout-proxy passes TCP connections through only",
+    ),
     ("/repositories/shop/routes/0/protocol", "\"grpc\"", "routes[0].protocol: `grpc` comes with the switch"),
     ("/repositories/shop/routes/0/protocol", "\"htpp\"", "routes[0].protocol: `htpp` is not known; known here: tcp"),
     ("/repositories/shop/routes/0/protocol", "null", "routes[0].protocol: is missing"),
     ("/repositories/shop/routes/0/state", "\"hold\"", "routes[0].state: `hold` comes with the switch"),
     ("/repositories/shop/routes/0/state", "\"stop\"", "routes[0].state: `stop` is not known; known here: serve"),
-    ("/repositories/shop/routes/0/tls", "{}", "routes[0].tls: this key comes with the switch: this turnout-proxy passes"),
+    (
+        "/repositories/shop/routes/0/tls",
+        "{}",
+        "routes[0].tls: this key comes with the switch: this turnout-proxy passes",
+    ),
     ("/repositories/shop/routes/0/mirror", "5", "routes[0].mirror: this key comes with the switch"),
     ("/repositories/shop/routes/0/hosts", "[]", "routes[0].hosts: this key comes with the switch"),
-    ("/repositories/shop/routes/0/lisen", "1", "routes[0].lisen: unknown key; known here: listen, protocol, state, idle_seconds, colours"),
-    ("/repositories/shop/routes/0/idle_seconds", "0", "routes[0].idle_seconds: is 0; a whole number from 1 to 604800 is wanted"),
+    (
+        "/repositories/shop/routes/0/lisen",
+        "1",
+        "routes[0].lisen: unknown key; known here: listen, protocol, state, idle_seconds, colours",
+    ),
+    (
+        "/repositories/shop/routes/0/idle_seconds",
+        "0",
+        "routes[0].idle_seconds: is 0; a whole number from 1 to 604800 is wanted",
+    ),
     ("/repositories/shop/routes/0/colours", "[]", "routes[0].colours: has 0 entries; from 1 to 4 may be"),
     ("/repositories/shop/routes/0/colours/0", "7", "routes[0].colours[0]: is a number; an object is wanted"),
     ("/repositories/shop/routes/0/colours/0/name", "\"\"", "colours[0].name: `` is no name"),
     ("/repositories/shop/routes/0/colours/0/name", "\"a\\nb\"", "colours[0].name: `a\\nb` is no name"),
-    ("/repositories/shop/routes/0/colours/0/generation", "2", "colours[0].generation: is 2, newer than the repository's, which is 1"),
-    ("/repositories/shop/routes/0/colours/0/weight", "101", "colours[0].weight: is 101; a whole number from 0 to 100 is wanted"),
-    ("/repositories/shop/routes/0/colours/0/weight", "99", "routes[0].colours: the weights are 99 together; they must be 100"),
+    (
+        "/repositories/shop/routes/0/colours/0/generation",
+        "2",
+        "colours[0].generation: is 2, newer than the repository's, which is 1",
+    ),
+    (
+        "/repositories/shop/routes/0/colours/0/weight",
+        "101",
+        "colours[0].weight: is 101; a whole number from 0 to 100 is wanted",
+    ),
+    (
+        "/repositories/shop/routes/0/colours/0/weight",
+        "99",
+        "routes[0].colours: the weights are 99 together; they must be 100",
+    ),
     ("/repositories/shop/routes/0/colours/0/targets", "[]", "colours[0].targets: has 0 entries; from 1 to 64 may be"),
-    ("/repositories/shop/routes/0/colours/0/targets/0", "\"0.0.0.0:9\"", "targets[0]: 0.0.0.0:9 is the address of no container"),
-    ("/repositories/shop/routes/0/colours/0/targets/0", "\"127.0.0.1:80\"", "targets[0]: 127.0.0.1:80 leads back into the proxy, which listens on 0.0.0.0:80"),
-    ("/repositories/shop/routes/0/colours/0/drain", "1", "colours[0].drain: unknown key; known here: name, generation, weight, targets"),
+    (
+        "/repositories/shop/routes/0/colours/0/targets/0",
+        "\"0.0.0.0:9\"",
+        "targets[0]: 0.0.0.0:9 is the address of no container",
+    ),
+    (
+        "/repositories/shop/routes/0/colours/0/targets/0",
+        "\"127.0.0.1:80\"",
+        "targets[0]: 127.0.0.1:80 leads back into the proxy, which listens on 0.0.0.0:80",
+    ),
+    (
+        "/repositories/shop/routes/0/colours/0/drain",
+        "1",
+        "colours[0].drain: unknown key; known here: name, generation, weight, targets",
+    ),
 ];
 
 #[test]
@@ -85,13 +141,17 @@ fn mistakes_are_told_where_they_stand() {
         let parent = body.pointer_mut(parent).unwrap();
         let value: Value = serde_json::from_str(value).unwrap();
         match parent {
-            Value::Object(map) if value.is_null() => drop(map.remove(*key)),
+            Value::Object(map) if value.is_null() => drop(map.remove(key)),
             Value::Object(map) => drop(map.insert((*key).to_owned(), value)),
             Value::Array(list) => list[key.parse::<usize>().unwrap()] = value,
             _ => panic!("{pointer}"),
         }
         let said = mistakes(&body.to_string());
-        assert!(said.len() == 1 && said[0].contains(expected), "{pointer} = {value:?}: {said:#?}", value = body.pointer(pointer));
+        assert!(
+            said.len() == 1 && said[0].contains(expected),
+            "{pointer} = {value:?}: {said:#?}",
+            value = body.pointer(pointer)
+        );
     }
 }
 
@@ -114,8 +174,16 @@ fn what_stands_twice_is_told() {
     let good = body(&[route("0.0.0.0:80", "127.0.0.1:20001")]).to_string();
     for (text, twice, expected) in [
         ("\"serial\":1", "\"serial\":1,\"serial\":2", "serial: stands here twice"),
-        ("\"weight\":100", "\"weight\":100,\"weight\":0", "repositories.shop.routes[0].colours[0].weight: stands here twice"),
-        ("\"127.0.0.1:20001\"", "\"127.0.0.1:20001\",\"127.0.0.1:20001\"", "repositories.shop.routes[0].colours[0].targets[1]: 127.0.0.1:20001 stands twice"),
+        (
+            "\"weight\":100",
+            "\"weight\":100,\"weight\":0",
+            "repositories.shop.routes[0].colours[0].weight: stands here twice",
+        ),
+        (
+            "\"127.0.0.1:20001\"",
+            "\"127.0.0.1:20001\",\"127.0.0.1:20001\"",
+            "repositories.shop.routes[0].colours[0].targets[1]: 127.0.0.1:20001 stands twice",
+        ),
     ] {
         assert_eq!(mistakes(&good.replace(text, twice)), [expected]);
     }
@@ -140,19 +208,27 @@ fn listeners_that_cannot_be_had_together_are_told() {
         ("[::1]:80", "[::]:80", false),
     ] {
         let mut body = body(&[route(one, "127.0.0.1:20001")]);
-        body["repositories"]["blog"] = json!({"generation": 3, "revision": 0, "routes": [route(other, "127.0.0.1:20002")]});
+        body["repositories"]["blog"] =
+            json!({"generation": 3, "revision": 0, "routes": [route(other, "127.0.0.1:20002")]});
         let read = RouteFile::from_bytes(&sealed(&body.to_string()));
         assert_eq!(read.is_ok(), together, "{one} {other}: {read:?}");
         if let Err(mistakes) = read {
-            assert_eq!(mistakes.to_string(), format!("repositories.shop.routes[0].listen: {one}: a route of blog listens on {other}"));
+            assert_eq!(
+                mistakes.to_string(),
+                format!("repositories.shop.routes[0].listen: {one}: a route of blog listens on {other}")
+            );
         }
     }
 }
 
 #[test]
 fn bounds_hold() {
-    let routes: Vec<Value> = (0..=bounds::ROUTES).map(|n| route(&format!("0.0.0.0:{}", n + 1), "127.0.0.1:40000")).collect();
-    assert_eq!(mistakes(&body(&routes).to_string()), ["repositories.shop.routes: has 1001 entries; from 0 to 1000 may be"]);
+    let routes: Vec<Value> =
+        (0..=bounds::ROUTES).map(|n| route(&format!("0.0.0.0:{}", n + 1), "127.0.0.1:40000")).collect();
+    assert_eq!(
+        mistakes(&body(&routes).to_string()),
+        ["repositories.shop.routes: has 1001 entries; from 0 to 1000 may be"]
+    );
     assert!(RouteFile::from_bytes(&sealed(&body(&routes[1..]).to_string())).is_ok());
 
     let mut many = body(&[]);
@@ -183,7 +259,10 @@ fn the_first_line_is_held() {
         (head, "has no first line".to_owned()),
         (rest, "first line: is not JSON".to_owned()),
         (&good.replace("sha256", "sha"), "first line.sha: unknown key; known here: format, sha256".to_owned()),
-        (&later, "first line: is format 2, this turnout-proxy reads format 1; was it written by another version?".to_owned()),
+        (
+            &later,
+            "first line: is format 2, this turnout-proxy reads format 1; was it written by another version?".to_owned(),
+        ),
         (&changed, format!("first line: says sha256 `{digest}`, but what follows has ")),
     ] {
         let said = RouteFile::from_bytes(text.as_bytes()).expect_err("it is refused").to_string();
@@ -193,9 +272,7 @@ fn the_first_line_is_held() {
 
 #[test]
 fn requests_that_are_none_are_refused_by_what_is_wrong() {
-    let apply = |routes: Value| {
-        json!({"version": 1, "request": "apply", "repository": "shop", "generation": 1, "revision": 0, "routes": routes})
-    };
+    let apply = |routes: Value| json!({"version": 1, "request": "apply", "repository": "shop", "generation": 1, "revision": 0, "routes": routes});
     let mut http = route("0.0.0.0:80", "127.0.0.1:20001");
     http["protocol"] = json!("http");
     for (request, code, expected) in [
@@ -204,9 +281,17 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         ("{}".to_owned(), Code::Version, "no version is said; it is 1"),
         (json!({"version": 2}).to_string(), Code::Version, "version 2 is not spoken here, only version 1"),
         (json!({"version": 1}).to_string(), Code::Malformed, "`request` is missing, or no text"),
-        (json!({"version": 1, "request": "stauts"}).to_string(), Code::Malformed, "`stauts` is not known; known are: apply, reload, status"),
+        (
+            json!({"version": 1, "request": "stauts"}).to_string(),
+            Code::Malformed,
+            "`stauts` is not known; known are: apply, reload, status",
+        ),
         (json!({"version": 1, "request": "hold"}).to_string(), Code::Later, "`hold` comes with the switch"),
-        (json!({"version": 1, "request": "status", "of": "shop"}).to_string(), Code::Mistaken, "of: unknown key; known here: version, request"),
+        (
+            json!({"version": 1, "request": "status", "of": "shop"}).to_string(),
+            Code::Mistaken,
+            "of: unknown key; known here: version, request",
+        ),
         (apply(json!([http])).to_string(), Code::Mistaken, "routes[0].protocol: `http` comes with the switch"),
         (apply(json!({})).to_string(), Code::Mistaken, "routes: is an object; a list is wanted"),
         (apply(json!([])).to_string().replace("shop", "a b"), Code::Mistaken, "repository: `a b` is no name"),
@@ -234,7 +319,9 @@ fn repository(generation: u64, revision: u64, ports: &[u16]) -> Repository {
 }
 
 fn table(repositories: &[(&str, Repository)]) -> Table {
-    Table { repositories: repositories.iter().map(|(name, repository)| ((*name).to_owned(), repository.clone())).collect() }
+    Table {
+        repositories: repositories.iter().map(|(name, repository)| ((*name).to_owned(), repository.clone())).collect(),
+    }
 }
 
 #[test]
@@ -270,15 +357,19 @@ fn generations_never_fall_and_mean_one_thing() {
 
 #[test]
 fn a_table_that_does_not_follow_says_of_whom() {
-    let present = table(&[("a", repository(5, 2, &[80])), ("b", repository(5, 2, &[81])), ("c", repository(5, 2, &[82]))]);
+    let present =
+        table(&[("a", repository(5, 2, &[80])), ("b", repository(5, 2, &[81])), ("c", repository(5, 2, &[82]))]);
     let next = table(&[("a", repository(5, 1, &[80])), ("b", repository(5, 2, &[85]))]);
     let said = follows(&present, &next).expect_err("it does not follow").0;
     let said: Vec<String> = said.iter().map(ToString::to_string).collect();
-    assert_eq!(said, [
-        "repositories.a: is older; generation 5, revision 2 is served",
-        "repositories.b: generation 5, revision 2 is served with other routes; count the revision up",
-        "repositories.c: is missing; generation 5, revision 2 is served. Without routes it would be an empty list",
-    ]);
+    assert_eq!(
+        said,
+        [
+            "repositories.a: is older; generation 5, revision 2 is served",
+            "repositories.b: generation 5, revision 2 is served with other routes; count the revision up",
+            "repositories.c: is missing; generation 5, revision 2 is served. Without routes it would be an empty list",
+        ]
+    );
     assert_eq!(follows(&Table::default(), &present), Ok(()));
 }
 
@@ -370,7 +461,9 @@ fn a_table_at_its_bounds_fits() {
                 name: "x".repeat(bounds::NAME),
                 generation: bounds::COUNTER - u64::try_from(colour).unwrap(),
                 weight: bounds::WEIGHTS / u64::try_from(bounds::COLOURS).unwrap(),
-                targets: (0..targets).map(|n| ([0xfe80, 1, 2, 3, 4, 5, 6, 7], u16::try_from(50_000 + n).unwrap()).into()).collect(),
+                targets: (0..targets)
+                    .map(|n| ([0xfe80, 1, 2, 3, 4, 5, 6, 7], u16::try_from(50_000 + n).unwrap()).into())
+                    .collect(),
             })
             .collect();
         table.repositories.insert(format!("{number:0>width$}", width = bounds::NAME), repository);

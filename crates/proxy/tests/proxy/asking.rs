@@ -1,6 +1,11 @@
 //! The control socket, and the commands.
 
-use std::{io::Write as _, os::unix::{fs::PermissionsExt as _, net::UnixStream}, path::Path, time::Instant};
+use std::{
+    io::Write as _,
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::Path,
+    time::Instant,
+};
 
 use serde_json::json;
 use turnout_traffic::{RouteFile, Table, bounds};
@@ -89,7 +94,10 @@ fn check_tells_every_mistake() {
     let (code, said) = check(&file);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!((code, lines.len()), (Some(1), 3), "{said}");
-    assert!(lines[0].starts_with("turnout-proxy: FILE: listen: unknown key; known here: serial, repositories"), "{said}");
+    assert!(
+        lines[0].starts_with("turnout-proxy: FILE: listen: unknown key; known here: serial, repositories"),
+        "{said}"
+    );
     assert!(lines[1].starts_with("turnout-proxy: FILE: serial: is 0; a whole number from 1 to "), "{said}");
     assert!(lines[2].starts_with("turnout-proxy: FILE: repositories.`a b`: `a b` is no name"), "{said}");
 }

@@ -17,7 +17,9 @@ fn open_connections_may_end_and_no_new_ones_are_taken() {
     assert_eq!(client.line(), "red");
     proxy.signal(Signal::TERM);
     proxy.says("takes no connections any more; 1 connection may end within 600 s");
-    until("it is not listened on", || TcpStream::connect(listen).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused));
+    until("it is not listened on", || {
+        TcpStream::connect(listen).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+    });
     assert_eq!(client.echo("still"), "still");
     // It tells how it stands, and changes nothing.
     assert_eq!(proxy.status()["ending"], true);

@@ -147,7 +147,11 @@ fn a_connection_too_many_waits_for_a_place() {
     let container = Container::named("red");
     let (listen, other, place) = (free_address(), free_address(), Place::new());
     let mut proxy = place.start(&["--max-connections", "3", "--max-connections-per-route", "2"]);
-    proxy.apply("shop", 1, &json!([route(listen, "red", 1, container.address), route(other, "red", 1, container.address)]));
+    proxy.apply(
+        "shop",
+        1,
+        &json!([route(listen, "red", 1, container.address), route(other, "red", 1, container.address)]),
+    );
     let mut first = [Client::to(listen), Client::to(listen)];
     assert_eq!(first.each_mut().map(Client::line), ["red", "red"]);
     let mut third = Client::to(listen);

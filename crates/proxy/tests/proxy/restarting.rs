@@ -15,7 +15,10 @@ fn what_was_acknowledged_survives_a_kill() {
     let proxy = place.start(&[]);
     assert_eq!(Client::to(listen).line(), "blue");
     let status = proxy.status();
-    assert_eq!((&status["serial"], &status["origin"], &status["durable"]), (&json!(2), &json!("current"), &json!(true)));
+    assert_eq!(
+        (&status["serial"], &status["origin"], &status["durable"]),
+        (&json!(2), &json!("current"), &json!(true))
+    );
 }
 
 #[test]

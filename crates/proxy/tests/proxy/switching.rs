@@ -186,13 +186,29 @@ fn what_is_refused_changes_nothing() {
     http[0]["protocol"] = json!("http");
     http[0]["tls"] = json!({"certificate": "/etc/x"});
     for (request, code, message) in [
-        (apply("shop", 4, &blue_at(listen, 4)), "older", "shop is at generation 5, revision 0; generation 4, revision 0, is older"),
-        (apply("shop", 5, &blue_at(listen, 5)), "conflict", "shop is at generation 5, revision 0 already, with other routes"),
-        (apply("shop", 6, &http), "mistaken", "routes[0].tls: this key comes with the switch: this turnout-proxy passes TCP connections through only"),
+        (
+            apply("shop", 4, &blue_at(listen, 4)),
+            "older",
+            "shop is at generation 5, revision 0; generation 4, revision 0, is older",
+        ),
+        (
+            apply("shop", 5, &blue_at(listen, 5)),
+            "conflict",
+            "shop is at generation 5, revision 0 already, with other routes",
+        ),
+        (
+            apply("shop", 6, &http),
+            "mistaken",
+            "routes[0].tls: this key comes with the switch: this turnout-proxy passes TCP connections through only",
+        ),
         (apply("shop", 6, &http), "mistaken", "routes[0].protocol: `http` comes with the switch"),
         (apply("blog", 1, &blue_at(listen, 1)), "mistaken", "a route of "),
         (apply("blog", 1, &blue_at(taken.address, 1)), "cannot_listen", "Address already in use"),
-        (json!({"version": 1, "request": "maintain", "repository": "shop"}), "later", "`maintain` comes with the switch"),
+        (
+            json!({"version": 1, "request": "maintain", "repository": "shop"}),
+            "later",
+            "`maintain` comes with the switch",
+        ),
     ] {
         let answer = proxy.ask(&request);
         assert_eq!((&answer["answer"], &answer["code"]), (&json!("refused"), &json!(code)), "{answer}");
