@@ -29,6 +29,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("buildkit", &["files", "registry"]),
     ("docker", &["buildkit", "compose", "files", "net", "plan", "registry", "report"]),
     ("git", &["files", "net", "report"]),
+    ("traffic", &[]),
+    ("proxy", &["report", "traffic"]),
 ];
 
 /// What must not come with a crate, not even through others: packages by the beginning of their names.
@@ -44,16 +46,20 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("buildkit", &["bollard", "git2", "rusqlite", "axum"]),
     ("docker", &["git2", "rusqlite", "axum", "clap", "globset"]),
     ("git", &["bollard", "rusqlite", "axum"]),
+    ("traffic", &["tokio", "rustix", "bollard", "hyper", "git2", "rusqlite"]),
+    ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
 
 /// Rooms without async, clock, Docker or filesystem.
-const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "rollout", "plan"];
+const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "rollout", "plan", "traffic"];
 /// What would betray them, by the beginning of a path.
 const IMPURE: &[&str] = &[
     "tokio",
     "bollard",
     "std::fs",
-    "std::net",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::net::ToSocketAddrs",
     "std::process",
     "std::thread",
     "std::time::Instant",
