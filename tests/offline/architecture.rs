@@ -246,6 +246,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/repack/pack.rs", "in .git"),
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
+    ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),
     ("src/inputs/hasher.rs", "digests, in the state directory"),
     ("src/inputs/memory.rs", "lists of inputs, in the state directory"),
     ("src/server/checked_out.rs", "HEAD, in .git"),

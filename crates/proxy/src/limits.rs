@@ -13,7 +13,9 @@ pub(crate) fn connections(wanted: u32) -> u32 {
     }
     let fit = fitting(getrlimit(Resource::Nofile).current, wanted);
     if fit < wanted {
-        tracing::warn!("of {wanted} connections only {fit} fit into the limit of open files (LimitNOFILE of the unit)");
+        tracing::warn!(
+            "the limit of open files (LimitNOFILE of the unit) leaves room for fewer connections: {fit}, not {wanted}"
+        );
     }
     fit
 }

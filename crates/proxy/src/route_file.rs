@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn the_newest_readable_file_is_taken() {
         let (one, two, broken) = (bytes(1), bytes(2), b"{}".to_vec());
-        let cases: [(Option<&[u8]>, Option<&[u8]>, u64, Origin); 10] = [
+        type Case<'c> = (Option<&'c [u8]>, Option<&'c [u8]>, u64, Origin);
+        let cases: [Case<'_>; 10] = [
             (None, None, 0, Origin::Nothing),
             (Some(&one), None, 1, Origin::Current),
             (Some(&two), Some(&one), 2, Origin::Current),

@@ -39,7 +39,8 @@ impl Table {
                 return Err(Refusal::new(Code::Conflict, message));
             }
         } else if self.repositories.len() >= bounds::REPOSITORIES {
-            let message = format!("the table has {} repositories, and there may be no more", bounds::REPOSITORIES);
+            let message =
+                format!("the table is full: the most repositories that it may have are {}", bounds::REPOSITORIES);
             return Err(Refusal::new(Code::Mistaken, message));
         }
         let mut table = self.clone();

@@ -24,6 +24,7 @@ use turnout_traffic::{RouteFile, control::Request};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until something is so.
+#[expect(clippy::disallowed_methods, reason = "a test's own thread")]
 pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is() {
