@@ -15,7 +15,7 @@ pub use turnout_net as net;
 
 pub use turnout_registry as registry;
 
-pub mod webhook;
+pub mod forge;
 
 pub use turnout_compose as compose;
 
@@ -37,7 +37,7 @@ pub mod store;
 
 pub mod deploy;
 
-pub mod worker;
+pub mod lane;
 
 pub mod server;
 

@@ -32,7 +32,7 @@ const OURS: &[&str] = &[
     "git_ref",
     "pusher",
     "source",
-    "verdict",
+    "effect",
     "file",
     "address",
     "socket",

@@ -14,14 +14,14 @@ use crate::{
     config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     files,
+    forge::SigningKey,
+    lane::Lanes,
     report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
         pulse::{Part, Pulse},
     },
     store::{Filter, Retention, State, Store},
-    webhook::SigningKey,
-    worker::Lanes,
 };
 
 /// How often `repos.yaml` is looked at when nothing else asks for it.

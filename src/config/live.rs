@@ -26,7 +26,7 @@ const ANEW: Duration = Duration::from_secs(4);
 
 /// The repositories with what reading them needed from outside.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub struct RepoList {
     /// The list.
     pub repos: Repos,
     /// Webhook secrets of single repositories, by name.
@@ -64,11 +64,11 @@ struct Known {
     variables: Arc<HashMap<String, String>>,
     /// Where the last list without a mistake is kept for the next start.
     last_good: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<Guarded>,
 }
 
-struct State {
-    current: Arc<Loaded>,
+struct Guarded {
+    current: Arc<RepoList>,
     broken: Option<Broken>,
     seen: Arc<Seen>,
     /// Files with webhook secrets of the current list, as they were when read.
@@ -146,7 +146,7 @@ impl LiveRepos {
             return Err(mistakes);
         }
         tracing::error!(file = %file.display(), "has a mistake; {consequence}:\n{mistakes}");
-        let loaded = Loaded { secrets: present_secrets(&repos, &variables), repos };
+        let loaded = RepoList { secrets: present_secrets(&repos, &variables), repos };
         let broken = Broken { mistakes: Arc::new(mistakes), consequence };
         Ok(LiveRepos::of(file, variables, loaded, Some(broken), seen, Some(last_good)))
     }
@@ -154,14 +154,14 @@ impl LiveRepos {
     fn of(
         file: &Path,
         variables: Arc<HashMap<String, String>>,
-        loaded: Loaded,
+        loaded: RepoList,
         broken: Option<Broken>,
         seen: Seen,
         last_good: Option<&Path>,
     ) -> LiveRepos {
         let current = Arc::new(loaded);
         // No stamps of secrets are known yet: the first look at them compares them with what was read here.
-        let state = State { current, broken, seen: Arc::new(seen), secret_stamps: Vec::new(), read: Instant::now() };
+        let state = Guarded { current, broken, seen: Arc::new(seen), secret_stamps: Vec::new(), read: Instant::now() };
         let last_good = last_good.map(Path::to_path_buf);
         let known = Known { file: file.to_path_buf(), variables, last_good, state: Mutex::new(state) };
         LiveRepos { known: Arc::new(known), turn: Turn::default() }
@@ -184,13 +184,13 @@ impl LiveRepos {
     }
 
     /// The list as it was read, without another look at the file.
-    pub fn checked(&self) -> Arc<Loaded> {
+    pub fn checked(&self) -> Arc<RepoList> {
         self.known.lock().current.clone()
     }
 
     /// The list that counts now, after a look at the file. While its disk is slow, or another one looks for longer than a
     /// moment, the list that is known.
-    pub fn current(&self) -> Arc<Loaded> {
+    pub fn current(&self) -> Arc<RepoList> {
         self.refresh();
         self.known.lock().current.clone()
     }
@@ -311,7 +311,7 @@ impl Known {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
         // The state is replaced field by field with whole values; a panic elsewhere cannot leave it half written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -321,7 +321,7 @@ impl Known {
 struct Looking {
     file: PathBuf,
     variables: Arc<HashMap<String, String>>,
-    current: Arc<Loaded>,
+    current: Arc<RepoList>,
     seen: Arc<Seen>,
     secret_stamps: Vec<Option<Stamp>>,
     /// Read them also where nothing has changed.
@@ -332,7 +332,7 @@ struct Looking {
 struct Found {
     seen: Seen,
     /// What counts.
-    loaded: Loaded,
+    loaded: RepoList,
     secret_stamps: Vec<Option<Stamp>>,
     /// What is wrong.
     broken: Option<Broken>,
@@ -363,7 +363,7 @@ impl Looking {
                 let secrets = present_secrets(&repos, variables);
                 let broken = Some(Broken { mistakes: Arc::new(mistakes), consequence });
                 let secret_stamps = stamps(&repos);
-                Some(Found { seen: seen_now, loaded: Loaded { repos, secrets }, secret_stamps, broken })
+                Some(Found { seen: seen_now, loaded: RepoList { repos, secrets }, secret_stamps, broken })
             }
         }
     }
@@ -428,7 +428,7 @@ fn present_secrets(repos: &Repos, variables: &HashMap<String, String>) -> HashMa
 /// What was found in a file.
 struct Read {
     /// The entries without a mistake. `None`: it cannot be read at all.
-    sound: Option<Loaded>,
+    sound: Option<RepoList>,
     mistakes: Mistakes,
 }
 
@@ -504,7 +504,7 @@ fn with_secrets(mut repos: Repos, mut mistakes: Mistakes, file: &str, variables:
             }
         }
     });
-    Read { sound: Some(Loaded { repos, secrets }), mistakes }
+    Read { sound: Some(RepoList { repos, secrets }), mistakes }
 }
 
 /// Writes a file that the daemon's user alone may read, as a whole or not at all.
@@ -533,7 +533,7 @@ fn secret_of(source: &TokenSource, variables: &HashMap<String, String>) -> Resul
     }
 }
 
-fn warn(loaded: &Loaded) {
+fn warn(loaded: &RepoList) {
     for warning in &loaded.repos.warnings {
         tracing::warn!("{warning}");
     }

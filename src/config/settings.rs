@@ -171,7 +171,7 @@ fn log_size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// Every text that cannot be read, with the place it came from, and every unknown `TURNOUT_` name in the `.env`.
 pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
-    let mut reader = Reader { layers, mistakes: Mistakes::default() };
+    let mut reader = Settler { layers, mistakes: Mistakes::default() };
     reader.unknown_names();
     let home = |name: &str| layers.home.join(name);
     let runtime_dir = reader.directory("runtime-dir");
@@ -244,12 +244,12 @@ pub fn text_of(layers: &Layers, name: &str) -> Option<(String, String)> {
     None
 }
 
-struct Reader<'a> {
+struct Settler<'a> {
     layers: &'a Layers,
     mistakes: Mistakes,
 }
 
-impl Reader<'_> {
+impl Settler<'_> {
     fn setting(name: &str) -> Option<&'static Setting> {
         TABLE.iter().find(|setting| setting.name == name)
     }

@@ -8,15 +8,15 @@
 pub mod leftovers;
 pub mod mounted;
 mod paths;
+mod services;
 mod triggers;
-mod verdict;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use services::rebuild;
 pub use triggers::{BadGlob, REBUILD_TRIGGER, TRIGGER_NAMES, Triggers};
-pub use verdict::rebuild;
 
 /// How a repository decides about rebuilding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ pub struct Facts {
 
 /// Whether one service is rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct ServiceDecision {
     /// Whether to build.
     pub build: bool,
     /// Why, or why not.
@@ -122,7 +122,7 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// Every service of the facts.
-    pub per_service: BTreeMap<String, Verdict>,
+    pub per_service: BTreeMap<String, ServiceDecision>,
     /// One line for the log.
     pub summary: String,
     /// Images that are known to be old and that the mode leaves, each in words.
@@ -135,7 +135,7 @@ pub struct Decision {
 impl Decision {
     /// The services to build, each with its reason.
     pub fn builds(&self) -> BTreeMap<String, String> {
-        let builds = self.per_service.iter().filter(|(_, verdict)| verdict.build);
-        builds.map(|(name, verdict)| (name.clone(), verdict.reason.clone())).collect()
+        let builds = self.per_service.iter().filter(|(_, decided)| decided.build);
+        builds.map(|(name, decided)| (name.clone(), decided.reason.clone())).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{Failure, prepare::Loaded};
+use super::{Failure, prepare::TreeProject};
 use crate::{
     compose::model::Service,
     config::{self, Repo},
@@ -62,7 +62,7 @@ pub fn what_changed(path: &Path, before: Before, head: &str, forced: Option<Stri
 /// Bad globs.
 pub fn gather(
     repo: &Repo,
-    loaded: &Loaded,
+    loaded: &TreeProject,
     observed: &Observed,
     known: Known,
     mut builds: BTreeMap<String, BuildFacts>,

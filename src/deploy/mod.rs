@@ -52,7 +52,7 @@ pub use failure::Failure;
 pub use guard::said;
 pub use outcome::EVERYTHING_RUNS;
 pub use planner::{Planner, Wanted};
-pub use prepare::{Chosen, Loaded, Prepared, choose_project, load_project};
+pub use prepare::{Chosen, Prepared, TreeProject, choose_project, load_project};
 pub use preview::{Asked, Planned};
 pub use recorder::{LiveProgress, Recorder};
 pub use view::View;
@@ -395,7 +395,7 @@ impl Deployer {
     pub async fn wanted(
         &self,
         repo: &Repo,
-        loaded: &Loaded,
+        loaded: &TreeProject,
         commit: Option<String>,
         rebuild: bool,
     ) -> Result<Wanted, Failure> {

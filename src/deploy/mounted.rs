@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Failure, mounts::Looked, prepare::Loaded};
+use super::{Failure, mounts::Looked, prepare::TreeProject};
 use crate::{
     compose::labels,
     config::{MOUNTED_CHANGES, MountedChange, Repo},
@@ -64,7 +64,7 @@ impl Compared {
 ///
 /// # Errors
 /// Words in the Compose file that are not known, with their place.
-pub fn policies(repo: &Repo, loaded: &Loaded) -> Result<BTreeMap<String, Policy>, Failure> {
+pub fn policies(repo: &Repo, loaded: &TreeProject) -> Result<BTreeMap<String, Policy>, Failure> {
     let mut policies = BTreeMap::new();
     for name in loaded.project.services.keys() {
         let in_file = in_compose_file(loaded, name)?;
@@ -74,7 +74,7 @@ pub fn policies(repo: &Repo, loaded: &Loaded) -> Result<BTreeMap<String, Policy>
     Ok(policies)
 }
 
-fn in_compose_file(loaded: &Loaded, service: &str) -> Result<Option<MountedChange>, Failure> {
+fn in_compose_file(loaded: &TreeProject, service: &str) -> Result<Option<MountedChange>, Failure> {
     let extras = loaded.project.extras.inside.get("services").and_then(|all| all.inside.get(service));
     let own = extras.into_iter().flat_map(|extras| &extras.own).find(|(key, _)| key == "x-turnout");
     let Some((_, node)) = own else { return Ok(None) };
@@ -102,7 +102,7 @@ fn in_compose_file(loaded: &Loaded, service: &str) -> Result<Option<MountedChang
 /// When the engine does not answer, a policy is not known, or a source is gone that a container has mounted.
 pub async fn compare(
     repo: &Repo,
-    loaded: &Loaded,
+    loaded: &TreeProject,
     looked: Looked,
     recorded: &BTreeMap<String, String>,
     observed: &Observed,
@@ -164,7 +164,7 @@ pub async fn compare(
 /// # Errors
 /// When containers would lose what they have, or cannot be made; before anything is stopped.
 fn missing(
-    loaded: &Loaded,
+    loaded: &TreeProject,
     absent: &BTreeMap<String, Vec<Absent>>,
     recorded: &BTreeMap<String, String>,
     observed: &Observed,

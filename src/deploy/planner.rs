@@ -10,7 +10,7 @@ use super::{
     facts::{self, what_changed},
     former::{self, First},
     inputs, lost_env, mounted, mounts, not_repeated, orphans, owner, place,
-    prepare::{Loaded, Prepared, load_project_through, make_plan},
+    prepare::{Prepared, TreeProject, load_project_through, make_plan},
     view::View,
 };
 use crate::{
@@ -132,7 +132,7 @@ impl Planner {
     ///
     /// # Errors
     /// With file, line and what would be right.
-    pub async fn read(&self, repo: &Repo, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
+    pub async fn read(&self, repo: &Repo, reporter: &dyn Reporter) -> Result<TreeProject, Failure> {
         self.read_through(repo, View::of(repo), reporter).await
     }
 
@@ -140,7 +140,7 @@ impl Planner {
     ///
     /// # Errors
     /// As [`Planner::read`].
-    pub async fn read_through(&self, repo: &Repo, view: View, reporter: &dyn Reporter) -> Result<Loaded, Failure> {
+    pub async fn read_through(&self, repo: &Repo, view: View, reporter: &dyn Reporter) -> Result<TreeProject, Failure> {
         let (reading, redactor) = (repo.clone(), self.redactor.clone());
         let loaded =
             compute(repo, "reading the project", move || load_project_through(&reading, view, &redactor)).await?;
@@ -157,7 +157,7 @@ impl Planner {
     pub async fn prepare(
         &self,
         repo: &Repo,
-        loaded: Loaded,
+        loaded: TreeProject,
         wanted: Wanted,
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
@@ -246,7 +246,7 @@ impl Planner {
     pub async fn refuse_second(
         &self,
         repo: &Repo,
-        loaded: &Loaded,
+        loaded: &TreeProject,
         stacks: &former::Stacks,
         places: &[Place],
         new_stack: bool,

@@ -44,7 +44,7 @@ const PASSED_ON: &[&str] = &["HOME", "PATH", "USER", "LANG", "DOCKER_CONFIG", "D
 
 /// A project read from a work tree.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct TreeProject {
     /// Project name and files.
     pub stack: Stack,
     /// The project.
@@ -59,7 +59,7 @@ pub struct Loaded {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// The project.
-    pub loaded: Loaded,
+    pub loaded: TreeProject,
     /// What the changed files were compared with.
     pub base: Base,
     /// What is rebuilt, and why.
@@ -202,7 +202,7 @@ pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<C
 ///
 /// # Errors
 /// With file, line and what would be right.
-pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure> {
+pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<TreeProject, Failure> {
     load_project_through(repo, View::of(repo), redactor)
 }
 
@@ -210,7 +210,7 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<Loaded, Failure>
 ///
 /// # Errors
 /// As [`load_project`].
-pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Result<Loaded, Failure> {
+pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Result<TreeProject, Failure> {
     let redactor = &redactor.of(&repo.name);
     let tree = view.tree();
     let Chosen { stack, request, base, notes, disk } = choose_project(repo, &view, redactor)?;
@@ -252,7 +252,7 @@ pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Res
     let mut known = secrets::of_project(&loaded.project);
     known.retain(|text| *text != repo.name && *text != repo.project && !loaded.project.services.contains_key(text));
     redactor.add_all(&known);
-    let mut loaded = Loaded { stack, project: loaded.project, warnings, view: view.clone() };
+    let mut loaded = TreeProject { stack, project: loaded.project, warnings, view: view.clone() };
     let policies = mounted::policies(repo, &loaded)?;
     let strangers = repo.on_mounted_change.services.keys().filter(|name| !policies.contains_key(*name));
     loaded.warnings.extend(strangers.map(|name| {

@@ -111,7 +111,7 @@ pub async fn image_inputs(
     let (digests, cancel, root) = (settings.digests.clone(), cancel.clone(), project.working_dir.clone());
     let all = only.is_none();
     let read = files::blocking(move || {
-        let mut reader = Reader { hasher: Hasher::open(digests), cancel, root, platform: own };
+        let mut reader = Tracer { hasher: Hasher::open(digests), cancel, root, platform: own };
         let parts: Vec<(String, Part)> = requests
             .into_iter()
             .map(|(image, service, request)| {
@@ -254,7 +254,7 @@ fn makers(project: &Project, builds: &BTreeMap<String, Vec<String>>) -> Vec<(Str
     makers
 }
 
-struct Reader {
+struct Tracer {
     hasher: Hasher,
     cancel: CancellationToken,
     /// Names of files count from here.
@@ -263,7 +263,7 @@ struct Reader {
     platform: String,
 }
 
-impl Reader {
+impl Tracer {
     fn read(&mut self, request: &BuildRequest, builder: Builder) -> Result<(Manifest, Vec<String>), String> {
         let unseen = |what: &str| format!("its {what} is fetched by the build, so changes there are not seen");
         if let Source::Remote(address) = &request.source {

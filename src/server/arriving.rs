@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{LiveRepos, Secret},
-    webhook::{self, Forge, Incoming, Naming, Refusal, SigningKey, Whole},
+    forge::{self, Forge, Incoming, Naming, Refusal, SigningKey, Whole},
 };
 
 /// Bytes of a body that are worked on where they arrive: a tenth of a millisecond of work.
@@ -90,7 +90,7 @@ impl Reception {
     ) -> Result<Arrived, Refusal> {
         self.announced(headers)?;
         let raw = |name: header::HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-        let media = webhook::body::media(raw(header::CONTENT_TYPE), raw(header::CONTENT_ENCODING));
+        let media = forge::body::media(raw(header::CONTENT_TYPE), raw(header::CONTENT_ENCODING));
         let own = match repos.current().secrets.is_empty() {
             true => Own::NotNeeded,
             false => Own::Unknown(self.kept.keep()),
@@ -182,7 +182,7 @@ impl Arriving {
             Naming::Named(named) => named,
         };
         let loaded = self.repos.current();
-        let repo = webhook::find_repo(&named, &loaded.repos).ok().map(|repo| repo.name.clone());
+        let repo = forge::find_repo(&named, &loaded.repos).ok().map(|repo| repo.name.clone());
         let secret = repo.and_then(|repo| loaded.secrets.get(&repo).cloned().map(|secret| (repo, secret)));
         let key = secret.and_then(|(repo, secret)| SigningKey::new(&secret).map(|key| (repo, secret, key)));
         let Own::Unknown(kept) = mem::replace(&mut self.own, Own::None) else { return };

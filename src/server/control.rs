@@ -37,8 +37,8 @@ use super::{
 use crate::{
     deploy::{Deployer, Failure},
     files,
+    lane::Lanes,
     store::{Deployment, Filter, StoreError},
-    worker::Lanes,
 };
 
 /// Largest request body, in bytes.

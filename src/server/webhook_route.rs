@@ -29,14 +29,14 @@ use super::{
     visitors::Place,
 };
 use crate::{
-    config::{LiveRepos, LiveSecret, Repo, live::Loaded},
+    config::{LiveRepos, LiveSecret, Repo, live::RepoList},
     files,
-    report::redact::is_unfit,
-    store::{Cause, NewDelivery, NewDeployment},
-    webhook::{
-        self, Event, Forge, PushedRepo, Refusal, SigningKey, Verdict,
+    forge::{
+        self, Effect, Event, Forge, PushedRepo, Refusal, SigningKey,
         signature::{self, Claimed},
     },
+    report::redact::is_unfit,
+    store::{Cause, NewDelivery, NewDeployment},
 };
 
 /// When a sender should try again after a 503 or 507, in seconds.
@@ -110,9 +110,9 @@ impl IntakeState {
 
     /// The branch that the work tree of the pushed repository is on, where none is configured: read beside the runtime, for
     /// its disk may hang.
-    async fn branch_of(&self, event: &Event, loaded: &Loaded) -> Result<Option<String>, Refusal> {
+    async fn branch_of(&self, event: &Event, loaded: &RepoList) -> Result<Option<String>, Refusal> {
         let Event::Push(push) = event else { return Ok(None) };
-        let found = webhook::find_repo(&push.repo, &loaded.repos).ok().filter(|repo| repo.branch.is_none());
+        let found = forge::find_repo(&push.repo, &loaded.repos).ok().filter(|repo| repo.branch.is_none());
         let Some(repo) = found.cloned() else { return Ok(None) };
         let (checked_out, name) = (Arc::clone(&self.checked_out), repo.name.clone());
         let looked = files::blocking_for(BRANCH_WAIT, move || {
@@ -233,16 +233,16 @@ async fn handle(
     let digest = whole.digest;
     let event = whole.event(event_name)?;
     let branch = state.branch_of(&event, &loaded).await?;
-    let verdict = webhook::verdict(&event, &loaded.repos, &|_| branch.clone());
-    if matches!(verdict, Verdict::Unknown { .. }) && state.repos.broken().is_some() {
+    let effect = forge::effect(&event, &loaded.repos, &|_| branch.clone());
+    if matches!(effect, Effect::Unknown { .. }) && state.repos.broken().is_some() {
         // It may be one of the entries that do not count just now: "nothing to do" would lose the push.
         let reason = "repos.yaml on the server has a mistake, so whether this repository is in it is not known; \
                       repair it (`turnout check`), then send the delivery again";
         return Err(refused(503, reason));
     }
-    let delivery = record(forge, event_name, headers, digest, &event, &verdict);
+    let delivery = record(forge, event_name, headers, digest, &event, &effect);
     report(&delivery);
-    respond(state, verdict, delivery).await
+    respond(state, effect, delivery).await
 }
 
 /// One line for a refused delivery, or its place in the count of a flood.
@@ -285,7 +285,7 @@ enum Proof {
 /// name of its repository.
 fn prove(
     has_key: bool,
-    loaded: &Loaded,
+    loaded: &RepoList,
     claimed: Option<&Claimed>,
     Arrived { whole, own }: &Arrived,
 ) -> Result<Proof, Refusal> {
@@ -307,11 +307,11 @@ fn prove(
 }
 
 /// A repository with a secret of its own takes no other, and its secret speaks for no other repository.
-fn owned(named: Option<&PushedRepo>, loaded: &Loaded, proof: &Proof) -> Result<(), Refusal> {
+fn owned(named: Option<&PushedRepo>, loaded: &RepoList, proof: &Proof) -> Result<(), Refusal> {
     if loaded.secrets.is_empty() {
         return Ok(());
     }
-    let named = named.and_then(|repo| webhook::find_repo(repo, &loaded.repos).ok());
+    let named = named.and_then(|repo| forge::find_repo(repo, &loaded.repos).ok());
     let needed = named.filter(|repo| loaded.secrets.contains_key(&repo.name)).map(|repo| repo.name.as_str());
     let given = match proof {
         Proof::Daemon => None,
@@ -326,7 +326,7 @@ fn record(
     headers: &HeaderMap,
     digest: [u8; 32],
     event: &Event,
-    verdict: &Verdict,
+    effect: &Effect,
 ) -> NewDelivery {
     let push = match event {
         Event::Push(push) => Some(push),
@@ -342,10 +342,10 @@ fn record(
         commit: push.map(|push| push.after.clone()),
         pusher: push.and_then(|push| push.pusher.clone()),
         digest,
-        verdict: verdict.kind(),
-        reason: verdict.reason(),
-        deploy: match verdict {
-            Verdict::Deploy(wanted) => Some(NewDeployment {
+        effect: effect.kind(),
+        reason: effect.reason(),
+        deploy: match effect {
+            Effect::Deploy(wanted) => Some(NewDeployment {
                 repo: wanted.repo.clone(),
                 branch: Some(wanted.branch.clone()),
                 commit: Some(wanted.commit.clone()),
@@ -363,29 +363,29 @@ fn record(
 
 /// One line for every delivery: what it was, and what is made of it.
 fn report(delivery: &NewDelivery) {
-    let NewDelivery { event, repo, git_ref, pusher, verdict, reason, .. } = delivery;
+    let NewDelivery { event, repo, git_ref, pusher, effect, reason, .. } = delivery;
     let shown = |text: &Option<String>| text.clone().unwrap_or_default();
     let (repo, git_ref, pusher) = (shown(repo), shown(git_ref), shown(pusher));
-    if *verdict == "unknown" {
-        tracing::warn!(event, repo, git_ref, pusher, verdict, "{reason}");
+    if *effect == "unknown" {
+        tracing::warn!(event, repo, git_ref, pusher, effect, "{reason}");
     } else {
-        tracing::info!(event, repo, git_ref, pusher, verdict, "{reason}");
+        tracing::info!(event, repo, git_ref, pusher, effect, "{reason}");
     }
 }
 
-async fn respond(state: &IntakeState, verdict: Verdict, delivery: NewDelivery) -> Result<Response, Refusal> {
+async fn respond(state: &IntakeState, effect: Effect, delivery: NewDelivery) -> Result<Response, Refusal> {
     let recorded = state.ledger.accept(delivery).await;
-    let Verdict::Deploy(wanted) = &verdict else {
+    let Effect::Deploy(wanted) = &effect else {
         // Nothing was promised, so a full disk is no reason to make the forge count a failure.
         if let Err(fault) = recorded {
             tracing::warn!("the delivery is answered but not recorded: {fault}");
         }
-        let reason = verdict.reason();
-        let status = if verdict == Verdict::Ping { "pong" } else { verdict.kind() };
-        let repository = match &verdict {
-            Verdict::Ignored { repo, .. } => repo.as_deref(),
-            Verdict::SelfSkip { repo } | Verdict::Unknown { repo, .. } => Some(repo.as_str()),
-            Verdict::Deploy(_) | Verdict::Ping => None,
+        let reason = effect.reason();
+        let status = if effect == Effect::Ping { "pong" } else { effect.kind() };
+        let repository = match &effect {
+            Effect::Ignored { repo, .. } => repo.as_deref(),
+            Effect::SelfSkip { repo } | Effect::Unknown { repo, .. } => Some(repo.as_str()),
+            Effect::Deploy(_) | Effect::Ping => None,
         };
         return Ok(answer(StatusCode::OK, &Answer { status, repository, message: &reason, ..Answer::default() }));
     };

@@ -55,7 +55,7 @@ impl Default for Retry {
 
 fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Millis) -> rusqlite::Result<Accepted> {
     let mut record = Accepted { delivery: 0, deployment: None, superseded: None, duplicate_of: None, held: None };
-    let (mut verdict, mut reason) = (delivery.verdict, delivery.reason.as_str());
+    let (mut effect, mut reason) = (delivery.effect, delivery.reason.as_str());
     let said;
     if let Some(wanted) = &delivery.deploy {
         let first = earlier(db, repeats, delivery)?;
@@ -66,14 +66,14 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
         if let (Some((first, _)), false) = (first, again) {
             record.duplicate_of = Some(first);
             said = format!("repeats the delivery that led to deployment {first}");
-            (verdict, reason) = ("duplicate", &said);
+            (effect, reason) = ("duplicate", &said);
         } else if let Some(hold) = holds::find(db, &wanted.repo)? {
             // One that was sent again may be older than what waits.
             if (first.is_none() || hold.newest.is_none()) && holds::note_push(db, delivery, wanted, at)? {
                 newest::note(db, wanted, at)?;
             }
             said = format!("{}; {hold}, not deployed", delivery.reason);
-            (verdict, reason) = ("held", &said);
+            (effect, reason) = ("held", &said);
             record.held = Some(hold);
         } else {
             if first.is_none() {
@@ -84,7 +84,7 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
             record.superseded = queued.superseded;
         }
     }
-    let NewDelivery { forge, guid, event, repo, git_ref, commit, pusher, digest, verdict: _, reason: _, deploy: _ } =
+    let NewDelivery { forge, guid, event, repo, git_ref, commit, pusher, digest, effect: _, reason: _, deploy: _ } =
         delivery;
     let mut insert = db.prepare_cached(
         "INSERT INTO deliveries (forge, guid, event, repo, git_ref, commit_id, pusher, digest, verdict, reason,
@@ -99,7 +99,7 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
         commit,
         pusher,
         digest,
-        verdict,
+        effect,
         reason,
         at,
         record.deployment,

@@ -40,11 +40,11 @@ pub struct LogHandle {
     deployment: DeploymentId,
     redactor: Redactor,
     limits: LogLimits,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Guarded>>,
 }
 
 #[derive(Default)]
-struct State {
+struct Guarded {
     /// Lines on their way to the disk.
     pending: Vec<LogLine>,
     /// A job that will take `pending` is in the writer's inbox.
@@ -70,7 +70,7 @@ impl Store {
         limits: LogLimits,
         last: i64,
     ) -> LogHandle {
-        let state = State { last_seq: last, ..State::default() };
+        let state = Guarded { last_seq: last, ..Guarded::default() };
         LogHandle { store: self.clone(), deployment, redactor, limits, state: Arc::new(Mutex::new(state)) }
     }
 }
@@ -166,7 +166,7 @@ impl LogHandle {
         move |db: &Connection| write(db, deployment, &shared, &mut taken)
     }
 
-    fn flush_soon(&self, state: &mut State) {
+    fn flush_soon(&self, state: &mut Guarded) {
         if state.flushing {
             return;
         }
@@ -177,7 +177,7 @@ impl LogHandle {
         state.flushing = self.store.inner.writer.try_run("writing the deployment's log", write).is_some();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Guarded> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,7 +186,7 @@ impl LogHandle {
 fn write(
     db: &Connection,
     deployment: DeploymentId,
-    state: &Mutex<State>,
+    state: &Mutex<Guarded>,
     taken: &mut Vec<LogLine>,
 ) -> rusqlite::Result<()> {
     {

@@ -151,7 +151,7 @@ impl Store {
                     commit: row.get(5)?,
                     pusher: row.get(6)?,
                     received_at: row.get(7)?,
-                    verdict: row.get(8)?,
+                    effect: row.get(8)?,
                     reason: row.get(9)?,
                     deployment: row.get(10)?,
                 })

@@ -131,9 +131,9 @@ pub struct NewDelivery {
     pub pusher: Option<String>,
     /// SHA-256 of the raw body.
     pub digest: [u8; 32],
-    /// The verdict's word.
-    pub verdict: &'static str,
-    /// The verdict's sentence.
+    /// The effect's word.
+    pub effect: &'static str,
+    /// The effect's sentence.
     pub reason: String,
     /// The deployment that it asks for.
     pub deploy: Option<NewDeployment>,
@@ -505,9 +505,9 @@ pub struct Delivery {
     pub pusher: Option<String>,
     /// When it came.
     pub received_at: Millis,
-    /// The verdict's word: `deploy`, `duplicate`, `held`, `ping`, `self`, `unknown`, `ignored`.
-    pub verdict: String,
-    /// The verdict's sentence.
+    /// The effect's word: `deploy`, `duplicate`, `held`, `ping`, `self`, `unknown`, `ignored`.
+    pub effect: String,
+    /// The effect's sentence.
     pub reason: String,
     /// The deployment that it led to.
     pub deployment: Option<DeploymentId>,

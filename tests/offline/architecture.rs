@@ -5,13 +5,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::imports::{self, Named, Room};
 
 /// Folders of `src` from the ground up; a folder may use only folders before it, and any crate but for [`FEW_CRATES`].
-const ORDER: &[&str] =
-    &["config", "webhook", "decide", "rollout", "inputs", "store", "deploy", "worker", "server", "cli"];
+const ORDER: &[&str] = &["config", "forge", "decide", "rollout", "inputs", "store", "deploy", "lane", "server", "cli"];
 
 /// Folders whose business not every crate is, and which they may use.
 const FEW_CRATES: &[(&str, &[&str])] = &[
     ("config", &["files", "git", "report", "yaml"]),
-    ("webhook", &["report"]),
+    ("forge", &["report"]),
     ("decide", &["plan", "report"]),
     ("rollout", &[]),
     ("store", &["files", "report"]),
@@ -51,7 +50,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without async, clock, Docker or filesystem.
-const PURE: &[&str] = &["report", "yaml", "webhook", "compose", "decide", "rollout", "plan", "traffic"];
+const PURE: &[&str] = &["report", "yaml", "forge", "compose", "decide", "rollout", "plan", "traffic"];
 /// What would betray them, by the beginning of a path.
 const IMPURE: &[&str] = &[
     "tokio",
@@ -173,7 +172,7 @@ const STREAMS: &[&str] = &["create_image", "push_image", "logs", "events"];
 fn the_engine_is_asked_with_a_time() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut files, mut faults, mut seen) = (Vec::new(), Vec::new(), 0);
-    for folder in ["crates/docker/src", "src/inputs", "src/store", "src/deploy", "src/worker", "src/server"] {
+    for folder in ["crates/docker/src", "src/inputs", "src/store", "src/deploy", "src/lane", "src/server"] {
         rust_files(&root.join(folder), &mut files);
     }
     for file in files {

@@ -252,7 +252,7 @@ async fn repeats_are_recognised_unless_the_first_failed() {
     let done = Finish::Succeeded { project: "redshop".into(), commit: "2".repeat(40), reached: None, watch: None };
     store.finish(again.deployment.unwrap(), done).await.unwrap();
     expect(repeat(delivery("shop", 1)).await, again.deployment);
-    let verdicts: Vec<String> = store.deliveries(100).await.unwrap().into_iter().map(|d| d.verdict).collect();
+    let verdicts: Vec<String> = store.deliveries(100).await.unwrap().into_iter().map(|d| d.effect).collect();
     assert_eq!(verdicts.iter().filter(|verdict| *verdict == "duplicate").count(), 5);
 }
 

@@ -71,7 +71,7 @@ async fn pushes_wait_while_it_is_held_and_over_a_restart() {
     assert_eq!(accepted.held.unwrap().to_string(), "held at 1111 by ann");
     let recorded = store.deliveries(1).await.unwrap().remove(0);
     assert_eq!(
-        (recorded.verdict.as_str(), recorded.reason.as_str()),
+        (recorded.effect.as_str(), recorded.reason.as_str()),
         ("held", "push 3; held at 1111 by ann, not deployed")
     );
     drop(store);

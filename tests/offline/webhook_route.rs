@@ -16,12 +16,12 @@ use tokio::{
 };
 use turnout::{
     config::{LiveRepos, Secret},
+    forge::SigningKey,
     server::{
         self, IntakeLimits, IntakeState, Ledger, LedgerFault, ListenLimits, Receipt, ledger::BoxFuture,
         visitors::Bounds,
     },
     store::{Finish, NewDelivery, Retention, State, Store},
-    webhook::SigningKey,
 };
 
 const CONFIG: &str = "

@@ -49,7 +49,7 @@ fn answer_to(message: &[u8], keys: &[SshKey]) -> Option<Vec<u8>> {
             }
         }
         SIGN_REQUEST => {
-            let mut reader = Reader(rest);
+            let mut reader = Wire(rest);
             let (public, data) = (reader.text().ok()?, reader.text().ok()?);
             let flags = reader.number().unwrap_or_default();
             let key = keys.iter().find(|key| key.public == public)?;
@@ -62,9 +62,9 @@ fn answer_to(message: &[u8], keys: &[SshKey]) -> Option<Vec<u8>> {
 }
 
 /// Reads what SSH writes.
-pub struct Reader<'a>(pub &'a [u8]);
+pub struct Wire<'a>(pub &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> Wire<'a> {
     /// A number of four bytes.
     pub fn number(&mut self) -> Result<u32, &'static str> {
         let (head, rest) = self.0.split_first_chunk::<4>().ok_or("is damaged")?;

@@ -15,7 +15,7 @@ use openssl::{
 };
 use turnout_files::{Kind, Reach, hint};
 
-use super::ssh_agent::{Reader, put_text};
+use super::ssh_agent::{Wire, put_text};
 
 /// First bytes of OpenSSH's own format.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
@@ -119,7 +119,7 @@ const PROTECTED: &str =
 const UNKNOWN: &str = "is a key of a kind that is not supported: use Ed25519, RSA or ECDSA, or an SSH agent";
 
 fn openssh(bytes: &[u8]) -> Result<SshKey, String> {
-    let mut reader = Reader(bytes.strip_prefix(MAGIC).ok_or(NO_KEY)?);
+    let mut reader = Wire(bytes.strip_prefix(MAGIC).ok_or(NO_KEY)?);
     let (cipher, _kdf, _options) = (reader.text()?, reader.text()?, reader.text()?);
     if cipher != b"none" {
         return Err(PROTECTED.to_owned());
@@ -129,7 +129,7 @@ fn openssh(bytes: &[u8]) -> Result<SshKey, String> {
         return Err("holds several keys: give each a file of its own".to_owned());
     }
     let public = reader.text()?.to_vec();
-    let mut private = Reader(reader.text()?);
+    let mut private = Wire(reader.text()?);
     if private.number()? != private.number()? {
         return Err("is damaged".to_owned());
     }
@@ -153,7 +153,7 @@ fn openssh(bytes: &[u8]) -> Result<SshKey, String> {
     Ok(SshKey { key, public, comment })
 }
 
-fn rsa(private: &mut Reader<'_>) -> Result<Result<PKey<Private>, ErrorStack>, String> {
+fn rsa(private: &mut Wire<'_>) -> Result<Result<PKey<Private>, ErrorStack>, String> {
     let (n, e, d) = (private.text()?, private.text()?, private.text()?);
     let (inverse, p, q) = (private.text()?, private.text()?, private.text()?);
     let build = || {

@@ -54,7 +54,7 @@ pub fn parse_into(
     unset: &mut dyn FnMut(&str),
 ) -> Result<(), DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { text, rest: text };
+    let mut reader = Cursor { text, rest: text };
     let mut total = 0_usize;
     while reader.skip_to_statement() {
         if values.len() > MAX_VARIABLES {
@@ -136,12 +136,12 @@ enum Key<'t> {
     Inherited(&'t str),
 }
 
-struct Reader<'t> {
+struct Cursor<'t> {
     text: &'t str,
     rest: &'t str,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> Cursor<'t> {
     fn error(&self, at: &str, message: String, hint: &'static str) -> DotenvError {
         let offset = self.text.len().saturating_sub(at.len());
         let line = self.text.as_bytes()[..offset].iter().filter(|b| **b == b'\n').count() + 1;

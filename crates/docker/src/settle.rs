@@ -118,24 +118,24 @@ impl Engine {
             let mut watched = Vec::with_capacity(pending.len());
             for (container, inspected) in pending.iter().zip(inspected) {
                 match judge(project, container, inspected?) {
-                    State::Healthy => watched.push(*container),
-                    State::Up => {
+                    Look::Healthy => watched.push(*container),
+                    Look::Up => {
                         silent.push(container.name.as_str());
                         watched.push(*container);
                     }
-                    State::Checking { patience, said } => {
+                    Look::Checking { patience, said } => {
                         if elapsed >= patience.min(health_timeout).max(settle) {
                             failed.push((*container, format!("is not healthy after {} s{said}", elapsed.as_secs())));
                         }
                         checking = true;
                         watched.push(*container);
                     }
-                    State::Completed { expected: true } => {}
-                    State::Completed { expected: false } => reporter.warn(format!(
+                    Look::Completed { expected: true } => {}
+                    Look::Completed { expected: false } => reporter.warn(format!(
                         "{} ended with exit code 0 and nobody waits for it: taken as a completed job",
                         container.name
                     )),
-                    State::Failed(reason) => failed.push((*container, reason)),
+                    Look::Failed(reason) => failed.push((*container, reason)),
                 }
             }
             if !failed.is_empty() {
@@ -240,7 +240,7 @@ impl Engine {
 
 /// How a container is doing at one look.
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum Look {
     /// Its health check is content.
     Healthy,
     /// It runs, and has no health check.
@@ -258,8 +258,8 @@ enum State {
     Failed(String),
 }
 
-fn judge(project: &Project, container: &ContainerRef, inspected: Option<ContainerInspectResponse>) -> State {
-    let Some(inspected) = inspected else { return State::Failed("was removed".to_owned()) };
+fn judge(project: &Project, container: &ContainerRef, inspected: Option<ContainerInspectResponse>) -> Look {
+    let Some(inspected) = inspected else { return Look::Failed("was removed".to_owned()) };
     let state = inspected.state.unwrap_or_default();
     let policy = inspected.host_config.and_then(|h| h.restart_policy).and_then(|p| p.name);
     let comes_back = matches!(policy, Some(Restart::ALWAYS | Restart::UNLESS_STOPPED));
@@ -271,15 +271,15 @@ fn judge(project: &Project, container: &ContainerRef, inspected: Option<Containe
     let code = state.exit_code.unwrap_or_default();
     match state.status {
         // A job may need more than one attempt; a server may not.
-        Some(Status::EXITED) if code == 0 && !comes_back => State::Completed { expected: is_job },
-        Some(Status::EXITED) if code == 0 => State::Failed("was stopped".to_owned()),
-        Some(Status::EXITED | Status::DEAD) => State::Failed(ended(&state, restarts)),
-        Some(Status::RESTARTING) => State::Failed(format!("{} and is being restarted", ended(&state, 0))),
+        Some(Status::EXITED) if code == 0 && !comes_back => Look::Completed { expected: is_job },
+        Some(Status::EXITED) if code == 0 => Look::Failed("was stopped".to_owned()),
+        Some(Status::EXITED | Status::DEAD) => Look::Failed(ended(&state, restarts)),
+        Some(Status::RESTARTING) => Look::Failed(format!("{} and is being restarted", ended(&state, 0))),
         Some(Status::CREATED | Status::REMOVING | Status::EMPTY) | None => {
             let error = state.error.filter(|e| !e.is_empty()).map(|e| format!(": {e}"));
-            State::Failed(format!("does not run{}", error.unwrap_or_default()))
+            Look::Failed(format!("does not run{}", error.unwrap_or_default()))
         }
-        Some(_) if restarts > 0 && !is_job => State::Failed(ended(&state, restarts)),
+        Some(_) if restarts > 0 && !is_job => Look::Failed(ended(&state, restarts)),
         Some(_) => health(state, patience(inspected.config.and_then(|c| c.healthcheck))),
     }
 }
@@ -297,15 +297,15 @@ fn patience(check: Option<HealthConfig>) -> Duration {
     all.saturating_add(CHECK_SLACK).min(LONGEST_CHECK)
 }
 
-fn health(state: ContainerState, patience: Duration) -> State {
-    let Some(status) = state.health.as_ref().map(|health| health.status) else { return State::Up };
+fn health(state: ContainerState, patience: Duration) -> Look {
+    let Some(status) = state.health.as_ref().map(|health| health.status) else { return Look::Up };
     let said = check_output(state.health);
     let said = if said.is_empty() { said } else { format!(": the last check said {said:?}") };
     match status {
-        Some(HealthStatus::UNHEALTHY) => State::Failed(format!("is unhealthy{said}")),
-        Some(HealthStatus::STARTING) => State::Checking { patience, said },
-        Some(HealthStatus::HEALTHY) => State::Healthy,
-        Some(HealthStatus::NONE | HealthStatus::EMPTY) | None => State::Up,
+        Some(HealthStatus::UNHEALTHY) => Look::Failed(format!("is unhealthy{said}")),
+        Some(HealthStatus::STARTING) => Look::Checking { patience, said },
+        Some(HealthStatus::HEALTHY) => Look::Healthy,
+        Some(HealthStatus::NONE | HealthStatus::EMPTY) | None => Look::Up,
     }
 }
 
@@ -388,15 +388,15 @@ mod tests {
         let service = Service { depends_on: [("job".to_owned(), waits)].into(), ..Service::default() };
         let project = Project { services: [("web".to_owned(), service)].into(), ..Project::default() };
         let container = |service: &str| ContainerRef { id: "1".into(), name: "c".into(), service: service.into() };
-        let failed = |text: &str| State::Failed(text.into());
+        let failed = |text: &str| Look::Failed(text.into());
         for (service, given, wanted) in [
-            ("web", look(Status::RUNNING, 0, 0, Restart::ALWAYS), State::Up),
+            ("web", look(Status::RUNNING, 0, 0, Restart::ALWAYS), Look::Up),
             ("web", look(Status::RUNNING, 0, 2, Restart::ALWAYS), failed("exited (0) after being restarted 2 times")),
             ("web", look(Status::RESTARTING, 7, 1, Restart::ALWAYS), failed("exited (7) and is being restarted")),
             ("web", look(Status::EXITED, 1, 0, Restart::NO), failed("exited (1)")),
-            ("web", look(Status::EXITED, 0, 0, Restart::NO), State::Completed { expected: false }),
+            ("web", look(Status::EXITED, 0, 0, Restart::NO), Look::Completed { expected: false }),
             ("web", look(Status::EXITED, 0, 0, Restart::ALWAYS), failed("was stopped")),
-            ("job", look(Status::EXITED, 0, 1, Restart::ON_FAILURE), State::Completed { expected: true }),
+            ("job", look(Status::EXITED, 0, 1, Restart::ON_FAILURE), Look::Completed { expected: true }),
             ("job", look(Status::EXITED, 3, 0, Restart::EMPTY), failed("exited (3)")),
             ("web", look(Status::CREATED, 0, 0, Restart::EMPTY), failed("does not run")),
         ] {
@@ -409,10 +409,10 @@ mod tests {
             judge(&project, &container("web"), Some(look))
         };
         assert_eq!(checked(HealthStatus::UNHEALTHY, 0), failed("is unhealthy"));
-        assert_eq!(checked(HealthStatus::HEALTHY, 0), State::Healthy);
+        assert_eq!(checked(HealthStatus::HEALTHY, 0), Look::Healthy);
         assert_eq!(checked(HealthStatus::HEALTHY, 1), failed("exited (0) after being restarted once"));
-        assert_eq!(checked(HealthStatus::NONE, 0), State::Up, "nobody speaks for it");
-        assert!(matches!(checked(HealthStatus::STARTING, 0), State::Checking { .. }));
+        assert_eq!(checked(HealthStatus::NONE, 0), Look::Up, "nobody speaks for it");
+        assert!(matches!(checked(HealthStatus::STARTING, 0), Look::Checking { .. }));
     }
 
     #[test]

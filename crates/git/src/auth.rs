@@ -7,7 +7,7 @@ use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, 
 use super::{
     address::Address,
     error::GitError,
-    known_hosts::{self, Verdict},
+    known_hosts::{self, HostKey},
     remote::GitAuth,
 };
 
@@ -21,11 +21,11 @@ pub(super) struct Answers {
     address: Address,
     /// Whether the token may go to this address: it is the configured host, not that of a foreign submodule.
     token_allowed: bool,
-    state: Rc<RefCell<State>>,
+    state: Rc<RefCell<Guarded>>,
 }
 
 #[derive(Default)]
-struct State {
+struct Guarded {
     /// SSH keys that are still to be tried; filled on the first question.
     keys: Option<std::vec::IntoIter<Key>>,
     asked_password: bool,
@@ -269,14 +269,14 @@ impl Answers {
 
     fn host_key(&self, host: &str, port: u16, key: &[u8]) -> Result<(), GitError> {
         let files = self.known_hosts_files();
-        let mut worst = Verdict::Unknown;
+        let mut worst = HostKey::Unknown;
         let mut seen_in = files.first().cloned().unwrap_or_default();
         for file in &files {
             let Some(text) = read_known_hosts(file)? else { continue };
             match known_hosts::check(&text, host, port, key) {
-                Verdict::Trusted => return Ok(()),
-                Verdict::Unknown => {}
-                verdict @ Verdict::Revoked(_) => return Err(host_key_error(&verdict, host, port, key, file)),
+                HostKey::Trusted => return Ok(()),
+                HostKey::Unknown => {}
+                verdict @ HostKey::Revoked(_) => return Err(host_key_error(&verdict, host, port, key, file)),
                 verdict => (worst, seen_in) = (verdict, file.clone()),
             }
         }
@@ -292,7 +292,7 @@ pub fn foreseen(auth: &GitAuth, address: &str) -> Vec<String> {
     }
 }
 
-fn host_key_error(verdict: &Verdict, host: &str, port: u16, key: &[u8], file: &std::path::Path) -> GitError {
+fn host_key_error(verdict: &HostKey, host: &str, port: u16, key: &[u8], file: &std::path::Path) -> GitError {
     let kind = known_hosts::key_type(key);
     let print = known_hosts::fingerprint(key);
     let peer = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
@@ -304,7 +304,7 @@ fn host_key_error(verdict: &Verdict, host: &str, port: u16, key: &[u8], file: &s
     };
     let file = file.display();
     let (message, hint) = match verdict {
-        Verdict::Changed(line) => (
+        HostKey::Changed(line) => (
             format!(
                 "the SSH host key of {peer} has CHANGED: {file}:{line} lists another {kind} key than {print}, which the server shows"
             ),
@@ -312,18 +312,18 @@ fn host_key_error(verdict: &Verdict, host: &str, port: u16, key: &[u8], file: &s
                 "this may be an attack; if the change is known, remove the old key (ssh-keygen -R '{peer}' -f {file}) and run: {scan}"
             ),
         ),
-        Verdict::Revoked(line) => (
+        HostKey::Revoked(line) => (
             format!("the SSH host key {print} of {peer} is revoked by {file}:{line}"),
             "do not connect; ask the server's administrator".to_owned(),
         ),
-        Verdict::OtherType(types) => (
+        HostKey::OtherType(types) => (
             format!(
                 "the SSH host key of {peer} is not trusted: {file} lists only {}, the server shows {kind} {print}",
                 types.join(", ")
             ),
             format!("compare the fingerprint with the one its operator publishes and run: {scan}"),
         ),
-        Verdict::Unknown | Verdict::Trusted => (
+        HostKey::Unknown | HostKey::Trusted => (
             format!("the SSH host {peer} is unknown: {file} does not list it, and the server shows {kind} {print}"),
             format!("compare the fingerprint with the one its operator publishes and run: {scan}"),
         ),

@@ -46,10 +46,10 @@ impl Part {
 
 /// Counts what arrives.
 #[derive(Debug)]
-pub(super) struct Budget(Mutex<State>);
+pub(super) struct Budget(Mutex<Guarded>);
 
 #[derive(Debug)]
-struct State {
+struct Guarded {
     part: Part,
     limit: u64,
     taken: u64,
@@ -57,14 +57,14 @@ struct State {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Mutex::new(State { part: Part::Pack, limit: u64::MAX, taken: 0 }))
+        Self(Mutex::new(Guarded { part: Part::Pack, limit: u64::MAX, taken: 0 }))
     }
 }
 
 impl Budget {
     /// From now on this part arrives, in so many bytes at most.
     pub(super) fn begin(&self, part: Part, limit: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State { part, limit, taken: 0 };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Guarded { part, limit, taken: 0 };
     }
 
     /// Counts bytes that have arrived.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 /// What the file says of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum HostKey {
     /// The key is listed for the host.
     Trusted,
     /// The host is not listed.
@@ -28,11 +28,11 @@ pub(super) enum Verdict {
 }
 
 /// Looks a host's key up.
-pub(super) fn check(text: &str, host: &str, port: u16, key: &[u8]) -> Verdict {
+pub(super) fn check(text: &str, host: &str, port: u16, key: &[u8]) -> HostKey {
     let host = host.to_ascii_lowercase();
     let name = if port == 22 { host } else { format!("[{host}]:{port}") };
     let kind = key_type(key);
-    let mut verdict = Verdict::Unknown;
+    let mut verdict = HostKey::Unknown;
     let mut trusted = false;
     for (number, line) in text.lines().enumerate() {
         let mut words = line.split_ascii_whitespace().peekable();
@@ -45,18 +45,18 @@ pub(super) fn check(text: &str, host: &str, port: u16, key: &[u8]) -> Verdict {
         }
         let same = STANDARD.decode(listed).is_ok_and(|listed| listed == key);
         match marker {
-            Some("@revoked") if same => return Verdict::Revoked(number + 1),
+            Some("@revoked") if same => return HostKey::Revoked(number + 1),
             Some(_) => continue,
             None if same => trusted = true,
-            None if listed_type == kind => verdict = Verdict::Changed(number + 1),
+            None if listed_type == kind => verdict = HostKey::Changed(number + 1),
             None => match &mut verdict {
-                Verdict::OtherType(types) => types.push(listed_type.to_owned()),
-                Verdict::Unknown => verdict = Verdict::OtherType(vec![listed_type.to_owned()]),
+                HostKey::OtherType(types) => types.push(listed_type.to_owned()),
+                HostKey::Unknown => verdict = HostKey::OtherType(vec![listed_type.to_owned()]),
                 _ => {}
             },
         }
     }
-    if trusted { Verdict::Trusted } else { verdict }
+    if trusted { HostKey::Trusted } else { verdict }
 }
 
 /// Whether any key is trusted for the host. Which one it shows is only known once it is asked.
@@ -166,23 +166,23 @@ mod tests {
         let mut mac = Hmac::<Sha1>::new_from_slice(b"salty").unwrap();
         mac.update(b"[h.example]:2222");
         let hashed = format!("|1|{}|{}", STANDARD.encode(b"salty"), STANDARD.encode(mac.finalize().into_bytes()));
-        let table: Vec<(String, u16, Verdict)> = vec![
-            (format!("h.example ssh-ed25519 {mine}"), 22, Verdict::Trusted),
-            (format!("H.EXAMPLE ssh-ed25519 {mine} comment"), 22, Verdict::Trusted),
-            (format!("h.example ssh-ed25519 {mine}"), 2222, Verdict::Unknown),
-            (format!("[h.example]:2222,x ssh-ed25519 {mine}"), 2222, Verdict::Trusted),
-            (format!("{hashed} ssh-ed25519 {mine}"), 2222, Verdict::Trusted),
-            (format!("{hashed} ssh-ed25519 {mine}"), 22, Verdict::Unknown),
-            (format!("*.example ssh-ed25519 {mine}"), 22, Verdict::Trusted),
-            (format!("*.example,!h.* ssh-ed25519 {mine}"), 22, Verdict::Unknown),
-            (format!("h.e?ample ssh-ed25519 {other}"), 22, Verdict::Changed(1)),
-            (format!("h.example ssh-ed25519 {other}\nh.example ssh-ed25519 {mine}"), 22, Verdict::Trusted),
-            (format!("h.example ssh-rsa {rsa}"), 22, Verdict::OtherType(vec!["ssh-rsa".into()])),
-            (format!("\n@revoked * ssh-ed25519 {mine}\nh.example ssh-ed25519 {mine}"), 22, Verdict::Revoked(2)),
-            (format!("@cert-authority * ssh-ed25519 {mine}"), 22, Verdict::Unknown),
-            (format!("# h.example ssh-ed25519 {mine}"), 22, Verdict::Unknown),
-            ("h.example ssh-ed25519".into(), 22, Verdict::Unknown),
-            ("|1|x|y ssh-ed25519 AAAA\n|1|| a b\n\0".into(), 22, Verdict::Unknown),
+        let table: Vec<(String, u16, HostKey)> = vec![
+            (format!("h.example ssh-ed25519 {mine}"), 22, HostKey::Trusted),
+            (format!("H.EXAMPLE ssh-ed25519 {mine} comment"), 22, HostKey::Trusted),
+            (format!("h.example ssh-ed25519 {mine}"), 2222, HostKey::Unknown),
+            (format!("[h.example]:2222,x ssh-ed25519 {mine}"), 2222, HostKey::Trusted),
+            (format!("{hashed} ssh-ed25519 {mine}"), 2222, HostKey::Trusted),
+            (format!("{hashed} ssh-ed25519 {mine}"), 22, HostKey::Unknown),
+            (format!("*.example ssh-ed25519 {mine}"), 22, HostKey::Trusted),
+            (format!("*.example,!h.* ssh-ed25519 {mine}"), 22, HostKey::Unknown),
+            (format!("h.e?ample ssh-ed25519 {other}"), 22, HostKey::Changed(1)),
+            (format!("h.example ssh-ed25519 {other}\nh.example ssh-ed25519 {mine}"), 22, HostKey::Trusted),
+            (format!("h.example ssh-rsa {rsa}"), 22, HostKey::OtherType(vec!["ssh-rsa".into()])),
+            (format!("\n@revoked * ssh-ed25519 {mine}\nh.example ssh-ed25519 {mine}"), 22, HostKey::Revoked(2)),
+            (format!("@cert-authority * ssh-ed25519 {mine}"), 22, HostKey::Unknown),
+            (format!("# h.example ssh-ed25519 {mine}"), 22, HostKey::Unknown),
+            ("h.example ssh-ed25519".into(), 22, HostKey::Unknown),
+            ("|1|x|y ssh-ed25519 AAAA\n|1|| a b\n\0".into(), 22, HostKey::Unknown),
         ];
         for (text, port, expected) in table {
             assert_eq!(check(&text, "h.example", port, &ours), expected, "{text}");

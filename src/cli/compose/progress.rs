@@ -46,11 +46,11 @@ pub(super) struct Progress {
     waits_quietly: Option<String>,
     /// Where the output of hooks goes; nowhere when nobody is attached, as in the real one.
     hooks: Option<UnboundedSender<Said>>,
-    state: Mutex<State>,
+    state: Mutex<Guarded>,
 }
 
 #[derive(Default)]
-struct State {
+struct Guarded {
     steps: Vec<Named>,
     /// Containers by service, as far as they were told.
     containers: BTreeMap<String, BTreeSet<String>>,
@@ -97,7 +97,7 @@ impl Progress {
             pulls: true,
             waits_quietly: None,
             hooks: None,
-            state: Mutex::new(State::default()),
+            state: Mutex::new(Guarded::default()),
         }
     }
 
@@ -217,17 +217,17 @@ impl Progress {
         state.show();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Guarded> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn line(&self, state: &mut State, subject: &str, what: &str, text: &str) {
+    fn line(&self, state: &mut Guarded, subject: &str, what: &str, text: &str) {
         self.spaced(state, subject, what, text, false);
     }
 
     /// A line in three columns, of which the real one leaves the middle one empty but for pulls, where it is the last
     /// that may be: scripts look for `Container web-1  Started` and `web Pulled`.
-    fn spaced(&self, state: &mut State, subject: &str, what: &str, text: &str, pull: bool) {
+    fn spaced(&self, state: &mut Guarded, subject: &str, what: &str, text: &str, pull: bool) {
         state.clear();
         let text = redact::redact_shapes(text);
         let line = match self.mode {
@@ -253,7 +253,7 @@ impl Progress {
 
 impl Progress {
     /// What a build, a hook or a container says: builds to standard output, as the real one has it.
-    fn output(&self, state: &mut State, source: &str, line: &str) {
+    fn output(&self, state: &mut Guarded, source: &str, line: &str) {
         let hook = source.rsplit_once(' ').and_then(|(container, kind)| match kind {
             "post_start" | "pre_stop" => Some(container),
             // Told by its step, for its container is nothing that anybody knows.
@@ -352,7 +352,7 @@ impl Reporter for Progress {
     }
 }
 
-impl State {
+impl Guarded {
     fn clear(&mut self) {
         if self.transient {
             let _ = write!(io::stderr(), "\r\u{1b}[K");

@@ -41,13 +41,13 @@ impl Executor<'_> {
             _ => return Ok(Did::Done(format!("{service} is started"))),
         };
         match outcome? {
-            Verdict::Fulfilled(text) => Ok(Did::Done(format!("{service} is {text}"))),
-            Verdict::Waiting(state) => {
+            Readiness::Fulfilled(text) => Ok(Did::Done(format!("{service} is {text}"))),
+            Readiness::Waiting(state) => {
                 let seconds = self.run.wait_timeout.as_secs();
                 let text = format!("timeout waiting for dependencies: after {seconds} s {state}");
                 self.refuse(required, service, None, text).await
             }
-            Verdict::Failed { container, text } => {
+            Readiness::Failed { container, text } => {
                 let text = match condition {
                     "service_healthy" if required => format!("dependency failed to start: {text}"),
                     "service_healthy" => format!("optional dependency {service:?} failed to start: {text}"),
@@ -60,13 +60,13 @@ impl Executor<'_> {
     }
 
     /// Polls until there is a verdict, the time is up, or the run is halted.
-    async fn until(&self, containers: &[Known], check: &Check<'_>) -> Result<Verdict, EngineError> {
+    async fn until(&self, containers: &[Known], check: &Check<'_>) -> Result<Readiness, EngineError> {
         let ids: Vec<&str> = containers.iter().map(|c| c.id.as_str()).collect();
         let mut events = self.engine.container_events(&ids, &["health_status", "die"]);
         let deadline = tokio::time::Instant::now() + self.run.wait_timeout;
         loop {
             let verdict = check(self.engine, containers).await?;
-            if !matches!(verdict, Verdict::Waiting(_)) || tokio::time::Instant::now() >= deadline {
+            if !matches!(verdict, Readiness::Waiting(_)) || tokio::time::Instant::now() >= deadline {
                 return Ok(verdict);
             }
             tokio::select! {
@@ -103,12 +103,12 @@ impl Executor<'_> {
 /// How long a container without a health check is given to end, before the lack of a check is what is wrong with it.
 const A_MOMENT: Duration = Duration::from_millis(500);
 
-type Check<'a> = dyn for<'c> Fn(&'c Engine, &'c [Known]) -> Pin<Box<dyn Future<Output = Result<Verdict, EngineError>> + Send + 'c>>
+type Check<'a> = dyn for<'c> Fn(&'c Engine, &'c [Known]) -> Pin<Box<dyn Future<Output = Result<Readiness, EngineError>> + Send + 'c>>
     + Send
     + Sync
     + 'a;
 
-enum Verdict {
+enum Readiness {
     Fulfilled(String),
     /// Not yet; in words.
     Waiting(String),
@@ -119,10 +119,10 @@ enum Verdict {
 }
 
 /// All containers must be healthy.
-async fn healthy(engine: &Engine, containers: &[Known]) -> Result<Verdict, EngineError> {
+async fn healthy(engine: &Engine, containers: &[Known]) -> Result<Readiness, EngineError> {
     for known in containers {
         let name = &known.name;
-        let failed = |text: String| Ok(Verdict::Failed { container: Box::new(known.clone()), text });
+        let failed = |text: String| Ok(Readiness::Failed { container: Box::new(known.clone()), text });
         let Some(inspected) = engine.find_container(&known.id).await? else {
             return failed(format!("container {name} was removed"));
         };
@@ -146,29 +146,29 @@ async fn healthy(engine: &Engine, containers: &[Known]) -> Result<Verdict, Engin
             }
             Some(HealthStatus::UNHEALTHY) => return failed(format!("container {name} is unhealthy")),
             Some(HealthStatus::STARTING) => {
-                return Ok(Verdict::Waiting(format!("container {name} is not yet healthy")));
+                return Ok(Readiness::Waiting(format!("container {name} is not yet healthy")));
             }
             Some(HealthStatus::HEALTHY) => {}
         }
     }
-    Ok(Verdict::Fulfilled("healthy".to_owned()))
+    Ok(Readiness::Fulfilled("healthy".to_owned()))
 }
 
 /// The first container that exits decides.
-async fn completed(engine: &Engine, containers: &[Known]) -> Result<Verdict, EngineError> {
+async fn completed(engine: &Engine, containers: &[Known]) -> Result<Readiness, EngineError> {
     for known in containers {
-        let failed = |text: String| Ok(Verdict::Failed { container: Box::new(known.clone()), text });
+        let failed = |text: String| Ok(Readiness::Failed { container: Box::new(known.clone()), text });
         let Some(inspected) = engine.find_container(&known.id).await? else {
             return failed(format!("container {} was removed", known.name));
         };
         let state = inspected.state.unwrap_or_default();
         if state.status == Some(Status::EXITED) {
             return match state.exit_code.unwrap_or_default() {
-                0 => Ok(Verdict::Fulfilled("completed".to_owned())),
+                0 => Ok(Readiness::Fulfilled("completed".to_owned())),
                 code => failed(format!("exit {code}")),
             };
         }
     }
     let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
-    Ok(Verdict::Waiting(format!("{} has not completed", names.join(", "))))
+    Ok(Readiness::Waiting(format!("{} has not completed", names.join(", "))))
 }

@@ -32,17 +32,17 @@ pub struct Known {
 /// Shared by all steps of a run; every access is short and never held across a request.
 #[derive(Debug)]
 pub struct World {
-    state: Mutex<State>,
+    state: Mutex<Guarded>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Guarded {
     containers: BTreeMap<String, Known>,
     images: BTreeMap<String, String>,
     leaving: BTreeSet<String>,
 }
 
-impl State {
+impl Guarded {
     fn staying(&self) -> impl Iterator<Item = &Known> {
         self.containers.values().filter(|c| !c.oneoff && !self.leaving.contains(&c.id))
     }
@@ -65,10 +65,10 @@ impl World {
             };
             (c.id, known)
         });
-        World { state: Mutex::new(State { containers: containers.collect(), images: BTreeMap::new(), leaving }) }
+        World { state: Mutex::new(Guarded { containers: containers.collect(), images: BTreeMap::new(), leaving }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Guarded> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
-use super::judge::{References, Verdict};
+use super::judge::{Grounds, References};
 use super::{Draft, any_of, judge, names, select, starts};
 use turnout_compose::{
     labels::{self, final_name},
@@ -84,12 +84,12 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     let wanted = select::scale(draft.project, draft.intent, name)?;
     let references = if wanted == 0 { References::default() } else { judge::references(draft, name, service)? };
     let (members, leftovers) = members(draft, name);
-    let mut judged: Vec<(&ObservedContainer, Verdict)> =
+    let mut judged: Vec<(&ObservedContainer, Grounds)> =
         members.iter().map(|c| (*c, judge::judge(draft, name, service, &references, c))).collect();
 
     // As in Compose, whose users find the same containers left: obsolete ones go first, of these the oldest; then the
     // highest numbers.
-    judged.sort_by_key(|(c, verdict)| match verdict.certain.is_empty() {
+    judged.sort_by_key(|(c, grounds)| match grounds.certain.is_empty() {
         false => (false, c.number, Reverse(None)),
         true => (true, None, Reverse(c.number)),
     });
@@ -109,8 +109,8 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     let mut slots: Vec<Slot<'a>> = Vec::with_capacity(wanted as usize);
     let stops = stop_before_replacing(draft, name, &kept);
     restart_for_mounts(draft, name, &kept);
-    for (container, verdict) in kept {
-        slots.push(one_container(draft, name, service, &references, container, verdict, &stops)?);
+    for (container, grounds) in kept {
+        slots.push(one_container(draft, name, service, &references, container, grounds, &stops)?);
     }
     // Gaps are not filled, so that a number never means two containers.
     let highest = members.iter().filter_map(|c| c.number).max().unwrap_or(0);
@@ -131,8 +131,8 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
 
 /// Stops what is to be restarted because of what it has mounted, and whoever wants to be restarted then; the last phase
 /// starts them again. One that is replaced anyway is not stopped before.
-fn restart_for_mounts(draft: &mut Draft<'_>, name: &str, kept: &[(&ObservedContainer, Verdict)]) {
-    for (container, _) in kept.iter().filter(|(_, verdict)| verdict.certain.is_empty()) {
+fn restart_for_mounts(draft: &mut Draft<'_>, name: &str, kept: &[(&ObservedContainer, Grounds)]) {
+    for (container, _) in kept.iter().filter(|(_, grounds)| grounds.certain.is_empty()) {
         let cause = draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.restart.clone());
         if let Some(cause) = cause {
             stop(draft, container, &Condition::Always, &cause);
@@ -196,16 +196,16 @@ fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Ve
 }
 
 /// Stops, before any of a service's containers is replaced, what wants to be restarted then.
-fn stop_before_replacing(draft: &mut Draft<'_>, name: &str, kept: &[(&ObservedContainer, Verdict)]) -> Vec<StepId> {
-    match any_of(kept.iter().filter_map(|(_, verdict)| condition(verdict))) {
+fn stop_before_replacing(draft: &mut Draft<'_>, name: &str, kept: &[(&ObservedContainer, Grounds)]) -> Vec<StepId> {
+    match any_of(kept.iter().filter_map(|(_, grounds)| condition(grounds))) {
         Some(when) => stop_dependents(draft, name, &when, &format!("{name} is replaced")),
         None => Vec::new(),
     }
 }
 
-fn condition(verdict: &Verdict) -> Option<Condition> {
-    if verdict.certain.is_empty() {
-        any_of(verdict.possible.iter().map(|(condition, _)| condition.clone()))
+fn condition(grounds: &Grounds) -> Option<Condition> {
+    if grounds.certain.is_empty() {
+        any_of(grounds.possible.iter().map(|(condition, _)| condition.clone()))
     } else {
         Some(Condition::Always)
     }
@@ -315,7 +315,7 @@ fn one_container<'a>(
     service: &Service,
     references: &References,
     container: &'a ObservedContainer,
-    verdict: Verdict,
+    grounds: Grounds,
     stops: &[StepId],
 ) -> Result<Slot<'a>, PlanError> {
     let stays = |slot_name: &str, fate| Slot {
@@ -325,11 +325,11 @@ fn one_container<'a>(
         fate,
     };
     let temporary = final_name(&container.name) != container.name;
-    let signalled = match verdict.certain.is_empty() {
+    let signalled = match grounds.certain.is_empty() {
         true => signal_for_mounts(draft, name, container),
         false => None,
     };
-    let Some(when) = condition(&verdict) else {
+    let Some(when) = condition(&grounds) else {
         if let Some(own) = names::own(draft, name, container) {
             names::restore(draft, container, own.clone());
             return Ok(stays(&own, Fate::Stays));
@@ -339,7 +339,7 @@ fn one_container<'a>(
         }
         return Ok(stays(final_name(&container.name), Fate::Stays));
     };
-    let Verdict { certain: mut causes, possible } = verdict;
+    let Grounds { certain: mut causes, possible } = grounds;
     causes.extend(possible.into_iter().map(|(_, cause)| cause));
     let cause = distinct(causes).join("; ");
     let Some(number) = container.number else {

@@ -9,7 +9,7 @@ use turnout_compose::{hash, labels, model::Service};
 
 /// Why a container is replaced. Both empty: it stays.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct Grounds {
     /// Reasons known now.
     pub certain: Vec<String>,
     /// Reasons that execution decides on.
@@ -93,42 +93,42 @@ pub(super) fn judge(
     service: &Service,
     references: &References,
     container: &ObservedContainer,
-) -> Verdict {
-    let mut verdict = Verdict::default();
+) -> Grounds {
+    let mut grounds = Grounds::default();
     if let Some((_, why)) = draft.removed.get(&container.id) {
-        verdict.certain.push(why.clone());
-        return verdict;
+        grounds.certain.push(why.clone());
+        return grounds;
     }
     if container.state == RunState::Dead {
-        verdict.certain.push("the engine marks the container dead".to_owned());
+        grounds.certain.push("the engine marks the container dead".to_owned());
     }
     match policy(draft, name) {
-        Policy::Never => return verdict,
+        Policy::Never => return grounds,
         Policy::Force(why) => {
-            verdict.certain.push(why.to_owned());
-            return verdict;
+            grounds.certain.push(why.to_owned());
+            return grounds;
         }
         Policy::Diverged => {}
     }
     if !container.labels.contains_key(labels::ONEOFF) {
-        verdict.certain.push(format!("label {} is missing, other tools would not start it", labels::ONEOFF));
+        grounds.certain.push(format!("label {} is missing, other tools would not start it", labels::ONEOFF));
     }
-    verdict.certain.extend(references.certain.iter().cloned());
-    verdict.possible.extend(references.possible.iter().cloned());
+    grounds.certain.extend(references.certain.iter().cloned());
+    grounds.possible.extend(references.possible.iter().cloned());
     if references.certain.is_empty() {
         let changed = configuration(draft, name, service, references, container);
         // What was set on a container of another configuration, or on a job that has done its work, tells nothing.
         if changed.is_none() && (is_live(container) || starts::idle(draft, name, service, container).is_some()) {
-            verdict.certain.extend(draft.intent.altered.get(&container.id).into_iter().flatten().cloned());
+            grounds.certain.extend(draft.intent.altered.get(&container.id).into_iter().flatten().cloned());
         }
-        verdict.certain.extend(changed);
+        grounds.certain.extend(changed);
     }
-    image(draft, name, service, container, &mut verdict);
-    mounted_images(draft, name, service, container, &mut verdict);
-    verdict.certain.extend(network(draft, service, container));
-    verdict.certain.extend(volume(draft, service, container));
-    verdict.certain.extend(draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.recreate.clone()));
-    verdict
+    image(draft, name, service, container, &mut grounds);
+    mounted_images(draft, name, service, container, &mut grounds);
+    grounds.certain.extend(network(draft, service, container));
+    grounds.certain.extend(volume(draft, service, container));
+    grounds.certain.extend(draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.recreate.clone()));
+    grounds
 }
 
 fn policy(draft: &Draft<'_>, name: &str) -> Policy {
@@ -180,21 +180,21 @@ fn in_words(differences: &[String]) -> String {
     differences.join(", ")
 }
 
-fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer, verdict: &mut Verdict) {
+fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer, grounds: &mut Grounds) {
     let image = service.image_name(&draft.project.name, name);
     let label = &container.image_label;
     if label.is_empty() {
-        verdict.certain.push("label com.docker.compose.image is missing, its image is not known".to_owned());
+        grounds.certain.push("label com.docker.compose.image is missing, its image is not known".to_owned());
         return;
     }
     if let Some(cause) = draft.changing.get(&image) {
         let condition = Condition::ImageChanged { service: name.to_owned(), image, running: label.clone() };
-        verdict.possible.push((condition, cause.clone()));
+        grounds.possible.push((condition, cause.clone()));
         return;
     }
     let current = draft.observed.images.get(&image).and_then(|state| state.id.as_ref());
     if let Some(current) = current.filter(|id| *id != label) {
-        verdict.certain.push(format!("image {image} is another one now ({} -> {})", short(label), short(current)));
+        grounds.certain.push(format!("image {image} is another one now ({} -> {})", short(label), short(current)));
     }
 }
 
@@ -209,7 +209,7 @@ fn mounted_images(
     name: &str,
     service: &Service,
     container: &ObservedContainer,
-    verdict: &mut Verdict,
+    grounds: &mut Grounds,
 ) {
     let recorded = container.labels.get(labels::IMAGE_VOLUMES).map(String::as_str).unwrap_or_default();
     let recorded = labels::parse_image_volumes(recorded);
@@ -222,12 +222,12 @@ fn mounted_images(
                 image: image.clone(),
                 running: (*running).to_owned(),
             };
-            verdict.possible.push((condition, format!("mounted at {target}: {cause}")));
+            grounds.possible.push((condition, format!("mounted at {target}: {cause}")));
             continue;
         }
         let current = draft.observed.images.get(image).and_then(|state| state.id.as_deref());
         if let Some(current) = current.filter(|id| id != running) {
-            verdict.certain.push(format!(
+            grounds.certain.push(format!(
                 "image {image}, mounted at {target}, is another one now ({} -> {})",
                 short(running),
                 short(current)

@@ -143,7 +143,7 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use super::*;
-    use crate::webhook::json::Scanner;
+    use crate::forge::json::Scanner;
 
     fn read(event: &str, json: &str) -> Result<Event, Refusal> {
         let mut scanner = Scanner::new(WANTED);

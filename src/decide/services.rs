@@ -1,7 +1,7 @@
 //! The decision itself.
 
 use super::{
-    Base, BuildFacts, Decision, Facts, Mode, REBUILD_TRIGGER, Seen, ServiceFacts, TriggerFile, Verdict,
+    Base, BuildFacts, Decision, Facts, Mode, REBUILD_TRIGGER, Seen, ServiceDecision, ServiceFacts, TriggerFile,
     paths::name_some,
 };
 use crate::report::counted;
@@ -12,7 +12,7 @@ pub fn rebuild(facts: &Facts) -> Decision {
     let for_all = reason_for_all(facts, &since);
     let changed = facts.changed.as_deref().unwrap_or_default();
     let per_service = facts.services.iter().map(|service| {
-        let verdict = match (&service.build, &for_all, facts.mode) {
+        let decided = match (&service.build, &for_all, facts.mode) {
             (None, _, _) => no("it has no build section"),
             // Built by one deployment and pulled by the next, it would be now one image and now the other.
             (Some(BuildFacts { seen: Seen::Pulled(policy), .. }), _, _) if facts.forced.is_none() => {
@@ -22,7 +22,7 @@ pub fn rebuild(facts: &Facts) -> Decision {
             (Some(build), None, Mode::Auto) => judge(service, build, facts, &mut Vec::new()),
             (Some(_), None, Mode::Triggers) => no(format!("no trigger changed {since}")),
         };
-        (service.name.clone(), verdict)
+        (service.name.clone(), decided)
     });
     let mut decision = Decision {
         per_service: per_service.collect(),
@@ -31,7 +31,7 @@ pub fn rebuild(facts: &Facts) -> Decision {
         trigger_file_to_remove: facts.trigger_file == TriggerFile::Untracked,
     };
     for service in facts.services.iter().filter(|_| facts.mode == Mode::Triggers) {
-        let built = decision.per_service.get(&service.name).is_some_and(|verdict| verdict.build);
+        let built = decision.per_service.get(&service.name).is_some_and(|decided| decided.build);
         if let (Some(BuildFacts { seen: Seen::Differs(what), .. }), false, false) =
             (&service.build, built, service.image_missing)
         {
@@ -44,12 +44,12 @@ pub fn rebuild(facts: &Facts) -> Decision {
     decision
 }
 
-fn yes(reason: impl Into<String>) -> Verdict {
-    Verdict { build: true, reason: reason.into() }
+fn yes(reason: impl Into<String>) -> ServiceDecision {
+    ServiceDecision { build: true, reason: reason.into() }
 }
 
-fn no(reason: impl Into<String>) -> Verdict {
-    Verdict { build: false, reason: reason.into() }
+fn no(reason: impl Into<String>) -> ServiceDecision {
+    ServiceDecision { build: false, reason: reason.into() }
 }
 
 fn since(base: &Base) -> String {
@@ -86,7 +86,12 @@ fn reason_for_all(facts: &Facts, since: &str) -> Option<String> {
 
 /// What `auto` sees beyond the triggers: of the service itself, then of the services whose images it is built upon.
 /// `way`: the services that led here.
-fn judge<'f>(service: &'f ServiceFacts, build: &'f BuildFacts, facts: &'f Facts, way: &mut Vec<&'f str>) -> Verdict {
+fn judge<'f>(
+    service: &'f ServiceFacts,
+    build: &'f BuildFacts,
+    facts: &'f Facts,
+    way: &mut Vec<&'f str>,
+) -> ServiceDecision {
     let own = own(service, build);
     if own.build || way.contains(&service.name.as_str()) {
         return own;
@@ -94,15 +99,15 @@ fn judge<'f>(service: &'f ServiceFacts, build: &'f BuildFacts, facts: &'f Facts,
     way.push(&service.name);
     let read = build.bases.iter().find_map(|name| {
         let other = facts.services.iter().find(|other| other.name == *name)?;
-        let verdict = judge(other, other.build.as_ref()?, facts, way);
-        let reason = || format!("service {name}, whose image its build uses, is built anew: {}", verdict.reason);
-        verdict.build.then(reason)
+        let decided = judge(other, other.build.as_ref()?, facts, way);
+        let reason = || format!("service {name}, whose image its build uses, is built anew: {}", decided.reason);
+        decided.build.then(reason)
     });
     way.pop();
     read.map_or(own, yes)
 }
 
-fn own(service: &ServiceFacts, build: &BuildFacts) -> Verdict {
+fn own(service: &ServiceFacts, build: &BuildFacts) -> ServiceDecision {
     if service.image_missing && !matches!(build.seen, Seen::Pulled(_)) {
         return yes("its image does not exist");
     }
@@ -116,7 +121,7 @@ fn own(service: &ServiceFacts, build: &BuildFacts) -> Verdict {
 }
 
 fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &str, mode: Mode) -> String {
-    let builds: Vec<_> = decision.per_service.iter().filter(|(_, verdict)| verdict.build).collect();
+    let builds: Vec<_> = decision.per_service.iter().filter(|(_, decided)| decided.build).collect();
     match (builds.as_slice(), for_all) {
         ([], Some(reason)) => format!("nothing to rebuild, no service is built here ({reason})"),
         ([], None) if changed == 0 => format!("no rebuild: nothing changed {since}"),
@@ -129,12 +134,12 @@ fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &s
             format!("no rebuild: {files} {since}, {none}")
         }
         (_, Some(reason)) => format!("rebuild everything: {reason}"),
-        ([(name, verdict)], None) => format!("rebuild {name}: {}", verdict.reason),
+        ([(name, decided)], None) => format!("rebuild {name}: {}", decided.reason),
         (builds, None) => {
             let names: Vec<_> = builds.iter().map(|(name, _)| name.as_str()).collect();
-            let first = builds.first().map(|(_, verdict)| verdict.reason.as_str()).unwrap_or_default();
+            let first = builds.first().map(|(_, decided)| decided.reason.as_str()).unwrap_or_default();
             // Of services that share the reason it is said of all of them.
-            let shared = builds.iter().all(|(_, verdict)| verdict.reason == first);
+            let shared = builds.iter().all(|(_, decided)| decided.reason == first);
             let (of, more) = match names.first() {
                 Some(name) if !shared => (format!("{name}: "), "; the others for reasons of their own, in the plan"),
                 _ => (String::new(), ""),

@@ -5,7 +5,7 @@ use crate::config::{Repo, Repos};
 
 /// What is done about an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Effect {
     /// A deployment is wanted.
     Deploy(Wanted),
     /// The forge asks whether somebody listens.
@@ -48,49 +48,49 @@ pub struct Wanted {
     pub cause: String,
 }
 
-impl Verdict {
+impl Effect {
     /// A word for records.
     pub fn kind(&self) -> &'static str {
         match self {
-            Verdict::Deploy(_) => "deploy",
-            Verdict::Ping => "ping",
-            Verdict::SelfSkip { .. } => "self",
-            Verdict::Unknown { .. } => "unknown",
-            Verdict::Ignored { .. } => "ignored",
+            Effect::Deploy(_) => "deploy",
+            Effect::Ping => "ping",
+            Effect::SelfSkip { .. } => "self",
+            Effect::Unknown { .. } => "unknown",
+            Effect::Ignored { .. } => "ignored",
         }
     }
 
     /// The reason in words.
     pub fn reason(&self) -> String {
         match self {
-            Verdict::Deploy(wanted) => wanted.cause.clone(),
-            Verdict::Ping => "ping".to_owned(),
-            Verdict::SelfSkip { repo } => format!("{repo} is the deployer itself: self-update skipped"),
-            Verdict::Unknown { reason, .. } | Verdict::Ignored { reason, .. } => reason.clone(),
+            Effect::Deploy(wanted) => wanted.cause.clone(),
+            Effect::Ping => "ping".to_owned(),
+            Effect::SelfSkip { repo } => format!("{repo} is the deployer itself: self-update skipped"),
+            Effect::Unknown { reason, .. } | Effect::Ignored { reason, .. } => reason.clone(),
         }
     }
 }
 
 /// Decides about an event. `checked_out` answers which branch a working tree is on, where none is configured.
-pub fn verdict(event: &Event, repos: &Repos, checked_out: &dyn Fn(&Repo) -> Option<String>) -> Verdict {
+pub fn effect(event: &Event, repos: &Repos, checked_out: &dyn Fn(&Repo) -> Option<String>) -> Effect {
     let push = match event {
-        Event::Ping => return Verdict::Ping,
+        Event::Ping => return Effect::Ping,
         Event::Other { name, repo } => {
             let repo = repo.as_ref().and_then(|repo| find_repo(repo, repos).ok()).map(|repo| repo.name.clone());
-            return Verdict::Ignored { repo, reason: format!("events of kind {name} are not acted on") };
+            return Effect::Ignored { repo, reason: format!("events of kind {name} are not acted on") };
         }
         Event::Push(push) => push,
     };
     if is_self(&push.repo, repos) {
-        return Verdict::SelfSkip { repo: shown(display_name(&push.repo)) };
+        return Effect::SelfSkip { repo: shown(display_name(&push.repo)) };
     }
     let repo = match find_repo(&push.repo, repos) {
         Ok(repo) => repo,
-        Err(reason) => return Verdict::Unknown { repo: shown(display_name(&push.repo)), reason },
+        Err(reason) => return Effect::Unknown { repo: shown(display_name(&push.repo)), reason },
     };
     match wanted(push, repo, checked_out) {
-        Ok(wanted) => Verdict::Deploy(wanted),
-        Err(reason) => Verdict::Ignored { repo: Some(repo.name.clone()), reason },
+        Ok(wanted) => Effect::Deploy(wanted),
+        Err(reason) => Effect::Ignored { repo: Some(repo.name.clone()), reason },
     }
 }
 
@@ -205,9 +205,9 @@ repos:
         }
     }
 
-    fn judge(push: Push) -> Verdict {
+    fn judge(push: Push) -> Effect {
         let blog_is_on_staging = |repo: &Repo| (repo.name == "Blog").then(|| "staging".to_owned());
-        verdict(&Event::Push(push), &config(), &blog_is_on_staging)
+        effect(&Event::Push(push), &config(), &blog_is_on_staging)
     }
 
     #[test]
@@ -232,7 +232,7 @@ repos:
     }
 
     #[test]
-    fn verdicts() {
+    fn effects() {
         let zero = "0".repeat(40);
         for (push, kind, reason) in [
             (push("shop", None, "refs/heads/main"), "deploy", "push of 2222222 to main by ada"),
@@ -274,8 +274,8 @@ repos:
             ),
             (push("turnout", Some("me/turnout"), "refs/heads/main"), "unknown", "me/turnout is not configured here"),
         ] {
-            let verdict = judge(push);
-            assert_eq!((verdict.kind(), verdict.reason().as_str()), (kind, reason));
+            let effect = judge(push);
+            assert_eq!((effect.kind(), effect.reason().as_str()), (kind, reason));
         }
     }
 
@@ -289,7 +289,7 @@ repos:
     #[test]
     fn other_events() {
         let other = Event::Other { name: "star".into(), repo: None };
-        assert_eq!(verdict(&other, &config(), &|_| None).reason(), "events of kind star are not acted on");
-        assert_eq!(verdict(&Event::Ping, &config(), &|_| None), Verdict::Ping);
+        assert_eq!(effect(&other, &config(), &|_| None).reason(), "events of kind star are not acted on");
+        assert_eq!(effect(&Event::Ping, &config(), &|_| None), Effect::Ping);
     }
 }

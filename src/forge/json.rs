@@ -75,7 +75,7 @@ pub struct Scanned {
 pub struct Scanner {
     wanted: &'static [Path],
     scanned: Scanned,
-    state: State,
+    state: Next,
     /// Open brackets, the innermost in the lowest bit: 1 is an object.
     kinds: u128,
     depth: usize,
@@ -93,7 +93,7 @@ pub struct Scanner {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum Next {
     /// A value must come.
     Value,
     /// After `[`: a value or the end.
@@ -147,7 +147,7 @@ impl Scanner {
         Scanner {
             wanted,
             scanned: Scanned { object: false, found: vec![None; wanted.len()] },
-            state: State::Value,
+            state: Next::Value,
             kinds: 0,
             depth: 0,
             path: Vec::new(),
@@ -173,7 +173,7 @@ impl Scanner {
         let mut at = 0;
         while let (None, Some(byte)) = (self.fault, bytes.get(at)) {
             at += match self.state {
-                State::Text => self.characters(bytes.get(at..).unwrap_or_default(), at),
+                Next::Text => self.characters(bytes.get(at..).unwrap_or_default(), at),
                 _ => self.byte(*byte, at),
             };
         }
@@ -198,14 +198,14 @@ impl Scanner {
         if !self.encoding.is_whole() {
             return Err(Fault::Encoding);
         }
-        if let State::Number(number) = self.state
+        if let Next::Number(number) = self.state
             && number.may_end()
         {
             self.value_ended();
         }
         match (self.fault, self.state) {
             (Some(fault), _) => Err(fault),
-            (None, State::End) => Ok(self.scanned),
+            (None, Next::End) => Ok(self.scanned),
             (None, _) => Err(self.syntax(0)),
         }
     }
@@ -221,19 +221,19 @@ impl Scanner {
             return 1;
         }
         let known = match (self.state, byte) {
-            (State::Value | State::First, _) if self.begins_value(byte) => true,
-            (State::First, b']') | (State::FirstName, b'}') => self.close(),
-            (State::FirstName | State::Name, b'"') => self.begin_text(true),
-            (State::Colon, b':') => self.go(State::Value),
-            (State::After, b',') if self.in_object() => self.go(State::Name),
-            (State::After, b',') => self.go(State::Value),
-            (State::After, b'}') if self.in_object() => self.close(),
-            (State::After, b']') if !self.in_object() => self.close(),
-            (State::Escape, _) => self.escape(byte),
-            (State::Hex { left, unit }, _) => self.hex(byte, left, unit),
-            (State::Word(rest), _) => match rest.split_first() {
+            (Next::Value | Next::First, _) if self.begins_value(byte) => true,
+            (Next::First, b']') | (Next::FirstName, b'}') => self.close(),
+            (Next::FirstName | Next::Name, b'"') => self.begin_text(true),
+            (Next::Colon, b':') => self.go(Next::Value),
+            (Next::After, b',') if self.in_object() => self.go(Next::Name),
+            (Next::After, b',') => self.go(Next::Value),
+            (Next::After, b'}') if self.in_object() => self.close(),
+            (Next::After, b']') if !self.in_object() => self.close(),
+            (Next::Escape, _) => self.escape(byte),
+            (Next::Hex { left, unit }, _) => self.hex(byte, left, unit),
+            (Next::Word(rest), _) => match rest.split_first() {
                 Some((wanted, rest)) if *wanted == byte => {
-                    self.state = State::Word(rest);
+                    self.state = Next::Word(rest);
                     if rest.is_empty() {
                         self.value_ended();
                     }
@@ -241,8 +241,8 @@ impl Scanner {
                 }
                 _ => false,
             },
-            (State::Number(number), _) => match number.next(byte) {
-                Some(next) => self.go(State::Number(next)),
+            (Next::Number(number), _) => match number.next(byte) {
+                Some(next) => self.go(Next::Number(next)),
                 None if number.may_end() => {
                     self.value_ended();
                     return 0;
@@ -265,11 +265,11 @@ impl Scanner {
 
     /// Whether blanks may stand here.
     fn between(&self) -> bool {
-        use State::{After, Colon, End, First, FirstName, Name, Value};
+        use Next::{After, Colon, End, First, FirstName, Name, Value};
         matches!(self.state, Value | First | FirstName | Name | Colon | After | End)
     }
 
-    fn go(&mut self, state: State) -> bool {
+    fn go(&mut self, state: Next) -> bool {
         self.state = state;
         true
     }
@@ -283,17 +283,17 @@ impl Scanner {
             b'"' => self.begin_text(false),
             b'{' => self.open(true),
             b'[' => self.open(false),
-            b't' => self.begin(Value::Bool(true), State::Word(b"rue")),
-            b'f' => self.begin(Value::Bool(false), State::Word(b"alse")),
-            b'n' => self.begin(Value::Null, State::Word(b"ull")),
-            b'-' => self.begin(Value::Number, State::Number(Number::Minus)),
-            b'0' => self.begin(Value::Number, State::Number(Number::Zero)),
-            b'1'..=b'9' => self.begin(Value::Number, State::Number(Number::Digits)),
+            b't' => self.begin(Value::Bool(true), Next::Word(b"rue")),
+            b'f' => self.begin(Value::Bool(false), Next::Word(b"alse")),
+            b'n' => self.begin(Value::Null, Next::Word(b"ull")),
+            b'-' => self.begin(Value::Number, Next::Number(Number::Minus)),
+            b'0' => self.begin(Value::Number, Next::Number(Number::Zero)),
+            b'1'..=b'9' => self.begin(Value::Number, Next::Number(Number::Digits)),
             _ => false,
         }
     }
 
-    fn begin(&mut self, value: Value, state: State) -> bool {
+    fn begin(&mut self, value: Value, state: Next) -> bool {
         self.note(value);
         self.go(state)
     }
@@ -329,7 +329,7 @@ impl Scanner {
         self.name = None;
         self.kinds = self.kinds << 1 | u128::from(object);
         self.depth += 1;
-        self.go(if object { State::FirstName } else { State::First })
+        self.go(if object { Next::FirstName } else { Next::First })
     }
 
     fn close(&mut self) -> bool {
@@ -348,7 +348,7 @@ impl Scanner {
 
     fn value_ended(&mut self) {
         self.name = None;
-        self.state = if self.depth == 0 { State::End } else { State::After };
+        self.state = if self.depth == 0 { Next::End } else { Next::After };
     }
 
     /// Whether names of the innermost open object may lead to something wanted.
@@ -360,7 +360,7 @@ impl Scanner {
         let keep = if is_name { self.follows() } else { self.place().is_some() };
         self.text.bytes.clear();
         (self.text.is_name, self.text.keep, self.text.long, self.text.high) = (is_name, keep, false, None);
-        self.go(State::Text)
+        self.go(Next::Text)
     }
 
     /// Plain characters of a string, and what ends them. The number of bytes read.
@@ -373,7 +373,7 @@ impl Scanner {
         match bytes.get(plain) {
             None => return plain,
             Some(b'"') => self.end_text(),
-            Some(b'\\') => self.state = State::Escape,
+            Some(b'\\') => self.state = Next::Escape,
             Some(_) => self.fault = Some(self.syntax((at + plain) as u64)),
         }
         plain + 1
@@ -383,7 +383,7 @@ impl Scanner {
         self.text.settle();
         if self.text.is_name {
             self.name = if self.text.keep { self.known_name() } else { None };
-            self.state = State::Colon;
+            self.state = Next::Colon;
             return;
         }
         if self.text.keep {
@@ -412,11 +412,11 @@ impl Scanner {
             b'n' => b'\n',
             b'r' => b'\r',
             b't' => b'\t',
-            b'u' => return self.go(State::Hex { left: 4, unit: 0 }),
+            b'u' => return self.go(Next::Hex { left: 4, unit: 0 }),
             _ => return false,
         };
         self.text.take(&[plain]);
-        self.go(State::Text)
+        self.go(Next::Text)
     }
 
     fn hex(&mut self, byte: u8, left: u8, unit: u16) -> bool {
@@ -425,10 +425,10 @@ impl Scanner {
         };
         let unit = unit << 4 | digit;
         if left > 1 {
-            return self.go(State::Hex { left: left - 1, unit });
+            return self.go(Next::Hex { left: left - 1, unit });
         }
         self.text.take_unit(unit);
-        self.go(State::Text)
+        self.go(Next::Text)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! The road: while a body arrives, [`incoming`] computes its [`signature`] over the raw bytes and takes the few values
 //! that count out of it ([`body`]: JSON or form; [`json`]); once it is proven, the forge's own reader ([`github`]) makes
-//! an [`Event`] of them, which no longer knows the forge; then the [`verdict`]. A further forge is a file beside
+//! an [`Event`] of them, which no longer knows the forge; then the [`effect`]. A further forge is a file beside
 //! `github` and a variant of [`Forge`].
 
 pub mod body;
+mod effect;
 mod event;
 pub mod github;
 pub mod incoming;
@@ -13,13 +14,12 @@ pub mod json;
 mod refusal;
 pub mod signature;
 mod utf8;
-mod verdict;
 
+pub use effect::{Effect, Wanted, effect, find_repo};
 pub use event::{Event, Push, PushedRepo};
 pub use incoming::{Incoming, Naming, Whole};
 pub use refusal::Refusal;
 pub use signature::SigningKey;
-pub use verdict::{Verdict, Wanted, find_repo, verdict};
 
 /// Who sends deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

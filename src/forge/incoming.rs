@@ -22,11 +22,11 @@ pub struct Incoming {
     by_daemon: Option<Check>,
     by_repo: Option<Check>,
     /// What the headers say that the body is, or why it will not be read.
-    reader: Result<Reader, Refusal>,
+    reader: Result<Format, Refusal>,
 }
 
 #[derive(Debug)]
-struct Reader {
+struct Format {
     form: Option<Form>,
     /// A piece of the form's value.
     decoded: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Whole {
 impl Incoming {
     /// Begins. `key` is the daemon's, where it has one.
     pub fn new(forge: Forge, media: Result<Media, Refusal>, key: Option<&SigningKey>) -> Incoming {
-        let reader = media.map(|media| Reader {
+        let reader = media.map(|media| Format {
             form: (media == Media::Form).then(Form::default),
             decoded: Vec::new(),
             scanner: Scanner::new(forge.wanted()),
@@ -97,12 +97,12 @@ impl Incoming {
     /// All has arrived.
     pub fn whole(self) -> Whole {
         let Incoming { forge, digest, by_daemon, by_repo, reader } = self;
-        let scanned = reader.and_then(Reader::finish);
+        let scanned = reader.and_then(Format::finish);
         Whole { digest: digest.finalize().into(), forge, by_daemon, by_repo, scanned }
     }
 }
 
-impl Reader {
+impl Format {
     fn feed(&mut self, bytes: &[u8]) {
         match &mut self.form {
             None => self.scanner.feed(bytes),
