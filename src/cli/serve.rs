@@ -11,10 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ends::Ends, log_file::Limits as LogLimits, logging, standing::Standing};
 use crate::{
-    config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
+    config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Secret, Settings},
     deploy::{Deployer, Planner},
     files,
-    forge::SigningKey,
     lane::Lanes,
     report::redact::Redactor,
     server::{
@@ -53,8 +52,8 @@ const SECRET_HINT: &str = "put WEBHOOK_SECRET=… into the daemon's .env or envi
 /// # Errors
 /// Whatever prevents the start; afterwards only failures of the listening sockets.
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let key = settings.webhook_secret.as_ref().and_then(SigningKey::new);
-    if key.is_none() && !settings.insecure_no_secret {
+    let webhook_secret = settings.webhook_secret.clone().filter(|secret| !secret.is_empty());
+    if webhook_secret.is_none() && !settings.insecure_no_secret {
         let place = Place::Source("webhook-secret".to_owned());
         let mistake = Mistake::new(place, "", "there is no webhook secret, so anybody could deploy").hint(SECRET_HINT);
         return Err(Mistakes::one(mistake).into());
@@ -72,7 +71,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     // Not on standard error, past the redactor and without a priority.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a fault in turnout itself")));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
-    if key.is_none() {
+    if webhook_secret.is_none() {
         tracing::warn!(
             "deliveries are taken without a signature (--insecure-no-secret): whoever reaches the port can deploy"
         );
@@ -127,7 +126,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tokio::spawn(async move { deployer.see_to(id, stop).await });
     }
 
-    let intake = Arc::new(intake(&settings, key, secret.as_ref(), &repos, &store, &lanes));
+    let intake = Arc::new(intake(&settings, webhook_secret, secret.as_ref(), &repos, &store, &lanes));
     let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
     let limits = ListenLimits {
         bounds: server::visitors::Bounds {
@@ -255,7 +254,7 @@ fn web_listener(settings: &Settings) -> anyhow::Result<TcpListener> {
 
 fn intake(
     settings: &Settings,
-    key: Option<SigningKey>,
+    webhook_secret: Option<Secret>,
     secret: Option<&Arc<LiveSecret>>,
     repos: &Arc<LiveRepos>,
     store: &Store,
@@ -264,7 +263,7 @@ fn intake(
     let lanes = lanes.clone();
     IntakeState::new(
         Arc::clone(repos),
-        key,
+        webhook_secret,
         Arc::new(store.clone()),
         Arc::new(move |repo| lanes.wake(repo)),
         Arc::new(server::checked_out),
@@ -275,7 +274,7 @@ fn intake(
             body_timeout: settings.body_timeout,
         },
     )
-    .with_live_key(secret.cloned())
+    .with_live_secret(secret.cloned())
 }
 
 /// Looks at `repos.yaml` and at the daemon itself now and then, and tells systemd's watchdog while all is alive.

@@ -1,13 +1,38 @@
 //! What is done about an event of the forge, and why. The repository is looked up here.
 
-use super::event::{Event, Push, PushedRepo, shown};
+use super::event::{CiResult, Event, Merge, Push, PushedRepo, Release, shown};
 use crate::config::{Repo, Repos};
 
-/// What is done about an event.
+/// One thing that is done about a delivery. A delivery has a list of them, each with its reason; hooks that are run are a
+/// further kind when there are hooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// A deployment is wanted.
     Deploy(Wanted),
+    /// Nothing but that it is remembered, with the reason why nothing is done.
+    Remember(Note),
+}
+
+/// The deployment that a push asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The repository's configured name.
+    pub repo: String,
+    /// Its Compose project without colour.
+    pub project: String,
+    /// The branch.
+    pub branch: String,
+    /// The commit that the push names. The deployment takes the branch's tip: deliveries may arrive out of order.
+    pub commit: String,
+    /// Who pushed.
+    pub pusher: Option<String>,
+    /// The cause in words: `push of 199eddf to master by Codertocat`.
+    pub cause: String,
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
     /// The forge asks whether somebody listens.
     Ping,
     /// The deployer's own repository: never acted on.
@@ -31,32 +56,15 @@ pub enum Effect {
     },
 }
 
-/// The deployment that a push asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The repository's configured name.
-    pub repo: String,
-    /// Its Compose project without colour.
-    pub project: String,
-    /// The branch.
-    pub branch: String,
-    /// The commit that the push names. The deployment takes the branch's tip: deliveries may arrive out of order.
-    pub commit: String,
-    /// Who pushed.
-    pub pusher: Option<String>,
-    /// The cause in words: `push of 199eddf to master by Codertocat`.
-    pub cause: String,
-}
-
 impl Effect {
     /// A word for records.
     pub fn kind(&self) -> &'static str {
         match self {
             Effect::Deploy(_) => "deploy",
-            Effect::Ping => "ping",
-            Effect::SelfSkip { .. } => "self",
-            Effect::Unknown { .. } => "unknown",
-            Effect::Ignored { .. } => "ignored",
+            Effect::Remember(Note::Ping) => "ping",
+            Effect::Remember(Note::SelfSkip { .. }) => "self",
+            Effect::Remember(Note::Unknown { .. }) => "unknown",
+            Effect::Remember(Note::Ignored { .. }) => "ignored",
         }
     }
 
@@ -64,34 +72,100 @@ impl Effect {
     pub fn reason(&self) -> String {
         match self {
             Effect::Deploy(wanted) => wanted.cause.clone(),
-            Effect::Ping => "ping".to_owned(),
-            Effect::SelfSkip { repo } => format!("{repo} is the deployer itself: self-update skipped"),
-            Effect::Unknown { reason, .. } | Effect::Ignored { reason, .. } => reason.clone(),
+            Effect::Remember(Note::Ping) => "ping".to_owned(),
+            Effect::Remember(Note::SelfSkip { repo }) => format!("{repo} is the deployer itself: self-update skipped"),
+            Effect::Remember(Note::Unknown { reason, .. } | Note::Ignored { reason, .. }) => reason.clone(),
+        }
+    }
+
+    /// The repository: by its configured name where one was found, else as sent.
+    pub fn repo(&self) -> Option<&str> {
+        match self {
+            Effect::Deploy(wanted) => Some(&wanted.repo),
+            Effect::Remember(Note::SelfSkip { repo } | Note::Unknown { repo, .. }) => Some(repo),
+            Effect::Remember(Note::Ignored { repo, .. }) => repo.as_deref(),
+            Effect::Remember(Note::Ping) => None,
         }
     }
 }
 
-/// Decides about an event. `checked_out` answers which branch a working tree is on, where none is configured.
-pub fn effect(event: &Event, repos: &Repos, checked_out: &dyn Fn(&Repo) -> Option<String>) -> Effect {
-    let push = match event {
-        Event::Ping => return Effect::Ping,
-        Event::Other { name, repo } => {
-            let repo = repo.as_ref().and_then(|repo| find_repo(repo, repos).ok()).map(|repo| repo.name.clone());
-            return Effect::Ignored { repo, reason: format!("events of kind {name} are not acted on") };
+/// Decides about the events of a delivery: one effect or more for each. `checked_out` answers which branch a working tree is
+/// on, where none is configured.
+///
+/// A delivery asks for one deployment at most: it is of one repository, of which one branch is deployed, and of two pushes of
+/// that the later one counts.
+pub fn effects(events: &[Event], repos: &Repos, checked_out: &dyn Fn(&Repo) -> Option<String>) -> Vec<Effect> {
+    let mut effects: Vec<Effect> = events.iter().map(|event| effect(event, repos, checked_out)).collect();
+    let mut newest = None;
+    for effect in effects.iter_mut().rev() {
+        let Effect::Deploy(wanted) = effect else { continue };
+        match &newest {
+            None => newest = Some(wanted.cause.clone()),
+            Some(cause) => {
+                let reason = format!("{}, and after it a {cause}", wanted.cause);
+                *effect = Effect::Remember(Note::Ignored { repo: Some(wanted.repo.clone()), reason });
+            }
         }
-        Event::Push(push) => push,
-    };
-    if is_self(&push.repo, repos) {
-        return Effect::SelfSkip { repo: shown(display_name(&push.repo)) };
     }
-    let repo = match find_repo(&push.repo, repos) {
+    effects
+}
+
+fn effect(event: &Event, repos: &Repos, checked_out: &dyn Fn(&Repo) -> Option<String>) -> Effect {
+    match event {
+        Event::Ping => Effect::Remember(Note::Ping),
+        Event::Push(push) => of_pushed(&push.repo, repos, &|repo| wanted(push, repo, checked_out)),
+        Event::Tag(tag) => {
+            let reason = || format!("tag {} moved; only branches are deployed", shown(&tag.name));
+            of_pushed(&tag.repo, repos, &|_| Err(reason()))
+        }
+        Event::Merged(merge) => noted(event, repos, merged(merge)),
+        Event::Released(Release { tag, preliminary, .. }) => {
+            let kind = if *preliminary { "preliminary release" } else { "release" };
+            noted(event, repos, format!("{kind} {} was published; only pushes are acted on", shown(tag)))
+        }
+        Event::Checked(result) => noted(event, repos, checked(result)),
+        Event::Other { name, .. } => noted(event, repos, format!("events of kind {name} are not acted on")),
+    }
+}
+
+/// What is made of something that was pushed: `wanted` says it for a configured repository.
+fn of_pushed(pushed: &PushedRepo, repos: &Repos, wanted: &dyn Fn(&Repo) -> Result<Wanted, String>) -> Effect {
+    if is_self(pushed, repos) {
+        return Effect::Remember(Note::SelfSkip { repo: shown(display_name(pushed)) });
+    }
+    let repo = match find_repo(pushed, repos) {
         Ok(repo) => repo,
-        Err(reason) => return Effect::Unknown { repo: shown(display_name(&push.repo)), reason },
+        Err(reason) => return Effect::Remember(Note::Unknown { repo: shown(display_name(pushed)), reason }),
     };
-    match wanted(push, repo, checked_out) {
+    match wanted(repo) {
         Ok(wanted) => Effect::Deploy(wanted),
-        Err(reason) => Effect::Ignored { repo: Some(repo.name.clone()), reason },
+        Err(reason) => Effect::Remember(Note::Ignored { repo: Some(repo.name.clone()), reason }),
     }
+}
+
+/// Of a kind that is only noted.
+fn noted(event: &Event, repos: &Repos, reason: String) -> Effect {
+    let repo = event.repo().and_then(|repo| find_repo(repo, repos).ok()).map(|repo| repo.name.clone());
+    Effect::Remember(Note::Ignored { repo, reason })
+}
+
+/// The push to the base is told of besides, and is what deploys: to act on both would deploy twice.
+fn merged(Merge { repo: _, into, from, commit, by }: &Merge) -> String {
+    let from = from.as_deref().map(|from| format!("{} was ", shown(from))).unwrap_or_default();
+    let commit = commit.as_deref().map(|commit| format!(" as {}", short(commit))).unwrap_or_default();
+    let by = by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+    format!("{from}merged into {}{commit}{by}; the push of it is what is acted on", shown(into))
+}
+
+fn checked(CiResult { repo: _, name, commit, branch, passed }: &CiResult) -> String {
+    let name = name.as_deref().unwrap_or("a check");
+    let of = branch.as_deref().map(|branch| format!(" of {}", shown(branch))).unwrap_or_default();
+    let how = if *passed { "passed" } else { "failed" };
+    format!("{name} {how} for {}{of}; only pushes are acted on", short(commit))
+}
+
+fn short(commit: &str) -> String {
+    commit.chars().take(7).collect()
 }
 
 /// Finds the configured repository, names compared without case.
@@ -135,9 +209,6 @@ fn is_self(pushed: &PushedRepo, repos: &Repos) -> bool {
 }
 
 fn wanted(push: &Push, repo: &Repo, checked_out: &dyn Fn(&Repo) -> Option<String>) -> Result<Wanted, String> {
-    if let Some(tag) = push.git_ref.strip_prefix("refs/tags/") {
-        return Err(format!("tag {} moved; only branches are deployed", shown(tag)));
-    }
     let Some(branch) = push.git_ref.strip_prefix("refs/heads/") else {
         return Err(format!("{} is not a branch", shown(&push.git_ref)));
     };
@@ -154,7 +225,7 @@ fn wanted(push: &Push, repo: &Repo, checked_out: &dyn Fn(&Repo) -> Option<String
     if push.before.as_deref() == Some(push.after.as_str()) {
         return Err("the push changes nothing: a test delivery".to_owned());
     }
-    let short: String = push.after.chars().take(7).collect();
+    let short = short(&push.after);
     let verb = if push.forced { "forced push" } else { "push" };
     let by = push.pusher.as_deref().map(|pusher| format!(" by {pusher}")).unwrap_or_default();
     Ok(Wanted {
@@ -207,7 +278,9 @@ repos:
 
     fn judge(push: Push) -> Effect {
         let blog_is_on_staging = |repo: &Repo| (repo.name == "Blog").then(|| "staging".to_owned());
-        effect(&Event::Push(push), &config(), &blog_is_on_staging)
+        let mut effects = effects(&[push.event()], &config(), &blog_is_on_staging);
+        assert_eq!(effects.len(), 1);
+        effects.remove(0)
     }
 
     #[test]
@@ -232,7 +305,7 @@ repos:
     }
 
     #[test]
-    fn effects() {
+    fn what_is_made_of_a_push() {
         let zero = "0".repeat(40);
         for (push, kind, reason) in [
             (push("shop", None, "refs/heads/main"), "deploy", "push of 2222222 to main by ada"),
@@ -287,9 +360,62 @@ repos:
     }
 
     #[test]
-    fn other_events() {
-        let other = Event::Other { name: "star".into(), repo: None };
-        assert_eq!(effect(&other, &config(), &|_| None).reason(), "events of kind star are not acted on");
-        assert_eq!(effect(&Event::Ping, &config(), &|_| None), Effect::Ping);
+    fn what_is_only_noted() {
+        let repo = PushedRepo { name: "shop".into(), full_name: None, default_branch: None };
+        let commit = "2".repeat(40);
+        let merge = Merge {
+            repo: repo.clone(),
+            into: "main".into(),
+            from: Some("fix\n".into()),
+            commit: Some(commit.clone()),
+            by: Some("ada".into()),
+        };
+        let result = CiResult {
+            repo: repo.clone(),
+            name: Some("CI".into()),
+            commit,
+            branch: Some("main".into()),
+            passed: false,
+        };
+        for (event, reason) in [
+            (Event::Other { name: "star".into(), repo: None }, "events of kind star are not acted on"),
+            (Event::Ping, "ping"),
+            (
+                Event::Merged(merge),
+                "fix\u{fffd} was merged into main as 2222222 by ada; the push of it is what is acted on",
+            ),
+            (
+                Event::Released(Release { repo, tag: "v1".into(), preliminary: true, by: None }),
+                "preliminary release v1 was published; only pushes are acted on",
+            ),
+            (
+                Event::Checked(CiResult { branch: None, passed: true, name: None, ..result.clone() }),
+                "a check passed for 2222222; only pushes are acted on",
+            ),
+            (Event::Checked(result), "CI failed for 2222222 of main; only pushes are acted on"),
+        ] {
+            let found = effects(std::slice::from_ref(&event), &config(), &|_| None);
+            let repo = event.repo().map(|_| "shop");
+            assert_eq!(
+                found.iter().map(|effect| (effect.reason(), effect.repo())).collect::<Vec<_>>(),
+                [(reason.to_owned(), repo)]
+            );
+        }
+    }
+
+    #[test]
+    fn of_two_pushes_of_the_branch_the_later_one_is_deployed() {
+        let moved = |after: &str, branch: &str| {
+            Event::Push(Push { after: after.repeat(40), ..push("shop", None, &format!("refs/heads/{branch}")) })
+        };
+        let events = [moved("3", "main"), moved("4", "dev"), moved("5", "main"), moved("6", "x")];
+        let found = effects(&events, &config(), &|_| None);
+        let said: Vec<_> = found.iter().map(|effect| (effect.kind(), effect.reason())).collect();
+        assert_eq!(
+            said[0],
+            ("ignored", "push of 3333333 to main by ada, and after it a push of 5555555 to main by ada".to_owned())
+        );
+        assert_eq!(said[2], ("deploy", "push of 5555555 to main by ada".to_owned()));
+        assert_eq!(said.iter().filter(|(kind, _)| *kind == "ignored").count(), 3);
     }
 }

@@ -7,8 +7,16 @@ use crate::report::redact::is_unfit;
 pub enum Event {
     /// The forge asks whether somebody listens.
     Ping,
-    /// A branch or tag moved.
+    /// A branch moved, or another ref that is no tag.
     Push(Push),
+    /// A tag was made, moved or removed.
+    Tag(Tag),
+    /// A pull or merge request was merged.
+    Merged(Merge),
+    /// A release was published.
+    Released(Release),
+    /// A check of a commit ended.
+    Checked(CiResult),
     /// Anything else.
     Other {
         /// The event's name as sent.
@@ -24,7 +32,45 @@ impl Event {
         match self {
             Event::Ping => None,
             Event::Push(push) => Some(&push.repo),
+            Event::Tag(tag) => Some(&tag.repo),
+            Event::Merged(merge) => Some(&merge.repo),
+            Event::Released(release) => Some(&release.repo),
+            Event::Checked(result) => Some(&result.repo),
             Event::Other { repo, .. } => repo.as_ref(),
+        }
+    }
+
+    /// The full ref that it is about. Untrusted text.
+    pub fn git_ref(&self) -> Option<String> {
+        match self {
+            Event::Push(push) => Some(push.git_ref.clone()),
+            Event::Tag(tag) => Some(format!("refs/tags/{}", tag.name)),
+            Event::Merged(merge) => Some(format!("refs/heads/{}", merge.into)),
+            Event::Released(release) => Some(format!("refs/tags/{}", release.tag)),
+            Event::Checked(result) => result.branch.as_ref().map(|branch| format!("refs/heads/{branch}")),
+            Event::Ping | Event::Other { .. } => None,
+        }
+    }
+
+    /// The commit that it names, a full lower-case id.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Event::Push(push) => Some(&push.after),
+            Event::Tag(tag) => Some(&tag.after),
+            Event::Merged(merge) => merge.commit.as_deref(),
+            Event::Checked(result) => Some(&result.commit),
+            Event::Ping | Event::Released(_) | Event::Other { .. } => None,
+        }
+    }
+
+    /// Who did it, fit to be shown.
+    pub fn who(&self) -> Option<&str> {
+        match self {
+            Event::Push(push) => push.pusher.as_deref(),
+            Event::Tag(tag) => tag.pusher.as_deref(),
+            Event::Merged(merge) => merge.by.as_deref(),
+            Event::Released(release) => release.by.as_deref(),
+            Event::Ping | Event::Checked(_) | Event::Other { .. } => None,
         }
     }
 }
@@ -40,7 +86,7 @@ pub struct PushedRepo {
     pub default_branch: Option<String>,
 }
 
-/// A branch or tag moved.
+/// A branch moved, or another ref that is no tag.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Push {
     /// Whose.
@@ -57,6 +103,77 @@ pub struct Push {
     pub forced: bool,
     /// Who pushed.
     pub pusher: Option<String>,
+}
+
+/// A tag was made, moved or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tag {
+    /// Whose.
+    pub repo: PushedRepo,
+    /// Without `refs/tags/`.
+    pub name: String,
+    /// What it names now: a commit, or the tag's own object; all zeros where it was removed.
+    pub after: String,
+    /// It was removed.
+    pub deleted: bool,
+    /// Who pushed.
+    pub pusher: Option<String>,
+}
+
+impl Push {
+    /// As what a push of this ref is read: tags come as pushes at most forges.
+    pub fn event(self) -> Event {
+        match self.git_ref.strip_prefix("refs/tags/").map(str::to_owned) {
+            Some(name) => {
+                let Push { repo, after, deleted, pusher, git_ref: _, before: _, forced: _ } = self;
+                Event::Tag(Tag { repo, name, after, deleted, pusher })
+            }
+            None => Event::Push(self),
+        }
+    }
+}
+
+/// A pull or merge request was merged. The same forge also tells of the push to its base; that one deploys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Merge {
+    /// The repository with the base.
+    pub repo: PushedRepo,
+    /// The branch that it was merged into.
+    pub into: String,
+    /// The branch that was merged, as whoever asked for it called it: often another repository's.
+    pub from: Option<String>,
+    /// The commit that the base has now, where the forge tells.
+    pub commit: Option<String>,
+    /// Who merged it.
+    pub by: Option<String>,
+}
+
+/// A release was published.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Release {
+    /// Whose.
+    pub repo: PushedRepo,
+    /// Its tag.
+    pub tag: String,
+    /// It is marked as not final.
+    pub preliminary: bool,
+    /// Who published it.
+    pub by: Option<String>,
+}
+
+/// A check of a commit ended, well or not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CiResult {
+    /// Whose.
+    pub repo: PushedRepo,
+    /// What was checked by: a workflow, a job.
+    pub name: Option<String>,
+    /// The commit, a full lower-case id.
+    pub commit: String,
+    /// The branch, where the forge vouches that it is one of this repository: a fork's may have any name.
+    pub branch: Option<String>,
+    /// It ended well.
+    pub passed: bool,
 }
 
 /// Untrusted text made fit for a log line or an answer: one line, no control characters, nothing that turns the direction

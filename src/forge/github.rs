@@ -1,108 +1,126 @@
-//! GitHub's deliveries. Few values are read and most may be missing: senders differ and change.
+//! GitHub's deliveries. Few values are read and most may be missing: senders differ and change. Gitea, Forgejo and Gogs speak
+//! the same dialect where their bodies are JSON.
+//!
+//! Events and fields: <https://docs.github.com/en/webhooks/webhook-events-and-payloads>.
 
 use super::{
-    Refusal,
-    event::{Event, Push, PushedRepo, shown},
-    json::{Found, Path, Scanned, Value},
+    Forge, Kind, Proof, Refusal, Repository, Statuses,
+    event::{CiResult, Event, Merge, Push, PushedRepo, Release},
+    fields::{Fields, is_zero},
+    json::Path,
+    proof::{Digits, Hash, Over, Signature},
 };
 
-/// The places that are looked at; the constants below number them.
-pub const WANTED: &[Path] = &[
-    &["ref"],
-    &["before"],
-    &["after"],
-    &["deleted"],
-    &["forced"],
-    &["repository"],
-    &["repository", "name"],
-    &["repository", "full_name"],
-    &["repository", "default_branch"],
-    &["pusher", "name"],
-    &["pusher", "login"],
-    &["pusher", "username"],
-    &["sender", "name"],
-    &["sender", "login"],
-    &["sender", "username"],
-];
-const REF: usize = 0;
-const BEFORE: usize = 1;
-const AFTER: usize = 2;
-const DELETED: usize = 3;
-const FORCED: usize = 4;
-const REPOSITORY: usize = 5;
-const NAME: usize = 6;
-const FULL_NAME: usize = 7;
-const DEFAULT_BRANCH: usize = 8;
-/// Whoever did it, by the names in the order in which they are believed.
-const PERSON: std::ops::RangeInclusive<usize> = 9..=14;
-
-/// Reads a body by its event's name.
-///
-/// # Errors
-/// 400 for what is no object and for pushes without repository, ref or commit.
-pub fn read(event: &str, scanned: &Scanned) -> Result<Event, Refusal> {
-    if !scanned.object {
-        return Err(Refusal::malformed("the JSON is no object"));
-    }
-    let found = scanned.found.as_slice();
-    match event {
+/// GitHub.
+pub static GITHUB: Forge = Forge {
+    name: "github",
+    proof: Proof::Signed(Signature {
+        header: "X-Hub-Signature-256",
+        hash: Hash::Sha256,
+        prefix: "sha256=",
+        digits: Digits::Hex,
+        over: Over::Body,
+    }),
+    event_header: "X-GitHub-Event",
+    delivery_headers: &["X-GitHub-Delivery"],
+    statuses: Statuses { accepted: 202, ignored: 200, unproven: 401 },
+    repository: Repository { within: REPOSITORY, wanted: &[NAME, FULL_NAME, DEFAULT_BRANCH], read: repository },
+    kinds: &[
         // Of app hooks and some others it names no repository, so it is answered before one is looked for.
-        "ping" => Ok(Event::Ping),
-        "push" => push(found).map(Event::Push),
-        other => Ok(Event::Other { name: shown(other), repo: repository(found).ok() }),
+        Kind { names: &["ping"], wanted: &[], read: |_, _| Ok(vec![Event::Ping]) },
+        Kind {
+            names: &["push"],
+            wanted: &[
+                &["ref"],
+                &["before"],
+                &["after"],
+                &["deleted"],
+                &["forced"],
+                &["pusher", "name"],
+                &["pusher", "login"],
+                &["pusher", "username"],
+                SENDER[0],
+                SENDER[1],
+                SENDER[2],
+            ],
+            read: push,
+        },
+        Kind {
+            names: &["pull_request"],
+            wanted: &[
+                ACTION,
+                &["pull_request", "merged"],
+                &["pull_request", "merge_commit_sha"],
+                &["pull_request", "base", "ref"],
+                &["pull_request", "head", "ref"],
+                &["pull_request", "merged_by", "login"],
+                SENDER[0],
+                SENDER[1],
+                SENDER[2],
+            ],
+            read: |repository, fields| noted(merge(repository, fields)),
+        },
+        Kind {
+            names: &["release"],
+            wanted: &[ACTION, &["release", "tag_name"], &["release", "prerelease"], SENDER[0], SENDER[1], SENDER[2]],
+            read: |repository, fields| noted(release(repository, fields)),
+        },
+        Kind {
+            names: &["workflow_run"],
+            wanted: &[
+                ACTION,
+                &["workflow_run", "name"],
+                &["workflow_run", "conclusion"],
+                &["workflow_run", "event"],
+                &["workflow_run", "head_sha"],
+                &["workflow_run", "head_branch"],
+                &["workflow_run", "head_repository", "full_name"],
+            ],
+            read: |repository, fields| noted(workflow_run(repository, fields)),
+        },
+        Kind {
+            names: &["check_suite"],
+            wanted: &[
+                ACTION,
+                &["check_suite", "app", "name"],
+                &["check_suite", "conclusion"],
+                &["check_suite", "head_sha"],
+                &["check_suite", "head_branch"],
+            ],
+            read: |repository, fields| noted(check_suite(repository, fields)),
+        },
+        Kind {
+            names: &["check_run"],
+            wanted: &[
+                ACTION,
+                &["check_run", "name"],
+                &["check_run", "conclusion"],
+                &["check_run", "head_sha"],
+                &["check_run", "check_suite", "head_branch"],
+            ],
+            read: |repository, fields| noted(check_run(repository, fields)),
+        },
+        Kind {
+            names: &["status"],
+            wanted: &[&["sha"], &["state"], &["context"]],
+            read: |repository, fields| noted(status(repository, fields)),
+        },
+    ],
+};
+
+const REPOSITORY: Path = &["repository"];
+const NAME: Path = &["repository", "name"];
+const FULL_NAME: Path = &["repository", "full_name"];
+const DEFAULT_BRANCH: Path = &["repository", "default_branch"];
+const ACTION: Path = &["action"];
+const SENDER: [Path; 3] = [&["sender", "name"], &["sender", "login"], &["sender", "username"]];
+
+fn repository(fields: &Fields<'_>) -> Result<PushedRepo, Refusal> {
+    if !fields.object(REPOSITORY)? {
+        return Err(Refusal::malformed("it names no repository"));
     }
-}
-
-/// See [`super::Forge::named`].
-pub fn named(found: &[Option<Found>]) -> Option<Option<PushedRepo>> {
-    let complete = at(found, REPOSITORY)?.complete;
-    complete.then(|| repository(found).ok())
-}
-
-fn at(found: &[Option<Found>], place: usize) -> Option<&Found> {
-    found.get(place)?.as_ref()
-}
-
-/// What stands at a place; `null` counts as missing.
-fn value(found: &[Option<Found>], place: usize) -> Result<Option<&Value>, Refusal> {
-    let name = || WANTED.get(place).map(|path| path.join(".")).unwrap_or_default();
-    match at(found, place) {
-        None | Some(Found { value: Value::Null, twice: false, .. }) => Ok(None),
-        Some(Found { twice: true, .. }) => Err(Refusal::malformed(format!("the JSON has {} twice", name()))),
-        Some(Found { value: Value::Long, .. }) => Err(Refusal::malformed(format!("{} is too long", name()))),
-        Some(found) => Ok(Some(&found.value)),
-    }
-}
-
-fn text(found: &[Option<Found>], place: usize) -> Result<Option<&str>, Refusal> {
-    match value(found, place)? {
-        None => Ok(None),
-        Some(Value::Text(text)) => Ok(Some(text)),
-        Some(_) => Err(unexpected(place)),
-    }
-}
-
-fn flag(found: &[Option<Found>], place: usize) -> Result<bool, Refusal> {
-    match value(found, place)? {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(_) => Err(unexpected(place)),
-    }
-}
-
-fn unexpected(place: usize) -> Refusal {
-    let name = WANTED.get(place).map(|path| path.join(".")).unwrap_or_default();
-    Refusal::malformed(format!("the JSON has an unexpected shape: {name}"))
-}
-
-fn repository(found: &[Option<Found>]) -> Result<PushedRepo, Refusal> {
-    match value(found, REPOSITORY)? {
-        None => return Err(Refusal::malformed("it names no repository")),
-        Some(Value::Object) => {}
-        Some(_) => return Err(unexpected(REPOSITORY)),
-    }
-    let some = |place| text(found, place).map(|text| text.filter(|text| !text.is_empty()));
-    let (name, full_name, default_branch) = (some(NAME)?, some(FULL_NAME)?, some(DEFAULT_BRANCH)?);
+    let (name, full_name) = (fields.filled(NAME)?, fields.filled(FULL_NAME)?);
+    let default_branch = fields.filled(DEFAULT_BRANCH)?;
     let name = name.or_else(|| full_name.and_then(|name| name.rsplit('/').next()));
     let name = name.ok_or_else(|| Refusal::malformed("the repository has no name"))?;
     Ok(PushedRepo {
@@ -112,30 +130,124 @@ fn repository(found: &[Option<Found>]) -> Result<PushedRepo, Refusal> {
     })
 }
 
-fn push(found: &[Option<Found>]) -> Result<Push, Refusal> {
-    let repo = repository(found)?;
-    let git_ref = text(found, REF)?.ok_or_else(|| Refusal::malformed("the push names no ref"))?;
-    let after = text(found, AFTER)?.ok_or_else(|| Refusal::malformed("the push names no commit"))?;
-    let before = text(found, BEFORE)?;
-    if !is_commit(after) || before.is_some_and(|before| !is_commit(before)) {
-        return Err(Refusal::malformed("a commit is not a full hexadecimal id"));
-    }
-    let zero = after.bytes().all(|byte| byte == b'0');
-    // Nothing depends on who it was: a value of another shape counts as missing.
-    let person = |place| text(found, place).ok().flatten().filter(|name| !name.is_empty()).map(shown);
-    Ok(Push {
-        repo,
-        git_ref: git_ref.to_owned(),
-        before: before.map(str::to_ascii_lowercase),
-        after: after.to_ascii_lowercase(),
-        deleted: flag(found, DELETED)? || zero,
-        forced: flag(found, FORCED)?,
-        pusher: PERSON.into_iter().find_map(person),
-    })
+/// What only is noted is never refused: a body of an unexpected shape is then one of those that are only named.
+fn noted(event: Result<Option<Event>, Refusal>) -> Result<Vec<Event>, Refusal> {
+    Ok(event.ok().flatten().into_iter().collect())
 }
 
-fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn push(repository: &Repository, fields: &Fields<'_>) -> Result<Vec<Event>, Refusal> {
+    let repo = (repository.read)(fields)?;
+    let git_ref = fields.text(&["ref"])?.ok_or_else(|| Refusal::malformed("the push names no ref"))?;
+    let after = fields.commit(&["after"])?.ok_or_else(|| Refusal::malformed("the push names no commit"))?;
+    let before = fields.commit(&["before"])?;
+    let people: [Path; 6] =
+        [&["pusher", "name"], &["pusher", "login"], &["pusher", "username"], SENDER[0], SENDER[1], SENDER[2]];
+    let push = Push {
+        repo,
+        git_ref: git_ref.to_owned(),
+        before,
+        deleted: fields.flag(&["deleted"])? || is_zero(&after),
+        after,
+        forced: fields.flag(&["forced"])?,
+        pusher: fields.person(&people),
+    };
+    Ok(vec![push.event()])
+}
+
+/// `merge_commit_sha` is also given for what was not merged (a merge that was tried), so `merged` comes first.
+fn merge(repository: &Repository, fields: &Fields<'_>) -> Result<Option<Event>, Refusal> {
+    if fields.text(ACTION)? != Some("closed") || !fields.flag(&["pull_request", "merged"])? {
+        return Ok(None);
+    }
+    let Some(into) = fields.filled(&["pull_request", "base", "ref"])? else { return Ok(None) };
+    Ok(Some(Event::Merged(Merge {
+        repo: (repository.read)(fields)?,
+        into: into.to_owned(),
+        from: fields.filled(&["pull_request", "head", "ref"])?.map(str::to_owned),
+        commit: fields.commit(&["pull_request", "merge_commit_sha"])?,
+        by: fields.person(&[&["pull_request", "merged_by", "login"], SENDER[0], SENDER[1], SENDER[2]]),
+    })))
+}
+
+fn release(repository: &Repository, fields: &Fields<'_>) -> Result<Option<Event>, Refusal> {
+    if fields.text(ACTION)? != Some("published") {
+        return Ok(None);
+    }
+    let Some(tag) = fields.filled(&["release", "tag_name"])? else { return Ok(None) };
+    Ok(Some(Event::Released(Release {
+        repo: (repository.read)(fields)?,
+        tag: tag.to_owned(),
+        preliminary: fields.flag(&["release", "prerelease"])?,
+        by: fields.person(&SENDER),
+    })))
+}
+
+/// Whether a check ended well; `None` where it did neither well nor badly (skipped, neutral, cancelled), or goes on.
+fn passed(word: Option<&str>) -> Option<bool> {
+    match word? {
+        "success" => Some(true),
+        "failure" | "timed_out" | "startup_failure" | "error" => Some(false),
+        _ => None,
+    }
+}
+
+/// A completed check. Real bodies have conclusions with other actions, and none with this one: both are looked at.
+fn completed(
+    repository: &Repository,
+    fields: &Fields<'_>,
+    conclusion: Path,
+    commit: Path,
+) -> Result<Option<CiResult>, Refusal> {
+    if fields.text(ACTION)? != Some("completed") {
+        return Ok(None);
+    }
+    let (Some(passed), Some(commit)) = (passed(fields.text(conclusion)?), fields.commit(commit)?) else {
+        return Ok(None);
+    };
+    Ok(Some(CiResult { repo: (repository.read)(fields)?, name: None, commit, branch: None, passed }))
+}
+
+/// The run of a fork's pull request names the fork's branch, which may be called as ours is: the branch counts only of a run
+/// for a push to this very repository.
+fn workflow_run(repository: &Repository, fields: &Fields<'_>) -> Result<Option<Event>, Refusal> {
+    let conclusion: Path = &["workflow_run", "conclusion"];
+    let Some(result) = completed(repository, fields, conclusion, &["workflow_run", "head_sha"])? else {
+        return Ok(None);
+    };
+    let head = fields.filled(&["workflow_run", "head_repository", "full_name"])?;
+    let own = head.is_some() && head == result.repo.full_name.as_deref();
+    let by_push = fields.text(&["workflow_run", "event"])? == Some("push");
+    let branch = fields.filled(&["workflow_run", "head_branch"])?.filter(|_| own && by_push);
+    let (name, branch) = (fields.label(&["workflow_run", "name"])?, branch.map(str::to_owned));
+    Ok(Some(Event::Checked(CiResult { name, branch, ..result })))
+}
+
+/// GitHub gives no branch for what a fork pushed.
+fn check_suite(repository: &Repository, fields: &Fields<'_>) -> Result<Option<Event>, Refusal> {
+    let conclusion: Path = &["check_suite", "conclusion"];
+    let Some(result) = completed(repository, fields, conclusion, &["check_suite", "head_sha"])? else {
+        return Ok(None);
+    };
+    let branch = fields.filled(&["check_suite", "head_branch"])?.map(str::to_owned);
+    let name = fields.label(&["check_suite", "app", "name"])?;
+    Ok(Some(Event::Checked(CiResult { name, branch, ..result })))
+}
+
+fn check_run(repository: &Repository, fields: &Fields<'_>) -> Result<Option<Event>, Refusal> {
+    let conclusion: Path = &["check_run", "conclusion"];
+    let Some(result) = completed(repository, fields, conclusion, &["check_run", "head_sha"])? else { return Ok(None) };
+    let branch = fields.filled(&["check_run", "check_suite", "head_branch"])?.map(str::to_owned);
+    let name = fields.label(&["check_run", "name"])?;
+    Ok(Some(Event::Checked(CiResult { name, branch, ..result })))
+}
+
+/// A commit's status. Its branches are a list, which is not read.
+fn status(repository: &Repository, fields: &Fields<'_>) -> Result<Option<Event>, Refusal> {
+    let (Some(passed), Some(commit)) = (passed(fields.text(&["state"])?), fields.commit(&["sha"])?) else {
+        return Ok(None);
+    };
+    let (repo, name) = ((repository.read)(fields)?, fields.label(&["context"])?);
+    Ok(Some(Event::Checked(CiResult { repo, name, commit, branch: None, passed })))
 }
 
 #[cfg(test)]
@@ -145,11 +257,17 @@ mod tests {
     use super::*;
     use crate::forge::json::Scanner;
 
-    fn read(event: &str, json: &str) -> Result<Event, Refusal> {
-        let mut scanner = Scanner::new(WANTED);
+    fn all(event: &str, json: &str) -> Result<Vec<Event>, Refusal> {
+        let mut scanner = Scanner::new(GITHUB.wanted(Some(event)));
         scanner.feed(json.as_bytes());
         let scanned = scanner.finish().map_err(|fault| Refusal::malformed(format!("{fault:?}")))?;
-        super::read(event, &scanned)
+        GITHUB.read(event, &scanned)
+    }
+
+    fn read(event: &str, json: &str) -> Result<Event, Refusal> {
+        let mut events = all(event, json)?;
+        assert_eq!(events.len(), 1, "{events:?}");
+        Ok(events.remove(0))
     }
 
     /// The sample bodies lie beside the project, not in it.
@@ -180,7 +298,6 @@ mod tests {
         };
         assert!(push("github/push-branch-delete.json").deleted);
         assert!(push("github/push-forced.json").forced);
-        assert!(push("github/push-tag.json").git_ref.starts_with("refs/tags/"));
         assert!(push("github/push-new-branch.json").before.unwrap().bytes().all(|b| b == b'0'));
         // Gitea and its kin speak the same dialect.
         for name in [
@@ -192,9 +309,75 @@ mod tests {
         }
 
         assert_eq!(read("ping", &sample("github/ping.json").unwrap()).unwrap(), Event::Ping);
-        for name in ["pull_request-merged", "release-published", "workflow_run-completed"] {
-            let event = read("other", &sample(&format!("github/{name}.json")).unwrap()).unwrap();
-            assert!(event.repo().is_some(), "{name}");
+        let event = |event: &str, name: &str| read(event, &sample(&format!("github/{name}.json")).unwrap()).unwrap();
+        let Event::Tag(tag) = event("push", "push-tag") else { panic!() };
+        assert_eq!((tag.name.as_str(), tag.deleted), ("v0.0.1", false));
+        let Event::Merged(merge) = event("pull_request", "pull_request-merged") else { panic!() };
+        assert_eq!((merge.into.as_str(), merge.commit.map(|commit| commit.len())), ("main", Some(40)));
+        assert!(matches!(event("pull_request", "pull_request-closed-unmerged"), Event::Other { repo: Some(_), .. }));
+        let Event::Released(release) = event("release", "release-published") else { panic!() };
+        assert_eq!((release.tag.as_str(), release.by.as_deref()), ("0.0.1", Some("Codertocat")));
+        // For a dispatch and not for a push: nobody vouches for its branch.
+        let Event::Checked(result) = event("workflow_run", "workflow_run-completed") else { panic!() };
+        assert_eq!((result.passed, result.branch), (true, None));
+    }
+
+    /// Bodies of our own, with no more than what is read.
+    #[test]
+    fn what_is_noted_is_understood() {
+        let id = "a".repeat(40);
+        let body = |rest: &str| {
+            let rest = rest.replace("ID", &id);
+            format!(r#"{{"repository":{{"name":"shop","full_name":"acme/shop"}},"sender":{{"login":"ada"}},{rest}}}"#)
+        };
+        let merged = r#""action":"closed","pull_request":{"merged":true,"merge_commit_sha":"ID","base":{"ref":"main"},"head":{"ref":"fix"},"merged_by":{"login":"bob"}}"#;
+        let Event::Merged(merge) = read("pull_request", &body(merged)).unwrap() else { panic!() };
+        assert_eq!(
+            (merge.into.as_str(), merge.from.as_deref(), merge.by.as_deref()),
+            ("main", Some("fix"), Some("bob"))
+        );
+        assert_eq!((merge.commit.as_deref(), merge.repo.full_name.as_deref()), (Some(id.as_str()), Some("acme/shop")));
+        let published = r#""action":"published","release":{"tag_name":"v1","prerelease":true}"#;
+        let Event::Released(release) = read("release", &body(published)).unwrap() else { panic!() };
+        assert_eq!((release.tag.as_str(), release.preliminary, release.by.as_deref()), ("v1", true, Some("ada")));
+
+        let run = r#""action":"completed","workflow_run":{"name":"CI","conclusion":"success","event":"push","head_sha":"ID","head_branch":"main","head_repository":{"full_name":"acme/shop"}}"#;
+        let checked = |event: &str, json: &str| match read(event, &body(json)).unwrap() {
+            Event::Checked(CiResult { name, branch, passed, commit, repo: _ }) => {
+                assert_eq!(commit, id);
+                Some((name.unwrap_or_default(), branch.unwrap_or_default(), passed))
+            }
+            Event::Other { repo: Some(_), .. } => None,
+            other => panic!("{other:?}"),
+        };
+        let some = |name: &str, branch: &str, passed| Some((name.to_owned(), branch.to_owned(), passed));
+        assert_eq!(checked("workflow_run", run), some("CI", "main", true));
+        assert_eq!(checked("workflow_run", &run.replace("success", "timed_out")), some("CI", "main", false));
+        // Whose branch that is, nobody vouches for.
+        assert_eq!(checked("workflow_run", &run.replace(r#""push""#, r#""pull_request""#)), some("CI", "", true));
+        assert_eq!(checked("workflow_run", &run.replace("acme/shop", "evil/shop")), some("CI", "", true));
+        for (from, to) in [("completed", "in_progress"), (r#""success""#, "null"), ("success", "skipped")] {
+            assert_eq!(checked("workflow_run", &run.replace(from, to)), None, "{to}");
+        }
+        let suite = r#""action":"completed","check_suite":{"app":{"name":"Actions"},"conclusion":"failure","head_sha":"ID","head_branch":null}"#;
+        assert_eq!(checked("check_suite", suite), some("Actions", "", false));
+        let run = r#""action":"completed","check_run":{"name":"lint","conclusion":"success","head_sha":"ID","check_suite":{"head_branch":"main"}}"#;
+        assert_eq!(checked("check_run", run), some("lint", "main", true));
+        assert_eq!(checked("status", r#""sha":"ID","state":"error","context":"ci/x""#), some("ci/x", "", false));
+        assert_eq!(checked("status", r#""sha":"ID","state":"pending","context":"ci/x""#), None);
+    }
+
+    #[test]
+    fn what_is_noted_is_never_refused() {
+        for (event, json) in [
+            ("release", r#"{"action":"published"}"#),
+            ("release", r#"{"action":"published","release":7,"repository":7}"#),
+            ("pull_request", r#"{"action":"closed","pull_request":{"merged":true,"base":{"ref":"main"}}}"#),
+            ("pull_request", r#"{"action":"closed","action":"closed","pull_request":{"merged":true}}"#),
+            ("status", r#"{"sha":"abc","state":"success","repository":{"name":"shop"}}"#),
+            ("push_to_the_moon", "{}"),
+        ] {
+            assert!(matches!(read(event, json).unwrap(), Event::Other { name, .. } if name == event), "{json}");
         }
     }
 

@@ -1,24 +1,25 @@
 //! A body while it arrives: hashed, and looked through for the few values that count, piece by piece. Nothing of it is
 //! kept, so that neither its size nor the number of slow senders is a matter of memory.
 //!
-//! What it says is told only by [`Whole`], which knows first whose signature it has. Before that only the repository's
-//! name can be asked for ([`Incoming::repository`]): it says whose secret is to be tried.
+//! What it says is told only by [`Whole`], which knows first whose proof it has. Before that only the repository's name can
+//! be asked for ([`Incoming::repository`]): it says whose secret is to be tried.
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Forge, PushedRepo, Refusal, SigningKey,
+    Event, Forge, PushedRepo, Refusal,
     body::{Form, Media},
-    event::Event,
     json::{Fault, Scanned, Scanner},
-    signature::{Check, Claimed},
+    proof::{Check, Claim, Key},
 };
 
 /// See the module.
 #[derive(Debug)]
 pub struct Incoming {
-    forge: Forge,
+    forge: &'static Forge,
     digest: Sha256,
+    /// What the head claims as proof, if it claims any.
+    claim: Option<Claim>,
     by_daemon: Option<Check>,
     by_repo: Option<Check>,
     /// What the headers say that the body is, or why it will not be read.
@@ -31,6 +32,17 @@ struct Format {
     /// A piece of the form's value.
     decoded: Vec<u8>,
     scanner: Scanner,
+}
+
+/// What the head of a request says, before its body has come.
+#[derive(Debug)]
+pub struct Announced<'h> {
+    /// The event's name, if there is one. It says which values are looked for.
+    pub event: Option<&'h str>,
+    /// What the body is, or why it will not be read.
+    pub media: Result<Media, Refusal>,
+    /// The claimed proof, if there is one.
+    pub claim: Option<Claim>,
 }
 
 /// The repository that an unproven body names.
@@ -49,7 +61,7 @@ pub enum Naming {
 pub struct Whole {
     /// SHA-256 of the body; by it a delivery sent twice is recognised although its unsigned id differs.
     pub digest: [u8; 32],
-    forge: Forge,
+    forge: &'static Forge,
     by_daemon: Option<Check>,
     by_repo: Option<Check>,
     scanned: Result<Scanned, Refusal>,
@@ -57,13 +69,15 @@ pub struct Whole {
 
 impl Incoming {
     /// Begins. `key` is the daemon's, where it has one.
-    pub fn new(forge: Forge, media: Result<Media, Refusal>, key: Option<&SigningKey>) -> Incoming {
+    pub fn new(forge: &'static Forge, announced: Announced<'_>, key: Option<&Key>) -> Incoming {
+        let Announced { event, media, claim } = announced;
         let reader = media.map(|media| Format {
             form: (media == Media::Form).then(Form::default),
             decoded: Vec::new(),
-            scanner: Scanner::new(forge.wanted()),
+            scanner: Scanner::new(forge.wanted(event)),
         });
-        Incoming { forge, digest: Sha256::new(), by_daemon: key.map(SigningKey::begin), by_repo: None, reader }
+        let by_daemon = key.zip(claim.as_ref()).map(|(key, claim)| key.begin(claim));
+        Incoming { forge, digest: Sha256::new(), claim, by_daemon, by_repo: None, reader }
     }
 
     /// The next piece.
@@ -80,23 +94,25 @@ impl Incoming {
     /// The repository that the body names, as far as it has arrived.
     pub fn repository(&self) -> Naming {
         let Ok(reader) = &self.reader else { return Naming::Never };
-        match self.forge.named(reader.scanner.so_far()) {
+        match self.forge.named(&reader.scanner.so_far()) {
             Some(named) => named.map_or(Naming::Never, Naming::Named),
             None if reader.scanner.is_broken() => Naming::Never,
             None => Naming::NotYet,
         }
     }
 
-    /// From now on the signature is computed with this key too. `before` are the pieces that have arrived already.
-    pub fn check_too<'b>(&mut self, key: &SigningKey, before: impl Iterator<Item = &'b [u8]>) {
-        let mut check = key.begin();
-        before.for_each(|piece| check.feed(piece));
-        self.by_repo = Some(check);
+    /// From now on the proof is computed with this key too. `before` are the pieces that have arrived already.
+    pub fn check_too<'b>(&mut self, key: &Key, before: impl Iterator<Item = &'b [u8]>) {
+        self.by_repo = self.claim.as_ref().map(|claim| {
+            let mut check = key.begin(claim);
+            before.for_each(|piece| check.feed(piece));
+            check
+        });
     }
 
     /// All has arrived.
     pub fn whole(self) -> Whole {
-        let Incoming { forge, digest, by_daemon, by_repo, reader } = self;
+        let Incoming { forge, digest, claim: _, by_daemon, by_repo, reader } = self;
         let scanned = reader.and_then(Format::finish);
         Whole { digest: digest.finalize().into(), forge, by_daemon, by_repo, scanned }
     }
@@ -127,26 +143,26 @@ impl Format {
 }
 
 impl Whole {
-    /// Whether the daemon's key made this signature.
-    pub fn is_by_daemon(&self, claimed: &Claimed) -> bool {
-        self.by_daemon.clone().is_some_and(|check| check.is(claimed))
+    /// Whether the daemon's secret proves it.
+    pub fn is_by_daemon(&self) -> bool {
+        self.by_daemon.as_ref().is_some_and(Check::is_proven)
     }
 
-    /// Whether the repository's own key made this signature.
-    pub fn is_by_repo(&self, claimed: &Claimed) -> bool {
-        self.by_repo.clone().is_some_and(|check| check.is(claimed))
+    /// Whether the repository's own secret proves it.
+    pub fn is_by_repo(&self) -> bool {
+        self.by_repo.as_ref().is_some_and(Check::is_proven)
     }
 
     /// The repository that it names, whatever event it is.
     pub fn repository(&self) -> Option<PushedRepo> {
-        self.scanned.as_ref().ok().and_then(|scanned| self.forge.named(&scanned.found).flatten())
+        self.scanned.as_ref().ok().and_then(|scanned| self.forge.named(&scanned.fields()).flatten())
     }
 
-    /// What it says.
+    /// What it says: one event, or more. `name` is the same as it was announced.
     ///
     /// # Errors
     /// 415 and 400 where it cannot be read or is not what the event's name promises.
-    pub fn event(self, name: &str) -> Result<Event, Refusal> {
+    pub fn events(self, name: &str) -> Result<Vec<Event>, Refusal> {
         self.forge.read(name, &self.scanned?)
     }
 }

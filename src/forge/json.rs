@@ -5,7 +5,7 @@
 //! values are kept, up to [`LONGEST`] bytes. A reader made for this because those at hand either pull (a slow sender
 //! would hold a thread) or keep each string whole (a body may be one string).
 
-use super::utf8::Utf8;
+use super::{fields::Fields, utf8::Utf8};
 
 /// Bytes of a wanted value that are kept; a longer one is [`Value::Long`].
 pub const LONGEST: usize = 4096;
@@ -61,19 +61,27 @@ pub enum Fault {
     Depth,
 }
 
-/// What was read, place by place in the order of the wanted paths.
+/// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scanned {
     /// Whether the text is one object.
     pub object: bool,
-    /// The wanted values.
+    /// The places that were looked at.
+    pub wanted: Vec<Path>,
+    /// The wanted values, in the order of their places.
     pub found: Vec<Option<Found>>,
+}
+
+impl Scanned {
+    /// The values by their places.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields::new(&self.wanted, &self.found)
+    }
 }
 
 /// The reader.
 #[derive(Debug)]
 pub struct Scanner {
-    wanted: &'static [Path],
     scanned: Scanned,
     state: Next,
     /// Open brackets, the innermost in the lowest bit: 1 is an object.
@@ -143,10 +151,9 @@ struct Text {
 
 impl Scanner {
     /// A reader for these places. Of two paths one may lead to the other.
-    pub fn new(wanted: &'static [Path]) -> Scanner {
+    pub fn new(wanted: Vec<Path>) -> Scanner {
         Scanner {
-            wanted,
-            scanned: Scanned { object: false, found: vec![None; wanted.len()] },
+            scanned: Scanned { object: false, found: vec![None; wanted.len()], wanted },
             state: Next::Value,
             kinds: 0,
             depth: 0,
@@ -186,8 +193,8 @@ impl Scanner {
     }
 
     /// What was found so far.
-    pub fn so_far(&self) -> &[Option<Found>] {
-        &self.scanned.found
+    pub fn so_far(&self) -> Fields<'_> {
+        self.scanned.fields()
     }
 
     /// Everything that was found in the whole text.
@@ -301,7 +308,8 @@ impl Scanner {
     /// The wanted place that the coming value stands at.
     fn place(&self) -> Option<usize> {
         let name = self.name?;
-        self.wanted
+        self.scanned
+            .wanted
             .iter()
             .position(|path| path.split_last().is_some_and(|(last, to)| *last == name && *to == self.path))
     }
@@ -401,7 +409,7 @@ impl Scanner {
             name(path).is_some_and(|name| name.as_bytes() == self.text.bytes)
                 && path.get(..depth).is_some_and(|to| to == self.path)
         };
-        self.wanted.iter().find(fits).and_then(|path| path.get(depth)).copied()
+        self.scanned.wanted.iter().find(fits).and_then(|path| path.get(depth)).copied()
     }
 
     fn escape(&mut self, byte: u8) -> bool {
@@ -508,7 +516,7 @@ mod tests {
     const WANTED: &[Path] = &[&["a"], &["o"], &["o", "n"], &["o", "f"], &["é\"", "x"]];
 
     fn scan(pieces: &[&[u8]]) -> Result<Scanned, Fault> {
-        let mut scanner = Scanner::new(WANTED);
+        let mut scanner = Scanner::new(WANTED.to_vec());
         pieces.iter().for_each(|piece| scanner.feed(piece));
         scanner.finish()
     }
@@ -544,16 +552,16 @@ mod tests {
             assert_eq!(values(json), expected, "{json}");
         }
         assert!(scan(&[br#"{"o":{"n":1},"o":2}"#]).unwrap().found[1].as_ref().unwrap().twice);
-        let mut scanner = Scanner::new(WANTED);
+        let mut scanner = Scanner::new(WANTED.to_vec());
         scanner.feed(br#"{"o":{"n":{"#);
-        assert!(!scanner.so_far()[1].as_ref().unwrap().complete);
+        assert!(!scanner.so_far().is_complete(&["o"]));
         scanner.feed(br#"}}"#);
-        assert!(scanner.so_far()[1].as_ref().unwrap().complete);
+        assert!(scanner.so_far().is_complete(&["o"]));
     }
 
     #[test]
     fn memory_does_not_depend_on_the_text() {
-        let mut scanner = Scanner::new(WANTED);
+        let mut scanner = Scanner::new(WANTED.to_vec());
         scanner.feed(br#"{"a":""#);
         for _ in 0..64 {
             scanner.feed(&[b'x'; 1 << 16]);

@@ -11,6 +11,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The status of [`Refusal::unproven`]; a forge may want another one to be sent for it.
+    pub const UNPROVEN: u16 = 401;
+
     /// 400: the body or a header cannot be read.
     pub fn malformed(message: impl Into<String>) -> Refusal {
         Refusal { status: 400, message: message.into() }
@@ -18,7 +21,7 @@ impl Refusal {
 
     /// 401: the proof is missing or wrong.
     pub fn unproven(message: impl Into<String>) -> Refusal {
-        Refusal { status: 401, message: message.into() }
+        Refusal { status: Refusal::UNPROVEN, message: message.into() }
     }
 
     /// 415: a media type, character set or encoding that is not read.

@@ -19,7 +19,11 @@ use super::{
 };
 use crate::{
     config::{LiveRepos, Secret},
-    forge::{self, Forge, Incoming, Naming, Refusal, SigningKey, Whole},
+    forge::{
+        self, Forge, Incoming, Naming, Refusal, Whole,
+        incoming::Announced,
+        proof::{Claim, Key},
+    },
 };
 
 /// Bytes of a body that are worked on where they arrive: a tenth of a millisecond of work.
@@ -68,6 +72,7 @@ pub(super) enum Own {
 }
 
 struct Arriving {
+    forge: &'static Forge,
     incoming: Incoming,
     own: Own,
     repos: Arc<LiveRepos>,
@@ -79,11 +84,11 @@ impl Reception {
         Reception { limits, kept, workers: Semaphore::new(WORKERS) }
     }
 
-    /// Reads the body to its end. `key` is the daemon's.
+    /// Reads the body to its end. `key` is the daemon's, `claim` what the head claims as proof.
     pub(super) async fn receive(
         &self,
-        forge: Forge,
-        key: Option<&SigningKey>,
+        forge: &'static Forge,
+        (key, claim): (Option<&Key>, Option<Claim>),
         repos: &Arc<LiveRepos>,
         headers: &HeaderMap,
         body: Body,
@@ -95,7 +100,9 @@ impl Reception {
             true => Own::NotNeeded,
             false => Own::Unknown(self.kept.keep()),
         };
-        let arriving = Arriving { incoming: Incoming::new(forge, media, key), own, repos: Arc::clone(repos) };
+        let announced = Announced { event: text(headers, forge.event_header), media, claim };
+        let incoming = Incoming::new(forge, announced, key);
+        let arriving = Arriving { forge, incoming, own, repos: Arc::clone(repos) };
         self.within_time(self.read(arriving, body)).await
     }
 
@@ -184,7 +191,7 @@ impl Arriving {
         let loaded = self.repos.current();
         let repo = forge::find_repo(&named, &loaded.repos).ok().map(|repo| repo.name.clone());
         let secret = repo.and_then(|repo| loaded.secrets.get(&repo).cloned().map(|secret| (repo, secret)));
-        let key = secret.and_then(|(repo, secret)| SigningKey::new(&secret).map(|key| (repo, secret, key)));
+        let key = secret.and_then(|(repo, secret)| self.forge.proof.key(&secret).map(|key| (repo, secret, key)));
         let Own::Unknown(kept) = mem::replace(&mut self.own, Own::None) else { return };
         if let Some((repo, secret, key)) = key {
             match kept.take() {

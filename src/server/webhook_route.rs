@@ -29,12 +29,9 @@ use super::{
     visitors::Place,
 };
 use crate::{
-    config::{LiveRepos, LiveSecret, Repo, live::RepoList},
+    config::{LiveRepos, LiveSecret, Repo, Secret, live::RepoList},
     files,
-    forge::{
-        self, Effect, Event, Forge, PushedRepo, Refusal, SigningKey,
-        signature::{self, Claimed},
-    },
+    forge::{self, Effect, Event, Forge, Head, Note, PushedRepo, Refusal, Wanted, proof::Key},
     report::redact::is_unfit,
     store::{Cause, NewDelivery, NewDeployment},
 };
@@ -66,9 +63,10 @@ pub struct IntakeLimits {
 pub struct IntakeState {
     /// The repositories as they are now.
     pub repos: Arc<LiveRepos>,
-    key: Option<SigningKey>,
-    /// Where the daemon's secret may change: what it is now, in place of `key`.
-    live_key: Option<Arc<LiveSecret>>,
+    secret: Option<Secret>,
+    /// Where the daemon's secret may change: what it is now, in place of `secret`.
+    live_secret: Option<Arc<LiveSecret>>,
+    doors: Vec<Arc<Door>>,
     ledger: Arc<dyn Ledger>,
     wake: Arc<dyn Fn(&str) + Send + Sync>,
     checked_out: CheckedOut,
@@ -81,22 +79,30 @@ pub struct IntakeState {
     place_wait: Duration,
 }
 
+/// Where the deliveries of one forge come in.
+struct Door {
+    forge: &'static Forge,
+    /// The daemon's, where its secret does not change.
+    key: Option<Key>,
+}
+
 impl IntakeState {
-    /// Puts it together. `key` may be missing only where the operator insists on unsigned deliveries. `wake` is called
+    /// Puts it together. `secret` may be missing only where the operator insists on unproven deliveries. `wake` is called
     /// with the repository's configured name after its deployment is on disk; it must not block. `checked_out` answers
     /// which branch a working tree is on: see [`super::checked_out`].
     pub fn new(
         repos: Arc<LiveRepos>,
-        key: Option<SigningKey>,
+        secret: Option<Secret>,
         ledger: Arc<dyn Ledger>,
         wake: Arc<dyn Fn(&str) + Send + Sync>,
         checked_out: CheckedOut,
         limits: IntakeLimits,
     ) -> IntakeState {
-        IntakeState {
+        let state = IntakeState {
             repos,
-            key,
-            live_key: None,
+            secret,
+            live_secret: None,
+            doors: Vec::new(),
             ledger,
             wake,
             checked_out,
@@ -105,15 +111,30 @@ impl IntakeState {
             reception: Reception::new(limits),
             places: Semaphore::new(limits.requests),
             place_wait: limits.place_wait,
-        }
+        };
+        state.with_forges(forge::ALL)
+    }
+
+    /// Takes the deliveries of these forges in place of [`forge::ALL`].
+    #[must_use]
+    pub fn with_forges(mut self, forges: &[&'static Forge]) -> IntakeState {
+        let door = |forge: &&'static Forge| {
+            let key = self.secret.as_ref().and_then(|secret| forge.proof.key(secret));
+            Arc::new(Door { forge, key })
+        };
+        self.doors = forges.iter().map(door).collect();
+        self
     }
 
     /// The branch that the work tree of the pushed repository is on, where none is configured: read beside the runtime, for
     /// its disk may hang.
-    async fn branch_of(&self, event: &Event, loaded: &RepoList) -> Result<Option<String>, Refusal> {
-        let Event::Push(push) = event else { return Ok(None) };
-        let found = forge::find_repo(&push.repo, &loaded.repos).ok().filter(|repo| repo.branch.is_none());
-        let Some(repo) = found.cloned() else { return Ok(None) };
+    async fn branch_of(&self, events: &[Event], loaded: &RepoList) -> Result<Option<String>, Refusal> {
+        let pushed = |event: &Event| match event {
+            Event::Push(push) => forge::find_repo(&push.repo, &loaded.repos).ok().cloned(),
+            _ => None,
+        };
+        // All events of a delivery are of one repository.
+        let Some(repo) = events.iter().find_map(pushed).filter(|repo| repo.branch.is_none()) else { return Ok(None) };
         let (checked_out, name) = (Arc::clone(&self.checked_out), repo.name.clone());
         let looked = files::blocking_for(BRANCH_WAIT, move || {
             // One that hung a moment ago is not asked again, and must not look like one that is on no branch.
@@ -131,34 +152,40 @@ impl IntakeState {
 
     /// Has the daemon's secret as it is now in a file, in place of the one that was given.
     #[must_use]
-    pub fn with_live_key(mut self, secret: Option<Arc<LiveSecret>>) -> IntakeState {
-        self.live_key = secret;
+    pub fn with_live_secret(mut self, secret: Option<Arc<LiveSecret>>) -> IntakeState {
+        self.live_secret = secret;
         self
     }
 
     /// The daemon's key, `None` where there is none just now or none is wanted; and whether one is wanted.
-    fn key(&self) -> (Option<SigningKey>, bool) {
-        match &self.live_key {
-            Some(secret) => (SigningKey::new(&secret.current()), true),
-            None => (self.key.clone(), self.key.is_some()),
+    fn key(&self, door: &Door) -> (Option<Key>, bool) {
+        match &self.live_secret {
+            Some(secret) => (door.forge.proof.key(&secret.current()), true),
+            None => (door.key.clone(), self.secret.is_some()),
         }
     }
-}
 
-impl IntakeState {
     /// Whether the daemon's secret is wanted, and cannot be had just now.
     pub(super) fn secret_is_gone(&self) -> bool {
-        matches!(self.key(), (None, true))
+        self.live_secret.as_ref().is_some_and(|secret| secret.current().is_empty())
     }
 }
 
 /// The routes of the webhook server.
 pub fn router(state: Arc<IntakeState>) -> Router {
-    Router::new()
+    let fixed = Router::new()
         .route("/", get(health::root))
         .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/webhook", post(webhook))
+        .route("/readyz", get(health::readyz));
+    let add = |router: Router<Arc<IntakeState>>, (place, door): (usize, &Arc<Door>)| {
+        let path = if place == 0 { "/webhook".to_owned() } else { format!("/webhook/{}", door.forge.name) };
+        let door = Arc::clone(door);
+        let taken = move |State(state): State<Arc<IntakeState>>, request| webhook(state, Arc::clone(&door), request);
+        router.route(&path, post(taken))
+    };
+    let doors = state.doors.iter().enumerate();
+    doors
+        .fold(fixed, add)
         .fallback(|| async { answer(StatusCode::NOT_FOUND, &Answer::error("there is nothing here")) })
         .method_not_allowed_fallback(|| async {
             answer(StatusCode::METHOD_NOT_ALLOWED, &Answer::error("this method is not for this address"))
@@ -186,16 +213,16 @@ impl<'a> Answer<'a> {
     }
 }
 
-async fn webhook(State(state): State<Arc<IntakeState>>, request: Request<Body>) -> Response {
+async fn webhook(state: Arc<IntakeState>, door: Arc<Door>, request: Request<Body>) -> Response {
     let place = request.extensions().get::<Arc<Place>>().cloned();
     if let Some(place) = &place {
         place.requests(request.headers());
     }
     let (head, body) = request.into_parts();
-    let answered = handle(&state, &head.headers, body, place.as_deref()).await;
+    let answered = handle(&state, &door, &head.headers, body, place.as_deref()).await;
     let response = answered.unwrap_or_else(|refusal| {
-        tell(&state.refusals, &refusal, &head.headers, place.as_deref().map(Place::source));
-        refusal_answer(&refusal)
+        tell(&state.refusals, door.forge, &refusal, &head.headers, place.as_deref().map(Place::source));
+        refusal_answer(door.forge, &refusal)
     });
     if let Some(place) = place {
         place.answered();
@@ -205,61 +232,73 @@ async fn webhook(State(state): State<Arc<IntakeState>>, request: Request<Body>) 
 
 async fn handle(
     state: &IntakeState,
+    door: &Door,
     headers: &HeaderMap,
     body: Body,
     place: Option<&Place>,
 ) -> Result<Response, Refusal> {
-    let forge = Forge::GitHub;
-    let claimed = signature::claimed(headers.get(forge.signature_header()).map(HeaderValue::as_bytes));
-    let (key, key_wanted) = state.key();
-    if let (Err(refusal), true) = (&claimed, key_wanted) {
+    let forge = door.forge;
+    let claim = forge.proof.claim(Head::new(&|name| headers.get(name).map(HeaderValue::as_bytes)));
+    let (key, key_wanted) = state.key(door);
+    if let (Err(refusal), true) = (&claim, key_wanted) {
         // Whatever the body is, nothing will prove it.
         state.reception.pass_over(headers, body).await?;
         return Err(refusal.clone());
     }
-    let arrived = state.reception.receive(forge, key.as_ref(), &state.repos, headers, body).await?;
+    let arrived = state.reception.receive(forge, (key.as_ref(), claim.ok()), &state.repos, headers, body).await?;
     let loaded = state.repos.current();
-    let proof = prove(key_wanted, &loaded, claimed.ok().as_ref(), &arrived)?;
+    let signer = prove(key_wanted, &loaded, &arrived)?;
     let whole = arrived.whole;
-    owned(whole.repository().as_ref(), &loaded, &proof)?;
+    owned(whole.repository().as_ref(), &loaded, &signer)?;
     if let Some(place) = place {
         place.proven();
     }
     let busy = || refused(503, "too many deliveries at one time; send it again later");
     let recording = time::timeout(state.place_wait, state.places.acquire()).await;
     let _recording = recording.map_err(|_| busy())?.map_err(|_| busy())?;
-    let event_name = text(headers, forge.event_header())
-        .ok_or_else(|| Refusal::malformed("X-GitHub-Event is missing or unreadable"))?;
+    let event_name = text(headers, forge.event_header)
+        .ok_or_else(|| Refusal::malformed(format!("{} is missing or unreadable", forge.event_header)))?;
     let digest = whole.digest;
-    let event = whole.event(event_name)?;
-    let branch = state.branch_of(&event, &loaded).await?;
-    let effect = forge::effect(&event, &loaded.repos, &|_| branch.clone());
-    if matches!(effect, Effect::Unknown { .. }) && state.repos.broken().is_some() {
+    let events = whole.events(event_name)?;
+    let branch = state.branch_of(&events, &loaded).await?;
+    let effects = forge::effects(&events, &loaded.repos, &|_| branch.clone());
+    let unknown = |effect: &Effect| matches!(effect, Effect::Remember(Note::Unknown { .. }));
+    if effects.iter().any(unknown) && state.repos.broken().is_some() {
         // It may be one of the entries that do not count just now: "nothing to do" would lose the push.
         let reason = "repos.yaml on the server has a mistake, so whether this repository is in it is not known; \
                       repair it (`turnout check`), then send the delivery again";
         return Err(refused(503, reason));
     }
-    let delivery = record(forge, event_name, headers, digest, &event, &effect);
+    let delivery = record(forge, event_name, headers, digest, &events, &effects);
     report(&delivery);
-    respond(state, effect, delivery).await
+    respond(state, forge, effects, delivery).await
 }
 
 /// One line for a refused delivery, or its place in the count of a flood.
-fn tell(refusals: &Refusals, refusal: &Refusal, headers: &HeaderMap, source: Option<Source>) {
+fn tell(refusals: &Refusals, forge: &Forge, refusal: &Refusal, headers: &HeaderMap, source: Option<Source>) {
     let Refusal { status, message } = refusal;
     if !refusals.count(refusals::kind(*status)) {
         return;
     }
-    let forge = Forge::GitHub;
-    let header = |name| text(headers, name).map(shortened).unwrap_or_default();
-    let (event, delivery) = (header(forge.event_header()), header(forge.delivery_header()));
-    let (source, forge) = (source.map(|source| source.to_string()).unwrap_or_default(), forge.name());
+    let status = answered(forge, *status);
+    let event = text(headers, forge.event_header).map(shortened).unwrap_or_default();
+    let delivery = delivery_id(forge, headers).map(shortened).unwrap_or_default();
+    let (source, forge) = (source.map(|source| source.to_string()).unwrap_or_default(), forge.name);
     tracing::warn!(status, forge, event, delivery, source, "a delivery was refused: {message}");
 }
 
-fn refusal_answer(refusal: &Refusal) -> Response {
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+/// The status that a forge is sent for a refusal.
+fn answered(forge: &Forge, refusal: u16) -> u16 {
+    if refusal == Refusal::UNPROVEN { forge.statuses.unproven } else { refusal }
+}
+
+/// The forge's identity of a delivery, unproven.
+fn delivery_id<'h>(forge: &Forge, headers: &'h HeaderMap) -> Option<&'h str> {
+    forge.delivery_headers.iter().find_map(|name| text(headers, name))
+}
+
+fn refusal_answer(forge: &Forge, refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(answered(forge, refusal.status)).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = answer(status, &Answer::error(&refusal.message));
     let headers = response.headers_mut();
     if matches!(refusal.status, 503 | 507) {
@@ -272,92 +311,98 @@ fn refusal_answer(refusal: &Refusal) -> Response {
     response
 }
 
-/// Whose secret a delivery was signed with.
+/// Whose secret a delivery was proven with.
 #[derive(PartialEq, Eq)]
-enum Proof {
-    /// The daemon's; or unsigned deliveries are allowed.
+enum Signer {
+    /// The daemon's; or unproven deliveries are allowed.
     Daemon,
     /// This repository's own.
     Repo(String),
 }
 
-/// Tells whose signature it is, or why it is nobody's. Nothing that the body says has been looked at before this but the
-/// name of its repository.
-fn prove(
-    has_key: bool,
-    loaded: &RepoList,
-    claimed: Option<&Claimed>,
-    Arrived { whole, own }: &Arrived,
-) -> Result<Proof, Refusal> {
-    if claimed.is_some_and(|claimed| whole.is_by_daemon(claimed)) {
-        return Ok(Proof::Daemon);
+/// Tells whose proof it is, or why it is nobody's. Nothing that the body says has been looked at before this but the name of
+/// its repository.
+fn prove(has_key: bool, loaded: &RepoList, Arrived { whole, own }: &Arrived) -> Result<Signer, Refusal> {
+    if whole.is_by_daemon() {
+        return Ok(Signer::Daemon);
     }
-    if let (Own::Of { repo, secret }, Some(claimed)) = (own, claimed)
-        && whole.is_by_repo(claimed)
+    if let Own::Of { repo, secret } = own
+        && whole.is_by_repo()
         // It may have been taken away while the body arrived.
         && loaded.secrets.get(repo) == Some(secret)
     {
-        return Ok(Proof::Repo(repo.clone()));
+        return Ok(Signer::Repo(repo.clone()));
     }
     match own {
-        _ if !has_key => Ok(Proof::Daemon),
+        _ if !has_key => Ok(Signer::Daemon),
         Own::GivenUp => Err(refused(503, "too much is being received at one time; send it again later")),
         _ => Err(Refusal::unproven("the signature does not match")),
     }
 }
 
 /// A repository with a secret of its own takes no other, and its secret speaks for no other repository.
-fn owned(named: Option<&PushedRepo>, loaded: &RepoList, proof: &Proof) -> Result<(), Refusal> {
+fn owned(named: Option<&PushedRepo>, loaded: &RepoList, signer: &Signer) -> Result<(), Refusal> {
     if loaded.secrets.is_empty() {
         return Ok(());
     }
     let named = named.and_then(|repo| forge::find_repo(repo, &loaded.repos).ok());
     let needed = named.filter(|repo| loaded.secrets.contains_key(&repo.name)).map(|repo| repo.name.as_str());
-    let given = match proof {
-        Proof::Daemon => None,
-        Proof::Repo(repo) => Some(repo.as_str()),
+    let given = match signer {
+        Signer::Daemon => None,
+        Signer::Repo(repo) => Some(repo.as_str()),
     };
     if needed == given { Ok(()) } else { Err(Refusal::unproven("the signature does not match")) }
 }
 
+/// The effect by which a delivery is known: its deployment, else what comes first. Answered with its event.
+fn foremost<'e>(events: &'e [Event], effects: &'e [Effect]) -> Option<(&'e Event, &'e Effect)> {
+    let mut both = events.iter().zip(effects);
+    let first = both.clone().next();
+    both.find(|(_, effect)| matches!(effect, Effect::Deploy(_))).or(first)
+}
+
 fn record(
-    forge: Forge,
+    forge: &Forge,
     event_name: &str,
     headers: &HeaderMap,
     digest: [u8; 32],
-    event: &Event,
-    effect: &Effect,
+    events: &[Event],
+    effects: &[Effect],
 ) -> NewDelivery {
-    let push = match event {
-        Event::Push(push) => Some(push),
-        Event::Ping | Event::Other { .. } => None,
-    };
-    let named = event.repo().map(|repo| repo.full_name.as_deref().unwrap_or(&repo.name));
+    let foremost = foremost(events, effects);
+    let event = foremost.map(|(event, _)| event);
+    let named = event.and_then(Event::repo).map(|repo| repo.full_name.as_deref().unwrap_or(&repo.name));
+    let deploy = effects.iter().find_map(|effect| match effect {
+        Effect::Deploy(wanted) => Some(deployment(wanted)),
+        Effect::Remember(_) => None,
+    });
+    let reasons: Vec<String> = effects.iter().map(Effect::reason).collect();
     NewDelivery {
-        forge: forge.name(),
-        guid: text(headers, forge.delivery_header()).filter(|guid| guid.len() <= MAX_GUID).map(str::to_owned),
+        forge: forge.name,
+        guid: delivery_id(forge, headers).filter(|guid| guid.len() <= MAX_GUID).map(str::to_owned),
         event: shortened(event_name),
         repo: named.map(shortened),
-        git_ref: push.map(|push| shortened(&push.git_ref)),
-        commit: push.map(|push| push.after.clone()),
-        pusher: push.and_then(|push| push.pusher.clone()),
+        git_ref: event.and_then(Event::git_ref).map(|git_ref| shortened(&git_ref)),
+        commit: event.and_then(Event::commit).map(str::to_owned),
+        pusher: event.and_then(Event::who).map(str::to_owned),
         digest,
-        effect: effect.kind(),
-        reason: effect.reason(),
-        deploy: match effect {
-            Effect::Deploy(wanted) => Some(NewDeployment {
-                repo: wanted.repo.clone(),
-                branch: Some(wanted.branch.clone()),
-                commit: Some(wanted.commit.clone()),
-                kind: Cause::Push,
-                cause: wanted.cause.clone(),
-                who: wanted.pusher.clone(),
-                force_rebuild: false,
-                pinned: false,
-                new_stack: false,
-            }),
-            _ => None,
-        },
+        effect: foremost.map_or("ignored", |(_, effect)| effect.kind()),
+        reason: reasons.join("; "),
+        deploy,
+    }
+}
+
+fn deployment(wanted: &Wanted) -> NewDeployment {
+    NewDeployment {
+        repo: wanted.repo.clone(),
+        branch: Some(wanted.branch.clone()),
+        commit: Some(wanted.commit.clone()),
+        kind: Cause::Push,
+        cause: wanted.cause.clone(),
+        who: wanted.pusher.clone(),
+        force_rebuild: false,
+        pinned: false,
+        new_stack: false,
     }
 }
 
@@ -373,21 +418,33 @@ fn report(delivery: &NewDelivery) {
     }
 }
 
-async fn respond(state: &IntakeState, effect: Effect, delivery: NewDelivery) -> Result<Response, Refusal> {
+async fn respond(
+    state: &IntakeState,
+    forge: &Forge,
+    effects: Vec<Effect>,
+    delivery: NewDelivery,
+) -> Result<Response, Refusal> {
+    let status = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let (accepted, ignored) = (status(forge.statuses.accepted), status(forge.statuses.ignored));
+    let reason = delivery.reason.clone();
     let recorded = state.ledger.accept(delivery).await;
-    let Effect::Deploy(wanted) = &effect else {
+    let wanted = effects.iter().find_map(|effect| match effect {
+        Effect::Deploy(wanted) => Some(wanted),
+        Effect::Remember(_) => None,
+    });
+    let Some(wanted) = wanted else {
         // Nothing was promised, so a full disk is no reason to make the forge count a failure.
         if let Err(fault) = recorded {
             tracing::warn!("the delivery is answered but not recorded: {fault}");
         }
-        let reason = effect.reason();
-        let status = if effect == Effect::Ping { "pong" } else { effect.kind() };
-        let repository = match &effect {
-            Effect::Ignored { repo, .. } => repo.as_deref(),
-            Effect::SelfSkip { repo } | Effect::Unknown { repo, .. } => Some(repo.as_str()),
-            Effect::Deploy(_) | Effect::Ping => None,
+        let first = effects.first();
+        let status = match first {
+            Some(Effect::Remember(Note::Ping)) => "pong",
+            Some(other) => other.kind(),
+            None => "ignored",
         };
-        return Ok(answer(StatusCode::OK, &Answer { status, repository, message: &reason, ..Answer::default() }));
+        let repository = first.and_then(Effect::repo);
+        return Ok(answer(ignored, &Answer { status, repository, message: &reason, ..Answer::default() }));
     };
     let receipt = recorded.map_err(|fault| unrecorded(&state.pulse, &fault))?;
     let Receipt { deployment, superseded, duplicate_of, held } = receipt;
@@ -395,17 +452,17 @@ async fn respond(state: &IntakeState, effect: Effect, delivery: NewDelivery) -> 
     if let Some(first) = duplicate_of {
         let message = "this delivery came before; `turnout deploy` repeats a deployment";
         let body = Answer { status: "duplicate", deployment: Some(first), repository, message, ..Answer::default() };
-        return Ok(answer(StatusCode::OK, &body));
+        return Ok(answer(ignored, &body));
     }
     if let Some(held) = held {
         let message = format!("{held}; not deployed: it waits for `turnout release {}`", wanted.repo);
         tracing::info!(repo = wanted.repo, "{message}");
         let body = Answer { status: "held", repository, message: &message, ..Answer::default() };
-        return Ok(answer(StatusCode::ACCEPTED, &body));
+        return Ok(answer(accepted, &body));
     }
     (state.wake)(&wanted.repo);
     let body = Answer { status: "queued", deployment, repository, superseded, message: &wanted.cause };
-    Ok(answer(StatusCode::ACCEPTED, &body))
+    Ok(answer(accepted, &body))
 }
 
 fn unrecorded(pulse: &Pulse, fault: &LedgerFault) -> Refusal {
