@@ -20,6 +20,7 @@ mod imports;
 mod invalid_repos;
 mod licences;
 mod robustness;
+mod second_forge;
 mod store;
 mod store_facts;
 mod store_holds;

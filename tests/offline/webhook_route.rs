@@ -16,7 +16,7 @@ use tokio::{
 };
 use turnout::{
     config::{LiveRepos, Secret},
-    forge::{GITHUB, Head},
+    forge::{self, Forge, GITHUB, Head},
     server::{
         self, IntakeLimits, IntakeState, Ledger, LedgerFault, ListenLimits, Receipt, ledger::BoxFuture,
         visitors::Bounds,
@@ -24,28 +24,40 @@ use turnout::{
     store::{Finish, NewDelivery, Retention, State, Store},
 };
 
-const CONFIG: &str = "
+pub(crate) const CONFIG: &str = "
 shop: { path: $/shop, branch: main }
 blog: { path: $/blog, branch: main, full_name: acme/blog }
 ";
 
-struct Bench {
+pub(crate) struct Bench {
     dir: tempfile::TempDir,
-    store: Store,
+    pub(crate) store: Store,
     address: std::net::SocketAddr,
     woken: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
+}
+
+/// Whom a server believes, where it is not the usual one: GitHub, with a secret.
+pub(crate) struct Trust {
+    pub(crate) secret: Option<Secret>,
+    pub(crate) forges: &'static [&'static Forge],
+}
+
+impl Default for Trust {
+    fn default() -> Trust {
+        Trust { secret: Some(Secret::new("secret")), forges: forge::ALL }
+    }
 }
 
 impl Answer {
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}{}", self.head, self.body))
     }
 }
@@ -80,9 +92,22 @@ impl Bench {
         Bench::with_ledger(config, limits, |store| Arc::new(store)).await
     }
 
+    pub(crate) async fn trusting(config: &str, trust: Trust) -> Bench {
+        Bench::open(config, limits(), trust, |store| Arc::new(store)).await
+    }
+
     async fn with_ledger(
         config: &str,
+        limits: (IntakeLimits, ListenLimits),
+        ledger: impl FnOnce(Store) -> Arc<dyn Ledger>,
+    ) -> Bench {
+        Bench::open(config, limits, Trust::default(), ledger).await
+    }
+
+    async fn open(
+        config: &str,
         (intake, listen): (IntakeLimits, ListenLimits),
+        Trust { secret, forges }: Trust,
         ledger: impl FnOnce(Store) -> Arc<dyn Ledger>,
     ) -> Bench {
         let dir = tempfile::tempdir().unwrap();
@@ -101,7 +126,7 @@ impl Bench {
         };
         let ledger = ledger(store.clone());
         let checked_out = Arc::new(server::checked_out);
-        let state = Arc::new(IntakeState::new(repos, Some(Secret::new("secret")), ledger, wake, checked_out, intake));
+        let state = Arc::new(IntakeState::new(repos, secret, ledger, wake, checked_out, intake).with_forges(forges));
         let refusals = Arc::clone(&state.refusals);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -130,7 +155,11 @@ impl Bench {
     }
 
     async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut head = format!("POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
+        self.post_to("/webhook", headers, body).await
+    }
+
+    pub(crate) async fn post_to(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -138,7 +167,7 @@ impl Bench {
     }
 
     /// A signed JSON delivery.
-    async fn deliver(&self, event: &str, body: &str) -> Answer {
+    pub(crate) async fn deliver(&self, event: &str, body: &str) -> Answer {
         let signature = sign("secret", body.as_bytes());
         let headers = [
             ("content-type", "application/json"),
@@ -148,7 +177,7 @@ impl Bench {
         self.post(&headers, body.as_bytes()).await
     }
 
-    fn woken(&self) -> Vec<String> {
+    pub(crate) fn woken(&self) -> Vec<String> {
         self.woken.lock().unwrap().clone()
     }
 }
@@ -175,7 +204,7 @@ async fn read_answer(stream: &mut TcpStream) -> Answer {
     }
 }
 
-fn push(full_name: &str, branch: &str, number: u64) -> String {
+pub(crate) fn push(full_name: &str, branch: &str, number: u64) -> String {
     let name = full_name.rsplit('/').next().unwrap();
     format!(
         r#"{{"ref":"refs/heads/{branch}","before":"{:040x}","after":"{number:040x}","repository":{{"name":"{name}","full_name":"{full_name}","default_branch":"main"}},"pusher":{{"name":"ada"}}}}"#,
