@@ -42,6 +42,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show past deployments, newest first
     History(HistoryArgs),
+    /// Show what the forge sent and what was made of it; with a number, the payload of that delivery
+    Deliveries(DeliveriesArgs),
     /// Show the log of deployments; that of containers: `turnout compose --repo REPO logs`
     Logs(LogsArgs),
     /// Cancel a deployment that is queued or running
@@ -188,6 +190,22 @@ pub struct HistoryArgs {
     /// Only this repository
     pub repo: Option<String>,
     /// How many deployments
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout deliveries`.
+#[derive(Debug, Args)]
+pub struct DeliveriesArgs {
+    /// Number of a delivery: print its payload
+    pub delivery: Option<i64>,
+    /// How many deliveries
     #[arg(short = 'n', long, default_value_t = 20)]
     pub limit: u32,
     /// Print JSON

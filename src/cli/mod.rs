@@ -7,6 +7,7 @@ mod check;
 pub mod client;
 mod command;
 pub mod compose;
+mod deliveries;
 mod documents;
 mod ends;
 mod follow;

@@ -91,6 +91,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let retention = Retention {
         delivery_age: settings.delivery_retention,
         deliveries: settings.delivery_keep,
+        payloads: settings.payload_keep,
         deployments: settings.history_keep,
         copies: settings.backup_keep,
     };
@@ -126,7 +127,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tokio::spawn(async move { deployer.see_to(id, stop).await });
     }
 
-    let intake = Arc::new(intake(&settings, webhook_secret, secret.as_ref(), &repos, &store, &lanes));
+    let intake =
+        Arc::new(intake(&settings, webhook_secret, secret.as_ref(), &repos, &store, (&lanes, &deployer.redactor)));
     let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
     let limits = ListenLimits {
         bounds: server::visitors::Bounds {
@@ -258,7 +260,7 @@ fn intake(
     secret: Option<&Arc<LiveSecret>>,
     repos: &Arc<LiveRepos>,
     store: &Store,
-    lanes: &Lanes<Arc<Deployer>>,
+    (lanes, redactor): (&Lanes<Arc<Deployer>>, &Redactor),
 ) -> IntakeState {
     let lanes = lanes.clone();
     IntakeState::new(
@@ -272,9 +274,11 @@ fn intake(
             requests: settings.max_requests,
             place_wait: PLACE_WAIT,
             body_timeout: settings.body_timeout,
+            payload: if settings.payload_keep == 0 { 0 } else { settings.payload_limit },
         },
     )
     .with_live_secret(secret.cloned())
+    .with_redactor(redactor.clone())
 }
 
 /// Looks at `repos.yaml` and at the daemon itself now and then, and tells systemd's watchdog while all is alive.

@@ -109,6 +109,10 @@ pub struct Settings {
     pub delivery_retention: Duration,
     /// Most deliveries remembered.
     pub delivery_keep: usize,
+    /// Newest deliveries of which the payload is kept; 0 = of none.
+    pub payload_keep: usize,
+    /// Bytes of a payload that is kept; of a larger one nothing is.
+    pub payload_limit: usize,
     /// Deployments kept for each repository.
     pub history_keep: usize,
     /// Copies of the database that are kept; 0 = none are made.
@@ -212,6 +216,11 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
         shutdown_grace: reader.parsed("shutdown-grace", Duration::ZERO, units::duration),
         delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),
         delivery_keep: reader.parsed("delivery-keep", 1, |text| count(text, 10_000_000)),
+        payload_keep: reader.parsed("payload-keep", 0, |text| match text {
+            "0" => Ok(0),
+            text => count(text, 1_000_000),
+        }),
+        payload_limit: reader.parsed("payload-limit", 0, payload_limit),
         backup_keep: reader.parsed("backup-keep", 7, |text| match text {
             "0" => Ok(0),
             text => count(text, 1_000),
@@ -373,6 +382,14 @@ fn body_limit(text: &str) -> Result<usize, String> {
     match units::bytes(text)? {
         size @ 1024..=268_435_456 => usize::try_from(size).map_err(|error| error.to_string()),
         _ => Err(format!("`{text}` is not between 1KiB and 256MiB")),
+    }
+}
+
+/// What is kept of each body while it is not proven, so an eighth of a gigabyte for all connections at the most.
+fn payload_limit(text: &str) -> Result<usize, String> {
+    match units::bytes(text)? {
+        size @ 0..=262_144 => usize::try_from(size).map_err(|error| error.to_string()),
+        _ => Err(format!("`{text}` is more than 256KiB")),
     }
 }
 

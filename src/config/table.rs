@@ -234,6 +234,20 @@ pub const TABLE: &[Setting] = &[
         "How long deliveries are remembered, and repeats of them recognised.",
     ),
     value("delivery-keep", "TURNOUT_DELIVERY_KEEP", "N", "10000", "Most deliveries remembered."),
+    value(
+        "payload-keep",
+        "TURNOUT_PAYLOAD_KEEP",
+        "N",
+        "1000",
+        "Newest deliveries of which the whole payload is kept, secrets blotted out, to be looked at with `turnout deliveries`; 0 = of none.",
+    ),
+    value(
+        "payload-limit",
+        "TURNOUT_PAYLOAD_LIMIT",
+        "SIZE",
+        "64KiB",
+        "Largest payload that is kept, up to 256KiB; of a larger one nothing is.",
+    ),
     Setting {
         shown_default: "the engine's own rule",
         ..value(

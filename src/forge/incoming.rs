@@ -1,5 +1,5 @@
-//! A body while it arrives: hashed, and looked through for the few values that count, piece by piece. Nothing of it is
-//! kept, so that neither its size nor the number of slow senders is a matter of memory.
+//! A body while it arrives: hashed, and looked through for the few values that count, piece by piece. Of it no
+//! more is kept than a payload may have, so that neither its size nor the number of slow senders is a matter of memory.
 //!
 //! What it says is told only by [`Whole`], which knows first whose proof it has. Before that only the repository's name can
 //! be asked for ([`Incoming::repository`]): it says whose secret is to be tried.
@@ -32,6 +32,14 @@ struct Format {
     /// A piece of the form's value.
     decoded: Vec<u8>,
     scanner: Scanner,
+    payload: Payload,
+}
+
+/// The JSON as it came, while there is not more of it than may be kept.
+#[derive(Debug)]
+struct Payload {
+    most: usize,
+    bytes: Option<Vec<u8>>,
 }
 
 /// What the head of a request says, before its body has come.
@@ -43,6 +51,9 @@ pub struct Announced<'h> {
     pub media: Result<Media, Refusal>,
     /// The claimed proof, if there is one.
     pub claim: Option<Claim>,
+    /// Bytes of JSON that are kept until it is proven, to be remembered with the delivery. Of a larger one nothing is; 0:
+    /// nothing at all.
+    pub payload: usize,
 }
 
 /// The repository that an unproven body names.
@@ -65,16 +76,18 @@ pub struct Whole {
     by_daemon: Option<Check>,
     by_repo: Option<Check>,
     scanned: Result<Scanned, Refusal>,
+    payload: Option<Vec<u8>>,
 }
 
 impl Incoming {
     /// Begins. `key` is the daemon's, where it has one.
     pub fn new(forge: &'static Forge, announced: Announced<'_>, key: Option<&Key>) -> Incoming {
-        let Announced { event, media, claim } = announced;
+        let Announced { event, media, claim, payload } = announced;
         let reader = media.map(|media| Format {
             form: (media == Media::Form).then(Form::default),
             decoded: Vec::new(),
             scanner: Scanner::new(forge.wanted(event)),
+            payload: Payload { most: payload, bytes: (payload > 0).then(Vec::new) },
         });
         let by_daemon = key.zip(claim.as_ref()).map(|(key, claim)| key.begin(claim));
         Incoming { forge, digest: Sha256::new(), claim, by_daemon, by_repo: None, reader }
@@ -113,19 +126,29 @@ impl Incoming {
     /// All has arrived.
     pub fn whole(self) -> Whole {
         let Incoming { forge, digest, claim: _, by_daemon, by_repo, reader } = self;
-        let scanned = reader.and_then(Format::finish);
-        Whole { digest: digest.finalize().into(), forge, by_daemon, by_repo, scanned }
+        let (scanned, payload) = match reader {
+            Ok(mut reader) => {
+                let payload = reader.payload.bytes.take();
+                (reader.finish(), payload)
+            }
+            Err(refusal) => (Err(refusal), None),
+        };
+        Whole { digest: digest.finalize().into(), forge, by_daemon, by_repo, scanned, payload }
     }
 }
 
 impl Format {
     fn feed(&mut self, bytes: &[u8]) {
         match &mut self.form {
-            None => self.scanner.feed(bytes),
+            None => {
+                self.scanner.feed(bytes);
+                self.payload.feed(bytes);
+            }
             Some(form) => {
                 self.decoded.clear();
                 form.feed(bytes, &mut self.decoded);
                 self.scanner.feed(&self.decoded);
+                self.payload.feed(&self.decoded);
             }
         }
     }
@@ -139,6 +162,17 @@ impl Format {
                 Refusal::malformed(format!("the body is not JSON (line {line}, column {column})"))
             }
         })
+    }
+}
+
+impl Payload {
+    fn feed(&mut self, more: &[u8]) {
+        if let Some(bytes) = &mut self.bytes {
+            match bytes.len() + more.len() <= self.most {
+                true => bytes.extend_from_slice(more),
+                false => self.bytes = None,
+            }
+        }
     }
 }
 
@@ -156,6 +190,11 @@ impl Whole {
     /// The repository that it names, whatever event it is.
     pub fn repository(&self) -> Option<PushedRepo> {
         self.scanned.as_ref().ok().and_then(|scanned| self.forge.named(&scanned.fields()).flatten())
+    }
+
+    /// The JSON as it came, where it was not too large to be kept. To be asked for after the proof.
+    pub fn take_payload(&mut self) -> Option<String> {
+        self.payload.take().and_then(|bytes| String::from_utf8(bytes).ok())
     }
 
     /// What it says: one event, or more. `name` is the same as it was announced.

@@ -100,7 +100,8 @@ impl Reception {
             true => Own::NotNeeded,
             false => Own::Unknown(self.kept.keep()),
         };
-        let announced = Announced { event: text(headers, forge.event_header), media, claim };
+        let event = text(headers, forge.event_header);
+        let announced = Announced { event, media, claim, payload: self.limits.payload };
         let incoming = Incoming::new(forge, announced, key);
         let arriving = Arriving { forge, incoming, own, repos: Arc::clone(repos) };
         self.within_time(self.read(arriving, body)).await

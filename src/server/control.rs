@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::{
-    deploy_route,
+    deliveries_route, deploy_route,
     follow::{self, Follow},
     plan_route,
     pulse::Pulse,
@@ -193,6 +193,8 @@ pub fn router(control: Control) -> Router {
         .route("/v1/deployments/{id}/cancel", post(cancel))
         .route("/v1/deployments/{id}/log", get(deployment_log))
         .route("/v1/log", get(log))
+        .route("/v1/deliveries", get(deliveries_route::deliveries))
+        .route("/v1/deliveries/{id}/payload", get(deliveries_route::payload))
         .route("/v1/plan", post(plan_route::make_plan))
         .layer(axum::extract::DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(whole))
@@ -203,6 +205,11 @@ pub fn router(control: Control) -> Router {
 pub(super) struct Refusal(StatusCode, pub(super) ErrorReply);
 
 impl Refusal {
+    /// There is no such thing.
+    pub(super) fn not_found(error: String, hint: &str) -> Self {
+        Self(StatusCode::NOT_FOUND, ErrorReply { error, hint: Some(hint.to_owned()) })
+    }
+
     /// What is asked for cannot be done as things stand.
     pub(super) fn conflict(error: String, hint: String) -> Self {
         Self(StatusCode::CONFLICT, ErrorReply { error, hint: Some(hint) })

@@ -3,6 +3,7 @@
 mod arriving;
 mod checked_out;
 pub mod control;
+mod deliveries_route;
 mod deploy_route;
 mod follow;
 pub mod health;

@@ -32,7 +32,7 @@ use crate::{
     config::{LiveRepos, LiveSecret, Repo, Secret, live::RepoList},
     files,
     forge::{self, Effect, Event, Forge, Head, Note, PushedRepo, Refusal, Wanted, proof::Key},
-    report::redact::is_unfit,
+    report::redact::{Redactor, is_unfit},
     store::{Cause, NewDelivery, NewDeployment},
 };
 
@@ -57,6 +57,8 @@ pub struct IntakeLimits {
     pub place_wait: Duration,
     /// Time to send a body.
     pub body_timeout: Duration,
+    /// Bytes of a payload that is kept with its delivery; of a larger one nothing is. 0 = of none.
+    pub payload: usize,
 }
 
 /// What the routes work with.
@@ -67,6 +69,7 @@ pub struct IntakeState {
     /// Where the daemon's secret may change: what it is now, in place of `secret`.
     live_secret: Option<Arc<LiveSecret>>,
     doors: Vec<Arc<Door>>,
+    redactor: Redactor,
     ledger: Arc<dyn Ledger>,
     wake: Arc<dyn Fn(&str) + Send + Sync>,
     checked_out: CheckedOut,
@@ -103,6 +106,7 @@ impl IntakeState {
             secret,
             live_secret: None,
             doors: Vec::new(),
+            redactor: Redactor::new(),
             ledger,
             wake,
             checked_out,
@@ -148,6 +152,13 @@ impl IntakeState {
         };
         let looked = looked.await.map_err(|lost| unknown(lost.to_string()))?;
         looked.map_err(|error| unknown(error.to_string()))
+    }
+
+    /// What is kept of payloads passes this one, which knows the secrets.
+    #[must_use]
+    pub fn with_redactor(mut self, redactor: Redactor) -> IntakeState {
+        self.redactor = redactor;
+        self
     }
 
     /// Has the daemon's secret as it is now in a file, in place of the one that was given.
@@ -248,7 +259,7 @@ async fn handle(
     let arrived = state.reception.receive(forge, (key.as_ref(), claim.ok()), &state.repos, headers, body).await?;
     let loaded = state.repos.current();
     let signer = prove(key_wanted, &loaded, &arrived)?;
-    let whole = arrived.whole;
+    let mut whole = arrived.whole;
     owned(whole.repository().as_ref(), &loaded, &signer)?;
     if let Some(place) = place {
         place.proven();
@@ -258,7 +269,7 @@ async fn handle(
     let _recording = recording.map_err(|_| busy())?.map_err(|_| busy())?;
     let event_name = text(headers, forge.event_header)
         .ok_or_else(|| Refusal::malformed(format!("{} is missing or unreadable", forge.event_header)))?;
-    let digest = whole.digest;
+    let (digest, payload) = (whole.digest, whole.take_payload());
     let events = whole.events(event_name)?;
     let branch = state.branch_of(&events, &loaded).await?;
     let effects = forge::effects(&events, &loaded.repos, &|_| branch.clone());
@@ -269,7 +280,8 @@ async fn handle(
                       repair it (`turnout check`), then send the delivery again";
         return Err(refused(503, reason));
     }
-    let delivery = record(forge, event_name, headers, digest, &events, &effects);
+    let payload = payload.map(|text| state.redactor.redact(&text).into_owned());
+    let delivery = NewDelivery { payload, ..record(forge, event_name, headers, digest, &events, &effects) };
     report(&delivery);
     respond(state, forge, effects, delivery).await
 }
@@ -389,6 +401,7 @@ fn record(
         effect: foremost.map_or("ignored", |(_, effect)| effect.kind()),
         reason: reasons.join("; "),
         deploy,
+        payload: None,
     }
 }
 

@@ -9,6 +9,13 @@ use crate::{
     store::{Deployment, Hold, LogLine, WantedCommit},
 };
 
+/// What a delivery said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The JSON as the forge sent it, with secrets blotted out.
+    pub json: String,
+}
+
 /// An error answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ErrorReply {

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds, records::Millis,
-    repeats::Repeats, wanted as newest,
+    Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds, payloads,
+    records::Millis, repeats::Repeats, wanted as newest,
 };
 
 impl Store {
@@ -84,8 +84,20 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
             record.superseded = queued.superseded;
         }
     }
-    let NewDelivery { forge, guid, event, repo, git_ref, commit, pusher, digest, effect: _, reason: _, deploy: _ } =
-        delivery;
+    let NewDelivery {
+        forge,
+        guid,
+        event,
+        repo,
+        git_ref,
+        commit,
+        pusher,
+        digest,
+        effect: _,
+        reason: _,
+        deploy: _,
+        payload,
+    } = delivery;
     let mut insert = db.prepare_cached(
         "INSERT INTO deliveries (forge, guid, event, repo, git_ref, commit_id, pusher, digest, verdict, reason,
            received_at, deployment, duplicate_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -106,6 +118,10 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
         record.duplicate_of,
     ])?;
     record.delivery = db.last_insert_rowid();
+    // A repeat says the same once more.
+    if let (Some(payload), None) = (payload, record.duplicate_of) {
+        payloads::keep(db, record.delivery, payload)?;
+    }
     if record.deployment.is_some() {
         let oldest = || db.prepare_cached("SELECT min(id) FROM deliveries")?.query_row([], |row| row.get(0));
         repeats.note(record.delivery, delivery, oldest);

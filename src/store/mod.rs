@@ -26,6 +26,7 @@ mod error;
 mod holds;
 mod intake;
 mod log;
+mod payloads;
 mod places;
 mod prune;
 mod queries;
@@ -82,6 +83,8 @@ pub struct Retention {
     pub delivery_age: Duration,
     /// Most deliveries remembered.
     pub deliveries: usize,
+    /// Newest deliveries of which the payload is kept; 0 = of none.
+    pub payloads: usize,
     /// Deployments kept for each repository, with their logs.
     pub deployments: usize,
     /// Copies of the database kept beside it; 0 = none are made.
@@ -90,7 +93,13 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Retention { delivery_age: Duration::from_secs(30 * 86_400), deliveries: 10_000, deployments: 200, copies: 7 }
+        Retention {
+            delivery_age: Duration::from_secs(30 * 86_400),
+            deliveries: 10_000,
+            payloads: 1_000,
+            deployments: 200,
+            copies: 7,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Millis, Retention, rows};
+use super::{Millis, Retention, payloads, rows};
 
 /// Deliveries that no age makes forgotten: a clock that was set ahead must not make repeats look like new ones.
 const NEWEST: usize = 200;
@@ -19,6 +19,7 @@ pub(super) fn prune(db: &Connection, keep: Retention, most: usize, at: Millis) -
                WHERE (received_at < ?1 AND id <= (SELECT max(id) FROM deliveries) - ?4) OR id <= (SELECT max(id) FROM deliveries) - ?2)",
         )?
         .execute(params![at.saturating_sub(age), rows(keep.deliveries), rows(most), rows(NEWEST.min(keep.deliveries))])?;
+    removed += payloads::prune(db, keep.payloads, most)?;
     // From one repository to the next along the index, past its many rows.
     let repos: Vec<String> = db
         .prepare_cached(

@@ -139,7 +139,8 @@ impl Store {
         let query = move |db: &Connection| {
             let mut query = db.prepare_cached(
                 "SELECT id, guid, event, repo, git_ref, commit_id, pusher, received_at, verdict, reason,
-                   coalesce(deployment, duplicate_of) FROM deliveries ORDER BY id DESC LIMIT ?1",
+                   coalesce(deployment, duplicate_of),
+                   EXISTS (SELECT 1 FROM payloads WHERE delivery = deliveries.id) FROM deliveries ORDER BY id DESC LIMIT ?1",
             )?;
             let delivery = |row: &Row<'_>| {
                 Ok(Delivery {
@@ -154,6 +155,7 @@ impl Store {
                     effect: row.get(8)?,
                     reason: row.get(9)?,
                     deployment: row.get(10)?,
+                    payload: row.get(11)?,
                 })
             };
             query.query_map([rows(limit.clamp(1, MOST))], delivery)?.collect()

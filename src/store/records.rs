@@ -137,6 +137,8 @@ pub struct NewDelivery {
     pub reason: String,
     /// The deployment that it asks for.
     pub deploy: Option<NewDeployment>,
+    /// What it said, as JSON, where that is to be kept: redacted text.
+    pub payload: Option<String>,
 }
 
 /// A deployment to be queued.
@@ -511,6 +513,9 @@ pub struct Delivery {
     pub reason: String,
     /// The deployment that it led to.
     pub deployment: Option<DeploymentId>,
+    /// Its payload is kept: see [`super::Store::payload`].
+    #[serde(default)]
+    pub payload: bool,
 }
 
 /// Which deployments to list.

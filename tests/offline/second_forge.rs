@@ -275,7 +275,7 @@ async fn recorded_bodies_are_understood() {
     }
     let config = "
 shop: { path: $/shop, branch: master, full_name: gitlab-org/hello-world }
-blog: { path: $/blog, branch: main, full_name: group1/group2/group3/grp2repo }
+blog: { path: $/blog, branch: master, full_name: group1/group2/group3/grp2repo }
 ";
     let trust = Trust { secret: Some(Secret::new("secret")), forges: FORGES };
     let bench = Bench::trusting(config, trust).await;
@@ -294,5 +294,13 @@ blog: { path: $/blog, branch: main, full_name: group1/group2/group3/grp2repo }
         let json = answer.json();
         said.push(format!("{file}: {} {} {}", answer.status, json["status"], json["message"]).replace('"', ""));
     }
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    push-default-branch: 201 queued push of 2adc946 to master by sytses
+    push-branch-delete: 200 ignored branch feature is not the deployed branch master
+    push-subgroup: 201 queued push of 2adc946 to master by sytses
+    tag_push: 200 ignored tag v1.0.0 moved; only branches are deployed
+    merge_request-merged: 200 ignored merged into master as 78a76ee by sytses; the push of it is what is acted on
+    merge_request-closed-unmerged: 200 ignored events of kind Merge Request Hook are not acted on
+    pipeline: 200 ignored pipeline passed for bcbb5ec; only pushes are acted on
+    ");
 }

@@ -78,6 +78,7 @@ fn limits() -> (IntakeLimits, ListenLimits) {
             requests: 16,
             place_wait: Duration::from_millis(50),
             body_timeout: Duration::from_secs(30),
+            payload: 64 << 10,
         },
         ListenLimits { bounds: bounds(64), header_timeout: Duration::from_secs(30), grace: Duration::from_secs(5) },
     )
