@@ -19,6 +19,7 @@ mod image_context;
 mod imports;
 mod invalid_repos;
 mod licences;
+mod payloads;
 mod robustness;
 mod second_forge;
 mod store;

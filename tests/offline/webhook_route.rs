@@ -17,6 +17,7 @@ use tokio::{
 use turnout::{
     config::{LiveRepos, Secret},
     forge::{self, Forge, GITHUB, Head},
+    report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, Ledger, LedgerFault, ListenLimits, Receipt, ledger::BoxFuture,
         visitors::Bounds,
@@ -63,7 +64,7 @@ impl Answer {
 }
 
 /// The value of `X-Hub-Signature-256`.
-fn sign(secret: &str, body: &[u8]) -> String {
+pub(crate) fn sign(secret: &str, body: &[u8]) -> String {
     GITHUB.proof.prove(&Secret::new(secret), Head::new(&|_| None), body).unwrap().1
 }
 
@@ -127,7 +128,10 @@ impl Bench {
         };
         let ledger = ledger(store.clone());
         let checked_out = Arc::new(server::checked_out);
-        let state = Arc::new(IntakeState::new(repos, secret, ledger, wake, checked_out, intake).with_forges(forges));
+        let redactor = Redactor::new();
+        secret.iter().for_each(|secret| redactor.add_secret(secret));
+        let state = IntakeState::new(repos, secret, ledger, wake, checked_out, intake);
+        let state = Arc::new(state.with_forges(forges).with_redactor(redactor));
         let refusals = Arc::clone(&state.refusals);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -155,7 +159,7 @@ impl Bench {
         read_answer(&mut stream).await
     }
 
-    async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.post_to("/webhook", headers, body).await
     }
 
