@@ -12,7 +12,7 @@ use super::{
     mistake::{Mistake, Mistakes, Place},
     repos::{self, PathState, Repos},
     settings::{self, Layers, Settings},
-    table::SettingsArgs,
+    table::{self, SettingsArgs},
 };
 use crate::files::{self, Kind, Lost, Reach};
 
@@ -40,7 +40,7 @@ fn gather_from(
     system: &Path,
 ) -> Result<Settings, Mistakes> {
     let mut layers = Layers { cli: args.given.clone(), env, ..Layers::default() };
-    layers.home = match settings::text_of(&layers, "repos") {
+    layers.home = match settings::text_of(&layers, &table::REPOS) {
         Some((file, _)) => Path::new(&file).parent().map_or_else(PathBuf::new, Path::to_path_buf),
         // One that does not answer is there; to read it tells so.
         None if there(&here.join("repos.yaml")) => here.to_path_buf(),
@@ -149,7 +149,7 @@ fn there(file: &Path) -> bool {
 type Dotenv = Option<(String, BTreeMap<String, String>)>;
 
 fn read_dotenv(layers: &Layers) -> Result<Dotenv, Mistakes> {
-    let named = settings::text_of(layers, "env-file");
+    let named = settings::text_of(layers, &table::ENV_FILE);
     let file = named.as_ref().map_or_else(|| layers.home.join(".env"), |(file, _)| PathBuf::from(file));
     let shown = file.display().to_string();
     match read_bounded(&file) {
@@ -167,7 +167,7 @@ fn read_dotenv(layers: &Layers) -> Result<Dotenv, Mistakes> {
 
 fn read_secret(layers: &Layers) -> Result<Option<(PathBuf, Secret)>, Mistake> {
     let credential = layers.env.get("CREDENTIALS_DIRECTORY").map(|dir| Path::new(dir).join("webhook-secret"));
-    let (file, source) = match settings::text_of(layers, "webhook-secret-file") {
+    let (file, source) = match settings::text_of(layers, &table::WEBHOOK_SECRET_FILE) {
         Some((file, source)) => (PathBuf::from(file), source),
         None => match credential {
             Some(file) if there(&file) => (file, "$CREDENTIALS_DIRECTORY".to_owned()),

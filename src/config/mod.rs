@@ -7,9 +7,11 @@ pub mod gather;
 pub mod live;
 mod live_secret;
 pub mod mistake;
+pub mod reference;
 pub mod repos;
 pub mod settings;
 mod table;
+mod takes;
 mod turn;
 pub use crate::report::units;
 
@@ -24,3 +26,4 @@ pub use repos::{
 };
 pub use settings::{Layers, LogFormat, Settings};
 pub use table::{DEFAULT_LISTEN, Setting, SettingsArgs, TABLE};
+pub use takes::Takes;

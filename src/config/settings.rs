@@ -2,9 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
-    str::FromStr,
+    net::SocketAddr,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -14,8 +13,7 @@ use super::{
     Secret,
     mistake::{Mistake, Mistakes, Place, nearest},
     repos::Timeouts,
-    table::{Setting, TABLE},
-    units,
+    table::{self, Key, Setting, TABLE},
 };
 
 /// Where texts of settings come from. Earlier fields win.
@@ -152,21 +150,13 @@ impl Settings {
 
 /// The webhook secret, and the file that it is from.
 fn secret_of(layers: &Layers) -> (Option<Secret>, Option<PathBuf>) {
-    let as_text = text_of(layers, "webhook-secret").map(|(text, _)| Secret::new(text));
-    let file_named = layers.cli.contains_key("webhook-secret-file");
+    let as_text = text_of(layers, &table::WEBHOOK_SECRET).map(|(text, _)| Secret::new(text));
+    let file_named = layers.cli.contains_key(table::WEBHOOK_SECRET_FILE.setting.name);
     let file = layers.secret_from_file.as_ref().map(|_| layers.secret_file.clone());
     match (&layers.secret_from_file, as_text) {
         (Some(secret), _) if file_named => (Some(secret.clone()), file),
         (_, Some(text)) => (Some(text), None),
         (secret, None) => (secret.clone(), file),
-    }
-}
-
-/// A size of log files: less would hold no single deployment's log.
-fn log_size(text: &str) -> Result<u64, String> {
-    match units::bytes(text)? {
-        0..0x1_0000 => Err(format!("`{text}` is less than 64KiB")),
-        size => Ok(size),
     }
 }
 
@@ -178,71 +168,62 @@ pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
     let mut reader = Settler { layers, mistakes: Mistakes::default() };
     reader.unknown_names();
     let home = |name: &str| layers.home.join(name);
-    let runtime_dir = reader.directory("runtime-dir");
+    let runtime_dir = reader.directory(&table::RUNTIME_DIR);
     let settings = Settings {
-        listen: reader.parsed("listen", SocketAddr::from(([127, 0, 0, 1], 8000)), address),
-        repos: reader.path("repos").unwrap_or_else(|| home("repos.yaml")),
+        listen: reader.of(&table::LISTEN),
+        repos: reader.given(&table::REPOS).unwrap_or_else(|| home("repos.yaml")),
         webhook_secret: reader.secret(),
         webhook_secret_file: secret_of(layers).1,
-        insecure_no_secret: reader.parsed("insecure-no-secret", false, boolean),
-        state_dir: reader.directory("state-dir"),
-        log_dir: reader.directory("log-dir"),
-        socket: reader.path("socket").unwrap_or_else(|| runtime_dir.join("turnout.sock")),
+        insecure_no_secret: reader.of(&table::INSECURE_NO_SECRET),
+        state_dir: reader.directory(&table::STATE_DIR),
+        log_dir: reader.directory(&table::LOG_DIR),
+        socket: reader.given(&table::SOCKET).unwrap_or_else(|| runtime_dir.join("turnout.sock")),
         runtime_dir,
-        socket_mode: reader.parsed("socket-mode", 0o660, mode),
-        docker_host: reader.parsed("docker-host", String::new(), docker_host),
-        engine_wait: reader.parsed("engine-wait", Duration::ZERO, units::duration),
-        engine_timeout: reader.parsed("engine-timeout", Duration::ZERO, some_time),
-        parallel: reader.parsed("parallel", 2, |text| count(text, 64)),
-        log_format: reader.parsed("log-format", LogFormat::Text, log_format),
-        log_level: reader.parsed("log-level", String::new(), |text| Ok(text.to_owned())),
-        log_keep: reader.parsed("log-keep", 30, |text| count(text, 3650)),
-        log_file_limit: reader.parsed("log-file-limit", 1, log_size),
-        log_limit: reader.parsed("log-limit", 1, log_size),
-        body_limit: reader.parsed("body-limit", 0, body_limit),
-        max_requests: reader.parsed("max-requests", 64, |text| count(text, 10_000)),
-        max_connections: reader.parsed("max-connections", 512, |text| count(text, 100_000)),
-        max_connections_per_source: reader.parsed("max-connections-per-source", 64, |text| count(text, 100_000)),
-        trusted_proxies: reader.parsed("trusted-proxies", Vec::new(), networks),
-        header_timeout: reader.parsed("header-timeout", Duration::ZERO, some_time),
-        body_timeout: reader.parsed("body-timeout", Duration::ZERO, some_time),
+        socket_mode: reader.of(&table::SOCKET_MODE),
+        docker_host: reader.of(&table::DOCKER_HOST),
+        engine_wait: reader.of(&table::ENGINE_WAIT),
+        engine_timeout: reader.of(&table::ENGINE_TIMEOUT),
+        parallel: reader.of(&table::PARALLEL),
+        log_format: if reader.of(&table::LOG_FORMAT) == "json" { LogFormat::Json } else { LogFormat::Text },
+        log_level: reader.of(&table::LOG_LEVEL),
+        log_keep: reader.of(&table::LOG_KEEP),
+        log_file_limit: reader.of(&table::LOG_FILE_LIMIT),
+        log_limit: reader.of(&table::LOG_LIMIT),
+        body_limit: reader.of(&table::BODY_LIMIT),
+        max_requests: reader.of(&table::MAX_REQUESTS),
+        max_connections: reader.of(&table::MAX_CONNECTIONS),
+        max_connections_per_source: reader.of(&table::MAX_CONNECTIONS_PER_SOURCE),
+        trusted_proxies: reader.of(&table::TRUSTED_PROXIES),
+        header_timeout: reader.of(&table::HEADER_TIMEOUT),
+        body_timeout: reader.of(&table::BODY_TIMEOUT),
         timeouts: Timeouts {
-            fetch: reader.parsed("fetch-timeout", Duration::ZERO, some_time),
-            build: reader.parsed("build-timeout", Duration::ZERO, some_time),
-            apply: reader.parsed("apply-timeout", Duration::ZERO, some_time),
-            settle: reader.parsed("settle-time", Duration::ZERO, units::duration),
-            watch: reader.parsed("watch-after", Duration::ZERO, units::duration),
+            fetch: reader.of(&table::FETCH_TIMEOUT),
+            build: reader.of(&table::BUILD_TIMEOUT),
+            apply: reader.of(&table::APPLY_TIMEOUT),
+            settle: reader.of(&table::SETTLE_TIME),
+            watch: reader.of(&table::WATCH_AFTER),
         },
-        shutdown_grace: reader.parsed("shutdown-grace", Duration::ZERO, units::duration),
-        delivery_retention: reader.parsed("delivery-retention", Duration::ZERO, some_time),
-        delivery_keep: reader.parsed("delivery-keep", 1, |text| count(text, 10_000_000)),
-        payload_keep: reader.parsed("payload-keep", 0, |text| match text {
-            "0" => Ok(0),
-            text => count(text, 1_000_000),
-        }),
-        payload_limit: reader.parsed("payload-limit", 0, payload_limit),
-        backup_keep: reader.parsed("backup-keep", 7, |text| match text {
-            "0" => Ok(0),
-            text => count(text, 1_000),
-        }),
-        keep_build_cache: reader.parsed("keep-build-cache", None, |text| match text {
-            "" => Ok(None),
-            text => units::bytes(text).map(Some),
-        }),
-        history_keep: reader.parsed("history-keep", 1, |text| count(text, 1_000_000)),
+        shutdown_grace: reader.of(&table::SHUTDOWN_GRACE),
+        delivery_retention: reader.of(&table::DELIVERY_RETENTION),
+        delivery_keep: reader.of(&table::DELIVERY_KEEP),
+        payload_keep: reader.of(&table::PAYLOAD_KEEP),
+        payload_limit: reader.of(&table::PAYLOAD_LIMIT),
+        backup_keep: reader.of(&table::BACKUP_KEEP),
+        keep_build_cache: reader.of(&table::KEEP_BUILD_CACHE),
+        history_keep: reader.of(&table::HISTORY_KEEP),
         variables: Variables(layers.dotenv.clone().into_iter().chain(layers.env.clone()).collect()),
     };
     reader.mistakes.unless_any(settings)
 }
 
 /// The text of one setting and where it came from, before any check. For the files that must be read first.
-pub fn text_of(layers: &Layers, name: &str) -> Option<(String, String)> {
-    let setting = TABLE.iter().find(|setting| setting.name == name)?;
+pub(super) fn text_of<T>(layers: &Layers, key: &Key<T>) -> Option<(String, String)> {
+    let Setting { name, env, aliases, .. } = &key.setting;
     if let Some(text) = layers.cli.get(name) {
         return Some((text.clone(), format!("--{name}")));
     }
     for (values, file) in [(&layers.env, ""), (&layers.dotenv, layers.dotenv_file.as_str())] {
-        for variable in std::iter::once(&setting.env).chain(setting.aliases) {
+        for variable in std::iter::once(env).chain(*aliases) {
             // An empty variable is one that somebody wanted to switch off.
             if let Some(text) = values.get(*variable).filter(|text| !text.is_empty()) {
                 let source = if file.is_empty() { (*variable).to_owned() } else { format!("{file}: {variable}") };
@@ -259,36 +240,30 @@ struct Settler<'a> {
 }
 
 impl Settler<'_> {
-    fn setting(name: &str) -> Option<&'static Setting> {
-        TABLE.iter().find(|setting| setting.name == name)
+    /// The value of a setting: as it is given, else its default. After a mistake was noted, something in its place.
+    fn of<T>(&mut self, key: &Key<T>) -> T {
+        let Setting { name, default, takes, .. } = &key.setting;
+        let given = text_of(self.layers, key);
+        let (text, source) = given.unwrap_or_else(|| ((*default).to_owned(), format!("default of {name}")));
+        (key.read)(takes, &text).unwrap_or_else(|message| {
+            self.mistakes.0.push(Mistake::new(Place::Source(source), "", message));
+            (key.stand_in)()
+        })
     }
 
-    /// The value of `name`, or `fallback` after a mistake has been noted.
-    fn parsed<T>(&mut self, name: &str, fallback: T, parse: impl Fn(&str) -> Result<T, String>) -> T {
-        let default = Self::setting(name).map_or("", |setting| setting.default);
-        let (text, source) = text_of(self.layers, name).unwrap_or((default.to_owned(), format!("default of {name}")));
-        match parse(&text) {
-            Ok(value) => value,
-            Err(message) => {
-                self.mistakes.0.push(Mistake::new(Place::Source(source), "", message));
-                fallback
-            }
-        }
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        text_of(self.layers, name).map(|(text, _)| PathBuf::from(text))
+    /// A path whose default depends on others.
+    fn given(&self, key: &Key<PathBuf>) -> Option<PathBuf> {
+        text_of(self.layers, key).map(|(text, _)| PathBuf::from(text))
     }
 
     /// A directory. systemd may pass several, separated by colons: the first is ours.
-    fn directory(&self, name: &str) -> PathBuf {
-        let default = Self::setting(name).map_or("", |setting| setting.default);
-        match text_of(self.layers, name) {
+    fn directory(&self, key: &Key<PathBuf>) -> PathBuf {
+        match text_of(self.layers, key) {
             Some((text, source)) if source.ends_with("_DIRECTORY") => {
                 PathBuf::from(text.split(':').next().unwrap_or_default())
             }
             Some((text, _)) => PathBuf::from(text),
-            None => PathBuf::from(default),
+            None => PathBuf::from(key.setting.default),
         }
     }
 
@@ -323,105 +298,10 @@ impl Settler<'_> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = SocketAddr::from_str(text) {
-        return Ok(address);
-    }
-    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
-    Err(match port {
-        Ok(port) => format!("`{text}` has no address; write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface"),
-        Err(_) => format!("`{text}` is not an address with a port; write it like 127.0.0.1:8000 or [::1]:8000"),
-    })
-}
-
-/// Networks or single addresses, separated by commas or blanks; `none` for none.
-fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-    if text.trim() == "none" {
-        return Ok(Vec::new());
-    }
-    let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
-    let net = |part: &str| {
-        let net = part.parse().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
-        net.map_err(|_| format!("`{part}` is no network; write it like 10.0.0.0/8, 192.0.2.7 or fd00::/8, or say none"))
-    };
-    parts.map(net).collect()
-}
-
-/// `true` in any case, as the ancestors of this program took it, and the usual other words.
-fn boolean(text: &str) -> Result<bool, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(format!("`{text}` is neither true nor false")),
-    }
-}
-
-fn mode(text: &str) -> Result<u32, String> {
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err(format!("`{text}` is not an access mode; write it in octal, like 0660")),
-    }
-}
-
-fn count(text: &str, most: usize) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(number) if (1..=most).contains(&number) => Ok(number),
-        _ => Err(format!("`{text}` is not a whole number from 1 to {most}")),
-    }
-}
-
-fn some_time(text: &str) -> Result<Duration, String> {
-    match units::duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than 0".to_owned()),
-        other => other,
-    }
-}
-
-/// Between one byte and a size that a 32-bit machine could still hold several times over.
-fn body_limit(text: &str) -> Result<usize, String> {
-    match units::bytes(text)? {
-        size @ 1024..=268_435_456 => usize::try_from(size).map_err(|error| error.to_string()),
-        _ => Err(format!("`{text}` is not between 1KiB and 256MiB")),
-    }
-}
-
-/// What is kept of each body while it is not proven, so an eighth of a gigabyte for all connections at the most.
-fn payload_limit(text: &str) -> Result<usize, String> {
-    match units::bytes(text)? {
-        size @ 0..=262_144 => usize::try_from(size).map_err(|error| error.to_string()),
-        _ => Err(format!("`{text}` is more than 256KiB")),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(format!("`{text}` is neither text nor json")),
-    }
-}
-
-fn docker_host(text: &str) -> Result<String, String> {
-    let wrong = || {
-        let forms = "unix:///var/run/docker.sock, tcp://host:2375 or ssh://user@host";
-        format!("`{text}` is not an engine's address; write {forms}")
-    };
-    if text.is_empty() {
-        return Ok(String::new());
-    }
-    // Only what can be said without reading anything; the engine's own reader checks the rest.
-    match text.split_once("://") {
-        Some(("unix", path)) if Path::new(path).is_absolute() => Ok(text.to_owned()),
-        Some(("tcp" | "http", host)) if !host.is_empty() => Ok(text.to_owned()),
-        // Not repeated: it may hold a password, which is refused later.
-        Some(("ssh", host)) if !host.is_empty() => Ok(text.to_owned()),
-        Some(("npipe" | "fd", _)) => Err(format!("`{text}`: only unix://, tcp:// and ssh:// are supported")),
-        _ => Err(wrong()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn layers(cli: &[(&'static str, &str)], env: &[(&str, &str)], dotenv: &[(&str, &str)]) -> Layers {

@@ -15,6 +15,7 @@ mod compose_attributes;
 mod compose_config;
 mod compose_corpus;
 mod compose_model;
+mod declared;
 mod image_context;
 mod imports;
 mod invalid_repos;
