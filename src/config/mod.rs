@@ -11,7 +11,7 @@ pub mod reference;
 pub mod repos;
 pub mod settings;
 mod table;
-mod takes;
+pub mod takes;
 mod turn;
 pub use crate::report::units;
 

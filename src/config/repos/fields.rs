@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::choice::Choice;
 use crate::{
     config::{
         mistake::{Mistake, Place, nearest},
@@ -148,11 +149,11 @@ impl Notes {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&mut self, entry: &Entry, path: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Choice>(&mut self, entry: &Entry, path: &str) -> Option<T> {
         let text = self.text(entry, path)?;
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        let found = T::of(&text);
         if found.is_none() {
-            let all = words.iter().map(|(word, _)| *word);
+            let all = T::WORDS.iter().map(|(word, _)| *word);
             let hint = match nearest(&text, all.clone()) {
                 Some(word) => format!("did you mean `{word}`?"),
                 None => format!("one of: {}", all.collect::<Vec<_>>().join(", ")),

@@ -3,9 +3,12 @@
 //! Two shapes are read. The plain one maps names to paths or to mappings; the keyed one puts that mapping under
 //! `repos:`, so that a repository may bear a reserved name. `self:` and `defaults:` stand at the top of either.
 
+mod choice;
 mod draft;
 mod fallback;
 mod fields;
+pub mod keys;
+pub mod kind;
 mod mounted;
 mod names;
 mod parse;
