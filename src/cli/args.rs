@@ -50,6 +50,8 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Check settings, repos.yaml, the Docker engine, and each repository's .env and Compose files
     Check(CheckArgs),
+    /// Print the JSON Schema of repos.yaml, by which editors check it
+    Schema(SchemaArgs),
     /// Copy the daemon's database, at any time, whether or not the daemon runs
     Backup(BackupArgs),
     /// Put a copy in the place of the daemon's database, while the daemon does not run
@@ -251,6 +253,21 @@ pub struct CheckArgs {
     /// Settings to check
     #[command(flatten)]
     pub settings: crate::config::SettingsArgs,
+}
+
+/// Arguments of `turnout schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of which file
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+/// Files that have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// The list of repositories
+    Repos,
 }
 
 /// Arguments of `turnout compose`, parsed by the command itself as `docker compose` does.

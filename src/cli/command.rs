@@ -144,6 +144,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Check(args) => check::check(&args).await,
+        Command::Schema(args) => documents::schema(&args),
         Command::Documents(args) => documents::documents(&args),
         Command::Compose(args) => Ok(compose::run(args.rest)),
     }

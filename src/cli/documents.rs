@@ -1,4 +1,5 @@
-//! `turnout documents`: man pages and shell completions, made from the grammar itself so that they cannot go stale.
+//! `turnout documents`: man pages, shell completions and the schema of `repos.yaml`, made from what is declared so that they
+//! cannot go stale. `turnout schema` prints the last.
 
 use std::{
     fs,
@@ -12,9 +13,10 @@ use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
 use super::{
-    args::{Arguments, DocumentsArgs},
+    args::{Arguments, DocumentsArgs, SchemaArgs, SchemaOf},
     command::Trouble,
 };
+use crate::config::reference;
 
 /// Where each shell looks, below a `share` directory, and under which name.
 const COMPLETIONS: [(Shell, &str); 3] = [
@@ -37,13 +39,27 @@ pub(super) fn documents(args: &DocumentsArgs) -> Result<ExitCode, Trouble> {
         generate(shell, &mut Arguments::command(), "turnout", &mut script);
         write(&args.directory.join(place), &script)?;
     }
+    write(&args.directory.join(reference::SCHEMA_IN_SHARE), json(SchemaOf::Repos).as_bytes())?;
     writeln!(
         io::stdout(),
-        "{pages} man pages and completions for {} shells, in {}",
+        "{pages} man pages, completions for {} shells and a schema, in {}",
         COMPLETIONS.len(),
         args.directory.display()
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a schema.
+pub(super) fn schema(args: &SchemaArgs) -> Result<ExitCode, Trouble> {
+    write!(io::stdout(), "{}", json(args.of))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json(of: SchemaOf) -> String {
+    let schema = match of {
+        SchemaOf::Repos => reference::repos_schema(),
+    };
+    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
 /// `turnout.1` and one page a command that people see: file names and texts.

@@ -23,3 +23,13 @@ fn is_what_is_declared(file: &str, declared: &str) {
 fn the_page_of_settings_is_what_is_declared() {
     is_what_is_declared("docs/settings.md", &reference::settings_page());
 }
+
+#[test]
+fn the_page_of_keys_is_what_is_declared() {
+    is_what_is_declared("docs/repos.md", &reference::repos_page());
+}
+
+#[test]
+fn the_example_is_what_is_declared() {
+    is_what_is_declared("repos.yaml.example", &reference::example());
+}

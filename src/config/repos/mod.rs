@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use fallback::{Fallback, fallback};
-pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges};
+pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges, mounted_words};
 pub use names::project_from;
 pub use parse::{parse, parse_sound};
 

@@ -24,6 +24,12 @@ const SIGNALS: &[&str] = &["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGINT", "SIGTERM", 
 pub const MOUNTED_CHANGES: &str =
     "one of: recreate, restart, signal SIGHUP (or SIGUSR1, SIGUSR2, SIGINT, SIGTERM, SIGQUIT, SIGWINCH), ignore";
 
+/// The words as a regular expression, for editors.
+pub fn mounted_words() -> String {
+    let signals: Vec<&str> = SIGNALS.iter().map(|name| name.trim_start_matches("SIG")).collect();
+    format!("^(recreate|restart|ignore|signal +(SIG)?({}) *)$", signals.join("|"))
+}
+
 impl std::str::FromStr for MountedChange {
     type Err = ();
 
