@@ -21,6 +21,7 @@ mod imports;
 mod invalid_repos;
 mod licences;
 mod payloads;
+mod repos_schema;
 mod robustness;
 mod second_forge;
 mod store;

@@ -13,11 +13,16 @@ const DURATION: &str = "^ *([0-9]+(ms|s|m|h|d))+ *$";
 /// Sizes likewise.
 const SIZE: &str = "^ *[0-9]+ *([bB]|[kK]|[mM]|[gG]|[kKmMgG][iI]?[bB])? *$";
 
+/// Names of repositories.
+const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]*$";
+
 /// The schema.
 pub fn repos_schema() -> Value {
     let entry = entry(|_| true, &["path"]);
     let defaults = entry_of(&entry_properties(Key::is_shared), &[]);
-    let entries = json!({ "type": ["object", "null"], "additionalProperties": { "$ref": "#/$defs/repository" } });
+    let names = json!({ "pattern": NAME });
+    let repository = json!({ "$ref": "#/$defs/repository" });
+    let entries = json!({ "type": ["object", "null"], "propertyNames": names, "additionalProperties": repository });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "repos.yaml: the repositories that turnout deploys",
@@ -40,7 +45,8 @@ pub fn repos_schema() -> Value {
         },
         "else": {
             "properties": { "self": true, "defaults": true },
-            "additionalProperties": { "$ref": "#/$defs/repository" },
+            "propertyNames": names,
+            "additionalProperties": repository,
         },
         "$defs": {
             "repository": {

@@ -50,6 +50,6 @@ choice!(Builder {
     "buildkit" => Buildkit, "BuildKit";
 });
 choice!(Orphans {
-    "remove" => Remove, "before anything is started that may need their port or name";
-    "keep" => Keep, "leave them alone and mention them";
+    "remove" => Remove, "they go before anything is started that may need their port or name";
+    "keep" => Keep, "they are left alone and mentioned";
 });

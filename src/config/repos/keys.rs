@@ -141,7 +141,6 @@ pub static KEYS: &[Key] = &[
         )
     },
     Key {
-        default: Default::Words("none: what lies at the path is deployed from where it was cloned"),
         example: Example::Used("https://github.com/acme/shop.git"),
         synonyms: &["url", "git", "repo"],
         ..own(
@@ -184,7 +183,6 @@ pub static KEYS: &[Key] = &[
         )
     },
     Key {
-        default: Default::Words("the choice by DEBUG"),
         example: Example::Commented("[compose.yaml, compose.staging.yaml]"),
         synonyms: &["files", "file"],
         ..shared(
@@ -285,7 +283,6 @@ pub static KEYS: &[Key] = &[
         ..shared("submodules", Kind::Switch, whole!(submodules, switch), "Submodules are updated too.")
     },
     Key {
-        default: Default::Words("the repository's own"),
         example: Example::Commented("[github.com]"),
         ..shared(
             "submodule_hosts",
