@@ -323,7 +323,7 @@ mod tests {
                 let mut words: Vec<&str> = named.split_whitespace().collect();
                 if let Some(line) = named.strip_prefix("turnout compose ").filter(|line| *line != "…") {
                     let words = std::iter::once("turnout compose").chain(line.split_whitespace());
-                    let read = crate::cli::compose::args::ComposeCli::try_parse_from(words);
+                    let read = crate::composer::args::ComposeCli::try_parse_from(words);
                     assert!(read.is_ok(), "{}: `{named}`: {}", path.display(), read.unwrap_err());
                     continue;
                 }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     /// Which flags a text may name by themselves, without their command. Whoever reads the texts of `deploy` and of what
-    /// it stands upon gave a push or `turnout deploy`; whoever reads those of `cli/compose` gave that command.
+    /// it stands upon gave a push or `turnout deploy`; whoever reads those of `crates/composer` gave that command.
     fn allowed(path: &std::path::Path) -> Vec<String> {
         let longs = |command: &clap::Command| {
             command.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect::<Vec<_>>()
@@ -399,7 +399,7 @@ mod tests {
     #[test]
     fn what_a_deployment_says_names_no_flag_of_another_command() {
         let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-        let rooms = ["deploy", "decide", "worker", "store"];
+        let rooms = ["deploy", "decide", "lane", "store"];
         let mut open: Vec<_> = rooms.iter().map(|room| src.join(room)).collect();
         let crates = ["plan", "git", "docker", "buildkit", "registry"];
         open.extend(crates.map(|room| src.with_file_name("crates").join(room)));
@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn what_a_deployer_says_names_no_other_compose_than_its_own() {
         let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut open: Vec<_> = ["deploy", "worker", "server"].iter().map(|room| src.join(room)).collect();
+        let mut open: Vec<_> = ["deploy", "lane", "server"].iter().map(|room| src.join(room)).collect();
         open.extend(["plan", "git"].map(|room| src.with_file_name("crates").join(room)));
         while let Some(path) = open.pop() {
             if path.is_dir() {

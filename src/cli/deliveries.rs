@@ -9,10 +9,16 @@ use super::{
     args::DeliveriesArgs,
     client::Client,
     command::Trouble,
-    compose::table::{shortened, table},
     show::{one_line, when},
 };
-use crate::{report::redact::escape_marks, server::wire::Payload, store::Delivery};
+use crate::{
+    report::{
+        redact::escape_marks,
+        table::{shortened, table},
+    },
+    server::wire::Payload,
+    store::Delivery,
+};
 
 const HEADER: [&str; 7] = ["ID", "RECEIVED", "EVENT", "REPOSITORY", "EFFECT", "PAYLOAD", "REASON"];
 /// Blanks between two columns.
