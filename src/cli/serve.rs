@@ -94,6 +94,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         deliveries: settings.delivery_keep,
         deployments: settings.history_keep,
         copies: settings.backup_keep,
+        ..Retention::default()
     };
     let store = Store::open(&settings.database(), retention)?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
@@ -286,7 +287,7 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
     let mut refresh = tokio::time::interval(pause.min(REFRESH));
     let mut look = tokio::time::interval(pause);
     let mut standing = Standing::new(watch.address);
-    let mut changes = watch.deployer.store.changes();
+    let mut news = watch.deployer.store.newest_event();
     // When what changed in the store is to be told.
     let mut due = Some(standing.due());
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -302,7 +303,7 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
                     }
                     due = due.or_else(|| Some(standing.due()));
                 }
-                changed = changes.changed(), if due.is_none() => match changed {
+                changed = news.changed(), if due.is_none() => match changed {
                     Ok(()) => due = Some(standing.due()),
                     Err(_) => return, // the store has ended
                 },

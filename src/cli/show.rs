@@ -292,6 +292,7 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
             }
             Told::Item(Followed::Ended(d)) if judged.contains(&d.id) && d.falls.is_empty() => {}
             Told::Item(Followed::Ended(d)) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?,
+            Told::Item(Followed::Missed(what)) => writeln!(out, "MISSING HERE: {what}")?,
             Told::Item(_) => {}
             Told::Note(note) => writeln!(out, "{note}")?,
         }

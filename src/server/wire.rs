@@ -147,6 +147,8 @@ pub enum Followed {
     Ended(Box<Deployment>),
     /// What the log waits for. Only for those who ask for it.
     Waiting(Waiting),
+    /// Something was forgotten before it could be shown, because the reader is too slow; in words.
+    Missed(String),
     /// Where the log of many deployments stands, before its first line. Only for those who ask for it.
     Position(Position),
 }
