@@ -15,13 +15,13 @@ use crate::{
     deploy::{Deployer, Planner},
     files,
     forge::SigningKey,
-    lane::Lanes,
+    lane::{self, Lanes},
     report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
         pulse::{Part, Pulse},
     },
-    store::{Filter, Retention, State, Store},
+    store::{DomainEvent, Only, Retention, Store},
 };
 
 /// How often `repos.yaml` is looked at when nothing else asks for it.
@@ -41,6 +41,8 @@ const BACKLOG: u32 = 4096;
 const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// How often the database is copied.
 const COPY_EVERY: Duration = Duration::from_secs(86_400);
+/// Mistakes in `repos.yaml` that the journal tells.
+const MISTAKES: usize = 5;
 /// How long the database may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 /// In the state directory, the last `repos.yaml` that had no mistake.
@@ -108,6 +110,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let address = web.local_addr()?;
 
     let stop = CancellationToken::new();
+    let queued = store.from_now(Only::default());
     let recovered = store.recover().await?;
     ends.begin();
     if !recovered.interrupted.is_empty() {
@@ -161,6 +164,11 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         pulse: Arc::clone(&pulse),
         engine: EngineSeen::default(),
     };
+    let waker = tokio::spawn({
+        let (lanes, store) = (lanes.clone(), store.clone());
+        async move { lane::wake_by_journal(&lanes, &store, queued).await }
+    });
+    let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
     let keeper = tokio::spawn(keep(Arc::clone(&repos), secret, watch, stop.clone()));
     let copier = tokio::spawn(keep_copies(store.clone(), settings.backup_keep));
 
@@ -188,9 +196,11 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     keeper.abort();
     looking.abort();
     copier.abort();
+    waker.abort();
+    teller.abort();
     let _ = std::fs::remove_file(&settings.socket);
     let write = async {
-        if let Err(error) = store.flush().await {
+        if let Err(error) = store.tell(DomainEvent::DaemonEnds {}).await {
             tracing::error!(%error, "the database could not be written to the end");
         }
         // Then it is one file, as a backup of the directory wants it.
@@ -288,7 +298,11 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
     let mut look = tokio::time::interval(pause);
     let mut standing = Standing::new(watch.address);
     let mut news = watch.deployer.store.newest_event();
-    // When what changed in the store is to be told.
+    // The journal tells of it, too, unless the database cannot be written.
+    let mut config = repos.changes();
+    // Parts that did not answer when it was told last.
+    let mut silent = Vec::new();
+    // When what has changed is to be told.
     let mut due = Some(standing.due());
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let work = async {
@@ -301,18 +315,25 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
                     if let Some(own) = &own {
                         watch.deployer.redactor.add_secret(&own.current());
                     }
-                    due = due.or_else(|| Some(standing.due()));
                 }
                 changed = news.changed(), if due.is_none() => match changed {
                     Ok(()) => due = Some(standing.due()),
                     Err(_) => return, // the store has ended
                 },
+                Ok(()) = config.changed() => due = due.or_else(|| Some(standing.due())),
                 () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
-                    due = None;
-                    standing.tell(&watch.deployer, &watch.pulse).await;
+                    due = match standing.tell(&watch.deployer, &watch.pulse).await {
+                        true => None,
+                        false => Some(standing.due() + LOOK),
+                    };
                 }
                 _ = look.tick() => {
                     watch.look(pause.min(PATIENCE)).await;
+                    let waits = watch.pulse.waiting_for();
+                    if waits != silent {
+                        silent = waits;
+                        due = due.or_else(|| Some(standing.due()));
+                    }
                     if watchdog.is_some() && watch.pulse.failing().is_empty() {
                         notify(&[sd_notify::NotifyState::Watchdog]);
                     }
@@ -323,6 +344,28 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
     tokio::select! {
         () = work => {}
         () = stop.cancelled() => {}
+    }
+}
+
+/// Writes into the journal what becomes of `repos.yaml`. Beside everything else: a database that does not answer must not
+/// keep the daemon from looking at itself.
+async fn tell_of_config(repos: Arc<LiveRepos>, deployer: Arc<Deployer>) {
+    let mut changes = repos.changes();
+    if repos.broken().is_some() {
+        changes.mark_changed();
+    }
+    while changes.changed().await.is_ok() {
+        let clean = |text: &str| deployer.redactor.own().redact(text).into_owned();
+        let event = match repos.broken() {
+            None => DomainEvent::ConfigReloaded { repositories: repos.checked().repos.repos.len() },
+            Some(broken) => DomainEvent::ConfigBroken {
+                consequence: clean(&broken.consequence),
+                mistakes: broken.mistakes.0.iter().take(MISTAKES).map(|mistake| clean(&mistake.to_string())).collect(),
+            },
+        };
+        if let Err(error) = deployer.store.tell(event).await {
+            tracing::warn!("what became of repos.yaml is not in the journal: {error}");
+        }
     }
 }
 
@@ -382,9 +425,6 @@ impl Watch {
             self.engine.answers(&self.deployer, patience),
         );
         let [store, lanes, intake] = [store, lanes, intake].map(|answer| answer.unwrap_or(false));
-        if store && lanes {
-            self.wake_forgotten().await;
-        }
         let disk = has_room(&self.deployer.planner.settings.state_dir).await;
         let parts = [
             (Part::Store, store),
@@ -395,14 +435,6 @@ impl Watch {
         ];
         let missing: Vec<Part> = parts.into_iter().filter(|(_, answers)| !answers).map(|(part, _)| part).collect();
         self.pulse.note(&missing);
-    }
-
-    /// Whatever is queued has a lane: a wake-up more than needed costs a look at the queue.
-    async fn wake_forgotten(&self) {
-        let filter = Filter { state: Some(State::Queued), limit: 1000, ..Filter::default() };
-        for waiting in self.deployer.store.history(filter).await.unwrap_or_default() {
-            self.lanes.wake(&waiting.repo);
-        }
     }
 }
 

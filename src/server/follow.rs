@@ -111,11 +111,15 @@ async fn one(
         }
         loop {
             tokio::select! {
-                // After a gap as well: how it stands, and its lines, are read from the tables.
-                page = news.next() => match page? {
-                    Some(_) => break,
-                    None => return Ok(()),
-                },
+                ready = news.ready() => {
+                    if !ready {
+                        return Ok(());
+                    }
+                    // After a gap as well: how it stands, and its lines, are read from the tables.
+                    if !news.take().await?.is_empty() {
+                        break;
+                    }
+                }
                 event = live.recv() => match event {
                     Ok((id, event)) if id == deployment.id => {
                         if out.send(Followed::Live { deployment: id, event }).await.is_err() {

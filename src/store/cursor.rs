@@ -42,21 +42,38 @@ impl Cursor {
     /// # Errors
     /// As [`Store::deployment`].
     pub async fn next(&mut self) -> Result<Option<Page>, StoreError> {
-        loop {
-            if *self.newest.borrow_and_update() > self.after {
-                let mut page = self.store.events(self.after, self.only.clone()).await?;
-                self.after = page.upto;
-                page.gap = page.gap.filter(|gap| gap.upto > self.named);
-                self.named = page.gap.map_or(self.named, |gap| gap.upto);
-                if page.gap.is_some() || !page.events.is_empty() {
-                    return Ok(Some(page));
-                }
-                continue;
-            }
-            if self.newest.changed().await.is_err() {
-                return Ok(None);
+        while self.ready().await {
+            let page = self.take().await?;
+            if !page.is_empty() {
+                return Ok(Some(page));
             }
         }
+        Ok(None)
+    }
+
+    /// Waits until something was written, of whatever repository. False where the store has ended.
+    pub async fn ready(&mut self) -> bool {
+        loop {
+            if *self.newest.borrow_and_update() > self.after {
+                return true;
+            }
+            if self.newest.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// The events since the last call, if there are any: a page of them.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn take(&mut self) -> Result<Page, StoreError> {
+        let mut page = self.store.events(self.after, self.only.clone()).await?;
+        self.after = page.upto;
+        // Each missing one is named once.
+        page.gap = page.gap.filter(|gap| gap.upto > self.named);
+        self.named = page.gap.map_or(self.named, |gap| gap.upto);
+        Ok(page)
     }
 
     /// Up to which event everything was answered.

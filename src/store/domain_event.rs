@@ -39,6 +39,8 @@ const KINDS: &[(&str, i64)] = &[
     ("watch_moved", 1),
     ("watch_ended", 1),
     ("container_fell", 1),
+    ("letter_died", 1),
+    ("letters_sent_again", 1),
 ];
 /// The one of which only the newest of a deployment is kept.
 pub(super) const LOG_WRITTEN: &str = "log_written";
@@ -228,6 +230,27 @@ pub enum DomainEvent {
     WatchEnded {},
     /// A container fell over after the verdict, or something has become of one that did.
     ContainerFell(Fall),
+    /// A letter to a destination is not tried any more.
+    LetterDied {
+        /// Its number.
+        letter: i64,
+        /// For whom it was.
+        destination: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody had dead letters sent again.
+    LettersSentAgain {
+        /// How many.
+        letters: usize,
+    },
+}
+
+impl DomainEvent {
+    /// Whether it tells of letters, of which no letter must tell.
+    pub fn is_of_letters(&self) -> bool {
+        matches!(self, DomainEvent::LetterDied { .. } | DomainEvent::LettersSentAgain { .. })
+    }
 }
 
 /// An event as a row has it.
@@ -397,6 +420,8 @@ mod tests {
             WatchMoved { until: 3 },
             WatchEnded {},
             ContainerFell(fall),
+            LetterDied { letter: 1, destination: text(), why: text() },
+            LettersSentAgain { letters: 2 },
         ]
     }
 

@@ -41,6 +41,13 @@ pub struct Page {
     pub upto: EventId,
 }
 
+impl Page {
+    /// Whether there is nothing to be said.
+    pub fn is_empty(&self) -> bool {
+        self.gap.is_none() && self.events.is_empty()
+    }
+}
+
 /// Events that were forgotten before a reader came to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {

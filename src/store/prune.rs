@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{DeploymentId, Millis, Retention, journal, rows};
+use super::{DeploymentId, Millis, Retention, journal, outbox, rows};
 
 /// Deliveries that no age makes forgotten: a clock that was set ahead must not make repeats look like new ones.
 const NEWEST: usize = 200;
@@ -56,5 +56,6 @@ pub(super) fn prune(db: &Connection, keep: Keep, most: usize) -> rusqlite::Resul
     }
     let events = Some(keep.events).filter(|_| count);
     removed += journal::forget_old(db, at.saturating_sub(age), NEWEST_EVENTS.min(keep.events), events, most * 8)?;
+    removed += outbox::forget_dead(db, at.saturating_sub(age), most)?;
     Ok(removed >= most)
 }

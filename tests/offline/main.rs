@@ -23,6 +23,7 @@ mod robustness;
 mod store;
 mod store_facts;
 mod store_holds;
+mod store_journal;
 mod store_rollouts;
 mod webhook_route;
 mod words;
