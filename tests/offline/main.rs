@@ -19,6 +19,7 @@ mod image_context;
 mod imports;
 mod invalid_repos;
 mod licences;
+mod outbox;
 mod robustness;
 mod store;
 mod store_facts;
