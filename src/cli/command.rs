@@ -14,7 +14,7 @@ use super::{
     client::{Client, ClientError},
     compose, documents,
     follow::Broken,
-    history, plan, prune, serve, show,
+    history, letters, plan, prune, serve, show,
 };
 use crate::{config, deploy::Failure};
 
@@ -134,6 +134,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,
         Command::History(args) => history::history(&client(&args.socket), &args).await,
+        Command::Letters(args) => letters::letters(&client(&args.socket), &args).await,
         Command::Logs(args) => show::logs(&client(&args.socket), &args).await,
         Command::Plan(args) => {
             let own = SocketArg { socket: args.settings.given.get("socket").map(PathBuf::from) };

@@ -11,6 +11,7 @@ mod documents;
 mod ends;
 mod follow;
 mod history;
+mod letters;
 mod log_fields;
 mod log_file;
 pub mod logging;

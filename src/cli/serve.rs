@@ -16,6 +16,7 @@ use crate::{
     files,
     forge::SigningKey,
     lane::{self, Lanes},
+    outbox::Outbox,
     report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
@@ -157,6 +158,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         let deployer = Arc::clone(&deployer);
         async move { look_for_engine(&deployer).await }
     });
+    let holding = tokio::spawn({
+        let deployer = Arc::clone(&deployer);
+        async move { deployer.holdings.keep(&deployer.planner).await }
+    });
     let watch = Watch {
         address,
         deployer: Arc::clone(&deployer),
@@ -169,6 +174,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         async move { lane::wake_by_journal(&lanes, &store, queued).await }
     });
     let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
+    // Whom to tell comes with later settings; what was left of former ones is seen to.
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
+    let outbox = Outbox::new(store.clone(), Vec::new(), u64::from_le_bytes(seed), crate::deploy::now_ms());
+    let outbox = tokio::spawn({
+        let stop = stop.clone();
+        async move { outbox.run(&stop).await }
+    });
     let keeper = tokio::spawn(keep(Arc::clone(&repos), secret, watch, stop.clone()));
     let copier = tokio::spawn(keep_copies(store.clone(), settings.backup_keep));
 
@@ -195,7 +208,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     control.await.context("the control socket failed")?;
     keeper.abort();
     looking.abort();
+    holding.abort();
     copier.abort();
+    outbox.await.context("the outbox failed")?;
     waker.abort();
     teller.abort();
     let _ = std::fs::remove_file(&settings.socket);

@@ -29,7 +29,7 @@ use tower_service::Service as _;
 use super::{
     deploy_route,
     follow::{self, Follow},
-    plan_route,
+    letters_route, plan_route,
     pulse::Pulse,
     status,
     wire::{ErrorReply, Followed},
@@ -194,6 +194,8 @@ pub fn router(control: Control) -> Router {
         .route("/v1/deployments/{id}/log", get(deployment_log))
         .route("/v1/log", get(log))
         .route("/v1/plan", post(plan_route::make_plan))
+        .route("/v1/letters", get(letters_route::dead))
+        .route("/v1/letters/again", post(letters_route::again))
         .layer(axum::extract::DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(whole))
         .with_state(control)
@@ -203,6 +205,11 @@ pub fn router(control: Control) -> Router {
 pub(super) struct Refusal(StatusCode, pub(super) ErrorReply);
 
 impl Refusal {
+    /// There is no such thing.
+    pub(super) fn not_found(error: String, hint: &str) -> Self {
+        Self(StatusCode::NOT_FOUND, ErrorReply { error, hint: Some(hint.to_owned()) })
+    }
+
     /// What is asked for cannot be done as things stand.
     pub(super) fn conflict(error: String, hint: String) -> Self {
         Self(StatusCode::CONFLICT, ErrorReply { error, hint: Some(hint) })

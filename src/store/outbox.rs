@@ -52,7 +52,7 @@ pub struct Letter {
     pub written_at: Millis,
     /// Attempts that failed.
     pub attempts: u32,
-    /// When the next one is due.
+    /// When the next one is due; 0: at once, whatever the clock shows.
     pub due_at: Millis,
     /// Why the last attempt failed, or it is dead.
     pub last_error: Option<String>,
@@ -207,11 +207,10 @@ impl Store {
             let at = clock.now();
             // What was too large to be kept cannot be sent.
             let mut again = db.prepare_cached(
-                "UPDATE outbox SET dead_at = NULL, attempts = 0, due_at = ?2
+                "UPDATE outbox SET dead_at = NULL, attempts = 0, due_at = 0
                  WHERE dead_at IS NOT NULL AND payload <> '' AND (?1 IS NULL OR id = ?1) RETURNING id",
             )?;
-            let mut ids: Vec<i64> =
-                again.query_map(params![id, at], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let mut ids: Vec<i64> = again.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             ids.sort_unstable();
             if !ids.is_empty() {
                 journal::of_daemon(db, at, &DomainEvent::LettersSentAgain { letters: ids.len() })?;
@@ -274,7 +273,7 @@ fn post(db: &Connection, destination: &str, letters: &[NewLetter], upto: EventId
     for NewLetter { event, payload } in letters {
         let fits = payload.len() <= LETTER_BYTES;
         let mut insert = db.prepare_cached(
-            "INSERT INTO outbox (destination, event, payload, written_at, due_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+            "INSERT INTO outbox (destination, event, payload, written_at, due_at) VALUES (?1, ?2, ?3, ?4, 0)",
         )?;
         insert.execute(params![destination, event, if fits { payload } else { "" }, at])?;
         if !fits {

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream as StdStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -106,8 +106,16 @@ fn panics() -> Outcome {
 }
 
 fn begin(store: &Store, destinations: Vec<Arc<dyn Destination>>) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    begin_at(store, destinations, 0)
+}
+
+fn begin_at(
+    store: &Store,
+    destinations: Vec<Arc<dyn Destination>>,
+    now: i64,
+) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let stop = CancellationToken::new();
-    let outbox = Outbox::new(store.clone(), destinations, 7, 0);
+    let outbox = Outbox::new(store.clone(), destinations, 7, now);
     let ends = stop.clone();
     (stop, tokio::spawn(async move { outbox.run(&ends).await }))
 }
@@ -293,7 +301,7 @@ fn child_tells_until_killed() {
     runtime.block_on(async {
         let store = open(Path::new(dir));
         let first = store.posted("http").await.unwrap().is_none();
-        let (_stop, task) = begin(&store, vec![Arc::new(Http(address.parse().unwrap()))]);
+        let (_stop, task) = begin_at(&store, vec![Arc::new(Http(address.parse().unwrap()))], turnout::deploy::now_ms());
         is_known(&store, "http").await;
         if first {
             for number in 1..=5 {
@@ -307,14 +315,30 @@ fn child_tells_until_killed() {
     });
 }
 
-fn child(address: SocketAddr, dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// Killed with the test, however that ends.
+struct Running(Child);
+
+impl Running {
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn child(address: SocketAddr, dir: &Path) -> Running {
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["outbox::child_tells_until_killed", "--exact", "--nocapture"])
         .env(CHILD, format!("{address} {}", dir.display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Running(child.unwrap())
 }
 
 /// One request: the letter's number and its text.
@@ -339,13 +363,16 @@ fn request(stream: &StdStream) -> (i64, String) {
 /// Killed between what was sent and its record, again and again: nothing is lost, and what comes twice has its number twice.
 #[test]
 fn a_kill_between_sending_and_recording_loses_no_letter() {
-    let dir: PathBuf = tempfile::tempdir().unwrap().keep();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_path_buf();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
+    let limit = Some(Duration::from_secs(30));
+    rustix::net::sockopt::set_socket_timeout(&server, rustix::net::sockopt::Timeout::Recv, limit).unwrap();
     let mut taken: Vec<(i64, String)> = Vec::new();
     for round in 0..3 {
         let mut child = child(address, &dir);
-        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut said = BufReader::new(child.0.stdout.take().unwrap());
         // Not killed before it has told all: what is lost then was never promised.
         loop {
             let mut line = String::new();
@@ -357,8 +384,7 @@ fn a_kill_between_sending_and_recording_loses_no_letter() {
         let (mut stream, _) = server.accept().unwrap();
         taken.push(request(&stream));
         if round < 2 {
-            child.kill().unwrap();
-            child.wait().unwrap();
+            child.kill();
             continue;
         }
         // The last one lives: it is answered, and sends the rest.
@@ -370,8 +396,7 @@ fn a_kill_between_sending_and_recording_loses_no_letter() {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         }
         // What was answered is recorded before the next is sent; the last one may not be yet.
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.kill();
     }
     assert_eq!(taken[0], taken[1], "after the first kill it is sent again, with its number");
     assert_eq!(taken[1], taken[2]);
@@ -379,5 +404,4 @@ fn a_kill_between_sending_and_recording_loses_no_letter() {
     assert_eq!(texts, ["1", "2", "3", "4", "5"]);
     let left = tokio::runtime::Runtime::new().unwrap().block_on(async { open(&dir).outbox().await.unwrap() });
     assert!(left.iter().all(|pile| pile.waiting <= 1 && pile.dead == 0), "{left:?}");
-    std::fs::remove_dir_all(dir).unwrap();
 }
