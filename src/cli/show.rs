@@ -151,8 +151,8 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     }
     let mark = if status.engine.ok { "engine" } else { "ENGINE DOWN" };
     writeln!(out, "turnout {}, up since {}; {mark}: {}", status.version, when(status.started_at), status.engine.text)?;
-    if let Some(RunsKnown { from, why: Some(why), .. }) = status.runs.as_ref().filter(|runs| runs.from == "asked") {
-        writeln!(out, "its events are not heard ({}), so it was {from} for this what runs", one_line(why))?;
+    if let Some(RunsKnown { why: Some(why), .. }) = status.runs.as_ref().filter(|runs| runs.from == "asked") {
+        writeln!(out, "the engine's events are not heard ({}), so it was asked what runs", one_line(why))?;
     }
     // The engine is asked for itself above.
     let waiting: Vec<&str> = status.waiting_for.iter().map(String::as_str).filter(|part| *part != "engine").collect();

@@ -54,19 +54,14 @@ struct Known {
     now: Now,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Now {
     Fresh,
-    /// An event was heard, and what it changed is not read yet.
+    /// An event was heard, and what it changed is not read yet; or nothing was read yet.
+    #[default]
     Changing,
     /// The events do not come.
     Deaf(String),
-}
-
-impl Default for Now {
-    fn default() -> Self {
-        Now::Deaf("the engine's events are not heard yet".to_owned())
-    }
 }
 
 /// Why it is better to ask the engine.
@@ -204,7 +199,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_is_believed_while_events_come_and_for_a_bounded_time() {
         let holdings = Holdings::default();
-        assert!(matches!(holdings.now(), Err(Ask::Deaf(_))) && holdings.last().is_none(), "nothing was read yet");
+        assert!(holdings.now() == Err(Ask::Moment) && holdings.last().is_none(), "nothing was read yet");
         {
             let mut known = holdings.lock();
             (known.held, known.read, known.now) = (Some(Held::default()), Some(Instant::now()), Now::Fresh);

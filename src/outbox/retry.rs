@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::store::{Fate, Millis};
 
-/// Attempts before a letter is dead: with the times between them, some 14 hours.
+/// Attempts before a letter is dead: with the times between them, some 11 hours.
 pub const ATTEMPTS: u32 = 20;
 /// Before the second attempt.
 const FIRST: Duration = Duration::from_secs(10);
