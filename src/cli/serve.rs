@@ -114,6 +114,13 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let queued = store.from_now(Only::default());
     let recovered = store.recover().await?;
     ends.begin();
+    let unknown = store.unknown_events().await?;
+    if !unknown.is_empty() {
+        tracing::warn!(
+            "the journal has events that this turnout does not know, written by a later one; they are skipped: {}",
+            unknown.join(", ")
+        );
+    }
     if !recovered.interrupted.is_empty() {
         tracing::warn!(deployments = ?recovered.interrupted, given_up = ?recovered.given_up, "were under way when turnout ended");
     }

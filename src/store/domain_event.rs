@@ -314,6 +314,11 @@ pub(super) fn to_row(event: &DomainEvent) -> Option<Row> {
     Some(Row { kind, version: *version, body: shortened(body).to_string() })
 }
 
+/// Whether events of this word and version are understood here.
+pub(super) fn is_known(kind: &str, version: i64) -> bool {
+    KINDS.iter().any(|(known, newest)| *known == kind && version <= *newest)
+}
+
 /// An event from what a row has.
 pub(super) fn from_row(kind: &str, version: i64, body: &str) -> Read {
     let unknown = |why: String| Read::Unknown(UnknownEvent { kind: kind.to_owned(), unknown: why });

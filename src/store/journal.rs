@@ -83,6 +83,26 @@ impl Store {
         self.inner.readers.run("reading the journal", move |db| page(db, after, &only)).await
     }
 
+    /// Words of events that this turnout does not understand, each once: its readers skip those.
+    ///
+    /// # Errors
+    /// As [`Store::deployment`].
+    pub async fn unknown_events(&self) -> Result<Vec<String>, StoreError> {
+        let query = |db: &Connection| {
+            let mut kinds = db.prepare_cached("SELECT DISTINCT kind, version FROM journal ORDER BY kind, version")?;
+            let kinds = kinds.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let kinds = kinds.collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
+            let mut unknown: Vec<String> = kinds
+                .into_iter()
+                .filter(|(kind, version)| !domain_event::is_known(kind, *version))
+                .map(|(kind, _)| kind)
+                .collect();
+            unknown.dedup();
+            Ok(unknown)
+        };
+        self.inner.readers.run("reading the journal", query).await
+    }
+
     /// How far a reader has come that keeps its position here; `None`: it never read anything.
     ///
     /// # Errors

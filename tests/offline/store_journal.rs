@@ -518,6 +518,7 @@ async fn what_a_later_turnout_tells_is_skipped_by_its_name() {
         })
         .collect();
     assert_eq!(told, ["1", "canary_opened", "config_reloaded", "2"]);
+    assert_eq!(store.unknown_events().await.unwrap(), ["canary_opened", "config_reloaded"]);
     // A reader of one repository is given what is of it, and goes past the rest.
     let of_shop = store.events(0, Only { repo: Some("shop".to_owned()), deployment: None }).await.unwrap();
     assert_eq!((of_shop.events.len(), of_shop.upto), (2, page.upto));
