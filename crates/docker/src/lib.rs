@@ -19,6 +19,7 @@ pub mod held;
 pub mod image;
 pub mod inspect;
 pub mod leftovers;
+mod lines;
 pub mod logs;
 pub mod observe;
 pub mod patience;
