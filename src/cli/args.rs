@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn what_a_deployment_says_names_no_flag_of_another_command() {
         let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-        let rooms = ["deploy", "decide", "worker", "store"];
+        let rooms = ["deploy", "decide", "lane", "store"];
         let mut open: Vec<_> = rooms.iter().map(|room| src.join(room)).collect();
         let crates = ["plan", "git", "docker", "buildkit", "registry"];
         open.extend(crates.map(|room| src.with_file_name("crates").join(room)));
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn what_a_deployer_says_names_no_other_compose_than_its_own() {
         let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut open: Vec<_> = ["deploy", "worker", "server"].iter().map(|room| src.join(room)).collect();
+        let mut open: Vec<_> = ["deploy", "lane", "server"].iter().map(|room| src.join(room)).collect();
         open.extend(["plan", "git"].map(|room| src.with_file_name("crates").join(room)));
         while let Some(path) = open.pop() {
             if path.is_dir() {
