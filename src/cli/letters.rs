@@ -9,10 +9,16 @@ use super::{
     args::{Again, LettersArgs},
     client::Client,
     command::Trouble,
-    compose::table::{shortened, table},
     show::{one_line, when},
 };
-use crate::{report::counted, server::wire::AgainRequest, store::Letter};
+use crate::{
+    report::{
+        counted,
+        table::{shortened, table},
+    },
+    server::wire::AgainRequest,
+    store::Letter,
+};
 
 const HEADER: [&str; 6] = ["ID", "DESTINATION", "EVENT", "WRITTEN", "ATTEMPTS", "WHY NOT"];
 /// Characters of a reason in a table; `--json` has the whole.

@@ -1,6 +1,12 @@
 //! `turnout serve`: puts the daemon together, runs it, takes it down in order.
 
-use std::{net::TcpListener as StdListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::TcpListener as StdListener,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -182,9 +188,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     });
     let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
     // Whom to tell comes with later settings; what was left of former ones is seen to.
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the kernel gives no random numbers: {error}"))?;
-    let outbox = Outbox::new(store.clone(), Vec::new(), u64::from_le_bytes(seed), crate::deploy::now_ms());
+    let seed = RandomState::new().hash_one(std::process::id());
+    let outbox = Outbox::new(store.clone(), Vec::new(), seed, crate::deploy::now_ms());
     let outbox = tokio::spawn({
         let stop = stop.clone();
         async move { outbox.run(&stop).await }
