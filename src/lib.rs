@@ -35,6 +35,8 @@ pub mod inputs;
 
 pub mod store;
 
+pub mod outbox;
+
 pub mod deploy;
 
 pub mod lane;

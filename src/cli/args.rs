@@ -48,6 +48,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Cancel a deployment that is queued or running
     Cancel(CancelArgs),
+    /// Show what could not be told to whoever was to be told, and send it again
+    Letters(LettersArgs),
     /// Check settings, repos.yaml, the Docker engine, and each repository's .env and Compose files
     Check(CheckArgs),
     /// Print the JSON Schema of repos.yaml, by which editors check it
@@ -235,6 +237,40 @@ pub struct LogsArgs {
     /// The daemon's control socket.
     #[command(flatten)]
     pub socket: SocketArg,
+}
+
+/// Arguments of `turnout letters`.
+#[derive(Debug, Args)]
+pub struct LettersArgs {
+    /// Send this letter again, or `all`
+    #[arg(long, value_name = "ID")]
+    pub again: Option<Again>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Which letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Each dead one.
+    All,
+    /// The one with this number.
+    One(i64),
+}
+
+impl std::str::FromStr for Again {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Again::All),
+            number => number.parse().map(Again::One).map_err(|_| "neither the number of a letter nor `all`".to_owned()),
+        }
+    }
 }
 
 /// Arguments of `turnout cancel`.

@@ -14,7 +14,7 @@ use super::{
     client::{Client, ClientError},
     deliveries, documents,
     follow::Broken,
-    history, plan, prune, serve, show,
+    history, letters, plan, prune, serve, show,
 };
 use crate::{composer, config, deploy::Failure};
 
@@ -135,6 +135,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         Command::Status(args) => show::status(&client(&args.socket), &args).await,
         Command::History(args) => history::history(&client(&args.socket), &args).await,
         Command::Deliveries(args) => deliveries::deliveries(&client(&args.socket), &args).await,
+        Command::Letters(args) => letters::letters(&client(&args.socket), &args).await,
         Command::Logs(args) => show::logs(&client(&args.socket), &args).await,
         Command::Plan(args) => {
             let own = SocketArg { socket: args.settings.given.get("socket").map(PathBuf::from) };

@@ -98,7 +98,11 @@ impl Reached {
                     position.ended(ended.id);
                 }
             }
-            Followed::Begun(_) | Followed::Verdict(_) | Followed::Live { .. } | Followed::Waiting(_) => {}
+            Followed::Begun(_)
+            | Followed::Verdict(_)
+            | Followed::Missed(_)
+            | Followed::Live { .. }
+            | Followed::Waiting(_) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ mod documents;
 mod ends;
 mod follow;
 mod history;
+mod letters;
 mod log_fields;
 mod log_file;
 pub mod logging;

@@ -1,6 +1,12 @@
 //! `turnout serve`: puts the daemon together, runs it, takes it down in order.
 
-use std::{net::TcpListener as StdListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::TcpListener as StdListener,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -14,13 +20,14 @@ use crate::{
     config::{DEFAULT_LISTEN, LATELY, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Secret, Settings},
     deploy::{Deployer, Planner},
     files,
-    lane::Lanes,
+    lane::{self, Lanes},
+    outbox::Outbox,
     report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
         pulse::{Part, Pulse},
     },
-    store::{Filter, Retention, State, Store},
+    store::{DomainEvent, Only, Retention, Store},
 };
 
 /// How often `repos.yaml` is looked at when nothing else asks for it.
@@ -40,6 +47,8 @@ const BACKLOG: u32 = 4096;
 const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// How often the database is copied.
 const COPY_EVERY: Duration = Duration::from_secs(86_400);
+/// Mistakes in `repos.yaml` that the journal tells.
+const MISTAKES: usize = 5;
 /// How long the database may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 /// In the state directory, the last `repos.yaml` that had no mistake.
@@ -94,6 +103,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         payloads: settings.payload_keep,
         deployments: settings.history_keep,
         copies: settings.backup_keep,
+        ..Retention::default()
     };
     let store = Store::open(&settings.database(), retention)?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
@@ -107,8 +117,16 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let address = web.local_addr()?;
 
     let stop = CancellationToken::new();
+    let queued = store.from_now(Only::default());
     let recovered = store.recover().await?;
     ends.begin();
+    let unknown = store.unknown_events().await?;
+    if !unknown.is_empty() {
+        tracing::warn!(
+            "the journal has events that this turnout does not know, written by a later one; they are skipped: {}",
+            unknown.join(", ")
+        );
+    }
     if !recovered.interrupted.is_empty() {
         tracing::warn!(deployments = ?recovered.interrupted, given_up = ?recovered.given_up, "were under way when turnout ended");
     }
@@ -154,6 +172,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         let deployer = Arc::clone(&deployer);
         async move { look_for_engine(&deployer).await }
     });
+    let holding = tokio::spawn({
+        let deployer = Arc::clone(&deployer);
+        async move { deployer.holdings.keep(&deployer.planner).await }
+    });
     let watch = Watch {
         address,
         deployer: Arc::clone(&deployer),
@@ -161,6 +183,18 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         pulse: Arc::clone(&pulse),
         engine: EngineSeen::default(),
     };
+    let waker = tokio::spawn({
+        let (lanes, store) = (lanes.clone(), store.clone());
+        async move { lane::wake_by_journal(&lanes, &store, queued).await }
+    });
+    let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
+    // Whom to tell comes with later settings; what was left of former ones is seen to.
+    let seed = RandomState::new().hash_one(std::process::id());
+    let outbox = Outbox::new(store.clone(), Vec::new(), seed, crate::deploy::now_ms());
+    let outbox = tokio::spawn({
+        let stop = stop.clone();
+        async move { outbox.run(&stop).await }
+    });
     let keeper = tokio::spawn(keep(Arc::clone(&repos), secret, watch, stop.clone()));
     let copier = tokio::spawn(keep_copies(store.clone(), settings.backup_keep));
 
@@ -187,10 +221,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     control.await.context("the control socket failed")?;
     keeper.abort();
     looking.abort();
+    holding.abort();
     copier.abort();
+    outbox.await.context("the outbox failed")?;
+    waker.abort();
+    teller.abort();
     let _ = std::fs::remove_file(&settings.socket);
     let write = async {
-        if let Err(error) = store.flush().await {
+        if let Err(error) = store.tell(DomainEvent::DaemonEnds {}).await {
             tracing::error!(%error, "the database could not be written to the end");
         }
         // Then it is one file, as a backup of the directory wants it.
@@ -289,8 +327,12 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
     let mut refresh = tokio::time::interval(pause.min(REFRESH));
     let mut look = tokio::time::interval(pause);
     let mut standing = Standing::new(watch.address);
-    let mut changes = watch.deployer.store.changes();
-    // When what changed in the store is to be told.
+    let mut news = watch.deployer.store.newest_event();
+    // The journal tells of it, too, unless the database cannot be written.
+    let mut config = repos.changes();
+    // Parts that did not answer when it was told last.
+    let mut silent = Vec::new();
+    // When what has changed is to be told.
     let mut due = Some(standing.due());
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let work = async {
@@ -303,18 +345,25 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
                     if let Some(own) = &own {
                         watch.deployer.redactor.add_secret(&own.current());
                     }
-                    due = due.or_else(|| Some(standing.due()));
                 }
-                changed = changes.changed(), if due.is_none() => match changed {
+                changed = news.changed(), if due.is_none() => match changed {
                     Ok(()) => due = Some(standing.due()),
                     Err(_) => return, // the store has ended
                 },
+                Ok(()) = config.changed() => due = due.or_else(|| Some(standing.due())),
                 () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
-                    due = None;
-                    standing.tell(&watch.deployer, &watch.pulse).await;
+                    due = match standing.tell(&watch.deployer, &watch.pulse).await {
+                        true => None,
+                        false => Some(standing.due() + LOOK),
+                    };
                 }
                 _ = look.tick() => {
                     watch.look(pause.min(PATIENCE)).await;
+                    let waits = watch.pulse.waiting_for();
+                    if waits != silent {
+                        silent = waits;
+                        due = due.or_else(|| Some(standing.due()));
+                    }
                     if watchdog.is_some() && watch.pulse.failing().is_empty() {
                         notify(&[sd_notify::NotifyState::Watchdog]);
                     }
@@ -325,6 +374,28 @@ async fn keep(repos: Arc<LiveRepos>, own: Option<Arc<LiveSecret>>, mut watch: Wa
     tokio::select! {
         () = work => {}
         () = stop.cancelled() => {}
+    }
+}
+
+/// Writes into the journal what becomes of `repos.yaml`. Beside everything else: a database that does not answer must not
+/// keep the daemon from looking at itself.
+async fn tell_of_config(repos: Arc<LiveRepos>, deployer: Arc<Deployer>) {
+    let mut changes = repos.changes();
+    if repos.broken().is_some() {
+        changes.mark_changed();
+    }
+    while changes.changed().await.is_ok() {
+        let clean = |text: &str| deployer.redactor.own().redact(text).into_owned();
+        let event = match repos.broken() {
+            None => DomainEvent::ConfigReloaded { repositories: repos.checked().repos.repos.len() },
+            Some(broken) => DomainEvent::ConfigBroken {
+                consequence: clean(&broken.consequence),
+                mistakes: broken.mistakes.0.iter().take(MISTAKES).map(|mistake| clean(&mistake.to_string())).collect(),
+            },
+        };
+        if let Err(error) = deployer.store.tell(event).await {
+            tracing::warn!("what became of repos.yaml is not in the journal: {error}");
+        }
     }
 }
 
@@ -384,9 +455,6 @@ impl Watch {
             self.engine.answers(&self.deployer, patience),
         );
         let [store, lanes, intake] = [store, lanes, intake].map(|answer| answer.unwrap_or(false));
-        if store && lanes {
-            self.wake_forgotten().await;
-        }
         let disk = has_room(&self.deployer.planner.settings.state_dir).await;
         let parts = [
             (Part::Store, store),
@@ -397,14 +465,6 @@ impl Watch {
         ];
         let missing: Vec<Part> = parts.into_iter().filter(|(_, answers)| !answers).map(|(part, _)| part).collect();
         self.pulse.note(&missing);
-    }
-
-    /// Whatever is queued has a lane: a wake-up more than needed costs a look at the queue.
-    async fn wake_forgotten(&self) {
-        let filter = Filter { state: Some(State::Queued), limit: 1000, ..Filter::default() };
-        for waiting in self.deployer.store.history(filter).await.unwrap_or_default() {
-            self.lanes.wake(&waiting.repo);
-        }
     }
 }
 

@@ -21,15 +21,15 @@ use super::{
 };
 use crate::{
     git::short,
-    report::redact::escape_controls,
+    report::{counted, redact::escape_controls},
     server::{
         ENGINE_WORDS,
         wire::{
-            ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, StatusReply,
-            StrayStatus,
+            ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, RunsKnown,
+            StatusReply, StrayStatus,
         },
     },
-    store::{Deployment, State, WantedCommit},
+    store::{Deployment, Pile, State, WantedCommit},
 };
 
 /// Lines of the past that `turnout logs` shows unless told otherwise. Of one deployment it shows all.
@@ -151,6 +151,9 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     }
     let mark = if status.engine.ok { "engine" } else { "ENGINE DOWN" };
     writeln!(out, "turnout {}, up since {}; {mark}: {}", status.version, when(status.started_at), status.engine.text)?;
+    if let Some(RunsKnown { why: Some(why), .. }) = status.runs.as_ref().filter(|runs| runs.from == "asked") {
+        writeln!(out, "the engine's events are not heard ({}), so it was asked what runs", one_line(why))?;
+    }
     // The engine is asked for itself above.
     let waiting: Vec<&str> = status.waiting_for.iter().map(String::as_str).filter(|part| *part != "engine").collect();
     if !waiting.is_empty() {
@@ -162,8 +165,9 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     for mistake in &status.config_mistakes {
         writeln!(out, "  {mistake}")?;
     }
+    status.outbox.iter().try_for_each(|pile| print_pile(&mut out, pile))?;
     for repo in &status.repos {
-        print_repo(&mut out, repo)?;
+        print_repo(&mut out, repo, status.runs.as_ref())?;
     }
     for stray in status.strays.iter().flatten() {
         print_stray(&mut out, stray)?;
@@ -175,6 +179,25 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_pile(out: &mut impl io::Write, pile: &Pile) -> io::Result<()> {
+    let Pile { destination, waiting, since, dead, last_error } = pile;
+    let mut parts = Vec::new();
+    if *waiting > 0 {
+        let since = since.map(|since| format!(" since {}", when(since))).unwrap_or_default();
+        let waits = if *waiting == 1 { "waits" } else { "wait" };
+        parts.push(format!("{} {waits}{since}", counted(*waiting as usize, "letter")));
+    }
+    if *dead > 0 {
+        let given_up = if *dead == 1 { "was" } else { "were" };
+        parts.push(format!(
+            "{} {given_up} GIVEN UP (`turnout letters` lists what was)",
+            counted(*dead as usize, "letter")
+        ));
+    }
+    let why = last_error.as_deref().map(|why| format!("; last: {}", one_line(why))).unwrap_or_default();
+    writeln!(out, "to {}: {}{why}", one_line(destination), parts.join(", "))
 }
 
 fn print_stray(out: &mut impl io::Write, stray: &StrayStatus) -> io::Result<()> {
@@ -193,7 +216,7 @@ fn print_container(out: &mut impl io::Write, container: &ContainerStatus) -> io:
     writeln!(out, "  {:<28} {:<32} {}{ports}", container.name, container.status, container.image)
 }
 
-fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
+fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKnown>) -> io::Result<()> {
     let commit = repo.commit.as_deref().map_or("no commit", short);
     writeln!(out, "\n{}  {}  {commit}", repo.name, repo.path)?;
     let label = if repo.project.ok { "project" } else { "PROBLEM" };
@@ -263,7 +286,16 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus) -> io::Result<()> {
         },
         None => {}
     }
-    repo.containers.iter().try_for_each(|container| print_container(out, container))
+    if let (Some(runs), false) = (runs, repo.ran.is_empty()) {
+        writeln!(out, "  as of {}, {}:", when(runs.as_of), ago(runs.as_of))?;
+    }
+    repo.ran.iter().chain(&repo.containers).try_for_each(|container| print_container(out, container))
+}
+
+/// How long ago a time is.
+fn ago(at: i64) -> String {
+    let passed = crate::deploy::now_ms().saturating_sub(at);
+    format!("{} ago", seconds(Duration::from_millis(u64::try_from(passed).unwrap_or(0))))
 }
 
 /// Prints, and follows, logs. Of one deployment that is followed to its end, the exit code is the outcome.
@@ -292,6 +324,7 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
             }
             Told::Item(Followed::Ended(d)) if judged.contains(&d.id) && d.falls.is_empty() => {}
             Told::Item(Followed::Ended(d)) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?,
+            Told::Item(Followed::Missed(what)) => writeln!(out, "MISSING HERE: {what}")?,
             Told::Item(_) => {}
             Told::Note(note) => writeln!(out, "{note}")?,
         }

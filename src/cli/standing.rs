@@ -56,21 +56,23 @@ impl Standing {
         self.told.map_or_else(Instant::now, |told| told + EVERY)
     }
 
-    /// Tells the service manager how the daemon stands, where that is other than what was told last.
-    pub(super) async fn tell(&mut self, deployer: &Deployer, pulse: &Pulse) {
+    /// Tells the service manager how the daemon stands, where that is other than what was told last. False where that could
+    /// not be found out: it is to be tried again.
+    pub(super) async fn tell(&mut self, deployer: &Deployer, pulse: &Pulse) -> bool {
         self.told = Some(Instant::now());
         if !self.heard {
-            return;
+            return true;
         }
         let facts = tokio::time::timeout(PATIENCE, facts(deployer, pulse, self.address)).await;
-        // What does not answer is told by the next look, and by the watchdog.
-        let Ok(Ok(facts)) = facts else { return };
+        // What does not answer is told by the watchdog meanwhile.
+        let Ok(Ok(facts)) = facts else { return false };
         // What it has of a project was masked when it was recorded.
         let now = deployer.redactor.own().redact(&words(&facts)).into_owned();
         if now != self.said {
             super::serve::notify(&[sd_notify::NotifyState::Status(&now)]);
             self.said = now;
         }
+        true
     }
 }
 

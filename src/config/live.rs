@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use tokio::sync::watch;
+
 use super::{
     Secret,
     gather::{PATIENCE, path_state, read_bounded, read_secret_file},
@@ -65,6 +67,8 @@ struct Known {
     /// Where the last list without a mistake is kept for the next start.
     last_good: Option<PathBuf>,
     state: Mutex<Guarded>,
+    /// How often the file was found changed.
+    changes: watch::Sender<u64>,
 }
 
 struct Guarded {
@@ -163,7 +167,13 @@ impl LiveRepos {
         // No stamps of secrets are known yet: the first look at them compares them with what was read here.
         let state = Guarded { current, broken, seen: Arc::new(seen), secret_stamps: Vec::new(), read: Instant::now() };
         let last_good = last_good.map(Path::to_path_buf);
-        let known = Known { file: file.to_path_buf(), variables, last_good, state: Mutex::new(state) };
+        let known = Known {
+            file: file.to_path_buf(),
+            variables,
+            last_good,
+            state: Mutex::new(state),
+            changes: watch::Sender::new(0),
+        };
         LiveRepos { known: Arc::new(known), turn: Turn::default() }
     }
 
@@ -241,6 +251,11 @@ impl LiveRepos {
         self.known.lock().broken.clone()
     }
 
+    /// Changes with every look that finds another list, or other mistakes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.known.changes.subscribe()
+    }
+
     /// The file.
     pub fn file(&self) -> &Path {
         &self.known.file
@@ -261,8 +276,16 @@ impl Known {
         }
     }
 
-    /// Takes what a look has found.
+    /// Takes what a look has found, and tells whoever waits for it.
     fn take(&self, found: Found) -> Change {
+        let change = self.took(found);
+        if change != Change::Unchanged {
+            self.changes.send_modify(|count| *count += 1);
+        }
+        change
+    }
+
+    fn took(&self, found: Found) -> Change {
         let Found { seen, loaded, secret_stamps, broken } = found;
         let mut state = self.lock();
         let same_text = seen.text == state.seen.text;

@@ -11,6 +11,7 @@ mod facts;
 mod failure;
 pub mod former;
 mod guard;
+pub mod holdings;
 mod inputs;
 mod leftovers;
 mod lost_env;
@@ -87,6 +88,8 @@ pub struct Deployer {
     pub live: broadcast::Sender<LiveProgress>,
     /// What is watched after its verdict.
     pub watches: watches::Watches,
+    /// What the engine holds.
+    pub holdings: holdings::Holdings,
     tidy: leftovers::Tidy,
 }
 
@@ -107,7 +110,7 @@ impl Deployer {
         planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
-        Self { planner, store, redactor, live, watches, tidy }
+        Self { planner, store, redactor, live, watches, holdings: holdings::Holdings::default(), tidy }
     }
 
     /// Carries out what a lane has claimed and records how it ended. Answers what is to be watched on.

@@ -13,6 +13,7 @@
 //! next start every repository with queued work is woken.
 
 mod deployments;
+mod waker;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -24,6 +25,8 @@ use std::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use waker::wake_by_journal;
 
 use crate::deploy::said;
 

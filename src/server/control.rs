@@ -29,7 +29,7 @@ use tower_service::Service as _;
 use super::{
     deliveries_route, deploy_route,
     follow::{self, Follow},
-    plan_route,
+    letters_route, plan_route,
     pulse::Pulse,
     status,
     wire::{ErrorReply, Followed},
@@ -196,6 +196,8 @@ pub fn router(control: Control) -> Router {
         .route("/v1/deliveries", get(deliveries_route::deliveries))
         .route("/v1/deliveries/{id}/payload", get(deliveries_route::payload))
         .route("/v1/plan", post(plan_route::make_plan))
+        .route("/v1/letters", get(letters_route::dead))
+        .route("/v1/letters/again", post(letters_route::again))
         .layer(axum::extract::DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(whole))
         .with_state(control)

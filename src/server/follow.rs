@@ -1,18 +1,18 @@
-//! Follows logs: what is kept comes from the store, without a gap; what only matters live comes beside it.
+//! Follows logs: what is kept comes from the store, without a gap, whenever the journal says that there is more of it; what
+//! only matters live comes beside it.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use tokio::sync::{
     broadcast::error::RecvError,
     mpsc::{Sender, error::SendError},
-    watch,
 };
 
 use super::{
     control::Control,
     wire::{ALL, Followed, Position, Waiting},
 };
-use crate::store::{Deployment, Filter, LogLine, State, Store, StoreError};
+use crate::store::{Cursor, Deployment, DeploymentId, Filter, LogLine, Only, Page, State, Store, StoreError};
 
 /// Lines fetched at one time.
 const PAGE: usize = 500;
@@ -77,7 +77,10 @@ async fn one(
     out: &Sender<Followed>,
 ) -> Result<(), StoreError> {
     let store = &control.deployer.store;
-    let mut changes = store.changes();
+    // What it waits for depends on others.
+    let of_it = Only { deployment: Some(deployment.id), ..Only::default() };
+    let mut news = store.from_now(if waiting { Only::default() } else { of_it.clone() });
+    let mut all = waiting;
     let mut live = control.deployer.live.subscribe();
     let mut told = None;
     loop {
@@ -92,6 +95,10 @@ async fn one(
             let _ = out.send(Followed::Ended(Box::new(deployment))).await;
             return Ok(());
         }
+        if all && deployment.state != State::Queued {
+            news = store.after(news.position(), of_it.clone());
+            all = false;
+        }
         if waiting && deployment.state == State::Queued {
             let now = Some(queue(control, &deployment).await?);
             if now != told
@@ -104,10 +111,15 @@ async fn one(
         }
         loop {
             tokio::select! {
-                changed = changes.changed() => match changed {
-                    Ok(()) => break,
-                    Err(_) => return Ok(()),
-                },
+                ready = news.ready() => {
+                    if !ready {
+                        return Ok(());
+                    }
+                    // After a gap as well: how it stands, and its lines, are read from the tables.
+                    if !news.take().await?.is_empty() {
+                        break;
+                    }
+                }
                 event = live.recv() => match event {
                     Ok((id, event)) if id == deployment.id => {
                         if out.send(Followed::Live { deployment: id, event }).await.is_err() {
@@ -137,11 +149,12 @@ async fn all(
     out: &Sender<Followed>,
 ) -> Result<(), StoreError> {
     let store = &control.deployer.store;
-    let changes = store.changes();
+    // Before anything is read: what happens from here on is told.
+    let news = store.from_now(Only { repo: repo.clone(), deployment: None });
     let ends = position.is_some();
     if let Some(Begin::Position(Position { newest, seen })) = position {
         let lines = Lines { repo, newest, done: done_of(&seen), seen, judged: BTreeSet::new(), ends };
-        return from_now_on(control, lines, changes, true, out).await;
+        return from_now_on(control, lines, news, true, out).await;
     }
     let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
     // Those of which all was sent: they are not asked for again at every new line of another.
@@ -192,7 +205,7 @@ async fn all(
     if !follow {
         return Ok(());
     }
-    from_now_on(control, Lines { repo, newest, done, seen, judged, ends }, changes, false, out).await
+    from_now_on(control, Lines { repo, newest, done, seen, judged, ends }, news, false, out).await
 }
 
 /// Which lines of many deployments were sent.
@@ -214,24 +227,18 @@ struct Lines {
 async fn from_now_on(
     control: &Control,
     mut lines: Lines,
-    mut changes: watch::Receiver<u64>,
+    mut news: Cursor,
     strict: bool,
     out: &Sender<Followed>,
 ) -> Result<(), StoreError> {
-    changes.mark_changed();
     let mut judged = lines.judged.clone();
+    // What happened while the reader was away, and what it has not seen of what is under way, is looked for once.
+    let mut moving = recent(control, lines.repo.as_ref()).await?;
     loop {
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return Ok(()) },
-            () = out.closed() => return Ok(()),
-            () = control.stop.cancelled() => return Ok(()),
-        }
-        let mut moving = control.deployer.store.history(recent_of(lines.repo.as_ref())).await?;
         // After the states and before the lines: what is over, and not watched on any more, has all its lines.
         let on = watched_on(&control.deployer.store).await?;
         moving.retain(|d| d.id > lines.newest || lines.seen.contains_key(&d.id) || !strict && !d.state.is_final());
         moving.retain(|d| !matches!(d.state, State::Queued | State::Superseded) && !lines.done.contains(&d.id));
-        moving.reverse();
         for deployment in moving {
             let fresh = !lines.seen.contains_key(&deployment.id);
             if lines.ends && fresh && out.send(Followed::Begun(Box::new(deployment.clone()))).await.is_err() {
@@ -255,7 +262,41 @@ async fn from_now_on(
                 }
             }
         }
+        let page = tokio::select! {
+            page = news.next() => page?,
+            () = out.closed() => return Ok(()),
+            () = control.stop.cancelled() => return Ok(()),
+        };
+        let Some(page) = page else { return Ok(()) };
+        moving = match page.gap {
+            None => moved(control, &page).await?,
+            Some(gap) => {
+                // What is still to be had of it is looked for as at the beginning.
+                if out.send(Followed::Missed(gap.to_string())).await.is_err() {
+                    return Ok(());
+                }
+                recent(control, lines.repo.as_ref()).await?
+            }
+        };
     }
+}
+
+/// The newest deployments, oldest first.
+async fn recent(control: &Control, repo: Option<&String>) -> Result<Vec<Deployment>, StoreError> {
+    let mut recent = control.deployer.store.history(recent_of(repo)).await?;
+    recent.reverse();
+    Ok(recent)
+}
+
+/// The deployments that a page of the journal tells of, as they stand now, oldest first.
+async fn moved(control: &Control, page: &Page) -> Result<Vec<Deployment>, StoreError> {
+    let ids: BTreeSet<DeploymentId> = page.events.iter().filter_map(|event| event.deployment).collect();
+    let mut moved = Vec::new();
+    for id in ids {
+        // One that was forgotten meanwhile has nothing more to show.
+        moved.extend(control.deployer.store.deployment(id).await?);
+    }
+    Ok(moved)
 }
 
 fn done_of(seen: &BTreeMap<i64, i64>) -> BTreeSet<i64> {

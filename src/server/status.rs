@@ -1,4 +1,5 @@
-//! `GET /v1/status`: the repositories, what runs of them, what is under way.
+//! `GET /v1/status`: the repositories, what runs of them, what is under way. What runs is known from the engine's events; the
+//! engine is asked where it is not.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,14 +9,15 @@ use tokio::time;
 
 use super::{
     control::{Control, Refusal},
-    wire::{ByHand, ContainerStatus, Health, RepoStatus, StatusReply, StrayStatus},
+    wire::{ByHand, ContainerStatus, Health, RepoStatus, RunsKnown, StatusReply, StrayStatus},
 };
 use crate::{
     config::Repo,
     deploy::{
         compute,
         former::{self, Stacks, Stray},
-        load_project, place,
+        holdings::Ask,
+        load_project, now_ms, place,
     },
     engine, files, git,
     store::{Deployment, Filter},
@@ -32,16 +34,52 @@ pub const ENGINE_WORDS: &str = "10 s";
 /// How long the disk of a work tree may take for one call, for whoever only asks how things stand.
 const DISK: Duration = Duration::from_secs(5);
 
+/// What runs.
+struct Runs {
+    stacks: Result<Stacks, String>,
+    /// What ran when that was known last, where it is not known now.
+    before: Option<Stacks>,
+    known: Option<RunsKnown>,
+}
+
+impl Runs {
+    fn from(stacks: Stacks, from: &str, why: Option<String>) -> Runs {
+        let known = RunsKnown { as_of: now_ms(), from: from.to_owned(), why };
+        Runs { stacks: Ok(stacks), before: None, known: Some(known) }
+    }
+
+    fn unknown(control: &Control, why: String) -> Runs {
+        let (before, known) = match control.deployer.holdings.last() {
+            Some((before, as_of)) => {
+                (Some(before), Some(RunsKnown { as_of, from: "before".to_owned(), why: Some(why.clone()) }))
+            }
+            None => (None, None),
+        };
+        Runs { stacks: Err(why), before, known }
+    }
+}
+
 /// What the engine says of itself, and what runs.
-async fn ask(control: &Control) -> (Health, Result<Stacks, String>) {
-    let unwell = |text: String| (Health { ok: false, text }, Err("the engine does not answer".to_owned()));
+async fn ask(control: &Control) -> (Health, Runs) {
+    let unwell =
+        |text: String| (Health { ok: false, text }, Runs::unknown(control, "the engine does not answer".to_owned()));
     let asked = async {
         let engine = match control.deployer.planner.engine().await {
             Ok(engine) => engine,
             Err(error) => return unwell(error.to_string()),
         };
         let text = format!("{}, API {}", engine.endpoint(), engine.version());
-        (Health { ok: true, text }, engine.stacks().await.map_err(|error| error.to_string()))
+        // It has just answered, so what happened before that is on its way to here, or has come.
+        let why = match control.deployer.holdings.now() {
+            Ok(stacks) => return (Health { ok: true, text }, Runs::from(stacks, "events", None)),
+            Err(Ask::Moment) => None,
+            Err(Ask::Deaf(why)) => Some(why),
+        };
+        let runs = match engine.stacks().await {
+            Ok(stacks) => Runs::from(stacks, "asked", why),
+            Err(error) => Runs::unknown(control, error.to_string()),
+        };
+        (Health { ok: true, text }, runs)
     };
     time::timeout(ENGINE, asked)
         .await
@@ -54,13 +92,14 @@ const AT_ONCE: usize = 4;
 /// Answers with everything at one moment.
 pub(super) async fn status(State(control): State<Control>) -> Result<Json<StatusReply>, Refusal> {
     let deployer = &control.deployer;
-    let (engine, stacks) = ask(&control).await;
+    let (engine, runs) = ask(&control).await;
+    let stacks = &runs.stacks;
     let list = deployer.planner.repos.current();
     let mut repos = Vec::new();
     let mut claimed = BTreeSet::new();
     let now = place::all_now(&list.repos.repos);
     // Beside each other: one whose project takes long to read does not hold up what is told of the others.
-    let each: Vec<_> = now.iter().map(|repo| of_repo(&control, repo, &stacks)).collect();
+    let each: Vec<_> = now.iter().map(|repo| of_repo(&control, repo, &runs)).collect();
     let mut each = futures_util::stream::iter(each).buffered(AT_ONCE);
     while let Some(of_one) = each.next().await {
         let (repo, projects) = of_one?;
@@ -78,20 +117,18 @@ pub(super) async fn status(State(control): State<Control>) -> Result<Json<Status
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: control.started_at,
         engine,
+        runs: runs.known.clone(),
         config_consequence: broken.as_ref().map(|broken| broken.consequence.clone()),
         waiting_for: control.pulse.waiting_for().into_iter().map(str::to_owned).collect(),
         config_mistakes: broken.iter().flat_map(|broken| broken.mistakes.0.iter().map(ToString::to_string)).collect(),
         repos,
+        outbox: deployer.store.outbox().await?,
         strays,
     }))
 }
 
 /// With the projects that are this repository's.
-async fn of_repo(
-    control: &Control,
-    repo: &Repo,
-    stacks: &Result<Stacks, String>,
-) -> Result<(RepoStatus, Vec<String>), Refusal> {
+async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoStatus, Vec<String>), Refusal> {
     let reading = repo.clone();
     let redactor = control.deployer.redactor.of(&repo.name);
     let learning = redactor.clone();
@@ -125,18 +162,11 @@ async fn of_repo(
             projects.push(former);
         }
     }
-    let mut containers = Vec::new();
-    if let Ok(stacks) = stacks {
-        // And what only the containers know, for instance after the database was lost.
-        let marked = stacks.values().filter(|stack| stack.repository.as_ref() == Some(&repo.name));
-        let marked: Vec<String> = marked.map(|stack| stack.project.clone()).collect();
-        projects.extend(marked.into_iter().filter(|project| !projects.contains(project)).collect::<Vec<_>>());
-        // A name can mean what another repository has deployed; that is shown with that one.
-        let list = control.deployer.planner.repos.checked();
-        let anothers = |of: &String| *of != repo.name && list.repos.by_name(of).is_some();
-        let all = projects.iter().filter_map(|project| stacks.get(project));
-        let all = all.filter(|stack| !stack.repository.as_ref().is_some_and(anothers));
-        containers.extend(all.flat_map(|stack| stack.containers.iter().map(shown)));
+    let (mut containers, mut ran) = (Vec::new(), Vec::new());
+    if let Ok(stacks) = &runs.stacks {
+        containers = of_projects(control, repo, &mut projects, stacks);
+    } else if let Some(before) = &runs.before {
+        ran = of_projects(control, repo, &mut projects, before);
     }
     let filter = Filter { repo: Some(repo.name.clone()), limit: LOOK_BACK, ..Filter::default() };
     let recent = control.deployer.store.history(filter).await?;
@@ -156,9 +186,24 @@ async fn of_repo(
         deployed: find(&|d| d.state == Succeeded),
         watched_until: watched.into_iter().find(|watched| watched.repo == repo.name).map(|found| found.watch.until),
         containers,
-        runs_unknown: stacks.as_ref().err().cloned(),
+        runs_unknown: runs.stacks.as_ref().err().cloned(),
+        ran,
     };
     Ok((status, projects))
+}
+
+/// The containers of a repository's projects. Adds to these what only the containers know, for instance after the database
+/// was lost.
+fn of_projects(control: &Control, repo: &Repo, projects: &mut Vec<String>, stacks: &Stacks) -> Vec<ContainerStatus> {
+    let marked = stacks.values().filter(|stack| stack.repository.as_ref() == Some(&repo.name));
+    let marked: Vec<String> = marked.map(|stack| stack.project.clone()).collect();
+    projects.extend(marked.into_iter().filter(|project| !projects.contains(project)).collect::<Vec<_>>());
+    // A name can mean what another repository has deployed; that is shown with that one.
+    let list = control.deployer.planner.repos.checked();
+    let anothers = |of: &String| *of != repo.name && list.repos.by_name(of).is_some();
+    let all = projects.iter().filter_map(|project| stacks.get(project));
+    let all = all.filter(|stack| !stack.repository.as_ref().is_some_and(anothers));
+    all.flat_map(|stack| stack.containers.iter().map(shown)).collect()
 }
 
 /// Whether what runs was asked for by name.

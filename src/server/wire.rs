@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     report::Event,
-    store::{Deployment, Hold, LogLine, WantedCommit},
+    store::{Deployment, Hold, LogLine, Pile, WantedCommit},
 };
 
 /// What a delivery said.
@@ -154,6 +154,8 @@ pub enum Followed {
     Ended(Box<Deployment>),
     /// What the log waits for. Only for those who ask for it.
     Waiting(Waiting),
+    /// Something was forgotten before it could be shown, because the reader is too slow; in words.
+    Missed(String),
     /// Where the log of many deployments stands, before its first line. Only for those who ask for it.
     Position(Position),
 }
@@ -242,6 +244,9 @@ pub struct StatusReply {
     pub started_at: i64,
     /// The engine, or why there is none.
     pub engine: Health,
+    /// Where what is said of containers comes from.
+    #[serde(default)]
+    pub runs: Option<RunsKnown>,
     /// Mistakes in repos.yaml; empty = none.
     pub config_mistakes: Vec<String>,
     /// What counts while it has mistakes, in words.
@@ -252,10 +257,26 @@ pub struct StatusReply {
     pub waiting_for: Vec<String>,
     /// The repositories.
     pub repos: Vec<RepoStatus>,
+    /// Destinations with letters that wait or are dead.
+    #[serde(default)]
+    pub outbox: Vec<Pile>,
     /// Stacks that were deployed for repositories which are not configured any more. `None`: not known, since the engine
     /// does not answer.
     #[serde(default)]
     pub strays: Option<Vec<StrayStatus>>,
+}
+
+/// Where what is said of containers comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsKnown {
+    /// From when it is: milliseconds since the Unix epoch.
+    pub as_of: i64,
+    /// `events`: known from the engine's events; `asked`: the engine was asked for this answer; `before`: the engine does not
+    /// answer, and it is what was known last.
+    pub from: String,
+    /// Why it is not known from events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A stack that no configured repository goes on with.
@@ -275,6 +296,14 @@ pub struct StrayStatus {
     pub remove: String,
     /// What to write in repos.yaml to go on with it.
     pub adopt: String,
+}
+
+/// `POST /v1/letters/again`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgainRequest {
+    /// Which dead letter is to be sent again; none: all of them.
+    #[serde(default)]
+    pub letter: Option<i64>,
 }
 
 /// Whether something works.
@@ -322,6 +351,9 @@ pub struct RepoStatus {
     /// Why it is not known what runs; `containers` is empty then, which says nothing.
     #[serde(default)]
     pub runs_unknown: Option<String>,
+    /// What ran when that was known last (`runs.as_of`), where it is not known now.
+    #[serde(default)]
+    pub ran: Vec<ContainerStatus>,
 }
 
 /// A commit that was asked for by name.

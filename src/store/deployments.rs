@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Deployment, DeploymentId, Finish, Millis, State, Store, StoreError, Update, holds, queries, rollouts, wanted,
-    watches,
+    Deployment, DeploymentId, DomainEvent, Finish, Millis, State, Store, StoreError, Update, holds, journal, queries,
+    rollouts, wanted, watches,
 };
 use crate::rollout::{self, Fact, Phase, Rollout};
 
@@ -72,7 +72,12 @@ impl Store {
             let mut cancel = db.prepare_cached(
                 "UPDATE deployments SET state = 'cancelled', error = ?2, ended_at = ?3 WHERE id = ?1 AND state = 'queued'",
             )?;
-            Ok(cancel.execute(params![id, reason, clock.now()])? == 1)
+            let at = clock.now();
+            if cancel.execute(params![id, reason, at])? == 0 {
+                return Ok(false);
+            }
+            ended(db, at, id, State::Cancelled, Some(reason.clone()))?;
+            Ok(true)
         };
         self.inner.writer.run("cancelling the deployment", cancel).await
     }
@@ -84,10 +89,11 @@ fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Depl
            AND NOT EXISTS (SELECT 1 FROM deployments WHERE repo = ?1 AND state = 'running') RETURNING id",
     )?;
     let Some(id) = start.query_row(params![repo, at], |row| row.get(0)).optional()? else { return Ok(None) };
+    journal::of_deployment(db, at, id, &DomainEvent::DeploymentBegan {})?;
     let before = rollouts::of(db, repo)?;
     // What runs is told by the deployments; of an earlier one that is still there nobody is left to say anything.
     let before = Rollout { under_way: None, ..before };
-    rollouts::keep(db, repo, Some(id), &rollout::next(&before, Fact::Begin, at).rollout)?;
+    rollouts::keep(db, repo, Some(id), &rollout::next(&before, Fact::Begin, at).rollout, at)?;
     queries::deployment(db, id)
 }
 
@@ -109,9 +115,17 @@ fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusql
              SELECT ?1, 1 + coalesce(max(number), 0), ?2, ?3 FROM phases WHERE deployment = ?1",
         )?;
         begin.execute(params![id, phase, at])?;
+        journal::of_deployment(db, at, id, &DomainEvent::PhaseBegan { phase: phase.to_owned() })?;
+    }
+    let learned = [project, branch, commit_before, commit_after, commit_base, decision];
+    if noted == 1 && learned.iter().any(|what| what.is_some()) {
+        let [project, branch, commit_before, commit_after, commit_base, decision] = learned.map(Clone::clone);
+        let learned =
+            DomainEvent::DeploymentLearned { project, branch, commit_before, commit_after, commit_base, decision };
+        journal::of_deployment(db, at, id, &learned)?;
     }
     if let (1, Some(rollout)) = (noted, rollout) {
-        rollouts::keep(db, &repo_of(db, id)?, Some(id), rollout)?;
+        rollouts::keep(db, &repo_of(db, id)?, Some(id), rollout, at)?;
     }
     Ok(())
 }
@@ -136,7 +150,15 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         return Ok(false);
     }
     end_phase(db, id, at)?;
-    rollouts::end(db, id, watch.is_some())?;
+    let told = DomainEvent::DeploymentEnded {
+        outcome: state,
+        why: error.cloned(),
+        project: project.cloned(),
+        commit: commit.cloned(),
+        superseded_by: None,
+    };
+    journal::of_deployment(db, at, id, &told)?;
+    rollouts::end(db, id, watch.is_some(), at)?;
     if let (Some(project), Some(commit)) = (project, commit) {
         let mut success = db.prepare_cached(
             "INSERT INTO successes (repo, project, commit_id, deployment, at)
@@ -146,13 +168,25 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         )?;
         success.execute(params![id, project, commit, at])?;
         let repo = repo_of(db, id)?;
-        holds::note_success(db, &repo, commit)?;
-        wanted::reached(db, &repo, commit, reached)?;
+        holds::note_success(db, &repo, commit, at)?;
+        wanted::reached(db, &repo, commit, reached, at)?;
         if let Some(watch) = watch {
-            watches::begin(db, id, project, watch)?;
+            watches::begin(db, id, project, watch, at)?;
         }
     }
     Ok(true)
+}
+
+/// The journal's word of an end that is no success.
+pub(super) fn ended(
+    db: &Connection,
+    at: Millis,
+    id: DeploymentId,
+    outcome: State,
+    why: Option<String>,
+) -> rusqlite::Result<()> {
+    let ended = DomainEvent::DeploymentEnded { outcome, why, project: None, commit: None, superseded_by: None };
+    journal::of_deployment(db, at, id, &ended)
 }
 
 pub(super) fn end_phase(db: &Connection, id: DeploymentId, at: Millis) -> rusqlite::Result<()> {

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Cause, Deployment, Enqueued, Hold, HoldChange, Millis, NewDelivery, NewDeployment, Requested, Store, StoreError,
+    Cause, Deployment, DeploymentId, DomainEvent, Enqueued, Hold, HoldChange, Millis, NewDelivery, NewDeployment,
+    Requested, State, Store, StoreError,
+    deployments::ended,
     intake::{self, Retry},
+    journal,
 };
 
 impl Store {
@@ -32,8 +35,10 @@ impl Store {
     pub async fn hold(&self, repo: &str, who: Option<String>) -> Result<Hold, StoreError> {
         let (repo, clock) = (repo.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
-            put(db, &repo, who.as_deref(), None, clock.now())?;
-            call_off(db, &repo, clock.now())?;
+            let at = clock.now();
+            put(db, &repo, who.as_deref(), None, at)?;
+            call_off(db, &repo, at)?;
+            tell(db, &repo, at)?;
             Ok(find(db, &repo)?.unwrap_or_default())
         };
         self.inner.writer.run("holding the repository", work).await
@@ -46,6 +51,7 @@ impl Store {
     /// As [`Store::accept`].
     pub async fn inherit_hold(&self, former: &str, pushed: &Deployment) -> Result<Option<Hold>, StoreError> {
         let (former, pushed) = (former.to_owned(), pushed.clone());
+        let clock = Arc::clone(&self.inner.clock);
         let work = move |db: &Connection| {
             if find(db, &former)?.is_none() {
                 return Ok(None);
@@ -58,6 +64,9 @@ impl Store {
                 )?;
                 note.execute(params![repo, wanted_commit, cause, created_at])?;
             }
+            let at = clock.now();
+            journal::of_repo(db, at, &former, &DomainEvent::RepositoryReleased {})?;
+            tell(db, repo, at)?;
             find(db, repo)
         };
         self.inner.writer.run("holding the repository", work).await
@@ -78,15 +87,21 @@ fn request(db: &Connection, wanted: &NewDeployment, change: HoldChange, at: Mill
     let before = find(db, repo)?;
     match change {
         HoldChange::Release => {
-            db.prepare_cached("DELETE FROM holds WHERE repo = ?1")?.execute([repo])?;
+            if db.prepare_cached("DELETE FROM holds WHERE repo = ?1")?.execute([repo])? > 0 {
+                journal::of_repo(db, at, repo, &DomainEvent::RepositoryReleased {})?;
+            }
         }
         HoldChange::Hold => {
             put(db, repo, wanted.who.as_deref(), wanted.commit.as_deref(), at)?;
             note_waiting(db, repo)?;
+            tell(db, repo, at)?;
         }
         HoldChange::AsItIs => match before {
             Some(hold) if !wanted.pinned => return Ok(Requested::Held(hold)),
-            Some(_) => note_waiting(db, repo)?,
+            Some(_) => {
+                note_waiting(db, repo)?;
+                tell(db, repo, at)?;
+            }
             None => {}
         },
     }
@@ -120,9 +135,21 @@ fn call_off(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<()> {
     let mut end = db.prepare_cached(
         "UPDATE deployments SET state = 'cancelled', ended_at = ?2,
            error = 'the repository was held before this began; it waits for the release'
-         WHERE repo = ?1 AND state = 'queued' AND pinned = 0",
+         WHERE repo = ?1 AND state = 'queued' AND pinned = 0 RETURNING id, error",
     )?;
-    end.execute(params![repo, at]).map(drop)
+    let off = end.query_map(params![repo, at], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (id, why) in off.collect::<rusqlite::Result<Vec<(DeploymentId, String)>>>()? {
+        ended(db, at, id, State::Cancelled, Some(why))?;
+    }
+    Ok(())
+}
+
+/// The journal's word of a hold as it is now.
+fn tell(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<()> {
+    match find(db, repo)? {
+        Some(hold) => journal::of_repo(db, at, repo, &DomainEvent::RepositoryHeld(hold)),
+        None => Ok(()),
+    }
 }
 
 /// The hold of a repository.
@@ -158,6 +185,7 @@ pub(super) fn note_push(
     let mut note =
         db.prepare_cached("UPDATE holds SET newest = ?2, newest_cause = ?3, newest_at = ?4 WHERE repo = ?1")?;
     note.execute(params![wanted.repo, wanted.commit, wanted.cause, at])?;
+    tell(db, &wanted.repo, at)?;
     Ok(true)
 }
 
@@ -180,11 +208,15 @@ pub(super) fn narrowed(
     )?;
     if wanted.kind != Cause::Manual {
         note.execute(params![wanted.repo, wanted.commit, wanted.cause, at])?;
+        tell(db, &wanted.repo, at)?;
     }
     Ok(None)
 }
 
 /// A success in a held repository is what it is held at from now on.
-pub(super) fn note_success(db: &Connection, repo: &str, commit: &str) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE holds SET held_commit = ?2 WHERE repo = ?1")?.execute([repo, commit]).map(drop)
+pub(super) fn note_success(db: &Connection, repo: &str, commit: &str, at: Millis) -> rusqlite::Result<()> {
+    match db.prepare_cached("UPDATE holds SET held_commit = ?2 WHERE repo = ?1")?.execute([repo, commit])? {
+        0 => Ok(()),
+        _ => tell(db, repo, at),
+    }
 }

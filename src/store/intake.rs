@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Accepted, DeploymentId, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds, payloads,
-    records::Millis, repeats::Repeats, wanted as newest,
+    Accepted, DeploymentId, DomainEvent, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds,
+    journal, payloads, records::Millis, repeats::Repeats, wanted as newest,
 };
 
 impl Store {
@@ -122,6 +122,21 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
     if let (Some(payload), None) = (payload, record.duplicate_of) {
         payloads::keep(db, record.delivery, payload)?;
     }
+    let told = DomainEvent::DeliveryAccepted {
+        delivery: record.delivery,
+        forge: (*forge).to_owned(),
+        event: event.clone(),
+        full_name: repo.clone(),
+        commit: commit.clone(),
+        effect: effect.to_owned(),
+        reason: reason.to_owned(),
+        queued: record.deployment,
+        duplicate_of: record.duplicate_of,
+    };
+    match &delivery.deploy {
+        Some(wanted) => journal::of_repo(db, at, &wanted.repo, &told)?,
+        None => journal::of_daemon(db, at, &told)?,
+    }
     if record.deployment.is_some() {
         let oldest = || db.prepare_cached("SELECT min(id) FROM deliveries")?.query_row([], |row| row.get(0));
         repeats.note(record.delivery, delivery, oldest);
@@ -224,5 +239,27 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         new_stack
     ])?;
     let deployment = db.last_insert_rowid();
+    if let Some((waiting, _)) = waiting {
+        let ended = DomainEvent::DeploymentEnded {
+            outcome: State::Superseded,
+            why: None,
+            project: None,
+            commit: None,
+            superseded_by: Some(deployment),
+        };
+        journal::of_deployment(db, at, waiting, &ended)?;
+    }
+    let queued = DomainEvent::DeploymentQueued {
+        cause_kind: *kind,
+        cause: cause.clone(),
+        commit: commit.clone(),
+        branch: branch.clone(),
+        who: who.clone(),
+        pinned: *pinned,
+        force_rebuild: force,
+        retry_of: retry.of,
+        attempt: retry.attempt,
+    };
+    journal::of_deployment(db, at, deployment, &queued)?;
     Ok(Enqueued { deployment, superseded: waiting.map(|(waiting, _)| waiting) })
 }

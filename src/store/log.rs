@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{DeploymentId, LogLine, Millis, Store, StoreError};
+use super::{DeploymentId, DomainEvent, LogLine, Millis, Store, StoreError, journal};
 use crate::report::{Event, Outcome, counted, redact::Redactor};
 
 /// How much of a log is kept.
@@ -43,10 +43,25 @@ pub struct LogHandle {
     state: Arc<Mutex<Guarded>>,
 }
 
+/// What one job writes.
+#[derive(Default)]
+struct Pending {
+    lines: Vec<LogLine>,
+    /// What happened beside them, and when.
+    happened: Vec<(Millis, DomainEvent)>,
+}
+
+impl Pending {
+    fn append(&mut self, other: &mut Pending) {
+        self.lines.append(&mut other.lines);
+        self.happened.append(&mut other.happened);
+    }
+}
+
 #[derive(Default)]
 struct Guarded {
-    /// Lines on their way to the disk.
-    pending: Vec<LogLine>,
+    /// On its way to the disk.
+    pending: Pending,
     /// A job that will take `pending` is in the writer's inbox.
     flushing: bool,
     lines: usize,
@@ -83,8 +98,18 @@ impl LogHandle {
             Event::Phase { name } => self.line("phase", None, name),
             Event::Info { text } | Event::Build { text, .. } => self.line("info", None, text),
             Event::Warning { text } => self.line("warning", None, text),
-            Event::StepStarted { .. } | Event::StepHalfDone { .. } | Event::Progress { .. } => true,
-            Event::StepEnded { outcome, text, elapsed, .. } => {
+            Event::StepHalfDone { .. } | Event::Progress { .. } => true,
+            Event::StepStarted { step, text } => {
+                self.happened(DomainEvent::StepBegan { step: *step, text: self.redactor.redact(text).into_owned() });
+                true
+            }
+            Event::StepEnded { step, outcome, text, elapsed } => {
+                self.happened(DomainEvent::StepEnded {
+                    step: *step,
+                    outcome: *outcome,
+                    text: self.redactor.redact(text).into_owned(),
+                    took: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                });
                 let word = match outcome {
                     Outcome::Done => "done",
                     Outcome::Skipped => "skipped",
@@ -106,6 +131,17 @@ impl LogHandle {
         text
     }
 
+    /// Takes what is told of a step. Where the beginning of the log is full it goes the way of the lines: the end of the
+    /// deployment tells of what failed, and the log says how much is left out.
+    fn happened(&self, event: DomainEvent) {
+        let mut state = self.lock();
+        if state.lines < self.limits.head_lines && state.bytes < self.limits.head_bytes {
+            let at = self.store.inner.clock.now();
+            state.pending.happened.push((at, event));
+            self.flush_soon(&mut state);
+        }
+    }
+
     /// Takes a line, see [`LogHandle::event`].
     pub fn line(&self, kind: &str, source: Option<&str>, text: &str) -> bool {
         let text = self.cut(self.redactor.line(text).into_owned());
@@ -117,7 +153,7 @@ impl LogHandle {
         if state.lines < self.limits.head_lines && state.bytes < self.limits.head_bytes {
             state.lines += 1;
             state.bytes += line.text.len();
-            state.pending.push(line);
+            state.pending.lines.push(line);
             self.flush_soon(&mut state);
             true
         } else {
@@ -157,13 +193,13 @@ impl LogHandle {
                     format!("{} left out here: the log keeps its beginning and its end", counted(left_out, "line"));
                 // Its number is that of the last line left out.
                 let line = LogLine { seq: first.seq - 1, at: first.at, kind: "warning".to_owned(), source: None, text };
-                state.pending.push(line);
+                state.pending.lines.push(line);
             }
-            state.pending.extend(tail);
+            state.pending.lines.extend(tail);
         }
         let (deployment, shared) = (self.deployment, self.state.clone());
-        let mut taken = Vec::new();
-        move |db: &Connection| write(db, deployment, &shared, &mut taken)
+        let (clock, mut taken) = (Arc::clone(&self.store.inner.clock), Pending::default());
+        move |db: &Connection| write(db, deployment, &shared, &mut taken, clock.now())
     }
 
     fn flush_soon(&self, state: &mut Guarded) {
@@ -171,8 +207,8 @@ impl LogHandle {
             return;
         }
         let (deployment, shared) = (self.deployment, self.state.clone());
-        let mut taken = Vec::new();
-        let write = move |db: &Connection| write(db, deployment, &shared, &mut taken);
+        let (clock, mut taken) = (Arc::clone(&self.store.inner.clock), Pending::default());
+        let write = move |db: &Connection| write(db, deployment, &shared, &mut taken, clock.now());
         // A full inbox is no loss: the next line or `close` tries again.
         state.flushing = self.store.inner.writer.try_run("writing the deployment's log", write).is_some();
     }
@@ -187,7 +223,8 @@ fn write(
     db: &Connection,
     deployment: DeploymentId,
     state: &Mutex<Guarded>,
-    taken: &mut Vec<LogLine>,
+    taken: &mut Pending,
+    now: Millis,
 ) -> rusqlite::Result<()> {
     {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,9 +234,14 @@ fn write(
     let mut insert = db.prepare_cached(
         "INSERT OR IGNORE INTO log_lines (deployment, seq, at, kind, source, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    for LogLine { seq, at, kind, source, text } in taken.iter() {
-        let at: &Millis = at;
+    for LogLine { seq, at, kind, source, text } in &taken.lines {
         insert.execute(params![deployment, seq, at, kind, source, text])?;
     }
-    Ok(())
+    for (at, event) in &taken.happened {
+        journal::of_deployment(db, *at, deployment, event)?;
+    }
+    match taken.lines.last() {
+        Some(last) => journal::log_written(db, now, deployment, last.seq),
+        None => Ok(()),
+    }
 }

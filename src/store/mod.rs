@@ -17,15 +17,22 @@
 //!
 //! What fell over after the verdict of a success ([`Fall`]) is kept with it; its state stays what it was.
 //!
+//! What happens is written to the journal ([`DomainEvent`]) in the same transaction, and read from there by whoever wants to
+//! know ([`Cursor`]).
+//!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
 mod clock;
 mod copies;
+mod cursor;
 mod deployments;
+mod domain_event;
 mod error;
 mod holds;
 mod intake;
+mod journal;
 mod log;
+mod outbox;
 mod payloads;
 mod places;
 mod prune;
@@ -53,8 +60,12 @@ use std::{
 use tokio::sync::watch;
 
 pub use copies::back_up;
+pub use cursor::Cursor;
+pub use domain_event::{DomainEvent, EventId, Journaled, Read, UnknownEvent};
 pub use error::StoreError;
+pub use journal::{Gap, Only, Page};
 pub use log::{LogHandle, LogLimits};
+pub use outbox::{Fate, LETTER_BYTES, Letter, NewLetter, Pile, WAITING, WAITING_BYTES};
 pub use places::peek_places;
 pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
@@ -87,6 +98,8 @@ pub struct Retention {
     pub payloads: usize,
     /// Deployments kept for each repository, with their logs.
     pub deployments: usize,
+    /// Most events in the journal.
+    pub events: usize,
     /// Copies of the database kept beside it; 0 = none are made.
     pub copies: usize,
 }
@@ -98,6 +111,7 @@ impl Default for Retention {
             deliveries: 10_000,
             payloads: 1_000,
             deployments: 200,
+            events: 50_000,
             copies: 7,
         }
     }
@@ -114,7 +128,7 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     retention: Retention,
-    changes: watch::Receiver<u64>,
+    newest: watch::Receiver<EventId>,
     repeats: Arc<Mutex<Repeats>>,
     clock: Arc<Clock>,
 }
@@ -141,10 +155,10 @@ impl Store {
             Repeats::load(&db).map_err(|error| StoreError::sqlite("reading the last deliveries", file, error))?;
         let repeats = Arc::new(Mutex::new(repeats));
         let broken = Arc::new(AtomicBool::new(false));
-        let (writer, changes) = Writer::start(db, lock, file, retention, Arc::clone(&broken), Arc::clone(&clock))?;
+        let (writer, newest) = Writer::start(db, lock, file, retention, Arc::clone(&broken), Arc::clone(&clock))?;
         let readers = Readers::new(file, broken);
         let file = file.to_path_buf();
-        Ok(Store { inner: Arc::new(Inner { file, writer, readers, retention, changes, repeats, clock }) })
+        Ok(Store { inner: Arc::new(Inner { file, writer, readers, retention, newest, repeats, clock }) })
     }
 
     /// The database file.
@@ -155,11 +169,6 @@ impl Store {
     /// What is remembered for how long.
     pub fn retention(&self) -> Retention {
         self.inner.retention
-    }
-
-    /// Changes after every commit; for those who follow a deployment.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.changes.clone()
     }
 
     /// Waits until everything asked for so far is on disk.

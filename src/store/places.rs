@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, params};
 
-use super::{Place, Store, StoreError, error::there_is, schema};
+use super::{DomainEvent, Place, Store, StoreError, error::there_is, journal, schema};
 
 impl Store {
     /// Every project that was deployed, with what is known of where from.
@@ -40,7 +40,11 @@ impl Store {
                  ON CONFLICT (repo, project) DO UPDATE SET path = excluded.path, remote = excluded.remote,
                    at = excluded.at",
             )?;
-            note.execute(params![repo, project, path.as_deref().unwrap_or_default(), remote, clock.now()]).map(drop)
+            let at = clock.now();
+            note.execute(params![repo, project, path.as_deref().unwrap_or_default(), remote, at])?;
+            let placed =
+                DomainEvent::ProjectPlaced { project: project.clone(), path: path.clone(), remote: remote.clone() };
+            journal::of_repo(db, at, repo, &placed)
         };
         self.inner.writer.run("recording where the project lies", work).await
     }

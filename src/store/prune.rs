@@ -2,14 +2,28 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Millis, Retention, payloads, rows};
+use super::{DeploymentId, Millis, Retention, journal, outbox, payloads, rows};
 
 /// Deliveries that no age makes forgotten: a clock that was set ahead must not make repeats look like new ones.
 const NEWEST: usize = 200;
 
-/// Removes old deliveries, and old ended deployments with their logs: at most `most` of the former, and of the latter
-/// for each repository. What waits or runs stays; so do last successes. Answers whether there may be more to remove.
-pub(super) fn prune(db: &Connection, keep: Retention, most: usize, at: Millis) -> rusqlite::Result<bool> {
+/// Events without a deployment that no age makes forgotten, for the same reason.
+const NEWEST_EVENTS: usize = 1_000;
+
+/// What is to stay.
+#[derive(Clone, Copy)]
+pub(super) struct Keep {
+    pub(super) retention: Retention,
+    /// Now.
+    pub(super) at: Millis,
+    /// The journal is counted.
+    pub(super) count: bool,
+}
+
+/// Removes old deliveries, and old ended deployments with their logs and events: at most `most` of the former, and of the
+/// latter for each repository. What waits or runs stays; so do last successes. Answers whether there may be more to remove.
+pub(super) fn prune(db: &Connection, keep: Keep, most: usize) -> rusqlite::Result<bool> {
+    let Keep { retention: keep, at, count } = keep;
     let age = Millis::try_from(keep.delivery_age.as_millis()).unwrap_or(Millis::MAX);
     // Only the oldest are looked at: their order is that of time.
     let mut removed = db
@@ -30,13 +44,19 @@ pub(super) fn prune(db: &Connection, keep: Retention, most: usize, at: Millis) -
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for repo in repos {
-        removed += db
-            .prepare_cached(
-                "DELETE FROM deployments WHERE id IN (SELECT id FROM deployments WHERE repo = ?1
+        let mut ended = db.prepare_cached(
+            "DELETE FROM deployments WHERE id IN (SELECT id FROM deployments WHERE repo = ?1
                    AND state NOT IN ('queued', 'running') AND id <= (SELECT id FROM deployments WHERE repo = ?1
-                   ORDER BY id DESC LIMIT 1 OFFSET ?2) ORDER BY id LIMIT ?3)",
-            )?
-            .execute(params![repo, rows(keep.deployments), rows(most)])?;
+                   ORDER BY id DESC LIMIT 1 OFFSET ?2) ORDER BY id LIMIT ?3) RETURNING id",
+        )?;
+        let ended = ended.query_map(params![repo, rows(keep.deployments), rows(most)], |row| row.get(0))?;
+        for id in ended.collect::<rusqlite::Result<Vec<DeploymentId>>>()? {
+            journal::forget_deployment(db, id)?;
+            removed += 1;
+        }
     }
+    let events = Some(keep.events).filter(|_| count);
+    removed += journal::forget_old(db, at.saturating_sub(age), NEWEST_EVENTS.min(keep.events), events, most * 8)?;
+    removed += outbox::forget_dead(db, at.saturating_sub(age), most)?;
     Ok(removed >= most)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{DeploymentId, Store, StoreError};
+use super::{DeploymentId, DomainEvent, Store, StoreError, journal};
 
 impl Store {
     /// Notes what ran before the first step of a running deployment. Once: what is noted later is of its own making.
@@ -50,7 +50,11 @@ impl Store {
                 "UPDATE deployments SET error = coalesce(error || '; ', '') || ?2, ended_at = coalesce(ended_at, ?3)
                  WHERE id = ?1 AND state = 'interrupted'",
             )?;
-            add.execute(params![id, more, clock.now()]).map(drop)
+            let at = clock.now();
+            match add.execute(params![id, more, at])? {
+                0 => Ok(()),
+                _ => journal::of_deployment(db, at, id, &DomainEvent::EndExplained { more: more.clone() }),
+            }
         };
         self.inner.writer.run("recording what became of the deployment", work).await
     }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Cause, DeploymentId, Millis, NewDeployment, Recovered, Store, StoreError,
-    deployments::end_phase,
+    Cause, DeploymentId, DomainEvent, Millis, NewDeployment, Recovered, State, Store, StoreError,
+    deployments::{end_phase, ended},
     holds,
     intake::{self, Retry},
-    queries, rollouts,
+    journal, queries, rollouts,
 };
 use crate::rollout::{self, ATTEMPTS, Action, Fact};
 
@@ -25,6 +25,8 @@ impl Store {
             let mut running = db.prepare_cached("SELECT id FROM deployments WHERE state = 'running' ORDER BY id")?;
             let running = running.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
             let mut recovered = Recovered::default();
+            let began = DomainEvent::DaemonBegan { version: env!("CARGO_PKG_VERSION").to_owned() };
+            journal::of_daemon(db, clock.now(), &began)?;
             for id in running {
                 if interrupt(db, id, "the daemon ended while it ran", How::Crash, clock.now())? == Fate::GivenUp {
                     recovered.given_up.push(id);
@@ -77,44 +79,57 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         return Ok(Fate::NotRunning);
     }
     end_phase(db, id, at)?;
-    let Some(ended) = queries::deployment(db, id)? else { return Ok(Fate::NotRunning) };
+    let Some(over) = queries::deployment(db, id)? else { return Ok(Fate::NotRunning) };
     let fact = match how {
-        How::Crash => Fact::Started { attempt: ended.attempt },
+        How::Crash => Fact::Started { attempt: over.attempt },
         How::Orderly => Fact::Stopped,
     };
-    let actions = rollout::next(&rollouts::of(db, &ended.repo)?.surely_under_way(), fact, at).actions;
-    rollouts::end(db, id, false)?;
-    let mut waits = db.prepare_cached(
-        "UPDATE deployments SET force_rebuild = max(force_rebuild, ?2) WHERE repo = ?1 AND state = 'queued'",
-    )?;
-    if waits.execute(params![ended.repo, ended.force_rebuild])? > 0 {
+    let actions = rollout::next(&rollouts::of(db, &over.repo)?.surely_under_way(), fact, at).actions;
+    rollouts::end(db, id, false, at)?;
+    let mut rebuild = db.prepare_cached("UPDATE deployments SET force_rebuild = 1 WHERE id = ?1")?;
+    if let Some((waits, already)) = waiting(db, &over.repo)? {
+        ended(db, at, id, State::Interrupted, Some(reason.to_owned()))?;
+        if over.force_rebuild && !already {
+            rebuild.execute([waits])?;
+            journal::of_deployment(db, at, waits, &DomainEvent::RebuildInherited {})?;
+        }
         return Ok(Fate::NewerWaits);
     }
+    let say = |why: String| {
+        db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?.execute(params![id, why])?;
+        ended(db, at, id, State::Interrupted, Some(why))
+    };
     if !actions.contains(&Action::Again) {
-        let mut say = db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?;
-        say.execute(params![id, format!("{reason}; not tried again after {ATTEMPTS} attempts: deploy it by hand")])?;
+        say(format!("{reason}; not tried again after {ATTEMPTS} attempts: deploy it by hand"))?;
         return Ok(Fate::GivenUp);
     }
     let again = NewDeployment {
-        repo: ended.repo,
-        branch: ended.branch,
-        commit: ended.wanted_commit,
+        repo: over.repo,
+        branch: over.branch,
+        commit: over.wanted_commit,
         kind: Cause::Recovery,
-        cause: match (ended.kind, ended.cause.split_once(": ")) {
+        cause: match (over.kind, over.cause.split_once(": ")) {
             // Of a repeat's repeat, the first cause is what a reader wants.
             (Cause::Recovery, Some((_, first))) => format!("repeats deployment {id}: {first}"),
-            _ => format!("repeats deployment {id}: {}", ended.cause),
+            _ => format!("repeats deployment {id}: {}", over.cause),
         },
-        who: ended.who,
-        force_rebuild: ended.force_rebuild,
-        pinned: ended.pinned,
-        new_stack: ended.new_stack,
+        who: over.who,
+        force_rebuild: over.force_rebuild,
+        pinned: over.pinned,
+        new_stack: over.new_stack,
     };
-    let Some(again) = holds::narrowed(db, again, ended.commit_after, at)? else {
-        let mut say = db.prepare_cached("UPDATE deployments SET error = ?2 WHERE id = ?1")?;
-        say.execute(params![id, format!("{reason}; the repository is held, so it is not repeated")])?;
+    let Some(again) = holds::narrowed(db, again, over.commit_after, at)? else {
+        say(format!("{reason}; the repository is held, so it is not repeated"))?;
         return Ok(Fate::Held);
     };
-    intake::enqueue(db, &again, Retry { of: Some(id), attempt: ended.attempt + u32::from(how == How::Crash) }, at)?;
+    ended(db, at, id, State::Interrupted, Some(reason.to_owned()))?;
+    intake::enqueue(db, &again, Retry { of: Some(id), attempt: over.attempt + u32::from(how == How::Crash) }, at)?;
     Ok(Fate::Queued)
+}
+
+/// The deployment that waits, and whether it is to rebuild everything.
+fn waiting(db: &Connection, repo: &str) -> rusqlite::Result<Option<(DeploymentId, bool)>> {
+    let mut waits =
+        db.prepare_cached("SELECT id, force_rebuild FROM deployments WHERE repo = ?1 AND state = 'queued'")?;
+    waits.query_row([repo], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }

@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{StoreError, clock, copies, schema, soundness};
+use rusqlite::{Connection, params};
+
+use super::{DeploymentId, Millis, State, StoreError, clock, copies, deployments::ended, schema, soundness};
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,14 +42,9 @@ pub fn restore(database: &Path, from: Option<&Path>) -> Result<Restored, StoreEr
     let fault = |error| StoreError::sqlite("checking the copy", from.unwrap_or(database), error);
     let deployments = soundness::check(&db).map_err(fault)?;
     // What they wanted may be long past; that it is wanted is still known, and told by `turnout status`.
-    let unfinished = db
-        .execute(
-            "UPDATE deployments SET state = 'interrupted', ended_at = ?1,
-               error = 'not finished when the copy was made from which the database was restored; not repeated'
-             WHERE state IN ('queued', 'running')",
-            [clock::wall()],
-        )
-        .map_err(fault)?;
+    let begun = db.unchecked_transaction().map_err(fault)?;
+    let unfinished = unfinished(&begun, clock::wall()).map_err(fault)?;
+    begun.commit().map_err(fault)?;
     // One file: closing it takes in what lies beside it.
     db.close().map_err(|(_, error)| fault(error))?;
     let former = match database.exists() {
@@ -58,6 +55,20 @@ pub fn restore(database: &Path, from: Option<&Path>) -> Result<Restored, StoreEr
     fs::rename(&new, database).map_err(io_fault)?;
     give_to_owner(database).map_err(io_fault)?;
     Ok(Restored { deployments, unfinished, former })
+}
+
+/// Ends what had not ended. Answers how many.
+fn unfinished(db: &Connection, at: Millis) -> rusqlite::Result<usize> {
+    const WHY: &str = "not finished when the copy was made from which the database was restored; not repeated";
+    let mut end = db.prepare(
+        "UPDATE deployments SET state = 'interrupted', ended_at = ?1, error = ?2 WHERE state IN ('queued', 'running')
+         RETURNING id",
+    )?;
+    let ids = end.query_map(params![at, WHY], |row| row.get(0))?.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
+    for id in &ids {
+        ended(db, at, *id, State::Interrupted, Some(WHY.to_owned()))?;
+    }
+    Ok(ids.len())
 }
 
 /// Run by root, the files are still the daemon's: whoever owns the directory.

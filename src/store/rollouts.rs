@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{DeploymentId, Millis, Store, StoreError};
+use super::{DeploymentId, DomainEvent, Millis, Store, StoreError, journal};
 use crate::rollout::{Generation, Phase, Rollout, UnderWay, Watch};
 
 /// A repository's rollout, and the deployment that is under way in it.
@@ -75,6 +75,7 @@ pub(super) fn keep(
     repo: &str,
     deployment: Option<DeploymentId>,
     rollout: &Rollout,
+    at: Millis,
 ) -> rusqlite::Result<()> {
     let Rollout { generation, under_way, watch: _ } = rollout;
     let phase = under_way.map(|under_way| under_way.phase.name());
@@ -86,14 +87,37 @@ pub(super) fn keep(
          ON CONFLICT (repo) DO UPDATE SET generation = excluded.generation, deployment = excluded.deployment,
            phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at",
     )?;
-    keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at]).map(drop)
+    keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at])?;
+    tell(db, repo, deployment, at)
 }
 
 /// Nothing is under way any more in the rollout of this deployment's repository; its success is watched, or not.
-pub(super) fn end(db: &Connection, id: DeploymentId, watched: bool) -> rusqlite::Result<()> {
+pub(super) fn end(db: &Connection, id: DeploymentId, watched: bool, at: Millis) -> rusqlite::Result<()> {
     let mut end = db.prepare_cached(
         "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL,
-           watched = CASE WHEN ?2 THEN generation ELSE watched END WHERE deployment = ?1",
+           watched = CASE WHEN ?2 THEN generation ELSE watched END WHERE deployment = ?1 RETURNING repo",
     )?;
-    end.execute(params![id, watched]).map(drop)
+    let repo: Option<String> = end.query_row(params![id, watched], |row| row.get(0)).optional()?;
+    repo.map_or(Ok(()), |repo| tell(db, &repo, Some(id), at))
+}
+
+/// The journal's word of where a repository stands now.
+fn tell(db: &Connection, repo: &str, deployment: Option<DeploymentId>, at: Millis) -> rusqlite::Result<()> {
+    let mut row =
+        db.prepare_cached("SELECT generation, phase, plans, losses, due_at, watched FROM rollouts WHERE repo = ?1")?;
+    let moved = |row: &Row<'_>| {
+        Ok(DomainEvent::RolloutMoved {
+            generation: row.get(0)?,
+            phase: row.get(1)?,
+            plans: row.get(2)?,
+            losses: row.get(3)?,
+            due_at: row.get(4)?,
+            watched: row.get(5)?,
+        })
+    };
+    let moved = row.query_row([repo], moved)?;
+    match deployment {
+        Some(deployment) => journal::of_deployment(db, at, deployment, &moved),
+        None => journal::of_repo(db, at, repo, &moved),
+    }
 }

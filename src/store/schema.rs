@@ -24,6 +24,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/008.sql"),
     include_str!("schema/009.sql"),
     include_str!("schema/010.sql"),
+    include_str!("schema/011.sql"),
+    include_str!("schema/012.sql"),
 ];
 
 /// How long a lock that is held is tried again, and how often. A process that was being started when its parent was
@@ -155,6 +157,51 @@ mod tests {
             .unwrap();
         let error = open(&dir.path().join("other.db"), |_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("other.db") && error.contains("not a database"), "{error}");
+    }
+
+    /// A database that any earlier turnout has left is brought to the present schema with what is in it; its journal begins
+    /// then.
+    #[test]
+    fn every_earlier_schema_is_read() {
+        for former in 1..MIGRATIONS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("turnout.db");
+            let db = Connection::open(&file).unwrap();
+            MIGRATIONS.iter().take(former).for_each(|sql| db.execute_batch(sql).unwrap());
+            db.execute_batch(
+                "INSERT INTO deployments (repo, project, wanted_commit, kind, cause, state, created_at, started_at, ended_at)
+                   VALUES ('shop', 'redshop', '1', 'push', 'a push', 'failed', 1, 2, 3),
+                          ('shop', NULL, '2', 'push', 'a push', 'queued', 4, NULL, NULL);
+                 INSERT INTO phases VALUES (1, 1, 'fetch', 2, 3);
+                 INSERT INTO log_lines VALUES (1, 1, 2, 'info', NULL, 'a line');
+                 INSERT INTO successes VALUES ('shop', 'redshop', '0', 1, 3);
+                 INSERT INTO deliveries (forge, event, digest, verdict, reason, received_at, deployment)
+                   VALUES ('github', 'push', x'00', 'deploy', 'push', 1, 1);",
+            )
+            .unwrap();
+            db.pragma_update(None, "user_version", former as i64).unwrap();
+            drop(db);
+            let mut kept = false;
+            let db = open(&file, |_| {
+                kept = true;
+                Ok(())
+            })
+            .unwrap_or_else(|error| panic!("from schema {former}: {error}"));
+            assert!(kept, "no copy is kept of schema {former}");
+            assert!(is_present(&db).unwrap());
+            assert_eq!(super::super::soundness::check(&db).unwrap(), 2, "from schema {former}");
+            let events: i64 = db.query_row("SELECT count(*) FROM journal", [], |row| row.get(0)).unwrap();
+            assert_eq!((events, super::super::journal::newest(&db).unwrap()), (0, 0));
+            drop(db);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let store = crate::store::Store::open(&file, crate::store::Retention::default()).unwrap();
+                assert_eq!(store.next("shop").await.unwrap().map(|next| next.id), Some(2));
+                let told = store.events(0, Default::default()).await.unwrap();
+                assert_eq!(told.events.iter().map(|event| event.deployment).collect::<Vec<_>>(), [Some(2), Some(2)]);
+                assert_eq!(store.log(1, 0, 10).await.unwrap().len(), 1);
+            });
+        }
     }
 
     #[test]

@@ -14,8 +14,9 @@ use super::{StoreError, copies, queries, schema};
 
 /// Complaints of SQLite's check that are told; one damaged page has many.
 const TOLD: usize = 3;
-/// Tables whose rows are read one by one; logs and phases are many, and nothing depends on them.
-const READ: [&str; 7] = ["deliveries", "successes", "reads", "holds", "places", "wanted", "rollouts"];
+/// Tables whose rows are read one by one; logs, phases and events are many, and nothing depends on them.
+const READ: [&str; 9] =
+    ["deliveries", "successes", "reads", "holds", "places", "wanted", "rollouts", "cursors", "outbox"];
 
 /// Whether this complaint means that the file itself is damaged.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {

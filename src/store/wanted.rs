@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Millis, NewDeployment, Store, StoreError, WantedCommit};
+use super::{DomainEvent, Millis, NewDeployment, Store, StoreError, WantedCommit, journal};
 
 impl Store {
     /// The newest commit that was pushed and is not deployed yet.
@@ -60,11 +60,24 @@ pub(super) fn note(db: &Connection, pushed: &NewDeployment, at: Millis) -> rusql
          ON CONFLICT (repo) DO UPDATE SET branch = excluded.branch, cause = excluded.cause, before = excluded.before,
            since = iif(commit_id = excluded.commit_id, since, excluded.since), commit_id = excluded.commit_id",
     )?;
-    note.execute(params![pushed.repo, commit, pushed.branch, pushed.cause, at]).map(drop)
+    note.execute(params![pushed.repo, commit, pushed.branch, pushed.cause, at])?;
+    match find(db, &pushed.repo)? {
+        Some(wanted) => journal::of_repo(db, at, &pushed.repo, &DomainEvent::CommitWanted(wanted)),
+        None => Ok(()),
+    }
 }
 
 /// Forgets what was wanted where it is one of these commits. One that was pushed meanwhile stays wanted.
-pub(super) fn reached(db: &Connection, repo: &str, deployed: &str, reached: Option<&str>) -> rusqlite::Result<()> {
-    let mut forget = db.prepare_cached("DELETE FROM wanted WHERE repo = ?1 AND (commit_id = ?2 OR commit_id = ?3)")?;
-    forget.execute(params![repo, deployed, reached]).map(drop)
+pub(super) fn reached(
+    db: &Connection,
+    repo: &str,
+    deployed: &str,
+    reached: Option<&str>,
+    at: Millis,
+) -> rusqlite::Result<()> {
+    let mut forget = db.prepare_cached(
+        "DELETE FROM wanted WHERE repo = ?1 AND (commit_id = ?2 OR commit_id = ?3) RETURNING commit_id",
+    )?;
+    let commit = forget.query_row(params![repo, deployed, reached], |row| row.get(0)).optional()?;
+    commit.map_or(Ok(()), |commit| journal::of_repo(db, at, repo, &DomainEvent::CommitReached { commit }))
 }

@@ -1,11 +1,11 @@
 //! What is watched on after the verdict of its deployment, and what fell over meanwhile. Kept on disk, so that a daemon
 //! that was killed goes on watching and a history tells of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Deployment, DeploymentId, Fall, Millis, Store, StoreError, Watch, Watched};
+use super::{Deployment, DeploymentId, DomainEvent, Fall, Millis, Store, StoreError, Watch, Watched, journal};
 
 impl Store {
     /// What is to be watched, by repository.
@@ -55,8 +55,13 @@ impl Store {
     /// # Errors
     /// The store is closed. A failure to write is logged.
     pub async fn end_watch(&self, id: DeploymentId) -> Result<(), StoreError> {
-        let work = move |db: &Connection| {
-            db.prepare_cached("DELETE FROM watches WHERE deployment = ?1")?.execute([id]).map(drop)
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| match db
+            .prepare_cached("DELETE FROM watches WHERE deployment = ?1")?
+            .execute([id])?
+        {
+            0 => Ok(()),
+            _ => journal::of_deployment(db, clock.now(), id, &DomainEvent::WatchEnded {}),
         };
         self.inner.writer.hand_in("ending the watch", work).await
     }
@@ -66,9 +71,13 @@ impl Store {
     /// # Errors
     /// The store is closed. A failure to write is logged.
     pub async fn watch_until(&self, id: DeploymentId, until: Millis) -> Result<(), StoreError> {
+        let clock = Arc::clone(&self.inner.clock);
         let work = move |db: &Connection| {
             let mut note = db.prepare_cached("UPDATE watches SET until = ?2 WHERE deployment = ?1")?;
-            note.execute(params![id, until]).map(drop)
+            match note.execute(params![id, until])? {
+                0 => Ok(()),
+                _ => journal::of_deployment(db, clock.now(), id, &DomainEvent::WatchMoved { until }),
+            }
         };
         self.inner.writer.hand_in("noting the end of the watch", work).await
     }
@@ -78,8 +87,9 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed.
     pub async fn note_fall(&self, id: DeploymentId, fall: Fall) -> Result<(), StoreError> {
-        let Fall { container, after, said, times, mended, seen } = fall;
+        let clock = Arc::clone(&self.inner.clock);
         let work = move |db: &Connection| {
+            let Fall { container, after, said, times, mended, seen } = &fall;
             // The deployment may have been forgotten meanwhile.
             let mut note = db.prepare_cached(
                 "INSERT INTO falls (deployment, container, after, said, times, mended, seen)
@@ -87,7 +97,8 @@ impl Store {
                  ON CONFLICT (deployment, container) DO UPDATE SET after = excluded.after, said = excluded.said,
                    times = excluded.times, mended = excluded.mended, seen = excluded.seen",
             )?;
-            note.execute(params![id, container, after, said, times, mended, seen]).map(drop)
+            note.execute(params![id, container, after, said, times, mended, seen])?;
+            journal::of_deployment(db, clock.now(), id, &DomainEvent::ContainerFell(fall.clone()))
         };
         self.inner.writer.run("recording what happened after the verdict", work).await
     }
@@ -106,12 +117,27 @@ impl Store {
 }
 
 /// A repository is watched for this deployment, in place of what was watched of it.
-pub(super) fn begin(db: &Connection, id: DeploymentId, project: &str, watch: Watch) -> rusqlite::Result<()> {
+pub(super) fn begin(
+    db: &Connection,
+    id: DeploymentId,
+    project: &str,
+    watch: Watch,
+    at: Millis,
+) -> rusqlite::Result<()> {
+    let mut former = db.prepare_cached(
+        "DELETE FROM watches WHERE repo = (SELECT repo FROM deployments WHERE id = ?1) RETURNING deployment",
+    )?;
+    let former: Option<DeploymentId> = former.query_row([id], |row| row.get(0)).optional()?;
+    if let Some(former) = former {
+        journal::of_deployment(db, at, former, &DomainEvent::WatchEnded {})?;
+    }
     let mut begin = db.prepare_cached(
-        "INSERT OR REPLACE INTO watches (repo, deployment, project, since, until)
+        "INSERT INTO watches (repo, deployment, project, since, until)
          SELECT repo, id, ?2, ?3, ?4 FROM deployments WHERE id = ?1",
     )?;
-    begin.execute(params![id, project, watch.since, watch.until]).map(drop)
+    let Watch { since, until } = watch;
+    begin.execute(params![id, project, since, until])?;
+    journal::of_deployment(db, at, id, &DomainEvent::WatchBegan { project: project.to_owned(), since, until })
 }
 
 /// Adds what fell over after their verdicts to deployments.

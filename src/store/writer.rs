@@ -13,7 +13,13 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Millis, Retention, StoreError, clock::Clock, prune, soundness};
+use super::{
+    EventId, Retention, StoreError,
+    clock::Clock,
+    journal,
+    prune::{self, Keep},
+    soundness,
+};
 
 /// Jobs in one transaction at most: bounds how long the first one waits for the last.
 const BATCH: usize = 256;
@@ -22,6 +28,8 @@ const INBOX: usize = 1024;
 /// Records are thinned out after so many jobs: rarely enough that a slow deployment's log does not pay for it, often
 /// enough that no delivery waits behind a long one.
 const PRUNE_EVERY: usize = 64;
+/// The journal is counted after so many events more: counting reads all of it.
+const COUNT_EVERY: i64 = 1_000;
 /// Most rows that one thinning removes, of each kind: more than come in between two, so that the excess shrinks.
 const PRUNE_ROWS: usize = 4 * PRUNE_EVERY;
 
@@ -35,7 +43,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. The receiver changes after every commit.
+    /// Starts the thread. The receiver has the number of the newest event, after its commit.
     pub(super) fn start(
         db: Connection,
         lock: File,
@@ -43,15 +51,16 @@ impl Writer {
         retention: Retention,
         broken: Arc<AtomicBool>,
         clock: Arc<Clock>,
-    ) -> Result<(Writer, watch::Receiver<u64>), StoreError> {
+    ) -> Result<(Writer, watch::Receiver<EventId>), StoreError> {
         let (inbox, jobs) = mpsc::channel(INBOX);
-        let (changed, changes) = watch::channel(0);
-        let desk = Desk { db, jobs, changed, file: file.to_path_buf(), retention, clock, _lock: lock };
+        let newest = journal::newest(&db).map_err(|error| StoreError::sqlite("reading the journal", file, error))?;
+        let (told, newest) = watch::channel(newest);
+        let desk = Desk { db, jobs, newest: told, counted: 0, file: file.to_path_buf(), retention, clock, _lock: lock };
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || desk.work())
             .map_err(|source| StoreError::Io { file: file.to_path_buf(), source })?;
-        Ok((Writer { inbox: Some(inbox), thread: Some(thread), file: file.into(), broken }, changes))
+        Ok((Writer { inbox: Some(inbox), thread: Some(thread), file: file.into(), broken }, newest))
     }
 
     /// Has `work` done in a transaction, and answers when that is on disk. `work` may run twice: what the first run
@@ -205,7 +214,9 @@ where
 struct Desk {
     db: Connection,
     jobs: mpsc::Receiver<Box<dyn Job>>,
-    changed: watch::Sender<u64>,
+    newest: watch::Sender<EventId>,
+    /// The newest event when the journal was counted last.
+    counted: EventId,
     file: PathBuf,
     retention: Retention,
     clock: Arc<Clock>,
@@ -224,6 +235,7 @@ impl Desk {
                 since_pruned = 0;
             }
             self.commit(&mut batch, due);
+            self.tell();
             if batch.iter().any(|job| job.is_last()) {
                 // Nobody else has the database open: closing it leaves one file.
                 if let Err((_, error)) = self.db.close() {
@@ -232,14 +244,17 @@ impl Desk {
                 return;
             }
             batch.clear();
-            self.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 
     /// All in one transaction, and thinning out with it where that is `due`, as a transaction more would be a wait for
     /// the disk more. Where that fails, each job in its own, so that one job's error is its own.
     fn commit(&mut self, batch: &mut [Box<dyn Job>], due: bool) {
-        let keep = due.then(|| (self.retention, self.clock.now()));
+        let count = *self.newest.borrow() - self.counted >= COUNT_EVERY;
+        if due && count {
+            self.counted = *self.newest.borrow();
+        }
+        let keep = due.then(|| Keep { retention: self.retention, at: self.clock.now(), count });
         if together(&mut self.db, batch, keep).is_ok() {
             batch.iter_mut().for_each(|job| job.done());
             return;
@@ -255,12 +270,24 @@ impl Desk {
         }
     }
 
+    /// Tells readers of the newest event that is on the disk.
+    fn tell(&self) {
+        match journal::newest(&self.db) {
+            Ok(newest) => {
+                self.newest.send_if_modified(|told| std::mem::replace(told, newest) != newest);
+            }
+            // They are told after the next commit.
+            Err(error) => tracing::warn!(file = %self.file.display(), "the newest event cannot be read: {error}"),
+        }
+    }
+
     /// Removes everything that is not to be kept, while nobody waits: at the start, and where thinning out with other
     /// work failed.
     fn tidy(&mut self) {
         loop {
             let more = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-                let more = prune::prune(&transaction, self.retention, PRUNE_ROWS, self.clock.now())?;
+                let keep = Keep { retention: self.retention, at: self.clock.now(), count: true };
+                let more = prune::prune(&transaction, keep, PRUNE_ROWS)?;
                 transaction.commit().map(|()| more)
             });
             match more {
@@ -276,17 +303,13 @@ impl Desk {
 }
 
 /// Dropping the transaction undoes it, so every early return does.
-fn together(
-    db: &mut Connection,
-    batch: &mut [Box<dyn Job>],
-    prune: Option<(Retention, Millis)>,
-) -> rusqlite::Result<()> {
+fn together(db: &mut Connection, batch: &mut [Box<dyn Job>], prune: Option<Keep>) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
         job.run(&transaction)?;
     }
-    if let Some((keep, at)) = prune {
-        prune::prune(&transaction, keep, PRUNE_ROWS, at)?;
+    if let Some(keep) = prune {
+        prune::prune(&transaction, keep, PRUNE_ROWS)?;
     }
     transaction.commit()
 }

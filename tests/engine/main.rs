@@ -25,6 +25,7 @@ mod client_settings;
 mod convergence;
 mod endpoints;
 mod harness;
+mod holdings;
 mod interchange;
 mod versions;
 mod waits;

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::imports::{self, Named, Room};
 
 /// Folders of `src` from the ground up; a folder may use only folders before it, and any crate but for [`FEW_CRATES`].
-const ORDER: &[&str] = &["config", "forge", "decide", "rollout", "inputs", "store", "deploy", "lane", "server", "cli"];
+const ORDER: &[&str] =
+    &["config", "forge", "decide", "rollout", "inputs", "store", "outbox", "deploy", "lane", "server", "cli"];
 
 /// Folders whose business not every crate is, and which they may use.
 const FEW_CRATES: &[(&str, &[&str])] = &[
@@ -14,6 +15,7 @@ const FEW_CRATES: &[(&str, &[&str])] = &[
     ("decide", &["plan", "report"]),
     ("rollout", &[]),
     ("store", &["files", "report"]),
+    ("outbox", &[]),
 ];
 
 /// Crates, and which others of ours each may use. Cargo holds that there are no circles; this holds that there is no more.

@@ -131,8 +131,12 @@ fn of_project(project: &str, since: i64, until: Option<i64>) -> EventsOptions {
         ("label".to_owned(), vec![format!("{}={project}", labels::PROJECT), labels::CONFIG_HASH.to_owned()]),
         ("event".to_owned(), owned(&KINDS)),
     ]);
-    let shown = |at: i64| format!("{}.{:09}", at.div_euclid(SECOND), at.rem_euclid(SECOND));
     EventsOptions { since: Some(shown(since)), until: until.map(shown), filters: Some(filters) }
+}
+
+/// A time as the engine is asked for it, from nanoseconds since 1970.
+pub(super) fn shown(at: i64) -> String {
+    format!("{}.{:09}", at.div_euclid(SECOND), at.rem_euclid(SECOND))
 }
 
 /// An event of a service's container; what `run` and steps before a start make ends as it likes.
@@ -170,7 +174,8 @@ fn narrow(at: i128) -> Option<i64> {
     i64::try_from(at).ok()
 }
 
-fn here() -> i64 {
+/// Now by our clock, in nanoseconds since 1970.
+pub(super) fn here() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
+use bollard::{
+    models::ContainerSummary,
+    query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder},
+};
 use turnout_compose::labels;
 
 use super::{ContainerStatus, Engine, EngineError, status::status};
@@ -45,26 +48,39 @@ impl Engine {
                 listed.map_err(|e| EngineError::api("list volumes", e))
             },
         )?;
-        let mut stacks: BTreeMap<String, Stack> = BTreeMap::new();
-        for summary in containers {
-            let own = summary.labels.clone().unwrap_or_default();
-            let Some(stack) = stack_of(&mut stacks, own.get(labels::PROJECT)) else { continue };
-            if let Some(repository) = own.get(labels::TURNOUT_REPOSITORY) {
-                stack.repository = Some(repository.clone());
-            }
-            stack.folders.extend(own.get(labels::WORKING_DIR).cloned());
-            stack.containers.extend(status(summary));
-        }
+        let mut stacks = of_containers(containers);
         for volume in volumes.volumes.unwrap_or_default() {
             if let Some(stack) = stack_of(&mut stacks, volume.labels.get(labels::PROJECT)) {
                 stack.volumes.insert(volume.name);
             }
         }
-        for stack in stacks.values_mut() {
-            stack.containers.sort_by(|a, b| (&a.service, a.number, &a.name).cmp(&(&b.service, b.number, &b.name)));
-        }
         Ok(stacks)
     }
+
+    /// The stack of one project, without its volumes.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(super) async fn stack_of(&self, project: &str) -> Result<BTreeMap<String, Stack>, EngineError> {
+        Ok(of_containers(self.project_containers(project).await?))
+    }
+}
+
+fn of_containers(containers: Vec<ContainerSummary>) -> BTreeMap<String, Stack> {
+    let mut stacks: BTreeMap<String, Stack> = BTreeMap::new();
+    for summary in containers {
+        let own = summary.labels.clone().unwrap_or_default();
+        let Some(stack) = stack_of(&mut stacks, own.get(labels::PROJECT)) else { continue };
+        if let Some(repository) = own.get(labels::TURNOUT_REPOSITORY) {
+            stack.repository = Some(repository.clone());
+        }
+        stack.folders.extend(own.get(labels::WORKING_DIR).cloned());
+        stack.containers.extend(status(summary));
+    }
+    for stack in stacks.values_mut() {
+        stack.containers.sort_by(|a, b| (&a.service, a.number, &a.name).cmp(&(&b.service, b.number, &b.name)));
+    }
+    stacks
 }
 
 fn stack_of<'s>(stacks: &'s mut BTreeMap<String, Stack>, project: Option<&String>) -> Option<&'s mut Stack> {

@@ -1,0 +1,224 @@
+//! What the engine holds, known without asking it each time: read whole once, and of a project again when an event of the
+//! engine says that something changed.
+//!
+//! ```text
+//!   Unknown ──► read ──► Fresh ◄──────────┐
+//!      ▲                  │ event          │ read again
+//!      │ stream ends      ├──► Changing ───┘
+//!      └──────────────────┴──► (older than BOUND: whoever asks, asks the engine, and it is read anew)
+//! ```
+//!
+//! What an event has not told yet is not known here either: that is the time it takes on its way, some milliseconds.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use super::{Planner, former::Stacks, now_ms};
+use crate::engine::{
+    Engine, EngineError,
+    held::{Changed, Changes, Held},
+};
+
+/// What was read whole longer ago is not believed without asking: an engine that has much to tell may forget some of it, and
+/// clocks are set.
+pub const BOUND: Duration = Duration::from_secs(600);
+/// After an event others are waited for, so that a deployment's many are one look.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Before the engine is asked again after its events ended: at first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What the engine holds.
+#[derive(Default)]
+pub struct Holdings {
+    known: Mutex<Known>,
+    /// Somebody found that it is to be read whole again.
+    anew: Notify,
+}
+
+#[derive(Default)]
+struct Known {
+    held: Option<Held>,
+    /// When everything was read.
+    read: Option<Instant>,
+    /// Up to when it was true, by the wall clock; counts where it is not any more.
+    true_at: i64,
+    now: Now,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Now {
+    Fresh,
+    /// An event was heard, and what it changed is not read yet; or nothing was read yet.
+    #[default]
+    Changing,
+    /// The events do not come.
+    Deaf(String),
+}
+
+/// Why it is better to ask the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// It changes just now, or it is time to: nothing is wrong.
+    Moment,
+    /// The engine's events do not come.
+    Deaf(String),
+}
+
+impl Holdings {
+    /// What the engine holds now, where that is known.
+    ///
+    /// # Errors
+    /// Why it is to be asked instead.
+    pub fn now(&self) -> Result<Stacks, Ask> {
+        let known = self.lock();
+        match (&known.now, &known.held) {
+            (Now::Deaf(why), _) => Err(Ask::Deaf(why.clone())),
+            (Now::Changing, _) | (Now::Fresh, None) => Err(Ask::Moment),
+            (Now::Fresh, Some(_)) if known.read.is_none_or(|read| read.elapsed() > BOUND) => {
+                self.anew.notify_one();
+                Err(Ask::Moment)
+            }
+            (Now::Fresh, Some(held)) => Ok(held.at(now_ms())),
+        }
+    }
+
+    /// What the engine held when that was known last, and when that was: milliseconds since 1970.
+    pub fn last(&self) -> Option<(Stacks, i64)> {
+        let known = self.lock();
+        let at = if known.now == Now::Fresh { now_ms() } else { known.true_at };
+        known.held.as_ref().map(|held| (held.at(at), at))
+    }
+
+    /// Keeps it fresh, for ever.
+    pub async fn keep(&self, planner: &Planner) {
+        let mut pause = AGAIN.0;
+        loop {
+            let why = match self.connected(planner, &mut pause).await {
+                Ok(()) => "the engine's events have ended".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            tracing::debug!("what runs is not kept fresh: {why}; trying again in {pause:?}");
+            self.is(Now::Deaf(why));
+            sleep(pause).await;
+            pause = (pause * 2).min(AGAIN.1);
+        }
+    }
+
+    /// Keeps it fresh over one connection.
+    async fn connected(&self, planner: &Planner, pause: &mut Duration) -> Result<(), EngineError> {
+        let engine = planner.engine().await?;
+        // Before the look: what happens meanwhile comes afterwards.
+        let mut changes = engine.changes().await;
+        self.read(&engine).await?;
+        *pause = AGAIN.0;
+        loop {
+            tokio::select! {
+                changed = changes.next() => {
+                    let Some(first) = changed else { return Ok(()) };
+                    self.is(Now::Changing);
+                    let ended = self.take(&engine, first, &mut changes).await?;
+                    if ended {
+                        return Ok(());
+                    }
+                }
+                () = self.anew.notified() => self.read(&engine).await?,
+            }
+        }
+    }
+
+    /// Reads again what has changed. True where the events have ended meanwhile.
+    async fn take(&self, engine: &Engine, first: Changed, changes: &mut Changes) -> Result<bool, EngineError> {
+        let mut all = vec![first];
+        let mut ended = false;
+        sleep(SETTLE).await;
+        while let Some(next) = changes.next().now_or_never() {
+            match next {
+                Some(changed) => all.push(changed),
+                None => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        if all.contains(&Changed::Anything) {
+            self.read(engine).await?;
+            return Ok(ended);
+        }
+        let projects: BTreeSet<String> = all.into_iter().filter_map(project).collect();
+        for project in projects {
+            let part = engine.held_of(&project).await?;
+            if let Some(held) = &mut self.lock().held {
+                held.replace(&project, part);
+            }
+        }
+        self.is(Now::Fresh);
+        Ok(ended)
+    }
+
+    async fn read(&self, engine: &Engine) -> Result<(), EngineError> {
+        let held = engine.held().await?;
+        let mut known = self.lock();
+        (known.held, known.read, known.now) = (Some(held), Some(Instant::now()), Now::Fresh);
+        Ok(())
+    }
+
+    fn is(&self, now: Now) {
+        let mut known = self.lock();
+        if known.now == Now::Fresh {
+            known.true_at = now_ms();
+        }
+        known.now = now;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Whole values are written under it.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn project(changed: Changed) -> Option<String> {
+    match changed {
+        Changed::Project(project) => Some(project),
+        Changed::Anything => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_believed_while_events_come_and_for_a_bounded_time() {
+        let holdings = Holdings::default();
+        assert!(holdings.now() == Err(Ask::Moment) && holdings.last().is_none(), "nothing was read yet");
+        {
+            let mut known = holdings.lock();
+            (known.held, known.read, known.now) = (Some(Held::default()), Some(Instant::now()), Now::Fresh);
+        }
+        assert_eq!(holdings.now(), Ok(Stacks::new()));
+        holdings.is(Now::Changing);
+        assert_eq!(holdings.now(), Err(Ask::Moment));
+        holdings.is(Now::Fresh);
+        tokio::time::advance(BOUND).await;
+        assert!(holdings.now().is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(holdings.now(), Err(Ask::Moment));
+        // And it is read anew for the next who asks.
+        holdings.anew.notified().await;
+        let before = now_ms();
+        holdings.is(Now::Deaf("gone".to_owned()));
+        holdings.is(Now::Deaf("still gone".to_owned()));
+        assert_eq!(holdings.now(), Err(Ask::Deaf("still gone".to_owned())));
+        let (_, at) = holdings.last().unwrap();
+        assert!((before..=now_ms()).contains(&at), "when it was known last is not when that was last asked");
+    }
+}

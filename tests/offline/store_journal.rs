@@ -1,0 +1,546 @@
+//! The journal: it tells everything that the tables have, in the transaction that makes it so; and whoever reads it misses
+//! nothing, or is told what, and holds up nobody.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use turnout::{
+    report::{Event, Outcome, redact::Redactor},
+    rollout::{Phase, Rollout, UnderWay},
+    store::{
+        Cause, DomainEvent, Fall, Finish, HoldChange, Journaled, LogLimits, NewDelivery, NewDeployment, Only, Place,
+        Read, Retention, State, Store, Update, Watch,
+    },
+};
+
+fn open(dir: &tempfile::TempDir) -> Store {
+    Store::open(&dir.path().join("turnout.db"), Retention::default()).unwrap()
+}
+
+fn wanted(repo: &str, commit: Option<u8>, pinned: bool) -> NewDeployment {
+    NewDeployment {
+        repo: repo.to_owned(),
+        branch: Some("main".to_owned()),
+        commit: commit.map(commit_of),
+        kind: if pinned { Cause::Manual } else { Cause::Push },
+        cause: "a push".to_owned(),
+        who: None,
+        force_rebuild: commit.is_some_and(|commit| commit % 3 == 0),
+        pinned,
+        new_stack: false,
+    }
+}
+
+fn commit_of(number: u8) -> String {
+    format!("{number:040x}")
+}
+
+fn delivery(repo: &str, commit: u8) -> NewDelivery {
+    NewDelivery {
+        forge: "github",
+        guid: Some(format!("{repo}-{commit}")),
+        event: "push".to_owned(),
+        repo: Some(format!("acme/{repo}")),
+        git_ref: Some("refs/heads/main".to_owned()),
+        commit: Some(commit_of(commit)),
+        pusher: None,
+        digest: [commit; 32],
+        payload: None,
+        effect: "deploy",
+        reason: "push".to_owned(),
+        deploy: Some(wanted(repo, Some(commit), false)),
+    }
+}
+
+/// What the tables have, and what the journal says that they have: rows by table and key.
+type World = BTreeMap<String, String>;
+
+fn tables(file: &Path) -> World {
+    const LOOKS: &[(&str, &str)] = &[
+        (
+            "deployment",
+            "SELECT id, repo || '|' || state || '|' || coalesce(phase, '-') || '|' || coalesce(project, '-') || '|' ||
+               coalesce(branch, '-') || '|' || coalesce(commit_before, '-') || '|' || coalesce(commit_after, '-') || '|' ||
+               coalesce(commit_base, '-') || '|' || coalesce(decision, '-') || '|' || coalesce(error, '-') || '|' ||
+               coalesce(superseded_by, '-') || '|' || coalesce(retry_of, '-') || '|' || attempt || '|' || force_rebuild
+             FROM deployments",
+        ),
+        ("hold", "SELECT repo, coalesce(held_commit, '-') || '|' || coalesce(newest, '-') || '|' || since FROM holds"),
+        ("wanted", "SELECT repo, commit_id || '|' || before || '|' || since FROM wanted"),
+        (
+            "rollout",
+            "SELECT repo, generation || '|' || coalesce(phase, '-') || '|' || plans || '|' || losses || '|' ||
+               coalesce(due_at, '-') || '|' || coalesce(watched, '-') FROM rollouts",
+        ),
+        ("watch", "SELECT repo, deployment || '|' || project || '|' || since || '|' || until FROM watches"),
+        ("fall", "SELECT deployment || '/' || container, times || '|' || coalesce(mended, '-') FROM falls"),
+        ("delivery", "SELECT id, verdict || '|' || coalesce(deployment, '-') || '|' || coalesce(duplicate_of, '-') FROM deliveries"),
+        ("place", "SELECT repo || '/' || project, path || '|' || coalesce(remote, '-') FROM places"),
+        ("log", "SELECT deployment, max(seq) FROM log_lines GROUP BY deployment"),
+    ];
+    let db = Connection::open(file).unwrap();
+    let mut world = World::new();
+    for (table, look) in LOOKS {
+        let mut rows = db.prepare(look).unwrap();
+        let text = |value: rusqlite::types::Value| match value {
+            rusqlite::types::Value::Text(text) => text,
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let rows = rows.query_map([], |row| Ok((text(row.get(0)?), text(row.get(1)?)))).unwrap();
+        world.extend(rows.map(|row| row.unwrap()).map(|(key, value)| (format!("{table} {key}"), value)));
+    }
+    world
+}
+
+#[derive(Clone, Default)]
+struct Told {
+    repo: String,
+    state: Option<State>,
+    phase: Option<String>,
+    learned: [Option<String>; 6],
+    error: Option<String>,
+    superseded_by: Option<i64>,
+    retry_of: Option<i64>,
+    attempt: u32,
+    force: bool,
+}
+
+fn or_dash<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// What follows from the journal alone.
+fn replayed(events: &[Journaled]) -> World {
+    let mut world = World::new();
+    let mut deployments: BTreeMap<i64, Told> = BTreeMap::new();
+    let mut watches: BTreeMap<String, (i64, String, i64, i64)> = BTreeMap::new();
+    for event in events {
+        let Read::Known(what) = &event.what else { panic!("{event:?}") };
+        let repo = event.repo.clone().unwrap_or_default();
+        let id = event.deployment.unwrap_or_default();
+        macro_rules! of_it {
+            () => {
+                deployments.get_mut(&id).unwrap_or_else(|| panic!("{event:?} before it was queued"))
+            };
+        }
+        match what.clone() {
+            DomainEvent::DaemonBegan { .. }
+            | DomainEvent::DaemonEnds {}
+            | DomainEvent::LetterDied { .. }
+            | DomainEvent::LettersSentAgain { .. }
+            | DomainEvent::ConfigReloaded { .. }
+            | DomainEvent::ConfigBroken { .. }
+            | DomainEvent::StepBegan { .. }
+            | DomainEvent::StepEnded { .. } => {}
+            DomainEvent::DeliveryAccepted { delivery, effect, queued, duplicate_of, .. } => {
+                let value = format!("{effect}|{}|{}", or_dash(queued), or_dash(duplicate_of));
+                world.insert(format!("delivery {delivery}"), value);
+            }
+            DomainEvent::DeploymentQueued { branch, force_rebuild, retry_of, attempt, .. } => {
+                let learned = [None, branch, None, None, None, None];
+                let state = Some(State::Queued);
+                let told = Told { repo, state, learned, retry_of, attempt, force: force_rebuild, ..Told::default() };
+                assert!(deployments.insert(id, told).is_none(), "{event:?} twice");
+            }
+            DomainEvent::RebuildInherited {} => of_it!().force = true,
+            DomainEvent::DeploymentBegan {} => of_it!().state = Some(State::Running),
+            DomainEvent::PhaseBegan { phase } => of_it!().phase = Some(phase),
+            DomainEvent::DeploymentLearned { project, branch, commit_before, commit_after, commit_base, decision } => {
+                let new = [project, branch, commit_before, commit_after, commit_base, decision];
+                for (known, new) in of_it!().learned.iter_mut().zip(new) {
+                    *known = new.or(known.take());
+                }
+            }
+            DomainEvent::RolloutMoved { generation, phase, plans, losses, due_at, watched } => {
+                let value = format!(
+                    "{generation}|{}|{plans}|{losses}|{}|{}",
+                    or_dash(phase),
+                    or_dash(due_at),
+                    or_dash(watched)
+                );
+                world.insert(format!("rollout {repo}"), value);
+            }
+            DomainEvent::LogWritten { last } => drop(world.insert(format!("log {id}"), last.to_string())),
+            DomainEvent::DeploymentEnded { outcome, why, project, commit, superseded_by } => {
+                let told = of_it!();
+                assert!(!told.state.unwrap().is_final(), "{event:?} of one that is over");
+                (told.state, told.error, told.superseded_by) = (Some(outcome), why, superseded_by);
+                told.learned[0] = project.or(told.learned[0].take());
+                told.learned[3] = commit.or(told.learned[3].take());
+            }
+            DomainEvent::EndExplained { more } => {
+                let told = of_it!();
+                told.error = Some(told.error.take().map_or(more.clone(), |error| format!("{error}; {more}")));
+            }
+            DomainEvent::CommitWanted(wanted) => {
+                let value = format!("{}|{}|{}", wanted.commit, wanted.before, wanted.since);
+                world.insert(format!("wanted {repo}"), value);
+            }
+            DomainEvent::CommitReached { .. } => drop(world.remove(&format!("wanted {repo}"))),
+            DomainEvent::RepositoryHeld(hold) => {
+                let value = format!("{}|{}|{}", or_dash(hold.commit), or_dash(hold.newest), hold.since);
+                world.insert(format!("hold {repo}"), value);
+            }
+            DomainEvent::RepositoryReleased {} => drop(world.remove(&format!("hold {repo}"))),
+            DomainEvent::ProjectPlaced { project, path, remote } => {
+                world.insert(
+                    format!("place {repo}/{project}"),
+                    format!("{}|{}", path.unwrap_or_default(), or_dash(remote)),
+                );
+            }
+            DomainEvent::WatchBegan { project, since, until } => {
+                assert!(watches.insert(repo, (id, project, since, until)).is_none(), "{event:?}: the former goes on");
+            }
+            DomainEvent::WatchMoved { until } => watches.get_mut(&repo).unwrap().3 = until,
+            DomainEvent::WatchEnded {} => assert_eq!(watches.remove(&repo).unwrap().0, id, "{event:?}"),
+            DomainEvent::ContainerFell(fall) => {
+                let value = format!("{}|{}", fall.times, or_dash(fall.mended));
+                world.insert(format!("fall {id}/{}", fall.container), value);
+            }
+        }
+    }
+    for (id, told) in deployments {
+        let Told { repo, state, phase, learned, error, superseded_by, retry_of, attempt, force } = told;
+        let learned = learned.map(or_dash).join("|");
+        let rest = [or_dash(error), or_dash(superseded_by), or_dash(retry_of), attempt.to_string()].join("|");
+        let value = format!("{repo}|{}|{}|{learned}|{rest}|{}", state.unwrap(), or_dash(phase), i32::from(force));
+        world.insert(format!("deployment {id}"), value);
+    }
+    for (repo, (id, project, since, until)) in watches {
+        world.insert(format!("watch {repo}"), format!("{id}|{project}|{since}|{until}"));
+    }
+    world
+}
+
+/// What can be asked of a store. Numbers stand for deployments of the recent past, whether or not that makes sense.
+#[derive(Debug, Clone)]
+enum Act {
+    Accept(bool, u8),
+    Ask(bool, Option<u8>, u8),
+    Hold(bool),
+    Inherit(bool),
+    Next(bool),
+    Update(u8, u8),
+    Finish(u8, u8),
+    CancelQueued(u8),
+    Interrupt(u8),
+    Explain(u8),
+    Crash,
+    Line(u8, u8),
+    Fall(u8, bool),
+    EndWatch(u8),
+    MoveWatch(u8),
+    Place(bool, u8),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let one = any::<bool>;
+    let few = || 0_u8..6;
+    prop_oneof![
+        4 => (one(), few()).prop_map(|(repo, commit)| Act::Accept(repo, commit)),
+        2 => (one(), proptest::option::of(few()), 0_u8..3).prop_map(|(repo, commit, hold)| Act::Ask(repo, commit, hold)),
+        1 => one().prop_map(Act::Hold),
+        1 => one().prop_map(Act::Inherit),
+        5 => one().prop_map(Act::Next),
+        4 => (few(), few()).prop_map(|(id, what)| Act::Update(id, what)),
+        4 => (few(), few()).prop_map(|(id, how)| Act::Finish(id, how)),
+        1 => few().prop_map(Act::CancelQueued),
+        1 => few().prop_map(Act::Interrupt),
+        1 => few().prop_map(Act::Explain),
+        1 => Just(Act::Crash),
+        3 => (few(), few()).prop_map(|(id, lines)| Act::Line(id, lines)),
+        1 => (few(), one()).prop_map(|(id, mended)| Act::Fall(id, mended)),
+        1 => few().prop_map(Act::EndWatch),
+        1 => few().prop_map(Act::MoveWatch),
+        1 => (one(), few()).prop_map(|(repo, at)| Act::Place(repo, at)),
+    ]
+}
+
+fn repo(which: bool) -> &'static str {
+    if which { "shop" } else { "blog" }
+}
+
+async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act: Act) {
+    let id = |back: u8| newest - i64::from(back);
+    match act {
+        Act::Accept(of, commit) => drop(store.accept(delivery(repo(of), commit)).await.unwrap()),
+        Act::Ask(of, commit, hold) => {
+            let change = [HoldChange::AsItIs, HoldChange::Hold, HoldChange::Release][usize::from(hold)];
+            store.request(wanted(repo(of), commit, commit.is_some()), change).await.unwrap();
+        }
+        Act::Hold(of) => drop(store.hold(repo(of), Some("ann".to_owned())).await.unwrap()),
+        Act::Inherit(of) => {
+            if let Some(pushed) = store.deployment(newest).await.unwrap().filter(|pushed| pushed.repo != repo(of)) {
+                store.inherit_hold(repo(of), &pushed).await.unwrap();
+            }
+        }
+        Act::Next(of) => drop(store.next(repo(of)).await.unwrap()),
+        Act::Update(back, what) => {
+            let phase = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling][usize::from(what % 4)];
+            let way = UnderWay { phase, plans: what.into(), losses: 1, due_at: (what == 5).then_some(77) };
+            let rollout = Rollout { generation: i64::from(what), under_way: Some(way), watch: None };
+            let update = Update {
+                phase: (what > 1).then_some(phase),
+                rollout: (what > 2).then_some(rollout),
+                project: (what > 3).then(|| "redshop".to_owned()),
+                commit_after: (what > 0).then(|| commit_of(what)),
+                decision: (what == 0).then(|| "nothing to do".to_owned()),
+                ..Update::default()
+            };
+            store.update(id(back), update).await.unwrap();
+        }
+        Act::Finish(back, how) => {
+            let how = match how {
+                0 => Finish::Failed { error: "no".to_owned() },
+                1 => Finish::Cancelled { reason: "called off".to_owned() },
+                how => Finish::Succeeded {
+                    project: "redshop".to_owned(),
+                    commit: commit_of(how),
+                    reached: (how == 3).then(|| commit_of(4)),
+                    watch: (how > 3).then_some(Watch { since: 5, until: 9 }),
+                },
+            };
+            store.finish(id(back), how).await.unwrap();
+        }
+        Act::CancelQueued(back) => drop(store.cancel_queued(id(back), "called off").await.unwrap()),
+        Act::Interrupt(back) => store.interrupt(id(back), "the daemon stops").await.unwrap(),
+        Act::Explain(back) => store.add_to_end(id(back), "what had run runs again").await.unwrap(),
+        Act::Crash => {
+            let file = store.file().to_path_buf();
+            store.close().await;
+            *store = Store::open(&file, Retention::default()).unwrap();
+            assert_eq!(file.parent(), Some(dir.path()));
+            store.recover().await.unwrap();
+        }
+        Act::Line(back, lines) => {
+            if store.deployment(id(back)).await.unwrap().is_none() {
+                return;
+            }
+            let last = store.last_line(id(back)).await.unwrap();
+            let log = store.log_handle_after(id(back), Redactor::new(), LogLimits::default(), last);
+            for line in 0..lines {
+                log.event(&Event::StepStarted { step: line.into(), text: "create web".to_owned() });
+                let elapsed = Duration::from_millis(3);
+                log.event(&Event::StepEnded {
+                    step: line.into(),
+                    outcome: Outcome::Done,
+                    text: "web".to_owned(),
+                    elapsed,
+                });
+            }
+            log.close().await.unwrap();
+        }
+        Act::Fall(back, mended) => {
+            let (container, said) = ("web".to_owned(), "exited (1)".to_owned());
+            let fall = Fall { container, after: 1, said, times: 1, mended: mended.then_some(4), seen: 7 };
+            store.note_fall(id(back), fall).await.unwrap();
+        }
+        Act::EndWatch(back) => store.end_watch(id(back)).await.unwrap(),
+        Act::MoveWatch(back) => store.watch_until(id(back), 11).await.unwrap(),
+        Act::Place(of, at) => {
+            let (path, remote) = (Some(format!("/srv/{at}")), (at > 2).then(|| "host:x".to_owned()));
+            store
+                .note_place(Place { repo: repo(of).to_owned(), project: "redshop".to_owned(), path, remote })
+                .await
+                .unwrap();
+        }
+    }
+}
+
+async fn everything(store: &Store) -> Vec<Journaled> {
+    let (mut after, mut all) = (0, Vec::new());
+    loop {
+        let page = store.events(after, Only::default()).await.unwrap();
+        assert_eq!(page.gap, None);
+        if page.events.is_empty() {
+            return all;
+        }
+        after = page.upto;
+        all.extend(page.events);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_journal_alone_tells_what_the_tables_have(acts in proptest::collection::vec(act(), 1..50)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = open(&dir);
+            let file = store.file().to_path_buf();
+            for (number, act) in acts.iter().enumerate() {
+                let newest = store.history(Default::default()).await.unwrap().first().map_or(0, |newest| newest.id);
+                carry_out(&mut store, &dir, newest, act.clone()).await;
+                store.flush().await.unwrap();
+                let (told, there) = (replayed(&everything(&store).await), tables(&file));
+                assert_eq!(told, there, "after {:?}", &acts[..=number]);
+            }
+        });
+    }
+}
+
+async fn tell(store: &Store, repositories: usize) {
+    store.tell(DomainEvent::ConfigReloaded { repositories }).await.unwrap();
+}
+
+fn repositories(event: &Journaled) -> usize {
+    match event.what.known() {
+        Some(DomainEvent::ConfigReloaded { repositories }) => *repositories,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A reader that takes one page and goes to sleep over it: the database is written, thinned out and copied meanwhile, and
+/// what it missed is named once, with both ends.
+#[tokio::test]
+async fn a_slow_reader_holds_no_writer_and_is_told_what_it_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("turnout.db");
+    let store = Store::open(&file, Retention { events: 700, ..Retention::default() }).unwrap();
+    let mut slow = store.from_now(Only::default());
+    let mut other = store.from_now(Only::default());
+    tell(&store, 0).await;
+    let page = slow.next().await.unwrap().unwrap();
+    assert_eq!(page.events.iter().map(repositories).collect::<Vec<_>>(), [0]);
+    let at = slow.position();
+    for number in 1..=5_000 {
+        tell(&store, number).await;
+    }
+    // Nobody reads, so all of the log of writes can be taken into the database; a transaction that is open would prevent it.
+    let db = Connection::open(&file).unwrap();
+    let (busy, left): (i64, i64) =
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!((busy, left), (0, 0), "a reader holds the database");
+    let kept: usize =
+        db.query_row("SELECT count(*) FROM journal", [], |row| row.get(0).map(|n: i64| n as usize)).unwrap();
+    assert!((700..=700 + 1_000 + 256).contains(&kept), "{kept} events are kept of 5001");
+
+    let page = slow.next().await.unwrap().unwrap();
+    let gap = page.gap.expect("it is not told that it missed something");
+    let first = repositories(&page.events[0]);
+    assert_eq!((gap.after, gap.upto), (at, at + first as i64 - 1), "{gap}");
+    let mut read: Vec<usize> = page.events.iter().map(repositories).collect();
+    while read.last() != Some(&5_000) {
+        let page = slow.next().await.unwrap().unwrap();
+        assert_eq!(page.gap, None, "it is named twice");
+        read.extend(page.events.iter().map(repositories));
+    }
+    assert_eq!(read, (first..=5_000).collect::<Vec<_>>());
+    assert!(read.len() == kept);
+    assert!(other.ready().await && other.take().await.unwrap().gap.is_some());
+}
+
+#[tokio::test]
+async fn events_go_with_their_deployment_and_the_newest_word_of_a_log_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("turnout.db");
+    let store = Store::open(&file, Retention { deployments: 3, ..Retention::default() }).unwrap();
+    let mut first = None;
+    for _ in 0..10 {
+        let id = store.enqueue(wanted("shop", None, true)).await.unwrap().deployment;
+        first.get_or_insert(id);
+        store.next("shop").await.unwrap().unwrap();
+        let log = store.log_handle(id, Redactor::new(), LogLimits::default());
+        for line in 0..20 {
+            log.line("info", None, &format!("line {line}"));
+            store.flush().await.unwrap();
+        }
+        log.close().await.unwrap();
+        store.finish(id, Finish::Failed { error: "no".to_owned() }).await.unwrap();
+    }
+    let all = everything_there(&store).await;
+    let of: std::collections::BTreeSet<i64> = all.iter().filter_map(|event| event.deployment).collect();
+    assert!(!of.contains(&first.unwrap()) && of.len() <= 6, "{of:?}");
+    for id in of {
+        let words = all.iter().filter(|event| event.deployment == Some(id)).filter_map(|event| event.what.known());
+        let logs: Vec<_> = words.filter(|word| matches!(word, DomainEvent::LogWritten { .. })).collect();
+        assert_eq!(logs, [&DomainEvent::LogWritten { last: 20 }]);
+    }
+}
+
+async fn everything_there(store: &Store) -> Vec<Journaled> {
+    let (mut after, mut all) = (0, Vec::new());
+    loop {
+        let page = store.events(after, Only::default()).await.unwrap();
+        if page.events.is_empty() {
+            return all;
+        }
+        after = page.upto;
+        all.extend(page.events);
+    }
+}
+
+#[tokio::test]
+async fn a_position_survives_the_daemon_and_never_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    assert_eq!(store.position("page").await.unwrap(), None);
+    tell(&store, 1).await;
+    let mut cursor = store.after(0, Only::default());
+    let read = cursor.next().await.unwrap().unwrap();
+    store.keep_position("page", read.upto).await.unwrap();
+    tell(&store, 2).await;
+    drop((cursor, store));
+
+    let store = open(&dir);
+    tell(&store, 3).await;
+    let position = store.position("page").await.unwrap().unwrap();
+    let page = store.after(position, Only::default()).next().await.unwrap().unwrap();
+    assert_eq!((page.gap, page.events.iter().map(repositories).collect::<Vec<_>>()), (None, vec![2, 3]));
+    store.keep_position("page", 1).await.unwrap();
+    assert_eq!(store.position("page").await.unwrap(), Some(position));
+}
+
+#[tokio::test]
+async fn what_a_later_turnout_tells_is_skipped_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    tell(&store, 1).await;
+    store.close().await;
+    drop(store);
+    let db = Connection::open(dir.path().join("turnout.db")).unwrap();
+    let later = "INSERT INTO journal (at, repo, kind, version, body) VALUES (1, 'shop', ?1, ?2, ?3)";
+    db.execute(later, ("canary_opened", 1, "{\"weight\":5}")).unwrap();
+    db.execute(later, ("config_reloaded", 9, "{\"repositories\":2}")).unwrap();
+    drop(db);
+    let store = open(&dir);
+    tell(&store, 2).await;
+    let page = store.events(0, Only::default()).await.unwrap();
+    let told: Vec<String> = page
+        .events
+        .iter()
+        .map(|event| match &event.what {
+            Read::Known(_) => repositories(event).to_string(),
+            Read::Unknown(unknown) => unknown.kind.clone(),
+        })
+        .collect();
+    assert_eq!(told, ["1", "canary_opened", "config_reloaded", "2"]);
+    assert_eq!(store.unknown_events().await.unwrap(), ["canary_opened", "config_reloaded"]);
+    // A reader of one repository is given what is of it, and goes past the rest.
+    let of_shop = store.events(0, Only { repo: Some("shop".to_owned()), deployment: None }).await.unwrap();
+    assert_eq!((of_shop.events.len(), of_shop.upto), (2, page.upto));
+}
+
+/// Whoever waits is told after the commit, once for many, and not for what is no event.
+#[tokio::test]
+async fn who_waits_is_woken_by_events_and_by_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let mut newest = store.newest_event();
+    newest.mark_unchanged();
+    store.flush().await.unwrap();
+    store.note_reads("redshop", [("web".to_owned(), "x".to_owned())].into(), Default::default()).await.unwrap();
+    assert!(!newest.has_changed().unwrap(), "nothing happened");
+    tell(&store, 1).await;
+    // The answer is given before readers are told; the next job's answer comes after that.
+    store.flush().await.unwrap();
+    assert!(newest.has_changed().unwrap());
+    let mut cursor = store.from_now(Only::default());
+    store.close().await;
+    drop(store);
+    assert_eq!(cursor.next().await.ok().flatten(), None, "it waits for a store that has ended");
+}
