@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod listen;
 mod plan_route;
 pub mod pulse;
+mod record;
 pub mod refusals;
 mod source;
 mod status;
