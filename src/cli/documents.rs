@@ -94,6 +94,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_schema_lies_where_the_example_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        documents(&DocumentsArgs { directory: dir.path().to_path_buf() }).unwrap();
+        let below = reference::SCHEMA_FILE.strip_prefix("/usr/share/").unwrap();
+        let schema: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join(below)).unwrap()).unwrap();
+        assert_eq!(schema, reference::repos_schema());
+        assert!(
+            reference::example().starts_with(&format!("# yaml-language-server: $schema={}\n", reference::SCHEMA_FILE))
+        );
+    }
+
+    #[test]
     fn every_command_that_people_see_has_a_page() {
         let grammar = Arguments::command();
         let pages = manual(&grammar).unwrap();

@@ -78,6 +78,14 @@ impl Effect {
         }
     }
 
+    /// The deployment, if it is one.
+    pub fn wanted(&self) -> Option<&Wanted> {
+        match self {
+            Effect::Deploy(wanted) => Some(wanted),
+            Effect::Remember(_) => None,
+        }
+    }
+
     /// The repository: by its configured name where one was found, else as sent.
     pub fn repo(&self) -> Option<&str> {
         match self {

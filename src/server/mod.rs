@@ -13,6 +13,7 @@ mod letters_route;
 pub mod listen;
 mod plan_route;
 pub mod pulse;
+mod record;
 pub mod refusals;
 mod source;
 mod status;

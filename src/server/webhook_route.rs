@@ -24,6 +24,7 @@ use super::{
     health,
     ledger::{Ledger, LedgerFault, Receipt},
     pulse::Pulse,
+    record::{delivery_id, record, report, shortened},
     refusals::{self, Refusals},
     source::Source,
     visitors::Place,
@@ -31,17 +32,15 @@ use super::{
 use crate::{
     config::{LiveRepos, LiveSecret, Repo, Secret, live::RepoList},
     files,
-    forge::{self, Effect, Event, Forge, Head, Note, PushedRepo, Refusal, Wanted, proof::Key},
-    report::redact::{Redactor, is_unfit},
-    store::{Cause, NewDelivery, NewDeployment},
+    forge::{self, Effect, Event, Forge, Head, Note, PushedRepo, Refusal, proof::Key},
+    report::redact::Redactor,
+    store::NewDelivery,
 };
 
 /// When a sender should try again after a 503 or 507, in seconds.
 const RETRY_AFTER: &str = "30";
 /// How long the branch that a work tree is on may take to be read.
 const BRANCH_WAIT: Duration = Duration::from_secs(5);
-/// Longest delivery id kept.
-const MAX_GUID: usize = 128;
 
 /// Answers which branch a repository's working tree is on.
 pub type CheckedOut = Arc<dyn Fn(&Repo) -> Option<String> + Send + Sync>;
@@ -304,11 +303,6 @@ fn answered(forge: &Forge, refusal: u16) -> u16 {
     if refusal == Refusal::UNPROVEN { forge.statuses.unproven } else { refusal }
 }
 
-/// The forge's identity of a delivery, unproven.
-fn delivery_id<'h>(forge: &Forge, headers: &'h HeaderMap) -> Option<&'h str> {
-    forge.delivery_headers.iter().find_map(|name| text(headers, name))
-}
-
 fn refusal_answer(forge: &Forge, refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(answered(forge, refusal.status)).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = answer(status, &Answer::error(&refusal.message));
@@ -366,71 +360,6 @@ fn owned(named: Option<&PushedRepo>, loaded: &RepoList, signer: &Signer) -> Resu
     if needed == given { Ok(()) } else { Err(Refusal::unproven("the signature does not match")) }
 }
 
-/// The effect by which a delivery is known: its deployment, else what comes first. Answered with its event.
-fn foremost<'e>(events: &'e [Event], effects: &'e [Effect]) -> Option<(&'e Event, &'e Effect)> {
-    let mut both = events.iter().zip(effects);
-    let first = both.clone().next();
-    both.find(|(_, effect)| matches!(effect, Effect::Deploy(_))).or(first)
-}
-
-fn record(
-    forge: &Forge,
-    event_name: &str,
-    headers: &HeaderMap,
-    digest: [u8; 32],
-    events: &[Event],
-    effects: &[Effect],
-) -> NewDelivery {
-    let foremost = foremost(events, effects);
-    let event = foremost.map(|(event, _)| event);
-    let named = event.and_then(Event::repo).map(|repo| repo.full_name.as_deref().unwrap_or(&repo.name));
-    let deploy = effects.iter().find_map(|effect| match effect {
-        Effect::Deploy(wanted) => Some(deployment(wanted)),
-        Effect::Remember(_) => None,
-    });
-    let reasons: Vec<String> = effects.iter().map(Effect::reason).collect();
-    NewDelivery {
-        forge: forge.name,
-        guid: delivery_id(forge, headers).filter(|guid| guid.len() <= MAX_GUID).map(str::to_owned),
-        event: shortened(event_name),
-        repo: named.map(shortened),
-        git_ref: event.and_then(Event::git_ref).map(|git_ref| shortened(&git_ref)),
-        commit: event.and_then(Event::commit).map(str::to_owned),
-        pusher: event.and_then(Event::who).map(str::to_owned),
-        digest,
-        effect: foremost.map_or("ignored", |(_, effect)| effect.kind()),
-        reason: reasons.join("; "),
-        deploy,
-        payload: None,
-    }
-}
-
-fn deployment(wanted: &Wanted) -> NewDeployment {
-    NewDeployment {
-        repo: wanted.repo.clone(),
-        branch: Some(wanted.branch.clone()),
-        commit: Some(wanted.commit.clone()),
-        kind: Cause::Push,
-        cause: wanted.cause.clone(),
-        who: wanted.pusher.clone(),
-        force_rebuild: false,
-        pinned: false,
-        new_stack: false,
-    }
-}
-
-/// One line for every delivery: what it was, and what is made of it.
-fn report(delivery: &NewDelivery) {
-    let NewDelivery { event, repo, git_ref, pusher, effect, reason, .. } = delivery;
-    let shown = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (repo, git_ref, pusher) = (shown(repo), shown(git_ref), shown(pusher));
-    if *effect == "unknown" {
-        tracing::warn!(event, repo, git_ref, pusher, effect, "{reason}");
-    } else {
-        tracing::info!(event, repo, git_ref, pusher, effect, "{reason}");
-    }
-}
-
 async fn respond(
     state: &IntakeState,
     forge: &Forge,
@@ -441,11 +370,7 @@ async fn respond(
     let (accepted, ignored) = (status(forge.statuses.accepted), status(forge.statuses.ignored));
     let reason = delivery.reason.clone();
     let recorded = state.ledger.accept(delivery).await;
-    let wanted = effects.iter().find_map(|effect| match effect {
-        Effect::Deploy(wanted) => Some(wanted),
-        Effect::Remember(_) => None,
-    });
-    let Some(wanted) = wanted else {
+    let Some(wanted) = effects.iter().find_map(Effect::wanted) else {
         // Nothing was promised, so a full disk is no reason to make the forge count a failure.
         if let Err(fault) = recorded {
             tracing::warn!("the delivery is answered but not recorded: {fault}");
@@ -498,9 +423,4 @@ pub(super) fn refused(status: u16, message: impl Into<String>) -> Refusal {
 
 pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Untrusted text for a record: bounded, one line.
-fn shortened(text: &str) -> String {
-    text.chars().take(300).map(|c| if is_unfit(c) { '\u{fffd}' } else { c }).collect()
 }

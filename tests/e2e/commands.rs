@@ -47,6 +47,28 @@ fn exit_codes_are_outcomes() {
 }
 
 #[test]
+fn deliveries_are_listed_and_their_payloads_printed() {
+    let site = Site::sleeping();
+    let daemon = site.serve(&[]);
+    let push = site.push();
+    daemon.expect_success(daemon.deploy_by_push(&push));
+    let list = daemon.turnout_json(&["deliveries", "--json"]);
+    let newest = &list[0];
+    assert_eq!((newest["effect"].as_str(), newest["payload"].as_bool()), (Some("deploy"), Some(true)), "{list}");
+    let payload = daemon.turnout_json(&["deliveries", &newest["id"].to_string()]);
+    assert_eq!(payload, push.body());
+    let table = all_of(&daemon.turnout(&["deliveries"]));
+    for word in ["EFFECT", "push", "deploy 1", "kept", &push.full_name] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let unknown = daemon.turnout(&["deliveries", "99"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(all_of(&unknown).contains("no payload of delivery 99 is kept"), "{}", all_of(&unknown));
+    let schema = daemon.turnout_json(&["schema", "repos"]);
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
 fn status_and_history_tell_what_runs_and_what_was() {
     let site = Site::sleeping();
     let daemon = site.serve(&[]);
