@@ -5,18 +5,21 @@
 pub mod attributes;
 mod check;
 mod converge;
+mod deed;
 mod down;
 mod error;
 mod graph;
 mod intent;
 mod lifecycle;
 mod observed;
+mod order;
 mod render;
 mod step;
 mod step_set;
 
 pub use check::check;
 pub use converge::{converge, dependencies, namespace_owners};
+pub use deed::{Deed, Kind as DeedKind, deeds};
 pub use down::down;
 pub use error::PlanError;
 pub use graph::dependency_order;
@@ -27,7 +30,7 @@ pub use observed::{
     OwnImage, RunState,
 };
 pub use render::{action, render, replacements};
-pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
+pub use step::{Action, Condition, Existing, NetworkRemoval, Plan, Removal, Replaced, Step, StepId};
 
 #[cfg(test)]
 mod properties;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Existing;
+
 /// Everything of one project that the planner looks at.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observed {
@@ -145,6 +147,12 @@ pub struct ObservedNetwork {
     pub name: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Options of its driver.
+    pub options: BTreeMap<String, String>,
+    /// Subnets, as `10.1.0.0/16`.
+    pub subnets: Vec<String>,
+    /// Containers in it that are no containers of the project. Looked at only where it is not as the project says.
+    pub strangers: Vec<Existing>,
 }
 
 /// One volume.

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, Step, StepId};
+use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, Replaced, RunState, Step, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{Grounds, References};
 use super::{Draft, any_of, judge, names, select, starts};
@@ -57,21 +57,8 @@ pub(super) fn orphans(draft: &mut Draft<'_>) {
     }
 }
 
-/// Plans the containers of every service that takes part. Where a name that one step takes is given up by a later one
-/// only, everything is planned anew with that name taken off its container first.
+/// Plans the containers of every service that takes part.
 pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
-    let before = draft.clone();
-    every_service(draft)?;
-    let late = names::given_up_late(&draft.plan.steps);
-    if !late.is_empty() {
-        *draft = before;
-        names::take_off(draft, &late);
-        every_service(draft)?;
-    }
-    Ok(())
-}
-
-fn every_service(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     for (name, service) in draft.selected() {
         if service.provider.is_none() {
             one_service(draft, name, service)?;
@@ -107,11 +94,12 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     let mut kept = kept;
     kept.sort_by_key(|(c, _)| c.number);
     let mut slots: Vec<Slot<'a>> = Vec::with_capacity(wanted as usize);
-    let stops = stop_before_replacing(draft, name, &kept);
     restart_for_mounts(draft, name, &kept);
+    let mut swaps = Vec::new();
     for (container, grounds) in kept {
-        slots.push(one_container(draft, name, service, &references, container, grounds, &stops)?);
+        slots.push(one_container(draft, name, service, &references, container, grounds, &mut swaps)?);
     }
+    put_in_place(draft, name, &swaps);
     // Gaps are not filled, so that a number never means two containers.
     let highest = members.iter().filter_map(|c| c.number).max().unwrap_or(0);
     for (number, _) in (highest.saturating_add(1)..).zip(existing..wanted as usize) {
@@ -195,14 +183,6 @@ fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Ve
     (members, leftovers)
 }
 
-/// Stops, before any of a service's containers is replaced, what wants to be restarted then.
-fn stop_before_replacing(draft: &mut Draft<'_>, name: &str, kept: &[(&ObservedContainer, Grounds)]) -> Vec<StepId> {
-    match any_of(kept.iter().filter_map(|(_, grounds)| condition(grounds))) {
-        Some(when) => stop_dependents(draft, name, &when, &format!("{name} is replaced")),
-        None => Vec::new(),
-    }
-}
-
 fn condition(grounds: &Grounds) -> Option<Condition> {
     if grounds.certain.is_empty() {
         any_of(grounds.possible.iter().map(|(condition, _)| condition.clone()))
@@ -230,8 +210,7 @@ fn stop_those(draft: &mut Draft<'_>, services: Vec<&str>, when: &Condition, caus
 
 /// Stops one container if it runs, after what lives in its namespaces. Empty if it need not or is stopped for certain already.
 pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &Condition, cause: &str) -> Vec<StepId> {
-    let live = matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting);
-    if !live || draft.removed.contains_key(&container.id) {
+    if !is_live(container) || draft.removed.contains_key(&container.id) {
         return Vec::new();
     }
     let before = draft.stops.get(&container.id).cloned().unwrap_or_default();
@@ -250,14 +229,18 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     // what is replaced, no further.
     let stranded = format!("{} is stopped", container.service);
     after.extend(stop_those(draft, draft.residents(&container.service), when, &stranded));
-    let action = Action::StopContainer {
+    let step = draft.push(stop_of(container, true), cause, after, when.clone());
+    draft.stops.entry(container.id.clone()).or_default().push(step);
+    vec![step]
+}
+
+fn stop_of(container: &ObservedContainer, hooks: bool) -> Action {
+    Action::StopContainer {
         service: container.service.clone(),
         id: container.id.clone(),
         name: container.name.clone(),
-    };
-    let step = draft.push(action, cause, after, when.clone());
-    draft.stops.entry(container.id.clone()).or_default().push(step);
-    vec![step]
+        hooks,
+    }
 }
 
 /// Steps that a condition speaks of; whoever has the condition waits for them.
@@ -270,42 +253,117 @@ pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
     }
 }
 
-fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: String) {
-    let planned = draft.removed.get(&container.id).and_then(|(step, _)| draft.plan.steps.get_mut(*step));
-    if let Some(Step { action: Action::RemoveContainer { reason: old, .. }, cause: why, .. }) = planned {
-        // Its volume's replacement removes it anyhow; it just does not come back.
-        *old = reason;
-        *why = cause;
-        return;
+/// Stops a container, whatever state it was seen in, and removes it. `before`: what that waits for.
+pub(super) fn remove_after(
+    draft: &mut Draft<'_>,
+    container: &ObservedContainer,
+    reason: Removal,
+    cause: &str,
+    mut before: Vec<StepId>,
+) -> StepId {
+    let stopped = draft.stops.get(&container.id).cloned().unwrap_or_default();
+    let certain = |id: &StepId| draft.plan.steps.get(*id).is_some_and(|step| step.only_if == Condition::Always);
+    let is_stopped = stopped.iter().any(certain);
+    before.extend(stopped);
+    before.extend(draft.connects.get(&container.id).into_iter().flatten());
+    let mut lead = None;
+    if !is_stopped {
+        lead = Some(draft.push(stop_of(container, true), cause, before.clone(), Condition::Always));
+        before.extend(lead);
     }
-    let mut after = draft.foundation();
-    after.extend(draft.stops.get(&container.id).into_iter().flatten());
-    after.extend(reconnects(draft));
-    let (renamed, name) = names::present(draft, container);
-    after.extend(renamed);
     let action = Action::RemoveContainer {
         service: container.service.clone(),
         id: container.id.clone(),
-        name: name.clone(),
+        name: container.name.clone(),
         volumes: false,
         reason,
     };
-    let step = draft.push(action, cause, after, Condition::Always);
-    draft.freed.insert(name, step);
-    if reason == Removal::Orphan {
-        draft.orphan_steps.push(step);
-    }
+    let step = draft.push_part(lead, action, cause, before, Condition::Always);
+    draft.freed.insert(container.name.clone(), step);
+    step
 }
 
-/// Network replacements connect existing containers, which must not vanish meanwhile.
-fn reconnects(draft: &Draft<'_>) -> Vec<StepId> {
-    let fates = draft.networks.values();
-    fates
-        .filter_map(|fate| match fate {
-            NetworkFate::Replaced { step, .. } => Some(*step),
-            _ => None,
-        })
-        .collect()
+fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: String) {
+    if let Some((step, _)) = draft.removed.get(&container.id).cloned() {
+        // Its volume's replacement removes it anyhow; it just does not come back.
+        let Some(removal) = draft.plan.steps.get_mut(step) else { return };
+        if let Action::RemoveContainer { reason: old, .. } = &mut removal.action {
+            *old = reason;
+        }
+        removal.cause.clone_from(&cause);
+        if let Some(lead) = removal.part_of.and_then(|lead| draft.plan.steps.get_mut(lead)) {
+            lead.cause = cause;
+        }
+        return;
+    }
+    let foundation = draft.foundation();
+    remove_after(draft, container, reason, &cause, foundation);
+}
+
+fn is_live(container: &ObservedContainer) -> bool {
+    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
+}
+
+/// A replacement that is created, perhaps, and has to be put in the place of its predecessor.
+struct Swap<'a> {
+    /// The predecessor, with the name that it has by then.
+    old: &'a ObservedContainer,
+    old_name: String,
+    /// The step that creates it.
+    created: StepId,
+    create_as: String,
+    name: String,
+    cause: String,
+    /// What the predecessor's stop waits for besides.
+    before: Vec<StepId>,
+}
+
+/// Stops whoever wants to be restarted with the service; then stops and removes the old containers, and gives the new ones
+/// their names.
+fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]) {
+    let did = |draft: &Draft<'_>, swap: &Swap<'_>| match draft.plan.steps.get(swap.created) {
+        Some(step) if step.only_if == Condition::Always => Condition::Always,
+        _ => Condition::AnyDid(vec![swap.created]),
+    };
+    let Some(when) = any_of(swaps.iter().map(|swap| did(draft, swap))) else { return };
+    let dependents = stop_dependents(draft, name, &when, &format!("{name} is replaced"));
+    for swap in swaps {
+        let Swap { old, old_name, created, create_as, name: final_name, cause, before } = swap;
+        let when = did(draft, swap);
+        let lead = Some(*created);
+        let stopped = draft.stops.get(&old.id).cloned().unwrap_or_default();
+        let certain = |id: &StepId| draft.plan.steps.get(*id).is_some_and(|step| step.only_if == Condition::Always);
+        let is_stopped = stopped.iter().any(certain);
+        let mut after = draft.foundation();
+        after.extend(before);
+        after.extend(stopped);
+        after.extend(&dependents);
+        after.push(*created);
+        if is_live(old) && !is_stopped {
+            let mut action = stop_of(old, false);
+            if let Action::StopContainer { name, .. } = &mut action {
+                name.clone_from(old_name);
+            }
+            after.push(draft.push_part(lead, action, cause, after.clone(), when.clone()));
+        }
+        after.extend(draft.connects.get(&old.id).into_iter().flatten());
+        let action = Action::RemoveContainer {
+            service: name.to_owned(),
+            id: old.id.clone(),
+            name: old_name.clone(),
+            volumes: false,
+            reason: Removal::Replaced,
+        };
+        let removed = draft.push_part(lead, action, cause, after, when.clone());
+        draft.freed.insert(old_name.clone(), removed);
+        let action = Action::RenameContainer {
+            service: name.to_owned(),
+            id: None,
+            from: create_as.clone(),
+            to: final_name.clone(),
+        };
+        draft.push_part(lead, action, cause, vec![removed], when);
+    }
 }
 
 /// Plans one existing container that stays in number.
@@ -316,7 +374,7 @@ fn one_container<'a>(
     references: &References,
     container: &'a ObservedContainer,
     grounds: Grounds,
-    stops: &[StepId],
+    swaps: &mut Vec<Swap<'a>>,
 ) -> Result<Slot<'a>, PlanError> {
     let stays = |slot_name: &str, fate| Slot {
         number: container.number,
@@ -356,36 +414,34 @@ fn one_container<'a>(
         slot.existing = Some(container);
         return Ok(slot);
     }
-    let mut after = groundwork(draft, service, references, &final_name);
-    after.extend(stops);
-    after.extend(signalled);
-    after.extend(draft.stops.get(&container.id).into_iter().flatten());
-    after.extend(&draft.orphan_steps);
-    after.extend(reconnects(draft));
-    after.extend(steps_of(&when));
-    let (renamed, mut old_name) = names::present(draft, container);
-    after.extend(renamed);
-    if temporary && when != Condition::Always {
-        after.push(rename(draft, name, container));
+    let certain = when == Condition::Always;
+    let mut before: Vec<StepId> = signalled.into_iter().collect();
+    let mut old_name = container.name.clone();
+    if temporary && !certain {
+        before.push(rename(draft, name, container));
         old_name = final_name.clone();
     }
-    if when != Condition::Always {
-        after.extend(resume(draft, container));
+    if !certain {
+        before.extend(resume(draft, container));
     }
-    let certain = when == Condition::Always;
-    let action = Action::RecreateContainer {
+    let mut after = groundwork(draft, service, references);
+    after.extend(steps_of(&when));
+    let create_as = labels::temporary_name(&container.id, &final_name);
+    let action = Action::CreateContainer {
         service: name.to_owned(),
         number,
         name: final_name.clone(),
-        old_id: container.id.clone(),
-        old_name: old_name.clone(),
-        inherit_volumes: !draft.intent.renew_anon_volumes,
+        create_as: create_as.clone(),
+        replaces: Some(Replaced {
+            id: container.id.clone(),
+            name: old_name.clone(),
+            inherit_volumes: !draft.intent.renew_anon_volumes,
+        }),
     };
-    let step = draft.push(action, cause, after, when);
-    if old_name != final_name {
-        draft.freed.insert(old_name, step);
-    }
-    Ok(stays(&final_name, if certain { Fate::New(step) } else { Fate::Perhaps(step) }))
+    let created = draft.push(action, cause.clone(), after, when);
+    let slot = stays(&final_name, if certain { Fate::New(created) } else { Fate::Perhaps(created) });
+    swaps.push(Swap { old: container, old_name, created, create_as, name: final_name, cause, before });
+    Ok(slot)
 }
 
 fn distinct(causes: Vec<String>) -> Vec<String> {
@@ -395,17 +451,17 @@ fn distinct(causes: Vec<String>) -> Vec<String> {
 
 fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> StepId {
     let to = final_name(&container.name).to_owned();
-    let mut after = draft.foundation();
-    after.extend(draft.stops.get(&container.id).into_iter().flatten());
-    after.extend(draft.freed.get(&to));
+    let after = draft.foundation();
     let action = Action::RenameContainer {
         service: name.to_owned(),
-        id: container.id.clone(),
+        id: Some(container.id.clone()),
         from: container.name.clone(),
         to,
     };
     let cause = "its replacement was interrupted before it got its final name";
-    draft.push(action, cause, after, Condition::Always)
+    let step = draft.push(action, cause, after, Condition::Always);
+    draft.freed.insert(container.name.clone(), step);
+    step
 }
 
 /// Resumes a container that somebody paused, once, if it may live on.
@@ -428,31 +484,33 @@ fn resumes(step: &Step, container: &ObservedContainer) -> bool {
 
 fn create<'a>(
     draft: &mut Draft<'a>,
-    name: &'a str,
+    service_name: &'a str,
     service: &Service,
     references: &References,
     number: u32,
     cause: String,
 ) -> Slot<'a> {
-    let container = select::container_name(draft.project, name, number);
-    let after = groundwork(draft, service, references, &container);
-    let action = Action::CreateContainer { service: name.to_owned(), number, name: container.clone() };
+    let container = select::container_name(draft.project, service_name, number);
+    let after = groundwork(draft, service, references);
+    let (create_as, name) = (container.clone(), container.clone());
+    let action = Action::CreateContainer { service: service_name.to_owned(), number, name, create_as, replaces: None };
     let step = draft.push(action, cause, after, Condition::Always);
     Slot { number: Some(number), name: container, existing: None, fate: Fate::New(step) }
 }
 
-/// Steps before any container of the service can be made: all images, its networks and volumes, whose container IDs
-/// it needs, and whoever holds the name.
-fn groundwork(draft: &Draft<'_>, service: &Service, references: &References, name: &str) -> Vec<StepId> {
+/// Steps before any container of the service can be made: all images, its networks and volumes, and whose container IDs
+/// it needs.
+fn groundwork(draft: &Draft<'_>, service: &Service, references: &References) -> Vec<StepId> {
     let mut after = draft.foundation();
-    after.extend(service.networks.keys().filter_map(|key| match draft.networks.get(key)? {
-        NetworkFate::Stays(_) => None,
-        NetworkFate::New(step) | NetworkFate::Replaced { step, .. } => Some(*step),
-    }));
+    for key in service.networks.keys() {
+        match draft.networks.get(key) {
+            None | Some(NetworkFate::Stays(_)) => {}
+            Some(NetworkFate::New(step)) => after.push(*step),
+            Some(NetworkFate::Replaced { steps, .. }) => after.extend(steps),
+        }
+    }
     let volumes: BTreeMap<_, _> = service.volumes.iter().map(|mount| (&mount.source, ())).collect();
     after.extend(volumes.keys().filter_map(|key| draft.volume_steps.get(*key)));
     after.extend(&references.after);
-    // A name such as `1234567890ab_shop-web-1` is in the way of the next replacement just as the final one.
-    after.extend(draft.freed.iter().filter(|(freed, _)| final_name(freed) == name).map(|(_, step)| *step));
     after
 }

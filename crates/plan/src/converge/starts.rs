@@ -313,7 +313,6 @@ fn containers_of(action: &Action) -> Option<&str> {
         Action::RemoveContainer { reason: Removal::Orphan | Removal::StepLeft, .. } => None,
         Action::RenameContainer { service, .. }
         | Action::CreateContainer { service, .. }
-        | Action::RecreateContainer { service, .. }
         | Action::StopContainer { service, .. }
         | Action::RemoveContainer { service, .. }
         | Action::RestartContainer { service, .. }
