@@ -18,7 +18,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         Err(format!("step {} ({}): {rule}", id + 1, render::action(&step.action)))
     };
     let mut created: BTreeSet<&str> = BTreeSet::new();
-    let mut ended: BTreeSet<&str> = BTreeSet::new();
+    let (mut ended, mut renamed): (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
     let starts = plan.steps.iter().any(|s| matches!(s.action, Action::StartContainer { .. }));
     let disturbing = order::disturbing(&plan.steps);
     let early = order::early(&plan.steps, &before, &disturbing);
@@ -36,8 +36,9 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 &format!("its condition speaks of step {}, which it does not wait for", stranger + 1),
             );
         }
-        if step.part_of.is_some_and(|lead| !before.contains(lead)) {
-            return fault(id, step, "goes on with a step that it does not wait for");
+        let leads = |lead: StepId| lead < id && plan.steps.get(lead).is_some_and(|lead| lead.part_of.is_none());
+        if step.part_of.is_some_and(|lead| !leads(lead)) {
+            return fault(id, step, "goes on with a step that is not the first of a deed before it");
         }
         if let Some(made) = early.iter().find(|made| disturbing.contains(id) && !before.contains(**made)) {
             return fault(id, step, &format!("disturbs something before step {}, a creation", made + 1));
@@ -67,7 +68,8 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 if !is_before(makes) {
                     return fault(id, step, "does not wait until every container is created");
                 }
-                if ended.contains(name.as_str()) && !created.contains(name.as_str()) {
+                if ended.contains(name.as_str()) && !created.contains(name.as_str()) && !renamed.contains(name.as_str())
+                {
                     return fault(id, step, "the container was removed");
                 }
             }
@@ -80,6 +82,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                     return fault(id, step, "the container does not get its name");
                 }
             }
+            Action::RenameContainer { to, .. } => drop(renamed.insert(to)),
             Action::RemoveContainer { id: container, name, reason, .. } => {
                 if !ended.insert(name) {
                     return fault(id, step, "removes a container a second time");
@@ -297,6 +300,8 @@ mod tests {
     fn rules() {
         let mut causeless = step(create(), &[]);
         causeless.cause = " ".to_owned();
+        let mut renamed_at_once = swapped(&[0]);
+        renamed_at_once[3].after = vec![1];
         let table: Vec<(Vec<Step>, &str)> = vec![
             (vec![], ""),
             (vec![step(build(), &[]), step(create(), &[0]), step(start(), &[1])], ""),
@@ -314,10 +319,7 @@ mod tests {
             (vec![step(create(), &[]), step(create(), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(remove(Removal::Orphan), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(start(), &[0])], "was removed"),
-            (
-                vec![step(remove(Removal::Replaced), &[]), step(create(), &[])],
-                "without waiting for step 1, which gives",
-            ),
+            (renamed_at_once, "without waiting for step 3, which gives"),
             (vec![step(remove(Removal::Replaced), &[])], "does not come back"),
             (vec![step(stop(), &[]), step(start(), &[0])], "neither started again"),
             // A replacement: created before the first stop, and named when the old one has gone.
@@ -332,11 +334,15 @@ mod tests {
             (vec![step(network(), &[]), step(create(), &[])], "disturbs something before step 2, a creation"),
             (vec![step(create_beside(), &[])], "does not get its name"),
             (swapped(&[0])[..3].to_vec(), "does not get its name"),
-            (vec![step(create(), &[]), part(start(), 0)], "goes on with a step that it does not wait for"),
+            (vec![part(create(), 0)], "goes on with a step that is not the first"),
+            (
+                vec![step(create(), &[]), part(rename(), 0), part(rename(), 1)],
+                "goes on with a step that is not the first",
+            ),
             (vec![with(step(create(), &[]), Condition::AnyDid(vec![]))], "never holds"),
             (vec![with(step(create(), &[]), Condition::AnyOf(vec![Condition::Always]))], "always true"),
             (
-                vec![step(stop(), &[]), with(step(create(), &[]), Condition::AnyDid(vec![0]))],
+                vec![step(create(), &[]), with(step(start(), &[]), Condition::AnyDid(vec![0]))],
                 "its condition speaks of step 1",
             ),
         ];

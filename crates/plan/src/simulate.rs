@@ -16,8 +16,6 @@ pub(super) struct World {
     pub yields: BTreeMap<String, String>,
     /// Images that no registry has.
     pub unknown: BTreeSet<String>,
-    /// Networks that were made to try.
-    trials: BTreeSet<String>,
     /// Containers whose replacement is there: nobody refers to them any more.
     superseded: BTreeSet<String>,
     next: u64,
@@ -67,11 +65,15 @@ impl World {
                 self.network(project, key, name);
             }
             Action::TryNetwork { key, trial, .. } => {
-                assert!(self.observed.networks.contains_key(key), "nothing to replace");
-                assert!(self.trials.insert(trial.clone()), "{trial} is tried already");
+                let mut tried = self.observed.networks.get(key).expect("nothing to replace").clone();
+                assert!(self.observed.former_networks.iter().all(|(_, other)| other.name != *trial), "{trial} exists");
+                (tried.id, tried.name) = (self.fresh_id(), trial.clone());
+                self.observed.former_networks.push((key.clone(), tried));
             }
-            Action::RemoveNetwork { name, reason: NetworkRemoval::Trial, id: None, .. } => {
-                assert!(self.trials.remove(name), "{name} was not tried");
+            Action::RemoveNetwork { name, id: None, .. } => {
+                let before = self.observed.former_networks.len();
+                self.observed.former_networks.retain(|(_, network)| network.name != *name);
+                assert_eq!(self.observed.former_networks.len() + 1, before, "{name} was not tried");
             }
             Action::DisconnectContainer { network, network_id, container } => {
                 let ours = self.observed.containers.iter_mut().find(|c| c.id == container.id);
@@ -167,9 +169,9 @@ impl World {
                 container.started = Some(now);
                 container.state = if ends { RunState::Exited(0) } else { RunState::Running };
             }
-            Action::RemoveNetwork { key, name, id, .. } => {
+            Action::RemoveNetwork { key, name, id, reason } => {
                 let within = self.observed.containers.iter().find(|c| c.networks.get(name) == id.as_ref());
-                assert!(within.is_none_or(|c| !is_live(c.state)), "network in use by {within:?}");
+                assert!(*reason != NetworkRemoval::Replaced || within.is_none(), "network in use by {within:?}");
                 if self.observed.networks.get(key).is_some_and(|network| Some(&network.id) == id.as_ref()) {
                     self.observed.networks.remove(key);
                 }

@@ -27,7 +27,7 @@ pub(crate) struct Draft<'a> {
     pub changing: BTreeMap<String, String>,
     /// Every pull and build.
     pub image_steps: Vec<StepId>,
-    /// Every network and volume that is created because it was not there.
+    /// Every network and volume that is created because it was not there; every trial of one that is to be replaced.
     pub made: Vec<StepId>,
     /// Network key -> what becomes of it.
     pub networks: BTreeMap<String, NetworkFate>,

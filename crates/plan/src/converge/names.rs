@@ -20,35 +20,38 @@ pub(super) fn settle(draft: &mut Draft<'_>) {
                 giver.into_iter().for_each(|giver| draft.wait(step, giver));
             }
             Action::CreateContainer { service, name, create_as, replaces, .. } => {
+                let create_as = match replaces {
+                    Some(_) => Some(create_as),
+                    None => create_under_another_name(draft, step, &service, &name),
+                };
                 // Left by a run that was interrupted at this very step.
-                draft.freed.get(&create_as).copied().into_iter().for_each(|giver| draft.wait(step, giver));
-                if replaces.is_none() {
-                    create_under_another_name(draft, step, &service, &name);
-                }
+                let giver = create_as.and_then(|temporary| draft.freed.get(&temporary).copied());
+                giver.into_iter().for_each(|giver| draft.wait(step, giver));
             }
             _ => {}
         }
     }
 }
 
-fn create_under_another_name(draft: &mut Draft<'_>, step: StepId, service: &str, name: &str) {
+/// The temporary name that the container gets, if it needs one.
+fn create_under_another_name(draft: &mut Draft<'_>, step: StepId, service: &str, name: &str) -> Option<String> {
     let observed = draft.observed;
     let bearer = observed.containers.iter().find(|container| container.name == name);
-    let (Some(bearer), Some(giver)) = (bearer, draft.freed.get(name).copied()) else { return };
+    let (bearer, giver) = (bearer?, draft.freed.get(name).copied()?);
     // Its own predecessor, which holds a volume that is to be replaced, has gone before.
     if waits_for(draft, step, giver, &mut BTreeSet::new()) {
-        return;
+        return None;
     }
     let temporary = labels::temporary_name(&bearer.id, name);
-    let Some(created) = draft.plan.steps.get_mut(step) else { return };
-    created.after.retain(|before| *before != giver);
+    let created = draft.plan.steps.get_mut(step)?;
     if let Action::CreateContainer { create_as, .. } = &mut created.action {
         create_as.clone_from(&temporary);
     }
     let cause = created.cause.clone();
     let action =
-        Action::RenameContainer { service: service.to_owned(), id: None, from: temporary, to: name.to_owned() };
+        Action::RenameContainer { service: service.to_owned(), id: None, from: temporary.clone(), to: name.to_owned() };
     draft.push_part(Some(step), action, &cause, vec![step, giver], Condition::Always);
+    Some(temporary)
 }
 
 /// Whether a step removes or renames the container with this ID.

@@ -33,6 +33,10 @@ pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
 pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     let networks = networks(draft)?;
     let volumes = volumes(draft);
+    for Changed { key, name, id: _, cause } in &networks {
+        let tried = trial::plan(draft, key, name, cause);
+        draft.made.extend(tried);
+    }
     for Changed { key, name, id, cause } in networks {
         replace_network(draft, &key, &name, &id, &cause);
     }
@@ -262,7 +266,6 @@ fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause
     let own = |c: &ObservedContainer| !c.oneoff && draft.is_selected(&c.service);
     let (own, others): (Vec<&ObservedContainer>, Vec<&ObservedContainer>) = members.into_iter().partition(|c| own(c));
     let mut after = draft.foundation();
-    after.extend(trial::plan(draft, key, name, cause));
     for member in &own {
         let stop_cause = format!("network {name} is replaced");
         let stopped = containers::stop(draft, member, &Condition::Always, &stop_cause);

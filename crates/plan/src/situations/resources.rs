@@ -9,15 +9,18 @@ fn network_change_reconnects_the_same_containers() {
         .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
         .plan();
     insta::assert_snapshot!(text, @r"
-    shop: 5 steps
-      1. stop container shop-db-1: network shop_default is replaced
-      2. stop container shop-web-1: network shop_default is replaced
-      3. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
-         after 1, 2
-      4. start container shop-db-1: stopped before
-         after 3
-      5. start container shop-web-1: stopped before
+    shop: 6 steps
+      1. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+      2. stop container shop-db-1: network shop_default is replaced
+         after 1
+      3. stop container shop-web-1: network shop_default is replaced
+         after 1
+      4. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 2, 3
+      5. start container shop-db-1: stopped before
          after 4
+      6. start container shop-web-1: stopped before
+         after 5
     ");
 }
 
@@ -29,20 +32,22 @@ fn network_change_and_rebuild() {
         .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
         .plan();
     insta::assert_snapshot!(text, @r"
-    shop: 7 steps
+    shop: 8 steps
       1. build shop-web for web: Dockerfile changed
-      2. stop container shop-db-1: network shop_default is replaced
+      2. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
          after 1
-      3. stop container shop-web-1: network shop_default is replaced
-         after 1
-      4. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
-         after 2, 3
-      5. replace container shop-web-1: image shop-web is built: Dockerfile changed
-         only if image shop-web is no longer shop-web-1; after 4
-      6. start container shop-db-1: stopped before
-         after 5
-      7. start container shop-web-1: replaced or stopped before
+      3. stop container shop-db-1: network shop_default is replaced
+         after 2
+      4. stop container shop-web-1: network shop_default is replaced
+         after 2
+      5. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 3, 4
+      6. replace container shop-web-1: image shop-web is built: Dockerfile changed
+         only if image shop-web is no longer shop-web-1; after 5
+      7. start container shop-db-1: stopped before
          after 6
+      8. start container shop-web-1: replaced or stopped before
+         after 7
     ");
 }
 
@@ -214,9 +219,11 @@ fn created_container_survives_the_replacement_of_its_network() {
         })
         .plan();
     insta::assert_snapshot!(text, @r"
-    shop: 2 steps
-      1. replace network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
-      2. start container shop-web-1: created, but never started
+    shop: 3 steps
+      1. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+      2. replace network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
          after 1
+      3. start container shop-web-1: created, but never started
+         after 2
     ");
 }
