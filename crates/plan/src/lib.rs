@@ -13,6 +13,7 @@ mod intent;
 mod lifecycle;
 mod observed;
 mod order;
+mod put_back;
 mod render;
 mod step;
 mod step_set;
@@ -29,6 +30,7 @@ pub use observed::{
     Belonging, BuiltImage, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume,
     OwnImage, RunState,
 };
+pub use put_back::{Extent, Failed, put_back};
 pub use render::{action, render, replacements};
 pub use step::{Action, Condition, Existing, NetworkRemoval, Plan, Removal, Replaced, Step, StepId};
 

@@ -30,6 +30,7 @@ impl World {
     /// Carries out a plan; says which steps were executed.
     pub fn apply(&mut self, project: &Project, plan: &Plan) -> Vec<bool> {
         let mut did: Vec<bool> = Vec::new();
+        self.superseded.clear();
         for step in &plan.steps {
             let runs = self.holds(&step.only_if, &did) && self.act(project, &step.action);
             did.push(runs);

@@ -1,0 +1,180 @@
+//! After a run that failed: which steps bring back what ran before it, as a plan of its own.
+//!
+//! What is to be done follows from the plan, how its steps ended, and a new look. A step that failed may have done its
+//! work all the same, so the look decides where the two differ.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Condition, ObservedContainer, Plan, Removal, Replaced, RunState, Step, StepId, converge::final_name};
+use turnout_report::Outcome;
+
+/// A run that did not come to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed<'a> {
+    /// What was to be done.
+    pub plan: &'a Plan,
+    /// How each step ended, in the plan's order.
+    pub ended: &'a [Outcome],
+    /// IDs of the containers that ran when it began.
+    pub ran: &'a BTreeSet<String>,
+    /// The project's containers as they are now.
+    pub now: &'a [ObservedContainer],
+}
+
+/// How much is brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Replacements that were created and did not come to their place are removed.
+    Created,
+    /// Besides, what ran before runs again: what was only stopped, and replacements of what is gone, unless they were to
+    /// wait for a job, for health or for a step of their own which did not come to a good end.
+    Running,
+}
+
+/// Plans it. The cause of each step continues a sentence that begins with the container's name.
+pub fn put_back(failed: &Failed<'_>, extent: Extent) -> Plan {
+    let mut plan = Plan { project: failed.plan.project.clone(), ..Plan::default() };
+    if extent == Extent::Running {
+        for (id, step) in failed.plan.steps.iter().enumerate() {
+            match &step.action {
+                Action::StartContainer { service, number, name } if failed.ended(id) == Some(Outcome::Abandoned) => {
+                    failed.start_missed(&mut plan, id, (service, *number, name));
+                }
+                Action::RestartContainer { service, id: container, name }
+                    if failed.ended(id) == Some(Outcome::Failed) && failed.ran.contains(container) =>
+                {
+                    failed.start_old(&mut plan, service, container, name);
+                }
+                _ => {}
+            }
+        }
+    }
+    failed.remove_unplaced(&mut plan);
+    plan
+}
+
+impl Failed<'_> {
+    fn ended(&self, id: StepId) -> Option<Outcome> {
+        self.ended.get(id).copied()
+    }
+
+    fn by_id(&self, id: &str) -> Option<&ObservedContainer> {
+        self.now.iter().find(|container| container.id == id)
+    }
+
+    fn named(&self, name: &str) -> Option<&ObservedContainer> {
+        self.now.iter().find(|container| container.name == name)
+    }
+
+    /// A container that was to be started and was not: its predecessor or, if that is gone, itself.
+    fn start_missed(&self, plan: &mut Plan, start: StepId, (service, number, name): (&str, Option<u32>, &str)) {
+        let Some((create_as, old)) = self.replacement(name) else {
+            let stopped = self.plan.steps.iter().find_map(|step| match &step.action {
+                Action::StopContainer { id, name: other, .. } if other == name || final_name(other) == name => Some(id),
+                _ => None,
+            });
+            if let Some(id) = stopped.filter(|id| self.ran.contains(*id)) {
+                self.start_old(plan, service, id, name);
+            }
+            return;
+        };
+        if !self.ran.contains(&old.id) {
+            return;
+        }
+        if self.by_id(&old.id).is_some() {
+            return self.start_old(plan, service, &old.id, &old.name);
+        }
+        let Some(new) = self.named(name).or_else(|| self.named(create_as)).filter(|new| !is_live(new)) else { return };
+        let mut after = Vec::new();
+        if new.name != name && self.named(name).is_none() {
+            let (service, id) = (service.to_owned(), Some(new.id.clone()));
+            let action = Action::RenameContainer { service, id, from: new.name.clone(), to: name.to_owned() };
+            after.push(push(plan, action, "was replaced before the failure", Vec::new()));
+        }
+        if !self.waited_in_vain(start, service) {
+            let name = if after.is_empty() { new.name.clone() } else { name.to_owned() };
+            let action = Action::StartContainer { service: service.to_owned(), number, name };
+            push(plan, action, "was replaced before the failure", after);
+        }
+    }
+
+    /// The predecessor, if the run has stopped it.
+    fn start_old(&self, plan: &mut Plan, service: &str, id: &str, name: &str) {
+        let Some(old) = self.by_id(id) else { return };
+        let of_it = self.plan.steps.iter().enumerate().filter(|(_, step)| match &step.action {
+            Action::StopContainer { id: own, .. } | Action::RestartContainer { id: own, .. } => own == id,
+            _ => false,
+        });
+        let ended: Vec<Outcome> = of_it.filter_map(|(step, _)| self.ended(step)).collect();
+        let failed = ended.contains(&Outcome::Failed);
+        if is_live(old) {
+            // Nothing takes a signal back.
+            if failed {
+                plan.warnings.push(format!(
+                    "{name} runs, but may have been told to stop; should it end now, the next deployment starts it"
+                ));
+            }
+            return;
+        }
+        if failed || ended.contains(&Outcome::Done) {
+            let (service, name) = (service.to_owned(), old.name.clone());
+            let action = Action::StartContainer { service, number: old.number, name };
+            push(plan, action, "was stopped before the failure", Vec::new());
+        }
+    }
+
+    /// The container that is to get this name in the place of another: under which name it is created, and whom it
+    /// replaces.
+    fn replacement(&self, name: &str) -> Option<(&str, &Replaced)> {
+        self.plan.steps.iter().find_map(|step| match &step.action {
+            Action::CreateContainer { name: own, create_as, replaces: Some(old), .. } if own == name => {
+                Some((create_as.as_str(), old))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether something that a start waits for did not come: a job, health, or what runs before its own service.
+    fn waited_in_vain(&self, start: StepId, service: &str) -> bool {
+        let (mut found, mut open) = (BTreeSet::new(), vec![start]);
+        while let Some(id) = open.pop() {
+            let Some(step) = self.plan.steps.get(id) else { continue };
+            open.extend(step.after.iter().copied().filter(|before| found.insert(*before)));
+        }
+        found.into_iter().any(|id| {
+            let waits = self.plan.steps.get(id).is_some_and(|step| match &step.action {
+                Action::WaitFor { .. } => true,
+                Action::RunPreStart { service: of, .. } => of == service,
+                _ => false,
+            });
+            waits && !matches!(self.ended(id), Some(Outcome::Done | Outcome::Skipped))
+        })
+    }
+
+    /// What stands under a temporary name beside the container whose place it was to take.
+    fn remove_unplaced(&self, plan: &mut Plan) {
+        for (id, step) in self.plan.steps.iter().enumerate() {
+            let Action::CreateContainer { service, name, create_as, replaces, .. } = &step.action else { continue };
+            if !matches!(self.ended(id), Some(Outcome::Done | Outcome::Failed)) || create_as == name {
+                continue;
+            }
+            let stays = match replaces {
+                Some(old) => self.by_id(&old.id).is_some(),
+                None => self.named(name).is_some(),
+            };
+            let Some(made) = self.named(create_as).filter(|made| stays && !is_live(made)) else { continue };
+            let (service, id, name) = (service.clone(), made.id.clone(), made.name.clone());
+            let action = Action::RemoveContainer { service, id, name, volumes: false, reason: Removal::Leftover };
+            push(plan, action, "was created before the failure and did not come to its place", Vec::new());
+        }
+    }
+}
+
+fn push(plan: &mut Plan, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
+    plan.steps.push(Step::new(action, cause, after, Condition::Always));
+    plan.steps.len() - 1
+}
+
+fn is_live(container: &ObservedContainer) -> bool {
+    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
+}
