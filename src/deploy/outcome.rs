@@ -9,7 +9,7 @@ use crate::{
     config::Timeouts,
     engine::{ApplyError, ContainerRef, Engine, EngineError, Report, Settle, SettleError, Unsettled},
     git,
-    plan::{Action, Plan},
+    plan::{Action, NetworkRemoval, Plan, Removal},
     report::{Event, Outcome, Reporter, counted},
     store::{DeploymentId, State},
 };
@@ -88,6 +88,11 @@ fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
                 | Action::CreateNetwork { .. }
                 | Action::CreateVolume { .. }
                 | Action::WaitFor { .. }
+                // Made to try, and removed again.
+                | Action::TryNetwork { .. }
+                | Action::RemoveNetwork { reason: NetworkRemoval::Trial, .. }
+                // Beside what runs on; removed again where it did not come to its place.
+                | Action::CreateContainer { replaces: Some(_), .. }
         ) || (outcome == Outcome::Failed && is_container(action))
     };
     touched(plan, report, outcome, &|action| !harmless(action))
@@ -146,7 +151,8 @@ pub(super) async fn settle(
             let repo = prepared.loaded.project.repository.as_deref().unwrap_or_default();
             let ours =
                 |unsettled: &Unsettled| report.started.iter().any(|started| started.id == unsettled.container.id);
-            let replaced = |action: &Action| matches!(action, Action::RecreateContainer { .. });
+            let replaced =
+                |action: &Action| matches!(action, Action::RemoveContainer { reason: Removal::Replaced, .. });
             let did = match touched(&prepared.plan, report, Outcome::Done, &replaced) {
                 true => "replaced",
                 false => "started",
@@ -201,18 +207,18 @@ pub(super) fn summary(prepared: &Prepared, report: &Report, more: &[String], com
         let steps = prepared.plan.steps.iter().zip(&report.steps);
         steps.filter(|(step, ended)| ended.outcome == Outcome::Done && wanted(&step.action)).count()
     };
-    let networks = count(&|a| matches!(a, Action::RemoveNetwork { .. }));
+    let networks = count(&|a| matches!(a, Action::RemoveNetwork { reason: NetworkRemoval::Unused, .. }));
     let parts = [
         (count(&|a| matches!(a, Action::Build { .. })), "built"),
         (count(&|a| matches!(a, Action::Pull { .. })), "pulled"),
-        (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
-        (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
-        (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::CreateContainer { replaces: None, .. })), "created"),
+        (count(&|a| matches!(a, Action::CreateContainer { replaces: Some(_), .. })), "recreated"),
+        (count(&|a| matches!(a, Action::RemoveContainer { reason, .. } if *reason != Removal::Replaced)), "removed"),
         (networks, if networks == 1 { "network removed" } else { "networks removed" }),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
         (count(&|a| matches!(a, Action::UnpauseContainer { .. })), "resumed"),
-        (count(&|a| matches!(a, Action::RenameContainer { .. })), "renamed"),
+        (count(&|a| matches!(a, Action::RenameContainer { id: Some(_), .. })), "renamed"),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

@@ -83,7 +83,7 @@ impl LogHandle {
             Event::Phase { name } => self.line("phase", None, name),
             Event::Info { text } | Event::Build { text, .. } => self.line("info", None, text),
             Event::Warning { text } => self.line("warning", None, text),
-            Event::StepStarted { .. } | Event::StepHalfDone { .. } | Event::Progress { .. } => true,
+            Event::StepStarted { .. } | Event::Progress { .. } => true,
             Event::StepEnded { outcome, text, elapsed, .. } => {
                 let word = match outcome {
                     Outcome::Done => "done",

@@ -252,9 +252,7 @@ impl Refusal {
             }
             Refusal::NoSuchImage => "the image is neither local nor was it pulled or built",
             Refusal::NoSpace => "free disk space on the host, for instance with `docker system prune`",
-            Refusal::NoAddressPool => {
-                "remove unused networks with `docker network prune`, or set a subnet under ipam"
-            }
+            Refusal::NoAddressPool => "remove unused networks with `docker network prune`, or set a subnet under ipam",
             Refusal::AmbiguousNetwork
             | Refusal::SameName
             | Refusal::NameTaken(_)

@@ -49,8 +49,7 @@ impl Engine {
             .steps
             .iter()
             .filter_map(|step| match &step.action {
-                Action::CreateContainer { service, .. }
-                | Action::RunPreStart { service, .. } => Some(service.as_str()),
+                Action::CreateContainer { service, .. } | Action::RunPreStart { service, .. } => Some(service.as_str()),
                 _ => None,
             })
             .collect();
@@ -135,9 +134,7 @@ impl Engine {
     pub(super) async fn refuse_taken_names(&self, project: &str, plan: &Plan) -> Result<(), EngineError> {
         let mut names = Vec::new();
         for step in &plan.steps {
-            if let Action::CreateContainer { name, .. }
-            | Action::RunPreStart { name, .. } = &step.action
-            {
+            if let Action::CreateContainer { name, .. } | Action::RunPreStart { name, .. } = &step.action {
                 names.push(name.clone());
             }
         }

@@ -17,6 +17,8 @@ pub struct Observed {
     pub networks: BTreeMap<String, ObservedNetwork>,
     /// Networks that are labelled for the project and bear another name than their key now has, by key.
     pub former_networks: Vec<(String, ObservedNetwork)>,
+    /// Networks of the project, by key, beside others of it that have the same name: two runs at once have made both.
+    pub network_twins: Vec<(String, ObservedNetwork)>,
     /// Volumes by Compose key, in the same way.
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// By image reference as `Service::image_name` gives it, and sources of image mounts; an absent key counts as an

@@ -7,11 +7,11 @@ use serde_json::json;
 use super::converge::final_name;
 use super::simulate::World;
 use super::*;
-use turnout_report::Outcome;
 use turnout_compose::{
     labels,
     model::{Network, Project, Volume},
 };
+use turnout_report::Outcome;
 
 /// Bytes that decide; reads zeroes at the end, so that shrinking means simplifying.
 struct Tape<'a>(std::slice::Iter<'a, u8>);

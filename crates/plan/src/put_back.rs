@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Condition, ObservedContainer, Plan, Removal, Replaced, RunState, Step, StepId, converge::final_name};
+use super::{
+    Action, Condition, ObservedContainer, Plan, Removal, Replaced, RunState, Step, StepId, converge::final_name,
+};
 use turnout_report::Outcome;
 
 /// A run that did not come to its end.

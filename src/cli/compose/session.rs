@@ -26,13 +26,14 @@ use crate::{
     },
     deploy::Chosen,
     engine::{
-        Apply, ApplyError, ClientSettings, Endpoint, Engine, ImageSettings, Report,
+        Apply, ApplyError, ClientSettings, Endpoint, Engine, EngineError, ImageSettings, Report,
         image::{BuildOptions, BuilderChoice},
         read_proxies,
     },
-    plan::Plan,
+    plan::{Extent, Observed, Plan},
     registry::{Credentials, docker_config_directory},
     report::Reporter,
+    rollout::PLANS,
     yaml::Node,
 };
 
@@ -289,6 +290,32 @@ impl Session {
         }
     }
 
+    /// Looks, plans and carries the plan out, as [`Session::apply`]; anew where another run changed the engine meanwhile, as
+    /// a deployment does. `planned` may take out of what was observed what is none of its business.
+    ///
+    /// # Errors
+    /// The engine's, the planner's, and that it changed each time.
+    pub(super) async fn bring_about(
+        &self,
+        engine: &Engine,
+        project: &Project,
+        stop_timeout: Option<Duration>,
+        progress: &Progress,
+        mut planned: impl FnMut(&mut Observed) -> anyhow::Result<Plan>,
+    ) -> anyhow::Result<()> {
+        for _ in 1..PLANS {
+            let plan = planned(&mut engine.observe(project).await?)?;
+            match self.apply(engine, project, plan, stop_timeout, progress).await {
+                Err(error) if is_stale(&error) && !self.cancel.is_cancelled() => {
+                    progress.warning(&format!("{error}: planning anew"));
+                }
+                done => return done.map(drop),
+            }
+        }
+        let plan = planned(&mut engine.observe(project).await?)?;
+        self.apply(engine, project, plan, stop_timeout, progress).await.map(drop)
+    }
+
     /// Carries a plan out, showing it; with `--dry-run` only prints it.
     pub(super) async fn apply(
         &self,
@@ -327,6 +354,14 @@ impl Session {
         let engine = self.with_proxies(engine).await;
         let run = self.run_of(project, &plan, stop_timeout, progress, &credentials);
         let done = engine.apply(&run).await;
+        match &done {
+            // Nobody is there to be asked.
+            Err(ApplyError::Step { error, .. }) if error.is_lost() => {}
+            Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. }) => {
+                engine.put_back(&run, report, Extent::Created).await;
+            }
+            Ok(_) | Err(ApplyError::NotBegun(_)) => {}
+        }
         progress.end();
         done.map_err(|error| match error {
             // The step's own line has already said what was being done.
@@ -429,6 +464,11 @@ impl Session {
         }
         Ok(plan)
     }
+}
+
+/// Whether a run ended because the engine changed since its plan was made.
+fn is_stale(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<EngineError>(), Some(EngineError::Stale(_)))
 }
 
 /// The `COMPOSE_…` variables of the env files, which steer the command line as those of the process do. What is wrong

@@ -158,20 +158,13 @@ impl Executor<'_> {
         }
         let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
         let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
-        let start = || self.engine.docker().start_container(&known.id, None::<StartContainerOptions>);
-        let refused = |error| EngineError::api(format!("start {name}"), error);
-        let mut started = self.engine.ask(start()).await.map_err(refused);
-        if let (Some(definition), Err(error)) = (definition, &started)
-            && error.refusal() == Some(&Refusal::AmbiguousNetwork)
-        {
-            // What runs at once, or one that was killed, may have left: see there.
-            for key in definition.networks.keys() {
-                self.without_twins(&translate::network_name(self.run.project, key)).await?;
-            }
-            started = self.engine.ask(start()).await.map_err(refused);
-        }
+        let started =
+            self.engine.ask(self.engine.docker().start_container(&known.id, None::<StartContainerOptions>)).await;
         drop(guard);
+        let started = started.map_err(|error| EngineError::api(format!("start {name}"), error));
         started.map_err(|error| match error.refusal() {
+            // What runs at once, or one that was killed, has made a network twice.
+            Some(Refusal::AmbiguousNetwork) => EngineError::Stale(format!("{name} cannot be started: {error}")),
             // The daemon has undone the creation of a run that was interrupted, or somebody has removed it.
             Some(Refusal::NoSuchContainer) if error.status() == Some(404) => {
                 EngineError::Stale(format!("container {name} has disappeared"))
@@ -331,7 +324,8 @@ impl Executor<'_> {
     pub(super) async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
         let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint.settings) };
         let connected = self.engine.ask(self.engine.docker().connect_network(&endpoint.network, request)).await;
-        match connected.map_err(|error| EngineError::api(format!("connect {name} to network {}", endpoint.network), error))
+        match connected
+            .map_err(|error| EngineError::api(format!("connect {name} to network {}", endpoint.network), error))
         {
             // An adopted container may be connected already.
             Err(error) if error.refusal() == Some(&Refusal::EndpointExists) => Ok(()),

@@ -254,7 +254,17 @@ impl Executor<'_> {
         if !self.holds(&step.only_if, &ended).await? {
             return Ok(Did::Skipped(unmet(&step.only_if)));
         }
-        match &step.action {
+        if let Action::WaitFor { service, condition, required, dependents } = &step.action {
+            let failed_before =
+                step.after.iter().any(|s| matches!(ended.get(*s), Some(Some(Ended::Failed | Ended::Abandoned))));
+            return self.wait_for(service, condition, *required, dependents, failed_before).await;
+        }
+        self.act(&step.action).await
+    }
+
+    /// Does one thing.
+    async fn act(&self, action: &Action) -> Result<Did, EngineError> {
+        match action {
             Action::Pull { service, image, tolerate_failure } => self.pull(service, image, *tolerate_failure).await,
             Action::Build { service, image } => self.build(service, image).await,
             Action::CreateNetwork { key, name } => self.create_network(key, name).await,
@@ -284,9 +294,7 @@ impl Executor<'_> {
             Action::SignalContainer { service: _, id, name, signal } => self.signal(id, name, signal).await,
             Action::UnpauseContainer { service: _, id, name } => self.unpause(id, name).await,
             Action::WaitFor { service, condition, required, dependents } => {
-                let failed_before =
-                    step.after.iter().any(|s| matches!(ended.get(*s), Some(Some(Ended::Failed | Ended::Abandoned))));
-                self.wait_for(service, condition, *required, dependents, failed_before).await
+                self.wait_for(service, condition, *required, dependents, false).await
             }
             Action::RunPreStart { service, index, name, number, beside } => {
                 self.run_pre_start(service, *index, name, (*number, beside)).await

@@ -1,11 +1,6 @@
 //! Networks of the project.
 
-use std::collections::HashMap;
-
-use bollard::{
-    models::{EndpointSettings, Ipam, NetworkConnectRequest, NetworkDisconnectRequest},
-    query_parameters::ListContainersOptionsBuilder,
-};
+use bollard::models::{EndpointSettings, Ipam, NetworkConnectRequest, NetworkDisconnectRequest};
 use turnout_compose::labels;
 use turnout_plan::{Existing, NetworkRemoval};
 
@@ -29,9 +24,7 @@ impl Executor<'_> {
         };
         match created {
             Ok(created) => {
-                if self.engine.version() < ApiVersion::v1(44) && self.without_twins(name).await? != created.id {
-                    return Ok(Did::Skipped(format!("network {name} exists meanwhile")));
-                }
+                self.refuse_twins(name).await?;
                 if let Some(warning) = Some(created.warning).filter(|w| !w.is_empty()) {
                     self.run.reporter.warn(format!("network {name}: {warning}"));
                 }
@@ -52,34 +45,17 @@ impl Executor<'_> {
         }
     }
 
-    /// Leaves one network of the name, and gives its ID: the oldest, or the one that is in use. Daemons before API 1.44
-    /// refuse a second one only if they have finished the first; two runs at once, each of which sees the other's only
-    /// late, would leave both, and no container could be started by that name.
-    pub(super) async fn without_twins(&self, name: &str) -> Result<String, EngineError> {
-        let mut named = self.engine.all_networks().await?;
-        named.retain(|network| {
-            let own = network.labels.as_ref().and_then(|labels| labels.get(labels::PROJECT));
-            network.name.as_deref() == Some(name) && own == Some(&self.run.project.name)
-        });
-        named.sort_by_key(|network| (network.created.as_ref().map(ToString::to_string), network.id.clone()));
-        let mut ids = named.into_iter().filter_map(|network| network.id);
-        let mut kept = ids.next().unwrap_or_default();
-        for younger in ids {
-            // What is in use cannot be removed.
-            if !self.remove_twin(name, &younger).await? {
-                self.remove_twin(name, &kept).await?;
-                kept = younger;
-            }
+    /// Daemons before API 1.44 refuse a second network of a name only if they have finished the first: two runs at once,
+    /// each of which sees the other's only late, make both, and no container can be started by that name. Which one stays
+    /// is decided by whoever plans anew.
+    async fn refuse_twins(&self, name: &str) -> Result<(), EngineError> {
+        if self.engine.version() >= ApiVersion::v1(44) {
+            return Ok(());
         }
-        Ok(kept)
-    }
-
-    async fn remove_twin(&self, name: &str, id: &str) -> Result<bool, EngineError> {
-        match self.engine.ask(self.engine.docker().remove_network(id)).await {
-            Ok(()) => Ok(true),
-            Err(error) if status_of(&error) == Some(404) => Ok(true),
-            Err(error) if status_of(&error) == Some(403) => Ok(false),
-            Err(error) => Err(EngineError::api(format!("remove the second network {name}"), error)),
+        let all = self.engine.all_networks().await?;
+        match all.iter().filter(|network| network.name.as_deref() == Some(name)).count() {
+            0 | 1 => Ok(()),
+            _ => Err(EngineError::Stale(format!("another run has made network {name}, too"))),
         }
     }
 
@@ -101,14 +77,15 @@ impl Executor<'_> {
         }
         match self.engine.ask(self.engine.docker().create_network(request)).await {
             Ok(_) => Ok(Did::Done(format!("network {name} can be made as it is to be"))),
-            Err(error) => match EngineError::api(format!("replace network {name} (tried before anything is stopped)"), error)
-            {
-                // There will be room when the old one is gone.
-                error if error.refusal() == Some(&Refusal::NoAddressPool) => {
-                    Ok(Did::Skipped(format!("network {name} cannot be tried: its addresses are those of the old one")))
+            Err(error) => {
+                match EngineError::api(format!("replace network {name} (tried before anything is stopped)"), error) {
+                    // There will be room when the old one is gone.
+                    error if error.refusal() == Some(&Refusal::NoAddressPool) => Ok(Did::Skipped(format!(
+                        "network {name} cannot be tried: its addresses are those of the old one"
+                    ))),
+                    error => Err(error),
                 }
-                error => Err(error),
-            },
+            }
         }
     }
 
@@ -120,7 +97,8 @@ impl Executor<'_> {
         container: &Existing,
     ) -> Result<Did, EngineError> {
         let Existing { id, name, .. } = container;
-        let had = self.engine.find_container(id).await?.and_then(|found| found.network_settings?.networks?.remove(network));
+        let had =
+            self.engine.find_container(id).await?.and_then(|found| found.network_settings?.networks?.remove(network));
         if let Some(had) = had {
             let settings = EndpointSettings {
                 ipam_config: had.ipam_config,
@@ -183,8 +161,8 @@ impl Executor<'_> {
         // The engine itself looks at containers that run only. A deployment takes nobody the network of a stopped one;
         // a command that takes a project down does what it is told.
         if self.run.reads.is_some() && reason == NetworkRemoval::Unused {
-            let ours = |member: &Member| self.world.by_id(&member.id).is_some();
-            let members = self.members(which).await?;
+            let ours = |member: &Existing| self.world.by_id(&member.id).is_some();
+            let members = self.engine.members(which).await?;
             if let Some(other) = members.iter().find(|member| !ours(member)) {
                 return Ok(Did::Skipped(format!(
                     "network {name} is still in use and was kept: {} is attached to it",
@@ -203,23 +181,4 @@ impl Executor<'_> {
             (_, removed) => self.removed(format!("network {name}"), removed),
         }
     }
-
-    /// Containers in any state with an endpoint in the network.
-    async fn members(&self, id: &str) -> Result<Vec<Member>, EngineError> {
-        let filters = HashMap::from([("network".to_owned(), vec![id.to_owned()])]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = self.engine.ask(self.engine.docker().list_containers(Some(options))).await;
-        let listed = listed.map_err(|e| EngineError::api(format!("list containers of network {}", short(id)), e))?;
-        let name = |names: Option<Vec<String>>| {
-            names.and_then(|n| n.into_iter().next()).map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default()
-        };
-        Ok(listed.into_iter().filter_map(|c| Some(Member { id: c.id?, name: name(c.names) })).collect())
-    }
-}
-
-/// A container in a network.
-#[derive(Debug, Clone)]
-struct Member {
-    id: String,
-    name: String,
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use turnout_compose::{
-    labels,
     hash::{service_hash, with_container_refs},
+    labels,
     model::Service,
 };
 use turnout_files::{self as files, Kind};

@@ -297,7 +297,7 @@ mod tests {
 
     fn step(name: &str, after: &[StepId]) -> Step {
         let action = Action::StartContainer { service: name.into(), number: Some(1), name: name.into() };
-        Step { action, cause: String::new(), after: after.to_vec(), only_if: Condition::Always }
+        Step::new(action, String::new(), after.to_vec(), Condition::Always)
     }
 
     fn wait(required: bool, after: &[StepId]) -> Step {
@@ -307,7 +307,7 @@ mod tests {
             required,
             dependents: vec!["web".into()],
         };
-        Step { action, cause: String::new(), after: after.to_vec(), only_if: Condition::Always }
+        Step::new(action, String::new(), after.to_vec(), Condition::Always)
     }
 
     fn plan(steps: Vec<Step>) -> Plan {

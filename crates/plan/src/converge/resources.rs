@@ -31,6 +31,7 @@ pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
 /// Networks and volumes: what is missing is created first, so that nothing is stopped for a replacement before that has
 /// worked.
 pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    twins(draft);
     let networks = networks(draft)?;
     let volumes = volumes(draft);
     for Changed { key, name, id: _, cause } in &networks {
@@ -96,6 +97,29 @@ pub(super) fn idle_networks(draft: &mut Draft<'_>) {
         let after = draft.ends();
         draft.push(action, cause, after, Condition::Always);
     }
+}
+
+/// Removes networks beside others of the same name, which the engine could not tell apart.
+fn twins(draft: &mut Draft<'_>) {
+    let observed = draft.observed;
+    for (key, twin) in &observed.network_twins {
+        let action = Action::RemoveNetwork {
+            key: key.clone(),
+            name: twin.name.clone(),
+            id: Some(twin.id.clone()),
+            reason: NetworkRemoval::Twin,
+        };
+        let cause =
+            format!("it is there twice: another run made it at the same time ({} stays)", name_twin(draft, twin));
+        let step = draft.push(action, cause, Vec::new(), Condition::Always);
+        draft.made.push(step);
+    }
+}
+
+/// The short ID of the network that has the same name.
+fn name_twin<'a>(draft: &Draft<'a>, twin: &super::super::ObservedNetwork) -> String {
+    let other = draft.observed.networks.values().find(|network| network.name == twin.name);
+    other.map(|network| short(&network.id)).unwrap_or_default()
 }
 
 /// Whether the plan removes a network already, as one that was tried.
