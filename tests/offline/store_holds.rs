@@ -19,7 +19,7 @@ fn pushed(number: u8) -> NewDelivery {
         commit: Some(commit.clone()),
         pusher: None,
         digest: [number; 32],
-        verdict: "deploy",
+        effect: "deploy",
         reason: format!("push {number}"),
         deploy: Some(NewDeployment {
             commit: Some(commit),
