@@ -50,10 +50,7 @@ pub(super) fn describe(updated: &git::Updated, pinned: bool) -> String {
 pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
     let untouched = "nothing was changed";
     let said = match error {
-        // These begin with what was to be done themselves.
-        ApplyError::Step { error: error @ (EngineError::Image(what) | EngineError::Lost { what, .. }), .. }
-            if what.starts_with("build of ") || what.starts_with("pull of ") =>
-        {
+        ApplyError::Step { error, step, .. } if is_of_image(plan, *step) && error.names_what_was_done() => {
             error.to_string()
         }
         other => other.to_string(),
@@ -75,6 +72,11 @@ pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
         ApplyError::Step { .. } => Failure::new(said).hint("no container was touched"),
     };
     if lost { failure.with_engine(failure::Engine::Lost) } else { failure }
+}
+
+/// Whether a step builds or pulls an image.
+fn is_of_image(plan: &Plan, step: usize) -> bool {
+    plan.steps.get(step).is_some_and(|step| matches!(step.action, Action::Build { .. } | Action::Pull { .. }))
 }
 
 /// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that

@@ -5,7 +5,10 @@ use std::time::Duration;
 use bollard::errors::Error as Bollard;
 use turnout_report::with_sources;
 
-use super::patience::{after, spoken};
+use super::{
+    image::ImageError,
+    patience::{after, spoken},
+};
 
 /// A failure of the engine. The text says what happened and, where it is known, what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +40,13 @@ pub enum EngineError {
         reason: String,
     },
     /// The daemon answered with an error.
-    #[error("{what}: {message}")]
+    #[error("{what}: {answer}")]
     Api {
         /// What was being done, to what.
         what: String,
-        /// HTTP status; 0 when the failure lies below HTTP.
-        status: u16,
-        /// What was refused, where that is known.
-        refusal: Option<Refusal>,
-        /// The daemon's message.
-        message: String,
+        /// What it answered.
+        #[source]
+        answer: Answer,
     },
     /// The daemon gave no answer to one call.
     #[error(
@@ -64,8 +64,11 @@ pub enum EngineError {
     Lost {
         /// What was being done, to what.
         what: String,
-        /// How it broke.
+        /// How it broke, in words.
         message: String,
+        /// The error of the connection, where there is one.
+        #[source]
+        source: Option<Cause>,
     },
     /// An attribute of the Compose file cannot be carried out on this engine.
     #[error("services.{service}.{attribute}: {reason}")]
@@ -110,8 +113,8 @@ pub enum EngineError {
     #[error("{0}")]
     Hook(String),
     /// An image could not be built or pulled.
-    #[error("{0}")]
-    Image(String),
+    #[error(transparent)]
+    Image(Box<ImageError>),
     /// The plan names something that is not there (any more): observe and plan again.
     #[error("{0} (the engine changed since the plan was made; observe and plan again)")]
     Stale(String),
@@ -133,11 +136,11 @@ impl EngineError {
             }
             Bollard::RequestTimeoutError => EngineError::refused(what, 0, "the daemon did not answer in time"),
             Bollard::DockerStreamError { error } => EngineError::refused(what, 0, &error),
-            Bollard::HyperLegacyError { err } => EngineError::Lost { what, message: gone(&err) },
-            Bollard::HyperResponseError { err } => EngineError::Lost { what, message: gone(&err) },
+            Bollard::HyperLegacyError { err } => EngineError::lost(what, err),
+            Bollard::HyperResponseError { err } => EngineError::lost(what, err),
             Bollard::IOError { err } => match after(&err) {
                 Some(after) => EngineError::NoAnswer { what, after },
-                None => EngineError::Lost { what, message: gone(&err) },
+                None => EngineError::lost(what, err),
             },
             other => EngineError::refused(what, 0, &with_sources(&other)),
         }
@@ -146,19 +149,33 @@ impl EngineError {
     /// A failure that the daemon told of in these words.
     pub(crate) fn refused(what: String, status: u16, message: &str) -> EngineError {
         let message = message.trim();
-        let refusal = Refusal::read(message);
-        let message = match refusal.as_ref().and_then(Refusal::hint) {
-            Some(hint) => format!("{message} ({hint})"),
-            None => message.to_owned(),
-        };
-        EngineError::Api { what, status, refusal, message }
+        let answer = Answer { status, refusal: Refusal::read(message), message: message.to_owned() };
+        EngineError::Api { what, answer }
+    }
+
+    /// The daemon answered before and does not now.
+    fn lost(what: String, error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+        let message = format!(
+            "the connection to the Docker engine broke: {} (is it down or being restarted?)",
+            with_sources(&error)
+        );
+        EngineError::Lost { what, message, source: Some(Box::new(error)) }
     }
 
     /// What the daemon refused, where that is known.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
-            EngineError::Api { refusal, .. } => refusal.as_ref(),
+            EngineError::Api { answer, .. } => answer.refusal.as_ref(),
             _ => None,
+        }
+    }
+
+    /// Whether the text begins with what was to be done, so that nobody has to say it before.
+    pub fn names_what_was_done(&self) -> bool {
+        match self {
+            EngineError::Image(error) => error.names_what_was_done(),
+            EngineError::Lost { .. } => true,
+            _ => false,
         }
     }
 
@@ -170,7 +187,7 @@ impl EngineError {
     /// The HTTP status, when the daemon gave one.
     pub fn status(&self) -> Option<u16> {
         match self {
-            EngineError::Api { status, .. } if *status != 0 => Some(*status),
+            EngineError::Api { answer, .. } if answer.status != 0 => Some(answer.status),
             _ => None,
         }
     }
@@ -184,9 +201,23 @@ pub fn status_of(error: &Bollard) -> Option<u16> {
     }
 }
 
-/// The daemon answered before and does not now.
-fn gone(error: &dyn std::error::Error) -> String {
-    format!("the connection to the Docker engine broke: {} (is it down or being restarted?)", with_sources(error))
+/// The error of a library that another one comes from.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the daemon answered to a call that it did not carry out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", hint_of(.refusal.as_ref()))]
+pub struct Answer {
+    /// HTTP status; 0 when the failure lies below HTTP.
+    pub status: u16,
+    /// What it refused, where that is known.
+    pub refusal: Option<Refusal>,
+    /// Its message.
+    pub message: String,
+}
+
+fn hint_of(refusal: Option<&Refusal>) -> String {
+    refusal.and_then(Refusal::hint).map(|hint| format!(" ({hint})")).unwrap_or_default()
 }
 
 /// What the daemon refused, as far as something follows from it. It has no codes for these, only words that have stayed the

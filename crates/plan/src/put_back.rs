@@ -87,16 +87,10 @@ impl Failed<'_> {
             return self.start_old(plan, service, &old.id, &old.name);
         }
         let Some(new) = self.named(name).or_else(|| self.named(create_as)).filter(|new| !is_live(new)) else { return };
-        let mut after = Vec::new();
-        if new.name != name && self.named(name).is_none() {
-            let (service, id) = (service.to_owned(), Some(new.id.clone()));
-            let action = Action::RenameContainer { service, id, from: new.name.clone(), to: name.to_owned() };
-            after.push(push(plan, action, "was replaced before the failure", Vec::new()));
-        }
+        // Its name, if it has not got it yet, can wait for the next plan.
         if !self.waited_in_vain(start, service) {
-            let name = if after.is_empty() { new.name.clone() } else { name.to_owned() };
-            let action = Action::StartContainer { service: service.to_owned(), number, name };
-            push(plan, action, "was replaced before the failure", after);
+            let (service, name) = (service.to_owned(), new.name.clone());
+            push(plan, Action::StartContainer { service, number, name }, "was replaced before the failure");
         }
     }
 
@@ -121,7 +115,7 @@ impl Failed<'_> {
         if failed || ended.contains(&Outcome::Done) {
             let (service, name) = (service.to_owned(), old.name.clone());
             let action = Action::StartContainer { service, number: old.number, name };
-            push(plan, action, "was stopped before the failure", Vec::new());
+            push(plan, action, "was stopped before the failure");
         }
     }
 
@@ -167,14 +161,13 @@ impl Failed<'_> {
             let Some(made) = self.named(create_as).filter(|made| stays && !is_live(made)) else { continue };
             let (service, id, name) = (service.clone(), made.id.clone(), made.name.clone());
             let action = Action::RemoveContainer { service, id, name, volumes: false, reason: Removal::Leftover };
-            push(plan, action, "was created before the failure and did not come to its place", Vec::new());
+            push(plan, action, "was created before the failure and did not come to its place");
         }
     }
 }
 
-fn push(plan: &mut Plan, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
-    plan.steps.push(Step::new(action, cause, after, Condition::Always));
-    plan.steps.len() - 1
+fn push(plan: &mut Plan, action: Action, cause: &str) {
+    plan.steps.push(Step::new(action, cause, Vec::new(), Condition::Always));
 }
 
 fn is_live(container: &ObservedContainer) -> bool {

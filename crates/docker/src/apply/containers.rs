@@ -109,16 +109,19 @@ impl Executor<'_> {
             let Err(error) = self.engine.ask(self.engine.docker().rename_container(id, options)).await else { break };
             let status = status_of(&error);
             let error = EngineError::api(format!("rename {from} to {to}"), error);
-            match error.refusal() {
+            let done = match error.refusal() {
                 // Another run at the same time has already done it.
-                Some(Refusal::SameName) => break,
+                Some(Refusal::SameName) => true,
                 // The daemon may still be at what an interrupted run asked for: the same rename, or (below) the removal of
                 // the container that had the name.
-                Some(Refusal::NameTaken(bearer)) if bearer == id => {
-                    if self.becomes(id, to).await? {
-                        break;
-                    }
-                }
+                Some(Refusal::NameTaken(bearer)) if bearer == id => self.becomes(id, to).await?,
+                _ => false,
+            };
+            if done {
+                break;
+            }
+            match error.refusal() {
+                Some(Refusal::NameTaken(bearer)) if bearer == id => {}
                 _ if status == Some(404) => {
                     return Err(EngineError::Stale(format!("container {from} has disappeared")));
                 }

@@ -28,7 +28,6 @@ impl Engine {
             let cause = &step.cause;
             let (name, did, failed) = match &step.action {
                 Action::StartContainer { name, .. } => (name, "runs again", "cannot be started"),
-                Action::RenameContainer { to, .. } => (to, "has its name", "cannot be given its name"),
                 Action::RemoveContainer { name, .. } => (name, "is removed again", "cannot be removed"),
                 _ => continue,
             };
