@@ -1,10 +1,11 @@
 //! Plans carried out against the real engine.
 
 use crate::common;
+use bollard::models::NetworkCreateRequest;
 use common::engine::{Stack, image};
 use serde_json::json;
 use turnout::{
-    engine::ApplyError,
+    engine::{ApiVersion, ApplyError},
     plan::{Action, Intent, RunState},
     report::{Event, Outcome},
 };
@@ -78,6 +79,26 @@ async fn a_refused_creation_of_the_second_leaves_both_running() {
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
     // As if nothing had been.
     stack.set(two("old", &json!({})), json!({}));
+    assert!(stack.plan(&Intent::default()).await.steps.is_empty());
+}
+
+#[tokio::test]
+async fn a_network_that_two_runs_have_made_is_removed_once() {
+    let stack = Stack::new(json!({ "web": {} })).await;
+    stack.up().await.unwrap();
+    if stack.engine.version() >= ApiVersion::v1(44) {
+        return println!("not run: this engine makes no two networks of one name");
+    }
+    let (web, docker) = (stack.one("web").await, stack.engine.docker());
+    let name = format!("{}_default", stack.project.name);
+    let old = docker.inspect_network(&web.networks[&name], None).await.unwrap();
+    let twin = NetworkCreateRequest { name: name.clone(), labels: old.labels, ..Default::default() };
+    let twin = docker.create_network(twin).await.unwrap().id;
+    docker.kill_container(&web.id, None).await.unwrap();
+    stack.up().await.unwrap();
+    let after = stack.one("web").await;
+    assert_eq!((after.id, after.state, &after.networks), (web.id, RunState::Running, &web.networks));
+    assert!(docker.inspect_network(&twin, None).await.is_err(), "the other one is there still");
     assert!(stack.plan(&Intent::default()).await.steps.is_empty());
 }
 

@@ -74,8 +74,9 @@ impl Engine {
             let Some(wanted) = project.networks.get(key).map(|wanted| wanted.clone().unwrap_or_default()) else {
                 continue;
             };
+            let ours = network.labels.get(labels::PROJECT).is_some_and(|name| *name == project.name);
             let recorded = network.labels.get(labels::CONFIG_HASH);
-            if wanted.external || recorded.is_none_or(|hash| *hash == network_hash(&wanted)) {
+            if wanted.external || !ours || recorded.is_none_or(|hash| *hash == network_hash(&wanted)) {
                 continue;
             }
             let members = self.members(&network.id).await?;
@@ -473,6 +474,44 @@ mod tests {
         ] {
             assert_eq!(run_state(Some(state), status), wanted, "{status}");
         }
+    }
+
+    #[test]
+    fn of_networks_of_one_name_the_used_one_is_taken_or_the_oldest() {
+        let network = |id: &str, created: &str, project: &str| ApiNetwork {
+            id: Some(id.to_owned()),
+            name: Some("p_default".to_owned()),
+            created: Some(created.parse().unwrap()),
+            labels: Some(
+                [(labels::PROJECT.to_owned(), project.to_owned()), (labels::NETWORK.to_owned(), "default".to_owned())]
+                    .into(),
+            ),
+            ..Default::default()
+        };
+        let project =
+            Project { name: "p".to_owned(), networks: [("default".to_owned(), None)].into(), ..Project::default() };
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+        let all = || vec![network("late", late, "p"), network("early", early, "p"), network("other", early, "q")];
+        let ids = |matched: Matched| {
+            let twins: Vec<String> = matched.twins.into_iter().map(|(_, twin)| twin.id).collect();
+            (matched.networks["default"].id.clone(), twins)
+        };
+        assert_eq!(ids(match_networks(&project, all(), &[])), ("early".to_owned(), vec!["late".to_owned()]));
+        let within = ContainerSummary {
+            id: Some("c".to_owned()),
+            network_settings: Some(bollard::models::ContainerSummaryNetworkSettings {
+                networks: Some(
+                    [(
+                        "p_default".to_owned(),
+                        bollard::models::EndpointSettings { network_id: Some("late".to_owned()), ..Default::default() },
+                    )]
+                    .into(),
+                ),
+            }),
+            ..Default::default()
+        };
+        let containers: Vec<ObservedContainer> = container(within).into_iter().collect();
+        assert_eq!(ids(match_networks(&project, all(), &containers)), ("late".to_owned(), vec!["early".to_owned()]));
     }
 
     #[test]

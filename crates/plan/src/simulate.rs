@@ -177,6 +177,7 @@ impl World {
                     self.observed.networks.remove(key);
                 }
                 self.observed.former_networks.retain(|(_, network)| Some(&network.id) != id.as_ref());
+                self.observed.network_twins.retain(|(_, network)| Some(&network.id) != id.as_ref());
             }
             Action::RemoveVolume { key, name, replaced } => {
                 let user = self.observed.containers.iter().find(|c| c.mounts.iter().any(|m| m.name == *name));

@@ -28,6 +28,7 @@ use crate::{
     engine::{
         Apply, ApplyError, ClientSettings, Endpoint, Engine, EngineError, ImageSettings, Report,
         image::{BuildOptions, BuilderChoice},
+        patience::{GRACE, unless_given_up},
         read_proxies,
     },
     plan::{Extent, Observed, Plan},
@@ -358,7 +359,8 @@ impl Session {
             // Nobody is there to be asked.
             Err(ApplyError::Step { error, .. }) if error.is_lost() => {}
             Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. }) => {
-                engine.put_back(&run, report, Extent::Created).await;
+                // Who has waited long enough to call it off is not kept; the next run finds what is left.
+                unless_given_up(engine.put_back(&run, report, Extent::Created), &self.cancel, GRACE).await;
             }
             Ok(_) | Err(ApplyError::NotBegun(_)) => {}
         }

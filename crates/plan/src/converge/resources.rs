@@ -110,7 +110,7 @@ fn twins(draft: &mut Draft<'_>) {
             reason: NetworkRemoval::Twin,
         };
         let cause =
-            format!("it is there twice: another run made it at the same time ({} stays)", name_twin(draft, twin));
+            format!("two runs at once have made one of this name each; {} stays", name_twin(draft, twin));
         let step = draft.push(action, cause, Vec::new(), Condition::Always);
         draft.made.push(step);
     }

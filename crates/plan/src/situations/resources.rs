@@ -227,3 +227,83 @@ fn created_container_survives_the_replacement_of_its_network() {
          after 2
     ");
 }
+
+#[test]
+fn a_network_that_is_there_twice_is_removed_once() {
+    let text = Stage::of(web())
+        .up()
+        .world(|w| {
+            let twin = ObservedNetwork { id: "f".repeat(64), ..w.observed.networks["default"].clone() };
+            w.observed.network_twins.push(("default".to_owned(), twin));
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. remove network shop_default: two runs at once have made one of this name each; 00000000ab01 stays
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn what_a_trial_left_is_removed_before_the_next() {
+    let text = Stage::of(web())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .world(|w| {
+            let old = w.observed.networks["default"].clone();
+            let (id, name) = ("f".repeat(64), format!("{}_shop_default", &old.id[..12]));
+            w.observed.former_networks.push(("default".to_owned(), ObservedNetwork { id, name, ..old }));
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 5 steps
+      1. remove network 00000000ab01_shop_default: left over from a trial that was interrupted
+      2. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 1
+      3. stop container shop-web-1: network shop_default is replaced
+         after 2
+      4. replace network shop_default and reconnect shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 3
+      5. start container shop-web-1: stopped before
+         after 4
+    ");
+}
+
+#[test]
+fn a_network_whose_option_only_one_can_have_is_not_tried() {
+    let bridge = |network: &mut Network| {
+        let name = "com.docker.network.bridge.name".to_owned();
+        network.driver_opts.insert(name, "br-shop".to_owned());
+    };
+    let option = |world: &mut World| {
+        let network = world.observed.networks.get_mut("default").unwrap();
+        let name = "com.docker.network.bridge.name".to_owned();
+        network.options.insert(name, "br-shop".to_owned());
+    };
+    let change = |p: &mut Project| bridge(p.networks.get_mut("default").unwrap().as_mut().unwrap());
+    assert!(Stage::of(web()).up().edit(change).plan().contains("try out network shop_default"));
+    assert!(!Stage::of(web()).up().edit(change).world(option).plan().contains("try out"));
+}
+
+#[test]
+fn strangers_in_a_network_are_connected_again() {
+    let stage = Stage::of(web())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .world(|w| {
+            let id = "e".repeat(64);
+            let stranger = Existing { service: String::new(), id, name: "other".to_owned() };
+            w.observed.networks.get_mut("default").unwrap().strangers.push(stranger);
+        });
+    let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+    let acts: Vec<String> = plan.steps.iter().map(|step| render::action(&step.action)).collect();
+    let place = |text: &str| acts.iter().position(|act| act == text).unwrap_or_else(|| panic!("{text}: {acts:#?}"));
+    let order = [
+        "disconnect container other from network shop_default",
+        "remove network shop_default",
+        "create network shop_default",
+        "connect container other to network shop_default",
+    ];
+    assert!(order.map(place).is_sorted(), "{acts:#?}");
+}
