@@ -5,7 +5,7 @@ use super::{Action, NetworkRemoval, Plan, StepId, render};
 
 /// One deed of a plan: a step, and those that go on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deed {
+pub(super) struct Deed {
     /// Its steps in the order of the plan; the first is the one that the others are [`super::Step::part_of`].
     pub steps: Vec<StepId>,
     /// What it is.
@@ -14,7 +14,7 @@ pub struct Deed {
 
 /// What a deed comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A container that is there is replaced by a new one.
     Replacement,
     /// A container goes, and nothing comes in its place by this deed.
@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 /// The deeds of a plan, in the order of their first steps.
-pub fn deeds(plan: &Plan) -> Vec<Deed> {
+pub(super) fn deeds(plan: &Plan) -> Vec<Deed> {
     let mut found: Vec<Deed> = Vec::new();
     let mut places: Vec<usize> = Vec::with_capacity(plan.steps.len());
     for (id, step) in plan.steps.iter().enumerate() {

@@ -20,7 +20,6 @@ mod step_set;
 
 pub use check::check;
 pub use converge::{converge, dependencies, namespace_owners};
-pub use deed::{Deed, Kind as DeedKind, deeds};
 pub use down::down;
 pub use error::PlanError;
 pub use graph::dependency_order;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Condition, Deed, Plan, StepId, deeds};
+use super::{
+    Action, Condition, Plan, StepId,
+    deed::{Deed, deeds},
+};
 use turnout_report::counted;
 
 /// The plan as text for people: one line a deed with its cause, a second one when it has a condition or must wait,

@@ -16,7 +16,7 @@ pub(super) struct World {
     pub yields: BTreeMap<String, String>,
     /// Images that no registry has.
     pub unknown: BTreeSet<String>,
-    /// Containers whose replacement is there: nobody refers to them any more.
+    /// Containers that go for certain, or whose replacement is there: nobody refers to them any more.
     superseded: BTreeSet<String>,
     next: u64,
 }
@@ -29,9 +29,19 @@ impl World {
 
     /// Carries out a plan; says which steps were executed.
     pub fn apply(&mut self, project: &Project, plan: &Plan) -> Vec<bool> {
+        self.apply_first(project, plan, plan.steps.len())
+    }
+
+    /// Carries out that many steps of a plan.
+    pub fn apply_first(&mut self, project: &Project, plan: &Plan, count: usize) -> Vec<bool> {
         let mut did: Vec<bool> = Vec::new();
-        self.superseded.clear();
-        for step in &plan.steps {
+        let certain = plan.steps.iter().filter(|step| step.only_if == Condition::Always);
+        let removed = certain.filter_map(|step| match &step.action {
+            Action::RemoveContainer { id, .. } => Some(id.clone()),
+            _ => None,
+        });
+        self.superseded = removed.collect();
+        for step in plan.steps.iter().take(count) {
             let runs = self.holds(&step.only_if, &did) && self.act(project, &step.action);
             did.push(runs);
         }

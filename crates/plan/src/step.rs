@@ -129,7 +129,8 @@ pub enum NetworkRemoval {
 }
 
 /// What a step does: one call to the engine that changes something, with what belongs to that call by its nature (a pull
-/// reads a stream, a start copies files in before and runs hooks after). Names, not IDs, wherever the object may not exist yet.
+/// reads a stream, a start copies files in before and runs hooks after). Names, not IDs, wherever the object may not exist
+/// yet.
 ///
 /// In every variant `service` is the Compose service, `key` the Compose key of a network or volume, `name` the engine's
 /// name, `image` an image reference, `number` the container's number in its service and `id` the engine's full ID.
@@ -183,10 +184,10 @@ pub enum Action {
     /// fulfil the condition. `service_started` is fulfilled by the steps before. If not `required`, a failure, also one
     /// of a step before, is a warning and the wait ends well.
     WaitFor { service: String, condition: String, required: bool, dependents: Vec<String> },
-    /// Run a `pre_start` step of a service to its end, the one act of several calls, for what comes of each decides the
-    /// next: create its container as `name`, with the mounts of the service's
-    /// container `beside` of that number, start it, and remove it if it ends with exit code 0. Else it is kept for
-    /// inspection, and the service is not started. A container of the service that runs is a good end.
+    /// Run a `pre_start` step of a service to its end: the one act of several calls, for what comes of each decides the
+    /// next. Its container is created as `name`, with the mounts of the service's container `beside` of that number,
+    /// started, and removed if it ends with exit code 0. Else it is kept for inspection, and the service is not started. A
+    /// container of the service that runs is a good end.
     RunPreStart { service: String, index: usize, name: String, number: Option<u32>, beside: String },
     /// Start the container of this service and number, created before or existing. Already running is a good end.
     StartContainer { service: String, number: Option<u32>, name: String },

@@ -5,10 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, Replaced, RunState, Step, StepId};
+use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, Replaced, RunState, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{Grounds, References};
-use super::{Draft, any_of, judge, names, select, starts};
+use super::stops::{already, resume, stop, stop_dependents, stop_stranded_sharers};
+use super::swaps::{Swap, put_in_place, remove};
+use super::{Draft, any_of, judge, names, select};
 use turnout_compose::{
     labels::{self, final_name},
     model::Service,
@@ -146,30 +148,8 @@ fn signal_for_mounts(draft: &mut Draft<'_>, name: &str, container: &ObservedCont
     Some(draft.push(action, cause, after, Condition::Always))
 }
 
-/// Whoever runs in the namespaces of a container that has stopped runs in ones that are cut off; a start of the owner
-/// does not bring them back, so they are started again after it.
-fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: &Service, slots: &[Slot<'_>]) {
-    let owner = slots.iter().min_by_key(|slot| &slot.name);
-    let Some(owner) = owner.filter(|slot| !matches!(slot.fate, Fate::New(_))) else { return };
-    let idle = owner.existing.and_then(|container| starts::idle(draft, name, service, container));
-    if idle.is_some() {
-        let cause = format!("lives in namespaces of {name}, which are gone since that stopped");
-        stop_those(draft, draft.residents(name), &Condition::Always, &cause);
-        return;
-    }
-    let Some(owner) = owner.existing else { return };
-    for sharer in draft.residents(name) {
-        for container in members(draft, sharer).0 {
-            if starts::began_before(container, owner) {
-                let cause = format!("lives in namespaces of {name} that are gone: {name} was started again after it");
-                stop(draft, container, &Condition::Always, &cause);
-            }
-        }
-    }
-}
-
 /// The service's containers, and those that are only remains: a temporary name beside the container it was to replace.
-fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Vec<&'a ObservedContainer>) {
+pub(super) fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Vec<&'a ObservedContainer>) {
     let all = draft.borne(name).iter().copied();
     let all = all.filter(|c| !c.oneoff && c.state != RunState::Removing);
     let (temporary, mut members): (Vec<_>, Vec<_>) = all.partition(|c| final_name(&c.name) != c.name);
@@ -191,58 +171,6 @@ fn condition(grounds: &Grounds) -> Option<Condition> {
     }
 }
 
-/// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
-/// what lives in the namespaces of those. They are started again in the last phase.
-pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &str) -> Vec<StepId> {
-    stop_those(draft, draft.restarted_with(name), when, cause)
-}
-
-fn stop_those(draft: &mut Draft<'_>, services: Vec<&str>, when: &Condition, cause: &str) -> Vec<StepId> {
-    let mut steps = Vec::new();
-    for service in services {
-        let (containers, _) = members(draft, service);
-        for container in containers {
-            steps.extend(stop(draft, container, when, cause));
-        }
-    }
-    steps
-}
-
-/// Stops one container if it runs, after what lives in its namespaces. Empty if it need not or is stopped for certain already.
-pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &Condition, cause: &str) -> Vec<StepId> {
-    if !is_live(container) || draft.removed.contains_key(&container.id) {
-        return Vec::new();
-    }
-    let before = draft.stops.get(&container.id).cloned().unwrap_or_default();
-    let settled =
-        |id: &StepId| draft.plan.steps.get(*id).is_some_and(|s| s.only_if == Condition::Always || s.only_if == *when);
-    if before.iter().any(settled) {
-        return before;
-    }
-    let mut after = draft.foundation();
-    after.extend(&before);
-    after.extend(steps_of(when));
-    if *when != Condition::Always {
-        after.extend(resume(draft, container));
-    }
-    // Not those that only depend on it with `restart: true`: like Compose, that reaches as far as those who depend on
-    // what is replaced, no further.
-    let stranded = format!("{} is stopped", container.service);
-    after.extend(stop_those(draft, draft.residents(&container.service), when, &stranded));
-    let step = draft.push(stop_of(container, true), cause, after, when.clone());
-    draft.stops.entry(container.id.clone()).or_default().push(step);
-    vec![step]
-}
-
-fn stop_of(container: &ObservedContainer, hooks: bool) -> Action {
-    Action::StopContainer {
-        service: container.service.clone(),
-        id: container.id.clone(),
-        name: container.name.clone(),
-        hooks,
-    }
-}
-
 /// Steps that a condition speaks of; whoever has the condition waits for them.
 pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
     match condition {
@@ -250,119 +178,6 @@ pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
         Condition::AnyDid(steps) => steps.clone(),
         Condition::DidNot(step) => vec![*step],
         Condition::AnyOf(parts) => parts.iter().flat_map(steps_of).collect(),
-    }
-}
-
-/// Stops a container, whatever state it was seen in, and removes it. `before`: what that waits for.
-pub(super) fn remove_after(
-    draft: &mut Draft<'_>,
-    container: &ObservedContainer,
-    reason: Removal,
-    cause: &str,
-    mut before: Vec<StepId>,
-) -> StepId {
-    let stopped = draft.stops.get(&container.id).cloned().unwrap_or_default();
-    let certain = |id: &StepId| draft.plan.steps.get(*id).is_some_and(|step| step.only_if == Condition::Always);
-    let is_stopped = stopped.iter().any(certain);
-    before.extend(stopped);
-    before.extend(draft.connects.get(&container.id).into_iter().flatten());
-    let mut lead = None;
-    if !is_stopped {
-        lead = Some(draft.push(stop_of(container, true), cause, before.clone(), Condition::Always));
-        before.extend(lead);
-    }
-    let action = Action::RemoveContainer {
-        service: container.service.clone(),
-        id: container.id.clone(),
-        name: container.name.clone(),
-        volumes: false,
-        reason,
-    };
-    let step = draft.push_part(lead, action, cause, before, Condition::Always);
-    draft.freed.insert(container.name.clone(), step);
-    step
-}
-
-fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: String) {
-    if let Some((step, _)) = draft.removed.get(&container.id).cloned() {
-        // Its volume's replacement removes it anyhow; it just does not come back.
-        let Some(removal) = draft.plan.steps.get_mut(step) else { return };
-        if let Action::RemoveContainer { reason: old, .. } = &mut removal.action {
-            *old = reason;
-        }
-        removal.cause.clone_from(&cause);
-        if let Some(lead) = removal.part_of.and_then(|lead| draft.plan.steps.get_mut(lead)) {
-            lead.cause = cause;
-        }
-        return;
-    }
-    let foundation = draft.foundation();
-    remove_after(draft, container, reason, &cause, foundation);
-}
-
-fn is_live(container: &ObservedContainer) -> bool {
-    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
-}
-
-/// A replacement that is created, perhaps, and has to be put in the place of its predecessor.
-struct Swap<'a> {
-    /// The predecessor, with the name that it has by then.
-    old: &'a ObservedContainer,
-    old_name: String,
-    /// The step that creates it.
-    created: StepId,
-    create_as: String,
-    name: String,
-    cause: String,
-    /// What the predecessor's stop waits for besides.
-    before: Vec<StepId>,
-}
-
-/// Stops whoever wants to be restarted with the service; then stops and removes the old containers, and gives the new ones
-/// their names.
-fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]) {
-    let did = |draft: &Draft<'_>, swap: &Swap<'_>| match draft.plan.steps.get(swap.created) {
-        Some(step) if step.only_if == Condition::Always => Condition::Always,
-        _ => Condition::AnyDid(vec![swap.created]),
-    };
-    let Some(when) = any_of(swaps.iter().map(|swap| did(draft, swap))) else { return };
-    let dependents = stop_dependents(draft, name, &when, &format!("{name} is replaced"));
-    for swap in swaps {
-        let Swap { old, old_name, created, create_as, name: final_name, cause, before } = swap;
-        let when = did(draft, swap);
-        let lead = Some(*created);
-        let stopped = draft.stops.get(&old.id).cloned().unwrap_or_default();
-        let certain = |id: &StepId| draft.plan.steps.get(*id).is_some_and(|step| step.only_if == Condition::Always);
-        let is_stopped = stopped.iter().any(certain);
-        let mut after = draft.foundation();
-        after.extend(before);
-        after.extend(stopped);
-        after.extend(&dependents);
-        after.push(*created);
-        if is_live(old) && !is_stopped {
-            let mut action = stop_of(old, false);
-            if let Action::StopContainer { name, .. } = &mut action {
-                name.clone_from(old_name);
-            }
-            after.push(draft.push_part(lead, action, cause, after.clone(), when.clone()));
-        }
-        after.extend(draft.connects.get(&old.id).into_iter().flatten());
-        let action = Action::RemoveContainer {
-            service: name.to_owned(),
-            id: old.id.clone(),
-            name: old_name.clone(),
-            volumes: false,
-            reason: Removal::Replaced,
-        };
-        let removed = draft.push_part(lead, action, cause, after, when.clone());
-        draft.freed.insert(old_name.clone(), removed);
-        let action = Action::RenameContainer {
-            service: name.to_owned(),
-            id: None,
-            from: create_as.clone(),
-            to: final_name.clone(),
-        };
-        draft.push_part(lead, action, cause, vec![removed], when);
     }
 }
 
@@ -421,7 +236,8 @@ fn one_container<'a>(
         before.push(rename(draft, name, container));
         old_name = final_name.clone();
     }
-    if !certain {
+    // What has stopped is not paused any more.
+    if !certain && !already(draft, container).1 {
         before.extend(resume(draft, container));
     }
     let mut after = groundwork(draft, service, references);
@@ -462,24 +278,6 @@ fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> S
     let step = draft.push(action, cause, after, Condition::Always);
     draft.freed.insert(container.name.clone(), step);
     step
-}
-
-/// Resumes a container that somebody paused, once, if it may live on.
-pub(super) fn resume(draft: &mut Draft<'_>, container: &ObservedContainer) -> Option<StepId> {
-    if container.state != RunState::Paused || draft.plan.steps.iter().any(|s| resumes(s, container)) {
-        return None;
-    }
-    let after = draft.foundation();
-    let action = Action::UnpauseContainer {
-        service: container.service.clone(),
-        id: container.id.clone(),
-        name: container.name.clone(),
-    };
-    Some(draft.push(action, "the container is paused", after, Condition::Always))
-}
-
-fn resumes(step: &Step, container: &ObservedContainer) -> bool {
-    matches!(&step.action, Action::UnpauseContainer { id, .. } if *id == container.id)
 }
 
 fn create<'a>(

@@ -13,6 +13,8 @@ mod pre_start;
 mod resources;
 mod select;
 mod starts;
+mod stops;
+mod swaps;
 mod trial;
 
 use super::{Intent, Observed, Plan, PlanError};

@@ -6,7 +6,7 @@ use super::super::{
     Action, Condition, Existing, NetworkRemoval, ObservedContainer, PlanError, Removal, RunState, StepId, render::short,
 };
 use super::draft::NetworkFate;
-use super::{Draft, containers, trial};
+use super::{Draft, stops, swaps, trial};
 use turnout_compose::{
     hash, labels,
     model::{Network, Volume},
@@ -292,7 +292,7 @@ fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause
     let mut after = draft.foundation();
     for member in &own {
         let stop_cause = format!("network {name} is replaced");
-        let stopped = containers::stop(draft, member, &Condition::Always, &stop_cause);
+        let stopped = stops::stop(draft, member, &Condition::Always, &stop_cause);
         after.extend(stopped);
     }
     let existing =
@@ -350,12 +350,12 @@ fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) {
     for user in users {
         let why = format!("volume {name} is recreated");
         let mut before = draft.foundation();
-        before.extend(containers::stop_dependents(draft, &user.service, &Condition::Always, &why));
+        before.extend(stops::stop_dependents(draft, &user.service, &Condition::Always, &why));
         if let Some((step, _)) = draft.removed.get(&user.id) {
             after.push(*step);
             continue;
         }
-        let step = containers::remove_after(draft, user, Removal::Replaced, &why, before);
+        let step = swaps::remove_after(draft, user, Removal::Replaced, &why, before);
         draft.removed.insert(user.id.clone(), (step, why));
         after.push(step);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, StepId};
 use super::draft::{Fate, Slot};
-use super::{Draft, any_of, containers, pre_start};
+use super::{Draft, any_of, pre_start, stops};
 use turnout_compose::model::{Project, Service};
 
 /// Label on a service that settles whether it is a job (`true`) or not (`false`).
@@ -36,7 +36,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         .collect();
     let mut resumed: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     for (name, container) in paused {
-        let step = containers::resume(draft, container);
+        let step = stops::resume(draft, container);
         resumed.entry(name).or_default().extend(step);
     }
 

@@ -307,3 +307,14 @@ fn strangers_in_a_network_are_connected_again() {
     ];
     assert!(order.map(place).is_sorted(), "{acts:#?}");
 }
+
+#[test]
+fn a_paused_container_that_is_stopped_for_its_network_is_not_resumed() {
+    let text = Stage::of(web())
+        .up()
+        .service("web", |s| s.pull_policy = "always".to_owned())
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .container("shop-web-1", |c| c.state = RunState::Paused)
+        .plan_that_repeats();
+    assert!(text.contains("stop container shop-web-1") && !text.contains("resume"), "{text}");
+}
