@@ -109,8 +109,7 @@ fn twins(draft: &mut Draft<'_>) {
             id: Some(twin.id.clone()),
             reason: NetworkRemoval::Twin,
         };
-        let cause =
-            format!("two runs at once have made one of this name each; {} stays", name_twin(draft, twin));
+        let cause = format!("two runs at once have made one of this name each; {} stays", name_twin(draft, twin));
         let step = draft.push(action, cause, Vec::new(), Condition::Always);
         draft.made.push(step);
     }
