@@ -39,6 +39,8 @@ pub mod deploy;
 
 pub mod lane;
 
+pub use turnout_composer as composer;
+
 pub mod server;
 
 pub mod cli;

@@ -288,7 +288,7 @@ mod tests {
                 let mut words: Vec<&str> = named.split_whitespace().collect();
                 if let Some(line) = named.strip_prefix("turnout compose ").filter(|line| *line != "…") {
                     let words = std::iter::once("turnout compose").chain(line.split_whitespace());
-                    let read = crate::cli::compose::args::ComposeCli::try_parse_from(words);
+                    let read = crate::composer::args::ComposeCli::try_parse_from(words);
                     assert!(read.is_ok(), "{}: `{named}`: {}", path.display(), read.unwrap_err());
                     continue;
                 }
@@ -326,7 +326,7 @@ mod tests {
     }
 
     /// Which flags a text may name by themselves, without their command. Whoever reads the texts of `deploy` and of what
-    /// it stands upon gave a push or `turnout deploy`; whoever reads those of `cli/compose` gave that command.
+    /// it stands upon gave a push or `turnout deploy`; whoever reads those of `crates/composer` gave that command.
     fn allowed(path: &std::path::Path) -> Vec<String> {
         let longs = |command: &clap::Command| {
             command.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect::<Vec<_>>()

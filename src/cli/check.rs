@@ -16,7 +16,7 @@ use rustix::{
 use super::{args::CheckArgs, command::Trouble, unit, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, OutsidePaths, Repo},
-    deploy::{Planner, load_project, place},
+    deploy::{Failure, Planner, load_project, place},
     engine::EngineError,
     files, git,
     report::counted,
@@ -112,6 +112,10 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
             for fault in transfer(repo, &planner).into_iter().chain(unwritable(repo)) {
                 say(Mark::Wrong, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
             }
+        }
+        if let Err(Failure { summary, hint, .. }) = place::apart(repo, &planner.settings.state_dir) {
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            say(Mark::Wrong, &format!("{}: {summary}{hint}", repo.name))?;
         }
         if let Some(why) = walls.as_ref().and_then(|walls| walls.forbid(&repo.real_path)) {
             say(Mark::Wrong, &format!("{}: {}: {why}", repo.name, repo.path.display()))?;

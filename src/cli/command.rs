@@ -10,13 +10,13 @@ use clap::Parser as _;
 
 use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
-    backup, check,
+    backup, by_repo, check,
     client::{Client, ClientError},
-    compose, documents,
+    documents,
     follow::Broken,
     history, plan, prune, serve, show,
 };
-use crate::{config, deploy::Failure};
+use crate::{composer, config, deploy::Failure};
 
 /// Exit code of an error in what was asked, or in the settings.
 const USAGE: u8 = 2;
@@ -85,17 +85,17 @@ impl From<io::Error> for Trouble {
 /// Runs the program.
 pub fn run() -> ExitCode {
     let argv: Vec<_> = std::env::args_os().collect();
-    if let Some(code) = compose::run_as_plugin(&argv) {
+    if let Some(code) = composer::run_as_plugin(&argv, &by_repo::choose) {
         return code;
     }
     // `compose` has a grammar of its own; the daemon's need not be declared for it.
     let mut words = argv.into_iter().skip(1);
     if words.next().is_some_and(|first| first == "compose") {
-        return compose::run(words.collect());
+        return composer::run(words.collect(), &by_repo::choose);
     }
     let arguments = Arguments::parse();
     if let Command::Compose(args) = arguments.command {
-        return compose::run(args.rest);
+        return composer::run(args.rest, &by_repo::choose);
     }
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4));
     let workers = if matches!(arguments.command, Command::Serve(_)) { threads } else { 1 };
@@ -144,7 +144,7 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
         Command::Restore(args) => backup::restore(&args),
         Command::Check(args) => check::check(&args).await,
         Command::Documents(args) => documents::documents(&args),
-        Command::Compose(args) => Ok(compose::run(args.rest)),
+        Command::Compose(args) => Ok(composer::run(args.rest, &by_repo::choose)),
     }
 }
 

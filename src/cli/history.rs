@@ -9,11 +9,11 @@ use super::{
     args::HistoryArgs,
     client::{Client, encode},
     command::Trouble,
-    compose::table::{shortened, table},
     show::{length, one_line, said, when},
 };
 use crate::{
     git::short,
+    report::table::{shortened, table},
     store::{Deployment, State},
 };
 

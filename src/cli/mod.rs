@@ -3,10 +3,10 @@
 pub mod args;
 mod backup;
 mod built_in;
+mod by_repo;
 mod check;
 pub mod client;
 mod command;
-pub mod compose;
 mod documents;
 mod ends;
 mod follow;

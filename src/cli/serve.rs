@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ends::Ends, log_file::Limits as LogLimits, logging, standing::Standing};
 use crate::{
-    config::{DEFAULT_LISTEN, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
+    config::{DEFAULT_LISTEN, LATELY, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Settings},
     deploy::{Deployer, Planner},
     files,
     forge::SigningKey,
@@ -79,13 +79,13 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
 
     let secret = settings.webhook_secret_file.as_deref().zip(settings.webhook_secret.clone());
-    let secret = secret.map(|(file, secret)| Arc::new(LiveSecret::new(file, secret)));
+    let secret = secret.map(|(file, secret)| Arc::new(LiveSecret::new(file, secret).looking_every(LATELY)));
     let ends = Ends::take_over(settings.shutdown_grace)?;
     let mut again = signal(SignalKind::hangup())?;
     let settings = Arc::new(settings);
     std::fs::create_dir_all(&settings.state_dir)
         .with_context(|| format!("cannot make the state directory {}", settings.state_dir.display()))?;
-    let repos = Arc::new(open_repos(&settings)?);
+    let repos = Arc::new(open_repos(&settings)?.looking_every(LATELY));
     for secret in repos.current().secrets.values() {
         redactor.add_secret(secret);
     }

@@ -183,6 +183,12 @@ impl LiveRepos {
         (LiveRepos::of(file, variables, sound.unwrap_or_default(), broken, seen, None), mistakes)
     }
 
+    /// Has a look count for so long; at first it counts for nothing.
+    #[must_use]
+    pub fn looking_every(self, counts: Duration) -> LiveRepos {
+        LiveRepos { turn: Turn::counting(counts), ..self }
+    }
+
     /// The list as it was read, without another look at the file.
     pub fn checked(&self) -> Arc<RepoList> {
         self.known.lock().current.clone()

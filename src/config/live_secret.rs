@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -39,6 +40,12 @@ impl LiveSecret {
         let seen = Seen { stamp: None, secret, told: String::new() };
         let known = Known { file: file.to_path_buf(), seen: Mutex::new(seen) };
         LiveSecret { known: Arc::new(known), turn: Turn::default() }
+    }
+
+    /// Has a look count for so long; at first it counts for nothing.
+    #[must_use]
+    pub fn looking_every(self, counts: Duration) -> LiveSecret {
+        LiveSecret { turn: Turn::counting(counts), ..self }
     }
 
     /// The secret as it is now; empty where the file cannot be read or says nothing: nothing is signed with that. While its

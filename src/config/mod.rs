@@ -24,3 +24,4 @@ pub use repos::{
 };
 pub use settings::{Layers, LogFormat, Settings};
 pub use table::{DEFAULT_LISTEN, Setting, SettingsArgs, TABLE};
+pub use turn::LATELY;

@@ -90,6 +90,30 @@ pub fn alone(repo: &Repo, all: &[Repo]) -> Result<Repo, Failure> {
     }
 }
 
+/// Refuses a work tree that shares its place with turnout's own state: a commit could overwrite the database, and whoever
+/// clears one away would clear the other away, too.
+///
+/// # Errors
+/// With both folders.
+pub fn apart(repo: &Repo, state_dir: &Path) -> Result<(), Failure> {
+    let looking = state_dir.to_path_buf();
+    let looked = files::waited(PATIENCE, move || files::at(&looking, &looking, || fs::canonicalize(&looking).ok()));
+    // One that is not there yet, or does not answer, is compared as it is written.
+    let state = looked.ok().and_then(Result::ok).flatten().unwrap_or_else(|| state_dir.to_path_buf());
+    let tree = &repo.real_path;
+    let said = match (tree.starts_with(&state), state.starts_with(tree)) {
+        (false, false) => return Ok(()),
+        (true, true) => format!("its work tree {} is the folder of turnout's own state", tree.display()),
+        (true, false) => {
+            format!("its work tree {} lies in {}, the folder of turnout's own state", tree.display(), state.display())
+        }
+        (false, true) => {
+            format!("turnout's own state lies in its work tree {}, in {}", tree.display(), state.display())
+        }
+    };
+    Err(Failure::new(said).hint("give the repository another `path`, or turnout another TURNOUT_STATE_DIR"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -132,6 +156,38 @@ mod tests {
             turn(to);
             let refused = shop().unwrap_err();
             assert!(refused.summary.contains(said), "{}", refused.summary);
+        }
+    }
+
+    #[test]
+    fn a_work_tree_and_the_state_have_places_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        for name in ["state/shop", "tree/state", "other"] {
+            fs::create_dir_all(top.join(name)).unwrap();
+        }
+        symlink("state", top.join("link")).unwrap();
+        let repo = |path: &str| {
+            let text = format!("shop: {{ path: {}/{path} }}\n", top.display());
+            repos::parse(&text, "repos.yaml", &path_state).unwrap().repos.remove(0)
+        };
+        let table = [
+            ("other", "state", None),
+            ("state", "state", Some("is the folder of turnout's own state")),
+            ("state/shop", "state", Some("lies in")),
+            ("state/shop", "link", Some("lies in")),
+            ("link/shop", "state", Some("lies in")),
+            ("tree", "tree/state", Some("turnout's own state lies in its work tree")),
+            ("state", "not/there", None),
+        ];
+        for (tree, state, said) in table {
+            let answer = apart(&repo(tree), &top.join(state)).map_err(|refused| refused.summary);
+            match (said, answer) {
+                (None, answer) => assert_eq!(answer, Ok(()), "{tree} {state}"),
+                (Some(said), answer) => {
+                    assert!(answer.clone().unwrap_err().contains(said), "{tree} {state}: {answer:?}")
+                }
+            }
         }
     }
 }

@@ -105,7 +105,7 @@ impl Planner {
     /// it gives is used for all of it.
     ///
     /// # Errors
-    /// When it is not configured (any more), or works where another one does.
+    /// When it is not configured (any more), or works where another one does or turnout keeps its state.
     pub fn find(&self, name: &str) -> Result<Repo, Failure> {
         let loaded = self.repos.current();
         let found = loaded.repos.by_name(name).ok_or_else(|| {
@@ -125,7 +125,8 @@ impl Planner {
                 None => Failure::new(format!("no repository `{name}` in {file}")).hint(has),
             }
         })?;
-        place::alone(found, &loaded.repos.repos)
+        let found = place::alone(found, &loaded.repos.repos)?;
+        place::apart(&found, &self.settings.state_dir).map(|()| found)
     }
 
     /// Reads the project of a work tree.

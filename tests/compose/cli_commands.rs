@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{common, compose_cli_support};
-use compose_cli_support::{Site, json_lines};
+use compose_cli_support::{Site, compose_is_installed, json_lines};
 
 #[test]
 fn containers_are_listed_stopped_started_killed_and_removed() {
@@ -56,6 +56,33 @@ fn containers_are_listed_stopped_started_killed_and_removed() {
     // Nothing to restart is no failure, nothing to start is one; as in the real one.
     assert!(site.ours(&["restart"]).ok().err.contains("no container found"));
     site.ours(&["start"]).fails("has no container to start");
+}
+
+#[test]
+fn a_long_line_reads_as_it_was_written() {
+    // The engine keeps it in pieces of 16 KiB, each with a time of its own.
+    let site = Site::new(
+        "services:
+  job: {image: 'IMAGE', QUICK, command: &long [sh, -c, 'seq -s , 1 20000; printf end']}
+  terminal: {image: 'IMAGE', QUICK, tty: true, command: *long}
+",
+    );
+    site.ours(&["up", "-d"]).ok();
+    let numbers: Vec<String> = (1..=20_000).map(|number| number.to_string()).collect();
+    let long = numbers.join(",");
+    for (service, text) in [("job", format!("{long}\nend\n")), ("terminal", format!("{long}\r\nend\n"))] {
+        common::wait_until("all that it says", common::PATIENCE, || {
+            let out = site.ours(&["logs", "--no-log-prefix", service]).ok().out;
+            if out.ends_with("end\n") { Ok(()) } else { Err(format!("{} bytes", out.len())) }
+        });
+        let ours = site.ours(&["logs", "--no-log-prefix", service]).ok().out;
+        assert!(ours == text, "{service}: {} bytes instead of {}", ours.len(), text.len());
+        if compose_is_installed() {
+            // It drops the line that has no end.
+            let theirs = site.theirs(&["logs", "--no-log-prefix", service]).ok().out;
+            assert!(theirs.clone() + "end\n" == ours, "{service}: {} bytes", theirs.len());
+        }
+    }
 }
 
 #[test]

@@ -10,11 +10,14 @@ use turnout::plan::*;
 #[path = "../../crates/plan/src/simulate.rs"]
 mod simulate;
 
+/// Service, number, state, and the names of its networks.
+type Container = (String, Option<u32>, &'static str, Vec<String>);
+
 /// What can be compared: IDs are the engines' own, and how a container ended depends on the moment.
 #[derive(Debug, PartialEq)]
 struct Seen {
-    /// By name: service, number, state and the names of its networks.
-    containers: BTreeMap<String, (String, Option<u32>, &'static str, Vec<String>)>,
+    /// By name.
+    containers: BTreeMap<String, Container>,
     networks: Vec<String>,
     volumes: Vec<String>,
 }

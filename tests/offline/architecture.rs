@@ -28,6 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("buildkit", &["files", "registry"]),
     ("docker", &["buildkit", "compose", "files", "net", "plan", "registry", "report"]),
     ("git", &["files", "net", "report"]),
+    ("composer", &["buildkit", "compose", "docker", "files", "git", "plan", "registry", "report", "yaml"]),
     ("traffic", &[]),
     ("proxy", &["report", "traffic"]),
 ];
@@ -45,6 +46,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("buildkit", &["bollard", "git2", "rusqlite", "axum"]),
     ("docker", &["git2", "rusqlite", "axum", "clap", "globset"]),
     ("git", &["bollard", "rusqlite", "axum"]),
+    ("composer", &["rusqlite", "libsqlite3", "axum", "globset"]),
     ("traffic", &["tokio", "rustix", "bollard", "hyper", "git2", "rusqlite"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
@@ -216,7 +218,7 @@ const OPENINGS: &[&str] = &[
 
 /// Who opens files beside `crates/files`, and which: none whose path a commit or a Compose file chose.
 const OPENERS: &[(&str, &str)] = &[
-    ("src/cli/compose/files.rs", "writes published projects into the user's cache"),
+    ("crates/composer/src/files.rs", "writes published projects into the user's cache"),
     ("src/cli/log_file.rs", "log files"),
     ("src/config/live.rs", "the last good list, in the state directory"),
     ("src/deploy/busy.rs", "locks in the state directory"),

@@ -103,10 +103,10 @@ fn samples() -> BTreeMap<&'static str, Value> {
 
 /// Attributes that are no part of the request, and who carries them out.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("attach", "whose logs an attached `up` shows: cli/compose/attach"),
+    ("attach", "whose logs an attached `up` shows: crates/composer/src/attach"),
     ("build", "the image's making: docker/image"),
     ("container_name", "the name that the planner gives: plan/converge/select"),
-    ("develop", "watched, by a command of its own: cli/compose/watch"),
+    ("develop", "watched, by a command of its own: crates/composer/src/watch"),
     ("env_file", "read into the environment by the loader"),
     ("external_links", "resolved to containers before: docker/apply/references"),
     ("label_file", "read into the labels by the loader"),

@@ -18,6 +18,7 @@ pub mod happenings;
 pub mod image;
 pub mod inspect;
 pub mod leftovers;
+mod lines;
 pub mod logs;
 pub mod observe;
 pub mod patience;

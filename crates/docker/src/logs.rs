@@ -6,15 +6,19 @@ use std::{
     task::{Context, Poll},
 };
 
-use bollard::{container::LogOutput, query_parameters::LogsOptions};
-use futures_util::{Stream, StreamExt, stream::Peekable};
+use bollard::query_parameters::LogsOptions;
+use futures_util::{
+    Stream, StreamExt, future,
+    stream::{self, Peekable},
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 use turnout_compose::labels;
 
-use super::{ContainerStatus, Engine, EngineError};
+use super::{
+    ContainerStatus, Engine, EngineError,
+    lines::{self, Line},
+};
 
-/// Longest line; what is longer is cut into several.
-const LINE_BYTES: usize = 64 * 1024;
 /// Lines in flight between the engine and a slow reader.
 const BUFFER: usize = 256;
 
@@ -180,22 +184,22 @@ impl Engine {
         };
         let (name, service) = (name.to_owned(), service.to_owned());
         let chunks = self.docker().logs(id, Some(query));
-        // The two streams of a container are cut into lines apart from each other.
-        let mut rest = [Vec::new(), Vec::new()];
-        let lines = chunks.flat_map(move |chunk| {
+        let mut cutter = lines::Lines::stamped();
+        let (failed, ended) = (name.clone(), stream::once(future::ready(None)));
+        // The end comes as `None`: a last line may have none of its own.
+        let lines = chunks.map(Some).chain(ended).flat_map(move |chunk| {
             let ready = match chunk {
-                Ok(chunk) => cut(&mut rest, chunk),
-                Err(error) => {
-                    let error = EngineError::api(format!("logs of {name}"), error);
-                    return futures_util::stream::iter(vec![Err(error)]);
+                Some(Ok(chunk)) => cutter.feed(chunk),
+                None => cutter.end(),
+                Some(Err(error)) => {
+                    let error = EngineError::api(format!("logs of {failed}"), error);
+                    return stream::iter(vec![Err(error)]);
                 }
             };
-            let lines = ready.into_iter().map(|(stderr, text)| {
-                let (time, text) = text.split_once(' ').unwrap_or((&text, ""));
-                let (time, text) = (time.to_owned(), text.to_owned());
+            let line = |Line { stderr, time, text }| {
                 Ok(LogLine { container: name.clone(), service: service.clone(), stderr, time, text })
-            });
-            futures_util::stream::iter(lines.collect::<Vec<_>>())
+            };
+            stream::iter(ready.into_iter().map(line).collect::<Vec<_>>())
         });
         Box::pin(lines)
     }
@@ -209,39 +213,5 @@ async fn forward(mut lines: Lines, sender: mpsc::Sender<Result<LogLine, EngineEr
         if line.is_err() || sender.send(line).await.is_err() {
             return;
         }
-    }
-}
-
-/// Complete lines of a chunk; what is left waits for the next one. With `true` those of standard error.
-pub(super) fn cut(rest: &mut [Vec<u8>; 2], chunk: LogOutput) -> Vec<(bool, String)> {
-    let stderr = matches!(chunk, LogOutput::StdErr { .. });
-    let [out, err] = rest;
-    let buffer = if stderr { err } else { out };
-    buffer.extend_from_slice(&chunk.into_bytes());
-    let mut lines = Vec::new();
-    while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-        let line: Vec<u8> = buffer.drain(..=end).collect();
-        let text = String::from_utf8_lossy(&line);
-        lines.push((stderr, text.trim_end_matches(['\n', '\r']).to_owned()));
-    }
-    if buffer.len() > LINE_BYTES {
-        lines.push((stderr, String::from_utf8_lossy(buffer).into_owned()));
-        buffer.clear();
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_are_cut_into_lines() {
-        let mut rest = [Vec::new(), Vec::new()];
-        let out = |text: &'static str| LogOutput::StdOut { message: text.into() };
-        let err = |text: &'static str| LogOutput::StdErr { message: text.into() };
-        assert_eq!(cut(&mut rest, out("a\r\nb")), [(false, "a".to_owned())]);
-        assert_eq!(cut(&mut rest, err("x\n")), [(true, "x".to_owned())]);
-        assert_eq!(cut(&mut rest, out("c\n\n")), [(false, "bc".to_owned()), (false, String::new())]);
     }
 }

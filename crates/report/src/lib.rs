@@ -12,6 +12,7 @@ pub mod redact;
 mod registered;
 mod secret_name;
 mod shapes;
+pub mod table;
 pub mod units;
 mod views;
 

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, sync::Mutex, time::Duration};
 
 use bollard::{
-    container::LogOutput,
     models::ContainerStateStatusEnum as Status,
     query_parameters::{CreateContainerOptions, LogsOptionsBuilder, StartContainerOptions},
 };
@@ -20,7 +19,8 @@ use super::{
     schedule::Did,
 };
 use crate::{
-    EngineError, logs,
+    EngineError,
+    lines::{Line, Lines},
     translate::{self, ContainerSpec, Target},
 };
 
@@ -177,30 +177,22 @@ impl Executor<'_> {
     async fn pass_on(&self, id: &str, source: &str, said: &Mutex<Said>) {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
         let mut chunks = Box::pin(self.engine.docker().logs(id, Some(options)));
-        let mut rest = [Vec::new(), Vec::new()];
-        let tell = |(stderr, line): (bool, String)| {
+        let mut lines = Lines::default();
+        let tell = |Line { stderr, text, .. }: Line| {
+            let line = text.trim_end_matches('\r').to_owned();
             self.run.reporter.report(Event::Output { source: source.to_owned(), line: line.clone() });
             said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(stderr, line);
         };
         while let Some(chunk) = chunks.next().await {
             match chunk {
-                Ok(chunk) => logs::cut(&mut rest, chunk).into_iter().for_each(tell),
+                Ok(chunk) => lines.feed(chunk).into_iter().for_each(tell),
                 Err(error) => {
                     self.run.reporter.warn(format!("{source}: its output cannot be shown: {error}"));
                     break;
                 }
             }
         }
-        // A last line without an end.
-        let end = || bytes::Bytes::from_static(b"\n");
-        let [out, err] = &rest;
-        let (out, err) = (!out.is_empty(), !err.is_empty());
-        if out {
-            logs::cut(&mut rest, LogOutput::StdOut { message: end() }).into_iter().for_each(tell);
-        }
-        if err {
-            logs::cut(&mut rest, LogOutput::StdErr { message: end() }).into_iter().for_each(tell);
-        }
+        lines.end().into_iter().for_each(tell);
     }
 
     /// The exit code, once there is one: the output may end a little before.

@@ -12,7 +12,10 @@ use turnout_compose::{
     model::{Network, Volume},
 };
 
-/// Fails, naming all of them, when external networks or volumes do not exist.
+/// Missing networks and volumes that an error names; of the others it gives the number.
+const NAMED: usize = 20;
+
+/// Fails, naming them, when external networks or volumes do not exist.
 pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
     let mut missing = Vec::new();
     for (key, network) in networks_used(draft) {
@@ -25,7 +28,13 @@ pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
             missing.push(format!("external volume {:?} not found", volume.name));
         }
     }
-    if missing.is_empty() { Ok(()) } else { Err(PlanError::ExternalMissing(missing.join(", "))) }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let more = missing.len().saturating_sub(NAMED);
+    missing.truncate(NAMED);
+    let named = missing.join(", ");
+    Err(PlanError::ExternalMissing(if more == 0 { named } else { format!("{named} and {more} more") }))
 }
 
 /// Networks and volumes: what is missing is created first, so that nothing is stopped for a replacement before that has

@@ -191,6 +191,22 @@ fn missing_externals_fail_before_anything() {
 }
 
 #[test]
+fn of_many_missing_externals_some_are_named() {
+    let networks: Vec<String> = (0..1_000).map(|n| format!("net{n:03}")).collect();
+    let joined: serde_json::Map<_, _> = networks.iter().map(|name| (name.clone(), json!(null))).collect();
+    let text = Stage::of(json!({"web": {"image": "shop", "networks": joined}}))
+        .edit(|p| {
+            for name in &networks {
+                let network = serde_json::from_value(json!({"name": name, "external": true})).unwrap();
+                p.networks.insert(name.clone(), Some(network));
+            }
+        })
+        .plan();
+    assert!(text.contains("net019 declared as external") && !text.contains("net020"), "{text}");
+    assert!(text.contains("and 980 more (create with"), "{text}");
+}
+
+#[test]
 fn stopped_container_whose_network_is_gone_is_replaced() {
     let text = Stage::of(json!({"web": {"image": "shop", "networks": {"back": null, "front": null}}}))
         .up()
