@@ -71,10 +71,12 @@ fn what_was_stopped_for_steps_that_never_came_runs_again() {
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
     let web = site.container(&site.red(), "web");
     // The engine cannot start the replacement of db, for which web has been stopped.
-    site.write("docker-compose.prod.yml", &file("v2", "    entrypoint: [/nonexistent]\n", ""));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("    ports: [\"{}:80\"]\n", taken.local_addr().unwrap());
+    site.write("docker-compose.prod.yml", &file("v2", &port, ""));
     let id = site.push_to(&daemon, "v2");
     let failed = daemon.expect_failure(id);
-    assert!(failed["error"].as_str().unwrap().contains("/nonexistent"), "{failed:#}");
+    assert!(failed["error"].as_str().unwrap().contains("already"), "{failed:#}");
     let log = log(&daemon, id);
     for service in ["web", "more"] {
         let found = docker::containers(&site.red());
