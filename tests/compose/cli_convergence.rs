@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{common, compose_cli_support};
-use compose_cli_support::{Site, compose_is_installed};
+use common::{PATIENCE, wait_until};
+use compose_cli_support::{Ran, Site, compose_is_installed};
 
 /// Three services in a row, whose definition changes with `mode`.
 fn row(mode: u32) -> String {
@@ -318,6 +319,41 @@ fn both_tools_in_turn_make_the_world_that_the_real_one_makes_alone() {
 fn both_tools_in_turn_agree_on_other_ways_as_well() {
     let seed = std::env::var("TURNOUT_TUG_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x00c0_ffee);
     tug_of_war(seed, steps());
+}
+
+/// Another run, or a person, takes a container away that this one is about to start.
+#[test]
+fn what_vanishes_under_an_up_is_made_again() {
+    let site = Site::new(
+        "services:
+  web: {image: 'IMAGE', QUICK, depends_on: {db: {condition: service_healthy}}}
+  db: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, test, -e, /tmp/ready], interval: 200ms, retries: 1000}}
+",
+    );
+    let docker = |args: &[&str]| {
+        let output = std::process::Command::new("docker").args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    };
+    let mut up = site.ours_with(&["up", "-d"]);
+    let up = up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let name = |service: &str| format!("{}-{service}-1", site.project);
+    wait_until("db, for which web waits", PATIENCE, || {
+        let all = common::docker::containers(&site.project);
+        let runs = |c: &bollard::models::ContainerSummary| {
+            c.state.as_ref().is_some_and(|state| state.to_string() == "running")
+                && c.names.iter().flatten().any(|own| own.trim_start_matches('/') == name("db"))
+        };
+        if all.iter().any(runs) { Ok(()) } else { Err(all.len()) }
+    });
+    let web = site.ids()["web-1"].clone();
+    docker(&["rm", "-f", &web]);
+    docker(&["exec", &name("db"), "touch", "/tmp/ready"]);
+    let ran = Ran::of(up.wait_with_output().unwrap()).ok();
+    assert!(ran.err.contains("planning anew"), "{ran:?}");
+    assert_ne!(site.ids()["web-1"], web);
+    site.ours(&["up", "-d"]).ok();
+    let state = common::docker::containers(&site.project);
+    assert!(state.iter().all(|c| c.state.as_ref().is_some_and(|state| state.to_string() == "running")), "{state:?}");
 }
 
 /// What the engine tells of a project's containers since a moment: what happened to which.

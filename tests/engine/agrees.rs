@@ -1,11 +1,18 @@
-//! The planner's tests carry plans out on a pretended engine. Here the same steps are carried out on both, one at a time,
-//! and both are looked at after each.
+//! The planner's tests carry plans out on a pretended engine. Here the same plan is carried out on both, one step after
+//! another, and both are looked at after each.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
-use crate::common::engine::Stack;
+use crate::common::{
+    docker::block_on,
+    engine::{Stack, connect},
+};
 use serde_json::{Value, json};
-use turnout::plan::*;
+use turnout::{
+    compose::model::Project,
+    plan::*,
+    report::{Event, Reporter},
+};
 
 #[path = "../../crates/plan/src/simulate.rs"]
 mod simulate;
@@ -44,27 +51,47 @@ fn seen(observed: &Observed) -> Seen {
     }
 }
 
-/// Plans `wanted` on a stack that was brought up as `before`, and compares both engines after each step.
+/// Looks at the real engine whenever a step has ended.
+struct Watching<'a> {
+    project: &'a Project,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl Reporter for Watching<'_> {
+    fn report(&self, event: Event) {
+        if matches!(event, Event::StepEnded { .. }) {
+            let observed = block_on(async { connect().await.observe(self.project).await.unwrap() });
+            self.seen.lock().unwrap().push(seen(&observed));
+        }
+    }
+}
+
+/// Plans `wanted` on a stack that was brought up as `before`, and compares both engines after each step. Answers what the
+/// steps did.
 async fn agree(before: (Value, Value), wanted: (Value, Value), intent: Intent) -> Vec<String> {
     let mut stack = Stack::with(before.0, before.1).await;
     stack.up().await.unwrap();
     stack.set(wanted.0, wanted.1);
-    let plan = stack.plan(&intent).await;
+    let mut plan = stack.plan(&intent).await;
+    // One after another, so that there is a moment after each.
+    for (id, step) in plan.steps.iter_mut().enumerate().skip(1) {
+        step.after.push(id - 1);
+    }
     let mut world = simulate::World::default();
     world.observed = stack.engine.observe(&stack.project).await.unwrap();
-    let mut done = Vec::new();
-    for step in plan.steps {
-        // Everything that it waits for is done, and was.
-        let alone = Step::new(step.action, step.cause, Vec::new(), Condition::Always);
-        done.push(action(&alone.action));
-        let plan = Plan { project: plan.project.clone(), steps: vec![alone], ..Plan::default() };
-        world.apply(&stack.project, &plan);
-        stack.apply(&plan).await.unwrap_or_else(|error| panic!("{error}, after {done:#?}"));
-        let real = stack.engine.observe(&stack.project).await.unwrap();
-        assert_eq!(seen(&world.observed), seen(&real), "pretended and real, after {done:#?}");
+
+    let watching = Watching { project: &stack.project, seen: Mutex::default() };
+    stack.apply_told(&plan, &watching).await.unwrap();
+    let real = watching.seen.into_inner().unwrap();
+    let acts: Vec<String> = plan.steps.iter().map(|step| action(&step.action)).collect();
+    assert_eq!(real.len(), acts.len());
+    for (done, real) in real.iter().enumerate() {
+        let mut pretended = world.clone();
+        pretended.apply_first(&stack.project, &plan, done + 1);
+        assert_eq!(seen(&pretended.observed), *real, "pretended and real, after {:#?}", &acts[..=done]);
     }
-    assert!(stack.plan(&Intent::default()).await.steps.is_empty(), "{done:#?}");
-    done
+    assert!(stack.plan(&Intent::default()).await.steps.is_empty(), "{acts:#?}");
+    acts
 }
 
 #[tokio::test]
