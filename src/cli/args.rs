@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn what_a_deployer_says_names_no_other_compose_than_its_own() {
         let src = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut open: Vec<_> = ["deploy", "worker", "server"].iter().map(|room| src.join(room)).collect();
+        let mut open: Vec<_> = ["deploy", "lane", "server"].iter().map(|room| src.join(room)).collect();
         open.extend(["plan", "git"].map(|room| src.with_file_name("crates").join(room)));
         while let Some(path) = open.pop() {
             if path.is_dir() {
