@@ -173,7 +173,7 @@ fn complain(trouble: &Trouble) -> ExitCode {
         Trouble::Failure(failure) => (failure.summary.clone(), failure.hint.clone(), 1),
         Trouble::Mistakes(mistakes) => (mistakes.to_string(), None, USAGE),
         Trouble::Gone(text) => (text.clone(), None, UNREACHABLE),
-        Trouble::Other(error) => (format!("{error:#}"), None, 1),
+        Trouble::Other(error) => (crate::report::with_sources(error.as_ref()), None, 1),
     };
     // A reader that has gone is not worth a word.
     let _ = writeln!(err, "turnout: {text}");

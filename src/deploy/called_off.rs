@@ -13,9 +13,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::engine::{
-    Apply, Engine, Report,
-    patience::{GRACE, unless_given_up},
+use crate::{
+    engine::{
+        Apply, Engine, Report,
+        patience::{GRACE, unless_given_up},
+    },
+    plan::Extent,
 };
 
 /// What putting back has after a cancellation. Stopped containers cost more than seconds of waiting.
@@ -44,7 +47,7 @@ pub(super) fn at_once<T>(
 
 /// Puts back what a failed run stopped; when it is called off meanwhile, or was before, for as long as that may take.
 pub(super) async fn put_back(engine: &Engine, run: &Apply<'_>, report: &Report) {
-    if unless_given_up(engine.put_back(run, report), run.cancel, PUT_BACK).await.is_none() {
+    if unless_given_up(engine.put_back(run, report, Extent::Running), run.cancel, PUT_BACK).await.is_none() {
         run.reporter.warn(format!("what was stopped could not all be started again within {} s", PUT_BACK.as_secs()));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     config::Timeouts,
     engine::{ApplyError, ContainerRef, Engine, EngineError, Report, Settle, SettleError, Unsettled},
     git,
-    plan::{Action, Plan},
+    plan::{Action, NetworkRemoval, Plan, Removal},
     report::{Event, Outcome, Reporter, counted},
     store::{DeploymentId, State},
 };
@@ -50,10 +50,7 @@ pub(super) fn describe(updated: &git::Updated, pinned: bool) -> String {
 pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
     let untouched = "nothing was changed";
     let said = match error {
-        // These begin with what was to be done themselves.
-        ApplyError::Step { error: error @ (EngineError::Image(what) | EngineError::Lost { what, .. }), .. }
-            if what.starts_with("build of ") || what.starts_with("pull of ") =>
-        {
+        ApplyError::Step { error, step, .. } if is_of_image(plan, *step) && error.names_what_was_done() => {
             error.to_string()
         }
         other => other.to_string(),
@@ -77,6 +74,11 @@ pub(super) fn apply_failed(plan: &Plan, error: &ApplyError) -> Failure {
     if lost { failure.with_engine(failure::Engine::Lost) } else { failure }
 }
 
+/// Whether a step builds or pulls an image.
+fn is_of_image(plan: &Plan, step: usize) -> bool {
+    plan.steps.get(step).is_some_and(|step| matches!(step.action, Action::Build { .. } | Action::Pull { .. }))
+}
+
 /// Whether a step with that outcome changes more than images, networks and volumes: those alone disturb nothing that
 /// runs. A container that could not be created or started disturbs nothing either.
 fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
@@ -88,6 +90,11 @@ fn touched_containers(plan: &Plan, report: &Report, outcome: Outcome) -> bool {
                 | Action::CreateNetwork { .. }
                 | Action::CreateVolume { .. }
                 | Action::WaitFor { .. }
+                // Made to try, and removed again.
+                | Action::TryNetwork { .. }
+                | Action::RemoveNetwork { reason: NetworkRemoval::Trial, .. }
+                // Beside what runs on; removed again where it did not come to its place.
+                | Action::CreateContainer { replaces: Some(_), .. }
         ) || (outcome == Outcome::Failed && is_container(action))
     };
     touched(plan, report, outcome, &|action| !harmless(action))
@@ -146,7 +153,8 @@ pub(super) async fn settle(
             let repo = prepared.loaded.project.repository.as_deref().unwrap_or_default();
             let ours =
                 |unsettled: &Unsettled| report.started.iter().any(|started| started.id == unsettled.container.id);
-            let replaced = |action: &Action| matches!(action, Action::RecreateContainer { .. });
+            let replaced =
+                |action: &Action| matches!(action, Action::RemoveContainer { reason: Removal::Replaced, .. });
             let did = match touched(&prepared.plan, report, Outcome::Done, &replaced) {
                 true => "replaced",
                 false => "started",
@@ -201,18 +209,18 @@ pub(super) fn summary(prepared: &Prepared, report: &Report, more: &[String], com
         let steps = prepared.plan.steps.iter().zip(&report.steps);
         steps.filter(|(step, ended)| ended.outcome == Outcome::Done && wanted(&step.action)).count()
     };
-    let networks = count(&|a| matches!(a, Action::RemoveNetwork { .. }));
+    let networks = count(&|a| matches!(a, Action::RemoveNetwork { reason: NetworkRemoval::Unused, .. }));
     let parts = [
         (count(&|a| matches!(a, Action::Build { .. })), "built"),
         (count(&|a| matches!(a, Action::Pull { .. })), "pulled"),
-        (count(&|a| matches!(a, Action::CreateContainer { .. })), "created"),
-        (count(&|a| matches!(a, Action::RecreateContainer { .. })), "recreated"),
-        (count(&|a| matches!(a, Action::RemoveContainer { .. })), "removed"),
+        (count(&|a| matches!(a, Action::CreateContainer { replaces: None, .. })), "created"),
+        (count(&|a| matches!(a, Action::CreateContainer { replaces: Some(_), .. })), "recreated"),
+        (count(&|a| matches!(a, Action::RemoveContainer { reason, .. } if *reason != Removal::Replaced)), "removed"),
         (networks, if networks == 1 { "network removed" } else { "networks removed" }),
         (count(&|a| matches!(a, Action::SignalContainer { .. })), "signalled"),
         (count(&|a| matches!(a, Action::StartContainer { .. })), "started"),
         (count(&|a| matches!(a, Action::UnpauseContainer { .. })), "resumed"),
-        (count(&|a| matches!(a, Action::RenameContainer { .. })), "renamed"),
+        (count(&|a| matches!(a, Action::RenameContainer { id: Some(_), .. })), "renamed"),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();

@@ -90,7 +90,7 @@ impl Reporter for Recorder {
                     );
                 }
             }
-            Event::Progress { .. } | Event::StepHalfDone { .. } => {}
+            Event::Progress { .. } => {}
             Event::Phase { name } => tracing::debug!(repo, deployment, "phase {name}"),
             Event::Info { text } | Event::Build { text, .. } => tracing::info!(repo, deployment, "{text}"),
             Event::Warning { text } => tracing::warn!(repo, deployment, "{text}"),

@@ -124,7 +124,7 @@ pub async fn image_inputs(
         }
         parts
     });
-    let read = read.await.map_err(|error| EngineError::Image(walk::lost(error).to_string()))?;
+    let read = read.await.map_err(|error| ImageError::from(walk::lost(error)).of_engine())?;
     let mut images: BTreeMap<String, Vec<Part>> = BTreeMap::new();
     for (image, part) in read {
         images.entry(image).or_default().push(part);

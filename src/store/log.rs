@@ -98,7 +98,7 @@ impl LogHandle {
             Event::Phase { name } => self.line("phase", None, name),
             Event::Info { text } | Event::Build { text, .. } => self.line("info", None, text),
             Event::Warning { text } => self.line("warning", None, text),
-            Event::StepHalfDone { .. } | Event::Progress { .. } => true,
+            Event::Progress { .. } => true,
             Event::StepStarted { step, text } => {
                 self.happened(DomainEvent::StepBegan { step: *step, text: self.redactor.redact(text).into_owned() });
                 true

@@ -245,10 +245,33 @@ impl Stack {
     /// Carries a plan out unless cancelled.
     pub async fn apply_until(&self, plan: &Plan, cancel: &CancellationToken) -> Result<Report, ApplyError> {
         let credentials = Credentials::in_directory(None);
-        let run = Apply {
+        self.engine.apply(&self.run_of(plan, cancel, &credentials, &*self.events)).await
+    }
+
+    /// Carries a plan out, told to somebody else.
+    pub async fn apply_told(&self, plan: &Plan, reporter: &dyn Reporter) -> Result<Report, ApplyError> {
+        let (cancel, credentials) = (CancellationToken::new(), Credentials::in_directory(None));
+        self.engine.apply(&self.run_of(plan, &cancel, &credentials, reporter)).await
+    }
+
+    /// Brings back what a failed run has left.
+    pub async fn put_back(&self, plan: &Plan, report: &Report) {
+        let (cancel, credentials) = (CancellationToken::new(), Credentials::in_directory(None));
+        let run = self.run_of(plan, &cancel, &credentials, &*self.events);
+        self.engine.put_back(&run, report, plan::Extent::Running).await;
+    }
+
+    fn run_of<'a>(
+        &'a self,
+        plan: &'a Plan,
+        cancel: &'a CancellationToken,
+        credentials: &'a Credentials,
+        reporter: &'a dyn Reporter,
+    ) -> Apply<'a> {
+        Apply {
             project: &self.project,
             plan,
-            reporter: &*self.events,
+            reporter,
             cancel,
             stop_timeout: None,
             wait_timeout: Duration::from_secs(30),
@@ -257,12 +280,11 @@ impl Stack {
                 builder: BuilderChoice::Auto,
                 build_timeout: Duration::from_secs(60),
                 pull_timeout: Duration::from_secs(60),
-                credentials: &credentials,
+                credentials,
                 build_options: BuildOptions::default(),
                 inputs: None,
             },
-        };
-        self.engine.apply(&run).await
+        }
     }
 
     /// Brings the project up.

@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{common, compose_cli_support};
-use compose_cli_support::{Site, compose_is_installed};
+use common::{PATIENCE, wait_until};
+use compose_cli_support::{Ran, Site, compose_is_installed};
 
 /// Three services in a row, whose definition changes with `mode`.
 fn row(mode: u32) -> String {
@@ -320,6 +321,41 @@ fn both_tools_in_turn_agree_on_other_ways_as_well() {
     tug_of_war(seed, steps());
 }
 
+/// Another run, or a person, takes a container away that this one is about to start.
+#[test]
+fn what_vanishes_under_an_up_is_made_again() {
+    let site = Site::new(
+        "services:
+  web: {image: 'IMAGE', QUICK, depends_on: {db: {condition: service_healthy}}}
+  db: {image: 'IMAGE', QUICK, healthcheck: {test: [CMD, test, -e, /tmp/ready], interval: 200ms, retries: 1000}}
+",
+    );
+    let docker = |args: &[&str]| {
+        let output = std::process::Command::new("docker").args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    };
+    let mut up = site.ours_with(&["up", "-d"]);
+    let up = up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let name = |service: &str| format!("{}-{service}-1", site.project);
+    wait_until("db, for which web waits", PATIENCE, || {
+        let all = common::docker::containers(&site.project);
+        let runs = |c: &bollard::models::ContainerSummary| {
+            c.state.as_ref().is_some_and(|state| state.to_string() == "running")
+                && c.names.iter().flatten().any(|own| own.trim_start_matches('/') == name("db"))
+        };
+        if all.iter().any(runs) { Ok(()) } else { Err(all.len()) }
+    });
+    let web = site.ids()["web-1"].clone();
+    docker(&["rm", "-f", &web]);
+    docker(&["exec", &name("db"), "touch", "/tmp/ready"]);
+    let ran = Ran::of(up.wait_with_output().unwrap()).ok();
+    assert!(ran.err.contains("planning anew"), "{ran:?}");
+    assert_ne!(site.ids()["web-1"], web);
+    site.ours(&["up", "-d"]).ok();
+    let state = common::docker::containers(&site.project);
+    assert!(state.iter().all(|c| c.state.as_ref().is_some_and(|state| state.to_string() == "running")), "{state:?}");
+}
+
 /// What the engine tells of a project's containers since a moment: what happened to which.
 fn told_since(site: &Site, since: &str) -> Vec<String> {
     let until = format!("{}", std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64());
@@ -352,7 +388,8 @@ fn told_since(site: &Site, since: &str) -> Vec<String> {
     text.lines().map(short).filter(|line| !line.starts_with("kill ")).collect()
 }
 
-/// Dependents stop, the new one is made under a temporary name, the old one goes, the name is passed on, all start.
+/// The new one is made under a temporary name, dependents stop, the old one goes, the name is passed on, all start. But for
+/// the first: the real one makes it when the dependents have stopped already.
 #[test]
 fn a_replacement_takes_the_steps_of_the_real_one() {
     if !compose_is_installed() {
@@ -397,6 +434,7 @@ fn a_replacement_takes_the_steps_of_the_real_one() {
         // The engine tells the end of a process before or after the request that brought it about.
         ours.retain(|line| !line.starts_with("die "));
         whole.retain(|line| !line.starts_with("die "));
+        whole.sort_by_key(|line| !line.starts_with("create "));
         assert_eq!(ours, whole, "{args:?}");
     }
 }

@@ -4,10 +4,10 @@ use crate::{common, e2e_support};
 use common::docker;
 use e2e_support::{Site, idle, log};
 
-/// `web` is restarted with `db`; `more` gets these lines.
-fn file(version: &str, more: &str) -> String {
+/// `web` is restarted with `db`; that and `more` get these lines.
+fn file(version: &str, db: &str, more: &str) -> String {
     format!(
-        "services:\n  db:\n{idle}    labels: {{ version: {version} }}\n  web:\n{idle}    depends_on: {{ db: {{ condition: \
+        "services:\n  db:\n{idle}    labels: {{ version: {version} }}\n{db}  web:\n{idle}    depends_on: {{ db: {{ condition: \
          service_started, restart: true }} }}\n  more:\n{idle}{more}",
         idle = idle()
     )
@@ -46,20 +46,43 @@ fn a_step_that_fails_before_a_start_fails_the_deployment_and_is_quoted() {
 }
 
 #[test]
-fn what_was_stopped_for_steps_that_never_came_runs_again() {
-    let site = Site::new(&[("docker-compose.prod.yml", &file("v1", ""))]);
+fn a_creation_that_is_refused_leaves_everything_running() {
+    let site = Site::new(&[("docker-compose.prod.yml", &file("v1", "", ""))]);
     let daemon = site.serve(&[]);
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
-    let web = site.container(&site.red(), "web");
-    // The engine refuses it at the creation, when web has been stopped for the replacement of db.
-    site.write("docker-compose.prod.yml", &file("v2", "    cap_add: [NOSUCH]\n"));
+    let before = ["db", "web", "more"].map(|service| site.container(&site.red(), service));
+    // All three are to be replaced or restarted; the engine refuses the creation of one.
+    site.write("docker-compose.prod.yml", &file("v2", "", "    cap_add: [NOSUCH]\n"));
     let id = site.push_to(&daemon, "v2");
     let failed = daemon.expect_failure(id);
     assert!(failed["error"].as_str().unwrap().contains("NOSUCH"), "{failed:#}");
     let log = log(&daemon, id);
-    for container in docker::containers(&site.red()) {
-        let state = container.state.map(|state| state.to_string());
-        assert_eq!(state.as_deref(), Some("running"), "{:?}:\n{log}", container.names);
+    assert_eq!(["db", "web", "more"].map(|service| site.container(&site.red(), service)), before, "{log}");
+    let containers = docker::containers(&site.red());
+    assert_eq!(containers.len(), 3, "{log}");
+    assert!(containers.iter().all(|c| c.state.as_ref().is_some_and(|s| s.to_string() == "running")), "{log}");
+    assert!(!log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn what_was_stopped_for_steps_that_never_came_runs_again() {
+    let site = Site::new(&[("docker-compose.prod.yml", &file("v1", "", ""))]);
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let web = site.container(&site.red(), "web");
+    // The engine cannot start the replacement of db, for which web has been stopped.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("    ports: [\"{}:80\"]\n", taken.local_addr().unwrap());
+    site.write("docker-compose.prod.yml", &file("v2", &port, ""));
+    let id = site.push_to(&daemon, "v2");
+    let failed = daemon.expect_failure(id);
+    assert!(failed["error"].as_str().unwrap().contains("already"), "{failed:#}");
+    let log = log(&daemon, id);
+    for service in ["web", "more"] {
+        let found = docker::containers(&site.red());
+        let own = found.into_iter().find(|c| c.id.as_deref() == Some(&site.container(&site.red(), service)));
+        let state = own.and_then(|container| container.state).map(|state| state.to_string());
+        assert_eq!(state.as_deref(), Some("running"), "{service}:\n{log}");
     }
     assert_eq!(site.container(&site.red(), "web"), web);
     assert!(log.contains(&format!("{}-web-1 was stopped before the failure and runs again", site.red())), "{log}");

@@ -1,11 +1,13 @@
 //! Plans carried out against the real engine.
 
 use crate::common;
+use bollard::models::NetworkCreateRequest;
 use common::engine::{Stack, image};
 use serde_json::json;
 use turnout::{
-    plan::{Intent, RunState},
-    report::Event,
+    engine::{ApiVersion, ApplyError},
+    plan::{Action, Intent, RunState},
+    report::{Event, Outcome},
 };
 
 #[tokio::test]
@@ -41,6 +43,75 @@ async fn recreation_keeps_number_name_and_anonymous_volumes() {
     assert_eq!(new.state, RunState::Running);
     assert!(new.mounts.iter().any(|m| m.name == volume && m.target == "/data"), "{:?}", new.mounts);
     assert_eq!(new.labels["com.docker.compose.replace"], "web-1");
+    assert!(stack.plan(&Intent::default()).await.steps.is_empty());
+}
+
+/// The engine refuses `back`, whose replacement comes last.
+fn two(mode: &str, back: &serde_json::Value) -> serde_json::Value {
+    let mut back = back.clone();
+    back["environment"] = json!({ "MODE": mode });
+    back["links"] = json!(["afront"]);
+    json!({ "afront": { "environment": { "MODE": mode } }, "back": back })
+}
+
+#[tokio::test]
+async fn a_refused_creation_of_the_second_leaves_both_running() {
+    let mut stack = Stack::new(two("old", &json!({}))).await;
+    stack.up().await.unwrap();
+    let before = stack.containers().await;
+    // Less than the engine gives to any container.
+    stack.set(two("new", &json!({ "mem_limit": "1048576" })), json!({}));
+    let plan = stack.plan(&Intent::default()).await;
+    let error = stack.apply(&plan).await.unwrap_err();
+    assert!(error.to_string().contains("emory limit"), "{error}");
+    let ApplyError::Step { report, .. } = error else { panic!("{error}") };
+    let done = |index: usize| report.steps[index].outcome == Outcome::Done;
+    let created = plan.steps.iter().position(|s| matches!(&s.action, Action::CreateContainer { .. })).unwrap();
+    assert!(done(created), "the first one was created: {report:?}");
+    let after = stack.containers().await;
+    for (name, old) in &before {
+        assert_eq!((&after[name].id, after[name].state), (&old.id, RunState::Running), "{name}");
+    }
+    assert_eq!(after.len(), 3, "what was created beside is left to whoever puts back: {after:?}");
+
+    stack.put_back(&plan, &report).await;
+    let after = stack.containers().await;
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    // As if nothing had been.
+    stack.set(two("old", &json!({})), json!({}));
+    assert!(stack.plan(&Intent::default()).await.steps.is_empty());
+}
+
+#[tokio::test]
+async fn a_network_that_two_runs_have_made_is_removed_once() {
+    let stack = Stack::new(json!({ "web": {} })).await;
+    stack.up().await.unwrap();
+    if stack.engine.version() >= ApiVersion::v1(44) {
+        return println!("not run: this engine makes no two networks of one name");
+    }
+    let (web, docker) = (stack.one("web").await, stack.engine.docker());
+    let name = format!("{}_default", stack.project.name);
+    let old = docker.inspect_network(&web.networks[&name], None).await.unwrap();
+    let twin = NetworkCreateRequest { name: name.clone(), labels: old.labels, ..Default::default() };
+    let twin = docker.create_network(twin).await.unwrap().id;
+    docker.kill_container(&web.id, None).await.unwrap();
+    stack.up().await.unwrap();
+    let after = stack.one("web").await;
+    assert_eq!((after.id, after.state, &after.networks), (web.id, RunState::Running, &web.networks));
+    assert!(docker.inspect_network(&twin, None).await.is_err(), "the other one is there still");
+    assert!(stack.plan(&Intent::default()).await.steps.is_empty());
+}
+
+#[tokio::test]
+async fn names_are_handed_on_in_a_circle() {
+    let named = |a: &str, b: &str| json!({ "a": { "container_name": a }, "b": { "container_name": b } });
+    let mut stack = Stack::new(json!({})).await;
+    let (x, y) = (format!("{}-x", stack.project.name), format!("{}-y", stack.project.name));
+    stack.set(named(&x, &y), json!({}));
+    stack.up().await.unwrap();
+    stack.set(named(&y, &x), json!({}));
+    stack.up().await.unwrap();
+    assert_eq!((stack.one("a").await.name, stack.one("b").await.name), (y, x));
     assert!(stack.plan(&Intent::default()).await.steps.is_empty());
 }
 

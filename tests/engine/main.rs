@@ -20,6 +20,7 @@ mod endpoint_support;
 #[path = "../waits_support/mod.rs"]
 mod waits_support;
 
+mod agrees;
 mod apply;
 mod client_settings;
 mod convergence;

@@ -198,7 +198,7 @@ fn complain(error: &anyhow::Error) -> ExitCode {
         // The reader has gone.
         return ExitCode::SUCCESS;
     }
-    let text = format!("{error:#}");
+    let text = turnout_report::with_sources(error.as_ref());
     let _ = writeln!(io::stderr(), "{}", redact::redact_shapes(&text));
     match error.downcast_ref::<ApplyError>() {
         Some(ApplyError::Cancelled { .. }) => ExitCode::from(INTERRUPTED),

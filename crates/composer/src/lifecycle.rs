@@ -208,7 +208,9 @@ pub(super) async fn down(session: &Session, args: &DownArgs) -> anyhow::Result<u
 /// The project's networks that stay because containers of services that were not named are attached.
 fn still_used<'a>(observed: &'a Observed, plan: &Plan, options: &DownOptions) -> Vec<&'a str> {
     let removed = |id: &str| {
-        plan.steps.iter().any(|step| matches!(&step.action, plan::Action::RemoveNetwork { id: own, .. } if own == id))
+        plan.steps
+            .iter()
+            .any(|step| matches!(&step.action, plan::Action::RemoveNetwork { id: Some(own), .. } if own == id))
     };
     let own = observed.networks.values().filter(|network| {
         !options.services.is_empty() && network.labels.get(PROJECT).is_some_and(|name| *name == options.project)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::sync::mpsc::UnboundedSender;
-use turnout_plan::{Action, Observed, Plan, Removal};
+use turnout_plan::{Action, Existing, NetworkRemoval, Observed, Plan, Step};
 use turnout_report::{Event, Outcome, Reporter, redact};
 
 /// Form of progress.
@@ -65,16 +65,12 @@ struct Named {
     /// A line each.
     subjects: Vec<String>,
     doing: &'static str,
-    /// Words between, of a step in two halves.
-    half: &'static [&'static str],
     done: &'static str,
     /// Whether a step that had nothing to do is told like one that did it, or in the words of its end.
     skipped: Skipped,
     cause: String,
     /// Whether it is told as a pull is.
     pull: bool,
-    /// Whether it is removed and made anew in one step.
-    remade: bool,
 }
 
 /// What is told of a step that had nothing to do.
@@ -132,8 +128,8 @@ impl Progress {
                 state.containers.entry(service.clone()).or_default().insert(name.clone());
             }
         }
-        let mut steps: Vec<Named> =
-            plan.steps.iter().map(|step| named(&step.action, &step.cause, &state.containers)).collect();
+        let lead = |step: &Step| step.part_of.and_then(|lead| plan.steps.get(lead)).map(|lead| &lead.action);
+        let mut steps: Vec<Named> = plan.steps.iter().map(|step| named(step, lead(step), &state.containers)).collect();
         for (named, step) in steps.iter_mut().zip(&plan.steps) {
             if let Action::WaitFor { dependents, .. } = &step.action
                 && self.waits_quietly.as_ref().is_some_and(|own| dependents.iter().all(|other| other == own))
@@ -289,35 +285,15 @@ impl Reporter for Progress {
                     _ => subjects.iter().for_each(|subject| self.spaced(&mut state, subject, doing, &cause, pull)),
                 }
             }
-            Event::StepHalfDone { step } => {
-                let Some(Named { subjects, half, .. }) = state.steps.get_mut(step).map(|named| {
-                    // The line of what runs says the second half from now on.
-                    named.doing = named.half.last().copied().unwrap_or(named.doing);
-                    named.clone()
-                }) else {
-                    return;
-                };
-                let words: &[&str] = match self.mode {
-                    Mode::Live => half.get(..1).unwrap_or_default(),
-                    _ => half,
-                };
-                for subject in subjects {
-                    words.iter().for_each(|word| self.line(&mut state, &subject, word, ""));
-                }
-            }
             Event::StepEnded { step, outcome, text, .. } => {
                 state.running.retain(|s| *s != step);
-                let Some(Named { subjects, done, cause, skipped, pull, remade, .. }) = state.steps.get(step).cloned()
-                else {
+                let Some(Named { subjects, done, cause, skipped, pull, .. }) = state.steps.get(step).cloned() else {
                     return;
                 };
                 let mut lines = |what: &str, text: &str| {
                     subjects.iter().for_each(|subject| self.spaced(&mut state, subject, what, text, pull));
                 };
                 match outcome {
-                    Outcome::Done if remade => {
-                        ["Removed", "Creating", done].into_iter().for_each(|word| lines(word, ""))
-                    }
                     Outcome::Done if done.is_empty() => state.show_if(self.mode == Mode::Live),
                     Outcome::Done if self.mode == Mode::Live => lines(done, &cause),
                     Outcome::Done => lines(done, ""),
@@ -384,27 +360,44 @@ impl Guarded {
     }
 }
 
-fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<String>>) -> Named {
+/// A step in Compose's words. `lead`: the first of its deed, of which Compose tells in one breath.
+fn named(step: &Step, lead: Option<&Action>, containers: &BTreeMap<String, BTreeSet<String>>) -> Named {
+    let Step { action, cause, .. } = step;
     let container = |name: &str| format!("Container {name}");
+    let replacement = matches!(lead, Some(Action::CreateContainer { .. }));
     let (subject, doing, done, tells) = match action {
         Action::Pull { service, .. } => (service.clone(), "Pulling", "Pulled", false),
         Action::Build { image, .. } => (image.clone(), "Building", "Built", false),
         Action::CreateNetwork { name, .. } => (format!("Network {name}"), "Creating", "Created", false),
-        // Told at its end, in the real one's three words: it is tried under another name first.
-        Action::RecreateNetwork { name, .. } => (format!("Network {name}"), "", "Created", false),
+        // Not told, as in the real one, which does not try; what goes wrong is.
+        Action::TryNetwork { name, .. } => (format!("Network {name}"), "", "", false),
+        Action::DisconnectContainer { container: Existing { name, .. }, .. }
+        | Action::ConnectContainer { container: Existing { name, .. }, .. } => (container(name), "", "", false),
+        Action::RemoveNetwork { name, reason: NetworkRemoval::Trial, .. } => (format!("Network {name}"), "", "", false),
+        Action::RemoveNetwork { name, reason: NetworkRemoval::Replaced, .. } => {
+            (format!("Network {name}"), "", "Removed", false)
+        }
         Action::RemoveNetwork { name, .. } => (format!("Network {name}"), "Removing", "Removed", false),
+        Action::CreateVolume { name, .. } if lead.is_some() => (format!("Volume {name}"), "", "Recreated", false),
         Action::CreateVolume { name, .. } => (format!("Volume {name}"), "Creating", "Created", false),
-        Action::RecreateVolume { name, .. } => (format!("Volume {name}"), "Recreate", "Recreated", true),
+        Action::RemoveVolume { name, replaced: true, .. } => (format!("Volume {name}"), "Recreate", "", true),
         Action::RemoveVolume { name, .. } => (format!("Volume {name}"), "Removing", "Removed", false),
         Action::RemoveImage { image } => (format!("Image {image}"), "Removing", "Removed", false),
-        Action::RenameContainer { to, .. } => (container(to), "Renaming", "Renamed", true),
-        Action::CreateContainer { name, .. } => (container(name), "Creating", "Created", false),
-        Action::RecreateContainer { name, .. } => (container(name), "Recreate", "Recreated", true),
-        Action::StopContainer { name, .. } => (container(name), "Stopping", "Stopped", false),
-        Action::RemoveContainer { name, reason: Removal::Idle | Removal::StepLeft, .. } => {
-            (container(name), "Removing", "Removed", false)
+        Action::CreateContainer { name, replaces: Some(_), .. } => (container(name), "Recreate", "", true),
+        Action::CreateContainer { name, create_as, .. } if name != create_as => {
+            (container(name), "Creating", "", false)
         }
-        Action::RemoveContainer { name, .. } => (container(name), "Stopping", "Removed", false),
+        Action::CreateContainer { name, .. } => (container(name), "Creating", "Created", false),
+        Action::StopContainer { name, .. } | Action::RemoveContainer { name, .. } if replacement => {
+            (container(name), "", "", false)
+        }
+        Action::RenameContainer { to, .. } if replacement => {
+            let replaces = matches!(lead, Some(Action::CreateContainer { replaces: Some(_), .. }));
+            (container(to), "", if replaces { "Recreated" } else { "Created" }, false)
+        }
+        Action::RenameContainer { to, .. } => (container(to), "Renaming", "Renamed", true),
+        Action::StopContainer { name, .. } => (container(name), "Stopping", "Stopped", false),
+        Action::RemoveContainer { name, .. } => (container(name), "Removing", "Removed", false),
         Action::RestartContainer { name, .. } => (container(name), "Restarting", "Started", false),
         Action::SignalContainer { name, .. } => (container(name), "Killing", "Killed", false),
         Action::UnpauseContainer { name, .. } => (container(name), "Unpausing", "Unpaused", false),
@@ -424,17 +417,13 @@ fn named(action: &Action, cause: &str, containers: &BTreeMap<String, BTreeSet<St
         _ => vec![subject],
     };
     let cause = if tells && !cause.is_empty() { format!("({cause})") } else { String::new() };
-    let half: &[&str] = if matches!(action, Action::RemoveContainer { .. }) && doing == "Stopping" {
-        &["Stopped", "Removing"]
-    } else {
-        &[]
-    };
     let skipped = match action {
-        Action::StopContainer { .. } => Skipped::AsDone,
-        Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. } => Skipped::Why,
+        Action::StopContainer { .. } if !replacement => Skipped::AsDone,
+        Action::RemoveNetwork { reason: NetworkRemoval::Unused | NetworkRemoval::Twin, .. }
+        | Action::RemoveVolume { .. }
+        | Action::RemoveImage { .. } => Skipped::Why,
         _ => Skipped::Nothing,
     };
     let pull = matches!(action, Action::Pull { .. });
-    let remade = matches!(action, Action::RecreateNetwork { .. });
-    Named { subjects, doing, half, done, skipped, cause, pull, remade }
+    Named { subjects, doing, done, skipped, cause, pull }
 }

@@ -21,7 +21,7 @@ use turnout_compose::{
 };
 use turnout_docker::{Apply, ContainerRef, Engine, EngineError, OneOff, as_oneoff};
 use turnout_files::{Kind, Reach};
-use turnout_plan::{self as plan, Action, Condition, Intent, Plan, Step};
+use turnout_plan::{self as plan, Action, Condition, Intent, Observed, Plan, Step};
 
 /// Longest run that is waited for.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
@@ -117,43 +117,38 @@ async fn surroundings(
     args: &RunArgs,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let name = &args.service().to_owned();
-    let mut observed = engine.observe(project).await?;
-    // The service's own containers are none of our business: without them, zero of them are wanted. What an earlier
-    // `run` left behind stays in sight: it is mentioned, or removed with --remove-orphans.
-    observed.containers.retain(|c| c.oneoff || c.service != *name);
-    let mut intent = Intent {
-        scale: BTreeMap::from([(name.clone(), 0)]),
+    let name = args.service();
+    let intent = Intent {
+        scale: BTreeMap::from([(name.to_owned(), 0)]),
         pull: up::pull(args.pull),
         build: if args.build { up::builds(project, &[]) } else { BTreeMap::new() },
         ..up::intent(session, &[], &[], args.remove_orphans)?
     };
-    intent.scale.insert(name.clone(), 0);
-    let mut plan = plan::converge(project, &observed, &intent)?;
-    let edges = project.services.get(name).map(|service| &service.depends_on).into_iter().flatten();
-    for (other, edge) in edges.filter(|(_, edge)| edge.condition != "service_started") {
-        let starts = plan
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(_, step)| matches!(&step.action, Action::StartContainer { service, .. } if service == other));
-        let after = starts.map(|(id, _)| id).collect();
-        plan.steps.push(Step {
-            action: Action::WaitFor {
+    let planned = |observed: &mut Observed| {
+        // The service's own containers are none of our business: without them, zero of them are wanted. What an earlier
+        // `run` left behind stays in sight: it is mentioned, or removed with --remove-orphans.
+        observed.containers.retain(|c| c.oneoff || c.service != name);
+        let mut plan = plan::converge(project, observed, &intent)?;
+        let edges = project.services.get(name).map(|service| &service.depends_on).into_iter().flatten();
+        for (other, edge) in edges.filter(|(_, edge)| edge.condition != "service_started") {
+            let starts =
+                plan.steps.iter().enumerate().filter(
+                    |(_, step)| matches!(&step.action, Action::StartContainer { service, .. } if service == other),
+                );
+            let after = starts.map(|(id, _)| id).collect();
+            let action = Action::WaitFor {
                 service: other.clone(),
                 condition: edge.condition.clone(),
                 required: edge.required,
-                dependents: vec![name.clone()],
-            },
-            cause: format!("{name} depends on it"),
-            after,
-            only_if: Condition::Always,
-        });
-    }
-    up::build_in_order(project, &mut plan);
-    up::running(&observed, project, &plan, progress);
-    session.apply(engine, project, plan, None, progress).await?;
-    Ok(())
+                dependents: vec![name.to_owned()],
+            };
+            plan.steps.push(Step::new(action, format!("{name} depends on it"), after, Condition::Always));
+        }
+        up::build_in_order(project, &mut plan);
+        up::running(observed, project, &plan, progress);
+        Ok(plan)
+    };
+    session.bring_about(engine, project, None, progress, planned).await
 }
 
 /// Attaches, starts, and stays until the end.

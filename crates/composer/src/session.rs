@@ -24,17 +24,21 @@ use turnout_compose::{
     source::DiskFiles,
 };
 use turnout_docker::{
-    Apply, ApplyError, ClientSettings, Endpoint, Engine, ImageSettings, Report,
+    Apply, ApplyError, ClientSettings, Endpoint, Engine, EngineError, ImageSettings, Report,
     image::{BuildOptions, BuilderChoice},
+    patience::{GRACE, unless_given_up},
     read_proxies,
 };
-use turnout_plan::Plan;
+use turnout_plan::{Extent, Observed, Plan};
 use turnout_registry::{Credentials, docker_config_directory};
 use turnout_report::Reporter;
 use turnout_yaml::Node;
 
 /// Limits that only exist so that nothing waits for ever; the command line waits as long as the user does.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Looks and plans of one command while others change the engine under it: as many as a deployment has.
+const PLANS: u32 = 3;
 
 /// What every command works with.
 pub(super) struct Session {
@@ -286,6 +290,32 @@ impl Session {
         }
     }
 
+    /// Looks, plans and carries the plan out, as [`Session::apply`]; anew where another run changed the engine meanwhile, as
+    /// a deployment does. `planned` may take out of what was observed what is none of its business.
+    ///
+    /// # Errors
+    /// The engine's, the planner's, and that it changed each time.
+    pub(super) async fn bring_about(
+        &self,
+        engine: &Engine,
+        project: &Project,
+        stop_timeout: Option<Duration>,
+        progress: &Progress,
+        mut planned: impl FnMut(&mut Observed) -> anyhow::Result<Plan>,
+    ) -> anyhow::Result<()> {
+        for _ in 1..PLANS {
+            let plan = planned(&mut engine.observe(project).await?)?;
+            match self.apply(engine, project, plan, stop_timeout, progress).await {
+                Err(error) if is_stale(&error) && !self.cancel.is_cancelled() => {
+                    progress.warning(&format!("{error}: planning anew"));
+                }
+                done => return done.map(drop),
+            }
+        }
+        let plan = planned(&mut engine.observe(project).await?)?;
+        self.apply(engine, project, plan, stop_timeout, progress).await.map(drop)
+    }
+
     /// Carries a plan out, showing it; with `--dry-run` only prints it.
     pub(super) async fn apply(
         &self,
@@ -324,6 +354,15 @@ impl Session {
         let engine = self.with_proxies(engine).await;
         let run = self.run_of(project, &plan, stop_timeout, progress, &credentials);
         let done = engine.apply(&run).await;
+        match &done {
+            // Nobody is there to be asked.
+            Err(ApplyError::Step { error, .. }) if error.is_lost() => {}
+            Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. }) => {
+                // Who has waited long enough to call it off is not kept; the next run finds what is left.
+                unless_given_up(engine.put_back(&run, report, Extent::Created), &self.cancel, GRACE).await;
+            }
+            Ok(_) | Err(ApplyError::NotBegun(_)) => {}
+        }
         progress.end();
         done.map_err(|error| match error {
             // The step's own line has already said what was being done.
@@ -426,6 +465,11 @@ impl Session {
         }
         Ok(plan)
     }
+}
+
+/// Whether a run ended because the engine changed since its plan was made.
+fn is_stale(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<EngineError>(), Some(EngineError::Stale(_)))
 }
 
 /// The `COMPOSE_…` variables of the env files, which steer the command line as those of the process do. What is wrong

@@ -75,11 +75,10 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
             ..intent
         };
         let start = async {
-            let observed = engine.observe(&project).await?;
-            let plan = plan::converge(&project, &observed, &rest)?;
-            let quiet = Plan { warnings: Vec::new(), ..plan };
-            session.apply(&engine, &project, quiet, stop_timeout, &progress).await?;
-            Ok(())
+            let quiet = |observed: &mut Observed| {
+                Ok(Plan { warnings: Vec::new(), ..plan::converge(&project, observed, &rest)? })
+            };
+            session.bring_about(&engine, &project, stop_timeout, &progress, quiet).await
         };
         let following =
             super::attach::Attached { session, engine: &engine, project: &project, args, stop_timeout, hooks };
@@ -268,12 +267,7 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
             pulled_by.insert(image.clone(), name.clone());
             let tolerate = args.ignore_pull_failures || service.build.is_some();
             let action = plan::Action::Pull { service: name.clone(), image, tolerate_failure: tolerate };
-            plan.steps.push(plan::Step {
-                action,
-                cause: "asked for".to_owned(),
-                after: Vec::new(),
-                only_if: plan::Condition::Always,
-            });
+            plan.steps.push(plan::Step::new(action, "asked for", Vec::new(), plan::Condition::Always));
             continue;
         };
         progress.image(name, &skip, "");
@@ -294,12 +288,7 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
             pulled_by.insert(image.clone(), name.clone());
             let action =
                 plan::Action::Pull { service: name.clone(), image, tolerate_failure: args.ignore_pull_failures };
-            plan.steps.push(plan::Step {
-                action,
-                cause: "asked for".to_owned(),
-                after: Vec::new(),
-                only_if: plan::Condition::Always,
-            });
+            plan.steps.push(plan::Step::new(action, "asked for", Vec::new(), plan::Condition::Always));
         }
     }
     let report = session.apply(&engine, &project, plan.clone(), None, &progress).await?;
@@ -356,18 +345,21 @@ pub(super) async fn converge(
     }
     let engine = session.engine().await?;
     refuse_unsupported(&engine, project)?;
-    let observed = engine.observe(project).await?;
-    let mut plan = plan::converge(project, &observed, intent)?;
-    if !intent.yes_recreate_volumes && !session.global.dry_run {
-        let agreed = Intent { yes_recreate_volumes: true, ..intent.clone() };
-        let other = plan::converge(project, &observed, &agreed)?;
-        if consents(&other)? {
-            plan = other;
+    let mut agreed = intent.clone();
+    let planned = |observed: &mut Observed| {
+        let mut plan = plan::converge(project, observed, &agreed)?;
+        if !agreed.yes_recreate_volumes && !session.global.dry_run {
+            let other = Intent { yes_recreate_volumes: true, ..agreed.clone() };
+            let consented = plan::converge(project, observed, &other)?;
+            if consents(&consented)? {
+                (plan, agreed) = (consented, other);
+            }
         }
-    }
-    build_in_order(project, &mut plan);
-    running(&observed, project, &plan, progress);
-    session.apply(&engine, project, plan, stop_timeout, progress).await?;
+        build_in_order(project, &mut plan);
+        running(observed, project, &plan, progress);
+        Ok(plan)
+    };
+    session.bring_about(&engine, project, stop_timeout, progress, planned).await?;
     Ok(engine)
 }
 
@@ -377,7 +369,7 @@ fn consents(plan: &Plan) -> anyhow::Result<bool> {
         .steps
         .iter()
         .filter_map(|step| match &step.action {
-            plan::Action::RecreateVolume { name, .. } => Some(name.as_str()),
+            plan::Action::RemoveVolume { name, replaced: true, .. } => Some(name.as_str()),
             _ => None,
         })
         .collect();
@@ -502,6 +494,7 @@ pub(super) fn image_plan(
     let mut places: BTreeMap<usize, usize> = BTreeMap::new();
     for (id, mut step) in whole.steps.into_iter().enumerate().filter(|(_, step)| wanted(&step.action)) {
         step.after = step.after.iter().filter_map(|before| places.get(before).copied()).collect();
+        step.part_of = step.part_of.and_then(|lead| places.get(&lead).copied());
         places.insert(id, plan.steps.len());
         plan.steps.push(step);
     }
@@ -552,10 +545,10 @@ pub(super) fn running(observed: &Observed, project: &Project, plan: &Plan, progr
 fn touches(action: &plan::Action, id: &str, name: &str) -> bool {
     use plan::Action;
     match action {
-        Action::RecreateContainer { old_id, .. } => old_id == id,
+        Action::CreateContainer { replaces: Some(old), .. } if old.id == id => true,
         Action::StopContainer { id: own, .. }
         | Action::RemoveContainer { id: own, .. }
-        | Action::RenameContainer { id: own, .. }
+        | Action::RenameContainer { id: Some(own), .. }
         | Action::RestartContainer { id: own, .. }
         | Action::SignalContainer { id: own, .. }
         | Action::UnpauseContainer { id: own, .. } => own == id,

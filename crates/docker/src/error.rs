@@ -5,7 +5,10 @@ use std::time::Duration;
 use bollard::errors::Error as Bollard;
 use turnout_report::with_sources;
 
-use super::patience::{after, spoken};
+use super::{
+    image::ImageError,
+    patience::{after, spoken},
+};
 
 /// A failure of the engine. The text says what happened and, where it is known, what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -37,14 +40,13 @@ pub enum EngineError {
         reason: String,
     },
     /// The daemon answered with an error.
-    #[error("{what}: {message}")]
+    #[error("{what}: {answer}")]
     Api {
         /// What was being done, to what.
         what: String,
-        /// HTTP status; 0 when the failure lies below HTTP.
-        status: u16,
-        /// The daemon's message.
-        message: String,
+        /// What it answered.
+        #[source]
+        answer: Answer,
     },
     /// The daemon gave no answer to one call.
     #[error(
@@ -62,8 +64,11 @@ pub enum EngineError {
     Lost {
         /// What was being done, to what.
         what: String,
-        /// How it broke.
+        /// How it broke, in words.
         message: String,
+        /// The error of the connection, where there is one.
+        #[source]
+        source: Option<Cause>,
     },
     /// An attribute of the Compose file cannot be carried out on this engine.
     #[error("services.{service}.{attribute}: {reason}")]
@@ -108,8 +113,8 @@ pub enum EngineError {
     #[error("{0}")]
     Hook(String),
     /// An image could not be built or pulled.
-    #[error("{0}")]
-    Image(String),
+    #[error(transparent)]
+    Image(Box<ImageError>),
     /// The plan names something that is not there (any more): observe and plan again.
     #[error("{0} (the engine changed since the plan was made; observe and plan again)")]
     Stale(String),
@@ -127,20 +132,50 @@ impl EngineError {
         let what = what.into();
         match error {
             Bollard::DockerResponseServerError { status_code, message } => {
-                EngineError::Api { what, status: status_code, message: explain(message) }
+                EngineError::refused(what, status_code, &message)
             }
-            Bollard::RequestTimeoutError => {
-                let message = "the daemon did not answer in time".to_owned();
-                EngineError::Api { what, status: 0, message }
-            }
-            Bollard::DockerStreamError { error } => EngineError::Api { what, status: 0, message: explain(error) },
-            Bollard::HyperLegacyError { err } => EngineError::Lost { what, message: gone(&err) },
-            Bollard::HyperResponseError { err } => EngineError::Lost { what, message: gone(&err) },
+            Bollard::RequestTimeoutError => EngineError::refused(what, 0, "the daemon did not answer in time"),
+            Bollard::DockerStreamError { error } => EngineError::refused(what, 0, &error),
+            Bollard::HyperLegacyError { err } => EngineError::lost(what, err),
+            Bollard::HyperResponseError { err } => EngineError::lost(what, err),
             Bollard::IOError { err } => match after(&err) {
                 Some(after) => EngineError::NoAnswer { what, after },
-                None => EngineError::Lost { what, message: gone(&err) },
+                None => EngineError::lost(what, err),
             },
-            other => EngineError::Api { what, status: 0, message: with_sources(&other) },
+            other => EngineError::refused(what, 0, &with_sources(&other)),
+        }
+    }
+
+    /// A failure that the daemon told of in these words.
+    pub(crate) fn refused(what: String, status: u16, message: &str) -> EngineError {
+        let message = message.trim();
+        let answer = Answer { status, refusal: Refusal::read(message), message: message.to_owned() };
+        EngineError::Api { what, answer }
+    }
+
+    /// The daemon answered before and does not now.
+    fn lost(what: String, error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+        let message = format!(
+            "the connection to the Docker engine broke: {} (is it down or being restarted?)",
+            with_sources(&error)
+        );
+        EngineError::Lost { what, message, source: Some(Box::new(error)) }
+    }
+
+    /// What the daemon refused, where that is known.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            EngineError::Api { answer, .. } => answer.refusal.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the text begins with what was to be done, so that nobody has to say it before.
+    pub fn names_what_was_done(&self) -> bool {
+        match self {
+            EngineError::Image(error) => error.names_what_was_done(),
+            EngineError::Lost { .. } => true,
+            _ => false,
         }
     }
 
@@ -152,7 +187,7 @@ impl EngineError {
     /// The HTTP status, when the daemon gave one.
     pub fn status(&self) -> Option<u16> {
         match self {
-            EngineError::Api { status, .. } if *status != 0 => Some(*status),
+            EngineError::Api { answer, .. } if answer.status != 0 => Some(answer.status),
             _ => None,
         }
     }
@@ -166,24 +201,130 @@ pub fn status_of(error: &Bollard) -> Option<u16> {
     }
 }
 
-/// The daemon answered before and does not now.
-fn gone(error: &dyn std::error::Error) -> String {
-    format!("the connection to the Docker engine broke: {} (is it down or being restarted?)", with_sources(error))
+/// The error of a library that another one comes from.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the daemon answered to a call that it did not carry out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", hint_of(.refusal.as_ref()))]
+pub struct Answer {
+    /// HTTP status; 0 when the failure lies below HTTP.
+    pub status: u16,
+    /// What it refused, where that is known.
+    pub refusal: Option<Refusal>,
+    /// Its message.
+    pub message: String,
 }
 
-/// Adds what to do next to messages of the daemon that are met often.
-fn explain(message: String) -> String {
-    let message = message.trim().to_owned();
-    let hint = if message.contains("port is already allocated") || message.contains("address already in use") {
-        "free the port or publish another one, then deploy again: the container is kept and only started"
-    } else if message.contains("No such image") {
-        "the image is neither local nor was it pulled or built"
-    } else if message.contains("no space left on device") {
-        "free disk space on the host, for instance with `docker system prune`"
-    } else if message.contains("non-overlapping IPv4 address pool") {
-        "remove unused networks with `docker network prune`, or set a subnet under ipam"
-    } else {
-        return message;
-    };
-    format!("{message} ({hint})")
+fn hint_of(refusal: Option<&Refusal>) -> String {
+    refusal.and_then(Refusal::hint).map(|hint| format!(" ({hint})")).unwrap_or_default()
+}
+
+/// What the daemon refused, as far as something follows from it. It has no codes for these, only words that have stayed the
+/// same since 20.10; they are read here and nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// A published port is taken on the host.
+    PortTaken,
+    /// The image is not local.
+    NoSuchImage,
+    /// The host's disk is full.
+    NoSpace,
+    /// No addresses are left for another network.
+    NoAddressPool,
+    /// Two networks have the name.
+    AmbiguousNetwork,
+    /// The container has the name already that it is to get.
+    SameName,
+    /// The name of a container is taken by the one with this ID.
+    NameTaken(String),
+    /// The container is just being removed.
+    RemovalInProgress,
+    /// There is no such container (any more).
+    NoSuchContainer,
+    /// The container is connected to the network already.
+    EndpointExists,
+}
+
+impl Refusal {
+    /// Reads the daemon's message.
+    pub fn read(message: &str) -> Option<Refusal> {
+        let says = |words: &str| message.contains(words);
+        Some(if says("port is already allocated") || says("address already in use") {
+            Refusal::PortTaken
+        } else if says("No such image") {
+            Refusal::NoSuchImage
+        } else if says("no space left on device") {
+            Refusal::NoSpace
+        } else if says("address pool") {
+            Refusal::NoAddressPool
+        } else if says("is ambiguous") {
+            Refusal::AmbiguousNetwork
+        } else if says("same name as its current name") {
+            Refusal::SameName
+        } else if says("already in progress") {
+            Refusal::RemovalInProgress
+        } else if says("No such container") {
+            Refusal::NoSuchContainer
+        } else if let Some((_, bearer)) = message.split_once("is already in use by container ") {
+            Refusal::NameTaken(bearer.chars().filter(char::is_ascii_hexdigit).take(64).collect())
+        } else if says("already exists in network") {
+            Refusal::EndpointExists
+        } else {
+            return None;
+        })
+    }
+
+    /// What to do next, of what is met often.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Refusal::PortTaken => {
+                "free the port or publish another one, then deploy again: the container is kept and only started"
+            }
+            Refusal::NoSuchImage => "the image is neither local nor was it pulled or built",
+            Refusal::NoSpace => "free disk space on the host, for instance with `docker system prune`",
+            Refusal::NoAddressPool => "remove unused networks with `docker network prune`, or set a subnet under ipam",
+            Refusal::AmbiguousNetwork
+            | Refusal::SameName
+            | Refusal::NameTaken(_)
+            | Refusal::RemovalInProgress
+            | Refusal::NoSuchContainer
+            | Refusal::EndpointExists => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_known_by_the_words_of_the_engine() {
+        let id = "0a".repeat(32);
+        for (message, wanted) in [
+            (
+                "driver failed programming external connectivity on endpoint a: Bind for 0.0.0.0:80 failed: port is \
+                 already allocated"
+                    .to_owned(),
+                Some(Refusal::PortTaken),
+            ),
+            (
+                format!(
+                    "Error when allocating new name: Conflict. The container name \"/a\" is already in use by container \
+                     \"{id}\". You have to remove (or rename) that container to be able to reuse that name."
+                ),
+                Some(Refusal::NameTaken(id)),
+            ),
+            (
+                "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
+                    .to_owned(),
+                Some(Refusal::NoAddressPool),
+            ),
+            ("endpoint with name a already exists in network b".to_owned(), Some(Refusal::EndpointExists)),
+            ("removal of container a is already in progress".to_owned(), Some(Refusal::RemovalInProgress)),
+            ("something else".to_owned(), None),
+        ] {
+            assert_eq!(Refusal::read(&message), wanted, "{message}");
+        }
+    }
 }

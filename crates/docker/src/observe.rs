@@ -10,9 +10,10 @@ use bollard::{
     query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptionsBuilder},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use turnout_compose::{labels, model::Project};
+use turnout_compose::{hash::network_hash, labels, model::Project};
 use turnout_plan::{
-    ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState, namespace_owners,
+    Existing, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume, RunState,
+    namespace_owners,
 };
 
 use super::{
@@ -46,9 +47,57 @@ impl Engine {
             self.with_starts(project, &mut containers),
             self.with_named_volumes(project, labelled),
         )?;
-        let (networks, former_networks) = match_networks(project, networks);
+        let Matched { mut networks, former: former_networks, twins: network_twins } =
+            match_networks(project, networks, &containers);
+        self.with_strangers(project, &containers, &mut networks).await?;
         let own_images = Vec::new();
-        Ok(Observed { containers, step_containers, networks, former_networks, volumes, images, own_images })
+        Ok(Observed {
+            containers,
+            step_containers,
+            networks,
+            former_networks,
+            network_twins,
+            volumes,
+            images,
+            own_images,
+        })
+    }
+
+    /// Adds who else is in a network that is not as the project says: if it is replaced, they are connected again.
+    async fn with_strangers(
+        &self,
+        project: &Project,
+        containers: &[ObservedContainer],
+        networks: &mut BTreeMap<String, ObservedNetwork>,
+    ) -> Result<(), EngineError> {
+        for (key, network) in networks {
+            let Some(wanted) = project.networks.get(key).map(|wanted| wanted.clone().unwrap_or_default()) else {
+                continue;
+            };
+            let ours = network.labels.get(labels::PROJECT).is_some_and(|name| *name == project.name);
+            let recorded = network.labels.get(labels::CONFIG_HASH);
+            if wanted.external || !ours || recorded.is_none_or(|hash| *hash == network_hash(&wanted)) {
+                continue;
+            }
+            let members = self.members(&network.id).await?;
+            let strange = members.into_iter().filter(|member| containers.iter().all(|own| own.id != member.id));
+            network.strangers = strange.collect();
+        }
+        Ok(())
+    }
+
+    /// Containers in any state with an endpoint in a network.
+    pub(super) async fn members(&self, network: &str) -> Result<Vec<Existing>, EngineError> {
+        let filters = HashMap::from([("network".to_owned(), vec![network.to_owned()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.ask(self.docker().list_containers(Some(options))).await;
+        let listed =
+            listed.map_err(|error| EngineError::api(format!("list containers of network {network}"), error))?;
+        let existing = |summary: ContainerSummary| {
+            let service = summary.labels.and_then(|mut all| all.remove(labels::SERVICE)).unwrap_or_default();
+            Some(Existing { service, id: summary.id?, name: own_name(&summary.names.unwrap_or_default()) })
+        };
+        Ok(listed.into_iter().filter_map(existing).collect())
     }
 
     /// Adds when they were started to the containers of services that live in others' namespaces, and to those of the
@@ -246,28 +295,43 @@ pub(super) fn absent_is_none<T>(
     }
 }
 
-/// By Compose key: what is labelled for the project, and what bears a name the project expects. The name wins, because
-/// containers are attached by name; names are compared exactly, and of several equal ones ours is taken.
-///
-/// Beside them those that are labelled for the project under names that their keys have no more.
-fn match_networks(
-    project: &Project,
-    networks: Vec<ApiNetwork>,
-) -> (BTreeMap<String, ObservedNetwork>, Vec<(String, ObservedNetwork)>) {
-    let (mut found, mut former) = (BTreeMap::new(), Vec::new());
+/// Networks of a project.
+#[derive(Default)]
+struct Matched {
+    /// By Compose key: what is labelled for the project, and what bears a name the project expects. The name wins,
+    /// because containers are attached by name; names are compared exactly, and of several equal ones ours is taken, of
+    /// several of ours one that a container is in, or else the oldest.
+    networks: BTreeMap<String, ObservedNetwork>,
+    /// Those that are labelled for the project under names that their keys have no more.
+    former: Vec<(String, ObservedNetwork)>,
+    /// Of several of ours that have one name, the others.
+    twins: Vec<(String, ObservedNetwork)>,
+}
+
+fn match_networks(project: &Project, mut networks: Vec<ApiNetwork>, containers: &[ObservedContainer]) -> Matched {
+    let Matched { networks: mut found, mut former, mut twins } = Matched::default();
     let mut by_name: BTreeMap<String, ObservedNetwork> = BTreeMap::new();
+    let is_used = |network: &ApiNetwork| {
+        containers.iter().flat_map(|container| container.networks.values()).any(|id| Some(id) == network.id.as_ref())
+    };
+    networks.sort_by_key(|network| {
+        (!is_used(network), network.created.as_ref().map(ToString::to_string), network.id.clone())
+    });
     for network in networks {
-        let ApiNetwork { name, id, labels: own, .. } = network;
-        let own: BTreeMap<String, String> = own.unwrap_or_default().into_iter().collect();
-        let network = ObservedNetwork { id: id.unwrap_or_default(), name: name.unwrap_or_default(), labels: own };
-        let ours = network.labels.get(labels::PROJECT).is_some_and(|p| *p == project.name);
-        if let (true, Some(key)) = (ours, network.labels.get(labels::NETWORK)) {
+        let network = observed_network(network);
+        let ours = |network: &ObservedNetwork| network.labels.get(labels::PROJECT).is_some_and(|p| *p == project.name);
+        let key = network.labels.get(labels::NETWORK).filter(|_| ours(&network)).cloned();
+        if let (Some(key), Some(_)) = (&key, by_name.get(&network.name).filter(|other| ours(other))) {
+            twins.push((key.clone(), network));
+            continue;
+        }
+        if let Some(key) = &key {
             if project.networks.contains_key(key) && network.name != network_name(project, key) {
                 former.push((key.clone(), network.clone()));
             }
             found.insert(key.clone(), network.clone());
         }
-        if ours || !by_name.contains_key(&network.name) {
+        if ours(&network) || !by_name.contains_key(&network.name) {
             by_name.insert(network.name.clone(), network);
         }
     }
@@ -278,7 +342,20 @@ fn match_networks(
             None => found.remove(key),
         };
     }
-    (found, former)
+    Matched { networks: found, former, twins }
+}
+
+fn observed_network(network: ApiNetwork) -> ObservedNetwork {
+    let ApiNetwork { name, id, labels, options, ipam, .. } = network;
+    let pools = ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    ObservedNetwork {
+        id: id.unwrap_or_default(),
+        name: name.unwrap_or_default(),
+        labels: labels.unwrap_or_default().into_iter().collect(),
+        options: options.unwrap_or_default().into_iter().collect(),
+        subnets: pools.into_iter().filter_map(|pool| pool.subnet).collect(),
+        strangers: Vec::new(),
+    }
 }
 
 /// A listed container as the planner sees it; `None` for an entry without ID.
@@ -397,6 +474,44 @@ mod tests {
         ] {
             assert_eq!(run_state(Some(state), status), wanted, "{status}");
         }
+    }
+
+    #[test]
+    fn of_networks_of_one_name_the_used_one_is_taken_or_the_oldest() {
+        let network = |id: &str, created: &str, project: &str| ApiNetwork {
+            id: Some(id.to_owned()),
+            name: Some("p_default".to_owned()),
+            created: Some(created.parse().unwrap()),
+            labels: Some(
+                [(labels::PROJECT.to_owned(), project.to_owned()), (labels::NETWORK.to_owned(), "default".to_owned())]
+                    .into(),
+            ),
+            ..Default::default()
+        };
+        let project =
+            Project { name: "p".to_owned(), networks: [("default".to_owned(), None)].into(), ..Project::default() };
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+        let all = || vec![network("late", late, "p"), network("early", early, "p"), network("other", early, "q")];
+        let ids = |matched: Matched| {
+            let twins: Vec<String> = matched.twins.into_iter().map(|(_, twin)| twin.id).collect();
+            (matched.networks["default"].id.clone(), twins)
+        };
+        assert_eq!(ids(match_networks(&project, all(), &[])), ("early".to_owned(), vec!["late".to_owned()]));
+        let within = ContainerSummary {
+            id: Some("c".to_owned()),
+            network_settings: Some(bollard::models::ContainerSummaryNetworkSettings {
+                networks: Some(
+                    [(
+                        "p_default".to_owned(),
+                        bollard::models::EndpointSettings { network_id: Some("late".to_owned()), ..Default::default() },
+                    )]
+                    .into(),
+                ),
+            }),
+            ..Default::default()
+        };
+        let containers: Vec<ObservedContainer> = container(within).into_iter().collect();
+        assert_eq!(ids(match_networks(&project, all(), &containers)), ("late".to_owned(), vec!["early".to_owned()]));
     }
 
     #[test]

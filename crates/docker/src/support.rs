@@ -39,7 +39,7 @@ impl Engine {
     /// engine, or by somebody else.
     pub(super) fn refuse_unsupported_in(&self, project: &Project, plan: &Plan) -> Result<(), EngineError> {
         for step in &plan.steps {
-            if let Action::CreateNetwork { key, .. } | Action::RecreateNetwork { key, .. } = &step.action
+            if let Action::CreateNetwork { key, .. } = &step.action
                 && let Some(Some(network)) = project.networks.get(key)
             {
                 translate::refuse_network(key, network, self.version())?;
@@ -49,9 +49,7 @@ impl Engine {
             .steps
             .iter()
             .filter_map(|step| match &step.action {
-                Action::CreateContainer { service, .. }
-                | Action::RecreateContainer { service, .. }
-                | Action::RunPreStart { service, .. } => Some(service.as_str()),
+                Action::CreateContainer { service, .. } | Action::RunPreStart { service, .. } => Some(service.as_str()),
                 _ => None,
             })
             .collect();
@@ -136,10 +134,7 @@ impl Engine {
     pub(super) async fn refuse_taken_names(&self, project: &str, plan: &Plan) -> Result<(), EngineError> {
         let mut names = Vec::new();
         for step in &plan.steps {
-            if let Action::CreateContainer { name, .. }
-            | Action::RecreateContainer { name, .. }
-            | Action::RunPreStart { name, .. } = &step.action
-            {
+            if let Action::CreateContainer { name, .. } | Action::RunPreStart { name, .. } = &step.action {
                 names.push(name.clone());
             }
         }

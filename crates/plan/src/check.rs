@@ -2,23 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Condition, Plan, Removal, Step, StepId, render, step_set::StepSet};
+use super::{Action, Condition, Plan, Removal, Step, StepId, order, render, step_set::StepSet};
 
 /// Refuses a plan that breaks a rule; the text names the step (from 1, as printed) and the rule.
 ///
-/// Rules: edges and conditions point back, at steps that are waited for; every step has a cause; nothing is touched
-/// before all images are there; nothing is started before everything is created; whatever is stopped is started,
-/// replaced or removed; a removed container comes back unless its removal was the point; each container is created,
-/// replaced and removed at most once; whoever takes a name comes after whoever gives it up; a service starts after its
-/// `pre_start` steps.
+/// Rules: edges and conditions point back, at steps that are waited for, and so do the parts of a deed; every step has a
+/// cause; nothing is touched before all images are there; nothing is stopped or taken away before every container is
+/// created that can be; nothing is started before everything is created; whatever is stopped is started, replaced or
+/// removed; a removed container comes back unless its removal was the point; each container is created and removed at
+/// most once; whoever takes a name comes after whoever gives it up; what is created under a temporary name gets its own;
+/// a service starts after its `pre_start` steps.
 pub fn check(plan: &Plan) -> Result<(), String> {
     let before = ancestors(&plan.steps)?;
     let fault = |id: StepId, step: &Step, rule: &str| {
         Err(format!("step {} ({}): {rule}", id + 1, render::action(&step.action)))
     };
     let mut created: BTreeSet<&str> = BTreeSet::new();
-    let mut ended: BTreeSet<&str> = BTreeSet::new();
+    let (mut ended, mut renamed): (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
     let starts = plan.steps.iter().any(|s| matches!(s.action, Action::StartContainer { .. }));
+    let disturbing = order::disturbing(&plan.steps);
+    let early = order::early(&plan.steps, &before, &disturbing);
     for ((id, step), before) in plan.steps.iter().enumerate().zip(&before) {
         let is_before = |wanted: fn(&Action) -> bool| {
             plan.steps.iter().enumerate().all(|(other, s)| !wanted(&s.action) || before.contains(other))
@@ -32,6 +35,13 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 step,
                 &format!("its condition speaks of step {}, which it does not wait for", stranger + 1),
             );
+        }
+        let leads = |lead: StepId| lead < id && plan.steps.get(lead).is_some_and(|lead| lead.part_of.is_none());
+        if step.part_of.is_some_and(|lead| !leads(lead)) {
+            return fault(id, step, "goes on with a step that is not the first of a deed before it");
+        }
+        if let Some(made) = early.iter().find(|made| disturbing.contains(id) && !before.contains(**made)) {
+            return fault(id, step, &format!("disturbs something before step {}, a creation", made + 1));
         }
         if touches(&step.action) && !is_before(brings_image) {
             return fault(id, step, "does not wait for all images");
@@ -58,21 +68,26 @@ pub fn check(plan: &Plan) -> Result<(), String> {
                 if !is_before(makes) {
                     return fault(id, step, "does not wait until every container is created");
                 }
-                if ended.contains(name.as_str()) && !created.contains(name.as_str()) {
+                if ended.contains(name.as_str()) && !created.contains(name.as_str()) && !renamed.contains(name.as_str())
+                {
                     return fault(id, step, "the container was removed");
                 }
             }
-            Action::CreateContainer { name, .. } | Action::RecreateContainer { name, .. } => {
+            Action::CreateContainer { name, create_as, .. } => {
                 let is_first = created.insert(name);
                 if !is_first {
                     return fault(id, step, "makes a container a second time");
                 }
+                if name != create_as && !is_renamed(plan, id, create_as, name) {
+                    return fault(id, step, "the container does not get its name");
+                }
             }
-            Action::RemoveContainer { name, reason, .. } => {
+            Action::RenameContainer { to, .. } => drop(renamed.insert(to)),
+            Action::RemoveContainer { id: container, name, reason, .. } => {
                 if !ended.insert(name) {
                     return fault(id, step, "removes a container a second time");
                 }
-                if *reason == Removal::Replaced && !comes_back(plan, id, name) {
+                if *reason == Removal::Replaced && !comes_back(plan, container, name) {
                     return fault(id, step, "the container does not come back");
                 }
             }
@@ -122,14 +137,13 @@ fn brings_image(action: &Action) -> bool {
 }
 
 fn makes(action: &Action) -> bool {
-    matches!(action, Action::CreateContainer { .. } | Action::RecreateContainer { .. })
+    matches!(action, Action::CreateContainer { .. })
 }
 
 /// The name that a container gets.
 fn takes(action: &Action) -> Option<&str> {
     match action {
-        Action::CreateContainer { name, .. }
-        | Action::RecreateContainer { name, .. }
+        Action::CreateContainer { create_as: name, .. }
         | Action::RunPreStart { name, .. }
         | Action::RenameContainer { to: name, .. } => Some(name),
         _ => None,
@@ -139,11 +153,16 @@ fn takes(action: &Action) -> Option<&str> {
 /// The name that a container loses; not the one that `taker` itself gave it.
 fn gives_up<'a>(action: &'a Action, taker: &Action) -> Option<&'a str> {
     let (name, container) = match action {
-        Action::RecreateContainer { name, old_name, old_id, .. } if name != old_name => (old_name, old_id),
-        Action::RemoveContainer { name, id, .. } | Action::RenameContainer { from: name, id, .. } => (name, id),
+        Action::RemoveContainer { name, id, .. } => (name, Some(id)),
+        Action::RenameContainer { from, id, .. } => (from, id.as_ref()),
         _ => return None,
     };
-    let same = matches!(taker, Action::RenameContainer { id, .. } if id == container);
+    let same = match taker {
+        Action::RenameContainer { id, .. } => id.is_some() && id.as_ref() == container,
+        // The name that it has for a while.
+        Action::CreateContainer { create_as, .. } => container.is_none() && create_as == name,
+        _ => false,
+    };
     (!same).then_some(name)
 }
 
@@ -152,11 +171,11 @@ fn touches(action: &Action) -> bool {
         Action::Pull { .. } | Action::Build { .. } | Action::CreateNetwork { .. } | Action::CreateVolume { .. } => {
             false
         }
-        Action::RecreateNetwork { .. }
-        | Action::RecreateVolume { .. }
+        Action::TryNetwork { .. }
+        | Action::DisconnectContainer { .. }
+        | Action::ConnectContainer { .. }
         | Action::RenameContainer { .. }
         | Action::CreateContainer { .. }
-        | Action::RecreateContainer { .. }
         | Action::StopContainer { .. }
         | Action::RemoveContainer { .. }
         | Action::RestartContainer { .. }
@@ -171,17 +190,33 @@ fn touches(action: &Action) -> bool {
     }
 }
 
-fn comes_back(plan: &Plan, after: StepId, removed: &str) -> bool {
-    let wanted = super::converge::final_name(removed);
-    plan.steps.iter().skip(after).any(|s| matches!(&s.action, Action::CreateContainer { name, .. } if name == wanted))
+/// Whether a container that is created as `from` is called `to` in the end.
+fn is_renamed(plan: &Plan, after: StepId, from: &str, to: &str) -> bool {
+    plan.steps
+        .iter()
+        .skip(after)
+        .any(|s| matches!(&s.action, Action::RenameContainer { from: old, to: new, .. } if old == from && new == to))
+}
+
+/// Whether another container is created for it, or one that bears its name.
+fn comes_back(plan: &Plan, removed: &str, name: &str) -> bool {
+    let wanted = super::converge::final_name(name);
+    plan.steps.iter().any(|s| match &s.action {
+        Action::CreateContainer { name, replaces, .. } => {
+            name == wanted || replaces.as_ref().is_some_and(|old| old.id == removed)
+        }
+        _ => false,
+    })
 }
 
 fn resumes(plan: &Plan, after: StepId, container: &str, stopped: &str) -> bool {
     let wanted = super::converge::final_name(stopped);
+    let when = plan.steps.get(after).map(|step| &step.only_if);
     plan.steps.iter().skip(after).any(|s| match &s.action {
         Action::StartContainer { name, .. } => name == wanted || name == stopped,
-        Action::RecreateContainer { old_id, .. } => old_id == container && s.only_if == Condition::Always,
-        Action::RemoveContainer { id, .. } => id == container,
+        Action::RemoveContainer { id, .. } => {
+            id == container && (s.only_if == Condition::Always || Some(&s.only_if) == when)
+        }
         _ => false,
     })
 }
@@ -189,16 +224,26 @@ fn resumes(plan: &Plan, after: StepId, container: &str, stopped: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Existing;
+    use crate::{Existing, NetworkRemoval, Replaced};
 
     fn step(action: Action, after: &[StepId]) -> Step {
-        Step { action, cause: "test".to_owned(), after: after.to_vec(), only_if: Condition::Always }
+        Step::new(action, "test", after.to_vec(), Condition::Always)
     }
     fn build() -> Action {
         Action::Build { service: "web".to_owned(), image: "p-web".to_owned() }
     }
     fn create() -> Action {
-        Action::CreateContainer { service: "web".to_owned(), number: 1, name: "p-web-1".to_owned() }
+        let (service, name, create_as) = ("web".to_owned(), "p-web-1".to_owned(), "p-web-1".to_owned());
+        Action::CreateContainer { service, number: 1, name, create_as, replaces: None }
+    }
+    fn create_beside() -> Action {
+        let (service, name, create_as) = ("web".to_owned(), "p-web-1".to_owned(), "w_p-web-1".to_owned());
+        let replaces = Some(Replaced { id: "w".to_owned(), name: name.clone(), inherit_volumes: true });
+        Action::CreateContainer { service, number: 1, name, create_as, replaces }
+    }
+    fn rename() -> Action {
+        let (service, from, to) = ("web".to_owned(), "w_p-web-1".to_owned(), "p-web-1".to_owned());
+        Action::RenameContainer { service, id: None, from, to }
     }
     fn start() -> Action {
         Action::StartContainer { service: "web".to_owned(), number: Some(1), name: "p-web-1".to_owned() }
@@ -208,7 +253,12 @@ mod tests {
         Action::RunPreStart { service, index: 0, name, number: Some(1), beside }
     }
     fn stop() -> Action {
-        Action::StopContainer { service: "api".to_owned(), id: "a".to_owned(), name: "p-api-1".to_owned() }
+        let (service, id, name) = ("api".to_owned(), "a".to_owned(), "p-api-1".to_owned());
+        Action::StopContainer { service, id, name, hooks: true }
+    }
+    fn stop_web() -> Action {
+        let (service, id, name) = ("web".to_owned(), "w".to_owned(), "p-web-1".to_owned());
+        Action::StopContainer { service, id, name, hooks: false }
     }
     fn remove(reason: Removal) -> Action {
         Action::RemoveContainer {
@@ -220,22 +270,38 @@ mod tests {
         }
     }
     fn network() -> Action {
-        Action::RecreateNetwork {
-            key: "default".to_owned(),
-            name: "p_default".to_owned(),
-            id: "n".to_owned(),
-            reconnect: vec![Existing { service: "web".to_owned(), id: "w".to_owned(), name: "p-web-1".to_owned() }],
-        }
+        let (key, name) = ("default".to_owned(), "p_default".to_owned());
+        Action::RemoveNetwork { key, name, id: Some("n".to_owned()), reason: NetworkRemoval::Replaced }
+    }
+    fn disconnect() -> Action {
+        let container = Existing { service: "web".to_owned(), id: "w".to_owned(), name: "p-web-1".to_owned() };
+        Action::DisconnectContainer { network: "p_default".to_owned(), network_id: "n".to_owned(), container }
     }
     fn with(mut step: Step, only_if: Condition) -> Step {
         step.only_if = only_if;
         step
     }
 
+    fn part(action: Action, lead: StepId) -> Step {
+        Step { part_of: Some(lead), ..step(action, &[]) }
+    }
+    /// Creation, stop, which waits for these, removal, name, start.
+    fn swapped(stop_after: &[StepId]) -> Vec<Step> {
+        vec![
+            step(create_beside(), &[]),
+            step(stop_web(), stop_after),
+            step(remove(Removal::Replaced), &[0, 1]),
+            step(rename(), &[2]),
+            step(start(), &[3]),
+        ]
+    }
+
     #[test]
     fn rules() {
         let mut causeless = step(create(), &[]);
         causeless.cause = " ".to_owned();
+        let mut renamed_at_once = swapped(&[0]);
+        renamed_at_once[3].after = vec![1];
         let table: Vec<(Vec<Step>, &str)> = vec![
             (vec![], ""),
             (vec![step(build(), &[]), step(create(), &[0]), step(start(), &[1])], ""),
@@ -253,16 +319,30 @@ mod tests {
             (vec![step(create(), &[]), step(create(), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(remove(Removal::Orphan), &[])], "a second time"),
             (vec![step(remove(Removal::Orphan), &[]), step(start(), &[0])], "was removed"),
-            (
-                vec![step(remove(Removal::Replaced), &[]), step(create(), &[])],
-                "without waiting for step 1, which gives",
-            ),
+            (renamed_at_once, "without waiting for step 3, which gives"),
             (vec![step(remove(Removal::Replaced), &[])], "does not come back"),
             (vec![step(stop(), &[]), step(start(), &[0])], "neither started again"),
+            // A replacement: created before the first stop, and named when the old one has gone.
+            (swapped(&[0]), ""),
+            (swapped(&[]), "disturbs something before step 1, a creation"),
+            (
+                vec![step(create_beside(), &[]), step(disconnect(), &[]), step(rename(), &[0])],
+                "disturbs something before step 1, a creation",
+            ),
+            // What needs what is to be replaced cannot be created before.
+            (vec![step(network(), &[]), step(create(), &[0])], ""),
+            (vec![step(network(), &[]), step(create(), &[])], "disturbs something before step 2, a creation"),
+            (vec![step(create_beside(), &[])], "does not get its name"),
+            (swapped(&[0])[..3].to_vec(), "does not get its name"),
+            (vec![part(create(), 0)], "goes on with a step that is not the first"),
+            (
+                vec![step(create(), &[]), part(rename(), 0), part(rename(), 1)],
+                "goes on with a step that is not the first",
+            ),
             (vec![with(step(create(), &[]), Condition::AnyDid(vec![]))], "never holds"),
             (vec![with(step(create(), &[]), Condition::AnyOf(vec![Condition::Always]))], "always true"),
             (
-                vec![step(stop(), &[]), with(step(create(), &[]), Condition::AnyDid(vec![0]))],
+                vec![step(create(), &[]), with(step(start(), &[]), Condition::AnyDid(vec![0]))],
                 "its condition speaks of step 1",
             ),
         ];

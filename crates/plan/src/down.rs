@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::converge::{reduce, step_left, step_removal};
+use super::converge::{step_left, step_removal};
 use super::graph::Graph;
 use super::{
-    Action, Belonging, Condition, DownOptions, Observed, ObservedContainer, Plan, Removal, RemoveImages, RunState,
-    Step, StepId,
+    Action, Belonging, Condition, DownOptions, NetworkRemoval, Observed, ObservedContainer, Plan, Removal,
+    RemoveImages, RunState, Step, StepId, order,
 };
 use turnout_compose::{labels, model::Project};
 
@@ -30,7 +30,7 @@ pub fn down(project: Option<&Project>, observed: &Observed, options: &DownOption
     down.networks(&gone);
     down.volumes(&gone);
     down.images(&gone);
-    reduce(&mut down.plan.steps);
+    order::reduce(&mut down.plan.steps);
     down.plan
 }
 
@@ -44,7 +44,7 @@ struct Down<'a> {
 
 impl<'a> Down<'a> {
     fn push(&mut self, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
-        self.plan.steps.push(Step { action, cause: cause.to_owned(), after, only_if: Condition::Always });
+        self.plan.steps.push(Step::new(action, cause, after, Condition::Always));
         self.plan.steps.len() - 1
     }
 
@@ -138,14 +138,15 @@ impl<'a> Down<'a> {
         volumes: bool,
         after: Vec<StepId>,
     ) -> StepId {
-        let action = Action::RemoveContainer {
-            service: container.service.clone(),
-            id: container.id.clone(),
-            name: container.name.clone(),
-            volumes,
-            reason,
-        };
-        self.push(action, cause, after)
+        let (service, id, name) = (container.service.clone(), container.id.clone(), container.name.clone());
+        let stop = Action::StopContainer { service, id, name, hooks: true };
+        let stopped = self.push(stop, cause, after);
+        let (service, id, name) = (container.service.clone(), container.id.clone(), container.name.clone());
+        let removed = self.push(Action::RemoveContainer { service, id, name, volumes, reason }, cause, vec![stopped]);
+        if let Some(step) = self.plan.steps.get_mut(removed) {
+            step.part_of = Some(stopped);
+        }
+        removed
     }
 
     fn networks(&mut self, gone: &[StepId]) {
@@ -159,7 +160,12 @@ impl<'a> Down<'a> {
                 self.plan.unchanged.push(format!("network {}: still in use", network.name));
                 continue;
             }
-            let action = Action::RemoveNetwork { key: key.clone(), name: network.name.clone(), id: network.id.clone() };
+            let action = Action::RemoveNetwork {
+                key: key.clone(),
+                name: network.name.clone(),
+                id: Some(network.id.clone()),
+                reason: NetworkRemoval::Unused,
+            };
             self.push(action, "the project is taken down", gone.to_vec());
         }
     }
@@ -177,7 +183,7 @@ impl<'a> Down<'a> {
             if !self.options.volumes || spared || self.stays_in_use(mounts) {
                 self.plan.unchanged.push(format!("volume {}: kept with its data", volume.name));
             } else if self.is_own(&volume.labels) {
-                let action = Action::RemoveVolume { key: key.clone(), name: volume.name.clone() };
+                let action = Action::RemoveVolume { key: key.clone(), name: volume.name.clone(), replaced: false };
                 self.push(action, "removal of volumes was asked for, its data is lost", gone.to_vec());
             } else {
                 self.plan.warnings.push(format!("volume {} was not created for this project; it is kept", volume.name));

@@ -5,12 +5,15 @@
 pub mod attributes;
 mod check;
 mod converge;
+mod deed;
 mod down;
 mod error;
 mod graph;
 mod intent;
 mod lifecycle;
 mod observed;
+mod order;
+mod put_back;
 mod render;
 mod step;
 mod step_set;
@@ -26,8 +29,9 @@ pub use observed::{
     Belonging, BuiltImage, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume,
     OwnImage, RunState,
 };
+pub use put_back::{Extent, Failed, put_back};
 pub use render::{action, render, replacements};
-pub use step::{Action, Condition, Existing, Plan, Removal, Step, StepId};
+pub use step::{Action, Condition, Existing, NetworkRemoval, Plan, Removal, Replaced, Step, StepId};
 
 #[cfg(test)]
 mod properties;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::converge::{pre_start_actions, reduce, step_left, step_removal};
+use super::converge::{pre_start_actions, step_left, step_removal};
 use super::graph::{Edge, Graph, containers_of};
-use super::{Action, Condition, Observed, ObservedContainer, Plan, Removal, RunState, Step, StepId};
+use super::{Action, Condition, Observed, ObservedContainer, Plan, Removal, RunState, Step, StepId, order};
 use turnout_compose::model::Project;
 
 /// Plans to stop the named services, all if none is named; dependents first. `name` is the project's.
@@ -159,12 +159,12 @@ impl Draft {
     }
 
     fn push(&mut self, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
-        self.plan.steps.push(Step { action, cause: cause.to_owned(), after, only_if: Condition::Always });
+        self.plan.steps.push(Step::new(action, cause, after, Condition::Always));
         self.plan.steps.len() - 1
     }
 
     fn finish(mut self) -> Plan {
-        reduce(&mut self.plan.steps);
+        order::reduce(&mut self.plan.steps);
         self.plan
     }
 }
@@ -189,7 +189,12 @@ fn is_live(container: &ObservedContainer) -> bool {
 }
 
 fn stop_of(container: &ObservedContainer) -> Action {
-    Action::StopContainer { service: container.service.clone(), id: container.id.clone(), name: container.name.clone() }
+    Action::StopContainer {
+        service: container.service.clone(),
+        id: container.id.clone(),
+        name: container.name.clone(),
+        hooks: true,
+    }
 }
 
 fn start_of(container: &ObservedContainer) -> Action {

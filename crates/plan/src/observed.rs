@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Existing;
+
 /// Everything of one project that the planner looks at.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observed {
@@ -15,6 +17,8 @@ pub struct Observed {
     pub networks: BTreeMap<String, ObservedNetwork>,
     /// Networks that are labelled for the project and bear another name than their key now has, by key.
     pub former_networks: Vec<(String, ObservedNetwork)>,
+    /// Networks of the project, by key, beside others of it that have the same name: two runs at once have made both.
+    pub network_twins: Vec<(String, ObservedNetwork)>,
     /// Volumes by Compose key, in the same way.
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// By image reference as `Service::image_name` gives it, and sources of image mounts; an absent key counts as an
@@ -145,6 +149,12 @@ pub struct ObservedNetwork {
     pub name: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Options of its driver.
+    pub options: BTreeMap<String, String>,
+    /// Subnets, as `10.1.0.0/16`.
+    pub subnets: Vec<String>,
+    /// Containers in it that are no containers of the project. Looked at only where it is not as the project says.
+    pub strangers: Vec<Existing>,
 }
 
 /// One volume.

@@ -11,6 +11,7 @@ use turnout_compose::{
     labels,
     model::{Network, Project, Volume},
 };
+use turnout_report::Outcome;
 
 /// Bytes that decide; reads zeroes at the end, so that shrinking means simplifying.
 struct Tape<'a>(std::slice::Iter<'a, u8>);
@@ -207,17 +208,97 @@ proptest! {
 
     #[test]
     fn a_plan_cut_off_anywhere_is_mended_by_the_next(
-        bytes in prop::collection::vec(any::<u8>(), 0..90), cut in 0usize..12,
+        bytes in prop::collection::vec(any::<u8>(), 0..90), cut in 0usize..30,
     ) {
         let mut tape = Tape(bytes.iter());
         let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
         let intent = Intent { yes_recreate_volumes: tape.rarely(), ..Intent::default() };
-        let Some(mut cut_off) = plan(&project, &world, &intent) else { return Ok(()) };
-        cut_off.steps.truncate(cut);
-        world.apply(&project, &cut_off);
+        let Some(cut_off) = plan(&project, &world, &intent) else { return Ok(()) };
+        world.apply_first(&project, &cut_off, cut);
         let Some(next) = plan(&project, &world, &intent) else { return Ok(()) };
         world.apply(&project, &next);
-        assert_converged(&project, &world, &intent, &format!("{}{}", render(&cut_off), render(&next)));
+        assert_converged(&project, &world, &intent, &format!("{}cut at {cut}\n{}", render(&cut_off), render(&next)));
+    }
+
+    #[test]
+    fn nothing_is_stopped_before_its_replacement_is_there(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
+        let mut tape = Tape(bytes.iter());
+        let Some((project, world)) = history(&mut tape) else { return Ok(()) };
+        let intent = intent(&mut tape, &project);
+        let Some(plan) = plan(&project, &world, &intent) else { return Ok(()) };
+        // Whoever needs what is to be replaced itself cannot be created before; a trial says that it can be.
+        let waits = plan.steps.iter().any(|step| match &step.action {
+            Action::RemoveNetwork { reason, .. } => *reason == NetworkRemoval::Replaced,
+            Action::RemoveVolume { replaced, .. } => *replaced,
+            _ => false,
+        });
+        prop_assume!(!waits);
+        let mut made: Vec<&str> = Vec::new();
+        for step in &plan.steps {
+            match &step.action {
+                Action::CreateContainer { replaces: Some(old), .. } => made.push(&old.id),
+                Action::StopContainer { id, .. } => {
+                    let successor = plan.steps.iter().any(|step| matches!(
+                        &step.action, Action::CreateContainer { replaces: Some(old), .. } if old.id == *id
+                    ));
+                    prop_assert!(!successor || made.contains(&id.as_str()), "{}", render(&plan));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_failed_run_stopped_runs_again(bytes in prop::collection::vec(any::<u8>(), 0..90), cut in 0usize..24) {
+        let mut tape = Tape(bytes.iter());
+        let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
+        let intent = intent(&mut tape, &project);
+        let Some(whole) = plan(&project, &world, &intent) else { return Ok(()) };
+        // What is left of a network that is gone cannot be started; that is told, and the next deployment mends it.
+        prop_assume!(!whole.steps.iter().any(|step| matches!(step.action, Action::CreateNetwork { .. })));
+        let before = world.observed.containers.clone();
+        let live = |c: &&ObservedContainer| matches!(c.state, RunState::Running | RunState::Paused);
+        let ran: std::collections::BTreeSet<String> = before.iter().filter(live).map(|c| c.id.clone()).collect();
+
+        // The step at the cut is refused, what comes after is not begun.
+        let did = world.apply_first(&project, &whole, cut);
+        let ended = did.iter().map(|did| if *did { Outcome::Done } else { Outcome::Skipped });
+        let ended: Vec<Outcome> =
+            ended.chain([Outcome::Failed]).chain(std::iter::repeat(Outcome::Abandoned)).take(whole.steps.len()).collect();
+        let now = world.observed.containers.clone();
+        let failed = Failed { plan: &whole, ended: &ended, ran: &ran, now: &now };
+        let back = put_back(&failed, Extent::Running);
+        prop_assert_eq!(check(&back), Ok(()));
+        world.apply(&project, &back);
+
+        let told = || format!("{}cut at {cut}\nthen:\n{}", render(&whole), render(&back));
+        let waits = whole.steps.iter().any(|s| matches!(s.action, Action::WaitFor { .. } | Action::RunPreStart { .. }));
+        for old in before.iter().filter(live) {
+            let goes = whole.steps.iter().any(|step| match &step.action {
+                Action::RemoveContainer { id, reason, .. } => *id == old.id && *reason != Removal::Replaced,
+                _ => false,
+            });
+            // Consent to lose its data is consent to lose it.
+            let volume = whole.steps.iter().any(|step| matches!(step.action, Action::RemoveVolume { .. }));
+            let refused = whole.steps.get(cut).is_some_and(|step| matches!(step.action, Action::StartContainer { .. }));
+            if goes || volume || refused || waits {
+                continue;
+            }
+            let stands = |c: &ObservedContainer| {
+                c.service == old.service && c.number == old.number
+                    && matches!(c.state, RunState::Running | RunState::Paused | RunState::Exited(0))
+            };
+            prop_assert!(world.observed.containers.iter().any(stands), "{} does not run:\n{}", old.name, told());
+        }
+        for made in world.observed.containers.iter().filter(|c| before.iter().all(|old| old.id != c.id)) {
+            let own = final_name(&made.name);
+            let beside = world.observed.containers.iter().any(|c| c.id != made.id && c.name == own);
+            prop_assert!(own == made.name || !beside, "{} is left:\n{}", made.name, told());
+        }
+        let quiet = Intent { yes_recreate_volumes: intent.yes_recreate_volumes, ..Intent::default() };
+        let Some(next) = plan(&project, &world, &quiet) else { return Ok(()) };
+        world.apply(&project, &next);
+        assert_converged(&project, &world, &quiet, &format!("{}{}", told(), render(&next)));
     }
 
     #[test]

@@ -1,24 +1,35 @@
 //! What `turnout plan` prints.
 
-use super::{Action, Condition, Plan, StepId};
+use std::collections::BTreeSet;
+
+use super::{
+    Action, Condition, Plan, StepId,
+    deed::{Deed, deeds},
+};
 use turnout_report::counted;
 
-/// The plan as text for people: one line a step with its cause, a second one when it has a condition or must wait,
+/// The plan as text for people: one line a deed with its cause, a second one when it has a condition or must wait,
 /// then what stays as it is, then warnings. Ends with a line break.
+///
+/// A deed stands where its first step does, with what that waits for: that its other steps wait for those of others (all
+/// that can be created is, before anything is stopped) goes without saying.
 pub fn render(plan: &Plan) -> String {
-    let mut lines = vec![match plan.steps.len() {
+    let deeds = deeds(plan);
+    let mut lines = vec![match deeds.len() {
         0 => format!("{}: nothing to do", plan.project),
         count => format!("{}: {}", plan.project, counted(count, "step")),
     }];
-    let width = plan.steps.len().to_string().len();
-    for (id, step) in plan.steps.iter().enumerate() {
-        lines.push(format!("  {:>width$}. {}: {}", id + 1, action(&step.action), step.cause));
+    let width = deeds.len().to_string().len();
+    let numbers = Numbers::of(plan, &deeds);
+    for (place, deed) in deeds.iter().enumerate() {
+        let Some(step) = plan.steps.get(deed.first()) else { continue };
+        lines.push(format!("  {:>width$}. {}: {}", place + 1, deed.text(plan), step.cause));
         let mut notes = Vec::new();
         if step.only_if != Condition::Always {
-            notes.push(format!("only if {}", condition(&step.only_if)));
+            notes.push(format!("only if {}", numbers.condition(&step.only_if)));
         }
         if !step.after.is_empty() {
-            notes.push(format!("after {}", numbers(&step.after)));
+            notes.push(format!("after {}", numbers.list(&step.after)));
         }
         if !notes.is_empty() {
             lines.push(format!("  {:>width$}  {}", "", notes.join("; ")));
@@ -36,10 +47,47 @@ pub fn replacements(plan: &Plan) -> Vec<String> {
     let certain = plan.steps.iter().filter(|step| step.only_if == Condition::Always);
     certain
         .filter_map(|step| match &step.action {
-            Action::RecreateContainer { old_name, .. } => Some(format!("{old_name} is replaced: {}", step.cause)),
+            Action::CreateContainer { replaces: Some(old), .. } => {
+                Some(format!("{} is replaced: {}", old.name, step.cause))
+            }
             _ => None,
         })
         .collect()
+}
+
+/// The number of the line in which each step is told.
+struct Numbers(Vec<usize>);
+
+impl Numbers {
+    fn of(plan: &Plan, deeds: &[Deed]) -> Numbers {
+        let mut numbers = vec![0; plan.steps.len()];
+        for (place, deed) in deeds.iter().enumerate() {
+            for id in &deed.steps {
+                numbers.get_mut(*id).into_iter().for_each(|number| *number = place + 1);
+            }
+        }
+        Numbers(numbers)
+    }
+
+    fn list(&self, steps: &[StepId]) -> String {
+        let numbers: BTreeSet<usize> = steps.iter().filter_map(|id| self.0.get(*id).copied()).collect();
+        numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    fn condition(&self, condition: &Condition) -> String {
+        match condition {
+            Condition::Always => "always".to_owned(),
+            Condition::ImageChanged { image, running, .. } => {
+                format!("image {image} is no longer {}", short(running))
+            }
+            Condition::AnyDid(steps) => match self.list(steps) {
+                several if several.contains(',') => format!("one of steps {several} was needed"),
+                one => format!("step {one} was needed"),
+            },
+            Condition::DidNot(step) => format!("step {} did not succeed", self.list(&[*step])),
+            Condition::AnyOf(parts) => parts.iter().map(|part| self.condition(part)).collect::<Vec<_>>().join(" or "),
+        }
+    }
 }
 
 fn section(lines: &mut Vec<String>, title: &str, entries: &[String]) {
@@ -49,41 +97,26 @@ fn section(lines: &mut Vec<String>, title: &str, entries: &[String]) {
     }
 }
 
-fn numbers(steps: &[StepId]) -> String {
-    steps.iter().map(|id| (id + 1).to_string()).collect::<Vec<_>>().join(", ")
-}
-
-fn condition(condition: &Condition) -> String {
-    match condition {
-        Condition::Always => "always".to_owned(),
-        Condition::ImageChanged { image, running, .. } => {
-            format!("image {image} is no longer {}", short(running))
-        }
-        Condition::AnyDid(steps) if steps.len() == 1 => format!("step {} was needed", numbers(steps)),
-        Condition::AnyDid(steps) => format!("one of steps {} was needed", numbers(steps)),
-        Condition::DidNot(step) => format!("step {} did not succeed", step + 1),
-        Condition::AnyOf(parts) => parts.iter().map(self::condition).collect::<Vec<_>>().join(" or "),
-    }
-}
-
-/// An action in words, without its cause: `replace container shop-web-1`.
+/// One step's action in words, without its cause: `create container shop-web-1`.
 pub fn action(action: &Action) -> String {
     match action {
         Action::Pull { image, tolerate_failure: false, .. } => format!("pull {image}"),
         Action::Pull { image, tolerate_failure: true, .. } => format!("try to pull {image}"),
         Action::Build { service, image } => format!("build {image} for {service}"),
         Action::CreateNetwork { name, .. } => format!("create network {name}"),
-        Action::RecreateNetwork { name, reconnect, .. } if reconnect.is_empty() => format!("replace network {name}"),
-        Action::RecreateNetwork { name, reconnect, .. } => {
-            let members: Vec<&str> = reconnect.iter().map(|c| c.name.as_str()).collect();
-            format!("replace network {name} and reconnect {}", members.join(", "))
+        Action::TryNetwork { name, .. } => format!("try out network {name}"),
+        Action::DisconnectContainer { network, container, .. } => {
+            format!("disconnect container {} from network {network}", container.name)
+        }
+        Action::ConnectContainer { network, container, .. } => {
+            format!("connect container {} to network {network}", container.name)
         }
         Action::CreateVolume { name, .. } => format!("create volume {name}"),
-        Action::RecreateVolume { name, .. } => format!("replace volume {name}"),
         Action::RenameContainer { from, to, .. } => format!("rename container {from} to {to}"),
-        Action::CreateContainer { name, .. } => format!("create container {name}"),
-        Action::RecreateContainer { name, old_name, .. } if name == old_name => format!("replace container {name}"),
-        Action::RecreateContainer { name, old_name, .. } => format!("replace container {old_name} by {name}"),
+        Action::CreateContainer { replaces: Some(old), .. } => {
+            format!("create the replacement of container {}", old.name)
+        }
+        Action::CreateContainer { create_as, .. } => format!("create container {create_as}"),
         Action::StopContainer { name, .. } => format!("stop container {name}"),
         Action::RemoveContainer { name, volumes: false, .. } => format!("remove container {name}"),
         Action::RemoveContainer { name, volumes: true, .. } => {

@@ -16,6 +16,8 @@ pub(super) struct World {
     pub yields: BTreeMap<String, String>,
     /// Images that no registry has.
     pub unknown: BTreeSet<String>,
+    /// Containers that go for certain, or whose replacement is there: nobody refers to them any more.
+    superseded: BTreeSet<String>,
     next: u64,
 }
 
@@ -27,8 +29,19 @@ impl World {
 
     /// Carries out a plan; says which steps were executed.
     pub fn apply(&mut self, project: &Project, plan: &Plan) -> Vec<bool> {
+        self.apply_first(project, plan, plan.steps.len())
+    }
+
+    /// Carries out that many steps of a plan.
+    pub fn apply_first(&mut self, project: &Project, plan: &Plan, count: usize) -> Vec<bool> {
         let mut did: Vec<bool> = Vec::new();
-        for step in &plan.steps {
+        let certain = plan.steps.iter().filter(|step| step.only_if == Condition::Always);
+        let removed = certain.filter_map(|step| match &step.action {
+            Action::RemoveContainer { id, .. } => Some(id.clone()),
+            _ => None,
+        });
+        self.superseded = removed.collect();
+        for step in plan.steps.iter().take(count) {
             let runs = self.holds(&step.only_if, &did) && self.act(project, &step.action);
             did.push(runs);
         }
@@ -62,47 +75,49 @@ impl World {
                 assert!(self.observed.networks.get(key).is_none_or(|n| n.name != *name), "network {name} exists");
                 self.network(project, key, name);
             }
-            Action::RecreateNetwork { key, name, id, reconnect } => {
-                let old = self.observed.networks.get(key).unwrap();
-                assert_eq!(old.id, *id);
-                self.network(project, key, name);
-                let new = self.observed.networks[key].id.clone();
-                for container in &mut self.observed.containers {
-                    let attached = container.networks.get(name) == Some(id);
-                    if attached {
-                        container.networks.remove(name);
-                    }
-                    if reconnect.iter().any(|c| c.id == container.id) {
-                        assert!(attached && container.state != RunState::Running, "{} runs", container.name);
-                        container.networks.insert(name.clone(), new.clone());
-                    }
-                }
-                assert!(reconnect.iter().all(|c| self.find(&c.id).is_some()));
+            Action::TryNetwork { key, trial, .. } => {
+                let mut tried = self.observed.networks.get(key).expect("nothing to replace").clone();
+                assert!(self.observed.former_networks.iter().all(|(_, other)| other.name != *trial), "{trial} exists");
+                (tried.id, tried.name) = (self.fresh_id(), trial.clone());
+                self.observed.former_networks.push((key.clone(), tried));
+            }
+            Action::RemoveNetwork { name, id: None, .. } => {
+                let before = self.observed.former_networks.len();
+                self.observed.former_networks.retain(|(_, network)| network.name != *name);
+                assert_eq!(self.observed.former_networks.len() + 1, before, "{name} was not tried");
+            }
+            Action::DisconnectContainer { network, network_id, container } => {
+                let ours = self.observed.containers.iter_mut().find(|c| c.id == container.id);
+                let left = ours.and_then(|c| c.networks.remove(network).map(|id| (id, c.state)));
+                let (id, _) = left.unwrap_or_else(|| panic!("{} is not in {network}", container.name));
+                assert_eq!(id, *network_id);
+            }
+            Action::ConnectContainer { network, container, as_it_was } => {
+                let id = self.observed.networks.values().find(|n| n.name == *network).unwrap().id.clone();
+                let connected = self.find_mut(&container.id);
+                assert!(*as_it_was || connected.state != RunState::Running, "{} runs", container.name);
+                connected.networks.insert(network.clone(), id);
             }
             Action::CreateVolume { key, name } => self.volume(project, key, name),
-            Action::RecreateVolume { key, name } => {
-                let user = self.observed.containers.iter().find(|c| c.mounts.iter().any(|m| m.name == *name));
-                assert!(user.is_none(), "volume in use by {user:?}");
-                self.volume(project, key, name);
-            }
             Action::RenameContainer { id, from, to, .. } => {
                 assert!(self.named(to).is_none(), "{to} is taken");
-                let container = self.find_mut(id);
+                let container = match id {
+                    Some(id) => self.find_mut(id),
+                    None => self.named(from).unwrap_or_else(|| panic!("no container {from}")),
+                };
                 assert_eq!(container.name, *from);
                 container.name = to.clone();
             }
-            Action::CreateContainer { service, number, name } => self.container(project, service, *number, name),
-            Action::RecreateContainer { service, number, name, old_id, old_name, .. } => {
-                assert_eq!(self.find(old_id).unwrap().name, *old_name);
-                let temporary = format!("{}_{name}", &old_id[..12]);
-                self.container(project, service, *number, &temporary);
-                self.observed.containers.retain(|c| c.id != *old_id);
-                assert!(self.named(name).is_none(), "{name} is taken");
-                self.observed.containers.iter_mut().find(|c| c.name == temporary).unwrap().name = name.clone();
+            Action::CreateContainer { service, number, create_as, replaces, .. } => {
+                if let Some(old) = replaces {
+                    assert_eq!(self.find(&old.id).unwrap().name, old.name);
+                    self.superseded.insert(old.id.clone());
+                }
+                self.container(project, service, *number, create_as);
             }
             Action::StopContainer { id, .. } => {
                 let container = self.find_mut(id);
-                if container.state == RunState::Running {
+                if is_live(container.state) {
                     container.state = RunState::Exited(143);
                 }
             }
@@ -110,7 +125,7 @@ impl World {
                 self.observed.step_containers.retain(|c| c.id != *id);
             }
             Action::RemoveContainer { id, .. } => {
-                assert!(self.find(id).is_some());
+                assert!(!is_live(self.find(id).unwrap().state), "it runs");
                 self.observed.containers.retain(|c| c.id != *id);
             }
             Action::RestartContainer { id, .. } => self.restart(id),
@@ -165,8 +180,20 @@ impl World {
                 container.started = Some(now);
                 container.state = if ends { RunState::Exited(0) } else { RunState::Running };
             }
-            Action::RemoveNetwork { key, .. } => drop(self.observed.networks.remove(key)),
-            Action::RemoveVolume { key, .. } => drop(self.observed.volumes.remove(key)),
+            Action::RemoveNetwork { key, name, id, reason } => {
+                let within = self.observed.containers.iter().find(|c| c.networks.get(name) == id.as_ref());
+                assert!(*reason != NetworkRemoval::Replaced || within.is_none(), "network in use by {within:?}");
+                if self.observed.networks.get(key).is_some_and(|network| Some(&network.id) == id.as_ref()) {
+                    self.observed.networks.remove(key);
+                }
+                self.observed.former_networks.retain(|(_, network)| Some(&network.id) != id.as_ref());
+                self.observed.network_twins.retain(|(_, network)| Some(&network.id) != id.as_ref());
+            }
+            Action::RemoveVolume { key, name, replaced } => {
+                let user = self.observed.containers.iter().find(|c| c.mounts.iter().any(|m| m.name == *name));
+                assert!(!replaced || user.is_none(), "volume in use by {user:?}");
+                self.observed.volumes.remove(key);
+            }
             Action::RemoveImage { image } => drop(self.observed.images.remove(image)),
         }
         true
@@ -207,7 +234,8 @@ impl World {
             (labels::NETWORK, key),
             (labels::CONFIG_HASH, &hash::network_hash(&definition)),
         ]);
-        self.observed.networks.insert(key.to_owned(), ObservedNetwork { id, name: name.to_owned(), labels });
+        let network = ObservedNetwork { id, name: name.to_owned(), labels, ..ObservedNetwork::default() };
+        self.observed.networks.insert(key.to_owned(), network);
     }
 
     fn volume(&mut self, project: &Project, key: &str, name: &str) {
@@ -264,13 +292,18 @@ impl World {
 
     fn hash(&self, service: &Service) -> String {
         let mut ids: BTreeMap<String, String> = BTreeMap::new();
-        let mut containers: Vec<_> = self.observed.containers.iter().filter(|c| !c.oneoff).collect();
+        let staying = |c: &&ObservedContainer| !c.oneoff && !self.superseded.contains(&c.id);
+        let mut containers: Vec<_> = self.observed.containers.iter().filter(staying).collect();
         containers.sort_by_key(|c| std::cmp::Reverse(labels::first_of_names(&c.name)));
         for container in containers {
             ids.insert(container.service.clone(), container.id.clone());
         }
         hash::service_hash(&hash::with_container_refs(service, &ids))
     }
+}
+
+fn is_live(state: RunState) -> bool {
+    matches!(state, RunState::Running | RunState::Paused | RunState::Restarting)
 }
 
 /// In these tests a job is what somebody waits for to complete, or what says so.

@@ -1,4 +1,4 @@
-//! Steps: atomic, each with its cause.
+//! Steps: one act each, with its cause.
 
 use serde::Serialize;
 
@@ -8,8 +8,8 @@ pub type StepId = usize;
 /// An immutable plan.
 ///
 /// Order of execution is given by [`Step::after`] alone: steps without a path between them may run side by side. The
-/// planner writes these edges so that no container is touched before all images are there, and none is started before
-/// all are created.
+/// planner writes these edges so that no container is touched before all images are there, none is stopped before all
+/// that can be created are, and none is started before all are created.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Plan {
     /// Compose project name.
@@ -38,6 +38,17 @@ pub struct Step {
     pub after: Vec<StepId>,
     /// Executed only if this holds when its turn comes; else the step is skipped, which is a good end.
     pub only_if: Condition,
+    /// The first step of the deed that this one goes on with: what takes several calls to the engine and one line of a
+    /// reader's, such as a replacement. The first itself has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<StepId>,
+}
+
+impl Step {
+    /// A step that stands for itself.
+    pub fn new(action: Action, cause: impl Into<String>, after: Vec<StepId>, only_if: Condition) -> Step {
+        Step { action, cause: cause.into(), after, only_if, part_of: None }
+    }
 }
 
 /// A condition that can only be known during execution.
@@ -83,7 +94,7 @@ pub enum Removal {
     ScaleDown,
     /// A temporary container of a replacement that was interrupted.
     Leftover,
-    /// It comes back under the same name by a [`Action::CreateContainer`] in the same plan.
+    /// An [`Action::CreateContainer`] in the same plan stands in for it: one that says so, or one of the same name.
     Replaced,
     /// The user asked for it: `down`.
     Asked,
@@ -93,7 +104,33 @@ pub enum Removal {
     StepLeft,
 }
 
-/// What a step does. Names, not IDs, wherever the object may not exist yet.
+/// What becomes of a container that another is created for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// Full ID.
+    pub id: String,
+    /// Name it has when its successor is created; may be a temporary one.
+    pub name: String,
+    /// Mount its anonymous volumes in the successor.
+    pub inherit_volumes: bool,
+}
+
+/// Why a network may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum NetworkRemoval {
+    /// The user asked for it, or no service knows it any more. Still in use is a warning.
+    Unused,
+    /// It is created anew in the same plan. Still in use means that the engine changed since.
+    Replaced,
+    /// It was made by an [`Action::TryNetwork`], now or by a run that was interrupted.
+    Trial,
+    /// Another network of the project has the same name and is kept. Still in use is a warning.
+    Twin,
+}
+
+/// What a step does: one call to the engine that changes something, with what belongs to that call by its nature (a pull
+/// reads a stream, a start copies files in before and runs hooks after). Names, not IDs, wherever the object may not exist
+/// yet.
 ///
 /// In every variant `service` is the Compose service, `key` the Compose key of a network or volume, `name` the engine's
 /// name, `image` an image reference, `number` the container's number in its service and `id` the engine's full ID.
@@ -106,35 +143,35 @@ pub enum Action {
     Build { service: String, image: String },
     /// Create a network of the project.
     CreateNetwork { key: String, name: String },
-    /// Replace a network: disconnect every endpoint, remove, create, then connect `reconnect` again with the endpoint
-    /// settings (aliases, addresses) of their services, and what else was attached (one-offs, strangers) with the
-    /// settings it had. Running members of planned services were stopped by steps before.
-    RecreateNetwork { key: String, name: String, id: String, reconnect: Vec<Existing> },
+    /// Create a network as it will be under a name of its own, `trial`, before anything is stopped for it: the engine says
+    /// of nothing else whether it can. Without `subnets`, those of the old network being in the way. That the addresses
+    /// of the default pools are used up is no failure, for the old network gives some back, but counts as skipped.
+    TryNetwork { key: String, name: String, trial: String, subnets: bool },
+    /// Take a container out of a network that is to be replaced; one that is not in it is a good end.
+    DisconnectContainer { network: String, network_id: String, container: Existing },
+    /// Connect a container to a network: with the settings (aliases, addresses) of its service or, `as_it_was`, with those
+    /// that it had when an [`Action::DisconnectContainer`] of the same plan took it out.
+    ConnectContainer { network: String, container: Existing, as_it_was: bool },
     /// Create a volume of the project.
     CreateVolume { key: String, name: String },
-    /// Remove a volume and create it again, with consent: its data is lost. Users were removed by steps before.
-    RecreateVolume { key: String, name: String },
-    /// Give a container left under a temporary name its final name.
-    RenameContainer { service: String, id: String, from: String, to: String },
-    /// Create one container of a service, and connect its networks. Not started.
-    CreateContainer { service: String, number: u32, name: String },
-    /// Replace one container: create under a temporary name, stop and remove the old one (its anonymous volumes stay),
-    /// rename. Not started, whatever state the old one was in.
-    RecreateContainer {
+    /// Give a container another name, such as one left under a temporary name its final one. Without an ID: the one that a
+    /// step before created as `from`.
+    RenameContainer { service: String, id: Option<String>, from: String, to: String },
+    /// Create one container of a service, and connect its networks. Not started, whatever state the one had that it
+    /// replaces, which runs on.
+    CreateContainer {
         service: String,
         number: u32,
         /// Final name.
         name: String,
-        old_id: String,
-        /// Name the old one has now; may be a temporary one.
-        old_name: String,
-        /// Mount the old container's anonymous volumes in the new one.
-        inherit_volumes: bool,
+        /// Name it is created with; a temporary one as long as another container bears the final one.
+        create_as: String,
+        replaces: Option<Replaced>,
     },
-    /// Stop a container (running its `pre_stop` hooks), for instance because what it depends on is being replaced.
-    StopContainer { service: String, id: String, name: String },
-    /// Stop a container if it runs (running its `pre_stop` hooks), then remove it, with its anonymous volumes if
-    /// `volumes`.
+    /// Stop a container, with `hooks` running its `pre_stop` hooks before: Compose runs none in a replacement. Not running
+    /// is a good end.
+    StopContainer { service: String, id: String, name: String, hooks: bool },
+    /// Remove a container that does not run, with its anonymous volumes if `volumes`. Absent is a good end.
     RemoveContainer { service: String, id: String, name: String, volumes: bool, reason: Removal },
     /// Restart a container in place (running its `pre_stop` hooks before and its `post_start` hooks after); one that
     /// does not run is started.
@@ -147,16 +184,18 @@ pub enum Action {
     /// fulfil the condition. `service_started` is fulfilled by the steps before. If not `required`, a failure, also one
     /// of a step before, is a warning and the wait ends well.
     WaitFor { service: String, condition: String, required: bool, dependents: Vec<String> },
-    /// Run a `pre_start` step of a service to its end: create its container as `name`, with the mounts of the service's
-    /// container `beside` of that number, start it, and remove it if it ends with exit code 0. Else it is kept for
-    /// inspection, and the service is not started. A container of the service that runs is a good end.
+    /// Run a `pre_start` step of a service to its end: the one act of several calls, for what comes of each decides the
+    /// next. Its container is created as `name`, with the mounts of the service's container `beside` of that number,
+    /// started, and removed if it ends with exit code 0. Else it is kept for inspection, and the service is not started. A
+    /// container of the service that runs is a good end.
     RunPreStart { service: String, index: usize, name: String, number: Option<u32>, beside: String },
     /// Start the container of this service and number, created before or existing. Already running is a good end.
     StartContainer { service: String, number: Option<u32>, name: String },
-    /// Remove a network of the project; still in use is a warning.
-    RemoveNetwork { key: String, name: String, id: String },
-    /// Remove a volume of the project and its data; still in use is a warning.
-    RemoveVolume { key: String, name: String },
+    /// Remove a network of the project. Without an ID: the one that a step before created by this name.
+    RemoveNetwork { key: String, name: String, id: Option<String>, reason: NetworkRemoval },
+    /// Remove a volume of the project and its data; still in use is a warning, but a failure if it is `replaced`: created
+    /// anew in the same plan.
+    RemoveVolume { key: String, name: String, replaced: bool },
     /// Remove an image; still in use or absent is a warning.
     RemoveImage { image: String },
 }

@@ -27,6 +27,11 @@ impl StepSet {
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }
 
+    /// Whether a step is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(own, theirs)| own & theirs != 0)
+    }
+
     pub fn extend(&mut self, other: &Self) {
         if other.0.len() > self.0.len() {
             self.0.resize(other.0.len(), 0);
@@ -44,7 +49,9 @@ mod tests {
         let (mut low, mut high) = (StepSet::default(), StepSet::default());
         [0, 63].into_iter().for_each(|id| low.insert(id));
         [64, 200].into_iter().for_each(|id| high.insert(id));
+        assert!(!low.meets(&high) && low.meets(&low.clone()));
         low.extend(&high);
+        assert!(low.meets(&high) && high.meets(&low));
         high.extend(&StepSet::default());
         assert_eq!((0..300).filter(|id| low.contains(*id)).collect::<Vec<_>>(), [0, 63, 64, 200]);
         assert_eq!((0..300).filter(|id| high.contains(*id)).collect::<Vec<_>>(), [64, 200]);

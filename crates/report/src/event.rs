@@ -58,11 +58,6 @@ pub enum Event {
         /// What it does, to what.
         text: String,
     },
-    /// The first half of a step that has two is done: the container that it removes has stopped.
-    StepHalfDone {
-        /// Which step.
-        step: StepRef,
-    },
     /// A step of the plan ended.
     StepEnded {
         /// Which step.
@@ -99,7 +94,6 @@ impl Event {
             Self::Build { text, unusual } => Self::Build { text: change(&text), unusual },
             Self::Warning { text } => Self::Warning { text: change(&text) },
             Self::StepStarted { step, text } => Self::StepStarted { step, text: change(&text) },
-            Self::StepHalfDone { step } => Self::StepHalfDone { step },
             Self::StepEnded { step, outcome, text, elapsed } => {
                 Self::StepEnded { step, outcome, text: change(&text), elapsed }
             }

@@ -180,7 +180,7 @@ impl<'a> Watcher<'a> {
                     self.debug(&format!("batch start: count[{}]", paths.len()));
                     if let Err(error) = self.deal_with(&paths).await {
                         let progress = Progress::new(self.session.mode());
-                        progress.warning(&format!("Error handling changed files: {error:#}"));
+                        progress.warning(&format!("Error handling changed files: {}", turnout_report::with_sources(error.as_ref())));
                     }
                     self.debug(&format!("batch complete: duration[{:?}] count[{}]", began.elapsed(), paths.len()));
                 }
@@ -250,7 +250,7 @@ impl<'a> Watcher<'a> {
         let which = quoted(&services);
         self.tell(format!("Rebuilding service(s) {which} after changes were detected..."));
         if let Err(error) = self.build(&services).await {
-            self.tell(format!("Build failed. Error: {error:#}"));
+            self.tell(format!("Build failed. Error: {}", turnout_report::with_sources(error.as_ref())));
             return Err(error);
         }
         self.tell(format!("service(s) {which} successfully built"));
@@ -266,7 +266,10 @@ impl<'a> Watcher<'a> {
         let progress = Progress::new(self.session.mode());
         let done = self.session.apply_calmly(self.engine, self.project, plan, None, &progress).await;
         if let Err(error) = done {
-            self.tell(format!("Failed to recreate services after update. Error: {error:#}"));
+            self.tell(format!(
+                "Failed to recreate services after update. Error: {}",
+                turnout_report::with_sources(error.as_ref())
+            ));
             return Err(error);
         }
         // Now that no container is made of them any more.

@@ -42,11 +42,19 @@ pub(super) async fn sync(engine: &Engine, project: &str, service: &str, mappings
     for container in &containers {
         for places in gone.chunks(REMOVED_AT_ONCE) {
             if let Err(error) = remove(engine, container, places).await {
-                failed.push(format!("deleting paths in {}: {error:#}", container.name));
+                failed.push(format!(
+                    "deleting paths in {}: {}",
+                    container.name,
+                    turnout_report::with_sources(error.as_ref())
+                ));
             }
         }
         if let Err(error) = copy(engine, container, there.clone()).await {
-            failed.push(format!("copying files to {}: {error:#}", container.name));
+            failed.push(format!(
+                "copying files to {}: {}",
+                container.name,
+                turnout_report::with_sources(error.as_ref())
+            ));
         }
     }
     if failed.is_empty() { Ok(()) } else { bail!(failed.join("\n")) }

@@ -10,15 +10,15 @@ use bollard::{
     },
 };
 use turnout_compose::{
-    labels::{self, replace_value, temporary_name},
+    labels::{self, replace_value},
     model::Service,
 };
-use turnout_plan::{ObservedMount, attributes};
+use turnout_plan::{ObservedMount, Replaced, attributes};
 
 use super::{ContainerRef, Executor, schedule::Did, world::Known};
 use crate::{
     EngineError,
-    error::status_of,
+    error::{Refusal, status_of},
     observe::absent_is_none,
     translate::{self, ContainerSpec, InheritedMount, Target},
 };
@@ -60,53 +60,45 @@ impl Executor<'_> {
         Ok(found.id.filter(|_| project.as_deref() == Some(self.run.project.name.as_str())))
     }
 
-    /// [`turnout_plan::Action::CreateContainer`].
-    pub(super) async fn create(&self, service: &str, number: u32, name: &str) -> Result<Did, EngineError> {
-        let new = New { service, number, final_name: name, create_as: name, replaces: None, inherited: Vec::new() };
-        let id = self.create_new(&new).await?;
-        Ok(Did::Done(format!("created {name} ({})", short(&id))))
-    }
-
-    /// [`turnout_plan::Action::RecreateContainer`]: at any moment either the old or the new container exists, and both
-    /// can be told by their labels, so that an interrupted run converges the next time.
-    pub(super) async fn recreate(
+    /// [`turnout_plan::Action::CreateContainer`]. Of what it replaces both exist for a while, and can be told apart by their
+    /// names and labels, so that an interrupted run converges the next time.
+    pub(super) async fn create(
         &self,
         service: &str,
         number: u32,
         name: &str,
-        old_id: &str,
-        old_name: &str,
-        inherit_volumes: bool,
+        create_as: &str,
+        replaces: Option<&Replaced>,
     ) -> Result<Did, EngineError> {
         let definition = self.service(service)?;
-        let old = self.world.by_id(old_id).ok_or_else(|| gone(old_name))?;
-        let inherited = match inherit_volumes {
-            true => self.inherited(service, definition, &old).await?,
-            false => Vec::new(),
-        };
-        let kept: Vec<&str> =
-            inherited.iter().filter(|m| m.kind == "volume").map(|mount| mount.target.as_str()).collect();
+        let mut inherited = Vec::new();
+        if let Some(Replaced { id, name, inherit_volumes }) = replaces {
+            let old = self.world.by_id(id).ok_or_else(|| gone(name))?;
+            if *inherit_volumes {
+                inherited = self.inherited(service, definition, &old).await?;
+            }
+        }
+        let kept: Vec<String> =
+            inherited.iter().filter(|mount| mount.kind == "volume").map(|mount| mount.target.clone()).collect();
+        let new = New { service, number, final_name: name, create_as, replaces, inherited };
+        let id = self.create_new(&new).await?;
+        let Some(old) = replaces else { return Ok(Did::Done(format!("created {create_as} ({})", short(&id)))) };
         // Said, because what a new image has at such a path is not seen.
         let kept = match kept.as_slice() {
             [] => String::new(),
             paths => format!("; what its anonymous volumes hold goes on: {}", paths.join(", ")),
         };
-        let temporary = temporary_name(old_id, name);
-        let new = New {
-            service,
-            number,
-            final_name: name,
-            create_as: &temporary,
-            replaces: Some(replace_value(service, definition, number)),
-            inherited,
-        };
-        let id = self.create_new(&new).await?;
-        if old.active {
-            self.stop_with_grace(service, old_id, old_name).await?;
-        }
-        self.remove_by_id(old_id, old_name, false).await?;
-        self.rename(&id, &temporary, name).await?;
-        Ok(Did::Done(format!("recreated {name} ({} replaces {}{kept})", short(&id), short(old_id))))
+        Ok(Did::Done(format!("created {} to replace {} ({}{kept})", short(&id), old.name, short(&old.id))))
+    }
+
+    /// [`turnout_plan::Action::RenameContainer`] of a container that was made in this run.
+    pub(super) async fn rename_made(&self, service: &str, from: &str, to: &str) -> Result<Did, EngineError> {
+        let made = self.world.find(service, None, from).ok_or_else(|| gone(from))?;
+        self.rename(&made.id, from, to).await?;
+        Ok(Did::Done(match &made.replaces {
+            Some(old) => format!("recreated {to} ({} replaces {})", short(&made.id), short(old)),
+            None => format!("renamed {from} to {to}"),
+        }))
     }
 
     /// [`turnout_plan::Action::RenameContainer`].
@@ -115,19 +107,25 @@ impl Executor<'_> {
         loop {
             let options = RenameContainerOptions { name: to.to_owned() };
             let Err(error) = self.engine.ask(self.engine.docker().rename_container(id, options)).await else { break };
-            let (status, text) = (status_of(&error), error.to_string());
-            // Another run at the same time has already done it.
-            if text.contains("same name as its current name") {
+            let status = status_of(&error);
+            let error = EngineError::api(format!("rename {from} to {to}"), error);
+            let done = match error.refusal() {
+                // Another run at the same time has already done it.
+                Some(Refusal::SameName) => true,
+                // The daemon may still be at what an interrupted run asked for: the same rename, or (below) the removal of
+                // the container that had the name.
+                Some(Refusal::NameTaken(bearer)) if bearer == id => self.becomes(id, to).await?,
+                _ => false,
+            };
+            if done {
                 break;
             }
-            // The daemon may still be at what an interrupted run asked for: the same rename, or (below) the removal of
-            // the container that had the name.
-            if status == Some(409) && text.contains(id) && self.becomes(id, to).await? {
-                break;
-            }
-            match status {
-                Some(404) => return Err(EngineError::Stale(format!("container {from} has disappeared"))),
-                Some(409) if !text.contains(id) => {
+            match error.refusal() {
+                Some(Refusal::NameTaken(bearer)) if bearer == id => {}
+                _ if status == Some(404) => {
+                    return Err(EngineError::Stale(format!("container {from} has disappeared")));
+                }
+                _ if status == Some(409) => {
                     if tokio::time::Instant::now() < deadline && self.is_going(to).await? {
                         tokio::time::sleep(RESERVED_NAME_POLL).await;
                         continue;
@@ -138,7 +136,7 @@ impl Executor<'_> {
                 }
                 _ => {}
             }
-            return Err(EngineError::api(format!("rename {from} to {to}"), error));
+            return Err(error);
         }
         self.world.rename(id, to);
         Ok(Did::Done(format!("renamed {from} to {to}")))
@@ -163,25 +161,18 @@ impl Executor<'_> {
         }
         let ranged = definition.is_some_and(|d| d.ports.iter().any(|p| p.published.contains('-')));
         let guard = if ranged { Some(self.ranged_starts.lock().await) } else { None };
-        let mut started =
+        let started =
             self.engine.ask(self.engine.docker().start_container(&known.id, None::<StartContainerOptions>)).await;
-        if let (Some(definition), Err(error)) = (definition, &started)
-            && error.to_string().contains("is ambiguous")
-        {
-            // What runs at once, or one that was killed, may have left: see there.
-            for key in definition.networks.keys() {
-                self.without_twins(&translate::network_name(self.run.project, key)).await?;
-            }
-            started =
-                self.engine.ask(self.engine.docker().start_container(&known.id, None::<StartContainerOptions>)).await;
-        }
         drop(guard);
-        started.map_err(|error| match status_of(&error) {
+        let started = started.map_err(|error| EngineError::api(format!("start {name}"), error));
+        started.map_err(|error| match error.refusal() {
+            // What runs at once, or one that was killed, has made a network twice.
+            Some(Refusal::AmbiguousNetwork) => EngineError::Stale(format!("{name} cannot be started: {error}")),
             // The daemon has undone the creation of a run that was interrupted, or somebody has removed it.
-            Some(404) if error.to_string().contains("No such container") => {
+            Some(Refusal::NoSuchContainer) if error.status() == Some(404) => {
                 EngineError::Stale(format!("container {name} has disappeared"))
             }
-            _ => EngineError::api(format!("start {name}"), error),
+            _ => error,
         })?;
         self.world.set_active(&known.id, true);
         self.note_started(ContainerRef { id: known.id.clone(), name: name.to_owned(), service: service.to_owned() });
@@ -224,6 +215,7 @@ impl Executor<'_> {
         let New { service: name, number, final_name, create_as, replaces, inherited } = new;
         let project = self.run.project;
         let service = self.service(name)?;
+        let label = replaces.map(|_| replace_value(name, service, *number));
         let image_id = self.image_id(&service.image_name(&project.name, name)).await?;
         let resolved = self.resolve(name, service, *number).await?;
         let fingerprint = attributes::fingerprint(&project.name, name, service);
@@ -239,7 +231,7 @@ impl Executor<'_> {
             service: &resolved.service,
             number: *number,
             container_name: final_name,
-            replaces: replaces.as_deref(),
+            replaces: label.as_deref(),
             image_id: &image_id,
             config_hash: &resolved.config_hash,
             own_labels: &own_labels,
@@ -300,6 +292,7 @@ impl Executor<'_> {
             active: false,
             mounts: Vec::new(),
             networks: None,
+            replaces: replaces.map(|old| old.id.clone()),
         });
         Ok(id)
     }
@@ -333,11 +326,13 @@ impl Executor<'_> {
 
     pub(super) async fn connect(&self, id: &str, name: &str, endpoint: translate::Endpoint) -> Result<(), EngineError> {
         let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint.settings) };
-        match self.engine.ask(self.engine.docker().connect_network(&endpoint.network, request)).await {
-            Ok(()) => Ok(()),
+        let connected = self.engine.ask(self.engine.docker().connect_network(&endpoint.network, request)).await;
+        match connected
+            .map_err(|error| EngineError::api(format!("connect {name} to network {}", endpoint.network), error))
+        {
             // An adopted container may be connected already.
-            Err(error) if status_of(&error) == Some(403) && error.to_string().contains("already exists") => Ok(()),
-            Err(error) => Err(EngineError::api(format!("connect {name} to network {}", endpoint.network), error)),
+            Err(error) if error.refusal() == Some(&Refusal::EndpointExists) => Ok(()),
+            done => done,
         }
     }
 
@@ -416,7 +411,7 @@ struct New<'a> {
     final_name: &'a str,
     /// Name until the one it replaces is gone.
     create_as: &'a str,
-    replaces: Option<String>,
+    replaces: Option<&'a Replaced>,
     inherited: Vec<InheritedMount>,
 }
 

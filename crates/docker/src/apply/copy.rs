@@ -14,11 +14,7 @@ impl Executor<'_> {
     pub(super) async fn copy_files(&self, name: &str, service: &Service, id: &str) -> Result<(), EngineError> {
         for file in copied_files(self.run.project, name, service)? {
             let what = format!("copy {} into {name}", file.target);
-            let archive = archive(&file).map_err(|e| EngineError::Api {
-                what: what.clone(),
-                status: 0,
-                message: e.to_string(),
-            })?;
+            let archive = archive(&file).map_err(|error| EngineError::refused(what.clone(), 0, &error.to_string()))?;
             // Owners are taken from the archive only when they were asked for, as Compose does.
             let options = UploadToContainerOptionsBuilder::default().path("/");
             let options = if file.owned { options.copy_uidgid("true") } else { options };

@@ -13,7 +13,6 @@ mod oneoff;
 mod pre_start;
 mod put_back;
 mod references;
-mod rehearse;
 mod schedule;
 mod stop;
 mod volumes;
@@ -165,10 +164,8 @@ impl Engine {
         self.refuse_unsupported_in(run.project, run.plan)?;
         let look = async {
             self.refuse_taken_names(&run.project.name, run.plan).await?;
-            self.rehearse_networks(run).await?;
             self.project_containers(&run.project.name).await
         };
-        // A network that is tried is to be removed again, so this is not dropped at once.
         let Some(listed) = unless_given_up(look, run.cancel, GRACE).await else {
             return Err(ApplyError::NotBegun(EngineError::Cancelled));
         };
@@ -257,35 +254,47 @@ impl Executor<'_> {
         if !self.holds(&step.only_if, &ended).await? {
             return Ok(Did::Skipped(unmet(&step.only_if)));
         }
-        match &step.action {
+        if let Action::WaitFor { service, condition, required, dependents } = &step.action {
+            let failed_before =
+                step.after.iter().any(|s| matches!(ended.get(*s), Some(Some(Ended::Failed | Ended::Abandoned))));
+            return self.wait_for(service, condition, *required, dependents, failed_before).await;
+        }
+        self.act(&step.action).await
+    }
+
+    /// Does one thing.
+    async fn act(&self, action: &Action) -> Result<Did, EngineError> {
+        match action {
             Action::Pull { service, image, tolerate_failure } => self.pull(service, image, *tolerate_failure).await,
             Action::Build { service, image } => self.build(service, image).await,
             Action::CreateNetwork { key, name } => self.create_network(key, name).await,
-            Action::RecreateNetwork { key, name, id, reconnect } => {
-                self.recreate_network(key, name, id, reconnect).await
+            Action::TryNetwork { key, name, trial, subnets } => self.try_network(key, name, trial, *subnets).await,
+            Action::DisconnectContainer { network, network_id, container } => {
+                self.disconnect(network, network_id, container).await
             }
-            Action::RemoveNetwork { key: _, name, id } => self.remove_network(name, id).await,
+            Action::ConnectContainer { network, container, as_it_was } => {
+                self.connect_again(network, container, *as_it_was).await
+            }
+            Action::RemoveNetwork { key: _, name, id, reason } => {
+                self.remove_network(name, id.as_deref(), *reason).await
+            }
             Action::CreateVolume { key, name } => self.create_volume(key, name).await,
-            Action::RecreateVolume { key, name } => self.recreate_volume(key, name).await,
-            Action::RemoveVolume { key: _, name } => self.remove_volume(name).await,
+            Action::RemoveVolume { key: _, name, replaced } => self.remove_volume(name, *replaced).await,
             Action::RemoveImage { image } => self.remove_image(image).await,
-            Action::RenameContainer { service: _, id, from, to } => self.rename(id, from, to).await,
-            Action::CreateContainer { service, number, name } => self.create(service, *number, name).await,
-            Action::RecreateContainer { service, number, name, old_id, old_name, inherit_volumes } => {
-                self.recreate(service, *number, name, old_id, old_name, *inherit_volumes).await
+            Action::RenameContainer { service: _, id: Some(id), from, to } => self.rename(id, from, to).await,
+            Action::RenameContainer { service, id: None, from, to } => self.rename_made(service, from, to).await,
+            Action::CreateContainer { service, number, name, create_as, replaces } => {
+                self.create(service, *number, name, create_as, replaces.as_ref()).await
             }
-            Action::StopContainer { service, id, name } => self.stop(service, id, name).await,
-            Action::RemoveContainer { service, id: container, name, volumes, reason: _ } => {
-                self.stop_for_removal(id, service, container, name).await?;
-                self.remove(container, name, *volumes).await
+            Action::StopContainer { service, id, name, hooks } => self.stop(service, id, name, *hooks).await,
+            Action::RemoveContainer { service: _, id, name, volumes, reason: _ } => {
+                self.remove(id, name, *volumes).await
             }
             Action::RestartContainer { service, id, name } => self.restart(service, id, name).await,
             Action::SignalContainer { service: _, id, name, signal } => self.signal(id, name, signal).await,
             Action::UnpauseContainer { service: _, id, name } => self.unpause(id, name).await,
             Action::WaitFor { service, condition, required, dependents } => {
-                let failed_before =
-                    step.after.iter().any(|s| matches!(ended.get(*s), Some(Some(Ended::Failed | Ended::Abandoned))));
-                self.wait_for(service, condition, *required, dependents, failed_before).await
+                self.wait_for(service, condition, *required, dependents, false).await
             }
             Action::RunPreStart { service, index, name, number, beside } => {
                 self.run_pre_start(service, *index, name, (*number, beside)).await

@@ -11,6 +11,7 @@ use turnout_compose::{
     labels,
     model::{Project, Service},
 };
+use turnout_plan::ObservedContainer;
 
 use super::{Apply, ContainerRef, Executor, world::World};
 use crate::{
@@ -120,15 +121,20 @@ impl<'a> Executor<'a> {
     /// An executor outside of a plan, with the project's containers as the engine lists them.
     pub(super) async fn alone(engine: &'a Engine, run: &'a Apply<'a>) -> Result<Executor<'a>, EngineError> {
         let listed = engine.project_containers(&run.project.name).await?;
-        Ok(Executor {
+        Ok(Executor::among(engine, run, listed.into_iter().filter_map(observe::container).collect()))
+    }
+
+    /// The same, with these containers.
+    pub(super) fn among(engine: &'a Engine, run: &'a Apply<'a>, containers: Vec<ObservedContainer>) -> Executor<'a> {
+        Executor {
             engine,
             run,
-            world: World::new(listed.into_iter().filter_map(observe::container).collect(), BTreeSet::new()),
+            world: World::new(containers, BTreeSet::new()),
             halt: CancellationToken::new(),
             ranged_starts: tokio::sync::Mutex::new(()),
             image_lookups: tokio::sync::Mutex::new(()),
             started: std::sync::Mutex::new(Vec::new()),
-        })
+        }
     }
 }
 

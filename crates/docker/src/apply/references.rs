@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use turnout_compose::{
     hash::{service_hash, with_container_refs},
+    labels,
     model::Service,
 };
 use turnout_files::{self as files, Kind};
@@ -99,7 +100,8 @@ fn links(project: &str, service: &Service, number: u32, world: &World) -> Vec<St
     for link in &service.links {
         let (other, alias) = link.split_once(':').unwrap_or((link, link));
         for container in world.of_service(other) {
-            let name = &container.name;
+            // The name that it has when somebody looks for it.
+            let name = labels::final_name(&container.name);
             links.extend([
                 format!("{name}:{alias}"),
                 format!("{name}:{other}-{number}"),

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
-use turnout_plan::{self as plan, Action, Plan, Step, StepId};
+use turnout_plan::{self as plan, Action, Condition, Plan, Step, StepId};
 use turnout_report::{Event, Outcome, Reporter};
 
 use super::StepReport;
@@ -82,6 +82,10 @@ where
         if failure.is_none() && !cancel.is_cancelled() {
             while let Some(id) = table.next_ready() {
                 table.begin(id);
+                if table.is_moot(id) {
+                    table.note(id, Ended::Skipped, "not needed".to_owned(), Duration::ZERO);
+                    continue;
+                }
                 let text = table.text(id);
                 reporter.report(Event::StepStarted { step: id, text });
                 let work = execute(id, table.ended.clone());
@@ -222,7 +226,19 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Whether a step goes on with a deed that is not needed, which was told already.
+    fn is_moot(&self, id: StepId) -> bool {
+        let Some(step) = self.plan.steps.get(id) else { return false };
+        step.part_of
+            .is_some_and(|lead| self.how(lead) == Some(Ended::Skipped) && step.only_if == Condition::AnyDid(vec![lead]))
+    }
+
     fn end(&mut self, reporter: &dyn Reporter, id: StepId, how: Ended, text: String, elapsed: Duration) {
+        let outcome = self.note(id, how, text.clone(), elapsed);
+        reporter.report(Event::StepEnded { step: id, outcome, text, elapsed });
+    }
+
+    fn note(&mut self, id: StepId, how: Ended, text: String, elapsed: Duration) -> Outcome {
         let outcome = match how {
             Ended::Done => Outcome::Done,
             Ended::Skipped => Outcome::Skipped,
@@ -231,9 +247,9 @@ impl<'a> Table<'a> {
         };
         if let (Some(ended), Some(report)) = (self.ended.get_mut(id), self.reports.get_mut(id)) {
             *ended = Some(how);
-            *report = Some(StepReport { outcome, text: text.clone(), elapsed });
+            *report = Some(StepReport { outcome, text, elapsed });
         }
-        reporter.report(Event::StepEnded { step: id, outcome, text, elapsed });
+        outcome
     }
 
     /// Ends the steps that were begun and have not ended, in doubt; what they were to do.
@@ -292,12 +308,11 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use turnout_plan::Condition;
     use turnout_report::Silent;
 
     fn step(name: &str, after: &[StepId]) -> Step {
         let action = Action::StartContainer { service: name.into(), number: Some(1), name: name.into() };
-        Step { action, cause: String::new(), after: after.to_vec(), only_if: Condition::Always }
+        Step::new(action, String::new(), after.to_vec(), Condition::Always)
     }
 
     fn wait(required: bool, after: &[StepId]) -> Step {
@@ -307,7 +322,7 @@ mod tests {
             required,
             dependents: vec!["web".into()],
         };
-        Step { action, cause: String::new(), after: after.to_vec(), only_if: Condition::Always }
+        Step::new(action, String::new(), after.to_vec(), Condition::Always)
     }
 
     fn plan(steps: Vec<Step>) -> Plan {
@@ -353,6 +368,32 @@ mod tests {
         .await;
         assert!(finished.failure.is_none() && !finished.cancelled);
         assert_eq!(*most.lock().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_a_deed_that_is_not_needed_one_line_is_told() {
+        #[derive(Default)]
+        struct Told(Mutex<Vec<StepId>>);
+        impl Reporter for Told {
+            fn report(&self, event: Event) {
+                if let Event::StepEnded { step, .. } = event {
+                    self.0.lock().unwrap().push(step);
+                }
+            }
+        }
+        let part = Step { part_of: Some(0), only_if: Condition::AnyDid(vec![0]), ..step("b", &[0]) };
+        let plan = plan(vec![step("a", &[]), part, step("c", &[1])]);
+        for (needed, told) in [(false, vec![0, 2]), (true, vec![0, 1, 2])] {
+            let (cancel, halt, reporter) = (CancellationToken::new(), CancellationToken::new(), Told::default());
+            let finished = run(&plan, &reporter, &cancel, &halt, |id, _| async move {
+                let text = String::new();
+                Ok(if id == 0 && !needed { Did::Skipped(text) } else { Did::Done(text) })
+            })
+            .await;
+            assert_eq!(*reporter.0.lock().unwrap(), told);
+            let skipped = finished.steps.iter().filter(|step| step.outcome == Outcome::Skipped).count();
+            assert_eq!(skipped, if needed { 0 } else { 2 });
+        }
     }
 
     #[tokio::test]

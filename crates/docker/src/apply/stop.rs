@@ -5,11 +5,12 @@ use std::time::Duration;
 use bollard::query_parameters::{
     InspectContainerOptions, RemoveContainerOptions, RestartContainerOptions, StopContainerOptions,
 };
-use turnout_plan::StepId;
-use turnout_report::Event;
 
 use super::{Executor, schedule::Did};
-use crate::{Engine, EngineError, error::status_of};
+use crate::{
+    Engine, EngineError,
+    error::{Refusal, status_of},
+};
 
 /// Grace of a container that sets none.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -19,13 +20,15 @@ const REMOVAL_POLL: Duration = Duration::from_millis(100);
 
 impl Executor<'_> {
     /// [`turnout_plan::Action::StopContainer`].
-    pub(super) async fn stop(&self, service: &str, id: &str, name: &str) -> Result<Did, EngineError> {
+    pub(super) async fn stop(&self, service: &str, id: &str, name: &str, hooks: bool) -> Result<Did, EngineError> {
         match self.world.by_id(id) {
             None => return Ok(Did::Skipped(format!("{name} is gone"))),
             Some(known) if !known.active => return Ok(Did::Skipped(format!("{name} does not run"))),
             Some(_) => {}
         }
-        self.pre_stop(service, id, name).await?;
+        if hooks {
+            self.pre_stop(service, id, name).await?;
+        }
         self.stop_with_grace(service, id, name).await?;
         Ok(Did::Done(format!("stopped {name}")))
     }
@@ -42,25 +45,14 @@ impl Executor<'_> {
         Ok(Did::Done(format!("restarted {name}")))
     }
 
-    /// First half of [`turnout_plan::Action::RemoveContainer`].
-    pub(super) async fn stop_for_removal(
-        &self,
-        step: StepId,
-        service: &str,
-        id: &str,
-        name: &str,
-    ) -> Result<(), EngineError> {
-        if self.world.by_id(id).is_some_and(|known| known.active) {
-            self.pre_stop(service, id, name).await?;
-            self.stop_with_grace(service, id, name).await?;
-        }
-        self.run.reporter.report(Event::StepHalfDone { step });
-        Ok(())
-    }
-
-    /// Second half of [`turnout_plan::Action::RemoveContainer`].
+    /// [`turnout_plan::Action::RemoveContainer`].
     pub(super) async fn remove(&self, id: &str, name: &str, volumes: bool) -> Result<Did, EngineError> {
-        self.remove_by_id(id, name, volumes).await?;
+        // It would be killed without its time to end.
+        if self.world.by_id(id).is_some_and(|known| known.active) {
+            return Err(EngineError::Stale(format!("container {name}, which is to be removed, runs")));
+        }
+        self.engine.remove_container(id, name, volumes).await?;
+        self.world.remove(id);
         Ok(Did::Done(format!("removed {name}")))
     }
 
@@ -78,7 +70,7 @@ impl Executor<'_> {
     }
 
     /// Stops without hooks; no container or none running is a good end.
-    pub(super) async fn stop_with_grace(&self, service: &str, id: &str, name: &str) -> Result<(), EngineError> {
+    async fn stop_with_grace(&self, service: &str, id: &str, name: &str) -> Result<(), EngineError> {
         self.engine.stop_container(id, name, self.run.stop_timeout, self.grace_of(service)).await?;
         self.world.set_active(id, false);
         Ok(())
@@ -87,13 +79,6 @@ impl Executor<'_> {
     fn grace_of(&self, service: &str) -> Option<Duration> {
         let own = self.run.project.services.get(service)?.stop_grace_period;
         own.map(|d| Duration::from_nanos(u64::try_from(d.0).unwrap_or(0)))
-    }
-
-    /// Removes a stopped container.
-    pub(super) async fn remove_by_id(&self, id: &str, name: &str, volumes: bool) -> Result<(), EngineError> {
-        self.engine.remove_container(id, name, volumes).await?;
-        self.world.remove(id);
-        Ok(())
     }
 }
 
@@ -152,13 +137,11 @@ impl Engine {
     /// Removes a container; one that is gone, or going, is a good end.
     pub(crate) async fn remove_container(&self, id: &str, name: &str, volumes: bool) -> Result<(), EngineError> {
         let options = RemoveContainerOptions { v: volumes, force: true, link: false };
-        match self.ask(self.docker().remove_container(id, Some(options))).await {
-            Ok(()) => Ok(()),
-            Err(error) if status_of(&error) == Some(404) => Ok(()),
-            Err(error) if status_of(&error) == Some(409) && error.to_string().contains("already in progress") => {
-                self.await_removal(id, name).await
-            }
-            Err(error) => Err(EngineError::api(format!("remove {name}"), error)),
+        let removed = self.ask(self.docker().remove_container(id, Some(options))).await;
+        match removed.map_err(|error| EngineError::api(format!("remove {name}"), error)) {
+            Err(error) if error.status() == Some(404) => Ok(()),
+            Err(error) if error.refusal() == Some(&Refusal::RemovalInProgress) => self.await_removal(id, name).await,
+            done => done,
         }
     }
 
@@ -171,11 +154,8 @@ impl Engine {
             }
             tokio::time::sleep(REMOVAL_POLL).await;
         }
-        Err(EngineError::Api {
-            what: format!("remove {name}"),
-            status: 0,
-            message: format!("its removal does not end within {} s", REMOVAL_WAIT.as_secs()),
-        })
+        let message = format!("its removal does not end within {} s", REMOVAL_WAIT.as_secs());
+        Err(EngineError::refused(format!("remove {name}"), 0, &message))
     }
 }
 

@@ -18,21 +18,15 @@ impl Executor<'_> {
         Ok(Did::Done(format!("created volume {name}")))
     }
 
-    /// [`turnout_plan::Action::RecreateVolume`].
-    pub(super) async fn recreate_volume(&self, key: &str, name: &str) -> Result<Did, EngineError> {
-        match self.engine.ask(self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>)).await {
-            Ok(()) => {}
-            Err(error) if status_of(&error) == Some(404) => {}
-            Err(error) => return Err(EngineError::api(format!("remove volume {name}"), error)),
-        }
-        self.create_volume(key, name).await?;
-        Ok(Did::Done(format!("recreated volume {name}")))
-    }
-
     /// [`turnout_plan::Action::RemoveVolume`].
-    pub(super) async fn remove_volume(&self, name: &str) -> Result<Did, EngineError> {
+    pub(super) async fn remove_volume(&self, name: &str, replaced: bool) -> Result<Did, EngineError> {
         let removed = self.engine.ask(self.engine.docker().remove_volume(name, None::<RemoveVolumeOptions>)).await;
-        self.removed(format!("volume {name}"), removed)
+        match removed {
+            Err(error) if replaced && status_of(&error) != Some(404) => {
+                Err(EngineError::api(format!("remove volume {name}"), error))
+            }
+            removed => self.removed(format!("volume {name}"), removed),
+        }
     }
 
     /// [`turnout_plan::Action::RemoveImage`].

@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use bollard::models::EndpointSettings;
 use turnout_compose::labels::first_of_names;
 use turnout_plan::{ObservedContainer, ObservedMount, RunState};
 
@@ -27,6 +28,8 @@ pub struct Known {
     pub mounts: Vec<ObservedMount>,
     /// Names of the networks it was attached to when the run began; `None` for those made by the run itself.
     pub networks: Option<BTreeSet<String>>,
+    /// ID of the container that it was made to replace, in this run.
+    pub replaces: Option<String>,
 }
 
 /// Shared by all steps of a run; every access is short and never held across a request.
@@ -40,6 +43,8 @@ struct Guarded {
     containers: BTreeMap<String, Known>,
     images: BTreeMap<String, String>,
     leaving: BTreeSet<String>,
+    /// By container and network: how it was connected before it was taken out.
+    endpoints: BTreeMap<(String, String), EndpointSettings>,
 }
 
 impl Guarded {
@@ -62,10 +67,12 @@ impl World {
                 active: matches!(c.state, RunState::Running | RunState::Paused | RunState::Restarting),
                 mounts: c.mounts,
                 networks: Some(c.networks.into_keys().collect()),
+                replaces: None,
             };
             (c.id, known)
         });
-        World { state: Mutex::new(Guarded { containers: containers.collect(), images: BTreeMap::new(), leaving }) }
+        let (images, endpoints) = (BTreeMap::new(), BTreeMap::new());
+        World { state: Mutex::new(Guarded { containers: containers.collect(), images, leaving, endpoints }) }
     }
 
     fn state(&self) -> MutexGuard<'_, Guarded> {
@@ -109,9 +116,11 @@ impl World {
         first.into_iter().map(|(service, container)| (service, container.id.clone())).collect()
     }
 
-    /// Adds or replaces a container.
+    /// Adds a container. Nobody refers to the one that it replaces any more.
     pub fn insert(&self, container: Known) {
-        self.state().containers.insert(container.id.clone(), container);
+        let mut state = self.state();
+        state.leaving.extend(container.replaces.clone());
+        state.containers.insert(container.id.clone(), container);
     }
 
     /// Forgets a container.
@@ -131,6 +140,16 @@ impl World {
         if let Some(container) = self.state().containers.get_mut(id) {
             container.active = active;
         }
+    }
+
+    /// Notes how a container is connected to a network before it is taken out.
+    pub fn took_out(&self, id: &str, network: &str, settings: EndpointSettings) {
+        self.state().endpoints.insert((id.to_owned(), network.to_owned()), settings);
+    }
+
+    /// How a container was connected to a network; none where it was not.
+    pub fn endpoint(&self, id: &str, network: &str) -> Option<EndpointSettings> {
+        self.state().endpoints.get(&(id.to_owned(), network.to_owned())).cloned()
     }
 
     /// ID of an image, if it was asked for or made in this run.

@@ -175,7 +175,7 @@ async fn run(
             }
             // What it said before it broke off is the cause.
             Err(Cut::Broken(message)) if log.error.is_none() => {
-                return Err(ImageError::Broken { what: what(), message });
+                return Err(ImageError::Broken { what: what(), message, source: None });
             }
             Err(Cut::Broken(_)) => {}
         }
@@ -212,7 +212,7 @@ async fn solved(
         Err(Failure(words)) => {
             if let Some(how) = channel::broken(&words) {
                 let what = format!("build of {}", request.service);
-                return Err(ImageError::Broken { what, message: how.to_owned() });
+                return Err(ImageError::Broken { what, message: how.to_owned(), source: None });
             }
             match solve::explain(request, &masked.text(words.clone())) {
                 Some(error) => return Err(error),

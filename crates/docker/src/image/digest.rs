@@ -3,7 +3,10 @@
 use turnout_registry::{Credentials, Digest, Name};
 use turnout_report::with_sources;
 
-use super::{error::ImageError, for_engine, pull};
+use super::{
+    error::{ImageError, Unfetched},
+    for_engine,
+};
 use crate::Engine;
 
 /// Asks for the digest of a name. Nothing is pulled.
@@ -12,8 +15,8 @@ use crate::Engine;
 /// There are no credentials to be had, or engine or registry refuse.
 pub async fn digest_of(engine: &Engine, name: &Name, credentials: &Credentials) -> Result<Digest, ImageError> {
     let failed = |message: String| {
-        let hint = pull::advice(&message);
-        ImageError::Digest { image: name.to_string(), message, hint }
+        let why = Unfetched::read(&message);
+        ImageError::Digest { image: name.to_string(), message, why }
     };
     let auth = credentials.for_registry(name.credentials_key()).await?.map(for_engine);
     let found =

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use turnout_buildkit::OfferError;
 use turnout_registry::CredentialsError;
 
-use crate::{EngineError, patience::after};
+use crate::{EngineError, error::Cause, patience::after};
 
 /// Why an image could not be built or pulled. Every message says what happened, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -57,24 +57,24 @@ pub enum ImageError {
         tail: Vec<String>,
     },
     /// The image could not be pulled.
-    #[error("pull of {image} failed: {message} ({hint})")]
+    #[error("pull of {image} failed: {message} ({})", .why.hint())]
     Pull {
         /// The image reference.
         image: String,
         /// The engine's words.
         message: String,
-        /// What to do.
-        hint: &'static str,
+        /// What they tell of.
+        why: Unfetched,
     },
     /// Nobody could say which content a name stands for.
-    #[error("failed to resolve digest for {image}: {message} ({hint})")]
+    #[error("failed to resolve digest for {image}: {message} ({})", .why.hint())]
     Digest {
         /// The image reference, in full.
         image: String,
         /// The engine's words.
         message: String,
-        /// What to do.
-        hint: &'static str,
+        /// What they tell of.
+        why: Unfetched,
     },
     /// The image is here, but not for the platform asked for.
     #[error(
@@ -122,6 +122,9 @@ pub enum ImageError {
         what: String,
         /// How it broke.
         message: String,
+        /// The error of the connection, where there is one.
+        #[source]
+        source: Option<Cause>,
     },
     /// The connection to the engine failed.
     #[error(
@@ -141,17 +144,100 @@ impl ImageError {
     /// The same as a failure of the engine: whether it is gone, or silent, counts more than what it was asked for.
     pub fn of_engine(self) -> EngineError {
         match self {
-            ImageError::Broken { what, message } => EngineError::Lost {
+            ImageError::Broken { what, message, source } => EngineError::Lost {
                 what: format!("{what} failed"),
                 message: format!("the connection to the engine broke: {message} (is it down or being restarted?)"),
+                source,
             },
             ImageError::Connection { what, address, source } => match after(&source) {
                 Some(after) => EngineError::NoAnswer { what, after },
-                None => {
-                    EngineError::Lost { what, message: format!("no connection to the engine at {address}: {source}") }
-                }
+                None => EngineError::Lost {
+                    what,
+                    message: format!("no connection to the engine at {address}: {source}"),
+                    source: Some(Box::new(source)),
+                },
             },
-            other => EngineError::Image(other.to_string()),
+            other => EngineError::Image(Box::new(other)),
+        }
+    }
+
+    /// Whether the text begins with what was to be done: `build of web …`, `pull of nginx …`.
+    pub fn names_what_was_done(&self) -> bool {
+        matches!(
+            self,
+            ImageError::Build { .. }
+                | ImageError::Pull { .. }
+                | ImageError::Cancelled { .. }
+                | ImageError::TooSlow { .. }
+                | ImageError::Broken { .. }
+                | ImageError::Connection { .. }
+        )
+    }
+}
+
+/// Why a registry did not give something, as far as something follows from it. Engines pass on the words of registries and
+/// of the network; they are read here and nowhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfetched {
+    /// It passes by itself.
+    Passing,
+    /// The registry wants to know who asks, or refuses them.
+    Denied,
+    /// There is no such image or tag.
+    Unknown,
+    /// There is none for this platform.
+    OtherPlatform,
+    /// Something else.
+    Other,
+}
+
+impl Unfetched {
+    /// Reads an engine's words. What is refused, absent or misnamed does not pass by itself.
+    pub fn read(message: &str) -> Unfetched {
+        const PASSING: &[&str] = &[
+            "timeout",
+            "timed out",
+            "connection reset",
+            "connection refused",
+            "temporary failure",
+            "server misbehaving",
+            "unexpected eof",
+            "tls handshake",
+            "too many requests",
+            "toomanyrequests",
+            "internal server error",
+            "bad gateway",
+            "service unavailable",
+            "gateway time-out",
+            "received unexpected http status: 5",
+            "i/o timeout",
+        ];
+        const DENIED: &[&str] = &["no basic auth credentials", "unauthorized", "denied", "authentication required"];
+        let lower = message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+        if says(PASSING) {
+            Unfetched::Passing
+        } else if says(DENIED) {
+            Unfetched::Denied
+        } else if says(&["manifest unknown", "not found"]) {
+            Unfetched::Unknown
+        } else if says(&["no matching manifest"]) {
+            Unfetched::OtherPlatform
+        } else {
+            Unfetched::Other
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Unfetched::Passing => "the registry or the network is in trouble; try again later",
+            Unfetched::Denied => {
+                "run `docker login` for this registry as the user turnout runs as, and check that the image exists"
+            }
+            Unfetched::Unknown => "the registry has no such image or tag; check the name",
+            Unfetched::OtherPlatform => "the image does not exist for this platform; set `platform`, or build it",
+            Unfetched::Other => "check the image's name and the registry",
         }
     }
 }
@@ -162,4 +248,26 @@ fn step_text(step: &Option<String>) -> String {
 
 fn tail_text(tail: &[String]) -> String {
     tail.iter().map(|line| format!("\n    {line}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_passing_troubles_are_tried_again() {
+        for (message, wanted) in [
+            ("Get https://r/v2/: net/http: TLS handshake timeout", Unfetched::Passing),
+            ("dial tcp 127.0.0.1:1: connect: connection refused", Unfetched::Passing),
+            ("received unexpected HTTP status: 503 Service Unavailable", Unfetched::Passing),
+            ("toomanyrequests: rate limit", Unfetched::Passing),
+            ("manifest unknown: manifest unknown", Unfetched::Unknown),
+            ("Head http://r/v2/x: no basic auth credentials", Unfetched::Denied),
+            ("pull access denied for x", Unfetched::Denied),
+            ("no matching manifest for linux/386 in the manifest list entries", Unfetched::OtherPlatform),
+            ("lookup nowhere.invalid: no such host", Unfetched::Other),
+        ] {
+            assert_eq!(Unfetched::read(message), wanted, "{message}");
+        }
+    }
 }

@@ -39,7 +39,7 @@ use turnout_report::Reporter;
 use super::Engine;
 
 pub use builder::BuilderChoice;
-pub use error::ImageError;
+pub use error::{ImageError, Unfetched};
 pub use reach::{OutOfReach, out_of_reach};
 pub use request::{BuildOptions, BuildRequest};
 

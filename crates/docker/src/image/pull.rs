@@ -10,7 +10,11 @@ use futures_util::StreamExt;
 use turnout_compose::{model::Project, reference::Reference};
 use turnout_report::{Event, with_sources};
 
-use super::{ImageContext, ImageId, credentials_key, error::ImageError, for_engine};
+use super::{
+    ImageContext, ImageId, credentials_key,
+    error::{ImageError, Unfetched},
+    for_engine,
+};
 use crate::Engine;
 
 /// Attempts in total; only transient failures are tried again.
@@ -171,7 +175,8 @@ impl Progress {
 fn failed(image: &str, error: Bollard) -> ImageError {
     match error {
         Bollard::HyperLegacyError { .. } | Bollard::HyperResponseError { .. } | Bollard::IOError { .. } => {
-            ImageError::Broken { what: format!("pull of {image}"), message: with_sources(&error) }
+            let message = with_sources(&error);
+            ImageError::Broken { what: format!("pull of {image}"), message, source: Some(Box::new(error)) }
         }
         other => explain(image, &other.to_string()),
     }
@@ -179,55 +184,11 @@ fn failed(image: &str, error: Bollard) -> ImageError {
 
 /// An error of a pull with what to do about it.
 fn explain(image: &str, message: &str) -> ImageError {
-    ImageError::Pull { image: image.to_owned(), message: message.to_owned(), hint: advice(message) }
-}
-
-/// What to do about a registry's refusal.
-pub(super) fn advice(message: &str) -> &'static str {
-    let lower = message.to_lowercase();
-    if is_transient_text(&lower) {
-        "the registry or the network is in trouble; try again later"
-    } else if lower.contains("no basic auth credentials")
-        || lower.contains("unauthorized")
-        || lower.contains("denied")
-        || lower.contains("authentication required")
-    {
-        "run `docker login` for this registry as the user turnout runs as, and check that the image exists"
-    } else if lower.contains("manifest unknown") || lower.contains("not found") {
-        "the registry has no such image or tag; check the name"
-    } else if lower.contains("no matching manifest") {
-        "the image does not exist for this platform; set `platform`, or build it"
-    } else {
-        "check the image's name and the registry"
-    }
+    ImageError::Pull { image: image.to_owned(), message: message.to_owned(), why: Unfetched::read(message) }
 }
 
 fn is_transient(error: &ImageError) -> bool {
-    matches!(error, ImageError::Pull { message, .. } if is_transient_text(&message.to_lowercase()))
-}
-
-/// Whether the words of an engine tell of something that passes by itself. What is refused, absent or misnamed does
-/// not.
-fn is_transient_text(lower: &str) -> bool {
-    const PASSING: &[&str] = &[
-        "timeout",
-        "timed out",
-        "connection reset",
-        "connection refused",
-        "temporary failure",
-        "server misbehaving",
-        "unexpected eof",
-        "tls handshake",
-        "too many requests",
-        "toomanyrequests",
-        "internal server error",
-        "bad gateway",
-        "service unavailable",
-        "gateway time-out",
-        "received unexpected http status: 5",
-        "i/o timeout",
-    ];
-    PASSING.iter().any(|text| lower.contains(text))
+    matches!(error, ImageError::Pull { why: Unfetched::Passing, .. })
 }
 
 #[cfg(test)]
@@ -246,22 +207,6 @@ mod tests {
         for (image, platform) in [("own", "linux/arm64"), ("tool", "linux/386"), ("files", "")] {
             let request = PullRequest::of(&project, "web", image).unwrap();
             assert_eq!((request.image.as_str(), request.platform.as_str()), (image, platform));
-        }
-    }
-
-    #[test]
-    fn only_passing_troubles_are_tried_again() {
-        for (message, transient) in [
-            ("Get https://r/v2/: net/http: TLS handshake timeout", true),
-            ("dial tcp 127.0.0.1:1: connect: connection refused", true),
-            ("received unexpected HTTP status: 503 Service Unavailable", true),
-            ("toomanyrequests: rate limit", true),
-            ("manifest unknown: manifest unknown", false),
-            ("Head http://r/v2/x: no basic auth credentials", false),
-            ("pull access denied for x", false),
-            ("lookup nowhere.invalid: no such host", false),
-        ] {
-            assert_eq!(is_transient(&explain("x", message)), transient, "{message}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, Intent, Observed, ObservedContainer, Plan, Step, StepId, step_set::StepSet};
+use super::super::{Action, Condition, Intent, Observed, ObservedContainer, Plan, Step, StepId, order};
 use super::select::namespace_owners;
 use turnout_compose::model::{Project, Service};
 
@@ -27,7 +27,7 @@ pub(crate) struct Draft<'a> {
     pub changing: BTreeMap<String, String>,
     /// Every pull and build.
     pub image_steps: Vec<StepId>,
-    /// Every network and volume that is created because it was not there.
+    /// Every network and volume that is created because it was not there; every trial of one that is to be replaced.
     pub made: Vec<StepId>,
     /// Network key -> what becomes of it.
     pub networks: BTreeMap<String, NetworkFate>,
@@ -37,12 +37,10 @@ pub(crate) struct Draft<'a> {
     pub stops: BTreeMap<String, Vec<StepId>>,
     /// Container ID -> the step that removes it because its volume is recreated, and why.
     pub removed: BTreeMap<String, (StepId, String)>,
-    /// Names that become free: by a removal, a replacement under another name, or a rename.
+    /// Names that become free: by a removal or a rename.
     pub freed: BTreeMap<String, StepId>,
-    /// Container ID -> the step that takes its name off because another container gets that, and the name it has then.
-    pub renamed: BTreeMap<String, (StepId, String)>,
-    /// Removals of orphans: what they hold (ports, above all) is free after these.
-    pub orphan_steps: Vec<StepId>,
+    /// Container ID -> steps that connect it to networks made anew, for which it must be there.
+    pub connects: BTreeMap<String, Vec<StepId>>,
     /// Service -> its containers as they are once everything is created, by number.
     pub slots: BTreeMap<String, Vec<Slot<'a>>>,
 }
@@ -54,8 +52,8 @@ pub(crate) enum NetworkFate {
     Stays(String),
     /// It is created by this step.
     New(StepId),
-    /// This step replaces it and connects its members again.
-    Replaced { step: StepId, old_id: String },
+    /// It is replaced: these steps make the new one and connect the members again.
+    Replaced { steps: Vec<StepId>, old_id: String },
 }
 
 /// A container as it is once everything is created.
@@ -108,15 +106,38 @@ impl<'a> Draft<'a> {
             stops: BTreeMap::new(),
             removed: BTreeMap::new(),
             freed: BTreeMap::new(),
-            renamed: BTreeMap::new(),
-            orphan_steps: Vec::new(),
+            connects: BTreeMap::new(),
             slots: BTreeMap::new(),
         }
     }
 
+    /// Adds a step. Its edges may point at later ones too: they are put in order at the end.
     pub fn push(&mut self, action: Action, cause: impl Into<String>, after: Vec<StepId>, only_if: Condition) -> StepId {
-        self.plan.steps.push(Step { action, cause: cause.into(), after, only_if });
+        self.plan.steps.push(Step::new(action, cause, after, only_if));
         self.plan.steps.len() - 1
+    }
+
+    /// Adds a step that goes on with the deed of another, and has its cause; `None` as a lead makes it the first.
+    pub fn push_part(
+        &mut self,
+        lead: Option<StepId>,
+        action: Action,
+        cause: &str,
+        after: Vec<StepId>,
+        only_if: Condition,
+    ) -> StepId {
+        let step = self.push(action, cause, after, only_if);
+        if let Some(added) = self.plan.steps.get_mut(step) {
+            added.part_of = lead;
+        }
+        step
+    }
+
+    /// Lets a step wait for another one, too.
+    pub fn wait(&mut self, step: StepId, before: StepId) {
+        if let Some(step) = self.plan.steps.get_mut(step) {
+            step.after.push(before);
+        }
     }
 
     /// What must be there before any container is touched: images, networks and volumes. One that cannot be had leaves
@@ -159,30 +180,17 @@ impl<'a> Draft<'a> {
         self.chosen.get(name).copied()
     }
 
-    /// Steps that no later step up to now waits for: waiting for these is waiting for all.
+    /// Steps that no other step up to now waits for: waiting for these is waiting for all.
     pub fn ends(&self) -> Vec<StepId> {
         let inner: BTreeSet<StepId> = self.plan.steps.iter().flat_map(|step| step.after.iter().copied()).collect();
         (0..self.plan.steps.len()).filter(|id| !inner.contains(id)).collect()
     }
 
-    /// The plan, its edges without those that others imply.
+    /// The plan in its order, its edges without those that others imply.
     pub fn finish(mut self) -> Plan {
-        reduce(&mut self.plan.steps);
+        self.plan.steps = order::arrange(self.plan.steps);
+        order::reduce(&mut self.plan.steps);
         self.plan
-    }
-}
-
-/// Drops edges that follow from others, so that a plan reads and serialises small.
-pub(crate) fn reduce(steps: &mut [Step]) {
-    let mut reach: Vec<StepSet> = Vec::with_capacity(steps.len());
-    for step in steps.iter_mut() {
-        let mut reached = StepSet::default();
-        step.after.iter().filter_map(|id| reach.get(*id)).for_each(|theirs| reached.extend(theirs));
-        step.after.sort_unstable();
-        step.after.dedup();
-        step.after.retain(|id| !reached.contains(*id));
-        step.after.iter().for_each(|id| reached.insert(*id));
-        reach.push(reached);
     }
 }
 

@@ -1,7 +1,8 @@
 //! `up`: which steps bring what is there to what the project says.
 //!
-//! The order of phases is Compose's: images, networks and volumes, containers (dependencies first), starts. What can
-//! only be known while executing (does a build yield a new image?) becomes a [`super::Condition`].
+//! The order of phases is Compose's: images, networks and volumes, containers (dependencies first), starts. Within it all
+//! that can be created is, before anything is stopped ([`super::order`]). What can only be known while executing (does a
+//! build yield a new image?) becomes a [`super::Condition`].
 
 mod containers;
 mod draft;
@@ -12,9 +13,12 @@ mod pre_start;
 mod resources;
 mod select;
 mod starts;
+mod stops;
+mod swaps;
+mod trial;
 
 use super::{Intent, Observed, Plan, PlanError};
-pub(super) use draft::{Draft, any_of, reduce};
+pub(super) use draft::{Draft, any_of};
 pub(super) use pre_start::{actions as pre_start_actions, cause as step_left, removal as step_removal};
 pub use select::{dependencies, namespace_owners};
 pub(super) use select::{in_dependency_order, shares};
@@ -38,6 +42,7 @@ pub fn converge(project: &Project, observed: &Observed, intent: &Intent) -> Resu
     containers::orphans(&mut draft);
     containers::plan(&mut draft)?;
     pre_start::leftovers(&mut draft);
+    names::settle(&mut draft);
     if !intent.no_start {
         starts::plan(&mut draft)?;
     }

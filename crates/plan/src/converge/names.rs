@@ -2,62 +2,70 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Action, Condition, ObservedContainer, Step, StepId};
+use super::super::{Action, Condition, ObservedContainer, StepId};
 use super::{Draft, select};
 use turnout_compose::labels;
 
-/// Names that a step takes while the container that bears them gives them up in a later step only: the IDs of these containers.
+/// Lets whoever takes a name have it. A container whose name another one bears is created under a temporary one, as if it
+/// replaced that, and renamed once the name is free: creations wait for nothing that disturbs. Should the plan be
+/// interrupted, the next one takes the containers for what they are.
 ///
-/// Where the order is the other way round, the taker waits for the giver and nothing needs to be done.
-pub(super) fn given_up_late(steps: &[Step]) -> BTreeSet<String> {
-    let mut taken: BTreeSet<&str> = BTreeSet::new();
-    let mut late = BTreeSet::new();
-    for step in steps {
-        match &step.action {
-            Action::RecreateContainer { name, old_id, old_name, .. } => {
-                if name != old_name && taken.contains(old_name.as_str()) {
-                    late.insert(old_id.clone());
-                }
-                taken.insert(name);
+/// A name that nobody gives up is left to the engine to refuse.
+pub(super) fn settle(draft: &mut Draft<'_>) {
+    for step in 0..draft.plan.steps.len() {
+        let Some(action) = draft.plan.steps.get(step).map(|step| step.action.clone()) else { continue };
+        match action {
+            Action::RenameContainer { id, to, .. } => {
+                let giver = draft.freed.get(&to).copied().filter(|giver| !is_about(draft, *giver, id.as_deref()));
+                giver.into_iter().for_each(|giver| draft.wait(step, giver));
             }
-            Action::RemoveContainer { id, name, .. } if taken.contains(name.as_str()) => {
-                late.insert(id.clone());
-            }
-            Action::CreateContainer { name, .. } | Action::RenameContainer { to: name, .. } => {
-                taken.insert(name);
+            Action::CreateContainer { service, name, create_as, replaces, .. } => {
+                let create_as = match replaces {
+                    Some(_) => Some(create_as),
+                    None => create_under_another_name(draft, step, &service, &name),
+                };
+                // Left by a run that was interrupted at this very step.
+                let giver = create_as.and_then(|temporary| draft.freed.get(&temporary).copied());
+                giver.into_iter().for_each(|giver| draft.wait(step, giver));
             }
             _ => {}
         }
     }
-    late
 }
 
-/// Renames these containers, which go or are replaced anyway, to the temporary name that a replacement has: should the
-/// plan be interrupted, the next one takes them for what they are.
-pub(super) fn take_off(draft: &mut Draft<'_>, late: &BTreeSet<String>) {
+/// The temporary name that the container gets, if it needs one.
+fn create_under_another_name(draft: &mut Draft<'_>, step: StepId, service: &str, name: &str) -> Option<String> {
     let observed = draft.observed;
-    for container in observed.containers.iter().filter(|container| late.contains(&container.id)) {
-        let to = labels::temporary_name(&container.id, &container.name);
-        let action = Action::RenameContainer {
-            service: container.service.clone(),
-            id: container.id.clone(),
-            from: container.name.clone(),
-            to: to.clone(),
-        };
-        let after = draft.foundation();
-        let cause = format!("another service takes the name {}, which this one gives up", container.name);
-        let step = draft.push(action, cause, after, Condition::Always);
-        draft.freed.insert(container.name.clone(), step);
-        draft.renamed.insert(container.id.clone(), (step, to));
+    let bearer = observed.containers.iter().find(|container| container.name == name);
+    let (bearer, giver) = (bearer?, draft.freed.get(name).copied()?);
+    // Its own predecessor, which holds a volume that is to be replaced, has gone before.
+    if waits_for(draft, step, giver, &mut BTreeSet::new()) {
+        return None;
+    }
+    let temporary = labels::temporary_name(&bearer.id, name);
+    let created = draft.plan.steps.get_mut(step)?;
+    if let Action::CreateContainer { create_as, .. } = &mut created.action {
+        create_as.clone_from(&temporary);
+    }
+    let cause = created.cause.clone();
+    let action =
+        Action::RenameContainer { service: service.to_owned(), id: None, from: temporary.clone(), to: name.to_owned() };
+    draft.push_part(Some(step), action, &cause, vec![step, giver], Condition::Always);
+    Some(temporary)
+}
+
+/// Whether a step removes or renames the container with this ID.
+fn is_about(draft: &Draft<'_>, step: StepId, container: Option<&str>) -> bool {
+    match draft.plan.steps.get(step).map(|step| &step.action) {
+        Some(Action::RemoveContainer { id, .. }) => Some(id.as_str()) == container,
+        Some(Action::RenameContainer { id, .. }) => id.is_some() && id.as_deref() == container,
+        _ => false,
     }
 }
 
-/// The name a container has by the time that it is replaced or removed, and the step that gave it that.
-pub(super) fn present(draft: &Draft<'_>, container: &ObservedContainer) -> (Option<StepId>, String) {
-    match draft.renamed.get(&container.id) {
-        Some((step, name)) => (Some(*step), name.clone()),
-        None => (None, container.name.clone()),
-    }
+fn waits_for(draft: &Draft<'_>, step: StepId, other: StepId, seen: &mut BTreeSet<StepId>) -> bool {
+    let before = draft.plan.steps.get(step).map(|step| step.after.as_slice()).unwrap_or_default();
+    before.iter().any(|before| *before == other || seen.insert(*before) && waits_for(draft, *before, other, seen))
 }
 
 /// The name that a container has lost because somebody renamed it, where that is to be undone; none where another one
@@ -78,10 +86,12 @@ pub(super) fn restore(draft: &mut Draft<'_>, container: &ObservedContainer, own:
     let after = draft.foundation();
     let action = Action::RenameContainer {
         service: container.service.clone(),
-        id: container.id.clone(),
+        id: Some(container.id.clone()),
         from: container.name.clone(),
         to: own,
     };
     let cause = "somebody renamed it";
-    draft.push(action, cause, after, Condition::Always)
+    let step = draft.push(action, cause, after, Condition::Always);
+    draft.freed.insert(container.name.clone(), step);
+    step
 }

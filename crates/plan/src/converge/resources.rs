@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, Existing, ObservedContainer, PlanError, Removal, RunState, render::short};
+use super::super::{
+    Action, Condition, Existing, NetworkRemoval, ObservedContainer, PlanError, Removal, RunState, StepId, render::short,
+};
 use super::draft::NetworkFate;
-use super::{Draft, containers};
+use super::{Draft, stops, swaps, trial};
 use turnout_compose::{
     hash, labels,
     model::{Network, Volume},
@@ -38,8 +40,13 @@ pub(super) fn require_externals(draft: &Draft<'_>) -> Result<(), PlanError> {
 /// Networks and volumes: what is missing is created first, so that nothing is stopped for a replacement before that has
 /// worked.
 pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
+    twins(draft);
     let networks = networks(draft)?;
     let volumes = volumes(draft);
+    for Changed { key, name, id: _, cause } in &networks {
+        let tried = trial::plan(draft, key, name, cause);
+        draft.made.extend(tried);
+    }
     for Changed { key, name, id, cause } in networks {
         replace_network(draft, &key, &name, &id, &cause);
     }
@@ -72,26 +79,64 @@ pub(super) fn idle_networks(draft: &mut Draft<'_>) {
         (key, network, cause)
     });
     for (key, network, cause) in unnamed.chain(former) {
+        if removes(draft, &network.id) {
+            continue;
+        }
         let own = network.labels.get(labels::PROJECT).is_some_and(|name| *name == project.name);
         if !own || idle(key) {
             continue;
         }
         let uses = |c: &&ObservedContainer| c.networks.values().any(|id| *id == network.id);
         let goes = |c: &ObservedContainer| {
-            draft.plan.steps.iter().any(|step| match &step.action {
-                Action::RemoveContainer { id, .. } => *id == c.id,
-                Action::RecreateContainer { old_id, .. } => *old_id == c.id && step.only_if == Condition::Always,
-                _ => false,
+            draft.plan.steps.iter().any(|step| {
+                matches!(&step.action, Action::RemoveContainer { id, .. } if *id == c.id)
+                    && step.only_if == Condition::Always
             })
         };
         if let Some(user) = draft.observed.containers.iter().filter(uses).find(|c| !goes(c)) {
             draft.plan.unchanged.push(format!("network {}: still in use by {}", network.name, user.name));
             continue;
         }
-        let action = Action::RemoveNetwork { key: key.clone(), name: network.name.clone(), id: network.id.clone() };
+        let action = Action::RemoveNetwork {
+            key: key.clone(),
+            name: network.name.clone(),
+            id: Some(network.id.clone()),
+            reason: NetworkRemoval::Unused,
+        };
         let after = draft.ends();
         draft.push(action, cause, after, Condition::Always);
     }
+}
+
+/// Removes networks beside others of the same name, which the engine could not tell apart.
+fn twins(draft: &mut Draft<'_>) {
+    let observed = draft.observed;
+    for (key, twin) in &observed.network_twins {
+        let action = Action::RemoveNetwork {
+            key: key.clone(),
+            name: twin.name.clone(),
+            id: Some(twin.id.clone()),
+            reason: NetworkRemoval::Twin,
+        };
+        let cause = format!("two runs at once have made one of this name each; {} stays", name_twin(draft, twin));
+        let step = draft.push(action, cause, Vec::new(), Condition::Always);
+        draft.made.push(step);
+    }
+}
+
+/// The short ID of the network that has the same name.
+fn name_twin<'a>(draft: &Draft<'a>, twin: &super::super::ObservedNetwork) -> String {
+    let other = draft.observed.networks.values().find(|network| network.name == twin.name);
+    other.map(|network| short(&network.id)).unwrap_or_default()
+}
+
+/// Whether the plan removes a network already, as one that was tried.
+fn removes(draft: &Draft<'_>, network: &str) -> bool {
+    draft
+        .plan
+        .steps
+        .iter()
+        .any(|step| matches!(&step.action, Action::RemoveNetwork { id, .. } if id.as_deref() == Some(network)))
 }
 
 /// A network or volume that is to be replaced. Volumes have no ID.
@@ -245,25 +290,55 @@ fn stranger(draft: &Draft<'_>, found: &BTreeMap<String, String>) -> Option<Strin
     }
 }
 
+/// Stops who runs in it and takes part, takes everybody out, makes it anew and connects them again.
 fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause: &str) {
-    let members: Vec<&ObservedContainer> = draft
-        .observed
-        .containers
-        .iter()
-        .filter(|c| !c.oneoff && draft.is_selected(&c.service) && c.networks.values().any(|n| n == id))
-        .collect();
+    let observed = draft.observed;
+    let members: Vec<&ObservedContainer> =
+        observed.containers.iter().filter(|c| c.networks.values().any(|n| n == id)).collect();
+    let own = |c: &ObservedContainer| !c.oneoff && draft.is_selected(&c.service);
+    let (own, others): (Vec<&ObservedContainer>, Vec<&ObservedContainer>) = members.into_iter().partition(|c| own(c));
     let mut after = draft.foundation();
-    for member in &members {
+    for member in &own {
         let stop_cause = format!("network {name} is replaced");
-        after.extend(containers::stop(draft, member, &Condition::Always, &stop_cause));
+        let stopped = stops::stop(draft, member, &Condition::Always, &stop_cause);
+        after.extend(stopped);
     }
-    let reconnect = members
-        .iter()
-        .map(|c| Existing { service: c.service.clone(), id: c.id.clone(), name: c.name.clone() })
-        .collect();
-    let action = Action::RecreateNetwork { key: key.to_owned(), name: name.to_owned(), id: id.to_owned(), reconnect };
-    let step = draft.push(action, cause, after, Condition::Always);
-    draft.networks.insert(key.to_owned(), NetworkFate::Replaced { step, old_id: id.to_owned() });
+    let existing =
+        |c: &ObservedContainer| Existing { service: c.service.clone(), id: c.id.clone(), name: c.name.clone() };
+    let strangers = observed.networks.get(key).map(|network| network.strangers.clone()).unwrap_or_default();
+    let others = others.into_iter().map(existing).chain(strangers).map(|container| (container, true));
+    let members: Vec<(Existing, bool)> = own.into_iter().map(|c| (existing(c), false)).chain(others).collect();
+    let mut lead: Option<StepId> = None;
+    let mut out = after.clone();
+    for (container, _) in &members {
+        let action = Action::DisconnectContainer {
+            network: name.to_owned(),
+            network_id: id.to_owned(),
+            container: container.clone(),
+        };
+        let step = draft.push_part(lead, action, cause, after.clone(), Condition::Always);
+        lead = lead.or(Some(step));
+        out.push(step);
+    }
+    let action = Action::RemoveNetwork {
+        key: key.to_owned(),
+        name: name.to_owned(),
+        id: Some(id.to_owned()),
+        reason: NetworkRemoval::Replaced,
+    };
+    let removed = draft.push_part(lead, action, cause, out, Condition::Always);
+    let lead = lead.or(Some(removed));
+    let action = Action::CreateNetwork { key: key.to_owned(), name: name.to_owned() };
+    let created = draft.push_part(lead, action, cause, vec![removed], Condition::Always);
+    let mut steps = vec![created];
+    for (container, as_it_was) in members {
+        let id = container.id.clone();
+        let action = Action::ConnectContainer { network: name.to_owned(), container, as_it_was };
+        let step = draft.push_part(lead, action, cause, vec![created], Condition::Always);
+        draft.connects.entry(id).or_default().push(step);
+        steps.push(step);
+    }
+    draft.networks.insert(key.to_owned(), NetworkFate::Replaced { steps, old_id: id.to_owned() });
 }
 
 /// Somebody outside the plan whose container holds the volume.
@@ -283,30 +358,19 @@ fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) {
     for user in users {
         let why = format!("volume {name} is recreated");
         let mut before = draft.foundation();
-        before.extend(containers::stop_dependents(draft, &user.service, &Condition::Always, &why));
-        before.extend(draft.stops.get(&user.id).into_iter().flatten());
+        before.extend(stops::stop_dependents(draft, &user.service, &Condition::Always, &why));
         if let Some((step, _)) = draft.removed.get(&user.id) {
             after.push(*step);
             continue;
         }
-        // The network's replacement connects it again, so it must still be there.
-        before.extend(draft.networks.values().filter_map(|fate| match fate {
-            NetworkFate::Replaced { step, .. } => Some(*step),
-            _ => None,
-        }));
-        let action = Action::RemoveContainer {
-            service: user.service.clone(),
-            id: user.id.clone(),
-            name: user.name.clone(),
-            volumes: false,
-            reason: Removal::Replaced,
-        };
-        let step = draft.push(action, why.clone(), before, Condition::Always);
+        let step = swaps::remove_after(draft, user, Removal::Replaced, &why, before);
         draft.removed.insert(user.id.clone(), (step, why));
-        draft.freed.insert(user.name.clone(), step);
         after.push(step);
     }
-    let action = Action::RecreateVolume { key: key.to_owned(), name: name.to_owned() };
-    let step = draft.push(action, format!("{cause}; its data is lost, as agreed"), after, Condition::Always);
-    draft.volume_steps.insert(key.to_owned(), step);
+    let cause = format!("{cause}; its data is lost, as agreed");
+    let action = Action::RemoveVolume { key: key.to_owned(), name: name.to_owned(), replaced: true };
+    let removed = draft.push(action, cause.clone(), after, Condition::Always);
+    let action = Action::CreateVolume { key: key.to_owned(), name: name.to_owned() };
+    let created = draft.push_part(Some(removed), action, &cause, vec![removed], Condition::Always);
+    draft.volume_steps.insert(key.to_owned(), created);
 }

@@ -1,10 +1,10 @@
 //! Last phase: what does not run is started, dependencies first, after the conditions that dependents wait for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, StepId};
 use super::draft::{Fate, Slot};
-use super::{Draft, any_of, containers, pre_start};
+use super::{Draft, any_of, pre_start, stops};
 use turnout_compose::model::{Project, Service};
 
 /// Label on a service that settles whether it is a job (`true`) or not (`false`).
@@ -36,7 +36,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         .collect();
     let mut resumed: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     for (name, container) in paused {
-        let step = containers::resume(draft, container);
+        let step = stops::resume(draft, container);
         resumed.entry(name).or_default().extend(step);
     }
 
@@ -273,8 +273,24 @@ fn job(project: &Project, name: &str, service: &Service) -> Job {
 /// Says of services without any step why they have none.
 pub(super) fn unchanged(draft: &mut Draft<'_>) {
     let (mut lines, mut doubts) = (Vec::new(), Vec::new());
+    // One-offs and what steps have left bear the service's name, but are not what it runs.
+    let strange: BTreeSet<&str> = draft
+        .plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::RemoveContainer { id, reason: Removal::Orphan | Removal::StepLeft, .. } => Some(id.as_str()),
+            _ => None,
+        })
+        .collect();
+    let own = |action: &Action| match action {
+        Action::StopContainer { id, .. } | Action::RemoveContainer { id, .. } => !strange.contains(id.as_str()),
+        _ => true,
+    };
+    let touched = draft.plan.steps.iter().map(|step| &step.action).filter(|action| own(action));
+    let touched: BTreeSet<&str> = touched.filter_map(container_of).collect();
     for (name, service) in draft.selected() {
-        if draft.plan.steps.iter().any(|step| containers_of(&step.action) == Some(name)) {
+        if touched.contains(name) {
             continue;
         }
         let containers: Vec<&ObservedContainer> =
@@ -306,14 +322,11 @@ pub(super) fn unchanged(draft: &mut Draft<'_>) {
     draft.plan.doubts.extend(doubts);
 }
 
-/// The service whose containers an action touches.
-fn containers_of(action: &Action) -> Option<&str> {
+/// The service whose container an action touches.
+fn container_of(action: &Action) -> Option<&str> {
     match action {
-        // One-offs bear the service's name, but are not what it runs.
-        Action::RemoveContainer { reason: Removal::Orphan | Removal::StepLeft, .. } => None,
         Action::RenameContainer { service, .. }
         | Action::CreateContainer { service, .. }
-        | Action::RecreateContainer { service, .. }
         | Action::StopContainer { service, .. }
         | Action::RemoveContainer { service, .. }
         | Action::RestartContainer { service, .. }

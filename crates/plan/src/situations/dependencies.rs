@@ -34,11 +34,11 @@ fn restart_dependents_are_stopped_and_started() {
     // zcache depends on what is restarted, not on what is replaced: Compose leaves it running.
     insta::assert_snapshot!(text, @r"
     shop: 4 steps
-      1. stop container shop-web-1: db is replaced
-      2. replace container shop-db-1: environment TUNE added
+      1. replace container shop-db-1: environment TUNE added
+      2. stop container shop-web-1: db is replaced
          after 1
       3. start container shop-db-1: replaced
-         after 2
+         after 1
       4. start container shop-web-1: stopped before
          after 3
     unchanged:
@@ -60,14 +60,14 @@ fn restart_dependents_of_a_rebuild_are_stopped_only_if_needed() {
     insta::assert_snapshot!(text, @r"
     shop: 5 steps
       1. build shop-db for db: Dockerfile changed
-      2. stop container shop-web-1: db is replaced
+      2. replace container shop-db-1: image shop-db is built: Dockerfile changed
          only if image shop-db is no longer shop-db-1; after 1
-      3. replace container shop-db-1: image shop-db is built: Dockerfile changed
-         only if image shop-db is no longer shop-db-1; after 2
+      3. stop container shop-web-1: db is replaced
+         only if step 2 was needed; after 2
       4. start container shop-db-1: replaced
-         only if step 3 was needed; after 3
+         only if step 2 was needed; after 2
       5. start container shop-web-1: stopped before
-         only if step 2 was needed; after 4
+         only if step 3 was needed; after 4
     ");
 }
 
@@ -76,13 +76,13 @@ fn namespace_sharers_are_replaced_with_the_owner() {
     let text = Stage::of(vpn()).up().service("vpn", |s| set(s, "TUNE", "1")).plan();
     insta::assert_snapshot!(text, @r"
     shop: 5 steps
-      1. stop container shop-client-1: vpn is replaced
-      2. replace container shop-vpn-1: environment TUNE added
+      1. replace container shop-vpn-1: environment TUNE added
+      2. replace container shop-client-1: shares the network namespace of vpn, which is replaced
          after 1
-      3. replace container shop-client-1: shares the network namespace of vpn, which is replaced
+      3. stop container shop-client-1: vpn is replaced
          after 2
       4. start container shop-vpn-1: replaced
-         after 3
+         after 1, 2
       5. start container shop-client-1: replaced
          after 4
     ");
@@ -98,16 +98,16 @@ fn namespace_sharers_of_a_rebuild_are_replaced_perhaps() {
     insta::assert_snapshot!(text, @r"
     shop: 6 steps
       1. pull vpn: pull_policy is always
-      2. stop container shop-client-1: vpn is replaced
+      2. replace container shop-vpn-1: image vpn is pulled: pull_policy is always
          only if image vpn is no longer vpn-1; after 1
-      3. replace container shop-vpn-1: image vpn is pulled: pull_policy is always
-         only if image vpn is no longer vpn-1; after 2
-      4. replace container shop-client-1: shares the network namespace of vpn, if that is replaced
-         only if step 3 was needed; after 3
+      3. replace container shop-client-1: shares the network namespace of vpn, if that is replaced
+         only if step 2 was needed; after 2
+      4. stop container shop-client-1: vpn is replaced
+         only if step 2 was needed; after 3
       5. start container shop-vpn-1: replaced
-         only if step 3 was needed; after 4
+         only if step 2 was needed; after 2, 3
       6. start container shop-client-1: replaced or stopped before
-         only if one of steps 2, 4 was needed; after 5
+         only if one of steps 3, 4 was needed; after 5
     ");
 }
 
@@ -146,7 +146,7 @@ fn volumes_from_follow_their_source() {
       2. replace container shop-backup-1: shares volumes of db, which is replaced
          after 1
       3. start container shop-db-1: replaced
-         after 2
+         after 1, 2
       4. start container shop-backup-1: replaced
          after 3
     ");

@@ -275,8 +275,8 @@ fn of_obsolete_ones_the_newest_stay() {
             set(s, "MODE", "b");
         })
         .plan();
-    assert!(text.contains("1. remove container shop-web-1: scaled down from 3 to 1"), "{text}");
-    assert!(text.contains("2. remove container shop-web-2: scaled down from 3 to 1"), "{text}");
+    assert!(text.contains("2. remove container shop-web-1: scaled down from 3 to 1"), "{text}");
+    assert!(text.contains("3. remove container shop-web-2: scaled down from 3 to 1"), "{text}");
     assert!(text.contains("replace container shop-web-3"), "{text}");
 }
 

@@ -9,15 +9,18 @@ fn network_change_reconnects_the_same_containers() {
         .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
         .plan();
     insta::assert_snapshot!(text, @r"
-    shop: 5 steps
-      1. stop container shop-db-1: network shop_default is replaced
-      2. stop container shop-web-1: network shop_default is replaced
-      3. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
-         after 1, 2
-      4. start container shop-db-1: stopped before
-         after 3
-      5. start container shop-web-1: stopped before
+    shop: 6 steps
+      1. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+      2. stop container shop-db-1: network shop_default is replaced
+         after 1
+      3. stop container shop-web-1: network shop_default is replaced
+         after 1
+      4. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 2, 3
+      5. start container shop-db-1: stopped before
          after 4
+      6. start container shop-web-1: stopped before
+         after 5
     ");
 }
 
@@ -29,20 +32,22 @@ fn network_change_and_rebuild() {
         .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
         .plan();
     insta::assert_snapshot!(text, @r"
-    shop: 7 steps
+    shop: 8 steps
       1. build shop-web for web: Dockerfile changed
-      2. stop container shop-db-1: network shop_default is replaced
+      2. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
          after 1
-      3. stop container shop-web-1: network shop_default is replaced
-         after 1
-      4. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
-         after 2, 3
-      5. replace container shop-web-1: image shop-web is built: Dockerfile changed
-         only if image shop-web is no longer shop-web-1; after 4
-      6. start container shop-db-1: stopped before
-         after 5
-      7. start container shop-web-1: replaced or stopped before
+      3. stop container shop-db-1: network shop_default is replaced
+         after 2
+      4. stop container shop-web-1: network shop_default is replaced
+         after 2
+      5. replace network shop_default and reconnect shop-db-1, shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 3, 4
+      6. replace container shop-web-1: image shop-web is built: Dockerfile changed
+         only if image shop-web is no longer shop-web-1; after 5
+      7. start container shop-db-1: stopped before
          after 6
+      8. start container shop-web-1: replaced or stopped before
+         after 7
     ");
 }
 
@@ -230,9 +235,102 @@ fn created_container_survives_the_replacement_of_its_network() {
         })
         .plan();
     insta::assert_snapshot!(text, @r"
-    shop: 2 steps
-      1. replace network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
-      2. start container shop-web-1: created, but never started
+    shop: 3 steps
+      1. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+      2. replace network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
          after 1
+      3. start container shop-web-1: created, but never started
+         after 2
     ");
+}
+
+#[test]
+fn a_network_that_is_there_twice_is_removed_once() {
+    let text = Stage::of(web())
+        .up()
+        .world(|w| {
+            let twin = ObservedNetwork { id: "f".repeat(64), ..w.observed.networks["default"].clone() };
+            w.observed.network_twins.push(("default".to_owned(), twin));
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 1 step
+      1. remove network shop_default: two runs at once have made one of this name each; 00000000ab01 stays
+    unchanged:
+      web: running, nothing changed
+    ");
+}
+
+#[test]
+fn what_a_trial_left_is_removed_before_the_next() {
+    let text = Stage::of(web())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .world(|w| {
+            let old = w.observed.networks["default"].clone();
+            let (id, name) = ("f".repeat(64), format!("{}_shop_default", &old.id[..12]));
+            w.observed.former_networks.push(("default".to_owned(), ObservedNetwork { id, name, ..old }));
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 5 steps
+      1. remove network 00000000ab01_shop_default: left over from a trial that was interrupted
+      2. try out network shop_default: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 1
+      3. stop container shop-web-1: network shop_default is replaced
+         after 2
+      4. replace network shop_default and reconnect shop-web-1: network shop_default changed (config-hash cf68f29b281a -> e53b802f1a7d)
+         after 3
+      5. start container shop-web-1: stopped before
+         after 4
+    ");
+}
+
+#[test]
+fn a_network_whose_option_only_one_can_have_is_not_tried() {
+    let bridge = |network: &mut Network| {
+        let name = "com.docker.network.bridge.name".to_owned();
+        network.driver_opts.insert(name, "br-shop".to_owned());
+    };
+    let option = |world: &mut World| {
+        let network = world.observed.networks.get_mut("default").unwrap();
+        let name = "com.docker.network.bridge.name".to_owned();
+        network.options.insert(name, "br-shop".to_owned());
+    };
+    let change = |p: &mut Project| bridge(p.networks.get_mut("default").unwrap().as_mut().unwrap());
+    assert!(Stage::of(web()).up().edit(change).plan().contains("try out network shop_default"));
+    assert!(!Stage::of(web()).up().edit(change).world(option).plan().contains("try out"));
+}
+
+#[test]
+fn strangers_in_a_network_are_connected_again() {
+    let stage = Stage::of(web())
+        .up()
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .world(|w| {
+            let id = "e".repeat(64);
+            let stranger = Existing { service: String::new(), id, name: "other".to_owned() };
+            w.observed.networks.get_mut("default").unwrap().strangers.push(stranger);
+        });
+    let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+    let acts: Vec<String> = plan.steps.iter().map(|step| render::action(&step.action)).collect();
+    let place = |text: &str| acts.iter().position(|act| act == text).unwrap_or_else(|| panic!("{text}: {acts:#?}"));
+    let order = [
+        "disconnect container other from network shop_default",
+        "remove network shop_default",
+        "create network shop_default",
+        "connect container other to network shop_default",
+    ];
+    assert!(order.map(place).is_sorted(), "{acts:#?}");
+}
+
+#[test]
+fn a_paused_container_that_is_stopped_for_its_network_is_not_resumed() {
+    let text = Stage::of(web())
+        .up()
+        .service("web", |s| s.pull_policy = "always".to_owned())
+        .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+        .container("shop-web-1", |c| c.state = RunState::Paused)
+        .plan_that_repeats();
+    assert!(text.contains("stop container shop-web-1") && !text.contains("resume"), "{text}");
 }

@@ -1,0 +1,111 @@
+//! Containers that go: for good, or because another one, created beside, takes their place.
+
+use super::super::{Action, Condition, ObservedContainer, Removal, StepId};
+use super::stops::{already, is_live, stop_dependents, stop_of};
+use super::{Draft, any_of};
+
+/// Stops a container, whatever state it was seen in, and removes it. `before`: what that waits for.
+pub(super) fn remove_after(
+    draft: &mut Draft<'_>,
+    container: &ObservedContainer,
+    reason: Removal,
+    cause: &str,
+    mut before: Vec<StepId>,
+) -> StepId {
+    let (stopped, is_stopped) = already(draft, container);
+    before.extend(stopped);
+    before.extend(draft.connects.get(&container.id).into_iter().flatten());
+    let mut lead = None;
+    if !is_stopped {
+        lead = Some(draft.push(stop_of(container, true), cause, before.clone(), Condition::Always));
+        before.extend(lead);
+    }
+    let action = Action::RemoveContainer {
+        service: container.service.clone(),
+        id: container.id.clone(),
+        name: container.name.clone(),
+        volumes: false,
+        reason,
+    };
+    let step = draft.push_part(lead, action, cause, before, Condition::Always);
+    draft.freed.insert(container.name.clone(), step);
+    step
+}
+
+/// As [`remove_after`], once what must be there is; one that its volume's replacement removes already just does not come
+/// back.
+pub(super) fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: String) {
+    if let Some((step, _)) = draft.removed.get(&container.id).cloned() {
+        let Some(removal) = draft.plan.steps.get_mut(step) else { return };
+        if let Action::RemoveContainer { reason: old, .. } = &mut removal.action {
+            *old = reason;
+        }
+        removal.cause.clone_from(&cause);
+        if let Some(lead) = removal.part_of.and_then(|lead| draft.plan.steps.get_mut(lead)) {
+            lead.cause = cause;
+        }
+        return;
+    }
+    let foundation = draft.foundation();
+    remove_after(draft, container, reason, &cause, foundation);
+}
+
+/// A replacement that is created, perhaps, and has to be put in the place of its predecessor.
+pub(super) struct Swap<'a> {
+    /// The predecessor, with the name that it has by then.
+    pub old: &'a ObservedContainer,
+    pub old_name: String,
+    /// The step that creates it.
+    pub created: StepId,
+    pub create_as: String,
+    pub name: String,
+    pub cause: String,
+    /// What the predecessor's stop waits for besides.
+    pub before: Vec<StepId>,
+}
+
+/// Stops whoever wants to be restarted with the service; then stops and removes the old containers, and gives the new ones
+/// their names.
+pub(super) fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]) {
+    let did = |draft: &Draft<'_>, swap: &Swap<'_>| match draft.plan.steps.get(swap.created) {
+        Some(step) if step.only_if == Condition::Always => Condition::Always,
+        _ => Condition::AnyDid(vec![swap.created]),
+    };
+    let Some(when) = any_of(swaps.iter().map(|swap| did(draft, swap))) else { return };
+    let dependents = stop_dependents(draft, name, &when, &format!("{name} is replaced"));
+    for swap in swaps {
+        let Swap { old, old_name, created, create_as, name: final_name, cause, before } = swap;
+        let when = did(draft, swap);
+        let lead = Some(*created);
+        let (stopped, is_stopped) = already(draft, old);
+        let mut after = draft.foundation();
+        after.extend(before);
+        after.extend(stopped);
+        after.extend(&dependents);
+        after.push(*created);
+        if is_live(old) && !is_stopped {
+            let mut action = stop_of(old, false);
+            if let Action::StopContainer { name, .. } = &mut action {
+                name.clone_from(old_name);
+            }
+            after.push(draft.push_part(lead, action, cause, after.clone(), when.clone()));
+        }
+        after.extend(draft.connects.get(&old.id).into_iter().flatten());
+        let action = Action::RemoveContainer {
+            service: name.to_owned(),
+            id: old.id.clone(),
+            name: old_name.clone(),
+            volumes: false,
+            reason: Removal::Replaced,
+        };
+        let removed = draft.push_part(lead, action, cause, after, when.clone());
+        draft.freed.insert(old_name.clone(), removed);
+        let action = Action::RenameContainer {
+            service: name.to_owned(),
+            id: None,
+            from: create_as.clone(),
+            to: final_name.clone(),
+        };
+        draft.push_part(lead, action, cause, vec![removed], when);
+    }
+}
