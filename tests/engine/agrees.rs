@@ -15,6 +15,7 @@ use turnout::{
 };
 
 #[path = "../../crates/plan/src/simulate.rs"]
+#[expect(dead_code, reason = "the planner's own tests use the rest")]
 mod simulate;
 
 /// Service, number, state, and the names of its networks.

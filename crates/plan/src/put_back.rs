@@ -199,6 +199,9 @@ mod tests {
         }
     }
 
+    /// What was to be done, how that ended, what is there now, and what follows.
+    type Case = (Vec<Action>, Vec<Outcome>, Vec<ObservedContainer>, &'static [&'static str]);
+
     /// Steps that are in doubt: what is seen decides.
     #[test]
     fn what_a_run_left_is_judged_by_a_new_look() {
@@ -224,7 +227,7 @@ mod tests {
         };
         let old = |state| container("old", "web-1", state);
         let new = || container("new", "old_web-1", Created);
-        let table: Vec<(Vec<Action>, Vec<Outcome>, Vec<ObservedContainer>, &[&str])> = vec![
+        let table: Vec<Case> = vec![
             (vec![restart()], vec![Refused], vec![old(Exited(1))], &["start container web-1"]),
             (vec![restart()], vec![Refused], vec![old(Running)], &["warning"]),
             (vec![restart()], vec![Done], vec![old(Exited(1))], &[]),
