@@ -5,7 +5,7 @@
 //!   Unknown ──► read ──► Fresh ◄──────────┐
 //!      ▲                  │ event          │ read again
 //!      │ stream ends      ├──► Changing ───┘
-//!      └──────────────────┴──► (older than BOUND: whoever asks, asks the engine, and it is read anew)
+//!      └──────────────────┴──► (nothing heard for BOUND: whoever asks, asks the engine, and it is read anew)
 //! ```
 //!
 //! What an event has not told yet is not known here either: that is the time it takes on its way, some milliseconds.
@@ -28,9 +28,12 @@ use crate::engine::{
     held::{Changed, Changes, Held},
 };
 
-/// What was read whole longer ago is not believed without asking: an engine that has much to tell may forget some of it, and
-/// clocks are set.
-pub const BOUND: Duration = Duration::from_secs(600);
+/// So long after the last event or look the engine is asked: a stream that is silent may be dead without a word, and what it
+/// did not tell must not be told wrongly for longer than this.
+pub const BOUND: Duration = Duration::from_secs(30);
+/// So long after everything was read it is read again, however much is heard: an engine that has much to tell may forget some
+/// of it, and clocks are set.
+const WHOLE: Duration = Duration::from_secs(600);
 /// After an event others are waited for, so that a deployment's many are one look.
 const SETTLE: Duration = Duration::from_millis(100);
 /// Before the engine is asked again after its events ended: at first, and at most.
@@ -49,6 +52,8 @@ struct Known {
     held: Option<Held>,
     /// When everything was read.
     read: Option<Instant>,
+    /// When the engine was heard last.
+    heard: Option<Instant>,
     /// Up to when it was true, by the wall clock; counts where it is not any more.
     true_at: i64,
     now: Now,
@@ -83,7 +88,7 @@ impl Holdings {
         match (&known.now, &known.held) {
             (Now::Deaf(why), _) => Err(Ask::Deaf(why.clone())),
             (Now::Changing, _) | (Now::Fresh, None) => Err(Ask::Moment),
-            (Now::Fresh, Some(_)) if known.read.is_none_or(|read| read.elapsed() > BOUND) => {
+            (Now::Fresh, Some(_)) if is_old(known.heard, BOUND) || is_old(known.read, WHOLE) => {
                 self.anew.notify_one();
                 Err(Ask::Moment)
             }
@@ -160,14 +165,17 @@ impl Holdings {
                 held.replace(&project, part);
             }
         }
+        self.lock().heard = Some(Instant::now());
         self.is(Now::Fresh);
         Ok(ended)
     }
 
     async fn read(&self, engine: &Engine) -> Result<(), EngineError> {
-        let held = engine.held().await?;
+        let before = self.lock().held.clone().unwrap_or_default();
+        let held = engine.held(&before).await?;
+        let now = Some(Instant::now());
         let mut known = self.lock();
-        (known.held, known.read, known.now) = (Some(held), Some(Instant::now()), Now::Fresh);
+        (known.held, known.read, known.heard, known.now) = (Some(held), now, now, Now::Fresh);
         Ok(())
     }
 
@@ -183,6 +191,10 @@ impl Holdings {
         // Whole values are written under it.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_old(at: Option<Instant>, bound: Duration) -> bool {
+    at.is_none_or(|at| at.elapsed() > bound)
 }
 
 fn project(changed: Changed) -> Option<String> {
@@ -202,7 +214,8 @@ mod tests {
         assert!(holdings.now() == Err(Ask::Moment) && holdings.last().is_none(), "nothing was read yet");
         {
             let mut known = holdings.lock();
-            (known.held, known.read, known.now) = (Some(Held::default()), Some(Instant::now()), Now::Fresh);
+            let now = Some(Instant::now());
+            (known.held, known.read, known.heard, known.now) = (Some(Held::default()), now, now, Now::Fresh);
         }
         assert_eq!(holdings.now(), Ok(Stacks::new()));
         holdings.is(Now::Changing);
@@ -214,6 +227,11 @@ mod tests {
         assert_eq!(holdings.now(), Err(Ask::Moment));
         // And it is read anew for the next who asks.
         holdings.anew.notified().await;
+        holdings.lock().heard = Some(Instant::now());
+        assert!(holdings.now().is_ok(), "an event was heard");
+        tokio::time::advance(WHOLE).await;
+        holdings.lock().heard = Some(Instant::now());
+        assert_eq!(holdings.now(), Err(Ask::Moment), "however much is heard");
         let before = now_ms();
         holdings.is(Now::Deaf("gone".to_owned()));
         holdings.is(Now::Deaf("still gone".to_owned()));

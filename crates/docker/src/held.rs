@@ -83,13 +83,14 @@ pub enum Changed {
 pub type Changes = Pin<Box<dyn Stream<Item = Changed> + Send>>;
 
 impl Engine {
-    /// Everything that the engine holds of Compose stacks.
+    /// Everything that the engine holds of Compose stacks. Of what was `known` before, containers whose times still give the
+    /// engine's words are not looked at again.
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn held(&self) -> Result<Held, EngineError> {
+    pub async fn held(&self, known: &Held) -> Result<Held, EngineError> {
         let ahead = self.ahead().await / NANOS;
-        self.with_times(self.stacks().await?, ahead).await
+        self.with_times(self.stacks().await?, ahead, known).await
     }
 
     /// The containers of one project; see [`Held::replace`].
@@ -97,7 +98,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::held`].
     pub async fn held_of(&self, project: &str) -> Result<Held, EngineError> {
-        self.with_times(self.stack_of(project).await?, 0).await
+        self.with_times(self.stack_of(project).await?, 0, &Held::default()).await
     }
 
     /// What changes from now on.
@@ -112,9 +113,18 @@ impl Engine {
         Box::pin(whole.filter_map(|event| std::future::ready(event.ok().and_then(changed))))
     }
 
-    async fn with_times(&self, stacks: BTreeMap<String, Stack>, ahead: i64) -> Result<Held, EngineError> {
-        let ids: Vec<String> =
-            stacks.values().flat_map(|stack| &stack.containers).map(|container| container.id.clone()).collect();
+    async fn with_times(&self, stacks: BTreeMap<String, Stack>, ahead: i64, known: &Held) -> Result<Held, EngineError> {
+        let now = (here() / NANOS).saturating_add(ahead);
+        let mut times: HashMap<String, (Option<i64>, Option<i64>)> = HashMap::new();
+        let mut ids = Vec::new();
+        for container in stacks.values().flat_map(|stack| &stack.containers) {
+            match known.times.get(&container.id) {
+                Some((started, ended)) if since::anew(&container.status, *started, *ended, now) == container.status => {
+                    times.insert(container.id.clone(), (*started, *ended));
+                }
+                _ => ids.push(container.id.clone()),
+            }
+        }
         let looks = ids.into_iter().map(|id| async move {
             let state = self.find_container(&id).await?.and_then(|found| found.state).unwrap_or_default();
             // Year 1 is how the daemon says "never".
@@ -123,7 +133,11 @@ impl Engine {
         });
         let looks: Vec<_> = looks.collect();
         let all: Vec<Result<_, EngineError>> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
-        Ok(Held { stacks, times: all.into_iter().collect::<Result<_, _>>()?, ahead })
+        for look in all {
+            let (id, found) = look?;
+            times.insert(id, found);
+        }
+        Ok(Held { stacks, times, ahead })
     }
 }
 
