@@ -12,6 +12,7 @@
 mod architecture;
 mod checklist;
 mod compose_attributes;
+mod compose_cases;
 mod compose_config;
 mod compose_corpus;
 mod compose_model;
