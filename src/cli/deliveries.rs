@@ -9,11 +9,11 @@ use super::{
     args::DeliveriesArgs,
     client::Client,
     command::Trouble,
-    show::{one_line, when},
+    show::{json, one_line, when},
 };
 use crate::{
     report::{
-        redact::escape_marks,
+        redact::escape_json,
         table::{shortened, table},
     },
     server::wire::Payload,
@@ -29,14 +29,14 @@ const NAME: usize = 64;
 /// Prints deliveries, or the payload of one.
 pub(super) async fn deliveries(client: &Client, args: &DeliveriesArgs) -> Result<ExitCode, Trouble> {
     if let Some(id) = args.delivery {
-        let Payload { json } = client.get(&format!("/v1/deliveries/{id}/payload")).await?;
-        writeln!(io::stdout(), "{}", escape_marks(&json, true))?;
+        let Payload { json: payload } = client.get(&format!("/v1/deliveries/{id}/payload")).await?;
+        writeln!(io::stdout(), "{}", escape_json(&payload))?;
         return Ok(ExitCode::SUCCESS);
     }
     let found: Vec<Delivery> = client.get(&format!("/v1/deliveries?limit={}", args.limit)).await?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?;
+        writeln!(out, "{}", json(&found))?;
         return Ok(ExitCode::SUCCESS);
     }
     if found.is_empty() {

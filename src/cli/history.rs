@@ -9,7 +9,7 @@ use super::{
     args::HistoryArgs,
     client::{Client, encode},
     command::Trouble,
-    show::{length, one_line, said, when},
+    show::{json, length, one_line, said, when},
 };
 use crate::{
     git::short,
@@ -34,7 +34,7 @@ pub(super) async fn history(client: &Client, args: &HistoryArgs) -> Result<ExitC
     let deployments: Vec<Deployment> = client.get(&format!("/v1/deployments?limit={}{repo}", args.limit)).await?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&deployments).unwrap_or_default())?;
+        writeln!(out, "{}", json(&deployments))?;
         return Ok(ExitCode::SUCCESS);
     }
     if deployments.is_empty() {

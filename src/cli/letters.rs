@@ -9,7 +9,7 @@ use super::{
     args::{Again, LettersArgs},
     client::Client,
     command::Trouble,
-    show::{one_line, when},
+    show::{json, one_line, when},
 };
 use crate::{
     report::{
@@ -35,15 +35,20 @@ pub(super) async fn letters(client: &Client, args: &LettersArgs) -> Result<ExitC
             Again::One(letter) => Some(letter),
         };
         let sent: Vec<i64> = client.post("/v1/letters/again", &AgainRequest { letter }).await?;
+        if sent.is_empty() && !args.json {
+            let text = "no letter will be sent again: there is none of it, or its destination is not configured";
+            writeln!(io::stderr(), "{text}")?;
+            return Ok(if letter.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
         match args.json {
-            true => writeln!(out, "{}", serde_json::to_string_pretty(&sent).unwrap_or_default())?,
+            true => writeln!(out, "{}", json(&sent))?,
             false => writeln!(out, "{} will be sent again", counted(sent.len(), "letter"))?,
         }
         return Ok(ExitCode::SUCCESS);
     }
     let dead: Vec<Letter> = client.get("/v1/letters").await?;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&dead).unwrap_or_default())?;
+        writeln!(out, "{}", json(&dead))?;
         return Ok(ExitCode::SUCCESS);
     }
     if dead.is_empty() {

@@ -13,6 +13,7 @@ use super::{
     args::PlanArgs,
     client::{Client, ClientError, DAEMON},
     command::Trouble,
+    show::json,
     waiting::Waiting,
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) async fn plan(client: &Client, args: &PlanArgs) -> Result<ExitCode, T
     };
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&reply.plan).unwrap_or_default())?;
+        writeln!(out, "{}", json(&reply.plan))?;
         return Ok(ExitCode::SUCCESS);
     }
     for note in &reply.notes {

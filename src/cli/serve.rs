@@ -190,7 +190,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
     // Whom to tell comes with later settings; what was left of former ones is seen to.
     let seed = RandomState::new().hash_one(std::process::id());
-    let outbox = Outbox::new(store.clone(), Vec::new(), seed, crate::deploy::now_ms());
+    let outbox = Outbox::new(store.clone(), Vec::new(), deployer.redactor.clone(), seed, crate::deploy::now_ms());
     let outbox = tokio::spawn({
         let stop = stop.clone();
         async move { outbox.run(&stop).await }
@@ -223,7 +223,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     looking.abort();
     holding.abort();
     copier.abort();
-    outbox.await.context("the outbox failed")?;
+    if let Err(error) = outbox.await {
+        // What is not told now is told after the next start; the end goes on.
+        tracing::error!(%error, "the outbox failed");
+    }
     waker.abort();
     teller.abort();
     let _ = std::fs::remove_file(&settings.socket);

@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     git::short,
-    report::{counted, redact::escape_controls},
+    report::{
+        counted,
+        redact::{escape_controls, escape_json},
+    },
     server::{
         ENGINE_WORDS,
         wire::{
@@ -146,7 +149,7 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     }
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&status).unwrap_or_default())?;
+        writeln!(out, "{}", json(&status))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mark = if status.engine.ok { "engine" } else { "ENGINE DOWN" };
@@ -386,6 +389,11 @@ pub(super) fn said(d: &Deployment) -> String {
         (State::Queued, _) => d.cause.clone(),
         _ => since_then(d.decision.clone().unwrap_or_default(), &d.falls),
     }
+}
+
+/// A value as JSON for people and scripts: nothing in it moves a terminal's cursor.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    escape_json(&serde_json::to_string_pretty(value).unwrap_or_default()).into_owned()
 }
 
 /// A table has a line for each; the log has them all.

@@ -21,7 +21,7 @@ use crate::{
     plan::Action as Step,
     report::{Event, Reporter as _},
     rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, Why},
-    store::{Deployment, DeploymentId, Filter, State, Update},
+    store::{Deployment, DeploymentId, Filter, State, Update, dies},
 };
 
 /// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
@@ -95,6 +95,7 @@ impl<'a> Drive<'a> {
         let mut actions = VecDeque::from([Action::Fetch]);
         self.enter(Phase::Fetching).await;
         while let Some(action) = actions.pop_front() {
+            dies::here("before", word(action));
             let ended = match action {
                 Action::Fetch => self.fetch().await,
                 Action::Plan => self.plan().await,
@@ -109,6 +110,7 @@ impl<'a> Drive<'a> {
                 // What comes after the end is the store's and the lane's.
                 Action::Again | Action::Watch => continue,
             };
+            dies::here("after", word(action));
             let fact = match ended {
                 Ok(fact) => fact,
                 Err(ended) => self.what_of_it(ended).await,
@@ -332,6 +334,21 @@ impl<'a> Drive<'a> {
             }
             called_off::at_once(tokio::time::sleep(ENGINE_RETRY), doing, cancel).await?;
         }
+    }
+}
+
+/// An action's name, for the points at which a test has the daemon die.
+fn word(action: Action) -> &'static str {
+    match action {
+        Action::Fetch => "fetch",
+        Action::Plan => "plan",
+        Action::EndWatch => "the end of the watch",
+        Action::Apply => "apply",
+        Action::Settle => "settle",
+        Action::AwaitEngine => "the wait for the engine",
+        Action::Record(_) => "the record",
+        Action::Again => "the repetition",
+        Action::Watch => "the watch",
     }
 }
 

@@ -54,7 +54,7 @@ struct Known {
     read: Option<Instant>,
     /// When the engine was heard last.
     heard: Option<Instant>,
-    /// Up to when it was true, by the wall clock; counts where it is not any more.
+    /// When the engine said so last, by the wall clock: to be told where it does not answer.
     true_at: i64,
     now: Now,
 }
@@ -67,6 +67,14 @@ enum Now {
     Changing,
     /// The events do not come.
     Deaf(String),
+}
+
+/// Why a connection was left.
+enum Left {
+    /// It ended.
+    Ended,
+    /// Everything is to be read again.
+    Anew,
 }
 
 /// Why it is better to ask the engine.
@@ -99,18 +107,23 @@ impl Holdings {
     /// What the engine held when that was known last, and when that was: milliseconds since 1970.
     pub fn last(&self) -> Option<(Stacks, i64)> {
         let known = self.lock();
-        let at = if known.now == Now::Fresh { now_ms() } else { known.true_at };
-        known.held.as_ref().map(|held| (held.at(at), at))
+        known.held.as_ref().map(|held| (held.at(known.true_at), known.true_at))
     }
 
     /// Keeps it fresh, for ever.
     pub async fn keep(&self, planner: &Planner) {
         let mut pause = AGAIN.0;
         loop {
-            let why = match self.connected(planner, &mut pause).await {
-                Ok(()) => "the engine's events have ended".to_owned(),
+            let begun = Instant::now();
+            let why = match self.connected(planner).await {
+                Ok(Left::Anew) => continue,
+                Ok(Left::Ended) => "the engine's events have ended".to_owned(),
                 Err(error) => error.to_string(),
             };
+            // An engine that takes the question and ends the answer at once is not asked every second for ever.
+            if begun.elapsed() > AGAIN.1 {
+                pause = AGAIN.0;
+            }
             tracing::debug!("what runs is not kept fresh: {why}; trying again in {pause:?}");
             self.is(Now::Deaf(why));
             sleep(pause).await;
@@ -119,23 +132,23 @@ impl Holdings {
     }
 
     /// Keeps it fresh over one connection.
-    async fn connected(&self, planner: &Planner, pause: &mut Duration) -> Result<(), EngineError> {
+    async fn connected(&self, planner: &Planner) -> Result<Left, EngineError> {
         let engine = planner.engine().await?;
         // Before the look: what happens meanwhile comes afterwards.
         let mut changes = engine.changes().await;
         self.read(&engine).await?;
-        *pause = AGAIN.0;
         loop {
             tokio::select! {
                 changed = changes.next() => {
-                    let Some(first) = changed else { return Ok(()) };
+                    let Some(first) = changed else { return Ok(Left::Ended) };
                     self.is(Now::Changing);
                     let ended = self.take(&engine, first, &mut changes).await?;
                     if ended {
-                        return Ok(());
+                        return Ok(Left::Ended);
                     }
                 }
-                () = self.anew.notified() => self.read(&engine).await?,
+                // The connection may be dead without a word: what is read again is read over a new one.
+                () = self.anew.notified() => return Ok(Left::Anew),
             }
         }
     }
@@ -165,8 +178,8 @@ impl Holdings {
                 held.replace(&project, part);
             }
         }
-        self.lock().heard = Some(Instant::now());
-        self.is(Now::Fresh);
+        let mut known = self.lock();
+        (known.heard, known.true_at, known.now) = (Some(Instant::now()), now_ms(), Now::Fresh);
         Ok(ended)
     }
 
@@ -176,15 +189,12 @@ impl Holdings {
         let now = Some(Instant::now());
         let mut known = self.lock();
         (known.held, known.read, known.heard, known.now) = (Some(held), now, now, Now::Fresh);
+        known.true_at = now_ms();
         Ok(())
     }
 
     fn is(&self, now: Now) {
-        let mut known = self.lock();
-        if known.now == Now::Fresh {
-            known.true_at = now_ms();
-        }
-        known.now = now;
+        self.lock().now = now;
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -232,11 +242,13 @@ mod tests {
         tokio::time::advance(WHOLE).await;
         holdings.lock().heard = Some(Instant::now());
         assert_eq!(holdings.now(), Err(Ask::Moment), "however much is heard");
-        let before = now_ms();
+        holdings.lock().true_at = 1_000;
+        holdings.is(Now::Fresh);
+        assert_eq!(holdings.last().map(|(_, at)| at), Some(1_000), "what was not heard again is as old as it was");
         holdings.is(Now::Deaf("gone".to_owned()));
         holdings.is(Now::Deaf("still gone".to_owned()));
         assert_eq!(holdings.now(), Err(Ask::Deaf("still gone".to_owned())));
         let (_, at) = holdings.last().unwrap();
-        assert!((before..=now_ms()).contains(&at), "when it was known last is not when that was last asked");
+        assert_eq!(at, 1_000, "when it was known last is not when that was noticed");
     }
 }

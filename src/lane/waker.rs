@@ -21,10 +21,14 @@ pub async fn wake_by_journal<W: Work>(lanes: &Lanes<W>, store: &Store, mut news:
                 continue;
             }
         };
-        if page.gap.is_some()
+        while page.gap.is_some()
             && let Err(error) = wake_waiting(lanes, store).await
         {
-            tracing::error!(%error, "cannot look for what is queued; a lane may sleep until its next push");
+            if matches!(error, StoreError::Closed) {
+                return;
+            }
+            tracing::error!(%error, "cannot look for what is queued; looking again in {CLAIM_RETRY:?}");
+            tokio::time::sleep(CLAIM_RETRY).await;
         }
         queued(&page).into_iter().for_each(|repo| lanes.wake(repo));
     }

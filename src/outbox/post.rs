@@ -10,6 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Destination, Outcome, retry};
+use crate::report::redact::Redactor;
 use crate::store::{Cursor, EventId, Fate, Letter, Millis, NewLetter, Only, Page, Store, StoreError};
 
 /// How long an attempt may take.
@@ -24,6 +25,8 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 pub struct Outbox {
     store: Store,
     destinations: Vec<Arc<dyn Destination>>,
+    /// What leaves, and what destinations say, passes it.
+    redactor: Redactor,
     seed: u64,
     /// The wall clock at an instant; from there on time is what has passed, so that nobody can set it.
     began: (Millis, Instant),
@@ -31,8 +34,14 @@ pub struct Outbox {
 
 impl Outbox {
     /// Tells these, from the store's journal. `seed` is other for each daemon; `now` is the wall clock.
-    pub fn new(store: Store, destinations: Vec<Arc<dyn Destination>>, seed: u64, now: Millis) -> Outbox {
-        Outbox { store, destinations, seed, began: (now, Instant::now()) }
+    pub fn new(
+        store: Store,
+        destinations: Vec<Arc<dyn Destination>>,
+        redactor: Redactor,
+        seed: u64,
+        now: Millis,
+    ) -> Outbox {
+        Outbox { store, destinations, redactor, seed, began: (now, Instant::now()) }
     }
 
     /// Works until `stop` fires or the store ends. What is under way then is sent again at the next start.
@@ -81,7 +90,7 @@ impl Outbox {
                 };
                 let from = news.position();
                 let Some(page) = news.next().await? else { return Ok(false) };
-                let letters = letters(destination, &page);
+                let letters = self.letters(destination, &page);
                 if !letters.is_empty() || page.upto - kept >= BEHIND {
                     if let Err(error) = self.store.post(name, letters, page.upto).await {
                         // These events are read again.
@@ -135,6 +144,7 @@ impl Outbox {
                         written.notified().await;
                     };
                     tokio::select! {
+                        biased;
                         () = sleep(wait) => {}
                         () = newer => return Ok(()),
                     }
@@ -144,7 +154,16 @@ impl Outbox {
                     Outcome::Failed { .. } => failures + 1,
                     Outcome::Taken | Outcome::Refused { .. } => 0,
                 };
-                self.record(&letter, &outcome).await
+                // Written down before anything else: a letter that was taken is not to be sent once more because the database
+                // does not answer just now.
+                while let Err(error) = self.record(&letter, &outcome).await {
+                    if matches!(error, StoreError::Closed) {
+                        return Err(error);
+                    }
+                    tracing::error!(destination = name, %error, "what became of a letter cannot be recorded; trying again in {STORE_RETRY:?}");
+                    sleep(STORE_RETRY).await;
+                }
+                Ok(())
             };
             match step.await {
                 Ok(()) => {}
@@ -164,6 +183,8 @@ impl Outbox {
             return self.store.delivered(*id).await;
         };
         let (Outcome::Failed { why, .. } | Outcome::Refused { why }) = outcome else { return Ok(()) };
+        // A client of HTTP quotes the address, with whatever stands in it.
+        let why = &*self.redactor.redact(why);
         match fate {
             Fate::Dead => {
                 tracing::error!(destination, letter = id, "a letter is dead: {why}; `turnout letters` lists those");
@@ -173,19 +194,32 @@ impl Outbox {
         self.store.not_delivered(*id, why, fate).await
     }
 
+    /// What a page has for a destination. What becomes of letters is no matter for letters. An event about which a destination
+    /// panics is told to it in no other way; the panic is in the log.
+    fn letters(&self, destination: &dyn Destination, page: &Page) -> Vec<NewLetter> {
+        let guarded = |say: &dyn Fn() -> Option<String>| {
+            let said = std::panic::catch_unwind(AssertUnwindSafe(say)).unwrap_or_else(|_| {
+                tracing::error!(
+                    destination = destination.name(),
+                    "a letter could not be written: a fault in turnout itself"
+                );
+                None
+            });
+            said.map(|payload| self.redactor.redact(&payload).into_owned())
+        };
+        let missed = page.gap.and_then(|gap| guarded(&|| destination.missed(gap)));
+        let missed = missed.map(|payload| NewLetter { event: None, payload });
+        let told = page.events.iter().filter(|event| !event.what.known().is_some_and(|event| event.is_of_letters()));
+        let told = told.filter_map(|event| {
+            Some(NewLetter { event: Some(event.id), payload: guarded(&|| destination.letter(event))? })
+        });
+        missed.into_iter().chain(told).collect()
+    }
+
     fn now(&self) -> Millis {
         let (wall, since) = self.began;
         wall.saturating_add(Millis::try_from(since.elapsed().as_millis()).unwrap_or(Millis::MAX))
     }
-}
-
-/// What a page has for a destination. What becomes of letters is no matter for letters.
-fn letters(destination: &dyn Destination, page: &Page) -> Vec<NewLetter> {
-    let missed = page.gap.and_then(|gap| destination.missed(gap));
-    let missed = missed.map(|payload| NewLetter { event: None, payload });
-    let told = page.events.iter().filter(|event| !event.what.known().is_some_and(|event| event.is_of_letters()));
-    let told = told.filter_map(|event| Some(NewLetter { event: Some(event.id), payload: destination.letter(event)? }));
-    missed.into_iter().chain(told).collect()
 }
 
 /// One attempt, with an end whatever the destination does.

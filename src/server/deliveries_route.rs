@@ -36,5 +36,7 @@ pub(super) async fn payload(
                     say how many are kept, and how large";
         Refusal::not_found(format!("no payload of delivery {id} is kept"), hint)
     })?;
+    // Of what was learned since.
+    let json = control.deployer.redactor.own().redact(&json).into_owned();
     Ok(Json(Payload { json }))
 }

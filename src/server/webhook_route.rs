@@ -34,7 +34,7 @@ use crate::{
     files,
     forge::{self, Effect, Event, Forge, Head, Note, PushedRepo, Refusal, proof::Key},
     report::redact::Redactor,
-    store::NewDelivery,
+    store::{NewDelivery, NewDeployment},
 };
 
 /// When a sender should try again after a 503 or 507, in seconds.
@@ -127,6 +127,19 @@ impl IntakeState {
         };
         self.doors = forges.iter().map(door).collect();
         self
+    }
+
+    /// For what a delivery says. What it was proven with may have been read only a moment ago; of projects the one counts whose
+    /// delivery it is, so that nobody's secrets can blot out what others sent.
+    fn redactor_of(&self, loaded: &RepoList, effects: &[Effect]) -> Redactor {
+        loaded.secrets.values().for_each(|secret| self.redactor.add_secret(secret));
+        if let Some(secret) = &self.live_secret {
+            self.redactor.add_secret(&secret.current());
+        }
+        match effects.iter().find_map(Effect::repo) {
+            Some(repo) => self.redactor.about(Some(repo)),
+            None => self.redactor.own(),
+        }
     }
 
     /// The branch that the work tree of the pushed repository is on, where none is configured: read beside the runtime, for
@@ -279,10 +292,30 @@ async fn handle(
                       repair it (`turnout check`), then send the delivery again";
         return Err(refused(503, reason));
     }
-    let payload = payload.map(|text| state.redactor.redact(&text).into_owned());
-    let delivery = NewDelivery { payload, ..record(forge, event_name, headers, digest, &events, &effects) };
+    let redactor = state.redactor_of(&loaded, &effects);
+    let delivery = blotted(record(forge, event_name, headers, digest, &events, &effects), &redactor);
+    let payload = match payload {
+        Some(text) => {
+            let work = tokio::task::spawn_blocking(move || redactor.redact(&text).into_owned());
+            // One that cannot be made clean is not kept.
+            work.await.ok().filter(|text| !text.is_empty())
+        }
+        None => None,
+    };
+    let delivery = NewDelivery { payload, ..delivery };
     report(&delivery);
     respond(state, forge, effects, delivery).await
+}
+
+/// The texts of a delivery that only say something, without secrets: a branch, a commit and a name are needed as they are.
+fn blotted(delivery: NewDelivery, redactor: &Redactor) -> NewDelivery {
+    let clean = |text: String| redactor.redact(&text).into_owned();
+    let deploy = delivery.deploy.map(|wanted| NewDeployment {
+        cause: clean(wanted.cause),
+        who: wanted.who.map(clean),
+        ..wanted
+    });
+    NewDelivery { reason: clean(delivery.reason), pusher: delivery.pusher.map(clean), deploy, ..delivery }
 }
 
 /// One line for a refused delivery, or its place in the count of a flood.

@@ -20,6 +20,16 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed. Nothing is recorded then.
     pub async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, StoreError> {
+        match self.record(delivery.clone()).await {
+            // What is nice to have must not cost what was promised to nobody yet.
+            Err(StoreError::Full { .. }) if delivery.payload.is_some() => {
+                self.record(NewDelivery { payload: None, ..delivery }).await
+            }
+            recorded => recorded,
+        }
+    }
+
+    async fn record(&self, delivery: NewDelivery) -> Result<Accepted, StoreError> {
         let (repeats, clock) = (Arc::clone(&self.inner.repeats), Arc::clone(&self.inner.clock));
         let record = move |db: &Connection| {
             // Only the writing thread takes this lock.

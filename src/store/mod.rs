@@ -26,6 +26,7 @@ mod clock;
 mod copies;
 mod cursor;
 mod deployments;
+pub mod dies;
 mod domain_event;
 mod error;
 mod holds;

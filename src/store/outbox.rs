@@ -106,7 +106,7 @@ impl Store {
         self.position(&cursor(destination)).await
     }
 
-    /// The letter to a destination that is due first.
+    /// The oldest letter to a destination, due or not: none overtakes another, as the last word counts.
     ///
     /// # Errors
     /// As [`Store::deployment`].
@@ -114,7 +114,7 @@ impl Store {
         let destination = destination.to_owned();
         let query = move |db: &Connection| {
             let mut next = db.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM outbox WHERE destination = ?1 AND dead_at IS NULL ORDER BY due_at, id LIMIT 1"
+                "SELECT {COLUMNS} FROM outbox WHERE destination = ?1 AND dead_at IS NULL ORDER BY id LIMIT 1"
             ))?;
             next.query_row([destination], letter).optional()
         };
@@ -197,7 +197,7 @@ impl Store {
         self.inner.readers.run("reading the outbox", query).await
     }
 
-    /// Has a dead letter, or all of them, sent again, as if it were new. Answers which.
+    /// Has a dead letter, or all of them, sent again, as if it were new. Answers which: none whose destination is not configured.
     ///
     /// # Errors
     /// As [`Store::post`].
@@ -208,9 +208,11 @@ impl Store {
             // What was too large to be kept cannot be sent.
             let mut again = db.prepare_cached(
                 "UPDATE outbox SET dead_at = NULL, attempts = 0, due_at = 0
-                 WHERE dead_at IS NOT NULL AND payload <> '' AND (?1 IS NULL OR id = ?1) RETURNING id",
+                 WHERE dead_at IS NOT NULL AND payload <> '' AND (?1 IS NULL OR id = ?1)
+                   AND EXISTS (SELECT 1 FROM cursors WHERE name = ?2 || outbox.destination) RETURNING id",
             )?;
-            let mut ids: Vec<i64> = again.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let mut ids: Vec<i64> =
+                again.query_map(params![id, CURSOR], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             ids.sort_unstable();
             if !ids.is_empty() {
                 journal::of_daemon(db, at, &DomainEvent::LettersSentAgain { letters: ids.len() })?;

@@ -9,7 +9,11 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::{DeploymentId, Millis, State, StoreError, clock, copies, deployments::ended, schema, soundness};
+use super::{
+    DeploymentId, Millis, State, StoreError, clock, copies,
+    deployments::{end_phase, ended},
+    rollouts, schema, soundness,
+};
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,8 @@ fn unfinished(db: &Connection, at: Millis) -> rusqlite::Result<usize> {
     )?;
     let ids = end.query_map(params![at, WHY], |row| row.get(0))?.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
     for id in &ids {
+        end_phase(db, *id, at)?;
+        rollouts::end(db, *id, false, at)?;
         ended(db, at, *id, State::Interrupted, Some(WHY.to_owned()))?;
     }
     Ok(ids.len())

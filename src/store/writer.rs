@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     EventId, Retention, StoreError,
     clock::Clock,
-    journal,
+    dies, journal,
     prune::{self, Keep},
     soundness,
 };
@@ -149,6 +149,10 @@ trait Job: Send {
     fn done(&mut self);
     /// Answers: not done.
     fn failed(&mut self, error: rusqlite::Error);
+    /// What it does, in words.
+    fn doing(&self) -> &'static str {
+        "nothing"
+    }
     /// Whether the thread ends after it.
     fn is_last(&self) -> bool {
         false
@@ -188,6 +192,10 @@ where
     T: Send,
     F: FnMut(&Connection) -> rusqlite::Result<T> + Send,
 {
+    fn doing(&self) -> &'static str {
+        self.doing
+    }
+
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.outcome = Some((self.work)(db)?);
         Ok(())
@@ -255,7 +263,9 @@ impl Desk {
             self.counted = *self.newest.borrow();
         }
         let keep = due.then(|| Keep { retention: self.retention, at: self.clock.now(), count });
+        batch.iter().for_each(|job| dies::here("before", job.doing()));
         if together(&mut self.db, batch, keep).is_ok() {
+            batch.iter().for_each(|job| dies::here("after", job.doing()));
             batch.iter_mut().for_each(|job| job.done());
             return;
         }

@@ -32,6 +32,7 @@ mod config;
 mod credentials;
 mod decision;
 mod deploy;
+mod died_at;
 mod failures;
 mod gate;
 mod handed_on;

@@ -224,6 +224,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("src/cli/log_file.rs", "log files"),
     ("src/config/live.rs", "the last good list, in the state directory"),
     ("src/deploy/busy.rs", "locks in the state directory"),
+    ("src/store/dies.rs", "what a test wants, in builds for tests alone"),
     ("crates/docker/src/context.rs", "contexts of Docker's client"),
     ("crates/net/src/dial.rs", "certificates of servers, named in settings of Docker's client"),
     ("crates/registry/src/credentials.rs", "config.json of Docker's client"),

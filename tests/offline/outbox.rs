@@ -115,7 +115,7 @@ fn begin_at(
     now: i64,
 ) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let stop = CancellationToken::new();
-    let outbox = Outbox::new(store.clone(), destinations, 7, now);
+    let outbox = Outbox::new(store.clone(), destinations, turnout::report::redact::Redactor::new(), 7, now);
     let ends = stop.clone();
     (stop, tokio::spawn(async move { outbox.run(&ends).await }))
 }

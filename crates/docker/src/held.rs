@@ -21,9 +21,23 @@ use super::{
     times::milliseconds,
 };
 
-/// Events that change what is shown of a stack.
-const KINDS: [&str; 11] =
-    ["create", "start", "die", "stop", "destroy", "rename", "pause", "unpause", "health_status", "update", "restart"];
+/// Events that change what is shown of a stack; of images, because a container whose tag has moved is shown with another name.
+const KINDS: [&str; 14] = [
+    "tag",
+    "untag",
+    "delete",
+    "create",
+    "start",
+    "die",
+    "stop",
+    "destroy",
+    "rename",
+    "pause",
+    "unpause",
+    "health_status",
+    "update",
+    "restart",
+];
 /// Containers that are looked at beside each other.
 const AT_ONCE: usize = 8;
 /// Nanoseconds in a millisecond.
@@ -105,8 +119,10 @@ impl Engine {
     pub async fn changes(&self) -> Changes {
         let since = here().saturating_add(self.ahead().await);
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let filters =
-            HashMap::from([("type".to_owned(), owned(&["container", "volume"])), ("event".to_owned(), owned(&KINDS))]);
+        let filters = HashMap::from([
+            ("type".to_owned(), owned(&["container", "volume", "image"])),
+            ("event".to_owned(), owned(&KINDS)),
+        ]);
         let options = EventsOptions { since: Some(shown(since)), until: None, filters: Some(filters) };
         let events = self.docker().events(Some(options));
         let whole = events.take_while(|event| std::future::ready(event.is_ok()));
@@ -143,7 +159,7 @@ impl Engine {
 
 /// What an event changes of what is shown; nothing where it is of no Compose project.
 fn changed(event: EventMessage) -> Option<Changed> {
-    if event.typ == Some(Type::VOLUME) {
+    if matches!(event.typ, Some(Type::VOLUME | Type::IMAGE)) {
         return Some(Changed::Anything);
     }
     let project = event.actor?.attributes?.remove(labels::PROJECT)?;

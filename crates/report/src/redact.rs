@@ -305,6 +305,24 @@ pub fn escape_marks(text: &str, json: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Makes visible whatever in a JSON text has no place in a terminal, with JSON's own escapes: what somebody outside wrote may stand
+/// in it as it came. Line ends and tabs stay; other characters below U+0020 stand between values alone, where they go.
+pub fn escape_json(text: &str) -> Cow<'_, str> {
+    let loose = |c: char| is_control(c) && c != '\n';
+    if !text.chars().any(loose) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if !loose(c) => out.push(c),
+            '\0'..'\u{20}' => {}
+            c => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use base64::{
@@ -422,6 +440,8 @@ mod tests {
         assert!(matches!(escape_lines("a\nb\n"), Cow::Borrowed(_)));
         assert_eq!(escape_marks("\u{1b}[31m\u{202e}evil\n", false), "\u{1b}[31m\\u{202e}evil\n");
         assert_eq!(escape_marks(r#"{"a":"\n"}"#, true), r#"{"a":"\n"}"#);
+        let evil = "{\r\n\t\"a\":\"\u{9b}31m\u{7f}\u{202e}ö\"}";
+        assert_eq!(escape_json(evil), "{\n\t\"a\":\"\\u009b31m\\u007f\\u202eö\"}");
         let json = escape_marks("{\"a\":\"\u{202e}evil\"}", true).into_owned();
         assert!(json.is_ascii(), "{json}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["a"], "\u{202e}evil");
