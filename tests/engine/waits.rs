@@ -75,6 +75,7 @@ fn check(case: &Case) {
 
     // The time-out.
     call_timeout(&mut daemon, "2s");
+    knows_what_runs(&daemon, case.call);
     door.hang_after(case.passing, case.call);
     site.write("docker-compose.prod.yml", &stack("v2", case));
     let id = site.push_to(&daemon, "v2");
@@ -95,6 +96,7 @@ fn check(case: &Case) {
     // A cancellation, long before a time-out.
     door.release();
     call_timeout(&mut daemon, "1h");
+    knows_what_runs(&daemon, case.call);
     door.hang_after(case.passing, case.call);
     site.write("docker-compose.prod.yml", &stack("v3", case));
     let id = site.push_to(&daemon, "v3");
@@ -109,6 +111,7 @@ fn check(case: &Case) {
 
     // The daemon's end. What was under way goes on at the next start, and is no crash.
     door.release();
+    knows_what_runs(&daemon, case.call);
     door.hang_after(case.passing, case.call);
     site.write("docker-compose.prod.yml", &stack("v4", case));
     let id = site.push_to(&daemon, "v4");
@@ -187,6 +190,18 @@ hangs! {
         entry: "builder: buildkit";
 }
 
+/// Waits until what the last deployment changed is known to the daemon, which asks the engine for that by itself: the call that is
+/// to hang is the next deployment's.
+fn knows_what_runs(daemon: &Daemon, call: Call) {
+    if call.method != "GET" {
+        return;
+    }
+    common::wait_until("what runs to be known from events", common::PATIENCE, || {
+        let status = daemon.turnout_json(&["status", "--json"]);
+        if status["runs"]["from"] == "events" { Ok(()) } else { Err(status["runs"].clone()) }
+    });
+}
+
 /// The engine goes away in the middle of a call, and comes back.
 fn check_dying(case: &Case) {
     let door = Door::new();
@@ -198,6 +213,7 @@ fn check_dying(case: &Case) {
     let arguments = ["--settle-time", "2s", "--docker-host", &url, "--engine-wait", "1m"];
     let daemon = Daemon::start_with(&site.entry(&[case.entry]), &arguments, &[]);
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    knows_what_runs(&daemon, case.call);
     door.hang_after(case.passing, case.call);
     site.write("docker-compose.prod.yml", &stack("v2", case));
     let id = site.push_to(&daemon, "v2");

@@ -87,7 +87,7 @@ async fn logs_come_in_the_order_of_time() {
     assert!(lines.is_sorted_by_key(|l| l.time.clone()), "{lines:?}");
     let mut seen: Vec<_> = lines.iter().map(|l| (l.service.as_str(), l.text.as_str(), l.stderr)).collect();
     seen.sort_unstable();
-    assert_eq!(seen, [("first", "one", false), ("first", "three", true), ("second", "two", false)]);
+    assert_eq!(seen, [("first", "one", false), ("first", "three", true), ("second", "two\r", false)]);
     let last = LogOptions { services: vec!["first".into()], tail: Some(1), ..LogOptions::default() };
     let lines: Vec<_> = stack.engine.logs(&stack.project.name, last).await.unwrap().map(Result::unwrap).collect().await;
     assert_eq!(lines.len(), 1);

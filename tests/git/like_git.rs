@@ -418,13 +418,16 @@ async fn follow(seed: u64, sparse: bool, by_hand: bool) -> usize {
                 clean(both, &tip);
                 log.push("cleaned".to_owned());
             }
-            // Three things that git does and that lose somebody's work, or what is to be deployed: where a folder becomes a
-            // file it drops what was staged in it; what was changed by hand outside of a sparse set it removes; and what
-            // stands in the way in a sparse checkout it passes over.
+            // Four things that git does and that lose somebody's work, or what is to be deployed: where a folder becomes a
+            // file it drops what was staged in it; what was changed by hand outside of a sparse set it removes; what
+            // stands in the way in a sparse checkout it passes over; and where the attributes have changed, it believes the
+            // times of a file, or not, by the tick in which that was written.
             (Err(GitError::LocalChanges { files, .. }), true)
                 if by_hand
                     && files.iter().all(|file| {
-                        is_at(&site, file) && !is_at(&twin, file) || sparse && said.contains(&format!("\t{file}\n"))
+                        is_at(&site, file) && !is_at(&twin, file)
+                            || sparse && said.contains(&format!("\t{file}\n"))
+                            || is_changed(&before, file)
                     }) =>
             {
                 log.push(format!("kept: {files:?}"));
@@ -438,6 +441,12 @@ async fn follow(seed: u64, sparse: bool, by_hand: bool) -> usize {
         assert_eq!(git(&site, &["write-tree"]), git(&site, &["rev-parse", "HEAD^{tree}"]));
     }
     refused
+}
+
+/// Whether git says of a file that it is changed, when it looks at the contents.
+fn is_changed(state: &str, file: &str) -> bool {
+    let of_file = state.lines().filter(|line| line.get(3..) == Some(file));
+    of_file.into_iter().any(|line| matches!(line.get(1..2), Some("M" | "T")))
 }
 
 fn is_at(folder: &Path, file: &str) -> bool {
