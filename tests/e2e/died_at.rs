@@ -35,8 +35,6 @@ const POINTS: &[&str] = &[
     "after ending the watch",
     "before apply",
     "after apply",
-    "before recording what containers read",
-    "after recording what containers read",
     "before settle",
     "after settle",
     "before the record",
