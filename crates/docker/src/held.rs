@@ -21,7 +21,7 @@ use super::{
     times::milliseconds,
 };
 
-/// Events that change what is shown of a stack; of images, because a container whose tag has moved is shown with another name.
+/// Events that change what is shown of a stack.
 const KINDS: [&str; 14] = [
     "tag",
     "untag",
@@ -119,10 +119,8 @@ impl Engine {
     pub async fn changes(&self) -> Changes {
         let since = here().saturating_add(self.ahead().await);
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let filters = HashMap::from([
-            ("type".to_owned(), owned(&["container", "volume", "image"])),
-            ("event".to_owned(), owned(&KINDS)),
-        ]);
+        let filters =
+            HashMap::from([("type".to_owned(), owned(&["container", "volume"])), ("event".to_owned(), owned(&KINDS))]);
         let options = EventsOptions { since: Some(shown(since)), until: None, filters: Some(filters) };
         let events = self.docker().events(Some(options));
         let whole = events.take_while(|event| std::future::ready(event.is_ok()));
@@ -159,7 +157,7 @@ impl Engine {
 
 /// What an event changes of what is shown; nothing where it is of no Compose project.
 fn changed(event: EventMessage) -> Option<Changed> {
-    if matches!(event.typ, Some(Type::VOLUME | Type::IMAGE)) {
+    if event.typ == Some(Type::VOLUME) {
         return Some(Changed::Anything);
     }
     let project = event.actor?.attributes?.remove(labels::PROJECT)?;
