@@ -33,8 +33,8 @@ pub(super) fn reduce(steps: &mut [Step]) {
     }
 }
 
-/// Steps that take away from somebody what runs or is there. What an interrupted run left under a temporary name is
-/// nobody's.
+/// Steps that take away from somebody what runs or is there. What an interrupted run left under a temporary name and does
+/// not run is nobody's.
 pub(super) fn disturbing(steps: &[Step]) -> StepSet {
     let nobodys: BTreeSet<&str> = steps
         .iter()
