@@ -11,7 +11,7 @@ use turnout_compose::model::Service;
 /// Lets containers be created only when whoever they refer to by name has it: created before, they would hold on to the
 /// predecessor, which goes, or be refused where nobody has the name.
 ///
-/// Names that go round in a circle are left as they are; then the next plan finds what is to be done.
+/// Where such references go round in a circle, no order does for all: whoever comes first in the plan does not wait.
 pub(super) fn settle(draft: &mut Draft<'_>) {
     let mut givers: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
     let mut waiting: Vec<(StepId, Vec<String>)> = Vec::new();

@@ -157,12 +157,12 @@ fn what_a_run_has_made_it_does_not_make_again() {
 fn what_a_run_has_built_and_pulled_it_does_not_build_and_pull_again() {
     let services = json!({"db": {"image": "postgres"}, "web": {"build": {"context": "/src"}}});
     let built = Stage::of(services.clone()).up().build("web", "asked for");
-    assert!(built.clone().plan_that_repeats().contains("build shop-web:"));
+    assert!(built.clone().plan_that_repeats().contains("build shop-web for web"));
     let text = cut_after(built, "build shop-web for web").plan();
     assert!(!text.contains("build"), "{text}");
 
     let pulled = Stage::of(services).up().want(|i| i.pull = Some(Pull::Always));
     assert!(pulled.clone().plan_that_repeats().contains("pull postgres"));
-    let text = cut_after(pulled, "pull postgres for db").plan();
+    let text = cut_after(pulled, "pull postgres").plan();
     assert!(!text.contains("pull"), "{text}");
 }
