@@ -23,7 +23,7 @@ pub use converge::{converge, dependencies, namespace_owners};
 pub use down::down;
 pub use error::PlanError;
 pub use graph::dependency_order;
-pub use intent::{DownOptions, Intent, Mounted, Pull, RemoveImages};
+pub use intent::{DownOptions, Earlier, Intent, Mounted, Pull, RemoveImages};
 pub use lifecycle::{remove, restart, start, stop};
 pub use observed::{
     Belonging, BuiltImage, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume,
