@@ -7,7 +7,7 @@ mod failed;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Action, Condition, Existing, NetworkRemoval, ObservedContainer, Plan, Removal, Step, StepId};
 use failed::is_live;
@@ -97,8 +97,9 @@ impl<'a> Back<'a> {
                 })
             });
             let as_it_was = !(ours && knows) || seen.is_some_and(is_live);
-            let action = Action::ConnectContainer { network: network.to_owned(), container: container.clone(), as_it_was };
-            let step = self.push(action, "was taken out of it before the failure", Vec::new());
+            let action =
+                Action::ConnectContainer { network: network.to_owned(), container: container.clone(), as_it_was };
+            let step = self.push(action, "was taken out of it", Vec::new());
             self.connects.entry(id.clone()).or_default().push(step);
         }
     }
@@ -120,9 +121,9 @@ impl<'a> Back<'a> {
                 continue;
             }
             let owners = self.failed.owners(service);
-            let runs = |owner: &&str| {
-                let live = |c: &ObservedContainer| c.service == **owner && is_live(c);
-                self.starts.iter().any(|(_, c, _)| c.service == **owner) || self.failed.now.iter().any(live)
+            let runs = |owner: &str| {
+                let first = self.failed.first_beside(owner, id);
+                first.is_some_and(|first| is_live(first) || self.starts.iter().any(|(_, c, _)| c.id == first.id))
             };
             if let Some(owner) = owners.iter().find(|owner| !runs(owner)) {
                 self.plan.warnings.push(format!(
@@ -131,9 +132,10 @@ impl<'a> Back<'a> {
                 continue;
             }
             let before = self.failed.before(origin);
-            let earlier = self.starts.iter().filter(|(other, started, _)| {
-                before.contains(other) || owners.contains(started.service.as_str())
-            });
+            let earlier = self
+                .starts
+                .iter()
+                .filter(|(other, started, _)| before.contains(other) || owners.contains(started.service.as_str()));
             let mut after: Vec<StepId> = earlier.map(|(.., step)| *step).collect();
             after.extend(self.connects.get(id).into_iter().flatten());
             if ends {
@@ -152,10 +154,16 @@ impl<'a> Back<'a> {
     fn wanted(&mut self) -> Vec<Wanted<'a>> {
         let (failed, mut wanted) = (self.failed, Vec::new());
         let is_missed = |start: &StepId| failed.ended(*start) == Some(Outcome::Abandoned);
-        for (old, new) in failed.successors().filter(|(old, _)| failed.ran.contains(&old.id)) {
-            let Some(origin) = failed.start_of(new.service, Some(new.number), new.name).filter(is_missed) else { continue };
+        for (old, new) in failed.successors() {
+            let Some(origin) = failed.start_of(new.service, Some(new.number), new.name).filter(is_missed) else {
+                continue;
+            };
             let (standing, goes_on) = (failed.standing(&old.id), failed.goes_on(new.service));
-            if let Some(old) = standing.filter(|_| !goes_on) {
+            // One that did not run is needed where somebody ran in its namespaces.
+            if !failed.ran.contains(&old.id) && !(goes_on && failed.ran_with(new.service)) {
+                continue;
+            }
+            if let Some(old) = standing.filter(|old| !goes_on || is_live(old)) {
                 wanted.extend(self.predecessor(origin, old));
                 continue;
             }
@@ -168,7 +176,7 @@ impl<'a> Back<'a> {
                     };
                     wanted.push(Wanted { origin, container, ends: false, cause });
                 }
-                None if standing.is_some_and(|old| !is_live(old)) => self.plan.warnings.push(format!(
+                None if standing.is_some() => self.plan.warnings.push(format!(
                     "{} stays stopped: the namespaces that it lived in are gone; deploying again makes it anew",
                     old.name
                 )),
@@ -225,7 +233,7 @@ impl<'a> Back<'a> {
             let Action::CreateContainer { service, name, create_as, replaces, .. } = action else { continue };
             let Some(made) = failed.made(service, create_as).filter(|_| create_as != name) else { continue };
             let stays = match replaces {
-                Some(old) => failed.standing(&old.id).is_some() && !failed.goes_on(service),
+                Some(old) => failed.standing(&old.id).is_some_and(|old| is_live(old) || !failed.goes_on(service)),
                 None => failed.now.iter().any(|other| other.name == *name && other.id != made.id),
             };
             if !stays || is_live(made) || self.starts.iter().any(|(_, started, _)| started.id == made.id) {

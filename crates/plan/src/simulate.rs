@@ -214,7 +214,10 @@ impl World {
                 let within = self.observed.containers.iter().find(|c| c.networks.get(name) == id.as_ref());
                 let strangers = self.networks().find(|n| Some(&n.id) == id.as_ref()).map_or(0, |n| n.strangers.len());
                 let used = within.is_some() || strangers > 0;
-                assert!(*reason != NetworkRemoval::Replaced || !used, "network in use by {within:?}, {strangers} others");
+                assert!(
+                    *reason != NetworkRemoval::Replaced || !used,
+                    "network in use by {within:?}, {strangers} others"
+                );
                 if self.observed.networks.get(key).is_some_and(|network| Some(&network.id) == id.as_ref()) {
                     self.observed.networks.remove(key);
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use turnout_compose::model::Project;
+use turnout_compose::{labels::first_of_names, model::Project};
 use turnout_report::Outcome;
 
 use super::super::{
@@ -175,6 +175,27 @@ impl<'a> Failed<'a> {
             }
             group.extend(more);
         }
+    }
+
+    /// Whether somebody ran who lives in the same namespaces.
+    pub(super) fn ran_with(&self, service: &'a str) -> bool {
+        let group = self.group(service);
+        self.successors().any(|(old, new)| group.contains(new.service) && self.ran.contains(&old.id))
+    }
+
+    /// The container of a service that this one was made to share with: those of the failed run share with each other,
+    /// those from before it too.
+    pub(super) fn first_beside(&self, service: &str, sharer: &str) -> Option<&'a ObservedContainer> {
+        let is_made = |id: &str| self.attempts.values().any(|attempt| attempt.id.as_deref() == Some(id));
+        let is_replaced =
+            |id: &str| self.successor(id).is_some_and(|(_, new)| self.made(new.service, new.create_as).is_some());
+        let staying = self.now.iter().filter(|other| match is_made(sharer) {
+            true => !is_replaced(&other.id) && !self.leaves(&other.id),
+            false => !is_made(&other.id),
+        });
+        staying
+            .filter(|other| other.service == service && !other.oneoff)
+            .min_by_key(|other| first_of_names(&other.name))
     }
 
     /// Whether somebody who lives in the same namespaces is gone already: then all go on with the new ones, for a

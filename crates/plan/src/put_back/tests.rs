@@ -1,9 +1,9 @@
 //! What follows from how a run ended and from what is there now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::*;
 use super::super::{Replaced, RunState};
+use super::*;
 
 fn container(id: &str, name: &str, state: RunState) -> ObservedContainer {
     let text = str::to_owned;
@@ -33,8 +33,7 @@ fn what_a_run_left_is_judged_by_a_new_look() {
     use Outcome::{Abandoned, Done, Failed as Refused};
     use RunState::{Created, Exited, Running};
     let text = str::to_owned;
-    let stop =
-        || Action::StopContainer { service: text("web"), id: text("old"), name: text("web-1"), hooks: false };
+    let stop = || Action::StopContainer { service: text("web"), id: text("old"), name: text("web-1"), hooks: false };
     let restart = || Action::RestartContainer { service: text("web"), id: text("old"), name: text("web-1") };
     let start = || Action::StartContainer { service: text("web"), number: Some(1), name: text("web-1") };
     let create = || Action::CreateContainer {
