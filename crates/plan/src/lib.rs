@@ -29,7 +29,7 @@ pub use observed::{
     Belonging, BuiltImage, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume,
     OwnImage, RunState,
 };
-pub use put_back::{Extent, Failed, put_back};
+pub use put_back::{Attempt, Extent, Failed, put_back};
 pub use render::{action, render, replacements};
 pub use step::{Action, Condition, Existing, NetworkRemoval, Plan, Removal, Replaced, Step, StepId};
 
