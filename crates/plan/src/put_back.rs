@@ -160,7 +160,7 @@ impl<'a> Back<'a> {
             };
             let (standing, goes_on) = (failed.standing(&old.id), failed.goes_on(new.service));
             // One that did not run is needed where somebody ran in its namespaces.
-            if !failed.ran.contains(&old.id) && !(goes_on && failed.ran_with(new.service)) {
+            if !(failed.ran.contains(&old.id) || goes_on && failed.ran_with(new.service)) {
                 continue;
             }
             if let Some(old) = standing.filter(|old| !goes_on || is_live(old)) {
