@@ -4,7 +4,7 @@
 //! looking, reading, watching    dropped at once: nothing is lost
 //! builds, pulls, waits          end at once by themselves
 //! other steps under way         have GRACE, then are left to the engine
-//! putting back                  has PUT_BACK, then what runs is only told of
+//! putting back                  has PUT_BACK, waiting for what was told to stop included, then what runs is only told of
 //! anything else                 AT_LAST: dropped where it stands
 //! ```
 

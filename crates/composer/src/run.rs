@@ -21,7 +21,7 @@ use turnout_compose::{
 };
 use turnout_docker::{Apply, ContainerRef, Engine, EngineError, OneOff, as_oneoff};
 use turnout_files::{Kind, Reach};
-use turnout_plan::{self as plan, Action, Condition, Intent, Observed, Plan, Step};
+use turnout_plan::{self as plan, Action, Condition, Earlier, Intent, Observed, Plan, Step};
 
 /// Longest run that is waited for.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
@@ -118,16 +118,17 @@ async fn surroundings(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let name = args.service();
-    let intent = Intent {
+    let mut intent = Intent {
         scale: BTreeMap::from([(name.to_owned(), 0)]),
         pull: up::pull(args.pull),
         build: if args.build { up::builds(project, &[]) } else { BTreeMap::new() },
         ..up::intent(session, &[], &[], args.remove_orphans)?
     };
-    let planned = |observed: &mut Observed| {
+    let planned = |observed: &mut Observed, earlier: &Earlier| {
+        intent.earlier = earlier.clone();
         // The service's own containers are none of our business: without them, zero of them are wanted. What an earlier
         // `run` left behind stays in sight: it is mentioned, or removed with --remove-orphans.
-        observed.containers.retain(|c| c.oneoff || c.service != name);
+        observed.leave_alone(name);
         let mut plan = plan::converge(project, observed, &intent)?;
         let edges = project.services.get(name).map(|service| &service.depends_on).into_iter().flatten();
         for (other, edge) in edges.filter(|(_, edge)| edge.condition != "service_started") {

@@ -29,7 +29,7 @@ use turnout_docker::{
     patience::{GRACE, unless_given_up},
     read_proxies,
 };
-use turnout_plan::{Extent, Observed, Plan};
+use turnout_plan::{Earlier, Extent, Observed, Plan};
 use turnout_registry::{Credentials, docker_config_directory};
 use turnout_report::Reporter;
 use turnout_yaml::Node;
@@ -291,7 +291,8 @@ impl Session {
     }
 
     /// Looks, plans and carries the plan out, as [`Session::apply`]; anew where another run changed the engine meanwhile, as
-    /// a deployment does. `planned` may take out of what was observed what is none of its business.
+    /// a deployment does. `planned` may take out of what was observed what is none of its business; it is told what earlier
+    /// plans have done, which is not to be done again only because it was asked for.
     ///
     /// # Errors
     /// The engine's, the planner's, and that it changed each time.
@@ -301,18 +302,21 @@ impl Session {
         project: &Project,
         stop_timeout: Option<Duration>,
         progress: &Progress,
-        mut planned: impl FnMut(&mut Observed) -> anyhow::Result<Plan>,
+        mut planned: impl FnMut(&mut Observed, &Earlier) -> anyhow::Result<Plan>,
     ) -> anyhow::Result<()> {
+        let mut earlier = Earlier::default();
         for _ in 1..PLANS {
-            let plan = planned(&mut engine.observe(project).await?)?;
-            match self.apply(engine, project, plan, stop_timeout, progress).await {
+            let mut observed = engine.observe(project).await?;
+            earlier.look(&observed);
+            let plan = planned(&mut observed, &earlier)?;
+            match self.apply_noting(engine, project, plan, stop_timeout, progress, &mut earlier).await {
                 Err(error) if is_stale(&error) && !self.cancel.is_cancelled() => {
                     progress.warning(&format!("{error}: planning anew"));
                 }
                 done => return done.map(drop),
             }
         }
-        let plan = planned(&mut engine.observe(project).await?)?;
+        let plan = planned(&mut engine.observe(project).await?, &earlier)?;
         self.apply(engine, project, plan, stop_timeout, progress).await.map(drop)
     }
 
@@ -325,6 +329,19 @@ impl Session {
         stop_timeout: Option<Duration>,
         progress: &Progress,
     ) -> anyhow::Result<Report> {
+        self.apply_noting(engine, project, plan, stop_timeout, progress, &mut Earlier::default()).await
+    }
+
+    /// As [`Session::apply`]; of a run that fails, `earlier` is told what it did.
+    async fn apply_noting(
+        &self,
+        engine: &Engine,
+        project: &Project,
+        plan: Plan,
+        stop_timeout: Option<Duration>,
+        progress: &Progress,
+        earlier: &mut Earlier,
+    ) -> anyhow::Result<Report> {
         for warning in &plan.warnings {
             progress.warning(warning);
         }
@@ -336,7 +353,7 @@ impl Session {
             return Ok(Report::default());
         }
         self.interruptible();
-        self.apply_calmly(engine, project, plan, stop_timeout, progress).await
+        self.carry_out(engine, project, plan, stop_timeout, progress, earlier).await
     }
 
     /// As [`Session::apply`], but Ctrl-C is somebody else's business.
@@ -348,6 +365,18 @@ impl Session {
         stop_timeout: Option<Duration>,
         progress: &Progress,
     ) -> anyhow::Result<Report> {
+        self.carry_out(engine, project, plan, stop_timeout, progress, &mut Earlier::default()).await
+    }
+
+    async fn carry_out(
+        &self,
+        engine: &Engine,
+        project: &Project,
+        plan: Plan,
+        stop_timeout: Option<Duration>,
+        progress: &Progress,
+        earlier: &mut Earlier,
+    ) -> anyhow::Result<Report> {
         let plan = self.narrowed(plan)?;
         progress.begin(&plan);
         let credentials = self.credentials();
@@ -358,6 +387,7 @@ impl Session {
             // Nobody is there to be asked.
             Err(ApplyError::Step { error, .. }) if error.is_lost() => {}
             Err(ApplyError::Step { report, .. } | ApplyError::Cancelled { report, .. }) => {
+                earlier.did(&plan, report.steps.iter().map(|step| step.outcome));
                 // Who has waited long enough to call it off is not kept; the next run finds what is left.
                 unless_given_up(engine.put_back(&run, report, Extent::Created), &self.cancel, GRACE).await;
             }

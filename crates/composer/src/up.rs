@@ -19,7 +19,7 @@ use super::{
 };
 use turnout_compose::model::{Project, SshKey};
 use turnout_docker::{Engine, image::BuildOptions};
-use turnout_plan::{self as plan, Intent, Observed, Plan, Pull, RunState};
+use turnout_plan::{self as plan, Earlier, Intent, Observed, Plan, Pull, RunState};
 
 /// `up`.
 pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
@@ -75,7 +75,7 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
             ..intent
         };
         let start = async {
-            let quiet = |observed: &mut Observed| {
+            let quiet = |observed: &mut Observed, _: &Earlier| {
                 Ok(Plan { warnings: Vec::new(), ..plan::converge(&project, observed, &rest)? })
             };
             session.bring_about(&engine, &project, stop_timeout, &progress, quiet).await
@@ -346,7 +346,8 @@ pub(super) async fn converge(
     let engine = session.engine().await?;
     refuse_unsupported(&engine, project)?;
     let mut agreed = intent.clone();
-    let planned = |observed: &mut Observed| {
+    let planned = |observed: &mut Observed, earlier: &Earlier| {
+        agreed.earlier = earlier.clone();
         let mut plan = plan::converge(project, observed, &agreed)?;
         if !agreed.yes_recreate_volumes && !session.global.dry_run {
             let other = Intent { yes_recreate_volumes: true, ..agreed.clone() };

@@ -37,7 +37,8 @@ pub mod translate;
 mod unreachable;
 
 pub use apply::{
-    Apply, ApplyError, ContainerRef, ImageSettings, InputReader, InputsRead, OneOff, Report, StepReport, as_oneoff,
+    Apply, ApplyError, ContainerRef, ImageSettings, InputReader, InputsRead, Left, OneOff, Report, StepReport,
+    as_oneoff,
 };
 pub use client_settings::ClientSettings;
 pub use connect::{ApiVersion, Engine};

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::{Action, Observed, ObservedContainer, Plan};
+use turnout_report::Outcome;
+
 /// When images are pulled, over every service's own policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pull {
@@ -73,8 +76,57 @@ pub struct Intent {
     pub start_unchecked: bool,
     /// Make networks and volumes that no service uses, too; then a project needs no services.
     pub all_resources: bool,
+    /// What this very run has done by earlier plans: it is not asked for a second time.
+    pub earlier: Earlier,
     /// Seconds since the Unix epoch; only pull policies such as `daily` look at it.
     pub now: i64,
+}
+
+/// What a run has done by plans that came to an end because the engine had changed since they were made.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Earlier {
+    /// IDs of the containers that were there at its beginning; `None` before its first look.
+    found: Option<BTreeSet<String>>,
+    /// What it pulled, built and created.
+    done: Vec<Action>,
+}
+
+impl Earlier {
+    /// Notes what was there, at the first look; later ones change nothing.
+    pub fn look(&mut self, observed: &Observed) {
+        self.found.get_or_insert_with(|| observed.containers.iter().map(|c| c.id.clone()).collect());
+    }
+
+    /// Notes the steps of a plan that were carried out.
+    pub fn did(&mut self, plan: &Plan, ended: impl IntoIterator<Item = Outcome>) {
+        let done =
+            plan.steps.iter().zip(ended).filter(|(_, ended)| *ended == Outcome::Done).map(|(step, _)| &step.action);
+        self.done.extend(done.filter(|action| makes(action)).cloned());
+    }
+
+    /// Whether it built an image of this name.
+    pub(super) fn built(&self, image: &str) -> bool {
+        self.done.iter().any(|action| matches!(action, Action::Build { image: own, .. } if own == image))
+    }
+
+    /// Whether it pulled this image.
+    pub(super) fn pulled(&self, image: &str) -> bool {
+        self.done.iter().any(|action| matches!(action, Action::Pull { image: own, .. } if own == image))
+    }
+
+    /// Whether it created this container: one that it removed again is not there to be asked about.
+    pub(super) fn created(&self, container: &ObservedContainer) -> bool {
+        let is_new = self.found.as_ref().is_some_and(|found| !found.contains(&container.id));
+        is_new
+            && self.done.iter().any(|action| {
+                matches!(action, Action::CreateContainer { service, number, .. }
+                    if *service == container.service && Some(*number) == container.number)
+            })
+    }
+}
+
+fn makes(action: &Action) -> bool {
+    matches!(action, Action::Build { .. } | Action::Pull { .. } | Action::CreateContainer { .. })
 }
 
 /// Which images `down` removes.

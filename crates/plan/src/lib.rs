@@ -23,13 +23,13 @@ pub use converge::{converge, dependencies, namespace_owners};
 pub use down::down;
 pub use error::PlanError;
 pub use graph::dependency_order;
-pub use intent::{DownOptions, Intent, Mounted, Pull, RemoveImages};
+pub use intent::{DownOptions, Earlier, Intent, Mounted, Pull, RemoveImages};
 pub use lifecycle::{remove, restart, start, stop};
 pub use observed::{
     Belonging, BuiltImage, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume,
     OwnImage, RunState,
 };
-pub use put_back::{Extent, Failed, put_back};
+pub use put_back::{Attempt, Extent, Failed, put_back};
 pub use render::{action, render, replacements};
 pub use step::{Action, Condition, Existing, NetworkRemoval, Plan, Removal, Replaced, Step, StepId};
 

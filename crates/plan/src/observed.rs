@@ -28,6 +28,25 @@ pub struct Observed {
     pub own_images: Vec<OwnImage>,
 }
 
+impl Observed {
+    /// Takes the containers of a service out of sight, one-offs aside: no plan has them any more as members of the
+    /// project. A network that is made anew takes them along as it does strangers.
+    pub fn leave_alone(&mut self, service: &str) {
+        let all = std::mem::take(&mut self.containers);
+        let (hidden, kept) = all.into_iter().partition(|c| !c.oneoff && c.service == service);
+        self.containers = kept;
+        let hidden: Vec<ObservedContainer> = hidden;
+        for network in self.networks.values_mut() {
+            let within = hidden.iter().filter(|c| c.networks.values().any(|id| *id == network.id));
+            network.strangers.extend(within.map(|c| Existing {
+                service: c.service.clone(),
+                id: c.id.clone(),
+                name: c.name.clone(),
+            }));
+        }
+    }
+}
+
 /// A local image that is a project's in one way or another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnImage {
@@ -153,7 +172,8 @@ pub struct ObservedNetwork {
     pub options: BTreeMap<String, String>,
     /// Subnets, as `10.1.0.0/16`.
     pub subnets: Vec<String>,
-    /// Containers in it that are no containers of the project. Looked at only where it is not as the project says.
+    /// Containers in it that are none of those that the plan is about: not of the project, or left alone. Looked at only
+    /// where it is not as the project says.
     pub strangers: Vec<Existing>,
 }
 

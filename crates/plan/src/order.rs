@@ -33,8 +33,8 @@ pub(super) fn reduce(steps: &mut [Step]) {
     }
 }
 
-/// Steps that take away from somebody what runs or is there. What an interrupted run left under a temporary name is
-/// nobody's.
+/// Steps that take away from somebody what runs or is there. What an interrupted run left under a temporary name and does
+/// not run is nobody's.
 pub(super) fn disturbing(steps: &[Step]) -> StepSet {
     let nobodys: BTreeSet<&str> = steps
         .iter()
@@ -56,7 +56,7 @@ pub(super) fn disturbing(steps: &[Step]) -> StepSet {
 }
 
 /// Creations of containers that wait for nothing that disturbs: all but those that need a network or volume which is to
-/// be replaced.
+/// be replaced, or bind a name that another container has until it goes.
 pub(super) fn early(steps: &[Step], before: &[StepSet], disturbing: &StepSet) -> Vec<StepId> {
     let creations = steps.iter().enumerate().filter(|(_, s)| matches!(s.action, Action::CreateContainer { .. }));
     creations.map(|(id, _)| id).filter(|id| before.get(*id).is_none_or(|before| !before.meets(disturbing))).collect()

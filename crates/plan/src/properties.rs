@@ -94,7 +94,7 @@ fn happen(tape: &mut Tape<'_>, project: &mut Project, world: &mut World) {
     let service = services[tape.below(services.len())].clone();
     let containers = world.observed.containers.len();
     let container = if containers == 0 { None } else { Some(tape.below(containers)) };
-    match (tape.below(16), container) {
+    match (tape.below(17), container) {
         (0, _) => {
             let definition = project.services.get_mut(&service).unwrap();
             definition.environment.insert("A".to_owned(), Some("changed".to_owned()));
@@ -137,6 +137,11 @@ fn happen(tape: &mut Tape<'_>, project: &mut Project, world: &mut World) {
             if world.named(&copy.name).is_none() {
                 world.observed.containers.push(copy);
             }
+        }
+        (16, _) => {
+            let id = world.fresh_id();
+            let stranger = Existing { service: "elsewhere".to_owned(), name: format!("stranger-{id}"), id };
+            world.observed.networks.get_mut("default").into_iter().for_each(|n| n.strangers.push(stranger.clone()));
         }
         _ => {}
     }
@@ -254,24 +259,40 @@ proptest! {
         let Some((project, mut world)) = history(&mut tape) else { return Ok(()) };
         let intent = intent(&mut tape, &project);
         let Some(whole) = plan(&project, &world, &intent) else { return Ok(()) };
-        // What is left of a network that is gone cannot be started; that is told, and the next deployment mends it.
-        prop_assume!(!whole.steps.iter().any(|step| matches!(step.action, Action::CreateNetwork { .. })));
+        // What is left of a network that somebody has removed cannot be started; the next deployment mends it.
+        let held = |name: &String, id: &String| world.networks().any(|n| n.name == *name && (id.is_empty() || n.id == *id));
+        prop_assume!(world.observed.containers.iter().all(|c| c.networks.iter().all(|(name, id)| held(name, id))));
+        let networks: Vec<String> = world.networks().map(|network| network.name.clone()).collect();
+        let strangers: Vec<(String, Existing)> =
+            world.networks().flat_map(|n| n.strangers.iter().map(|stranger| (n.name.clone(), stranger.clone()))).collect();
         let before = world.observed.containers.clone();
         let live = |c: &&ObservedContainer| matches!(c.state, RunState::Running | RunState::Paused);
         let ran: std::collections::BTreeSet<String> = before.iter().filter(live).map(|c| c.id.clone()).collect();
 
         // The step at the cut is refused, what comes after is not begun.
         let did = world.apply_first(&project, &whole, cut);
+        // Nor can what is left of one that could not be made anew; that is told.
+        prop_assume!(networks.iter().all(|name| world.networks().any(|n| n.name == *name)));
         let ended = did.iter().map(|did| if *did { Outcome::Done } else { Outcome::Skipped });
         let ended: Vec<Outcome> =
             ended.chain([Outcome::Failed]).chain(std::iter::repeat(Outcome::Abandoned)).take(whole.steps.len()).collect();
         let now = world.observed.containers.clone();
-        let failed = Failed { plan: &whole, ended: &ended, ran: &ran, now: &now };
+        let networks = world.networks().map(|network| network.name.clone()).collect();
+        let (attempts, stopping) = (world.attempts.clone(), Default::default());
+        let failed = Failed {
+            project: &project, plan: &whole, ended: &ended, ran: &ran, attempts: &attempts, stopping: &stopping, now: &now,
+            networks: &networks,
+        };
         let back = put_back(&failed, Extent::Running);
         prop_assert_eq!(check(&back), Ok(()));
         world.apply(&project, &back);
 
         let told = || format!("{}cut at {cut}\nthen:\n{}", render(&whole), render(&back));
+        for (network, stranger) in strangers {
+            let within = world.networks().any(|n| n.name == network && n.strangers.contains(&stranger));
+            prop_assert!(within, "{} is not in {network} any more:\n{}", stranger.name, told());
+        }
+        prop_assert!(world.networks().all(|n| project.networks.values().flatten().any(|own| own.name == n.name)));
         let waits = whole.steps.iter().any(|s| matches!(s.action, Action::WaitFor { .. } | Action::RunPreStart { .. }));
         for old in before.iter().filter(live) {
             let goes = whole.steps.iter().any(|step| match &step.action {
@@ -281,7 +302,23 @@ proptest! {
             // Consent to lose its data is consent to lose it.
             let volume = whole.steps.iter().any(|step| matches!(step.action, Action::RemoveVolume { .. }));
             let refused = whole.steps.get(cut).is_some_and(|step| matches!(step.action, Action::StartContainer { .. }));
-            if goes || volume || refused || waits {
+            // Nobody can start alone who lived on in namespaces of one that had ended.
+            let mut open = vec![old.service.as_str()];
+            let mut alone = false;
+            while let Some(service) = open.pop() {
+                for owner in namespace_owners(&project.services[service]) {
+                    alone |= !before.iter().any(|other| other.service == owner && live(&other));
+                    open.push(owner);
+                }
+            }
+            // Nor without a container of its own that is made for the new namespaces; that is told.
+            let unmade = whole.steps.iter().any(|step| matches!(
+                &step.action,
+                Action::CreateContainer { create_as, replaces: Some(of), .. }
+                    if of.id == old.id && !attempts.contains_key(create_as)
+            ));
+            alone |= unmade && back.warnings.iter().any(|told| told.starts_with(&format!("{} stays stopped", old.name)));
+            if goes || volume || refused || waits || alone {
                 continue;
             }
             let stands = |c: &ObservedContainer| {
@@ -292,8 +329,14 @@ proptest! {
         }
         for made in world.observed.containers.iter().filter(|c| before.iter().all(|old| old.id != c.id)) {
             let own = final_name(&made.name);
-            let beside = world.observed.containers.iter().any(|c| c.id != made.id && c.name == own);
-            prop_assert!(own == made.name || !beside, "{} is left:\n{}", made.name, told());
+            // The engine starts no dead one again.
+            let alone = namespace_owners(&project.services[&made.service]).next().is_none()
+                && project.services.values().all(|other| namespace_owners(other).all(|owner| owner != made.service));
+            // Of those that share namespaces the new ones are kept for the next deployment where an old one is gone.
+            let stands = |c: &ObservedContainer| c.state != RunState::Dead && c.name == own && (alone || live(&c));
+            let beside = world.observed.containers.iter().any(|c| c.id != made.id && stands(c));
+            let runs = matches!(made.state, RunState::Running | RunState::Exited(0));
+            prop_assert!(own == made.name || !beside || runs, "{} is left:\n{}", made.name, told());
         }
         let quiet = Intent { yes_recreate_volumes: intent.yes_recreate_volumes, ..Intent::default() };
         let Some(next) = plan(&project, &world, &quiet) else { return Ok(()) };

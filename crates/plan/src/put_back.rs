@@ -3,261 +3,263 @@
 //! What is to be done follows from the plan, how its steps ended, and a new look. A step that failed may have done its
 //! work all the same, so the look decides where the two differ.
 
-use std::collections::BTreeSet;
+mod failed;
+#[cfg(test)]
+mod tests;
 
-use super::{
-    Action, Condition, ObservedContainer, Plan, Removal, Replaced, RunState, Step, StepId, converge::final_name,
-};
+use std::collections::BTreeMap;
+
+use super::{Action, Condition, Existing, NetworkRemoval, ObservedContainer, Plan, Removal, Step, StepId};
+use failed::is_live;
 use turnout_report::Outcome;
 
-/// A run that did not come to its end.
-#[derive(Debug, Clone, Copy)]
-pub struct Failed<'a> {
-    /// What was to be done.
-    pub plan: &'a Plan,
-    /// How each step ended, in the plan's order.
-    pub ended: &'a [Outcome],
-    /// IDs of the containers that ran when it began.
-    pub ran: &'a BTreeSet<String>,
-    /// The project's containers as they are now.
-    pub now: &'a [ObservedContainer],
-}
+pub use failed::{Attempt, Failed};
 
 /// How much is brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Replacements that were created and did not come to their place are removed.
+    /// Replacements that were created and did not come to their place are removed, networks that were only tried too, and
+    /// whoever was taken out of a network is connected again.
     Created,
     /// Besides, what ran before runs again: what was only stopped, and replacements of what is gone, unless they were to
-    /// wait for a job, for health or for a step of their own which did not come to a good end.
+    /// wait for a job, for health or for a step of their own which did not come to a good end. Services that live in each
+    /// other's namespaces go back or forward together.
     Running,
 }
 
-/// Plans it. The cause of each step continues a sentence that begins with the container's name.
+/// Plans it. The cause of each step continues a sentence that begins with the name of the container or network.
 pub fn put_back(failed: &Failed<'_>, extent: Extent) -> Plan {
-    let mut plan = Plan { project: failed.plan.project.clone(), ..Plan::default() };
+    let plan = Plan { project: failed.plan.project.clone(), ..Plan::default() };
+    let mut back = Back { failed, plan, connects: BTreeMap::new(), starts: Vec::new() };
+    back.connect_again();
     if extent == Extent::Running {
-        for (id, step) in failed.plan.steps.iter().enumerate() {
-            match &step.action {
-                Action::StartContainer { service, number, name } if failed.ended(id) == Some(Outcome::Abandoned) => {
-                    failed.start_missed(&mut plan, id, (service, *number, name));
+        back.start_again();
+    }
+    back.remove_unplaced();
+    back.remove_trials();
+    back.plan
+}
+
+/// A container that is to run again.
+struct Wanted<'a> {
+    /// The step of the failed plan that was to make it, or its successor, run: the order is that plan's.
+    origin: StepId,
+    container: &'a ObservedContainer,
+    /// It was told to stop and has perhaps not ended yet.
+    ends: bool,
+    cause: &'static str,
+}
+
+/// The plan that is being made.
+struct Back<'a> {
+    failed: &'a Failed<'a>,
+    plan: Plan,
+    /// By container: the steps that connect it.
+    connects: BTreeMap<String, Vec<StepId>>,
+    /// What starts: the failed plan's step, container and service, and the new step.
+    starts: Vec<(StepId, &'a ObservedContainer, StepId)>,
+}
+
+impl<'a> Back<'a> {
+    fn push(&mut self, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
+        self.plan.steps.push(Step::new(action, cause, after, Condition::Always));
+        self.plan.steps.len() - 1
+    }
+
+    /// Whoever was taken out of a network, strangers too, gets back into the one that has its name now.
+    fn connect_again(&mut self) {
+        let failed = self.failed;
+        for (network, container) in failed.taken_out() {
+            let Existing { service, id, name } = container;
+            let seen = failed.now.iter().find(|seen| seen.id == *id);
+            // Gone, or about to go: only those of the project are looked at.
+            let ours = failed.project.services.contains_key(service) && seen.is_some();
+            if ours && failed.standing(id).is_none() || self.was_removed(id) {
+                continue;
+            }
+            if !failed.networks.contains(network) {
+                self.plan.warnings.push(match ours {
+                    true => format!(
+                        "{name} was taken out of network {network}, which is gone; deploying again makes it anew and \
+                         connects {name}"
+                    ),
+                    false => format!(
+                        "{name} was taken out of network {network}, which is gone; once it is there again, connect it: \
+                         `docker network connect {network} {name}`"
+                    ),
+                });
+                continue;
+            }
+            // As its service says, if that says anything; a running one keeps what it had.
+            let knows = failed.project.services.get(service).is_some_and(|definition| {
+                definition.networks.keys().any(|key| {
+                    failed.project.networks.get(key).and_then(Option::as_ref).is_some_and(|own| own.name == *network)
+                })
+            });
+            let as_it_was = !(ours && knows) || seen.is_some_and(is_live);
+            let action =
+                Action::ConnectContainer { network: network.to_owned(), container: container.clone(), as_it_was };
+            let step = self.push(action, "was taken out of it", Vec::new());
+            self.connects.entry(id.clone()).or_default().push(step);
+        }
+    }
+
+    fn was_removed(&self, id: &str) -> bool {
+        self.failed.steps().any(|(step, action)| {
+            matches!(action, Action::RemoveContainer { id: own, .. } if own == id)
+                && self.failed.ended(step) == Some(Outcome::Done)
+        })
+    }
+
+    /// What ran before the failure, or what was made to replace it.
+    fn start_again(&mut self) {
+        let mut wanted = self.wanted();
+        wanted.sort_by_key(|wanted| wanted.origin);
+        for Wanted { origin, container, ends, cause } in wanted {
+            let (service, id, name) = (&container.service, &container.id, &container.name);
+            if self.starts.iter().any(|(_, other, _)| other.id == *id) {
+                continue;
+            }
+            let owners = self.failed.owners(service);
+            let runs = |owner: &str| {
+                let first = self.failed.first_beside(owner, id);
+                first.is_some_and(|first| is_live(first) || self.starts.iter().any(|(_, c, _)| c.id == first.id))
+            };
+            if let Some(owner) = owners.iter().find(|owner| !runs(owner)) {
+                self.plan.warnings.push(format!(
+                    "{name} stays stopped: {owner}, in whose namespaces it lives, does not run; deploying again starts both"
+                ));
+                continue;
+            }
+            let before = self.failed.before(origin);
+            let earlier = self
+                .starts
+                .iter()
+                .filter(|(other, started, _)| before.contains(other) || owners.contains(started.service.as_str()));
+            let mut after: Vec<StepId> = earlier.map(|(.., step)| *step).collect();
+            after.extend(self.connects.get(id).into_iter().flatten());
+            if ends {
+                let (service, id, name) = (service.clone(), id.clone(), name.clone());
+                let action = Action::StopContainer { service, id, name, hooks: false };
+                // An engine that was told twice says when it has ended.
+                after = vec![self.push(action, "was told to stop before the failure", after)];
+            }
+            let action =
+                Action::StartContainer { service: service.clone(), number: container.number, name: name.clone() };
+            let step = self.push(action, cause, after);
+            self.starts.push((origin, container, step));
+        }
+    }
+
+    fn wanted(&mut self) -> Vec<Wanted<'a>> {
+        let (failed, mut wanted) = (self.failed, Vec::new());
+        let is_missed = |start: &StepId| failed.ended(*start) == Some(Outcome::Abandoned);
+        for (old, new) in failed.successors() {
+            let Some(origin) = failed.start_of(new.service, Some(new.number), new.name).filter(is_missed) else {
+                continue;
+            };
+            let (standing, goes_on) = (failed.standing(&old.id), failed.goes_on(new.service));
+            // One that did not run is needed where somebody ran in its namespaces.
+            if !(failed.ran.contains(&old.id) || goes_on && failed.ran_with(new.service)) {
+                continue;
+            }
+            if let Some(old) = standing.filter(|old| !goes_on || is_live(old)) {
+                wanted.extend(self.predecessor(origin, old));
+                continue;
+            }
+            match failed.made(new.service, new.create_as) {
+                // Its name, if it has not got it yet, can wait for the next plan.
+                Some(container) if !is_live(container) && !failed.waited_in_vain(origin, new.service) => {
+                    let cause = match standing {
+                        None => "was replaced before the failure",
+                        Some(_) => "lives in namespaces that were replaced before the failure",
+                    };
+                    wanted.push(Wanted { origin, container, ends: false, cause });
                 }
-                Action::RestartContainer { service, id: container, name }
-                    if failed.ended(id) == Some(Outcome::Failed) && failed.ran.contains(container) =>
-                {
-                    failed.start_old(&mut plan, service, container, name);
-                }
+                None if standing.is_some() => self.plan.warnings.push(format!(
+                    "{} stays stopped: the namespaces that it lived in are gone; deploying again makes it anew",
+                    old.name
+                )),
                 _ => {}
             }
         }
-    }
-    failed.remove_unplaced(&mut plan);
-    plan
-}
-
-impl Failed<'_> {
-    fn ended(&self, id: StepId) -> Option<Outcome> {
-        self.ended.get(id).copied()
-    }
-
-    fn by_id(&self, id: &str) -> Option<&ObservedContainer> {
-        self.now.iter().find(|container| container.id == id)
-    }
-
-    fn named(&self, name: &str) -> Option<&ObservedContainer> {
-        self.now.iter().find(|container| container.name == name)
-    }
-
-    /// A container that was to be started and was not: its predecessor or, if that is gone, itself.
-    fn start_missed(&self, plan: &mut Plan, start: StepId, (service, number, name): (&str, Option<u32>, &str)) {
-        let Some((create_as, old)) = self.replacement(name) else {
-            let stopped = self.plan.steps.iter().find_map(|step| match &step.action {
-                Action::StopContainer { id, name: other, .. } if other == name || final_name(other) == name => Some(id),
-                _ => None,
-            });
-            if let Some(id) = stopped.filter(|id| self.ran.contains(*id)) {
-                self.start_old(plan, service, id, name);
+        for (step, action) in failed.steps() {
+            let (id, origin) = match action {
+                Action::StopContainer { service, id, name, .. } => {
+                    let number = failed.standing(id).and_then(|old| old.number);
+                    let renamed = failed.steps().find_map(|(_, action)| match action {
+                        Action::RenameContainer { id: Some(own), to, .. } if own == id => Some(to),
+                        _ => None,
+                    });
+                    (id, failed.start_of(service, number, renamed.unwrap_or(name)).filter(is_missed))
+                }
+                Action::RestartContainer { id, .. } => (id, Some(step)),
+                _ => continue,
+            };
+            let stays = failed.ran.contains(id) && failed.successor(id).is_none() && !failed.leaves(id);
+            let (Some(origin), Some(old)) = (origin.filter(|_| stays), failed.standing(id)) else { continue };
+            let restarted = matches!(action, Action::RestartContainer { .. });
+            if !restarted || failed.ended(step) != Some(Outcome::Done) {
+                wanted.extend(self.predecessor(origin, old));
             }
-            return;
-        };
-        if !self.ran.contains(&old.id) {
-            return;
         }
-        if self.by_id(&old.id).is_some() {
-            return self.start_old(plan, service, &old.id, &old.name);
-        }
-        let Some(new) = self.named(name).or_else(|| self.named(create_as)).filter(|new| !is_live(new)) else { return };
-        // Its name, if it has not got it yet, can wait for the next plan.
-        if !self.waited_in_vain(start, service) {
-            let (service, name) = (service.to_owned(), new.name.clone());
-            push(plan, Action::StartContainer { service, number, name }, "was replaced before the failure");
-        }
+        wanted
     }
 
-    /// The predecessor, if the run has stopped it.
-    fn start_old(&self, plan: &mut Plan, service: &str, id: &str, name: &str) {
-        let Some(old) = self.by_id(id) else { return };
-        let of_it = self.plan.steps.iter().enumerate().filter(|(_, step)| match &step.action {
-            Action::StopContainer { id: own, .. } | Action::RestartContainer { id: own, .. } => own == id,
-            _ => false,
-        });
-        let ended: Vec<Outcome> = of_it.filter_map(|(step, _)| self.ended(step)).collect();
-        let failed = ended.contains(&Outcome::Failed);
-        if is_live(old) {
+    /// A container that was there before, if the run has stopped it.
+    fn predecessor(&mut self, origin: StepId, old: &'a ObservedContainer) -> Option<Wanted<'a>> {
+        let ended = self.failed.stops_of(&old.id);
+        let (refused, stopping) = (ended.contains(&Outcome::Failed), self.failed.stopping.contains(&old.id));
+        if is_live(old) && !stopping {
             // Nothing takes a signal back.
-            if failed {
-                plan.warnings.push(format!(
-                    "{name} runs, but may have been told to stop; should it end now, the next deployment starts it"
-                ));
+            let doubt = format!(
+                "{} runs, but may have been told to stop; should it end now, the next deployment starts it",
+                old.name
+            );
+            if refused && !self.plan.warnings.contains(&doubt) {
+                self.plan.warnings.push(doubt);
             }
-            return;
+            return None;
         }
-        if failed || ended.contains(&Outcome::Done) {
-            let (service, name) = (service.to_owned(), old.name.clone());
-            let action = Action::StartContainer { service, number: old.number, name };
-            push(plan, action, "was stopped before the failure");
-        }
-    }
-
-    /// The container that is to get this name in the place of another: under which name it is created, and whom it
-    /// replaces.
-    fn replacement(&self, name: &str) -> Option<(&str, &Replaced)> {
-        self.plan.steps.iter().find_map(|step| match &step.action {
-            Action::CreateContainer { name: own, create_as, replaces: Some(old), .. } if own == name => {
-                Some((create_as.as_str(), old))
-            }
-            _ => None,
-        })
-    }
-
-    /// Whether something that a start waits for did not come: a job, health, or what runs before its own service.
-    fn waited_in_vain(&self, start: StepId, service: &str) -> bool {
-        let (mut found, mut open) = (BTreeSet::new(), vec![start]);
-        while let Some(id) = open.pop() {
-            let Some(step) = self.plan.steps.get(id) else { continue };
-            open.extend(step.after.iter().copied().filter(|before| found.insert(*before)));
-        }
-        found.into_iter().any(|id| {
-            let waits = self.plan.steps.get(id).is_some_and(|step| match &step.action {
-                Action::WaitFor { .. } => true,
-                Action::RunPreStart { service: of, .. } => of == service,
-                _ => false,
-            });
-            waits && !matches!(self.ended(id), Some(Outcome::Done | Outcome::Skipped))
-        })
+        let stopped = stopping || refused || ended.contains(&Outcome::Done);
+        let cause = "was stopped before the failure";
+        stopped.then_some(Wanted { origin, container: old, ends: is_live(old), cause })
     }
 
     /// What stands under a temporary name beside the container whose place it was to take.
-    fn remove_unplaced(&self, plan: &mut Plan) {
-        for (id, step) in self.plan.steps.iter().enumerate() {
-            let Action::CreateContainer { service, name, create_as, replaces, .. } = &step.action else { continue };
-            if !matches!(self.ended(id), Some(Outcome::Done | Outcome::Failed)) || create_as == name {
+    fn remove_unplaced(&mut self) {
+        let failed = self.failed;
+        for (_, action) in failed.steps() {
+            let Action::CreateContainer { service, name, create_as, replaces, .. } = action else { continue };
+            let Some(made) = failed.made(service, create_as).filter(|_| create_as != name) else { continue };
+            let stays = match replaces {
+                Some(old) => failed.standing(&old.id).is_some_and(|old| is_live(old) || !failed.goes_on(service)),
+                None => failed.now.iter().any(|other| other.name == *name && other.id != made.id),
+            };
+            if !stays || is_live(made) || self.starts.iter().any(|(_, started, _)| started.id == made.id) {
                 continue;
             }
-            let stays = match replaces {
-                Some(old) => self.by_id(&old.id).is_some(),
-                None => self.named(name).is_some(),
-            };
-            let Some(made) = self.named(create_as).filter(|made| stays && !is_live(made)) else { continue };
             let (service, id, name) = (service.clone(), made.id.clone(), made.name.clone());
             let action = Action::RemoveContainer { service, id, name, volumes: false, reason: Removal::Leftover };
-            push(plan, action, "was created before the failure and did not come to its place");
-        }
-    }
-}
-
-fn push(plan: &mut Plan, action: Action, cause: &str) {
-    plan.steps.push(Step::new(action, cause, Vec::new(), Condition::Always));
-}
-
-fn is_live(container: &ObservedContainer) -> bool {
-    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn container(id: &str, name: &str, state: RunState) -> ObservedContainer {
-        let text = str::to_owned;
-        ObservedContainer {
-            id: text(id),
-            name: text(name),
-            service: text("web"),
-            number: Some(1),
-            oneoff: false,
-            config_hash: String::new(),
-            image_label: String::new(),
-            image_id: String::new(),
-            state,
-            started: None,
-            labels: BTreeMap::new(),
-            networks: BTreeMap::new(),
-            mounts: Vec::new(),
+            self.push(action, "was created before the failure and did not come to its place", Vec::new());
         }
     }
 
-    /// What was to be done, how that ended, what is there now, and what follows.
-    type Case = (Vec<Action>, Vec<Outcome>, Vec<ObservedContainer>, &'static [&'static str]);
-
-    /// Steps that are in doubt: what is seen decides.
-    #[test]
-    fn what_a_run_left_is_judged_by_a_new_look() {
-        use Outcome::{Abandoned, Done, Failed as Refused};
-        use RunState::{Created, Exited, Running};
-        let text = str::to_owned;
-        let stop =
-            || Action::StopContainer { service: text("web"), id: text("old"), name: text("web-1"), hooks: false };
-        let restart = || Action::RestartContainer { service: text("web"), id: text("old"), name: text("web-1") };
-        let start = || Action::StartContainer { service: text("web"), number: Some(1), name: text("web-1") };
-        let create = || Action::CreateContainer {
-            service: text("web"),
-            number: 1,
-            name: text("web-1"),
-            create_as: text("old_web-1"),
-            replaces: Some(Replaced { id: text("old"), name: text("web-1"), inherit_volumes: true }),
-        };
-        let wait = || Action::WaitFor {
-            service: text("db"),
-            condition: text("service_healthy"),
-            required: true,
-            dependents: vec![text("web")],
-        };
-        let old = |state| container("old", "web-1", state);
-        let new = || container("new", "old_web-1", Created);
-        let table: Vec<Case> = vec![
-            (vec![restart()], vec![Refused], vec![old(Exited(1))], &["start container web-1"]),
-            (vec![restart()], vec![Refused], vec![old(Running)], &["warning"]),
-            (vec![restart()], vec![Done], vec![old(Exited(1))], &[]),
-            (vec![stop(), start()], vec![Refused, Abandoned], vec![old(Exited(1))], &["start container web-1"]),
-            (vec![stop(), start()], vec![Refused, Abandoned], vec![old(Running)], &["warning"]),
-            (vec![stop(), start()], vec![Abandoned, Abandoned], vec![old(Exited(1))], &[]),
-            (vec![stop(), start()], vec![Done, Refused], vec![old(Exited(1))], &[]),
-            (
-                vec![create(), stop(), start()],
-                vec![Done, Refused, Abandoned],
-                vec![old(Exited(1)), new()],
-                &["start container web-1", "remove container old_web-1"],
-            ),
-            (vec![create(), stop(), start()], vec![Done, Done, Abandoned], vec![new()], &["start container old_web-1"]),
-            (vec![create(), stop(), wait(), start()], vec![Done, Done, Abandoned, Abandoned], vec![new()], &[]),
-        ];
-        for (actions, ended, now, wanted) in table {
-            let mut plan = Plan::default();
-            for action in actions {
-                let after = (0..plan.steps.len()).collect();
-                plan.steps.push(Step::new(action, "test", after, Condition::Always));
+    /// Networks that were made to try whether they can be.
+    fn remove_trials(&mut self) {
+        let failed = self.failed;
+        for (id, action) in failed.steps() {
+            let Action::TryNetwork { key, trial, .. } = action else { continue };
+            let removed = failed.steps().any(|(other, action)| {
+                matches!(action, Action::RemoveNetwork { name, id: None, .. } if name == trial)
+                    && failed.ended(other) == Some(Outcome::Done)
+            });
+            let tried = matches!(failed.ended(id), Some(Outcome::Done | Outcome::Failed));
+            if tried && !removed && failed.networks.contains(trial) {
+                let (key, name) = (key.clone(), trial.clone());
+                let action = Action::RemoveNetwork { key, name, id: None, reason: NetworkRemoval::Trial };
+                self.push(action, "was made to see whether it can be", Vec::new());
             }
-            let ran = BTreeSet::from([text("old")]);
-            let failed = Failed { plan: &plan, ended: &ended, ran: &ran, now: &now };
-            let back = put_back(&failed, Extent::Running);
-            let mut told: Vec<String> = back.steps.iter().map(|step| super::super::action(&step.action)).collect();
-            told.extend(back.warnings.iter().map(|_| text("warning")));
-            assert_eq!(told, wanted, "{ended:?}: {:?}", plan.steps);
-            let created = put_back(&failed, Extent::Created);
-            assert!(created.steps.iter().all(|step| matches!(step.action, Action::RemoveContainer { .. })));
         }
     }
 }

@@ -18,6 +18,12 @@ pub(super) struct World {
     pub unknown: BTreeSet<String>,
     /// Containers that go for certain, or whose replacement is there: nobody refers to them any more.
     superseded: BTreeSet<String>,
+    /// What the last plan has created, by the name that it was created under.
+    pub attempts: BTreeMap<String, Attempt>,
+    /// By container: those in whose namespaces it lives.
+    owners: BTreeMap<String, Vec<String>>,
+    /// Containers that are not the project's and were taken out of a network, and the name of that.
+    out: Vec<(Existing, String)>,
     next: u64,
 }
 
@@ -41,6 +47,7 @@ impl World {
             _ => None,
         });
         self.superseded = removed.collect();
+        self.attempts.clear();
         for step in plan.steps.iter().take(count) {
             let runs = self.holds(&step.only_if, &did) && self.act(project, &step.action);
             did.push(runs);
@@ -87,16 +94,29 @@ impl World {
                 assert_eq!(self.observed.former_networks.len() + 1, before, "{name} was not tried");
             }
             Action::DisconnectContainer { network, network_id, container } => {
-                let ours = self.observed.containers.iter_mut().find(|c| c.id == container.id);
-                let left = ours.and_then(|c| c.networks.remove(network).map(|id| (id, c.state)));
-                let (id, _) = left.unwrap_or_else(|| panic!("{} is not in {network}", container.name));
-                assert_eq!(id, *network_id);
+                if let Some(ours) = self.observed.containers.iter_mut().find(|c| c.id == container.id) {
+                    let left = ours.networks.remove(network);
+                    assert_eq!(left.as_ref(), Some(network_id), "{} in {network}", container.name);
+                } else {
+                    let within = self.networks_mut().find(|n| n.id == *network_id).unwrap();
+                    let before = within.strangers.len();
+                    within.strangers.retain(|stranger| stranger.id != container.id);
+                    assert_eq!(within.strangers.len() + 1, before, "{} is not in {network}", container.name);
+                    self.out.push((container.clone(), network.clone()));
+                }
             }
             Action::ConnectContainer { network, container, as_it_was } => {
-                let id = self.observed.networks.values().find(|n| n.name == *network).unwrap().id.clone();
-                let connected = self.find_mut(&container.id);
-                assert!(*as_it_was || connected.state != RunState::Running, "{} runs", container.name);
-                connected.networks.insert(network.clone(), id);
+                let found = self.networks().find(|n| n.name == *network).map(|n| n.id.clone());
+                let id = found.unwrap_or_else(|| panic!("no network {network}"));
+                if let Some(connected) = self.observed.containers.iter_mut().find(|c| c.id == container.id) {
+                    assert!(*as_it_was || connected.state != RunState::Running, "{} runs", container.name);
+                    connected.networks.insert(network.clone(), id);
+                } else {
+                    let had = self.out.iter().position(|(out, from)| out == container && from == network);
+                    assert!(*as_it_was && had.is_some(), "{} was never in {network}", container.name);
+                    had.map(|at| self.out.remove(at));
+                    self.networks_mut().filter(|n| n.id == id).for_each(|n| n.strangers.push(container.clone()));
+                }
             }
             Action::CreateVolume { key, name } => self.volume(project, key, name),
             Action::RenameContainer { id, from, to, .. } => {
@@ -165,24 +185,39 @@ impl World {
                 let now = i128::from(self.next);
                 let container = self.observed.containers.iter_mut().find(|c| c.name == *name);
                 let container = container.unwrap_or_else(|| panic!("no container {name}"));
+                assert!(!matches!(container.state, RunState::Dead | RunState::Removing), "{name} is going");
                 for (network, id) in &mut container.networks {
                     let found = self.observed.networks.values().find(|n| n.name == *network);
                     let found = found.unwrap_or_else(|| panic!("{name}: no network {network}"));
                     assert!(id.is_empty() || *id == found.id, "{name}: network {network} with ID {id} not found");
                     *id = found.id.clone();
                 }
-                // Attachments that an interruption left out are made before the start.
-                for key in project.services.get(service).into_iter().flat_map(|service| service.networks.keys()) {
+                // Attachments that an interruption left out are made before the start, of those that have several.
+                let attached = project.services.get(service).filter(|service| service.networks.len() > 1);
+                for key in attached.into_iter().flat_map(|service| service.networks.keys()) {
                     if let Some(network) = self.observed.networks.get(key) {
                         container.networks.entry(network.name.clone()).or_insert_with(|| network.id.clone());
                     }
                 }
+                let id = container.id.clone();
+                for owner in self.owners.get(&id).into_iter().flatten() {
+                    let state = self.find(owner).map(|owner| owner.state);
+                    // A job may still be at it.
+                    let runs = matches!(state, Some(RunState::Running | RunState::Paused | RunState::Exited(0)));
+                    assert!(runs, "{name} lives in namespaces of {owner}, which is {state:?}");
+                }
+                let container = self.find_mut(&id);
                 container.started = Some(now);
                 container.state = if ends { RunState::Exited(0) } else { RunState::Running };
             }
             Action::RemoveNetwork { key, name, id, reason } => {
                 let within = self.observed.containers.iter().find(|c| c.networks.get(name) == id.as_ref());
-                assert!(*reason != NetworkRemoval::Replaced || within.is_none(), "network in use by {within:?}");
+                let strangers = self.networks().find(|n| Some(&n.id) == id.as_ref()).map_or(0, |n| n.strangers.len());
+                let used = within.is_some() || strangers > 0;
+                assert!(
+                    *reason != NetworkRemoval::Replaced || !used,
+                    "network in use by {within:?}, {strangers} others"
+                );
                 if self.observed.networks.get(key).is_some_and(|network| Some(&network.id) == id.as_ref()) {
                     self.observed.networks.remove(key);
                 }
@@ -205,6 +240,17 @@ impl World {
         let now = i128::from(self.next);
         let container = self.find_mut(id);
         (container.state, container.started) = (RunState::Running, Some(now));
+    }
+
+    /// All networks, as the engine holds them.
+    pub fn networks(&self) -> impl Iterator<Item = &ObservedNetwork> {
+        let Observed { networks, former_networks, network_twins, .. } = &self.observed;
+        networks.values().chain(former_networks.iter().chain(network_twins).map(|(_, network)| network))
+    }
+
+    fn networks_mut(&mut self) -> impl Iterator<Item = &mut ObservedNetwork> {
+        let Observed { networks, former_networks, network_twins, .. } = &mut self.observed;
+        networks.values_mut().chain(former_networks.iter_mut().chain(network_twins).map(|(_, network)| network))
     }
 
     fn find(&self, id: &str) -> Option<&ObservedContainer> {
@@ -287,10 +333,20 @@ impl World {
             mounts: mounts.collect(),
         };
         let id = self.fresh_id();
+        let attempt = Attempt { config_hash: created.config_hash.clone(), id: Some(id.clone()), answered: true };
+        self.attempts.insert(container.to_owned(), attempt);
+        let firsts = self.firsts();
+        let owners = namespace_owners(service).filter_map(|owner| firsts.get(owner).cloned()).collect();
+        self.owners.insert(id.clone(), owners);
         self.observed.containers.push(ObservedContainer { id, ..created });
     }
 
     fn hash(&self, service: &Service) -> String {
+        hash::service_hash(&hash::with_container_refs(service, &self.firsts()))
+    }
+
+    /// By service: the container that others refer to.
+    fn firsts(&self) -> BTreeMap<String, String> {
         let mut ids: BTreeMap<String, String> = BTreeMap::new();
         let staying = |c: &&ObservedContainer| !c.oneoff && !self.superseded.contains(&c.id);
         let mut containers: Vec<_> = self.observed.containers.iter().filter(staying).collect();
@@ -298,7 +354,7 @@ impl World {
         for container in containers {
             ids.insert(container.service.clone(), container.id.clone());
         }
-        hash::service_hash(&hash::with_container_refs(service, &ids))
+        ids
     }
 }
 

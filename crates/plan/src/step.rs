@@ -92,7 +92,7 @@ pub enum Removal {
     Orphan,
     /// More containers than wanted.
     ScaleDown,
-    /// A temporary container of a replacement that was interrupted.
+    /// A temporary container of a replacement that was interrupted; it does not run.
     Leftover,
     /// An [`Action::CreateContainer`] in the same plan stands in for it: one that says so, or one of the same name.
     Replaced,

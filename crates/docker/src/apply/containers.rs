@@ -13,7 +13,7 @@ use turnout_compose::{
     labels::{self, replace_value},
     model::Service,
 };
-use turnout_plan::{ObservedMount, Replaced, attributes};
+use turnout_plan::{Attempt, ObservedMount, Replaced, attributes};
 
 use super::{ContainerRef, Executor, schedule::Did, world::Known};
 use crate::{
@@ -247,7 +247,13 @@ impl Executor<'_> {
         let options = CreateContainerOptions { name: Some((*create_as).to_owned()), platform };
         let hashes = (resolved.config_hash.as_str(), image_id.as_str());
         let deadline = tokio::time::Instant::now() + RESERVED_NAME_WAIT;
+        // Known to whoever puts back, also when this is given up in between.
+        let note = |id: Option<&str>, answered: bool| {
+            let (config_hash, id) = (resolved.config_hash.clone(), id.map(str::to_owned));
+            self.world.attempted(create_as, Attempt { config_hash, id, answered });
+        };
         let id = loop {
+            note(None, false);
             let (options, body) = (options.clone(), body.clone());
             let created = match &mac_address {
                 None => self.engine.ask(self.engine.docker().create_container(Some(options), body)).await,
@@ -262,6 +268,7 @@ impl Executor<'_> {
                 }
                 Err(error) => error,
             };
+            note(None, status_of(&error).is_some());
             let conflict = status_of(&error) == Some(409);
             let error = EngineError::api(format!("create {create_as}"), error);
             if !conflict {
@@ -280,6 +287,7 @@ impl Executor<'_> {
                 () = self.run.cancel.cancelled() => return Err(EngineError::Cancelled),
             }
         };
+        note(Some(&id), true);
         for endpoint in connect {
             self.connect(&id, final_name, endpoint).await?;
         }

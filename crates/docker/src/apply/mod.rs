@@ -41,6 +41,7 @@ use world::World;
 
 pub use inputs::{InputReader, InputsRead};
 pub use oneoff::{OneOff, as_oneoff};
+pub use world::Left;
 
 /// Everything [`Engine::apply`] works with.
 #[derive(Clone, Copy)]
@@ -104,7 +105,7 @@ pub struct StepReport {
 }
 
 /// What a run did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// One entry for each step of the plan, in its order.
     pub steps: Vec<StepReport>,
@@ -112,6 +113,8 @@ pub struct Report {
     pub started: Vec<ContainerRef>,
     /// IDs of the containers that ran when it began.
     pub ran: BTreeSet<String>,
+    /// What it left that only it knows; for [`Engine::put_back`].
+    pub left: Left,
 }
 
 impl Report {
@@ -184,8 +187,9 @@ impl Engine {
         let finished =
             schedule::run(run.plan, run.reporter, run.cancel, &executor.halt, |id, ended| executor.step(id, ended))
                 .await;
+        let left = executor.world.left();
         let started = executor.started.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let report = Report { steps: finished.steps, started, ran };
+        let report = Report { steps: finished.steps, started, ran, left };
         match finished.failure {
             Some((step, what, error)) => Err(ApplyError::Step { step, what, error, report }),
             None if finished.cancelled => {

@@ -145,8 +145,24 @@ impl Executor<'_> {
         };
         let request = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(settings) };
         let connected = self.engine.ask(self.engine.docker().connect_network(network, request)).await;
-        connected.map_err(|error| EngineError::api(format!("connect {name} to network {network}"), error))?;
-        Ok(Did::Done(format!("connected {name} to network {network}")))
+        match connected.map_err(|error| EngineError::api(format!("connect {name} to network {network}"), error)) {
+            Ok(()) => Ok(Did::Done(format!("connected {name} to network {network}"))),
+            // Somebody else, or this run's own call that was given up, has connected it.
+            Err(error) if error.refusal() == Some(&Refusal::EndpointExists) => {
+                Ok(Did::Skipped(format!("{name} is connected to network {network}")))
+            }
+            // It has ended and gone meanwhile, or its address is outside of the new subnets: nothing that the project
+            // could do without. Whose engine does not answer at all fails all the same.
+            Err(error) if as_it_was && error.status().is_some() => {
+                let again = format!("connect it by hand: `docker network connect {network} {name}`");
+                self.run.reporter.warn(format!(
+                    "{name} was taken out of network {network}, which was made anew, and cannot be connected to it: \
+                     {error}; if it is still there, {again}"
+                ));
+                Ok(Did::Skipped(format!("{name} could not be connected to network {network}")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// [`turnout_plan::Action::RemoveNetwork`].

@@ -1,14 +1,21 @@
 //! After a run that failed: what [`turnout_plan::put_back`] says is carried out, as far as it can be.
 
-use turnout_plan::{Action, Extent, Failed, ObservedContainer, Plan, put_back};
-use turnout_report::Outcome;
+use std::collections::BTreeSet;
 
-use super::{Apply, Executor, Report, schedule::Did};
+use tokio_util::sync::CancellationToken;
+use turnout_plan::{Action, Extent, Failed, ObservedContainer, Plan, Step, put_back};
+use turnout_report::{Event, Outcome, Reporter};
+
+use super::{
+    Apply, Executor, Report,
+    schedule::{self, Did},
+};
 use crate::{Engine, EngineError, observe};
 
 impl Engine {
     /// Brings back what ran before a failed run, or only takes away what did not come to its place. Says what it did; a
-    /// failure of its own is a warning, and does not keep the rest from being brought back.
+    /// failure of its own is a warning, and does not keep the rest from being brought back. What has nothing to do with
+    /// each other is done side by side, so that one that is long in ending holds up no other.
     pub async fn put_back(&self, run: &Apply<'_>, report: &Report, extent: Extent) {
         if !may_need(run.plan, report) {
             return;
@@ -24,19 +31,20 @@ impl Engine {
             }
         };
         plan.warnings.iter().for_each(|warning| run.reporter.warn(warning.clone()));
-        for step in &plan.steps {
-            let cause = &step.cause;
-            let (name, did, failed) = match &step.action {
-                Action::StartContainer { name, .. } => (name, "runs again", "cannot be started"),
-                Action::RemoveContainer { name, .. } => (name, "is removed again", "cannot be removed"),
-                _ => continue,
-            };
-            match executor.act(&step.action).await {
-                Ok(Did::Done(_)) => run.reporter.info(format!("{name} {cause} and {did}")),
-                Ok(Did::Skipped(_)) => {}
-                Err(error) => run.reporter.warn(format!("{name} {cause} and {failed}: {error}")),
+        // The failed run was perhaps called off; that is why this one is needed, and no end to it. Its time is the
+        // caller's to limit.
+        let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
+        let executor = &executor;
+        schedule::run(&plan, &Quiet, &cancel, &halt, |id, _| {
+            let step = plan.steps.get(id);
+            async move {
+                if let Some(step) = step {
+                    executor.put_back_one(step).await;
+                }
+                Ok(Did::Done(String::new()))
             }
-        }
+        })
+        .await;
     }
 
     async fn plan_back<'a>(
@@ -47,9 +55,26 @@ impl Engine {
     ) -> Result<(Executor<'a>, Plan), EngineError> {
         let listed = self.project_containers(&run.project.name).await?;
         let now: Vec<ObservedContainer> = listed.into_iter().filter_map(observe::container).collect();
+        let networks: BTreeSet<String> = match run.plan.steps.iter().any(|step| is_of_network(&step.action)) {
+            true => self.all_networks().await?.into_iter().filter_map(|network| network.name).collect(),
+            // Nobody was taken out of one.
+            false => BTreeSet::new(),
+        };
         let ended: Vec<Outcome> = report.steps.iter().map(|step| step.outcome).collect();
-        let plan = put_back(&Failed { plan: run.plan, ended: &ended, ran: &report.ran, now: &now }, extent);
-        Ok((Executor::among(self, run, now), plan))
+        let failed = Failed {
+            project: run.project,
+            plan: run.plan,
+            ended: &ended,
+            ran: &report.ran,
+            attempts: &report.left.attempts,
+            stopping: &report.left.stopping,
+            now: &now,
+            networks: &networks,
+        };
+        let plan = put_back(&failed, extent);
+        let executor = Executor::among(self, run, now);
+        executor.world.go_on(report.left.clone());
+        Ok((executor, plan))
     }
 
     /// Starts one container of a project that stands still, with what a start by a plan brings: networks, copied files,
@@ -64,16 +89,58 @@ impl Engine {
     }
 }
 
-/// Whether the run touched any container at all; else nobody has to look.
+impl Executor<'_> {
+    /// Does one thing, and says so; a failure is a warning.
+    async fn put_back_one(&self, step: &Step) {
+        let (cause, reporter) = (&step.cause, self.run.reporter);
+        let (name, did, failed) = match &step.action {
+            Action::StartContainer { name, .. } => (name.clone(), "runs again", "cannot be started"),
+            Action::StopContainer { name, .. } => (name.clone(), "has ended", "does not end"),
+            Action::RemoveContainer { name, .. } => (name.clone(), "is removed again", "cannot be removed"),
+            Action::RemoveNetwork { name, .. } => {
+                (format!("network {name}"), "is removed again", "cannot be removed; the next deployment removes it")
+            }
+            Action::ConnectContainer { network, container, .. } => (
+                format!("{} in network {network}", container.name),
+                "is connected again",
+                "cannot be connected again; deploy again or connect it by hand with `docker network connect`",
+            ),
+            // Nothing else is ever planned.
+            _ => return,
+        };
+        match self.act(&step.action).await {
+            Ok(Did::Done(_)) => reporter.info(format!("{name} {cause} and {did}")),
+            Ok(Did::Skipped(_)) => {}
+            Err(error) => reporter.warn(format!("{name} {cause} and {failed}: {error}")),
+        }
+    }
+}
+
+/// Steps of this plan are no steps of the run that failed: what they did is told in words.
+struct Quiet;
+
+impl Reporter for Quiet {
+    fn report(&self, _: Event) {}
+}
+
+fn is_of_network(action: &Action) -> bool {
+    matches!(action, Action::DisconnectContainer { .. } | Action::TryNetwork { .. })
+}
+
+/// Whether the run touched anything that may have to be put back; else nobody has to look.
 fn may_need(plan: &Plan, report: &Report) -> bool {
-    plan.steps.iter().zip(&report.steps).any(|(step, ended)| {
-        matches!(ended.outcome, Outcome::Done | Outcome::Failed)
-            && matches!(
-                step.action,
-                Action::CreateContainer { .. }
-                    | Action::StopContainer { .. }
-                    | Action::RemoveContainer { .. }
-                    | Action::RestartContainer { .. }
-            )
-    })
+    let left = &report.left;
+    !left.stopping.is_empty()
+        || !left.attempts.is_empty()
+        || plan.steps.iter().zip(&report.steps).any(|(step, ended)| {
+            matches!(ended.outcome, Outcome::Done | Outcome::Failed)
+                && (is_of_network(&step.action)
+                    || matches!(
+                        step.action,
+                        Action::CreateContainer { .. }
+                            | Action::StopContainer { .. }
+                            | Action::RemoveContainer { .. }
+                            | Action::RestartContainer { .. }
+                    ))
+        })
 }

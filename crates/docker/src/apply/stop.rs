@@ -39,7 +39,9 @@ impl Executor<'_> {
         if known.active {
             self.pre_stop(service, id, name).await?;
         }
-        self.engine.restart_container(id, name, self.run.stop_timeout, self.grace_of(service)).await?;
+        self.world.stopping(id, true);
+        let restarted = self.engine.restart_container(id, name, self.run.stop_timeout, self.grace_of(service)).await;
+        self.heard(id, restarted)?;
         self.world.set_active(id, true);
         self.after_start(service, id, name).await?;
         Ok(Did::Done(format!("restarted {name}")))
@@ -71,9 +73,19 @@ impl Executor<'_> {
 
     /// Stops without hooks; no container or none running is a good end.
     async fn stop_with_grace(&self, service: &str, id: &str, name: &str) -> Result<(), EngineError> {
-        self.engine.stop_container(id, name, self.run.stop_timeout, self.grace_of(service)).await?;
+        self.world.stopping(id, true);
+        let stopped = self.engine.stop_container(id, name, self.run.stop_timeout, self.grace_of(service)).await;
+        self.heard(id, stopped)?;
         self.world.set_active(id, false);
         Ok(())
+    }
+
+    /// Notes that the engine has answered to a stop, if it has. Who is given up in between never comes here.
+    fn heard(&self, id: &str, answer: Result<(), EngineError>) -> Result<(), EngineError> {
+        if answer.as_ref().map_or_else(|error| error.status().is_some(), |()| true) {
+            self.world.stopping(id, false);
+        }
+        answer
     }
 
     fn grace_of(&self, service: &str) -> Option<Duration> {

@@ -7,7 +7,7 @@ use std::{
 
 use bollard::models::EndpointSettings;
 use turnout_compose::labels::first_of_names;
-use turnout_plan::{ObservedContainer, ObservedMount, RunState};
+use turnout_plan::{Attempt, ObservedContainer, ObservedMount, RunState};
 
 /// One container.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,8 +43,18 @@ struct Guarded {
     containers: BTreeMap<String, Known>,
     images: BTreeMap<String, String>,
     leaving: BTreeSet<String>,
+    left: Left,
+}
+
+/// What nobody but a run itself knows when it has ended.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Left {
     /// By container and network: how it was connected before it was taken out.
-    endpoints: BTreeMap<(String, String), EndpointSettings>,
+    pub endpoints: BTreeMap<(String, String), EndpointSettings>,
+    /// Creations that the engine was asked for, by the name they were asked under.
+    pub attempts: BTreeMap<String, Attempt>,
+    /// IDs of containers that the engine was told to stop or restart without having answered yet.
+    pub stopping: BTreeSet<String>,
 }
 
 impl Guarded {
@@ -71,8 +81,8 @@ impl World {
             };
             (c.id, known)
         });
-        let (images, endpoints) = (BTreeMap::new(), BTreeMap::new());
-        World { state: Mutex::new(Guarded { containers: containers.collect(), images, leaving, endpoints }) }
+        let (images, left) = (BTreeMap::new(), Left::default());
+        World { state: Mutex::new(Guarded { containers: containers.collect(), images, leaving, left }) }
     }
 
     fn state(&self) -> MutexGuard<'_, Guarded> {
@@ -144,12 +154,36 @@ impl World {
 
     /// Notes how a container is connected to a network before it is taken out.
     pub fn took_out(&self, id: &str, network: &str, settings: EndpointSettings) {
-        self.state().endpoints.insert((id.to_owned(), network.to_owned()), settings);
+        self.state().left.endpoints.insert((id.to_owned(), network.to_owned()), settings);
     }
 
     /// How a container was connected to a network; none where it was not.
     pub fn endpoint(&self, id: &str, network: &str) -> Option<EndpointSettings> {
-        self.state().endpoints.get(&(id.to_owned(), network.to_owned())).cloned()
+        self.state().left.endpoints.get(&(id.to_owned(), network.to_owned())).cloned()
+    }
+
+    /// Goes on with what an earlier run knew.
+    pub fn go_on(&self, left: Left) {
+        self.state().left = left;
+    }
+
+    /// What somebody has to know who puts back.
+    pub fn left(&self) -> Left {
+        self.state().left.clone()
+    }
+
+    /// Notes what the engine is asked to create under a name, or has said of that.
+    pub fn attempted(&self, create_as: &str, attempt: Attempt) {
+        self.state().left.attempts.insert(create_as.to_owned(), attempt);
+    }
+
+    /// Notes that the engine is told to stop a container, or that it has answered.
+    pub fn stopping(&self, id: &str, open: bool) {
+        let stopping = &mut self.state().left.stopping;
+        match open {
+            true => stopping.insert(id.to_owned()),
+            false => stopping.remove(id),
+        };
     }
 
     /// ID of an image, if it was asked for or made in this run.

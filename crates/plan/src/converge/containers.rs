@@ -8,7 +8,7 @@ use std::{
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, Replaced, RunState, StepId};
 use super::draft::{Fate, NetworkFate, Slot};
 use super::judge::{Grounds, References};
-use super::stops::{already, resume, stop, stop_dependents, stop_stranded_sharers};
+use super::stops::{already, is_live, resume, stop, stop_dependents, stop_stranded_sharers};
 use super::swaps::{Swap, put_in_place, remove};
 use super::{Draft, any_of, judge, names, select};
 use turnout_compose::{
@@ -90,7 +90,9 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     }
     for container in leftovers {
         let cause = "left over from a replacement that was interrupted".to_owned();
-        remove(draft, container, Removal::Leftover, cause);
+        // One that runs serves somebody: it goes as any other that is too many, not before all is created that can be.
+        let reason = if is_live(container) { Removal::ScaleDown } else { Removal::Leftover };
+        remove(draft, container, reason, cause);
     }
 
     let mut kept = kept;
@@ -148,11 +150,13 @@ fn signal_for_mounts(draft: &mut Draft<'_>, name: &str, container: &ObservedCont
     Some(draft.push(action, cause, after, Condition::Always))
 }
 
-/// The service's containers, and those that are only remains: a temporary name beside the container it was to replace.
+/// The service's containers, and those that are only remains: a temporary name beside the container it was to replace, or
+/// beside another temporary one that runs or, where none does, was started once.
 pub(super) fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Vec<&'a ObservedContainer>) {
     let all = draft.borne(name).iter().copied();
     let all = all.filter(|c| !c.oneoff && c.state != RunState::Removing);
-    let (temporary, mut members): (Vec<_>, Vec<_>) = all.partition(|c| final_name(&c.name) != c.name);
+    let (mut temporary, mut members): (Vec<_>, Vec<_>) = all.partition(|c| final_name(&c.name) != c.name);
+    temporary.sort_by_key(|c| (!is_live(c), c.state == RunState::Created));
     let mut leftovers = Vec::new();
     for container in temporary {
         let taken = |c: &&ObservedContainer| {

@@ -35,6 +35,8 @@ pub(crate) struct Draft<'a> {
     pub volume_steps: BTreeMap<String, StepId>,
     /// Container ID -> steps that stop it, to be started again.
     pub stops: BTreeMap<String, Vec<StepId>>,
+    /// Container ID -> the step that stops it because another one takes its place.
+    pub halts: BTreeMap<String, StepId>,
     /// Container ID -> the step that removes it because its volume is recreated, and why.
     pub removed: BTreeMap<String, (StepId, String)>,
     /// Names that become free: by a removal or a rename.
@@ -104,6 +106,7 @@ impl<'a> Draft<'a> {
             networks: BTreeMap::new(),
             volume_steps: BTreeMap::new(),
             stops: BTreeMap::new(),
+            halts: BTreeMap::new(),
             removed: BTreeMap::new(),
             freed: BTreeMap::new(),
             connects: BTreeMap::new(),

@@ -79,7 +79,8 @@ fn one(
 
     let mut wanted = Vec::new();
     for (name, service) in &builders {
-        if let Some(cause) = draft.intent.build.get(*name) {
+        let asked = draft.intent.build.get(*name).filter(|_| !draft.intent.earlier.built(image));
+        if let Some(cause) = asked {
             wanted.push((*name, *service, cause.clone()));
         } else if draft.intent.pull.is_none() && service.pull_policy == "build" {
             wanted.push((*name, *service, "pull_policy is build".to_owned()));
@@ -273,6 +274,7 @@ fn pull_reason(
         if present { Err("it is there".to_owned()) } else { Ok(format!("image {image} is not there yet")) }
     };
     let policy = match draft.intent.pull {
+        Some(Pull::Always) if draft.intent.earlier.pulled(image) => "missing",
         Some(Pull::Always) => return Ok(Ok("every image is pulled, as asked for".to_owned())),
         Some(Pull::Never) => return Ok(Err("pulling was refused".to_owned())),
         Some(Pull::Missing) => "missing",

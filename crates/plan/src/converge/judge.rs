@@ -102,7 +102,7 @@ pub(super) fn judge(
     if container.state == RunState::Dead {
         grounds.certain.push("the engine marks the container dead".to_owned());
     }
-    match policy(draft, name) {
+    match policy(draft, name, container) {
         Policy::Never => return grounds,
         Policy::Force(why) => {
             grounds.certain.push(why.to_owned());
@@ -131,11 +131,12 @@ pub(super) fn judge(
     grounds
 }
 
-fn policy(draft: &Draft<'_>, name: &str) -> Policy {
+fn policy(draft: &Draft<'_>, name: &str, container: &ObservedContainer) -> Policy {
     let intent = draft.intent;
     let named = intent.services.is_empty() || intent.services.iter().any(|s| s == name);
     match named {
         _ if intent.no_recreate => Policy::Never,
+        _ if intent.earlier.created(container) => Policy::Diverged,
         true if intent.force_recreate => Policy::Force("replacement was asked for"),
         true if intent.renew_anon_volumes => Policy::Force("fresh anonymous volumes were asked for"),
         false if intent.always_recreate_deps => Policy::Force("replacement of dependencies was asked for"),

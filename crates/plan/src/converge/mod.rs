@@ -4,6 +4,7 @@
 //! that can be created is, before anything is stopped ([`super::order`]). What can only be known while executing (does a
 //! build yield a new image?) becomes a [`super::Condition`].
 
+mod bound;
 mod containers;
 mod draft;
 mod images;
@@ -43,6 +44,7 @@ pub fn converge(project: &Project, observed: &Observed, intent: &Intent) -> Resu
     containers::plan(&mut draft)?;
     pre_start::leftovers(&mut draft);
     names::settle(&mut draft);
+    bound::settle(&mut draft);
     if !intent.no_start {
         starts::plan(&mut draft)?;
     }

@@ -63,7 +63,8 @@ fn is_about(draft: &Draft<'_>, step: StepId, container: Option<&str>) -> bool {
     }
 }
 
-fn waits_for(draft: &Draft<'_>, step: StepId, other: StepId, seen: &mut BTreeSet<StepId>) -> bool {
+/// Whether a step waits for another one, directly or through others.
+pub(super) fn waits_for(draft: &Draft<'_>, step: StepId, other: StepId, seen: &mut BTreeSet<StepId>) -> bool {
     let before = draft.plan.steps.get(step).map(|step| step.after.as_slice()).unwrap_or_default();
     before.iter().any(|before| *before == other || seen.insert(*before) && waits_for(draft, *before, other, seen))
 }

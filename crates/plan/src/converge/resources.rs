@@ -111,6 +111,7 @@ pub(super) fn idle_networks(draft: &mut Draft<'_>) {
 /// Removes networks beside others of the same name, which the engine could not tell apart.
 fn twins(draft: &mut Draft<'_>) {
     let observed = draft.observed;
+    let after = draft.foundation();
     for (key, twin) in &observed.network_twins {
         let action = Action::RemoveNetwork {
             key: key.clone(),
@@ -119,7 +120,7 @@ fn twins(draft: &mut Draft<'_>) {
             reason: NetworkRemoval::Twin,
         };
         let cause = format!("two runs at once have made one of this name each; {} stays", name_twin(draft, twin));
-        let step = draft.push(action, cause, Vec::new(), Condition::Always);
+        let step = draft.push(action, cause, after.clone(), Condition::Always);
         draft.made.push(step);
     }
 }

@@ -1,6 +1,9 @@
 //! Containers that go: for good, or because another one, created beside, takes their place.
 
+use std::collections::BTreeSet;
+
 use super::super::{Action, Condition, ObservedContainer, Removal, StepId};
+use super::select::namespace_owners;
 use super::stops::{already, is_live, stop_dependents, stop_of};
 use super::{Draft, any_of};
 
@@ -73,6 +76,7 @@ pub(super) fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]
     };
     let Some(when) = any_of(swaps.iter().map(|swap| did(draft, swap))) else { return };
     let dependents = stop_dependents(draft, name, &when, &format!("{name} is replaced"));
+    let owners = stops_of_owners(draft, name);
     for swap in swaps {
         let Swap { old, old_name, created, create_as, name: final_name, cause, before } = swap;
         let when = did(draft, swap);
@@ -88,8 +92,11 @@ pub(super) fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]
             if let Action::StopContainer { name, .. } = &mut action {
                 name.clone_from(old_name);
             }
-            after.push(draft.push_part(lead, action, cause, after.clone(), when.clone()));
+            let stopped = draft.push_part(lead, action, cause, after.clone(), when.clone());
+            draft.halts.insert(old.id.clone(), stopped);
+            after.push(stopped);
         }
+        after.extend(&owners);
         after.extend(draft.connects.get(&old.id).into_iter().flatten());
         let action = Action::RemoveContainer {
             service: name.to_owned(),
@@ -108,4 +115,21 @@ pub(super) fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]
         };
         draft.push_part(lead, action, cause, vec![removed], when);
     }
+}
+
+/// Steps that stop containers in whose namespaces those of a service live, and whose namespaces these live in. Where one
+/// of them fails, whoever lived in the namespaces is there still and can be started again with their owner.
+fn stops_of_owners(draft: &Draft<'_>, name: &str) -> BTreeSet<StepId> {
+    let mut found = BTreeSet::new();
+    let (mut seen, mut open) = (BTreeSet::from([name]), vec![name]);
+    while let Some(service) = open.pop().and_then(|name| draft.project.services.get(name)) {
+        for owner in namespace_owners(service).filter(|owner| seen.insert(owner)).collect::<Vec<_>>() {
+            for container in draft.borne(owner) {
+                found.extend(draft.halts.get(&container.id));
+                found.extend(draft.stops.get(&container.id).into_iter().flatten());
+            }
+            open.push(owner);
+        }
+    }
+    found
 }

@@ -1,6 +1,7 @@
 //! Named situations and the plans they lead to, as a reader sees them. Every plan is also checked, carried out by a
 //! pretended engine, and followed by a second plan that must be empty.
 
+mod acts;
 mod dependencies;
 mod down;
 mod images;

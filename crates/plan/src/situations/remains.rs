@@ -104,6 +104,53 @@ fn leftover_beside_the_original_is_removed() {
     ");
 }
 
+/// A temporary container that runs, its predecessor gone, and another that never ran; `runs_first`: the order in which the
+/// engine lists them.
+fn two_temporary(runs_first: bool) -> Stage {
+    Stage::of(web()).up().world(|w| {
+        let name = |prefix: &str| format!("{prefix}_shop-web-1");
+        let mut idle = w.named("shop-web-1").unwrap().clone();
+        (idle.id, idle.name, idle.state) = (w.fresh_id(), name("bbbbbbbbbbbb"), RunState::Created);
+        w.named("shop-web-1").unwrap().name = name("aaaaaaaaaaaa");
+        let place = if runs_first { 1 } else { 0 };
+        w.observed.containers.insert(place, idle);
+    })
+}
+
+#[test]
+fn of_two_temporary_containers_the_one_that_runs_stays() {
+    let texts = [true, false].map(|runs_first| two_temporary(runs_first).plan());
+    assert_eq!(texts[0], texts[1], "the order of the list decides");
+    insta::assert_snapshot!(texts[0], @r"
+    shop: 2 steps
+      1. remove container bbbbbbbbbbbb_shop-web-1: left over from a replacement that was interrupted
+      2. rename container aaaaaaaaaaaa_shop-web-1 to shop-web-1: its replacement was interrupted before it got its final name
+    ");
+}
+
+#[test]
+fn leftover_that_runs_stops_after_all_that_can_be_created() {
+    let services = json!({"api": {"image": "api"}, "web": {"image": "shop"}});
+    let text = Stage::of(services)
+        .up()
+        .service("api", |s| set(s, "A", "1"))
+        .world(|w| {
+            let mut copy = w.named("shop-web-1").unwrap().clone();
+            copy.name = format!("{}_shop-web-1", &copy.id[..12]);
+            copy.id = w.fresh_id();
+            w.observed.containers.push(copy);
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 3 steps
+      1. replace container shop-api-1: environment A added
+      2. remove container 00000000ab03_shop-web-1: left over from a replacement that was interrupted
+         after 1
+      3. start container shop-api-1: replaced
+         after 1, 2
+    ");
+}
+
 #[test]
 fn leftover_that_took_over_is_renamed() {
     let text = Stage::of(web())

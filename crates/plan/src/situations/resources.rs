@@ -262,6 +262,28 @@ fn a_network_that_is_there_twice_is_removed_once() {
 }
 
 #[test]
+fn a_network_that_is_there_twice_is_touched_after_all_images() {
+    let text = Stage::of(web())
+        .up()
+        .service("web", |s| s.image = "shop:2".to_owned())
+        .world(|w| {
+            let twin = ObservedNetwork { id: "f".repeat(64), ..w.observed.networks["default"].clone() };
+            w.observed.network_twins.push(("default".to_owned(), twin));
+        })
+        .plan();
+    insta::assert_snapshot!(text, @r"
+    shop: 4 steps
+      1. pull shop:2: image shop:2 is not there yet
+      2. remove network shop_default: two runs at once have made one of this name each; 00000000ab01 stays
+         after 1
+      3. replace container shop-web-1: image changed; image shop:2 is pulled: image shop:2 is not there yet
+         after 2
+      4. start container shop-web-1: replaced
+         after 3
+    ");
+}
+
+#[test]
 fn what_a_trial_left_is_removed_before_the_next() {
     let text = Stage::of(web())
         .up()

@@ -1,0 +1,338 @@
+//! What follows from how a run ended and from what is there now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Replaced, RunState};
+use super::*;
+use turnout_compose::model::Project;
+
+fn container(id: &str, name: &str, state: RunState) -> ObservedContainer {
+    let text = str::to_owned;
+    ObservedContainer {
+        id: text(id),
+        name: text(name),
+        service: text("web"),
+        number: Some(1),
+        oneoff: false,
+        config_hash: String::new(),
+        image_label: String::new(),
+        image_id: String::new(),
+        state,
+        started: None,
+        labels: BTreeMap::new(),
+        networks: BTreeMap::new(),
+        mounts: Vec::new(),
+    }
+}
+
+/// What was to be done, how that ended, what is there now, and what follows.
+type Case = (Vec<Action>, Vec<Outcome>, Vec<ObservedContainer>, &'static [&'static str]);
+
+/// Steps that are in doubt: what is seen decides.
+#[test]
+fn what_a_run_left_is_judged_by_a_new_look() {
+    use Outcome::{Abandoned, Done, Failed as Refused};
+    use RunState::{Created, Exited, Running};
+    let text = str::to_owned;
+    let stop = || Action::StopContainer { service: text("web"), id: text("old"), name: text("web-1"), hooks: false };
+    let restart = || Action::RestartContainer { service: text("web"), id: text("old"), name: text("web-1") };
+    let start = || Action::StartContainer { service: text("web"), number: Some(1), name: text("web-1") };
+    let create = || Action::CreateContainer {
+        service: text("web"),
+        number: 1,
+        name: text("web-1"),
+        create_as: text("old_web-1"),
+        replaces: Some(Replaced { id: text("old"), name: text("web-1"), inherit_volumes: true }),
+    };
+    let wait = || Action::WaitFor {
+        service: text("db"),
+        condition: text("service_healthy"),
+        required: true,
+        dependents: vec![text("web")],
+    };
+    let old = |state| container("old", "web-1", state);
+    let new = || container("new", "old_web-1", Created);
+    let table: Vec<Case> = vec![
+        (vec![restart()], vec![Refused], vec![old(Exited(1))], &["start container web-1"]),
+        (vec![restart()], vec![Refused], vec![old(Running)], &["warning"]),
+        (vec![restart()], vec![Done], vec![old(Exited(1))], &[]),
+        (vec![stop(), start()], vec![Refused, Abandoned], vec![old(Exited(1))], &["start container web-1"]),
+        (vec![stop(), start()], vec![Refused, Abandoned], vec![old(Running)], &["warning"]),
+        (vec![stop(), start()], vec![Abandoned, Abandoned], vec![old(Exited(1))], &[]),
+        (vec![stop(), start()], vec![Done, Refused], vec![old(Exited(1))], &[]),
+        (
+            vec![create(), stop(), start()],
+            vec![Done, Refused, Abandoned],
+            vec![old(Exited(1)), new()],
+            &["start container web-1", "remove container old_web-1"],
+        ),
+        (vec![create(), stop(), start()], vec![Done, Done, Abandoned], vec![new()], &["start container old_web-1"]),
+        (vec![create(), stop(), wait(), start()], vec![Done, Done, Abandoned, Abandoned], vec![new()], &[]),
+    ];
+    for (actions, ended, now, wanted) in table {
+        let mut plan = Plan::default();
+        for action in actions {
+            let after = (0..plan.steps.len()).collect();
+            plan.steps.push(Step::new(action, "test", after, Condition::Always));
+        }
+        let ran = BTreeSet::from([text("old")]);
+        let (project, stopping, networks) = Default::default();
+        let attempts = BTreeMap::from([(text("old_web-1"), Attempt { id: Some(text("new")), ..Attempt::default() })]);
+        let failed = Failed {
+            project: &project,
+            plan: &plan,
+            ended: &ended,
+            ran: &ran,
+            attempts: &attempts,
+            stopping: &stopping,
+            now: &now,
+            networks: &networks,
+        };
+        let back = put_back(&failed, Extent::Running);
+        let mut told: Vec<String> = back.steps.iter().map(|step| crate::action(&step.action)).collect();
+        told.extend(back.warnings.iter().map(|_| text("warning")));
+        assert_eq!(told, wanted, "{ended:?}: {:?}", plan.steps);
+        let created = put_back(&failed, Extent::Created);
+        assert!(created.steps.iter().all(|step| matches!(step.action, Action::RemoveContainer { .. })));
+    }
+}
+
+/// A failed run, one step after another, and what there is after it.
+#[derive(Default)]
+struct Ran {
+    project: Project,
+    steps: Vec<(Action, Outcome)>,
+    attempts: BTreeMap<String, Attempt>,
+    stopping: BTreeSet<String>,
+    now: Vec<ObservedContainer>,
+    networks: BTreeSet<String>,
+}
+
+impl Ran {
+    fn of(steps: Vec<(Action, Outcome)>, now: Vec<ObservedContainer>) -> Ran {
+        Ran { steps, now, ..Ran::default() }
+    }
+
+    fn attempt(mut self, create_as: &str, id: Option<&str>, answered: bool) -> Ran {
+        let attempt = Attempt { config_hash: "hash".to_owned(), id: id.map(str::to_owned), answered };
+        self.attempts.insert(create_as.to_owned(), attempt);
+        self
+    }
+
+    fn network(mut self, name: &str) -> Ran {
+        self.networks.insert(name.to_owned());
+        self
+    }
+
+    /// What follows: the steps, each with the numbers of those that it waits for, and the warnings.
+    fn back(&self) -> (Vec<String>, Vec<String>) {
+        let mut plan = Plan::default();
+        let mut ended = Vec::new();
+        for (action, outcome) in &self.steps {
+            let after = (0..plan.steps.len()).collect();
+            plan.steps.push(Step::new(action.clone(), "test", after, Condition::Always));
+            ended.push(*outcome);
+        }
+        let ran: BTreeSet<String> = ["old", "owner", "sharer"].map(str::to_owned).into();
+        let Ran { project, attempts, stopping, now, networks, .. } = self;
+        let failed = Failed { project, plan: &plan, ended: &ended, ran: &ran, attempts, stopping, now, networks };
+        let back = put_back(&failed, Extent::Running);
+        let told = back.steps.iter().map(|step| format!("{} {:?}", crate::action(&step.action), step.after));
+        (told.collect(), back.warnings)
+    }
+}
+
+fn named(id: &str, service: &str, name: &str, state: RunState) -> ObservedContainer {
+    ObservedContainer { service: service.to_owned(), config_hash: "hash".to_owned(), ..container(id, name, state) }
+}
+
+fn create(service: &str, name: &str, old: &str) -> Action {
+    let replaces = Some(Replaced { id: old.to_owned(), name: name.to_owned(), inherit_volumes: false });
+    let (service, create_as) = (service.to_owned(), format!("0123456789ab_{name}"));
+    Action::CreateContainer { service, number: 1, name: name.to_owned(), create_as, replaces }
+}
+
+fn stop(service: &str, id: &str, name: &str) -> Action {
+    let text = str::to_owned;
+    Action::StopContainer { service: text(service), id: text(id), name: text(name), hooks: false }
+}
+
+fn start(service: &str, name: &str) -> Action {
+    Action::StartContainer { service: service.to_owned(), number: Some(1), name: name.to_owned() }
+}
+
+fn who(service: &str, id: &str) -> Existing {
+    Existing { service: service.to_owned(), id: id.to_owned(), name: format!("{service}-1") }
+}
+
+fn take_out(container: Existing) -> Action {
+    Action::DisconnectContainer { network: "net".to_owned(), network_id: "n".to_owned(), container }
+}
+
+const NEW: &str = "0123456789ab_web-1";
+use Outcome::{Abandoned, Done, Failed as Refused};
+use RunState::{Created, Exited, Removing, Running};
+
+#[test]
+fn what_is_about_to_go_counts_as_gone() {
+    for going in [Removing, RunState::Dead] {
+        let steps = vec![
+            (create("web", "web-1", "old"), Done),
+            (stop("web", "old", "web-1"), Done),
+            (start("web", "web-1"), Abandoned),
+        ];
+        let now = vec![named("old", "web", "web-1", going), named("new", "web", NEW, Created)];
+        let (told, _) = Ran::of(steps, now).attempt(NEW, Some("new"), true).back();
+        assert_eq!(told, [format!("start container {NEW} []")], "{going:?}");
+    }
+}
+
+#[test]
+fn containers_are_known_by_their_ids() {
+    // The name goes from one service to the other.
+    let steps = vec![
+        (create("b", "x", "old"), Done),
+        (stop("a", "owner", "x"), Done),
+        (stop("b", "old", "y"), Done),
+        (start("a", "y"), Abandoned),
+        (start("b", "x"), Abandoned),
+    ];
+    let now = vec![
+        named("owner", "a", "x", Exited(0)),
+        named("old", "b", "y", Exited(0)),
+        named("new", "b", "0123456789ab_x", Created),
+    ];
+    let (told, _) = Ran::of(steps.clone(), now.clone()).attempt("0123456789ab_x", Some("new"), true).back();
+    assert_eq!(told, ["start container x []", "start container y [0]", "remove container 0123456789ab_x []"]);
+    // With its predecessor gone it is the new one that starts, not who bears its name.
+    let (told, _) =
+        Ran::of(steps, vec![now[0].clone(), now[2].clone()]).attempt("0123456789ab_x", Some("new"), true).back();
+    assert_eq!(told, ["start container x []", "start container 0123456789ab_x [0]"]);
+    // Renamed by hand.
+    let steps = vec![(stop("web", "old", "mine"), Done), (start("web", "web-1"), Abandoned)];
+    let (told, _) = Ran::of(steps, vec![named("old", "web", "mine", Exited(0))]).back();
+    assert_eq!(told, ["start container mine []"]);
+}
+
+#[test]
+fn who_was_taken_out_of_a_network_gets_back_into_it() {
+    let again = |container, as_it_was| Action::ConnectContainer { network: "net".to_owned(), container, as_it_was };
+    let steps = |connected| {
+        vec![
+            (stop("web", "old", "web-1"), Done),
+            (take_out(who("web", "old")), Done),
+            (take_out(who("elsewhere", "stranger")), Done),
+            (take_out(who("elsewhere", "in-it-still")), Refused),
+            (again(who("elsewhere", "stranger"), true), connected),
+            (start("web", "web-1"), Abandoned),
+        ]
+    };
+    let web = || {
+        let service = serde_json::from_value(serde_json::json!({ "networks": { "default": null } })).unwrap();
+        let network = turnout_compose::model::Network { name: "net".to_owned(), ..Default::default() };
+        Project {
+            services: [("web".to_owned(), service)].into(),
+            networks: [("default".to_owned(), Some(network))].into(),
+            ..Project::default()
+        }
+    };
+    let ran =
+        |connected| Ran { project: web(), ..Ran::of(steps(connected), vec![named("old", "web", "web-1", Exited(0))]) };
+    let own = "connect container web-1 to network net []";
+    let stranger = "connect container elsewhere-1 to network net []";
+    assert_eq!(ran(Abandoned).network("net").back().0, [own, stranger, "start container web-1 [0]"]);
+    assert_eq!(ran(Done).network("net").back().0, [own, "start container web-1 [0]"]);
+    let (told, warnings) = ran(Abandoned).back();
+    assert_eq!(told, ["start container web-1 []"]);
+    assert!(warnings[0].contains("deploying again"), "{warnings:?}");
+    assert!(warnings[1].contains("`docker network connect net elsewhere-1`"), "{warnings:?}");
+}
+
+#[test]
+fn who_lives_in_the_same_namespaces_goes_the_same_way() {
+    let service = |value| serde_json::from_value(value).unwrap();
+    let project = Project {
+        services: [
+            ("a".to_owned(), service(serde_json::json!({}))),
+            ("b".to_owned(), service(serde_json::json!({ "network_mode": "service:a" }))),
+        ]
+        .into(),
+        ..Project::default()
+    };
+    let steps = || {
+        vec![
+            (create("a", "a-1", "owner"), Done),
+            (create("b", "b-1", "sharer"), Done),
+            (stop("b", "sharer", "b-1"), Done),
+            (stop("a", "owner", "a-1"), Done),
+            (start("a", "a-1"), Abandoned),
+            (start("b", "b-1"), Abandoned),
+        ]
+    };
+    let (a, b) = ("0123456789ab_a-1", "0123456789ab_b-1");
+    let all = [
+        named("owner", "a", "a-1", Exited(0)),
+        named("sharer", "b", "b-1", Exited(0)),
+        named("new-a", "a", a, Created),
+        named("new-b", "b", b, Created),
+    ];
+    let back = |now: &[ObservedContainer]| {
+        let ran = Ran { project: project.clone(), ..Ran::of(steps(), now.to_vec()) };
+        ran.attempt(a, Some("new-a"), true).attempt(b, Some("new-b"), true).back()
+    };
+    let removed = [format!("remove container {a} []"), format!("remove container {b} []")];
+    assert_eq!(
+        back(&all).0,
+        [&["start container a-1 []".to_owned(), "start container b-1 [0]".to_owned()], &removed[..]].concat()
+    );
+    assert_eq!(back(&all[1..]).0, [format!("start container {a} []"), format!("start container {b} [0]")]);
+    // The one for the new namespaces is not there.
+    let (told, warnings) = back(&all[1..3]);
+    assert_eq!(told, [format!("start container {a} []")]);
+    assert!(warnings[0].starts_with("b-1 stays stopped"), "{warnings:?}");
+}
+
+#[test]
+fn only_what_the_run_made_is_removed() {
+    let back = |outcome, id, answered, hash: &str| {
+        let mut new = named("new", "web", NEW, Created);
+        hash.clone_into(&mut new.config_hash);
+        let now = vec![named("old", "web", "web-1", Running), new];
+        Ran::of(vec![(create("web", "web-1", "old"), outcome)], now).attempt(NEW, id, answered).back().0
+    };
+    let removed = [format!("remove container {NEW} []")];
+    assert_eq!(back(Done, Some("new"), true, "hash"), removed);
+    // Another run has made it, and the engine has said so.
+    assert!(back(Refused, None, true, "hash").is_empty());
+    // No answer, or given up.
+    assert_eq!(back(Refused, None, false, "hash"), removed);
+    assert_eq!(back(Abandoned, None, false, "hash"), removed);
+    assert!(back(Abandoned, None, false, "other").is_empty());
+    assert!(back(Done, Some("another"), true, "hash").is_empty());
+}
+
+#[test]
+fn what_was_only_tried_is_removed() {
+    let (key, name, trial) = ("default".to_owned(), "net".to_owned(), "net-trial".to_owned());
+    let tried = Action::TryNetwork { key: key.clone(), name, trial: trial.clone(), subnets: true };
+    let gone = Action::RemoveNetwork { key, name: trial, id: None, reason: NetworkRemoval::Trial };
+    let back = |removed| {
+        Ran::of(vec![(tried.clone(), Done), (gone.clone(), removed)], Vec::new()).network("net-trial").back().0
+    };
+    assert_eq!(back(Refused).len(), 1);
+    assert_eq!(back(Abandoned).len(), 1);
+    assert!(back(Done).is_empty());
+}
+
+#[test]
+fn who_is_ending_is_waited_for() {
+    let steps = vec![(stop("web", "old", "web-1"), Abandoned), (start("web", "web-1"), Abandoned)];
+    let mut ran = Ran::of(steps, vec![named("old", "web", "web-1", Running)]);
+    assert!(ran.back().0.is_empty(), "the stop was never begun");
+    ran.stopping.insert("old".to_owned());
+    let (told, warnings) = ran.back();
+    assert_eq!(told, ["stop container web-1 []", "start container web-1 [0]"]);
+    assert!(warnings.is_empty());
+    ran.now = vec![named("old", "web", "web-1", Exited(0))];
+    assert_eq!(ran.back().0, ["start container web-1 []"]);
+}
