@@ -8,8 +8,9 @@ use common::{PATIENCE, daemon::Daemon, docker, http, wait_until};
 use e2e_support::{Site, idle};
 use waits_support::{Call, Door, Hang};
 
-/// What a cancelled deployment may take: the grace of a step, putting back, and a look at what runs.
-const SECONDS: Duration = Duration::from_secs(14);
+/// What a cancelled deployment may take: the grace of a step (5 s), putting back, which waits for the end of what was
+/// told to stop (10 s), and a look at what runs.
+const SECONDS: Duration = Duration::from_secs(18);
 /// What the end of the daemon may take, with a machine that is busy.
 const GRACE: Duration = Duration::from_secs(20);
 
