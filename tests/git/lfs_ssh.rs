@@ -1,6 +1,6 @@
 //! Git LFS of repositories that are reached by SSH: the remote says where its server is and what lets us in.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use crate::git_support;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -29,6 +29,8 @@ fn world(files: usize, script: Option<&str>) -> (World, Ssh, Remote) {
     }
     let mut remote = ssh.remote(&world, &ssh.line("host_ed25519"), "user");
     remote.auth.token = Some("opensesame".into());
+    // A hundred connections, one after the other, on a machine that is busy.
+    remote.timeout = Duration::from_secs(300);
     (world, ssh, remote)
 }
 
