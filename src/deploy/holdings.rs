@@ -172,8 +172,9 @@ impl Holdings {
             return Ok(ended);
         }
         let projects: BTreeSet<String> = all.into_iter().filter_map(project).collect();
+        let known = self.lock().held.clone().unwrap_or_default();
         for project in projects {
-            let part = engine.held_of(&project).await?;
+            let part = engine.held_of(&project, &known).await?;
             if let Some(held) = &mut self.lock().held {
                 held.replace(&project, part);
             }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{Builder, LiveRepos, Repo, Settings},
     decide,
-    engine::{ClientSettings, Endpoint, Engine, EngineError, image::BuilderChoice, read_proxies},
+    engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, image::BuilderChoice, read_proxies},
     files, git,
     inputs::InputSettings,
     plan,
@@ -39,6 +39,8 @@ pub struct Planner {
     /// Learns the secrets of each project that is read, as that project's.
     pub redactor: Redactor,
     endpoint: Endpoint,
+    /// Of the engine there.
+    clock: Clock,
 }
 
 /// The environment of this process, as far as it is text.
@@ -81,7 +83,7 @@ impl Planner {
             environment.insert("DOCKER_HOST".to_owned(), settings.docker_host.clone());
         }
         let endpoint = Endpoint::of_environment(&environment)?;
-        Ok(Self { settings, repos, redactor: Redactor::new(), endpoint })
+        Ok(Self { settings, repos, redactor: Redactor::new(), endpoint, clock: Clock::default() })
     }
 
     /// A connection to the engine, without patience.
@@ -94,7 +96,7 @@ impl Planner {
             call_timeout: Some(self.settings.engine_timeout),
             ..ClientSettings::of_environment(&environment)?
         };
-        let engine = Engine::connect_with(&self.endpoint, settings).await?;
+        let engine = Engine::connect_with(&self.endpoint, settings).await?.with_clock(self.clock.clone());
         Ok(match docker_config_directory(&environment) {
             Some(directory) => engine.with_proxies(read_proxies(&directory, &self.endpoint.to_string()).await),
             None => engine,

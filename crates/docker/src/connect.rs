@@ -13,6 +13,7 @@ use hyper_util::{
 
 use super::{
     client_settings::ClientSettings,
+    clock::Clock,
     dial::Connector,
     endpoint::Endpoint,
     error::EngineError,
@@ -71,6 +72,7 @@ pub struct Engine {
     /// Variables for containers and builds from the `proxies` section of the Docker CLI's configuration.
     proxies: Arc<HashMap<String, String>>,
     settings: Arc<ClientSettings>,
+    clock: Clock,
 }
 
 impl Engine {
@@ -147,6 +149,7 @@ impl Engine {
             endpoint: Arc::new(endpoint.clone()),
             proxies: Arc::new(HashMap::new()),
             settings,
+            clock: Clock::default(),
         })
     }
 
@@ -191,6 +194,17 @@ impl Engine {
     /// Where the daemon is.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// What is known of the daemon's clock.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Goes on with what an earlier connection to the same daemon learned of its clock.
+    pub fn with_clock(mut self, clock: Clock) -> Engine {
+        self.clock = clock;
+        self
     }
 
     /// Sets the variables that every container and build receives unless the service sets them: the CLI's

@@ -1,11 +1,7 @@
 //! Where [`aftermath`](super::aftermath) learns what becomes of a project's containers: one stream of the engine's events,
 //! and a look at each container where events may have been missed.
 
-use std::{
-    collections::HashMap,
-    pin::Pin,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use bollard::{
     models::{ContainerStateStatusEnum as Status, EventMessage, HealthStatusEnum as HealthStatus},
@@ -17,6 +13,7 @@ use turnout_compose::labels;
 use super::{
     Engine, EngineError,
     aftermath::{Happening, Sight, What},
+    clock::narrow,
     observe,
     settle::check_output,
     times::nanoseconds,
@@ -26,8 +23,6 @@ use super::{
 const KINDS: [&str; 6] = ["die", "start", "kill", "oom", "health_status", "destroy"];
 /// Events of the past that are taken at most: more than an engine keeps.
 const MOST: usize = 10_000;
-/// How long the engine may take to tell its time.
-const CLOCK: Duration = Duration::from_secs(5);
 /// How long the engine may take to tell what has happened.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SECOND: i64 = 1_000_000_000;
@@ -36,17 +31,6 @@ const SECOND: i64 = 1_000_000_000;
 pub type Happenings = Pin<Box<dyn Stream<Item = Happening> + Send>>;
 
 impl Engine {
-    /// By how many nanoseconds the engine's clock is ahead of ours. Also one behind a socket of this machine may have
-    /// another: a socket can lead elsewhere, and a clock can be wrong in one process alone.
-    pub async fn ahead(&self) -> i64 {
-        let before = here();
-        let asked = tokio::time::timeout(CLOCK, self.ask(self.docker().info())).await;
-        let after = here();
-        // One that does not tell is taken to have the same time.
-        let told = asked.ok().and_then(Result::ok).and_then(|info| info.system_time);
-        told.and_then(|text| nanoseconds(&text)).and_then(narrow).map_or(0, |told| ahead(told, before, after))
-    }
-
     /// What happens to a project's containers: first what happened since that time of the engine's, as far as the engine
     /// remembers, then what comes.
     pub fn happenings(&self, project: &str, since: i64) -> Happenings {
@@ -164,22 +148,6 @@ fn happening(event: EventMessage) -> Option<Happening> {
     Some(Happening { at, id: actor.id?, container, what })
 }
 
-/// How far ahead a clock is that told this time between two looks at ours; nothing where it may be the same.
-fn ahead(told: i64, before: i64, after: i64) -> i64 {
-    if (before..=after).contains(&told) { 0 } else { told.saturating_sub(before.midpoint(after)) }
-}
-
-/// Times fit until the year 2262.
-fn narrow(at: i128) -> Option<i64> {
-    i64::try_from(at).ok()
-}
-
-/// Now by our clock, in nanoseconds since 1970.
-pub(super) fn here() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use bollard::models::EventActor;
@@ -210,13 +178,6 @@ mod tests {
             (event("die", &[("exitCode", "3"), (labels::HOOK, labels::PRE_START)]), None),
         ] {
             assert_eq!(given, wanted);
-        }
-    }
-
-    #[test]
-    fn a_clock_that_may_be_the_same_is_taken_for_the_same() {
-        for (told, expected) in [(100, 0), (150, 0), (200, 0), (99, -51), (201, 51), (1_000, 850)] {
-            assert_eq!(ahead(told, 100, 200), expected);
         }
     }
 

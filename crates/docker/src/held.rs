@@ -13,13 +13,7 @@ use bollard::{
 use futures_util::{Stream, StreamExt as _, stream};
 use turnout_compose::labels;
 
-use super::{
-    Engine, EngineError,
-    happenings::{here, shown},
-    since,
-    stacks::Stack,
-    times::milliseconds,
-};
+use super::{Engine, EngineError, clock::here, happenings::shown, since, stacks::Stack, times::milliseconds};
 
 /// Events that change what is shown of a stack.
 const KINDS: [&str; 14] = [
@@ -107,12 +101,13 @@ impl Engine {
         self.with_times(self.stacks().await?, ahead, known).await
     }
 
-    /// The containers of one project; see [`Held::replace`].
+    /// The containers of one project; see [`Held::replace`]. Of what was `known`, those whose times still give the engine's
+    /// words are not looked at again: a deployment makes many events, each of which leads here.
     ///
     /// # Errors
     /// As [`Engine::held`].
-    pub async fn held_of(&self, project: &str) -> Result<Held, EngineError> {
-        self.with_times(self.stack_of(project).await?, 0, &Held::default()).await
+    pub async fn held_of(&self, project: &str, known: &Held) -> Result<Held, EngineError> {
+        self.with_times(self.stack_of(project).await?, known.ahead, known).await
     }
 
     /// What changes from now on.

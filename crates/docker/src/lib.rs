@@ -7,6 +7,7 @@ pub mod aftermath;
 mod altered;
 pub mod apply;
 mod client_settings;
+pub mod clock;
 pub mod connect;
 mod context;
 mod dial;

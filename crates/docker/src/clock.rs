@@ -1,0 +1,122 @@
+//! The engine's clock beside ours.
+//!
+//! The only call that tells it finely (`/info`) costs the engine ten times what another one does, so what it told is
+//! remembered for a while, unless our own clock was set meanwhile.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::time::Instant;
+
+use super::{Endpoint, Engine, times::nanoseconds};
+
+/// How long the engine may take to tell its time.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a difference is believed.
+const BELIEVED: Duration = Duration::from_secs(300);
+/// What our clock may differ from the time that has passed; more, and it was set.
+const DRIFT: i64 = 50_000_000;
+
+/// What is known of an engine's clock. Clones share it: whoever connects anew gives it on with
+/// [`Engine::with_clock`].
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Arc<Mutex<Option<Known>>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// Nanoseconds.
+    ahead: i64,
+    at: Instant,
+    /// Our clock at that moment, in nanoseconds since 1970.
+    here: i64,
+}
+
+impl Clock {
+    fn known(&self, now: Instant, here: i64) -> Option<i64> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|known| known.holds(now, here)).map(|known| known.ahead)
+    }
+
+    fn learn(&self, known: Known) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+}
+
+impl Known {
+    /// Whether nothing speaks against it.
+    fn holds(&self, now: Instant, here: i64) -> bool {
+        let passed = now.saturating_duration_since(self.at);
+        let shown = here.saturating_sub(self.here);
+        let really = i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX);
+        passed < BELIEVED && shown.saturating_sub(really).abs() <= DRIFT
+    }
+}
+
+impl Engine {
+    /// By how many nanoseconds the engine's clock is ahead of ours. Also one behind a socket of this machine may have
+    /// another: a socket can lead elsewhere, and a clock can be wrong in one process alone.
+    pub async fn ahead(&self) -> i64 {
+        // The clock of another machine is set without ours being set.
+        let near = matches!(self.endpoint(), Endpoint::Unix(_));
+        if let Some(ahead) = self.clock().known(Instant::now(), here()).filter(|_| near) {
+            return ahead;
+        }
+        let before = here();
+        let asked = tokio::time::timeout(PATIENCE, self.ask(self.docker().info())).await;
+        let (at, after) = (Instant::now(), here());
+        let told = asked.ok().and_then(Result::ok).and_then(|info| info.system_time);
+        // One that does not tell is taken to have the same time, until it does.
+        let Some(told) = told.and_then(|text| nanoseconds(&text)).and_then(narrow) else { return 0 };
+        let ahead = ahead(told, before, after);
+        self.clock().learn(Known { ahead, at, here: after });
+        ahead
+    }
+}
+
+/// How far ahead a clock is that told this time between two looks at ours; nothing where it may be the same.
+fn ahead(told: i64, before: i64, after: i64) -> i64 {
+    if (before..=after).contains(&told) { 0 } else { told.saturating_sub(before.midpoint(after)) }
+}
+
+/// Times fit until the year 2262.
+pub(super) fn narrow(at: i128) -> Option<i64> {
+    i64::try_from(at).ok()
+}
+
+/// Now by our clock, in nanoseconds since 1970.
+pub(super) fn here() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_compared() {
+        // Told between two looks at ours it may be the same.
+        for (told, expected) in [(100, 0), (150, 0), (200, 0), (99, -51), (201, 51), (1_000, 850)] {
+            assert_eq!(ahead(told, 100, 200), expected);
+        }
+    }
+
+    #[test]
+    fn a_difference_is_believed_for_a_while_and_until_our_clock_is_set() {
+        let (clock, at, here) = (Clock::default(), Instant::now(), 1_000_000_000_000);
+        assert_eq!(clock.known(at, here), None);
+        clock.learn(Known { ahead: 7, at, here });
+        let later = |passed: Duration, set: i64| {
+            let shown = i64::try_from(passed.as_nanos()).unwrap() + set;
+            clock.clone().known(at + passed, here + shown)
+        };
+        assert_eq!(later(Duration::ZERO, 0), Some(7));
+        assert_eq!(later(Duration::from_secs(299), DRIFT), Some(7), "a clock that is disciplined");
+        assert_eq!(later(BELIEVED, 0), None, "it is old");
+        for set in [DRIFT + 1, -DRIFT - 1, 86_400_000_000_000, -86_400_000_000_000] {
+            assert_eq!(later(Duration::from_secs(10), set), None, "our clock was set by {set}");
+        }
+    }
+}
