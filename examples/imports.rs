@@ -8,6 +8,9 @@
 #[path = "../tests/offline/imports.rs"]
 mod imports;
 
+#[path = "../tests/offline/circles.rs"]
+mod circles;
+
 fn main() {
     for (room, uses) in imports::graph() {
         match &room {
@@ -21,5 +24,11 @@ fn main() {
     println!();
     for (package, brings) in imports::packages() {
         println!("{package}: {} packages", brings.len());
+    }
+    for circle in circles::circles(&circles::uses(), &[]) {
+        println!("\ncircle of files:");
+        for used in circle.uses {
+            println!("    {} uses {}: {}", used.from, used.to, used.what.join(", "));
+        }
     }
 }

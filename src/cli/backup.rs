@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     args::{BackupArgs, RestoreArgs},
-    command::Trouble,
+    trouble::Trouble,
 };
 use crate::{config, report::counted, store};
 

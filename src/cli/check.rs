@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{args::CheckArgs, command::Trouble, unit, waiting::Waiting};
+use super::{args::CheckArgs, trouble::Trouble, unit, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, OutsidePaths, Repo},
     deploy::{Failure, Planner, load_project, place},

@@ -14,7 +14,7 @@ use clap_complete::{Shell, generate};
 
 use super::{
     args::{Arguments, DocumentsArgs, SchemaArgs, SchemaOf},
-    command::Trouble,
+    trouble::Trouble,
 };
 use crate::config::reference;
 

@@ -8,8 +8,8 @@ use std::{
 use super::{
     args::HistoryArgs,
     client::{Client, encode},
-    command::Trouble,
     show::{json, length, one_line, said, when},
+    trouble::Trouble,
 };
 use crate::{
     git::short,

@@ -8,8 +8,8 @@ use std::{
 use super::{
     args::{Again, LettersArgs},
     client::Client,
-    command::Trouble,
     show::{json, one_line, when},
+    trouble::Trouble,
 };
 use crate::{
     report::{

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     args::PlanArgs,
     client::{Client, ClientError, DAEMON},
-    command::Trouble,
     show::json,
+    trouble::Trouble,
     waiting::Waiting,
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{args::PruneArgs, command::Trouble, waiting::Waiting};
+use super::{args::PruneArgs, trouble::Trouble, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, units},
     deploy::{

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ends::Ends, log_file::Limits as LogLimits, logging, standing::Standing};
+use super::{ends::Ends, log_file::Limits as LogLimits, logging, notify::notify, standing::Standing};
 use crate::{
     config::{DEFAULT_LISTEN, LATELY, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Secret, Settings},
     deploy::{Deployer, Planner},
@@ -504,12 +504,5 @@ async fn look_for_engine(deployer: &Deployer) {
             tracing::info!(endpoint = %engine.endpoint(), api = %engine.version(), "the Docker engine answers")
         }
         Err(error) => tracing::warn!(%error, "the Docker engine does not answer yet"),
-    }
-}
-
-/// Tells systemd, if it has started us.
-pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd could not be told");
     }
 }

@@ -13,10 +13,10 @@ use time::{OffsetDateTime, UtcOffset, macros::format_description};
 use super::{
     args::{DeployArgs, LogsArgs, StatusArgs},
     client::{Client, DAEMON},
-    command::Trouble,
     follow::{End, Log, Told, Which, follow},
     progress::{Display, plain, seconds},
     since::since_then,
+    trouble::Trouble,
     waiting::Waiting,
 };
 use crate::{

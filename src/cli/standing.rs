@@ -69,7 +69,7 @@ impl Standing {
         // What it has of a project was masked when it was recorded.
         let now = deployer.redactor.own().redact(&words(&facts)).into_owned();
         if now != self.said {
-            super::serve::notify(&[sd_notify::NotifyState::Status(&now)]);
+            super::notify::notify(&[sd_notify::NotifyState::Status(&now)]);
             self.said = now;
         }
         true

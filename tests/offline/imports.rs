@@ -18,6 +18,8 @@ pub struct Named {
     pub path: Vec<String>,
     /// File below the top of the tree, and line.
     pub at: String,
+    /// It stands in a `pub use`: it is handed on, which alone uses nothing.
+    pub handed_on: bool,
 }
 
 /// A room of the house: a crate below `crates/`, or a folder of `src/`.
@@ -99,11 +101,13 @@ fn test_files(files: &[PathBuf]) -> BTreeSet<PathBuf> {
     found
 }
 
-fn parsed(file: &Path) -> syn::File {
+/// A file as the parser sees it.
+pub fn parsed(file: &Path) -> syn::File {
     syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
+/// Whether what has these attributes is for tests alone.
+pub fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
     })
@@ -112,19 +116,20 @@ fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
 /// Every path that a file names outside its tests. `self` and `super` are left as they are.
 pub fn named(file: &Path) -> Vec<Named> {
     let relative = file.strip_prefix(top()).unwrap().display().to_string();
-    let mut reader = Reader { relative, found: Vec::new() };
+    let mut reader = Reader { relative, handed_on: false, found: Vec::new() };
     reader.visit_file(&parsed(file));
     reader.found
 }
 
 struct Reader {
     relative: String,
+    handed_on: bool,
     found: Vec<Named>,
 }
 
 impl Reader {
     fn add(&mut self, path: Vec<String>, line: usize) {
-        self.found.push(Named { path, at: format!("{}:{line}", self.relative) });
+        self.found.push(Named { path, at: format!("{}:{line}", self.relative), handed_on: self.handed_on });
     }
 
     fn tree(&mut self, before: &[String], tree: &UseTree) {
@@ -161,7 +166,9 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.handed_on = !matches!(item.vis, syn::Visibility::Inherited);
         self.tree(&[], &item.tree);
+        self.handed_on = false;
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
@@ -191,7 +198,7 @@ pub fn graph() -> BTreeMap<Room, BTreeMap<Room, String>> {
     for (room, folder) in &rooms {
         let uses: &mut BTreeMap<Room, String> = graph.entry(room.clone()).or_default();
         for file in product_files(folder) {
-            for Named { path, at } in named(&file) {
+            for Named { path, at, .. } in named(&file) {
                 let Some(used) = used(room, &path) else { continue };
                 if used != *room && rooms.contains_key(&used) {
                     uses.entry(used).or_insert(at);

@@ -11,6 +11,7 @@
 
 mod architecture;
 mod checklist;
+mod circles;
 mod compose_attributes;
 mod compose_cases;
 mod compose_config;

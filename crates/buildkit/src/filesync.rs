@@ -21,8 +21,8 @@ use super::{
     error::OfferError,
     grpc::{Call, Status},
     protobuf::{Field, fields, put_bytes, put_varint},
+    record::Record,
     sent::Sent,
-    session::Record,
     walk::{ABANDONED, Entry, Kind, Selection, cannot, lost, open, walk},
 };
 

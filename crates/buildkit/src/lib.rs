@@ -14,11 +14,13 @@ pub mod filesync;
 pub mod grpc;
 pub mod layout;
 pub mod protobuf;
+mod record;
 mod sent;
 pub mod session;
 pub mod solve;
 pub mod ssh_agent;
 pub mod ssh_key;
+mod ssh_wire;
 pub mod walk;
 
 pub use channel::{Channel, Failure};

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use tokio::{
     task::JoinHandle,
 };
 use turnout_files::{self as files, Kind, Reach};
-use turnout_registry::{Credentials, credentials::key_of};
+use turnout_registry::{Credentials, hub::key_of};
 
 use super::{
     content::{self, Stores},
@@ -27,6 +27,7 @@ use super::{
     filesync::{self, Files},
     grpc::{self, Call, Handler, Status, handler, unary},
     protobuf::{Field, fields, put_bytes, put_varint},
+    record::Record,
     sent::Sent,
     ssh_agent,
     ssh_key::SshKey,
@@ -90,27 +91,6 @@ pub struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// What happened in a session that the build has to know.
-#[derive(Default)]
-pub struct Record {
-    inner: Mutex<(Option<OfferError>, Sent)>,
-}
-
-impl Record {
-    /// Keeps the first error: the engine's own words are only its consequence.
-    pub fn fail(&self, error: OfferError) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).0.get_or_insert(error);
-    }
-
-    /// Adds to what was sent.
-    pub fn add(&self, sent: Sent) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.1.entries += sent.entries;
-        inner.1.bytes += sent.bytes;
-        inner.1.notes.extend(sent.notes);
     }
 }
 

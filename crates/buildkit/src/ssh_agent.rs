@@ -7,7 +7,10 @@ use std::{io, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::ssh_key::SshKey;
+use super::{
+    ssh_key::SshKey,
+    ssh_wire::{Wire, put_text},
+};
 
 /// Largest message accepted, in bytes; OpenSSH's own limit.
 const MAX_MESSAGE: u32 = 256 * 1024;
@@ -59,32 +62,6 @@ fn answer_to(message: &[u8], keys: &[SshKey]) -> Option<Vec<u8>> {
         _ => return None,
     }
     Some(answer)
-}
-
-/// Reads what SSH writes.
-pub struct Wire<'a>(pub &'a [u8]);
-
-impl<'a> Wire<'a> {
-    /// A number of four bytes.
-    pub fn number(&mut self) -> Result<u32, &'static str> {
-        let (head, rest) = self.0.split_first_chunk::<4>().ok_or("is damaged")?;
-        self.0 = rest;
-        Ok(u32::from_be_bytes(*head))
-    }
-
-    /// Bytes after their length.
-    pub fn text(&mut self) -> Result<&'a [u8], &'static str> {
-        let length = usize::try_from(self.number()?).map_err(|_| "is damaged")?;
-        let (text, rest) = self.0.split_at_checked(length).ok_or("is damaged")?;
-        self.0 = rest;
-        Ok(text)
-    }
-}
-
-/// Appends bytes after their length.
-pub fn put_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(text);
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use openssl::{
 };
 use turnout_files::{Kind, Reach, hint};
 
-use super::ssh_agent::{Wire, put_text};
+use super::ssh_wire::{Wire, put_text};
 
 /// First bytes of OpenSSH's own format.
 const MAGIC: &[u8] = b"openssh-key-v1\0";

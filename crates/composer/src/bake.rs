@@ -10,7 +10,7 @@ use turnout_compose::{
     labels,
     model::{Build, Project, Service},
 };
-use turnout_docker::image::{BuildOptions, request::is_remote};
+use turnout_docker::image::{BuildOptions, named::is_remote};
 
 #[derive(Serialize)]
 struct File {

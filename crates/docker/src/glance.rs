@@ -13,13 +13,12 @@ use turnout_plan::{Belonging, Observed, OwnImage};
 use super::{Engine, EngineError, observe};
 
 impl Engine {
-    /// Only the containers of a project, in two requests: enough to stop, start, restart or remove them.
+    /// Only the containers of a project, in one request: enough to stop, start, restart or remove them.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub async fn observe_containers(&self, project: &str) -> Result<Observed, EngineError> {
-        let (listed, step_containers) =
-            futures_util::try_join!(self.project_containers(project), self.step_containers(project))?;
+        let (listed, step_containers) = self.containers_and_steps(project).await?;
         let containers = listed.into_iter().filter_map(observe::container).collect();
         Ok(Observed { containers, step_containers, ..Observed::default() })
     }

@@ -35,9 +35,8 @@ impl Engine {
     /// volume that is not labelled for the project, all at once: listing all images of a host takes the daemon longer
     /// than being asked for the few that matter.
     pub async fn observe(&self, project: &Project) -> Result<Observed, EngineError> {
-        let (containers, step_containers, networks, labelled, images) = futures_util::try_join!(
-            self.project_containers(&project.name),
-            self.step_containers(&project.name),
+        let ((containers, step_containers), networks, labelled, images) = futures_util::try_join!(
+            self.containers_and_steps(&project.name),
             self.all_networks(),
             self.project_volumes(&project.name),
             self.images(project),
@@ -135,25 +134,24 @@ impl Engine {
 
     /// Containers of a project in every state, as listed; those without `config-hash` are not Compose's.
     pub(super) async fn project_containers(&self, project: &str) -> Result<Vec<ContainerSummary>, EngineError> {
-        let filters = HashMap::from([(
-            "label".to_owned(),
-            vec![format!("{}={project}", labels::PROJECT), labels::CONFIG_HASH.to_owned()],
-        )]);
+        self.labelled_containers(vec![format!("{}={project}", labels::PROJECT), labels::CONFIG_HASH.to_owned()]).await
+    }
+
+    /// As [`Self::project_containers`], and those of the `pre_start` steps of the project's services, in every state. One
+    /// request: the engine goes through all its containers for each list, and two at once hold each other up.
+    pub(super) async fn containers_and_steps(
+        &self,
+        project: &str,
+    ) -> Result<(Vec<ContainerSummary>, Vec<ObservedContainer>), EngineError> {
+        let listed = self.labelled_containers(vec![format!("{}={project}", labels::PROJECT)]).await?;
+        Ok(told_apart(listed))
+    }
+
+    async fn labelled_containers(&self, wanted: Vec<String>) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), wanted)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self.ask(self.docker().list_containers(Some(options))).await;
         listed.map_err(|e| EngineError::api("list containers", e))
-    }
-
-    /// Containers of the `pre_start` steps of a project's services, in every state.
-    pub(super) async fn step_containers(&self, project: &str) -> Result<Vec<ObservedContainer>, EngineError> {
-        let filters = HashMap::from([(
-            "label".to_owned(),
-            vec![format!("{}={project}", labels::PROJECT), format!("{}={}", labels::HOOK, labels::PRE_START)],
-        )]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = self.ask(self.docker().list_containers(Some(options))).await;
-        let listed = listed.map_err(|e| EngineError::api("list containers of pre_start steps", e))?;
-        Ok(listed.into_iter().filter_map(container).collect())
     }
 
     /// Networks by name or label cannot be asked for in one request, and hosts have few.
@@ -380,6 +378,14 @@ pub(super) fn container(summary: ContainerSummary) -> Option<ObservedContainer> 
     })
 }
 
+/// Compose's containers, and those of `pre_start` steps.
+fn told_apart(listed: Vec<ContainerSummary>) -> (Vec<ContainerSummary>, Vec<ObservedContainer>) {
+    let label = |summary: &ContainerSummary, name: &str| summary.labels.as_ref().and_then(|all| all.get(name)).cloned();
+    let is_step = |summary: &&ContainerSummary| label(summary, labels::HOOK).as_deref() == Some(labels::PRE_START);
+    let steps = listed.iter().filter(is_step).cloned().filter_map(container).collect();
+    (listed.into_iter().filter(|summary| label(summary, labels::CONFIG_HASH).is_some()).collect(), steps)
+}
+
 /// The container's own name: links add more, of the form `/other/alias`.
 fn own_name(names: &[String]) -> String {
     let plain = |n: &&String| !n.trim_start_matches('/').contains('/');
@@ -512,6 +518,24 @@ mod tests {
         };
         let containers: Vec<ObservedContainer> = container(within).into_iter().collect();
         assert_eq!(ids(match_networks(&project, all(), &containers)), ("late".to_owned(), vec!["early".to_owned()]));
+    }
+
+    #[test]
+    fn containers_of_steps_are_told_apart() {
+        let listed = |id: &str, with: &[(&str, &str)]| ContainerSummary {
+            id: Some(id.to_owned()),
+            labels: Some(with.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()),
+            ..Default::default()
+        };
+        let (containers, steps) = told_apart(vec![
+            listed("web", &[(labels::CONFIG_HASH, "c0ffee")]),
+            listed("step", &[(labels::HOOK, labels::PRE_START)]),
+            listed("both", &[(labels::CONFIG_HASH, "c0ffee"), (labels::HOOK, labels::PRE_START)]),
+            listed("other hook", &[(labels::HOOK, "post_start")]),
+            listed("by hand", &[]),
+        ]);
+        assert_eq!(containers.into_iter().filter_map(|found| found.id).collect::<Vec<_>>(), ["web", "both"]);
+        assert_eq!(steps.into_iter().map(|found| found.id).collect::<Vec<_>>(), ["step", "both"]);
     }
 
     #[test]

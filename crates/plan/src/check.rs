@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Condition, Plan, Removal, Step, StepId, order, render, step_set::StepSet};
+use super::{Action, Condition, Plan, Removal, Step, StepId, order, step_set::StepSet, words};
 
 /// Refuses a plan that breaks a rule; the text names the step (from 1, as printed) and the rule.
 ///
@@ -14,9 +14,8 @@ use super::{Action, Condition, Plan, Removal, Step, StepId, order, render, step_
 /// a service starts after its `pre_start` steps.
 pub fn check(plan: &Plan) -> Result<(), String> {
     let before = ancestors(&plan.steps)?;
-    let fault = |id: StepId, step: &Step, rule: &str| {
-        Err(format!("step {} ({}): {rule}", id + 1, render::action(&step.action)))
-    };
+    let fault =
+        |id: StepId, step: &Step, rule: &str| Err(format!("step {} ({}): {rule}", id + 1, words::action(&step.action)));
     let mut created: BTreeSet<&str> = BTreeSet::new();
     let (mut ended, mut renamed): (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
     let starts = plan.steps.iter().any(|s| matches!(s.action, Action::StartContainer { .. }));
@@ -349,7 +348,7 @@ mod tests {
         for (steps, expected) in table {
             let plan = Plan { project: "p".to_owned(), steps, ..Plan::default() };
             match check(&plan) {
-                Ok(()) => assert_eq!(expected, "", "accepted:\n{}", render::render(&plan)),
+                Ok(()) => assert_eq!(expected, "", "accepted:\n{}", crate::render(&plan)),
                 Err(text) => assert!(!expected.is_empty() && text.contains(expected), "{text}\nwanted {expected:?}"),
             }
         }

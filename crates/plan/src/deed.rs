@@ -1,7 +1,7 @@
 //! Deeds: what takes several steps and one line of a reader's. A replacement is a creation, a stop, a removal and a rename,
 //! between which steps of others may come; whoever reads a plan or its report wants to know that a container is replaced.
 
-use super::{Action, NetworkRemoval, Plan, StepId, render};
+use super::{Action, NetworkRemoval, Plan, StepId, words};
 
 /// One deed of a plan: a step, and those that go on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Deed {
             (Kind::Plain, Action::CreateContainer { name, .. }) => format!("create container {name}"),
             (Kind::Removal, first) => {
                 let removal = actions().find(|action| matches!(action, Action::RemoveContainer { .. }));
-                render::action(removal.unwrap_or(first))
+                words::action(removal.unwrap_or(first))
             }
             (Kind::Network, _) => {
                 let of = actions().find_map(|action| match action {
@@ -97,7 +97,7 @@ impl Deed {
                 format!("replace network {}{reconnect}", of.unwrap_or_default())
             }
             (Kind::Volume, Action::RemoveVolume { name, .. }) => format!("replace volume {name}"),
-            (Kind::Replacement | Kind::Trial | Kind::Volume | Kind::Plain, first) => render::action(first),
+            (Kind::Replacement | Kind::Trial | Kind::Volume | Kind::Plain, first) => words::action(first),
         }
     }
 }

@@ -17,6 +17,7 @@ mod put_back;
 mod render;
 mod step;
 mod step_set;
+mod words;
 
 pub use check::check;
 pub use converge::{converge, dependencies, namespace_owners};
@@ -30,8 +31,9 @@ pub use observed::{
     OwnImage, RunState,
 };
 pub use put_back::{Attempt, Extent, Failed, put_back};
-pub use render::{action, render, replacements};
+pub use render::{render, replacements};
 pub use step::{Action, Condition, Existing, NetworkRemoval, Plan, Removal, Replaced, Step, StepId};
+pub use words::action;
 
 #[cfg(test)]
 mod properties;

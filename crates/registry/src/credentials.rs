@@ -14,11 +14,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_pur
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
-use super::name::{HUB, HUB_HOST, OLD_HUB};
-
-/// The Docker Hub's key in the Docker client's settings.
-pub const HUB_KEY: &str = "https://index.docker.io/v1/";
-
 /// A helper that takes longer is killed; it may be waiting for somebody at a keyboard.
 const HELPER_LIMIT: Duration = Duration::from_secs(30);
 /// Largest `config.json` that is read, in bytes.
@@ -73,7 +68,7 @@ impl Credentials {
         Self { directory }
     }
 
-    /// Credentials for one registry (`host[:port]`, or [`HUB_KEY`]); `None` when there are none.
+    /// Credentials for one registry (`host[:port]`, or [`super::hub::HUB_KEY`]); `None` when there are none.
     pub async fn for_registry(&self, key: &str) -> Result<Option<RegistryAuth>, CredentialsError> {
         self.read().await?.find(key).await
     }
@@ -263,14 +258,10 @@ async fn helper(program: &str, action: &str, input: &str) -> Result<Option<Strin
     Err(refuse(if text.is_empty() { output.status.to_string() } else { text }))
 }
 
-/// Key of a registry's host in the Docker client's settings: the Hub has one of its own, whatever it is called.
-pub fn key_of(host: &str) -> &str {
-    if [HUB, OLD_HUB, HUB_HOST].contains(&host) { HUB_KEY } else { host }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::{HUB_KEY, key_of};
 
     fn config(json: &str) -> ClientConfig {
         serde_json::from_str(json).unwrap()

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod challenge;
 pub mod credentials;
 pub mod error;
+pub mod hub;
 pub mod name;
 pub mod repository;
 mod transport;

@@ -6,14 +6,8 @@
 
 use std::fmt;
 
-use super::credentials::key_of;
+use super::hub::{HUB, HUB_HOST, OLD_HUB, key_of};
 
-/// The registry of names without one.
-pub(super) const HUB: &str = "docker.io";
-/// What the Hub's names were called once.
-pub(super) const OLD_HUB: &str = "index.docker.io";
-/// Where the Hub's registry listens.
-pub(super) const HUB_HOST: &str = "registry-1.docker.io";
 /// Longest path and longest tag, in characters.
 const MAX_PATH: usize = 255;
 const MAX_TAG: usize = 128;
@@ -278,7 +272,7 @@ mod tests {
             assert_eq!((name.to_string(), name.host()), (whole, host), "{text}");
         }
         let name = Name::parse("nginx:1").unwrap();
-        assert_eq!(name.credentials_key(), crate::credentials::HUB_KEY);
+        assert_eq!(name.credentials_key(), crate::hub::HUB_KEY);
         let pinned = name.pinned(Digest::of(b"x"));
         assert_eq!(pinned.to_string(), format!("docker.io/library/nginx:1@{}", Digest::of(b"x")));
         assert!(pinned.digest().unwrap().fits(b"x") && !pinned.digest().unwrap().fits(b"y"));

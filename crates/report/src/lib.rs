@@ -6,6 +6,7 @@
 mod causes;
 pub mod cut_texts;
 mod event;
+mod mask;
 mod needles;
 mod number;
 pub mod redact;

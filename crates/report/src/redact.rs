@@ -17,17 +17,9 @@ use std::{
 
 use serde::Deserialize;
 
+pub use super::mask::{MASK, MOST_OF_PROJECT, SHORTEST_SECRET};
 use super::registered::{self, Finder, Registered};
 pub use super::shapes::redact_shapes;
-
-/// What stands in the place of a secret.
-pub const MASK: &str = "[redacted]";
-
-/// Secrets shorter than this many bytes are not registered: they would blot out ordinary words.
-pub const SHORTEST_SECRET: usize = 4;
-
-/// Bytes of a project's secrets that are looked for.
-pub const MOST_OF_PROJECT: usize = 512 << 10;
 
 /// Text that `Debug` and `Display` do not show. Reading it takes a call of [`Secret::reveal`], which is easy to find.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]

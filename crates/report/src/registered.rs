@@ -17,8 +17,8 @@ use base64::{
 
 use super::{
     cut_texts::{self, SHORTEST_PIECE},
+    mask::{MOST_OF_PROJECT, SHORTEST_SECRET},
     needles::Needles,
-    redact::{MOST_OF_PROJECT, SHORTEST_SECRET},
     views::{View, views},
 };
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::redact::MASK;
+use super::mask::MASK;
 
 /// What a place in the text may be the beginning of.
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ mod alias_paths;
 mod builder;
 mod error;
 mod grammar;
+mod limits;
 mod parse;
 mod reader;
 mod scalar;
@@ -15,6 +16,7 @@ mod token;
 mod tree;
 
 pub use error::YamlError;
-pub use parse::{Limits, parse};
+pub use limits::Limits;
+pub use parse::parse;
 pub use scalar::reads_as_text;
 pub use tree::{Directive, Entry, Map, Node, Pos, Value};

@@ -1,6 +1,9 @@
 //! Which attributes have a short form in the Compose specification, and how each is written out.
 
-use super::{entry_at, map_at, port, set_default, text, volume};
+use super::{
+    made::{entry_at, map_at, set_default, text},
+    port, volume,
+};
 use crate::error::{LoadError, Warning};
 use turnout_yaml::{Map, Node, Value};
 

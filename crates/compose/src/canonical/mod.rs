@@ -4,6 +4,7 @@
 
 mod command;
 mod forms;
+mod made;
 mod port;
 mod volume;
 
@@ -15,7 +16,7 @@ use super::{
     entries::Entries,
     error::{LoadError, Warning},
 };
-use turnout_yaml::{Entry, Map, Node, Pos, Value};
+use turnout_yaml::{Node, Value};
 
 /// Expands every short form of the document and drops empty `dns` entries.
 ///
@@ -55,26 +56,6 @@ pub fn canonicalise(
         }
     }
     Ok(())
-}
-
-/// A mapping made of a short form; every part stands where the short form stood.
-fn map_at(pos: &Pos, entries: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
-    Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), entry_at(pos, value))).collect())
-}
-
-fn entry_at(pos: &Pos, value: Value) -> Entry {
-    Entry { key_pos: pos.clone(), node: Node::new(value, pos.clone()) }
-}
-
-fn text(value: impl Into<String>) -> Value {
-    Value::Str(value.into())
-}
-
-/// Sets `key` unless it is there.
-fn set_default(map: &mut Map, pos: &Pos, key: &str, value: Value) {
-    if !map.contains_key(key) {
-        map.insert(key.to_owned(), entry_at(pos, value));
-    }
 }
 
 #[cfg(test)]

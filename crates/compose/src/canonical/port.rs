@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{map_at, text};
+use super::made::{map_at, text};
 use crate::error::LoadError;
 use turnout_yaml::{Node, Value};
 

@@ -1,6 +1,6 @@
 //! Mounts of a service, short syntax of the Compose specification: `[source:]target[:options]`.
 
-use super::{map_at, text};
+use super::made::{map_at, text};
 use crate::{error::LoadError, lexical::clean};
 use turnout_yaml::{Node, Value};
 

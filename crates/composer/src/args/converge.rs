@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::PullChoice;
+use super::choices::PullChoice;
 
 /// `up`.
 #[derive(Debug, Clone, Args)]

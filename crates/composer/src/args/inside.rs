@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::PullChoice;
+use super::choices::PullChoice;
 
 /// `exec`.
 #[derive(Debug, Clone, Args)]

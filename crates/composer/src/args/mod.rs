@@ -1,6 +1,7 @@
 //! What can be said to `turnout compose`, spelled as in `docker compose` 2.40: the commands, then one file a group of
 //! them.
 
+mod choices;
 mod config;
 mod converge;
 mod global;
@@ -11,10 +12,9 @@ mod show;
 
 use std::ops::Deref;
 
-use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
-};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
+pub use choices::PullChoice;
 pub use config::ConfigArgs;
 pub use converge::{CreateArgs, ScaleArgs, UpArgs, WatchArgs};
 pub use global::{Ansi, Global, ProgressKind};
@@ -160,21 +160,6 @@ fn keeping_its_words(command: Command, declare: impl FnOnce(Command) -> Command)
 pub struct ServicesArgs {
     /// Services; none = all
     pub services: Vec<String>,
-}
-
-/// `--pull`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PullChoice {
-    /// Always.
-    Always,
-    /// When absent.
-    Missing,
-    /// Never.
-    Never,
-    /// Build instead (`create` only).
-    Build,
-    /// As the service says.
-    Policy,
 }
 
 /// The grammar as the real command reads it: a switch takes `=true` and `=false`, a number may be negative, and what is

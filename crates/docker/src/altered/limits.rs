@@ -2,7 +2,7 @@
 
 use bollard::models::{HostConfig, RestartPolicy, RestartPolicyNameEnum, SystemInfo};
 
-use super::Difference;
+use super::difference::Difference;
 
 /// Compares, in the order of `docker update`'s flags.
 pub(super) fn limits(wanted: &HostConfig, found: &HostConfig) -> Vec<Difference> {

@@ -2,12 +2,14 @@
 //! settings that `docker update` and `docker network connect` change, and containers of other projects whose namespaces
 //! or volumes they use and that were made anew.
 
+mod difference;
 mod limits;
 mod others;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bollard::models::{ContainerInspectResponse, EndpointSettings, HostConfig, SystemInfo};
+use bollard::models::{ContainerInspectResponse, EndpointSettings, HostConfig};
+use difference::{Difference, Shared};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use limits::limits;
 use others::{attachment, lost};
@@ -116,15 +118,6 @@ struct Wanted {
     own: BTreeSet<String>,
 }
 
-/// What a container uses of another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shared {
-    Network,
-    Pid,
-    Ipc,
-    Volumes,
-}
-
 /// The containers of other projects that a service relies upon, written `container:NAME`.
 fn relied_upon(service: &Service) -> impl Iterator<Item = (Shared, &str)> {
     let modes = [(Shared::Network, &service.network_mode), (Shared::Pid, &service.pid), (Shared::Ipc, &service.ipc)];
@@ -134,20 +127,6 @@ fn relied_upon(service: &Service) -> impl Iterator<Item = (Shared, &str)> {
         let name = if what == Shared::Volumes { name.split(':').next().unwrap_or(name) } else { name };
         Some((what, name))
     })
-}
-
-/// One setting that is not as asked for.
-#[derive(Debug, Clone)]
-struct Difference {
-    words: String,
-    /// What the engine must be able to do for the difference to mean anything.
-    needs: Option<fn(&SystemInfo) -> bool>,
-}
-
-impl Difference {
-    fn new(what: &str, found: String, wanted: &str) -> Self {
-        Self { words: format!("{what} is {found} on the container, configured is {wanted}"), needs: None }
-    }
 }
 
 /// All that differs, in the order of `docker update`'s flags, then of the networks, then what is used of others.

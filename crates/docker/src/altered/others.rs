@@ -9,7 +9,7 @@ use std::{
 use bollard::models::{ContainerInspectResponse, ContainerState, EndpointIpamConfig, EndpointSettings, MountPoint};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Difference, Shared};
+use super::difference::{Difference, Shared};
 
 /// Whether what a container uses of another one is no more what that has. The engine notes the ID behind the name.
 pub(super) fn lost(

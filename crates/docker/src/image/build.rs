@@ -14,10 +14,10 @@ use turnout_files::{self as files, Kind, Reach};
 use turnout_report::{Event, with_sources};
 
 use super::{
-    ImageContext, ImageId,
     builder::Builder,
     context::{self, Upload},
     error::ImageError,
+    operation::{ImageContext, ImageId},
     prepare,
     progress::BuildLog,
     push,

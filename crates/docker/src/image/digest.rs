@@ -5,7 +5,7 @@ use turnout_report::with_sources;
 
 use super::{
     error::{ImageError, Unfetched},
-    for_engine,
+    operation::for_engine,
 };
 use crate::Engine;
 

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use turnout_compose::model::Project;
 
-use super::request::is_remote;
-
 /// What stands behind a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamedContext {
@@ -51,6 +49,11 @@ impl NamedContext {
         }
         Ok(Self::Directory(base.join(written)))
     }
+}
+
+/// Whether a context is fetched by the engine.
+pub fn is_remote(context: &str) -> bool {
+    ["http://", "https://", "git://", "ssh://", "git@", "github.com/"].iter().any(|prefix| context.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -20,10 +20,10 @@ use turnout_buildkit::{
 use turnout_files::{self as files, Folder, Kind, Reach};
 
 use super::{
-    ImageContext,
     context::ContextPlan,
     error::ImageError,
     named::NamedContext,
+    operation::ImageContext,
     request::{BuildRequest, Dockerfile, Source},
     solve::Places,
 };

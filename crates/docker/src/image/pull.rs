@@ -11,9 +11,8 @@ use turnout_compose::{model::Project, reference::Reference};
 use turnout_report::{Event, with_sources};
 
 use super::{
-    ImageContext, ImageId, credentials_key,
     error::{ImageError, Unfetched},
-    for_engine,
+    operation::{ImageContext, ImageId, credentials_key, for_engine},
 };
 use crate::Engine;
 

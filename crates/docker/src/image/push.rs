@@ -6,7 +6,11 @@ use turnout_compose::reference::Reference;
 use turnout_registry::Credentials;
 use turnout_report::Event;
 
-use super::{ImageContext, credentials_key, error::ImageError, for_engine, request::BuildRequest};
+use super::{
+    error::ImageError,
+    operation::{ImageContext, credentials_key, for_engine},
+    request::BuildRequest,
+};
 use crate::Engine;
 
 /// Pushes every name of what was built.

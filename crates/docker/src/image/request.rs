@@ -11,7 +11,11 @@ use turnout_buildkit::SecretSource;
 use turnout_compose::model::{Build, FileObject, FileReference, Project, SshKey};
 use turnout_files::Reach;
 
-use super::{cache::CacheEntry, error::ImageError, named::NamedContext};
+use super::{
+    cache::CacheEntry,
+    error::ImageError,
+    named::{NamedContext, is_remote},
+};
 
 /// Caches that an engine's BuildKit can read (where it cannot, it says so and builds without), and write.
 const READABLE_CACHES: &[&str] = &["registry", "local", "gha"];
@@ -329,11 +333,6 @@ fn attestation(written: &str) -> Option<String> {
 /// As Go reads a boolean.
 pub fn is_true(text: &str) -> bool {
     matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
-}
-
-/// Whether a context is fetched by the engine.
-pub fn is_remote(context: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@", "github.com/"].iter().any(|prefix| context.starts_with(prefix))
 }
 
 fn dockerfile_of(source: &Source, written: &str, inline: String) -> Result<Dockerfile, &'static str> {

@@ -6,9 +6,10 @@ use std::{
 };
 
 use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, Replaced, RunState, StepId};
-use super::draft::{Fate, NetworkFate, Slot};
+use super::draft::{Fate, NetworkFate, Slot, steps_of};
 use super::judge::{Grounds, References};
-use super::stops::{already, is_live, resume, stop, stop_dependents, stop_stranded_sharers};
+use super::members::{is_live, members};
+use super::stops::{already, resume, stop, stop_dependents, stop_stranded_sharers};
 use super::swaps::{Swap, put_in_place, remove};
 use super::{Draft, any_of, judge, names, select};
 use turnout_compose::{
@@ -150,38 +151,11 @@ fn signal_for_mounts(draft: &mut Draft<'_>, name: &str, container: &ObservedCont
     Some(draft.push(action, cause, after, Condition::Always))
 }
 
-/// The service's containers, and those that are only remains: a temporary name beside the container it was to replace, or
-/// beside another temporary one that runs or, where none does, was started once.
-pub(super) fn members<'a>(draft: &Draft<'a>, name: &str) -> (Vec<&'a ObservedContainer>, Vec<&'a ObservedContainer>) {
-    let all = draft.borne(name).iter().copied();
-    let all = all.filter(|c| !c.oneoff && c.state != RunState::Removing);
-    let (mut temporary, mut members): (Vec<_>, Vec<_>) = all.partition(|c| final_name(&c.name) != c.name);
-    temporary.sort_by_key(|c| (!is_live(c), c.state == RunState::Created));
-    let mut leftovers = Vec::new();
-    for container in temporary {
-        let taken = |c: &&ObservedContainer| {
-            c.number.is_some() && c.number == container.number || final_name(&c.name) == final_name(&container.name)
-        };
-        if members.iter().any(taken) { leftovers.push(container) } else { members.push(container) }
-    }
-    (members, leftovers)
-}
-
 fn condition(grounds: &Grounds) -> Option<Condition> {
     if grounds.certain.is_empty() {
         any_of(grounds.possible.iter().map(|(condition, _)| condition.clone()))
     } else {
         Some(Condition::Always)
-    }
-}
-
-/// Steps that a condition speaks of; whoever has the condition waits for them.
-pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
-    match condition {
-        Condition::Always | Condition::ImageChanged { .. } => Vec::new(),
-        Condition::AnyDid(steps) => steps.clone(),
-        Condition::DidNot(step) => vec![*step],
-        Condition::AnyOf(parts) => parts.iter().flat_map(steps_of).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Condition, Intent, Observed, ObservedContainer, Plan, Step, StepId, order};
-use super::select::namespace_owners;
+use super::sharing::namespace_owners;
 use turnout_compose::model::{Project, Service};
 
 /// A plan in the making.
@@ -219,5 +219,15 @@ pub(crate) fn any_of(parts: impl IntoIterator<Item = Condition>) -> Option<Condi
         0 => None,
         1 => others.pop(),
         _ => Some(Condition::AnyOf(others)),
+    }
+}
+
+/// Steps that a condition speaks of; whoever has the condition waits for them.
+pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
+    match condition {
+        Condition::Always | Condition::ImageChanged { .. } => Vec::new(),
+        Condition::AnyDid(steps) => steps.clone(),
+        Condition::DidNot(step) => vec![*step],
+        Condition::AnyOf(parts) => parts.iter().flat_map(steps_of).collect(),
     }
 }

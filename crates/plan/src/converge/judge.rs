@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Condition, ObservedContainer, PlanError, RunState, StepId, attributes, render::short};
+use super::super::{Condition, ObservedContainer, PlanError, RunState, StepId, attributes, words::short};
 use super::draft::{Fate, NetworkFate};
-use super::{Draft, resources, select, starts};
+use super::members::is_live;
+use super::{Draft, idle, resources, select, sharing};
 use turnout_compose::{hash, labels, model::Service};
 
 /// Why a container is replaced. Both empty: it stays.
@@ -45,7 +46,7 @@ fn in_an_error(what: &str) -> &str {
 /// Resolves `service:` references to the first container, by name, of each target.
 pub(super) fn references(draft: &Draft<'_>, name: &str, service: &Service) -> Result<References, PlanError> {
     let mut found = References::default();
-    for (what, target) in select::shares(service) {
+    for (what, target) in sharing::shares(service) {
         let missing = || PlanError::ShareMissing {
             service: name.to_owned(),
             what: in_an_error(what).to_owned(),
@@ -118,7 +119,7 @@ pub(super) fn judge(
     if references.certain.is_empty() {
         let changed = configuration(draft, name, service, references, container);
         // What was set on a container of another configuration, or on a job that has done its work, tells nothing.
-        if changed.is_none() && (is_live(container) || starts::idle(draft, name, service, container).is_some()) {
+        if changed.is_none() && (is_live(container) || idle::idle(draft, name, service, container).is_some()) {
             grounds.certain.extend(draft.intent.altered.get(&container.id).into_iter().flatten().cloned());
         }
         grounds.certain.extend(changed);
@@ -167,7 +168,7 @@ fn configuration(
     if !differences.is_empty() {
         return Some(in_words(&differences));
     }
-    let targets: BTreeSet<&str> = select::shares(service).into_iter().map(|(_, target)| target).collect();
+    let targets: BTreeSet<&str> = sharing::shares(service).into_iter().map(|(_, target)| target).collect();
     if old == now && !targets.is_empty() {
         let targets: Vec<&str> = targets.into_iter().collect();
         return Some(format!("shares with {}, which has another container now", targets.join(", ")));
@@ -197,10 +198,6 @@ fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedC
     if let Some(current) = current.filter(|id| *id != label) {
         grounds.certain.push(format!("image {image} is another one now ({} -> {})", short(label), short(current)));
     }
-}
-
-fn is_live(container: &ObservedContainer) -> bool {
-    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
 }
 
 /// An image that is mounted stays as it was when the container was made. Of containers of Compose 2.40 it is not known

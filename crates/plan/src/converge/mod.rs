@@ -7,12 +7,15 @@
 mod bound;
 mod containers;
 mod draft;
+mod idle;
 mod images;
 mod judge;
+mod members;
 mod names;
 mod pre_start;
 mod resources;
 mod select;
+mod sharing;
 mod starts;
 mod stops;
 mod swaps;
@@ -21,8 +24,10 @@ mod trial;
 use super::{Intent, Observed, Plan, PlanError};
 pub(super) use draft::{Draft, any_of};
 pub(super) use pre_start::{actions as pre_start_actions, cause as step_left, removal as step_removal};
-pub use select::{dependencies, namespace_owners};
-pub(super) use select::{in_dependency_order, shares};
+pub use select::dependencies;
+pub(super) use select::in_dependency_order;
+pub use sharing::namespace_owners;
+pub(super) use sharing::shares;
 pub(super) use turnout_compose::labels::final_name;
 use turnout_compose::model::Project;
 

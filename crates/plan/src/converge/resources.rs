@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    Action, Condition, Existing, NetworkRemoval, ObservedContainer, PlanError, Removal, RunState, StepId, render::short,
+    Action, Condition, Existing, NetworkRemoval, ObservedContainer, PlanError, Removal, RunState, StepId, words::short,
 };
 use super::draft::NetworkFate;
 use super::{Draft, stops, swaps, trial};

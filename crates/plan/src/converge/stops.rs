@@ -2,9 +2,9 @@
 //! `restart: true`, and those who live in its namespaces.
 
 use super::super::{Action, Condition, ObservedContainer, RunState, Step, StepId};
-use super::containers::{members, steps_of};
-use super::draft::{Fate, Slot};
-use super::{Draft, starts};
+use super::draft::{Draft, Fate, Slot, steps_of};
+use super::idle::{began_before, idle};
+use super::members::{is_live, members};
 use turnout_compose::model::Service;
 
 /// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
@@ -65,8 +65,8 @@ pub(super) fn stop_of(container: &ObservedContainer, hooks: bool) -> Action {
 pub(super) fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: &Service, slots: &[Slot<'_>]) {
     let owner = slots.iter().min_by_key(|slot| &slot.name);
     let Some(owner) = owner.filter(|slot| !matches!(slot.fate, Fate::New(_))) else { return };
-    let idle = owner.existing.and_then(|container| starts::idle(draft, name, service, container));
-    if idle.is_some() {
+    let stopped = owner.existing.and_then(|container| idle(draft, name, service, container));
+    if stopped.is_some() {
         let cause = format!("lives in namespaces of {name}, which are gone since that stopped");
         stop_those(draft, draft.residents(name), &Condition::Always, &cause);
         return;
@@ -74,7 +74,7 @@ pub(super) fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: 
     let Some(owner) = owner.existing else { return };
     for sharer in draft.residents(name) {
         for container in members(draft, sharer).0 {
-            if starts::began_before(container, owner) {
+            if began_before(container, owner) {
                 let cause = format!("lives in namespaces of {name} that are gone: {name} was started again after it");
                 stop(draft, container, &Condition::Always, &cause);
             }
@@ -98,11 +98,6 @@ pub(super) fn resume(draft: &mut Draft<'_>, container: &ObservedContainer) -> Op
 
 fn resumes(step: &Step, container: &ObservedContainer) -> bool {
     matches!(&step.action, Action::UnpauseContainer { id, .. } if *id == container.id)
-}
-
-/// Whether something would have to be stopped.
-pub(super) fn is_live(container: &ObservedContainer) -> bool {
-    matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
 }
 
 /// The steps that stop a container for somebody else's sake, and whether one of them does for certain.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::super::{Action, Condition, ObservedContainer, Removal, StepId};
-use super::select::namespace_owners;
-use super::stops::{already, is_live, stop_dependents, stop_of};
+use super::members::is_live;
+use super::sharing::namespace_owners;
+use super::stops::{already, stop_dependents, stop_of};
 use super::{Draft, any_of};
 
 /// Stops a container, whatever state it was seen in, and removes it. `before`: what that waits for.

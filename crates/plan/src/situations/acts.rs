@@ -13,7 +13,7 @@ fn planned(stage: &Stage) -> Plan {
 
 /// The place of an act, as it is printed.
 fn place(plan: &Plan, act: &str) -> StepId {
-    let acts: Vec<String> = plan.steps.iter().map(|step| render::action(&step.action)).collect();
+    let acts: Vec<String> = plan.steps.iter().map(|step| words::action(&step.action)).collect();
     acts.iter().position(|other| other == act).unwrap_or_else(|| panic!("no {act:?} in {acts:#?}"))
 }
 
@@ -32,13 +32,13 @@ fn waits(plan: &Plan, act: &str, other: &str) -> bool {
 /// The place of the creation of a service's container.
 fn creation(plan: &Plan, wanted: &str) -> String {
     let creates = |step: &&Step| matches!(&step.action, Action::CreateContainer { service, .. } if service == wanted);
-    render::action(&plan.steps.iter().find(creates).unwrap().action)
+    words::action(&plan.steps.iter().find(creates).unwrap().action)
 }
 
 /// The name that a container of a service gets in this plan.
 fn renaming(plan: &Plan, wanted: &str) -> String {
     let renames = |step: &&Step| matches!(&step.action, Action::RenameContainer { service, .. } if service == wanted);
-    render::action(&plan.steps.iter().find(renames).unwrap().action)
+    words::action(&plan.steps.iter().find(renames).unwrap().action)
 }
 
 /// `web` refers to `db` in the way that its further attributes say.
@@ -116,7 +116,7 @@ fn a_service_that_is_left_alone_moves_to_the_new_network() {
         "connect container shop-web-1 to network shop_default",
     ];
     assert!(order.windows(2).all(|pair| waits(&plan, pair[1], pair[0])), "{}", render(&plan));
-    let others = plan.steps.iter().map(|step| render::action(&step.action));
+    let others = plan.steps.iter().map(|step| words::action(&step.action));
     assert!(!others.into_iter().any(|act| act == "stop container shop-web-1"), "{}", render(&plan));
 }
 

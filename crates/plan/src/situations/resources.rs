@@ -335,7 +335,7 @@ fn strangers_in_a_network_are_connected_again() {
             w.observed.networks.get_mut("default").unwrap().strangers.push(stranger);
         });
     let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
-    let acts: Vec<String> = plan.steps.iter().map(|step| render::action(&step.action)).collect();
+    let acts: Vec<String> = plan.steps.iter().map(|step| words::action(&step.action)).collect();
     let place = |text: &str| acts.iter().position(|act| act == text).unwrap_or_else(|| panic!("{text}: {acts:#?}"));
     let order = [
         "disconnect container other from network shop_default",

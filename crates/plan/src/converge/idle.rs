@@ -1,0 +1,68 @@
+//! Which containers must be started, and which have done their work.
+
+use super::super::{ObservedContainer, RunState};
+use super::Draft;
+use turnout_compose::model::{Project, Service};
+
+/// Label on a service that settles whether it is a job (`true`) or not (`false`).
+const JOB: &str = "dev.turnout.job";
+/// Condition of who waits for a job.
+pub(super) const COMPLETED: &str = "service_completed_successfully";
+
+/// Why an existing container must be started, in words; `None` if it runs, or has done its work.
+pub(super) fn idle(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer) -> Option<String> {
+    match container.state {
+        RunState::Running | RunState::Restarting | RunState::Paused => None,
+        RunState::Exited(0) if !draft.intent.rerun_completed_jobs && job(draft.project, name, service) != Job::No => {
+            None
+        }
+        RunState::Exited(code) => Some(format!("stopped with exit code {code}")),
+        RunState::Created => Some("created, but never started".to_owned()),
+        RunState::Removing | RunState::Dead => Some("does not run".to_owned()),
+    }
+}
+
+/// Whether a running container was started before the one whose namespaces it lives in was started for the last time:
+/// then those it joined are gone, by a restart by hand or by the engine. No start can join what does not run, so the
+/// dates are in order otherwise. Unknown dates prove nothing.
+pub(super) fn began_before(sharer: &ObservedContainer, owner: &ObservedContainer) -> bool {
+    matches!((sharer.started, owner.started), (Some(sharer), Some(owner)) if sharer < owner)
+}
+
+/// Whether exit code 0 means that a service has done its work, not that somebody stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Its label or its restart policy says so, or somebody waits for its end.
+    Said,
+    /// It offers nothing to others and has no restart policy: a job by all that can be seen, or a worker that was stopped.
+    Guessed,
+    /// A service.
+    No,
+}
+
+pub(super) fn job(project: &Project, name: &str, service: &Service) -> Job {
+    match service.labels.get(JOB).map(String::as_str) {
+        Some("true") => return Job::Said,
+        Some("false") => return Job::No,
+        _ => {}
+    }
+    let policy = service.deploy.as_ref().and_then(|d| d.restart_policy.as_ref()).map(|p| p.condition.as_str());
+    let restart = policy.unwrap_or(&service.restart);
+    if matches!(restart, "always" | "unless-stopped" | "any") {
+        return Job::No;
+    }
+    let mut waiting = project.services.values().filter_map(|other| other.depends_on.get(name)).peekable();
+    let waited_for = waiting.peek().is_some();
+    if waiting.any(|edge| edge.condition == COMPLETED) {
+        return Job::Said;
+    }
+    // Nobody waits for its end: then only what offers nothing to others is taken for a job, because leaving a server
+    // down is worse than running a job twice.
+    let offers = !service.ports.is_empty() || !service.expose.is_empty() || service.healthcheck.is_some();
+    match restart {
+        _ if waited_for || offers => Job::No,
+        "" => Job::Guessed,
+        // Who writes `no` or `on-failure` says that an end with 0 is a good one.
+        _ => Job::Said,
+    }
+}

@@ -1,0 +1,8 @@
+//! Word to systemd.
+
+/// Tells systemd, if it has started us.
+pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
