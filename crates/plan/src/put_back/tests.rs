@@ -336,3 +336,50 @@ fn who_is_ending_is_waited_for() {
     ran.now = vec![named("old", "web", "web-1", Exited(0))];
     assert_eq!(ran.back().0, ["start container web-1 []"]);
 }
+
+/// Sharers of one that is not replaced itself can go back alone: its namespaces are those from before.
+#[test]
+fn sharers_of_an_owner_that_stays_go_each_its_own_way() {
+    let service = |value| serde_json::from_value(value).unwrap();
+    let shares = || service(serde_json::json!({ "pid": "service:a" }));
+    let services = [("a", service(serde_json::json!({}))), ("b", shares()), ("c", shares())];
+    let services = services.map(|(name, service)| (name.to_owned(), service)).into();
+    let project = Project { services, ..Project::default() };
+    let steps = vec![
+        (create("b", "b-1", "sharer"), Done),
+        (stop("b", "sharer", "b-1"), Done),
+        (stop("c", "old", "c-1"), Done),
+        (create("c", "c-1", "old"), Refused),
+        (start("b", "b-1"), Abandoned),
+        (start("c", "c-1"), Abandoned),
+    ];
+    let b = "0123456789ab_b-1";
+    // The owner runs all the time; the predecessor of b is gone already.
+    let now =
+        vec![named("owner", "a", "a-1", Running), named("new-b", "b", b, Created), named("old", "c", "c-1", Exited(0))];
+    let ran = Ran { project, ..Ran::of(steps, now) };
+    let (told, warnings) = ran.attempt(b, Some("new-b"), true).back();
+    assert_eq!(told, [format!("start container {b} []"), "start container c-1 [0]".to_owned()], "{warnings:?}");
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+/// A creation that was not needed has renewed nobody.
+#[test]
+fn an_owner_whose_replacement_was_not_needed_goes_back() {
+    let service = |value| serde_json::from_value(value).unwrap();
+    let services = [("a", serde_json::json!({})), ("b", serde_json::json!({ "ipc": "service:a" }))];
+    let services = services.map(|(name, value)| (name.to_owned(), service(value))).into();
+    let steps = vec![
+        (create("a", "a-1", "owner"), Outcome::Skipped),
+        (create("b", "b-1", "sharer"), Done),
+        (stop("b", "sharer", "b-1"), Done),
+        (stop("a", "owner", "a-1"), Done),
+        (start("a", "a-1"), Abandoned),
+        (start("b", "b-1"), Abandoned),
+    ];
+    let b = "0123456789ab_b-1";
+    let now = vec![named("owner", "a", "a-1", Exited(0)), named("new-b", "b", b, Created)];
+    let ran = Ran { project: Project { services, ..Project::default() }, ..Ran::of(steps, now) };
+    let (told, warnings) = ran.attempt(b, Some("new-b"), true).back();
+    assert_eq!(told, ["start container a-1 []".to_owned(), format!("start container {b} [0]")], "{warnings:?}");
+}
