@@ -97,6 +97,7 @@ impl Executor<'_> {
             Action::StartContainer { name, .. } => (name.clone(), "runs again", "cannot be started"),
             Action::StopContainer { name, .. } => (name.clone(), "has ended", "does not end"),
             Action::RemoveContainer { name, .. } => (name.clone(), "is removed again", "cannot be removed"),
+            Action::CreateNetwork { name, .. } => (format!("network {name}"), "is made", "cannot be made"),
             Action::RemoveNetwork { name, .. } => {
                 (format!("network {name}"), "is removed again", "cannot be removed; the next deployment removes it")
             }

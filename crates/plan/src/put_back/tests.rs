@@ -383,3 +383,34 @@ fn an_owner_whose_replacement_was_not_needed_goes_back() {
     let (told, warnings) = ran.attempt(b, Some("new-b"), true).back();
     assert_eq!(told, ["start container a-1 []".to_owned(), format!("start container {b} [0]")], "{warnings:?}");
 }
+
+/// Called off between the two, a network that is made anew is made all the same: nobody could start without.
+#[test]
+fn a_network_that_was_only_taken_away_is_made() {
+    let (key, name) = (|| "default".to_owned(), || "net".to_owned());
+    let gone = Action::RemoveNetwork { key: key(), name: name(), id: None, reason: NetworkRemoval::Replaced };
+    let made = Action::CreateNetwork { key: key(), name: name() };
+    let back = |outcome, there: bool| {
+        let steps = vec![
+            (stop("web", "old", "web-1"), Done),
+            (take_out(who("web", "old")), Done),
+            (take_out(who("elsewhere", "stranger")), Done),
+            (gone.clone(), Done),
+            (made.clone(), outcome),
+            (start("web", "web-1"), Abandoned),
+        ];
+        let ran = Ran::of(steps, vec![named("old", "web", "web-1", Exited(0))]);
+        if there { ran.network("net") } else { ran }.back()
+    };
+    let connected = |after: &str| {
+        ["web-1", "elsewhere-1"].map(|who| format!("connect container {who} to network net {after}")).to_vec()
+    };
+    let (told, warnings) = back(Abandoned, false);
+    let start = |after: &str| vec![format!("start container web-1 {after}")];
+    assert_eq!(told, [vec!["create network net []".to_owned()], connected("[0]"), start("[1]")].concat());
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(back(Abandoned, true).0, [connected("[]"), start("[0]")].concat());
+    // The engine has said that it cannot be.
+    let (told, warnings) = back(Refused, false);
+    assert_eq!((told, warnings.len()), (start("[]"), 2));
+}
