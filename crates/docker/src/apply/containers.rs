@@ -150,11 +150,21 @@ impl Executor<'_> {
 
     /// Starts this very container, known as `name`.
     pub(super) async fn start_known(&self, service: &str, known: &Known, name: &str) -> Result<Did, EngineError> {
+        self.start_as(self.run.project.services.get(service), service, known, name).await
+    }
+
+    /// The same, with the networks, copied files and hooks of a definition. Without one there is only what the container
+    /// brings: where there is no project file (`start -p NAME`), or another one than it was made of.
+    pub(super) async fn start_as(
+        &self,
+        definition: Option<&Service>,
+        service: &str,
+        known: &Known,
+        name: &str,
+    ) -> Result<Did, EngineError> {
         if known.active {
             return Ok(Did::Skipped(format!("{name} already runs")));
         }
-        // Without a project file (`start -p NAME`) there is only what the container brings.
-        let definition = self.run.project.services.get(service);
         if let Some(definition) = definition {
             self.complete_networks(service, definition, known).await?;
             self.copy_files(service, definition, &known.id).await?;
@@ -176,7 +186,9 @@ impl Executor<'_> {
         })?;
         self.world.set_active(&known.id, true);
         self.note_started(ContainerRef { id: known.id.clone(), name: name.to_owned(), service: service.to_owned() });
-        self.after_start(service, &known.id, name).await?;
+        if definition.is_some() {
+            self.after_start(service, &known.id, name).await?;
+        }
         Ok(Did::Done(format!("started {name}")))
     }
 
