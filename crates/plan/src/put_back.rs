@@ -186,7 +186,14 @@ impl<'a> Back<'a> {
             }
             match failed.made(new.service, new.create_as) {
                 // Its name, if it has not got it yet, can wait for the next plan.
-                Some(container) if !is_live(container) && !failed.waited_in_vain(origin, new.service) => {
+                Some(container) if !is_live(container) && failed.waited_in_vain(origin, new.service) => {
+                    self.plan.warnings.push(format!(
+                        "{} stays stopped: what it is to wait for did not come before the failure, and what ran \
+                         before cannot any more; deploying again waits and starts it",
+                        container.name
+                    ));
+                }
+                Some(container) if !is_live(container) => {
                     let cause = match standing {
                         None => "was replaced before the failure",
                         Some(_) => "lives in namespaces that were replaced before the failure",

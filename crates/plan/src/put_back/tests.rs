@@ -67,7 +67,7 @@ fn what_a_run_left_is_judged_by_a_new_look() {
             &["start container web-1", "remove container old_web-1"],
         ),
         (vec![create(), stop(), start()], vec![Done, Done, Abandoned], vec![new()], &["start container old_web-1"]),
-        (vec![create(), stop(), wait(), start()], vec![Done, Done, Abandoned, Abandoned], vec![new()], &[]),
+        (vec![create(), stop(), wait(), start()], vec![Done, Done, Abandoned, Abandoned], vec![new()], &["warning"]),
     ];
     for (actions, ended, now, wanted) in table {
         let mut plan = Plan::default();
@@ -413,4 +413,19 @@ fn a_network_that_was_only_taken_away_is_made() {
     // The engine has said that it cannot be.
     let (told, warnings) = back(Refused, false);
     assert_eq!((told, warnings.len()), (start("[]"), 2));
+}
+
+#[test]
+fn who_waited_in_vain_is_told_of() {
+    let wait = Action::WaitFor {
+        service: "db".to_owned(),
+        condition: "service_healthy".to_owned(),
+        required: true,
+        dependents: vec!["web".to_owned()],
+    };
+    let steps = vec![(create("web", "web-1", "old"), Done), (wait, Abandoned), (start("web", "web-1"), Abandoned)];
+    let ran = Ran::of(steps, vec![named("new", "web", "web-1", Created)]).attempt(NEW, Some("new"), true);
+    let (told, warnings) = ran.back();
+    assert!(told.is_empty(), "{told:?}");
+    assert!(warnings[0].starts_with("web-1 stays stopped: what it is to wait for"), "{warnings:?}");
 }
