@@ -95,13 +95,18 @@ impl<'a> Back<'a> {
                 });
                 continue;
             }
-            // As its service says, if that says anything; a running one keeps what it had.
+            // As its service says, if that says anything; a running one keeps what it had, and so does whoever the plan
+            // leaves as it is, one-offs above all.
             let knows = failed.project.services.get(service).is_some_and(|definition| {
                 definition.networks.keys().any(|key| {
                     failed.project.networks.get(key).and_then(Option::as_ref).is_some_and(|own| own.name == *network)
                 })
             });
-            let as_it_was = !(ours && knows) || seen.is_some_and(is_live);
+            let planned = failed.steps().any(|(_, action)| {
+                matches!(action, Action::ConnectContainer { network: to, container: who, as_it_was: true }
+                    if to == network && who.id == *id)
+            });
+            let as_it_was = planned || !(ours && knows) || seen.is_some_and(is_live);
             let action =
                 Action::ConnectContainer { network: network.to_owned(), container: container.clone(), as_it_was };
             let step = self.push(action, "was taken out of it", made.into_iter().collect());

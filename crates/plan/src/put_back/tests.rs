@@ -429,3 +429,37 @@ fn who_waited_in_vain_is_told_of() {
     assert!(told.is_empty(), "{told:?}");
     assert!(warnings[0].starts_with("web-1 stays stopped: what it is to wait for"), "{warnings:?}");
 }
+
+/// A one-off has the address and names that it was run with, also when it does not run any more.
+#[test]
+fn who_was_to_be_connected_as_it_was_is() {
+    let again = Action::ConnectContainer { network: "net".to_owned(), container: who("web", "run"), as_it_was: true };
+    let service = serde_json::from_value(serde_json::json!({ "networks": { "default": null } })).unwrap();
+    let network = turnout_compose::model::Network { name: "net".to_owned(), ..Default::default() };
+    let project = Project {
+        services: [("web".to_owned(), service)].into(),
+        networks: [("default".to_owned(), Some(network))].into(),
+        ..Project::default()
+    };
+    let plan = Plan {
+        steps: [take_out(who("web", "run")), again.clone()]
+            .map(|action| Step::new(action, "test", Vec::new(), Condition::Always))
+            .into(),
+        ..Plan::default()
+    };
+    let now = [ObservedContainer { oneoff: true, ..named("run", "web", "web-1", Exited(0)) }];
+    let (ran, attempts, stopping) = Default::default();
+    let networks = BTreeSet::from(["net".to_owned()]);
+    let failed = Failed {
+        project: &project,
+        plan: &plan,
+        ended: &[Done, Abandoned],
+        ran: &ran,
+        attempts: &attempts,
+        stopping: &stopping,
+        now: &now,
+        networks: &networks,
+    };
+    let back = put_back(&failed, Extent::Created);
+    assert_eq!(back.steps.into_iter().map(|step| step.action).collect::<Vec<_>>(), [again]);
+}
