@@ -260,12 +260,12 @@ impl Executor<'_> {
         let hashes = (resolved.config_hash.as_str(), image_id.as_str());
         let deadline = tokio::time::Instant::now() + RESERVED_NAME_WAIT;
         // Known to whoever puts back, also when this is given up in between.
-        let note = |id: Option<&str>, answered: bool| {
+        let note = |id: Option<&str>, answered: bool, adopted: bool| {
             let (config_hash, id) = (resolved.config_hash.clone(), id.map(str::to_owned));
-            self.world.attempted(create_as, Attempt { config_hash, id, answered });
+            self.world.attempted(create_as, Attempt { config_hash, id, answered, adopted });
         };
-        let id = loop {
-            note(None, false);
+        let (id, adopted) = loop {
+            note(None, false, false);
             let (options, body) = (options.clone(), body.clone());
             let created = match &mac_address {
                 None => self.engine.ask(self.engine.docker().create_container(Some(options), body)).await,
@@ -276,18 +276,18 @@ impl Executor<'_> {
                     for warning in warnings.into_iter().chain(created.warnings) {
                         self.run.reporter.warn(format!("{final_name}: {warning}"));
                     }
-                    break created.id;
+                    break (created.id, false);
                 }
                 Err(error) => error,
             };
-            note(None, status_of(&error).is_some());
+            note(None, status_of(&error).is_some(), false);
             let conflict = status_of(&error) == Some(409);
             let error = EngineError::api(format!("create {create_as}"), error);
             if !conflict {
                 return Err(error);
             }
             if let Some(id) = self.adopt(create_as, name, hashes).await? {
-                break id;
+                break (id, true);
             }
             // The name is reserved by a container that the daemon is just making or removing, perhaps for a run that
             // was killed: it becomes visible, or the name free.
@@ -299,7 +299,7 @@ impl Executor<'_> {
                 () = self.run.cancel.cancelled() => return Err(EngineError::Cancelled),
             }
         };
-        note(Some(&id), true);
+        note(Some(&id), true, adopted);
         for endpoint in connect {
             self.connect(&id, final_name, endpoint).await?;
         }

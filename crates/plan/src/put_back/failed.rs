@@ -17,6 +17,8 @@ pub struct Attempt {
     pub config_hash: String,
     /// Its full ID, where it was made or an identical one was taken over.
     pub id: Option<String>,
+    /// It was there already, made by a run that was interrupted or by one that goes on: not ours to remove.
+    pub adopted: bool,
     /// The engine has answered; without an answer and an ID it may have been made all the same.
     pub answered: bool,
 }

@@ -114,7 +114,8 @@ impl Ran {
     }
 
     fn attempt(mut self, create_as: &str, id: Option<&str>, answered: bool) -> Ran {
-        let attempt = Attempt { config_hash: "hash".to_owned(), id: id.map(str::to_owned), answered };
+        let (config_hash, id) = ("hash".to_owned(), id.map(str::to_owned));
+        let attempt = Attempt { config_hash, id, answered, adopted: false };
         self.attempts.insert(create_as.to_owned(), attempt);
         self
     }
@@ -309,6 +310,15 @@ fn only_what_the_run_made_is_removed() {
     assert_eq!(back(Abandoned, None, false, "hash"), removed);
     assert!(back(Abandoned, None, false, "other").is_empty());
     assert!(back(Done, Some("another"), true, "hash").is_empty());
+    // Another run has made it, and this one took it over for the same that it would have made.
+    let now = vec![named("old", "web", "web-1", Running), named("new", "web", NEW, Created)];
+    let mut ran = Ran::of(vec![(create("web", "web-1", "old"), Done)], now).attempt(NEW, Some("new"), true);
+    ran.attempts.values_mut().for_each(|attempt| attempt.adopted = true);
+    assert!(ran.back().0.is_empty());
+    // It starts all the same where its predecessor is gone.
+    ran.now.remove(0);
+    ran.steps.push((start("web", "web-1"), Abandoned));
+    assert_eq!(ran.back().0, [format!("start container {NEW} []")]);
 }
 
 #[test]
