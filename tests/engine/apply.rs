@@ -82,6 +82,26 @@ async fn a_refused_creation_of_the_second_leaves_both_running() {
     assert!(stack.plan(&Intent::default()).await.steps.is_empty());
 }
 
+/// The files and hooks that the project has by then are those of what was to replace it.
+#[tokio::test]
+async fn what_was_to_be_replaced_starts_again_as_it_was_made() {
+    let top = |internal: bool, text: &str| json!({ "networks": { "default": { "internal": internal } }, "configs": { "c": { "content": text } } });
+    let file = json!([{ "source": "c", "target": "/c" }]);
+    let mut stack = Stack::with(json!({ "web": { "configs": file } }), top(false, "one")).await;
+    stack.up().await.unwrap();
+    let before = stack.one("web").await;
+    // The network is replaced before; then nothing can be copied into what is read-only.
+    let hook = json!([{ "command": ["false"] }]);
+    stack.set(json!({ "web": { "configs": file, "read_only": true, "post_start": hook } }), top(true, "two"));
+    let plan = stack.plan(&Intent::default()).await;
+    let error = stack.apply(&plan).await.unwrap_err();
+    assert!(error.to_string().contains("read-only"), "{error}");
+    let ApplyError::Step { report, .. } = error else { panic!("{error}") };
+    stack.put_back(&plan, &report).await;
+    let after = stack.one("web").await;
+    assert_eq!((&after.id, after.state), (&before.id, RunState::Running));
+}
+
 #[tokio::test]
 async fn a_network_that_two_runs_have_made_is_removed_once() {
     let stack = Stack::new(json!({ "web": {} })).await;

@@ -19,7 +19,7 @@ pub use failed::{Attempt, Failed};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// Replacements that were created and did not come to their place are removed, networks that were only tried too, and
-    /// whoever was taken out of a network is connected again.
+    /// whoever was taken out of a network is connected again, to the new one where the old one is gone.
     Created,
     /// Besides, what ran before runs again: what was only stopped, and replacements of what is gone, unless they were to
     /// wait for a job, for health or for a step of their own which did not come to a good end. Services that live in each
@@ -66,7 +66,8 @@ impl<'a> Back<'a> {
         self.plan.steps.len() - 1
     }
 
-    /// Whoever was taken out of a network, strangers too, gets back into the one that has its name now.
+    /// Whoever was taken out of a network, strangers too, gets back into the one that has its name now; one that is not
+    /// there yet is made.
     fn connect_again(&mut self) {
         let failed = self.failed;
         for (network, container) in failed.taken_out() {
@@ -77,7 +78,11 @@ impl<'a> Back<'a> {
             if ours && failed.standing(id).is_none() || self.was_removed(id) {
                 continue;
             }
-            if !failed.networks.contains(network) {
+            let made = match failed.networks.contains(network) {
+                true => None,
+                false => self.make_again(network),
+            };
+            if made.is_none() && !failed.networks.contains(network) {
                 self.plan.warnings.push(match ours {
                     true => format!(
                         "{name} was taken out of network {network}, which is gone; deploying again makes it anew and \
@@ -90,18 +95,35 @@ impl<'a> Back<'a> {
                 });
                 continue;
             }
-            // As its service says, if that says anything; a running one keeps what it had.
+            // As its service says, if that says anything; a running one keeps what it had, and so does whoever the plan
+            // leaves as it is, one-offs above all.
             let knows = failed.project.services.get(service).is_some_and(|definition| {
                 definition.networks.keys().any(|key| {
                     failed.project.networks.get(key).and_then(Option::as_ref).is_some_and(|own| own.name == *network)
                 })
             });
-            let as_it_was = !(ours && knows) || seen.is_some_and(is_live);
+            let planned = failed.steps().any(|(_, action)| {
+                matches!(action, Action::ConnectContainer { network: to, container: who, as_it_was: true }
+                    if to == network && who.id == *id)
+            });
+            let as_it_was = planned || !(ours && knows) || seen.is_some_and(is_live);
             let action =
                 Action::ConnectContainer { network: network.to_owned(), container: container.clone(), as_it_was };
-            let step = self.push(action, "was taken out of it", Vec::new());
+            let step = self.push(action, "was taken out of it", made.into_iter().collect());
             self.connects.entry(id.clone()).or_default().push(step);
         }
+    }
+
+    /// Makes a network that was taken away to be made anew, and was not: nobody could start without it. One that the engine
+    /// has refused to make it refuses again.
+    fn make_again(&mut self, network: &str) -> Option<StepId> {
+        let making = |action: &Action| matches!(action, Action::CreateNetwork { name, .. } if name == network);
+        if let Some(step) = self.plan.steps.iter().position(|step| making(&step.action)) {
+            return Some(step);
+        }
+        let (step, action) = self.failed.steps().find(|(_, action)| making(action))?;
+        let is_open = self.failed.ended(step) == Some(Outcome::Abandoned);
+        is_open.then(|| self.push(action.clone(), "was taken away before the failure, to be made anew,", Vec::new()))
     }
 
     fn was_removed(&self, id: &str) -> bool {
@@ -169,7 +191,14 @@ impl<'a> Back<'a> {
             }
             match failed.made(new.service, new.create_as) {
                 // Its name, if it has not got it yet, can wait for the next plan.
-                Some(container) if !is_live(container) && !failed.waited_in_vain(origin, new.service) => {
+                Some(container) if !is_live(container) && failed.waited_in_vain(origin, new.service) => {
+                    self.plan.warnings.push(format!(
+                        "{} stays stopped: what it is to wait for did not come before the failure, and what ran \
+                         before cannot any more; deploying again waits and starts it",
+                        container.name
+                    ));
+                }
+                Some(container) if !is_live(container) => {
                     let cause = match standing {
                         None => "was replaced before the failure",
                         Some(_) => "lives in namespaces that were replaced before the failure",
@@ -231,7 +260,8 @@ impl<'a> Back<'a> {
         let failed = self.failed;
         for (_, action) in failed.steps() {
             let Action::CreateContainer { service, name, create_as, replaces, .. } = action else { continue };
-            let Some(made) = failed.made(service, create_as).filter(|_| create_as != name) else { continue };
+            let ours = create_as != name && failed.attempts.get(create_as).is_some_and(|attempt| !attempt.adopted);
+            let Some(made) = failed.made(service, create_as).filter(|_| ours) else { continue };
             let stays = match replaces {
                 Some(old) => failed.standing(&old.id).is_some_and(|old| is_live(old) || !failed.goes_on(service)),
                 None => failed.now.iter().any(|other| other.name == *name && other.id != made.id),

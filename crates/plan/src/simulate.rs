@@ -333,7 +333,8 @@ impl World {
             mounts: mounts.collect(),
         };
         let id = self.fresh_id();
-        let attempt = Attempt { config_hash: created.config_hash.clone(), id: Some(id.clone()), answered: true };
+        let attempt =
+            Attempt { config_hash: created.config_hash.clone(), id: Some(id.clone()), answered: true, adopted: false };
         self.attempts.insert(container.to_owned(), attempt);
         let firsts = self.firsts();
         let owners = namespace_owners(service).filter_map(|owner| firsts.get(owner).cloned()).collect();

@@ -150,11 +150,21 @@ impl Executor<'_> {
 
     /// Starts this very container, known as `name`.
     pub(super) async fn start_known(&self, service: &str, known: &Known, name: &str) -> Result<Did, EngineError> {
+        self.start_as(self.run.project.services.get(service), service, known, name).await
+    }
+
+    /// The same, with the networks, copied files and hooks of a definition. Without one there is only what the container
+    /// brings: where there is no project file (`start -p NAME`), or another one than it was made of.
+    pub(super) async fn start_as(
+        &self,
+        definition: Option<&Service>,
+        service: &str,
+        known: &Known,
+        name: &str,
+    ) -> Result<Did, EngineError> {
         if known.active {
             return Ok(Did::Skipped(format!("{name} already runs")));
         }
-        // Without a project file (`start -p NAME`) there is only what the container brings.
-        let definition = self.run.project.services.get(service);
         if let Some(definition) = definition {
             self.complete_networks(service, definition, known).await?;
             self.copy_files(service, definition, &known.id).await?;
@@ -176,7 +186,9 @@ impl Executor<'_> {
         })?;
         self.world.set_active(&known.id, true);
         self.note_started(ContainerRef { id: known.id.clone(), name: name.to_owned(), service: service.to_owned() });
-        self.after_start(service, &known.id, name).await?;
+        if definition.is_some() {
+            self.after_start(service, &known.id, name).await?;
+        }
         Ok(Did::Done(format!("started {name}")))
     }
 
@@ -248,12 +260,12 @@ impl Executor<'_> {
         let hashes = (resolved.config_hash.as_str(), image_id.as_str());
         let deadline = tokio::time::Instant::now() + RESERVED_NAME_WAIT;
         // Known to whoever puts back, also when this is given up in between.
-        let note = |id: Option<&str>, answered: bool| {
+        let note = |id: Option<&str>, answered: bool, adopted: bool| {
             let (config_hash, id) = (resolved.config_hash.clone(), id.map(str::to_owned));
-            self.world.attempted(create_as, Attempt { config_hash, id, answered });
+            self.world.attempted(create_as, Attempt { config_hash, id, answered, adopted });
         };
-        let id = loop {
-            note(None, false);
+        let (id, adopted) = loop {
+            note(None, false, false);
             let (options, body) = (options.clone(), body.clone());
             let created = match &mac_address {
                 None => self.engine.ask(self.engine.docker().create_container(Some(options), body)).await,
@@ -264,18 +276,18 @@ impl Executor<'_> {
                     for warning in warnings.into_iter().chain(created.warnings) {
                         self.run.reporter.warn(format!("{final_name}: {warning}"));
                     }
-                    break created.id;
+                    break (created.id, false);
                 }
                 Err(error) => error,
             };
-            note(None, status_of(&error).is_some());
+            note(None, status_of(&error).is_some(), false);
             let conflict = status_of(&error) == Some(409);
             let error = EngineError::api(format!("create {create_as}"), error);
             if !conflict {
                 return Err(error);
             }
             if let Some(id) = self.adopt(create_as, name, hashes).await? {
-                break id;
+                break (id, true);
             }
             // The name is reserved by a container that the daemon is just making or removing, perhaps for a run that
             // was killed: it becomes visible, or the name free.
@@ -287,7 +299,7 @@ impl Executor<'_> {
                 () = self.run.cancel.cancelled() => return Err(EngineError::Cancelled),
             }
         };
-        note(Some(&id), true);
+        note(Some(&id), true, adopted);
         for endpoint in connect {
             self.connect(&id, final_name, endpoint).await?;
         }

@@ -8,6 +8,7 @@ use turnout_report::{Event, Outcome, Reporter};
 
 use super::{
     Apply, Executor, Report,
+    containers::gone,
     schedule::{self, Did},
 };
 use crate::{Engine, EngineError, observe};
@@ -90,6 +91,22 @@ impl Engine {
 }
 
 impl Executor<'_> {
+    /// Starts a container; one that was to be replaced as it was made. The files, networks and hooks that the project has
+    /// by now are those of its successor: it would run with another's secrets, or fail as that one did.
+    async fn start_back(&self, service: &str, number: Option<u32>, name: &str) -> Result<Did, EngineError> {
+        let known = self.world.find(service, number, name).ok_or_else(|| gone(name))?;
+        let definition = self.run.project.services.get(service);
+        if !replaces(self.run.plan, &known.id) {
+            return self.start_as(definition, service, &known, name).await;
+        }
+        if definition.is_some_and(|now| !now.post_start.is_empty()) {
+            self.run
+                .reporter
+                .warn(format!("{name} is started without post_start hooks: those that are known are its successor's"));
+        }
+        self.start_as(None, service, &known, name).await
+    }
+
     /// Does one thing, and says so; a failure is a warning.
     async fn put_back_one(&self, step: &Step) {
         let (cause, reporter) = (&step.cause, self.run.reporter);
@@ -97,6 +114,7 @@ impl Executor<'_> {
             Action::StartContainer { name, .. } => (name.clone(), "runs again", "cannot be started"),
             Action::StopContainer { name, .. } => (name.clone(), "has ended", "does not end"),
             Action::RemoveContainer { name, .. } => (name.clone(), "is removed again", "cannot be removed"),
+            Action::CreateNetwork { name, .. } => (format!("network {name}"), "is made", "cannot be made"),
             Action::RemoveNetwork { name, .. } => {
                 (format!("network {name}"), "is removed again", "cannot be removed; the next deployment removes it")
             }
@@ -108,12 +126,23 @@ impl Executor<'_> {
             // Nothing else is ever planned.
             _ => return,
         };
-        match self.act(&step.action).await {
+        let done = match &step.action {
+            Action::StartContainer { service, number, name } => self.start_back(service, *number, name).await,
+            action => self.act(action).await,
+        };
+        match done {
             Ok(Did::Done(_)) => reporter.info(format!("{name} {cause} and {did}")),
             Ok(Did::Skipped(_)) => {}
             Err(error) => reporter.warn(format!("{name} {cause} and {failed}: {error}")),
         }
     }
+}
+
+/// Whether the plan makes another container, perhaps of another definition, to take the place of this one.
+fn replaces(plan: &Plan, id: &str) -> bool {
+    plan.steps
+        .iter()
+        .any(|step| matches!(&step.action, Action::CreateContainer { replaces: Some(old), .. } if old.id == id))
 }
 
 /// Steps of this plan are no steps of the run that failed: what they did is told in words.

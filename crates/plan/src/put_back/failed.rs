@@ -17,6 +17,8 @@ pub struct Attempt {
     pub config_hash: String,
     /// Its full ID, where it was made or an identical one was taken over.
     pub id: Option<String>,
+    /// It was there already, made by a run that was interrupted or by one that goes on: not ours to remove.
+    pub adopted: bool,
     /// The engine has answered; without an answer and an ID it may have been made all the same.
     pub answered: bool,
 }
@@ -160,14 +162,26 @@ impl<'a> Failed<'a> {
         self.project.services.get(service).into_iter().flat_map(namespace_owners).collect()
     }
 
-    /// Services that live in each other's namespaces, this one among them.
+    /// Whether a service has a new container, or has lost its old one: whoever lives in its namespaces is bound to one of
+    /// the two. Those of one that is only stopped and started are the same for the old sharers and for the new.
+    fn is_renewed(&self, service: &str) -> bool {
+        self.successors().any(|(old, new)| {
+            new.service == service
+                && (self.standing(&old.id).is_none() || self.made(new.service, new.create_as).is_some())
+        })
+    }
+
+    /// Services that live in each other's namespaces, as far as these are not the same as before; this one among them.
     fn group(&self, service: &'a str) -> BTreeSet<&'a str> {
         let mut group = BTreeSet::from([service]);
+        let renewed = |other: &str| -> BTreeSet<&'a str> {
+            self.owners(other).into_iter().filter(|owner| self.is_renewed(owner)).collect()
+        };
         loop {
             let more = self.project.services.keys().map(String::as_str).filter(|other| {
-                let owners = self.owners(other);
+                let owners = renewed(other);
                 owners.iter().any(|owner| group.contains(owner))
-                    || group.iter().any(|member| self.owners(member).contains(other))
+                    || group.iter().any(|member| renewed(member).contains(other))
             });
             let more: Vec<&str> = more.filter(|other| !group.contains(other)).collect();
             if more.is_empty() {

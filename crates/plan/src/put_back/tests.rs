@@ -67,7 +67,7 @@ fn what_a_run_left_is_judged_by_a_new_look() {
             &["start container web-1", "remove container old_web-1"],
         ),
         (vec![create(), stop(), start()], vec![Done, Done, Abandoned], vec![new()], &["start container old_web-1"]),
-        (vec![create(), stop(), wait(), start()], vec![Done, Done, Abandoned, Abandoned], vec![new()], &[]),
+        (vec![create(), stop(), wait(), start()], vec![Done, Done, Abandoned, Abandoned], vec![new()], &["warning"]),
     ];
     for (actions, ended, now, wanted) in table {
         let mut plan = Plan::default();
@@ -114,7 +114,8 @@ impl Ran {
     }
 
     fn attempt(mut self, create_as: &str, id: Option<&str>, answered: bool) -> Ran {
-        let attempt = Attempt { config_hash: "hash".to_owned(), id: id.map(str::to_owned), answered };
+        let (config_hash, id) = ("hash".to_owned(), id.map(str::to_owned));
+        let attempt = Attempt { config_hash, id, answered, adopted: false };
         self.attempts.insert(create_as.to_owned(), attempt);
         self
     }
@@ -309,6 +310,15 @@ fn only_what_the_run_made_is_removed() {
     assert_eq!(back(Abandoned, None, false, "hash"), removed);
     assert!(back(Abandoned, None, false, "other").is_empty());
     assert!(back(Done, Some("another"), true, "hash").is_empty());
+    // Another run has made it, and this one took it over for the same that it would have made.
+    let now = vec![named("old", "web", "web-1", Running), named("new", "web", NEW, Created)];
+    let mut ran = Ran::of(vec![(create("web", "web-1", "old"), Done)], now).attempt(NEW, Some("new"), true);
+    ran.attempts.values_mut().for_each(|attempt| attempt.adopted = true);
+    assert!(ran.back().0.is_empty());
+    // It starts all the same where its predecessor is gone.
+    ran.now.remove(0);
+    ran.steps.push((start("web", "web-1"), Abandoned));
+    assert_eq!(ran.back().0, [format!("start container {NEW} []")]);
 }
 
 #[test]
@@ -335,4 +345,131 @@ fn who_is_ending_is_waited_for() {
     assert!(warnings.is_empty());
     ran.now = vec![named("old", "web", "web-1", Exited(0))];
     assert_eq!(ran.back().0, ["start container web-1 []"]);
+}
+
+/// Sharers of one that is not replaced itself can go back alone: its namespaces are those from before.
+#[test]
+fn sharers_of_an_owner_that_stays_go_each_its_own_way() {
+    let service = |value| serde_json::from_value(value).unwrap();
+    let shares = || service(serde_json::json!({ "pid": "service:a" }));
+    let services = [("a", service(serde_json::json!({}))), ("b", shares()), ("c", shares())];
+    let services = services.map(|(name, service)| (name.to_owned(), service)).into();
+    let project = Project { services, ..Project::default() };
+    let steps = vec![
+        (create("b", "b-1", "sharer"), Done),
+        (stop("b", "sharer", "b-1"), Done),
+        (stop("c", "old", "c-1"), Done),
+        (create("c", "c-1", "old"), Refused),
+        (start("b", "b-1"), Abandoned),
+        (start("c", "c-1"), Abandoned),
+    ];
+    let b = "0123456789ab_b-1";
+    // The owner runs all the time; the predecessor of b is gone already.
+    let now =
+        vec![named("owner", "a", "a-1", Running), named("new-b", "b", b, Created), named("old", "c", "c-1", Exited(0))];
+    let ran = Ran { project, ..Ran::of(steps, now) };
+    let (told, warnings) = ran.attempt(b, Some("new-b"), true).back();
+    assert_eq!(told, [format!("start container {b} []"), "start container c-1 [0]".to_owned()], "{warnings:?}");
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+/// A creation that was not needed has renewed nobody.
+#[test]
+fn an_owner_whose_replacement_was_not_needed_goes_back() {
+    let service = |value| serde_json::from_value(value).unwrap();
+    let services = [("a", serde_json::json!({})), ("b", serde_json::json!({ "ipc": "service:a" }))];
+    let services = services.map(|(name, value)| (name.to_owned(), service(value))).into();
+    let steps = vec![
+        (create("a", "a-1", "owner"), Outcome::Skipped),
+        (create("b", "b-1", "sharer"), Done),
+        (stop("b", "sharer", "b-1"), Done),
+        (stop("a", "owner", "a-1"), Done),
+        (start("a", "a-1"), Abandoned),
+        (start("b", "b-1"), Abandoned),
+    ];
+    let b = "0123456789ab_b-1";
+    let now = vec![named("owner", "a", "a-1", Exited(0)), named("new-b", "b", b, Created)];
+    let ran = Ran { project: Project { services, ..Project::default() }, ..Ran::of(steps, now) };
+    let (told, warnings) = ran.attempt(b, Some("new-b"), true).back();
+    assert_eq!(told, ["start container a-1 []".to_owned(), format!("start container {b} [0]")], "{warnings:?}");
+}
+
+/// Called off between the two, a network that is made anew is made all the same: nobody could start without.
+#[test]
+fn a_network_that_was_only_taken_away_is_made() {
+    let (key, name) = (|| "default".to_owned(), || "net".to_owned());
+    let gone = Action::RemoveNetwork { key: key(), name: name(), id: None, reason: NetworkRemoval::Replaced };
+    let made = Action::CreateNetwork { key: key(), name: name() };
+    let back = |outcome, there: bool| {
+        let steps = vec![
+            (stop("web", "old", "web-1"), Done),
+            (take_out(who("web", "old")), Done),
+            (take_out(who("elsewhere", "stranger")), Done),
+            (gone.clone(), Done),
+            (made.clone(), outcome),
+            (start("web", "web-1"), Abandoned),
+        ];
+        let ran = Ran::of(steps, vec![named("old", "web", "web-1", Exited(0))]);
+        if there { ran.network("net") } else { ran }.back()
+    };
+    let connected = |after: &str| {
+        ["web-1", "elsewhere-1"].map(|who| format!("connect container {who} to network net {after}")).to_vec()
+    };
+    let (told, warnings) = back(Abandoned, false);
+    let start = |after: &str| vec![format!("start container web-1 {after}")];
+    assert_eq!(told, [vec!["create network net []".to_owned()], connected("[0]"), start("[1]")].concat());
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(back(Abandoned, true).0, [connected("[]"), start("[0]")].concat());
+    // The engine has said that it cannot be.
+    let (told, warnings) = back(Refused, false);
+    assert_eq!((told, warnings.len()), (start("[]"), 2));
+}
+
+#[test]
+fn who_waited_in_vain_is_told_of() {
+    let wait = Action::WaitFor {
+        service: "db".to_owned(),
+        condition: "service_healthy".to_owned(),
+        required: true,
+        dependents: vec!["web".to_owned()],
+    };
+    let steps = vec![(create("web", "web-1", "old"), Done), (wait, Abandoned), (start("web", "web-1"), Abandoned)];
+    let ran = Ran::of(steps, vec![named("new", "web", "web-1", Created)]).attempt(NEW, Some("new"), true);
+    let (told, warnings) = ran.back();
+    assert!(told.is_empty(), "{told:?}");
+    assert!(warnings[0].starts_with("web-1 stays stopped: what it is to wait for"), "{warnings:?}");
+}
+
+/// A one-off has the address and names that it was run with, also when it does not run any more.
+#[test]
+fn who_was_to_be_connected_as_it_was_is() {
+    let again = Action::ConnectContainer { network: "net".to_owned(), container: who("web", "run"), as_it_was: true };
+    let service = serde_json::from_value(serde_json::json!({ "networks": { "default": null } })).unwrap();
+    let network = turnout_compose::model::Network { name: "net".to_owned(), ..Default::default() };
+    let project = Project {
+        services: [("web".to_owned(), service)].into(),
+        networks: [("default".to_owned(), Some(network))].into(),
+        ..Project::default()
+    };
+    let plan = Plan {
+        steps: [take_out(who("web", "run")), again.clone()]
+            .map(|action| Step::new(action, "test", Vec::new(), Condition::Always))
+            .into(),
+        ..Plan::default()
+    };
+    let now = [ObservedContainer { oneoff: true, ..named("run", "web", "web-1", Exited(0)) }];
+    let (ran, attempts, stopping) = Default::default();
+    let networks = BTreeSet::from(["net".to_owned()]);
+    let failed = Failed {
+        project: &project,
+        plan: &plan,
+        ended: &[Done, Abandoned],
+        ran: &ran,
+        attempts: &attempts,
+        stopping: &stopping,
+        now: &now,
+        networks: &networks,
+    };
+    let back = put_back(&failed, Extent::Created);
+    assert_eq!(back.steps.into_iter().map(|step| step.action).collect::<Vec<_>>(), [again]);
 }
