@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use turnout_fuzz::compose::interpolate::{TemplateError, substitute};
+use turnout_fuzz::compose::interpolate::{TemplateError, Work, substitute};
 
 /// What one text may become, at most.
 const MOST: usize = 8 << 20;
@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
         _ => Some(String::new()),
     };
     let mut unset = Vec::new();
-    let whole = substitute(text, &lookup, &mut |name| unset.push(name.to_owned()));
+    let whole = substitute(text, &lookup, &mut |name| unset.push(name.to_owned()), &mut Work::default());
     assert!(unset.iter().all(|name| lookup(name).is_none() && text.contains(name.as_str())), "{unset:?}");
 
     match &whole {
@@ -28,11 +28,11 @@ fuzz_target!(|text: &str| {
     if !text.contains('$') {
         assert_eq!(whole.as_deref(), Ok(text));
     }
-    assert_eq!(substitute(&text.replace('$', "$$"), &lookup, &mut |_| {}).as_deref(), Ok(text));
+    assert_eq!(substitute(&text.replace('$', "$$"), &lookup, &mut |_| {}, &mut Work::default()).as_deref(), Ok(text));
 
     // No reference reaches over the end of a line.
     let lines: Result<Vec<String>, TemplateError> =
-        text.split('\n').map(|line| substitute(line, &lookup, &mut |_| {})).collect();
+        text.split('\n').map(|line| substitute(line, &lookup, &mut |_| {}, &mut Work::default())).collect();
     match (&whole, lines) {
         (Ok(out), Ok(lines)) => assert_eq!(*out, lines.join("\n")),
         (Ok(out), Err(error)) => panic!("{error} in a line, but the whole gives {out:?}"),
@@ -43,5 +43,5 @@ fuzz_target!(|text: &str| {
     }
 
     // Nothing depends on how the result is asked for twice.
-    assert_eq!(whole, substitute(text, &lookup, &mut |_| {}));
+    assert_eq!(whole, substitute(text, &lookup, &mut |_| {}, &mut Work::default()));
 });

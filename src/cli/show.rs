@@ -25,12 +25,9 @@ use crate::{
         counted,
         redact::{escape_controls, escape_json},
     },
-    server::{
-        ENGINE_WORDS,
-        wire::{
-            ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, RunsKnown,
-            StatusReply, StrayStatus,
-        },
+    server::wire::{
+        ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, RunsKnown,
+        StatusReply, StrayStatus,
     },
     store::{Deployment, Pile, State, WantedCommit},
 };
@@ -136,7 +133,7 @@ pub(super) async fn cancel(client: &Client, id: i64) -> Result<ExitCode, Trouble
 
 /// Prints the repositories.
 pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCode, Trouble> {
-    let waiting = Waiting::for_("the daemon, which asks the Docker engine", Some(ENGINE_WORDS));
+    let waiting = Waiting::for_(DAEMON, None);
     let mut status: StatusReply = client.get_told("/v1/status", &waiting).await?;
     if let Some(only) = &args.repo {
         status.repos.retain(|repo| repo.name.eq_ignore_ascii_case(only));
@@ -220,7 +217,8 @@ fn print_container(out: &mut impl io::Write, container: &ContainerStatus) -> io:
 }
 
 fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKnown>) -> io::Result<()> {
-    let commit = repo.commit.as_deref().map_or("no commit", short);
+    let none = if repo.project.ok { "no commit" } else { "commit not known" };
+    let commit = repo.commit.as_deref().map_or(none, short);
     writeln!(out, "\n{}  {}  {commit}", repo.name, repo.path)?;
     let label = if repo.project.ok { "project" } else { "PROBLEM" };
     writeln!(out, "  {label}: {}", repo.project.text)?;

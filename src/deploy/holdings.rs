@@ -11,7 +11,7 @@
 //! What an event has not told yet is not known here either: that is the time it takes on its way, some milliseconds.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -171,10 +171,15 @@ impl Holdings {
             self.read(engine).await?;
             return Ok(ended);
         }
-        let projects: BTreeSet<String> = all.into_iter().filter_map(project).collect();
+        let mut projects: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for changed in all {
+            if let Changed::Container { project, id } = changed {
+                projects.entry(project).or_default().insert(id);
+            }
+        }
         let known = self.lock().held.clone().unwrap_or_default();
-        for project in projects {
-            let part = engine.held_of(&project, &known).await?;
+        for (project, changed) in projects {
+            let part = engine.held_of(&project, &changed, &known).await?;
             if let Some(held) = &mut self.lock().held {
                 held.replace(&project, part);
             }
@@ -206,13 +211,6 @@ impl Holdings {
 
 fn is_old(at: Option<Instant>, bound: Duration) -> bool {
     at.is_none_or(|at| at.elapsed() > bound)
-}
-
-fn project(changed: Changed) -> Option<String> {
-    match changed {
-        Changed::Project(project) => Some(project),
-        Changed::Anything => None,
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::{mem, sync::Arc};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     http::{HeaderMap, HeaderValue, header},
 };
 use http_body_util::BodyExt as _;
@@ -137,7 +137,8 @@ impl Reception {
     }
 
     async fn read(&self, mut arriving: Arriving, mut body: Body) -> Result<Arrived, Refusal> {
-        let (mut size, mut waiting, mut portion) = (0_usize, 0_usize, Vec::new());
+        // One buffer: a list of pieces would cost more than they do where each is of a byte.
+        let (mut size, mut portion) = (0_usize, Vec::new());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Refusal::malformed("the body breaks off or is badly framed"))?;
             let Ok(data) = frame.into_data() else { continue };
@@ -149,11 +150,9 @@ impl Reception {
                 arriving.take(&data);
                 continue;
             }
-            waiting += data.len();
-            portion.push(data);
-            if waiting >= PORTION {
+            portion.extend_from_slice(&data);
+            if portion.len() >= PORTION {
                 arriving = self.work(arriving, mem::take(&mut portion)).await?;
-                waiting = 0;
             }
         }
         if !portion.is_empty() {
@@ -162,11 +161,11 @@ impl Reception {
         Ok(Arrived { whole: arriving.incoming.whole(), own: arriving.own })
     }
 
-    async fn work(&self, mut arriving: Arriving, portion: Vec<Bytes>) -> Result<Arriving, Refusal> {
+    async fn work(&self, mut arriving: Arriving, portion: Vec<u8>) -> Result<Arriving, Refusal> {
         let broken = || refused(503, "the delivery could not be read; send it again later");
         let _turn = self.workers.acquire().await.map_err(|_| broken())?;
         let work = task::spawn_blocking(move || {
-            portion.iter().for_each(|data| arriving.take(data));
+            arriving.take(&portion);
             arriving
         });
         work.await.map_err(|_| broken())
@@ -174,7 +173,7 @@ impl Reception {
 }
 
 impl Arriving {
-    fn take(&mut self, data: &Bytes) {
+    fn take(&mut self, data: &[u8]) {
         self.incoming.feed(data);
         let Own::Unknown(kept) = &self.own else { return };
         if !kept.push(data) {
@@ -196,7 +195,7 @@ impl Arriving {
         let Own::Unknown(kept) = mem::replace(&mut self.own, Own::None) else { return };
         if let Some((repo, secret, key)) = key {
             match kept.take() {
-                Some(pieces) => self.incoming.check_too(&key, pieces.iter().map(AsRef::as_ref)),
+                Some(blocks) => self.incoming.check_too(&key, blocks.iter().map(AsRef::as_ref)),
                 None => {
                     self.own = Own::GivenUp;
                     return;

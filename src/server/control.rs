@@ -31,6 +31,7 @@ use super::{
     follow::{self, Follow},
     letters_route, plan_route,
     pulse::Pulse,
+    shares::{OPEN, Shares},
     status,
     wire::{ErrorReply, Followed},
 };
@@ -45,10 +46,8 @@ use crate::{
 const BODY: usize = 64 * 1024;
 /// Time to send a request's head, and its body; a connection that says nothing is closed after it too.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// Connections at one time. Whoever comes then waits.
-const CONNECTIONS: usize = 128;
-/// Logs that are shown at one time: fewer than there are connections, so that commands pass beside them.
-const FOLLOWERS: usize = 64;
+/// Logs that are shown at one time, so that they do not use up what a user may have served (`shares`).
+const FOLLOWERS: usize = 48;
 /// Pause after a failed accept: the reason (no more file descriptors) does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Items of a followed log on their way to a slow reader; the daemon then waits for the reader, not for its deployment.
@@ -95,26 +94,33 @@ pub fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves until `stop` fires, then lets requests under way end within `grace`. Neither a silent connection nor many of
-/// them keep others out for long.
+/// Serves until `stop` fires, then lets requests under way end within `grace`. Whoever has many connections, silent ones or
+/// ones that he does not read from, keeps out nobody but himself.
 pub async fn serve(listener: UnixListener, router: Router, stop: CancellationToken, grace: Duration) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let shares = Arc::new(Shares::default());
     let mut connections = JoinSet::new();
     loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-            listener.accept().await.map(|(stream, _)| (stream, place))
-        };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = accepted => match accepted {
-                Ok((stream, place)) => {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let peer = Peer(stream.peer_cred().ok().map(|peer| peer.uid()));
+                    let Some(connected) = shares.connect(peer.0) else {
+                        let user = peer.name(None).unwrap_or_else(|| "root".to_owned());
+                        tracing::warn!("a connection of {user} to the control socket was closed: {OPEN} others are open");
+                        continue;
+                    };
                     let (router, stop) = (router.clone(), stop.clone());
                     connections.spawn(async move {
-                        connection(stream, router, stop).await;
-                        drop(place);
+                        tokio::select! {
+                            turn = connected.turn() => {
+                                connection(stream, peer, router, stop).await;
+                                drop((turn, connected));
+                            }
+                            () = stop.cancelled() => {}
+                        }
                     });
                 }
                 Err(error) => {
@@ -132,8 +138,7 @@ pub async fn serve(listener: UnixListener, router: Router, stop: CancellationTok
 }
 
 /// One connection until its end.
-async fn connection(stream: UnixStream, router: Router, stop: CancellationToken) {
-    let peer = Peer(stream.peer_cred().ok().map(|peer| peer.uid()));
+async fn connection(stream: UnixStream, peer: Peer, router: Router, stop: CancellationToken) {
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
         router.clone().call(request.map(Body::new))

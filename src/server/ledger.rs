@@ -32,6 +32,8 @@ pub struct Receipt {
 pub struct LedgerFault {
     /// The disk is full, as opposed to anything that may pass by itself.
     pub full: bool,
+    /// The database is damaged: no delivery can be recorded until somebody sees to it.
+    pub damaged: bool,
     /// For the log, not for the sender.
     pub detail: String,
 }
@@ -47,7 +49,11 @@ impl Ledger for Store {
                     duplicate_of: accepted.duplicate_of,
                     held: accepted.held.map(|hold| hold.to_string()),
                 })
-                .map_err(|error: StoreError| LedgerFault { full: error.is_full(), detail: error.to_string() })
+                .map_err(|error: StoreError| LedgerFault {
+                    full: error.is_full(),
+                    damaged: matches!(error, StoreError::Broken(_)),
+                    detail: error.to_string(),
+                })
         })
     }
 }

@@ -66,10 +66,7 @@ impl Pulse {
         let mut seen = self.seen();
         seen.looked = Some(Instant::now());
         for part in missing.iter().filter(|part| !seen.missing.contains(part)) {
-            match part {
-                Part::Disk => tracing::error!("{FULL}"),
-                part => tracing::error!("the {} does not answer", part.name()),
-            }
+            lost(*part);
         }
         for part in seen.missing.iter().filter(|part| !missing.contains(part)) {
             match part {
@@ -80,12 +77,13 @@ impl Pulse {
         seen.missing = missing.to_vec();
     }
 
-    /// A delivery found the disk full: nobody is to be told for the time until the next look that it had room.
-    pub fn full(&self) {
+    /// A delivery found that a part does not do its work: a full disk, a damaged database. Nobody is to be told for the time
+    /// until the next look that it did.
+    pub fn lacks(&self, part: Part) {
         let mut seen = self.seen();
-        if !seen.missing.contains(&Part::Disk) {
-            tracing::error!("{FULL}");
-            seen.missing.push(Part::Disk);
+        if !seen.missing.contains(&part) {
+            lost(part);
+            seen.missing.push(part);
         }
     }
 
@@ -117,6 +115,13 @@ impl Pulse {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         // Only whole values are written under this lock.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lost(part: Part) {
+    match part {
+        Part::Disk => tracing::error!("{FULL}"),
+        part => tracing::error!("the {} does not answer", part.name()),
     }
 }
 
@@ -152,9 +157,11 @@ mod tests {
         assert!(pulse.failing().is_empty());
         assert_eq!(pulse.waiting_for(), ["disk"]);
         pulse.note(&[]);
-        pulse.full();
-        pulse.full();
+        pulse.lacks(Part::Disk);
+        pulse.lacks(Part::Disk);
         assert_eq!(pulse.waiting_for(), ["disk"], "before the next look");
+        pulse.lacks(Part::Store);
+        assert_eq!(pulse.failing(), ["store"]);
         pulse.note(&[Part::Store, Part::Engine]);
         assert_eq!(pulse.failing(), ["store"]);
         pulse.note(&[]);

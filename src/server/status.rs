@@ -29,7 +29,7 @@ const LOOK_BACK: usize = 20;
 /// How long the engine may take to say what runs. Whoever asks how things stand is told that it does not, not left waiting.
 const ENGINE: Duration = Duration::from_secs(10);
 /// The same in words.
-pub const ENGINE_WORDS: &str = "10 s";
+const ENGINE_WORDS: &str = "10 s";
 
 /// How long the disk of a work tree may take for one call, for whoever only asks how things stand.
 const DISK: Duration = Duration::from_secs(5);
@@ -137,15 +137,17 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
         if reading.remote.is_some() && there.is_ok_and(|there| !there) {
             return None;
         }
-        let loaded = load_project(&reading, &learning);
-        let head = files::at(&reading.real_path, &reading.real_path, || git::head(&reading.real_path));
-        Some((loaded, head.ok().and_then(Result::ok).map(|head| head.commit)))
+        Some(load_project(&reading, &learning))
     });
-    let (loaded, commit) = match read.await {
-        Ok(Some((loaded, commit))) => (Some(loaded), commit),
-        Ok(None) => (None, None),
-        Err(failure) => (Some(Err(failure)), None),
+    let loaded = match read.await {
+        Ok(loaded) => loaded,
+        Err(failure) => Some(Err(failure)),
     };
+    // By itself: what is checked out is known also where the project cannot be read in time.
+    let (real, git_dir) = (repo.real_path.clone(), repo.real_path.join(".git"));
+    let head =
+        move || files::at(&real, &git_dir, || git::head(&real)).ok().and_then(Result::ok).map(|head| head.commit);
+    let commit = files::blocking_for(DISK, head).await.ok().flatten();
     let (name, project) = match loaded {
         None => (None, Health { ok: true, text: "not cloned yet; the first deployment does that".to_owned() }),
         Some(Ok(loaded)) => {

@@ -23,7 +23,7 @@ use super::{
     arriving::{Arrived, Own, Reception},
     health,
     ledger::{Ledger, LedgerFault, Receipt},
-    pulse::Pulse,
+    pulse::{Part, Pulse},
     record::{delivery_id, record, report, shortened},
     refusals::{self, Refusals},
     source::Source,
@@ -438,8 +438,11 @@ async fn respond(
 
 fn unrecorded(pulse: &Pulse, fault: &LedgerFault) -> Refusal {
     tracing::error!("a delivery could not be recorded: {fault}");
+    if fault.damaged {
+        pulse.lacks(Part::Store);
+    }
     if fault.full {
-        pulse.full();
+        pulse.lacks(Part::Disk);
         refused(507, "the disk is full; nothing was queued, send it again later")
     } else {
         refused(503, "it could not be recorded; nothing was queued, send it again later")

@@ -34,7 +34,7 @@ fn an_engine_that_hangs_is_told_of() {
     let daemon = Daemon::start_with(&site.entry(&[]), QUICK, &[("DOCKER_HOST", &host)]);
     for (arguments, what) in [
         (&["plan", &site.name][..], "waiting for the Docker engine (1 s of "),
-        (&["status"], "waiting for the daemon, which asks the Docker engine (1 s of 10 s)"),
+        (&["status"], "waiting for the daemon's answer (1 s)"),
     ] {
         let mut command = daemon.command(arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

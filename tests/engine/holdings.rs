@@ -66,3 +66,36 @@ fn the_status_knows_what_runs_from_events_and_says_so_where_it_does_not() {
     door.reopen();
     known(&daemon, "Exited");
 }
+
+/// The engine tells of an end some 100 ms before its list shows it, while it takes down what a published port needs.
+#[test]
+fn a_container_that_was_killed_is_not_shown_as_running() {
+    let site = Site::new(&[(
+        "docker-compose.prod.yml",
+        &format!("services:\n  web:\n{}    ports: [\"127.0.0.1::80\"]\n", e2e_support::idle()),
+    )]);
+    let daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "300ms", "--watch-time", "0s"], &[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    for _ in 0..4 {
+        known(&daemon, "Up");
+        let id = docker::ids(&site.red(), "web").remove(0);
+        docker::block_on(async {
+            let engine = docker::connect().await;
+            engine.kill_container(&id, None::<bollard::query_parameters::KillContainerOptions>).await.unwrap();
+        });
+        // Within the time that is believed without an event, by which it would be found out anyway.
+        let shown = wait_until("the end, from events", std::time::Duration::from_secs(15), || {
+            let status = status(&daemon);
+            let words = status["repos"][0]["containers"][0]["status"].as_str().unwrap_or_default().to_owned();
+            match status["runs"]["from"] == "events" && words.starts_with("Exited (137)") {
+                true => Ok(words),
+                false => Err(format!("{status:#}")),
+            }
+        });
+        assert!(shown.ends_with(" ago"), "{shown}");
+        docker::block_on(async {
+            let engine = docker::connect().await;
+            engine.start_container(&id, None::<bollard::query_parameters::StartContainerOptions>).await.unwrap();
+        });
+    }
+}

@@ -19,7 +19,7 @@ use image_support::{
 use turnout::{
     engine::{
         Engine,
-        image::{BuilderChoice, ImageError, Unfetched, for_engine, pull},
+        image::{BuilderChoice, ImageError, Unfetched, operation::for_engine, pull},
     },
     registry::{Credentials, RegistryAuth},
     report::Event,

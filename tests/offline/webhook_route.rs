@@ -588,7 +588,7 @@ struct Refusing {
 
 impl Ledger for Refusing {
     fn accept(&self, _delivery: NewDelivery) -> BoxFuture<'_, Result<Receipt, LedgerFault>> {
-        let fault = LedgerFault { full: self.full, detail: "at a secret place".to_owned() };
+        let fault = LedgerFault { full: self.full, damaged: false, detail: "at a secret place".to_owned() };
         Box::pin(async move { Err(fault) })
     }
 }

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 use turnout_report::is_secret_name;
 
-use super::interpolate::{Lookup, TemplateError, substitute};
+use super::interpolate::{Lookup, TemplateError, Work, substitute};
 
 /// Bytes that the values of one text may have together. Bounds what many references to one long value amount to.
 const MAX_TOTAL: usize = 64 << 20;
@@ -55,7 +55,7 @@ pub fn parse_into(
 ) -> Result<(), DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Cursor { text, rest: text };
-    let mut total = 0_usize;
+    let (mut total, mut work) = (0_usize, Work::default());
     while reader.skip_to_statement() {
         if values.len() > MAX_VARIABLES {
             return Err(reader.error(reader.rest, too_many_variables(), FEWER_VARIABLES));
@@ -68,7 +68,7 @@ pub fn parse_into(
             }
             Key::Assigned(key) => {
                 let statement = reader.rest;
-                let value = reader.value(key, values, lookup, unset)?;
+                let value = reader.value(key, values, lookup, unset, &mut work)?;
                 total = total.saturating_add(value.len());
                 if total > MAX_TOTAL {
                     let message = format!("the values exceed {MAX_TOTAL} bytes");
@@ -199,11 +199,12 @@ impl<'t> Cursor<'t> {
         values: &IndexMap<String, String>,
         lookup: &Lookup<'_>,
         unset: &mut dyn FnMut(&str),
+        work: &mut Work,
     ) -> Result<String, DotenvError> {
         let source = self.rest;
         let mut expand = |text: &str, at: &str| {
             let both = |name: &str| lookup(name).or_else(|| values.get(name).cloned());
-            let result = substitute(text, &both, unset);
+            let result = substitute(text, &both, unset, work);
             result.map_err(|error| if is_secret_name(key) { error.of_secret() } else { error }).map_err(|error| {
                 match error {
                     TemplateError::Invalid(_) => self.error(
@@ -211,6 +212,7 @@ impl<'t> Cursor<'t> {
                         "invalid variable reference in the value".into(),
                         "write ${NAME}, or $$ for a literal dollar, or use single quotes",
                     ),
+                    TemplateError::TooMuch => self.error(at, error.to_string(), "refer to long variables fewer times"),
                     other => self.error(at, other.to_string(), "set it earlier in the file or in the environment"),
                 }
             })

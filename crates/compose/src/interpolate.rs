@@ -14,6 +14,21 @@ const MAX_NESTING: usize = 64;
 /// Bytes that the substitution of one text may yield. Bounds what many references to one long value amount to.
 const MAX_OUTPUT: usize = 8 << 20;
 
+/// Bytes that may be looked up and copied for all texts of one file. Far more than what comes out may be: a default is
+/// evaluated even when it is not used, so that a text can do much work and yield nothing.
+const MAX_WORK: usize = 256 << 20;
+
+/// What the substitution in the texts of one file has cost so far.
+#[derive(Debug, Default)]
+pub struct Work(usize);
+
+impl Work {
+    fn add(&mut self, bytes: usize) -> Result<(), TemplateError> {
+        self.0 = self.0.saturating_add(bytes);
+        if self.0 > MAX_WORK { Err(TemplateError::TooMuch) } else { Ok(()) }
+    }
+}
+
 /// Why a text cannot be interpolated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
@@ -34,6 +49,9 @@ pub enum TemplateError {
     /// A result beyond reason.
     #[error("the text grows beyond {MAX_OUTPUT} bytes")]
     TooLong,
+    /// Work beyond reason.
+    #[error("more than {MAX_WORK} bytes of variables are looked up")]
+    TooMuch,
 }
 
 impl TemplateError {
@@ -50,53 +68,99 @@ impl TemplateError {
     }
 }
 
-/// Replaces every variable in `text`. Names of plain references without a value go to `unset`.
+/// Replaces every variable in `text`. Names of plain references without a value go to `unset`; `work` goes on from that of
+/// the texts before.
 ///
 /// # Errors
 ///
 /// See [`TemplateError`].
-pub fn substitute(text: &str, lookup: &Lookup<'_>, unset: &mut dyn FnMut(&str)) -> Result<String, TemplateError> {
+pub fn substitute(
+    text: &str,
+    lookup: &Lookup<'_>,
+    unset: &mut dyn FnMut(&str),
+    work: &mut Work,
+) -> Result<String, TemplateError> {
     if !text.contains('$') {
         return Ok(text.to_owned());
     }
-    expand(text, lookup, unset, 0)
+    Substitution { lookup, unset, work }.expand(text, 0)
 }
 
-fn expand(text: &str, lookup: &Lookup<'_>, unset: &mut dyn FnMut(&str), depth: usize) -> Result<String, TemplateError> {
-    if depth > MAX_NESTING {
-        return Err(TemplateError::TooDeep);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    let mut line = LastBrace::default();
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if let Some(after) = rest.strip_prefix("$$") {
-            out.push('$');
-            rest = after;
-        } else if let Some(body) = rest.strip_prefix("${") {
-            let end = line.after(text, text.len() - rest.len());
-            let reference = braced(body, end.saturating_sub(text.len() - body.len()))
-                .ok_or_else(|| TemplateError::Invalid(shorten(text)))?;
-            let value = evaluate(&reference, lookup, unset, depth)?;
-            out.push_str(&value);
-            rest = &body[reference.length..];
-        } else {
-            let name = name_of(&rest[1..]);
-            if name.is_empty() {
+struct Substitution<'a> {
+    lookup: &'a Lookup<'a>,
+    unset: &'a mut dyn FnMut(&str),
+    work: &'a mut Work,
+}
+
+impl Substitution<'_> {
+    fn expand(&mut self, text: &str, depth: usize) -> Result<String, TemplateError> {
+        if depth > MAX_NESTING {
+            return Err(TemplateError::TooDeep);
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        let mut line = LastBrace::default();
+        while let Some(at) = rest.find('$') {
+            out.push_str(&rest[..at]);
+            rest = &rest[at..];
+            if let Some(after) = rest.strip_prefix("$$") {
                 out.push('$');
+                rest = after;
+            } else if let Some(body) = rest.strip_prefix("${") {
+                let end = line.after(text, text.len() - rest.len());
+                let reference = braced(body, end.saturating_sub(text.len() - body.len()))
+                    .ok_or_else(|| TemplateError::Invalid(shorten(text)))?;
+                let value = self.evaluate(&reference, depth)?;
+                out.push_str(&value);
+                rest = &body[reference.length..];
             } else {
-                out.push_str(&plain(name, lookup, unset));
+                let name = name_of(&rest[1..]);
+                if name.is_empty() {
+                    out.push('$');
+                } else {
+                    out.push_str(&self.plain(name)?);
+                }
+                rest = &rest[1 + name.len()..];
             }
-            rest = &rest[1 + name.len()..];
+            if out.len() > MAX_OUTPUT {
+                return Err(TemplateError::TooLong);
+            }
         }
-        if out.len() > MAX_OUTPUT {
-            return Err(TemplateError::TooLong);
-        }
+        out.push_str(rest);
+        if out.len() > MAX_OUTPUT { Err(TemplateError::TooLong) } else { Ok(out) }
     }
-    out.push_str(rest);
-    if out.len() > MAX_OUTPUT { Err(TemplateError::TooLong) } else { Ok(out) }
+
+    /// The value that is used, and the argument where that is.
+    fn evaluate(&mut self, reference: &Reference<'_>, depth: usize) -> Result<String, TemplateError> {
+        let Some((operator, argument)) = reference.operator else {
+            return self.plain(reference.name);
+        };
+        let argument = self.expand(argument, depth + 1)?;
+        let value = self.look_up(reference.name)?;
+        let present = match operator.strip_prefix(':') {
+            Some(_) => value.as_deref().is_some_and(|v| !v.is_empty()),
+            None => value.is_some(),
+        };
+        Ok(match (operator.trim_start_matches(':'), present) {
+            ("-", false) | ("+", true) => argument,
+            ("?", false) => return Err(TemplateError::Required { name: reference.name.to_owned(), reason: argument }),
+            _ => value.unwrap_or_default(),
+        })
+    }
+
+    fn plain(&mut self, name: &str) -> Result<String, TemplateError> {
+        let value = self.look_up(name)?;
+        Ok(value.unwrap_or_else(|| {
+            (self.unset)(name);
+            String::new()
+        }))
+    }
+
+    fn look_up(&mut self, name: &str) -> Result<Option<String>, TemplateError> {
+        let value = (self.lookup)(name);
+        self.work.add(value.as_deref().map_or(0, str::len))?;
+        Ok(value)
+    }
 }
 
 /// A reference in braces, taken apart.
@@ -150,35 +214,6 @@ pub fn closing(body: &str) -> Option<usize> {
     None
 }
 
-fn evaluate(
-    reference: &Reference<'_>,
-    lookup: &Lookup<'_>,
-    unset: &mut dyn FnMut(&str),
-    depth: usize,
-) -> Result<String, TemplateError> {
-    let Some((operator, argument)) = reference.operator else {
-        return Ok(plain(reference.name, lookup, unset));
-    };
-    let argument = expand(argument, lookup, unset, depth + 1)?;
-    let value = lookup(reference.name);
-    let present = match operator.strip_prefix(':') {
-        Some(_) => value.as_deref().is_some_and(|v| !v.is_empty()),
-        None => value.is_some(),
-    };
-    Ok(match (operator.trim_start_matches(':'), present) {
-        ("-", false) | ("+", true) => argument,
-        ("?", false) => return Err(TemplateError::Required { name: reference.name.to_owned(), reason: argument }),
-        _ => value.unwrap_or_default(),
-    })
-}
-
-fn plain(name: &str, lookup: &Lookup<'_>, unset: &mut dyn FnMut(&str)) -> String {
-    lookup(name).unwrap_or_else(|| {
-        unset(name);
-        String::new()
-    })
-}
-
 /// The variable name that `text` begins with; may be empty.
 fn name_of(text: &str) -> &str {
     let end = text
@@ -230,7 +265,7 @@ mod tests {
     }
 
     fn run(text: &str) -> Result<String, TemplateError> {
-        substitute(text, &env, &mut |_| {})
+        substitute(text, &env, &mut |_| {}, &mut Work::default())
     }
 
     #[test]
@@ -297,13 +332,23 @@ mod tests {
         let deep = format!("{}x{}", "${A:-".repeat(5000), "}".repeat(5000));
         assert_eq!(run(&deep), Err(TemplateError::TooDeep));
         let long = "x".repeat(1 << 20);
-        assert_eq!(substitute(&"$A".repeat(100), &|_| Some(long.clone()), &mut |_| {}), Err(TemplateError::TooLong));
+        let with_long = |text: &str, work: &mut Work| substitute(text, &|_| Some(long.clone()), &mut |_| {}, work);
+        assert_eq!(with_long(&"$A".repeat(100), &mut Work::default()), Err(TemplateError::TooLong));
+        // What comes to nothing has its price, in one text and in all of a file.
+        for text in ["${A+}", "${A:+${A}${A}}", "${A+${A:+}}"] {
+            assert_eq!(with_long(&text.repeat(300), &mut Work::default()), Err(TemplateError::TooMuch), "{text}");
+            let (mut work, mut texts) = (Work::default(), 0);
+            while with_long(text, &mut work).is_ok() {
+                texts += 1;
+            }
+            assert!((60..=260).contains(&texts), "{text}: {texts}");
+        }
     }
 
     #[test]
     fn unset_names_are_reported() {
         let mut names = Vec::new();
-        substitute("$A ${B} ${C:-x} $SET", &env, &mut |n| names.push(n.to_owned())).unwrap();
+        substitute("$A ${B} ${C:-x} $SET", &env, &mut |n| names.push(n.to_owned()), &mut Work::default()).unwrap();
         assert_eq!(names, ["A", "B"]);
     }
 

@@ -6,7 +6,7 @@ use turnout_yaml::{Map, Node, Value};
 use super::{
     cast,
     error::{LoadError, Warning, is_secret_at, keep},
-    interpolate::{Lookup, TemplateError, substitute},
+    interpolate::{Lookup, TemplateError, Work, substitute},
 };
 
 /// Bytes that all substitutions of one project may yield together.
@@ -23,7 +23,15 @@ pub(super) fn interpolate(
     total: &mut usize,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
-    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total, failed: None };
+    let mut walk = Walk {
+        lookup,
+        warnings,
+        pattern: Vec::new(),
+        shown: String::new(),
+        total,
+        work: Work::default(),
+        failed: None,
+    };
     let result = walk.node(root);
     let failed = walk.failed.take();
     result.map_err(|error| match failed {
@@ -70,7 +78,15 @@ pub(super) fn interpolate_at(
     lookup: &Lookup<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), LoadError> {
-    let mut walk = Walk { lookup, warnings, pattern: Vec::new(), shown: String::new(), total: &mut 0, failed: None };
+    let mut walk = Walk {
+        lookup,
+        warnings,
+        pattern: Vec::new(),
+        shown: String::new(),
+        total: &mut 0,
+        work: Work::default(),
+        failed: None,
+    };
     walk.step(key, key, node)
 }
 
@@ -81,6 +97,7 @@ struct Walk<'a> {
     pattern: Vec<String>,
     shown: String,
     total: &'a mut usize,
+    work: Work,
     failed: Option<Failed>,
 }
 
@@ -120,10 +137,11 @@ impl Walk<'_> {
     fn text(&mut self, node: &mut Node) -> Result<(), LoadError> {
         let Value::Str(text) = &node.value else { return Ok(()) };
         let (warnings, shown) = (&mut *self.warnings, &self.shown);
-        let result = substitute(text, self.lookup, &mut |name| {
+        let mut unset = |name: &str| {
             let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
             keep(warnings, Warning::at(shown.clone(), &node.pos, message));
-        });
+        };
+        let result = substitute(text, self.lookup, &mut unset, &mut self.work);
         let text = match result {
             Ok(text) => text,
             Err(error) => return Err(self.refused(node, error)),
@@ -164,6 +182,7 @@ impl Walk<'_> {
             TemplateError::Invalid(_) => "write ${NAME}, or escape any $ that is meant literally with another $".into(),
             TemplateError::Required { name, .. } => format!("set {name} in the environment or in the .env file"),
             TemplateError::TooDeep | TemplateError::TooLong => "simplify the text".into(),
+            TemplateError::TooMuch => "refer to long variables fewer times".into(),
         };
         let message = match &error {
             TemplateError::Invalid(_) => error.to_string(),

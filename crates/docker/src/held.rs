@@ -2,7 +2,7 @@
 //! Who keeps it, and for how long it is believed, is decided elsewhere.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     pin::Pin,
 };
 
@@ -10,7 +10,7 @@ use bollard::{
     models::{EventMessage, EventMessageTypeEnum as Type},
     query_parameters::EventsOptions,
 };
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use turnout_compose::labels;
 
 use super::{Engine, EngineError, clock::here, happenings::shown, since, stacks::Stack, times::milliseconds};
@@ -37,12 +37,15 @@ const AT_ONCE: usize = 8;
 /// Nanoseconds in a millisecond.
 const NANOS: i64 = 1_000_000;
 
+/// When a container was started and when it ended, in milliseconds of the engine's clock.
+type Times = (Option<i64>, Option<i64>);
+
 /// Stacks by project, with the times of their containers.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
     stacks: BTreeMap<String, Stack>,
-    /// When each container was started and when it ended, by ID, in milliseconds of the engine's clock.
-    times: HashMap<String, (Option<i64>, Option<i64>)>,
+    /// By ID.
+    times: HashMap<String, Times>,
     /// How far the engine's clock is ahead of ours, in milliseconds.
     ahead: i64,
 }
@@ -81,8 +84,13 @@ impl Held {
 /// What something that happened may have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// The containers of one project.
-    Project(String),
+    /// A container of a project.
+    Container {
+        /// The project's name.
+        project: String,
+        /// Full ID.
+        id: String,
+    },
     /// Whatever.
     Anything,
 }
@@ -98,16 +106,23 @@ impl Engine {
     /// When the engine does not answer.
     pub async fn held(&self, known: &Held) -> Result<Held, EngineError> {
         let ahead = self.ahead().await / NANOS;
-        self.with_times(self.stacks().await?, ahead, known).await
+        self.with_times(self.stacks().await?, ahead, known, HashMap::new()).await
     }
 
-    /// The containers of one project; see [`Held::replace`]. Of what was `known`, those whose times still give the engine's
-    /// words are not looked at again: a deployment makes many events, each of which leads here.
+    /// The containers of one project, some of which are said to have changed; see [`Held::replace`]. Of the others, those
+    /// whose times still give the engine's words are not looked at again: a deployment makes many events, each of which
+    /// leads here.
     ///
     /// # Errors
     /// As [`Engine::held`].
-    pub async fn held_of(&self, project: &str, known: &Held) -> Result<Held, EngineError> {
-        self.with_times(self.stack_of(project).await?, known.ahead, known).await
+    pub async fn held_of(&self, project: &str, changed: &BTreeSet<String>, known: &Held) -> Result<Held, EngineError> {
+        // The engine tells of an end before its list shows it: some 100 ms, while it takes networks down. It holds the
+        // container meanwhile, so that whoever has been told of that one by itself is told the truth by the list, too.
+        let seen = self.times_of(changed.iter().cloned()).await?;
+        let mut before = Held { times: known.times.clone(), ahead: known.ahead, ..Held::default() };
+        before.times.retain(|id, _| !changed.contains(id));
+        let stacks = self.stack_of(project).await?;
+        self.with_times(stacks, known.ahead, &before, seen).await
     }
 
     /// What changes from now on.
@@ -122,18 +137,30 @@ impl Engine {
         Box::pin(whole.filter_map(|event| std::future::ready(event.ok().and_then(changed))))
     }
 
-    async fn with_times(&self, stacks: BTreeMap<String, Stack>, ahead: i64, known: &Held) -> Result<Held, EngineError> {
+    /// Adds the times that the engine's words need. Those that were `seen` just now are not asked for.
+    async fn with_times(
+        &self,
+        stacks: BTreeMap<String, Stack>,
+        ahead: i64,
+        known: &Held,
+        mut seen: HashMap<String, Times>,
+    ) -> Result<Held, EngineError> {
         let now = (here() / NANOS).saturating_add(ahead);
-        let mut times: HashMap<String, (Option<i64>, Option<i64>)> = HashMap::new();
-        let mut ids = Vec::new();
+        let (mut times, mut ids) = (HashMap::new(), Vec::new());
         for container in stacks.values().flat_map(|stack| &stack.containers) {
-            match known.times.get(&container.id) {
-                Some((started, ended)) if since::anew(&container.status, *started, *ended, now) == container.status => {
-                    times.insert(container.id.clone(), (*started, *ended));
-                }
-                _ => ids.push(container.id.clone()),
+            let fits =
+                |(started, ended): &&Times| since::anew(&container.status, *started, *ended, now) == container.status;
+            match seen.remove(&container.id).or_else(|| known.times.get(&container.id).filter(fits).copied()) {
+                Some(found) => drop(times.insert(container.id.clone(), found)),
+                None => ids.push(container.id.clone()),
             }
         }
+        times.extend(self.times_of(ids).await?);
+        Ok(Held { stacks, times, ahead })
+    }
+
+    /// When containers were started and when they ended, as the engine tells of each by itself. One that is gone has neither.
+    async fn times_of(&self, ids: impl IntoIterator<Item = String>) -> Result<HashMap<String, Times>, EngineError> {
         let looks = ids.into_iter().map(|id| async move {
             let state = self.find_container(&id).await?.and_then(|found| found.state).unwrap_or_default();
             // Year 1 is how the daemon says "never".
@@ -141,12 +168,7 @@ impl Engine {
             Ok::<_, EngineError>((id, (time(state.started_at), time(state.finished_at))))
         });
         let looks: Vec<_> = looks.collect();
-        let all: Vec<Result<_, EngineError>> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
-        for look in all {
-            let (id, found) = look?;
-            times.insert(id, found);
-        }
-        Ok(Held { stacks, times, ahead })
+        stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await
     }
 }
 
@@ -155,8 +177,9 @@ fn changed(event: EventMessage) -> Option<Changed> {
     if event.typ == Some(Type::VOLUME) {
         return Some(Changed::Anything);
     }
-    let project = event.actor?.attributes?.remove(labels::PROJECT)?;
-    Some(Changed::Project(project))
+    let actor = event.actor?;
+    let (project, id) = (actor.attributes?.remove(labels::PROJECT)?, actor.id?);
+    Some(Changed::Container { project, id })
 }
 
 #[cfg(test)]
@@ -215,10 +238,13 @@ mod tests {
     fn an_event_says_what_it_changes() {
         let of = |typ: Type, label: &str| {
             let attributes = HashMap::from([(label.to_owned(), "shop".to_owned())]);
-            let actor = EventActor { id: None, attributes: Some(attributes) };
+            let actor = EventActor { id: Some("1".to_owned()), attributes: Some(attributes) };
             changed(EventMessage { typ: Some(typ), actor: Some(actor), ..EventMessage::default() })
         };
-        assert_eq!(of(Type::CONTAINER, labels::PROJECT), Some(Changed::Project("shop".to_owned())));
+        assert_eq!(
+            of(Type::CONTAINER, labels::PROJECT),
+            Some(Changed::Container { project: "shop".to_owned(), id: "1".to_owned() })
+        );
         assert_eq!(of(Type::CONTAINER, "name"), None);
         assert_eq!(of(Type::VOLUME, "driver"), Some(Changed::Anything));
     }
