@@ -74,7 +74,7 @@ fn a_container_that_was_killed_is_not_shown_as_running() {
         "docker-compose.prod.yml",
         &format!("services:\n  web:\n{}    ports: [\"127.0.0.1::80\"]\n", e2e_support::idle()),
     )]);
-    let daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "300ms", "--watch-time", "0s"], &[]);
+    let daemon = Daemon::start_with(&site.entry(&[]), &["--settle-time", "300ms", "--watch-after", "0"], &[]);
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
     for _ in 0..4 {
         known(&daemon, "Up");
