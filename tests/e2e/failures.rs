@@ -87,3 +87,34 @@ fn what_was_stopped_for_steps_that_never_came_runs_again() {
     assert_eq!(site.container(&site.red(), "web"), web);
     assert!(log.contains(&format!("{}-web-1 was stopped before the failure and runs again", site.red())), "{log}");
 }
+
+/// Another service's failure cuts a wait for health short: it is waited for while all is put back, and then what waited starts.
+#[test]
+fn who_was_to_wait_for_health_runs_again_after_a_failure_elsewhere() {
+    let stack = |version: &str, other: &str| {
+        let labels = format!("    labels: {{ version: \"{version}\" }}\n");
+        let healthy = "    healthcheck: { test: [\"CMD\", \"true\"], interval: 2s }\n";
+        format!(
+            "services:\n  db:\n{idle}{labels}{healthy}  web:\n{idle}{labels}    depends_on: {{ db: {{ condition: \
+             service_healthy }} }}\n  other:\n{idle}{labels}{other}",
+            idle = idle()
+        )
+    };
+    let site = Site::new(&[("docker-compose.prod.yml", &stack("v1", ""))]);
+    let daemon = site.serve(&[]);
+    daemon.expect_success(daemon.deploy_by_push(&site.push()));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("    ports: [\"{}:80\"]\n", taken.local_addr().unwrap());
+    site.write("docker-compose.prod.yml", &stack("v2", &port));
+    let id = site.push_to(&daemon, "v2");
+    let failed = daemon.expect_failure(id);
+    assert!(failed["error"].as_str().unwrap().contains("already"), "{failed:#}");
+    let log = log(&daemon, id);
+    for service in ["db", "web", "other"] {
+        let own = site.container(&site.red(), service);
+        let found = docker::containers(&site.red()).into_iter().find(|c| c.id.as_deref() == Some(&own));
+        let state = found.and_then(|container| container.state).map(|state| state.to_string());
+        assert_eq!(state.as_deref(), Some("running"), "{service}:\n{log}");
+    }
+    assert!(!log.contains("stays stopped"), "{log}");
+}

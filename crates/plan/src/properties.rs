@@ -312,7 +312,12 @@ proptest! {
             prop_assert!(within, "{} is not in {network} any more:\n{}", stranger.name, told());
         }
         prop_assert!(world.networks().all(|n| project.networks.values().flatten().any(|own| own.name == n.name)));
-        let waits = whole.steps.iter().any(|s| matches!(s.action, Action::WaitFor { .. } | Action::RunPreStart { .. }));
+        // What is waited for in vain, or is a job, is not waited for again.
+        let waits = whole.steps.iter().any(|step| match &step.action {
+            Action::WaitFor { condition, .. } => condition == "service_completed_successfully",
+            Action::RunPreStart { .. } => true,
+            _ => false,
+        }) || matches!(refused, Some(Action::WaitFor { .. }));
         for old in before.iter().filter(live) {
             let goes = whole.steps.iter().any(|step| match &step.action {
                 Action::RemoveContainer { id, reason, .. } => *id == old.id && *reason != Removal::Replaced,

@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::{Action, Condition, Existing, NetworkRemoval, ObservedContainer, Plan, Removal, Step, StepId};
+use super::{Action, Condition, Existing, NetworkRemoval, ObservedContainer, Plan, Removal, RunState, Step, StepId};
 use failed::is_live;
 use turnout_report::Outcome;
 
@@ -47,7 +47,16 @@ struct Wanted<'a> {
     container: &'a ObservedContainer,
     /// It was told to stop and has perhaps not ended yet.
     ends: bool,
+    /// Waits of the failed plan that are still to come before.
+    waits: Vec<&'a Action>,
     cause: &'static str,
+}
+
+fn came_not(name: &str) -> String {
+    format!(
+        "{name} stays stopped: what it is to wait for did not come before the failure, and what ran before cannot any more; \
+         deploying again waits and starts it"
+    )
 }
 
 /// The plan that is being made.
@@ -137,12 +146,12 @@ impl<'a> Back<'a> {
     fn start_again(&mut self) {
         let mut wanted = self.wanted();
         wanted.sort_by_key(|wanted| wanted.origin);
-        for Wanted { origin, container, ends, cause } in wanted {
+        for Wanted { origin, container, ends, waits, cause } in wanted {
             let (service, id, name) = (&container.service, &container.id, &container.name);
             if self.starts.iter().any(|(_, other, _)| other.id == *id) {
                 continue;
             }
-            let owners = self.failed.owners(service);
+            let (owners, open) = (self.failed.owners(service), waits.len());
             let runs = |owner: &str| {
                 let first = self.failed.first_beside(owner, id);
                 first.is_some_and(|first| is_live(first) || self.starts.iter().any(|(_, c, _)| c.id == first.id))
@@ -160,6 +169,18 @@ impl<'a> Back<'a> {
                 .filter(|(other, started, _)| before.contains(other) || owners.contains(started.service.as_str()));
             let mut after: Vec<StepId> = earlier.map(|(.., step)| *step).collect();
             after.extend(self.connects.get(id).into_iter().flatten());
+            let mut came = Vec::new();
+            for wait in waits {
+                match self.wait(wait, service) {
+                    Some(step) => came.push(step),
+                    None => break,
+                }
+            }
+            if came.len() < open {
+                self.plan.warnings.push(came_not(name));
+                continue;
+            }
+            after.extend(came);
             if ends {
                 let (service, id, name) = (service.clone(), id.clone(), name.clone());
                 let action = Action::StopContainer { service, id, name, hooks: false };
@@ -171,6 +192,27 @@ impl<'a> Back<'a> {
             let step = self.push(action, cause, after);
             self.starts.push((origin, container, step));
         }
+    }
+
+    /// Waits for what a service is to wait for, if that runs or is to run; a job may also have ended.
+    fn wait(&mut self, wait: &Action, dependent: &str) -> Option<StepId> {
+        let Action::WaitFor { service, condition, required, .. } = wait else { return None };
+        let ended = |container: &ObservedContainer| {
+            condition == "service_completed_successfully" && container.state == RunState::Exited(0)
+        };
+        let mut there = self.failed.now.iter().filter(|container| container.service == *service && !container.oneoff);
+        let starts: Vec<StepId> =
+            self.starts.iter().filter(|(_, started, _)| started.service == *service).map(|(.., step)| *step).collect();
+        if starts.is_empty() && !there.any(|container| is_live(container) || ended(container)) {
+            return None;
+        }
+        let action = Action::WaitFor {
+            service: service.clone(),
+            condition: condition.clone(),
+            required: *required,
+            dependents: vec![dependent.to_owned()],
+        };
+        Some(self.push(action, "was not waited for to the end", starts))
     }
 
     fn wanted(&mut self) -> Vec<Wanted<'a>> {
@@ -191,19 +233,16 @@ impl<'a> Back<'a> {
             }
             match failed.made(new.service, new.create_as) {
                 // Its name, if it has not got it yet, can wait for the next plan.
-                Some(container) if !is_live(container) && failed.waited_in_vain(origin, new.service) => {
-                    self.plan.warnings.push(format!(
-                        "{} stays stopped: what it is to wait for did not come before the failure, and what ran \
-                         before cannot any more; deploying again waits and starts it",
-                        container.name
-                    ));
-                }
                 Some(container) if !is_live(container) => {
+                    let Some(waits) = failed.open_waits(origin, new.service) else {
+                        self.plan.warnings.push(came_not(&container.name));
+                        continue;
+                    };
                     let cause = match standing {
                         None => "was replaced before the failure",
                         Some(_) => "lives in namespaces that were replaced before the failure",
                     };
-                    wanted.push(Wanted { origin, container, ends: false, cause });
+                    wanted.push(Wanted { origin, container, ends: false, waits, cause });
                 }
                 None if standing.is_some() => self.plan.warnings.push(format!(
                     "{} stays stopped: the namespaces that it lived in are gone; deploying again makes it anew",
@@ -252,7 +291,7 @@ impl<'a> Back<'a> {
         }
         let stopped = stopping || refused || ended.contains(&Outcome::Done);
         let cause = "was stopped before the failure";
-        stopped.then_some(Wanted { origin, container: old, ends: is_live(old), cause })
+        stopped.then_some(Wanted { origin, container: old, ends: is_live(old), waits: Vec::new(), cause })
     }
 
     /// What stands under a temporary name beside the container whose place it was to take.

@@ -1,9 +1,12 @@
 //! After a run that failed: what [`turnout_plan::put_back`] says is carried out, as far as it can be.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
 use tokio_util::sync::CancellationToken;
-use turnout_plan::{Action, Extent, Failed, ObservedContainer, Plan, Step, put_back};
+use turnout_plan::{Action, Extent, Failed, ObservedContainer, Plan, Step, StepId, put_back};
 use turnout_report::{Event, Outcome, Reporter};
 
 use super::{
@@ -36,11 +39,19 @@ impl Engine {
         // caller's to limit.
         let (cancel, halt) = (CancellationToken::new(), CancellationToken::new());
         let executor = &executor;
+        // Steps whose followers are not to be begun. None ends as a failure: that would end all of them.
+        let vain: &Mutex<BTreeSet<StepId>> = &Mutex::default();
         schedule::run(&plan, &Quiet, &cancel, &halt, |id, _| {
             let step = plan.steps.get(id);
             async move {
                 if let Some(step) = step {
-                    executor.put_back_one(step).await;
+                    let waited = {
+                        let vain = vain.lock().unwrap_or_else(PoisonError::into_inner);
+                        !step.after.iter().any(|before| vain.contains(before))
+                    };
+                    if !executor.put_back_one(step, waited).await {
+                        vain.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                    }
                 }
                 Ok(Did::Done(String::new()))
             }
@@ -107,9 +118,29 @@ impl Executor<'_> {
         self.start_as(None, service, &known, name).await
     }
 
-    /// Does one thing, and says so; a failure is a warning.
-    async fn put_back_one(&self, step: &Step) {
+    /// Does one thing, and says so; a failure is a warning. Answers whether what waits for it may follow. What it waits for
+    /// itself did perhaps not come (`waited`); then a container is not started.
+    async fn put_back_one(&self, step: &Step, waited: bool) -> bool {
         let (cause, reporter) = (&step.cause, self.run.reporter);
+        if let Action::WaitFor { service, dependents, .. } = &step.action {
+            let whose = dependents.join(", ");
+            return match waited {
+                true => match self.act(&step.action).await {
+                    Ok(_) => true,
+                    Err(error) => {
+                        reporter.warn(format!("{whose} stays stopped, for {service} {cause}, and now: {error}"));
+                        false
+                    }
+                },
+                false => {
+                    reporter.warn(format!("{whose} stays stopped, for {service} does not run"));
+                    false
+                }
+            };
+        }
+        if !waited && matches!(step.action, Action::StartContainer { .. }) {
+            return false;
+        }
         let (name, did, failed) = match &step.action {
             Action::StartContainer { name, .. } => (name.clone(), "runs again", "cannot be started"),
             Action::StopContainer { name, .. } => (name.clone(), "has ended", "does not end"),
@@ -124,7 +155,7 @@ impl Executor<'_> {
                 "cannot be connected again; deploy again or connect it by hand with `docker network connect`",
             ),
             // Nothing else is ever planned.
-            _ => return,
+            _ => return true,
         };
         let done = match &step.action {
             Action::StartContainer { service, number, name } => self.start_back(service, *number, name).await,
@@ -133,8 +164,12 @@ impl Executor<'_> {
         match done {
             Ok(Did::Done(_)) => reporter.info(format!("{name} {cause} and {did}")),
             Ok(Did::Skipped(_)) => {}
-            Err(error) => reporter.warn(format!("{name} {cause} and {failed}: {error}")),
+            Err(error) => {
+                reporter.warn(format!("{name} {cause} and {failed}: {error}"));
+                // Whoever only comes after it in order is started all the same: it ran before, too.
+            }
         }
+        true
     }
 }
 

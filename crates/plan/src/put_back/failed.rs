@@ -119,16 +119,29 @@ impl<'a> Failed<'a> {
         found
     }
 
-    /// Whether something that a start waits for did not come: a job, health, or what runs before its own service.
-    pub(super) fn waited_in_vain(&self, start: StepId, service: &str) -> bool {
-        self.before(start).into_iter().any(|id| {
-            let waits = self.plan.steps.get(id).is_some_and(|step| match &step.action {
-                Action::WaitFor { .. } => true,
-                Action::RunPreStart { service: of, .. } => of == service,
-                _ => false,
-            });
-            waits && !matches!(self.ended(id), Some(Outcome::Done | Outcome::Skipped))
-        })
+    /// The waits of a service that its start was still to come after: cut short, or never begun, by a failure elsewhere. `None`
+    /// where something that it waits for did not come: a job, health, or what runs before the service itself.
+    pub(super) fn open_waits(&self, start: StepId, service: &str) -> Option<Vec<&'a Action>> {
+        let mut open = Vec::new();
+        for id in self.before(start) {
+            let Some(step) = self.plan.steps.get(id) else { continue };
+            let ended = self.ended(id);
+            let came = matches!(ended, Some(Outcome::Done | Outcome::Skipped));
+            match &step.action {
+                Action::RunPreStart { service: of, .. } if of == service && !came => return None,
+                Action::WaitFor { required: true, dependents, .. } if !came => {
+                    if ended != Some(Outcome::Abandoned) {
+                        return None;
+                    }
+                    // Whom others wait for is their own matter.
+                    if dependents.iter().any(|dependent| dependent == service) {
+                        open.push(&step.action);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(open)
     }
 
     /// How the steps that stop or restart a container ended.
