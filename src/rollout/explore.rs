@@ -84,13 +84,11 @@ impl World {
     fn take(mut self, fact: Fact) -> World {
         let Next { rollout, actions } = next(&self.rollout, fact, self.now);
         self.rollout = rollout;
-        match actions[..] {
-            // Beside the lane, whatever that does.
-            [Action::EndWatch] => self.doing.push_front(Action::EndWatch),
-            _ => self.doing.extend(actions),
-        }
+        self.doing.extend(actions);
         // What ends a deployment, its beginning, and that it changes containers, are waited for; what is in between is not.
-        if self.rollout.under_way.is_none() || matches!(fact, Fact::Begin | Fact::Planned) {
+        // Nor is the end of a watch.
+        let ends = self.rollout.under_way.is_none() && fact != Fact::WatchOver;
+        if ends || matches!(fact, Fact::Begin | Fact::Planned) {
             self.kept = self.rollout.clone();
         }
         self
@@ -231,10 +229,12 @@ impl World {
         }
         if self.now < LATEST {
             let then = World { now: self.now + 1, ..self.clone() };
-            // The timer of the watch. That of the wait is the action's own.
-            let watch = then.alive && then.rollout.watch.is_some_and(|watch| watch.until <= then.now);
-            let waits = then.rollout.under_way.is_some_and(|under_way| under_way.phase == Phase::EngineAway);
-            all.push(("time", if watch && !waits { then.take(Fact::Due) } else { then }));
+            all.push(("time", then));
+        }
+        // Beside the lane, whatever that does; later than its time where something that fell may yet stand again. The disk
+        // has it when something later is waited for.
+        if self.alive && self.watching.is_some() && self.rollout.watch.is_some_and(|watch| watch.until <= self.now) {
+            all.push(("the watch is over", World { watching: None, ..self.clone() }.take(Fact::WatchOver)));
         }
         all.into_iter().map(|(name, then)| (name, then.settle().claim())).collect()
     }

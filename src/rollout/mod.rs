@@ -67,8 +67,10 @@ pub enum Fact {
         /// Which attempt of the deployment under way that was, from 1.
         attempt: u32,
     },
-    /// Time has passed.
+    /// What was waited for is due.
     Due,
+    /// What was watched was watched long enough: later than its time where something that fell may yet stand again.
+    WatchOver,
 }
 
 /// What is to be done next. Each may be done twice without harm, for a crash may come before it is acknowledged.
@@ -138,9 +140,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
     let Some(under_way) = rollout.under_way else {
         return match fact {
             Fact::Begin => to(rollout.begun(), &[Action::Fetch]),
-            Fact::Due if rollout.watch.is_some_and(|watch| watch.until <= now) => {
-                to(Rollout { watch: None, ..rollout.clone() }, &[Action::EndWatch])
-            }
+            Fact::WatchOver => unwatched(rollout),
             Fact::Started { .. } if rollout.watch.is_some() => to(rollout.clone(), &[Action::Watch]),
             _ => stay(),
         };
@@ -189,9 +189,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         (Phase::EngineAway, Fact::Due) if under_way.due_at.is_some_and(|due| due <= now) => {
             ends(rollout, Ending::Failed(Why::NotBack))
         }
-        (_, Fact::Due) if rollout.watch.is_some_and(|watch| watch.until <= now) => {
-            to(Rollout { watch: None, ..rollout.clone() }, &[Action::EndWatch])
-        }
+        (_, Fact::WatchOver) => unwatched(rollout),
         (_, Fact::Failed) => ends(rollout, Ending::Failed(Why::Itself)),
         (_, Fact::Cancelled) => ends(rollout, Ending::Cancelled),
         (_, Fact::Stopped) => to(rollout.ended(), &[Action::Record(Ending::Interrupted), Action::Again]),
@@ -210,6 +208,11 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
 
 fn to(rollout: Rollout, actions: &[Action]) -> Next {
     Next { rollout, actions: actions.to_vec() }
+}
+
+/// The watch has ended by itself: there is nothing to end any more.
+fn unwatched(rollout: &Rollout) -> Next {
+    to(Rollout { watch: None, ..rollout.clone() }, &[])
 }
 
 fn ends(rollout: &Rollout, how: Ending) -> Next {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Deployment, DeploymentId, DomainEvent, Finish, Millis, State, Store, StoreError, Update, holds, journal, queries,
-    rollouts, wanted, watches,
+    rollouts, wanted,
 };
 use crate::rollout::{self, Fact, Phase, Rollout};
 
@@ -158,7 +158,7 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         superseded_by: None,
     };
     journal::of_deployment(db, at, id, &told)?;
-    rollouts::end(db, id, watch.is_some(), at)?;
+    rollouts::end(db, id, project.map(String::as_str).zip(watch), at)?;
     if let (Some(project), Some(commit)) = (project, commit) {
         let mut success = db.prepare_cached(
             "INSERT INTO successes (repo, project, commit_id, deployment, at)
@@ -170,9 +170,6 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         let repo = repo_of(db, id)?;
         holds::note_success(db, &repo, commit, at)?;
         wanted::reached(db, &repo, commit, reached, at)?;
-        if let Some(watch) = watch {
-            watches::begin(db, id, project, watch, at)?;
-        }
     }
     Ok(true)
 }

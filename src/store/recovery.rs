@@ -85,7 +85,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         How::Orderly => Fact::Stopped,
     };
     let actions = rollout::next(&rollouts::of(db, &over.repo)?.surely_under_way(), fact, at).actions;
-    rollouts::end(db, id, false, at)?;
+    rollouts::end(db, id, None, at)?;
     let mut rebuild = db.prepare_cached("UPDATE deployments SET force_rebuild = 1 WHERE id = ?1")?;
     if let Some((waits, already)) = waiting(db, &over.repo)? {
         ended(db, at, id, State::Interrupted, Some(reason.to_owned()))?;

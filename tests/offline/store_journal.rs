@@ -73,7 +73,11 @@ fn tables(file: &Path) -> World {
             "SELECT repo, generation || '|' || coalesce(phase, '-') || '|' || plans || '|' || losses || '|' ||
                coalesce(due_at, '-') || '|' || coalesce(watched, '-') FROM rollouts",
         ),
-        ("watch", "SELECT repo, deployment || '|' || project || '|' || since || '|' || until FROM watches"),
+        (
+            "watch",
+            "SELECT repo, watch_deployment || '|' || watch_project || '|' || watch_since || '|' || watch_until FROM rollouts
+             WHERE watch_until IS NOT NULL",
+        ),
         ("fall", "SELECT deployment || '/' || container, times || '|' || coalesce(mended, '-') FROM falls"),
         ("delivery", "SELECT id, verdict || '|' || coalesce(deployment, '-') || '|' || coalesce(duplicate_of, '-') FROM deliveries"),
         ("place", "SELECT repo || '/' || project, path || '|' || coalesce(remote, '-') FROM places"),
