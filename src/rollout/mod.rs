@@ -11,9 +11,10 @@
 //!               │   └──┴─── stale ────┴──────────────────┤   (PLANS looks at most)
 //!               │                                        │
 //!               └── back ── EngineAway ◄─── engine gone ─┘   (LOSSES at most, each until `due_at`)
+//!                              (waits: the lane is free, and a newer deployment supersedes it)
 //! ```
 //!
-//! A bad end (failed, cancelled, interrupted) leads from anywhere to Live. Each step of the table is a line in [`next`], and
+//! A bad end (failed, cancelled, interrupted, superseded) leads from anywhere to Live. Each step of the table is a line in [`next`], and
 //! `explore.rs` visits every state that pushes, crashes, cancellations, restarts and time can lead to.
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub enum Fact {
     },
     /// Something else changed what had been looked at.
     Stale,
-    /// The engine is not there any more.
+    /// The engine is not there, or not any more.
     EngineGone {
         /// How long it may stay away, in milliseconds.
         patience: Millis,
@@ -58,8 +59,10 @@ pub enum Fact {
     EngineBack,
     /// An action came to nothing, for a reason that a repetition would meet again.
     Failed,
-    /// An action was called off by a person.
+    /// An action, or a wait, was called off by a person.
     Cancelled,
+    /// Another deployment of the repository is queued.
+    Newer,
     /// The daemon ends in an orderly way, and its successor goes on.
     Stopped,
     /// The daemon starts, and this is what its predecessor left. A deployment is under way only where that one died.
@@ -86,8 +89,8 @@ pub enum Action {
     Apply,
     /// See whether what was started stays up.
     Settle,
-    /// Ask the engine again and again whether it is there, until `due_at`.
-    AwaitEngine,
+    /// Nothing, until a fact comes from outside or `due_at`: the lane is free for what is newer.
+    Wait,
     /// Record how the deployment ended.
     Record(Ending),
     /// Queue the same again, for the next start.
@@ -107,6 +110,8 @@ pub enum Ending {
     Cancelled,
     /// By the end of the daemon.
     Interrupted,
+    /// By a newer one, while it waited.
+    Superseded,
 }
 
 /// Why a deployment failed, as far as this table decides it.
@@ -178,7 +183,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
                 losses => {
                     let due_at = Some(now.saturating_add(patience));
                     let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
-                    to(rollout.with(away), &[Action::AwaitEngine])
+                    to(rollout.with(away), &[Action::Wait])
                 }
             }
         }
@@ -186,9 +191,17 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         (Phase::EngineAway, Fact::EngineBack) => {
             to(rollout.with(UnderWay { plans: 1, ..at(Phase::Planning) }), &[Action::Plan])
         }
-        (Phase::EngineAway, Fact::Due) if under_way.due_at.is_some_and(|due| due <= now) => {
+        (Phase::EngineAway, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
             ends(rollout, Ending::Failed(Why::NotBack))
         }
+        // Half of its plan may be carried out; the newer one sees that in its look.
+        (Phase::EngineAway, Fact::Newer) => ends(rollout, Ending::Superseded),
+        // Nobody works on it, so nothing is interrupted: its row is all that there is of it.
+        (Phase::EngineAway, Fact::Stopped) => stay(),
+        (Phase::EngineAway, Fact::Started { .. }) => match rollout.watch {
+            Some(_) => to(rollout.clone(), &[Action::Wait, Action::Watch]),
+            None => to(rollout.clone(), &[Action::Wait]),
+        },
         (_, Fact::WatchOver) => unwatched(rollout),
         (_, Fact::Failed) => ends(rollout, Ending::Failed(Why::Itself)),
         (_, Fact::Cancelled) => ends(rollout, Ending::Cancelled),

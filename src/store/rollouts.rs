@@ -89,7 +89,8 @@ pub(super) fn keep(
         "INSERT INTO rollouts (repo, generation, deployment, phase, plans, losses, due_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (repo) DO UPDATE SET generation = excluded.generation, deployment = excluded.deployment,
-           phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at",
+           phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at,
+           waits_for = NULL, waits_hint = NULL",
     )?;
     keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at])?;
     tell(db, repo, deployment, at)
@@ -104,8 +105,8 @@ pub(super) fn end(
     at: Millis,
 ) -> rusqlite::Result<()> {
     let mut end = db.prepare_cached(
-        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL WHERE deployment = ?1
-         RETURNING repo",
+        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL, waits_for = NULL,
+           waits_hint = NULL WHERE deployment = ?1 RETURNING repo",
     )?;
     let repo: Option<String> = end.query_row([id], |row| row.get(0)).optional()?;
     let Some(repo) = repo else { return Ok(()) };
