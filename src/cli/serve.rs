@@ -187,6 +187,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         let (lanes, store) = (lanes.clone(), store.clone());
         async move { lane::wake_by_journal(&lanes, &store, queued).await }
     });
+    let timer = tokio::spawn({
+        let lanes = lanes.clone();
+        async move { lane::wake_what_is_due(&lanes).await }
+    });
     let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
     // Whom to tell comes with later settings; what was left of former ones is seen to.
     let seed = RandomState::new().hash_one(std::process::id());
@@ -228,6 +232,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::error!(%error, "the outbox failed");
     }
     waker.abort();
+    timer.abort();
     teller.abort();
     let _ = std::fs::remove_file(&settings.socket);
     let write = async {

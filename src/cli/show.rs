@@ -27,7 +27,7 @@ use crate::{
     },
     server::wire::{
         ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, RunsKnown,
-        StatusReply, StrayStatus,
+        StatusReply, StrayStatus, WaitStatus,
     },
     store::{Deployment, Pile, State, WantedCommit},
 };
@@ -263,6 +263,9 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
     if let Some(active) = &repo.active {
         let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
         writeln!(out, "  now: deployment {} is {}{phase}", active.id, active.state)?;
+    }
+    if let Some(WaitStatus { why, until, .. }) = &repo.waits {
+        writeln!(out, "  it waits for the engine until {}: {}", when(*until), one_line(why))?;
     }
     match &repo.last {
         Some(last) => {

@@ -1,7 +1,7 @@
 //! Carries out one deployment: each action that the table of [`rollout`] names, and then the next by what came of it.
 //!
 //! Half a plan is never resumed: what the engine did before it went, or something else changed meanwhile, shows in the next
-//! look.
+//! look. While nothing can be done the deployment is put down, and taken up by its row alone, as after a crash.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Deployer, Done, Failure, Prepared, Recorder, called_off, failure::Engine as EngineIs, guard, leftovers, now_ms,
-    outcome, place, planner::ENGINE_RETRY, wanted, watch_on,
+    outcome, place, waits, wanted, watch_on,
 };
 use crate::{
     config::{Repo, Timeouts},
@@ -21,7 +21,7 @@ use crate::{
     plan::Action as Step,
     report::{Event, Reporter as _},
     rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, Why},
-    store::{Deployment, DeploymentId, Filter, State, Update, dies},
+    store::{Claimed, Deployment, DeploymentId, Filter, State, Update, dies},
 };
 
 /// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
@@ -42,7 +42,19 @@ pub(super) struct Drive<'a> {
     deployer: &'a Deployer,
     of: Of<'a>,
     rollout: Rollout,
+    /// What is to be done next.
+    actions: VecDeque<Action>,
+    /// It was put down before: what it found out then is not known any more.
+    taken_up: bool,
     found: Found,
+}
+
+/// What a deployment comes to, where it does not fail.
+pub(super) enum Came {
+    /// Everything runs.
+    Done(Done),
+    /// There is nothing to be done until a fact comes from outside.
+    Waits(waits::Wait),
 }
 
 /// What the actions of a deployment found out, for those after them. It is in no state: after a crash it is found out anew.
@@ -78,23 +90,24 @@ impl From<Failure> for Ended {
 }
 
 impl<'a> Drive<'a> {
-    /// Goes on from where the store says that the rollout stands.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub(super) async fn of(deployer: &'a Deployer, of: Of<'a>) -> Result<Drive<'a>, Failure> {
-        let kept = deployer.store.rollout(&of.repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
-        Ok(Drive { deployer, of, rollout: kept.surely_under_way(), found: Found::default() })
+    /// What a lane has claimed, from where the store says that its rollout stands.
+    pub(super) fn of(deployer: &'a Deployer, of: Of<'a>, claimed: &Claimed) -> Drive<'a> {
+        let Claimed { rollout, actions, waited, .. } = claimed.clone();
+        Drive { deployer, of, rollout, actions: actions.into(), taken_up: waited.is_some(), found: Found::default() }
     }
 
-    /// To its end.
+    /// To its end, or until there is nothing to be done.
     ///
     /// # Errors
     /// Of the last action.
-    pub(super) async fn run(mut self) -> Result<Done, Failure> {
-        let mut actions = VecDeque::from([Action::Fetch]);
-        self.enter(Phase::Fetching).await;
-        while let Some(action) = actions.pop_front() {
+    pub(super) async fn run(mut self) -> Result<Came, Failure> {
+        if self.taken_up {
+            self.take_up().await?;
+        }
+        if let Some(phase) = self.phase() {
+            self.enter(phase).await;
+        }
+        while let Some(action) = self.actions.pop_front() {
             dies::here("before", word(action));
             let ended = match action {
                 Action::Fetch => self.fetch().await,
@@ -105,8 +118,8 @@ impl<'a> Drive<'a> {
                 }
                 Action::Apply => self.apply().await,
                 Action::Settle => self.settle().await,
-                Action::AwaitEngine => self.await_engine().await,
-                Action::Record(ending) => return self.end(ending),
+                Action::Wait => return Ok(Came::Waits(self.wait())),
+                Action::Record(ending) => return self.end(ending).map(Came::Done),
                 // What comes after the end is the store's and the lane's.
                 Action::Again | Action::Watch => continue,
             };
@@ -115,17 +128,17 @@ impl<'a> Drive<'a> {
                 Ok(fact) => fact,
                 Err(ended) => self.what_of_it(ended).await,
             };
-            // Whoever waited for what is due has looked at a clock that nobody can set.
-            let due = self.rollout.due_at().filter(|_| fact == Fact::Due);
-            let next = rollout::next(&self.rollout, fact, now_ms().max(due.unwrap_or_default()));
+            let next = rollout::next(&self.rollout, fact, now_ms());
             let before = self.phase();
             self.rollout = next.rollout;
-            actions = next.actions.into();
+            self.actions = next.actions.into();
             match (self.phase(), self.found.stale.take()) {
                 (Some(Phase::Planning), Some(reason)) => {
                     self.of.recorder.info(format!("planning anew: {reason}"));
                     self.enter(Phase::Planning).await;
                 }
+                // It begins with the transaction that puts the deployment down.
+                (Some(Phase::EngineAway), _) => {}
                 // There may be nothing to watch; then it is no phase that anybody saw.
                 (Some(phase), _) if Some(phase) != before && phase != Phase::Settling => self.enter(phase).await,
                 _ => {}
@@ -168,6 +181,10 @@ impl<'a> Drive<'a> {
         let (fact, failure) = match gone {
             Err(called_off) => (Fact::Cancelled, called_off),
             Ok(true) => {
+                let before = self.rollout.under_way.map_or(0, |under_way| under_way.losses);
+                // Nothing was changed by this plan; an earlier one may have gone further.
+                let hint = failure.hint.filter(|_| before == 0 || failure.engine != EngineIs::Absent);
+                let failure = Failure { hint, ..failure };
                 let patience = self.deployer.planner.settings.engine_wait.as_millis();
                 (Fact::EngineGone { patience: i64::try_from(patience).unwrap_or(i64::MAX) }, failure)
             }
@@ -187,18 +204,14 @@ impl<'a> Drive<'a> {
                 None => return Err(guard::fault("a success without a deployment")),
             },
             Ending::Failed(why) => why,
-            Ending::Cancelled | Ending::Interrupted => Why::Itself,
+            Ending::Cancelled | Ending::Interrupted | Ending::Superseded => Why::Itself,
         };
         let failure = self.found.failure.take().unwrap_or_else(|| guard::fault("a failure without a reason"));
         Err(match why {
-            Why::Itself | Why::Unsteady | Why::DiedTooOften => failure,
+            // Of one that is not back in time nothing is carried out any more.
+            Why::Itself | Why::Unsteady | Why::DiedTooOften | Why::NotBack => failure,
             Why::LostTooOften => {
                 failure.but(&format!("the engine went away {} times under this deployment", LOSSES + 1))
-            }
-            Why::NotBack => {
-                let limit = self.deployer.planner.settings.engine_wait;
-                Failure { engine: EngineIs::Awaited, ..failure }
-                    .but(&format!("the engine did not come back within {limit:?}"))
             }
         })
     }
@@ -285,7 +298,7 @@ impl<'a> Drive<'a> {
         }
         self.found.started.clone_from(&watched);
         let mut looked = SystemTime::now();
-        let unjudged = self.deployer.unjudged(job).await?;
+        let unjudged = self.unjudged().await?;
         let doubtful = engine.doubtful(project, &watched, timeouts.settle, unjudged.is_none());
         let doubtful = called_off::at_once(doubtful, outcome::WATCHING, cancel).await?.map_err(Failure::from)?;
         watched.extend(doubtful.watch);
@@ -314,25 +327,36 @@ impl<'a> Drive<'a> {
         Ok(Fact::Settled { watch: watch.map(|watch| watch.until) })
     }
 
-    /// Waits for an engine that went away, until that is due.
-    async fn await_engine(&mut self) -> Result<Fact, Ended> {
-        let Of { recorder, cancel, .. } = self.of;
-        let limit = self.deployer.planner.settings.engine_wait;
-        let deadline = tokio::time::Instant::now() + limit;
-        if let Some(failure) = &self.found.failure {
-            recorder.warn(format!("the engine went away: {}", failure.summary));
-        }
-        recorder.info(format!("waiting up to {limit:?} for it (TURNOUT_ENGINE_WAIT), then planning anew"));
-        let doing = "waiting for the engine to come back";
-        loop {
-            if called_off::at_once(self.deployer.planner.engine(), doing, cancel).await?.is_ok() {
-                recorder.info("the engine is back: looking at what runs, and planning anew".to_owned());
-                return Ok(Fact::EngineBack);
-            }
-            if tokio::time::Instant::now() + ENGINE_RETRY > deadline {
-                return Ok(Fact::Due);
-            }
-            called_off::at_once(tokio::time::sleep(ENGINE_RETRY), doing, cancel).await?;
+    /// What has to be kept until a fact comes from outside.
+    fn wait(self) -> waits::Wait {
+        let Drive { rollout, found: Found { update, failure, .. }, .. } = self;
+        let phase = rollout.under_way.map(|under_way| under_way.phase);
+        let update = Update { phase, rollout: Some(rollout), ..update };
+        waits::Wait { update, failure: failure.unwrap_or_else(|| guard::fault("a wait without a reason")) }
+    }
+
+    /// Finds out anew what the actions to come need: the store has the commit, the work tree what was changed by hand.
+    async fn take_up(&mut self) -> Result<(), Failure> {
+        let Of { job, repo, recorder, cancel, .. } = self.of;
+        recorder.info("the engine is back: looking at what runs, and planning anew".to_owned());
+        place::answers(repo).await?;
+        let Some(commit) = job.commit_after.clone() else {
+            return Err(guard::fault("it was put down without a commit"));
+        };
+        let look = super::by_hand(repo, &commit, recorder);
+        self.found.by_hand = called_off::at_once(look, "looking for changes by hand", cancel).await?;
+        self.found.branch = job.branch.clone().unwrap_or_default();
+        self.found.commit = commit;
+        Ok(())
+    }
+
+    /// The deployment that may have started what runs without having come to say whether it stays up: an earlier one, or
+    /// this one before it was put down.
+    async fn unjudged(&self) -> Result<Option<(DeploymentId, State)>, Failure> {
+        let job = self.of.job;
+        match self.taken_up {
+            true => Ok(Some((job.id, State::Running))),
+            false => self.deployer.unjudged(job).await,
         }
     }
 }
@@ -345,7 +369,7 @@ fn word(action: Action) -> &'static str {
         Action::EndWatch => "the end of the watch",
         Action::Apply => "apply",
         Action::Settle => "settle",
-        Action::AwaitEngine => "the wait for the engine",
+        Action::Wait => "the wait for the engine",
         Action::Record(_) => "the record",
         Action::Again => "the repetition",
         Action::Watch => "the watch",
@@ -354,14 +378,18 @@ fn word(action: Action) -> &'static str {
 
 impl Deployer {
     /// The last deployment of the repository that began before this one, where that did not come to say whether what it
-    /// had started stays up: it was interrupted, cancelled, or failed. Its containers are not judged by being there.
+    /// had started stays up: it was interrupted, cancelled, superseded while it waited, or failed. Its containers are not judged by being there.
     async fn unjudged(&self, job: &Deployment) -> Result<Option<(DeploymentId, State)>, Failure> {
         let filter =
             Filter { repo: Some(job.repo.clone()), before: Some(job.id), limit: MOST_WAITING, ..Filter::default() };
         let earlier = self.store.history(filter).await.map_err(|error| Failure::new(error.to_string()))?;
-        let began = |state: State| matches!(state, State::Failed | State::Cancelled | State::Interrupted);
-        let last = earlier.iter().find(|earlier| earlier.state == State::Succeeded || began(earlier.state));
-        Ok(last.filter(|last| began(last.state)).map(|last| (last.id, last.state)))
+        let began = |one: &Deployment| match one.state {
+            State::Failed | State::Cancelled | State::Interrupted => true,
+            State::Superseded => one.started_at.is_some(),
+            State::Queued | State::Running | State::Succeeded => false,
+        };
+        let last = earlier.iter().find(|earlier| earlier.state == State::Succeeded || began(earlier));
+        Ok(last.filter(|last| began(last)).map(|last| (last.id, last.state)))
     }
 
     /// Whether a round failed because the engine is not there any more. An engine that ends in an orderly way tells much
@@ -370,7 +398,7 @@ impl Deployer {
         match failure.engine {
             _ if failure.cancelled => Ok(false),
             EngineIs::Awaited => Ok(false),
-            EngineIs::Lost => Ok(true),
+            EngineIs::Absent | EngineIs::Lost => Ok(true),
             EngineIs::Unasked => {
                 Ok(called_off::at_once(self.planner.engine(), "asking the engine", cancel).await?.is_err())
             }

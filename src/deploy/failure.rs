@@ -26,6 +26,8 @@ pub enum Engine {
     Unasked,
     /// It went away, and the same may go well when it is back.
     Lost,
+    /// It was not there when it was asked first: nothing was changed.
+    Absent,
     /// It was waited for in vain.
     Awaited,
 }

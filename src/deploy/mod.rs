@@ -35,6 +35,7 @@ mod secrets;
 pub mod stack;
 mod standing;
 mod view;
+mod waits;
 mod wanted;
 mod watch_on;
 mod watches;
@@ -49,10 +50,11 @@ use std::{
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use drive::Came;
 pub use failure::Failure;
 pub use guard::said;
 pub use outcome::EVERYTHING_RUNS;
-pub use planner::{Planner, Wanted};
+pub use planner::{ENGINE_RETRY, Planner, Wanted};
 pub use prepare::{Chosen, Prepared, TreeProject, choose_project, load_project};
 pub use preview::{Asked, Planned};
 pub use recorder::{LiveProgress, Recorder};
@@ -63,10 +65,13 @@ use crate::{
     decide::{Base, REBUILD_TRIGGER},
     engine::{Apply, ApplyError, Engine, ImageSettings, Report, image::BuildOptions},
     files, git,
-    plan::{self, Action, Plan},
+    plan::{self, Plan},
     registry::{Credentials, docker_config_directory},
     report::{Outcome, Reporter, redact::Redactor},
-    store::{Deployment, DeploymentId, Filter, Finish, Place, State, Store, StoreError, Update, Watch, Watched},
+    rollout::Action,
+    store::{
+        Claimed, Deployment, DeploymentId, Filter, Finish, Place, State, Store, StoreError, Update, Watch, Watched,
+    },
 };
 
 /// How long the look for changes by hand may take: it is told, and decides nothing.
@@ -88,9 +93,19 @@ pub struct Deployer {
     pub live: broadcast::Sender<LiveProgress>,
     /// What is watched after its verdict.
     pub watches: watches::Watches,
+    /// What woke deployments that wait.
+    pub waits: waits::Waits,
     /// What the engine holds.
     pub holdings: holdings::Holdings,
     tidy: leftovers::Tidy,
+}
+
+/// What a deployment came to for its lane.
+pub enum Ran {
+    /// Its end; what is to be watched on.
+    Over(Option<Watched>),
+    /// It was put down, and waits.
+    Waits,
 }
 
 /// What a good end has to say.
@@ -110,24 +125,40 @@ impl Deployer {
         planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
-        Self { planner, store, redactor, live, watches, holdings: holdings::Holdings::default(), tidy }
+        let (waits, holdings) = (waits::Waits::default(), holdings::Holdings::default());
+        Self { planner, store, redactor, live, watches, waits, holdings, tidy }
     }
 
-    /// Carries out what a lane has claimed and records how it ended. Answers what is to be watched on.
-    pub async fn run(
-        &self,
-        job: Deployment,
-        cancel: CancellationToken,
-        stopping: &CancellationToken,
-    ) -> Option<Watched> {
-        let recorder = Recorder::new(&self.store, self.live.clone(), &self.redactor, job.id, &job.repo);
-        let (id, repo, began) = (job.id, job.repo.clone(), Instant::now());
+    /// Carries out what a lane has claimed, and records how it ended or puts it down.
+    pub async fn run(&self, claimed: Claimed, cancel: CancellationToken, stopping: &CancellationToken) -> Ran {
+        let (id, repo, began) = (claimed.deployment.id, claimed.deployment.repo.clone(), Instant::now());
+        let last = match &claimed.waited {
+            Some(_) => self.store.last_line(id).await.unwrap_or_else(|error| {
+                tracing::warn!(repo, deployment = id, %error, "cannot read the log of a deployment; it begins anew");
+                0
+            }),
+            None => 0,
+        };
+        let recorder = Recorder::after(&self.store, self.live.clone(), &self.redactor, id, &repo, last);
+        let job = &claimed.deployment;
         let who = job.who.as_ref().filter(|who| !job.cause.contains(who.as_str()));
         let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
-        tracing::info!(repo, deployment = id, "deployment {id} begins: {}{who}", job.cause);
-        let work = guard::guarded(self.deploy(&job, &recorder, &cancel));
+        // Of one that was put down the time before counts as well.
+        let before = now_ms().saturating_sub(job.started_at.unwrap_or_default());
+        let before = if claimed.waited.is_some() { u64::try_from(before).unwrap_or(0) } else { 0 };
+        let before = Duration::from_millis(before);
+        let begins = if claimed.waited.is_some() { "goes on" } else { "begins" };
+        tracing::info!(repo, deployment = id, "deployment {id} {begins}: {}{who}", job.cause);
+        let work = guard::guarded(self.deploy(&claimed, &recorder, &cancel));
+        let job = &claimed.deployment;
         let ending = match called_off::at_last(work, &cancel).await {
-            Ok(done) => {
+            Ok(Came::Waits(wait)) => {
+                return match self.put_down(job, wait, &recorder, stopping).await {
+                    true => Ran::Waits,
+                    false => Ran::Over(None),
+                };
+            }
+            Ok(Came::Done(done)) => {
                 recorder.info(done.summary.clone());
                 let Done { project, commit, reached, summary, watch } = done;
                 let decision = Some(recorder.clean(&summary));
@@ -153,7 +184,7 @@ impl Deployer {
                     recorder.info(format!("what runs now: {standing}"));
                     text.push_str(&format!("; now {}", recorder.clean(&standing)));
                 }
-                if let Some(wanted) = wanted::left(&self.store, &job, !failure.cancelled).await {
+                if let Some(wanted) = wanted::left(&self.store, job, !failure.cancelled).await {
                     recorder.info(wanted);
                 }
                 Some(match failure.cancelled {
@@ -164,7 +195,7 @@ impl Deployer {
         };
         let watched = match &ending {
             Some(Finish::Succeeded { project, watch: Some(watch), .. }) => {
-                Some(Watched { repo: job.repo, deployment: job.id, project: project.clone(), watch: *watch })
+                Some(Watched { repo: repo.clone(), deployment: id, project: project.clone(), watch: *watch })
             }
             _ => None,
         };
@@ -175,13 +206,13 @@ impl Deployer {
             None => "was interrupted",
         };
         if self.finish(id, &recorder, ending, stopping).await {
-            let took = began.elapsed().as_secs_f64();
+            let took = (before + began.elapsed()).as_secs_f64();
             match verdict {
                 "failed" => tracing::warn!(repo, deployment = id, "deployment {id} failed after {took:.1} s"),
                 _ => tracing::info!(repo, deployment = id, "deployment {id} {verdict} after {took:.1} s"),
             }
         }
-        watched
+        Ran::Over(watched)
     }
 
     /// Records that a deployment ended in a fault of turnout's own, beyond what [`Deployer::run`] records by itself.
@@ -193,7 +224,8 @@ impl Deployer {
     }
 
     /// Records the end. A store that cannot take it (a full disk, say) is asked until it can: the deployment counts as
-    /// running meanwhile, and as interrupted after a crash. Nothing is lost either way. Answers whether it is recorded.
+    /// running meanwhile, and as interrupted after a crash. Nothing is lost either way. Answers whether it is recorded: one that
+    /// waited in vain may have been superseded meanwhile.
     async fn finish(
         &self,
         id: DeploymentId,
@@ -205,11 +237,14 @@ impl Deployer {
             let ended = async {
                 recorder.close().await?;
                 match &how {
-                    Some(how) => self.store.finish(id, how.clone()).await.map(drop),
-                    None => self.store.interrupt(id, "the daemon was stopped").await,
+                    Some(how) => self.store.finish(id, how.clone()).await,
+                    None => self.store.interrupt(id, "the daemon was stopped").await.map(|()| true),
                 }
             };
-            let Err(error) = ended.await else { return true };
+            let error = match ended.await {
+                Ok(recorded) => return recorded,
+                Err(error) => error,
+            };
             tracing::error!(deployment = id, %error, "cannot record the end of a deployment");
             if stopping.is_cancelled() {
                 return false;
@@ -229,13 +264,23 @@ impl Deployer {
     }
 
     /// A deployment, from what has to be so before it begins.
-    async fn deploy(&self, job: &Deployment, recorder: &Recorder, cancel: &CancellationToken) -> Result<Done, Failure> {
+    async fn deploy(
+        &self,
+        claimed: &Claimed,
+        recorder: &Recorder,
+        cancel: &CancellationToken,
+    ) -> Result<Came, Failure> {
+        let job = &claimed.deployment;
+        if let ([Action::Record(_)], Some(waited)) = (&claimed.actions[..], &claimed.waited) {
+            return Err(self.not_back(waited.clone()));
+        }
         let repo = self.planner.find(&job.repo)?;
         self.keep_hold(job, &repo).await?;
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
-        drive::Drive::of(self, drive::Of { job, repo: &repo, timeouts: &timeouts, recorder, cancel }).await?.run().await
+        let of = drive::Of { job, repo: &repo, timeouts: &timeouts, recorder, cancel };
+        drive::Drive::of(self, of, claimed).run().await
     }
 
     /// A repository that was renamed in the list is held as it was under its former name.
@@ -491,7 +536,7 @@ fn builds_succeeded(plan: &Plan, applied: &Result<Report, ApplyError>) -> bool {
     plan.steps
         .iter()
         .zip(&report.steps)
-        .filter(|(step, _)| matches!(step.action, Action::Build { .. }))
+        .filter(|(step, _)| matches!(step.action, plan::Action::Build { .. }))
         .all(|(_, ended)| ended.outcome == Outcome::Done)
 }
 

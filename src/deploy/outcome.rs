@@ -165,6 +165,10 @@ pub(super) async fn settle(
                      success: `turnout deploy {repo} --previous`"
                 ),
                 (true, false, _) => format!("the containers were {did} already; correct the cause and push again"),
+                (false, _, Some((_, State::Running))) => {
+                    "this deployment may have started it before the engine went away; correct the cause and push again"
+                        .to_owned()
+                }
                 (false, _, Some((id, state))) => format!(
                     "this deployment did not touch it; deployment {id} may have started it, which {} before it was \
                      known whether everything stays up",

@@ -28,7 +28,7 @@ use crate::{
 /// Seconds that one look for an engine may take that does not answer.
 const SILENT: u64 = 15;
 /// Pause between two attempts to reach an engine that is down.
-pub(super) const ENGINE_RETRY: Duration = Duration::from_secs(2);
+pub const ENGINE_RETRY: Duration = Duration::from_secs(2);
 
 /// Plans deployments.
 pub struct Planner {
@@ -199,7 +199,7 @@ impl Planner {
         notes.into_iter().for_each(|note| reporter.info(note));
         let engine = match wanted.at_once {
             true => self.engine_now(reporter, cancel).await?,
-            false => self.patient_engine(reporter, cancel).await?,
+            false => self.engine_at_first(reporter, cancel).await?,
         };
         engine.refuse_unsupported(&loaded.project)?;
         let observed = engine.observe(&loaded.project).await?;
@@ -288,7 +288,20 @@ impl Planner {
         asked.map_err(|error| Failure::from(error).hint("nothing was changed; ask again when the engine is back"))
     }
 
-    /// Waits for an engine that is down, as after a reboot, then gives up with its error.
+    /// The engine, for a deployment that waits with its lane free where there is none.
+    async fn engine_at_first(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
+        // For whoever watches: an engine that hangs is waited for without a word otherwise.
+        let (subject, text) = ("the Docker engine".to_owned(), format!("{SILENT} s"));
+        reporter.report(Event::Progress { subject, text });
+        let asked = called_off::at_once(self.engine(), "waiting for the engine", cancel).await?;
+        asked.map_err(|error| {
+            Failure::from(error)
+                .with_engine(super::failure::Engine::Absent)
+                .hint("nothing was changed; when the engine is back, run `turnout deploy` or redeliver the push")
+        })
+    }
+
+    /// Waits for an engine that is down, as after a reboot, then gives up with its error. For what is no deployment.
     pub(super) async fn patient_engine(
         &self,
         reporter: &dyn Reporter,

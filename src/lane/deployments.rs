@@ -5,29 +5,43 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::Work;
-use crate::{deploy::Deployer, store::Deployment};
+use super::{Came, Work};
+use crate::{
+    deploy::{Deployer, Ran},
+    store::Claimed,
+};
 
 impl Work for Arc<Deployer> {
-    type Job = Deployment;
+    type Job = Claimed;
 
-    fn claim<'a>(&'a self, repo: &'a str) -> BoxFuture<'a, Result<Option<Deployment>, String>> {
-        Box::pin(async move { self.store.next(repo).await.map_err(|error| error.to_string()) })
+    fn claim<'a>(&'a self, repo: &'a str) -> BoxFuture<'a, Result<Option<Claimed>, String>> {
+        let woken = self.waits.take(repo);
+        Box::pin(async move { self.store.claim(repo, woken).await.map_err(|error| error.to_string()) })
     }
 
-    fn id(job: &Deployment) -> i64 {
-        job.id
+    fn id(job: &Claimed) -> i64 {
+        job.deployment.id
     }
 
     fn run<'a>(
         &'a self,
-        job: Deployment,
+        job: Claimed,
         cancel: CancellationToken,
         stopping: &'a CancellationToken,
-    ) -> BoxFuture<'a, ()> {
+    ) -> BoxFuture<'a, Came> {
         Box::pin(async move {
-            if let Some(watched) = self.as_ref().run(job, cancel, stopping).await {
-                self.watch_on(watched);
+            match self.as_ref().run(job, cancel, stopping).await {
+                Ran::Waits => return Came::Waits,
+                Ran::Over(watched) => watched.into_iter().for_each(|watched| self.watch_on(watched)),
+            }
+            Came::Over
+        })
+    }
+
+    fn call_off<'a>(&'a self, id: i64) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.call_off_wait(id).await {
+                tracing::error!(deployment = id, %error, "that a deployment was called off could not be recorded");
             }
         })
     }

@@ -10,9 +10,11 @@
 //!
 //! A lane owns no queue. What is queued lives in the store, where a newer push supersedes an older one in the same
 //! transaction that accepts it; a lane claims whatever is newest when its turn comes. So a crash loses nothing: at the
-//! next start every repository with queued work is woken.
+//! next start every repository with queued work is woken. A deployment that waits for the engine holds no lane: it lies in
+//! the store as well, and [`timer`] wakes the lane that takes it up again.
 
 mod deployments;
+mod timer;
 mod waker;
 
 use std::{
@@ -26,6 +28,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use timer::wake_what_is_due;
 pub use waker::wake_by_journal;
 
 use crate::deploy::said;
@@ -38,23 +41,36 @@ pub trait Work: Send + Sync + 'static {
     /// A deployment that was taken from the queue.
     type Job: Send;
 
-    /// Takes the repository's queued deployment and marks it running; `None` when nothing is queued.
+    /// Takes the repository's queued deployment and marks it running, or takes up one that waited; `None` when there is
+    /// nothing to be done.
     fn claim<'a>(&'a self, repo: &'a str) -> BoxFuture<'a, Result<Option<Self::Job>, String>>;
 
     /// Number of a deployment.
     fn id(job: &Self::Job) -> i64;
 
-    /// Carries a deployment out and records its outcome. When `cancel` fires it ends after the step under way; with
-    /// `stopping` fired too, it is the daemon that ends, and the deployment goes on at its next start.
+    /// Carries a deployment out and records its outcome, or puts it down. When `cancel` fires it ends after the step under
+    /// way; with `stopping` fired too, it is the daemon that ends, and the deployment goes on at its next start.
     fn run<'a>(
         &'a self,
         job: Self::Job,
         cancel: CancellationToken,
         stopping: &'a CancellationToken,
-    ) -> BoxFuture<'a, ()>;
+    ) -> BoxFuture<'a, Came>;
+
+    /// Calls off a deployment that was put down.
+    fn call_off<'a>(&'a self, id: i64) -> BoxFuture<'a, ()>;
 
     /// Records that a deployment ended because `run` panicked, with what the panic said.
     fn broke<'a>(&'a self, id: i64, repo: &'a str, said: String, stopping: &'a CancellationToken) -> BoxFuture<'a, ()>;
+}
+
+/// What a deployment came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// Its end.
+    Over,
+    /// It was put down, and waits with its lane free.
+    Waits,
 }
 
 /// All lanes of the daemon. Cheap to clone.
@@ -184,13 +200,23 @@ impl<W: Work> Inner<W> {
                     // There already where it was cancelled between the two.
                     let cancel =
                         lock(&self.running).entry(deployment).or_insert_with(|| self.stop.child_token()).clone();
-                    if let Err(said) = guarded(self.work.run(job, cancel, &self.stop)).await {
+                    let came = guarded(self.work.run(job, cancel.clone(), &self.stop)).await;
+                    let waits = came == Ok(Came::Waits);
+                    if let Err(said) = came {
                         let recorded = guarded(self.work.broke(deployment, repo, said, &self.stop)).await;
                         if let Err(said) = recorded {
                             tracing::error!(repo, deployment, "the end of a deployment could not be recorded: {said}");
                         }
                     }
                     lock(&self.running).remove(&deployment);
+                    // Called off while it was being put down: from here on nobody finds it here any more.
+                    if waits
+                        && cancel.is_cancelled()
+                        && !self.stop.is_cancelled()
+                        && let Err(said) = guarded(self.work.call_off(deployment)).await
+                    {
+                        tracing::error!(repo, deployment, "a deployment could not be called off: {said}");
+                    }
                 }
                 Ok(None) => {
                     let mut lanes = lock(&self.lanes);
@@ -244,6 +270,8 @@ mod tests {
         failures: Mutex<u32>,
         /// This one panics.
         faulty: Mutex<Option<i64>>,
+        /// This one is put down.
+        waits: Mutex<Option<i64>>,
     }
 
     impl Fake {
@@ -279,7 +307,7 @@ mod tests {
             (repo, id): Self::Job,
             cancel: CancellationToken,
             _stopping: &'a CancellationToken,
-        ) -> BoxFuture<'a, ()> {
+        ) -> BoxFuture<'a, Came> {
             Box::pin(async move {
                 {
                     let mut at_once = lock(&self.at_once);
@@ -294,7 +322,15 @@ mod tests {
                 };
                 lock(&self.log).push(format!("{repo} {id} {end}"));
                 lock(&self.at_once).0 -= 1;
+                match *lock(&self.waits) == Some(id) {
+                    true => Came::Waits,
+                    false => Came::Over,
+                }
             })
+        }
+
+        fn call_off<'a>(&'a self, id: i64) -> BoxFuture<'a, ()> {
+            Box::pin(async move { lock(&self.log).push(format!("{id} is called off")) })
         }
 
         fn broke<'a>(
@@ -412,6 +448,29 @@ mod tests {
         assert!(!lanes.cancel(8));
         idle(&lanes).await;
         assert_eq!(fake.log(), ["a 7 begins", "a 7 is cancelled"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_cancelled_as_it_is_put_down_is_called_off() {
+        let (fake, lanes) = lanes(1);
+        *lock(&fake.waits) = Some(7);
+        fake.push("a", 7);
+        lanes.wake("a");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(lanes.cancel(7));
+        idle(&lanes).await;
+        assert_eq!(fake.log(), ["a 7 begins", "a 7 is cancelled", "7 is called off"]);
+        // One that nobody cancels waits, with its lane free, also where the daemon ends.
+        fake.push("a", 7);
+        lanes.wake("a");
+        idle(&lanes).await;
+        assert!(!lanes.cancel(7) && lanes.running().is_empty());
+        fake.push("a", 7);
+        lanes.wake("a");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        lanes.shut_down().await;
+        let log = fake.log();
+        assert_eq!(log.iter().filter(|line| line.ends_with("called off")).count(), 1, "{log:?}");
     }
 
     #[tokio::test(start_paused = true)]

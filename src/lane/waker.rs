@@ -54,7 +54,7 @@ mod tests {
     use tokio::sync::Notify;
     use tokio_util::sync::CancellationToken;
 
-    use super::*;
+    use super::{super::Came, *};
     use crate::store::{Cause, NewDeployment, Only, Retention};
 
     /// Notes whose lane looks for work, and has none.
@@ -77,7 +77,11 @@ mod tests {
             Box::pin(async { Ok(None) })
         }
 
-        fn run<'a>(&'a self, _: i64, _: CancellationToken, _: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        fn run<'a>(&'a self, _: i64, _: CancellationToken, _: &'a CancellationToken) -> BoxFuture<'a, Came> {
+            Box::pin(async { Came::Over })
+        }
+
+        fn call_off<'a>(&'a self, _: i64) -> BoxFuture<'a, ()> {
             Box::pin(async {})
         }
 

@@ -84,16 +84,17 @@ impl World {
     fn take(mut self, fact: Fact) -> World {
         let Next { rollout, actions } = next(&self.rollout, fact, self.now);
         self.rollout = rollout;
-        match actions[..] {
-            // Beside the lane, whatever that does.
-            [Action::EndWatch] => self.doing.push_front(Action::EndWatch),
-            _ => self.doing.extend(actions),
-        }
-        // What ends a deployment, its beginning, and that it changes containers, are waited for; what is in between is not.
-        if self.rollout.under_way.is_none() || matches!(fact, Fact::Begin | Fact::Planned) {
+        self.doing.extend(actions);
+        // What ends a deployment, its beginning, that it changes containers, that it waits and does not any more, are waited
+        // for; what is in between is not.
+        // Nor is the end of a watch.
+        let ends = self.rollout.under_way.is_none() && fact != Fact::WatchOver;
+        let outside = matches!(fact, Fact::EngineGone { .. } | Fact::EngineBack);
+        if ends || outside || matches!(fact, Fact::Begin | Fact::Planned) {
             self.kept = self.rollout.clone();
         }
-        self
+        // One transaction with what has it wait.
+        if outside { self.settle().gives_way() } else { self }
     }
 
     /// Does what costs no wait, so that what is left to do takes time and may go wrong.
@@ -111,9 +112,11 @@ impl World {
                             self.queued = self.queued.or(Some((commit, attempt + u32::from(self.died))));
                         }
                         Ending::Interrupted => {}
+                        Ending::Superseded => assert!(self.queued.is_some(), "superseded by nothing"),
                     }
                 }
-                Action::Again => {}
+                // The lane is free.
+                Action::Again | Action::Wait => {}
                 Action::EndWatch => self.watching = None,
                 Action::Watch => {
                     let watch = self.rollout.watch.expect("nothing is to be watched");
@@ -124,6 +127,14 @@ impl World {
             self.doing.pop_front();
         }
         self
+    }
+
+    /// What waits for a fact from outside makes room for what is queued.
+    fn gives_way(self) -> World {
+        match self.queued.is_some() && self.rollout.waits().is_some() {
+            true => self.take(Fact::Newer).settle(),
+            false => self,
+        }
     }
 
     /// The lane takes what waits.
@@ -146,14 +157,7 @@ impl World {
         done.doing.pop_front();
         let mut all = Vec::new();
         if !self.engine && action != Action::Fetch {
-            if action == Action::AwaitEngine {
-                // It is asked until it is back, or until that is due.
-                let due =
-                    self.rollout.under_way.and_then(|under_way| under_way.due_at).is_some_and(|due| due <= self.now);
-                all.extend(due.then(|| ("not back", done.take(Fact::Due))));
-            } else {
-                all.push(("engine gone", done.take(Fact::EngineGone { patience: PATIENCE })));
-            }
+            all.push(("engine gone", done.take(Fact::EngineGone { patience: PATIENCE })));
             return all;
         }
         let good = match action {
@@ -164,7 +168,6 @@ impl World {
                 Fact::Applied
             }
             Action::Settle => Fact::Settled { watch: Some(self.now + WATCHED) },
-            Action::AwaitEngine => Fact::EngineBack,
             other => panic!("{other:?} costs no wait"),
         };
         all.push(("done", done.clone().take(good)));
@@ -175,9 +178,7 @@ impl World {
         if matches!(action, Action::Plan | Action::Apply | Action::Settle) {
             all.extend(done.may(|left| &mut left.stale).map(|then| ("stale", then.take(Fact::Stale))));
         }
-        if action != Action::AwaitEngine {
-            all.extend(done.may(|left| &mut left.failures).map(|then| ("fails", then.take(Fact::Failed))));
-        }
+        all.extend(done.may(|left| &mut left.failures).map(|then| ("fails", then.take(Fact::Failed))));
         all.extend(done.may(|left| &mut left.cancels).map(|then| ("is cancelled", then.take(Fact::Cancelled))));
         all.extend(
             done.may(|left| &mut left.stops).map(|then| ("is stopped", then.take(Fact::Stopped).settle().goes())),
@@ -221,8 +222,23 @@ impl World {
             all.extend(self.may(|left| &mut left.pushes).map(|mut then| {
                 then.wanted += 1;
                 then.queued = Some((then.wanted, 1));
-                ("push", then)
+                ("push", then.gives_way())
             }));
+        }
+        if let Some(due) = self.rollout.waits().filter(|_| self.alive) {
+            // Woken from outside, while the lane does nothing.
+            if self.engine {
+                all.push(("engine is back", self.clone().take(Fact::EngineBack)));
+            }
+            if due <= self.now {
+                all.push(("not back in time", self.clone().take(Fact::Due)));
+            }
+            all.extend(
+                self.may(|left| &mut left.cancels).map(|then| ("its wait is cancelled", then.take(Fact::Cancelled))),
+            );
+            all.extend(
+                self.may(|left| &mut left.stops).map(|then| ("stops while it waits", then.take(Fact::Stopped).goes())),
+            );
         }
         if self.engine {
             all.extend(self.may(|left| &mut left.outages).map(|then| ("engine goes", World { engine: false, ..then })));
@@ -231,10 +247,12 @@ impl World {
         }
         if self.now < LATEST {
             let then = World { now: self.now + 1, ..self.clone() };
-            // The timer of the watch. That of the wait is the action's own.
-            let watch = then.alive && then.rollout.watch.is_some_and(|watch| watch.until <= then.now);
-            let waits = then.rollout.under_way.is_some_and(|under_way| under_way.phase == Phase::EngineAway);
-            all.push(("time", if watch && !waits { then.take(Fact::Due) } else { then }));
+            all.push(("time", then));
+        }
+        // Beside the lane, whatever that does; later than its time where something that fell may yet stand again. The disk
+        // has it when something later is waited for.
+        if self.alive && self.watching.is_some() && self.rollout.watch.is_some_and(|watch| watch.until <= self.now) {
+            all.push(("the watch is over", World { watching: None, ..self.clone() }.take(Fact::WatchOver)));
         }
         all.into_iter().map(|(name, then)| (name, then.settle().claim())).collect()
     }
@@ -246,8 +264,18 @@ impl World {
         if self.alive && under_way.is_some() != self.running.is_some() {
             return fault("the state and the queue disagree on what is under way");
         }
-        if self.alive && under_way.is_some() && self.doing.is_empty() {
-            return fault("something is under way, and nothing is being done about it");
+        let waits = self.rollout.waits().is_some();
+        if self.alive && under_way.is_some() && self.doing.is_empty() != waits {
+            return fault("something is under way and nothing is done about it, or something waits and holds the lane");
+        }
+        // Whether or not the engine ever comes back.
+        if let Some(due) = self.rollout.waits()
+            && next(&self.rollout, Fact::Due, due).rollout.under_way.is_some()
+        {
+            return fault("a wait that does not end when it is due");
+        }
+        if self.alive && waits && self.queued.is_some() {
+            return fault("something waits for the engine, and holds up what is newer");
         }
         if let Some(UnderWay { phase, plans, losses, due_at }) = *under_way {
             if plans > PLANS || losses > LOSSES {
@@ -295,6 +323,7 @@ impl World {
             let outcome = world.outcomes().into_iter().find(|(name, _)| *name == "done");
             match outcome {
                 Some((_, then)) => world = then.settle().claim(),
+                None if world.rollout.waits().is_some() => world = world.take(Fact::EngineBack).settle().claim(),
                 None if world.rollout.under_way.is_none() && world.queued.is_none() => return Some(world),
                 None => return None,
             }

@@ -11,9 +11,10 @@
 //!               │   └──┴─── stale ────┴──────────────────┤   (PLANS looks at most)
 //!               │                                        │
 //!               └── back ── EngineAway ◄─── engine gone ─┘   (LOSSES at most, each until `due_at`)
+//!                              (waits: the lane is free, and a newer deployment supersedes it)
 //! ```
 //!
-//! A bad end (failed, cancelled, interrupted) leads from anywhere to Live. Each step of the table is a line in [`next`], and
+//! A bad end (failed, cancelled, interrupted, superseded) leads from anywhere to Live. Each step of the table is a line in [`next`], and
 //! `explore.rs` visits every state that pushes, crashes, cancellations, restarts and time can lead to.
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub enum Fact {
     },
     /// Something else changed what had been looked at.
     Stale,
-    /// The engine is not there any more.
+    /// The engine is not there, or not any more.
     EngineGone {
         /// How long it may stay away, in milliseconds.
         patience: Millis,
@@ -58,8 +59,10 @@ pub enum Fact {
     EngineBack,
     /// An action came to nothing, for a reason that a repetition would meet again.
     Failed,
-    /// An action was called off by a person.
+    /// An action, or a wait, was called off by a person.
     Cancelled,
+    /// Another deployment of the repository is queued.
+    Newer,
     /// The daemon ends in an orderly way, and its successor goes on.
     Stopped,
     /// The daemon starts, and this is what its predecessor left. A deployment is under way only where that one died.
@@ -67,8 +70,10 @@ pub enum Fact {
         /// Which attempt of the deployment under way that was, from 1.
         attempt: u32,
     },
-    /// Time has passed.
+    /// What was waited for is due.
     Due,
+    /// What was watched was watched long enough: later than its time where something that fell may yet stand again.
+    WatchOver,
 }
 
 /// What is to be done next. Each may be done twice without harm, for a crash may come before it is acknowledged.
@@ -84,8 +89,8 @@ pub enum Action {
     Apply,
     /// See whether what was started stays up.
     Settle,
-    /// Ask the engine again and again whether it is there, until `due_at`.
-    AwaitEngine,
+    /// Nothing, until a fact comes from outside or `due_at`: the lane is free for what is newer.
+    Wait,
     /// Record how the deployment ended.
     Record(Ending),
     /// Queue the same again, for the next start.
@@ -105,6 +110,8 @@ pub enum Ending {
     Cancelled,
     /// By the end of the daemon.
     Interrupted,
+    /// By a newer one, while it waited.
+    Superseded,
 }
 
 /// Why a deployment failed, as far as this table decides it.
@@ -138,9 +145,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
     let Some(under_way) = rollout.under_way else {
         return match fact {
             Fact::Begin => to(rollout.begun(), &[Action::Fetch]),
-            Fact::Due if rollout.watch.is_some_and(|watch| watch.until <= now) => {
-                to(Rollout { watch: None, ..rollout.clone() }, &[Action::EndWatch])
-            }
+            Fact::WatchOver => unwatched(rollout),
             Fact::Started { .. } if rollout.watch.is_some() => to(rollout.clone(), &[Action::Watch]),
             _ => stay(),
         };
@@ -178,7 +183,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
                 losses => {
                     let due_at = Some(now.saturating_add(patience));
                     let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
-                    to(rollout.with(away), &[Action::AwaitEngine])
+                    to(rollout.with(away), &[Action::Wait])
                 }
             }
         }
@@ -186,12 +191,18 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         (Phase::EngineAway, Fact::EngineBack) => {
             to(rollout.with(UnderWay { plans: 1, ..at(Phase::Planning) }), &[Action::Plan])
         }
-        (Phase::EngineAway, Fact::Due) if under_way.due_at.is_some_and(|due| due <= now) => {
+        (Phase::EngineAway, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
             ends(rollout, Ending::Failed(Why::NotBack))
         }
-        (_, Fact::Due) if rollout.watch.is_some_and(|watch| watch.until <= now) => {
-            to(Rollout { watch: None, ..rollout.clone() }, &[Action::EndWatch])
-        }
+        // Half of its plan may be carried out; the newer one sees that in its look.
+        (Phase::EngineAway, Fact::Newer) => ends(rollout, Ending::Superseded),
+        // Nobody works on it, so nothing is interrupted: its row is all that there is of it.
+        (Phase::EngineAway, Fact::Stopped) => stay(),
+        (Phase::EngineAway, Fact::Started { .. }) => match rollout.watch {
+            Some(_) => to(rollout.clone(), &[Action::Wait, Action::Watch]),
+            None => to(rollout.clone(), &[Action::Wait]),
+        },
+        (_, Fact::WatchOver) => unwatched(rollout),
         (_, Fact::Failed) => ends(rollout, Ending::Failed(Why::Itself)),
         (_, Fact::Cancelled) => ends(rollout, Ending::Cancelled),
         (_, Fact::Stopped) => to(rollout.ended(), &[Action::Record(Ending::Interrupted), Action::Again]),
@@ -210,6 +221,11 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
 
 fn to(rollout: Rollout, actions: &[Action]) -> Next {
     Next { rollout, actions: actions.to_vec() }
+}
+
+/// The watch has ended by itself: there is nothing to end any more.
+fn unwatched(rollout: &Rollout) -> Next {
+    to(Rollout { watch: None, ..rollout.clone() }, &[])
 }
 
 fn ends(rollout: &Rollout, how: Ending) -> Next {

@@ -13,7 +13,7 @@ pub enum Phase {
     Applying,
     /// What was started is watched until it is judged.
     Settling,
-    /// The engine went away, and is waited for.
+    /// The engine is not there, and is waited for, with the lane free.
     EngineAway,
 }
 

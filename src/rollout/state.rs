@@ -42,6 +42,13 @@ pub struct Watch {
 }
 
 impl Rollout {
+    /// Until when it waits for a fact from outside; nobody works on it then.
+    pub fn waits(&self) -> Option<Millis> {
+        let waits = self.under_way.filter(|under_way| under_way.phase == Phase::EngineAway)?;
+        // One without a time is due.
+        Some(waits.due_at.unwrap_or_default())
+    }
+
     /// When something is due, whatever else happens: the end of a wait or of a watch.
     pub fn due_at(&self) -> Option<Millis> {
         let waits = self.under_way.and_then(|under_way| under_way.due_at);

@@ -278,21 +278,29 @@ async fn cancel(State(control): State<Control>, UrlPath(id): UrlPath<i64>) -> Re
         Refusal(StatusCode::CONFLICT, ErrorReply { error, hint: None })
     };
     known(&control, id).await?;
-    if control.lanes.cancel(id) || control.deployer.store.cancel_queued(id, "cancelled at the command line").await? {
+    let deployer = &control.deployer;
+    if control.lanes.cancel(id)
+        || deployer.call_off_wait(id).await?
+        || deployer.store.cancel_queued(id, "cancelled at the command line").await?
+    {
         return Ok(Json(known(&control, id).await?));
     }
-    // Not queued and not in a lane: over, or on the way from the one to the other.
+    // Not queued, not waiting and not in a lane: over, or on the way from the one to the other.
     let found = known(&control, id).await?;
     if found.state != crate::store::State::Running {
         return Err(over(&found));
     }
     control.lanes.cancel_claimed(id);
+    // It may have come to wait between the two looks.
+    deployer.call_off_wait(id).await?;
     let found = known(&control, id).await?;
     if found.state != crate::store::State::Running {
         control.lanes.forget(id);
-        return Err(over(&found));
     }
-    Ok(Json(found))
+    match found.state {
+        crate::store::State::Running | crate::store::State::Cancelled => Ok(Json(found)),
+        _ => Err(over(&found)),
+    }
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ use super::{
     control::Control,
     wire::{ALL, Followed, Position, Waiting},
 };
+use crate::rollout::Phase;
 use crate::store::{Cursor, Deployment, DeploymentId, Filter, LogLine, Only, Page, State, Store, StoreError};
 
 /// Lines fetched at one time.
@@ -317,7 +318,9 @@ async fn before_tail(control: &Control, id: i64, tail: usize) -> Result<i64, Sto
 /// What a queued deployment waits for.
 async fn queue(control: &Control, queued: &Deployment) -> Result<Waiting, StoreError> {
     let running = Filter { state: Some(State::Running), limit: 100, ..Filter::default() };
-    let running = control.deployer.store.history(running).await?;
+    let mut running = control.deployer.store.history(running).await?;
+    // One that waits for the engine holds no place.
+    running.retain(|other| other.phase.as_deref() != Some(Phase::EngineAway.name()));
     let repo = &queued.repo;
     let what = match running.iter().find(|other| other.repo == *repo) {
         Some(other) => {

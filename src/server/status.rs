@@ -9,7 +9,7 @@ use tokio::time;
 
 use super::{
     control::{Control, Refusal},
-    wire::{ByHand, ContainerStatus, Health, RepoStatus, RunsKnown, StatusReply, StrayStatus},
+    wire::{ByHand, ContainerStatus, Health, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
 };
 use crate::{
     config::Repo,
@@ -20,7 +20,7 @@ use crate::{
         load_project, now_ms, place,
     },
     engine, files, git,
-    store::{Deployment, Filter},
+    store::{Deployment, Filter, Waiting},
 };
 
 /// Deployments looked through for the last one that ended.
@@ -174,6 +174,7 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     let recent = control.deployer.store.history(filter).await?;
     let find = |wanted: &dyn Fn(&Deployment) -> bool| recent.iter().find(|d| wanted(d)).cloned();
     let watched = control.deployer.store.watched().await?;
+    let waits = control.deployer.store.waiting().await?.into_iter().find(|waiting| waiting.repo == repo.name);
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
     let status = RepoStatus {
         name: repo.name.clone(),
@@ -184,6 +185,11 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
         behind: control.deployer.store.wanted(&repo.name).await?,
         by_hand: by_hand(control, repo).await?,
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
+        waits: waits.map(|Waiting { deployment, until, waits, .. }| WaitStatus {
+            deployment,
+            why: waits.summary,
+            until,
+        }),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
         deployed: find(&|d| d.state == Succeeded),
         watched_until: watched.into_iter().find(|watched| watched.repo == repo.name).map(|found| found.watch.until),

@@ -337,6 +337,9 @@ pub struct RepoStatus {
     pub by_hand: Option<ByHand>,
     /// Deployment under way or queued.
     pub active: Option<Deployment>,
+    /// For what the deployment under way waits, with its lane free.
+    #[serde(default)]
+    pub waits: Option<WaitStatus>,
     /// Newest deployment that ended.
     pub last: Option<Deployment>,
     /// Newest one that succeeded.
@@ -354,6 +357,17 @@ pub struct RepoStatus {
     /// What ran when that was known last (`runs.as_of`), where it is not known now.
     #[serde(default)]
     pub ran: Vec<ContainerStatus>,
+}
+
+/// For what a deployment waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitStatus {
+    /// Which.
+    pub deployment: i64,
+    /// What happened.
+    pub why: String,
+    /// Until when: milliseconds since the Unix epoch.
+    pub until: i64,
 }
 
 /// A commit that was asked for by name.

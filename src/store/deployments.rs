@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Deployment, DeploymentId, DomainEvent, Finish, Millis, State, Store, StoreError, Update, holds, journal, queries,
-    rollouts, wanted, watches,
+    Claimed, Deployment, DeploymentId, DomainEvent, Finish, Millis, State, Store, StoreError, Update, holds, journal,
+    queries, rollouts, waits, wanted,
 };
-use crate::rollout::{self, Fact, Phase, Rollout};
+use crate::rollout::{self, Fact, Next, Phase, Rollout};
 
 impl Store {
     /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
@@ -16,15 +16,22 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed.
     pub async fn next(&self, repo: &str) -> Result<Option<Deployment>, StoreError> {
+        Ok(self.claim(repo, None).await?.map(|claimed| claimed.deployment))
+    }
+
+    /// Takes the repository's queued deployment and marks it running; or takes up the one that waits, where this woke it.
+    /// `None` if there is nothing to be done.
+    ///
+    /// # Errors
+    /// As [`Store::next`].
+    pub async fn claim(&self, repo: &str, woken: Option<(DeploymentId, Fact)>) -> Result<Option<Claimed>, StoreError> {
         let repo = repo.to_owned();
         let clock = Arc::clone(&self.inner.clock);
         let work = move |db: &Connection| {
             let at = clock.now();
-            let next = next(db, &repo, at)?;
-            if let Some(next) = &next {
-                clock.begins(next.id, at);
-            }
-            Ok(next)
+            let Some(next) = next(db, &repo, at)? else { return waits::take_up(db, &repo, woken, &clock) };
+            clock.begins(next.deployment.id, at);
+            Ok(Some(next))
         };
         self.inner.writer.run("starting the deployment", work).await
     }
@@ -83,7 +90,7 @@ impl Store {
     }
 }
 
-fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Deployment>> {
+fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Claimed>> {
     let mut start = db.prepare_cached(
         "UPDATE deployments SET state = 'running', started_at = ?2 WHERE repo = ?1 AND state = 'queued'
            AND NOT EXISTS (SELECT 1 FROM deployments WHERE repo = ?1 AND state = 'running') RETURNING id",
@@ -93,11 +100,12 @@ fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Depl
     let before = rollouts::of(db, repo)?;
     // What runs is told by the deployments; of an earlier one that is still there nobody is left to say anything.
     let before = Rollout { under_way: None, ..before };
-    rollouts::keep(db, repo, Some(id), &rollout::next(&before, Fact::Begin, at).rollout, at)?;
-    queries::deployment(db, id)
+    let Next { rollout, actions } = rollout::next(&before, Fact::Begin, at);
+    rollouts::keep(db, repo, Some(id), &rollout, at)?;
+    Ok(queries::deployment(db, id)?.map(|deployment| Claimed { deployment, rollout, actions, waited: None }))
 }
 
-fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusqlite::Result<()> {
+pub(super) fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusqlite::Result<()> {
     let Update { phase, rollout, project, branch, commit_before, commit_after, commit_base, decision, plan } = update;
     let phase = phase.map(Phase::name);
     let mut note = db.prepare_cached(
@@ -134,7 +142,7 @@ fn repo_of(db: &Connection, id: DeploymentId) -> rusqlite::Result<String> {
     db.prepare_cached("SELECT repo FROM deployments WHERE id = ?1")?.query_row([id], |row| row.get(0))
 }
 
-fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
+pub(super) fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
     let (state, error, project, commit, reached, watch) = match how {
         Finish::Succeeded { project, commit, reached, watch } => {
             (State::Succeeded, None, Some(project), Some(commit), reached.as_deref(), *watch)
@@ -144,7 +152,8 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
     };
     let mut end = db.prepare_cached(
         "UPDATE deployments SET state = ?2, error = ?3, project = coalesce(?4, project),
-           commit_after = coalesce(?5, commit_after), ended_at = ?6 WHERE id = ?1 AND state = 'running'",
+           commit_after = coalesce(?5, commit_after), ended_at = max(?6, coalesce(started_at, ?6))
+         WHERE id = ?1 AND state = 'running'",
     )?;
     if end.execute(params![id, state, error, project, commit, at])? == 0 {
         return Ok(false);
@@ -158,7 +167,7 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         superseded_by: None,
     };
     journal::of_deployment(db, at, id, &told)?;
-    rollouts::end(db, id, watch.is_some(), at)?;
+    rollouts::end(db, id, project.map(String::as_str).zip(watch), at)?;
     if let (Some(project), Some(commit)) = (project, commit) {
         let mut success = db.prepare_cached(
             "INSERT INTO successes (repo, project, commit_id, deployment, at)
@@ -170,11 +179,14 @@ fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqli
         let repo = repo_of(db, id)?;
         holds::note_success(db, &repo, commit, at)?;
         wanted::reached(db, &repo, commit, reached, at)?;
-        if let Some(watch) = watch {
-            watches::begin(db, id, project, watch, at)?;
-        }
     }
     Ok(true)
+}
+
+/// One that is queued rebuilds everything, because one whose place it takes was to.
+pub(super) fn inherit_rebuild(db: &Connection, queued: DeploymentId, at: Millis) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE deployments SET force_rebuild = 1 WHERE id = ?1")?.execute([queued])?;
+    journal::of_deployment(db, at, queued, &DomainEvent::RebuildInherited {})
 }
 
 /// The journal's word of an end that is no success.

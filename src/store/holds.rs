@@ -12,7 +12,7 @@ use super::{
     Requested, State, Store, StoreError,
     deployments::ended,
     intake::{self, Retry},
-    journal,
+    journal, waits,
 };
 
 impl Store {
@@ -93,13 +93,13 @@ fn request(db: &Connection, wanted: &NewDeployment, change: HoldChange, at: Mill
         }
         HoldChange::Hold => {
             put(db, repo, wanted.who.as_deref(), wanted.commit.as_deref(), at)?;
-            note_waiting(db, repo)?;
+            note_waiting(db, repo, true)?;
             tell(db, repo, at)?;
         }
         HoldChange::AsItIs => match before {
             Some(hold) if !wanted.pinned => return Ok(Requested::Held(hold)),
             Some(_) => {
-                note_waiting(db, repo)?;
+                note_waiting(db, repo, true)?;
                 tell(db, repo, at)?;
             }
             None => {}
@@ -119,19 +119,21 @@ fn put(db: &Connection, repo: &str, who: Option<&str>, commit: Option<&str>, at:
     put.execute(params![repo, who, at, commit]).map(drop)
 }
 
-/// Of a push that waits in the queue and is going to leave it, the commit is kept.
-fn note_waiting(db: &Connection, repo: &str) -> rusqlite::Result<()> {
+/// Of a push that waits in the queue and is going to leave it, the commit is kept; of one that waits for the engine as well,
+/// where that gives way, too.
+fn note_waiting(db: &Connection, repo: &str, put_down: bool) -> rusqlite::Result<()> {
+    let waiting = waits::of(db, repo)?.filter(|_| put_down).map(|waiting| waiting.deployment);
     let mut note = db.prepare_cached(
-        "UPDATE holds SET (newest, newest_cause, newest_at) = (SELECT wanted_commit, cause, created_at FROM deployments
-           WHERE repo = ?1 AND state = 'queued' AND pinned = 0 AND wanted_commit IS NOT NULL)
-         WHERE repo = ?1 AND EXISTS (SELECT 1 FROM deployments WHERE repo = ?1 AND state = 'queued' AND pinned = 0
-           AND wanted_commit IS NOT NULL)",
+        "UPDATE holds SET newest = push.wanted_commit, newest_cause = push.cause, newest_at = push.created_at
+         FROM (SELECT wanted_commit, cause, created_at FROM deployments WHERE repo = ?1
+           AND (state = 'queued' OR id = ?2) AND pinned = 0 AND wanted_commit IS NOT NULL) push
+         WHERE holds.repo = ?1",
     )?;
-    note.execute([repo]).map(drop)
+    note.execute(params![repo, waiting]).map(drop)
 }
 
 fn call_off(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<()> {
-    note_waiting(db, repo)?;
+    note_waiting(db, repo, false)?;
     let mut end = db.prepare_cached(
         "UPDATE deployments SET state = 'cancelled', ended_at = ?2,
            error = 'the repository was held before this began; it waits for the release'

@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Accepted, DeploymentId, DomainEvent, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds,
-    journal, payloads, records::Millis, repeats::Repeats, wanted as newest,
+    journal, payloads, queries, records::Millis, repeats::Repeats, waits, wanted as newest,
 };
 
 impl Store {
-    /// Records a delivery and, if it wants a deployment, queues that; a queued one of the same repository is superseded
-    /// in the same transaction. Answers when all of it is on disk.
+    /// Records a delivery and, if it wants a deployment, queues that; a queued one of the same repository, or one that waits
+    /// for the engine, is superseded in the same transaction. Answers when all of it is on disk.
     ///
     /// A repeat (same body; or same id, repository and commit) queues nothing, unless what it led to did not come to a
     /// good end: it failed, was cancelled or given up, or another one that took its place was, or did not bring what is
@@ -229,7 +229,12 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         leave.execute(params![waiting, at])?;
     }
     let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild, pinned, new_stack } = wanted;
-    let force = *force_rebuild || waiting.is_some_and(|(_, force)| force);
+    // One that is put down gives way like one that is queued; there is never both.
+    let put_down = waits::of(db, repo)?.map(|waiting| waiting.deployment);
+    let put_down = put_down.map(|id| queries::deployment(db, id)).transpose()?.flatten();
+    let force = *force_rebuild
+        || waiting.is_some_and(|(_, force)| force)
+        || put_down.as_ref().is_some_and(|one| one.force_rebuild);
     let mut insert = db.prepare_cached(
         "INSERT INTO deployments (repo, branch, wanted_commit, kind, cause, who, force_rebuild, state, retry_of, attempt,
            created_at, pinned, new_stack) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12)",
@@ -271,5 +276,8 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         attempt: retry.attempt,
     };
     journal::of_deployment(db, at, deployment, &queued)?;
-    Ok(Enqueued { deployment, superseded: waiting.map(|(waiting, _)| waiting) })
+    let gave_way = waits::supersede(db, repo, deployment, at)?;
+    let put_down = put_down.filter(|_| gave_way).map(|one| one.id);
+    let superseded = waiting.map(|(waiting, _)| waiting).or(put_down);
+    Ok(Enqueued { deployment, superseded })
 }

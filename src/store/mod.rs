@@ -8,6 +8,7 @@
 //!                │           │
 //!                │           ├──► cancelled            somebody asked
 //!                │           └──► interrupted ──► (a new queued one)   the daemon died or was stopped
+//!                │           ├──► superseded           a newer one was accepted while it waited ([`waits`])
 //!                ├──► superseded                       a newer one of the same repository was accepted
 //!                └──► cancelled
 //! ```
@@ -48,6 +49,7 @@ mod restore;
 mod rollouts;
 mod schema;
 mod soundness;
+mod waits;
 mod wanted;
 mod watches;
 mod writer;
@@ -71,9 +73,9 @@ pub use places::peek_places;
 pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;
 pub use records::{
-    Accepted, Before, Cause, Delivery, Deployment, DeploymentId, Enqueued, Fall, Filter, Finish, Hold, HoldChange,
-    LogLine, Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, Recovered, Requested, State, Update,
-    WantedCommit, Watch, Watched,
+    Accepted, Before, Cause, Claimed, Delivery, Deployment, DeploymentId, Enqueued, Fall, Filter, Finish, Hold,
+    HoldChange, LogLine, Millis, NewDelivery, NewDeployment, PhaseTime, Place, Previous, PutDown, Recovered, Requested,
+    State, Update, Waiting, WaitsFor, WantedCommit, Watch, Watched,
 };
 pub use restore::{Restored, restore};
 pub use rollouts::Standing;

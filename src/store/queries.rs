@@ -202,7 +202,7 @@ fn before(db: &Connection, repo: &str, project: &str) -> rusqlite::Result<Before
     // The project is noted when the steps begin, so those that failed before are not among these.
     let mut attempts = db.prepare_cached(
         "SELECT DISTINCT commit_after FROM deployments WHERE repo = ?1 AND project = ?2 AND id > ?3
-         AND commit_after IS NOT NULL AND state IN ('failed', 'cancelled', 'interrupted') ORDER BY commit_after",
+         AND commit_after IS NOT NULL AND state IN ('failed', 'cancelled', 'interrupted', 'superseded') ORDER BY commit_after",
     )?;
     let attempts: Vec<String> =
         attempts.query_map(params![repo, project, since], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

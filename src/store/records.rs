@@ -3,7 +3,7 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
-use crate::rollout::{Phase, Rollout};
+use crate::rollout::{Action, Phase, Rollout};
 
 /// Milliseconds since 1970, UTC.
 pub type Millis = i64;
@@ -23,7 +23,7 @@ pub enum State {
     Succeeded,
     /// Did not.
     Failed,
-    /// A newer one took its place before it began.
+    /// A newer one took its place before it began, or while it waited for the engine.
     Superseded,
     /// Somebody called it off.
     Cancelled,
@@ -460,6 +460,52 @@ pub struct Update {
     pub decision: Option<String>,
     /// See [`Deployment::plan`].
     pub plan: Option<String>,
+}
+
+/// A deployment that a lane takes from the queue, or takes up where it was put down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The deployment.
+    pub deployment: Deployment,
+    /// Where its rollout stands now.
+    pub rollout: Rollout,
+    /// What is to be done, as the table has it.
+    pub actions: Vec<Action>,
+    /// For what it waited, where it was put down.
+    pub waited: Option<WaitsFor>,
+}
+
+/// For what a deployment waits: redacted texts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WaitsFor {
+    /// What happened.
+    pub summary: String,
+    /// What to do if it waits in vain.
+    pub hint: Option<String>,
+}
+
+/// A deployment that waits for a fact from outside, with its lane free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The configured name of the repository.
+    pub repo: String,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Until when.
+    pub until: Millis,
+    /// For what.
+    pub waits: WaitsFor,
+}
+
+/// What became of a deployment that was put down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutDown {
+    /// It waits.
+    Waits,
+    /// A newer one was queued already, and takes its place.
+    Superseded(DeploymentId),
+    /// It was over.
+    Over,
 }
 
 /// How a deployment ended.

@@ -6,16 +6,16 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Cause, DeploymentId, DomainEvent, Millis, NewDeployment, Recovered, State, Store, StoreError,
-    deployments::{end_phase, ended},
+    deployments::{end_phase, ended, inherit_rebuild},
     holds,
     intake::{self, Retry},
     journal, queries, rollouts,
 };
-use crate::rollout::{self, ATTEMPTS, Action, Fact};
+use crate::rollout::{self, ATTEMPTS, Action, Fact, Next};
 
 impl Store {
     /// To be called once after opening: marks what ran as interrupted, queues each again (once, and not where something
-    /// newer waits already), and names the repositories whose lanes have work.
+    /// newer waits already), leaves what waits for a fact from outside as it is, and names the repositories whose lanes have work.
     ///
     /// # Errors
     /// The disk is full, or the store is closed.
@@ -28,8 +28,10 @@ impl Store {
             let began = DomainEvent::DaemonBegan { version: env!("CARGO_PKG_VERSION").to_owned() };
             journal::of_daemon(db, clock.now(), &began)?;
             for id in running {
-                if interrupt(db, id, "the daemon ended while it ran", How::Crash, clock.now())? == Fate::GivenUp {
-                    recovered.given_up.push(id);
+                match interrupt(db, id, "the daemon ended while it ran", How::Crash, clock.now())? {
+                    Fate::Waits => continue,
+                    Fate::GivenUp => recovered.given_up.push(id),
+                    Fate::NotRunning | Fate::Queued | Fate::NewerWaits | Fate::Held => {}
                 }
                 recovered.interrupted.push(id);
             }
@@ -57,6 +59,8 @@ impl Store {
 #[derive(PartialEq, Eq)]
 enum Fate {
     NotRunning,
+    /// For a fact from outside: it goes on doing so.
+    Waits,
     Queued,
     NewerWaits,
     Held,
@@ -70,28 +74,28 @@ enum How {
 }
 
 fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Millis) -> rusqlite::Result<Fate> {
-    let mut mark = db.prepare_cached(
-        // The clock may have been set back since it began.
-        "UPDATE deployments SET state = 'interrupted', error = ?2, ended_at = max(?3, coalesce(started_at, ?3))
-         WHERE id = ?1 AND state = 'running'",
-    )?;
-    if mark.execute(params![id, reason, at])? == 0 {
-        return Ok(Fate::NotRunning);
-    }
-    end_phase(db, id, at)?;
-    let Some(over) = queries::deployment(db, id)? else { return Ok(Fate::NotRunning) };
+    let running = queries::deployment(db, id)?.filter(|over| over.state == State::Running);
+    let Some(over) = running else { return Ok(Fate::NotRunning) };
     let fact = match how {
         How::Crash => Fact::Started { attempt: over.attempt },
         How::Orderly => Fact::Stopped,
     };
-    let actions = rollout::next(&rollouts::of(db, &over.repo)?.surely_under_way(), fact, at).actions;
-    rollouts::end(db, id, false, at)?;
-    let mut rebuild = db.prepare_cached("UPDATE deployments SET force_rebuild = 1 WHERE id = ?1")?;
+    let Next { rollout, actions } = rollout::next(&rollouts::of(db, &over.repo)?.surely_under_way(), fact, at);
+    if rollout.waits().is_some() {
+        return Ok(Fate::Waits);
+    }
+    let mut mark = db.prepare_cached(
+        // The clock may have been set back since it began.
+        "UPDATE deployments SET state = 'interrupted', error = ?2, ended_at = max(?3, coalesce(started_at, ?3))
+         WHERE id = ?1",
+    )?;
+    mark.execute(params![id, reason, at])?;
+    end_phase(db, id, at)?;
+    rollouts::end(db, id, None, at)?;
     if let Some((waits, already)) = waiting(db, &over.repo)? {
         ended(db, at, id, State::Interrupted, Some(reason.to_owned()))?;
         if over.force_rebuild && !already {
-            rebuild.execute([waits])?;
-            journal::of_deployment(db, at, waits, &DomainEvent::RebuildInherited {})?;
+            inherit_rebuild(db, waits, at)?;
         }
         return Ok(Fate::NewerWaits);
     }

@@ -71,7 +71,7 @@ fn unfinished(db: &Connection, at: Millis) -> rusqlite::Result<usize> {
     let ids = end.query_map(params![at, WHY], |row| row.get(0))?.collect::<rusqlite::Result<Vec<DeploymentId>>>()?;
     for id in &ids {
         end_phase(db, *id, at)?;
-        rollouts::end(db, *id, false, at)?;
+        rollouts::end(db, *id, None, at)?;
         ended(db, at, *id, State::Interrupted, Some(WHY.to_owned()))?;
     }
     Ok(ids.len())

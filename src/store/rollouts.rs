@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{DeploymentId, DomainEvent, Millis, Store, StoreError, journal};
+use super::{self as store, DeploymentId, DomainEvent, Millis, Store, StoreError, journal};
 use crate::rollout::{Generation, Phase, Rollout, UnderWay, Watch};
 
 /// A repository's rollout, and the deployment that is under way in it.
@@ -39,8 +39,8 @@ impl Store {
     }
 }
 
-const SELECT: &str = "SELECT r.repo, r.deployment, generation, phase, plans, losses, due_at, until, watched
-  FROM rollouts r LEFT JOIN watches w ON w.repo = r.repo WHERE ?1 IS NULL OR r.repo = ?1 ORDER BY r.repo";
+const SELECT: &str = "SELECT repo, deployment, generation, phase, plans, losses, due_at, watch_until, watched
+  FROM rollouts WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo";
 
 fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     let generation = row.get(2)?;
@@ -69,7 +69,8 @@ pub(super) fn of(db: &Connection, repo: &str) -> rusqlite::Result<Rollout> {
     Ok(found.map(|standing| standing.rollout).unwrap_or_default())
 }
 
-/// Keeps where a repository stands. What is watched is kept with the watches.
+/// Keeps where a repository stands. A watch is only ever ended by it: `rollout` may have been read before that came to its
+/// end by itself.
 pub(super) fn keep(
     db: &Connection,
     repo: &str,
@@ -77,7 +78,10 @@ pub(super) fn keep(
     rollout: &Rollout,
     at: Millis,
 ) -> rusqlite::Result<()> {
-    let Rollout { generation, under_way, watch: _ } = rollout;
+    let Rollout { generation, under_way, watch } = rollout;
+    if watch.is_none() {
+        end_watch(db, repo, at)?;
+    }
     let phase = under_way.map(|under_way| under_way.phase.name());
     let (plans, losses) = under_way.map_or((0, 0), |under_way| (under_way.plans, under_way.losses));
     let due_at = under_way.and_then(|under_way| under_way.due_at);
@@ -85,24 +89,64 @@ pub(super) fn keep(
         "INSERT INTO rollouts (repo, generation, deployment, phase, plans, losses, due_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (repo) DO UPDATE SET generation = excluded.generation, deployment = excluded.deployment,
-           phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at",
+           phase = excluded.phase, plans = excluded.plans, losses = excluded.losses, due_at = excluded.due_at,
+           waits_for = NULL, waits_hint = NULL",
     )?;
     keep.execute(params![repo, generation, deployment, phase, plans, losses, due_at])?;
     tell(db, repo, deployment, at)
 }
 
-/// Nothing is under way any more in the rollout of this deployment's repository; its success is watched, or not.
-pub(super) fn end(db: &Connection, id: DeploymentId, watched: bool, at: Millis) -> rusqlite::Result<()> {
+/// Nothing is under way any more in the rollout of this deployment's repository; where its success is watched, that is in
+/// place of what was watched.
+pub(super) fn end(
+    db: &Connection,
+    id: DeploymentId,
+    watch: Option<(&str, store::Watch)>,
+    at: Millis,
+) -> rusqlite::Result<()> {
     let mut end = db.prepare_cached(
-        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL,
-           watched = CASE WHEN ?2 THEN generation ELSE watched END WHERE deployment = ?1 RETURNING repo",
+        "UPDATE rollouts SET deployment = NULL, phase = NULL, plans = 0, losses = 0, due_at = NULL, waits_for = NULL,
+           waits_hint = NULL WHERE deployment = ?1 RETURNING repo",
     )?;
-    let repo: Option<String> = end.query_row(params![id, watched], |row| row.get(0)).optional()?;
-    repo.map_or(Ok(()), |repo| tell(db, &repo, Some(id), at))
+    let repo: Option<String> = end.query_row([id], |row| row.get(0)).optional()?;
+    let Some(repo) = repo else { return Ok(()) };
+    let Some((project, watch)) = watch else { return tell(db, &repo, Some(id), at) };
+    end_watch(db, &repo, at)?;
+    let store::Watch { since, until } = watch;
+    let mut begin = db.prepare_cached(
+        "UPDATE rollouts SET watched = generation, watch_deployment = ?2, watch_project = ?3, watch_since = ?4,
+           watch_until = ?5 WHERE repo = ?1",
+    )?;
+    begin.execute(params![repo, id, project, since, until])?;
+    tell(db, &repo, Some(id), at)?;
+    journal::of_deployment(db, at, id, &DomainEvent::WatchBegan { project: project.to_owned(), since, until })
+}
+
+/// Nothing is watched of this repository any more. Answers whether something was.
+pub(super) fn end_watch(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<bool> {
+    let mut watched =
+        db.prepare_cached("SELECT watch_deployment FROM rollouts WHERE repo = ?1 AND watch_deployment IS NOT NULL")?;
+    let watched: Option<DeploymentId> = watched.query_row([repo], |row| row.get(0)).optional()?;
+    let Some(watched) = watched else { return Ok(false) };
+    let mut end = db.prepare_cached(
+        "UPDATE rollouts SET watched = NULL, watch_deployment = NULL, watch_project = NULL, watch_since = NULL,
+           watch_until = NULL WHERE repo = ?1",
+    )?;
+    end.execute([repo])?;
+    journal::of_deployment(db, at, watched, &DomainEvent::WatchEnded {})?;
+    Ok(true)
+}
+
+/// The repository in whose rollout this deployment is watched, and that.
+pub(super) fn watching(db: &Connection, id: DeploymentId) -> rusqlite::Result<Option<(String, Rollout)>> {
+    let mut repo = db.prepare_cached("SELECT repo FROM rollouts WHERE watch_deployment = ?1")?;
+    let Some(repo) = repo.query_row([id], |row| row.get::<_, String>(0)).optional()? else { return Ok(None) };
+    let rollout = of(db, &repo)?;
+    Ok(Some((repo, rollout)))
 }
 
 /// The journal's word of where a repository stands now.
-fn tell(db: &Connection, repo: &str, deployment: Option<DeploymentId>, at: Millis) -> rusqlite::Result<()> {
+pub(super) fn tell(db: &Connection, repo: &str, deployment: Option<DeploymentId>, at: Millis) -> rusqlite::Result<()> {
     let mut row =
         db.prepare_cached("SELECT generation, phase, plans, losses, due_at, watched FROM rollouts WHERE repo = ?1")?;
     let moved = |row: &Row<'_>| {

@@ -26,6 +26,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/010.sql"),
     include_str!("schema/011.sql"),
     include_str!("schema/012.sql"),
+    include_str!("schema/013.sql"),
+    include_str!("schema/014.sql"),
 ];
 
 /// How long a lock that is held is tried again, and how often. A process that was being started when its parent was
@@ -179,6 +181,18 @@ mod tests {
                    VALUES ('github', 'push', x'00', 'deploy', 'push', 1, 1);",
             )
             .unwrap();
+            let watches = (7..13).contains(&former);
+            if watches {
+                db.execute_batch("INSERT INTO watches VALUES ('shop', 1, 'redshop', 5, 9)").unwrap();
+            }
+            let rollouts = (9..13).contains(&former);
+            if rollouts {
+                db.execute_batch(
+                    "INSERT INTO rollouts (repo, generation, plans, losses, watched)
+                     VALUES ('shop', 4, 0, 0, 3), ('blog', 2, 0, 0, 1)",
+                )
+                .unwrap();
+            }
             db.pragma_update(None, "user_version", former as i64).unwrap();
             drop(db);
             let mut kept = false;
@@ -196,6 +210,12 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
                 let store = crate::store::Store::open(&file, crate::store::Retention::default()).unwrap();
+                let watched = store.watched().await.unwrap();
+                let times = watched.iter().map(|one| (one.deployment, one.watch.since, one.watch.until));
+                assert_eq!(times.collect::<Vec<_>>(), if watches { vec![(1, 5, 9)] } else { vec![] }, "from {former}");
+                let of = async |repo| store.rollout(repo).await.unwrap().watch.map(|watch| watch.generation);
+                let wanted = watches.then_some(if rollouts { 3 } else { 0 });
+                assert_eq!((of("shop").await, of("blog").await), (wanted, None), "from {former}");
                 assert_eq!(store.next("shop").await.unwrap().map(|next| next.id), Some(2));
                 let told = store.events(0, Default::default()).await.unwrap();
                 assert_eq!(told.events.iter().map(|event| event.deployment).collect::<Vec<_>>(), [Some(2), Some(2)]);

@@ -3,9 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::{Deployment, DeploymentId, DomainEvent, Fall, Millis, Store, StoreError, Watch, Watched, journal};
+use super::{
+    Deployment, DeploymentId, DomainEvent, Fall, Millis, Store, StoreError, Watch, Watched, journal, rollouts,
+};
+use crate::rollout::{self, Fact};
 
 impl Store {
     /// What is to be watched, by repository.
@@ -14,8 +17,11 @@ impl Store {
     /// As [`Store::deployment`].
     pub async fn watched(&self) -> Result<Vec<Watched>, StoreError> {
         let query = |db: &Connection| {
-            let mut rows =
-                db.prepare_cached("SELECT repo, deployment, project, since, until FROM watches ORDER BY repo")?;
+            // The deployment may have been forgotten meanwhile: nothing can be told of it any more.
+            let mut rows = db.prepare_cached(
+                "SELECT repo, watch_deployment, watch_project, watch_since, watch_until FROM rollouts
+                 WHERE EXISTS (SELECT 1 FROM deployments WHERE id = watch_deployment) ORDER BY repo",
+            )?;
             let watched = |row: &Row<'_>| {
                 Ok(Watched {
                     repo: row.get(0)?,
@@ -49,19 +55,22 @@ impl Store {
         self.inner.readers.run("reading what fell", query).await
     }
 
-    /// A deployment is not watched any more. Does not wait for the disk: a watch that comes back after a crash finds out
-    /// that it is over.
+    /// A deployment is not watched any more, as the table has it. Does not wait for the disk: a watch that comes back after a
+    /// crash finds out that it is over.
     ///
     /// # Errors
     /// The store is closed. A failure to write is logged.
     pub async fn end_watch(&self, id: DeploymentId) -> Result<(), StoreError> {
         let clock = Arc::clone(&self.inner.clock);
-        let work = move |db: &Connection| match db
-            .prepare_cached("DELETE FROM watches WHERE deployment = ?1")?
-            .execute([id])?
-        {
-            0 => Ok(()),
-            _ => journal::of_deployment(db, clock.now(), id, &DomainEvent::WatchEnded {}),
+        let work = move |db: &Connection| {
+            let Some((repo, rollout)) = rollouts::watching(db, id)? else { return Ok(()) };
+            let at = clock.now();
+            if rollout::next(&rollout, Fact::WatchOver, at).rollout.watch.is_none()
+                && rollouts::end_watch(db, &repo, at)?
+            {
+                rollouts::tell(db, &repo, None, at)?;
+            }
+            Ok(())
         };
         self.inner.writer.hand_in("ending the watch", work).await
     }
@@ -73,7 +82,7 @@ impl Store {
     pub async fn watch_until(&self, id: DeploymentId, until: Millis) -> Result<(), StoreError> {
         let clock = Arc::clone(&self.inner.clock);
         let work = move |db: &Connection| {
-            let mut note = db.prepare_cached("UPDATE watches SET until = ?2 WHERE deployment = ?1")?;
+            let mut note = db.prepare_cached("UPDATE rollouts SET watch_until = ?2 WHERE watch_deployment = ?1")?;
             match note.execute(params![id, until])? {
                 0 => Ok(()),
                 _ => journal::of_deployment(db, clock.now(), id, &DomainEvent::WatchMoved { until }),
@@ -114,30 +123,6 @@ impl Store {
         };
         self.inner.readers.run("reading the log", query).await
     }
-}
-
-/// A repository is watched for this deployment, in place of what was watched of it.
-pub(super) fn begin(
-    db: &Connection,
-    id: DeploymentId,
-    project: &str,
-    watch: Watch,
-    at: Millis,
-) -> rusqlite::Result<()> {
-    let mut former = db.prepare_cached(
-        "DELETE FROM watches WHERE repo = (SELECT repo FROM deployments WHERE id = ?1) RETURNING deployment",
-    )?;
-    let former: Option<DeploymentId> = former.query_row([id], |row| row.get(0)).optional()?;
-    if let Some(former) = former {
-        journal::of_deployment(db, at, former, &DomainEvent::WatchEnded {})?;
-    }
-    let mut begin = db.prepare_cached(
-        "INSERT INTO watches (repo, deployment, project, since, until)
-         SELECT repo, id, ?2, ?3, ?4 FROM deployments WHERE id = ?1",
-    )?;
-    let Watch { since, until } = watch;
-    begin.execute(params![id, project, since, until])?;
-    journal::of_deployment(db, at, id, &DomainEvent::WatchBegan { project: project.to_owned(), since, until })
 }
 
 /// Adds what fell over after their verdicts to deployments.

@@ -207,7 +207,9 @@ fn a_clock_that_was_set_back_hides_no_fall_and_makes_no_watch_longer() {
     // As if the verdict had been spoken four days from now, and the clock been set back since.
     let database = rusqlite::Connection::open(daemon.state_dir().join("turnout.db")).unwrap();
     let days = 4 * 24 * 3_600_000_i64;
-    database.execute("UPDATE watches SET since = since + ?1, until = until + ?1", [days]).unwrap();
+    database
+        .execute("UPDATE rollouts SET watch_since = watch_since + ?1, watch_until = watch_until + ?1", [days])
+        .unwrap();
     drop(database);
     run_in(&web, &["touch", "/fall"]);
     wait_until("the container to end", PATIENCE, || {
@@ -304,6 +306,8 @@ fn the_watch_ends_with_its_time_and_where_it_is_not_wanted_there_is_none() {
     deploy(&daemon, &[&site.name], 0);
     assert_eq!(until(&daemon), Value::Null);
     let all_ended = rusqlite::Connection::open(daemon.state_dir().join("turnout.db")).unwrap();
-    let left: i64 = all_ended.query_row("SELECT count(*) FROM watches", [], |row| row.get(0)).unwrap();
+    let left: i64 = all_ended
+        .query_row("SELECT count(*) FROM rollouts WHERE watch_until IS NOT NULL", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(left, 0);
 }

@@ -28,6 +28,7 @@ mod endpoints;
 mod harness;
 mod holdings;
 mod interchange;
+mod lane_waits;
 mod versions;
 mod waits;
 mod watch;

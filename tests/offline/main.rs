@@ -32,5 +32,6 @@ mod store_facts;
 mod store_holds;
 mod store_journal;
 mod store_rollouts;
+mod store_waits;
 mod webhook_route;
 mod words;

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use turnout::{
     report::{Event, Outcome, redact::Redactor},
-    rollout::{Phase, Rollout, UnderWay},
+    rollout::{Fact, Phase, Rollout, UnderWay},
     store::{
         Cause, DomainEvent, Fall, Finish, HoldChange, Journaled, LogLimits, NewDelivery, NewDeployment, Only, Place,
-        Read, Retention, State, Store, Update, Watch,
+        Read, Retention, State, Store, Update, WaitsFor, Watch,
     },
 };
 
@@ -73,7 +73,11 @@ fn tables(file: &Path) -> World {
             "SELECT repo, generation || '|' || coalesce(phase, '-') || '|' || plans || '|' || losses || '|' ||
                coalesce(due_at, '-') || '|' || coalesce(watched, '-') FROM rollouts",
         ),
-        ("watch", "SELECT repo, deployment || '|' || project || '|' || since || '|' || until FROM watches"),
+        (
+            "watch",
+            "SELECT repo, watch_deployment || '|' || watch_project || '|' || watch_since || '|' || watch_until FROM rollouts
+             WHERE watch_until IS NOT NULL",
+        ),
         ("fall", "SELECT deployment || '/' || container, times || '|' || coalesce(mended, '-') FROM falls"),
         ("delivery", "SELECT id, verdict || '|' || coalesce(deployment, '-') || '|' || coalesce(duplicate_of, '-') FROM deliveries"),
         ("place", "SELECT repo || '/' || project, path || '|' || coalesce(remote, '-') FROM places"),
@@ -228,6 +232,9 @@ enum Act {
     Interrupt(u8),
     Explain(u8),
     Crash,
+    PutDown(u8, u8),
+    TakeUp(bool, u8),
+    CancelWait(u8),
     Line(u8, u8),
     Fall(u8, bool),
     EndWatch(u8),
@@ -250,6 +257,9 @@ fn act() -> impl Strategy<Value = Act> {
         1 => few().prop_map(Act::Interrupt),
         1 => few().prop_map(Act::Explain),
         1 => Just(Act::Crash),
+        4 => (few(), few()).prop_map(|(id, losses)| Act::PutDown(id, losses)),
+        3 => (one(), few()).prop_map(|(repo, by)| Act::TakeUp(repo, by)),
+        1 => few().prop_map(Act::CancelWait),
         3 => (few(), few()).prop_map(|(id, lines)| Act::Line(id, lines)),
         1 => (few(), one()).prop_map(|(id, mended)| Act::Fall(id, mended)),
         1 => few().prop_map(Act::EndWatch),
@@ -314,6 +324,19 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
             assert_eq!(file.parent(), Some(dir.path()));
             store.recover().await.unwrap();
         }
+        Act::PutDown(back, losses) => {
+            let way = UnderWay { phase: Phase::EngineAway, plans: 1, losses: losses.into(), due_at: Some(77) };
+            let rollout = Rollout { generation: 1, under_way: Some(way), watch: None };
+            let update = Update { phase: Some(Phase::EngineAway), rollout: Some(rollout), ..Update::default() };
+            let waits = WaitsFor { summary: "it went away".to_owned(), hint: None };
+            store.put_down(id(back), update, waits).await.unwrap();
+        }
+        Act::TakeUp(of, by) => {
+            let waits = store.waiting().await.unwrap().into_iter().find(|one| one.repo == repo(of));
+            let by = if by < 4 { Fact::EngineBack } else { Fact::Due };
+            store.claim(repo(of), waits.map(|one| (one.deployment, by))).await.unwrap();
+        }
+        Act::CancelWait(back) => drop(store.cancel_wait(id(back), "called off").await.unwrap()),
         Act::Line(back, lines) => {
             if store.deployment(id(back)).await.unwrap().is_none() {
                 return;

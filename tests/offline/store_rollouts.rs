@@ -68,6 +68,40 @@ async fn it_moves_with_the_deployment() {
     assert_eq!((now.generation, now.watch, third), (3, None, second + 1));
 }
 
+/// The lane works with what it read at its beginning; the watch of an earlier success may have ended by itself since.
+#[tokio::test]
+async fn a_watch_that_is_over_does_not_come_back_and_one_that_is_ended_is_so_with_the_phase() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let watch = Some(Watch { since: 5, until: 9 });
+    for by_itself in [true, false] {
+        let watched = claim(&store).await;
+        let done = Finish::Succeeded { project: "redshop".into(), commit: "1".repeat(40), reached: None, watch };
+        assert!(store.finish(watched, done).await.unwrap());
+        let next = claim(&store).await;
+        let read = stands(&store).await;
+        assert!(read.watch.is_some());
+        if by_itself {
+            store.end_watch(watched).await.unwrap();
+        }
+        let planning = Rollout { under_way: Some(at(Phase::Planning, None)), ..read.clone() };
+        let update = Update { phase: Some(Phase::Planning), rollout: Some(planning), ..Update::default() };
+        store.update(next, update).await.unwrap();
+        assert_eq!(
+            (stands(&store).await.watch.is_some(), store.watched().await.unwrap().len()),
+            match by_itself {
+                true => (false, 0),
+                false => (true, 1),
+            }
+        );
+        let applying = Rollout { under_way: Some(at(Phase::Applying, None)), watch: None, ..read };
+        let update = Update { phase: Some(Phase::Applying), rollout: Some(applying), ..Update::default() };
+        store.update(next, update).await.unwrap();
+        assert_eq!((stands(&store).await.watch, store.watched().await.unwrap()), (None, vec![]));
+        assert!(store.finish(next, Finish::Failed { error: "no".into() }).await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn a_crash_is_found_and_what_follows_is_the_tables() {
     let dir = tempfile::tempdir().unwrap();

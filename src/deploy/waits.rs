@@ -1,0 +1,132 @@
+//! Deployments that wait for the engine with their lane free: how they are put down, and what woke them.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Deployer, Failure, Recorder, STORE_RETRY, failure::Engine as EngineIs};
+use crate::{
+    report::{Event, Reporter as _},
+    rollout::{Fact, Phase},
+    store::{Deployment, DeploymentId, PutDown, Update, WaitsFor},
+};
+
+/// What woke deployments that wait, until their lanes have taken them up.
+#[derive(Default)]
+pub struct Waits {
+    woken: Mutex<HashMap<String, (DeploymentId, Fact)>>,
+    more: Notify,
+}
+
+impl Waits {
+    /// Something woke this deployment; its lane learns of it when it looks for work.
+    pub fn wake(&self, repo: &str, deployment: DeploymentId, by: Fact) {
+        self.lock().insert(repo.to_owned(), (deployment, by));
+    }
+
+    /// What woke a deployment of this repository. Whoever asks has to see to it.
+    pub fn take(&self, repo: &str) -> Option<(DeploymentId, Fact)> {
+        self.lock().remove(repo)
+    }
+
+    /// Waits until another deployment waits.
+    pub async fn more(&self) {
+        self.more.notified().await;
+    }
+
+    /// Only whole values are written under this lock.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (DeploymentId, Fact)>> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is kept of a deployment that is to wait for the engine.
+pub(super) struct Wait {
+    /// The state, and what became known.
+    pub update: Update,
+    /// Why it waits.
+    pub failure: Failure,
+}
+
+impl Deployer {
+    /// Puts a deployment down until the engine is back. A store that cannot take it is asked until it can, as at an end.
+    /// Answers whether it waits.
+    pub(super) async fn put_down(
+        &self,
+        job: &Deployment,
+        wait: Wait,
+        recorder: &Recorder,
+        stopping: &CancellationToken,
+    ) -> bool {
+        let Wait { update, failure } = wait;
+        let limit = self.planner.settings.engine_wait;
+        let (id, repo) = (job.id, job.repo.as_str());
+        let absent = failure.engine == EngineIs::Absent;
+        let summary = recorder.clean(&failure.summary);
+        let hint = failure.hint.as_ref().map(|hint| recorder.clean(hint));
+        let waits = WaitsFor { summary: summary.clone(), hint };
+        let put = loop {
+            let put = async {
+                recorder.close().await?;
+                self.store.put_down(id, update.clone(), waits.clone()).await
+            };
+            match put.await {
+                Ok(put) => break put,
+                Err(error) => tracing::error!(repo, deployment = id, %error, "cannot record that a deployment waits"),
+            }
+            if stopping.is_cancelled() {
+                return false;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(STORE_RETRY) => {}
+                () = stopping.cancelled() => {}
+            }
+        };
+        // Told when it is so: whoever reads the line finds the state.
+        recorder.report(Event::Phase { name: Phase::EngineAway.to_string() });
+        match absent {
+            true => recorder.warn(format!("waiting up to {limit:?} for the engine: {summary}")),
+            false => {
+                recorder.warn(format!("the engine went away: {summary}"));
+                recorder.info(format!("waiting up to {limit:?} for it (TURNOUT_ENGINE_WAIT), then planning anew"));
+            }
+        }
+        if let PutDown::Superseded(by) = put {
+            recorder.info(format!("deployment {by} takes its place at once"));
+        }
+        if let Err(error) = recorder.close().await {
+            tracing::warn!(repo, deployment = id, %error, "cannot write the log of a deployment");
+        }
+        match put {
+            PutDown::Waits => self.waits.more.notify_one(),
+            PutDown::Superseded(by) => tracing::info!(repo, deployment = id, "deployment {id} was superseded by {by}"),
+            PutDown::Over => {}
+        }
+        put == PutDown::Waits
+    }
+
+    /// Calls off a deployment that waits for the engine. False where it does not.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn call_off_wait(&self, id: DeploymentId) -> Result<bool, crate::store::StoreError> {
+        let off = self.store.cancel_wait(id, "cancelled while waiting for the engine to come back").await?;
+        if off {
+            tracing::info!(deployment = id, "deployment {id} was cancelled while it waited for the engine");
+        }
+        Ok(off)
+    }
+
+    /// The failure of one that waited in vain.
+    pub(super) fn not_back(&self, waited: WaitsFor) -> Failure {
+        let WaitsFor { summary, hint } = waited;
+        let limit = self.planner.settings.engine_wait;
+        Failure { hint, ..Failure::new(summary) }
+            .with_engine(EngineIs::Awaited)
+            .but(&format!("the engine did not come back within {limit:?}"))
+    }
+}

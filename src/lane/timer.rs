@@ -1,0 +1,111 @@
+//! Wakes lanes whose deployment waits: when the engine answers, or when that is due.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::{CLAIM_RETRY, Lanes};
+use crate::{
+    deploy::{Deployer, ENGINE_RETRY, now_ms},
+    rollout::{Fact, Millis},
+    store::{DeploymentId, StoreError, Waiting},
+};
+
+/// Asks the engine for all that wait, as long as something does, until the store ends. Whoever is woken and not taken up,
+/// because there is no place or the store could not be written, is woken again.
+pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
+    let deployer = lanes.work();
+    let mut ends = Ends::default();
+    loop {
+        let waiting = match deployer.store.waiting().await {
+            Ok(waiting) => waiting,
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::error!(%error, "cannot read what waits; reading it again in {CLAIM_RETRY:?}");
+                sleep(CLAIM_RETRY).await;
+                continue;
+            }
+        };
+        ends.know(&waiting, now_ms(), deployer.planner.settings.engine_wait);
+        let Some(first) = ends.first() else {
+            deployer.waits.more().await;
+            continue;
+        };
+        // Asked before the time is looked at, also where that passed while no daemon ran: what can go on goes on.
+        let limit = first.max(Instant::now() + ENGINE_RETRY);
+        let back = matches!(timeout_at(limit, deployer.planner.engine()).await, Ok(Ok(_)));
+        for Waiting { repo, deployment, until, .. } in &waiting {
+            let fact = match back {
+                true => Fact::EngineBack,
+                false if ends.is_over(*deployment, *until) => Fact::Due,
+                false => continue,
+            };
+            deployer.waits.wake(repo, *deployment, fact);
+            lanes.wake(repo);
+        }
+        let again = Instant::now() + ENGINE_RETRY;
+        let again = ends.next().map_or(again, |next| next.min(again));
+        tokio::select! {
+            () = sleep_until(again) => {}
+            () = deployer.waits.more() => {}
+        }
+    }
+}
+
+/// When each wait ends, by a clock that nobody can set.
+#[derive(Default)]
+struct Ends(HashMap<(DeploymentId, Millis), Instant>);
+
+impl Ends {
+    /// These wait now. A clock that was set back makes no wait longer than `longest`.
+    fn know(&mut self, waiting: &[Waiting], now: Millis, longest: Duration) {
+        let wanted: Vec<_> = waiting.iter().map(|one| (one.deployment, one.until)).collect();
+        self.0.retain(|one, _| wanted.contains(one));
+        for (deployment, until) in wanted {
+            let left = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
+            let left = Duration::from_millis(left).min(longest);
+            self.0.entry((deployment, until)).or_insert_with(|| Instant::now() + left);
+        }
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.0.values().min().copied()
+    }
+
+    /// The first that is not over.
+    fn next(&self) -> Option<Instant> {
+        self.0.values().filter(|end| **end > Instant::now()).min().copied()
+    }
+
+    fn is_over(&self, deployment: DeploymentId, until: Millis) -> bool {
+        self.0.get(&(deployment, until)).is_none_or(|end| *end <= Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::WaitsFor;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_in_its_time_whatever_is_done_to_the_clock() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let one =
+            |deployment, until| Waiting { repo: "shop".to_owned(), deployment, until, waits: WaitsFor::default() };
+        let mut ends = Ends::default();
+        let waiting = [one(1, 30_000), one(2, 90_000_000), one(3, -5)];
+        ends.know(&waiting, 0, MINUTE);
+        assert!(ends.is_over(3, -5), "what was due before the daemon began is due");
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        // Set back by an hour, and known already.
+        ends.know(&waiting[..2], -3_600_000, MINUTE);
+        assert!(!ends.is_over(1, 30_000));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(ends.is_over(1, 30_000) && !ends.is_over(2, 90_000_000));
+        tokio::time::sleep(MINUTE / 2).await;
+        assert!(ends.is_over(2, 90_000_000), "a clock that was set back made it longer");
+        // The same deployment, waiting once more.
+        ends.know(&[one(1, 100_000)], 61_000, MINUTE);
+        assert!(!ends.is_over(1, 100_000) && ends.first() == ends.next());
+    }
+}
