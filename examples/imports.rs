@@ -1,5 +1,5 @@
-//! Prints which room (a crate, or a folder of `src/`) uses which, with the first place that says so, and what each
-//! crate brings along.
+//! Prints which room (a crate, or a folder of `src/`) uses which, with the first place that says so, what each
+//! crate brings along, and which files of a crate use each other in a circle, the known ones too.
 //!
 //!     cargo run --example imports
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "for who builds turnout")]

@@ -185,6 +185,10 @@ const RECURSIVE: &[(&str, &[Back])] = &[
         ],
     ),
     (
+        "what brings an image has a cause, which may be that another image is brought",
+        &[("crates/plan/src/cause/mod.rs", "crates/plan/src/cause/image.rs")],
+    ),
+    (
         "what fails with an image is a failure of the engine, and has one as its cause",
         &[("crates/docker/src/error.rs", "crates/docker/src/image/error.rs")],
     ),

@@ -416,7 +416,7 @@ fn named(step: &Step, lead: Option<&Action>, containers: &BTreeMap<String, BTree
         }
         _ => vec![subject],
     };
-    let cause = if tells && !cause.is_empty() { format!("({cause})") } else { String::new() };
+    let cause = if tells { format!("({cause})") } else { String::new() };
     let skipped = match action {
         Action::StopContainer { .. } if !replacement => Skipped::AsDone,
         Action::RemoveNetwork { reason: NetworkRemoval::Unused | NetworkRemoval::Twin, .. }

@@ -21,7 +21,7 @@ use turnout_compose::{
 };
 use turnout_docker::{Apply, ContainerRef, Engine, EngineError, OneOff, as_oneoff};
 use turnout_files::{Kind, Reach};
-use turnout_plan::{self as plan, Action, Condition, Earlier, Intent, Observed, Plan, Step};
+use turnout_plan::{self as plan, Action, Condition, Earlier, Intent, Observed, Plan, ServiceCause, Step};
 
 /// Longest run that is waited for.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
@@ -143,7 +143,7 @@ async fn surroundings(
                 required: edge.required,
                 dependents: vec![name.to_owned()],
             };
-            plan.steps.push(Step::new(action, format!("{name} depends on it"), after, Condition::Always));
+            plan.steps.push(Step::new(action, ServiceCause::NeededBy(vec![name.to_owned()]), after, Condition::Always));
         }
         up::build_in_order(project, &mut plan);
         up::running(observed, project, &plan, progress);

@@ -267,7 +267,7 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
             pulled_by.insert(image.clone(), name.clone());
             let tolerate = args.ignore_pull_failures || service.build.is_some();
             let action = plan::Action::Pull { service: name.clone(), image, tolerate_failure: tolerate };
-            plan.steps.push(plan::Step::new(action, "asked for", Vec::new(), plan::Condition::Always));
+            plan.steps.push(plan::Step::new(action, plan::ServiceCause::Asked, Vec::new(), plan::Condition::Always));
             continue;
         };
         progress.image(name, &skip, "");
@@ -288,7 +288,7 @@ pub(super) async fn pull_images(session: &Session, args: &PullArgs) -> anyhow::R
             pulled_by.insert(image.clone(), name.clone());
             let action =
                 plan::Action::Pull { service: name.clone(), image, tolerate_failure: args.ignore_pull_failures };
-            plan.steps.push(plan::Step::new(action, "asked for", Vec::new(), plan::Condition::Always));
+            plan.steps.push(plan::Step::new(action, plan::ServiceCause::Asked, Vec::new(), plan::Condition::Always));
         }
     }
     let report = session.apply(&engine, &project, plan.clone(), None, &progress).await?;

@@ -25,7 +25,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
         let is_before = |wanted: fn(&Action) -> bool| {
             plan.steps.iter().enumerate().all(|(other, s)| !wanted(&s.action) || before.contains(other))
         };
-        if step.cause.trim().is_empty() {
+        if step.cause.to_string().trim().is_empty() {
             return fault(id, step, "has no cause");
         }
         if let Some(stranger) = speaks_of(&step.only_if)?.into_iter().find(|other| !before.contains(*other)) {
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn rules() {
         let mut causeless = step(create(), &[]);
-        causeless.cause = " ".to_owned();
+        causeless.cause = " ".into();
         let mut renamed_at_once = swapped(&[0]);
         renamed_at_once[3].after = vec![1];
         let table: Vec<(Vec<Step>, &str)> = vec![

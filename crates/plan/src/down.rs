@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::converge::{step_left, step_removal};
 use super::graph::Graph;
 use super::{
-    Action, Belonging, Condition, DownOptions, NetworkRemoval, Observed, ObservedContainer, Plan, Removal,
-    RemoveImages, RunState, Step, StepId, order,
+    Action, Belonging, Cause, Condition, DownOptions, ImageCause, NetworkRemoval, Observed, ObservedContainer, Plan,
+    Removal, RemoveImages, RunState, ServiceCause, Step, StepId, VolumeCause, order,
 };
 use turnout_compose::{labels, model::Project};
 
@@ -43,7 +43,7 @@ struct Down<'a> {
 }
 
 impl<'a> Down<'a> {
-    fn push(&mut self, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
+    fn push(&mut self, action: Action, cause: impl Into<Cause>, after: Vec<StepId>) -> StepId {
         self.plan.steps.push(Step::new(action, cause, after, Condition::Always));
         self.plan.steps.len() - 1
     }
@@ -71,13 +71,13 @@ impl<'a> Down<'a> {
             let mut own = Vec::new();
             for container in self.members(|c| c.service == service && (orphans_too || !c.oneoff)) {
                 let cause = if self.options.services.is_empty() {
-                    "the project is taken down".to_owned()
+                    ServiceCause::ProjectTakenDown
                 } else if self.options.services.iter().any(|s| s == service) {
-                    format!("{service} is taken down")
+                    ServiceCause::TakenDown(service.to_owned())
                 } else {
-                    format!("{service} depends on what is taken down")
+                    ServiceCause::NeedTakenDown(service.to_owned())
                 };
-                own.push(self.remove(container, Removal::Asked, &cause, self.options.volumes, after.clone()));
+                own.push(self.remove(container, Removal::Asked, cause, self.options.volumes, after.clone()));
             }
             // A service without containers passes on what it would have waited for.
             own.extend(after);
@@ -92,8 +92,8 @@ impl<'a> Down<'a> {
             |c: &ObservedContainer| !graph.contains(&c.service) && if c.oneoff { ended(c) } else { !idle(&c.service) };
         if orphans_too {
             for container in self.members(is_orphan) {
-                let cause = format!("service {} is not in the project", container.service);
-                self.remove(container, Removal::Orphan, &cause, false, Vec::new());
+                let cause = ServiceCause::Unknown(container.service.clone());
+                self.remove(container, Removal::Orphan, cause, false, Vec::new());
             }
         }
         if self.options.services.is_empty() {
@@ -134,13 +134,13 @@ impl<'a> Down<'a> {
         &mut self,
         container: &ObservedContainer,
         reason: Removal,
-        cause: &str,
+        cause: ServiceCause,
         volumes: bool,
         after: Vec<StepId>,
     ) -> StepId {
         let (service, id, name) = (container.service.clone(), container.id.clone(), container.name.clone());
         let stop = Action::StopContainer { service, id, name, hooks: true };
-        let stopped = self.push(stop, cause, after);
+        let stopped = self.push(stop, cause.clone(), after);
         let (service, id, name) = (container.service.clone(), container.id.clone(), container.name.clone());
         let removed = self.push(Action::RemoveContainer { service, id, name, volumes, reason }, cause, vec![stopped]);
         if let Some(step) = self.plan.steps.get_mut(removed) {
@@ -166,7 +166,7 @@ impl<'a> Down<'a> {
                 id: Some(network.id.clone()),
                 reason: NetworkRemoval::Unused,
             };
-            self.push(action, "the project is taken down", gone.to_vec());
+            self.push(action, ServiceCause::ProjectTakenDown, gone.to_vec());
         }
     }
 
@@ -184,7 +184,7 @@ impl<'a> Down<'a> {
                 self.plan.unchanged.push(format!("volume {}: kept with its data", volume.name));
             } else if self.is_own(&volume.labels) {
                 let action = Action::RemoveVolume { key: key.clone(), name: volume.name.clone(), replaced: false };
-                self.push(action, "removal of volumes was asked for, its data is lost", gone.to_vec());
+                self.push(action, VolumeCause::RemovalAsked, gone.to_vec());
             } else {
                 self.plan.warnings.push(format!("volume {} was not created for this project; it is kept", volume.name));
             }
@@ -204,7 +204,7 @@ impl<'a> Down<'a> {
         let mut after = gone.to_vec();
         for image in references {
             let action = Action::RemoveImage { image: image.to_owned() };
-            after = vec![self.push(action, "removal of images was asked for", after)];
+            after = vec![self.push(action, ImageCause::RemovalAsked, after)];
         }
     }
 

@@ -3,9 +3,11 @@
 //! [`Plan`] is a value: `turnout plan` prints it, `turnout deploy` executes the very same.
 
 pub mod attributes;
+mod cause;
 mod check;
 mod converge;
 mod deed;
+mod digest;
 mod down;
 mod error;
 mod graph;
@@ -19,6 +21,7 @@ mod step;
 mod step_set;
 mod words;
 
+pub use cause::{Cause, ContainerCause, ImageCause, NetworkCause, ServiceCause, VolumeCause};
 pub use check::check;
 pub use converge::{converge, dependencies, namespace_owners};
 pub use down::down;

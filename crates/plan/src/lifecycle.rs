@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::converge::{pre_start_actions, step_left, step_removal};
 use super::graph::{Edge, Graph, containers_of};
-use super::{Action, Condition, Observed, ObservedContainer, Plan, Removal, RunState, Step, StepId, order};
+use super::{
+    Action, Cause, Condition, Observed, ObservedContainer, Plan, Removal, RunState, ServiceCause, Step, StepId, order,
+};
 use turnout_compose::model::Project;
 
 /// Plans to stop the named services, all if none is named; dependents first. `name` is the project's.
@@ -20,7 +22,7 @@ pub fn stop(name: &str, project: Option<&Project>, observed: &Observed, services
         let own: Vec<StepId> = containers_of(observed, service)
             .into_iter()
             .filter(|c| c.state != RunState::Removing)
-            .map(|c| draft.push(stop_of(c), "asked for", after.clone()))
+            .map(|c| draft.push(stop_of(c), ServiceCause::Asked, after.clone()))
             .collect();
         after.extend(own);
         stopped.insert(service, after);
@@ -44,7 +46,7 @@ pub fn start(name: &str, project: Option<&Project>, observed: &Observed, service
         for edge in graph.needs(service) {
             let before = started.get(edge.on.as_str()).cloned().unwrap_or_default();
             match wait_of(edge, service, observed).filter(|_| !idle.is_empty()) {
-                Some(wait) => after.push(draft.push(wait, &format!("{service} depends on it"), before)),
+                Some(wait) => after.push(draft.push(wait, ServiceCause::NeededBy(vec![service.to_owned()]), before)),
                 None => after.extend(before),
             }
         }
@@ -58,7 +60,7 @@ pub fn start(name: &str, project: Option<&Project>, observed: &Observed, service
                 after.push(step);
             }
             for action in pre_start_actions(name, service, definition, (first.number, &first.name)) {
-                let step = draft.push(action, &format!("before {service} is started"), after.clone());
+                let step = draft.push(action, ServiceCause::BeforeStart(service.to_owned()), after.clone());
                 after.push(step);
             }
         }
@@ -72,7 +74,7 @@ pub fn start(name: &str, project: Option<&Project>, observed: &Observed, service
             } else {
                 start_of(container)
             };
-            let cause = if is_wanted(services, service) { "asked for" } else { "what is started depends on it" };
+            let cause = if is_wanted(services, service) { ServiceCause::Asked } else { ServiceCause::NeededByStarted };
             let step = draft.push(action, cause, after.clone());
             after.push(step);
         }
@@ -89,12 +91,12 @@ pub fn restart(name: &str, project: Option<&Project>, observed: &Observed, servi
     let wanted: BTreeSet<String> = graph.with_dependents(services, |edge| edge.restart);
     let mut done: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
     for service in graph.services().filter(|s| wanted.contains(*s)) {
-        let cause = if is_wanted(services, service) { "asked for" } else { "what it depends on is restarted" };
+        let cause = if is_wanted(services, service) { ServiceCause::Asked } else { ServiceCause::NeedRestarted };
         let mut after: Vec<StepId> = Vec::new();
         for edge in graph.needs(service).iter().filter(|edge| edge.restart && wanted.contains(&edge.on)) {
             let before = done.get(edge.on.as_str()).cloned().unwrap_or_default();
             match wait_of(edge, service, observed) {
-                Some(wait) => after.push(draft.push(wait, &format!("{service} depends on it"), before)),
+                Some(wait) => after.push(draft.push(wait, ServiceCause::NeededBy(vec![service.to_owned()]), before)),
                 None => after.extend(before),
             }
         }
@@ -106,7 +108,7 @@ pub fn restart(name: &str, project: Option<&Project>, observed: &Observed, servi
                     id: container.id.clone(),
                     name: container.name.clone(),
                 };
-                draft.push(action, cause, after.clone())
+                draft.push(action, cause.clone(), after.clone())
             })
             .collect();
         after.extend(own);
@@ -139,7 +141,7 @@ pub fn remove(name: &str, project: Option<&Project>, observed: &Observed, servic
             volumes,
             reason: Removal::Idle,
         };
-        draft.push(action, "asked for", Vec::new());
+        draft.push(action, ServiceCause::Asked, Vec::new());
     }
     draft.finish()
 }
@@ -158,7 +160,7 @@ impl Draft {
         Draft { plan }
     }
 
-    fn push(&mut self, action: Action, cause: &str, after: Vec<StepId>) -> StepId {
+    fn push(&mut self, action: Action, cause: impl Into<Cause>, after: Vec<StepId>) -> StepId {
         self.plan.steps.push(Step::new(action, cause, after, Condition::Always));
         self.plan.steps.len() - 1
     }

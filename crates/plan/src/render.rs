@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     Action, Condition, Plan, StepId,
     deed::{Deed, deeds},
-    words::short,
+    digest::short,
 };
 use turnout_report::counted;
 

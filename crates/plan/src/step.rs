@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Cause;
+
 /// Index of a step in its plan.
 pub type StepId = usize;
 
@@ -31,8 +33,9 @@ pub struct Plan {
 pub struct Step {
     /// What to do.
     pub action: Action,
-    /// Why, in words: `environment APP_MODE changed`.
-    pub cause: String,
+    /// Why.
+    #[serde(flatten)]
+    pub cause: Cause,
     /// Steps that must have ended well before. A step that its condition skipped, a pull that may fail and a wait that
     /// is not required all end well, whatever happened.
     pub after: Vec<StepId>,
@@ -46,7 +49,7 @@ pub struct Step {
 
 impl Step {
     /// A step that stands for itself.
-    pub fn new(action: Action, cause: impl Into<String>, after: Vec<StepId>, only_if: Condition) -> Step {
+    pub fn new(action: Action, cause: impl Into<Cause>, after: Vec<StepId>, only_if: Condition) -> Step {
         Step { action, cause: cause.into(), after, only_if, part_of: None }
     }
 }

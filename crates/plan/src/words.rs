@@ -45,8 +45,3 @@ pub fn action(action: &Action) -> String {
         Action::RemoveImage { image } => format!("remove image {image}"),
     }
 }
-
-/// The part of a digest or ID that fits in a sentence.
-pub(super) fn short(digest: &str) -> String {
-    digest.strip_prefix("sha256:").unwrap_or(digest).chars().take(12).collect()
-}

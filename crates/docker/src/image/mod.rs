@@ -35,7 +35,7 @@ use super::Engine;
 
 pub use builder::BuilderChoice;
 pub use error::{ImageError, Unfetched};
-pub use operation::{ImageContext, ImageId};
+pub use operation::{ImageContext, ImageId, for_engine};
 pub use reach::{OutOfReach, out_of_reach};
 pub use request::{BuildOptions, BuildRequest};
 

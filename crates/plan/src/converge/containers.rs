@@ -1,11 +1,11 @@
 //! Third phase: containers are removed, created and replaced, dependencies first. None is started.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, Replaced, RunState, StepId};
+use super::super::{
+    Action, Cause, Condition, ContainerCause, ObservedContainer, PlanError, Removal, Replaced, RunState, ServiceCause,
+    StepId,
+};
 use super::draft::{Fate, NetworkFate, Slot, steps_of};
 use super::judge::{Grounds, References};
 use super::members::{is_live, members};
@@ -49,12 +49,12 @@ pub(super) fn orphans(draft: &mut Draft<'_>) {
             }
             None => {}
         }
-        let cause = if orphan.oneoff {
-            "one-off that has ended".to_owned()
+        let cause: Cause = if orphan.oneoff {
+            ContainerCause::OneOffEnded.into()
         } else if project.disabled_services.contains_key(&orphan.service) {
-            format!("no profile of service {} is on any more", orphan.service)
+            ServiceCause::NoProfile(orphan.service.clone()).into()
         } else {
-            format!("service {} is no longer in the project", orphan.service)
+            ServiceCause::Gone(orphan.service.clone()).into()
         };
         remove(draft, orphan, Removal::Orphan, cause);
     }
@@ -87,13 +87,17 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     let excess = existing.saturating_sub(wanted as usize);
     let kept = judged.split_off(excess);
     for (container, _) in judged {
-        remove(draft, container, Removal::ScaleDown, format!("scaled down from {existing} to {wanted}"));
+        remove(
+            draft,
+            container,
+            Removal::ScaleDown,
+            ServiceCause::Scaled { from: existing, to: wanted as usize }.into(),
+        );
     }
     for container in leftovers {
-        let cause = "left over from a replacement that was interrupted".to_owned();
         // One that runs serves somebody: it goes as any other that is too many, not before all is created that can be.
         let reason = if is_live(container) { Removal::ScaleDown } else { Removal::Leftover };
-        remove(draft, container, reason, cause);
+        remove(draft, container, reason, ContainerCause::LeftOver.into());
     }
 
     let mut kept = kept;
@@ -108,10 +112,10 @@ fn one_service<'a>(draft: &mut Draft<'a>, name: &'a str, service: &'a Service) -
     // Gaps are not filled, so that a number never means two containers.
     let highest = members.iter().filter_map(|c| c.number).max().unwrap_or(0);
     for (number, _) in (highest.saturating_add(1)..).zip(existing..wanted as usize) {
-        let cause = if existing == 0 {
-            "no container yet".to_owned()
+        let cause: Cause = if existing == 0 {
+            ContainerCause::Absent.into()
         } else {
-            format!("scaled up from {existing} to {wanted}")
+            ServiceCause::Scaled { from: existing, to: wanted as usize }.into()
         };
         slots.push(create(draft, name, service, &references, number, cause));
     }
@@ -128,8 +132,9 @@ fn restart_for_mounts(draft: &mut Draft<'_>, name: &str, kept: &[(&ObservedConta
     for (container, _) in kept.iter().filter(|(_, grounds)| grounds.certain.is_empty()) {
         let cause = draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.restart.clone());
         if let Some(cause) = cause {
-            stop(draft, container, &Condition::Always, &cause);
-            stop_dependents(draft, name, &Condition::Always, &format!("{name} is restarted"));
+            stop(draft, container, &Condition::Always, &ContainerCause::Mounted(cause).into());
+            let cause = ServiceCause::Restarted(name.to_owned()).into();
+            stop_dependents(draft, name, &Condition::Always, &cause);
         }
     }
 }
@@ -148,7 +153,7 @@ fn signal_for_mounts(draft: &mut Draft<'_>, name: &str, container: &ObservedCont
         signal,
     };
     let after = draft.foundation();
-    Some(draft.push(action, cause, after, Condition::Always))
+    Some(draft.push(action, ContainerCause::Mounted(cause), after, Condition::Always))
 }
 
 fn condition(grounds: &Grounds) -> Option<Condition> {
@@ -192,13 +197,13 @@ fn one_container<'a>(
     };
     let Grounds { certain: mut causes, possible } = grounds;
     causes.extend(possible.into_iter().map(|(_, cause)| cause));
-    let cause = distinct(causes).join("; ");
+    let cause = Cause::of(causes);
     let Some(number) = container.number else {
         return Err(PlanError::ContainerLabel {
             container: container.name.clone(),
             service: name.to_owned(),
             label: labels::CONTAINER_NUMBER.to_owned(),
-            cause,
+            cause: cause.to_string(),
         });
     };
     let final_name = select::container_name(draft.project, name, number);
@@ -238,11 +243,6 @@ fn one_container<'a>(
     Ok(slot)
 }
 
-fn distinct(causes: Vec<String>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    causes.into_iter().filter(|cause| seen.insert(cause.clone())).collect()
-}
-
 fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> StepId {
     let to = final_name(&container.name).to_owned();
     let after = draft.foundation();
@@ -252,8 +252,7 @@ fn rename(draft: &mut Draft<'_>, name: &str, container: &ObservedContainer) -> S
         from: container.name.clone(),
         to,
     };
-    let cause = "its replacement was interrupted before it got its final name";
-    let step = draft.push(action, cause, after, Condition::Always);
+    let step = draft.push(action, ContainerCause::NameNotGiven, after, Condition::Always);
     draft.freed.insert(container.name.clone(), step);
     step
 }
@@ -264,7 +263,7 @@ fn create<'a>(
     service: &Service,
     references: &References,
     number: u32,
-    cause: String,
+    cause: Cause,
 ) -> Slot<'a> {
     let container = select::container_name(draft.project, service_name, number);
     let after = groundwork(draft, service, references);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, Intent, Observed, ObservedContainer, Plan, Step, StepId, order};
+use super::super::{Action, Cause, Condition, Intent, Observed, ObservedContainer, Plan, Step, StepId, order};
 use super::sharing::namespace_owners;
 use turnout_compose::model::{Project, Service};
 
@@ -24,7 +24,7 @@ pub(crate) struct Draft<'a> {
     restarted: BTreeMap<&'a str, Vec<&'a str>>,
     pub plan: Plan,
     /// Image reference -> why a step builds or pulls it.
-    pub changing: BTreeMap<String, String>,
+    pub changing: BTreeMap<String, Cause>,
     /// Every pull and build.
     pub image_steps: Vec<StepId>,
     /// Every network and volume that is created because it was not there; every trial of one that is to be replaced.
@@ -38,7 +38,7 @@ pub(crate) struct Draft<'a> {
     /// Container ID -> the step that stops it because another one takes its place.
     pub halts: BTreeMap<String, StepId>,
     /// Container ID -> the step that removes it because its volume is recreated, and why.
-    pub removed: BTreeMap<String, (StepId, String)>,
+    pub removed: BTreeMap<String, (StepId, Cause)>,
     /// Names that become free: by a removal or a rename.
     pub freed: BTreeMap<String, StepId>,
     /// Container ID -> steps that connect it to networks made anew, for which it must be there.
@@ -115,7 +115,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Adds a step. Its edges may point at later ones too: they are put in order at the end.
-    pub fn push(&mut self, action: Action, cause: impl Into<String>, after: Vec<StepId>, only_if: Condition) -> StepId {
+    pub fn push(&mut self, action: Action, cause: impl Into<Cause>, after: Vec<StepId>, only_if: Condition) -> StepId {
         self.plan.steps.push(Step::new(action, cause, after, only_if));
         self.plan.steps.len() - 1
     }
@@ -125,11 +125,11 @@ impl<'a> Draft<'a> {
         &mut self,
         lead: Option<StepId>,
         action: Action,
-        cause: &str,
+        cause: &Cause,
         after: Vec<StepId>,
         only_if: Condition,
     ) -> StepId {
-        let step = self.push(action, cause, after, only_if);
+        let step = self.push(action, cause.clone(), after, only_if);
         if let Some(added) = self.plan.steps.get_mut(step) {
             added.part_of = lead;
         }

@@ -1,6 +1,6 @@
 //! Which containers must be started, and which have done their work.
 
-use super::super::{ObservedContainer, RunState};
+use super::super::{ContainerCause, ObservedContainer, RunState};
 use super::Draft;
 use turnout_compose::model::{Project, Service};
 
@@ -9,16 +9,21 @@ const JOB: &str = "dev.turnout.job";
 /// Condition of who waits for a job.
 pub(super) const COMPLETED: &str = "service_completed_successfully";
 
-/// Why an existing container must be started, in words; `None` if it runs, or has done its work.
-pub(super) fn idle(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer) -> Option<String> {
+/// Why an existing container must be started; `None` if it runs, or has done its work.
+pub(super) fn idle(
+    draft: &Draft<'_>,
+    name: &str,
+    service: &Service,
+    container: &ObservedContainer,
+) -> Option<ContainerCause> {
     match container.state {
         RunState::Running | RunState::Restarting | RunState::Paused => None,
         RunState::Exited(0) if !draft.intent.rerun_completed_jobs && job(draft.project, name, service) != Job::No => {
             None
         }
-        RunState::Exited(code) => Some(format!("stopped with exit code {code}")),
-        RunState::Created => Some("created, but never started".to_owned()),
-        RunState::Removing | RunState::Dead => Some("does not run".to_owned()),
+        RunState::Exited(code) => Some(ContainerCause::Exited(code)),
+        RunState::Created => Some(ContainerCause::NeverStarted),
+        RunState::Removing | RunState::Dead => Some(ContainerCause::Idle),
     }
 }
 

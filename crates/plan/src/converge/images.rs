@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, PlanError, Pull, StepId};
+use super::super::{Action, Cause, Condition, ImageCause, PlanError, Pull, StepId};
 use super::{Draft, select};
 use turnout_compose::{model::Service, reference::familiar};
 
@@ -81,9 +81,9 @@ fn one(
     for (name, service) in &builders {
         let asked = draft.intent.build.get(*name).filter(|_| !draft.intent.earlier.built(image));
         if let Some(cause) = asked {
-            wanted.push((*name, *service, cause.clone()));
+            wanted.push((*name, *service, Cause::Given(cause.clone())));
         } else if draft.intent.pull.is_none() && service.pull_policy == "build" {
-            wanted.push((*name, *service, "pull_policy is build".to_owned()));
+            wanted.push((*name, *service, ImageCause::Policy("build").into()));
         }
     }
     if !wanted.is_empty() {
@@ -94,7 +94,7 @@ fn one(
     }
 
     // By platform: the services of one share a pull.
-    let mut pulls: BTreeMap<&str, (&str, String)> = BTreeMap::new();
+    let mut pulls: BTreeMap<&str, (&str, ImageCause)> = BTreeMap::new();
     let mut why_not = "it is neither built nor pulled".to_owned();
     for (name, service) in usage.services.iter().chain(&usage.steps).filter(|(_, s)| !s.image.is_empty()) {
         match pull_reason(draft, name, service, present_for(service), tagged)? {
@@ -109,7 +109,7 @@ fn one(
         && pulls.is_empty()
         && let Some(name) = usage.mounted_by.first()
     {
-        pulls.insert("", (name, format!("image {image} is not there yet")));
+        pulls.insert("", (name, ImageCause::Absent(image.to_owned())));
     }
     if draft.intent.no_build && usage.services.iter().any(|(_, s)| s.build.is_some()) {
         why_not = "building was refused (--no-build)".to_owned();
@@ -118,17 +118,17 @@ fn one(
     let mut pulled = None;
     let several = pulls.len() > 1;
     for (platform, (name, cause)) in pulls {
-        let cause = match (several, platform) {
-            (false, _) => cause,
-            (true, "") => format!("{cause} (any platform)"),
-            (true, platform) => format!("{cause} ({platform})"),
+        let cause: Cause = match several {
+            false => cause.into(),
+            true => ImageCause::For { platform: platform.to_owned(), why: Box::new(cause.into()) }.into(),
         };
         let action =
             Action::Pull { service: name.to_owned(), image: image.to_owned(), tolerate_failure: !builders.is_empty() };
         // One after another: each gives the name anew.
         let step = draft.push(action, cause.clone(), pulled.into_iter().collect(), Condition::Always);
         draft.image_steps.push(step);
-        draft.changing.insert(image.to_owned(), format!("image {image} is pulled: {cause}"));
+        let cause = ImageCause::Pulled { image: image.to_owned(), why: Box::new(cause) };
+        draft.changing.insert(image.to_owned(), cause.into());
         pulled = Some(step);
     }
     if present {
@@ -138,7 +138,7 @@ fn one(
     match (builders.first(), pulled, usage.services.first().or(usage.steps.first())) {
         (Some(_), _, _) => {
             for (name, service) in &builders {
-                let cause = format!("image {image} is not there yet");
+                let cause = ImageCause::Absent(image.to_owned()).into();
                 build(draft, image, name, service, &cause, after.clone(), only_if.clone(), built_by)?;
             }
             Ok(())
@@ -156,7 +156,7 @@ fn build(
     image: &str,
     name: &str,
     service: &Service,
-    cause: &str,
+    cause: &Cause,
     mut after: Vec<StepId>,
     only_if: Condition,
     built_by: &mut BTreeMap<String, StepId>,
@@ -173,10 +173,10 @@ fn build(
     after.sort_unstable();
     after.dedup();
     let action = Action::Build { service: name.to_owned(), image: image.to_owned() };
-    let step = draft.push(action, cause, after, only_if);
+    let step = draft.push(action, cause.clone(), after, only_if);
     draft.image_steps.push(step);
     built_by.insert(name.to_owned(), step);
-    draft.changing.entry(image.to_owned()).or_insert_with(|| format!("image {image} is built: {cause}"));
+    draft.changing.entry(image.to_owned()).or_insert_with(|| built(image, cause));
     Ok(())
 }
 
@@ -210,12 +210,16 @@ fn needed(
     let image = service.image_name(&project.name, name);
     let mut after = after.to_vec();
     after.extend(context_services(service).filter_map(|other| built_by.get(other).copied()));
-    let cause = format!("its image is a context of the build of {dependent}");
-    draft.changing.entry(image.clone()).or_insert_with(|| format!("image {image} is built: {cause}"));
+    let cause: Cause = ImageCause::ContextOf(dependent.to_owned()).into();
+    draft.changing.entry(image.clone()).or_insert_with(|| built(&image, &cause));
     let step = draft.push(Action::Build { service: name.to_owned(), image }, cause, after, only_if.clone());
     draft.image_steps.push(step);
     built_by.insert(name.to_owned(), step);
     Ok(())
+}
+
+fn built(image: &str, why: &Cause) -> Cause {
+    ImageCause::Built { image: image.to_owned(), why: Box::new(why.clone()) }.into()
 }
 
 /// Services whose images are named contexts of this one's build; they are built before.
@@ -268,21 +272,21 @@ fn pull_reason(
     service: &Service,
     present: bool,
     tagged: Option<i64>,
-) -> Result<Result<String, String>, PlanError> {
+) -> Result<Result<ImageCause, String>, PlanError> {
     let image = &service.image;
     let missing = || {
-        if present { Err("it is there".to_owned()) } else { Ok(format!("image {image} is not there yet")) }
+        if present { Err("it is there".to_owned()) } else { Ok(ImageCause::Absent(image.clone())) }
     };
     let policy = match draft.intent.pull {
         Some(Pull::Always) if draft.intent.earlier.pulled(image) => "missing",
-        Some(Pull::Always) => return Ok(Ok("every image is pulled, as asked for".to_owned())),
+        Some(Pull::Always) => return Ok(Ok(ImageCause::AllAsked)),
         Some(Pull::Never) => return Ok(Err("pulling was refused".to_owned())),
         Some(Pull::Missing) => "missing",
         None => service.pull_policy.as_str(),
     };
     Ok(match policy {
         "" | "missing" | "if_not_present" | "refresh" => missing(),
-        "always" => Ok("pull_policy is always".to_owned()),
+        "always" => Ok(ImageCause::Policy("always")),
         "never" | "build" => Err(format!("pull_policy is {policy}")),
         other => {
             let seconds = every(other)
@@ -291,8 +295,8 @@ fn pull_reason(
             let due = tagged.is_none_or(|time| draft.intent.now.saturating_sub(time) > seconds);
             match tagged {
                 _ if !present || !due => missing(),
-                Some(_) => Ok(format!("pull_policy is {other}, and the image is older")),
-                None => Ok(format!("pull_policy is {other}, and the engine does not tell when it was pulled")),
+                Some(_) => Ok(ImageCause::Old(other.to_owned())),
+                None => Ok(ImageCause::AgeUnknown(other.to_owned())),
             }
         }
     })

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Condition, ObservedContainer, PlanError, RunState, StepId, attributes, words::short};
+use super::super::{
+    Cause, Condition, ContainerCause, ImageCause, NetworkCause, ObservedContainer, PlanError, RunState, StepId,
+    VolumeCause, attributes, cause::Shared,
+};
 use super::draft::{Fate, NetworkFate};
 use super::members::is_live;
 use super::{Draft, idle, resources, select, sharing};
@@ -12,9 +15,9 @@ use turnout_compose::{hash, labels, model::Service};
 #[derive(Debug, Default)]
 pub(super) struct Grounds {
     /// Reasons known now.
-    pub certain: Vec<String>,
+    pub certain: Vec<Cause>,
     /// Reasons that execution decides on.
-    pub possible: Vec<(Condition, String)>,
+    pub possible: Vec<(Condition, Cause)>,
 }
 
 /// What a service's `service:` references stand for.
@@ -23,18 +26,18 @@ pub(super) struct References {
     /// Service -> ID of the container that is there now.
     pub ids: BTreeMap<String, String>,
     /// Targets that are replaced for certain.
-    pub certain: Vec<String>,
+    pub certain: Vec<Cause>,
     /// Targets that are replaced perhaps.
-    pub possible: Vec<(Condition, String)>,
+    pub possible: Vec<(Condition, Cause)>,
     /// Steps that make the targets.
     pub after: Vec<StepId>,
 }
 
 /// What decides beside the comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Policy {
     Never,
-    Force(&'static str),
+    Force(ContainerCause),
     Diverged,
 }
 
@@ -63,16 +66,16 @@ pub(super) fn references(draft: &Draft<'_>, name: &str, service: &Service) -> Re
         if let Some(container) = first.existing {
             found.ids.insert(target.to_owned(), container.id.clone());
         }
+        let shares = |fate| ContainerCause::Shares { what, of: target.to_owned(), fate }.into();
         match first.fate {
             Fate::Stays => {}
             Fate::New(step) => {
-                let becomes = if first.existing.is_some() { "replaced" } else { "created" };
-                found.certain.push(format!("shares {what} of {target}, which is {becomes}"));
+                let fate = if first.existing.is_some() { Shared::Replaced } else { Shared::Created };
+                found.certain.push(shares(fate));
                 found.after.push(step);
             }
             Fate::Perhaps(step) => {
-                let cause = format!("shares {what} of {target}, if that is replaced");
-                found.possible.push((Condition::AnyDid(vec![step]), cause));
+                found.possible.push((Condition::AnyDid(vec![step]), shares(Shared::ReplacedPerhaps)));
                 found.after.push(step);
             }
         }
@@ -101,18 +104,18 @@ pub(super) fn judge(
         return grounds;
     }
     if container.state == RunState::Dead {
-        grounds.certain.push("the engine marks the container dead".to_owned());
+        grounds.certain.push(ContainerCause::Dead.into());
     }
     match policy(draft, name, container) {
         Policy::Never => return grounds,
         Policy::Force(why) => {
-            grounds.certain.push(why.to_owned());
+            grounds.certain.push(why.into());
             return grounds;
         }
         Policy::Diverged => {}
     }
     if !container.labels.contains_key(labels::ONEOFF) {
-        grounds.certain.push(format!("label {} is missing, other tools would not start it", labels::ONEOFF));
+        grounds.certain.push(ContainerCause::LabelMissing(labels::ONEOFF).into());
     }
     grounds.certain.extend(references.certain.iter().cloned());
     grounds.possible.extend(references.possible.iter().cloned());
@@ -120,15 +123,17 @@ pub(super) fn judge(
         let changed = configuration(draft, name, service, references, container);
         // What was set on a container of another configuration, or on a job that has done its work, tells nothing.
         if changed.is_none() && (is_live(container) || idle::idle(draft, name, service, container).is_some()) {
-            grounds.certain.extend(draft.intent.altered.get(&container.id).into_iter().flatten().cloned());
+            let altered = draft.intent.altered.get(&container.id).into_iter().flatten().cloned();
+            grounds.certain.extend(altered.map(|words| ContainerCause::Altered(words).into()));
         }
-        grounds.certain.extend(changed);
+        grounds.certain.extend(changed.map(Cause::from));
     }
     image(draft, name, service, container, &mut grounds);
     mounted_images(draft, name, service, container, &mut grounds);
-    grounds.certain.extend(network(draft, service, container));
-    grounds.certain.extend(volume(draft, service, container));
-    grounds.certain.extend(draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.recreate.clone()));
+    grounds.certain.extend(network(draft, service, container).map(Cause::from));
+    grounds.certain.extend(volume(draft, service, container).map(Cause::from));
+    let mounted = draft.intent.mounted.get(&container.id).and_then(|mounted| mounted.recreate.clone());
+    grounds.certain.extend(mounted.map(|words| ContainerCause::Mounted(words).into()));
     grounds
 }
 
@@ -138,9 +143,9 @@ fn policy(draft: &Draft<'_>, name: &str, container: &ObservedContainer) -> Polic
     match named {
         _ if intent.no_recreate => Policy::Never,
         _ if intent.earlier.created(container) => Policy::Diverged,
-        true if intent.force_recreate => Policy::Force("replacement was asked for"),
-        true if intent.renew_anon_volumes => Policy::Force("fresh anonymous volumes were asked for"),
-        false if intent.always_recreate_deps => Policy::Force("replacement of dependencies was asked for"),
+        true if intent.force_recreate => Policy::Force(ContainerCause::ReplacementAsked),
+        true if intent.renew_anon_volumes => Policy::Force(ContainerCause::FreshVolumesAsked),
+        false if intent.always_recreate_deps => Policy::Force(ContainerCause::DependenciesAsked),
         _ => Policy::Diverged,
     }
 }
@@ -151,7 +156,7 @@ fn configuration(
     service: &Service,
     references: &References,
     container: &ObservedContainer,
-) -> Option<String> {
+) -> Option<ContainerCause> {
     let resolved = hash::with_container_refs(service, &references.ids);
     let expected = hash::service_hash(&resolved);
     if container.config_hash == expected {
@@ -166,27 +171,21 @@ fn configuration(
     let old = container.labels.get(attributes::LABEL).map_or("", String::as_str);
     let differences = attributes::difference(old, &now);
     if !differences.is_empty() {
-        return Some(in_words(&differences));
+        return Some(ContainerCause::Attributes(differences));
     }
     let targets: BTreeSet<&str> = sharing::shares(service).into_iter().map(|(_, target)| target).collect();
     if old == now && !targets.is_empty() {
-        let targets: Vec<&str> = targets.into_iter().collect();
-        return Some(format!("shares with {}, which has another container now", targets.join(", ")));
+        let targets = targets.into_iter().map(str::to_owned).collect();
+        return Some(ContainerCause::SharesWith(targets));
     }
-    Some(format!("configuration changed (config-hash {} -> {})", short(&container.config_hash), short(&expected)))
-}
-
-/// `environment A changed`, `environment B changed`, `image changed` -> `environment A, B and image changed` would
-/// need grammar; a plain list reads well enough.
-fn in_words(differences: &[String]) -> String {
-    differences.join(", ")
+    Some(ContainerCause::Configuration { from: container.config_hash.clone(), to: expected })
 }
 
 fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedContainer, grounds: &mut Grounds) {
     let image = service.image_name(&draft.project.name, name);
     let label = &container.image_label;
     if label.is_empty() {
-        grounds.certain.push("label com.docker.compose.image is missing, its image is not known".to_owned());
+        grounds.certain.push(ContainerCause::ImageUnknown.into());
         return;
     }
     if let Some(cause) = draft.changing.get(&image) {
@@ -196,7 +195,8 @@ fn image(draft: &Draft<'_>, name: &str, service: &Service, container: &ObservedC
     }
     let current = draft.observed.images.get(&image).and_then(|state| state.id.as_ref());
     if let Some(current) = current.filter(|id| *id != label) {
-        grounds.certain.push(format!("image {image} is another one now ({} -> {})", short(label), short(current)));
+        let (from, to) = (label.clone(), current.clone());
+        grounds.certain.push(ImageCause::Another { image, mounted_at: None, from, to }.into());
     }
 }
 
@@ -220,21 +220,20 @@ fn mounted_images(
                 image: image.clone(),
                 running: (*running).to_owned(),
             };
-            grounds.possible.push((condition, format!("mounted at {target}: {cause}")));
+            let cause = ImageCause::MountedAt { target: target.clone(), why: Box::new(cause.clone()) };
+            grounds.possible.push((condition, cause.into()));
             continue;
         }
         let current = draft.observed.images.get(image).and_then(|state| state.id.as_deref());
         if let Some(current) = current.filter(|id| id != running) {
-            grounds.certain.push(format!(
-                "image {image}, mounted at {target}, is another one now ({} -> {})",
-                short(running),
-                short(current)
-            ));
+            let (from, to) = ((*running).to_owned(), current.to_owned());
+            let another = ImageCause::Another { image: image.clone(), mounted_at: Some(target.clone()), from, to };
+            grounds.certain.push(another.into());
         }
     }
 }
 
-fn network(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) -> Option<String> {
+fn network(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) -> Option<NetworkCause> {
     let live = is_live(container);
     for key in service.networks.keys() {
         let expected = match draft.networks.get(key)? {
@@ -250,18 +249,18 @@ fn network(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) 
             continue;
         }
         return Some(match expected {
-            Some(_) => format!("not attached to network {key}"),
-            None => format!("network {key} is created anew"),
+            Some(_) => NetworkCause::NotAttached(key.clone()),
+            None => NetworkCause::CreatedAnew(key.clone()),
         });
     }
     None
 }
 
-fn volume(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) -> Option<String> {
+fn volume(draft: &Draft<'_>, service: &Service, container: &ObservedContainer) -> Option<VolumeCause> {
     let named = service.volumes.iter().filter(|m| m.r#type == "volume" && !m.source.is_empty());
     named.into_iter().find_map(|mount| {
         let name = resources::volume_name(draft, &mount.source);
         let mounted = container.mounts.iter().any(|m| m.kind == "volume" && m.name == name);
-        (!mounted).then(|| format!("volume {} is not mounted", mount.source))
+        (!mounted).then(|| VolumeCause::NotMounted(mount.source.clone()))
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Action, Condition, ObservedContainer, StepId};
+use super::super::{Action, Condition, ContainerCause, ObservedContainer, StepId};
 use super::{Draft, select};
 use turnout_compose::labels;
 
@@ -91,8 +91,7 @@ pub(super) fn restore(draft: &mut Draft<'_>, container: &ObservedContainer, own:
         from: container.name.clone(),
         to: own,
     };
-    let cause = "somebody renamed it";
-    let step = draft.push(action, cause, after, Condition::Always);
+    let step = draft.push(action, ContainerCause::Renamed, after, Condition::Always);
     draft.freed.insert(container.name.clone(), step);
     step
 }

@@ -3,7 +3,7 @@
 //! As in Compose 5.6 they run once for a service, however many containers it has, and only where none of them runs:
 //! not for what is added beside.
 
-use super::super::{Action, Condition, ObservedContainer, Removal, RunState, StepId};
+use super::super::{Action, Condition, ContainerCause, ObservedContainer, Removal, RunState, ServiceCause, StepId};
 use super::{Draft, any_of};
 use turnout_compose::{labels, model::Service};
 
@@ -35,13 +35,11 @@ pub(crate) fn removal(container: &ObservedContainer) -> Action {
     }
 }
 
-/// Why it is there, in words.
-pub(crate) fn cause(container: &ObservedContainer) -> &'static str {
+/// Why it is there.
+pub(crate) fn cause(container: &ObservedContainer) -> ContainerCause {
     match container.state {
-        RunState::Exited(0) | RunState::Created | RunState::Running => {
-            "left over from a pre_start step that was interrupted"
-        }
-        _ => "left over from a pre_start step that failed",
+        RunState::Exited(0) | RunState::Created | RunState::Running => ContainerCause::StepInterrupted,
+        _ => ContainerCause::StepFailed,
     }
 }
 
@@ -57,7 +55,7 @@ pub(super) fn run(
 ) {
     let when = any_of(when).unwrap_or(Condition::Always);
     for action in actions(&draft.project.name, name, service, first) {
-        let cause = format!("before {name} is started");
+        let cause = ServiceCause::BeforeStart(name.to_owned());
         let step = draft.push(action, cause, gates.clone(), when.clone());
         gates.push(step);
     }

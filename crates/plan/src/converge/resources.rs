@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    Action, Condition, Existing, NetworkRemoval, ObservedContainer, PlanError, Removal, RunState, StepId, words::short,
+    Action, Cause, Condition, Existing, NetworkCause, NetworkRemoval, ObservedContainer, PlanError, Removal, RunState,
+    StepId, VolumeCause,
 };
 use super::draft::NetworkFate;
 use super::{Draft, stops, swaps, trial};
@@ -55,7 +56,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
             Some(user) => {
                 draft.warn(format!("{cause}; it is kept, because {user} uses it and has no part in this plan"))
             }
-            None => replace_volume(draft, &key, &name, &cause),
+            None => replace_volume(draft, &key, &name, &cause.with_loss().into()),
         }
     }
     Ok(())
@@ -70,13 +71,10 @@ pub(super) fn idle_networks(draft: &mut Draft<'_>) {
     let project = draft.project;
     let idle = |key: &String| project.disabled_services.values().any(|service| service.networks.contains_key(key));
     let unnamed = draft.observed.networks.iter().filter(|(key, _)| !project.networks.contains_key(*key));
-    let unnamed = unnamed.map(|(key, network)| (key, network, format!("network {key} is no longer in the project")));
+    let unnamed = unnamed.map(|(key, network)| (key, network, NetworkCause::Gone(key.clone())));
     let former = draft.observed.former_networks.iter().map(|(key, network)| {
-        let cause = match project.networks.get(key).and_then(Option::as_ref) {
-            Some(now) => format!("network {key} is {} now", now.name),
-            None => format!("network {key} has another name now"),
-        };
-        (key, network, cause)
+        let now = project.networks.get(key).and_then(Option::as_ref);
+        (key, network, NetworkCause::Renamed { key: key.clone(), to: now.map(|now| now.name.clone()) })
     });
     for (key, network, cause) in unnamed.chain(former) {
         if removes(draft, &network.id) {
@@ -119,16 +117,16 @@ fn twins(draft: &mut Draft<'_>) {
             id: Some(twin.id.clone()),
             reason: NetworkRemoval::Twin,
         };
-        let cause = format!("two runs at once have made one of this name each; {} stays", name_twin(draft, twin));
+        let cause = NetworkCause::Twin { stays: name_twin(draft, twin) };
         let step = draft.push(action, cause, after.clone(), Condition::Always);
         draft.made.push(step);
     }
 }
 
-/// The short ID of the network that has the same name.
+/// The ID of the network that has the same name.
 fn name_twin<'a>(draft: &Draft<'a>, twin: &super::super::ObservedNetwork) -> String {
     let other = draft.observed.networks.values().find(|network| network.name == twin.name);
-    other.map(|network| short(&network.id)).unwrap_or_default()
+    other.map(|network| network.id.clone()).unwrap_or_default()
 }
 
 /// Whether the plan removes a network already, as one that was tried.
@@ -141,21 +139,21 @@ fn removes(draft: &Draft<'_>, network: &str) -> bool {
 }
 
 /// A network or volume that is to be replaced. Volumes have no ID.
-struct Changed {
+struct Changed<C> {
     key: String,
     name: String,
     id: String,
-    cause: String,
+    cause: C,
 }
 
 /// Creates or adopts networks; returns those that changed.
-fn networks(draft: &mut Draft<'_>) -> Result<Vec<Changed>, PlanError> {
+fn networks(draft: &mut Draft<'_>) -> Result<Vec<Changed<Cause>>, PlanError> {
     let mut changed = Vec::new();
     for (key, network) in networks_used(draft) {
         let name = network.name.clone();
         let found = draft.observed.networks.get(&key).filter(|n| network.external || n.name == name);
         let Some(found) = found else {
-            let cause = format!("network {name} does not exist yet");
+            let cause = NetworkCause::Absent(name.clone());
             let action = Action::CreateNetwork { key: key.clone(), name };
             let step = draft.push(action, cause, Vec::new(), Condition::Always);
             draft.made.push(step);
@@ -181,20 +179,20 @@ fn networks(draft: &mut Draft<'_>) -> Result<Vec<Changed>, PlanError> {
         if hash.is_empty() || hash == expected {
             continue;
         }
-        let cause = format!("network {name} changed (config-hash {} -> {})", short(hash), short(&expected));
+        let cause = NetworkCause::Changed { name: name.clone(), from: hash.to_owned(), to: expected }.into();
         changed.push(Changed { key, name, id: found.id.clone(), cause });
     }
     Ok(changed)
 }
 
 /// Creates or adopts volumes; returns those that changed and may be replaced. Their data is lost only with consent.
-fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
+fn volumes(draft: &mut Draft<'_>) -> Vec<Changed<VolumeCause>> {
     let mut changed = Vec::new();
     for (key, volume) in volumes_used(draft) {
         let name = volume.name.clone();
         let found = draft.observed.volumes.get(&key).filter(|v| volume.external || v.name == name);
         let Some(found) = found else {
-            let cause = format!("volume {name} does not exist yet");
+            let cause = VolumeCause::Absent(name.clone());
             let action = Action::CreateVolume { key: key.clone(), name };
             let step = draft.push(action, cause, Vec::new(), Condition::Always);
             draft.made.push(step);
@@ -212,7 +210,7 @@ fn volumes(draft: &mut Draft<'_>) -> Vec<Changed> {
         }
         let expected = hash::volume_hash(&volume);
         let Some(hash) = found.labels.get(labels::CONFIG_HASH).filter(|hash| **hash != expected) else { continue };
-        let cause = format!("volume {name} changed (config-hash {} -> {})", short(hash), short(&expected));
+        let cause = VolumeCause::Changed { name: name.clone(), from: hash.clone(), to: expected, lost: false };
         if stranger.is_some() {
             continue;
         }
@@ -292,7 +290,7 @@ fn stranger(draft: &Draft<'_>, found: &BTreeMap<String, String>) -> Option<Strin
 }
 
 /// Stops who runs in it and takes part, takes everybody out, makes it anew and connects them again.
-fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause: &str) {
+fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause: &Cause) {
     let observed = draft.observed;
     let members: Vec<&ObservedContainer> =
         observed.containers.iter().filter(|c| c.networks.values().any(|n| n == id)).collect();
@@ -300,7 +298,7 @@ fn replace_network(draft: &mut Draft<'_>, key: &str, name: &str, id: &str, cause
     let (own, others): (Vec<&ObservedContainer>, Vec<&ObservedContainer>) = members.into_iter().partition(|c| own(c));
     let mut after = draft.foundation();
     for member in &own {
-        let stop_cause = format!("network {name} is replaced");
+        let stop_cause = NetworkCause::Replaced(name.to_owned()).into();
         let stopped = stops::stop(draft, member, &Condition::Always, &stop_cause);
         after.extend(stopped);
     }
@@ -352,12 +350,12 @@ fn mounts(container: &ObservedContainer, volume: &str) -> bool {
     container.mounts.iter().any(|mount| mount.kind == "volume" && mount.name == volume)
 }
 
-fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) {
+fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &Cause) {
     let users: Vec<&ObservedContainer> =
         draft.observed.containers.iter().filter(|c| mounts(c, name) && c.state != RunState::Removing).collect();
     let mut after = draft.foundation();
     for user in users {
-        let why = format!("volume {name} is recreated");
+        let why = VolumeCause::Recreated(name.to_owned()).into();
         let mut before = draft.foundation();
         before.extend(stops::stop_dependents(draft, &user.service, &Condition::Always, &why));
         if let Some((step, _)) = draft.removed.get(&user.id) {
@@ -368,10 +366,9 @@ fn replace_volume(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) {
         draft.removed.insert(user.id.clone(), (step, why));
         after.push(step);
     }
-    let cause = format!("{cause}; its data is lost, as agreed");
     let action = Action::RemoveVolume { key: key.to_owned(), name: name.to_owned(), replaced: true };
     let removed = draft.push(action, cause.clone(), after, Condition::Always);
     let action = Action::CreateVolume { key: key.to_owned(), name: name.to_owned() };
-    let created = draft.push_part(Some(removed), action, &cause, vec![removed], Condition::Always);
+    let created = draft.push_part(Some(removed), action, cause, vec![removed], Condition::Always);
     draft.volume_steps.insert(key.to_owned(), created);
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Action, Condition, ObservedContainer, PlanError, Removal, RunState, StepId};
+use super::super::{
+    Action, Condition, ContainerCause, ObservedContainer, PlanError, Removal, RunState, ServiceCause, StepId,
+};
 use super::draft::{Fate, Slot};
 use super::idle::{COMPLETED, Job, idle, job};
 use super::{Draft, any_of, pre_start, stops};
@@ -14,7 +16,7 @@ const HEALTHY: &str = "service_healthy";
 struct Start {
     number: Option<u32>,
     name: String,
-    cause: String,
+    cause: ContainerCause,
     when: Condition,
 }
 
@@ -62,7 +64,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
                         required: edge.required,
                         dependents: dependents.clone(),
                     };
-                    let cause = format!("{} {} on it", dependents.join(", "), depend(dependents.len()));
+                    let cause = ServiceCause::NeededBy(dependents.clone());
                     draft.push(action, cause, after, when.clone())
                 });
                 wait_steps.insert(key, step);
@@ -92,10 +94,6 @@ pub(super) fn plan(draft: &mut Draft<'_>) -> Result<(), PlanError> {
         }
     }
     Ok(())
-}
-
-fn depend(count: usize) -> &'static str {
-    if count == 1 { "depends" } else { "depend" }
 }
 
 /// A dependency that takes part and has containers; with its condition spelt out.
@@ -185,10 +183,10 @@ fn starts(draft: &Draft<'_>, name: &str, service: &Service) -> Vec<Start> {
 }
 
 /// Why and when a slot's container is started; `None` if it runs on.
-fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> Option<(String, Condition)> {
-    let Some(container) = slot.existing else { return Some(("created".to_owned(), Condition::Always)) };
+fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> Option<(ContainerCause, Condition)> {
+    let Some(container) = slot.existing else { return Some((ContainerCause::Created, Condition::Always)) };
     let replaced = match slot.fate {
-        Fate::New(_) => return Some(("replaced".to_owned(), Condition::Always)),
+        Fate::New(_) => return Some((ContainerCause::Replaced, Condition::Always)),
         Fate::Perhaps(step) => Some(step),
         Fate::Stays => None,
     };
@@ -203,11 +201,11 @@ fn start(draft: &Draft<'_>, name: &str, service: &Service, slot: &Slot<'_>) -> O
         any_of([Condition::AnyDid(stopped.iter().copied().chain(replaced).collect())])?
     };
     let cause = match (replaced, stopped.is_empty()) {
-        (Some(_), true) => "replaced",
-        (Some(_), false) => "replaced or stopped before",
-        (None, _) => "stopped before",
+        (Some(_), true) => ContainerCause::Replaced,
+        (Some(_), false) => ContainerCause::ReplacedOrStopped,
+        (None, _) => ContainerCause::StoppedBefore,
     };
-    Some((cause.to_owned(), when))
+    Some((cause, when))
 }
 
 /// Says of services without any step why they have none.

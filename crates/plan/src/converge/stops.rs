@@ -1,7 +1,7 @@
 //! Who is stopped for somebody else's sake, to be started again in the last phase: those who depend on it with
 //! `restart: true`, and those who live in its namespaces.
 
-use super::super::{Action, Condition, ObservedContainer, RunState, Step, StepId};
+use super::super::{Action, Cause, Condition, ContainerCause, ObservedContainer, RunState, ServiceCause, Step, StepId};
 use super::draft::{Draft, Fate, Slot, steps_of};
 use super::idle::{began_before, idle};
 use super::members::{is_live, members};
@@ -9,11 +9,11 @@ use turnout_compose::model::Service;
 
 /// Stops containers of services that depend on `name` with `restart: true`, or live in its namespaces; and, before,
 /// what lives in the namespaces of those. They are started again in the last phase.
-pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &str) -> Vec<StepId> {
+pub(super) fn stop_dependents(draft: &mut Draft<'_>, name: &str, when: &Condition, cause: &Cause) -> Vec<StepId> {
     stop_those(draft, draft.restarted_with(name), when, cause)
 }
 
-fn stop_those(draft: &mut Draft<'_>, services: Vec<&str>, when: &Condition, cause: &str) -> Vec<StepId> {
+fn stop_those(draft: &mut Draft<'_>, services: Vec<&str>, when: &Condition, cause: &Cause) -> Vec<StepId> {
     let mut steps = Vec::new();
     for service in services {
         let (containers, _) = members(draft, service);
@@ -25,7 +25,12 @@ fn stop_those(draft: &mut Draft<'_>, services: Vec<&str>, when: &Condition, caus
 }
 
 /// Stops one container if it runs, after what lives in its namespaces. Empty if it need not or is stopped for certain already.
-pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &Condition, cause: &str) -> Vec<StepId> {
+pub(super) fn stop(
+    draft: &mut Draft<'_>,
+    container: &ObservedContainer,
+    when: &Condition,
+    cause: &Cause,
+) -> Vec<StepId> {
     if !is_live(container) || draft.removed.contains_key(&container.id) {
         return Vec::new();
     }
@@ -43,9 +48,9 @@ pub(super) fn stop(draft: &mut Draft<'_>, container: &ObservedContainer, when: &
     }
     // Not those that only depend on it with `restart: true`: like Compose, that reaches as far as those who depend on
     // what is replaced, no further.
-    let stranded = format!("{} is stopped", container.service);
+    let stranded = ServiceCause::Stopped(container.service.clone()).into();
     after.extend(stop_those(draft, draft.residents(&container.service), when, &stranded));
-    let step = draft.push(stop_of(container, true), cause, after, when.clone());
+    let step = draft.push(stop_of(container, true), cause.clone(), after, when.clone());
     draft.stops.entry(container.id.clone()).or_default().push(step);
     vec![step]
 }
@@ -67,7 +72,7 @@ pub(super) fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: 
     let Some(owner) = owner.filter(|slot| !matches!(slot.fate, Fate::New(_))) else { return };
     let stopped = owner.existing.and_then(|container| idle(draft, name, service, container));
     if stopped.is_some() {
-        let cause = format!("lives in namespaces of {name}, which are gone since that stopped");
+        let cause = ServiceCause::NamespacesStopped(name.to_owned()).into();
         stop_those(draft, draft.residents(name), &Condition::Always, &cause);
         return;
     }
@@ -75,7 +80,7 @@ pub(super) fn stop_stranded_sharers(draft: &mut Draft<'_>, name: &str, service: 
     for sharer in draft.residents(name) {
         for container in members(draft, sharer).0 {
             if began_before(container, owner) {
-                let cause = format!("lives in namespaces of {name} that are gone: {name} was started again after it");
+                let cause = ServiceCause::NamespacesOld(name.to_owned()).into();
                 stop(draft, container, &Condition::Always, &cause);
             }
         }
@@ -93,7 +98,7 @@ pub(super) fn resume(draft: &mut Draft<'_>, container: &ObservedContainer) -> Op
         id: container.id.clone(),
         name: container.name.clone(),
     };
-    Some(draft.push(action, "the container is paused", after, Condition::Always))
+    Some(draft.push(action, ContainerCause::Paused, after, Condition::Always))
 }
 
 fn resumes(step: &Step, container: &ObservedContainer) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Action, Condition, ObservedContainer, Removal, StepId};
+use super::super::{Action, Cause, Condition, ObservedContainer, Removal, ServiceCause, StepId};
 use super::members::is_live;
 use super::sharing::namespace_owners;
 use super::stops::{already, stop_dependents, stop_of};
@@ -13,7 +13,7 @@ pub(super) fn remove_after(
     draft: &mut Draft<'_>,
     container: &ObservedContainer,
     reason: Removal,
-    cause: &str,
+    cause: &Cause,
     mut before: Vec<StepId>,
 ) -> StepId {
     let (stopped, is_stopped) = already(draft, container);
@@ -21,7 +21,7 @@ pub(super) fn remove_after(
     before.extend(draft.connects.get(&container.id).into_iter().flatten());
     let mut lead = None;
     if !is_stopped {
-        lead = Some(draft.push(stop_of(container, true), cause, before.clone(), Condition::Always));
+        lead = Some(draft.push(stop_of(container, true), cause.clone(), before.clone(), Condition::Always));
         before.extend(lead);
     }
     let action = Action::RemoveContainer {
@@ -38,7 +38,7 @@ pub(super) fn remove_after(
 
 /// As [`remove_after`], once what must be there is; one that its volume's replacement removes already just does not come
 /// back.
-pub(super) fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: String) {
+pub(super) fn remove(draft: &mut Draft<'_>, container: &ObservedContainer, reason: Removal, cause: Cause) {
     if let Some((step, _)) = draft.removed.get(&container.id).cloned() {
         let Some(removal) = draft.plan.steps.get_mut(step) else { return };
         if let Action::RemoveContainer { reason: old, .. } = &mut removal.action {
@@ -63,7 +63,7 @@ pub(super) struct Swap<'a> {
     pub created: StepId,
     pub create_as: String,
     pub name: String,
-    pub cause: String,
+    pub cause: Cause,
     /// What the predecessor's stop waits for besides.
     pub before: Vec<StepId>,
 }
@@ -76,7 +76,7 @@ pub(super) fn put_in_place(draft: &mut Draft<'_>, name: &str, swaps: &[Swap<'_>]
         _ => Condition::AnyDid(vec![swap.created]),
     };
     let Some(when) = any_of(swaps.iter().map(|swap| did(draft, swap))) else { return };
-    let dependents = stop_dependents(draft, name, &when, &format!("{name} is replaced"));
+    let dependents = stop_dependents(draft, name, &when, &ServiceCause::Replaced(name.to_owned()).into());
     let owners = stops_of_owners(draft, name);
     for swap in swaps {
         let Swap { old, old_name, created, create_as, name: final_name, cause, before } = swap;

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::super::{Action, Condition, NetworkRemoval, ObservedNetwork, StepId};
+use super::super::{Action, Cause, Condition, NetworkCause, NetworkRemoval, ObservedNetwork, StepId};
 use super::Draft;
 use turnout_compose::labels;
 
@@ -15,7 +15,7 @@ const EXCLUSIVE: &[&str] = &["com.docker.network.bridge.name", "parent"];
 
 /// Adds the trial of one network; what waits for it must not begin before it has gone well. Empty where the old network is
 /// in the way of any other.
-pub(super) fn plan(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) -> Vec<StepId> {
+pub(super) fn plan(draft: &mut Draft<'_>, key: &str, name: &str, cause: &Cause) -> Vec<StepId> {
     let Some(old) = draft.observed.networks.get(key) else { return Vec::new() };
     let wanted = draft.project.networks.get(key).cloned().flatten().unwrap_or_default();
     if EXCLUSIVE.iter().any(|option| {
@@ -36,12 +36,11 @@ pub(super) fn plan(draft: &mut Draft<'_>, key: &str, name: &str, cause: &str) ->
             id: Some(id.clone()),
             reason: NetworkRemoval::Trial,
         };
-        let cause = "left over from a trial that was interrupted";
-        let removed = draft.push(action, cause, after.clone(), Condition::Always);
+        let removed = draft.push(action, NetworkCause::TrialLeft, after.clone(), Condition::Always);
         after.push(removed);
     }
     let action = Action::TryNetwork { key: key.to_owned(), name: name.to_owned(), trial: trial.clone(), subnets };
-    let tried = draft.push(action, cause, after, Condition::Always);
+    let tried = draft.push(action, cause.clone(), after, Condition::Always);
     let action = Action::RemoveNetwork { key: key.to_owned(), name: trial, id: None, reason: NetworkRemoval::Trial };
     vec![draft.push_part(Some(tried), action, cause, vec![tried], Condition::AnyDid(vec![tried]))]
 }
