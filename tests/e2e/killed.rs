@@ -146,7 +146,9 @@ fn whenever_it_is_killed_every_accepted_push_ends_and_nothing_is_left_over() {
     let sites = [site(), site()];
     let entries: String =
         sites.iter().map(|site| site.entry(&[&format!("remote: {}", site.remote.url()), "branch: main"])).collect();
-    let mut daemon = Daemon::start_with(&entries, QUICK, &[]);
+    // All that was accepted is asked for at the end, however often it is killed.
+    let daemon = [QUICK, &["--history-keep", "10000"]].concat();
+    let mut daemon = Daemon::start_with(&entries, &daemon, &[]);
     let (mut accepted, mut phases) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
     let (mut pushes, mut interrupted) = (0, BTreeSet::new());
     let (mut left_kills, mut left_terms) = (kills, terms);
