@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Deployer, Done, Failure, Prepared, Recorder, called_off, failure::Engine as EngineIs, guard, leftovers, now_ms,
-    outcome, place, waits, wanted, watch_on,
+    outcome, place, wanted, watch_on, woken,
 };
 use crate::{
     config::{Repo, Timeouts},
@@ -54,7 +54,7 @@ pub(super) enum Came {
     /// Everything runs.
     Done(Done),
     /// There is nothing to be done until a fact comes from outside.
-    Waits(waits::Wait),
+    Waits(woken::Wait),
 }
 
 /// What the actions of a deployment found out, for those after them. It is in no state: after a crash it is found out anew.
@@ -328,11 +328,11 @@ impl<'a> Drive<'a> {
     }
 
     /// What has to be kept until a fact comes from outside.
-    fn wait(self) -> waits::Wait {
+    fn wait(self) -> woken::Wait {
         let Drive { rollout, found: Found { update, failure, .. }, .. } = self;
         let phase = rollout.under_way.map(|under_way| under_way.phase);
         let update = Update { phase, rollout: Some(rollout), ..update };
-        waits::Wait { update, failure: failure.unwrap_or_else(|| guard::fault("a wait without a reason")) }
+        woken::Wait { update, failure: failure.unwrap_or_else(|| guard::fault("a wait without a reason")) }
     }
 
     /// Finds out anew what the actions to come need: the store has the commit, the work tree what was changed by hand.

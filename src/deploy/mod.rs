@@ -39,6 +39,7 @@ mod waits;
 mod wanted;
 mod watch_on;
 mod watches;
+mod woken;
 
 use std::{
     collections::BTreeSet,
@@ -94,7 +95,7 @@ pub struct Deployer {
     /// What is watched after its verdict.
     pub watches: watches::Watches,
     /// What woke deployments that wait.
-    pub waits: waits::Waits,
+    pub waits: woken::Waits,
     /// What the engine holds.
     pub holdings: holdings::Holdings,
     tidy: leftovers::Tidy,
@@ -125,7 +126,7 @@ impl Deployer {
         planner.redactor = redactor.clone();
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
-        let (waits, holdings) = (waits::Waits::default(), holdings::Holdings::default());
+        let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
         Self { planner, store, redactor, live, watches, waits, holdings, tidy }
     }
 

@@ -1,56 +1,13 @@
-//! Deployments that wait for the engine with their lane free: how they are put down, and what woke them.
+//! How deployments that wait for the engine are put down, with their lane free, and how the wait ends in vain.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Deployer, Failure, Recorder, STORE_RETRY, failure::Engine as EngineIs};
+use super::{Deployer, Failure, Recorder, STORE_RETRY, failure::Engine as EngineIs, woken::Wait};
 use crate::{
     report::{Event, Reporter as _},
-    rollout::{Fact, Phase},
-    store::{Deployment, DeploymentId, PutDown, Update, WaitsFor},
+    rollout::Phase,
+    store::{Deployment, DeploymentId, PutDown, WaitsFor},
 };
-
-/// What woke deployments that wait, until their lanes have taken them up.
-#[derive(Default)]
-pub struct Waits {
-    woken: Mutex<HashMap<String, (DeploymentId, Fact)>>,
-    more: Notify,
-}
-
-impl Waits {
-    /// Something woke this deployment; its lane learns of it when it looks for work.
-    pub fn wake(&self, repo: &str, deployment: DeploymentId, by: Fact) {
-        self.lock().insert(repo.to_owned(), (deployment, by));
-    }
-
-    /// What woke a deployment of this repository. Whoever asks has to see to it.
-    pub fn take(&self, repo: &str) -> Option<(DeploymentId, Fact)> {
-        self.lock().remove(repo)
-    }
-
-    /// Waits until another deployment waits.
-    pub async fn more(&self) {
-        self.more.notified().await;
-    }
-
-    /// Only whole values are written under this lock.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (DeploymentId, Fact)>> {
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What is kept of a deployment that is to wait for the engine.
-pub(super) struct Wait {
-    /// The state, and what became known.
-    pub update: Update,
-    /// Why it waits.
-    pub failure: Failure,
-}
 
 impl Deployer {
     /// Puts a deployment down until the engine is back. A store that cannot take it is asked until it can, as at an end.
@@ -102,7 +59,7 @@ impl Deployer {
             tracing::warn!(repo, deployment = id, %error, "cannot write the log of a deployment");
         }
         match put {
-            PutDown::Waits => self.waits.more.notify_one(),
+            PutDown::Waits => self.waits.one_more(),
             PutDown::Superseded(by) => tracing::info!(repo, deployment = id, "deployment {id} was superseded by {by}"),
             PutDown::Over => {}
         }

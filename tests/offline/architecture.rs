@@ -301,6 +301,7 @@ const NOT_YET: &[(&str, &[Back])] = &[
         &[
             ("src/store/holds.rs", "src/store/deployments.rs"),
             ("src/store/holds.rs", "src/store/intake.rs"),
+            ("src/store/waits.rs", "src/store/deployments.rs"),
             ("src/store/mod.rs", "src/store/writer.rs"),
             ("src/store/soundness.rs", "src/store/copies.rs"),
             ("src/store/soundness.rs", "src/store/queries.rs"),

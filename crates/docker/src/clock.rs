@@ -10,36 +10,32 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Endpoint, Engine, times::nanoseconds};
-
-/// How long the engine may take to tell its time.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a difference is believed.
 const BELIEVED: Duration = Duration::from_secs(300);
 /// What our clock may differ from the time that has passed; more, and it was set.
 const DRIFT: i64 = 50_000_000;
 
 /// What is known of an engine's clock. Clones share it: whoever connects anew gives it on with
-/// [`Engine::with_clock`].
+/// [`with_clock`](super::Engine::with_clock).
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Arc<Mutex<Option<Known>>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
+pub(super) struct Known {
     /// Nanoseconds.
-    ahead: i64,
-    at: Instant,
+    pub(super) ahead: i64,
+    pub(super) at: Instant,
     /// Our clock at that moment, in nanoseconds since 1970.
-    here: i64,
+    pub(super) here: i64,
 }
 
 impl Clock {
-    fn known(&self, now: Instant, here: i64) -> Option<i64> {
+    pub(super) fn known(&self, now: Instant, here: i64) -> Option<i64> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|known| known.holds(now, here)).map(|known| known.ahead)
     }
 
-    fn learn(&self, known: Known) {
+    pub(super) fn learn(&self, known: Known) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 }
@@ -54,29 +50,8 @@ impl Known {
     }
 }
 
-impl Engine {
-    /// By how many nanoseconds the engine's clock is ahead of ours. Also one behind a socket of this machine may have
-    /// another: a socket can lead elsewhere, and a clock can be wrong in one process alone.
-    pub async fn ahead(&self) -> i64 {
-        // The clock of another machine is set without ours being set.
-        let near = matches!(self.endpoint(), Endpoint::Unix(_));
-        if let Some(ahead) = self.clock().known(Instant::now(), here()).filter(|_| near) {
-            return ahead;
-        }
-        let before = here();
-        let asked = tokio::time::timeout(PATIENCE, self.ask(self.docker().info())).await;
-        let (at, after) = (Instant::now(), here());
-        let told = asked.ok().and_then(Result::ok).and_then(|info| info.system_time);
-        // One that does not tell is taken to have the same time, until it does.
-        let Some(told) = told.and_then(|text| nanoseconds(&text)).and_then(narrow) else { return 0 };
-        let ahead = ahead(told, before, after);
-        self.clock().learn(Known { ahead, at, here: after });
-        ahead
-    }
-}
-
 /// How far ahead a clock is that told this time between two looks at ours; nothing where it may be the same.
-fn ahead(told: i64, before: i64, after: i64) -> i64 {
+pub(super) fn ahead(told: i64, before: i64, after: i64) -> i64 {
     if (before..=after).contains(&told) { 0 } else { told.saturating_sub(before.midpoint(after)) }
 }
 

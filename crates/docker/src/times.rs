@@ -1,10 +1,39 @@
-//! When containers were started.
+//! When containers were started, and what time the engine has.
+
+use std::time::Duration;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Engine, EngineError};
+use tokio::time::Instant;
+
+use super::{
+    Endpoint, Engine, EngineError,
+    clock::{Known, ahead, here, narrow},
+};
+
+/// How long the engine may take to tell its time.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Engine {
+    /// By how many nanoseconds the engine's clock is ahead of ours. Also one behind a socket of this machine may have
+    /// another: a socket can lead elsewhere, and a clock can be wrong in one process alone.
+    pub async fn ahead(&self) -> i64 {
+        // The clock of another machine is set without ours being set.
+        let near = matches!(self.endpoint(), Endpoint::Unix(_));
+        if let Some(ahead) = self.clock().known(Instant::now(), here()).filter(|_| near) {
+            return ahead;
+        }
+        let before = here();
+        let asked = tokio::time::timeout(PATIENCE, self.ask(self.docker().info())).await;
+        let (at, after) = (Instant::now(), here());
+        let told = asked.ok().and_then(Result::ok).and_then(|info| info.system_time);
+        // One that does not tell is taken to have the same time, until it does.
+        let Some(told) = told.and_then(|text| nanoseconds(&text)).and_then(narrow) else { return 0 };
+        let ahead = ahead(told, before, after);
+        self.clock().learn(Known { ahead, at, here: after });
+        ahead
+    }
+
     /// When a container was last started, in milliseconds since 1970; of one that never was, when it was created.
     /// `None` if it is gone or does not tell.
     ///
