@@ -22,6 +22,7 @@ mod error;
 mod gitlinks;
 mod known_hosts;
 mod lock;
+mod objects;
 mod pin;
 mod preview;
 mod reach;

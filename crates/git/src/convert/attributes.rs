@@ -16,6 +16,7 @@ use gix_attributes::{
 };
 
 use super::rules::{Given, NAMES};
+use crate::objects;
 use turnout_files::{Kind, Reach};
 
 const FILE: &str = ".gitattributes";
@@ -62,7 +63,7 @@ impl<'r> Attributes<'r> {
         let in_index = of_index(&index);
         let (stored, leaving, work_tree_first) = match source {
             Source::Tree(tree) => {
-                let stored = of_tree(tree)?;
+                let stored = of_tree(repo, tree)?;
                 let leaving = in_index.into_iter().filter(|(folder, _)| !stored.contains_key(folder)).collect();
                 (stored, leaving, false)
             }
@@ -174,10 +175,38 @@ fn add(search: &mut Search, text: &[u8], folder: Option<&[u8]>, names: &mut Meta
     let _ = search.add_patterns_buffer(&text, source, root, names, macros);
 }
 
-fn of_tree(tree: &Tree<'_>) -> Result<HashMap<Vec<u8>, Oid>, git2::Error> {
-    let mut index = Index::new()?;
-    index.read_tree(tree)?;
-    Ok(of_index(&index))
+/// Walks by itself: libgit2 would hold every path.
+fn of_tree(repo: &Repository, tree: &Tree<'_>) -> Result<HashMap<Vec<u8>, Oid>, git2::Error> {
+    let mut found = HashMap::new();
+    collect(repo, tree, &mut Vec::new(), 0, &mut found)?;
+    Ok(found)
+}
+
+fn collect(
+    repo: &Repository,
+    tree: &Tree<'_>,
+    at: &mut Vec<u8>,
+    depth: usize,
+    found: &mut HashMap<Vec<u8>, Oid>,
+) -> Result<(), git2::Error> {
+    for entry in tree {
+        let mode = entry.filemode_raw() & 0o170_000;
+        if entry.name_bytes() == FILE.as_bytes() {
+            // A link is not followed and counts as absent.
+            if mode == 0o100_000 {
+                found.insert(at.clone(), entry.id());
+            }
+        } else if mode == 0o040_000 && depth < DEEPEST {
+            let length = at.len();
+            if !at.is_empty() {
+                at.push(b'/');
+            }
+            at.extend_from_slice(entry.name_bytes());
+            collect(repo, &objects::tree(repo, entry.id())?, at, depth + 1, found)?;
+            at.truncate(length);
+        }
+    }
+    Ok(())
 }
 
 fn of_index(index: &Index) -> HashMap<Vec<u8>, Oid> {
