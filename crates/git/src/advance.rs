@@ -7,6 +7,7 @@ use git2::{BranchType, ErrorCode, Oid, Repository};
 use super::{
     by_hand, checkout,
     error::GitError,
+    objects,
     read::short_id,
     rebase,
     remote::{Divergence, Moved},
@@ -155,7 +156,7 @@ fn history(repo: &Repository, tip: Oid) -> HashSet<Oid> {
     let mut seen = HashSet::new();
     let mut waiting = vec![tip];
     while let Some(id) = waiting.pop() {
-        if let Ok(commit) = repo.find_commit(id)
+        if let Ok(commit) = objects::commit(repo, id)
             && seen.insert(id)
         {
             waiting.extend(commit.parent_ids().filter(|parent| !seen.contains(parent)));

@@ -227,8 +227,7 @@ pub(super) fn finish(repo: &Repository, address: &Address, session: &Session) ->
 
 /// Says which submodules stay as they are, those that nobody configured first.
 fn tell_left_out(repo: &Repository, session: &Session) -> Result<(), GitError> {
-    let found = gitlinks::in_repository(repo, session.remote.submodules);
-    let mut found = found.map_err(|error| GitError::local(&session.remote.path, "read the submodules of", &error))?;
+    let mut found = gitlinks::in_repository(repo, &session.remote.path, session.remote.submodules)?;
     found.sort_by_key(|left_out| left_out.reason);
     for left_out in found.iter().take(MOST_LEFT_OUT) {
         let text = left_out.to_sentence();

@@ -20,13 +20,12 @@ use super::{
 use crate::{
     convert::{Content, Converter},
     error::GitError,
+    objects::{self, LARGEST_BLOB},
 };
 use turnout_report::units;
 
 /// Up to so many files are brought to the disk one by one; for more the whole file system is asked at once.
 const SYNCED_SINGLY: usize = 64;
-/// Bytes of one file. Limits memory: libgit2 unpacks objects whole.
-const LARGEST: u64 = 256 << 20;
 
 /// Refuses a plan that cannot be carried out to its end, while nothing has been done yet.
 pub(super) fn check(
@@ -42,11 +41,11 @@ pub(super) fn check(
     for (name, node) in plan.write.iter().filter(|(_, node)| node.kind != Kind::Module) {
         let (own, _) = odb.read_header(node.id).map_err(|error| missing(name, node.id, &error))?;
         // It is held in memory while it is written.
-        if own as u64 > LARGEST {
+        if own as u64 > LARGEST_BLOB {
             let what = format!(
                 "it has {}, more than the {} that one file of git's may have",
                 units::shown(own as u64),
-                units::shown(LARGEST)
+                units::shown(LARGEST_BLOB)
             );
             let advice = "keep a file of that size with Git LFS";
             return Err(GitError::other(format!("check out {}", shown(name)), format!("{what}; {advice}")));
@@ -95,7 +94,7 @@ pub(super) fn carry_out(
     let singly = plan.write.len() <= SYNCED_SINGLY;
     for (name, node) in &plan.write {
         let failed = |work: &WorkTree, error: &io::Error| GitError::not_writable(&work.path_of(name), error);
-        let blob = || repo.find_blob(node.id).map_err(|error| missing(name, node.id, &error));
+        let blob = || objects::blob(repo, node.id, LARGEST_BLOB).map_err(|error| missing(name, node.id, &error));
         let written = match node.kind {
             Kind::Module => work.make_folder(name).and_then(|()| Ok(work.look(name)?.ok().flatten())),
             Kind::Link if settings.symlinks => work.write_link(name, blob()?.content()).map(Some),

@@ -39,6 +39,7 @@ use super::{
     error::GitError,
     objects,
     transfer::Session,
+    traps,
 };
 use turnout_report::Event;
 
@@ -80,6 +81,9 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     let old = old.unwrap_or_default();
     let half = half(repo, &interrupted, session)?;
     refuse_names(&new, &index, settings, &path)?;
+    let files = new.nodes.iter().filter(|(_, node)| matches!(node.kind, node::Kind::File | node::Kind::Program));
+    traps::refuse_commit(repo, files.map(|(name, node)| (name.as_slice(), node.id)))
+        .map_err(|why| GitError::other(format!("check out {target} in {}", path.display()), why))?;
     let sparse = settings::sparse(repo)?;
     let mut work = WorkTree::open(&path).map_err(io)?;
     if !half.is_empty() {

@@ -33,15 +33,15 @@ use self::{
     process::Way,
     rules::{Endings, Rules},
 };
-use super::{error::GitError, remote::Filters, transfer::Session};
+use super::{error::GitError, objects, remote::Filters, transfer::Session};
 use turnout_report::Event;
 
 /// The filter that needs no program.
 const LFS: &str = "lfs";
 /// What a file encrypted by git-crypt begins with.
 const GIT_CRYPT: &[u8] = b"\0GITCRYPT\0";
-/// A larger file is not taken into memory to be converted, in bytes; what is converted is text. Limits memory.
-const LARGEST: u64 = 256 * 1024 * 1024;
+/// A larger file is not taken into memory to be converted.
+const LARGEST: u64 = objects::LARGEST_BLOB;
 
 /// Converts the files of one check-out.
 pub struct Converter<'r> {
@@ -124,8 +124,8 @@ impl<'r> Converter<'r> {
         let local = |error: git2::Error| GitError::local(&session.remote.path, "read the attributes of", &error);
         let snapshot = || repo.config().and_then(|mut config| config.snapshot()).map_err(local);
         let config = snapshot()?;
-        let attributes = Attributes::new(repo, &source).map_err(local)?;
-        let lfsconfig = attributes::read_at_top(repo, &source, ".lfsconfig");
+        let attributes = Attributes::new(repo, &source)?;
+        let lfsconfig = attributes::read_at_top(repo, &source, ".lfsconfig")?;
         Ok(Self {
             repo,
             session,
@@ -150,7 +150,7 @@ impl<'r> Converter<'r> {
         let mut kept_elsewhere = Vec::new();
         for (path, blob) in files {
             self.session.go_on()?;
-            let rules = self.rules(path);
+            let rules = self.rules(path)?;
             let mut refuse = |what: String, reason: Refusal| {
                 refused.push(format!("{} ({what})", shown(path)));
                 if !reasons.contains(&reason) {
@@ -233,7 +233,7 @@ impl<'r> Converter<'r> {
     /// When the blob is not there or cannot be converted.
     #[expect(clippy::wrong_self_convention, reason = "it is the way that a file takes, not a conversion of this")]
     pub fn to_work_tree(&mut self, path: &[u8], blob: Oid) -> Result<Content, GitError> {
-        let rules = self.rules(path);
+        let rules = self.rules(path)?;
         let is_lfs = rules.filter.as_deref() == Some(LFS);
         if is_lfs
             && let Some(pointer) = self.pointer(blob)
@@ -280,7 +280,7 @@ impl<'r> Converter<'r> {
     /// # Errors
     /// When the file or the blob cannot be read.
     pub fn is_same(&mut self, path: &[u8], blob: Oid, file: &Path) -> Result<bool, GitError> {
-        let rules = self.rules(path);
+        let rules = self.rules(path)?;
         let failed = |error: &io::Error| GitError::io(file, "read", error);
         let mut opened = open_no_follow(file).map_err(|error| failed(&error))?;
         let size = opened.metadata().map_err(|error| failed(&error))?.len();
@@ -339,8 +339,8 @@ impl<'r> Converter<'r> {
         Ok(bytes == stored)
     }
 
-    fn rules(&mut self, path: &[u8]) -> Rules {
-        Rules::new(&self.attributes.of(path), self.endings)
+    fn rules(&mut self, path: &[u8]) -> Result<Rules, GitError> {
+        Ok(Rules::new(&self.attributes.of(path)?, self.endings))
     }
 
     fn driver(&mut self, name: &str) -> Option<Driver> {
@@ -353,11 +353,11 @@ impl<'r> Converter<'r> {
 
     fn pointer(&self, blob: Oid) -> Option<Pointer> {
         let found = self.size(blob).filter(|size| *size < lfs::pointer::LONGEST as u64);
-        found.and_then(|_| Pointer::parse(self.repo.find_blob(blob).ok()?.content()))
+        found.and_then(|_| Pointer::parse(objects::blob(self.repo, blob, LARGEST).ok()?.content()))
     }
 
     fn is_encrypted(&self, blob: Oid) -> bool {
-        self.repo.find_blob(blob).is_ok_and(|blob| blob.content().starts_with(GIT_CRYPT))
+        objects::blob(self.repo, blob, LARGEST).is_ok_and(|blob| blob.content().starts_with(GIT_CRYPT))
     }
 
     fn size(&self, blob: Oid) -> Option<u64> {
@@ -366,7 +366,7 @@ impl<'r> Converter<'r> {
     }
 
     fn stored(&self, path: &[u8], blob: Oid) -> Result<Vec<u8>, GitError> {
-        let found = self.repo.find_blob(blob).map_err(|error| self.local(path, &error))?;
+        let found = objects::blob(self.repo, blob, LARGEST).map_err(|error| self.local(path, &error))?;
         Ok(found.content().to_vec())
     }
 
