@@ -12,6 +12,7 @@
 mod address;
 mod advance;
 mod again;
+mod arrived;
 mod auth;
 mod budget;
 mod by_hand;

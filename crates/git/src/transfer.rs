@@ -6,16 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, Repository};
+use git2::{
+    AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, RemoteUpdateFlags, Repository,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
-    again,
+    again, arrived,
     auth::Answers,
     budget::Part,
     error::{GitError, clean, out_of_space},
+    objects,
     relay::{Relay, Route},
     remote::{GitAuth, Remote},
 };
@@ -217,17 +220,25 @@ fn talk(
             .remote_callbacks(callbacks(answers, address, session))
             .download_tags(AutotagOption::Auto)
             .update_fetchhead(false);
-        connection.remote().fetch(refspecs, Some(&mut options), None)
+        let before = arrived::Before::of(repo);
+        connection.remote().download(refspecs, Some(&mut options))?;
+        // No reference may name what is taken away again.
+        before.look(session)?;
+        connection.remote().disconnect()?;
+        let mut callbacks = callbacks(answers, address, session);
+        let flags = RemoteUpdateFlags::empty();
+        connection.remote().update_tips(Some(&mut callbacks), flags, AutotagOption::Auto, None)?;
+        Ok::<_, Trouble>(())
     };
     match refspecs.split_last() {
         Some((exact, all)) if !all.is_empty() && !matches!(want, Want::Prefix(_)) => {
             fetch(&mut connection, all)?;
-            if repo.find_commit(tip).is_err() {
+            if objects::commit(repo, tip).is_err() {
                 drop(connection);
                 let mut connection =
                     remote.connect_auth(Direction::Fetch, Some(callbacks(answers, address, session)), None)?;
                 let fetched = fetch(&mut connection, std::slice::from_ref(exact));
-                if let (Want::Revision(name), Err(_)) = (want, &fetched) {
+                if let (Want::Revision(name), Err(Trouble::Theirs(_))) = (want, &fetched) {
                     return Err(missing(&heads, name, address).into());
                 }
                 fetched?;
@@ -241,11 +252,11 @@ fn talk(
     }
     if let Want::Revision(name) = want {
         // A tag may be an object of its own, that names the commit.
-        let commit = repo.find_object(tip, None).and_then(|object| object.peel_to_commit());
+        let commit = objects::commit_of(repo, tip);
         let tip = commit.map_err(|_| missing(&heads, name, address))?.id();
         return Ok(Fetched { branch, tip });
     }
-    if repo.find_commit(tip).is_err() {
+    if objects::commit(repo, tip).is_err() {
         let path = session.remote.path.clone();
         return Err(GitError::UnknownCommit { path, revision: tip.to_string(), shallow: repo.is_shallow() }.into());
     }
@@ -383,7 +394,13 @@ fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Sessio
             session.tell(Event::Progress { subject: format!("fetch {address}"), text });
         }
         // Also of a repository on this machine, to which no relay leads.
-        !session.stop.is_cancelled() && !too_much(Part::Pack, progress.received_bytes() as u64)
+        let too_many = progress.total_objects() > arrived::MOST_OBJECTS;
+        if too_many {
+            let (count, most) = (progress.total_objects(), arrived::MOST_OBJECTS);
+            let text = format!("it sends {count} objects, more than the {most} that turnout takes in one fetch");
+            session.relay.blame(GitError::other(format!("fetch from {address}"), text));
+        }
+        !session.stop.is_cancelled() && !too_many && !too_much(Part::Pack, progress.received_bytes() as u64)
     });
     callbacks
 }
