@@ -334,7 +334,7 @@ async fn a_commit_that_fills_the_memory_is_not_taken_in() {
     world.push();
     for _ in 0..2 {
         let error = update(&world.remote()).await.unwrap_err().to_string();
-        assert!(error.contains(&format!("commit {} has 2.1 MB", large.trim())), "{error}");
+        assert!(error.contains(&format!("commit {} has 2.0 MB", large.trim())), "{error}");
         assert_eq!(git(&world.site(), &["for-each-ref"]), before.0);
     }
     assert!(size(&world.site()) < before.1 + MIB / 2);
@@ -416,9 +416,55 @@ async fn attributes_and_ignores_are_bounded_one_by_one_and_together() {
         let text = of(MIB as usize - 100_000);
         let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), text.as_slice())).collect();
         let error = refused_with(&files).await;
-        assert!(error.contains(&names[4]) && error.contains("more than 4.2 MB together"), "{error}");
+        assert!(error.contains(&names[4]) && error.contains("more than 4.1 MB together"), "{error}");
     }
     let short = b"a b\n".repeat(30_000);
     let error = refused_with(&[(".gitattributes", &short), ("d/.gitattributes", &short), ("d/x.txt", b"x\n")]).await;
     assert!(error.contains("d/.gitattributes") && error.contains("more than 50000 lines"), "{error}");
+}
+
+/// Others share the disk: a check-out leaves them some of it, and says so before it writes anything.
+#[tokio::test]
+async fn a_check_out_leaves_room_for_others() {
+    let world = World::new();
+    let mut remote = world.remote();
+    remote.spare = u64::MAX;
+    update(&remote).await.unwrap_err();
+    remote.spare = 0;
+    update(&remote).await.unwrap();
+    let before = world.site_file("app.txt");
+    world.commit("app.txt", "changed\n");
+    world.push();
+    remote.spare = u64::MAX;
+    let error = update(&remote).await.unwrap_err();
+    assert!(matches!(error, GitError::Tight { .. }), "{error:?}");
+    let text = error.to_string();
+    for words in ["too little room", "left free for others", "nothing was written"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(world.site_file("app.txt"), before);
+    remote.spare = 1;
+    update(&remote).await.unwrap();
+    assert_eq!(world.site_file("app.txt"), "changed\n");
+    // What writes nothing needs no room.
+    remote.spare = u64::MAX;
+    update(&remote).await.unwrap();
+}
+
+/// Many small files, or long names, are bounded by the blocks that they take and by the memory for their paths.
+#[tokio::test]
+async fn a_tree_of_long_paths_is_refused_before_it_is_held() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let folder = vec!["f".repeat(250); 15].join("/");
+    let blob = git(&world.dev(), &["hash-object", "-w", "/dev/null"]);
+    let list: String = (0..20_000).map(|number| format!("100644 {}\t{folder}/{number}\n", blob.trim())).collect();
+    std::fs::write(world.path().join("list"), list).unwrap();
+    let mut add = std::process::Command::new("git");
+    add.args(["update-index", "--add", "--index-info"]).current_dir(world.dev());
+    assert!(add.stdin(std::fs::File::open(world.path().join("list")).unwrap()).status().unwrap().success());
+    git(&world.dev(), &["commit", "-q", "-m", "long"]);
+    world.push();
+    let error = update(&world.remote()).await.unwrap_err().to_string();
+    assert!(error.contains("paths of its files have more than 67.1 MB together"), "{error}");
 }

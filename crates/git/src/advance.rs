@@ -24,7 +24,7 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
     let Some(tip) = here.branch_tip else {
         checkout::to(repo, fetched.tip, mode(session), session)?;
         settle(repo, fetched, fetched.tip).map_err(local)?;
-        checkout::finished(repo)?;
+        checkout::finished(repo, session)?;
         return Ok((fetched.tip, here.switched(Moved::FastForwarded { commits: 0 })));
     };
     let (ahead, behind) = ahead_behind(repo, tip, fetched.tip).map_err(local)?;
@@ -59,7 +59,7 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
         checkout::to(repo, target, mode(session), session)?;
     }
     settle(repo, fetched, target).map_err(local)?;
-    checkout::finished(repo)?;
+    checkout::finished(repo, session)?;
     Ok((target, here.switched(moved)))
 }
 

@@ -34,6 +34,7 @@ mod rebase;
 mod relay;
 mod remote;
 mod repack;
+mod stage;
 mod stale;
 mod submodule;
 mod tracked;
@@ -61,6 +62,7 @@ pub use read::{
     is_tracked, remote_address, short, short_log,
 };
 pub use remote::{Divergence, Filters, GitAuth, MAX_CHECKOUT, MAX_FETCH, Moved, Remote, Updated};
+pub use stage::Stage;
 pub use submodule::foreign as foreign_submodules;
 pub use tracked::{CommittedLinks, committed_links, tracked_files};
 pub use update::update;

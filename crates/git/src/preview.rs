@@ -111,7 +111,7 @@ fn run(session: &Session, folder: &Path) -> Result<Preview, GitError> {
     let full = format!("refs/heads/{}", fetched.branch);
     repo.reference(&full, fetched.tip, true, "plan").map_err(local)?;
     repo.set_head(&full).map_err(local)?;
-    checkout::finished(&repo)?;
+    checkout::finished(&repo, session)?;
     let head = lane.as_ref().and_then(|lane| lane.head().ok()?.peel_to_commit().ok()).map(|commit| commit.id());
     let (ahead, behind) = match head {
         Some(head) => repo.graph_ahead_behind(head, fetched.tip).map_err(local)?,

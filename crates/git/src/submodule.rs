@@ -111,7 +111,7 @@ fn update(
     if head != Some(wanted) || checkout::is_unfinished(&repo) {
         checkout::to(&repo, wanted, advance::mode(session), session)?;
         by_hand::arrive(&repo, wanted).map_err(local)?;
-        checkout::finished(&repo)?;
+        checkout::finished(&repo, session)?;
     }
     update_below(&repo, &Above { top: above.top, parent: &address }, session, depth + 1)?;
     repack::when_due(&repo, session);

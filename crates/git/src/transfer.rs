@@ -21,6 +21,7 @@ use super::{
     objects,
     relay::{Relay, Route},
     remote::{GitAuth, Remote},
+    stage::{Progress, Stage},
 };
 use turnout_report::Event;
 
@@ -42,6 +43,8 @@ pub(super) struct Session {
     pub(super) remote: Remote,
     /// When the time for it is over.
     pub(super) deadline: Instant,
+    /// How far it has come.
+    pub(super) progress: Progress,
 }
 
 impl Session {
@@ -55,7 +58,7 @@ impl Session {
         self.relay.handle().block_on(async {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => Err(GitError::Cancelled { path: self.remote.path.clone() }),
+                () = self.stop.cancelled() => Err(self.cancelled()),
                 done = work => Ok(done),
             }
         })
@@ -63,7 +66,17 @@ impl Session {
 
     /// Ends here if the update was cancelled.
     pub(super) fn go_on(&self) -> Result<(), GitError> {
-        if self.stop.is_cancelled() { Err(GitError::Cancelled { path: self.remote.path.clone() }) } else { Ok(()) }
+        if self.stop.is_cancelled() { Err(self.cancelled()) } else { Ok(()) }
+    }
+
+    /// That it was cancelled, and what came of it.
+    fn cancelled(&self) -> GitError {
+        GitError::Cancelled { path: self.remote.path.clone(), stage: self.progress.now() }
+    }
+
+    /// A repository has come so far.
+    pub(super) fn reach(&self, stage: Stage, repo: &Repository) {
+        self.progress.reach(stage, repo.workdir(), &self.remote.path);
     }
 }
 
@@ -408,7 +421,7 @@ fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Sessio
 /// Finds the true cause of a failed transfer: the most exact witness first.
 fn explain(error: &git2::Error, address: &Address, answers: &Answers, session: &Session) -> GitError {
     if session.stop.is_cancelled() {
-        return GitError::Cancelled { path: session.remote.path.clone() };
+        return session.cancelled();
     }
     if let Some(verdict) = answers.verdict() {
         return verdict;

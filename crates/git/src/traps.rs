@@ -17,7 +17,7 @@ use super::{error::GitError, modules, objects};
 use turnout_report::units;
 
 /// What libgit2 reads in each folder, and keeps.
-const READ: [&str; 2] = [".gitignore", ".gitattributes"];
+const READ: [&str; 2] = [".gitattributes", ".gitignore"];
 /// Bytes of one of them, and of all of one name in a work tree. Limits memory: they are held, taken apart.
 pub(super) const LARGEST: u64 = 1 << 20;
 pub(super) const LARGEST_TOGETHER: u64 = 4 << 20;

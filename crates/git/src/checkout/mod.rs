@@ -13,6 +13,7 @@ mod names;
 mod node;
 pub(super) mod note;
 mod owned;
+mod room;
 mod settings;
 mod sparse;
 mod tree;
@@ -38,6 +39,7 @@ use super::{
     convert::{Converter, Source},
     error::GitError,
     objects,
+    stage::Stage,
     transfer::Session,
     traps,
 };
@@ -107,7 +109,7 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
 
     let tree = objects::tree_of(repo, target).map_err(local)?;
     let mut converter = Converter::new(repo, Source::Tree(&tree), session)?;
-    carry_out::check(&plan, repo, &mut work, &mut converter, session.remote.most_written)?;
+    carry_out::check(&plan, repo, &mut work, &mut converter, session)?;
     let after = plan.index(&index);
     if plan.is_idle() && after == index {
         return Ok(());
@@ -131,7 +133,8 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
         });
     }
     note::write(repo, &noted(interrupted, from, target)).map_err(io)?;
-    let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings)?;
+    session.reach(Stage::Half, repo);
+    let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings, session)?;
     owned::record(repo, &path, &plan, session).map_err(io)?;
     lock.write(&after.encode(&new), settings.shared)?;
     // libgit2 has the former one in memory.
@@ -144,7 +147,8 @@ pub(super) fn refuse_too_much(repo: &Repository, commit: Oid, session: &Session)
 }
 
 /// Says that the references have followed, so that nothing is half done any more.
-pub(super) fn finished(repo: &Repository) -> Result<(), GitError> {
+pub(super) fn finished(repo: &Repository, session: &Session) -> Result<(), GitError> {
+    session.reach(Stage::Arrived, repo);
     note::remove(repo).map_err(|error| GitError::io(repo.path(), "remove the note in", &error))
 }
 

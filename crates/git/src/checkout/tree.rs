@@ -179,6 +179,7 @@ mod tests {
     use git2::ObjectType;
 
     use super::*;
+    use crate::stage::Stage;
 
     /// A commit of a tree whose innermost folder has these files.
     fn commit(repo: &Repository, folders: &[&str], files: impl Iterator<Item = String>) -> Oid {
@@ -245,7 +246,11 @@ mod tests {
         let asked = std::cell::Cell::new(0);
         let ended = Tree::of(&repo, commit, &|| {
             asked.set(asked.get() + 1);
-            if asked.get() < 3 { Ok(()) } else { Err(GitError::Cancelled { path: "/x".into() }) }
+            if asked.get() < 3 {
+                Ok(())
+            } else {
+                Err(GitError::Cancelled { path: "/x".into(), stage: Stage::Untouched })
+            }
         });
         assert!(matches!(ended, Err(GitError::Cancelled { .. })), "{ended:?}");
     }

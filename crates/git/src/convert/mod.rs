@@ -53,6 +53,8 @@ pub struct Converter<'r> {
     drivers: HashMap<String, Option<Driver>>,
     programs: Programs<'r>,
     lfs: Lfs,
+    /// Bytes of the objects of LFS that were announced.
+    kept_elsewhere: u64,
     /// Objects of LFS could not be had without its program, which may run.
     lfs_by_program: bool,
 }
@@ -135,6 +137,7 @@ impl<'r> Converter<'r> {
             drivers: HashMap::new(),
             programs: Programs::new(repo, session),
             lfs: Lfs::new(repo, snapshot()?, lfsconfig, session),
+            kept_elsewhere: 0,
             lfs_by_program: false,
         })
     }
@@ -182,7 +185,14 @@ impl<'r> Converter<'r> {
             let advice: Vec<String> = reasons.iter().map(|reason| reason.advice(&path)).collect();
             return Err(GitError::Filtered { path, files: refused, advice: advice.join("; ") });
         }
+        let sizes = kept_elsewhere.iter().map(|(_, pointer)| pointer.size);
+        self.kept_elsewhere = sizes.fold(self.kept_elsewhere, u64::saturating_add);
         self.fetch_objects(&kept_elsewhere)
+    }
+
+    /// Bytes of the content, kept elsewhere, of the files that were announced.
+    pub fn kept_elsewhere(&self) -> u64 {
+        self.kept_elsewhere
     }
 
     /// Whether a file with this filter must not be written.
