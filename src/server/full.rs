@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::health;
+use super::{health, pulse::Part};
 
 /// After which a sender may try again, in seconds.
 const AGAIN: HeaderValue = HeaderValue::from_static("30");
@@ -19,15 +19,14 @@ pub fn router() -> Router {
     Router::new()
         .route("/", get(health::root))
         // A restart makes no room: the daemon is alive.
-        .route("/healthz", get(|| async { Json(json!({"status": "ok", "config": "ok"})) }))
+        .route("/healthz", get(health::alive))
         .route("/readyz", get(not_ready))
         .fallback(refuse)
         .method_not_allowed_fallback(refuse)
 }
 
 async fn not_ready() -> Response {
-    let body = json!({"status": "waiting", "waiting_for": ["disk"]});
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+    health::waiting(vec![Part::Disk.name()])
 }
 
 async fn refuse() -> Response {

@@ -423,35 +423,7 @@ async fn attributes_and_ignores_are_bounded_one_by_one_and_together() {
     assert!(error.contains("d/.gitattributes") && error.contains("more than 50000 lines"), "{error}");
 }
 
-/// Others share the disk: a check-out leaves them some of it, and says so before it writes anything.
-#[tokio::test]
-async fn a_check_out_leaves_room_for_others() {
-    let world = World::new();
-    let mut remote = world.remote();
-    remote.spare = u64::MAX;
-    update(&remote).await.unwrap_err();
-    remote.spare = 0;
-    update(&remote).await.unwrap();
-    let before = world.site_file("app.txt");
-    world.commit("app.txt", "changed\n");
-    world.push();
-    remote.spare = u64::MAX;
-    let error = update(&remote).await.unwrap_err();
-    assert!(matches!(error, GitError::Tight { .. }), "{error:?}");
-    let text = error.to_string();
-    for words in ["too little room", "left free for others", "nothing was written"] {
-        assert!(text.contains(words), "{words}: {text}");
-    }
-    assert_eq!(world.site_file("app.txt"), before);
-    remote.spare = 1;
-    update(&remote).await.unwrap();
-    assert_eq!(world.site_file("app.txt"), "changed\n");
-    // What writes nothing needs no room.
-    remote.spare = u64::MAX;
-    update(&remote).await.unwrap();
-}
-
-/// Many small files, or long names, are bounded by the blocks that they take and by the memory for their paths.
+/// Long folders make long paths of short names, each of them held.
 #[tokio::test]
 async fn a_tree_of_long_paths_is_refused_before_it_is_held() {
     let world = World::new();

@@ -11,7 +11,7 @@ use std::{
 
 use git2::{Oid, Repository};
 
-use super::{error::GitError, objects, transfer::Session};
+use super::{error::GitError, objects};
 
 /// Objects of one fetch, at most. libgit2 holds some hundred bytes of each while it takes them in.
 pub(super) const MOST_OBJECTS: usize = 10_000_000;
@@ -31,13 +31,13 @@ impl<'r> Before<'r> {
         Self { repo, indexes: indexes(repo) }
     }
 
-    /// Looks at what has come since; takes it away again if some of it is too large.
+    /// Looks at what has come since, as long as it may go on; takes it away again if some of it is too large.
     ///
     /// # Errors
     /// Says which object.
-    pub(super) fn look(&self, session: &Session) -> Result<(), GitError> {
+    pub(super) fn look(&self, go_on: &dyn Fn() -> Result<(), GitError>) -> Result<(), GitError> {
         for index in indexes(self.repo).difference(&self.indexes) {
-            look_at(self.repo, index, session).inspect_err(|_| {
+            look_at(self.repo, index, go_on).inspect_err(|_| {
                 // First the index, by which the pack is found.
                 let pack = index.with_extension("pack");
                 let _ = fs::remove_file(index).and_then(|()| fs::remove_file(pack));
@@ -53,12 +53,12 @@ fn indexes(repo: &Repository) -> BTreeSet<PathBuf> {
     files.filter(|file| file.extension() == Some(OsStr::new("idx"))).collect()
 }
 
-fn look_at(repo: &Repository, index: &Path, session: &Session) -> Result<(), GitError> {
+fn look_at(repo: &Repository, index: &Path, go_on: &dyn Fn() -> Result<(), GitError>) -> Result<(), GitError> {
     let failed = |error: &io::Error| GitError::io(index, "read", error);
     let (count, mut names) = names(index).map_err(|error| failed(&error))?;
     let odb = repo.odb().map_err(|error| GitError::local(repo.path(), "read", &error))?;
     for _ in 0..count {
-        session.go_on()?;
+        go_on()?;
         let mut name = [0; NAME];
         names.read_exact(&mut name).map_err(|error| failed(&error))?;
         let looked = Oid::from_bytes(&name).and_then(|id| {

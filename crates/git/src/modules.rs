@@ -2,16 +2,12 @@
 //! of a work tree that has some: whole, as it is, through a link, from a pipe, and with what it includes. git itself
 //! includes nothing there (`config_from_gitmodules` in its submodule-config.c). So each is looked at here first.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{io, path::Path};
 
 use git2::Repository;
 
 use super::error::GitError;
+use turnout_files::{Kind, Reach};
 use turnout_report::units;
 
 /// Its name.
@@ -26,21 +22,15 @@ pub(super) const LARGEST: u64 = 1 << 20;
 pub(super) fn read(repo: &Repository) -> Result<Option<Vec<u8>>, GitError> {
     let Some(file) = repo.workdir().map(|top| top.join(FILE)) else { return Ok(None) };
     let failed = |error: &io::Error| GitError::io(&file, "read", error);
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
-    let flags = i32::try_from(flags).unwrap_or_default();
-    let opened = match File::options().read(true).custom_flags(flags).open(&file) {
-        Ok(opened) => opened,
+    match std::fs::symlink_metadata(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(refusal(&file, "it is a link"));
-        }
         Err(error) => return Err(failed(&error)),
-    };
-    if !opened.metadata().map_err(|error| failed(&error))?.is_file() {
-        return Err(refusal(&file, "it is no file"));
+        Ok(found) if found.is_symlink() => return Err(refusal(&file, "it is a link")),
+        Ok(found) if !found.is_file() => return Err(refusal(&file, "it is no file")),
+        Ok(found) if found.len() > LARGEST => return Err(refusal(&file, &too_large())),
+        Ok(_) => {}
     }
-    let mut text = Vec::new();
-    opened.take(LARGEST + 1).read_to_end(&mut text).map_err(|error| failed(&error))?;
+    let text = Reach::Anywhere.read(&file, Kind { most: LARGEST }).map_err(|error| failed(&error))?;
     match fault(&text) {
         Some(why) => Err(refusal(&file, &why)),
         None => Ok(Some(text)),
@@ -54,9 +44,13 @@ fn refusal(file: &Path, why: &str) -> GitError {
 /// Why libgit2 must not read it; none: it may.
 pub(super) fn fault(text: &[u8]) -> Option<String> {
     if text.len() as u64 > LARGEST {
-        return Some(format!("it has more than {}", units::shown(LARGEST)));
+        return Some(too_large());
     }
     includes(text).then(|| "it includes other files, which git does not follow there".to_owned())
+}
+
+fn too_large() -> String {
+    format!("it has more than {}", units::shown(LARGEST))
 }
 
 /// Whether there is what could be the head of a section `include` or `includeIf`, wherever it stands: two readers of one

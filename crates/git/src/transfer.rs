@@ -23,7 +23,7 @@ use super::{
     remote::{GitAuth, Remote},
     stage::{Progress, Stage},
 };
-use turnout_report::Event;
+use turnout_report::{Event, counted};
 
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -236,7 +236,7 @@ fn talk(
         let before = arrived::Before::of(repo);
         connection.remote().download(refspecs, Some(&mut options))?;
         // No reference may name what is taken away again.
-        before.look(session)?;
+        before.look(&|| session.go_on())?;
         connection.remote().disconnect()?;
         let mut callbacks = callbacks(answers, address, session);
         let flags = RemoteUpdateFlags::empty();
@@ -409,8 +409,9 @@ fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Sessio
         // Also of a repository on this machine, to which no relay leads.
         let too_many = progress.total_objects() > arrived::MOST_OBJECTS;
         if too_many {
-            let (count, most) = (progress.total_objects(), arrived::MOST_OBJECTS);
-            let text = format!("it sends {count} objects, more than the {most} that turnout takes in one fetch");
+            let count = counted(progress.total_objects(), "object");
+            let text =
+                format!("it sends {count}, more than the {} that turnout takes in one fetch", arrived::MOST_OBJECTS);
             session.relay.blame(GitError::other(format!("fetch from {address}"), text));
         }
         !session.stop.is_cancelled() && !too_many && !too_much(Part::Pack, progress.received_bytes() as u64)

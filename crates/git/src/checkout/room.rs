@@ -3,6 +3,8 @@
 
 /// So many inodes are left free where room is left at all.
 const SPARE_INODES: u64 = 1_000;
+/// This part of a file system is left free, at most: one that is small has its purpose.
+const SPARE_PART: u64 = 20;
 /// What a folder keeps of a file in it, besides its name, in bytes.
 const ENTRY: u64 = 16;
 
@@ -15,6 +17,8 @@ pub(super) struct Room {
     pub(super) inodes: Option<u64>,
     /// Bytes of a block.
     pub(super) block: u64,
+    /// Bytes and inodes of the whole file system.
+    pub(super) size: (u64, u64),
 }
 
 /// What is needed.
@@ -56,6 +60,7 @@ impl Need {
         if self.inodes == 0 {
             return None;
         }
+        let spare = spare.min(room.size.0 / SPARE_PART);
         let beside =
             if spare == 0 { String::new() } else { format!(", and {} are left free for others", shown(spare)) };
         if self.total().saturating_add(spare) > room.bytes {
@@ -65,11 +70,11 @@ impl Need {
                 shown(room.bytes)
             ));
         }
-        let left = if spare == 0 { 0 } else { SPARE_INODES };
+        let left = if spare == 0 { 0 } else { SPARE_INODES.min(room.size.1 / SPARE_PART) };
         let inodes = room.inodes?;
-        let files = counted(usize::try_from(self.inodes).unwrap_or(usize::MAX), "new file or folder");
+        let paths = counted(usize::try_from(self.inodes).unwrap_or(usize::MAX), "new path");
         (self.inodes.saturating_add(left) > inodes)
-            .then(|| format!("there are {files}, and the file system has room for {inodes} more (inodes: df -i)"))
+            .then(|| format!("there are {paths}, and the file system has room for {inodes} more (inodes: df -i)"))
     }
 }
 
@@ -77,7 +82,8 @@ impl Need {
 mod tests {
     use super::*;
 
-    const ROOM: Room = Room { bytes: 500_000_000, inodes: Some(1_000_000), block: 4096 };
+    const SIZE: (u64, u64) = (1_000_000_000, 2_000_000);
+    const ROOM: Room = Room { bytes: 500_000_000, inodes: Some(1_000_000), block: 4096, size: SIZE };
 
     #[test]
     fn files_of_one_byte_need_a_block_each() {
@@ -94,12 +100,17 @@ mod tests {
         let few = Room { inodes: Some(120_500), ..ROOM };
         assert_eq!(need.lacks(few, 0), None);
         assert!(need.lacks(few, 1).is_some_and(|why| why.contains("room for 120500 more")));
+        // A small disk keeps its purpose.
+        let small = Room { bytes: 495_000_000, size: (500_000_000, 200), ..few };
+        assert!(need.lacks(small, u64::MAX).is_some_and(|why| why.contains("25.0 MB are left free")));
+        let smaller = Room { size: (10_000_000, 200), ..small };
+        assert_eq!(need.lacks(smaller, u64::MAX), None);
         assert_eq!(need.lacks(Room { inodes: None, ..ROOM }, 1), None);
     }
 
     #[test]
     fn what_writes_nothing_needs_nothing() {
-        let full = Room { bytes: 0, inodes: Some(0), block: 4096 };
+        let full = Room { bytes: 0, inodes: Some(0), ..ROOM };
         assert_eq!(Need::new(full.block).lacks(full, 1 << 30), None);
         let mut empty = Need::new(0);
         empty.file(0, b"e");

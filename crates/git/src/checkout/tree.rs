@@ -6,7 +6,7 @@ use git2::{Oid, Repository};
 
 use super::node::{Kind, Name, Node, shown};
 use crate::{error::GitError, objects};
-use turnout_report::units;
+use turnout_report::{counted, units};
 
 /// Folders inside folders, at most. Limits the stack that a hostile repository can make us use.
 const DEEPEST: usize = 400;
@@ -148,7 +148,7 @@ impl Tree {
         let Most { paths, bytes } = most;
         let what = match () {
             () if self.nodes.len() + self.folders.len() > paths => {
-                format!("it has more than {paths} files and folders")
+                format!("it has more than {}, files and folders", counted(paths, "path"))
             }
             () if self.bytes > bytes => {
                 format!("the paths of its files have more than {} together", units::shown(bytes as u64))
@@ -233,7 +233,7 @@ mod tests {
         let within = |paths| Tree::within(&repo, commit, Most { paths, ..MOST }, &|| Ok(()));
         assert!(within(5).is_ok());
         let error = within(4).unwrap_err().to_string();
-        assert!(error.contains("more than 4 files and folders"), "{error}");
+        assert!(error.contains("more than 4 paths, files and folders"), "{error}");
         let left = within(5).unwrap().left_of(Most { paths: 7, bytes: 100 });
         assert_eq!((left.paths, left.bytes), (2, 100 - "aa/ba/b/0a/b/1".len()));
     }

@@ -183,6 +183,7 @@ impl WorkTree {
             bytes: found.f_bavail.saturating_mul(found.f_frsize),
             inodes: (found.f_files != 0).then_some(found.f_favail),
             block: found.f_frsize,
+            size: (found.f_blocks.saturating_mul(found.f_frsize), found.f_files),
         })
     }
 
