@@ -21,6 +21,7 @@ mod outlet;
 mod plan;
 pub mod progress;
 mod prune;
+mod room_first;
 mod serve;
 mod show;
 mod since;

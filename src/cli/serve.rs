@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{ends::Ends, log_file::Limits as LogLimits, logging, notify::notify, standing::Standing};
+use super::{
+    ends::Ends, log_file::Limits as LogLimits, logging, notify::notify, room_first::once_there_is_room,
+    standing::Standing,
+};
 use crate::{
     config::{DEFAULT_LISTEN, LATELY, LiveRepos, LiveSecret, LogFormat, Mistake, Mistakes, Place, Secret, Settings},
     deploy::{Deployer, Planner},
@@ -105,20 +108,22 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         copies: settings.backup_keep,
         ..Retention::default()
     };
-    let store = Store::open(&settings.database(), retention)?;
+    let web = web_listener(&settings)?;
+    let address = web.local_addr()?;
+    let limits = listen_limits(&settings);
+    let open = async || Store::open(&settings.database(), retention);
+    let (store, web) = once_there_is_room(web, &limits, open).await?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
     let deployer = Arc::new(Deployer::new(planner, store.clone(), redactor));
     let lanes = Lanes::new(Arc::clone(&deployer), settings.parallel);
 
     // Both doors are opened before anything is said to be ready.
-    let web = web_listener(&settings)?;
     let socket = control::listen(&settings.socket, settings.socket_mode)
         .with_context(|| format!("cannot open the control socket {}", settings.socket.display()))?;
-    let address = web.local_addr()?;
 
     let stop = CancellationToken::new();
     let queued = store.from_now(Only::default());
-    let recovered = store.recover().await?;
+    let (recovered, web) = once_there_is_room(web, &limits, async || store.recover().await).await?;
     ends.begin();
     let unknown = store.unknown_events().await?;
     if !unknown.is_empty() {
@@ -148,15 +153,6 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let intake =
         Arc::new(intake(&settings, webhook_secret, secret.as_ref(), &repos, &store, (&lanes, &deployer.redactor)));
     let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
-    let limits = ListenLimits {
-        bounds: server::visitors::Bounds {
-            all: settings.max_connections,
-            one_sender: settings.max_connections_per_source,
-            proxies: settings.trusted_proxies.clone(),
-        },
-        header_timeout: settings.header_timeout,
-        grace: settings.shutdown_grace,
-    };
     let web =
         tokio::spawn(server::serve(web, server::router(intake), limits, refusals, stop.clone().cancelled_owned()));
     let control = control::Control {
@@ -268,6 +264,18 @@ async fn leave(store: &Store, lanes: &Lanes<Arc<Deployer>>, grace: Duration) {
 fn open_repos(settings: &Settings) -> anyhow::Result<LiveRepos> {
     // Tokens and secrets may stand in the daemon's environment or its `.env`.
     Ok(LiveRepos::open_with(&settings.repos, settings.variables(), &settings.last_good())?)
+}
+
+fn listen_limits(settings: &Settings) -> ListenLimits {
+    ListenLimits {
+        bounds: server::visitors::Bounds {
+            all: settings.max_connections,
+            one_sender: settings.max_connections_per_source,
+            proxies: settings.trusted_proxies.clone(),
+        },
+        header_timeout: settings.header_timeout,
+        grace: settings.shutdown_grace,
+    }
 }
 
 /// The webhook server's socket: systemd's, if it passed one, else our own.

@@ -74,7 +74,7 @@ impl Failure {
 impl From<GitError> for Failure {
     fn from(error: GitError) -> Self {
         match error {
-            GitError::Cancelled { .. } => Self::cancelled("cancelled during the fetch; the work tree is as before"),
+            GitError::Cancelled { stage, .. } => Self::cancelled(format!("cancelled during the fetch; {stage}")),
             other => Self::new(other.to_string()),
         }
     }

@@ -6,6 +6,10 @@ use crate::{
     git,
 };
 
+/// A check-out leaves this much free for those who share the disk, the journal of deployments among them, unless
+/// `min_free_disk` asks for less. Not all that a build needs: a commit that mends things on a full disk is a few files.
+const SPARE: u64 = 64 << 20;
+
 impl Planner {
     /// Where and how to fetch.
     ///
@@ -44,6 +48,7 @@ impl Planner {
             submodule_hosts: repo.submodule_hosts.clone(),
             most_bytes: repo.max_fetch,
             most_written: repo.max_checkout,
+            spare: repo.min_free_disk.min(SPARE),
             filters: match repo.filters {
                 config::Filters::Refuse => git::Filters::Refuse,
                 config::Filters::Run => git::Filters::Run,

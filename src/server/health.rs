@@ -55,8 +55,18 @@ pub(super) async fn readyz(State(state): State<Arc<IntakeState>>) -> Response {
     if state.secret_is_gone() {
         waiting_for.push("webhook-secret");
     }
+    waiting(waiting_for)
+}
+
+/// The answer to [`readyz`] where that is waited for.
+pub(super) fn waiting(waiting_for: Vec<&'static str>) -> Response {
     let (code, status) = verdict(&waiting_for, "ready", "waiting");
     (code, Json(Readiness { status, waiting_for })).into_response()
+}
+
+/// The answer to [`healthz`] where all is well.
+pub(super) async fn alive() -> Response {
+    Json(Health { status: "ok", config: "ok", failing: Vec::new() }).into_response()
 }
 
 fn verdict(missing: &[&str], good: &'static str, bad: &'static str) -> (StatusCode, &'static str) {

@@ -6,6 +6,7 @@ pub mod control;
 mod deliveries_route;
 mod deploy_route;
 mod follow;
+pub mod full;
 pub mod health;
 mod kept;
 pub mod ledger;

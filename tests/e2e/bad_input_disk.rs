@@ -106,6 +106,48 @@ fn readiness_names_a_full_disk_until_it_has_room() {
     site.deploy(&daemon);
 }
 
+/// A daemon that ended for it would be started again and again, and nobody would hear why.
+#[test]
+fn a_start_on_a_full_disk_waits_for_room() {
+    if !is_root("mounting a small disk for the state") {
+        return;
+    }
+    let site = Site::web();
+    let mut daemon = Daemon::start_with(&site.short(), QUICK, &[]);
+    assert!(daemon.terminate().success());
+    let disk = SmallDisk::over(&daemon.state_dir(), 4096);
+    daemon.restart();
+    site.deploy(&daemon);
+    daemon.kill();
+    disk.fill();
+    daemon.launch();
+    let until = |path: &str, code: u16| {
+        wait_until(&format!("{path} to be {code}"), Duration::from_secs(60), || {
+            match http::get(daemon.listen(), path) {
+                Ok(answer) if answer.status == code => Ok(answer),
+                other => Err(other),
+            }
+        })
+    };
+    assert_eq!(until("/readyz", 503).body, r#"{"status":"waiting","waiting_for":["disk"]}"#);
+    assert_eq!(until("/healthz", 200).body, r#"{"status":"ok","config":"ok"}"#);
+    let refused = daemon.push(&site.push());
+    assert_eq!(refused.status, 507, "{refused:?}");
+    assert!(refused.body.contains("nothing was queued") && refused.header("retry-after").is_some(), "{refused:?}");
+    daemon.says("the disk of the state directory is full: no push can be taken");
+    disk.free();
+    until("/readyz", 200);
+    site.remote.write("compose.yaml", &web("version 2")).commit_and_push("Second");
+    site.deploy(&daemon);
+    site.wait_for_page("version 2");
+    // An end meanwhile is an end at once.
+    daemon.kill();
+    disk.fill();
+    daemon.launch();
+    daemon.says("the disk of the state directory is full");
+    assert!(daemon.terminate().success());
+}
+
 #[test]
 fn a_disk_that_fills_during_a_deployment_does_not_lose_its_end() {
     if !is_root("mounting a small disk for the state") {

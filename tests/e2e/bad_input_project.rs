@@ -305,4 +305,11 @@ fn a_repository_on_a_full_disk() {
     disk.free();
     site.deploy(&daemon);
     site.wait_for_page("version 2");
+    // Files of one byte have a block each, so that a pack of some kilobytes would fill the disk.
+    for number in 0..2000 {
+        site.remote.write(&format!("small/{number}"), "x");
+    }
+    site.remote.commit_and_push("Many");
+    assert_says(&site.fail(&daemon), &["too little room for a check-out", &path.display().to_string(), "left free"]);
+    assert!(!path.join("small").exists(), "nothing was to be written");
 }

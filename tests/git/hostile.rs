@@ -319,3 +319,124 @@ async fn the_token_goes_to_no_submodule_of_another_host_at_any_depth() {
     assert!(error.to_string().contains("inner"), "{error}");
     assert_eq!(*stranger.seen.lock().unwrap(), Vec::<String>::new(), "the token was sent to another host");
 }
+
+/// What is no file's content has a limit, too: libgit2 holds it whole. A commit in the middle of the history is met by walks.
+#[tokio::test]
+async fn a_commit_that_fills_the_memory_is_not_taken_in() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let before = (git(&world.site(), &["for-each-ref"]), size(&world.site()));
+    let message = world.path().join("message");
+    std::fs::write(&message, "m".repeat(2 * MIB as usize)).unwrap();
+    git(&world.dev(), &["commit", "-q", "--allow-empty", "-F", message.to_str().unwrap()]);
+    let large = git(&world.dev(), &["rev-parse", "HEAD"]);
+    world.commit("app.txt", "after it\n");
+    world.push();
+    for _ in 0..2 {
+        let error = update(&world.remote()).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("commit {} has 2.0 MB", large.trim())), "{error}");
+        assert_eq!(git(&world.site(), &["for-each-ref"]), before.0);
+    }
+    assert!(size(&world.site()) < before.1 + MIB / 2);
+    git(&world.dev(), &["reset", "-q", "--hard", "HEAD~2"]);
+    world.commit("app.txt", "without it\n");
+    git(&world.dev(), &["push", "-q", "--force", "origin", "HEAD"]);
+    update(&world.remote()).await.unwrap();
+    assert_eq!(world.site_file("app.txt"), "without it\n");
+}
+
+/// Pushes these files as one commit, after an update to the state before it; gives what the next update says.
+async fn refused_with(files: &[(&str, &[u8])]) -> String {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let before = git(&world.site(), &["rev-parse", "HEAD"]);
+    for (name, text) in files {
+        let file = world.dev().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    git(&world.dev(), &["add", "-A", "-f"]);
+    git(&world.dev(), &["commit", "-q", "-m", "hostile"]);
+    world.push();
+    let error = update(&world.remote()).await.unwrap_err().to_string();
+    assert_eq!(git(&world.site(), &["rev-parse", "HEAD"]), before);
+    assert_eq!(git(&world.site(), &["status", "--porcelain"]), "");
+    error
+}
+
+/// libgit2 follows includes there, to anything on this machine; git does not.
+#[tokio::test]
+async fn settings_of_submodules_that_include_others_are_refused() {
+    let error = refused_with(&[(".gitmodules", b"[include]\n\tpath = /dev/zero\n")]).await;
+    assert!(error.contains(".gitmodules: it includes other files"), "{error}");
+    let error = refused_with(&[(".gitmodules", &vec![b'\n'; MIB as usize + 1])]).await;
+    assert!(error.contains(".gitmodules: ") && error.contains("more than"), "{error}");
+}
+
+/// The same where it came into the work tree by another way, for everything that has libgit2 read it.
+#[tokio::test]
+async fn settings_of_submodules_in_the_work_tree_are_looked_at_before_libgit2_reads_them() {
+    let world = with_submodules("/nowhere");
+    let mut remote = world.remote();
+    remote.submodules = false;
+    update(&remote).await.unwrap();
+    let file = world.site().join(".gitmodules");
+    let rest = std::fs::read_to_string(&file).unwrap();
+    let check = |what: &str| {
+        let site = world.site();
+        let asked = [
+            product::left_out(&site, false).map(drop),
+            product::foreign_submodules(&site, "/nowhere", &[]).map(drop),
+            product::changed_in_work_tree(&site, "HEAD").map(drop),
+            product::changed_by_hand(&site).map(drop),
+        ];
+        for (number, asked) in asked.into_iter().enumerate() {
+            let error = asked.unwrap_err().to_string();
+            assert!(error.contains(".gitmodules") && error.contains(what), "{number}: {error}");
+        }
+        std::fs::remove_file(&file).unwrap();
+    };
+    std::fs::write(&file, format!("{rest}[includeIf \"gitdir:/\"]\n\tpath = /dev/zero\n")).unwrap();
+    check("includes other files");
+    symlink("/dev/zero", &file).unwrap();
+    check("it is a link");
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    check("it is no file");
+}
+
+/// They are held, taken apart, while files are matched; to leave one out would change line ends without a word.
+#[tokio::test]
+async fn attributes_and_ignores_are_bounded_one_by_one_and_together() {
+    let line = b"*.txt text\n";
+    let of = |bytes: usize| line.repeat(bytes / line.len() + 1);
+    for name in [".gitattributes", ".gitignore"] {
+        let error = refused_with(&[(name, &of(MIB as usize))]).await;
+        assert!(error.contains(name) && error.contains("more than 1.0 MB"), "{error}");
+        let names = ["a", "b", "c", "d", "e"].map(|folder| format!("{folder}/{name}"));
+        let text = of(MIB as usize - 100_000);
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), text.as_slice())).collect();
+        let error = refused_with(&files).await;
+        assert!(error.contains(&names[4]) && error.contains("more than 4.1 MB together"), "{error}");
+    }
+    let short = b"a b\n".repeat(30_000);
+    let error = refused_with(&[(".gitattributes", &short), ("d/.gitattributes", &short), ("d/x.txt", b"x\n")]).await;
+    assert!(error.contains("d/.gitattributes") && error.contains("more than 50000 lines"), "{error}");
+}
+
+/// Long folders make long paths of short names, each of them held.
+#[tokio::test]
+async fn a_tree_of_long_paths_is_refused_before_it_is_held() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    let folder = vec!["f".repeat(250); 15].join("/");
+    let blob = git(&world.dev(), &["hash-object", "-w", "/dev/null"]);
+    let list: String = (0..20_000).map(|number| format!("100644 {}\t{folder}/{number}\n", blob.trim())).collect();
+    std::fs::write(world.path().join("list"), list).unwrap();
+    let mut add = std::process::Command::new("git");
+    add.args(["update-index", "--add", "--index-info"]).current_dir(world.dev());
+    assert!(add.stdin(std::fs::File::open(world.path().join("list")).unwrap()).status().unwrap().success());
+    git(&world.dev(), &["commit", "-q", "-m", "long"]);
+    world.push();
+    let error = update(&world.remote()).await.unwrap_err().to_string();
+    assert!(error.contains("paths of its files have more than 67.1 MB together"), "{error}");
+}

@@ -390,6 +390,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/net/src/dial.rs", "certificates of servers, named in settings of Docker's client"),
     ("crates/registry/src/credentials.rs", "config.json of Docker's client"),
     ("crates/docker/src/proxies.rs", "config.json of Docker's client"),
+    ("crates/git/src/arrived.rs", "the index of a pack, in .git"),
     ("crates/git/src/auth.rs", "keys and known_hosts, named in repos.yaml"),
     ("crates/git/src/checkout/carry_out.rs", "LFS objects, in .git"),
     ("crates/git/src/checkout/index_lock.rs", "in .git"),

@@ -7,6 +7,7 @@ use git2::{BranchType, ErrorCode, Oid, Repository};
 use super::{
     by_hand, checkout,
     error::GitError,
+    objects,
     read::short_id,
     rebase,
     remote::{Divergence, Moved},
@@ -23,7 +24,7 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
     let Some(tip) = here.branch_tip else {
         checkout::to(repo, fetched.tip, mode(session), session)?;
         settle(repo, fetched, fetched.tip).map_err(local)?;
-        checkout::finished(repo)?;
+        checkout::finished(repo, session)?;
         return Ok((fetched.tip, here.switched(Moved::FastForwarded { commits: 0 })));
     };
     let (ahead, behind) = ahead_behind(repo, tip, fetched.tip).map_err(local)?;
@@ -58,7 +59,7 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
         checkout::to(repo, target, mode(session), session)?;
     }
     settle(repo, fetched, target).map_err(local)?;
-    checkout::finished(repo)?;
+    checkout::finished(repo, session)?;
     Ok((target, here.switched(moved)))
 }
 
@@ -155,7 +156,7 @@ fn history(repo: &Repository, tip: Oid) -> HashSet<Oid> {
     let mut seen = HashSet::new();
     let mut waiting = vec![tip];
     while let Some(id) = waiting.pop() {
-        if let Ok(commit) = repo.find_commit(id)
+        if let Ok(commit) = objects::commit(repo, id)
             && seen.insert(id)
         {
             waiting.extend(commit.parent_ids().filter(|parent| !seen.contains(parent)));

@@ -74,7 +74,7 @@ mod tests {
             GitError::NotFound { address: text() },
             GitError::MissingBranch { address: text(), branch: text(), there: Vec::new() },
             GitError::RedirectedAway { to: text() },
-            GitError::Cancelled { path: "x".into() },
+            GitError::Cancelled { path: "x".into(), stage: crate::stage::Stage::Untouched },
             GitError::NoSpace { path: "x".into() },
             GitError::other("fetch", "x"),
         ];

@@ -72,11 +72,11 @@ fn run(session: &Session, revision: &str) -> Result<Updated, GitError> {
             .unwrap_or_else(|| head.map_or_else(String::new, |id| short_id(&repo, id)));
         checkout::to(&repo, tip, advance::mode(session), session)?;
         arrive(&repo, tip).map_err(local)?;
-        checkout::finished(&repo)?;
+        checkout::finished(&repo, session)?;
         moved = Moved::Detached { from };
     } else if checkout::is_unfinished(&repo) {
         checkout::to(&repo, tip, advance::mode(session), session)?;
-        checkout::finished(&repo)?;
+        checkout::finished(&repo, session)?;
     }
     forget_looked_at(&repo);
     finish(&repo, &address, session)?;

@@ -10,6 +10,7 @@ use super::{
     error::GitError,
     lock,
     remote::{Moved, Updated},
+    stage::Stage,
     transfer::{self, Session, Want},
 };
 use turnout_report::Event;
@@ -35,6 +36,7 @@ pub(super) fn into_place(session: &Session) -> Result<Updated, GitError> {
     let (branch, tip) = fill(&nursery.path, &address, session)?;
     session.go_on()?;
     nursery.become_(path)?;
+    session.progress.reach(Stage::Arrived, Some(path), path);
     Ok(Updated { old: None, new: tip.clone(), remote_tip: tip, branch, moved: Moved::Cloned })
 }
 
@@ -64,7 +66,7 @@ fn fill(folder: &Path, address: &Address, session: &Session) -> Result<(String, 
     repo.reference(&full, fetched.tip, true, "clone").map_err(local)?;
     repo.set_head(&full).map_err(local)?;
     advance::remember_remote(&repo, &fetched).map_err(local)?;
-    checkout::finished(&repo)?;
+    checkout::finished(&repo, session)?;
     let mut config = repo.config().map_err(local)?;
     config.set_str(&format!("branch.{}.remote", fetched.branch), "origin").map_err(local)?;
     config.set_str(&format!("branch.{}.merge", fetched.branch), &full).map_err(local)?;

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
+use super::stage::Stage;
 use turnout_net::NetError;
 pub(super) use turnout_report::redact::foreign as clean;
 use turnout_report::{counted, redact::escape_controls, units};
@@ -13,16 +14,20 @@ const NAMED: usize = 10;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum GitError {
     /// The caller gave up.
-    #[error("the update of {} was cancelled", path.display())]
+    #[error("the update of {} was cancelled; {stage}", path.display())]
     Cancelled {
         /// The work tree.
         path: PathBuf,
+        /// What came of it.
+        stage: Stage,
     },
     /// The time for the whole update is over.
-    #[error("the update of {} was not done after {after:?}; raise the fetch timeout if the repository is large", path.display())]
+    #[error("the update of {} was not done after {after:?}; {stage}; raise the fetch timeout if the repository is large", path.display())]
     TimedOut {
         /// The work tree.
         path: PathBuf,
+        /// What came of it.
+        stage: Stage,
         /// The limit.
         after: Duration,
     },
@@ -371,6 +376,14 @@ pub enum GitError {
         /// The work tree.
         path: PathBuf,
     },
+    /// There is some room, but less than a check-out needs.
+    #[error("there is too little room for a check-out in {}: {why}; nothing was written; free some and deploy again", path.display())]
+    Tight {
+        /// The work tree.
+        path: PathBuf,
+        /// What is lacking.
+        why: String,
+    },
     /// Somebody else works on the repository.
     #[error("{message}")]
     Busy {
@@ -444,7 +457,7 @@ impl GitError {
 
     /// Translates an error of the file system.
     pub(super) fn io(path: &std::path::Path, doing: &str, error: &std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::StorageFull {
+        if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
             return Self::NoSpace { path: path.to_owned() };
         }
         Self::Other { doing: format!("{doing} {}", path.display()), message: error.to_string() }

@@ -1,11 +1,14 @@
 //! Submodules that a work tree names and that are not brought up to date, with the reason. git passes over them without
 //! a word, and their folders stay empty.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
-use git2::{Config, Repository, Submodule, SubmoduleUpdate};
+use git2::{Repository, Submodule, SubmoduleUpdate};
 
-use super::{error::GitError, update::open};
+use super::{error::GitError, ini, modules, update::open};
 
 /// Mode of an entry that stands for a submodule.
 const GITLINK: u32 = 0o160_000;
@@ -62,12 +65,13 @@ impl LeftOut {
 /// When the work tree or its index cannot be read.
 pub fn left_out(path: &Path, submodules: bool) -> Result<Vec<LeftOut>, GitError> {
     let repo = open(path)?;
-    in_repository(&repo, submodules).map_err(|error| GitError::local(path, "read the submodules of", &error))
+    in_repository(&repo, path, submodules)
 }
 
 /// As [`left_out`], of an open repository.
-pub(super) fn in_repository(repo: &Repository, submodules: bool) -> Result<Vec<LeftOut>, git2::Error> {
-    let index = repo.index()?;
+pub(super) fn in_repository(repo: &Repository, path: &Path, submodules: bool) -> Result<Vec<LeftOut>, GitError> {
+    let local = |error: git2::Error| GitError::local(path, "read the submodules of", &error);
+    let index = repo.index().map_err(local)?;
     let links: Vec<String> = index
         .iter()
         .filter(|entry| entry.mode == GITLINK)
@@ -76,13 +80,15 @@ pub(super) fn in_repository(repo: &Repository, submodules: bool) -> Result<Vec<L
     if links.is_empty() {
         return Ok(Vec::new());
     }
+    let text = modules::read(repo)?.unwrap_or_default();
     // libgit2 lists also what .gitmodules does not name.
     let known: BTreeMap<String, Submodule<'_>> = repo
-        .submodules()?
+        .submodules()
+        .map_err(local)?
         .into_iter()
         .map(|submodule| (submodule.path().to_string_lossy().into_owned(), submodule))
         .collect();
-    let named = named(repo);
+    let named = named(repo, &text);
     let reason = |path: &String| {
         let Some(has_address) = named.get(path) else { return Some(Reason::NotConfigured) };
         if known.get(path).is_some_and(|submodule| submodule.update_strategy() == SubmoduleUpdate::None) {
@@ -97,19 +103,14 @@ pub(super) fn in_repository(repo: &Repository, submodules: bool) -> Result<Vec<L
 }
 
 /// The paths of which `.gitmodules` or the repository's own configuration speaks, and whether with an address.
-fn named(repo: &Repository) -> BTreeMap<String, bool> {
-    let mut paths = BTreeMap::new();
-    let Some(file) = repo.workdir().map(|top| top.join(".gitmodules")).filter(|file| file.is_file()) else {
-        return paths;
-    };
-    let Ok(settings) = Config::open(&file) else { return paths };
-    let Ok(mut entries) = settings.entries(Some(r"^submodule\..*\.path$")) else { return paths };
-    while let Some(Ok(entry)) = entries.next() {
-        let (Ok(name), Ok(path)) = (entry.name(), entry.value()) else { continue };
-        let Some(name) = name.strip_prefix("submodule.").and_then(|rest| rest.strip_suffix(".path")) else { continue };
-        let key = format!("submodule.{name}.url");
-        let own = || repo.config().and_then(|config| config.get_string(&key));
-        paths.insert(path.trim_end_matches('/').to_owned(), settings.get_string(&key).or_else(|_| own()).is_ok());
-    }
-    paths
+fn named(repo: &Repository, text: &[u8]) -> BTreeMap<String, bool> {
+    let settings = ini::settings(text);
+    let config = repo.config().and_then(|mut config| config.snapshot()).ok();
+    let given: HashSet<&str> = settings.iter().map(|(name, _)| name.as_str()).collect();
+    let has = |key: &str| given.contains(key) || config.as_ref().is_some_and(|config| config.get_string(key).is_ok());
+    let paths = settings.iter().filter_map(|(name, path)| {
+        let name = name.strip_prefix("submodule.")?.strip_suffix(".path")?;
+        Some((path.trim_end_matches('/').to_owned(), has(&format!("submodule.{name}.url"))))
+    });
+    paths.collect()
 }

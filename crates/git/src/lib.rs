@@ -12,6 +12,7 @@
 mod address;
 mod advance;
 mod again;
+mod arrived;
 mod auth;
 mod budget;
 mod by_hand;
@@ -20,8 +21,11 @@ mod clone;
 mod convert;
 mod error;
 mod gitlinks;
+mod ini;
 mod known_hosts;
 mod lock;
+mod modules;
+mod objects;
 mod pin;
 mod preview;
 mod reach;
@@ -30,6 +34,7 @@ mod rebase;
 mod relay;
 mod remote;
 mod repack;
+mod stage;
 mod stale;
 mod submodule;
 mod tracked;
@@ -57,6 +62,7 @@ pub use read::{
     is_tracked, remote_address, short, short_log,
 };
 pub use remote::{Divergence, Filters, GitAuth, MAX_CHECKOUT, MAX_FETCH, Moved, Remote, Updated};
+pub use stage::Stage;
 pub use submodule::foreign as foreign_submodules;
 pub use tracked::{CommittedLinks, committed_links, tracked_files};
 pub use update::update;

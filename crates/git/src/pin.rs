@@ -61,7 +61,7 @@ fn run(session: &Session, revision: &str) -> Result<String, GitError> {
         checkout::to(&repo, tip, checkout::Mode::Fill, session)?;
         // Last: it says that the rest is done.
         repo.set_head_detached(tip).map_err(local)?;
-        checkout::finished(&repo)?;
+        checkout::finished(&repo, session)?;
     }
     Ok(tip.to_string())
 }

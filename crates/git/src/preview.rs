@@ -25,6 +25,7 @@ use super::{
     checkout,
     clone::Nursery,
     error::GitError,
+    objects,
     read::short,
     remote::Remote,
     transfer::{self, Session, Want},
@@ -110,7 +111,7 @@ fn run(session: &Session, folder: &Path) -> Result<Preview, GitError> {
     let full = format!("refs/heads/{}", fetched.branch);
     repo.reference(&full, fetched.tip, true, "plan").map_err(local)?;
     repo.set_head(&full).map_err(local)?;
-    checkout::finished(&repo)?;
+    checkout::finished(&repo, session)?;
     let head = lane.as_ref().and_then(|lane| lane.head().ok()?.peel_to_commit().ok()).map(|commit| commit.id());
     let (ahead, behind) = match head {
         Some(head) => repo.graph_ahead_behind(head, fetched.tip).map_err(local)?,
@@ -122,7 +123,7 @@ fn run(session: &Session, folder: &Path) -> Result<Preview, GitError> {
     };
     let left_out = match &lane {
         Some(lane) => {
-            let tip = repo.find_commit(fetched.tip).and_then(|commit| commit.tree()).map_err(local)?;
+            let tip = objects::tree_of(&repo, fetched.tip).map_err(local)?;
             take_over(lane, &tip, path, &tree, session)?
         }
         None => Vec::new(),
@@ -150,7 +151,9 @@ fn submodules(tip: &Repository, lane: Option<&Repository>) -> Result<Vec<String>
     let links = index.iter().filter(|entry| entry.mode == GITLINK);
     let told = links.filter_map(|link| {
         let path = String::from_utf8_lossy(&link.path).into_owned();
-        let here = lane.and_then(|lane| lane.find_submodule(&path).ok()?.workdir_id());
+        let folder = lane.and_then(|lane| Some(lane.workdir()?.join(OsStr::from_bytes(&link.path))));
+        // Asked of itself: for libgit2's word on it the whole of .gitmodules would be read.
+        let here = folder.and_then(|folder| open(&folder).ok()?.head().ok()?.target());
         let wanted = short(&link.id.to_string()).to_owned();
         match here {
             Some(here) if here == link.id => None,

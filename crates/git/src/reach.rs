@@ -4,7 +4,7 @@ use std::path::Path;
 
 use git2::{Oid, Repository};
 
-use super::{error::GitError, update::open};
+use super::{error::GitError, objects, update::open};
 
 /// Where a commit is, as seen from the one that is checked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub fn reach(path: &Path, tip: &str, commit: &str) -> Result<Reach, GitError> {
 }
 
 fn within(repo: &Repository, tip: Oid, commit: Oid) -> Reach {
-    match repo.find_commit(commit) {
+    match objects::commit(repo, commit) {
         _ if tip == commit => Reach::Within,
         Err(_) => Reach::Absent,
         // A history that was cut off proves nothing.

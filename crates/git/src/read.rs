@@ -4,7 +4,7 @@ use std::path::Path;
 
 use git2::{AttrCheckFlags, Commit, Delta, DiffOptions, ErrorCode, Oid, Repository};
 
-use super::{address::Address, advance::checked_out_branch, error::GitError, traps, update::open};
+use super::{address::Address, advance::checked_out_branch, error::GitError, objects, traps, update::open};
 
 /// Where a work tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +96,7 @@ pub fn changed_files(path: &Path, base: &str, head: &str) -> Result<Vec<ChangedF
 pub fn changed_in_work_tree(path: &Path, base: &str) -> Result<Vec<ChangedFile>, GitError> {
     let repo = open(path)?;
     let local = |error: git2::Error| GitError::local(path, "compare files in", &error);
-    if let Some(file) = traps::first(&repo, path) {
-        let message =
-            format!("{} is a link to something else than a file: take it out of the repository", file.display());
-        return Err(GitError::other(format!("compare files in {}", path.display()), message));
-    }
+    traps::refuse(&repo, path)?;
     let tree = resolve(&repo, path, base)?.tree().map_err(local)?;
     let mut options = DiffOptions::new();
     options.include_typechange(true).include_untracked(false);
@@ -161,7 +157,7 @@ pub fn short_log(path: &Path, base: Option<&str>, head: &str, limit: usize) -> R
     let mut entries = Vec::new();
     for id in walk.take(limit) {
         // A shallow history ends without its beginning.
-        let Ok(commit) = id.and_then(|id| repo.find_commit(id)) else { break };
+        let Ok(commit) = id.and_then(|id| objects::commit(&repo, id)) else { break };
         entries.push(LogEntry {
             commit: commit.id().to_string(),
             short: short_id(&repo, commit.id()),

@@ -2,7 +2,7 @@
 
 use git2::{ErrorCode, Oid, RebaseOptions, Repository, Signature};
 
-use super::{error::GitError, read::short_id, transfer::Session};
+use super::{checkout, error::GitError, read::short_id, transfer::Session};
 
 /// Rebases the commits of `tip` (since `since`, or since the common ancestor) onto `target`. Returns the new tip and
 /// how many commits stand on top.
@@ -14,6 +14,8 @@ pub(super) fn onto(
     session: &Session,
 ) -> Result<(Oid, usize), GitError> {
     let local = |error: git2::Error| GitError::local(&session.remote.path, "rebase", &error);
+    // libgit2 holds every path of it in memory.
+    checkout::refuse_too_much(repo, target, session)?;
     let annotated = |oid: Oid| repo.find_annotated_commit(oid).map_err(local);
     let (branch, upstream, onto) = (annotated(tip)?, annotated(since.unwrap_or(target))?, annotated(target)?);
     let mut options = RebaseOptions::new();

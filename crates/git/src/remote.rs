@@ -40,6 +40,8 @@ pub struct Remote {
     pub most_bytes: u64,
     /// Bytes that one check-out may write, at most; 0: no limit.
     pub most_written: u64,
+    /// Bytes that a check-out leaves free on the file system, for those who share it; 0: none.
+    pub spare: u64,
     /// What to do with files that must pass through a program.
     pub filters: Filters,
     /// Files of the server's own, from the top of the work tree: a commit that brings one is refused while git does not
@@ -66,6 +68,7 @@ impl Remote {
             submodule_hosts: Vec::new(),
             most_bytes: MAX_FETCH,
             most_written: MAX_CHECKOUT,
+            spare: 0,
             filters: Filters::Refuse,
             own_files: Vec::new(),
             deployed: None,

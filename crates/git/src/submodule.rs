@@ -11,7 +11,7 @@ use super::{
     address::Address,
     advance, by_hand, checkout,
     error::GitError,
-    gitlinks, repack,
+    gitlinks, modules, objects, repack,
     transfer::{self, Session, Want},
     update::open,
 };
@@ -31,6 +31,7 @@ pub(super) fn update_all(repo: &Repository, top: &Address, session: &Session) ->
 /// When the work tree cannot be read.
 pub fn foreign(path: &Path, remote: &str, allowed: &[String]) -> Result<Vec<(String, String)>, GitError> {
     let (repo, top) = (open(path)?, Address::parse(remote)?);
+    modules::read(&repo)?;
     let submodules = repo.submodules().map_err(|error| GitError::local(path, "read the submodules of", &error))?;
     let elsewhere = submodules.iter().filter_map(|submodule| {
         let address = Address::parse(&resolved_url(submodule, &top, path).ok()?).ok()?;
@@ -49,7 +50,7 @@ struct Above<'a> {
 }
 
 fn update_below(repo: &Repository, above: &Above<'_>, session: &Session, depth: usize) -> Result<(), GitError> {
-    if repo.workdir().is_none_or(|folder| !folder.join(".gitmodules").exists()) {
+    if modules::read(repo)?.is_none() {
         return Ok(());
     }
     let local = |error: git2::Error| GitError::local(&session.remote.path, "read the submodules of", &error);
@@ -57,7 +58,7 @@ fn update_below(repo: &Repository, above: &Above<'_>, session: &Session, depth: 
         return Err(GitError::other("update submodules", format!("they are nested deeper than {DEEPEST} levels")));
     }
     // As with git, one that nobody configured is no fault; it is told elsewhere.
-    let left_out = gitlinks::in_repository(repo, true).map_err(local)?;
+    let left_out = gitlinks::in_repository(repo, &session.remote.path, true)?;
     for submodule in repo.submodules().map_err(local)? {
         session.go_on()?;
         let name = submodule.path().to_string_lossy().into_owned();
@@ -102,7 +103,7 @@ fn update(
         let (host, main) = (host.to_owned(), above.top.to_string());
         return Err(GitError::ForeignHost { address: address.to_string(), host, main });
     }
-    if repo.find_commit(wanted).is_err() {
+    if objects::commit(&repo, wanted).is_err() {
         let token_allowed = transfer::shares_host(above.top, &address);
         transfer::fetch(&repo, &address, token_allowed, &Want::Commit(wanted), session)?;
     }
@@ -110,7 +111,7 @@ fn update(
     if head != Some(wanted) || checkout::is_unfinished(&repo) {
         checkout::to(&repo, wanted, advance::mode(session), session)?;
         by_hand::arrive(&repo, wanted).map_err(local)?;
-        checkout::finished(&repo)?;
+        checkout::finished(&repo, session)?;
     }
     update_below(&repo, &Above { top: above.top, parent: &address }, session, depth + 1)?;
     repack::when_due(&repo, session);

@@ -6,20 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use git2::{AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, Repository};
+use git2::{
+    AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, RemoteUpdateFlags, Repository,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
-    again,
+    again, arrived,
     auth::Answers,
     budget::Part,
     error::{GitError, clean, out_of_space},
+    objects,
     relay::{Relay, Route},
     remote::{GitAuth, Remote},
+    stage::{Progress, Stage},
 };
-use turnout_report::Event;
+use turnout_report::{Event, counted};
 
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -39,6 +43,8 @@ pub(super) struct Session {
     pub(super) remote: Remote,
     /// When the time for it is over.
     pub(super) deadline: Instant,
+    /// How far it has come.
+    pub(super) progress: Progress,
 }
 
 impl Session {
@@ -52,7 +58,7 @@ impl Session {
         self.relay.handle().block_on(async {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => Err(GitError::Cancelled { path: self.remote.path.clone() }),
+                () = self.stop.cancelled() => Err(self.cancelled()),
                 done = work => Ok(done),
             }
         })
@@ -60,7 +66,17 @@ impl Session {
 
     /// Ends here if the update was cancelled.
     pub(super) fn go_on(&self) -> Result<(), GitError> {
-        if self.stop.is_cancelled() { Err(GitError::Cancelled { path: self.remote.path.clone() }) } else { Ok(()) }
+        if self.stop.is_cancelled() { Err(self.cancelled()) } else { Ok(()) }
+    }
+
+    /// That it was cancelled, and what came of it.
+    fn cancelled(&self) -> GitError {
+        GitError::Cancelled { path: self.remote.path.clone(), stage: self.progress.now() }
+    }
+
+    /// A repository has come so far.
+    pub(super) fn reach(&self, stage: Stage, repo: &Repository) {
+        self.progress.reach(stage, repo.workdir(), &self.remote.path);
     }
 }
 
@@ -217,17 +233,25 @@ fn talk(
             .remote_callbacks(callbacks(answers, address, session))
             .download_tags(AutotagOption::Auto)
             .update_fetchhead(false);
-        connection.remote().fetch(refspecs, Some(&mut options), None)
+        let before = arrived::Before::of(repo);
+        connection.remote().download(refspecs, Some(&mut options))?;
+        // No reference may name what is taken away again.
+        before.look(&|| session.go_on())?;
+        connection.remote().disconnect()?;
+        let mut callbacks = callbacks(answers, address, session);
+        let flags = RemoteUpdateFlags::empty();
+        connection.remote().update_tips(Some(&mut callbacks), flags, AutotagOption::Auto, None)?;
+        Ok::<_, Trouble>(())
     };
     match refspecs.split_last() {
         Some((exact, all)) if !all.is_empty() && !matches!(want, Want::Prefix(_)) => {
             fetch(&mut connection, all)?;
-            if repo.find_commit(tip).is_err() {
+            if objects::commit(repo, tip).is_err() {
                 drop(connection);
                 let mut connection =
                     remote.connect_auth(Direction::Fetch, Some(callbacks(answers, address, session)), None)?;
                 let fetched = fetch(&mut connection, std::slice::from_ref(exact));
-                if let (Want::Revision(name), Err(_)) = (want, &fetched) {
+                if let (Want::Revision(name), Err(Trouble::Theirs(_))) = (want, &fetched) {
                     return Err(missing(&heads, name, address).into());
                 }
                 fetched?;
@@ -241,11 +265,11 @@ fn talk(
     }
     if let Want::Revision(name) = want {
         // A tag may be an object of its own, that names the commit.
-        let commit = repo.find_object(tip, None).and_then(|object| object.peel_to_commit());
+        let commit = objects::commit_of(repo, tip);
         let tip = commit.map_err(|_| missing(&heads, name, address))?.id();
         return Ok(Fetched { branch, tip });
     }
-    if repo.find_commit(tip).is_err() {
+    if objects::commit(repo, tip).is_err() {
         let path = session.remote.path.clone();
         return Err(GitError::UnknownCommit { path, revision: tip.to_string(), shallow: repo.is_shallow() }.into());
     }
@@ -383,7 +407,14 @@ fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Sessio
             session.tell(Event::Progress { subject: format!("fetch {address}"), text });
         }
         // Also of a repository on this machine, to which no relay leads.
-        !session.stop.is_cancelled() && !too_much(Part::Pack, progress.received_bytes() as u64)
+        let too_many = progress.total_objects() > arrived::MOST_OBJECTS;
+        if too_many {
+            let count = counted(progress.total_objects(), "object");
+            let text =
+                format!("it sends {count}, more than the {} that turnout takes in one fetch", arrived::MOST_OBJECTS);
+            session.relay.blame(GitError::other(format!("fetch from {address}"), text));
+        }
+        !session.stop.is_cancelled() && !too_many && !too_much(Part::Pack, progress.received_bytes() as u64)
     });
     callbacks
 }
@@ -391,7 +422,7 @@ fn callbacks<'c>(answers: &'c Answers, address: &'c Address, session: &'c Sessio
 /// Finds the true cause of a failed transfer: the most exact witness first.
 fn explain(error: &git2::Error, address: &Address, answers: &Answers, session: &Session) -> GitError {
     if session.stop.is_cancelled() {
-        return GitError::Cancelled { path: session.remote.path.clone() };
+        return session.cancelled();
     }
     if let Some(verdict) = answers.verdict() {
         return verdict;

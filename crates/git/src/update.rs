@@ -18,13 +18,15 @@ use super::{
     lock,
     relay::Relay,
     remote::{Remote, Updated},
-    repack, stale, submodule,
+    repack,
+    stage::Progress,
+    stale, submodule,
     transfer::{self, Session, Want},
 };
 use turnout_report::{Event, Reporter, counted};
 
 /// After a stop: time for the thread to end by itself. It normally needs milliseconds, because the relay has closed its
-/// connection; only a check-out that has begun runs longer, and must.
+/// connection, and a check-out asks between files.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Names at most this many submodules that stay as they are.
@@ -52,6 +54,7 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
     let stop = CancellationToken::new();
     // Also when the caller drops this future.
     let _stop_on_drop = stop.clone().drop_guard();
+    let progress = Progress::default();
     let (events, mut told) = mpsc::channel(64);
     let (done, mut result) = oneshot::channel();
     let session = Session {
@@ -60,6 +63,7 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
         events,
         remote: remote.clone(),
         deadline: std::time::Instant::now() + remote.timeout,
+        progress: progress.clone(),
     };
     std::thread::Builder::new()
         .name("git".to_owned())
@@ -79,8 +83,8 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
                 }
                 return ended.unwrap_or_else(|_| Err(died(&remote.path)));
             }
-            () = cancel.cancelled() => break GitError::Cancelled { path: remote.path.clone() },
-            () = &mut deadline => break GitError::TimedOut { path: remote.path.clone(), after: remote.timeout },
+            () = cancel.cancelled() => break Ended::Cancelled,
+            () = &mut deadline => break Ended::TimedOut,
         }
     };
     stop.cancel();
@@ -88,8 +92,21 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
         // It was past the point of no return: what happened is what is told.
         Ok(Ok(Ok(updated))) => Ok(updated),
         Ok(Ok(Err(GitError::Busy { message }))) => Err(GitError::Busy { message }),
-        _ => Err(reason),
+        // Only now is it known how far it has come.
+        _ => {
+            let (path, stage) = (remote.path.clone(), progress.now());
+            Err(match reason {
+                Ended::Cancelled => GitError::Cancelled { path, stage },
+                Ended::TimedOut => GitError::TimedOut { path, stage, after: remote.timeout },
+            })
+        }
     }
+}
+
+/// What ended it before its end.
+enum Ended {
+    Cancelled,
+    TimedOut,
 }
 
 fn died(path: &Path) -> GitError {
@@ -227,8 +244,7 @@ pub(super) fn finish(repo: &Repository, address: &Address, session: &Session) ->
 
 /// Says which submodules stay as they are, those that nobody configured first.
 fn tell_left_out(repo: &Repository, session: &Session) -> Result<(), GitError> {
-    let found = gitlinks::in_repository(repo, session.remote.submodules);
-    let mut found = found.map_err(|error| GitError::local(&session.remote.path, "read the submodules of", &error))?;
+    let mut found = gitlinks::in_repository(repo, &session.remote.path, session.remote.submodules)?;
     found.sort_by_key(|left_out| left_out.reason);
     for left_out in found.iter().take(MOST_LEFT_OUT) {
         let text = left_out.to_sentence();

@@ -307,7 +307,8 @@ pub static KEYS: &[Key] = &[
             "max_checkout",
             Kind::Size,
             whole!(max_checkout, size),
-            "What one check-out may write, LFS objects among it: a small pack can hold what fills a disk. 0: no limit.",
+            "What one check-out may write, LFS objects among it, counted in whole blocks: a small pack can hold what fills a \
+             disk. 0: no limit.",
         )
     },
     Key {
@@ -383,7 +384,7 @@ pub static KEYS: &[Key] = &[
             whole!(min_free_disk, size),
             "What must be free on the disks of the engine's data and of turnout's state before something is built or pulled; \
              with less, the deployment stops there and nothing is changed. 0: not looked at. An engine elsewhere is not looked \
-             at.",
+             at. A check-out leaves 64 MiB free on the disk of the work tree, or this where it is less.",
         )
     },
     Key {

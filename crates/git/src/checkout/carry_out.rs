@@ -13,6 +13,7 @@ use super::{
     index::Index,
     look,
     node::{Kind, Name, parents, shown, split},
+    room::Need,
     settings::Settings,
     tree::Tree,
     work_tree::WorkTree,
@@ -20,13 +21,13 @@ use super::{
 use crate::{
     convert::{Content, Converter},
     error::GitError,
+    objects::{self, LARGEST_BLOB},
+    transfer::Session,
 };
 use turnout_report::units;
 
 /// Up to so many files are brought to the disk one by one; for more the whole file system is asked at once.
 const SYNCED_SINGLY: usize = 64;
-/// Bytes of one file. Limits memory: libgit2 unpacks objects whole.
-const LARGEST: u64 = 256 << 20;
 
 /// Refuses a plan that cannot be carried out to its end, while nothing has been done yet.
 pub(super) fn check(
@@ -34,35 +35,45 @@ pub(super) fn check(
     repo: &Repository,
     work: &mut WorkTree,
     converter: &mut Converter<'_>,
-    limit: u64,
+    session: &Session,
 ) -> Result<(), GitError> {
     let is_file = |kind: Kind| matches!(kind, Kind::File | Kind::Program);
     let odb = repo.odb().map_err(|error| GitError::local(repo.path(), "read", &error))?;
-    let mut size: u64 = 0;
+    let top = work.path_of(b"");
+    // What cannot be asked is left to the deed.
+    let room = work.room().ok();
+    let mut need = Need::new(room.map_or(1, |room| room.block));
     for (name, node) in plan.write.iter().filter(|(_, node)| node.kind != Kind::Module) {
+        session.go_on()?;
         let (own, _) = odb.read_header(node.id).map_err(|error| missing(name, node.id, &error))?;
         // It is held in memory while it is written.
-        if own as u64 > LARGEST {
+        if own as u64 > LARGEST_BLOB {
             let what = format!(
                 "it has {}, more than the {} that one file of git's may have",
                 units::shown(own as u64),
-                units::shown(LARGEST)
+                units::shown(LARGEST_BLOB)
             );
             let advice = "keep a file of that size with Git LFS";
             return Err(GitError::other(format!("check out {}", shown(name)), format!("{what}; {advice}")));
         }
-        size = size.saturating_add(own as u64);
+        need.file(own as u64, split(name).1);
     }
-    let top = work.path_of(b"");
+    let absent = work.absent_folders(plan.write.keys());
+    for folder in absent.map_err(|error| GitError::io(&top, "look at the folders of", &error))? {
+        need.folder(split(&folder).1);
+    }
+    let (size, limit) = (need.total(), session.remote.most_written);
     // A small pack can hold what fills a disk.
     if limit != 0 && size > limit {
         return Err(GitError::TooLarge { path: top, size, limit });
     }
     let files = plan.write.iter().filter(|(_, node)| is_file(node.kind));
     converter.prepare(files.map(|(name, node)| (name.as_slice(), node.id)))?;
-    // What cannot be asked is left to the deed.
-    if work.room().is_ok_and(|room| room < size) {
-        return Err(GitError::NoSpace { path: top });
+    // Content of Git LFS is there by now, and is copied.
+    need.bytes = need.bytes.saturating_add(converter.kept_elsewhere());
+    // Asked again: much may have been fetched.
+    if let Some(why) = work.room().ok().and_then(|room| need.lacks(room, session.remote.spare)) {
+        return Err(GitError::Tight { path: top, why });
     }
     let folders: BTreeSet<&[u8]> = plan.write.keys().chain(plan.remove.keys()).map(|name| split(name).0).collect();
     for folder in folders {
@@ -90,12 +101,60 @@ pub(super) fn carry_out(
     work: &mut WorkTree,
     converter: &mut Converter<'_>,
     settings: Settings,
+    session: &Session,
 ) -> Result<Index, GitError> {
+    let top = work.path_of(b"");
+    let absent = work.absent_folders(plan.write.keys());
+    let mut fresh = Fresh {
+        folders: absent.map_err(|error| GitError::io(&top, "look at the folders of", &error))?,
+        files: Vec::new(),
+    };
     remove(plan, &index, work)?;
+    let written = write(plan, &mut index, repo, work, converter, settings, session, &mut fresh);
+    if let Err(GitError::NoSpace { .. }) = &written {
+        fresh.remove(work);
+    }
+    written.map(|()| index)
+}
+
+/// What a check-out wrote where nothing was.
+struct Fresh<'p> {
+    folders: BTreeSet<Name>,
+    files: Vec<&'p Name>,
+}
+
+impl Fresh<'_> {
+    /// Takes it away, as far as that goes: others need the room.
+    fn remove(self, work: &mut WorkTree) {
+        for file in self.files.into_iter().rev() {
+            let _ = work.remove(file);
+        }
+        for folder in self.folders.iter().rev() {
+            work.remove_folder(folder);
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "they are those of its only caller")]
+fn write<'p>(
+    plan: &'p Plan,
+    index: &mut Index,
+    repo: &Repository,
+    work: &mut WorkTree,
+    converter: &mut Converter<'_>,
+    settings: Settings,
+    session: &Session,
+    fresh: &mut Fresh<'p>,
+) -> Result<(), GitError> {
     let singly = plan.write.len() <= SYNCED_SINGLY;
     for (name, node) in &plan.write {
+        // The next check-out goes on with what is half done.
+        session.go_on()?;
+        if node.kind != Kind::Module && matches!(work.look(name), Ok(Ok(None))) {
+            fresh.files.push(name);
+        }
         let failed = |work: &WorkTree, error: &io::Error| GitError::not_writable(&work.path_of(name), error);
-        let blob = || repo.find_blob(node.id).map_err(|error| missing(name, node.id, &error));
+        let blob = || objects::blob(repo, node.id, LARGEST_BLOB).map_err(|error| missing(name, node.id, &error));
         let written = match node.kind {
             Kind::Module => work.make_folder(name).and_then(|()| Ok(work.look(name)?.ok().flatten())),
             Kind::Link if settings.symlinks => work.write_link(name, blob()?.content()).map(Some),
@@ -116,7 +175,7 @@ pub(super) fn carry_out(
     if !singly {
         work.sync().map_err(|error| GitError::io(&work.path_of(b""), "bring to the disk", &error))?;
     }
-    Ok(index)
+    Ok(())
 }
 
 fn fill(file: &mut File, content: &Content, sync: bool) -> io::Result<()> {
@@ -170,4 +229,33 @@ pub(super) fn sweep<'t>(trees: impl IntoIterator<Item = &'t Tree>, work: &mut Wo
         work.sweep(folder).map_err(|error| GitError::io(&work.path_of(folder), "tidy up in", &error))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_full_disk_what_is_new_goes_and_the_rest_stays() {
+        let top = tempfile::tempdir().unwrap();
+        let mut work = WorkTree::open(top.path()).unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<Name>>();
+        std::fs::create_dir(top.path().join("there")).unwrap();
+        let new = names(&["there/new", "made/in/new", "made/new", "shared/new"]);
+        let folders = work.absent_folders(new.iter()).unwrap();
+        assert_eq!(folders.iter().cloned().collect::<Vec<_>>(), names(&["made", "made/in", "shared"]));
+        for name in &new {
+            work.write(name, false, &mut |file| file.write_all(b"x")).unwrap();
+        }
+        // Somebody else's, meanwhile.
+        std::fs::write(top.path().join("shared/own"), "x").unwrap();
+        Fresh { folders, files: new.iter().collect() }.remove(&mut work);
+        let left = |folder: &str| work_names(&top.path().join(folder));
+        assert_eq!((left(""), left("there"), left("shared")), (vec!["shared", "there"], vec![], vec!["own"]));
+    }
+
+    fn work_names(folder: &std::path::Path) -> Vec<&'static str> {
+        let known = ["made", "new", "own", "shared", "there"];
+        known.into_iter().filter(|name| folder.join(name).exists()).collect()
+    }
 }

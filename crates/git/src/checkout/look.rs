@@ -18,7 +18,7 @@ use super::{
     tree::Tree,
     work_tree::{WorkTree, is_folder},
 };
-use crate::{convert::Converter, error::GitError, traps};
+use crate::{convert::Converter, error::GitError, transfer::Session, traps};
 
 /// Names of files in the way of one path, at most; more are not needed to say that they are there.
 const STRANGERS: usize = 200;
@@ -50,6 +50,7 @@ pub(super) struct Eyes<'e, 'r> {
     pub(super) work: &'e mut WorkTree,
     pub(super) converter: &'e mut Converter<'r>,
     pub(super) settings: Settings,
+    pub(super) session: &'e Session,
 }
 
 /// Looks at everything that the index or one of the commits has.
@@ -64,6 +65,7 @@ pub(super) fn facts(states: &States<'_>, eyes: &mut Eyes<'_, '_>) -> Result<BTre
     }
     let mut blocking = Vec::new();
     for (name, facts) in &mut all {
+        eyes.session.go_on()?;
         facts.there = eyes.see(name, facts, states)?;
         if let There::Blocked(at) = &facts.there {
             blocking.push(at.clone());

@@ -13,6 +13,7 @@ mod names;
 mod node;
 pub(super) mod note;
 mod owned;
+mod room;
 mod settings;
 mod sparse;
 mod tree;
@@ -31,15 +32,21 @@ use self::{
     look::{Eyes, States, facts},
     node::{Name, shown},
     settings::Settings,
-    tree::Tree,
+    tree::{MOST, Most, Tree},
     work_tree::WorkTree,
 };
 use super::{
     convert::{Converter, Source},
     error::GitError,
+    objects,
+    stage::Stage,
     transfer::Session,
+    traps,
 };
 use turnout_report::Event;
+
+/// What the trees of an interrupted check-out may have together: that of where it began, and of where it went.
+const HALF: Most = Most { paths: 2 * MOST.paths, bytes: 2 * MOST.bytes };
 
 /// What happens to changes made by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +76,16 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     let from = repo.head().ok().and_then(|head| Some(head.peel_to_commit().ok()?.id()));
     let interrupted = interrupted(repo, from, &path)?;
 
-    let new = Tree::of(repo, target)?;
+    let go_on = || session.go_on();
+    let new = Tree::of(repo, target, &go_on)?;
     // Without an index nothing was taken out of it by hand.
-    let old = from.filter(|_| index.version != 0).map(|from| Tree::of(repo, from)).transpose()?.unwrap_or_default();
-    // Commits that are gone meanwhile cannot be what is in the work tree.
-    let half: Vec<Tree> = interrupted.iter().filter_map(|commit| Tree::of(repo, *commit).ok()).collect();
+    let old = from.filter(|_| index.version != 0).map(|from| Tree::of(repo, from, &go_on)).transpose()?;
+    let old = old.unwrap_or_default();
+    let half = half(repo, &interrupted, session)?;
     refuse_names(&new, &index, settings, &path)?;
+    let files = new.nodes.iter().filter(|(_, node)| matches!(node.kind, node::Kind::File | node::Kind::Program));
+    traps::refuse_commit(repo, files.map(|(name, node)| (name.as_slice(), node.id)))
+        .map_err(|why| GitError::other(format!("check out {target} in {}", path.display()), why))?;
     let sparse = settings::sparse(repo)?;
     let mut work = WorkTree::open(&path).map_err(io)?;
     if !half.is_empty() {
@@ -83,7 +94,8 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     let own = owned::of(repo, &path, session);
     let states = States { index: &index, old: &old, new: &new, half: &half, sparse: sparse.as_ref(), own: &own };
     let mut by_hand = Converter::new(repo, Source::WorkTree, session)?;
-    let facts = facts(&states, &mut Eyes { repo, work: &mut work, converter: &mut by_hand, settings })?;
+    let mut eyes = Eyes { repo, work: &mut work, converter: &mut by_hand, settings, session };
+    let facts = facts(&states, &mut eyes)?;
 
     let set = sparse
         .as_ref()
@@ -95,9 +107,9 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
     }
     refuse_what_is_in_the_way(&plan, &facts, &path)?;
 
-    let tree = repo.find_commit(target).and_then(|commit| commit.tree()).map_err(local)?;
+    let tree = objects::tree_of(repo, target).map_err(local)?;
     let mut converter = Converter::new(repo, Source::Tree(&tree), session)?;
-    carry_out::check(&plan, repo, &mut work, &mut converter, session.remote.most_written)?;
+    carry_out::check(&plan, repo, &mut work, &mut converter, session)?;
     let after = plan.index(&index);
     if plan.is_idle() && after == index {
         return Ok(());
@@ -121,15 +133,22 @@ pub(super) fn to(repo: &Repository, target: Oid, mode: Mode, session: &Session) 
         });
     }
     note::write(repo, &noted(interrupted, from, target)).map_err(io)?;
-    let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings)?;
+    session.reach(Stage::Half, repo);
+    let after = carry_out::carry_out(&plan, after, repo, &mut work, &mut converter, settings, session)?;
     owned::record(repo, &path, &plan, session).map_err(io)?;
     lock.write(&after.encode(&new), settings.shared)?;
     // libgit2 has the former one in memory.
     repo.index().and_then(|mut index| index.read(true)).map_err(local)
 }
 
+/// Refuses a commit whose files are more than a check-out takes, for whoever has libgit2 read them before that.
+pub(super) fn refuse_too_much(repo: &Repository, commit: Oid, session: &Session) -> Result<(), GitError> {
+    Tree::of(repo, commit, &|| session.go_on()).map(drop)
+}
+
 /// Says that the references have followed, so that nothing is half done any more.
-pub(super) fn finished(repo: &Repository) -> Result<(), GitError> {
+pub(super) fn finished(repo: &Repository, session: &Session) -> Result<(), GitError> {
+    session.reach(Stage::Arrived, repo);
     note::remove(repo).map_err(|error| GitError::io(repo.path(), "remove the note in", &error))
 }
 
@@ -143,6 +162,23 @@ fn interrupted(repo: &Repository, from: Option<Oid>, path: &Path) -> Result<Vec<
     let commits =
         note::read(repo).map_err(|error| GitError::io(path, "read the note of the last check-out in", &error))?;
     Ok(if from.is_none_or(|from| commits.contains(&from)) { commits } else { Vec::new() })
+}
+
+/// What an interrupted check-out may have left, from the newest. Commits that are gone meanwhile cannot be what is in the
+/// work tree; those for which there is no memory count as gone.
+fn half(repo: &Repository, interrupted: &[Oid], session: &Session) -> Result<Vec<Tree>, GitError> {
+    let mut most = HALF;
+    let mut trees = Vec::new();
+    for commit in interrupted.iter().rev() {
+        session.go_on()?;
+        if let Ok(tree) = Tree::within(repo, *commit, most, &|| session.go_on()) {
+            most = tree.left_of(most);
+            trees.push(tree);
+        }
+    }
+    session.go_on()?;
+    trees.reverse();
+    Ok(trees)
 }
 
 fn noted(mut commits: Vec<Oid>, from: Option<Oid>, target: Oid) -> Vec<Oid> {

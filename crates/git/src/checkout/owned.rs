@@ -21,7 +21,7 @@ use super::{
     node::{Kind, Node, shown},
     note,
 };
-use crate::transfer::Session;
+use crate::{objects, transfer::Session};
 
 const NAME: &str = "turnout-own-files";
 const NEW: &str = "turnout-own-files.new";
@@ -100,6 +100,6 @@ fn line(file: &Path, found: &Metadata) -> String {
 }
 
 fn node(repo: &Repository, commit: Oid, file: &Path) -> Option<Node> {
-    let entry = repo.find_commit(commit).ok()?.tree().ok()?.get_path(file).ok()?;
+    let entry = objects::tree_of(repo, commit).ok()?.get_path(file).ok()?;
     Some(Node { kind: Kind::of(u32::try_from(entry.filemode_raw()).ok()?)?, id: entry.id() })
 }

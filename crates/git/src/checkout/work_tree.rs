@@ -4,6 +4,7 @@
 //! elsewhere between a look and a deed.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::File,
     io::{self, Read as _, Write as _},
@@ -19,7 +20,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::node::{Name, split};
+use super::{
+    node::{Name, parents, split},
+    room::Room,
+};
 
 /// What begins the names of files that are written beside the one they are to replace. After a crash they are removed.
 pub(super) const BESIDE: &str = ".turnout-new.";
@@ -172,10 +176,31 @@ impl WorkTree {
         }
     }
 
-    /// Bytes that we may still write on the file system of the work tree.
-    pub(super) fn room(&self) -> io::Result<u64> {
+    /// What we may still write on the file system of the work tree.
+    pub(super) fn room(&self) -> io::Result<Room> {
         let found = rustix::fs::fstatvfs(File::open(&self.path)?)?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        Ok(Room {
+            bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            inodes: (found.f_files != 0).then_some(found.f_favail),
+            block: found.f_frsize,
+            size: (found.f_blocks.saturating_mul(found.f_frsize), found.f_files),
+        })
+    }
+
+    /// The folders on the way to these paths that are not there yet, each after the one that holds it.
+    pub(super) fn absent_folders<'n>(&mut self, names: impl Iterator<Item = &'n Name>) -> io::Result<BTreeSet<Name>> {
+        let (mut absent, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        for name in names {
+            for folder in parents(name) {
+                if !seen.contains(folder) {
+                    seen.insert(folder.to_vec());
+                    if !matches!(self.folder(folder, false)?, Place::Here(_)) {
+                        absent.insert(folder.to_vec());
+                    }
+                }
+            }
+        }
+        Ok(absent)
     }
 
     /// Brings everything that was written to the disk.

@@ -33,15 +33,15 @@ use self::{
     process::Way,
     rules::{Endings, Rules},
 };
-use super::{error::GitError, remote::Filters, transfer::Session};
+use super::{error::GitError, objects, remote::Filters, transfer::Session};
 use turnout_report::Event;
 
 /// The filter that needs no program.
 const LFS: &str = "lfs";
 /// What a file encrypted by git-crypt begins with.
 const GIT_CRYPT: &[u8] = b"\0GITCRYPT\0";
-/// A larger file is not taken into memory to be converted, in bytes; what is converted is text. Limits memory.
-const LARGEST: u64 = 256 * 1024 * 1024;
+/// A larger file is not taken into memory to be converted.
+const LARGEST: u64 = objects::LARGEST_BLOB;
 
 /// Converts the files of one check-out.
 pub struct Converter<'r> {
@@ -53,6 +53,8 @@ pub struct Converter<'r> {
     drivers: HashMap<String, Option<Driver>>,
     programs: Programs<'r>,
     lfs: Lfs,
+    /// Bytes of the objects of LFS that were announced.
+    kept_elsewhere: u64,
     /// Objects of LFS could not be had without its program, which may run.
     lfs_by_program: bool,
 }
@@ -124,8 +126,8 @@ impl<'r> Converter<'r> {
         let local = |error: git2::Error| GitError::local(&session.remote.path, "read the attributes of", &error);
         let snapshot = || repo.config().and_then(|mut config| config.snapshot()).map_err(local);
         let config = snapshot()?;
-        let attributes = Attributes::new(repo, &source).map_err(local)?;
-        let lfsconfig = attributes::read_at_top(repo, &source, ".lfsconfig");
+        let attributes = Attributes::new(repo, &source)?;
+        let lfsconfig = attributes::read_at_top(repo, &source, ".lfsconfig")?;
         Ok(Self {
             repo,
             session,
@@ -135,6 +137,7 @@ impl<'r> Converter<'r> {
             drivers: HashMap::new(),
             programs: Programs::new(repo, session),
             lfs: Lfs::new(repo, snapshot()?, lfsconfig, session),
+            kept_elsewhere: 0,
             lfs_by_program: false,
         })
     }
@@ -150,7 +153,7 @@ impl<'r> Converter<'r> {
         let mut kept_elsewhere = Vec::new();
         for (path, blob) in files {
             self.session.go_on()?;
-            let rules = self.rules(path);
+            let rules = self.rules(path)?;
             let mut refuse = |what: String, reason: Refusal| {
                 refused.push(format!("{} ({what})", shown(path)));
                 if !reasons.contains(&reason) {
@@ -182,7 +185,14 @@ impl<'r> Converter<'r> {
             let advice: Vec<String> = reasons.iter().map(|reason| reason.advice(&path)).collect();
             return Err(GitError::Filtered { path, files: refused, advice: advice.join("; ") });
         }
+        let sizes = kept_elsewhere.iter().map(|(_, pointer)| pointer.size);
+        self.kept_elsewhere = sizes.fold(self.kept_elsewhere, u64::saturating_add);
         self.fetch_objects(&kept_elsewhere)
+    }
+
+    /// Bytes of the content, kept elsewhere, of the files that were announced.
+    pub fn kept_elsewhere(&self) -> u64 {
+        self.kept_elsewhere
     }
 
     /// Whether a file with this filter must not be written.
@@ -233,7 +243,7 @@ impl<'r> Converter<'r> {
     /// When the blob is not there or cannot be converted.
     #[expect(clippy::wrong_self_convention, reason = "it is the way that a file takes, not a conversion of this")]
     pub fn to_work_tree(&mut self, path: &[u8], blob: Oid) -> Result<Content, GitError> {
-        let rules = self.rules(path);
+        let rules = self.rules(path)?;
         let is_lfs = rules.filter.as_deref() == Some(LFS);
         if is_lfs
             && let Some(pointer) = self.pointer(blob)
@@ -280,7 +290,7 @@ impl<'r> Converter<'r> {
     /// # Errors
     /// When the file or the blob cannot be read.
     pub fn is_same(&mut self, path: &[u8], blob: Oid, file: &Path) -> Result<bool, GitError> {
-        let rules = self.rules(path);
+        let rules = self.rules(path)?;
         let failed = |error: &io::Error| GitError::io(file, "read", error);
         let mut opened = open_no_follow(file).map_err(|error| failed(&error))?;
         let size = opened.metadata().map_err(|error| failed(&error))?.len();
@@ -339,8 +349,8 @@ impl<'r> Converter<'r> {
         Ok(bytes == stored)
     }
 
-    fn rules(&mut self, path: &[u8]) -> Rules {
-        Rules::new(&self.attributes.of(path), self.endings)
+    fn rules(&mut self, path: &[u8]) -> Result<Rules, GitError> {
+        Ok(Rules::new(&self.attributes.of(path)?, self.endings))
     }
 
     fn driver(&mut self, name: &str) -> Option<Driver> {
@@ -353,11 +363,11 @@ impl<'r> Converter<'r> {
 
     fn pointer(&self, blob: Oid) -> Option<Pointer> {
         let found = self.size(blob).filter(|size| *size < lfs::pointer::LONGEST as u64);
-        found.and_then(|_| Pointer::parse(self.repo.find_blob(blob).ok()?.content()))
+        found.and_then(|_| Pointer::parse(objects::blob(self.repo, blob, LARGEST).ok()?.content()))
     }
 
     fn is_encrypted(&self, blob: Oid) -> bool {
-        self.repo.find_blob(blob).is_ok_and(|blob| blob.content().starts_with(GIT_CRYPT))
+        objects::blob(self.repo, blob, LARGEST).is_ok_and(|blob| blob.content().starts_with(GIT_CRYPT))
     }
 
     fn size(&self, blob: Oid) -> Option<u64> {
@@ -366,7 +376,7 @@ impl<'r> Converter<'r> {
     }
 
     fn stored(&self, path: &[u8], blob: Oid) -> Result<Vec<u8>, GitError> {
-        let found = self.repo.find_blob(blob).map_err(|error| self.local(path, &error))?;
+        let found = objects::blob(self.repo, blob, LARGEST).map_err(|error| self.local(path, &error))?;
         Ok(found.content().to_vec())
     }
 

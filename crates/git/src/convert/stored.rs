@@ -32,7 +32,8 @@ pub fn restore_stored(repo: &Repository, session: &Session) -> Result<(), GitErr
         return Ok(());
     }
     for entry in index.iter().filter(|entry| entry.mode & 0o170_000 == 0o100_000) {
-        let Some(filter) = converter.rules(&entry.path).filter else { continue };
+        session.go_on()?;
+        let Some(filter) = converter.rules(&entry.path)?.filter else { continue };
         let file = top.join(as_path(&entry.path));
         if !holds_stored(&converter, &file, entry.id) {
             continue;

@@ -2,7 +2,7 @@
 
 use git2::Config;
 
-use crate::{address::Address, error::GitError};
+use crate::{address::Address, error::GitError, ini};
 
 /// Where to ask.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Server {
 pub(super) fn find(config: &Config, lfsconfig: Option<&[u8]>, remote: &Address) -> Result<Server, GitError> {
     let keys = ["lfs.url", "remote.origin.lfsurl"];
     let set = |key: &str| config.get_string(key).ok().filter(|text| !text.is_empty());
-    let in_tree = |key: &str| lfsconfig.and_then(|text| value(&String::from_utf8_lossy(text), key));
+    let in_tree = |key: &str| lfsconfig.and_then(|text| ini::last(text, key));
     let named = keys.iter().find_map(|key| set(key)).or_else(|| keys.iter().find_map(|key| in_tree(key)));
     match named {
         Some(url) => match Address::parse(url.trim_end_matches('/'))? {
@@ -52,30 +52,6 @@ fn beside(remote: &Address) -> Result<Server, GitError> {
         Address::Ssh { .. } => Server::Ssh { remote: remote.clone(), https: usual },
         _ => Server::Api(usual),
     })
-}
-
-/// A value of a small file of settings in git's format. Of `.lfsconfig` only two keys count here, so what this does not
-/// know of the format (includes, lines that go on) does no harm.
-fn value(text: &str, wanted: &str) -> Option<String> {
-    let mut section = String::new();
-    let mut found = None;
-    for line in text.lines().map(str::trim) {
-        if let Some(head) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-            section = match head.split_once('"') {
-                Some((name, sub)) => format!("{}.{}", name.trim().to_ascii_lowercase(), sub.trim_end_matches('"')),
-                None => head.trim().to_ascii_lowercase(),
-            };
-            continue;
-        }
-        let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with(['#', ';'])) else { continue };
-        if format!("{section}.{}", key.trim().to_ascii_lowercase()) == wanted {
-            let value = value.trim();
-            let bare = || value.split([';', '#']).next().unwrap_or_default().trim();
-            let quoted = value.strip_prefix('"').and_then(|rest| rest.split('"').next());
-            found = Some(quoted.unwrap_or_else(bare).to_owned());
-        }
-    }
-    found.filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
