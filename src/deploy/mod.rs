@@ -35,6 +35,7 @@ mod secrets;
 pub mod stack;
 mod standing;
 mod view;
+pub mod walls;
 mod wanted;
 mod watch_on;
 mod watches;
