@@ -20,6 +20,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
+    deploy::Failure,
     git::short,
     report::{
         counted,
@@ -139,12 +140,19 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     let waiting = Waiting::for_("the daemon, which asks the Docker engine", Some(ENGINE_WORDS));
     let mut status: StatusReply = client.get_told("/v1/status", &waiting).await?;
     if let Some(only) = &args.repo {
+        let names: Vec<String> = status.repos.iter().map(|repo| repo.name.clone()).collect();
         status.repos.retain(|repo| repo.name.eq_ignore_ascii_case(only));
         if let Some(strays) = &mut status.strays {
             strays.retain(|stray| stray.repository.eq_ignore_ascii_case(only));
         }
         if status.repos.is_empty() && status.strays.as_ref().is_none_or(Vec::is_empty) {
-            return Err(Trouble::Other(anyhow::anyhow!("no repository `{only}` is configured")));
+            let mut names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            names.sort();
+            let known = match names.is_empty() {
+                true => "repos.yaml lists none yet".to_owned(),
+                false => format!("repos.yaml has {}", names.join(", ")),
+            };
+            return Err(Failure::new(format!("no repository `{only}` is configured")).hint(known).into());
         }
     }
     let mut out = io::stdout().lock();
@@ -234,6 +242,9 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
         };
         writeln!(out, "  {hold} since {}, {newest}; `turnout release {}` lifts it", when(hold.since), repo.name)?;
     }
+    if let Some(left) = &repo.left {
+        writeln!(out, "  {left}")?;
+    }
     // Of what is held, or on the way, the lines above and below tell.
     if let (Some(behind), None, None) = (&repo.behind, &repo.hold, &repo.active) {
         let WantedCommit { commit, cause, since, .. } = behind;
@@ -264,12 +275,13 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
     }
     if let Some(active) = &repo.active {
         let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
-        writeln!(out, "  now: deployment {} is {}{phase}", active.id, active.state)?;
+        let since = active.started_at.map(|at| format!(" since {}", when(at))).unwrap_or_default();
+        writeln!(out, "  now: deployment {} is {}{since}{phase}", active.id, active.state)?;
     }
     match &repo.last {
         Some(last) => {
             let at = last.ended_at.map(when).unwrap_or_default();
-            writeln!(out, "  last: deployment {} {} at {at}", last.id, one_line(&outcome(last)))?;
+            writeln!(out, "  last: {at} deployment {} {}", last.id, one_line(&outcome(last)))?;
         }
         None => writeln!(out, "  last: never deployed")?,
     }
@@ -314,19 +326,28 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
     let waiting = Waiting::for_(DAEMON, None);
     // Of those that are watched after their verdict, the end of the log comes later.
     let mut judged = BTreeSet::new();
+    // What had its verdict before is not told a minute later, when its watch is over.
+    let came = crate::deploy::now_ms();
+    let at = |time: Option<i64>| when(time.unwrap_or_else(crate::deploy::now_ms));
     let end = follow(client, log, &waiting, |told| {
         match told {
-            Told::Item(Followed::Begun(d)) => writeln!(out, "deployment {} of {} begins: {}", d.id, d.repo, reason(d))?,
+            Told::Item(Followed::Begun(d)) => {
+                writeln!(out, "{} deployment {} of {} begins: {}", at(d.started_at), d.id, d.repo, reason(d))?;
+            }
             Told::Item(Followed::Verdict(d)) => {
                 if judged.insert(d.id) {
-                    writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?;
+                    writeln!(out, "{} deployment {} {}", at(d.ended_at), d.id, outcome_below_log(d))?;
                 }
             }
             Told::Item(Followed::Line { deployment, repo, line }) => {
                 writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(line))?;
             }
-            Told::Item(Followed::Ended(d)) if judged.contains(&d.id) && d.falls.is_empty() => {}
-            Told::Item(Followed::Ended(d)) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?,
+            Told::Item(Followed::Ended(d)) => {
+                let known = judged.contains(&d.id) || d.ended_at.is_some_and(|ended| ended < came);
+                if let Some(time) = end_is_told(known, d.ended_at, !d.falls.is_empty()) {
+                    writeln!(out, "{} deployment {} {}", at(time), d.id, outcome_below_log(d))?;
+                }
+            }
             Told::Item(Followed::Missed(what)) => writeln!(out, "MISSING HERE: {what}")?,
             Told::Item(_) => {}
             Told::Note(note) => writeln!(out, "{note}")?,
@@ -352,6 +373,16 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
         writeln!(io::stderr(), "the containers' own logs: `turnout compose --repo {repo} logs`")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the end of a deployment is told when its log has ended, and as of when (now, without a time of its own). `known`: its
+/// verdict was told already, or was there before the reader came; then only what fell since is news.
+fn end_is_told(known: bool, ended_at: Option<i64>, fell: bool) -> Option<Option<i64>> {
+    match (known, fell) {
+        (false, _) => Some(ended_at),
+        (true, true) => Some(None),
+        (true, false) => None,
+    }
 }
 
 /// Why it was asked for, and by whom where that is not said with it.
@@ -419,4 +450,17 @@ pub(super) fn when(millis: i64) -> String {
         .ok()
         .and_then(|time| time.to_offset(local).format(format).ok())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_was_there_before_is_not_told_as_news() {
+        assert_eq!(end_is_told(false, Some(7), false), Some(Some(7)));
+        assert_eq!(end_is_told(false, Some(7), true), Some(Some(7)));
+        assert_eq!(end_is_told(true, Some(7), false), None);
+        assert_eq!(end_is_told(true, Some(7), true), Some(None));
+    }
 }

@@ -80,8 +80,13 @@ impl Walls {
         if below(&["/home", "/root", "/run/user"]) && !matches!(self.home.as_str(), "" | "no") {
             let hint = if self.home == "read-only" { "" } else { "ProtectHome=read-only and " };
             let open = self.home == "read-only" && deepest(&self.writable).is_some_and(|depth| depth > 1);
-            return (!open)
-                .then(|| format!("turnout.service may not write there (ProtectHome={}); {}", self.home, drop_in.replace("ReadWritePaths", &format!("{hint}ReadWritePaths"))));
+            return (!open).then(|| {
+                format!(
+                    "turnout.service may not write there (ProtectHome={}); {}",
+                    self.home,
+                    drop_in.replace("ReadWritePaths", &format!("{hint}ReadWritePaths"))
+                )
+            });
         }
         let writable = deepest(&self.writable);
         if deepest(&self.read_only).is_some_and(|depth| writable.is_none_or(|open| open <= depth)) {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Secret,
-    gather::{PATIENCE, path_state, read_bounded, read_secret_file},
+    gather::{PATIENCE, path_state, read_bounded, read_secret_file, unread},
     mistake::{Mistake, Mistakes, Place},
     repos::{self, Fallback, Repos, TokenSource},
     turn::{MOMENT, Turn},
@@ -502,11 +502,11 @@ fn look(file: &Path, variables: &HashMap<String, String>, before: bool) -> (Seen
             (Seen { stamp, text: Some(text) }, read)
         }
         Err(error) => {
-            let hint = match error.kind() {
-                io::ErrorKind::TimedOut => "mount it anew, or put a file in its place; it is read again by itself",
-                _ => "copy repos.yaml.example there, or name another file with --repos",
+            let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}"));
+            let mistake = match unread(&error, file) {
+                Some(hint) => mistake.hint(hint),
+                None => mistake,
             };
-            let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}")).hint(hint);
             (Seen { stamp, text: None }, Read { sound: None, mistakes: Mistakes::one(mistake) })
         }
     }

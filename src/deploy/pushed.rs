@@ -26,7 +26,8 @@ impl Deployer {
     ) -> Result<git::Updated, Failure> {
         let mut waits = LATE.iter();
         loop {
-            let updated = git::update(remote, recorder, cancel.clone()).await.map_err(|error| told(error, &remote.path))?;
+            let updated =
+                git::update(remote, recorder, cancel.clone()).await.map_err(|error| told(error, &remote.path))?;
             let Some(wanted) = job.wanted_commit.clone() else { return Ok(updated) };
             let (path, tip, pushed) = (remote.path.clone(), updated.new.clone(), wanted.clone());
             let reach = tokio::task::spawn_blocking(move || git::reach(&path, &tip, &pushed)).await;

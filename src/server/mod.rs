@@ -9,6 +9,7 @@ mod follow;
 pub mod health;
 mod kept;
 pub mod ledger;
+mod left;
 mod letters_route;
 pub mod listen;
 mod plan_route;

@@ -20,6 +20,7 @@ mod clone;
 mod convert;
 mod error;
 mod gitlinks;
+mod key_file;
 mod known_hosts;
 mod lock;
 mod pin;
@@ -44,7 +45,7 @@ pub fn libgit2_version() -> String {
 }
 
 pub use address::Address;
-pub use auth::foreseen;
+pub use auth::{foreseen, foreseen_by_others};
 pub use by_hand::{LEFT_BRANCH, check_out};
 pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;
