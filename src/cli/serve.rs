@@ -128,7 +128,15 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         );
     }
     if !recovered.interrupted.is_empty() {
-        tracing::warn!(deployments = ?recovered.interrupted, given_up = ?recovered.given_up, "were under way when turnout ended");
+        tracing::warn!(
+            deployments = ?recovered.interrupted,
+            given_up = ?recovered.given_up,
+            "{} under way when turnout ended",
+            match recovered.interrupted.len() {
+                1 => "1 deployment was".to_owned(),
+                several => format!("{several} deployments were"),
+            }
+        );
     }
     // It reads what may not answer.
     tokio::select! {
@@ -136,7 +144,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         () = ends.asked() => {}
     }
     for repo in &recovered.queued {
-        tracing::info!(repo, "has a deployment waiting");
+        tracing::info!(repo, "{repo} has a deployment waiting");
         lanes.wake(repo);
     }
 

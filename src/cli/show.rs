@@ -215,7 +215,19 @@ fn print_stray(out: &mut impl io::Write, stray: &StrayStatus) -> io::Result<()> 
     let from = stray.path.as_ref().map(|path| format!(" from {path}")).unwrap_or_default();
     writeln!(out, "\nNOT CONFIGURED  {}  deployed for `{}`{from}", stray.project, stray.repository)?;
     writeln!(out, "  go on with it: write {} in repos.yaml", stray.adopt)?;
-    writeln!(out, "  remove it: `{}` (with `-v` its volumes, too)", stray.remove)?;
+    match (stray.containers.is_empty(), stray.volumes.is_empty()) {
+        (true, false) => writeln!(
+            out,
+            "  only its volumes are left, and it stays in this list as long as they are; remove them, with their data: `{} -v`",
+            stray.remove
+        )?,
+        (false, false) => writeln!(
+            out,
+            "  remove it: `{}` (with `-v` its volumes, too; with them kept, it stays in this list)",
+            stray.remove
+        )?,
+        (_, true) => writeln!(out, "  remove it: `{}`", stray.remove)?,
+    }
     if !stray.volumes.is_empty() {
         writeln!(out, "  volumes: {}", stray.volumes.join(", "))?;
     }

@@ -149,7 +149,7 @@ impl LiveRepos {
         if !known && matches!(there, Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound) {
             return Err(mistakes);
         }
-        tracing::error!(file = %file.display(), "has a mistake; {consequence}:\n{mistakes}");
+        tracing::error!(file = %file.display(), "repos.yaml has a mistake; {consequence}:\n{mistakes}");
         let loaded = RepoList { secrets: present_secrets(&repos, &variables), repos };
         let broken = Broken { mistakes: Arc::new(mistakes), consequence };
         Ok(LiveRepos::of(file, variables, loaded, Some(broken), seen, Some(last_good)))
@@ -300,7 +300,7 @@ impl Known {
             if same_text && state.broken.as_ref().is_some_and(|broken| broken.mistakes == mistakes) {
                 return Change::Unchanged;
             }
-            tracing::error!(file = %self.file.display(), "has a mistake; {consequence}:\n{mistakes}");
+            tracing::error!(file = %self.file.display(), "repos.yaml has a mistake; {consequence}:\n{mistakes}");
             state.broken = Some(Broken { mistakes: mistakes.clone(), consequence });
             return Change::Broken(mistakes);
         }
@@ -316,7 +316,7 @@ impl Known {
         let current = Arc::clone(&state.current);
         drop(state);
         self.keep(&seen);
-        tracing::info!(file = %self.file.display(), repositories = current.repos.repos.len(), "read anew");
+        tracing::info!(file = %self.file.display(), repositories = current.repos.repos.len(), "repos.yaml was read anew");
         warn(&current);
         Change::Reloaded
     }

@@ -159,12 +159,13 @@ fn what_failed_and_runs_is_what_a_hold_and_the_status_name() {
     deploy(&daemon, &[&name, "--commit", &first], 0);
     assert!(status(&daemon).contains(&format!("deployed by hand: commit {}", short(&first))));
     let broken = site
-        .write("docker-compose.prod.yml", &sleeper("v2").replace("sleep", "nosleep"))
+        .write("docker-compose.prod.yml", &sleeper("v2").replace("[sleep, \"1000\"]", "[sh, -c, exit 3]"))
         .remote
         .commit_and_push("broken");
     daemon.expect_failure(daemon.deploy_by_push(&site.push()));
     let said = deploy(&daemon, &[&name, "--hold"], 0);
-    assert!(said.contains("what runs is") || said.contains("while it changed what runs"), "{said}");
+    assert!(said.contains(&format!("what runs is {}, whose deployment 2 failed", short(&broken))), "{said}");
+    assert!(said.contains(&format!("held at {}", short(&broken))), "{said}");
     let said = status(&daemon);
     assert!(said.contains(short(&broken)) && !said.contains("deployed by hand"), "{said}");
     let json = daemon.turnout_json(&["status", "--json"]);
