@@ -33,13 +33,14 @@ fn of(deployment: &Deployment) -> Option<Left> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollout::Phase;
     use crate::store::{Cause, Finish, NewDeployment, Retention, Update};
 
     #[tokio::test]
     async fn what_failed_after_it_was_carried_out_is_what_runs() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("turnout.db"), Retention::default()).unwrap();
-        let deployed = async |commit: &str, phases: &[&str], ends: Finish| {
+        let deployed = async |commit: &str, phases: &[Phase], ends: Finish| {
             let wanted = NewDeployment {
                 repo: "shop".to_owned(),
                 branch: None,
@@ -54,8 +55,8 @@ mod tests {
             store.enqueue(wanted).await.unwrap();
             let id = store.next("shop").await.unwrap().unwrap().id;
             for phase in phases {
-                let (phase, commit) = (Some((*phase).to_owned()), Some(commit.to_owned()));
-                store.update(id, Update { phase, commit_after: commit, ..Update::default() }).await.unwrap();
+                let update = Update { phase: Some(*phase), commit_after: Some(commit.to_owned()), ..Update::default() };
+                store.update(id, update).await.unwrap();
             }
             assert!(store.finish(id, ends).await.unwrap());
             id
@@ -67,7 +68,7 @@ mod tests {
             reached: None,
             watch: None,
         };
-        let all = ["fetch", "plan", "apply", "settle"];
+        let all = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling];
         deployed("1111", &all, succeeded("1111")).await;
         assert_eq!(left(&store, "shop").await.unwrap(), None);
         let id = deployed("2222", &all, failed()).await;
