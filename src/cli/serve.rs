@@ -22,7 +22,7 @@ use crate::{
     files,
     lane::{self, Lanes},
     outbox::Outbox,
-    report::redact::Redactor,
+    report::{counted, redact::Redactor},
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
         pulse::{Part, Pulse},
@@ -131,11 +131,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::warn!(
             deployments = ?recovered.interrupted,
             given_up = ?recovered.given_up,
-            "{} under way when turnout ended",
-            match recovered.interrupted.len() {
-                1 => "1 deployment was".to_owned(),
-                several => format!("{several} deployments were"),
-            }
+            "when turnout ended, this was under way: {}",
+            counted(recovered.interrupted.len(), "deployment")
         );
     }
     // It reads what may not answer.
