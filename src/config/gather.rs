@@ -265,4 +265,20 @@ mod tests {
         let settings = gather_from(&SettingsArgs::default(), env, Path::new("/nonexistent"), dir.path()).unwrap();
         assert_eq!(settings.webhook_secret, Some(Secret::new("s3cret")));
     }
+
+    #[test]
+    fn a_name_that_no_setting_has_keeps_nothing_from_being_known() {
+        let home = tempfile::tempdir().unwrap();
+        let dotenv = home.path().join(".env");
+        fs::write(&dotenv, "TURNOUT_PARALEL=2\nTURNOUT_HISTORY_KEEP=7\nWEBHOOK_SECRET=s\n").unwrap();
+        let known = || known_from(&SettingsArgs::default(), env(&[]), Path::new("/nonexistent"), home.path());
+        let (settings, misspelt) = known().unwrap();
+        assert_eq!(settings.history_keep, 7);
+        assert!(misspelt.to_string().contains("did you mean TURNOUT_PARALLEL?"), "{misspelt}");
+        let gathered = gather_from(&SettingsArgs::default(), env(&[]), Path::new("/nonexistent"), home.path());
+        assert_eq!(gathered.unwrap_err(), misspelt);
+        // With another mistake both are told at once.
+        fs::write(&dotenv, "TURNOUT_PARALEL=2\nTURNOUT_HISTORY_KEEP=many\nWEBHOOK_SECRET=s\n").unwrap();
+        assert_eq!(known().unwrap_err().0.len(), 2);
+    }
 }

@@ -185,12 +185,17 @@ mod tests {
         let file = dir.path().join("turnout.db");
         drop(open(&file, 2).unwrap());
         let copy = copies::keep(&file, 2).unwrap().unwrap();
+        assert_eq!(foreseen(&file), None);
         scribble(&file);
+        // To look changes nothing.
+        let said = foreseen(&file).unwrap();
+        assert!(file.exists() && said.contains("is damaged") && said.contains(copy.to_str().unwrap()), "{said}");
         let error = open(&file, 2).unwrap_err();
         let StoreError::Damaged { aside, .. } = &error else { panic!("{error}") };
         assert!(!file.exists() && aside.exists());
         let said = error.to_string();
         assert!(said.contains("turnout.db.damaged-2") && said.contains(copy.to_str().unwrap()), "{said}");
+        assert_eq!(foreseen(&file).unwrap().split_once(": ").unwrap().0, format!("{} is damaged", file.display()));
         // A start that is tried again says the same, and makes no empty one.
         let again = open(&file, 2).unwrap_err().to_string();
         assert!(again.contains("turnout.db.damaged-2") && again.contains("turnout restore"), "{again}");
