@@ -27,7 +27,7 @@ pub(super) async fn left(store: &Store, repo: &str) -> Result<Option<Left>, Stor
 fn of(deployment: &Deployment) -> Option<Left> {
     let reached = |name: &str| deployment.phases.iter().any(|phase| phase.name == name);
     let (commit, whole) = (deployment.commit_after.clone()?, reached("settle"));
-    (whole || reached("apply")).then(|| Left { commit, deployment: deployment.id, state: deployment.state, whole })
+    (whole || reached("apply")).then_some(Left { commit, deployment: deployment.id, state: deployment.state, whole })
 }
 
 #[cfg(test)]
