@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
@@ -15,10 +16,10 @@ use rustix::{
 
 use super::{args::CheckArgs, trouble::Trouble, unit, waiting::Waiting};
 use crate::{
-    config::{self, LiveRepos, OutsidePaths, Repo},
+    config::{self, LiveRepos, OutsidePaths, Repo, TokenSource},
     deploy::{Failure, Planner, load_project, place},
     engine::EngineError,
-    files, git,
+    files, forge, git,
     report::counted,
     store,
 };
@@ -28,7 +29,7 @@ const UNITS_LIST: &str = "/etc/turnout/repos.yaml";
 
 /// Checks everything and says all that is wrong, not only the first.
 pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
-    let settings = config::gather(&args.settings)?;
+    let (settings, misspelt) = config::gather_known(&args.settings)?;
     let mut out = io::stdout().lock();
     let mut problems = 0;
     let mut unjudged = 0;
@@ -55,9 +56,12 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         );
         say(Mark::Ok, &text)?;
     }
+    for mistake in &misspelt.0 {
+        say(Mark::Wrong, &mistake.to_string())?;
+    }
     if settings.webhook_secret.is_none() && !settings.insecure_no_secret {
         say(Mark::Wrong, "no webhook secret: `serve` refuses to start (set WEBHOOK_SECRET)")?;
-    } else {
+    } else if misspelt.0.is_empty() {
         say(Mark::Ok, "settings")?;
     }
     // Entries without a mistake are looked at all the same: one round of repairs, not one for each kind of fault.
@@ -97,8 +101,16 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         }
         Err(error) => say(if closed_to_us(&error) { own } else { Mark::Wrong }, &error.to_string())?,
     }
+    // A large one takes its time.
+    let database = planner.settings.database();
+    let looked = files::blocking(move || store::foreseen(&database)).await;
+    let damage = looked.ok().flatten();
+    if let Some(damage) = &damage {
+        say(Mark::Wrong, damage)?;
+    }
     let places = match store::peek_places(&planner.settings.database()) {
         Ok(places) => places,
+        Err(_) if damage.is_some() => Vec::new(),
         Err(error) => {
             let mark = if matches!(error, store::StoreError::Anothers { .. }) { own } else { Mark::Wrong };
             say(mark, &error.to_string())?;
@@ -108,10 +120,26 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     let mut projects = BTreeMap::new();
     for repo in &place::all_now(&loaded.repos.repos) {
         let redactor = planner.redactor.of(&repo.name);
-        if daemon.is_none() {
-            for fault in transfer(repo, &planner).into_iter().chain(unwritable(repo)) {
-                say(Mark::Wrong, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
-            }
+        let address = git::remote_address(&repo.real_path, repo.remote.as_deref());
+        let faults = match daemon {
+            None => transfer(repo, &planner, address.as_deref()),
+            Some(_) => for_everybody(repo),
+        };
+        let sound = faults.is_empty();
+        for fault in faults.into_iter().chain(unwritable(repo).filter(|_| daemon.is_none())) {
+            say(Mark::Wrong, &redactor.redact(&format!("{}: {fault}", repo.name)))?;
+        }
+        if let Some(note) = address.as_deref().and_then(|address| forge::unreached(repo, &loaded.repos, address)) {
+            say(Mark::Ok, &redactor.redact(&format!("{}: but note: {note}", repo.name)))?;
+        }
+        if sound && address.as_deref().is_some_and(|address| !is_local(address)) {
+            let user = daemon.clone().unwrap_or_else(files::this_user);
+            let ask = if user == "root" { "sudo".to_owned() } else { format!("sudo -u {user}") };
+            let text = "not asked: whether the remote lets turnout in";
+            say(
+                Mark::Ok,
+                &format!("{}: but note: {text}; `{ask} turnout plan {} --fetch` does", repo.name, repo.name),
+            )?;
         }
         if let Err(Failure { summary, hint, .. }) = place::apart(repo, &planner.settings.state_dir) {
             let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
@@ -191,7 +219,7 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
     Ok(match problems + unjudged {
         0 => ExitCode::SUCCESS,
         // As every command says it: a mistake in the list.
-        _ if !mistakes.0.is_empty() => ExitCode::from(2),
+        _ if !mistakes.0.is_empty() || !misspelt.0.is_empty() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     })
 }
@@ -204,7 +232,7 @@ fn foreign(repo: &Repo) -> Vec<(String, String)> {
 }
 
 /// What is certain to keep a fetch from working: its key, its host, its token.
-fn transfer(repo: &Repo, planner: &Planner) -> Vec<String> {
+fn transfer(repo: &Repo, planner: &Planner, address: Option<&str>) -> Vec<String> {
     let mut wrong = Vec::new();
     let token = repo.token.as_ref().and_then(|source| match planner.repos.secret(source) {
         Ok(token) => {
@@ -216,28 +244,51 @@ fn transfer(repo: &Repo, planner: &Planner) -> Vec<String> {
             None
         }
     });
-    let auth = git::GitAuth {
-        ssh_key: repo.ssh_key.clone(),
-        known_hosts: repo.known_hosts.clone(),
-        token,
-        ..git::GitAuth::default()
-    };
-    if let Some(address) = git::remote_address(&repo.real_path, repo.remote.as_deref()) {
-        wrong.extend(git::foreseen(&auth, &address));
+    let auth = git::GitAuth { token, ..keys(repo) };
+    if let Some(address) = address {
+        wrong.extend(git::foreseen(&auth, address));
     }
     wrong
 }
 
+/// Of that, what is so whoever asks.
+fn for_everybody(repo: &Repo) -> Vec<String> {
+    let mut wrong = git::foreseen_by_others(&keys(repo));
+    for (what, source) in [("token", &repo.token), ("secret", &repo.secret)] {
+        let Some(TokenSource::File(file)) = source else { continue };
+        if fs::metadata(file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            wrong.push(format!("the {what}'s file {} is not there", file.display()));
+        }
+    }
+    wrong
+}
+
+fn keys(repo: &Repo) -> git::GitAuth {
+    git::GitAuth { ssh_key: repo.ssh_key.clone(), known_hosts: repo.known_hosts.clone(), ..git::GitAuth::default() }
+}
+
+/// Whether there is no server to ask.
+fn is_local(address: &str) -> bool {
+    matches!(git::Address::parse(address), Ok(git::Address::Local(_)))
+}
+
 /// What is certain to keep the work tree from being written: its own rights, or the directory's that it is to be cloned into.
 fn unwritable(repo: &Repo) -> Option<String> {
-    let target = if repo.real_path.exists() { Some(repo.real_path.as_path()) } else { repo.real_path.parent() }?;
+    let there = repo.real_path.exists();
+    let target = if there { Some(repo.real_path.as_path()) } else { repo.real_path.parent() }?;
     let error = rustix::fs::accessat(CWD, target, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).err()?;
-    Some(format!(
-        "{} may not be written by this user: {} (the daemon's user must own it: chown -R turnout: {})",
-        target.display(),
-        io::Error::from(error),
-        repo.path.display()
-    ))
+    let (me, shown) = (files::this_user(), target.display());
+    let name = repo.real_path.file_name().unwrap_or_default().to_string_lossy();
+    let remedy = if there {
+        format!("the daemon's user must own it: chown -R {me}: {}", repo.path.display())
+    } else {
+        // A clone comes into being beside its place, so that an empty folder in that place does not help.
+        format!(
+            "a clone is made in there; give turnout a folder of its own: `install -d -o {me} -g {me} {shown}/turnout`, and \
+             `path: {shown}/turnout/{name}`"
+        )
+    };
+    Some(format!("{shown} may not be written by this user: {} ({remedy})", io::Error::from(error)))
 }
 
 /// Why this user cannot look into a repository that another user's daemon may well read.
@@ -260,7 +311,7 @@ fn closed_to_us(error: &EngineError) -> bool {
 }
 
 /// The daemon's user, where it is another than this one: who owns its state directory.
-fn daemons_user(database: &Path) -> Option<String> {
+pub(super) fn daemons_user(database: &Path) -> Option<String> {
     let owner = database.parent().filter(|directory| directory.exists()).and_then(files::owner)?;
     (owner != rustix::process::geteuid().as_raw()).then(|| files::user(owner))
 }

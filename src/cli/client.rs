@@ -56,7 +56,11 @@ impl ClientError {
                 Some("become a member of the group that owns the socket, or use sudo".to_owned())
             }
             Self::Unreachable { .. } => {
-                Some("is it running? `systemctl status turnout`; another socket is chosen with --socket".to_owned())
+                Some(
+                    "is it running? `systemctl status turnout`; why not says `journalctl -u turnout -n 20`; another socket is \
+                     chosen with --socket"
+                        .to_owned(),
+                )
             }
             Self::Refused { hint, .. } => hint.clone(),
             Self::Broken(_) | Self::Cut(_) => {

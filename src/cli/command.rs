@@ -12,7 +12,10 @@ use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     backup, by_repo, check,
     client::{Client, ClientError},
-    deliveries, documents, history, letters, plan, prune, serve, show,
+    deliveries, documents, history, letters,
+    logging::is_journal,
+    notify::notify,
+    plan, prune, serve, show,
     trouble::Trouble,
 };
 use crate::{composer, config};
@@ -50,7 +53,11 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&Trouble::Other(error.into())),
     };
+    let serves = matches!(arguments.command, Command::Serve(_));
     let done = runtime.block_on(execute(arguments));
+    if let (true, Err(trouble)) = (serves, &done) {
+        tell_systemd(trouble);
+    }
     // Threads that still wait for a silent peer must not hold the exit up.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     done.unwrap_or_else(|trouble| complain(&trouble))
@@ -108,19 +115,34 @@ fn complain(trouble: &Trouble) -> ExitCode {
     {
         return ExitCode::from(NO_READER); // `turnout logs | head` is nobody's mistake
     }
-    let mut err = io::stderr().lock();
-    let (text, hint, code) = match trouble {
+    let (text, hint, code) = words(trouble);
+    let hint = hint.map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+    let mut said = format!("turnout: {text}\n{hint}");
+    // systemd's journal takes what has no priority for an ordinary message, and shows it among those.
+    if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), io::stderr()) {
+        said = said.split_inclusive('\n').flat_map(|line| ["<3>", line]).collect();
+    }
+    // A reader that has gone is not worth a word.
+    let _ = io::stderr().lock().write_all(said.as_bytes());
+    ExitCode::from(code)
+}
+
+/// What went wrong, what to do about it, and the exit code.
+fn words(trouble: &Trouble) -> (String, Option<String>, u8) {
+    match trouble {
         Trouble::Client(error @ ClientError::Unreachable { .. }) => (error.to_string(), error.hint(), UNREACHABLE),
         Trouble::Client(error) => (error.to_string(), error.hint(), 1),
         Trouble::Failure(failure) => (failure.summary.clone(), failure.hint.clone(), 1),
         Trouble::Mistakes(mistakes) => (mistakes.to_string(), None, USAGE),
         Trouble::Gone(text) => (text.clone(), None, UNREACHABLE),
         Trouble::Other(error) => (crate::report::with_sources(error.as_ref()), None, 1),
-    };
-    // A reader that has gone is not worth a word.
-    let _ = writeln!(err, "turnout: {text}");
-    if let Some(hint) = hint {
-        let _ = writeln!(err, "  hint: {hint}");
     }
-    ExitCode::from(code)
+}
+
+/// Has `systemctl status` say why the daemon does not run, also while systemd waits to start it again.
+fn tell_systemd(trouble: &Trouble) {
+    let (text, ..) = words(trouble);
+    // The status is one line.
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    notify(&[sd_notify::NotifyState::Status(&format!("does not run: {}", lines.join("; ")))]);
 }

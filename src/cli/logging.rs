@@ -129,7 +129,7 @@ pub fn start(
 
 /// Whether a stream is the one that systemd connected to the journal: `JOURNAL_STREAM` names its device and inode (see
 /// systemd.exec(5)), and is still set for programs whose output goes elsewhere.
-fn is_journal(named: Option<&str>, stream: impl AsFd) -> bool {
+pub(super) fn is_journal(named: Option<&str>, stream: impl AsFd) -> bool {
     let named = named.and_then(|named| named.split_once(':'));
     let named = named.and_then(|(device, inode)| Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?)));
     let here = rustix::fs::fstat(stream).ok().map(|stat| (stat.st_dev, stat.st_ino));

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
     sync::Arc,
 };
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     args::PlanArgs,
+    check::daemons_user,
     client::{Client, ClientError, DAEMON},
     show::json,
     trouble::Trouble,
@@ -19,6 +21,7 @@ use super::{
 use crate::{
     config::{self, LiveRepos},
     deploy::{Failure, Planner, Wanted},
+    files,
     report::{Event, Notes, Reporter, redact::escape_lines},
     server::wire::{PlanReply, PlanRequest, Planned},
     store,
@@ -70,7 +73,8 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
     let planner = Planner::new(Arc::new(settings), Arc::new(repos)).map_err(|e| anyhow::anyhow!("{e}"))?;
     let repo = planner.find(&args.repo)?;
     let cancel = CancellationToken::new();
-    let seen = planner.look(&repo, args.fetch, None, &telling, &cancel).await?;
+    let looked = planner.look(&repo, args.fetch, None, &telling, &cancel).await;
+    let seen = looked.map_err(|failure| not_as_root(failure, &database, args))?;
     let redactor = planner.redactor.of(&repo.name);
     let planned = async {
         let loaded = planner.read_through(&repo, seen.view.clone(), &telling).await?;
@@ -89,6 +93,21 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
         text: clean(prepared.text.clone()),
         plan: redactor.redact_json(serde_json::to_value(&prepared.plan).unwrap_or_default()),
     })
+}
+
+/// A fetch of root's goes with root's own keys and known hosts, of which the daemon has none.
+fn not_as_root(failure: Failure, database: &Path, args: &PlanArgs) -> Failure {
+    let Some(user) = daemons_user(database).filter(|_| args.fetch && files::this_user() == "root") else {
+        return failure;
+    };
+    if failure.hint.is_some() {
+        return failure;
+    }
+    let name = &args.repo;
+    failure.hint(format!(
+        "asked as root, whose keys and known hosts count here; with those of the daemon: `sudo -u {user} turnout plan {name} \
+         --fetch`"
+    ))
 }
 
 /// Keeps what is said before the plan, and notes what is waited for.

@@ -25,7 +25,7 @@ use crate::{
     files,
     lane::{self, Lanes},
     outbox::Outbox,
-    report::redact::Redactor,
+    report::{counted, redact::Redactor},
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
         pulse::{Part, Pulse},
@@ -133,7 +133,12 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         );
     }
     if !recovered.interrupted.is_empty() {
-        tracing::warn!(deployments = ?recovered.interrupted, given_up = ?recovered.given_up, "were under way when turnout ended");
+        tracing::warn!(
+            deployments = ?recovered.interrupted,
+            given_up = ?recovered.given_up,
+            "when turnout ended, this was under way: {}",
+            counted(recovered.interrupted.len(), "deployment")
+        );
     }
     // It reads what may not answer.
     tokio::select! {
@@ -141,7 +146,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         () = ends.asked() => {}
     }
     for repo in &recovered.queued {
-        tracing::info!(repo, "has a deployment waiting");
+        tracing::info!(repo, "{repo} has a deployment waiting");
         lanes.wake(repo);
     }
 

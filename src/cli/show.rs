@@ -20,6 +20,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
+    deploy::Failure,
     git::short,
     report::{
         counted,
@@ -136,12 +137,19 @@ pub(super) async fn status(client: &Client, args: &StatusArgs) -> Result<ExitCod
     let waiting = Waiting::for_(DAEMON, None);
     let mut status: StatusReply = client.get_told("/v1/status", &waiting).await?;
     if let Some(only) = &args.repo {
+        let names: Vec<String> = status.repos.iter().map(|repo| repo.name.clone()).collect();
         status.repos.retain(|repo| repo.name.eq_ignore_ascii_case(only));
         if let Some(strays) = &mut status.strays {
             strays.retain(|stray| stray.repository.eq_ignore_ascii_case(only));
         }
         if status.repos.is_empty() && status.strays.as_ref().is_none_or(Vec::is_empty) {
-            return Err(Trouble::Other(anyhow::anyhow!("no repository `{only}` is configured")));
+            let mut names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            names.sort();
+            let known = match names.is_empty() {
+                true => "repos.yaml lists none yet".to_owned(),
+                false => format!("repos.yaml has {}", names.join(", ")),
+            };
+            return Err(Failure::new(format!("no repository `{only}` is configured")).hint(known).into());
         }
     }
     let mut out = io::stdout().lock();
@@ -204,7 +212,19 @@ fn print_stray(out: &mut impl io::Write, stray: &StrayStatus) -> io::Result<()> 
     let from = stray.path.as_ref().map(|path| format!(" from {path}")).unwrap_or_default();
     writeln!(out, "\nNOT CONFIGURED  {}  deployed for `{}`{from}", stray.project, stray.repository)?;
     writeln!(out, "  go on with it: write {} in repos.yaml", stray.adopt)?;
-    writeln!(out, "  remove it: `{}` (with `-v` its volumes, too)", stray.remove)?;
+    match (stray.containers.is_empty(), stray.volumes.is_empty()) {
+        (true, false) => writeln!(
+            out,
+            "  only its volumes are left, and it stays in this list as long as they are; remove them, with their data: `{} -v`",
+            stray.remove
+        )?,
+        (false, false) => writeln!(
+            out,
+            "  remove it: `{}` (with `-v` its volumes, too; with them kept, it stays in this list)",
+            stray.remove
+        )?,
+        (_, true) => writeln!(out, "  remove it: `{}`", stray.remove)?,
+    }
     if !stray.volumes.is_empty() {
         writeln!(out, "  volumes: {}", stray.volumes.join(", "))?;
     }
@@ -231,6 +251,9 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
             (None, _) => "nothing was pushed since".to_owned(),
         };
         writeln!(out, "  {hold} since {}, {newest}; `turnout release {}` lifts it", when(hold.since), repo.name)?;
+    }
+    if let Some(left) = &repo.left {
+        writeln!(out, "  {left}")?;
     }
     // Of what is held, or on the way, the lines above and below tell.
     if let (Some(behind), None, None) = (&repo.behind, &repo.hold, &repo.active) {
@@ -262,7 +285,8 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
     }
     if let Some(active) = &repo.active {
         let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
-        writeln!(out, "  now: deployment {} is {}{phase}", active.id, active.state)?;
+        let since = active.started_at.map(|at| format!(" since {}", when(at))).unwrap_or_default();
+        writeln!(out, "  now: deployment {} is {}{since}{phase}", active.id, active.state)?;
     }
     if let Some(WaitStatus { why, until, .. }) = &repo.waits {
         writeln!(out, "  it waits for the engine until {}: {}", when(*until), one_line(why))?;
@@ -270,7 +294,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
     match &repo.last {
         Some(last) => {
             let at = last.ended_at.map(when).unwrap_or_default();
-            writeln!(out, "  last: deployment {} {} at {at}", last.id, one_line(&outcome(last)))?;
+            writeln!(out, "  last: {at} deployment {} {}", last.id, one_line(&outcome(last)))?;
         }
         None => writeln!(out, "  last: never deployed")?,
     }
@@ -315,19 +339,28 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
     let waiting = Waiting::for_(DAEMON, None);
     // Of those that are watched after their verdict, the end of the log comes later.
     let mut judged = BTreeSet::new();
+    // What had its verdict before is not told a minute later, when its watch is over.
+    let came = crate::deploy::now_ms();
+    let at = |time: Option<i64>| when(time.unwrap_or_else(crate::deploy::now_ms));
     let end = follow(client, log, &waiting, |told| {
         match told {
-            Told::Item(Followed::Begun(d)) => writeln!(out, "deployment {} of {} begins: {}", d.id, d.repo, reason(d))?,
+            Told::Item(Followed::Begun(d)) => {
+                writeln!(out, "{} deployment {} of {} begins: {}", at(d.started_at), d.id, d.repo, reason(d))?;
+            }
             Told::Item(Followed::Verdict(d)) => {
                 if judged.insert(d.id) {
-                    writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?;
+                    writeln!(out, "{} deployment {} {}", at(d.ended_at), d.id, outcome_below_log(d))?;
                 }
             }
             Told::Item(Followed::Line { deployment, repo, line }) => {
                 writeln!(out, "{} {repo}#{deployment} {}", when(line.at), plain(line))?;
             }
-            Told::Item(Followed::Ended(d)) if judged.contains(&d.id) && d.falls.is_empty() => {}
-            Told::Item(Followed::Ended(d)) => writeln!(out, "deployment {} {}", d.id, outcome_below_log(d))?,
+            Told::Item(Followed::Ended(d)) => {
+                let known = judged.contains(&d.id) || d.ended_at.is_some_and(|ended| ended < came);
+                if let Some(time) = end_is_told(known, d.ended_at, !d.falls.is_empty()) {
+                    writeln!(out, "{} deployment {} {}", at(time), d.id, outcome_below_log(d))?;
+                }
+            }
             Told::Item(Followed::Missed(what)) => writeln!(out, "MISSING HERE: {what}")?,
             Told::Item(_) => {}
             Told::Note(note) => writeln!(out, "{note}")?,
@@ -353,6 +386,16 @@ pub(super) async fn logs(client: &Client, args: &LogsArgs) -> Result<ExitCode, T
         writeln!(io::stderr(), "the containers' own logs: `turnout compose --repo {repo} logs`")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the end of a deployment is told when its log has ended, and as of when (now, without a time of its own). `known`: its
+/// verdict was told already, or was there before the reader came; then only what fell since is news.
+fn end_is_told(known: bool, ended_at: Option<i64>, fell: bool) -> Option<Option<i64>> {
+    match (known, fell) {
+        (false, _) => Some(ended_at),
+        (true, true) => Some(None),
+        (true, false) => None,
+    }
 }
 
 /// Why it was asked for, and by whom where that is not said with it.
@@ -420,4 +463,17 @@ pub(super) fn when(millis: i64) -> String {
         .ok()
         .and_then(|time| time.to_offset(local).format(format).ok())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_was_there_before_is_not_told_as_news() {
+        assert_eq!(end_is_told(false, Some(7), false), Some(Some(7)));
+        assert_eq!(end_is_told(false, Some(7), true), Some(Some(7)));
+        assert_eq!(end_is_told(true, Some(7), false), None);
+        assert_eq!(end_is_told(true, Some(7), true), Some(None));
+    }
 }

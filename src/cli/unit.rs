@@ -8,6 +8,8 @@ use std::{
 
 use tokio::{io::AsyncReadExt as _, process::Command, time};
 
+use crate::deploy::walls::let_write;
+
 /// How long the service manager may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More than a unit's few lines is not read.
@@ -68,7 +70,7 @@ impl Walls {
             paths.iter().filter(|top| path.starts_with(top)).map(|top| top.components().count()).max()
         };
         let below = |tops: &[&str]| tops.iter().any(|top| path.starts_with(top));
-        let drop_in = format!("`systemctl edit turnout`: [Service], ReadWritePaths={}", path.display());
+        let drop_in = let_write(path);
         if self.private_tmp && below(&["/tmp", "/var/tmp"]) {
             return Some(
                 "turnout.service has a /tmp of its own (PrivateTmp) and does not see it; choose another place"
@@ -76,10 +78,15 @@ impl Walls {
             );
         }
         if below(&["/home", "/root", "/run/user"]) && !matches!(self.home.as_str(), "" | "no") {
-            let hint = if self.home == "read-only" { "" } else { ", ProtectHome=read-only" };
+            let hint = if self.home == "read-only" { "" } else { "ProtectHome=read-only and " };
             let open = self.home == "read-only" && deepest(&self.writable).is_some_and(|depth| depth > 1);
-            return (!open)
-                .then(|| format!("turnout.service may not write there (ProtectHome={}); {drop_in}{hint}", self.home));
+            return (!open).then(|| {
+                format!(
+                    "turnout.service may not write there (ProtectHome={}); {}",
+                    self.home,
+                    drop_in.replace("ReadWritePaths", &format!("{hint}ReadWritePaths"))
+                )
+            });
         }
         let writable = deepest(&self.writable);
         if deepest(&self.read_only).is_some_and(|depth| writable.is_none_or(|open| open <= depth)) {
@@ -108,7 +115,7 @@ mod tests {
             (shipped, "/srv/turnout/shop", None),
             (shipped, "/opt/shop", None),
             (shipped, "/var/lib/turnout/shop", None),
-            (shipped, "/data/shop", Some("ReadWritePaths=/data/shop")),
+            (shipped, "/data/shop", Some("ReadWritePaths=-/data;")),
             (shipped, "/srvother/shop", Some("ProtectSystem=strict")),
             (shipped, "/home/me/shop", Some("ProtectHome=read-only")),
             (shipped, "/tmp/shop", Some("PrivateTmp")),

@@ -33,12 +33,32 @@ pub fn gather(args: &SettingsArgs) -> Result<Settings, Mistakes> {
     gather_from(args, env, Path::new("."), Path::new(SYSTEM_HOME))
 }
 
+/// As [`gather`], for whoever goes on where the only mistakes are names that no setting has: they keep nothing from being
+/// known, and are answered apart.
+///
+/// # Errors
+/// All mistakes found, where there are others.
+pub fn gather_known(args: &SettingsArgs) -> Result<(Settings, Mistakes), Mistakes> {
+    let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+    known_from(args, env, Path::new("."), Path::new(SYSTEM_HOME))
+}
+
 fn gather_from(
     args: &SettingsArgs,
     env: BTreeMap<String, String>,
     here: &Path,
     system: &Path,
 ) -> Result<Settings, Mistakes> {
+    let (settings, misspelt) = known_from(args, env, here, system)?;
+    misspelt.unless_any(settings)
+}
+
+fn known_from(
+    args: &SettingsArgs,
+    env: BTreeMap<String, String>,
+    here: &Path,
+    system: &Path,
+) -> Result<(Settings, Mistakes), Mistakes> {
     let mut layers = Layers { cli: args.given.clone(), env, ..Layers::default() };
     layers.home = match settings::text_of(&layers, &table::REPOS) {
         Some((file, _)) => Path::new(&file).parent().map_or_else(PathBuf::new, Path::to_path_buf),
@@ -57,10 +77,15 @@ fn gather_from(
         Ok(None) => {}
         Err(mistake) => mistakes.0.push(mistake),
     }
-    match settings::resolve(&layers) {
-        Ok(settings) => mistakes.unless_any(settings),
+    let misspelt = settings::misspelt(&layers);
+    match settings::resolve_known(&layers) {
+        Ok(settings) if mistakes.0.is_empty() => Ok((settings, misspelt)),
+        Ok(_) => {
+            mistakes.0.extend(misspelt.0);
+            Err(mistakes)
+        }
         Err(found) => {
-            mistakes.0.extend(found.0);
+            mistakes.0.extend(misspelt.0.into_iter().chain(found.0));
             Err(mistakes)
         }
     }
@@ -74,15 +99,28 @@ pub fn load_repos(file: &Path) -> Result<Repos, Mistakes> {
     let shown = file.display().to_string();
     let text = read_bounded(file).map_err(|error| {
         let mistake = Mistake::new(Place::File(shown.clone()), "", format!("cannot be read: {error}"));
-        Mistakes::one(match files::anothers(&error, file) {
-            Some(whose) => mistake.hint(whose),
-            None if error.kind() == io::ErrorKind::NotFound => {
-                mistake.hint("copy repos.yaml.example there, or name another file with --repos")
-            }
+        Mistakes::one(match unread(&error, file) {
+            Some(hint) => mistake.hint(hint),
             None => mistake,
         })
     })?;
     repos::parse(&text, &shown, &path_state)
+}
+
+/// What to do about a list that cannot be read.
+pub(super) fn unread(error: &io::Error, file: &Path) -> Option<String> {
+    files::anothers(error, file).or_else(|| match error.kind() {
+        io::ErrorKind::NotFound => Some(
+            "copy repos.yaml.example there (the package has it in /usr/share/doc/turnout/examples), or name another file \
+             with --repos"
+                .to_owned(),
+        ),
+        io::ErrorKind::TimedOut => {
+            Some("mount it anew, or put a file in its place; it is read again by itself".to_owned())
+        }
+        io::ErrorKind::PermissionDenied => Some("the daemon's user must be able to read it".to_owned()),
+        _ => None,
+    })
 }
 
 /// What lies at a path, for [`repos::parse`].
@@ -226,5 +264,21 @@ mod tests {
         let env = env(&[("CREDENTIALS_DIRECTORY", &dir_text)]);
         let settings = gather_from(&SettingsArgs::default(), env, Path::new("/nonexistent"), dir.path()).unwrap();
         assert_eq!(settings.webhook_secret, Some(Secret::new("s3cret")));
+    }
+
+    #[test]
+    fn a_name_that_no_setting_has_keeps_nothing_from_being_known() {
+        let home = tempfile::tempdir().unwrap();
+        let dotenv = home.path().join(".env");
+        fs::write(&dotenv, "TURNOUT_PARALEL=2\nTURNOUT_HISTORY_KEEP=7\nWEBHOOK_SECRET=s\n").unwrap();
+        let known = || known_from(&SettingsArgs::default(), env(&[]), Path::new("/nonexistent"), home.path());
+        let (settings, misspelt) = known().unwrap();
+        assert_eq!(settings.history_keep, 7);
+        assert!(misspelt.to_string().contains("did you mean TURNOUT_PARALLEL?"), "{misspelt}");
+        let gathered = gather_from(&SettingsArgs::default(), env(&[]), Path::new("/nonexistent"), home.path());
+        assert_eq!(gathered.unwrap_err(), misspelt);
+        // With another mistake both are told at once.
+        fs::write(&dotenv, "TURNOUT_PARALEL=2\nTURNOUT_HISTORY_KEEP=many\nWEBHOOK_SECRET=s\n").unwrap();
+        assert_eq!(known().unwrap_err().0.len(), 2);
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Secret,
-    gather::{PATIENCE, path_state, read_bounded, read_secret_file},
+    gather::{PATIENCE, path_state, read_bounded, read_secret_file, unread},
     mistake::{Mistake, Mistakes, Place},
     repos::{self, Fallback, Repos, TokenSource},
     turn::{MOMENT, Turn},
@@ -149,7 +149,7 @@ impl LiveRepos {
         if !known && matches!(there, Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound) {
             return Err(mistakes);
         }
-        tracing::error!(file = %file.display(), "has a mistake; {consequence}:\n{mistakes}");
+        tracing::error!(file = %file.display(), "repos.yaml has a mistake; {consequence}:\n{mistakes}");
         let loaded = RepoList { secrets: present_secrets(&repos, &variables), repos };
         let broken = Broken { mistakes: Arc::new(mistakes), consequence };
         Ok(LiveRepos::of(file, variables, loaded, Some(broken), seen, Some(last_good)))
@@ -300,7 +300,7 @@ impl Known {
             if same_text && state.broken.as_ref().is_some_and(|broken| broken.mistakes == mistakes) {
                 return Change::Unchanged;
             }
-            tracing::error!(file = %self.file.display(), "has a mistake; {consequence}:\n{mistakes}");
+            tracing::error!(file = %self.file.display(), "repos.yaml has a mistake; {consequence}:\n{mistakes}");
             state.broken = Some(Broken { mistakes: mistakes.clone(), consequence });
             return Change::Broken(mistakes);
         }
@@ -316,7 +316,7 @@ impl Known {
         let current = Arc::clone(&state.current);
         drop(state);
         self.keep(&seen);
-        tracing::info!(file = %self.file.display(), repositories = current.repos.repos.len(), "read anew");
+        tracing::info!(file = %self.file.display(), repositories = current.repos.repos.len(), "repos.yaml was read anew");
         warn(&current);
         Change::Reloaded
     }
@@ -502,11 +502,11 @@ fn look(file: &Path, variables: &HashMap<String, String>, before: bool) -> (Seen
             (Seen { stamp, text: Some(text) }, read)
         }
         Err(error) => {
-            let hint = match error.kind() {
-                io::ErrorKind::TimedOut => "mount it anew, or put a file in its place; it is read again by itself",
-                _ => "copy repos.yaml.example there, or name another file with --repos",
+            let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}"));
+            let mistake = match unread(&error, file) {
+                Some(hint) => mistake.hint(hint),
+                None => mistake,
             };
-            let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}")).hint(hint);
             (Seen { stamp, text: None }, Read { sound: None, mistakes: Mistakes::one(mistake) })
         }
     }

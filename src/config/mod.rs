@@ -16,7 +16,7 @@ mod turn;
 pub use crate::report::units;
 
 pub use crate::report::redact::Secret;
-pub use gather::{gather, load_repos};
+pub use gather::{gather, gather_known, load_repos};
 pub use live::{Broken, LiveRepos};
 pub use live_secret::LiveSecret;
 pub use mistake::{Mistake, Mistakes, Place};

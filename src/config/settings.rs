@@ -165,8 +165,19 @@ fn secret_of(layers: &Layers) -> (Option<Secret>, Option<PathBuf>) {
 /// # Errors
 /// Every text that cannot be read, with the place it came from, and every unknown `TURNOUT_` name in the `.env`.
 pub fn resolve(layers: &Layers) -> Result<Settings, Mistakes> {
+    let mut mistakes = misspelt(layers);
+    match resolve_known(layers) {
+        Ok(settings) => mistakes.unless_any(settings),
+        Err(found) => {
+            mistakes.0.extend(found.0);
+            Err(mistakes)
+        }
+    }
+}
+
+/// The same, whatever names stand there that no setting has.
+pub(super) fn resolve_known(layers: &Layers) -> Result<Settings, Mistakes> {
     let mut reader = Settler { layers, mistakes: Mistakes::default() };
-    reader.unknown_names();
     let home = |name: &str| layers.home.join(name);
     let runtime_dir = reader.directory(&table::RUNTIME_DIR);
     let settings = Settings {
@@ -278,24 +289,21 @@ impl Settler<'_> {
         }
         secret
     }
+}
 
-    fn unknown_names(&mut self) {
-        let known = || TABLE.iter().flat_map(|setting| std::iter::once(&setting.env).chain(setting.aliases)).copied();
-        for name in self.layers.dotenv.keys().filter(|name| name.starts_with("TURNOUT_")) {
-            if known().any(|other| other == name) {
-                continue;
-            }
-            let mistake = Mistake::new(
-                Place::Source(format!("{}: {name}", self.layers.dotenv_file)),
-                "",
-                "there is no such setting",
-            );
-            self.mistakes.0.push(match nearest(name, known()) {
-                Some(other) => mistake.hint(format!("did you mean {other}?")),
-                None => mistake.hint("`turnout serve --help` lists all of them"),
-            });
+/// Names in the daemon's `.env` that look like settings, and are none.
+pub(super) fn misspelt(layers: &Layers) -> Mistakes {
+    let known = || TABLE.iter().flat_map(|setting| std::iter::once(&setting.env).chain(setting.aliases)).copied();
+    let names = layers.dotenv.keys().filter(|name| name.starts_with("TURNOUT_"));
+    let unknown = names.filter(|name| !known().any(|other| other == *name)).map(|name| {
+        let place = Place::Source(format!("{}: {name}", layers.dotenv_file));
+        let mistake = Mistake::new(place, "", "there is no such setting");
+        match nearest(name, known()) {
+            Some(other) => mistake.hint(format!("did you mean {other}?")),
+            None => mistake.hint("`turnout serve --help` lists all of them"),
         }
-    }
+    });
+    Mistakes(unknown.collect())
 }
 
 #[cfg(test)]

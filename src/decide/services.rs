@@ -40,7 +40,9 @@ pub fn rebuild(facts: &Facts) -> Decision {
             decision.left.push(left);
         }
     }
-    decision.summary = summary(&decision, for_all.as_deref(), changed.len(), &since, facts.mode);
+    let mut built = facts.services.iter().filter_map(|service| service.build.as_ref());
+    let any_built = built.any(|build| !matches!(build.seen, Seen::Pulled(_)));
+    decision.summary = summary(&decision, for_all.as_deref(), (changed.len(), &since), facts.mode, any_built);
     decision
 }
 
@@ -120,15 +122,23 @@ fn own(service: &ServiceFacts, build: &BuildFacts) -> ServiceDecision {
     }
 }
 
-fn summary(decision: &Decision, for_all: Option<&str>, changed: usize, since: &str, mode: Mode) -> String {
+fn summary(
+    decision: &Decision,
+    for_all: Option<&str>,
+    (changed, since): (usize, &str),
+    mode: Mode,
+    any_built: bool,
+) -> String {
     let builds: Vec<_> = decision.per_service.iter().filter(|(_, decided)| decided.build).collect();
     match (builds.as_slice(), for_all) {
         ([], Some(reason)) => format!("nothing to rebuild, no service is built here ({reason})"),
         ([], None) if changed == 0 => format!("no rebuild: nothing changed {since}"),
         ([], None) => {
             let files = counted(changed, "changed file");
+            // In the mode `auto` what goes into an image is compared, not whether it changed: it may have been built already.
             let none = match mode {
-                Mode::Auto => "none of which goes into an image",
+                Mode::Auto if any_built => "and each image is built from what is there now",
+                Mode::Auto => "and no service is built here",
                 Mode::Triggers => "none of which is a trigger",
             };
             format!("no rebuild: {files} {since}, {none}")
@@ -276,8 +286,11 @@ mod tests {
         }
         assert_eq!(
             rebuild(&with(Seen::Same)).summary,
-            "no rebuild: 1 changed file since 0123456, which was deployed last, none of which goes into an image"
+            "no rebuild: 1 changed file since 0123456, which was deployed last, and each image is built from what is there now"
         );
+        let mut pulled = with(Seen::Pulled("always".into()));
+        pulled.services[1].build = None;
+        assert!(rebuild(&pulled).summary.ends_with("deployed last, and no service is built here"));
         let mut missing = with(Seen::Same);
         missing.services[1].image_missing = true;
         assert_eq!(show(&missing), "web: its image does not exist");

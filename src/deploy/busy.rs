@@ -2,7 +2,7 @@
 //! without it (`turnout prune`). `flock(2)` on a file of the state directory; it ends with the process.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io,
     path::Path,
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::report::Reporter;
+use crate::{files, report::Reporter};
 
 /// How often to look whether the other has ended.
 const RETRY: Duration = Duration::from_millis(200);
@@ -33,8 +33,10 @@ pub fn attempt(state: &Path, repo: &str) -> io::Result<Option<Busy>> {
     let path = folder.join(hex::encode(repo));
     let file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(&folder)?;
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path)?
+            files::make_folder(&folder, 0o755)?;
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            files::give_to_owner_above(&path)?;
+            file
         }
         other => other?,
     };

@@ -36,6 +36,7 @@ pub mod stack;
 mod standing;
 mod view;
 mod waits;
+pub mod walls;
 mod wanted;
 mod watch_on;
 mod watches;

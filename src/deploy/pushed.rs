@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Deployer, Failure, Recorder};
+use super::{Deployer, Failure, Recorder, walls::told};
 use crate::{
     git,
     report::Reporter as _,
@@ -26,7 +26,8 @@ impl Deployer {
     ) -> Result<git::Updated, Failure> {
         let mut waits = LATE.iter();
         loop {
-            let updated = git::update(remote, recorder, cancel.clone()).await?;
+            let updated =
+                git::update(remote, recorder, cancel.clone()).await.map_err(|error| told(error, &remote.path))?;
             let Some(wanted) = job.wanted_commit.clone() else { return Ok(updated) };
             let (path, tip, pushed) = (remote.path.clone(), updated.new.clone(), wanted.clone());
             let reach = tokio::task::spawn_blocking(move || git::reach(&path, &tip, &pushed)).await;

@@ -16,6 +16,7 @@ pub mod incoming;
 pub mod json;
 pub mod proof;
 mod refusal;
+mod unreached;
 mod utf8;
 
 pub use effect::{Effect, Note, Wanted, effects, find_repo};
@@ -25,6 +26,7 @@ pub use github::GITHUB;
 pub use incoming::{Incoming, Naming, Whole};
 pub use proof::Proof;
 pub use refusal::Refusal;
+pub use unreached::unreached;
 
 use event::shown;
 

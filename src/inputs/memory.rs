@@ -3,12 +3,13 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use super::Manifest;
+use crate::files;
 
 /// Most manifests that are kept.
 const KEPT: usize = 400;
@@ -99,7 +100,7 @@ impl Memory {
 /// Writes a file whole or not at all, for its owner only. Its folder is made where it is missing.
 pub(super) fn write_whole(file: &Path, content: &[u8]) -> io::Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    files::make_folder(folder, 0o700)?;
     let temporary = file.with_extension(format!("{}.new", std::process::id()));
     let written = fs::OpenOptions::new()
         .create(true)
@@ -108,6 +109,7 @@ pub(super) fn write_whole(file: &Path, content: &[u8]) -> io::Result<()> {
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut out| out.write_all(content))
+        .and_then(|()| files::give_to_owner_above(&temporary))
         .and_then(|()| fs::rename(&temporary, file));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);

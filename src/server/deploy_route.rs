@@ -4,6 +4,7 @@ use axum::{Extension, Json, extract::State, http::StatusCode};
 
 use super::{
     control::{Control, Peer, Refusal},
+    left::left,
     wire::{DeployReply, DeployRequest, HoldReply, HoldRequest},
 };
 use crate::{
@@ -115,6 +116,9 @@ pub(super) async fn hold(
     };
     for running in deployer.store.history(filter).await? {
         notes.push(format!("deployment {} is under way and goes on; the hold is then at its commit", running.id));
+    }
+    if let Some(left) = left(&deployer.store, &repo.name).await? {
+        notes.push(left.to_string());
     }
     notes.push(stays(&repo.name, &hold));
     Ok(Json(HoldReply { notes, hold }))

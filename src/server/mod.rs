@@ -10,6 +10,7 @@ pub mod full;
 pub mod health;
 mod kept;
 pub mod ledger;
+mod left;
 mod letters_route;
 pub mod listen;
 mod plan_route;

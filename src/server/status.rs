@@ -9,6 +9,7 @@ use tokio::time;
 
 use super::{
     control::{Control, Refusal},
+    left::left,
     wire::{ByHand, ContainerStatus, Health, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
 };
 use crate::{
@@ -176,6 +177,7 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     let watched = control.deployer.store.watched().await?;
     let waits = control.deployer.store.waiting().await?.into_iter().find(|waiting| waiting.repo == repo.name);
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
+    let left = left(&control.deployer.store, &repo.name).await?;
     let status = RepoStatus {
         name: repo.name.clone(),
         path: repo.path.display().to_string(),
@@ -183,7 +185,9 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
         commit,
         hold: control.deployer.store.held(&repo.name).await?,
         behind: control.deployer.store.wanted(&repo.name).await?,
-        by_hand: by_hand(control, repo).await?,
+        // What was asked for by name and succeeded does not run any more.
+        by_hand: if left.is_some() { None } else { by_hand(control, repo).await? },
+        left,
         active: find(&|d| d.state == Running).or_else(|| find(&|d| d.state == Queued)),
         waits: waits.map(|Waiting { deployment, until, waits, .. }| WaitStatus {
             deployment,

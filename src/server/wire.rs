@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     report::Event,
-    store::{Deployment, Hold, LogLine, Pile, WantedCommit},
+    store::{Deployment, Hold, LogLine, Pile, State, WantedCommit},
 };
 
 /// What a delivery said.
@@ -335,6 +335,9 @@ pub struct RepoStatus {
     /// What runs was asked for by name, and is not what the branch has.
     #[serde(default)]
     pub by_hand: Option<ByHand>,
+    /// What the newest deployment that changed something has left, where it did not succeed.
+    #[serde(default)]
+    pub left: Option<Left>,
     /// Deployment under way or queued.
     pub active: Option<Deployment>,
     /// For what the deployment under way waits, with its lane free.
@@ -368,6 +371,37 @@ pub struct WaitStatus {
     pub why: String,
     /// Until when: milliseconds since the Unix epoch.
     pub until: i64,
+}
+
+/// What a deployment that did not succeed has left running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Its commit.
+    pub commit: String,
+    /// The deployment.
+    pub deployment: i64,
+    /// How it ended.
+    pub state: State,
+    /// All of its steps were done.
+    pub whole: bool,
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { commit, deployment, state, whole } = self;
+        let commit = crate::git::short(commit);
+        let ended = match state {
+            State::Failed => state.to_string(),
+            _ => format!("was {state}"),
+        };
+        match whole {
+            true => write!(f, "what runs is {commit}, whose deployment {deployment} {ended}"),
+            false => write!(
+                f,
+                "deployment {deployment} of {commit} {ended} while it changed what runs, which may be of several commits"
+            ),
+        }
+    }
 }
 
 /// A commit that was asked for by name.

@@ -109,10 +109,14 @@ fn request(db: &Connection, wanted: &NewDeployment, change: HoldChange, at: Mill
     Ok(Requested::Queued { deployment, superseded, hold: find(db, repo)? })
 }
 
-/// Holds a repository; `commit` is what is to be deployed, or else it is what was.
+/// Holds a repository; `commit` is what is to be deployed, or else it is what runs: what was carried out last, also where it
+/// failed when it was judged.
 fn put(db: &Connection, repo: &str, who: Option<&str>, commit: Option<&str>, at: Millis) -> rusqlite::Result<()> {
     let mut put = db.prepare_cached(
         "INSERT INTO holds (repo, who, since, held_commit) VALUES (?1, ?2, ?3, coalesce(?4,
+           (SELECT commit_after FROM deployments WHERE repo = ?1 AND commit_after IS NOT NULL AND (state = 'succeeded'
+              OR state IN ('failed', 'cancelled', 'interrupted') AND EXISTS (SELECT 1 FROM phases
+                WHERE deployment = id AND name = 'settle')) ORDER BY id DESC LIMIT 1),
            (SELECT commit_id FROM successes WHERE repo = ?1 ORDER BY deployment DESC LIMIT 1)))
          ON CONFLICT (repo) DO UPDATE SET held_commit = coalesce(?4, held_commit)",
     )?;

@@ -79,6 +79,7 @@ pub use records::{
 };
 pub use restore::{Restored, restore};
 pub use rollouts::Standing;
+pub use soundness::foreseen;
 
 use clock::Clock;
 use readers::Readers;

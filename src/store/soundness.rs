@@ -84,6 +84,30 @@ pub(super) fn open(file: &Path, keep: usize) -> Result<Connection, StoreError> {
     }
 }
 
+/// What the daemon's next start would find wrong with its database, in words. Changes nothing, and says nothing of one that
+/// cannot be looked at.
+pub fn foreseen(file: &Path) -> Option<String> {
+    let found = match fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let aside = newest_aside(file)?;
+            return Some(damaged(file, aside, "it was found damaged at an earlier start".to_owned()).to_string());
+        }
+        Err(_) => return None,
+        Ok(meta) if meta.len() == 0 => copies::newest(file).map(|_| "it is empty".to_owned()),
+        Ok(_) => match schema::open_reader(file).and_then(|db| check(&db)) {
+            Err(error) if is_damage(&error) => Some(error.to_string()),
+            // Of an older form, or busy: the start sees to it.
+            _ => None,
+        },
+    };
+    Some(format!(
+        "{} is damaged: {}. turnout does not start with it: a start puts it aside; {}",
+        file.display(),
+        found?,
+        way_back(file)
+    ))
+}
+
 /// Gives the database, with what SQLite has beside it, a telling name.
 fn put_aside(file: &Path, what: String) -> StoreError {
     match set_aside(file, "damaged") {
@@ -130,14 +154,17 @@ fn newest_aside(file: &Path) -> Option<PathBuf> {
 }
 
 fn damaged(file: &Path, aside: PathBuf, what: String) -> StoreError {
-    let way_back = match copies::newest_good(file) {
+    StoreError::Damaged { file: file.to_path_buf(), aside, what, way_back: way_back(file) }
+}
+
+fn way_back(file: &Path) -> String {
+    match copies::newest_good(file) {
         Some(copy) => format!(
             "the newest good copy is {copy}: `turnout restore {copy}`, then start it again",
             copy = copy.display()
         ),
         None => "there is no copy of it".to_owned(),
-    };
-    StoreError::Damaged { file: file.to_path_buf(), aside, what, way_back }
+    }
 }
 
 #[cfg(test)]
@@ -158,12 +185,17 @@ mod tests {
         let file = dir.path().join("turnout.db");
         drop(open(&file, 2).unwrap());
         let copy = copies::keep(&file, 2).unwrap().unwrap();
+        assert_eq!(foreseen(&file), None);
         scribble(&file);
+        // To look changes nothing.
+        let said = foreseen(&file).unwrap();
+        assert!(file.exists() && said.contains("is damaged") && said.contains(copy.to_str().unwrap()), "{said}");
         let error = open(&file, 2).unwrap_err();
         let StoreError::Damaged { aside, .. } = &error else { panic!("{error}") };
         assert!(!file.exists() && aside.exists());
         let said = error.to_string();
         assert!(said.contains("turnout.db.damaged-2") && said.contains(copy.to_str().unwrap()), "{said}");
+        assert_eq!(foreseen(&file).unwrap().split_once(": ").unwrap().0, format!("{} is damaged", file.display()));
         // A start that is tried again says the same, and makes no empty one.
         let again = open(&file, 2).unwrap_err().to_string();
         assert!(again.contains("turnout.db.damaged-2") && again.contains("turnout restore"), "{again}");

@@ -191,3 +191,30 @@ fn lines_for_the_journal_begin_with_their_priority_and_others_do_not() {
         assert!(!file.contains("<4>"), "{file}");
     }
 }
+
+#[test]
+fn why_it_does_not_start_is_an_error_in_the_journal_and_in_the_units_status() {
+    let home = tempfile::tempdir().unwrap();
+    let address = home.path().join("notify");
+    let systemd = UnixDatagram::bind(&address).unwrap();
+    systemd.set_nonblocking(true).unwrap();
+    let journal = File::create(home.path().join("journal")).unwrap();
+    let here = journal.metadata().unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_turnout"))
+        .args(["serve", "--parallel", "many", "--docker-host", "nowhere", "--state-dir", "state", "--log-dir", "log"])
+        .current_dir(&home)
+        .env("WEBHOOK_SECRET", "x")
+        .env("NOTIFY_SOCKET", &address)
+        .env("JOURNAL_STREAM", format!("{}:{}", here.dev(), here.ino()))
+        .stderr(journal)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
+    let said = fs::read_to_string(home.path().join("journal")).unwrap();
+    assert!(said.lines().count() > 1 && said.lines().all(|line| line.starts_with("<3>")), "{said}");
+    let mut told = [0; 4096];
+    let length = systemd.recv(&mut told).unwrap();
+    let told = String::from_utf8_lossy(&told[..length]).into_owned();
+    assert!(told.starts_with("STATUS=does not run: ") && told.trim_end().lines().count() == 1, "{told}");
+    assert!(told.contains("`many` is not a whole number") && told.contains("; "), "{told}");
+}

@@ -149,3 +149,26 @@ fn going_back_from_a_failed_deployment_builds_what_the_commit_says() {
     assert!(said.contains("nothing to do"), "{said}");
     assert_eq!(e2e_support::untouched(&site.red()), before);
 }
+
+#[test]
+fn what_failed_and_runs_is_what_a_hold_and_the_status_name() {
+    let site = Site::sleeping();
+    let daemon = site.serve(&[]);
+    let name = site.name.clone();
+    let first = site.remote.head();
+    deploy(&daemon, &[&name, "--commit", &first], 0);
+    assert!(status(&daemon).contains(&format!("deployed by hand: commit {}", short(&first))));
+    let broken = site
+        .write("docker-compose.prod.yml", &sleeper("v2").replace("[sleep, \"1000\"]", "[sh, -c, exit 3]"))
+        .remote
+        .commit_and_push("broken");
+    daemon.expect_failure(daemon.deploy_by_push(&site.push()));
+    let said = deploy(&daemon, &[&name, "--hold"], 0);
+    assert!(said.contains(&format!("what runs is {}, whose deployment 2 failed", short(&broken))), "{said}");
+    assert!(said.contains(&format!("held at {}", short(&broken))), "{said}");
+    let said = status(&daemon);
+    assert!(said.contains(short(&broken)) && !said.contains("deployed by hand"), "{said}");
+    let json = daemon.turnout_json(&["status", "--json"]);
+    assert_eq!(json["repos"][0]["left"]["commit"], broken.as_str());
+    assert!(json["repos"][0]["by_hand"].is_null(), "{json:#}");
+}

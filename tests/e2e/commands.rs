@@ -109,7 +109,11 @@ fn logs_are_of_all_of_one_and_as_they_come() {
     deploy(&daemon, &[&two.name], 0);
     let mut next = || lines.next().unwrap().unwrap();
     let begins = next();
-    assert!(begins.starts_with(&format!("deployment 2 of {} begins: ", two.name)), "{begins}");
+    // Each with its time, as every other line: `2026-11-28 12:00:00 deployment 2 …`.
+    assert!(
+        begins.get(20..).is_some_and(|b| b.starts_with(&format!("deployment 2 of {} begins: ", two.name))),
+        "{begins}"
+    );
     let second = next();
     assert!(second.contains(&format!("{}#2 == fetch", two.name)), "{second}");
     // The verdict comes with the last line, not when it is no longer watched whether the stack stays up.
@@ -117,7 +121,7 @@ fn logs_are_of_all_of_one_and_as_they_come() {
     while line.contains("#2 ") {
         line = next();
     }
-    assert!(line.starts_with("deployment 2 succeeded in "), "{line}");
+    assert!(line.get(20..).is_some_and(|line| line.starts_with("deployment 2 succeeded in ")), "{line}");
     daemon.says("deployment 2 begins: ");
     daemon.says("deployment 2 succeeded after ");
     follower.kill().unwrap();
@@ -156,6 +160,31 @@ fn check_says_all_that_is_wrong() {
     site.env("COLOR=blue\nthis is no line\n");
     let said = check(&site.entry(&[]), 1);
     assert!(said.contains("PROBLEM") && said.contains(".env"), "{said}");
+
+    // Of keys, of a name that no push would find, of a setting that there is none of, and what is not asked.
+    let top = home.path().display().to_string();
+    fs::write(home.path().join("known"), "git.example.org ssh-ed25519 AAAA\n").unwrap();
+    fs::write(home.path().join("key"), "-----BEGIN PRIVATE KEY-----\nMIIE\n").unwrap();
+    fs::write(home.path().join("key.pub"), "ssh-ed25519 AAAA\n").unwrap();
+    fs::write(home.path().join(".env"), "TURNOUT_PARALEL=2\n").unwrap();
+    let entry = |name: &str, key: &str| {
+        let remote = "git@git.example.org:acme/shop.git";
+        format!(
+            "{name}: {{ path: {top}/{name}, remote: '{remote}', ssh_key: {top}/{key}, known_hosts: {top}/known }}\n"
+        )
+    };
+    let said = check(&[entry("shop", "key"), entry("store", "key.pub"), entry("gone", "none")].concat(), 2);
+    for text in [
+        "did you mean TURNOUT_PARALLEL?",
+        "shop: but note: not asked: whether the remote lets turnout in",
+        "store: but note: pushes of acme/shop are not deployed by it",
+        "PROBLEM store: the SSH key",
+        "is a public key",
+        "PROBLEM gone: the SSH key",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert!(!said.contains("shop: but note: pushes") && !said.contains("store: but note: not asked"), "{said}");
 }
 
 #[test]

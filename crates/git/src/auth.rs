@@ -7,6 +7,7 @@ use git2::{CertificateCheckStatus, Cred, CredentialType, ErrorClass, ErrorCode, 
 use super::{
     address::Address,
     error::GitError,
+    key_file,
     known_hosts::{self, HostKey},
     remote::GitAuth,
 };
@@ -95,13 +96,23 @@ impl Answers {
             }
             Key::File(path) => {
                 state.tried.push(format!("key {}", path.display()));
-                if let Err(error) = std::fs::File::open(&path) {
-                    state.verdict = Some(GitError::io(&path, "read the SSH key", &error));
+                if let Err(error) = self.usable(&path) {
+                    state.verdict = Some(error);
                     return Err(refusal());
                 }
                 let passphrase = self.auth.ssh_passphrase.as_ref().map(|secret| secret.reveal());
                 Cred::ssh_key(user, None, &path, passphrase)
             }
+        }
+    }
+
+    /// Whether this key can be offered. One that was not named is only one of several, and offered as it is.
+    fn usable(&self, path: &std::path::Path) -> Result<(), GitError> {
+        let fault = key_file::fault(path, self.auth.ssh_passphrase.is_some())
+            .map_err(|error| GitError::io(path, "read the SSH key", &error))?;
+        match fault.filter(|_| self.auth.ssh_key.is_some()) {
+            Some(fault) => Err(GitError::other(format!("log in to {}", self.address), fault)),
+            None => Ok(()),
         }
     }
 
@@ -120,8 +131,11 @@ impl Answers {
             let looked = std::fs::metadata(&path);
             if looked.as_ref().is_ok_and(|found| !found.is_file()) {
                 wrong.push(format!("the SSH key {} is not a file", path.display()));
-            } else if let Err(error) = looked.and_then(|_| std::fs::File::open(&path)) {
-                wrong.push(format!("the SSH key {} cannot be read: {error}", path.display()));
+            } else {
+                match looked.and_then(|_| key_file::fault(&path, self.auth.ssh_passphrase.is_some())) {
+                    Err(error) => wrong.push(format!("the SSH key {} cannot be read: {error}", path.display())),
+                    Ok(fault) => wrong.extend(fault.filter(|_| self.auth.ssh_key.is_some())),
+                }
             }
         }
         let files = self.known_hosts_files();
@@ -253,9 +267,7 @@ impl Answers {
             let let_in = match key {
                 Key::Agent => ssh.userauth_agent(user),
                 Key::File(path) => {
-                    if let Err(error) = std::fs::File::open(&path) {
-                        return Err(GitError::io(&path, "read the SSH key", &error));
-                    }
+                    self.usable(&path)?;
                     let passphrase = self.auth.ssh_passphrase.as_ref().map(|secret| secret.reveal());
                     ssh.userauth_pubkey_file(user, None, &path, passphrase)
                 }
@@ -290,6 +302,22 @@ pub fn foreseen(auth: &GitAuth, address: &str) -> Vec<String> {
         Ok(address) => Answers::new(auth, &address, true).foreseen(),
         Err(error) => vec![error.to_string()],
     }
+}
+
+/// Of that, what is so for every user: files that are named and not there, and keys that can be read and not be used.
+pub fn foreseen_by_others(auth: &GitAuth) -> Vec<String> {
+    let named = [("the SSH key", &auth.ssh_key), ("the list of known hosts", &auth.known_hosts)];
+    let named = named.into_iter().filter_map(|(what, file)| Some((what, file.as_deref()?)));
+    let missing = named.filter_map(|(what, file)| match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some(format!("{what} {} is not there", file.display()))
+        }
+        _ => None,
+    });
+    // One that is no file is not opened: a pipe would be waited for.
+    let key = auth.ssh_key.as_deref().filter(|file| file.is_file());
+    let fault = key.and_then(|file| key_file::fault(file, auth.ssh_passphrase.is_some()).ok()).flatten();
+    missing.chain(fault).collect()
 }
 
 fn host_key_error(verdict: &HostKey, host: &str, port: u16, key: &[u8], file: &std::path::Path) -> GitError {

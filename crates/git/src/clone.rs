@@ -102,7 +102,7 @@ impl Nursery {
                     return Ok(Self { path, _lock: lock, done: false });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(GitError::io(target, "create a folder beside", &error)),
+                Err(error) => return Err(GitError::io(parent, "create a folder in", &error)),
             }
         }
         Err(GitError::Busy { message: format!("too many clones of {} at once", target.display()) })

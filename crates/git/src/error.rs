@@ -401,6 +401,15 @@ pub enum GitError {
 }
 
 impl GitError {
+    /// Whether a disk, or what stands before it, lets nothing be written. libgit2 reports that as text only.
+    pub fn is_read_only(&self) -> bool {
+        let text = "Read-only file system";
+        match self {
+            Self::Other { message, .. } | Self::NotWritable { message, .. } => message.contains(text),
+            _ => false,
+        }
+    }
+
     /// Something failed that has no name of its own.
     pub(super) fn other(doing: impl Into<String>, message: impl ToString) -> Self {
         Self::Other { doing: doing.into(), message: clean(&message.to_string()) }

@@ -22,6 +22,7 @@ mod convert;
 mod error;
 mod gitlinks;
 mod ini;
+mod key_file;
 mod known_hosts;
 mod lock;
 mod modules;
@@ -49,7 +50,7 @@ pub fn libgit2_version() -> String {
 }
 
 pub use address::Address;
-pub use auth::foreseen;
+pub use auth::{foreseen, foreseen_by_others};
 pub use by_hand::{LEFT_BRANCH, check_out};
 pub use clone::{Abandoned, abandoned_clones};
 pub use error::GitError;

@@ -31,7 +31,7 @@ use super::{
     transfer::{self, Session, Want},
     update::{branch_to_follow, is_absent, on_a_thread, open, origin},
 };
-use turnout_files::{Folder, Reach};
+use turnout_files::{Folder, Reach, make_folder};
 use turnout_report::Reporter;
 
 /// Files that are copied, at most, and bytes of them. In the place of others stand links to them.
@@ -93,7 +93,8 @@ fn run(session: &Session, folder: &Path) -> Result<Preview, GitError> {
             (remote.branch.clone(), Address::parse(url)?)
         }
     };
-    fs::create_dir_all(folder).map_err(failed)?;
+    // Also for the daemon, where this is a command of root's.
+    make_folder(folder, 0o755).map_err(failed)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let nursery = Nursery::swept(path, folder, &format!("{name}.plan-"))?;
     // What others may not read in the work tree, they may not read here.

@@ -18,6 +18,8 @@ pub(super) type Placed<T> = Option<(T, Pos)>;
 pub(super) struct Draft {
     pub(super) path: Placed<PathBuf>,
     pub(super) remote: Option<String>,
+    /// The key stands there, be its value one or not.
+    pub(super) remote_given: bool,
     pub(super) branch: Option<String>,
     pub(super) project: Placed<String>,
     pub(super) full_name: Placed<String>,
@@ -59,6 +61,7 @@ impl Draft {
         for (name, entry) in map {
             let Some(key) = KEYS.iter().find(|key| key.name == name) else { continue };
             let at = join(at, name);
+            draft.remote_given |= name == "remote";
             if !own && !key.is_shared() {
                 notes.wrong(&entry.key_pos, &at, "belongs to one repository and has no default");
                 continue;

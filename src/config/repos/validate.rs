@@ -38,7 +38,7 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
         }
         let project = project(&name, &at, &key_pos, &draft, notes);
         let Some((path, pos)) = draft.path else { continue };
-        let Some(real_path) = real(&path, &pos, &at, draft.remote.is_some(), look_at, notes) else { continue };
+        let Some(real_path) = real(&path, &pos, &at, draft.remote_given, look_at, notes) else { continue };
         if let Some((other, line)) = by_path.get(&real_path) {
             notes.wrong_hint(
                 &pos,
@@ -158,7 +158,12 @@ fn real(path: &Path, pos: &Pos, at: &str, has_remote: bool, look_at: LookAt<'_>,
         PathState::Missing { parent_exists, .. } => {
             let message = format!("{shown} does not exist");
             if has_remote && !parent_exists {
-                notes.wrong_hint(pos, at, message, "neither does the directory above it; create that one");
+                let above = path.parent().unwrap_or(path).display();
+                let hint = format!(
+                    "neither does the directory above it; create that one, for the daemon's user: \
+                     `install -d -o turnout -g turnout {above}`"
+                );
+                notes.wrong_hint(pos, at, message, hint);
             } else {
                 let hint = "clone the repository there, or give its `remote:` and it will be cloned";
                 notes.wrong_hint(pos, at, message, hint);
