@@ -399,7 +399,10 @@ fn denied(error: &io::Error, path: &Path) -> Option<String> {
     if whose.is_some_and(|owner| owner != rustix::process::geteuid().as_raw())
         && let Some(as_whom) = files::anothers(error, path)
     {
-        return Some(as_whom);
+        return Some(match files::owner(path) {
+            Some(0) => format!("{as_whom}; {}", files::let_in(path)),
+            _ => as_whom,
+        });
     }
     let user = files::this_user();
     Some(format!("turnout runs as user {user}, who must own it or be let in: `chown {user} {}`", path.display()))

@@ -34,20 +34,20 @@ pub fn anothers(error: &io::Error, path: &Path) -> Option<String> {
     }
     let (me, command) = (this_user(), "turnout \u{2026}");
     Some(match owner {
-        0 => {
-            // What was refused is the path itself, or the nearest folder above it that can be looked at.
-            let closed = path.ancestors().find(|place| fs::metadata(place).is_ok()).unwrap_or(path);
-            let (mode, closed) = (if closed.is_dir() { "750" } else { "640" }, closed.display());
-            format!(
-                "only root may, and this was asked as {me}: `sudo {command}`; where the daemon runs as {me}, it needs this: \
-                 `chown root:{me} {closed}` and `chmod {mode} {closed}`"
-            )
-        }
+        0 => format!("only root may, and this was asked as {me}: `sudo {command}`"),
         _ => {
             let owner = user(owner);
             format!("only {owner} and root may, and this was asked as {me}: `sudo -u {owner} {command}`, or as root")
         }
     })
+}
+
+/// What lets this user read what is root's, where it is the daemon's user that is kept out.
+pub fn let_in(path: &Path) -> String {
+    // What was refused is the path itself, or the nearest folder above it that can be looked at.
+    let closed = path.ancestors().find(|place| fs::metadata(place).is_ok()).unwrap_or(path);
+    let (mode, closed, me) = (if closed.is_dir() { "750" } else { "640" }, closed.display(), this_user());
+    format!("where the daemon runs as {me}, it needs this: `chown root:{me} {closed}` and `chmod {mode} {closed}`")
 }
 
 /// Makes a folder, and those above it that are missing; each belongs to whom the folder belongs that it is made in.
