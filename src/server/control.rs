@@ -47,7 +47,7 @@ const BODY: usize = 64 * 1024;
 /// Time to send a request's head, and its body; a connection that says nothing is closed after it too.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// Logs that are shown at one time, so that they do not use up what a user may have served (`shares`).
-const FOLLOWERS: usize = 48;
+const FOLLOWERS: usize = 64;
 /// Pause after a failed accept: the reason (no more file descriptors) does not pass at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Items of a followed log on their way to a slow reader; the daemon then waits for the reader, not for its deployment.

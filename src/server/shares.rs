@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// Connections of one user that are served at one time; of others he waits.
-pub const SERVED: usize = 64;
+pub const SERVED: usize = 128;
 /// Connections of one user that are open at one time, those that wait among them. More are closed.
 pub const OPEN: usize = 256;
 
