@@ -72,6 +72,27 @@ async def flood(target, message, up):
             await asyncio.sleep(0.05)
 
 
+async def drip(target, up):
+    """A chunked body of chunks of a byte, from many connections: what is kept of each chunk costs more than the chunk."""
+    begin = head(target, 0, "sha256=" + "0" * 64).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    chunks = b"1\r\n[\r\n" * 10_000
+    while True:
+        try:
+            reader, writer = await connect(target)
+            writer.write(begin)
+            for _ in range(50):
+                writer.write(chunks)
+                await writer.drain()
+                up()
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+            await reader.read()
+            writer.close()
+        except OSError:
+            up()
+        await asyncio.sleep(0.05)
+
+
 def large(name_last, secret=None):
     """A push of 25 MB: lists in lists, which cost a parser most; the repository before or behind them."""
     names = b'"repository":{"name":"shop","full_name":"acme/shop"}'
@@ -83,7 +104,7 @@ def large(name_last, secret=None):
 
 
 async def besiege(scenario, target, secret, body, ready):
-    waiting = {"half64": 64, "half2000": 2000, "idle2000": 2000}.get(scenario, 8)
+    waiting = {"half64": 64, "half2000": 2000, "idle2000": 2000, "chunks64": 64}.get(scenario, 8)
     begun = 0
 
     def up():
@@ -98,6 +119,8 @@ async def besiege(scenario, target, secret, body, ready):
         tasks = [hold(target, begin, up) for _ in range(waiting)]
     elif scenario == "idle2000":
         tasks = [hold(target, b"", up) for _ in range(waiting)]
+    elif scenario == "chunks64":
+        tasks = [drip(target, up) for _ in range(waiting)]
     elif scenario == "wrong":
         tasks = [flood(target, head(target, len(body), wrong) + body, up) for _ in range(waiting)]
     elif scenario == "unsigned25":

@@ -24,7 +24,7 @@ siege() {
     echo '|---|---|---|---|'
   } >>"$work/tables"
   : >"$work/siege"
-  for scenario in quiet half64 half2000 idle2000 wrong unsigned25 wrong25 signed25; do
+  for scenario in quiet half64 half2000 idle2000 chunks64 wrong unsigned25 wrong25 signed25; do
     local cells=""
     for contender in turnout own webhook; do
       "besieged_$contender" "$scenario"
@@ -52,7 +52,8 @@ siege() {
   method "Siege" <<'END'
 `script/bench.d/siege.py` besieges one server from one address while twenty signed pushes are delivered, one every tenth
 of a second, each over a connection of its own; a delivery without an answer after 15 seconds is lost. Who is cut off
-comes again after a second. Large bodies are 25 MB of lists in lists, eight at one time. Memory is the server's peak of
+comes again after a second. Large bodies are 25 MB of lists in lists, eight at one time; bodies
+in chunks of a byte have half a million of them. Memory is the server's peak of
 resident memory during the scenario (`VmHWM`). The second column is turnout with a secret of that one repository, where
 a body must be looked through before it is known whose secret is to prove it. webhook runs with its settings as they
 come.
@@ -65,6 +66,7 @@ siege_words() {
     half64) echo "64 half-sent bodies" ;;
     half2000) echo "2,000 half-sent bodies" ;;
     idle2000) echo "2,000 idle connections" ;;
+    chunks64) echo "64 bodies in chunks of a byte" ;;
     wrong) echo "a flood of wrong signatures" ;;
     unsigned25) echo "25 MB bodies, unsigned" ;;
     wrong25) echo "25 MB bodies, wrongly signed" ;;
