@@ -151,7 +151,7 @@ impl<'a> Back<'a> {
             if self.starts.iter().any(|(_, other, _)| other.id == *id) {
                 continue;
             }
-            let (owners, open) = (self.failed.owners(service), waits.len());
+            let owners = self.failed.owners(service);
             let runs = |owner: &str| {
                 let first = self.failed.first_beside(owner, id);
                 first.is_some_and(|first| is_live(first) || self.starts.iter().any(|(_, c, _)| c.id == first.id))
@@ -169,18 +169,12 @@ impl<'a> Back<'a> {
                 .filter(|(other, started, _)| before.contains(other) || owners.contains(started.service.as_str()));
             let mut after: Vec<StepId> = earlier.map(|(.., step)| *step).collect();
             after.extend(self.connects.get(id).into_iter().flatten());
-            let mut came = Vec::new();
-            for wait in waits {
-                match self.wait(wait, service) {
-                    Some(step) => came.push(step),
-                    None => break,
-                }
-            }
-            if came.len() < open {
+            // Before any of them is planned: a wait that nobody needs would only take time.
+            if !waits.iter().all(|wait| self.may_come(wait)) {
                 self.plan.warnings.push(came_not(name));
                 continue;
             }
-            after.extend(came);
+            after.extend(waits.into_iter().filter_map(|wait| self.wait(wait, service)).collect::<Vec<_>>());
             if ends {
                 let (service, id, name) = (service.clone(), id.clone(), name.clone());
                 let action = Action::StopContainer { service, id, name, hooks: false };
@@ -194,18 +188,20 @@ impl<'a> Back<'a> {
         }
     }
 
-    /// Waits for what a service is to wait for, if that runs or is to run; a job may also have ended.
+    /// Whether what is waited for runs or is to run; a job may also have ended.
+    fn may_come(&self, wait: &Action) -> bool {
+        let Action::WaitFor { service, condition, .. } = wait else { return false };
+        let is_job = condition == "service_completed_successfully";
+        let mut there = self.failed.now.iter().filter(|container| container.service == *service && !container.oneoff);
+        self.starts.iter().any(|(_, started, _)| started.service == *service)
+            || there.any(|container| is_live(container) || is_job && container.state == RunState::Exited(0))
+    }
+
+    /// Waits for it, after its starts.
     fn wait(&mut self, wait: &Action, dependent: &str) -> Option<StepId> {
         let Action::WaitFor { service, condition, required, .. } = wait else { return None };
-        let ended = |container: &ObservedContainer| {
-            condition == "service_completed_successfully" && container.state == RunState::Exited(0)
-        };
-        let mut there = self.failed.now.iter().filter(|container| container.service == *service && !container.oneoff);
         let starts: Vec<StepId> =
             self.starts.iter().filter(|(_, started, _)| started.service == *service).map(|(.., step)| *step).collect();
-        if starts.is_empty() && !there.any(|container| is_live(container) || ended(container)) {
-            return None;
-        }
         let action = Action::WaitFor {
             service: service.clone(),
             condition: condition.clone(),
