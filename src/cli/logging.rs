@@ -23,6 +23,8 @@ use crate::report::redact::{Redactor, escape_marks};
 
 /// Lines waiting for the disk before writers wait too; nothing is dropped.
 const BUFFERED_LINES: usize = 16_384;
+/// Bytes of lines that are written to the file at one time.
+const BUFFERED_BYTES: usize = 64 << 10;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub fn start(
         .with_context(|| format!("cannot resolve the log directory {}", directory.display()))?;
     let file = LogFile::open(directory, limits, format == Format::Json)
         .with_context(|| format!("cannot write a log file in {}", directory.display()))?;
+    // What comes together goes in one write: whoever writes the lines flushes when none waits any more.
+    let file = io::BufWriter::with_capacity(BUFFERED_BYTES, file);
     // Not lossy: a full buffer makes writers wait rather than lose a line.
     let (file, guard) =
         NonBlockingBuilder::default().lossy(false).buffered_lines_limit(BUFFERED_LINES).thread_name("log").finish(file);

@@ -18,6 +18,8 @@ use crate::report;
 
 /// Writes that wait for the stream: some seconds of a busy daemon, a few megabytes at most.
 const WAITING: usize = 4_096;
+/// Bytes that are written at one time.
+const AT_ONCE: usize = 64 << 10;
 /// How long a writer waits for a full outlet before the stream counts as stuck, once.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How often it looks meanwhile.
@@ -53,17 +55,20 @@ impl Outlet {
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
         thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-            for message in waiting {
-                // A stream that fails (its reader has gone) is no reason to end: the log file has every line.
-                match message {
-                    Message::Lines(lines) => {
-                        let _ = stream.write_all(&lines);
+            while let Ok(first) = waiting.recv() {
+                // All that waits goes in one write. A stream that fails (its reader has gone) is no reason to end: the log
+                // file has every line.
+                let (mut together, mut asked) = (Vec::new(), Vec::<SyncSender<()>>::new());
+                let mut next = Some(first);
+                while let Some(message) = next {
+                    match message {
+                        Message::Lines(lines) if together.is_empty() => together = lines,
+                        Message::Lines(lines) => together.extend_from_slice(&lines),
+                        Message::Flush(done) => asked.push(done),
                     }
-                    Message::Flush(done) => {
-                        let _ = stream.flush();
-                        let _ = done.try_send(());
-                    }
+                    next = if together.len() < AT_ONCE { waiting.try_recv().ok() } else { None };
                 }
+                let _ = stream.write_all(&together);
                 let lost = counted.swap(0, Ordering::Relaxed);
                 if lost > 0 {
                     let _ = writeln!(
@@ -73,6 +78,9 @@ impl Outlet {
                     );
                 }
                 let _ = stream.flush();
+                for done in asked {
+                    let _ = done.try_send(());
+                }
             }
         })?;
         Ok(Outlet { lines, lost, stuck: Arc::default() })

@@ -3,34 +3,42 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use super::notify::notify;
 use crate::{
-    server::{self, ListenLimits, full, refusals::Refusals},
+    server::{self, ListenLimits, control, full, refusals::Refusals},
     store::StoreError,
 };
 
 /// How often it is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Does what has to be written before the work can begin. While the disk is full, it is tried again, and the port says so.
+/// Where the daemon can be reached.
+pub(super) struct Doors {
+    /// For forges.
+    pub(super) web: TcpListener,
+    /// For commands.
+    pub(super) control: UnixListener,
+}
+
+/// Does what has to be written before the work can begin. While the disk is full, it is tried again, and both doors say so.
 ///
 /// # Errors
 /// Of everything but a full disk, those of `attempt`.
 pub(super) async fn once_there_is_room<T>(
-    web: TcpListener,
+    doors: Doors,
     limits: &ListenLimits,
     attempt: impl AsyncFn() -> Result<T, StoreError>,
-) -> anyhow::Result<(T, TcpListener)> {
+) -> anyhow::Result<(T, Doors)> {
     let error = match attempt().await {
-        Ok(done) => return Ok((done, web)),
+        Ok(done) => return Ok((done, doors)),
         Err(error) if error.is_full() => error,
         Err(error) => return Err(error.into()),
     };
     tracing::error!("the disk of the state directory is full: no push can be taken, and nothing begins ({error})");
-    let web = web.into_std()?;
+    let (web, commands) = (doors.web.into_std()?, doors.control.into_std()?);
     let stop = CancellationToken::new();
     // Also where this ends by an error.
     let stopped = stop.clone().drop_guard();
@@ -39,8 +47,10 @@ pub(super) async fn once_there_is_room<T>(
         full::router(),
         limits.clone(),
         Arc::new(Refusals::default()),
-        stop.cancelled_owned(),
+        stop.clone().cancelled_owned(),
     ));
+    let listener = UnixListener::from_std(commands.try_clone()?)?;
+    let telling = tokio::spawn(control::serve(listener, full::commands(), stop, limits.grace));
     let status = "the disk of the state directory is full: nothing begins before it has room";
     notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(status)]);
     let pause = sd_notify::watchdog_enabled().map_or(PAUSE, |limit| (limit / 4).min(PAUSE));
@@ -56,5 +66,6 @@ pub(super) async fn once_there_is_room<T>(
     tracing::info!("the disk of the state directory has room again");
     drop(stopped);
     serving.await??;
-    Ok((done, TcpListener::from_std(web)?))
+    telling.await?;
+    Ok((done, Doors { web: TcpListener::from_std(web)?, control: UnixListener::from_std(commands)? }))
 }

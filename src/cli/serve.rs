@@ -16,7 +16,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ends::Ends, log_file::Limits as LogLimits, logging, notify::notify, room_first::once_there_is_room,
+    ends::Ends,
+    log_file::Limits as LogLimits,
+    logging,
+    notify::notify,
+    room_first::{Doors, once_there_is_room},
     standing::Standing,
 };
 use crate::{
@@ -28,6 +32,7 @@ use crate::{
     report::{counted, redact::Redactor},
     server::{
         self, IntakeLimits, IntakeState, ListenLimits, control,
+        payloads::Payloads,
         pulse::{Part, Pulse},
     },
     store::{DomainEvent, Only, Retention, Store},
@@ -111,19 +116,19 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let web = web_listener(&settings)?;
     let address = web.local_addr()?;
     let limits = listen_limits(&settings);
+    // Both doors are opened before anything is said to be ready, and before what may wait for room on a full disk.
+    let socket = control::listen(&settings.socket, settings.socket_mode)
+        .with_context(|| format!("cannot open the control socket {}", settings.socket.display()))?;
+    let doors = Doors { web, control: socket };
     let open = async || Store::open(&settings.database(), retention);
-    let (store, web) = once_there_is_room(web, &limits, open).await?;
+    let (store, doors) = once_there_is_room(doors, &limits, open).await?;
     let planner = Planner::new(Arc::clone(&settings), Arc::clone(&repos))?;
     let deployer = Arc::new(Deployer::new(planner, store.clone(), redactor));
     let lanes = Lanes::new(Arc::clone(&deployer), settings.parallel);
 
-    // Both doors are opened before anything is said to be ready.
-    let socket = control::listen(&settings.socket, settings.socket_mode)
-        .with_context(|| format!("cannot open the control socket {}", settings.socket.display()))?;
-
     let stop = CancellationToken::new();
-    let queued = store.from_now(Only::default());
-    let (recovered, web) = once_there_is_room(web, &limits, async || store.recover().await).await?;
+    let queued = store.from_now(Only::queued());
+    let (recovered, doors) = once_there_is_room(doors, &limits, async || store.recover().await).await?;
     ends.begin();
     let unknown = store.unknown_events().await?;
     if !unknown.is_empty() {
@@ -141,10 +146,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         );
     }
     // It reads what may not answer.
-    tokio::select! {
-        resumed = deployer.resume_watches() => resumed?,
-        () = ends.asked() => {}
-    }
+    let resume = async || {
+        tokio::select! {
+            biased;
+            () = ends.asked() => Ok(()),
+            resumed = deployer.resume_watches() => resumed,
+        }
+    };
+    let ((), Doors { web, control: socket }) = once_there_is_room(doors, &limits, resume).await?;
     for repo in &recovered.queued {
         tracing::info!(repo, "{repo} has a deployment waiting");
         lanes.wake(repo);
@@ -155,8 +164,15 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         tokio::spawn(async move { deployer.see_to(id, stop).await });
     }
 
-    let intake =
-        Arc::new(intake(&settings, webhook_secret, secret.as_ref(), &repos, &store, (&lanes, &deployer.redactor)));
+    let payloads = Payloads::new(store.clone());
+    let intake = intake(&settings, webhook_secret, secret.as_ref(), &repos, &store, (&lanes, &deployer.redactor));
+    let intake = Arc::new(intake.with_payloads(Arc::clone(&payloads)));
+    // Ends after the last delivery.
+    let delivered = CancellationToken::new();
+    let keeping = tokio::spawn({
+        let (payloads, delivered) = (Arc::clone(&payloads), delivered.clone());
+        async move { payloads.run(delivered).await }
+    });
     let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
     let web =
         tokio::spawn(server::serve(web, server::router(intake), limits, refusals, stop.clone().cancelled_owned()));
@@ -167,6 +183,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         stop: stop.clone(),
         followers: control::followers(),
         pulse: Arc::clone(&pulse),
+        payloads,
     };
     let control = tokio::spawn(control::serve(socket, control::router(control), stop.clone(), settings.shutdown_grace));
     let looking = tokio::spawn({
@@ -223,6 +240,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     deployer.watches.stop().await;
     web.await.context("the webhook server failed")??;
+    delivered.cancel();
     control.await.context("the control socket failed")?;
     keeper.abort();
     looking.abort();
@@ -231,6 +249,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     if let Err(error) = outbox.await {
         // What is not told now is told after the next start; the end goes on.
         tracing::error!(%error, "the outbox failed");
+    }
+    if let Err(error) = keeping.await {
+        tracing::error!(%error, "what the last deliveries said is not kept");
     }
     waker.abort();
     timer.abort();

@@ -88,15 +88,16 @@ impl Deployer {
     /// # Errors
     /// When the store does not answer.
     pub async fn resume_watches(self: &Arc<Self>) -> Result<(), store::StoreError> {
-        for watched in self.store.watched().await? {
+        let stale = |watched: &Watched| {
             let ended = now_ms().saturating_sub(watched.watch.until);
-            if ended > i64::try_from(STALE.as_millis()).unwrap_or(i64::MAX) || self.planner.find(&watched.repo).is_err()
-            {
-                self.store.end_watch(watched.deployment).await?;
-                continue;
-            }
-            self.begin_watch(watched, Began::Before);
+            ended > i64::try_from(STALE.as_millis()).unwrap_or(i64::MAX) || self.planner.find(&watched.repo).is_err()
+        };
+        let (over, open): (Vec<_>, Vec<_>) = self.store.watched().await?.into_iter().partition(stale);
+        // What may fail comes first: this may be tried again, and begins each watch once.
+        for watched in over {
+            self.store.end_watch(watched.deployment).await?;
         }
+        open.into_iter().for_each(|watched| self.begin_watch(watched, Began::Before));
         Ok(())
     }
 

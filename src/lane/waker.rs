@@ -113,7 +113,7 @@ mod tests {
         let store = Store::open(&dir.path().join("turnout.db"), retention).unwrap();
         let looks = Arc::new(Looks::default());
         let lanes = Lanes::new(Arc::clone(&looks), 4);
-        let news = store.from_now(Only::default());
+        let news = store.from_now(Only::queued());
         queue(&store, "early").await;
         for _ in 0..1_500 {
             store.tell(DomainEvent::DaemonEnds {}).await.unwrap();

@@ -29,7 +29,9 @@ use tower_service::Service as _;
 use super::{
     deliveries_route, deploy_route,
     follow::{self, Follow},
-    letters_route, plan_route,
+    letters_route,
+    payloads::Payloads,
+    plan_route,
     pulse::Pulse,
     shares::{OPEN, Shares},
     status,
@@ -68,6 +70,8 @@ pub struct Control {
     pub followers: Arc<Semaphore>,
     /// Whether the daemon does what it is for.
     pub pulse: Arc<Pulse>,
+    /// What deliveries said, on its way to the disk.
+    pub payloads: Arc<Payloads>,
 }
 
 /// Places of those who are shown a log, none of them taken.

@@ -23,6 +23,7 @@ pub(super) async fn deliveries(
     State(control): State<Control>,
     Query(Wanted { limit }): Query<Wanted>,
 ) -> Result<Json<Vec<Delivery>>, Refusal> {
+    control.payloads.written().await;
     Ok(Json(control.deployer.store.deliveries(limit).await?))
 }
 
@@ -30,6 +31,7 @@ pub(super) async fn payload(
     State(control): State<Control>,
     UrlPath(id): UrlPath<i64>,
 ) -> Result<Json<Payload>, Refusal> {
+    control.payloads.written().await;
     let kept = control.deployer.store.payload(id).await?;
     let json = kept.ok_or_else(|| {
         let hint = "`turnout deliveries` shows of which there is one; TURNOUT_PAYLOAD_KEEP and TURNOUT_PAYLOAD_LIMIT \

@@ -151,7 +151,7 @@ async fn all(
 ) -> Result<(), StoreError> {
     let store = &control.deployer.store;
     // Before anything is read: what happens from here on is told.
-    let news = store.from_now(Only { repo: repo.clone(), deployment: None });
+    let news = store.from_now(Only { repo: repo.clone(), ..Only::default() });
     let ends = position.is_some();
     if let Some(Begin::Position(Position { newest, seen })) = position {
         let lines = Lines { repo, newest, done: done_of(&seen), seen, judged: BTreeSet::new(), ends };

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{health, pulse::Part};
+use super::{health, pulse::Part, wire::ErrorReply};
 
 /// After which a sender may try again, in seconds.
 const AGAIN: HeaderValue = HeaderValue::from_static("30");
@@ -23,6 +23,18 @@ pub fn router() -> Router {
         .route("/readyz", get(not_ready))
         .fallback(refuse)
         .method_not_allowed_fallback(refuse)
+}
+
+/// What commands are told meanwhile.
+pub fn commands() -> Router {
+    let error =
+        "turnout has started, but the disk of its state directory is full: no push is taken, and nothing is deployed";
+    let hint = "make room there (`df -h`, `df -i`); it begins by itself within seconds";
+    let told = move || async move {
+        let reply = ErrorReply { error: error.to_owned(), hint: Some(hint.to_owned()) };
+        (StatusCode::INSUFFICIENT_STORAGE, Json(reply))
+    };
+    Router::new().fallback(told)
 }
 
 async fn not_ready() -> Response {

@@ -16,6 +16,8 @@ pub trait Ledger: Send + Sync {
 /// What became of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Receipt {
+    /// The record of it.
+    pub delivery: i64,
     /// The deployment queued for it.
     pub deployment: Option<i64>,
     /// A queued one that it replaced.
@@ -44,6 +46,7 @@ impl Ledger for Store {
             let accepted = Store::accept(self, delivery).await;
             accepted
                 .map(|accepted| Receipt {
+                    delivery: accepted.delivery,
                     deployment: accepted.deployment,
                     superseded: accepted.superseded,
                     duplicate_of: accepted.duplicate_of,

@@ -13,6 +13,7 @@ pub mod ledger;
 mod left;
 mod letters_route;
 pub mod listen;
+pub mod payloads;
 mod plan_route;
 pub mod pulse;
 mod record;

@@ -12,7 +12,7 @@ use crate::{
 /// Longest delivery id kept.
 const MAX_GUID: usize = 128;
 
-/// What is recorded of a proven delivery, but for its payload.
+/// What is recorded of a proven delivery.
 pub(super) fn record(
     forge: &Forge,
     event_name: &str,
@@ -38,7 +38,6 @@ pub(super) fn record(
         effect: foremost.map_or("ignored", |(_, effect)| effect.kind()),
         reason: reasons.join("; "),
         deploy,
-        payload: None,
     }
 }
 

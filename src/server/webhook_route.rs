@@ -23,6 +23,7 @@ use super::{
     arriving::{Arrived, Own, Reception},
     health,
     ledger::{Ledger, LedgerFault, Receipt},
+    payloads::Payloads,
     pulse::{Part, Pulse},
     record::{delivery_id, record, report, shortened},
     refusals::{self, Refusals},
@@ -69,6 +70,8 @@ pub struct IntakeState {
     live_secret: Option<Arc<LiveSecret>>,
     doors: Vec<Arc<Door>>,
     redactor: Redactor,
+    /// Where what a delivery said is kept; nothing of it, where there is none.
+    payloads: Option<Arc<Payloads>>,
     ledger: Arc<dyn Ledger>,
     wake: Arc<dyn Fn(&str) + Send + Sync>,
     checked_out: CheckedOut,
@@ -106,6 +109,7 @@ impl IntakeState {
             live_secret: None,
             doors: Vec::new(),
             redactor: Redactor::new(),
+            payloads: None,
             ledger,
             wake,
             checked_out,
@@ -170,6 +174,13 @@ impl IntakeState {
     #[must_use]
     pub fn with_redactor(mut self, redactor: Redactor) -> IntakeState {
         self.redactor = redactor;
+        self
+    }
+
+    /// Keeps what deliveries say.
+    #[must_use]
+    pub fn with_payloads(mut self, payloads: Arc<Payloads>) -> IntakeState {
+        self.payloads = Some(payloads);
         self
     }
 
@@ -294,17 +305,16 @@ async fn handle(
     }
     let redactor = state.redactor_of(&loaded, &effects);
     let delivery = blotted(record(forge, event_name, headers, digest, &events, &effects), &redactor);
-    let payload = match payload {
-        Some(text) => {
-            let work = tokio::task::spawn_blocking(move || redactor.redact(&text).into_owned());
-            // One that cannot be made clean is not kept.
-            work.await.ok().filter(|text| !text.is_empty())
-        }
-        None => None,
-    };
-    let delivery = NewDelivery { payload, ..delivery };
     report(&delivery);
-    respond(state, forge, effects, delivery).await
+    let reason = delivery.reason.clone();
+    let recorded = state.ledger.accept(delivery).await;
+    if let (Ok(receipt), Some(text), Some(payloads)) = (&recorded, payload, &state.payloads) {
+        // A repeat says the same once more.
+        if receipt.duplicate_of.is_none() {
+            payloads.keep(receipt.delivery, text, redactor);
+        }
+    }
+    respond(state, forge, &effects, &reason, recorded)
 }
 
 /// The texts of a delivery that only say something, without secrets: a branch, a commit and a name are needed as they are.
@@ -393,16 +403,15 @@ fn owned(named: Option<&PushedRepo>, loaded: &RepoList, signer: &Signer) -> Resu
     if needed == given { Ok(()) } else { Err(Refusal::unproven("the signature does not match")) }
 }
 
-async fn respond(
+fn respond(
     state: &IntakeState,
     forge: &Forge,
-    effects: Vec<Effect>,
-    delivery: NewDelivery,
+    effects: &[Effect],
+    reason: &str,
+    recorded: Result<Receipt, LedgerFault>,
 ) -> Result<Response, Refusal> {
     let status = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let (accepted, ignored) = (status(forge.statuses.accepted), status(forge.statuses.ignored));
-    let reason = delivery.reason.clone();
-    let recorded = state.ledger.accept(delivery).await;
     let Some(wanted) = effects.iter().find_map(Effect::wanted) else {
         // Nothing was promised, so a full disk is no reason to make the forge count a failure.
         if let Err(fault) = recorded {
@@ -415,10 +424,10 @@ async fn respond(
             None => "ignored",
         };
         let repository = first.and_then(Effect::repo);
-        return Ok(answer(ignored, &Answer { status, repository, message: &reason, ..Answer::default() }));
+        return Ok(answer(ignored, &Answer { status, repository, message: reason, ..Answer::default() }));
     };
     let receipt = recorded.map_err(|fault| unrecorded(&state.pulse, &fault))?;
-    let Receipt { deployment, superseded, duplicate_of, held } = receipt;
+    let Receipt { delivery: _, deployment, superseded, duplicate_of, held } = receipt;
     let repository = Some(wanted.repo.as_str());
     if let Some(first) = duplicate_of {
         let message = "this delivery came before; `turnout deploy` repeats a deployment";

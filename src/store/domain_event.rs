@@ -4,7 +4,7 @@
 //! that is not known here was written by a later turnout, and is skipped by its name.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Cause, DeploymentId, Fall, Hold, Millis, State, WantedCommit};
 use crate::{report::Outcome, rollout::Generation};
@@ -19,7 +19,7 @@ const KINDS: &[(&str, i64)] = &[
     ("config_reloaded", 1),
     ("config_broken", 1),
     ("delivery_accepted", 1),
-    ("deployment_queued", 1),
+    (DEPLOYMENT_QUEUED, 1),
     ("rebuild_inherited", 1),
     ("deployment_began", 1),
     ("phase_began", 1),
@@ -44,6 +44,8 @@ const KINDS: &[(&str, i64)] = &[
 ];
 /// The one of which only the newest of a deployment is kept.
 pub(super) const LOG_WRITTEN: &str = "log_written";
+/// The word of a queued deployment.
+pub(super) const DEPLOYMENT_QUEUED: &str = "deployment_queued";
 /// Bytes of a text in an event. The whole texts stand in the other tables; this bounds what many readers are sent.
 const MOST_TEXT: usize = 1024;
 
@@ -307,11 +309,16 @@ pub(super) struct Row {
 
 /// An event as a row is to have it. `None` for one whose word is in no list, which a test excludes.
 pub(super) fn to_row(event: &DomainEvent) -> Option<Row> {
-    let mut value = serde_json::to_value(event).ok()?;
-    let body = value.get_mut("body").map(Value::take)?;
-    let word = value.get("kind").and_then(Value::as_str)?;
+    // `{"kind":"…","body":…}`: what serde makes of the enumeration's attributes.
+    let text = serde_json::to_string(event).ok()?;
+    let (word, rest) = text.strip_prefix(r#"{"kind":""#)?.split_once('"')?;
+    let body = rest.strip_prefix(r#","body":"#)?.strip_suffix('}')?;
     let (kind, version) = KINDS.iter().find(|(kind, _)| *kind == word)?;
-    Some(Row { kind, version: *version, body: shortened(body).to_string() })
+    let body = match body.len() <= MOST_TEXT {
+        true => body.to_owned(),
+        false => shortened(serde_json::from_str(body).ok()?).to_string(),
+    };
+    Some(Row { kind, version: *version, body })
 }
 
 /// Whether events of this word and version are understood here.
@@ -329,9 +336,7 @@ pub(super) fn from_row(kind: &str, version: i64, body: &str) -> Read {
         }
         Some(_) => {}
     }
-    let read = serde_json::from_str::<Value>(body)
-        .and_then(|body| serde_json::from_value(json!({ "kind": kind, "body": body })));
-    match read {
+    match serde_json::from_str(&format!(r#"{{"kind":"{kind}","body":{body}}}"#)) {
         Ok(event) => Read::Known(event),
         Err(error) => unknown(format!("it cannot be read: {error}")),
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Accepted, DeploymentId, DomainEvent, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds,
-    journal, payloads, queries, records::Millis, repeats::Repeats, waits, wanted as newest,
+    journal, queries, records::Millis, repeats::Repeats, waits, wanted as newest,
 };
 
 impl Store {
@@ -20,16 +20,6 @@ impl Store {
     /// # Errors
     /// The disk is full, or the store is closed. Nothing is recorded then.
     pub async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, StoreError> {
-        match self.record(delivery.clone()).await {
-            // What is nice to have must not cost what was promised to nobody yet.
-            Err(StoreError::Full { .. }) if delivery.payload.is_some() => {
-                self.record(NewDelivery { payload: None, ..delivery }).await
-            }
-            recorded => recorded,
-        }
-    }
-
-    async fn record(&self, delivery: NewDelivery) -> Result<Accepted, StoreError> {
         let (repeats, clock) = (Arc::clone(&self.inner.repeats), Arc::clone(&self.inner.clock));
         let record = move |db: &Connection| {
             // Only the writing thread takes this lock.
@@ -94,20 +84,8 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
             record.superseded = queued.superseded;
         }
     }
-    let NewDelivery {
-        forge,
-        guid,
-        event,
-        repo,
-        git_ref,
-        commit,
-        pusher,
-        digest,
-        effect: _,
-        reason: _,
-        deploy: _,
-        payload,
-    } = delivery;
+    let NewDelivery { forge, guid, event, repo, git_ref, commit, pusher, digest, effect: _, reason: _, deploy: _ } =
+        delivery;
     let mut insert = db.prepare_cached(
         "INSERT INTO deliveries (forge, guid, event, repo, git_ref, commit_id, pusher, digest, verdict, reason,
            received_at, deployment, duplicate_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -128,10 +106,6 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
         record.duplicate_of,
     ])?;
     record.delivery = db.last_insert_rowid();
-    // A repeat says the same once more.
-    if let (Some(payload), None) = (payload, record.duplicate_of) {
-        payloads::keep(db, record.delivery, payload)?;
-    }
     let told = DomainEvent::DeliveryAccepted {
         delivery: record.delivery,
         forge: (*forge).to_owned(),
@@ -230,8 +204,8 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
     }
     let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild, pinned, new_stack } = wanted;
     // One that is put down gives way like one that is queued; there is never both.
-    let put_down = waits::of(db, repo)?.map(|waiting| waiting.deployment);
-    let put_down = put_down.map(|id| queries::deployment(db, id)).transpose()?.flatten();
+    let waits = waits::of(db, repo)?;
+    let put_down = waits.as_ref().map(|waits| queries::deployment(db, waits.deployment)).transpose()?.flatten();
     let force = *force_rebuild
         || waiting.is_some_and(|(_, force)| force)
         || put_down.as_ref().is_some_and(|one| one.force_rebuild);
@@ -276,8 +250,8 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         attempt: retry.attempt,
     };
     journal::of_deployment(db, at, deployment, &queued)?;
-    let gave_way = waits::supersede(db, repo, deployment, at)?;
-    let put_down = put_down.filter(|_| gave_way).map(|one| one.id);
+    let gave_way = waits.map(|waits| waits::supersede(db, waits, deployment, at)).transpose()?;
+    let put_down = put_down.filter(|_| gave_way == Some(true)).map(|one| one.id);
     let superseded = waiting.map(|(waiting, _)| waiting).or(put_down);
     Ok(Enqueued { deployment, superseded })
 }

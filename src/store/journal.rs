@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     DeploymentId, DomainEvent, EventId, Journaled, Millis, Store, StoreError,
-    domain_event::{self, LOG_WRITTEN},
+    domain_event::{self, DEPLOYMENT_QUEUED, LOG_WRITTEN},
     rows,
 };
 
@@ -28,6 +28,15 @@ pub struct Only {
     pub repo: Option<String>,
     /// Of this deployment.
     pub deployment: Option<DeploymentId>,
+    /// Those that say that a deployment is queued.
+    pub queued: bool,
+}
+
+impl Only {
+    /// Deployments that are queued, whosever.
+    pub fn queued() -> Only {
+        Only { queued: true, ..Only::default() }
+    }
 }
 
 /// Events, the oldest first.
@@ -177,14 +186,18 @@ pub(super) fn page(db: &Connection, after: EventId, only: &Only) -> rusqlite::Re
         db.prepare_cached("SELECT upto FROM journal_forgotten")?.query_row([], |row| row.get(0))?;
     let mut query = db.prepare_cached(
         "SELECT id, at, repo, deployment, kind, version, body FROM journal
-         WHERE id > ?1 AND (?2 IS NULL OR repo = ?2) AND (?3 IS NULL OR deployment = ?3) ORDER BY id LIMIT ?4",
+         WHERE id > ?1 AND (?2 IS NULL OR repo = ?2) AND (?3 IS NULL OR deployment = ?3) AND (?5 IS NULL OR kind = ?5)
+         ORDER BY id LIMIT ?4",
     )?;
     let event = |row: &rusqlite::Row<'_>| {
         let (kind, version, body) = (row.get_ref(4)?.as_str()?, row.get(5)?, row.get_ref(6)?.as_str()?);
         let what = domain_event::from_row(kind, version, body);
         Ok(Journaled { id: row.get(0)?, at: row.get(1)?, repo: row.get(2)?, deployment: row.get(3)?, what })
     };
-    let found = query.query_map(params![after, only.repo, only.deployment, rows(MOST)], event)?;
+    let found = query.query_map(
+        params![after, only.repo, only.deployment, rows(MOST), only.queued.then_some(DEPLOYMENT_QUEUED)],
+        event,
+    )?;
     let events = found.collect::<rusqlite::Result<Vec<_>>>()?;
     moment.finish()?;
     let upto = match events.last() {
@@ -216,13 +229,19 @@ pub(super) fn forget_deployment(db: &Connection, id: DeploymentId) -> rusqlite::
     newest.map_or(Ok(()), |newest| mark_forgotten(db, newest))
 }
 
-/// Forgets events of no deployment that are older than `before`, but for the newest `keep`; and, where they are `counted`,
-/// the oldest beyond `most_kept`. At most `most` rows of each. Answers how many.
+/// How many events there are. Reads all of them.
+pub(super) fn count(db: &Connection) -> rusqlite::Result<usize> {
+    let count: i64 = db.prepare_cached("SELECT count(*) FROM journal")?.query_row([], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Forgets events of no deployment that are older than `before`, but for the newest `keep`; and the oldest `excess` of all. At
+/// most `most` rows of each. Answers how many.
 pub(super) fn forget_old(
     db: &Connection,
     before: Millis,
     keep: usize,
-    most_kept: Option<usize>,
+    excess: usize,
     most: usize,
 ) -> rusqlite::Result<usize> {
     let mut aged = db.prepare_cached(
@@ -232,12 +251,11 @@ pub(super) fn forget_old(
     let mut gone = aged
         .query_map(params![before, rows(keep), rows(most)], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<EventId>>>()?;
-    if let Some(most_kept) = most_kept {
-        let mut excess = db.prepare_cached(
-            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id <=
-               (SELECT id FROM journal ORDER BY id DESC LIMIT 1 OFFSET ?1) ORDER BY id LIMIT ?2) RETURNING id",
+    if excess > 0 {
+        let mut oldest = db.prepare_cached(
+            "DELETE FROM journal WHERE id IN (SELECT id FROM journal ORDER BY id LIMIT ?1) RETURNING id",
         )?;
-        let ids = excess.query_map(params![rows(most_kept), rows(most)], |row| row.get(0))?;
+        let ids = oldest.query_map([rows(excess.min(most))], |row| row.get(0))?;
         gone.extend(ids.collect::<rusqlite::Result<Vec<EventId>>>()?);
     }
     if let Some(newest) = gone.iter().max() {

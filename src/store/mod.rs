@@ -69,6 +69,7 @@ pub use error::StoreError;
 pub use journal::{Gap, Only, Page};
 pub use log::{LogHandle, LogLimits};
 pub use outbox::{Fate, LETTER_BYTES, Letter, NewLetter, Pile, WAITING, WAITING_BYTES};
+pub use payloads::Packed;
 pub use places::peek_places;
 pub use queries::{peek_deployed_before, peek_projects};
 pub use reads::peek_reads;

@@ -10,19 +10,31 @@ const NEWEST: usize = 200;
 /// Events without a deployment that no age makes forgotten, for the same reason.
 const NEWEST_EVENTS: usize = 1_000;
 
+/// Events that one thinning removes at most, for each other row.
+const EVENTS_FOR_ONE: usize = 8;
+
 /// What is to stay.
 #[derive(Clone, Copy)]
 pub(super) struct Keep {
     pub(super) retention: Retention,
     /// Now.
     pub(super) at: Millis,
-    /// The journal is counted.
+    /// The journal is counted, and what is too much of it goes.
     pub(super) count: bool,
 }
 
+/// What a thinning has found.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Thinned {
+    /// There may be more to remove.
+    pub(super) more: bool,
+    /// Events that are left, where they were counted.
+    pub(super) events: Option<usize>,
+}
+
 /// Removes old deliveries, and old ended deployments with their logs and events: at most `most` of the former, and of the
-/// latter for each repository. What waits or runs stays; so do last successes. Answers whether there may be more to remove.
-pub(super) fn prune(db: &Connection, keep: Keep, most: usize) -> rusqlite::Result<bool> {
+/// latter for each repository. What waits or runs stays; so do last successes.
+pub(super) fn prune(db: &Connection, keep: Keep, most: usize) -> rusqlite::Result<Thinned> {
     let Keep { retention: keep, at, count } = keep;
     let age = Millis::try_from(keep.delivery_age.as_millis()).unwrap_or(Millis::MAX);
     // Only the oldest are looked at: their order is that of time.
@@ -55,8 +67,10 @@ pub(super) fn prune(db: &Connection, keep: Keep, most: usize) -> rusqlite::Resul
             removed += 1;
         }
     }
-    let events = Some(keep.events).filter(|_| count);
-    removed += journal::forget_old(db, at.saturating_sub(age), NEWEST_EVENTS.min(keep.events), events, most * 8)?;
-    removed += outbox::forget_dead(db, at.saturating_sub(age), most)?;
-    Ok(removed >= most)
+    let events = count.then(|| journal::count(db)).transpose()?;
+    let excess = events.map_or(0, |events| events.saturating_sub(keep.events));
+    let newest = NEWEST_EVENTS.min(keep.events);
+    let forgotten = journal::forget_old(db, at.saturating_sub(age), newest, excess, most * EVENTS_FOR_ONE)?;
+    removed += forgotten + outbox::forget_dead(db, at.saturating_sub(age), most)?;
+    Ok(Thinned { more: removed >= most, events: events.map(|events| events.saturating_sub(forgotten)) })
 }

@@ -137,8 +137,6 @@ pub struct NewDelivery {
     pub reason: String,
     /// The deployment that it asks for.
     pub deploy: Option<NewDeployment>,
-    /// What it said, as JSON, where that is to be kept: redacted text.
-    pub payload: Option<String>,
 }
 
 /// A deployment to be queued.

@@ -18,8 +18,8 @@ impl Store {
     /// As [`Store::deployment`].
     pub async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
         let query = |db: &Connection| {
-            let mut all = db.prepare_cached(SELECT)?;
-            all.query_map(params![None::<&str>, Phase::EngineAway.name()], waiting)?.collect()
+            let mut all = db.prepare_cached(&format!("{SELECT} ORDER BY repo"))?;
+            all.query_map([Phase::EngineAway.name()], waiting)?.collect()
         };
         self.inner.readers.run("reading what waits", query).await
     }
@@ -59,8 +59,12 @@ impl Store {
     }
 }
 
+/// Of all.
 const SELECT: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint FROM rollouts
-  WHERE (?1 IS NULL OR repo = ?1) AND phase = ?2 AND deployment IS NOT NULL ORDER BY repo";
+  WHERE phase = ?1 AND deployment IS NOT NULL";
+/// Of one repository, found by its name.
+const OF_ONE: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint FROM rollouts
+  WHERE repo = ?1 AND phase = ?2 AND deployment IS NOT NULL";
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     let summary: Option<String> = row.get(3)?;
@@ -75,7 +79,7 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
 
 /// What waits of a repository.
 pub(super) fn of(db: &Connection, repo: &str) -> rusqlite::Result<Option<Waiting>> {
-    let mut one = db.prepare_cached(SELECT)?;
+    let mut one = db.prepare_cached(OF_ONE)?;
     one.query_row(params![repo, Phase::EngineAway.name()], waiting).optional()
 }
 
@@ -125,7 +129,8 @@ fn put_down(
         db.prepare_cached("SELECT id, force_rebuild FROM deployments WHERE repo = ?1 AND state = 'queued'")?;
     let newer = newer.query_row([&deployment.repo], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((newer, rebuilds)): Option<(DeploymentId, bool)> = newer else { return Ok(PutDown::Waits) };
-    if !supersede(db, &deployment.repo, newer, at)? {
+    let gave_way = of(db, &deployment.repo)?.map(|waits| supersede(db, waits, newer, at)).transpose()?;
+    if gave_way != Some(true) {
         return Ok(PutDown::Waits);
     }
     if deployment.force_rebuild && !rebuilds {
@@ -134,10 +139,10 @@ fn put_down(
     Ok(PutDown::Superseded(newer))
 }
 
-/// What waits of a repository gives way to a newer deployment. Answers whether anything did.
-pub(super) fn supersede(db: &Connection, repo: &str, by: DeploymentId, at: Millis) -> rusqlite::Result<bool> {
-    let Some(Waiting { deployment: id, waits, .. }) = of(db, repo)? else { return Ok(false) };
-    if !ends(&rollouts::of(db, repo)?, Fact::Newer, at, Ending::Superseded) {
+/// What waits of a repository gives way to a newer deployment. Answers whether it did.
+pub(super) fn supersede(db: &Connection, waiting: Waiting, by: DeploymentId, at: Millis) -> rusqlite::Result<bool> {
+    let Waiting { repo, deployment: id, waits, .. } = waiting;
+    if !ends(&rollouts::of(db, &repo)?, Fact::Newer, at, Ending::Superseded) {
         return Ok(false);
     }
     let why = format!("a newer one took its place while it waited: {}", waits.summary);

@@ -17,7 +17,7 @@ use super::{
     EventId, Retention, StoreError,
     clock::Clock,
     dies, journal,
-    prune::{self, Keep},
+    prune::{self, Keep, Thinned},
     soundness,
 };
 
@@ -27,9 +27,9 @@ const BATCH: usize = 256;
 const INBOX: usize = 1024;
 /// Records are thinned out after so many jobs: rarely enough that a slow deployment's log does not pay for it, often
 /// enough that no delivery waits behind a long one.
-const PRUNE_EVERY: usize = 64;
-/// The journal is counted after so many events more: counting reads all of it.
-const COUNT_EVERY: i64 = 1_000;
+const PRUNE_EVERY: usize = 256;
+/// The journal is counted when it may have more than it should by this part of it: counting reads all of it.
+const EXCESS: usize = 20;
 /// Most rows that one thinning removes, of each kind: more than come in between two, so that the excess shrinks.
 const PRUNE_ROWS: usize = 4 * PRUNE_EVERY;
 
@@ -55,7 +55,16 @@ impl Writer {
         let (inbox, jobs) = mpsc::channel(INBOX);
         let newest = journal::newest(&db).map_err(|error| StoreError::sqlite("reading the journal", file, error))?;
         let (told, newest) = watch::channel(newest);
-        let desk = Desk { db, jobs, newest: told, counted: 0, file: file.to_path_buf(), retention, clock, _lock: lock };
+        let desk = Desk {
+            db,
+            jobs,
+            newest: told,
+            journal: Counted::default(),
+            file: file.to_path_buf(),
+            retention,
+            clock,
+            _lock: lock,
+        };
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || desk.work())
@@ -223,12 +232,25 @@ struct Desk {
     db: Connection,
     jobs: mpsc::Receiver<Box<dyn Job>>,
     newest: watch::Sender<EventId>,
-    /// The newest event when the journal was counted last.
-    counted: EventId,
+    journal: Counted,
     file: PathBuf,
     retention: Retention,
     clock: Arc<Clock>,
     _lock: File,
+}
+
+/// The journal when it was counted last.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    events: usize,
+    newest: EventId,
+}
+
+impl Counted {
+    /// How many events there are at most.
+    fn by(self, newest: EventId) -> usize {
+        self.events.saturating_add(usize::try_from(newest - self.newest).unwrap_or(0))
+    }
 }
 
 impl Desk {
@@ -258,25 +280,32 @@ impl Desk {
     /// All in one transaction, and thinning out with it where that is `due`, as a transaction more would be a wait for
     /// the disk more. Where that fails, each job in its own, so that one job's error is its own.
     fn commit(&mut self, batch: &mut [Box<dyn Job>], due: bool) {
-        let count = *self.newest.borrow() - self.counted >= COUNT_EVERY;
-        if due && count {
-            self.counted = *self.newest.borrow();
-        }
+        let newest = *self.newest.borrow();
+        let most = self.retention.events;
+        let count = self.journal.by(newest) > most.saturating_add(most / EXCESS);
         let keep = due.then(|| Keep { retention: self.retention, at: self.clock.now(), count });
         batch.iter().for_each(|job| dies::here("before", job.doing()));
-        if together(&mut self.db, batch, keep).is_ok() {
+        if let Ok(thinned) = together(&mut self.db, batch, keep) {
+            self.counted(thinned, newest);
             batch.iter().for_each(|job| dies::here("after", job.doing()));
             batch.iter_mut().for_each(|job| job.done());
             return;
         }
         for job in batch {
             match together(&mut self.db, std::slice::from_mut(job), None) {
-                Ok(()) => job.done(),
+                Ok(_) => job.done(),
                 Err(error) => job.failed(error),
             }
         }
         if due {
             self.tidy();
+        }
+    }
+
+    /// `newest`: before the transaction; what came with it counts twice at most.
+    fn counted(&mut self, thinned: Thinned, newest: EventId) {
+        if let Some(events) = thinned.events {
+            self.journal = Counted { events, newest };
         }
     }
 
@@ -295,14 +324,19 @@ impl Desk {
     /// work failed.
     fn tidy(&mut self) {
         loop {
-            let more = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+            let thinned = self.db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
                 let keep = Keep { retention: self.retention, at: self.clock.now(), count: true };
-                let more = prune::prune(&transaction, keep, PRUNE_ROWS)?;
-                transaction.commit().map(|()| more)
+                let thinned = prune::prune(&transaction, keep, PRUNE_ROWS)?;
+                transaction.commit().map(|()| thinned)
             });
-            match more {
-                Ok(true) => {}
-                Ok(false) => break,
+            let newest = *self.newest.borrow();
+            match thinned {
+                Ok(thinned) => {
+                    self.counted(thinned, newest);
+                    if !thinned.more {
+                        break;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(file = %self.file.display(), "old records could not be removed: {error}");
                     break;
@@ -313,13 +347,11 @@ impl Desk {
 }
 
 /// Dropping the transaction undoes it, so every early return does.
-fn together(db: &mut Connection, batch: &mut [Box<dyn Job>], prune: Option<Keep>) -> rusqlite::Result<()> {
+fn together(db: &mut Connection, batch: &mut [Box<dyn Job>], prune: Option<Keep>) -> rusqlite::Result<Thinned> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
         job.run(&transaction)?;
     }
-    if let Some(keep) = prune {
-        prune::prune(&transaction, keep, PRUNE_ROWS)?;
-    }
-    transaction.commit()
+    let thinned = prune.map(|keep| prune::prune(&transaction, keep, PRUNE_ROWS)).transpose()?;
+    transaction.commit().map(|()| thinned.unwrap_or_default())
 }

@@ -135,8 +135,13 @@ fn a_start_on_a_full_disk_waits_for_room() {
     assert_eq!(refused.status, 507, "{refused:?}");
     assert!(refused.body.contains("nothing was queued") && refused.header("retry-after").is_some(), "{refused:?}");
     daemon.says("the disk of the state directory is full: no push can be taken");
+    let status = daemon.turnout(&["status"]);
+    let said = String::from_utf8_lossy(&status.stderr);
+    assert!(!status.status.success(), "{said}");
+    assert!(said.contains("the disk of its state directory is full") && said.contains("df -h"), "{said}");
     disk.free();
     until("/readyz", 200);
+    assert!(daemon.turnout(&["status"]).status.success());
     site.remote.write("compose.yaml", &web("version 2")).commit_and_push("Second");
     site.deploy(&daemon);
     site.wait_for_page("version 2");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use turnout::{
     config::Secret,
-    store::{NewDelivery, Retention, Store},
+    store::{NewDelivery, Packed, Retention, Store},
 };
 
 use crate::webhook_route::{Bench, CONFIG, Trust, push, sign};
@@ -22,6 +22,7 @@ async fn send(bench: &Bench, media: &str, signed_with: &str, body: &str) -> u16 
 }
 
 async fn newest(bench: &Bench) -> Option<String> {
+    bench.payloads.written().await;
     let newest = bench.store.deliveries(1).await.unwrap().remove(0);
     let payload = bench.store.payload(newest.id).await.unwrap();
     assert_eq!(newest.payload, payload.is_some());
@@ -78,7 +79,6 @@ fn delivery(number: u8) -> NewDelivery {
         effect: "ignored",
         reason: "a test".to_owned(),
         deploy: None,
-        payload: Some(format!("{{\"number\":{number}}}")),
     }
 }
 
@@ -99,7 +99,8 @@ async fn payloads_go_before_their_deliveries_and_with_them() {
     };
     let store = Store::open(&file, Retention::default()).unwrap();
     for number in 1..=5 {
-        store.accept(delivery(number)).await.unwrap();
+        let id = store.accept(delivery(number)).await.unwrap().delivery;
+        store.keep_payloads(vec![(id, Packed::new(&format!("{{\"number\":{number}}}")))]).await.unwrap();
     }
     store.close().await;
     drop(store);

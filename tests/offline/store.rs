@@ -64,7 +64,6 @@ fn delivery(repo: &str, number: u64) -> NewDelivery {
         commit: Some(format!("{number:040x}")),
         pusher: Some("ada".to_owned()),
         digest,
-        payload: None,
         effect: "deploy",
         reason: "push".to_owned(),
         deploy: Some(wanted(repo)),

@@ -19,7 +19,6 @@ fn pushed(number: u8) -> NewDelivery {
         commit: Some(commit.clone()),
         pusher: None,
         digest: [number; 32],
-        payload: None,
         effect: "deploy",
         reason: format!("push {number}"),
         deploy: Some(NewDeployment {

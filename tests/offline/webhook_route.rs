@@ -14,13 +14,14 @@ use tokio::{
     sync::oneshot,
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use turnout::{
     config::{LiveRepos, Secret},
     forge::{self, Forge, GITHUB, Head},
     report::redact::Redactor,
     server::{
         self, IntakeLimits, IntakeState, Ledger, LedgerFault, ListenLimits, Receipt, ledger::BoxFuture,
-        visitors::Bounds,
+        payloads::Payloads, visitors::Bounds,
     },
     store::{Finish, NewDelivery, Retention, State, Store},
 };
@@ -33,6 +34,7 @@ blog: { path: $/blog, branch: main, full_name: acme/blog }
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     pub(crate) store: Store,
+    pub(crate) payloads: Arc<Payloads>,
     address: std::net::SocketAddr,
     woken: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
@@ -131,7 +133,11 @@ impl Bench {
         let redactor = Redactor::new();
         secret.iter().for_each(|secret| redactor.add_secret(secret));
         let state = IntakeState::new(repos, secret, ledger, wake, checked_out, intake);
-        let state = Arc::new(state.with_forges(forges).with_redactor(redactor));
+        let payloads = Payloads::new(store.clone());
+        let state = state.with_forges(forges).with_redactor(redactor).with_payloads(Arc::clone(&payloads));
+        let state = Arc::new(state);
+        let keeping = Arc::clone(&payloads);
+        tokio::spawn(async move { keeping.run(CancellationToken::new()).await });
         let refusals = Arc::clone(&state.refusals);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -140,7 +146,7 @@ impl Bench {
             let shutdown = async { drop(stopped.await) };
             server::serve(listener, server::router(state), listen, refusals, shutdown).await.unwrap();
         });
-        Bench { dir, store, address, woken, stop: Some(stop), serving: Some(serving) }
+        Bench { dir, store, payloads, address, woken, stop: Some(stop), serving: Some(serving) }
     }
 
     fn config_file(&self) -> PathBuf {

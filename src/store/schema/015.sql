@@ -1,0 +1,2 @@
+-- A payload is written as a blob from here on: its size in bytes (32 bits, the lowest first), and an LZ4 block. What was written
+-- as text before stays as it is. Nothing to do, but an earlier turnout could not read it.
