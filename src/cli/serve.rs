@@ -31,7 +31,7 @@ use crate::{
     outbox::Outbox,
     report::{counted, redact::Redactor},
     server::{
-        self, IntakeLimits, IntakeState, ListenLimits, control,
+        self, IntakeLimits, IntakeState, ListenLimits, command, control,
         payloads::Payloads,
         pulse::{Part, Pulse},
     },
@@ -176,12 +176,12 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     let (refusals, pulse) = (Arc::clone(&intake.refusals), Arc::clone(&intake.pulse));
     let web =
         tokio::spawn(server::serve(web, server::router(intake), limits, refusals, stop.clone().cancelled_owned()));
-    let control = control::Control {
+    let control = command::Control {
         deployer: Arc::clone(&deployer),
         lanes: lanes.clone(),
         started_at: crate::deploy::now_ms(),
         stop: stop.clone(),
-        followers: control::followers(),
+        followers: command::followers(),
         pulse: Arc::clone(&pulse),
         payloads,
     };

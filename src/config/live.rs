@@ -4,36 +4,27 @@
 use std::{
     collections::HashMap,
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
 use super::{
     Secret,
-    gather::{PATIENCE, path_state, read_bounded, read_secret_file, unread},
-    mistake::{Mistake, Mistakes, Place},
-    repos::{self, Fallback, Repos, TokenSource},
+    gather::{PATIENCE, path_state, read_bounded},
+    look::{Broken, Found, Looking, Read, Seen, is_blank, look_patiently},
+    mistake::Mistakes,
+    repo_list::{RepoList, present_secrets, secret_of},
+    repos::{self, Fallback, TokenSource},
+    stamp::Stamp,
     turn::{MOMENT, Turn},
 };
 use crate::files::{self, Lost};
 
-/// A file changed this recently may change again without a different time stamp, so it is compared by content too.
-const TOO_FRESH: Duration = Duration::from_secs(2);
 /// How often a file with mistakes is read anew though it is as it was: what it names may have been put right.
 const ANEW: Duration = Duration::from_secs(4);
-
-/// The repositories with what reading them needed from outside.
-#[derive(Debug, Default)]
-pub struct RepoList {
-    /// The list.
-    pub repos: Repos,
-    /// Webhook secrets of single repositories, by name.
-    pub secrets: HashMap<String, Secret>,
-}
 
 /// What [`LiveRepos::refresh`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +35,6 @@ pub enum Change {
     Reloaded,
     /// A changed file has mistakes; see [`LiveRepos::broken`] for what counts instead.
     Broken(Arc<Mistakes>),
-}
-
-/// Mistakes in the file as it is now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// What is wrong.
-    pub mistakes: Arc<Mistakes>,
-    /// What counts instead, in words.
-    pub consequence: String,
 }
 
 /// A `repos.yaml` that is watched. Cheap to share and to ask: one `stat` where nothing changed.
@@ -79,21 +61,6 @@ struct Guarded {
     secret_stamps: Vec<Option<Stamp>>,
     /// When the file was read last.
     read: Instant,
-}
-
-#[derive(Clone, PartialEq, Eq, Default)]
-struct Seen {
-    stamp: Option<Stamp>,
-    text: Option<String>,
-}
-
-/// What tells a file from what it was.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Stamp {
-    modified: (i64, i64),
-    changed: (i64, i64),
-    size: u64,
-    inode: u64,
 }
 
 impl LiveRepos {
@@ -346,196 +313,6 @@ impl Known {
     }
 }
 
-/// A look at the files, with what was known before.
-struct Looking {
-    file: PathBuf,
-    variables: Arc<HashMap<String, String>>,
-    current: Arc<RepoList>,
-    seen: Arc<Seen>,
-    secret_stamps: Vec<Option<Stamp>>,
-    /// Read them also where nothing has changed.
-    anew: bool,
-}
-
-/// What a look has found.
-struct Found {
-    seen: Seen,
-    /// What counts.
-    loaded: RepoList,
-    secret_stamps: Vec<Option<Stamp>>,
-    /// What is wrong.
-    broken: Option<Broken>,
-}
-
-impl Looking {
-    /// Nothing where all is as it was.
-    fn look(&self) -> Option<Found> {
-        let Looking { file, variables, current, seen: _, secret_stamps: _, anew } = self;
-        if !anew && !self.changed() && !self.secrets_changed() {
-            return None;
-        }
-        // Taken before they are read, so that a write in between is seen next time.
-        let before = secret_stamps(&current.repos);
-        let (seen_now, Read { sound, mistakes }) = look(file, variables, !current.repos.repos.is_empty());
-        let stamps = |repos: &Repos| if *repos == current.repos { before.clone() } else { secret_stamps(repos) };
-        match sound {
-            Some(loaded) if mistakes.0.is_empty() => {
-                let secret_stamps = stamps(&loaded.repos);
-                Some(Found { seen: seen_now, loaded, secret_stamps, broken: None })
-            }
-            // Of a file with mistakes what can be taken.
-            sound => {
-                let sound = sound.map(|loaded| loaded.repos);
-                let Fallback { repos, consequence } = repos::fallback(sound, &mistakes, &current.repos);
-                // Also of an entry that stays as it was: a secret that was taken away or replaced must not count any
-                // longer.
-                let secrets = present_secrets(&repos, variables);
-                let broken = Some(Broken { mistakes: Arc::new(mistakes), consequence });
-                let secret_stamps = stamps(&repos);
-                Some(Found { seen: seen_now, loaded: RepoList { repos, secrets }, secret_stamps, broken })
-            }
-        }
-    }
-
-    fn changed(&self) -> bool {
-        let now = stamp(&self.file);
-        if now != self.seen.stamp {
-            return true;
-        }
-        let fresh = now.as_ref().is_some_and(Stamp::is_fresh);
-        fresh && read_bounded(&self.file).ok() != self.seen.text
-    }
-
-    /// Whether a secret's file may hold another text than was read from it: by its stamp, and by its content where it was
-    /// written so recently that the stamp says nothing.
-    fn secrets_changed(&self) -> bool {
-        let current = &self.current;
-        let now = secret_stamps(&current.repos);
-        let fresh = now.iter().map(|stamp| stamp.as_ref().is_some_and(Stamp::is_fresh));
-        let differs = |(name, file): (&str, &Path)| read_secret_file(file).ok().as_ref() != current.secrets.get(name);
-        now != self.secret_stamps || secret_files(&current.repos).zip(fresh).any(|(file, fresh)| fresh && differs(file))
-    }
-}
-
-impl Stamp {
-    /// Changed so recently that it may change again and keep its stamp.
-    pub(super) fn is_fresh(&self) -> bool {
-        let modified = u64::try_from(self.modified.0).unwrap_or(0);
-        let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(modified));
-        // A time in the future says nothing, so it counts as fresh.
-        age.map_or(true, |age| age < TOO_FRESH)
-    }
-}
-
-pub(super) fn stamp(file: &Path) -> Option<Stamp> {
-    let meta = files::at(file, file, || fs::metadata(file)).flatten().ok()?;
-    Some(Stamp {
-        modified: (meta.mtime(), meta.mtime_nsec()),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-        size: meta.size(),
-        inode: meta.ino(),
-    })
-}
-
-fn secret_files(repos: &Repos) -> impl Iterator<Item = (&str, &Path)> {
-    repos.repos.iter().filter_map(|repo| match &repo.secret {
-        Some(TokenSource::File(file)) => Some((repo.name.as_str(), file.as_path())),
-        _ => None,
-    })
-}
-
-fn secret_stamps(repos: &Repos) -> Vec<Option<Stamp>> {
-    secret_files(repos).map(|(_, file)| stamp(file)).collect()
-}
-
-/// The secrets as they are now. One that cannot be had is empty: nothing is signed with that.
-fn present_secrets(repos: &Repos, variables: &HashMap<String, String>) -> HashMap<String, Secret> {
-    let sources = repos.repos.iter().filter_map(|repo| Some((repo.name.clone(), repo.secret.as_ref()?)));
-    sources.map(|(name, source)| (name, secret_of(source, variables).unwrap_or_default())).collect()
-}
-
-/// What was found in a file.
-struct Read {
-    /// The entries without a mistake. `None`: it cannot be read at all.
-    sound: Option<RepoList>,
-    mistakes: Mistakes,
-}
-
-/// Whether a text holds nothing at all: what an editor leaves on a full disk, and for a moment whoever writes in place. An
-/// empty list that is meant says `{}` or `repos: {}`.
-fn is_blank(text: &str) -> bool {
-    let says_nothing = |line: &str| line.is_empty() || line.starts_with('#') || matches!(line, "---" | "null" | "~");
-    text.lines().all(|line| says_nothing(line.trim()))
-}
-
-/// Reads the file for the first time. A file system that hangs is waited for once, and then read past.
-fn look_patiently(file: &Path, variables: &Arc<HashMap<String, String>>, before: bool) -> (Seen, Read) {
-    loop {
-        let (looking, variables) = (file.to_path_buf(), Arc::clone(variables));
-        match files::waited(PATIENCE, move || look(&looking, &variables, before)) {
-            Ok(found) => return found,
-            Err(Lost::Hangs(_)) => {}
-            Err(died @ Lost::Died(_)) => {
-                let mistake = Mistake::new(Place::File(file.display().to_string()), "", died.to_string());
-                return (Seen::default(), Read { sound: None, mistakes: Mistakes::one(mistake) });
-            }
-        }
-    }
-}
-
-/// Reads the file as it is now. The stamp is taken before the text, so that a write in between is seen next time. `before`:
-/// there were entries; then a file that holds nothing has a mistake.
-fn look(file: &Path, variables: &HashMap<String, String>, before: bool) -> (Seen, Read) {
-    let stamp = stamp(file);
-    let shown = file.display().to_string();
-    match read_bounded(file) {
-        Ok(text) if before && is_blank(&text) => {
-            let mistake = Mistake::new(Place::File(shown), "", "holds nothing, not even an empty list".to_owned())
-                .hint("write `repos: {}` if no repository is to be deployed any more");
-            (Seen { stamp, text: Some(text) }, Read { sound: None, mistakes: Mistakes::one(mistake) })
-        }
-        Ok(text) => {
-            let read = match repos::parse_sound(&text, &shown, &path_state) {
-                Ok((repos, mistakes)) => with_secrets(repos, mistakes, &shown, variables),
-                Err(mistakes) => Read { sound: None, mistakes },
-            };
-            (Seen { stamp, text: Some(text) }, read)
-        }
-        Err(error) => {
-            let mistake = Mistake::new(Place::File(shown), "", format!("cannot be read: {error}"));
-            let mistake = match unread(&error, file) {
-                Some(hint) => mistake.hint(hint),
-                None => mistake,
-            };
-            (Seen { stamp, text: None }, Read { sound: None, mistakes: Mistakes::one(mistake) })
-        }
-    }
-}
-
-/// Reads the secrets of the entries. One without its secret has a mistake.
-fn with_secrets(mut repos: Repos, mut mistakes: Mistakes, file: &str, variables: &HashMap<String, String>) -> Read {
-    let mut secrets = HashMap::new();
-    repos.repos.retain(|repo| {
-        let Some(source) = &repo.secret else { return true };
-        let key = match source {
-            TokenSource::Env(_) => "secret_env",
-            TokenSource::File(_) => "secret_file",
-        };
-        match secret_of(source, variables) {
-            Ok(secret) => {
-                secrets.insert(repo.name.clone(), secret);
-                true
-            }
-            Err(message) => {
-                let path = format!("{}.{key}", repo.name);
-                mistakes.0.push(Mistake::new(Place::File(file.to_owned()), path, message));
-                false
-            }
-        }
-    });
-    Read { sound: Some(RepoList { repos, secrets }), mistakes }
-}
-
 /// Writes a file that the daemon's user alone may read, as a whole or not at all.
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
@@ -546,22 +323,6 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     fs::rename(&beside, file)
 }
 
-fn secret_of(source: &TokenSource, variables: &HashMap<String, String>) -> Result<Secret, String> {
-    let secret = match source {
-        TokenSource::Env(name) => variables
-            .get(name)
-            .map(|text| Secret::new(text.as_str()))
-            .ok_or_else(|| format!("the variable {name} is not set"))?,
-        TokenSource::File(path) => {
-            read_secret_file(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
-        }
-    };
-    match secret.reveal().trim() {
-        "" => Err("it is empty".to_owned()),
-        _ => Ok(secret),
-    }
-}
-
 fn warn(loaded: &RepoList) {
     for warning in &loaded.repos.warnings {
         tracing::warn!("{warning}");
@@ -570,6 +331,8 @@ fn warn(loaded: &RepoList) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     struct Bench {

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Secret,
     gather::{PATIENCE, read_secret_file},
-    live::{Stamp, stamp},
+    stamp::{Stamp, stamp},
     turn::{MOMENT, Turn},
 };
 use crate::files;

@@ -6,10 +6,13 @@ pub mod dotenv;
 pub mod gather;
 pub mod live;
 mod live_secret;
+mod look;
 pub mod mistake;
 pub mod reference;
+mod repo_list;
 pub mod repos;
 pub mod settings;
+mod stamp;
 mod table;
 pub mod takes;
 mod turn;
@@ -17,9 +20,11 @@ pub use crate::report::units;
 
 pub use crate::report::redact::Secret;
 pub use gather::{gather, gather_known, load_repos};
-pub use live::{Broken, LiveRepos};
+pub use live::LiveRepos;
 pub use live_secret::LiveSecret;
+pub use look::Broken;
 pub use mistake::{Mistake, Mistakes, Place};
+pub use repo_list::RepoList;
 pub use repos::{
     Builder, Divergence, Filters, MOUNTED_CHANGES, MountedChange, MountedChanges, Orphans, OutsidePaths, PathState,
     Rebuild, Repo, Repos, TimeoutOverrides, Timeouts, TokenSource,

@@ -3,7 +3,7 @@
 use super::{
     Refusal,
     event::shown,
-    json::{Found, Path, Value},
+    json_found::{Found, Path, Scanned, Value},
 };
 
 /// The wanted values of a body, as far as it has arrived.
@@ -14,9 +14,9 @@ pub struct Fields<'b> {
 }
 
 impl<'b> Fields<'b> {
-    /// `found` has what stands at the places of `wanted`, in their order.
-    pub(super) fn new(wanted: &'b [Path], found: &'b [Option<Found>]) -> Fields<'b> {
-        Fields { wanted, found }
+    /// Those of what was read.
+    pub fn of(scanned: &'b Scanned) -> Fields<'b> {
+        Fields { wanted: &scanned.wanted, found: &scanned.found }
     }
 
     /// Whether all of what stands there was read.

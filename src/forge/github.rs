@@ -7,7 +7,7 @@ use super::{
     Forge, Kind, Proof, Refusal, Repository, Statuses,
     event::{CiResult, Event, Merge, Push, PushedRepo, Release},
     fields::{Fields, is_zero},
-    json::Path,
+    json_found::Path,
     proof::{Digits, Hash, Over, Signature},
 };
 

@@ -9,7 +9,9 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Event, Forge, PushedRepo, Refusal,
     body::{Form, Media},
-    json::{Fault, Scanned, Scanner},
+    fields::Fields,
+    json::Scanner,
+    json_found::{Fault, Scanned},
     proof::{Check, Claim, Key},
 };
 
@@ -189,7 +191,7 @@ impl Whole {
 
     /// The repository that it names, whatever event it is.
     pub fn repository(&self) -> Option<PushedRepo> {
-        self.scanned.as_ref().ok().and_then(|scanned| self.forge.named(&scanned.fields()).flatten())
+        self.scanned.as_ref().ok().and_then(|scanned| self.forge.named(&Fields::of(scanned)).flatten())
     }
 
     /// The JSON as it came, where it was not too large to be kept. To be asked for after the proof.

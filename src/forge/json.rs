@@ -2,82 +2,18 @@
 //!
 //! RFC 8259, checked whole: what `serde_json` refuses is refused here too (a test compares the two).
 //! No tree is built and nothing recurses: open brackets are bits of one number, and of strings only names and wanted
-//! values are kept, up to [`LONGEST`] bytes. A reader made for this because those at hand either pull (a slow sender
+//! values are kept, up to [`super::json_found::LONGEST`] bytes. A reader made for this because those at hand either pull (a slow sender
 //! would hold a thread) or keep each string whole (a body may be one string).
 
-use super::{fields::Fields, utf8::Utf8};
+use super::{
+    fields::Fields,
+    json_found::{Fault, Found, Path, Scanned, Value},
+    json_parts::{Number, Text},
+    utf8::Utf8,
+};
 
-/// Bytes of a wanted value that are kept; a longer one is [`Value::Long`].
-pub const LONGEST: usize = 4096;
 /// Brackets that may be open at one time; `serde_json` has the same limit.
 pub const DEEPEST: usize = 127;
-
-/// Names that lead from the outermost object to a value.
-pub type Path = &'static [&'static str];
-
-/// What stands at a wanted place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool(bool),
-    /// A string.
-    Text(String),
-    /// A string of more than [`LONGEST`] bytes.
-    Long,
-    /// A number.
-    Number,
-    /// `[…]`
-    List,
-    /// `{…}`
-    Object,
-}
-
-/// A wanted value that was met.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The first one there.
-    pub value: Value,
-    /// Another one stands at the same place.
-    pub twice: bool,
-    /// All of it was read.
-    pub complete: bool,
-}
-
-/// Why a text is no JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Not UTF-8.
-    Encoding,
-    /// Not JSON, from this place on; both count from 1, columns in bytes.
-    Syntax {
-        /// Line.
-        line: u64,
-        /// Column.
-        column: u64,
-    },
-    /// More than [`DEEPEST`] brackets are open.
-    Depth,
-}
-
-/// What was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scanned {
-    /// Whether the text is one object.
-    pub object: bool,
-    /// The places that were looked at.
-    pub wanted: Vec<Path>,
-    /// The wanted values, in the order of their places.
-    pub found: Vec<Option<Found>>,
-}
-
-impl Scanned {
-    /// The values by their places.
-    pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.wanted, &self.found)
-    }
-}
 
 /// The reader.
 #[derive(Debug)]
@@ -126,29 +62,6 @@ enum Next {
     End,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Number {
-    Minus,
-    Zero,
-    Digits,
-    Point,
-    Fraction,
-    Exponent,
-    Sign,
-    Power,
-}
-
-/// The string that is being read.
-#[derive(Debug, Default)]
-struct Text {
-    is_name: bool,
-    keep: bool,
-    long: bool,
-    bytes: Vec<u8>,
-    /// First half of a character that takes two `\u`.
-    high: Option<u16>,
-}
-
 impl Scanner {
     /// A reader for these places. Of two paths one may lead to the other.
     pub fn new(wanted: Vec<Path>) -> Scanner {
@@ -194,7 +107,7 @@ impl Scanner {
 
     /// What was found so far.
     pub fn so_far(&self) -> Fields<'_> {
-        self.scanned.fields()
+        Fields::of(&self.scanned)
     }
 
     /// Everything that was found in the whole text.
@@ -454,64 +367,12 @@ static ENDS: [bool; 256] = {
     ends
 };
 
-impl Number {
-    fn next(self, byte: u8) -> Option<Number> {
-        use Number::{Digits, Exponent, Fraction, Minus, Point, Power, Sign, Zero};
-        Some(match (self, byte) {
-            (Minus, b'0') => Zero,
-            (Minus | Digits, b'1'..=b'9') | (Digits, b'0') => Digits,
-            (Zero | Digits, b'.') => Point,
-            (Point | Fraction, b'0'..=b'9') => Fraction,
-            (Zero | Digits | Fraction, b'e' | b'E') => Exponent,
-            (Exponent, b'+' | b'-') => Sign,
-            (Exponent | Sign | Power, b'0'..=b'9') => Power,
-            _ => return None,
-        })
-    }
-
-    fn may_end(self) -> bool {
-        matches!(self, Number::Zero | Number::Digits | Number::Fraction | Number::Power)
-    }
-}
-
-impl Text {
-    fn take(&mut self, bytes: &[u8]) {
-        if !self.keep {
-            return;
-        }
-        self.settle();
-        let room = LONGEST.saturating_sub(self.bytes.len());
-        self.long |= bytes.len() > room;
-        self.bytes.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
-    }
-
-    /// A `\u`: half of a character, or one.
-    fn take_unit(&mut self, unit: u16) {
-        let both = [self.high.take().unwrap_or(unit), unit];
-        let whole = if both[0] == unit { &both[1..] } else { &both[..] };
-        if whole.len() == 1 && (0xd800..0xdc00).contains(&unit) {
-            self.high = Some(unit);
-            return;
-        }
-        for character in char::decode_utf16(whole.iter().copied()) {
-            let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-            self.take(character.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-
-    /// A half without its other half is no character.
-    fn settle(&mut self) {
-        if self.high.take().is_some() {
-            self.take(char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::forge::json_found::LONGEST;
 
     const WANTED: &[Path] = &[&["a"], &["o"], &["o", "n"], &["o", "f"], &["é\"", "x"]];
 

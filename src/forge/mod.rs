@@ -14,6 +14,8 @@ mod fields;
 pub mod github;
 pub mod incoming;
 pub mod json;
+pub mod json_found;
+mod json_parts;
 pub mod proof;
 mod refusal;
 mod unreached;
@@ -69,9 +71,9 @@ pub struct Statuses {
 #[derive(Debug)]
 pub struct Repository {
     /// The object that all of it stands in; it has all arrived when that is closed.
-    pub within: json::Path,
+    pub within: json_found::Path,
     /// The places that are looked at besides.
-    pub wanted: &'static [json::Path],
+    pub wanted: &'static [json_found::Path],
     /// Reads it. 400 where none is named.
     pub read: fn(&Fields<'_>) -> Result<PushedRepo, Refusal>,
 }
@@ -82,7 +84,7 @@ pub struct Kind {
     /// Its names in [`Forge::event_header`].
     pub names: &'static [&'static str],
     /// The places in a body that are looked at, besides the repository's.
-    pub wanted: &'static [json::Path],
+    pub wanted: &'static [json_found::Path],
     /// Reads a proven body. None at all: it is one of those that are only named. 400 where it is not what the event's name
     /// promises and that matters, because something would be deployed by it.
     pub read: fn(&Repository, &Fields<'_>) -> Result<Vec<Event>, Refusal>,
@@ -110,7 +112,7 @@ impl Forge {
     }
 
     /// The places in a body that are looked at, given the event's name as the head has it.
-    fn wanted(&self, event: Option<&str>) -> Vec<json::Path> {
+    fn wanted(&self, event: Option<&str>) -> Vec<json_found::Path> {
         let of_kind = event.and_then(|event| self.kind(event)).map_or(&[][..], |kind| kind.wanted);
         let Repository { within, wanted, read: _ } = &self.repository;
         std::iter::once(within).chain(*wanted).chain(of_kind).copied().collect()
@@ -122,11 +124,11 @@ impl Forge {
     }
 
     /// Reads what was found in a proven body: one event or more.
-    fn read(&self, event: &str, scanned: &json::Scanned) -> Result<Vec<Event>, Refusal> {
+    fn read(&self, event: &str, scanned: &json_found::Scanned) -> Result<Vec<Event>, Refusal> {
         if !scanned.object {
             return Err(Refusal::malformed("the JSON is no object"));
         }
-        let fields = scanned.fields();
+        let fields = Fields::of(scanned);
         let mut events = match self.kind(event) {
             Some(kind) => (kind.read)(&self.repository, &fields)?,
             None => Vec::new(),

@@ -14,8 +14,8 @@ use http_body_util::BodyExt as _;
 use tokio::{sync::Semaphore, task, time};
 
 use super::{
+    intake_limits::{IntakeLimits, refused, text},
     kept::{Budget, Kept},
-    webhook_route::{IntakeLimits, refused, text},
 };
 use crate::{
     config::{LiveRepos, Secret},

@@ -7,7 +7,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    control::{Control, Refusal},
+    command::{Control, Refusal},
     wire::Payload,
 };
 use crate::store::Delivery;

@@ -3,7 +3,7 @@
 use axum::{Extension, Json, extract::State, http::StatusCode};
 
 use super::{
-    control::{Control, Peer, Refusal},
+    command::{Control, Peer, Refusal},
     left::left,
     wire::{DeployReply, DeployRequest, HoldReply, HoldRequest},
 };

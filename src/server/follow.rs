@@ -9,7 +9,7 @@ use tokio::sync::{
 };
 
 use super::{
-    control::Control,
+    command::Control,
     wire::{ALL, Followed, Position, Waiting},
 };
 use crate::rollout::Phase;

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::webhook_route::IntakeState;
+use super::intake::IntakeState;
 
 #[derive(Serialize)]
 struct Health {

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 
 use super::{
-    control::{Control, Refusal},
+    command::{Control, Refusal},
     wire::AgainRequest,
 };
 use crate::store::Letter;

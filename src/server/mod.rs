@@ -2,12 +2,16 @@
 
 mod arriving;
 mod checked_out;
+pub mod command;
 pub mod control;
 mod deliveries_route;
 mod deploy_route;
+mod deployments_route;
 mod follow;
 pub mod full;
 pub mod health;
+mod intake;
+mod intake_limits;
 mod kept;
 pub mod ledger;
 mod left;
@@ -27,6 +31,8 @@ pub mod webhook_route;
 pub mod wire;
 
 pub use checked_out::checked_out;
+pub use intake::{CheckedOut, IntakeState};
+pub use intake_limits::IntakeLimits;
 pub use ledger::{Ledger, LedgerFault, Receipt};
 pub use listen::{ListenLimits, serve};
-pub use webhook_route::{IntakeLimits, IntakeState, router};
+pub use webhook_route::router;

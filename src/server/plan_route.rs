@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    control::{Control, Refusal, json_lines},
+    command::{Control, Refusal, json_lines},
     wire::{PlanReply, PlanRequest, Planned, Waiting},
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 
-use super::webhook_route::text;
+use super::intake_limits::text;
 use crate::{
     forge::{Effect, Event, Forge, Wanted},
     report::redact::is_unfit,

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::time;
 
 use super::{
-    control::{Control, Refusal},
+    command::{Control, Refusal},
     left::left,
     wire::{ByHand, ContainerStatus, Health, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
 };

@@ -278,24 +278,7 @@ const NOT_YET: &[(&str, &[Back])] = &[
             ("src/deploy/prepare.rs", "src/deploy/mod.rs"),
         ],
     ),
-    (
-        "the reader of JSON makes the fields that go through what was read; a proof is part of a forge and looks at its heads",
-        &[("src/forge/json.rs", "src/forge/fields.rs"), ("src/forge/mod.rs", "src/forge/proof.rs")],
-    ),
-    (
-        "the state of the routes and their refusals stand with the routers",
-        &[
-            ("src/server/arriving.rs", "src/server/webhook_route.rs"),
-            ("src/server/control.rs", "src/server/deliveries_route.rs"),
-            ("src/server/control.rs", "src/server/deploy_route.rs"),
-            ("src/server/control.rs", "src/server/letters_route.rs"),
-            ("src/server/control.rs", "src/server/plan_route.rs"),
-            ("src/server/control.rs", "src/server/status.rs"),
-            ("src/server/follow.rs", "src/server/control.rs"),
-            ("src/server/health.rs", "src/server/webhook_route.rs"),
-            ("src/server/record.rs", "src/server/webhook_route.rs"),
-        ],
-    ),
+    ("a proof is part of a forge and looks at its heads", &[("src/forge/mod.rs", "src/forge/proof.rs")]),
     (
         "the store, of which each file is a part, and its opening stand in one file",
         &[

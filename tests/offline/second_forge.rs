@@ -10,7 +10,7 @@ use turnout::{
     forge::{
         CiResult, Event, Fields, Forge, GITHUB, Head, Kind, Merge, Proof, Push, PushedRepo, Refusal, Repository,
         Statuses, is_zero,
-        json::Path,
+        json_found::Path,
         proof::{Digits, Hash, Over, Signature},
     },
     store::State,
