@@ -6,7 +6,7 @@ use super::{
     command::{Control, Refusal},
     wire::AgainRequest,
 };
-use crate::store::Letter;
+use crate::store::{LETTER_BYTES, Letter};
 
 /// Lists dead letters, the newest first.
 pub(super) async fn dead(State(control): State<Control>) -> Result<Json<Vec<Letter>>, Refusal> {
@@ -18,12 +18,20 @@ pub(super) async fn again(
     State(control): State<Control>,
     Json(AgainRequest { letter }): Json<AgainRequest>,
 ) -> Result<Json<Vec<i64>>, Refusal> {
-    let sent = control.deployer.store.send_again(letter).await?;
-    match letter {
-        Some(letter) if sent.is_empty() => Err(Refusal::not_found(
-            format!("there is no dead letter {letter} that could be sent again"),
-            "`turnout letters` lists them; of one that was too large nothing was kept",
+    let store = &control.deployer.store;
+    let sent = store.send_again(letter).await?;
+    let Some(id) = letter.filter(|_| sent.is_empty()) else { return Ok(Json(sent)) };
+    match store.dead_letters().await?.into_iter().find(|dead| dead.id == id) {
+        None => Err(Refusal::not_found(format!("there is no dead letter {id}"), "`turnout letters` lists them")),
+        Some(Letter { payload, .. }) if payload.is_empty() => Err(Refusal::conflict(
+            format!("letter {id} cannot be sent again: it was too large, and nothing was kept of it"),
+            format!(
+                "`turnout history` and `turnout deliveries` have what it told of; at most {LETTER_BYTES} bytes are kept"
+            ),
         )),
-        _ => Ok(Json(sent)),
+        Some(Letter { destination, .. }) => Err(Refusal::conflict(
+            format!("letter {id} cannot be sent again: its destination, {destination}, is not configured any more"),
+            "configure it again, then send the letter".to_owned(),
+        )),
     }
 }

@@ -12,6 +12,7 @@ use crate::{common, e2e_support};
 use common::{daemon::Daemon, docker, unique};
 use e2e_support::{QUICK, Site, all_of, built, deploy, log, sleeper};
 use serde_json::Value;
+use turnout::store::{Fate, NewLetter, Retention, Store};
 
 #[test]
 fn exit_codes_are_outcomes() {
@@ -66,6 +67,41 @@ fn deliveries_are_listed_and_their_payloads_printed() {
     assert!(all_of(&unknown).contains("no payload of delivery 99 is kept"), "{}", all_of(&unknown));
     let schema = daemon.turnout_json(&["schema", "repos"]);
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+/// None is shipped yet that could fail, so the store has one from before: of a destination that is gone.
+#[test]
+fn letters_that_were_given_up_are_named_and_listed() {
+    let site = Site::sleeping();
+    let mut daemon = site.serve(&[]);
+    let none = daemon.turnout(&["letters"]);
+    assert!(none.status.success() && none.stdout.is_empty(), "{}", all_of(&none));
+    assert!(all_of(&none).contains("no letter was given up"), "{}", all_of(&none));
+    assert!(daemon.terminate().success());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&daemon.state_dir().join("turnout.db"), Retention::default()).unwrap();
+        let letter = NewLetter { event: None, payload: "shop is deployed".to_owned() };
+        store.post("chat", vec![letter], 0).await.unwrap();
+        let letter = store.next_letter("chat").await.unwrap().unwrap();
+        store.not_delivered(letter.id, "chat.example.org answered 410: gone", Fate::Dead).await.unwrap();
+        store.close().await;
+    });
+    daemon.restart();
+    let status = all_of(&daemon.turnout(&["status"]));
+    assert!(status.contains("GIVEN UP (`turnout letters` lists what was)"), "{status}");
+    let list = daemon.turnout_json(&["letters", "--json"]);
+    assert_eq!((list[0]["destination"].as_str(), list.as_array().map(Vec::len)), (Some("chat"), Some(1)), "{list}");
+    let table = all_of(&daemon.turnout(&["letters"]));
+    for word in ["DESTINATION", "chat", "answered 410: gone"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    // Its destination is configured no more: it stays what it is.
+    let id = list[0]["id"].to_string();
+    let again = daemon.turnout(&["letters", "--again", &id]);
+    assert_eq!(again.status.code(), Some(1), "{}", all_of(&again));
+    assert!(all_of(&again).contains("its destination, chat, is not configured any more"), "{}", all_of(&again));
+    assert_eq!(daemon.turnout_json(&["letters", "--json"]), list);
 }
 
 #[test]
