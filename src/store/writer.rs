@@ -63,6 +63,7 @@ impl Writer {
             file: file.to_path_buf(),
             retention,
             clock,
+            synced: true,
             _lock: lock,
         };
         let thread = thread::Builder::new()
@@ -85,7 +86,8 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Hands `work` in without waiting for the disk; what is handed in later is written after it. A failure is logged.
+    /// Hands `work` in without waiting for the disk; what is handed in later is written after it. A failure is logged. It
+    /// survives the end of the process at once, and a power cut as soon as something is written that somebody waits for.
     pub(super) async fn hand_in<F>(&self, doing: &'static str, work: F) -> Result<(), StoreError>
     where
         F: FnMut(&Connection) -> rusqlite::Result<()> + Send + 'static,
@@ -158,6 +160,10 @@ trait Job: Send {
     fn done(&mut self);
     /// Answers: not done.
     fn failed(&mut self, error: rusqlite::Error);
+    /// Whether anybody waits for it to be on the disk.
+    fn is_waited_for(&self) -> bool {
+        true
+    }
     /// What it does, in words.
     fn doing(&self) -> &'static str {
         "nothing"
@@ -205,6 +211,10 @@ where
         self.doing
     }
 
+    fn is_waited_for(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.outcome = Some((self.work)(db)?);
         Ok(())
@@ -236,6 +246,8 @@ struct Desk {
     file: PathBuf,
     retention: Retention,
     clock: Arc<Clock>,
+    /// Commits wait for the disk.
+    synced: bool,
     _lock: File,
 }
 
@@ -285,14 +297,14 @@ impl Desk {
         let count = self.journal.by(newest) > most.saturating_add(most / EXCESS);
         let keep = due.then(|| Keep { retention: self.retention, at: self.clock.now(), count });
         batch.iter().for_each(|job| dies::here("before", job.doing()));
-        if let Ok(thinned) = together(&mut self.db, batch, keep) {
+        if let Ok(thinned) = together(&mut self.db, &mut self.synced, batch, keep) {
             self.counted(thinned, newest);
             batch.iter().for_each(|job| dies::here("after", job.doing()));
             batch.iter_mut().for_each(|job| job.done());
             return;
         }
         for job in batch {
-            match together(&mut self.db, std::slice::from_mut(job), None) {
+            match together(&mut self.db, &mut self.synced, std::slice::from_mut(job), None) {
                 Ok(_) => job.done(),
                 Err(error) => job.failed(error),
             }
@@ -346,12 +358,48 @@ impl Desk {
     }
 }
 
-/// Dropping the transaction undoes it, so every early return does.
-fn together(db: &mut Connection, batch: &mut [Box<dyn Job>], prune: Option<Keep>) -> rusqlite::Result<Thinned> {
+/// Dropping the transaction undoes it, so every early return does. `synced`: whether the last one waited for the disk; this
+/// one does where anybody waits for it, and takes with it all that came before: the log of writes is one file.
+fn together(
+    db: &mut Connection,
+    synced: &mut bool,
+    batch: &mut [Box<dyn Job>],
+    prune: Option<Keep>,
+) -> rusqlite::Result<Thinned> {
+    let wanted = batch.iter().any(|job| job.is_waited_for());
+    if *synced != wanted {
+        db.pragma_update(None, "synchronous", if wanted { "FULL" } else { "NORMAL" })?;
+        *synced = wanted;
+    }
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
         job.run(&transaction)?;
     }
     let thinned = prune.map(|keep| prune::prune(&transaction, keep, PRUNE_ROWS)).transpose()?;
     transaction.commit().map(|()| thinned.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn only_what_is_waited_for_waits_for_the_disk() {
+        const FULL: i64 = 2;
+        const NORMAL: i64 = 1;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("turnout.db"), Retention::default()).unwrap();
+        let level = |db: &Connection| db.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+        for _ in 0..2 {
+            assert_eq!(store.inner.writer.run("looking", level).await.unwrap(), FULL);
+            let (tell, told) = mpsc::channel();
+            // Nothing else is written with it.
+            let look = move |db: &Connection| level(db).map(|level| tell.send(level).unwrap());
+            store.inner.writer.hand_in("looking", look).await.unwrap();
+            assert_eq!(told.recv(), Ok(NORMAL));
+        }
+    }
 }

@@ -52,3 +52,23 @@ fn every_behaviour_has_a_test_of_its_name() {
     let unknown: Vec<_> = found.iter().filter(|(number, _)| !(1..=LAST).contains(number)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+/// The page sends a reader to a file and a test: both are there, the test is of that behaviour, and no behaviour is left out.
+#[test]
+fn the_page_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/testing.md")).unwrap();
+    let mut listed = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains("`checklist_")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _, test] = cells[..] else { panic!("not three cells: {row}") };
+        let (file, name) = test.split_once(": ").unwrap_or_else(|| panic!("no `file`: `test`: {row}"));
+        let (file, name) = (file.trim_matches('`'), name.trim_matches('`'));
+        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(text.contains(&format!("fn {name}(")), "{file} has no test {name}");
+        let number: u32 = number.parse().unwrap_or_else(|error| panic!("{number}: {error}"));
+        assert!(name.split('_').any(|part| part.parse() == Ok(number)), "{name} is not of behaviour {number}");
+        listed.push(number);
+    }
+    assert_eq!(listed, (1..=LAST).collect::<Vec<_>>(), "each behaviour has one row, in order");
+}
