@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn two_judgements_are_one_with_all_of_both() {
+        let used = BuiltImage { used_by: Some("redshop-db-1".into()), ..image("d1", "db", 1) };
+        let mut both = abandoned(&[image("w1", "web", 1)], "shop");
+        both.join(abandoned(&[used, image("d2", "db", 2)], "shop"));
+        assert_eq!(ids(&both), ["w1", "d2"]);
+        assert_eq!(both.spared.len(), 1);
+    }
+
+    #[test]
     fn what_has_a_name_or_a_user_stays() {
         let mut images: Vec<BuiltImage> = (1..=4).map(|n| image(&format!("w{n}"), "web", n)).collect();
         images[3].names = vec!["redshop-web:latest".into()];

@@ -372,6 +372,7 @@ mod tests {
     fn labels_are_read_back_and_rubbish_is_no_record() {
         let reads = of(read(Kind::Folder, "a", "1"));
         let back = Reads::of_label(&reads.label()).unwrap();
+        assert_eq!(back.0["/t"].identity, reads.0["/t"].identity, "what tells a replaced folder");
         assert_eq!(judge(Before::Recorded(&back), &reads, &PROD, Life::Live), Mounted::default());
         let found = judge(Before::Recorded(&back), &of(read(Kind::Folder, "b", "1")), &PROD, Life::Live);
         assert_eq!(words(&found), "restart: files in conf, mounted at /t, changed");

@@ -20,6 +20,8 @@
 #[cfg(test)]
 mod explore;
 mod phase;
+#[cfg(test)]
+mod row_tests;
 mod state;
 
 pub use phase::Phase;

@@ -1,0 +1,75 @@
+//! Rows of the table one by one: what the exploration of all roads does not ask, since each of its roads ends well either way.
+
+use super::{Action, Ending, Fact, LOSSES, Next, PLANS, Phase, Rollout, UnderWay, Watch, Why, next};
+
+fn under_way(phase: Phase) -> UnderWay {
+    UnderWay { phase, plans: 1, losses: 0, due_at: None }
+}
+
+fn at(phase: Phase) -> Rollout {
+    Rollout { generation: 4, under_way: Some(under_way(phase)), watch: None }
+}
+
+#[test]
+fn each_stale_plan_counts_until_it_is_one_too_many() {
+    let mut rollout = at(Phase::Applying);
+    for plans in 2..=PLANS {
+        let Next { rollout: again, actions } = next(&rollout, Fact::Stale, 0);
+        assert_eq!(again.under_way, Some(UnderWay { plans, ..under_way(Phase::Planning) }));
+        assert_eq!(actions, [Action::Plan]);
+        rollout = next(&again, Fact::Planned, 0).rollout;
+        assert_eq!(rollout.under_way.map(|under_way| under_way.plans), Some(plans), "kept on the way");
+    }
+    assert_eq!(next(&rollout, Fact::Stale, 0).actions, [Action::Record(Ending::Failed(Why::Unsteady))]);
+}
+
+#[test]
+fn each_loss_of_the_engine_counts_and_plans_count_anew_after_it() {
+    let mut rollout = at(Phase::Settling);
+    rollout.under_way = Some(UnderWay { plans: PLANS, ..under_way(Phase::Settling) });
+    for losses in 1..=LOSSES {
+        let Next { rollout: away, actions } = next(&rollout, Fact::EngineGone { patience: 50 }, 1_000);
+        let waits = UnderWay {
+            losses,
+            due_at: Some(1_050),
+            plans: away.under_way.map_or(0, |one| one.plans),
+            ..under_way(Phase::EngineAway)
+        };
+        assert_eq!((away.under_way, actions), (Some(waits), vec![Action::Wait]));
+        let Next { rollout: back, actions } = next(&away, Fact::EngineBack, 1_020);
+        assert_eq!(back.under_way, Some(UnderWay { losses, ..under_way(Phase::Planning) }), "the first plan since");
+        assert_eq!(actions, [Action::Plan]);
+        rollout = back;
+    }
+    let gone = next(&rollout, Fact::EngineGone { patience: 50 }, 2_000);
+    assert_eq!(gone.actions, [Action::Record(Ending::Failed(Why::LostTooOften))]);
+}
+
+#[test]
+fn a_wait_ends_at_its_time_and_not_before() {
+    let mut away = at(Phase::EngineAway);
+    away.under_way = Some(UnderWay { due_at: Some(1_000), ..under_way(Phase::EngineAway) });
+    let early = next(&away, Fact::Due, 999);
+    assert_eq!(early, Next { rollout: away.clone(), actions: Vec::new() });
+    assert_eq!(next(&away, Fact::Due, 1_000).actions, [Action::Record(Ending::Failed(Why::NotBack))]);
+}
+
+#[test]
+fn what_waits_is_left_as_it_is_by_an_end_and_a_start_of_the_daemon() {
+    let watch = Watch { generation: 3, until: 9_000 };
+    for (watch, taken_up) in [(None, vec![Action::Wait]), (Some(watch), vec![Action::Wait, Action::Watch])] {
+        let away = Rollout { watch, ..at(Phase::EngineAway) };
+        assert_eq!(next(&away, Fact::Stopped, 0), Next { rollout: away.clone(), actions: Vec::new() });
+        // However often the daemon died: it does nothing that could end it.
+        assert_eq!(next(&away, Fact::Started { attempt: 99 }, 0), Next { rollout: away.clone(), actions: taken_up });
+    }
+}
+
+#[test]
+fn what_is_worked_on_is_interrupted_by_an_end_of_the_daemon_and_queued_again() {
+    for phase in [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling] {
+        let Next { rollout, actions } = next(&at(phase), Fact::Stopped, 0);
+        assert_eq!((rollout.under_way, rollout.generation), (None, 4), "{phase:?}");
+        assert_eq!(actions, [Action::Record(Ending::Interrupted), Action::Again], "{phase:?}");
+    }
+}
