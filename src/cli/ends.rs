@@ -30,12 +30,12 @@ pub(super) struct Ends {
 impl Ends {
     /// From now on a signal no longer ends the process by itself. Until there is work ([`Ends::begin`]) the thread does it:
     /// nothing is under way, and looking at a large database or for files on a disk that hangs takes its time. `grace`: the
-    /// setting of that name.
+    /// setting of that name. `written`: has the log written to its end.
     ///
     /// # Errors
     /// When the thread cannot be made.
     #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
-    pub(super) fn take_over(grace: Duration) -> anyhow::Result<Ends> {
+    pub(super) fn take_over(grace: Duration, written: impl FnOnce() + Send + 'static) -> anyhow::Result<Ends> {
         let ends = Ends { asked: CancellationToken::new(), working: Arc::default() };
         let (asked, working) = (ends.asked.clone(), Arc::clone(&ends.working));
         // A runtime of its own: that of the work may have no thread left that would hear of a signal.
@@ -57,7 +57,10 @@ impl Ends {
             });
             asked.cancel();
             if !working.load(Ordering::Acquire) {
-                leave(0, || tracing::info!("turnout ends before it has begun its work"));
+                leave(0, || {
+                    tracing::info!("turnout ends before it has begun its work");
+                    written();
+                });
             }
             thread::sleep(grace.saturating_add(SLACK));
             // Not through the log, which may be what is stuck. What was acknowledged is on the disk.
@@ -112,7 +115,7 @@ mod tests {
         let Some(work) = std::env::var_os(CHILD) else { return };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let ends = Ends::take_over(Duration::from_millis(500)).unwrap();
+            let ends = Ends::take_over(Duration::from_millis(500), || {}).unwrap();
             if work == "frozen" {
                 ends.begin();
             }

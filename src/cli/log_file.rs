@@ -81,8 +81,10 @@ impl LogFile {
                 }
                 let path = self.directory.join(file_name(name));
                 let file = File::options().append(true).create(true).open(&path)?;
-                self.link(name)?;
-                self.remove_beyond(name)?;
+                // The file takes lines all the same.
+                for failed in [self.link(name), self.remove_beyond(name)].into_iter().filter_map(Result::err) {
+                    aside(&format!("{} is written, but not all is tidy beside it: {failed}", path.display()));
+                }
                 Open { file, name, size }
             }
         };
@@ -131,11 +133,21 @@ impl LogFile {
 }
 
 impl LogFile {
-    fn put(&mut self, lines: &[u8]) -> io::Result<()> {
-        let size = lines.len() as u64;
-        let open = self.due(size)?;
-        open.file.write_all(lines)?;
-        open.size += size;
+    /// Writes lines; answers how many bytes of them are in the file where it ends early.
+    fn put(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
+        let open = self.due(lines.len() as u64).map_err(|error| (0, error))?;
+        let mut done = 0;
+        while let Some(rest) = lines.get(done..).filter(|rest| !rest.is_empty()) {
+            match open.file.write(rest) {
+                Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+                Ok(more) => {
+                    done += more;
+                    open.size += more as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((done, error)),
+            }
+        }
         Ok(())
     }
 
@@ -146,7 +158,7 @@ impl LogFile {
             let missing = counted(self.lost, "line");
             let said = format!("{missing} could not be written to this file and are missing here");
             let said = if self.json { format!(r#"{{"level":"ERROR","message":"{said}"}}"#) } else { said };
-            self.put(format!("\n{said}\n").as_bytes())?;
+            self.put(format!("\n{said}\n").as_bytes()).map_err(|(_, error)| error)?;
             self.lost = 0;
         }
         Ok(())
@@ -157,16 +169,16 @@ impl Write for LogFile {
     /// Never fails: nobody who logs could do anything about it. What is lost is counted, and told in both places that
     /// remain: standard error at once, the file later.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        if let Err(error) = self.catch_up().and_then(|()| self.put(lines)) {
+        let written = self.catch_up().map_err(|error| (0, error)).and_then(|()| self.put(lines));
+        if let Err((done, error)) = written {
             if self.lost == 0 {
-                // What systemd takes from there is an error (sd-daemon(3)). There may be nobody to read it.
-                let _ = writeln!(
-                    io::stderr(),
-                    "<3>the log file in {} cannot be written, and lines will be missing from it: {error}",
+                aside(&format!(
+                    "the log file in {} cannot be written, and lines will be missing from it: {error}",
                     self.directory.display()
-                );
+                ));
             }
-            self.lost += lines.split_inclusive(|byte| *byte == b'\n').count();
+            // Those that are whole in the file are not missing.
+            self.lost += lines.get(done..).unwrap_or_default().split_inclusive(|byte| *byte == b'\n').count();
         }
         Ok(lines.len())
     }
@@ -174,6 +186,12 @@ impl Write for LogFile {
     fn flush(&mut self) -> io::Result<()> {
         self.open.as_mut().map_or(Ok(()), |open| open.file.flush())
     }
+}
+
+/// Tells something where there is no log. What systemd takes from there is an error (sd-daemon(3)). There may be nobody to
+/// read it.
+fn aside(text: &str) {
+    let _ = writeln!(io::stderr(), "<3>{text}");
 }
 
 fn file_name((day, part): Name) -> String {

@@ -87,11 +87,19 @@ impl Outlet {
     }
 
     /// Waits a moment until everything is written.
+    #[expect(clippy::disallowed_methods, reason = "the end of the process, on a thread of its own")]
     pub fn finish(&self) {
         let (done, finished) = mpsc::sync_channel(1);
-        if self.lines.try_send(Message::Flush(done)).is_ok() {
-            let _ = finished.recv_timeout(END);
+        let (mut message, mut patience) = (Message::Flush(done), END);
+        while let Err(TrySendError::Full(same)) = self.lines.try_send(message) {
+            if patience.is_zero() {
+                return;
+            }
+            message = same;
+            thread::sleep(LOOK);
+            patience = patience.saturating_sub(LOOK);
         }
+        let _ = finished.recv_timeout(patience);
     }
 }
 

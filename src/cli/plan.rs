@@ -32,7 +32,8 @@ pub(super) async fn plan(client: &Client, args: &PlanArgs) -> Result<ExitCode, T
     let request = PlanRequest { repo: args.repo.clone(), rebuild: args.rebuild, fetch: args.fetch, told: true };
     let waiting = Waiting::for_(DAEMON, None);
     let reply = match of_daemon(client, &request, &waiting).await {
-        Err(Trouble::Client(ClientError::Unreachable { .. })) => {
+        // One whose disk is full has not begun to work; a plan needs none.
+        Err(Trouble::Client(ClientError::Unreachable { .. } | ClientError::Refused { status: 507, .. })) => {
             waiting.over();
             waiting.told(alone(args, &waiting)).await?
         }

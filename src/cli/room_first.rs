@@ -12,6 +12,8 @@ use crate::{
     store::StoreError,
 };
 
+/// How long answers may take to be read once there is room: whoever does not read must not hold up the start.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often it is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -45,12 +47,12 @@ pub(super) async fn once_there_is_room<T>(
     let serving = tokio::spawn(server::serve(
         TcpListener::from_std(web.try_clone()?)?,
         full::router(),
-        limits.clone(),
+        ListenLimits { grace: LAST_WORDS, ..limits.clone() },
         Arc::new(Refusals::default()),
         stop.clone().cancelled_owned(),
     ));
     let listener = UnixListener::from_std(commands.try_clone()?)?;
-    let telling = tokio::spawn(control::serve(listener, full::commands(), stop, limits.grace));
+    let telling = tokio::spawn(control::serve(listener, full::commands(), stop, LAST_WORDS));
     let status = "the disk of the state directory is full: nothing begins before it has room";
     notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(status)]);
     let pause = sd_notify::watchdog_enabled().map_or(PAUSE, |limit| (limit / 4).min(PAUSE));

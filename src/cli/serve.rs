@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     net::TcpListener as StdListener,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -84,7 +84,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         LogFormat::Json => logging::Format::Json,
     };
     let kept = LogLimits { days: settings.log_keep, file: settings.log_file_limit, all: settings.log_limit };
-    let _log = logging::start(&settings.log_level, format, &settings.log_dir, kept, &redactor)?;
+    let log = logging::start(&settings.log_level, format, &settings.log_dir, kept, &redactor)?;
+    let log = Arc::new(Mutex::new(Some(log)));
+    // Also where an error ends this.
+    let _written = WrittenAtLast(Arc::clone(&log));
     // Not on standard error, past the redactor and without a priority.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a fault in turnout itself")));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout begins");
@@ -96,7 +99,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let secret = settings.webhook_secret_file.as_deref().zip(settings.webhook_secret.clone());
     let secret = secret.map(|(file, secret)| Arc::new(LiveSecret::new(file, secret).looking_every(LATELY)));
-    let ends = Ends::take_over(settings.shutdown_grace)?;
+    let ends = Ends::take_over(settings.shutdown_grace, move || drop(WrittenAtLast(log)))?;
     let mut again = signal(SignalKind::hangup())?;
     let settings = Arc::new(settings);
     std::fs::create_dir_all(&settings.state_dir)
@@ -271,6 +274,15 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     tracing::info!("turnout has ended");
     Ok(())
+}
+
+/// Writes what the log still holds when it is dropped: at the end of the daemon, on whichever thread that comes.
+struct WrittenAtLast(Arc<Mutex<Option<logging::Guard>>>);
+
+impl Drop for WrittenAtLast {
+    fn drop(&mut self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
 }
 
 /// Marks what does not end as what goes on at the next start. Left running in the database it would count as a crash there,

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     config::RepoList,
-    forge::{self, Effect, Forge, Head, Note, PushedRepo, Refusal},
+    forge::{self, Effect, Forge, Head, Note, PushedRepo, Refusal, Whole},
     report::redact::Redactor,
     store::{NewDelivery, NewDeployment},
 };
@@ -89,7 +89,7 @@ async fn webhook(state: Arc<IntakeState>, door: Arc<Door>, request: Request<Body
         place.requests(request.headers());
     }
     let (head, body) = request.into_parts();
-    let answered = handle(&state, &door, &head.headers, body, place.as_deref()).await;
+    let answered = handle(&state, &door, &head.headers, body, place.clone()).await;
     let response = answered.unwrap_or_else(|refusal| {
         tell(&state.refusals, door.forge, &refusal, &head.headers, place.as_deref().map(Place::source));
         refusal_answer(door.forge, &refusal)
@@ -101,11 +101,11 @@ async fn webhook(state: Arc<IntakeState>, door: Arc<Door>, request: Request<Body
 }
 
 async fn handle(
-    state: &IntakeState,
+    state: &Arc<IntakeState>,
     door: &Door,
     headers: &HeaderMap,
     body: Body,
-    place: Option<&Place>,
+    place: Option<Arc<Place>>,
 ) -> Result<Response, Refusal> {
     let forge = door.forge;
     let claim = forge.proof.claim(Head::new(&|name| headers.get(name).map(HeaderValue::as_bytes)));
@@ -118,11 +118,29 @@ async fn handle(
     let arrived = state.reception.receive(forge, (key.as_ref(), claim.ok()), &state.repos, headers, body).await?;
     let loaded = state.repos.current();
     let signer = prove(key_wanted, &loaded, &arrived)?;
-    let mut whole = arrived.whole;
+    let whole = arrived.whole;
     owned(whole.repository().as_ref(), &loaded, &signer)?;
-    if let Some(place) = place {
+    if let Some(place) = &place {
         place.proven();
     }
+    // From here on it is seen to its end, also where the sender does not wait for the answer.
+    let (state, headers) = (Arc::clone(state), headers.clone());
+    let taken = tokio::spawn(async move {
+        // One that is gone takes up its place until then.
+        let _place = place;
+        take(&state, forge, &headers, whole, &loaded).await
+    });
+    taken.await.unwrap_or_else(|_| Err(refused(503, "the delivery could not be read; send it again later")))
+}
+
+/// Decides, records, and says what to answer.
+async fn take(
+    state: &IntakeState,
+    forge: &Forge,
+    headers: &HeaderMap,
+    mut whole: Whole,
+    loaded: &RepoList,
+) -> Result<Response, Refusal> {
     let busy = || refused(503, "too many deliveries at one time; send it again later");
     let recording = time::timeout(state.place_wait, state.places.acquire()).await;
     let _recording = recording.map_err(|_| busy())?.map_err(|_| busy())?;
@@ -130,7 +148,7 @@ async fn handle(
         .ok_or_else(|| Refusal::malformed(format!("{} is missing or unreadable", forge.event_header)))?;
     let (digest, payload) = (whole.digest, whole.take_payload());
     let events = whole.events(event_name)?;
-    let branch = state.branch_of(&events, &loaded).await?;
+    let branch = state.branch_of(&events, loaded).await?;
     let effects = forge::effects(&events, &loaded.repos, &|_| branch.clone());
     let unknown = |effect: &Effect| matches!(effect, Effect::Remember(Note::Unknown { .. }));
     if effects.iter().any(unknown) && state.repos.broken().is_some() {
@@ -139,7 +157,7 @@ async fn handle(
                       repair it (`turnout check`), then send the delivery again";
         return Err(refused(503, reason));
     }
-    let redactor = state.redactor_of(&loaded, &effects);
+    let redactor = state.redactor_of(loaded, &effects);
     let delivery = blotted(record(forge, event_name, headers, digest, &events, &effects), &redactor);
     report(&delivery);
     let reason = delivery.reason.clone();

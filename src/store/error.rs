@@ -80,13 +80,26 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Sorts a complaint of the system.
+    pub(super) fn io(file: &Path, source: std::io::Error) -> StoreError {
+        let file = file.to_path_buf();
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                StoreError::Full { doing: "opening the database", file }
+            }
+            _ => StoreError::Io { file, source },
+        }
+    }
+
     /// Sorts a complaint of SQLite.
     pub(super) fn sqlite(doing: &'static str, file: &Path, source: rusqlite::Error) -> StoreError {
         let file = file.to_path_buf();
         match &source {
             rusqlite::Error::SqliteFailure(error, _)
                 // The index of the write-ahead log cannot grow: the same full disk, told otherwise.
-                if error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE =>
+                if error.code == ErrorCode::DiskFull
+                    || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+                    || (error.code == ErrorCode::CannotOpen && lacks_inodes(&file)) =>
             {
                 StoreError::Full { doing, file }
             }
@@ -102,6 +115,12 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         matches!(self, StoreError::Full { .. })
     }
+}
+
+/// Whether no file can be made beside this one any more: SQLite says only that it cannot open the log of writes. A file
+/// system that counts none says zero of zero.
+fn lacks_inodes(file: &Path) -> bool {
+    rustix::fs::statvfs(file.parent().unwrap_or(file)).is_ok_and(|found| found.f_files > 0 && found.f_favail == 0)
 }
 
 /// What to do where a file of the store cannot be used.

@@ -47,7 +47,7 @@ pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
         .write(true)
         .mode(0o600)
         .open(&path)
-        .map_err(|source| StoreError::Io { file: path.clone(), source })?;
+        .map_err(|source| StoreError::io(&path, source))?;
     let (tries, pause) = LOCK_TRIES;
     for again in (0..tries).rev() {
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -66,7 +66,7 @@ pub(super) fn open(
     file: &Path,
     before: impl FnOnce(&Connection) -> Result<(), StoreError>,
 ) -> Result<Connection, StoreError> {
-    private(file).map_err(|source| StoreError::Io { file: file.to_path_buf(), source })?;
+    private(file).map_err(|source| StoreError::io(file, source))?;
     let fault = |source| StoreError::sqlite("opening the database", file, source);
     let mut db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(fault)?;

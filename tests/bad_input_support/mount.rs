@@ -13,10 +13,18 @@ pub struct SmallDisk(PathBuf);
 impl SmallDisk {
     /// Mounts one of `kib` KiB over a directory, which is made where it is missing. Needs root.
     pub fn over(directory: &Path, kib: u32) -> Self {
+        Self::mounted(directory, &format!("size={kib}k,mode=755"))
+    }
+
+    /// As [`SmallDisk::over`], with room enough for bytes and for so many files.
+    pub fn of_inodes(directory: &Path, files: u32) -> Self {
+        Self::mounted(directory, &format!("size=64m,nr_inodes={files},mode=755"))
+    }
+
+    fn mounted(directory: &Path, options: &str) -> Self {
         fs::create_dir_all(directory).unwrap();
-        let options = format!("size={kib}k,mode=755");
         let mut mount = Command::new("mount");
-        assert!(run(mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(directory)), "mount");
+        assert!(run(mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(directory)), "mount");
         Self(directory.to_owned())
     }
 

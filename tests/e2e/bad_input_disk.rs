@@ -1,6 +1,6 @@
 //! Full disks under the whole program: nothing that was acknowledged is lost, nothing else is promised.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use crate::{bad_input_support, common};
 use bad_input_support::{QUICK, Site, is_root, mount::SmallDisk, web};
@@ -151,6 +151,33 @@ fn a_start_on_a_full_disk_waits_for_room() {
     daemon.launch();
     daemon.says("the disk of the state directory is full");
     assert!(daemon.terminate().success());
+    // With its last words, in both places.
+    daemon.says("turnout ends before it has begun its work");
+    let log = fs::read_to_string(daemon.log_dir().join("turnout.log")).unwrap();
+    assert!(log.contains("turnout ends before it has begun its work"), "{log}");
+}
+
+/// A disk is full as well when no file can be made on it any more.
+#[test]
+fn a_start_without_inodes_waits_for_some() {
+    if !is_root("mounting a small disk for the state") {
+        return;
+    }
+    let site = Site::web();
+    let mut daemon = Daemon::start_with(&site.short(), QUICK, &[]);
+    assert!(daemon.terminate().success());
+    let _disk = SmallDisk::of_inodes(&daemon.state_dir(), 64);
+    daemon.restart();
+    assert!(daemon.terminate().success());
+    let state = daemon.state_dir();
+    let blank = |number: usize| state.join(format!("blank{number}"));
+    let taken = (0..100).take_while(|number| fs::write(blank(*number), "").is_ok()).count();
+    assert!(taken < 100, "there are always more");
+    daemon.launch();
+    daemon.says("the disk of the state directory is full: no push can be taken");
+    (0..taken).for_each(|number| fs::remove_file(blank(number)).unwrap());
+    daemon.says("the disk of the state directory has room again");
+    site.deploy(&daemon);
 }
 
 #[test]

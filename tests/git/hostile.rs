@@ -10,7 +10,7 @@ use std::{
 use std::os::unix::fs::symlink;
 
 use crate::git_support;
-use git_support::{HttpGit, World, commit_in, git, update};
+use git_support::{Heard, HttpGit, World, commit_in, git, update};
 use turnout::git::{self as product, GitError, Remote};
 
 const MIB: u64 = 1024 * 1024;
@@ -439,4 +439,58 @@ async fn a_tree_of_long_paths_is_refused_before_it_is_held() {
     world.push();
     let error = update(&world.remote()).await.unwrap_err().to_string();
     assert!(error.contains("paths of its files have more than 67.1 MB together"), "{error}");
+}
+
+/// Gives the newest commit so many tags more, as a server keeps them that was asked to have many.
+fn tag(world: &World, tags: usize) {
+    let origin = world.origin();
+    let tip = git(&origin, &["rev-parse", "refs/heads/main"]);
+    let tip = tip.trim();
+    git(&origin, &["pack-refs", "--all"]);
+    let tags: String = (0..tags).map(|number| format!("{tip} refs/tags/x{number:07}\n")).collect();
+    let packed = format!("# pack-refs with: peeled fully-peeled sorted \n{tip} refs/heads/main\n{tags}");
+    std::fs::write(origin.join("packed-refs"), packed).unwrap();
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries.iter().map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
+}
+
+/// Each tag is a file in the clone, which no bound of a pack counts.
+#[tokio::test]
+async fn tags_follow_their_commits_unless_there_are_too_many() {
+    for (tags, follow) in [(20, true), (6_000, false)] {
+        let world = World::new();
+        tag(&world, tags);
+        let heard = Heard::default();
+        let stop = tokio_util::sync::CancellationToken::new();
+        product::update(&world.remote(), &heard, stop).await.unwrap();
+        let kept = files_below(&world.site().join(".git/refs/tags"));
+        assert_eq!(kept, if follow { tags } else { 0 });
+        assert_eq!(heard.all().contains("has 6000 tags, of which none is fetched"), !follow, "{}", heard.all());
+        // An update brings none either.
+        world.commit("app.txt", "two\n");
+        world.push();
+        update(&world.remote()).await.unwrap();
+        assert_eq!(std::fs::read_to_string(world.site().join("app.txt")).unwrap(), "two\n");
+        assert_eq!(files_below(&world.site().join(".git/refs/tags")), kept);
+    }
+}
+
+/// Nor are so many searched for a commit by its first digits; by all of them it is found.
+#[tokio::test]
+async fn a_commit_is_not_looked_for_among_too_many_names() {
+    let world = World::new();
+    update(&world.remote()).await.unwrap();
+    tag(&world, 6_000);
+    git(&world.dev(), &["checkout", "-q", "-b", "aside"]);
+    let tip = world.commit("app.txt", "aside\n");
+    world.push();
+    let stop = tokio_util::sync::CancellationToken::new;
+    let error = product::check_out(&world.remote(), &tip[..8], &Heard::default(), stop()).await.unwrap_err();
+    assert!(error.to_string().contains("6002 branches and tags, and at most 5000 are searched"), "{error}");
+    product::check_out(&world.remote(), &tip, &Heard::default(), stop()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(world.site().join("app.txt")).unwrap(), "aside\n");
+    assert!(files_below(&world.site().join(".git/refs")) < 10);
 }

@@ -188,6 +188,19 @@ impl Bench {
         self.post(&headers, body.as_bytes()).await
     }
 
+    /// Sends a signed push whole, and does not wait for the answer.
+    async fn sent(&self, body: &str) -> TcpStream {
+        let head = format!(
+            "POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\ncontent-type: application/json\r\n\
+             x-github-event: push\r\nx-hub-signature-256: {}\r\n\r\n",
+            body.len(),
+            sign("secret", body.as_bytes())
+        );
+        let mut stream = self.connect().await;
+        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await.unwrap();
+        stream
+    }
+
     pub(crate) fn woken(&self) -> Vec<String> {
         self.woken.lock().unwrap().clone()
     }
@@ -484,15 +497,58 @@ async fn what_cannot_be_proven_is_refused_before_its_body_has_come() {
     assert_eq!(bench.raw(unsigned).await.status, 401);
 }
 
+#[tokio::test]
+async fn a_sender_that_has_nothing_more_to_say_is_answered() {
+    let bench = Bench::new().await;
+    let mut stream = bench.sent(&push("acme/shop", "main", 1)).await;
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_answer(&mut stream).await.status, 202);
+}
+
+/// Forges give a delivery some seconds; whoever hangs up has sent it all the same.
+#[tokio::test]
+async fn what_was_proven_is_recorded_whole_though_its_sender_is_gone() {
+    let turns = Arc::new(tokio::sync::Semaphore::new(0));
+    let (slow, asked) = (Arc::clone(&turns), Arc::new(tokio::sync::Notify::new()));
+    let told = Arc::clone(&asked);
+    let bench = Bench::with_ledger(CONFIG, limits(), |store| Arc::new(Slow { store, turns: slow, asked: told })).await;
+    let mut news = bench.store.newest_event();
+    let body = push("acme/shop", "main", 1);
+    let stream = bench.sent(&body).await;
+    asked.notified().await;
+    // Without a word, as by a reset.
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    // The server hears of it before it may go on.
+    let gone = bench.raw(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(gone.status, 200);
+    turns.add_permits(1);
+    tokio::time::timeout(Duration::from_secs(20), news.changed()).await.expect("it is not recorded").unwrap();
+    let recorded = bench.store.deliveries(1).await.unwrap().remove(0);
+    assert!(recorded.deployment.is_some(), "{recorded:?}");
+    // Its payload is handed over behind the record.
+    let kept = async {
+        while bench.store.payload(recorded.id).await.unwrap().is_none() {
+            bench.payloads.written().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), kept).await.expect("its payload is not kept");
+    assert_eq!(bench.woken(), ["shop"]);
+}
+
 /// A ledger that waits for its turn.
 struct Slow {
     store: Store,
     turns: Arc<tokio::sync::Semaphore>,
+    /// Somebody waits.
+    asked: Arc<tokio::sync::Notify>,
 }
 
 impl Ledger for Slow {
     fn accept(&self, delivery: NewDelivery) -> BoxFuture<'_, Result<Receipt, LedgerFault>> {
         Box::pin(async move {
+            self.asked.notify_one();
             self.turns.acquire().await.unwrap().forget();
             Ledger::accept(&self.store, delivery).await
         })
@@ -505,7 +561,9 @@ async fn too_many_proven_ones_at_one_time_are_503() {
     let turns = Arc::new(tokio::sync::Semaphore::new(0));
     let slow = Arc::clone(&turns);
     let limits = (IntakeLimits { requests: 1, ..intake }, listen);
-    let bench = Arc::new(Bench::with_ledger(CONFIG, limits, |store| Arc::new(Slow { store, turns: slow })).await);
+    let bench = Arc::new(
+        Bench::with_ledger(CONFIG, limits, |store| Arc::new(Slow { store, turns: slow, asked: Arc::default() })).await,
+    );
     let deliver = |number| {
         let bench = Arc::clone(&bench);
         async move { bench.deliver("push", &push("acme/shop", "main", number)).await }

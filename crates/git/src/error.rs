@@ -206,6 +206,21 @@ pub enum GitError {
         /// Some branches and tags that are there.
         there: Vec<String>,
     },
+    /// A commit cannot be looked for among so many branches and tags.
+    #[error(
+        "{address} has {names} branches and tags, and at most {most} are searched for a commit that begins with {digits}; give \
+             the whole commit, or a branch or tag"
+    )]
+    TooManyNames {
+        /// The address without credentials.
+        address: String,
+        /// What was asked for.
+        digits: String,
+        /// Branches and tags.
+        names: usize,
+        /// How many are searched.
+        most: usize,
+    },
     /// Both sides have commits that the other has not.
     #[error("{0} and its remote have diverged: {1} up to {local}, {behind} on the remote up to {remote}; \
              reconcile by hand, or set on_divergence to reset (give the local ones up) or rebase (put them on top)",

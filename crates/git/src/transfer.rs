@@ -31,6 +31,10 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// Everything that may hold a commit.
 const ALL: [&str; 2] = ["+refs/heads/*:refs/turnout/all/heads/*", "+refs/tags/*:refs/turnout/all/tags/*"];
 
+/// References that a fetch writes beside the one that is wanted, at most: tags that come with the commits, branches that are
+/// searched. Each is a file of its own, which no bound of a pack counts.
+pub(super) const MOST_NAMES: usize = 5_000;
+
 /// What one update needs on its way.
 pub(super) struct Session {
     /// The way to the network.
@@ -193,6 +197,16 @@ fn talk(
     begin(Part::Pack);
     let heads: Vec<(String, Oid)> =
         connection.list()?.iter().map(|head| (head.name().to_owned(), head.oid())).collect();
+    let named =
+        |folder: &str| heads.iter().filter(|(name, _)| name.starts_with(folder) && !name.ends_with("^{}")).count();
+    let (branches, tags) = (named("refs/heads/"), named("refs/tags/"));
+    let few = branches + tags <= MOST_NAMES;
+    let follow_tags = if tags <= MOST_NAMES { AutotagOption::Auto } else { AutotagOption::None };
+    if tags > MOST_NAMES {
+        let text =
+            format!("{address} has {tags} tags, of which none is fetched: more than {MOST_NAMES} are not followed");
+        session.tell(Event::Info { text });
+    }
     let default = || {
         let symbolic = connection.list().ok()?.iter().find(|head| head.name() == "HEAD")?.symref_target()?.to_owned();
         symbolic.strip_prefix("refs/heads/").map(str::to_owned)
@@ -203,11 +217,20 @@ fn talk(
             // A commit that no branch holds can still be asked for by name, if the server allows it.
             let exact = format!("+{oid}:refs/turnout/fetched-commit");
             let listed = heads.iter().any(|(_, tip)| tip == oid);
-            (String::new(), *oid, if listed { vec![all] } else { vec![all, exact] })
+            let refspecs = match (few, listed) {
+                (true, true) => vec![all],
+                (true, false) => vec![all, exact],
+                (false, _) => vec![exact],
+            };
+            (String::new(), *oid, refspecs)
         }
         Want::Revision(name) => {
-            let found = Found::among(&heads, name, default(), address)?;
+            let found = Found::among(&heads, name, default(), few, address)?;
             (String::new(), found.tip, found.refspecs)
+        }
+        Want::Prefix(digits) if !few => {
+            let (address, digits) = (address.to_string(), (*digits).to_owned());
+            return Err(GitError::TooManyNames { address, digits, names: branches + tags, most: MOST_NAMES }.into());
         }
         Want::Prefix(_) => (String::new(), Oid::ZERO_SHA1, ALL.map(str::to_owned).to_vec()),
         Want::Branch(_) | Want::DefaultBranch => {
@@ -231,7 +254,7 @@ fn talk(
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(callbacks(answers, address, session))
-            .download_tags(AutotagOption::Auto)
+            .download_tags(follow_tags)
             .update_fetchhead(false);
         let before = arrived::Before::of(repo);
         connection.remote().download(refspecs, Some(&mut options))?;
@@ -240,7 +263,7 @@ fn talk(
         connection.remote().disconnect()?;
         let mut callbacks = callbacks(answers, address, session);
         let flags = RemoteUpdateFlags::empty();
-        connection.remote().update_tips(Some(&mut callbacks), flags, AutotagOption::Auto, None)?;
+        connection.remote().update_tips(Some(&mut callbacks), flags, follow_tags, None)?;
         Ok::<_, Trouble>(())
     };
     match refspecs.split_last() {
@@ -284,11 +307,13 @@ struct Found {
 }
 
 impl Found {
-    /// A branch wins over a tag. Parts of a name count from its end (`pull/1/head`), as for `git ls-remote`.
+    /// A branch wins over a tag. Parts of a name count from its end (`pull/1/head`), as for `git ls-remote`. `few`: all branches
+    /// and tags may be searched for a commit that none of them names.
     fn among(
         heads: &[(String, Oid)],
         name: &str,
         default_branch: Option<String>,
+        few: bool,
         address: &Address,
     ) -> Result<Found, GitError> {
         if heads.is_empty() {
@@ -303,6 +328,7 @@ impl Found {
             let refspecs = match listed {
                 Some((full, _)) => vec![into(full)],
                 // A commit that nothing names can be asked for by itself, if the server allows it.
+                None if !few => vec![into(name)],
                 None => ALL.iter().map(|all| (*all).to_owned()).chain([into(name)]).collect(),
             };
             return Ok(Found { tip, refspecs });
