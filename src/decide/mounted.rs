@@ -355,6 +355,9 @@ mod tests {
     fn without_a_record_times_are_compared() {
         for (kind, written, born, wanted) in [
             (Kind::File, 9, 9, ""),
+            // At the very moment of the start is before it: a file is written, then the container is started.
+            (Kind::File, 10, 10, ""),
+            (Kind::Folder, 10, 10, ""),
             (Kind::File, 11, 9, "recreate: conf, mounted at /t, may have changed"),
             (Kind::File, 9, 11, "recreate: conf, mounted at /t, may have changed"),
             (Kind::Folder, 9, 9, ""),
@@ -365,6 +368,29 @@ mod tests {
             let now = of(Read { written_at: written, born_at: born, ..read(kind, "a", "1") });
             let words = words(&judge(Before::Started(10), &now, &PROD, Life::Live));
             assert!(words.starts_with(wanted) && words.is_empty() == wanted.is_empty(), "{kind:?}: {words}");
+        }
+    }
+
+    #[test]
+    fn what_the_container_may_have_written_since_a_start_is_left_and_said() {
+        let own = Read { own: true, written_at: 11, ..read(Kind::File, "a", "1") };
+        let words = |now: Read| words(&judge(Before::Started(10), &of(now), &PROD, Life::Live));
+        assert!(words(own.clone()).starts_with("left: conf, mounted at /t, has another content"));
+        assert_eq!(words(Read { written_at: 10, ..own }), "");
+    }
+
+    #[test]
+    fn the_first_three_files_are_named_and_the_others_counted() {
+        let files = |count: usize, digest: &str| -> BTreeMap<String, String> {
+            (0..count).map(|number| (format!("f{number}"), digest.to_owned())).collect()
+        };
+        for (count, expected) in [
+            (1, vec!["f0"]),
+            (3, vec!["f0", "f1", "f2"]),
+            (4, vec!["f0", "f1", "f2", "1 more"]),
+            (9, vec!["f0", "f1", "f2", "6 more"]),
+        ] {
+            assert_eq!(differing(&files(count, "a"), &files(count, "b")), expected);
         }
     }
 

@@ -18,3 +18,16 @@ pub(super) fn name_some(paths: &[&str]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_are_named_and_what_is_beyond_them_is_counted() {
+        assert_eq!(name_some(&["a"]), "a");
+        assert_eq!(name_some(&["a", "b", "c"]), "a, b, c");
+        assert_eq!(name_some(&["a", "b", "c", "d"]), "a, b, c and 1 more");
+        assert_eq!(name_some(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+    }
+}

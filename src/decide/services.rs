@@ -266,6 +266,10 @@ mod tests {
             "no rebuild: 4 changed files since 0123456, which was deployed last, none of which is a trigger"
         );
         assert_eq!(decision.per_service["db"].reason, "it has no build section");
+        assert_eq!(
+            rebuild(&self::facts(Mode::Triggers, &[])).summary,
+            "no rebuild: nothing changed since 0123456, which was deployed last"
+        );
     }
 
     #[test]
