@@ -5,7 +5,7 @@ use crate::{
     refusal::{Cause, Refusal},
 };
 
-/// Routes of several repositories that want one listener without telling their requests apart by host names; the names
+/// Routes of several repositories that want one listener and whose requests cannot be told apart by host names; the names
 /// are those of the repositories. Within one repository, too.
 pub fn clashes(all: &[(&str, &Derived)]) -> Vec<Refusal> {
     let routes: Vec<_> =
@@ -13,8 +13,10 @@ pub fn clashes(all: &[(&str, &Derived)]) -> Vec<Refusal> {
     let mut found = Vec::new();
     for (at, (one_name, one)) in routes.iter().enumerate() {
         for (two_name, two) in routes.iter().skip(at + 1) {
-            let by_hosts = !one.hosts.is_empty() && !two.hosts.is_empty();
-            let apart = by_hosts && !one.hosts.iter().any(|host| two.hosts.contains(host));
+            // Who has no names gets what is nobody's.
+            let named = !(one.hosts.is_empty() && two.hosts.is_empty());
+            let readable = one.spoken.may_be_http() && two.spoken.may_be_http();
+            let apart = named && readable && !one.hosts.iter().any(|host| two.hosts.contains(host));
             let by_path = one_name == two_name && one.path != two.path;
             let Some((listen, port)) = same_listener(&one.listen, &two.listen).filter(|_| !apart && !by_path) else {
                 continue;

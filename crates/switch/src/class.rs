@@ -199,7 +199,7 @@ impl fmt::Display for Reason {
             Reason::Engine { what, why } => write!(f, "is {what}, by {why}"),
             Reason::Writes(storage) => write!(f, "writes {storage}, as nobody else does"),
             Reason::FrontWithState { what, storage } => {
-                write!(f, "is {what} before other services, and writes {storage}: keeps its ports, is never doubled")
+                write!(f, "is {what} before others, and writes {storage}: keeps its ports, is never doubled")
             }
             Reason::NotOurs => f.write_str("is not built here"),
             Reason::FrontOf(service) => write!(f, "stands before {service}"),

@@ -34,6 +34,7 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
     let routes = routes::routes(&view, &classes, &mut notes, &mut refused);
     let services = fates(&view, &classes, &mut notes);
     refuse::staying_needs(&view, &classes, &jobs, &mut refused);
+    refuse::joined_across(&view, &classes, &jobs, &mut refused);
     refuse::found_by_labels(&view, &classes, &mut refused);
     refuse::writers(&view, &classes, &mut refused, &mut notes);
     let outside = links::outside(&view, &classes);

@@ -6,6 +6,7 @@ pub mod class;
 mod classify;
 mod derive;
 pub mod derived;
+pub mod dress;
 mod explain;
 pub mod facts;
 mod gate;

@@ -33,8 +33,11 @@ pub(crate) fn links<'a>(view: &View<'a>, classes: &Classes<'a>, jobs: &[Job]) ->
                 let aliases = view.service(name).and_then(|service| service.networks.get(key)?.as_ref());
                 let aliases = aliases.into_iter().flat_map(|attachment| attachment.aliases.iter().map(String::as_str));
                 let container = view.service(name).map_or("", |service| service.container_name.as_str());
+                let called = view.names().filter(|other| classes.moves(other)).filter_map(|other| view.service(other));
+                let called = called.flat_map(|other| &other.links).filter_map(|link| link.split_once(':'));
+                let called = called.filter(|(other, _)| *other == name).map(|(_, alias)| alias);
                 let mut names = vec![name.to_owned()];
-                for found in [container].into_iter().chain(aliases).filter(|found| !found.is_empty()) {
+                for found in [container].into_iter().chain(aliases).chain(called).filter(|found| !found.is_empty()) {
                     if !names.iter().any(|known| known == found) {
                         names.push(found.to_owned());
                     }

@@ -125,6 +125,15 @@ pub enum Cause {
         /// The service.
         service: String,
     },
+    /// A job of one kind shares namespaces or volumes with a service of the other.
+    JoinedAcross {
+        /// The job.
+        job: String,
+        /// Whose.
+        with: String,
+        /// What the job would have to be.
+        class: Class,
+    },
     /// COLOR of `.env` is none of `colors`.
     ForeignColour {
         /// COLOR.
@@ -176,6 +185,7 @@ impl Cause {
             Cause::FrontWithoutPort { service, .. } => {
                 Line::Compose(json!({"services": {service: {"expose": ["8000"]}}}))
             }
+            Cause::JoinedAcross { job, class: becomes, .. } => class(job, *becomes),
             Cause::ForeignColour { colour, colours } => {
                 Line::Repos(json!({"colors": [colour, colours.iter().find(|other| *other != colour)]}))
             }
@@ -223,6 +233,9 @@ impl fmt::Display for Cause {
                 f,
                 "{front} stays and reaches {service}, and by which port (8000 is an example) or network is not to be seen"
             ),
+            Cause::JoinedAcross { job, with, .. } => {
+                write!(f, "the job {job} shares namespaces or volumes with {with}, and would be in another project")
+            }
             Cause::ForeignColour { colour, colours } => {
                 write!(f, "COLOR is {colour}, which is none of {} and {}", colours[0], colours[1])
             }

@@ -18,10 +18,12 @@ pub(crate) fn routes(
     notes: &mut Vec<Note>,
     refused: &mut Vec<Cause>,
 ) -> Vec<Route> {
-    let mut routes = match view.said.stack(|layer| layer.routes.clone()) {
-        Some((said, source)) => said_routes(view, classes, said, source, refused),
-        None => published(view, classes, notes),
-    };
+    let said = view.said.stack(|layer| layer.routes.clone());
+    let mut routes = said.map(|(said, source)| said_routes(view, classes, said, source, refused)).unwrap_or_default();
+    // Port by port, so that a line about one of them does not take the others away.
+    let mut published = published(view, classes, notes);
+    published.retain(|it| !routes.iter().any(|said| (&said.service, said.port) == (&it.service, it.port)));
+    routes.extend(published);
     routes.extend(behind_single_fronts(view, classes, refused));
     routes
 }

@@ -23,7 +23,7 @@ pub(crate) fn units(project: &Project, left_out: impl Fn(&str) -> bool) -> BTree
 }
 
 /// Whose namespaces or volumes a service has.
-fn joined_with(service: &Service) -> impl Iterator<Item = &str> {
+pub(crate) fn joined_with(service: &Service) -> impl Iterator<Item = &str> {
     let modes = [&service.network_mode, &service.ipc, &service.pid];
     let volumes = service.volumes_from.iter().filter_map(|entry| entry.split(':').next());
     // `container:NAME` is a stranger's.

@@ -124,7 +124,7 @@ pub struct Layer {
     pub by: Option<By>,
     /// `colors`.
     pub colors: Option<[String; 2]>,
-    /// `routes`; they take the place of the derived ones.
+    /// `routes`; each takes the place of the derived one to the same port of the same service.
     pub routes: Option<Vec<RouteSaid>>,
     /// `services`.
     pub services: BTreeMap<String, ServiceSaid>,

@@ -17,7 +17,13 @@ use turnout_compose::{
     model::Project,
     source::DiskFiles,
 };
-use turnout_switch::{Class, Facts, FileFacts, Reason, Said, derive, explain, refusal::Line, said::Order};
+use turnout_switch::{
+    Class, Facts, FileFacts, Reason, Said, derive,
+    dress::{Dress, coloured},
+    explain,
+    refusal::Line,
+    said::Order,
+};
 
 /// Stacks as their projects published them.
 const CATEGORIES: [&str; 2] = ["real-world", "awesome-compose"];
@@ -70,6 +76,12 @@ fn published_stacks() {
                 if then.refusals.iter().any(|it| it.cause == refusal.cause) {
                     faults.push(format!("{name}: {} is not lifted by {}", refusal.cause, refusal.line));
                 }
+            }
+            let loopback = derived.routes.iter().map(|route| ((route.service.clone(), route.port), 20_000)).collect();
+            let dress = Dress { name: "bluecase".into(), staying: "stays".into(), loopback, ..Dress::default() };
+            let coloured = coloured(&project, &derived, &dress).unwrap().project;
+            for service in coloured.services.values().filter(|service| looks_like_an_engine(&service.image)) {
+                faults.push(format!("{name}: {} in a colour", service.image));
             }
             if std::env::var_os("TURNOUT_EXPLAIN").is_some() {
                 println!("== {name}: {kind}\n{}", explain(&derived));

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code: a failure is the report")]
 
 mod corpus;
+mod dress;
+mod invariants;
 mod refusals;
 mod routes;
 mod rules;

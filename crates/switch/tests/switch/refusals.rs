@@ -162,7 +162,8 @@ fn two_repositories_on_one_listener() {
         (of("8000", json!("auto")), of("8000", json!("auto")), false),
         (of("80:8000", hosts("a")), of("80:8000", hosts("b")), false),
         (of("80:8000", hosts("a")), of("80:8000", hosts("a")), true),
-        (of("80:8000", hosts("a")), of("80:8000", json!("auto")), true),
+        (of("80:8000", hosts("a")), of("80:8000", json!("auto")), false),
+        (of("80:8000", hosts("a")), of("80:8000", json!({"protocol": "tcp"})), true),
     ] {
         let found = clashes(&[("shop", &one), ("blog", &two)]);
         assert_eq!(found.len(), usize::from(clash), "{:?} {:?}", one.routes, two.routes);
@@ -173,6 +174,8 @@ fn two_repositories_on_one_listener() {
         "web of shop and web of blog both want 0.0.0.0:80 and [::]:80, and not by different host names <- switch: {routes: \
          [{hosts: [blog.example.org], listen: 80, to: \"web:8000\"}]}"
     );
+    let Line::Repos(line) = &found[0].line else { panic!() };
+    assert!(clashes(&[("shop", &of("80:8000", json!("auto"))), ("blog", &of("80:8000", line.clone()))]).is_empty());
     // In one file, too.
     let text = "services: {a: {build: ., ports: ['80:1']}, b: {build: ., ports: ['80:1']}}";
     assert_eq!(derived(text, &no_facts()).refusals.len(), 1);
@@ -205,6 +208,20 @@ volumes: {data: {}}
           {expose: [\"8000\"]}}"
         ]
     );
+}
+
+#[test]
+fn jobs_in_the_namespaces_of_the_other_project() {
+    let text = "
+services:
+  web: {build: ., ports: ['80:8000'], depends_on: {seed: {condition: service_completed_successfully}}}
+  seed: {build: ., volumes_from: [db]}
+  db: {image: postgres}
+";
+    let found = derived(text, &no_facts());
+    let cause = "the job seed shares namespaces or volumes with db, and would be in another project";
+    assert_eq!(refused(&found), [format!("{cause} <- switch: {{services: {{seed: shared}}}}")]);
+    lifted(text, &no_facts(), found);
 }
 
 #[test]

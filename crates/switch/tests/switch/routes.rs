@@ -77,16 +77,20 @@ services:
 }
 
 #[test]
-fn said_routes_take_the_place_of_published_ports() {
-    let text = "services: {web: {build: ., ports: ['80:8000']}}";
+fn said_routes_take_the_place_of_the_published_port() {
+    let text = "services: {web: {build: ., ports: ['80:8000', '82:8002']}}";
     let switch = json!({"routes": [
-        {"listen": "[::1]:81", "to": "web", "hosts": ["a.example.org"], "path": "/x", "strip_path": true},
+        {"listen": "[::1]:81", "to": "web:8000", "hosts": ["a.example.org"], "path": "/x", "strip_path": true},
         {"listen": 443, "to": "web:9000", "tls": "auto", "protocol": "grpc"},
     ]});
     let derived = derived_as(text, &no_facts(), &switch);
     assert_eq!(
         routes(&derived),
-        ["[::1]:81 -> web:8000 asked in the gate", "0.0.0.0:443 and [::]:443 -> web:9000 grpc (said in repos.yaml)"]
+        [
+            "[::1]:81 -> web:8000 asked in the gate",
+            "0.0.0.0:443 and [::]:443 -> web:9000 grpc (said in repos.yaml)",
+            "0.0.0.0:82 and [::]:82 -> web:8002 asked in the gate"
+        ]
     );
     assert!(derived.routes[0].strip_path && derived.routes[0].listen.is_loopback());
 }

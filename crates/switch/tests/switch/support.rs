@@ -10,13 +10,19 @@ use turnout_switch::{Class, Derived, Facts, FileFacts, FileKind, ImageFacts, Mis
 
 /// The project `shop` of a Compose file in `/srv/shop`.
 pub fn project(text: &str) -> Project {
+    try_project(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// As [`project`], where the loader may refuse it.
+pub fn try_project(text: &str) -> Result<Project, String> {
     let request = LoadRequest {
         working_dir: "/srv/shop".into(),
         files: vec!["compose.yaml".into()],
         project_name: Some("shop".into()),
         ..LoadRequest::default()
     };
-    load(&request, &MapFiles::new([("/srv/shop/compose.yaml", text)])).unwrap_or_else(|e| panic!("{e}\n{text}")).project
+    let loaded = load(&request, &MapFiles::new([("/srv/shop/compose.yaml", text)]));
+    loaded.map(|loaded| loaded.project).map_err(|error| error.to_string())
 }
 
 /// Nothing that cannot be seen in the file.
