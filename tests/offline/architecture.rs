@@ -28,6 +28,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("files", &[]),
     ("compose", &["yaml", "report", "files"]),
     ("plan", &["compose", "report"]),
+    ("switch", &["compose", "report"]),
     ("net", &["report"]),
     ("registry", &["net", "report"]),
     ("buildkit", &["files", "registry"]),
@@ -46,6 +47,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     // tokio comes with the gate for files, whose waits end; compose's own code has none of it (PURE).
     ("compose", &["bollard", "hyper", "git2", "openssl", "rusqlite"]),
     ("plan", &["bollard", "hyper", "git2", "openssl", "rusqlite"]),
+    ("switch", &["bollard", "hyper", "git2", "openssl", "rusqlite"]),
     ("net", &["bollard", "git2", "rusqlite", "axum"]),
     ("registry", &["bollard", "git2", "rusqlite", "axum"]),
     ("buildkit", &["bollard", "git2", "rusqlite", "axum"]),
@@ -57,7 +59,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without async, clock, Docker or filesystem.
-const PURE: &[&str] = &["report", "yaml", "forge", "compose", "decide", "rollout", "plan", "traffic"];
+const PURE: &[&str] = &["report", "yaml", "forge", "compose", "decide", "rollout", "plan", "switch", "traffic"];
 /// What would betray them, by the beginning of a path.
 const IMPURE: &[&str] = &[
     "tokio",

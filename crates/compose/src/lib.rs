@@ -7,6 +7,7 @@ pub mod dotenv;
 mod entries;
 pub mod error;
 mod extends;
+mod extensions;
 pub mod hash;
 mod include;
 pub mod interpolate;

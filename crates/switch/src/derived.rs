@@ -1,0 +1,358 @@
+//! What follows for a stack: the value that `turnout plan` prints and a rollout carries out.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
+use turnout_compose::model::Duration;
+
+use crate::{
+    class::{Class, Reason, Source},
+    protocol::Spoken,
+    refusal::Refusal,
+    said::{Adapter, By, OnFailure, Order, Tls},
+};
+
+/// All that was derived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    /// The project's name.
+    pub project: String,
+    /// When a deployment changes the colour.
+    pub by: By,
+    /// The colour of `.env`, and its partner.
+    pub colours: Colours,
+    /// What becomes of each active service.
+    pub services: BTreeMap<String, Fate>,
+    /// What the proxy listens on, by service and port.
+    pub routes: Vec<Route>,
+    /// Jobs, in the order in which they run.
+    pub jobs: Vec<Job>,
+    /// Networks by which coloured containers reach those that stay.
+    pub links: Vec<Link>,
+    /// Compose networks that are not the project's own: coloured containers get no alias there.
+    pub outside: Vec<String>,
+    /// How long the previous colour runs on beside the new one.
+    pub bake: Given<Duration>,
+    /// How long tunnels may last when their colour retires.
+    pub drain: Given<Duration>,
+    /// How long a retired colour is kept, stopped.
+    pub keep: Given<Duration>,
+    /// What a failure while baking asks for.
+    pub on_failure: Given<OnFailure>,
+    /// Paths whose 404 is tried at the old colour while baking.
+    pub fallback: Given<Vec<String>>,
+    /// How a front outside is told who is live.
+    pub adapter: Option<Adapter>,
+    /// Why this stack cannot be switched as it is; with any, nothing is.
+    pub refusals: Vec<Refusal>,
+    /// What the user should know.
+    pub notes: Vec<Note>,
+}
+
+/// Two colours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Colours {
+    /// That of `.env`.
+    pub named: String,
+    /// Its partner.
+    pub partner: String,
+}
+
+/// A value, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub from: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The user.
+    Said(Source),
+    /// This attribute of this service.
+    Attribute(&'static str, String),
+    /// Turnout's default.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Said(source) => write!(f, "said in {source}"),
+            Origin::Attribute(attribute, service) => write!(f, "{attribute} of {service}"),
+            Origin::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// What becomes of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fate {
+    /// Its class.
+    pub class: Class,
+    /// Why.
+    pub reason: Reason,
+    /// Services that share a namespace or volumes with it, and so its class.
+    pub joined: Vec<String>,
+    /// Whether it must never run twice.
+    pub scheduler: bool,
+    /// What kind of front it is, if one.
+    pub front: Option<Front>,
+    /// How many containers: the proxy's targets, if it is routed.
+    pub replicas: u32,
+    /// What comes first; of services that change colour.
+    pub order: Option<(Order, OrderWhy)>,
+    /// When it counts as ready; of services that change colour.
+    pub gate: Option<Gate>,
+}
+
+/// Why one comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderWhy {
+    /// The user said it.
+    Said(Source),
+    /// `deploy.update_config.order`.
+    UpdateConfig,
+    /// It writes storage, and two at once must not be.
+    OneWriter,
+    /// A scheduler never runs twice.
+    Scheduler,
+    /// Workers do not overlap unless said.
+    Worker,
+    /// Nothing speaks against it.
+    Usual,
+}
+
+impl fmt::Display for OrderWhy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OrderWhy::Said(source) => write!(f, "said in {source}"),
+            OrderWhy::UpdateConfig => f.write_str("deploy.update_config.order"),
+            OrderWhy::OneWriter => f.write_str("one writer"),
+            OrderWhy::Scheduler => f.write_str("a scheduler"),
+            OrderWhy::Worker => f.write_str("workers do not overlap"),
+            OrderWhy::Usual => f.write_str("default"),
+        }
+    }
+}
+
+/// A front in the same file (docs of the switch, "A front in the same file").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Front {
+    /// (a) Coloured with those behind it; each colour's front finds its own.
+    Coloured(Vec<String>),
+    /// (b) Keeps its ports; these names lead it to the proxy.
+    Keeps(Vec<String>),
+}
+
+/// What must be before a new instance gets requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// The health check that turnout runs.
+    pub check: Check,
+    /// The page that is asked on HTTP routes; below 500 is ready.
+    pub page: Given<String>,
+    /// How long all of it may take.
+    pub timeout: Given<Duration>,
+}
+
+/// Whose health check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// The service's.
+    Service,
+    /// The image's.
+    Image,
+    /// There is none.
+    None,
+}
+
+/// From a listener to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The service.
+    pub service: String,
+    /// The port in its containers.
+    pub port: u16,
+    /// Where the proxy listens.
+    pub listen: Listen,
+    /// Host names; empty: all.
+    pub hosts: Vec<String>,
+    /// What the path begins with.
+    pub path: Option<String>,
+    /// Whether that is taken off.
+    pub strip_path: bool,
+    /// TLS at the listener.
+    pub tls: Option<Tls>,
+    /// What is spoken, and how that is known.
+    pub spoken: Spoken,
+    /// Whether the user said the route; else it is a published port.
+    pub said: Option<Source>,
+}
+
+/// Where the proxy listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// On these addresses of the host. Without a port, on one that turnout chooses once.
+    Host {
+        /// Addresses.
+        addresses: Vec<IpAddr>,
+        /// The port.
+        port: Option<u16>,
+    },
+    /// On the gateway of the network of a front that keeps its ports.
+    Gateway {
+        /// The front.
+        front: String,
+        /// The Compose network.
+        network: String,
+        /// The port, which the front already calls.
+        port: u16,
+    },
+}
+
+impl Listen {
+    /// Whether only this machine reaches it: X-Forwarded-* is then trusted and extended, as the usual nginx before it
+    /// wants it.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Listen::Host { addresses, .. } => addresses.iter().all(IpAddr::is_loopback),
+            Listen::Gateway { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Host { addresses, port } => {
+                let port = port.map_or("a port that turnout chooses".to_owned(), |port| port.to_string());
+                let all = addresses.iter().map(|address| match address {
+                    IpAddr::V4(address) => format!("{address}:{port}"),
+                    IpAddr::V6(address) => format!("[{address}]:{port}"),
+                });
+                f.write_str(&all.collect::<Vec<_>>().join(" and "))
+            }
+            Listen::Gateway { network, port, .. } => write!(f, "gateway of {network}:{port}"),
+        }
+    }
+}
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The service.
+    pub service: String,
+    /// Whether it belongs to services that stay, because only such wait for it; else it runs once a rollout, in the new
+    /// colour.
+    pub stays: bool,
+    /// Services that wait for it.
+    pub before: Vec<String>,
+}
+
+/// An internal network that turnout owns, beside a Compose network: services that stay are on it under their names from
+/// the start, coloured containers without any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The Compose network's key.
+    pub network: String,
+    /// Services that stay, with the names by which they are found.
+    pub staying: BTreeMap<String, Vec<String>>,
+    /// Services that change colour.
+    pub moving: Vec<String>,
+}
+
+/// What the user should know; nothing of it stops a switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The app no longer sees who calls, and the engine's rules for published ports no longer count.
+    PeerAddress(Vec<String>),
+    /// The engine chose the host's port so far.
+    PortChosen {
+        /// The service.
+        service: String,
+        /// The port in the container.
+        port: u16,
+    },
+    /// `app_protocol` says nothing that turnout knows.
+    UnknownAppProtocol {
+        /// The service.
+        service: String,
+        /// The word.
+        word: String,
+    },
+    /// `failure_action: continue` would leave a broken colour live.
+    FailureContinue(String),
+    /// `start-first` of the Compose file is not followed.
+    StartFirstNotKept {
+        /// The service.
+        service: String,
+        /// Why not.
+        why: OrderWhy,
+    },
+    /// A front that keeps its ports finds these through the proxy, if nothing between bars it.
+    LeadsToProxy {
+        /// The front.
+        front: String,
+        /// Names.
+        names: Vec<String>,
+    },
+    /// On networks that are not the project's own, coloured containers have no names.
+    NoAliasOutside(String),
+    /// A fixed container name would be there twice; it stays a name within its colour.
+    ContainerName {
+        /// The service.
+        service: String,
+        /// The name.
+        name: String,
+    },
+    /// Said to be coloured although it writes: the user takes it upon themselves that two may write there.
+    TwoWriters {
+        /// The service.
+        service: String,
+        /// Where.
+        place: String,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::PeerAddress(listeners) => write!(
+                f,
+                "behind {} the app no longer sees its callers' addresses but in X-Forwarded-For; rules in DOCKER-USER no \
+                 longer apply to them (a restricted port would open), and rules in INPUT do",
+                listeners.join(", ")
+            ),
+            Note::PortChosen { service, port } => write!(
+                f,
+                "{service} publishes its port {port} without one of the host: turnout chooses one and keeps it"
+            ),
+            Note::UnknownAppProtocol { service, word } => {
+                write!(f, "app_protocol {word} of {service} is no word that turnout knows: the gate asks the container")
+            }
+            Note::FailureContinue(service) => {
+                write!(f, "failure_action: continue of {service} is not followed: a colour that fails goes back")
+            }
+            Note::StartFirstNotKept { service, why } => {
+                write!(f, "order: start-first of {service} is not followed: {why}")
+            }
+            Note::LeadsToProxy { front, names } => write!(
+                f,
+                "{front} stays as it is, and finds turnout's proxy under {}: the proxy must be reachable from its network",
+                names.join(", ")
+            ),
+            Note::NoAliasOutside(network) => {
+                write!(f, "on the network {network}, which is not the project's own, coloured containers have no names")
+            }
+            Note::ContainerName { service, name } => {
+                write!(f, "the container name {name} of {service} stays a name within its colour only")
+            }
+            Note::TwoWriters { service, place } => {
+                write!(f, "{service} is said to be coloured: two of it may write {place} at the same time")
+            }
+        }
+    }
+}

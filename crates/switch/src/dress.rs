@@ -1,0 +1,288 @@
+//! The two projects that a switched stack becomes: one for each colour, and one for what stays (docs of the switch,
+//! "Networks", "Shared services that changed").
+//!
+//! Both come from the same Compose file, loaded once with the colour and once with a fixed COLOR: what stays would change
+//! its hash with every switch otherwise. Neither owns what the other's containers write: volumes keep the names that they
+//! have, and belong to what stays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
+
+use turnout_compose::model::{Attachment, Ipam, Network, Port, Project, Service};
+
+use crate::{
+    class::Class,
+    derived::{Derived, Front, Link, Listen},
+};
+
+/// What a colour is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dress {
+    /// The colour's project, `blueshop`.
+    pub name: String,
+    /// The project of what stays, whose link networks and volumes the colour uses.
+    pub staying: String,
+    /// Loopback ports by service and port in its containers; of several replicas the first of as many.
+    pub loopback: BTreeMap<(String, u16), u16>,
+    /// Volumes whose engine names are remembered from before, by Compose key.
+    pub volumes: BTreeMap<String, String>,
+}
+
+/// A colour's project, and what Compose has no words for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coloured {
+    /// The project.
+    pub project: Project,
+    /// Networks on which containers of the colour have no names, by service: link networks, and those that are not the
+    /// project's own. One alias in both colours answers for both.
+    pub nameless: BTreeMap<String, BTreeSet<String>>,
+    /// What was waited for in the project of what stays: service, what it waited for, condition. It is there, and as it
+    /// ought to be, before the colour is created.
+    pub waits: Vec<(String, String, String)>,
+}
+
+/// What stays is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StayingDress {
+    /// Its project.
+    pub name: String,
+    /// Gateways of its networks, by Compose key, for fronts that find the proxy there.
+    pub gateways: BTreeMap<String, IpAddr>,
+    /// As in [`Dress`].
+    pub volumes: BTreeMap<String, String>,
+}
+
+/// Something that had to be given and was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// A loopback port.
+    Port {
+        /// The service.
+        service: String,
+        /// The port in its container.
+        port: u16,
+    },
+    /// The gateway of a network of a front.
+    Gateway {
+        /// The front.
+        front: String,
+        /// The network.
+        network: String,
+    },
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missing::Port { service, port } => write!(f, "no loopback port was chosen for {port} of {service}"),
+            Missing::Gateway { front, network } => {
+                write!(f, "the gateway of the network {network} is not known, and {front} is to find the proxy there")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// The key of the link network beside a Compose network, in both projects.
+pub fn link_key(network: &str) -> String {
+    format!("turnout-link-{network}")
+}
+
+/// What changes colour, in one colour. `project` was loaded with that COLOR.
+///
+/// # Errors
+///
+/// A route has no loopback port.
+pub fn coloured(project: &Project, derived: &Derived, dress: &Dress) -> Result<Coloured, Missing> {
+    let mut dressed = Coloured { project: project.clone(), nameless: BTreeMap::new(), waits: Vec::new() };
+    dressed.project.services.retain(|name, _| moves(derived, name));
+    for (name, service) in &mut dressed.project.services {
+        service.ports = ports(derived, dress, name, service)?;
+        let mut nameless: BTreeSet<String> =
+            derived.outside.iter().filter(|key| service.networks.contains_key(*key)).cloned().collect();
+        keep_name(service, &nameless);
+        for link in derived.links.iter().filter(|link| link.moving.contains(name)) {
+            service.networks.insert(link_key(&link.network), None);
+            nameless.insert(link_key(&link.network));
+        }
+        if !nameless.is_empty() {
+            dressed.nameless.insert(name.clone(), nameless);
+        }
+        let gone = service.depends_on.extract_if(.., |other, _| !moves(derived, other));
+        dressed.waits.extend(gone.map(|(other, dependency)| (name.clone(), other, dependency.condition)));
+        // Names of links are on the link networks, with those that stay.
+        service.links.retain(|link| link.split(':').next().is_some_and(|other| moves(derived, other)));
+    }
+    own_networks(&mut dressed.project, project, &dress.name);
+    for (key, network) in &mut dressed.project.networks {
+        if let Some(network) = network.as_mut().filter(|_| derived.outside.contains(key)) {
+            make_external(network);
+        }
+    }
+    for link in &derived.links {
+        let network = Network { name: link_name(&dress.staying, link), external: true, ..Network::default() };
+        dressed.project.networks.insert(link_key(&link.network), Some(network));
+    }
+    volumes(&mut dressed.project, &dress.volumes, true);
+    dressed.project.name.clone_from(&dress.name);
+    Ok(dressed)
+}
+
+/// What stays. `project` was loaded with a COLOR that never changes.
+///
+/// # Errors
+///
+/// The gateway of a front's network is not known.
+pub fn staying(project: &Project, derived: &Derived, dress: &StayingDress) -> Result<Project, Missing> {
+    let mut dressed = project.clone();
+    dressed.services.retain(|name, _| !moves(derived, name));
+    for (name, service) in &mut dressed.services {
+        // Those of fronts; all others were refused.
+        service.depends_on.retain(|other, _| !moves(derived, other));
+        service.links.retain(|link| !link.split(':').next().is_some_and(|other| moves(derived, other)));
+        for link in &derived.links {
+            if let Some(names) = link.staying.get(name) {
+                let attachment = Attachment { aliases: names.clone(), ..Attachment::default() };
+                service.networks.insert(link_key(&link.network), Some(attachment));
+            }
+        }
+        lead_to_proxy(project, derived, dress, name, service)?;
+    }
+    own_networks(&mut dressed, project, &dress.name);
+    for link in &derived.links {
+        let network = Network { name: link_name(&dress.name, link), internal: true, ..Network::default() };
+        dressed.networks.insert(link_key(&link.network), Some(network));
+    }
+    volumes(&mut dressed, &dress.volumes, false);
+    dressed.name.clone_from(&dress.name);
+    Ok(dressed)
+}
+
+/// Whether a service belongs to a colour: its class, or a job of it.
+fn moves(derived: &Derived, name: &str) -> bool {
+    derived.services.get(name).is_some_and(|fate| match fate.class {
+        Class::Job => derived.jobs.iter().any(|job| job.service == name && !job.stays),
+        class => class.moves(),
+    })
+}
+
+fn link_name(staying: &str, link: &Link) -> String {
+    format!("{staying}_{}", link_key(&link.network))
+}
+
+/// Loopback ports in the place of what was published.
+fn ports(derived: &Derived, dress: &Dress, name: &str, service: &Service) -> Result<Vec<Port>, Missing> {
+    let routed: BTreeSet<u16> =
+        derived.routes.iter().filter(|route| route.service == name).map(|route| route.port).collect();
+    let port = |port: u16| {
+        let missing = || Missing::Port { service: name.to_owned(), port };
+        let first = *dress.loopback.get(&(name.to_owned(), port)).ok_or_else(missing)?;
+        // The engine gives each replica one of the range.
+        let last = u16::try_from(service.scale().max(1) - 1).ok().and_then(|more| first.checked_add(more));
+        let published = match last.ok_or_else(missing)? {
+            last if last == first => first.to_string(),
+            last => format!("{first}-{last}"),
+        };
+        Ok(Port {
+            mode: "ingress".to_owned(),
+            host_ip: "127.0.0.1".to_owned(),
+            target: u32::from(port),
+            published,
+            protocol: "tcp".to_owned(),
+            ..Port::default()
+        })
+    };
+    routed.into_iter().map(port).collect()
+}
+
+/// A container name would be there twice; it stays a name within the colour.
+fn keep_name(service: &mut Service, nameless: &BTreeSet<String>) {
+    let name = std::mem::take(&mut service.container_name);
+    if name.is_empty() {
+        return;
+    }
+    for (_, attachment) in service.networks.iter_mut().filter(|(key, _)| !nameless.contains(*key)) {
+        let attachment = attachment.get_or_insert_default();
+        if !attachment.aliases.contains(&name) {
+            attachment.aliases.push(name.clone());
+        }
+    }
+}
+
+/// Gives networks of the project's own the names of another project; those that nobody uses there go. Two networks cannot
+/// have one subnet or bridge, so what was asked for of that kind stays with nobody but the project that it was written for.
+fn own_networks(dressed: &mut Project, project: &Project, name: &str) {
+    let used: BTreeSet<&String> = dressed.services.values().flat_map(|service| service.networks.keys()).collect();
+    dressed.networks.retain(|key, _| used.contains(key));
+    for (key, network) in &mut dressed.networks {
+        let own = format!("{}_{key}", project.name);
+        if let Some(network) = network.as_mut().filter(|network| !network.external && network.name == own) {
+            network.name = format!("{name}_{key}");
+            if name != project.name {
+                network.ipam = Ipam { driver: std::mem::take(&mut network.ipam.driver), config: Vec::new() };
+                network.driver_opts.remove("com.docker.network.bridge.name");
+            }
+        }
+    }
+}
+
+/// What is external has a name and nothing else.
+fn make_external(network: &mut Network) {
+    let name = std::mem::take(&mut network.name);
+    *network = Network { name, external: true, ..Network::default() };
+}
+
+/// Volumes keep the names that they have. A colour never owns one: it is removed, and they are not.
+fn volumes(dressed: &mut Project, remembered: &BTreeMap<String, String>, external: bool) {
+    if external {
+        let services = dressed.services.values().flat_map(|service| &service.volumes);
+        let used: BTreeSet<&str> = services.map(|mount| mount.source.as_str()).collect();
+        dressed.volumes.retain(|key, _| used.contains(key.as_str()));
+    }
+    for (key, volume) in &mut dressed.volumes {
+        let volume = volume.get_or_insert_default();
+        if let Some(name) = remembered.get(key) {
+            volume.name.clone_from(name);
+        }
+        if external {
+            let name = std::mem::take(&mut volume.name);
+            *volume = turnout_compose::model::Volume { name, external: true, ..Default::default() };
+        }
+    }
+}
+
+/// The names by which a front that stays knows what moves lead it to the proxy, on the gateway of the network that they
+/// had in common. `/etc/hosts` comes before the engine's names.
+fn lead_to_proxy(
+    project: &Project,
+    derived: &Derived,
+    dress: &StayingDress,
+    name: &str,
+    service: &mut Service,
+) -> Result<(), Missing> {
+    let Some(Front::Keeps(_)) = derived.services.get(name).and_then(|fate| fate.front.as_ref()) else { return Ok(()) };
+    for route in &derived.routes {
+        let Listen::Gateway { front, network, .. } = &route.listen else { continue };
+        if front != name {
+            continue;
+        }
+        let missing = || Missing::Gateway { front: front.clone(), network: network.clone() };
+        let gateway = dress.gateways.get(network).ok_or_else(missing)?.to_string();
+        let mut names = vec![route.service.clone()];
+        if let Some(behind) = project.services.get(&route.service) {
+            names.push(behind.container_name.clone());
+            names.extend(behind.networks.values().flatten().flat_map(|attachment| attachment.aliases.clone()));
+        }
+        for host in names.into_iter().filter(|host| !host.is_empty()) {
+            let known = service.extra_hosts.0.entry(host).or_default();
+            if !known.contains(&gateway) {
+                known.push(gateway.clone());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What blue/green deployment makes of a Compose project, as data with reasons: pure, from a typed project, facts that
+//! the caller has looked up, and what the user said. The rules in their order: ADR 23.
+
+mod clash;
+pub mod class;
+mod classify;
+mod derive;
+pub mod derived;
+pub mod dress;
+mod explain;
+pub mod facts;
+mod gate;
+mod hosts;
+mod jobs;
+mod known;
+mod links;
+pub mod mistake;
+mod pace;
+pub mod protocol;
+pub mod refusal;
+mod refuse;
+mod routes;
+pub mod said;
+pub mod storage;
+mod units;
+mod view;
+
+pub use clash::clashes;
+pub use class::{Class, Reason, Source};
+pub use derive::derive;
+pub use derived::Derived;
+pub use explain::explain;
+pub use facts::{Facts, FileFacts, FileKind, ImageFacts};
+pub use known::Why;
+pub use mistake::{Mistake, Mistakes};
+pub use refusal::Refusal;
+pub use said::Said;
+pub use storage::Storage;

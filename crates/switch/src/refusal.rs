@@ -1,0 +1,249 @@
+//! What is refused, and the line to write that lifts it.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::{
+    class::{Class, Place},
+    said::Adapter,
+};
+
+/// Why a stack cannot be switched as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// What is in the way.
+    pub cause: Cause,
+    /// What to write.
+    pub line: Line,
+}
+
+/// What to write, and where. Merged into what is there, it lifts the refusal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// Under `switch:` of the repository in `repos.yaml`.
+    Repos(Value),
+    /// In the Compose file.
+    Compose(Value),
+}
+
+impl Line {
+    /// The value, without its place.
+    pub fn value(&self) -> &Value {
+        match self {
+            Line::Repos(value) | Line::Compose(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Repos(value) => f.write_str(&flow(&json!({ "switch": value }), true)),
+            Line::Compose(value) => f.write_str(&flow(value, true)),
+        }
+    }
+}
+
+/// YAML on one line.
+fn flow(value: &Value, top: bool) -> String {
+    match value {
+        Value::Object(map) => {
+            let entries: Vec<String> =
+                map.iter().map(|(key, value)| format!("{}: {}", word(key), flow(value, false))).collect();
+            if top { entries.join(", ") } else { format!("{{{}}}", entries.join(", ")) }
+        }
+        Value::Array(list) => {
+            format!("[{}]", list.iter().map(|item| flow(item, false)).collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) => word(text),
+        other => other.to_string(),
+    }
+}
+
+/// A text, quoted where YAML wants it.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    let safe = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.chars().all(plain)
+        && !matches!(text, "true" | "false" | "null" | "yes" | "no" | "on" | "off");
+    if safe { text.to_owned() } else { Value::from(text).to_string() }
+}
+
+/// What is in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// A service that stays needs one that changes colour: it would find none of them, or both.
+    StayingNeeds {
+        /// The one that stays.
+        staying: String,
+        /// What it is.
+        class: Class,
+        /// The one that changes colour.
+        moving: String,
+        /// Where it is named; nothing: `depends_on`.
+        place: Option<Place>,
+        /// What to make of them.
+        remedy: Remedy,
+    },
+    /// A front discovers by labels or variables: requests would go to the new colour before its gate.
+    FoundByLabels {
+        /// The service.
+        service: String,
+        /// The label or variable.
+        by: String,
+        /// What reads it.
+        adapter: Adapter,
+    },
+    /// An engine is said to be coloured and has one place of storage: two engines would write there.
+    EngineDoubled {
+        /// The service.
+        service: String,
+        /// Where.
+        place: String,
+    },
+    /// Said to start first, and writes storage that nobody else does.
+    TwoWritersSaid {
+        /// The service.
+        service: String,
+        /// Where.
+        place: String,
+    },
+    /// A route leads to what does not change colour.
+    RouteToStaying {
+        /// The service.
+        service: String,
+        /// What it is.
+        class: Class,
+        /// Whether it writes storage of its own.
+        writes: bool,
+    },
+    /// It is not seen by which port, or on which network, a front that keeps its ports reaches a service.
+    FrontWithoutPort {
+        /// The front.
+        front: String,
+        /// The service.
+        service: String,
+    },
+    /// A job of one kind shares namespaces or volumes with a service of the other.
+    JoinedAcross {
+        /// The job.
+        job: String,
+        /// Whose.
+        with: String,
+        /// What the job would have to be.
+        class: Class,
+    },
+    /// COLOR of `.env` is none of `colors`.
+    ForeignColour {
+        /// COLOR.
+        colour: String,
+        /// What was said.
+        colours: [String; 2],
+    },
+    /// Two routes want one listener, and not by different host names.
+    SameListener {
+        /// The listener.
+        listen: String,
+        /// Repository and service of one.
+        one: (String, String),
+        /// Repository and service of the other.
+        two: (String, String),
+        /// The line for the second.
+        port: u16,
+        /// The port in its container.
+        target: u16,
+    },
+}
+
+/// What lifts [`Cause::StayingNeeds`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The one that stays becomes this.
+    StayingBecomes(Class),
+    /// The other one stays as well.
+    MovingStays,
+}
+
+impl Cause {
+    /// With the line to write.
+    pub(crate) fn refused(self) -> Refusal {
+        let class = |service: &str, class: Class| Line::Repos(json!({"services": {service: class.word()}}));
+        let line = match &self {
+            Cause::StayingNeeds { staying, moving, remedy, .. } => match remedy {
+                Remedy::StayingBecomes(becomes) => class(staying, *becomes),
+                Remedy::MovingStays => class(moving, Class::Shared),
+            },
+            Cause::FoundByLabels { adapter, .. } => Line::Repos(json!({"adapter": adapter_word(*adapter)})),
+            Cause::EngineDoubled { service, .. } => class(service, Class::Shared),
+            Cause::TwoWritersSaid { service, .. } => {
+                Line::Repos(json!({"services": {service: {"order": "stop-first"}}}))
+            }
+            Cause::RouteToStaying { service, writes, .. } => {
+                class(service, if *writes { Class::Held } else { Class::Routed })
+            }
+            Cause::FrontWithoutPort { service, .. } => {
+                Line::Compose(json!({"services": {service: {"expose": ["8000"]}}}))
+            }
+            Cause::JoinedAcross { job, class: becomes, .. } => class(job, *becomes),
+            Cause::ForeignColour { colour, colours } => {
+                Line::Repos(json!({"colors": [colour, colours.iter().find(|other| *other != colour)]}))
+            }
+            Cause::SameListener { two, port, target, .. } => {
+                let to = format!("{}:{target}", two.1);
+                Line::Repos(
+                    json!({"routes": [{"listen": port, "hosts": [format!("{}.example.org", two.0)], "to": to}]}),
+                )
+            }
+        };
+        Refusal { cause: self, line }
+    }
+}
+
+fn adapter_word(adapter: Adapter) -> &'static str {
+    match adapter {
+        Adapter::Traefik => "traefik",
+        Adapter::Caddy => "caddy",
+        Adapter::NginxProxy => "nginx-proxy",
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::StayingNeeds { staying, class, moving, place: None, .. } => {
+                write!(f, "{staying} is {class} and depends on {moving}, which changes colour")
+            }
+            Cause::StayingNeeds { staying, class, moving, place: Some(place), .. } => {
+                write!(f, "{staying} is {class} and calls {moving} by {place}, which changes colour")
+            }
+            Cause::FoundByLabels { service, by, .. } => {
+                write!(f, "{service} is found by {by}: it would get requests before its gate")
+            }
+            Cause::EngineDoubled { service, place } => {
+                write!(f, "{service} is an engine: two of it on {place} destroy it, whatever is said")
+            }
+            Cause::TwoWritersSaid { service, place } => {
+                write!(f, "{service} is said to start first, and writes {place}, as nobody else does")
+            }
+            Cause::RouteToStaying { service, class, .. } => {
+                write!(f, "a route leads to {service}, which is {class} and keeps its own ports")
+            }
+            Cause::FrontWithoutPort { front, service } => write!(
+                f,
+                "{front} stays and reaches {service}, and by which port (8000 is an example) or network is not to be seen"
+            ),
+            Cause::JoinedAcross { job, with, .. } => {
+                write!(f, "the job {job} shares namespaces or volumes with {with}, and would be in another project")
+            }
+            Cause::ForeignColour { colour, colours } => {
+                write!(f, "COLOR is {colour}, which is none of {} and {}", colours[0], colours[1])
+            }
+            Cause::SameListener { listen, one, two, .. } => write!(
+                f,
+                "{} of {} and {} of {} both want {listen}, and not by different host names",
+                one.1, one.0, two.1, two.0
+            ),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! From listeners to services: said, else the published TCP ports of those that change colour.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::{
+    class::{Reason, Source},
+    classify::Classes,
+    derived::{Listen, Note, Route},
+    protocol::{Protocol, Spoken},
+    refusal::Cause,
+    said::RouteSaid,
+    view::{Reach, View, target},
+};
+
+pub(crate) fn routes(
+    view: &View<'_>,
+    classes: &Classes<'_>,
+    notes: &mut Vec<Note>,
+    refused: &mut Vec<Cause>,
+) -> Vec<Route> {
+    let said = view.said.stack(|layer| layer.routes.clone());
+    let mut routes = said.map(|(said, source)| said_routes(view, classes, said, source, refused)).unwrap_or_default();
+    // Port by port, so that a line about one of them does not take the others away.
+    let mut published = published(view, classes, notes);
+    published.retain(|it| !routes.iter().any(|said| (&said.service, said.port) == (&it.service, it.port)));
+    routes.extend(published);
+    routes.extend(behind_single_fronts(view, classes, refused));
+    routes
+}
+
+fn said_routes(
+    view: &View<'_>,
+    classes: &Classes<'_>,
+    said: Vec<RouteSaid>,
+    source: Source,
+    refused: &mut Vec<Cause>,
+) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for route in said {
+        let RouteSaid { listen, hosts, path, strip_path, service, port, protocol, tls } = route;
+        let Some(class) = classes.class(&service) else { continue }; // no profile selects it
+        if !class.moves() {
+            let writes = view.writers.alone(&service).is_some() || view.engine(&service).is_some();
+            refused.push(Cause::RouteToStaying { service: service.clone(), class, writes });
+        }
+        let spoken = match protocol {
+            Some(protocol) => Spoken::Said(protocol, source),
+            None => {
+                let app = view.tcp_ports(&service).find(|found| target(found) == Some(port));
+                view.spoken(&service, port, app.map_or("", |port| &port.app_protocol))
+            }
+        };
+        let addresses = listen.address.map_or_else(everywhere, |address| vec![address]);
+        let listen = Listen::Host { addresses, port: Some(listen.port) };
+        routes.push(Route { service, port, listen, hosts, path, strip_path, tls, spoken, said: Some(source) });
+    }
+    routes
+}
+
+/// A port without an address is published on both families.
+fn everywhere() -> Vec<IpAddr> {
+    vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)]
+}
+
+fn published(view: &View<'_>, classes: &Classes<'_>, notes: &mut Vec<Note>) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    for name in view.names().filter(|name| classes.moves(name)) {
+        for published in view.tcp_ports(name) {
+            let Some(port) = target(published) else { continue };
+            let host = published.published.parse::<u16>().ok().filter(|port| *port != 0);
+            let address = published.host_ip.parse::<IpAddr>().ok();
+            let addresses = address.map_or_else(everywhere, |address| vec![address]);
+            let spoken = view.spoken(name, port, &published.app_protocol);
+            let app = &published.app_protocol;
+            if !app.is_empty() && Protocol::of_app(app).is_none() {
+                notes.push(Note::UnknownAppProtocol { service: name.to_owned(), word: app.clone() });
+            }
+            if host.is_none() {
+                notes.push(Note::PortChosen { service: name.to_owned(), port });
+            }
+            // `0.0.0.0:80:80` and `[::]:80:80` are one listener with two addresses.
+            let same = routes.iter_mut().find_map(|route| match &mut route.listen {
+                Listen::Host { addresses, port: known }
+                    if route.service == name && route.port == port && host.is_some() && *known == host =>
+                {
+                    Some(addresses)
+                }
+                _ => None,
+            });
+            if let Some(known) = same {
+                known.extend(addresses.into_iter().filter(|address| !known.contains(address)).collect::<Vec<_>>());
+                continue;
+            }
+            routes.push(Route {
+                service: name.to_owned(),
+                port,
+                listen: Listen::Host { addresses, port: host },
+                hosts: Vec::new(),
+                path: None,
+                strip_path: false,
+                tls: None,
+                spoken,
+                said: None,
+            });
+        }
+    }
+    routes
+}
+
+/// What a front that keeps its ports reaches: the proxy listens on the gateway of a network that they have in common, on
+/// the port which the front calls already (docs of the switch, front (b)).
+fn behind_single_fronts(view: &View<'_>, classes: &Classes<'_>, refused: &mut Vec<Cause>) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (front, name) in single_fronts(view, classes) {
+        let called = match view.reaches(front, name) {
+            Some(Reach::Names(_, port)) => port,
+            _ => None,
+        };
+        let image = view.image(name).and_then(|image| image.ports.first().copied());
+        let port =
+            called.or_else(|| view.exposed(name).next()).or_else(|| view.tcp_ports(name).find_map(target)).or(image);
+        let networks = view.service(front).map(|service| &service.networks);
+        let common = view.service(name).and_then(|service| {
+            service.networks.keys().find(|key| networks.is_some_and(|networks| networks.contains_key(*key)))
+        });
+        let (Some(port), Some(network)) = (port, common) else {
+            refused.push(Cause::FrontWithoutPort { front: front.to_owned(), service: name.to_owned() });
+            continue;
+        };
+        routes.push(Route {
+            service: name.to_owned(),
+            port,
+            listen: Listen::Gateway { front: front.to_owned(), network: network.clone(), port },
+            hosts: Vec::new(),
+            path: None,
+            strip_path: false,
+            tls: None,
+            spoken: view.spoken(name, port, ""),
+            said: None,
+        });
+    }
+    routes
+}
+
+/// Fronts that keep their ports, each with a service that moves and which it reaches.
+pub(crate) fn single_fronts<'a>(view: &View<'a>, classes: &Classes<'a>) -> Vec<(&'a str, &'a str)> {
+    let mut pairs = Vec::new();
+    for front in view.names() {
+        if !crate::classify::is_single_front(view, front, classes.class(front)) {
+            continue;
+        }
+        // Workers are not called; `depends_on` alone has a front wait for one.
+        let called = |name: &&str| {
+            classes.moves(name)
+                && match view.reaches(front, name) {
+                    Some(Reach::Names(..)) => true,
+                    Some(Reach::Depends) => {
+                        !matches!(classes.verdicts.get(*name), Some((_, Reason::Scheduler(_) | Reason::NobodyCalls)))
+                    }
+                    None => false,
+                }
+        };
+        pairs.extend(view.names().filter(called).map(|name| (front, name)));
+    }
+    pairs
+}

@@ -1,0 +1,8 @@
+//! What the user said: `switch:` of `repos.yaml`, and `x-turnout:` of the Compose file, at the top and in services
+//! (docs of the switch, §1). `repos.yaml` wins.
+
+mod fields;
+mod read;
+mod words;
+
+pub use words::*;

@@ -1,0 +1,190 @@
+//! What can be said, as types without a mistake in them; who wins where several places say something.
+
+use std::collections::BTreeMap;
+
+use turnout_compose::model::Duration;
+
+use crate::{
+    class::{Class, Source},
+    protocol::Protocol,
+};
+
+/// When a deployment goes to the other colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum By {
+    /// With every deployment that changes anything.
+    #[default]
+    Deploy,
+    /// When the user changes COLOR in `.env`, which then names the target.
+    Color,
+}
+
+/// What comes first when a service changes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The new one starts, then the old one ends.
+    StartFirst,
+    /// The old one ends, then the new one starts.
+    StopFirst,
+}
+
+/// What a failure after the switch asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// Back to the previous colour.
+    #[default]
+    Rollback,
+    /// Stay, and tell.
+    Pause,
+}
+
+/// A front outside Compose's words, for which turnout has an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adapter {
+    /// Traefik, by its files instead of labels.
+    Traefik,
+    /// Caddy, by its admin interface instead of labels.
+    Caddy,
+    /// nginx-proxy, by files instead of `VIRTUAL_HOST`.
+    NginxProxy,
+}
+
+/// How a new instance is asked whether it is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// The page.
+    pub path: Option<String>,
+    /// How long it may take to become ready.
+    pub timeout: Option<Duration>,
+}
+
+/// A listener with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Certificates are obtained (ACME).
+    Auto,
+    /// They lie in files.
+    Files {
+        /// The chain.
+        certificate: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// Where a route listens, as said: a port, or an address with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenSaid {
+    /// Nothing: all of the host's.
+    pub address: Option<std::net::IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+/// One entry of `routes:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSaid {
+    /// Where it listens.
+    pub listen: ListenSaid,
+    /// Host names that are its own; empty: all.
+    pub hosts: Vec<String>,
+    /// What the path begins with; nothing: all.
+    pub path: Option<String>,
+    /// Whether that is taken off before the container sees it.
+    pub strip_path: bool,
+    /// The service.
+    pub service: String,
+    /// The port in its container.
+    pub port: u16,
+    /// What is spoken.
+    pub protocol: Option<Protocol>,
+    /// TLS at the listener.
+    pub tls: Option<Tls>,
+}
+
+/// What is said about one service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceSaid {
+    /// Its class.
+    pub class: Option<Class>,
+    /// What comes first.
+    pub order: Option<Order>,
+    /// The gate.
+    pub health: Option<Health>,
+    /// What is spoken on all of its ports.
+    pub protocol: Option<Protocol>,
+    /// What is spoken on one port of its container.
+    pub protocols: BTreeMap<u16, Protocol>,
+}
+
+/// What one place says: `switch:`, or the top level's `x-turnout:`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Layer {
+    /// `by`.
+    pub by: Option<By>,
+    /// `colors`.
+    pub colors: Option<[String; 2]>,
+    /// `routes`; each takes the place of the derived one to the same port of the same service.
+    pub routes: Option<Vec<RouteSaid>>,
+    /// `services`.
+    pub services: BTreeMap<String, ServiceSaid>,
+    /// `protocol`, `health` and `order` for all that do not say otherwise.
+    pub all: ServiceSaid,
+    /// `bake`.
+    pub bake: Option<Duration>,
+    /// `on_failure`.
+    pub on_failure: Option<OnFailure>,
+    /// `drain`.
+    pub drain: Option<Duration>,
+    /// `keep`.
+    pub keep: Option<Duration>,
+    /// `fallback`: paths whose 404 is tried at the old colour while baking.
+    pub fallback: Option<Vec<String>>,
+    /// `adapter`.
+    pub adapter: Option<Adapter>,
+}
+
+/// All that was said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    /// `switch:` in `repos.yaml`.
+    pub repos: Layer,
+    /// `x-turnout:` at the top of the Compose file.
+    pub compose: Layer,
+    /// `x-turnout:` of services.
+    pub services: BTreeMap<String, ServiceSaid>,
+}
+
+impl Said {
+    /// What the most telling place says for the whole stack.
+    pub(crate) fn stack<T>(&self, of: impl Fn(&Layer) -> Option<T>) -> Option<(T, Source)> {
+        of(&self.repos)
+            .map(|said| (said, Source::Repos))
+            .or_else(|| of(&self.compose).map(|said| (said, Source::Compose)))
+    }
+
+    /// What the most telling place says about a service: `repos.yaml` (the service, then all), then the service's own
+    /// `x-turnout`, then the top level's (the service, then all).
+    pub(crate) fn service<T>(&self, name: &str, of: impl Fn(&ServiceSaid) -> Option<T>) -> Option<(T, Source)> {
+        let repos = self.repos.services.get(name).and_then(&of).or_else(|| of(&self.repos.all));
+        repos.map(|said| (said, Source::Repos)).or_else(|| {
+            let own = self.services.get(name).and_then(&of);
+            let said = own.or_else(|| self.compose.services.get(name).and_then(&of)).or_else(|| of(&self.compose.all));
+            said.map(|said| (said, Source::Compose))
+        })
+    }
+
+    /// As [`Said::service`], but only what is said of this very service.
+    pub(crate) fn of_this<T>(&self, name: &str, of: impl Fn(&ServiceSaid) -> Option<T>) -> Option<(T, Source)> {
+        let repos = self.repos.services.get(name).and_then(&of);
+        repos.map(|said| (said, Source::Repos)).or_else(|| {
+            let own = self.services.get(name).and_then(&of);
+            own.or_else(|| self.compose.services.get(name).and_then(&of)).map(|said| (said, Source::Compose))
+        })
+    }
+
+    /// What is spoken on a port of a service.
+    pub(crate) fn protocol(&self, name: &str, port: u16) -> Option<(Protocol, Source)> {
+        self.service(name, |said| said.protocols.get(&port).copied().or(said.protocol))
+    }
+}

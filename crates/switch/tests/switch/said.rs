@@ -1,0 +1,105 @@
+//! What can be said, who wins, and what is a mistake.
+
+use serde_json::json;
+use turnout_switch::{Class, Said};
+
+use crate::support::{check, derived_as, mistakes, no_facts, project};
+
+const TEXT: &str = "services: {web: {build: ., ports: ['80:8000']}, db: {image: postgres}}";
+
+#[test]
+fn every_mistake_has_its_path() {
+    for (switch, expected) in [
+        (json!("yes"), "switch: is `yes`; `auto`, or a mapping is wanted"),
+        (json!(3), "switch: is the number 3; a mapping is wanted"),
+        (
+            json!({"servces": {}}),
+            "switch.servces: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, drain, keep, fallback, adapter",
+        ),
+        (json!({"steps": []}), "switch.steps: is not there yet; take it out"),
+        (json!({"by": "commit"}), "switch.by: is `commit`; one of deploy, color is wanted"),
+        (json!({"services": {"wbe": "shared"}}), "switch.services.wbe: no service has this name; there are db, web"),
+        (
+            json!({"services": {"web": "blue"}}),
+            "switch.services.web: is `blue`; one of routed, held, internal, worker, job, shared, single is wanted",
+        ),
+        (
+            json!({"services": {"web": {"clas": 1}}}),
+            "switch.services.web.clas: unknown key; known here: class, order, health, protocol",
+        ),
+        (json!({"bake": 60}), "switch.bake: is the number 60; a duration such as 90s or 24h is wanted"),
+        (
+            json!({"colors": ["red", "red"]}),
+            "switch.colors: is a list; two different words of a-z, 0-9, - and _ is wanted",
+        ),
+        (
+            json!({"routes": [{"listen": "x", "to": "web:8000"}]}),
+            "switch.routes[0].listen: is `x`; a port, or an address with one such as 127.0.0.1:80 or [::]:80 is wanted",
+        ),
+        (
+            json!({"routes": [{"listen": 80, "to": "gone:1"}]}),
+            "switch.routes[0].to: no service has this name; there are db, web",
+        ),
+        (
+            json!({"routes": [{"listen": 80, "to": "db"}]}),
+            "switch.routes[0].to: is `db`; a service with the port in its container, such as web:8000, is wanted",
+        ),
+        (json!({"routes": [{}]}), "switch.routes[0].listen: is missing; switch.routes[0].to: is missing"),
+        (
+            json!({"protocol": {"web:8000": "spdy"}}),
+            "switch.protocol.web:8000: is `spdy`; one of http, https, h2c, http2, grpc, ws, tcp is wanted",
+        ),
+        (json!({"health": "up"}), "switch.health: is `up`; a path that begins with `/` is wanted"),
+        (
+            json!({"bake": "x", "keep": "y"}),
+            "switch.bake: is `x`; a duration such as 90s or 24h is wanted; switch.keep: is `y`; a duration such as 90s or 24h is wanted",
+        ),
+    ] {
+        assert_eq!(mistakes(TEXT, switch).to_string(), expected);
+    }
+    let text = "x-turnout: {bak: 1s}\nservices: {web: {build: ., x-turnout: {class: rooted}}}";
+    let found = Said::read(None, &project(text)).unwrap_err().to_string();
+    assert_eq!(
+        found,
+        "x-turnout.bak: unknown key; known here: by, colors, routes, protocol, health, services, order, bake, on_failure, \
+         drain, keep, fallback, adapter; services.web.x-turnout.class: is `rooted`; one of routed, held, internal, worker, \
+         job, shared, single is wanted"
+    );
+}
+
+#[test]
+fn repos_yaml_wins() {
+    let text = "
+x-turnout: {services: {web: single, db: single}}
+services:
+  web: {build: ., ports: ['80:8000'], x-turnout: held}
+  db: {image: postgres}
+";
+    let derived = derived_as(text, &no_facts(), &json!({"services": {"web": "shared"}}));
+    check(&derived, "web", Class::Shared, "said in repos.yaml");
+    check(&derived, "db", Class::Single, "said in x-turnout");
+    let derived = derived_as(text, &no_facts(), &json!("auto"));
+    check(&derived, "web", Class::Held, "said in x-turnout");
+}
+
+#[test]
+fn a_class_said_for_one_is_that_of_all_joined_with_it() {
+    let text = "services: {app: {build: ., ports: ['80:8000']}, side: {build: ., network_mode: 'service:app', devices: [/dev/kvm]}}";
+    let derived = derived_as(text, &no_facts(), &json!({"services": {"app": "routed"}}));
+    check(&derived, "app", Class::Routed, "said in repos.yaml");
+    check(&derived, "side", Class::Routed, "is joined with app");
+}
+
+#[test]
+fn a_job_can_be_said_and_unsaid() {
+    let text = "
+services:
+  web: {build: ., ports: ['80:8000'], depends_on: {init: {condition: service_completed_successfully}}}
+  init: {build: .}
+  seed: {build: .}
+";
+    let derived = derived_as(text, &no_facts(), &json!({"services": {"init": "shared", "seed": "job"}}));
+    check(&derived, "init", Class::Shared, "said in repos.yaml");
+    check(&derived, "seed", Class::Job, "said in repos.yaml");
+    assert_eq!(derived.jobs.len(), 1);
+}
