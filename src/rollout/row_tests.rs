@@ -73,3 +73,38 @@ fn what_is_worked_on_is_interrupted_by_an_end_of_the_daemon_and_queued_again() {
         assert_eq!(actions, [Action::Record(Ending::Interrupted), Action::Again], "{phase:?}");
     }
 }
+
+#[test]
+fn each_phase_has_one_word_and_is_found_by_it() {
+    let words = ["fetch", "plan", "apply", "settle", "wait for the engine"];
+    let phases = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling, Phase::EngineAway];
+    for (phase, word) in phases.into_iter().zip(words) {
+        assert_eq!((phase.name(), phase.to_string().as_str()), (word, word));
+        assert_eq!(Phase::named(word), Some(phase));
+    }
+    assert_eq!(Phase::named("a word of a later turnout"), None);
+}
+
+#[test]
+fn something_is_due_at_the_earlier_of_a_wait_and_a_watch() {
+    let wait = |due_at| Some(UnderWay { due_at, ..under_way(Phase::EngineAway) });
+    let watch = |until| Some(Watch { generation: 3, until });
+    for (under_way, watch, due) in [
+        (None, None, None),
+        (wait(Some(5)), None, Some(5)),
+        (None, watch(7), Some(7)),
+        (wait(Some(5)), watch(7), Some(5)),
+        (wait(Some(9)), watch(7), Some(7)),
+        (wait(None), watch(7), Some(7)),
+    ] {
+        assert_eq!(Rollout { generation: 4, under_way, watch }.due_at(), due);
+    }
+}
+
+#[test]
+fn one_that_an_earlier_turnout_began_is_under_way_from_its_beginning() {
+    let idle = Rollout { generation: 4, under_way: None, watch: Some(Watch { generation: 3, until: 9 }) };
+    let begun = Rollout { under_way: Some(under_way(Phase::Fetching)), ..idle.clone() };
+    assert_eq!(idle.surely_under_way(), begun);
+    assert_eq!(at(Phase::Settling).surely_under_way(), at(Phase::Settling));
+}
