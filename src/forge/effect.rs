@@ -288,6 +288,9 @@ repos:
         let blog_is_on_staging = |repo: &Repo| (repo.name == "Blog").then(|| "staging".to_owned());
         let mut effects = effects(&[push.event()], &config(), &blog_is_on_staging);
         assert_eq!(effects.len(), 1);
+        let wanted = effects[0].wanted().map(|wanted| wanted.repo.as_str());
+        assert_eq!(wanted.is_some(), effects[0].kind() == "deploy");
+        assert!(wanted.is_none() || wanted == effects[0].repo());
         effects.remove(0)
     }
 

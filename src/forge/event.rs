@@ -186,3 +186,50 @@ pub(super) fn shown(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repo() -> PushedRepo {
+        PushedRepo { name: "shop".to_owned(), ..PushedRepo::default() }
+    }
+
+    #[test]
+    fn each_event_says_whose_it_is_where_what_and_by_whom() {
+        let text = |text: &str| text.to_owned();
+        let some = |text: &str| Some(text.to_owned());
+        let push = Push {
+            repo: repo(),
+            git_ref: text("refs/heads/main"),
+            after: text("1"),
+            pusher: some("ada"),
+            ..Push::default()
+        };
+        let tag = Tag { repo: repo(), name: text("v1"), after: text("2"), pusher: some("bob"), ..Tag::default() };
+        let merge = Merge { repo: repo(), into: text("main"), commit: some("3"), by: some("cleo"), ..Merge::default() };
+        let release = Release { repo: repo(), tag: text("v2"), by: some("dan"), ..Release::default() };
+        let checked = CiResult { repo: repo(), commit: text("4"), branch: some("next"), ..CiResult::default() };
+        let elsewhere = CiResult { branch: None, ..checked.clone() };
+        let table = [
+            (push.clone().event(), Some("refs/heads/main"), Some("1"), Some("ada")),
+            (Push { git_ref: text("refs/tags/v0"), ..push }.event(), Some("refs/tags/v0"), Some("1"), Some("ada")),
+            (Event::Tag(tag), Some("refs/tags/v1"), Some("2"), Some("bob")),
+            (Event::Merged(merge), Some("refs/heads/main"), Some("3"), Some("cleo")),
+            (Event::Released(release), Some("refs/tags/v2"), None, Some("dan")),
+            (Event::Checked(checked), Some("refs/heads/next"), Some("4"), None),
+            (Event::Checked(elsewhere), None, Some("4"), None),
+            (Event::Other { name: text("star"), repo: Some(repo()) }, None, None, None),
+        ];
+        for (event, git_ref, commit, who) in &table {
+            assert_eq!(event.repo(), Some(&repo()), "{event:?}");
+            assert_eq!(
+                (event.git_ref().as_deref(), event.commit(), event.who()),
+                (*git_ref, *commit, *who),
+                "{event:?}"
+            );
+        }
+        let ping = Event::Ping;
+        assert_eq!((ping.repo(), ping.git_ref(), ping.commit(), ping.who()), (None, None, None, None));
+    }
+}

@@ -207,3 +207,31 @@ impl Whole {
         self.forge.read(name, &self.scanned?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::GITHUB;
+
+    /// What the repository's own secret is looked up by, before anything is proven.
+    #[test]
+    fn the_repository_is_named_as_soon_as_it_has_arrived_whole() {
+        let begin = || {
+            let media = super::super::body::media(Some(b"application/json"), None);
+            Incoming::new(&GITHUB, Announced { event: Some("push"), media, claim: None, payload: 0 }, None)
+        };
+        let mut incoming = begin();
+        let named = |incoming: &Incoming| match incoming.repository() {
+            Naming::NotYet => "not yet".to_owned(),
+            Naming::Never => "never".to_owned(),
+            Naming::Named(repo) => repo.full_name.unwrap_or_default(),
+        };
+        incoming.feed(br#"{"ref":"refs/heads/main","repository":{"name":"shop","full_name":"acme/shop""#);
+        assert_eq!(named(&incoming), "not yet");
+        incoming.feed(b"}");
+        assert_eq!(named(&incoming), "acme/shop");
+        let mut nameless = begin();
+        nameless.feed(br#"{"repository":{"name":7}"#);
+        assert_eq!(named(&nameless), "never");
+    }
+}
