@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,8 +17,11 @@ use tokio::{
     time::sleep,
 };
 
+use turnout_traffic::Protocol;
+
 use crate::{
     board::Board,
+    http,
     pass::{break_off, pass},
 };
 
@@ -41,6 +44,8 @@ pub(crate) struct House {
     pub(crate) places_at_door: usize,
     /// Turns true when connections are to be cut.
     pub(crate) cut: watch::Receiver<bool>,
+    /// Turns true when no connections are taken any more, and open ones are to end where they can.
+    pub(crate) ending: watch::Receiver<bool>,
 }
 
 /// A listener that is served.
@@ -152,14 +157,14 @@ async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>,
             break_off(&client);
             break;
         };
-        serve(client, peer.ip(), address, places, house);
+        serve(client, peer, address, places, house);
     }
     // What the kernel has taken is ours: nobody else would answer it.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((client, peer)) = listener.accept() {
         let Ok(client) = client.set_nonblocking(true).and_then(|()| TcpStream::from_std(client)) else { continue };
         match without_waiting(house, &at_door) {
-            Some(places) => serve(client, peer.ip(), address, places, house),
+            Some(places) => serve(client, peer, address, places, house),
             None => break_off(&client),
         }
     }
@@ -175,8 +180,18 @@ async fn waiting(house: &House, at_door: &Arc<Semaphore>) -> Option<Places> {
     Some((Arc::clone(&house.places).acquire_owned().await.ok()?, door))
 }
 
-/// Claims a target at once, by the table of this moment, and serves the connection beside.
-fn serve(client: TcpStream, peer: IpAddr, address: SocketAddr, places: Places, house: &Arc<House>) {
+/// Serves the connection beside. One that is not understood claims its target at once, by the table of this moment.
+fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Places, house: &Arc<House>) {
+    if house.board.protocol(address) == Some(Protocol::Http) {
+        let (open, house) = (Open::of(house), Arc::clone(house));
+        tokio::spawn(async move {
+            http::serve(client, peer, address, house).await;
+            drop(open);
+            drop(places);
+        });
+        return;
+    }
+    let peer = peer.ip();
     let Some(claim) = house.board.claim(address, peer, &[]) else {
         break_off(&client);
         return;

@@ -24,11 +24,11 @@ use tokio::{
 use crate::board::{Board, Claim};
 
 /// How long a client waits for a container that takes its connection: one that starts anew is there again by then.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one container may take to accept. It is on this machine.
-const ACCEPT: Duration = Duration::from_secs(2);
+pub(crate) const ACCEPT: Duration = Duration::from_secs(2);
 /// Pause before targets that refused are tried again.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that are passed on at a time. A connection on which nothing moves holds no buffer.
 const BUFFER: usize = 16 << 10;
 /// Peers that went away without a word are noticed after this, and four unanswered questions.
@@ -101,7 +101,8 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
     }
 }
 
-async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+/// Connects to a container.
+pub(crate) async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(target).await?;
     // A port of this machine on which nobody listens may be given to this very socket, which is then connected to itself.
     if stream.local_addr()? == stream.peer_addr()? {
@@ -111,7 +112,7 @@ async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Small writes go at once, and a peer that is gone is noticed. Not vital: a socket that takes none of it works too.
-fn watch_over(stream: &TcpStream) {
+pub(crate) fn watch_over(stream: &TcpStream) {
     let set = || -> rustix::io::Result<()> {
         sockopt::set_tcp_nodelay(stream, true)?;
         sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
@@ -131,7 +132,12 @@ pub(crate) fn break_off(stream: &TcpStream) {
     }
 }
 
-async fn both_ways(client: &mut TcpStream, container: &mut TcpStream, idle: Option<Duration>) -> io::Result<()> {
+/// Bytes both ways, until both sides have ended.
+pub(crate) async fn both_ways(
+    client: &mut TcpStream,
+    container: &mut TcpStream,
+    idle: Option<Duration>,
+) -> io::Result<()> {
     let began = Instant::now();
     // Milliseconds since then, of what was moved last.
     let moved = AtomicU64::new(0);

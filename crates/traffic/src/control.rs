@@ -311,8 +311,11 @@ pub struct ColourStatus {
     pub generation: u64,
     /// Its share of new connections.
     pub weight: u64,
-    /// Connections that are open to it.
+    /// Connections that are open to it; of an `http` route: requests in flight, and tunnels.
     pub open: u64,
+    /// Of these, what was HTTP and is another protocol now.
+    #[serde(default)]
+    pub tunnels: u64,
 }
 
 /// A colour that left the table.
@@ -326,6 +329,9 @@ pub struct Leaving {
     pub name: String,
     /// Of the deployment that made its containers.
     pub generation: u64,
-    /// Connections that are open to it still.
+    /// Connections that are open to it still; of an `http` route: requests in flight, and tunnels.
     pub open: u64,
+    /// Of these, what was HTTP and is another protocol now.
+    #[serde(default)]
+    pub tunnels: u64,
 }

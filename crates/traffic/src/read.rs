@@ -228,7 +228,8 @@ impl Reading {
         let keys = ["listen", "protocol", "state", "idle_seconds", "colours"];
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
-        let protocol = self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp)], later::PROTOCOLS);
+        let protocol =
+            self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp), ("http", Protocol::Http)], later::PROTOCOLS);
         let state = self.one_of(&fields, "state", &[("serve", RouteState::Serve)], later::STATES);
         let idle_seconds = match fields.get("idle_seconds") {
             None => Some(None),

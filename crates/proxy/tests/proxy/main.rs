@@ -3,7 +3,9 @@
 
 mod asking;
 mod ending;
+mod http;
 mod passing;
 mod restarting;
 mod support;
 mod switching;
+mod web;

@@ -1,0 +1,376 @@
+//! One request: a container is found for it, it is sent, and the answer goes back.
+//!
+//! It is sent a second time only where nothing can have been done by the first one: it was never sent, or it only asks, has
+//! no body, and no byte of an answer came. A request that changes something and was sent is never sent again.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    body::{Bytes, Incoming},
+    header::{self, HeaderValue},
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use turnout_traffic::Protocol;
+
+use super::{
+    body::{Answer, Content, Gate, Passed, Sent, Silence},
+    guard::Refusal,
+    head::{Body, Head},
+    headers,
+    target::{Link, Rest},
+    wire::Said,
+};
+use crate::{
+    board::{Claim, Serving},
+    door::House,
+    pass::{ACCEPT, PATIENCE, PAUSE},
+};
+
+/// How long a container may think before its answer begins.
+const ANSWER_TIME: Duration = Duration::from_secs(300);
+/// How long a container is waited for that is to ask for a body (`Expect: 100-continue`). Many never do.
+const ASK_TIME: Duration = Duration::from_secs(1);
+
+/// A client's connection, as its requests see it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) peer: SocketAddr,
+    pub(crate) listen: SocketAddr,
+    /// What it says of who asked is believed.
+    pub(crate) trusted: bool,
+    pub(crate) said: Arc<Said>,
+    /// The route that the last request went by.
+    pub(crate) way: Mutex<Option<Arc<Serving>>>,
+    /// What the connection becomes once the answer has gone out.
+    pub(crate) tunnel: Mutex<Option<Tunnel>>,
+    pub(crate) house: Arc<House>,
+}
+
+/// The other end of what is HTTP no longer.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    pub(crate) rest: oneshot::Receiver<Rest>,
+    pub(crate) claim: Claim,
+}
+
+/// An answer of our own.
+#[derive(Debug)]
+struct Own {
+    status: StatusCode,
+    message: &'static str,
+    /// Worth asking again after so many seconds.
+    again: Option<u32>,
+    /// The connection ends with it.
+    last: bool,
+}
+
+impl Own {
+    const fn new(status: StatusCode, message: &'static str) -> Own {
+        Own { status, message, again: None, last: false }
+    }
+
+    fn refused(refusal: Refusal) -> Own {
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+        Own { last: true, ..Own::new(status, refusal.reason) }
+    }
+}
+
+const NO_TARGET: Own = Own {
+    again: Some(1),
+    ..Own::new(StatusCode::SERVICE_UNAVAILABLE, "no container takes the request at the moment; try again")
+};
+
+/// Answers a request.
+pub(crate) async fn exchange(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    let mut upgrades = false;
+    let head = Mark(request.method() == Method::HEAD);
+    let answered = match client.said.verdict() {
+        Some(Ok(head)) => {
+            upgrades = head.upgrade;
+            client.asked(request, &head).await
+        }
+        Some(Err(refusal)) => Err(Own::refused(refusal)),
+        None => Err(Own { last: true, ..Own::new(StatusCode::BAD_REQUEST, "the request is not understood") }),
+    };
+    let mut response = match answered {
+        Ok(response) => response.map(Content::Passed),
+        Err(own) => own.response(&client, head),
+    };
+    if upgrades && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        client.said.go_on();
+    }
+    if *client.house.ending.borrow() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let said = Arc::clone(&client.said);
+    Ok(response.map(|content| Answer { content, said }))
+}
+
+/// Whether a request was HEAD.
+struct Mark(bool);
+
+impl Own {
+    fn response(self, client: &Client, head: Mark) -> Response<Content> {
+        let Own { status, message, again, last } = self;
+        tracing::debug!(listen = %client.listen, peer = %client.peer, %status, "{message}");
+        let text = Bytes::from(format!("{} {}: {message}\n", status.as_str(), status.canonical_reason().unwrap_or("")));
+        let mut response = Response::new(Content::Own(None));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+        if let Some(seconds) = again {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if last {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if !head.0 {
+            *response.body_mut() = Content::Own(Some(text));
+        }
+        response
+    }
+}
+
+/// A request as it may be sent again, and how its body goes.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Option<Incoming>,
+    expects: bool,
+    upgrade: bool,
+    whole: Arc<AtomicBool>,
+}
+
+impl Asked {
+    /// May be sent again though it was sent: it only asks.
+    fn only_asks(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && self.body.is_none() && !self.upgrade
+    }
+
+    fn request(&self, sent: Sent) -> Request<Sent> {
+        let mut request = Request::new(sent);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// How sending a request failed.
+enum Failed {
+    /// It was never sent; this is its body.
+    Unsent(Option<Incoming>),
+    /// It was, and nothing was said.
+    Silent,
+    /// It was, and what was said is no answer.
+    Broken,
+    /// Nothing was said for too long.
+    Late,
+}
+
+impl Client {
+    async fn asked(&self, request: Request<Incoming>, head: &Head) -> Result<Response<Passed>, Own> {
+        let mut asked = self.rewritten(request, head)?;
+        let (mut found, mut again) = (self.find().await?, false);
+        loop {
+            let (claim, mut link) = found;
+            let used = link.used;
+            match send(&mut link, &mut asked).await {
+                Ok(response) => return self.answered(response, link, claim, &asked),
+                Err(Failed::Unsent(body)) => {
+                    asked.body = body;
+                    // A new connection that ends before it was used is a container that ends: it is given a moment.
+                    if !used && std::mem::replace(&mut again, true) {
+                        return Err(NO_TARGET);
+                    }
+                }
+                Err(Failed::Silent) if asked.only_asks() && !again => again = true,
+                Err(Failed::Late) => {
+                    let message = "the container did not begin its answer in time";
+                    return Err(Own::new(StatusCode::GATEWAY_TIMEOUT, message));
+                }
+                Err(Failed::Silent | Failed::Broken) => {
+                    claim.tally.failed.fetch_add(1, Relaxed);
+                    if let Some(refusal) = self.said.broken() {
+                        return Err(Own::refused(refusal));
+                    }
+                    let message = "the container broke off before its answer, or gave one that is none";
+                    return Err(Own::new(StatusCode::BAD_GATEWAY, message));
+                }
+            }
+            drop((claim, link));
+            found = self.find().await?;
+        }
+    }
+
+    /// The request as a container gets it.
+    fn rewritten(&self, request: Request<Incoming>, head: &Head) -> Result<Asked, Own> {
+        let (mut parts, body) = request.into_parts();
+        let upgrade = parts.headers.get(header::UPGRADE).filter(|_| head.upgrade).cloned();
+        let trailers = headers::takes_trailers(&parts.headers);
+        headers::strip(&mut parts.headers);
+        if let Some(authority) = parts.uri.authority() {
+            let host = HeaderValue::from_str(authority.as_str());
+            let host = host.map_err(|_| Own::refused(Refusal::new(400, "the target has no host")))?;
+            parts.headers.insert(header::HOST, host);
+        }
+        if !parts.headers.contains_key(header::HOST) {
+            // HTTP/1.0 knows none; what is sent on is HTTP/1.1.
+            let host = HeaderValue::from_str(&self.listen.to_string());
+            parts.headers.insert(header::HOST, host.unwrap_or(HeaderValue::from_static("localhost")));
+        }
+        let uri = match parts.uri.path_and_query() {
+            Some(path) => Uri::from(path.clone()),
+            None => Uri::from_static("/"),
+        };
+        headers::forwarded(&mut parts.headers, self.peer, self.trusted);
+        if trailers {
+            parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        let is_upgrade = upgrade.is_some();
+        if let Some(upgrade) = upgrade {
+            parts.headers.insert(header::UPGRADE, upgrade);
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        if head.body == Body::Chunked {
+            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Ok(Asked {
+            method: parts.method,
+            uri,
+            headers: parts.headers,
+            body: (head.body != Body::None).then_some(body),
+            expects: head.expects,
+            upgrade: is_upgrade,
+            whole: Arc::new(AtomicBool::new(head.body == Body::None)),
+        })
+    }
+
+    /// A claim, and a connection to its target. A container that refuses is followed by the next, and all of them are tried
+    /// again for a while; the table is asked each time, for it may have changed.
+    async fn find(&self) -> Result<(Claim, Link), Own> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tried: Vec<SocketAddr> = Vec::new();
+        let mut waits = None;
+        loop {
+            if let Some(claim) = self.claim(&tried)? {
+                if let Some(link) = claim.to.pool.take().await {
+                    return Ok((claim, link));
+                }
+                match timeout_at(deadline.min(Instant::now() + ACCEPT), Link::to(claim.target)).await {
+                    Ok(Ok(link)) => return Ok((claim, link)),
+                    Ok(Err(error)) => {
+                        tracing::debug!(target = %claim.target, %error, "a container does not take connections");
+                    }
+                    Err(_) => tracing::debug!(target = %claim.target, "a container takes no connection in time"),
+                }
+                tried.push(claim.target);
+                if waits.is_none() {
+                    waits = Some(crate::board::Waiting::of(&claim.tally).ok_or(NO_TARGET)?);
+                }
+            } else if tried.is_empty() || Instant::now() + PAUSE >= deadline {
+                return Err(NO_TARGET);
+            } else {
+                sleep(PAUSE).await;
+                tried.clear();
+            }
+        }
+    }
+
+    fn claim(&self, tried: &[SocketAddr]) -> Result<Option<Claim>, Own> {
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        let claim = self.house.board.claim_by(&mut way, self.listen, self.peer.ip(), tried);
+        match &*way {
+            Some(serving) if serving.route.protocol == Protocol::Http => Ok(claim),
+            // The route is gone, or is none of HTTP any more: a new connection finds what is there.
+            _ => Err(Own { last: true, ..NO_TARGET }),
+        }
+    }
+
+    fn answered(
+        &self,
+        mut response: Response<Incoming>,
+        mut link: Link,
+        mut claim: Claim,
+        asked: &Asked,
+    ) -> Result<Response<Passed>, Own> {
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if upgraded && !asked.upgrade {
+            claim.tally.failed.fetch_add(1, Relaxed);
+            let message = "the container changed the protocol without being asked";
+            return Err(Own::new(StatusCode::BAD_GATEWAY, message));
+        }
+        let upgrade = response.headers().get(header::UPGRADE).filter(|_| upgraded).cloned();
+        headers::strip(response.headers_mut());
+        *response.version_mut() = Version::HTTP_11;
+        if !upgraded {
+            let silence = claim.idle.map(Silence::of);
+            let whole = Arc::clone(&asked.whole);
+            return Ok(response.map(|body| Passed::new(body, (link, claim), whole, silence)));
+        }
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(upgrade) = upgrade {
+            response.headers_mut().insert(header::UPGRADE, upgrade);
+        }
+        claim.becomes_tunnel();
+        if let Some(rest) = link.rest.take() {
+            *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tunnel { rest, claim });
+        }
+        Ok(response.map(Passed::nothing))
+    }
+}
+
+/// Sends a request, and waits for the head of its answer.
+async fn send(link: &mut Link, asked: &mut Asked) -> Result<Response<Incoming>, Failed> {
+    let mut asks = None;
+    let sent = match asked.body.take() {
+        None => Sent::Nothing,
+        Some(body) => {
+            let gate = asked.expects.then(|| {
+                let (send, asked) = oneshot::channel();
+                asks = Some(Mutex::new(Some(send)));
+                let gate: Gate = Box::pin(async move { drop(timeout(ASK_TIME, asked).await) });
+                gate
+            });
+            Sent::Body { body, whole: Arc::clone(&asked.whole), gate }
+        }
+    };
+    let bodied = matches!(sent, Sent::Body { .. });
+    let mut request = asked.request(sent);
+    if let Some(asks) = asks {
+        hyper::ext::on_informational(&mut request, move |answer| {
+            if answer.status() == StatusCode::CONTINUE
+                && let Some(send) = asks.lock().unwrap_or_else(PoisonError::into_inner).take()
+            {
+                let _: Result<(), ()> = send.send(());
+            }
+        });
+    }
+    let before = link.heard();
+    match timeout(ANSWER_TIME, link.sender.try_send_request(request)).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(mut error)) => match error.take_message().map(Request::into_body) {
+            Some(Sent::Body { body, .. }) => Err(Failed::Unsent(Some(body))),
+            Some(Sent::Nothing) if !bodied => Err(Failed::Unsent(None)),
+            _ if link.heard() == before => Err(Failed::Silent),
+            _ => Err(Failed::Broken),
+        },
+        Err(_) => Err(Failed::Late),
+    }
+}
