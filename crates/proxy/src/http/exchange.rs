@@ -33,7 +33,7 @@ use super::{
     wire::Said,
 };
 use crate::{
-    board::{Claim, Serving},
+    board::{Claim, Serving, Waiting},
     door::House,
     pass::{ACCEPT, PATIENCE, PAUSE},
 };
@@ -150,7 +150,9 @@ struct Asked {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// None where there is none, or where it was sent.
     body: Option<Incoming>,
+    bodied: bool,
     expects: bool,
     upgrade: bool,
     whole: Arc<AtomicBool>,
@@ -159,7 +161,7 @@ struct Asked {
 impl Asked {
     /// May be sent again though it was sent: it only asks.
     fn only_asks(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && self.body.is_none() && !self.upgrade
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && !self.bodied && !self.upgrade
     }
 
     fn request(&self, sent: Sent) -> Request<Sent> {
@@ -186,7 +188,7 @@ enum Failed {
 impl Client {
     async fn asked(&self, request: Request<Incoming>, head: &Head) -> Result<Response<Passed>, Own> {
         let mut asked = self.rewritten(request, head)?;
-        let (mut found, mut again) = (self.find().await?, false);
+        let (mut found, mut again) = (self.find(None).await?, false);
         loop {
             let (claim, mut link) = found;
             let used = link.used;
@@ -213,8 +215,9 @@ impl Client {
                     return Err(Own::new(StatusCode::BAD_GATEWAY, message));
                 }
             }
+            let lost = claim.target;
             drop((claim, link));
-            found = self.find().await?;
+            found = self.find(Some(lost)).await?;
         }
     }
 
@@ -256,6 +259,7 @@ impl Client {
             uri,
             headers: parts.headers,
             body: (head.body != Body::None).then_some(body),
+            bodied: head.body != Body::None,
             expects: head.expects,
             upgrade: is_upgrade,
             whole: Arc::new(AtomicBool::new(head.body == Body::None)),
@@ -263,27 +267,32 @@ impl Client {
     }
 
     /// A claim, and a connection to its target. A container that refuses is followed by the next, and all of them are tried
-    /// again for a while; the table is asked each time, for it may have changed.
-    async fn find(&self) -> Result<(Claim, Link), Own> {
+    /// again for a while; the table is asked each time, for it may have changed. `lost`: the one that lost it before.
+    async fn find(&self, lost: Option<SocketAddr>) -> Result<(Claim, Link), Own> {
         let deadline = Instant::now() + PATIENCE;
-        let mut tried: Vec<SocketAddr> = Vec::new();
+        let mut tried: Vec<SocketAddr> = lost.into_iter().collect();
         let mut waits = None;
         loop {
             if let Some(claim) = self.claim(&tried)? {
                 if let Some(link) = claim.to.pool.take().await {
                     return Ok((claim, link));
                 }
-                match timeout_at(deadline.min(Instant::now() + ACCEPT), Link::to(claim.target)).await {
-                    Ok(Ok(link)) => return Ok((claim, link)),
-                    Ok(Err(error)) => {
-                        tracing::debug!(target = %claim.target, %error, "a container does not take connections");
+                let until = deadline.min(Instant::now() + ACCEPT);
+                let outcome = timeout_at(until, Link::to(claim.target)).await;
+                if let Ok(Ok(link)) = outcome {
+                    return Ok((claim, link));
+                }
+                if waits.is_none() {
+                    waits = Some(Waiting::of(&claim.tally).ok_or(NO_TARGET)?);
+                }
+                match outcome {
+                    Ok(outcome) => {
+                        let error = outcome.err();
+                        tracing::debug!(target = %claim.target, ?error, "a container does not take connections");
                     }
                     Err(_) => tracing::debug!(target = %claim.target, "a container takes no connection in time"),
                 }
                 tried.push(claim.target);
-                if waits.is_none() {
-                    waits = Some(crate::board::Waiting::of(&claim.tally).ok_or(NO_TARGET)?);
-                }
             } else if tried.is_empty() || Instant::now() + PAUSE >= deadline {
                 return Err(NO_TARGET);
             } else {
@@ -351,7 +360,6 @@ async fn send(link: &mut Link, asked: &mut Asked) -> Result<Response<Incoming>, 
             Sent::Body { body, whole: Arc::clone(&asked.whole), gate }
         }
     };
-    let bodied = matches!(sent, Sent::Body { .. });
     let mut request = asked.request(sent);
     if let Some(asks) = asks {
         hyper::ext::on_informational(&mut request, move |answer| {
@@ -367,7 +375,7 @@ async fn send(link: &mut Link, asked: &mut Asked) -> Result<Response<Incoming>, 
         Ok(Ok(response)) => Ok(response),
         Ok(Err(mut error)) => match error.take_message().map(Request::into_body) {
             Some(Sent::Body { body, .. }) => Err(Failed::Unsent(Some(body))),
-            Some(Sent::Nothing) if !bodied => Err(Failed::Unsent(None)),
+            Some(Sent::Nothing) if !asked.bodied => Err(Failed::Unsent(None)),
             _ if link.heard() == before => Err(Failed::Silent),
             _ => Err(Failed::Broken),
         },

@@ -77,7 +77,9 @@ pub(crate) fn forwarded(headers: &mut HeaderMap, peer: SocketAddr, trusted: bool
     {
         headers.insert(FORWARDED_HOST, host);
     }
-    if !headers.get(REQUEST_ID).is_some_and(|id| id.len() <= ID_BYTES && id.as_bytes().iter().all(u8::is_ascii_graphic))
+    if !headers
+        .get(REQUEST_ID)
+        .is_some_and(|id| (1..=ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic))
         || headers.get_all(REQUEST_ID).iter().count() > 1
     {
         let id = HeaderValue::from_str(&request_id()).unwrap_or(HeaderValue::from_static("none"));

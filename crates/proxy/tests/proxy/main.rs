@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
 mod asking;
+mod claims;
 mod ending;
 mod http;
 mod passing;
