@@ -7,6 +7,7 @@ mod ending;
 mod http;
 mod passing;
 mod restarting;
+mod smuggling;
 mod support;
 mod switching;
 mod web;
