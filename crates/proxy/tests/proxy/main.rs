@@ -4,6 +4,7 @@
 mod asking;
 mod claims;
 mod ending;
+mod forwarding;
 mod http;
 mod passing;
 mod restarting;
