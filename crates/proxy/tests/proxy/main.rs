@@ -7,6 +7,7 @@ mod ending;
 mod forwarding;
 mod http;
 mod passing;
+mod promise;
 mod restarting;
 mod smuggling;
 mod support;
