@@ -23,7 +23,7 @@ use turnout_traffic::{
     control::{Age, ColourStatus, Leaving, RouteStatus},
 };
 
-use crate::http::Pool;
+use crate::{counts::Answers, http::Pool, standing::Standing};
 
 /// The table as it is served.
 #[derive(Debug, Default)]
@@ -36,6 +36,7 @@ struct Live {
     file: Arc<RouteFile>,
     routes: BTreeMap<SocketAddr, Arc<Serving>>,
     leaving: Vec<Gone>,
+    standings: BTreeMap<String, Arc<Standing>>,
 }
 
 /// A route as it is served. It never changes; another one takes its place.
@@ -46,6 +47,7 @@ pub(crate) struct Serving {
     /// In the order of the route's.
     colours: Vec<Counts>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) standing: Arc<Standing>,
     /// Another one has taken its place: what claims by this one has to look again.
     replaced: AtomicBool,
 }
@@ -64,6 +66,7 @@ pub(crate) struct ColourCount {
     open: AtomicU64,
     /// Of these, what was HTTP and is another protocol now.
     tunnels: AtomicU64,
+    pub(crate) answers: Answers,
 }
 
 /// A container of a colour.
@@ -90,6 +93,10 @@ pub(crate) struct Tally {
     pub(crate) taken: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) waiting: AtomicU64,
+    /// What those hold.
+    waiting_bytes: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) answered_here: AtomicU64,
     /// Whether it is listened on.
     pub(crate) listening: AtomicBool,
 }
@@ -125,24 +132,32 @@ impl Drop for Claim {
     }
 }
 
-/// Requests of one route that wait at a time; each holds a head and what hyper reads ahead, some 100 KiB at most.
+/// Requests of one route that wait at a time.
 const WAITING: u64 = 1_024;
+/// Bytes that they hold together.
+const WAITING_BYTES: u64 = 32 << 20;
 
-/// A request that waits for a container, until this is dropped.
+/// A request that waits, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Waiting(Arc<Tally>);
+pub(crate) struct Waiting {
+    tally: Arc<Tally>,
+    bytes: u64,
+}
 
 impl Waiting {
-    /// A place to wait. None: as many as may wait there already.
-    pub(crate) fn of(tally: &Arc<Tally>) -> Option<Waiting> {
-        let waiting = Waiting(Arc::clone(tally));
-        (tally.waiting.fetch_add(1, Relaxed) < WAITING).then_some(waiting)
+    /// A place to wait for a request that holds so many bytes. None: as many wait there already as may.
+    pub(crate) fn of(tally: &Arc<Tally>, bytes: u64) -> Option<Waiting> {
+        let waiting = Waiting { tally: Arc::clone(tally), bytes };
+        let before = tally.waiting.fetch_add(1, Relaxed);
+        let bytes_before = tally.waiting_bytes.fetch_add(bytes, Relaxed);
+        (before < WAITING && bytes_before + bytes <= WAITING_BYTES).then_some(waiting)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
+        self.tally.waiting.fetch_sub(1, Relaxed);
+        self.tally.waiting_bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -176,7 +191,10 @@ impl Board {
     /// Serves another table, all of it at once. What stays of a colour keeps its counts.
     pub(crate) fn replace(&self, file: RouteFile) {
         let mut live = self.write();
-        let Live { routes: before, leaving, .. } = &mut *live;
+        let Live { routes: before, leaving, standings: standings_before, .. } = &mut *live;
+        let standings: BTreeMap<String, Arc<Standing>> = (file.table.repositories.keys())
+            .map(|name| (name.clone(), standings_before.get(name).map(Arc::clone).unwrap_or_default()))
+            .collect();
         let mut gone = std::mem::take(leaving);
         let before = std::mem::take(before);
         for (listen, serving) in &before {
@@ -203,7 +221,8 @@ impl Board {
                 let colours = colours.collect();
                 let tally = before.get(&route.listen).map(|serving| Arc::clone(&serving.tally)).unwrap_or_default();
                 let (repository, route, replaced) = (name.clone(), route.clone(), AtomicBool::new(false));
-                let serving = Serving { repository, route, colours, tally, replaced };
+                let standing = standings.get(name).map(Arc::clone).unwrap_or_default();
+                let serving = Serving { repository, route, colours, tally, standing, replaced };
                 routes.insert(serving.route.listen, Arc::new(serving));
             }
         }
@@ -215,7 +234,7 @@ impl Board {
             gone.counts.targets.values().for_each(|target| target.pool.close());
         }
         gone.retain(|gone| gone.counts.all.open.load(SeqCst) > 0);
-        *live = Live { file: Arc::new(file), routes, leaving: gone };
+        *live = Live { file: Arc::new(file), routes, leaving: gone, standings };
     }
 
     /// A target for a client of a listener: of its colour, the one with the fewest connections, and none that it `tried`.
@@ -256,6 +275,17 @@ impl Board {
         self.read().routes.get(&listen).map(|serving| serving.route.protocol)
     }
 
+    /// How a repository's requests stand. None: there is no such repository.
+    pub(crate) fn standing(&self, repository: &str) -> Option<Arc<Standing>> {
+        self.read().standings.get(repository).map(Arc::clone)
+    }
+
+    /// Repositories of which this is so.
+    pub(crate) fn standing_so(&self, so: impl Fn(&Standing) -> bool) -> Vec<String> {
+        let live = self.read();
+        live.standings.iter().filter(|(_, standing)| so(standing)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Closes connections to containers that have waited too long for a request.
     pub(crate) fn sweep(&self) {
         for serving in self.read().routes.values() {
@@ -285,6 +315,8 @@ impl Board {
                 taken: tally.taken.load(Relaxed),
                 failed: tally.failed.load(Relaxed),
                 waiting: tally.waiting.load(Relaxed),
+                requests: tally.requests.load(Relaxed),
+                answered_here: tally.answered_here.load(Relaxed),
                 colours: (route.colours.iter().zip(colours))
                     .map(|(Colour { name, generation, weight, .. }, counts)| ColourStatus {
                         name: name.clone(),
@@ -292,6 +324,7 @@ impl Board {
                         weight: *weight,
                         open: counts.all.open.load(SeqCst),
                         tunnels: counts.all.tunnels.load(Relaxed),
+                        http: (route.protocol == Protocol::Http).then(|| counts.all.answers.told()),
                     })
                     .collect(),
             }

@@ -97,7 +97,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
                 refusal.message
             ),
             Answer::Applied { changed: false, .. } => tracing::info!("SIGHUP: the route file is what is served"),
-            Answer::Applied { .. } | Answer::Status(_) => {}
+            Answer::Applied { .. } | Answer::Status(_) | Answer::Done { .. } => {}
         }
     }
 

@@ -24,7 +24,7 @@ pub const PROTOCOLS: &[&str] = &["https", "h2c", "http2", "grpc", "ws", "tls"];
 /// States of a route.
 pub const STATES: &[&str] = &["hold", "maintain"];
 /// Requests on the control socket.
-pub const REQUESTS: &[&str] = &["hold", "resume", "maintain"];
+pub const REQUESTS: &[&str] = &["preview", "mirror", "metrics"];
 
 /// The sentence.
 pub(crate) fn not_yet(what: &str) -> String {

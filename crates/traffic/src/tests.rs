@@ -288,9 +288,21 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status",
+            "`stauts` is not known; known are: apply, reload, status, hold, resume, maintain",
         ),
-        (json!({"version": 1, "request": "hold"}).to_string(), Code::Later, "`hold` comes with the switch"),
+        (json!({"version": 1, "request": "mirror"}).to_string(), Code::Later, "`mirror` comes with the switch"),
+        (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),
+        (
+            json!({"version": 1, "request": "maintain", "repository": "shop", "on": 1}).to_string(),
+            Code::Mistaken,
+            "on: is a number; true or false is wanted",
+        ),
+        (
+            json!({"version": 1, "request": "maintain", "repository": "shop", "on": true, "page": "x".repeat(70_000)})
+                .to_string(),
+            Code::Mistaken,
+            "page: has 70000 bytes; at most 65536 may be",
+        ),
         (
             json!({"version": 1, "request": "status", "of": "shop"}).to_string(),
             Code::Mistaken,
@@ -439,6 +451,14 @@ proptest! {
         let file = RouteFile { serial, table };
         prop_assert_eq!(RouteFile::from_bytes(&file.to_bytes().unwrap()), Ok(file.clone()));
         for (repository, wanted) in file.table.repositories {
+            for request in [
+                Request::Hold { repository: repository.clone() },
+                Request::Resume { repository: repository.clone() },
+                Request::Maintain { repository: repository.clone(), on: serial % 2 == 0, page: None },
+                Request::Maintain { repository: repository.clone(), on: true, page: Some("<p>\u{e4}\n".to_owned()) },
+            ] {
+                prop_assert_eq!(Request::from_line(&request.to_line().unwrap()), Ok(request));
+            }
             let request = Request::Apply { repository, wanted };
             prop_assert_eq!(Request::from_line(&request.to_line().unwrap()), Ok(request));
         }
@@ -481,13 +501,15 @@ fn a_table_at_its_bounds_fits() {
 fn answers_are_read_as_they_were_said() {
     let said = [
         r#"{"version":1,"answer":"applied","serial":3,"changed":true}"#,
+        r#"{"version":1,"answer":"done","changed":false}"#,
         r#"{"version":1,"answer":"refused","code":"older","message":"no"}"#,
         r#"{"version":1,"answer":"refused","code":"mistaken","message":"a: b","mistakes":[{"path":"a","message":"b"}]}"#,
         concat!(
             r#"{"version":1,"answer":"status","serial":3,"origin":"previous","durable":true,"ending":false,"connections":2,"#,
             r#""repositories":{"shop":{"generation":4,"revision":1}},"routes":[{"repository":"shop","listen":"[::1]:80","#,
-            r#""listening":true,"taken":9,"failed":1,"waiting":0,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"tunnels":0}]}],"#,
-            r#""leaving":[{"repository":"shop","listen":"[::1]:80","name":"blue","generation":3,"open":1,"tunnels":1}]}"#
+            r#""listening":true,"taken":9,"failed":1,"waiting":0,"requests":7,"answered_here":2,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"tunnels":0,"#,
+            r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}],"#,
+            r#""leaving":[{"repository":"shop","listen":"[::1]:80","name":"blue","generation":3,"open":1,"tunnels":1}],"held":["shop"],"maintained":["blog"]}"#
         ),
     ];
     for line in said {

@@ -33,13 +33,16 @@ use super::{
     wire::Said,
 };
 use crate::{
-    board::{Claim, Serving, Waiting},
+    board::{Claim, Serving, Tally, Waiting},
     door::House,
     pass::{ACCEPT, PATIENCE, PAUSE},
+    standing::Page,
 };
 
 /// How long a container may think before its answer begins.
 const ANSWER_TIME: Duration = Duration::from_secs(300);
+/// How long a request waits while its repository is held.
+const HOLD_TIME: Duration = Duration::from_secs(30);
 /// How long a container is waited for that is to ask for a body (`Expect: 100-continue`). Many never do.
 const ASK_TIME: Duration = Duration::from_secs(1);
 
@@ -70,6 +73,8 @@ pub(crate) struct Tunnel {
 struct Own {
     status: StatusCode,
     message: &'static str,
+    /// In place of the message.
+    page: Option<String>,
     /// Worth asking again after so many seconds.
     again: Option<u32>,
     /// The connection ends with it.
@@ -78,7 +83,12 @@ struct Own {
 
 impl Own {
     const fn new(status: StatusCode, message: &'static str) -> Own {
-        Own { status, message, again: None, last: false }
+        Own { status, message, page: None, again: None, last: false }
+    }
+
+    /// Worth asking again at once.
+    const fn again(status: StatusCode, message: &'static str) -> Own {
+        Own { status, message, page: None, again: Some(1), last: false }
     }
 
     fn refused(refusal: Refusal) -> Own {
@@ -87,10 +97,11 @@ impl Own {
     }
 }
 
-const NO_TARGET: Own = Own {
-    again: Some(1),
-    ..Own::new(StatusCode::SERVICE_UNAVAILABLE, "no container takes the request at the moment; try again")
-};
+const CROWDED: Own = Own::again(StatusCode::SERVICE_UNAVAILABLE, "as many requests wait here as may; try again");
+const HELD_TOO_LONG: Own =
+    Own::again(StatusCode::GATEWAY_TIMEOUT, "a deployment takes longer than requests wait for it; try again");
+const NO_TARGET: Own =
+    Own::again(StatusCode::SERVICE_UNAVAILABLE, "no container takes the request at the moment; try again");
 
 /// Answers a request.
 pub(crate) async fn exchange(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
@@ -123,13 +134,18 @@ struct Mark(bool);
 
 impl Own {
     fn response(self, client: &Client, head: Mark) -> Response<Content> {
-        let Own { status, message, again, last } = self;
+        let Own { status, message, page, again, last } = self;
+        if let Some(tally) = client.tally() {
+            tally.answered_here.fetch_add(1, Relaxed);
+        }
         tracing::debug!(listen = %client.listen, peer = %client.peer, %status, "{message}");
-        let text = Bytes::from(format!("{} {}: {message}\n", status.as_str(), status.canonical_reason().unwrap_or("")));
+        let kind = if page.is_some() { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
+        let line = || format!("{} {}: {message}\n", status.as_str(), status.canonical_reason().unwrap_or(""));
+        let text = Bytes::from(page.unwrap_or_else(line));
         let mut response = Response::new(Content::Own(None));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
         if let Some(seconds) = again {
@@ -161,7 +177,7 @@ struct Asked {
 impl Asked {
     /// May be sent again though it was sent: it only asks.
     fn only_asks(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && !self.bodied && !self.upgrade
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && !self.bodied
     }
 
     fn request(&self, sent: Sent) -> Request<Sent> {
@@ -185,15 +201,51 @@ enum Failed {
     Late,
 }
 
+/// What a claim comes to.
+enum Claimed {
+    At(Claim),
+    /// No target that was not tried.
+    Nobody,
+    /// Requests wait.
+    Held(Arc<Serving>),
+}
+
 impl Client {
+    /// What is counted at the listener.
+    fn tally(&self) -> Option<Arc<Tally>> {
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        self.house.board.serving_by(&mut way, self.listen).map(|serving| Arc::clone(&serving.tally))
+    }
+
+    /// The answer that a maintained repository gives.
+    fn page(&self) -> Option<Own> {
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        let serving = self.house.board.serving_by(&mut way, self.listen)?;
+        serving.tally.requests.fetch_add(1, Relaxed);
+        let Page(page) = serving.standing.page()?;
+        let message = "this is under maintenance; try again later";
+        Some(Own { page, again: Some(60), ..Own::new(StatusCode::SERVICE_UNAVAILABLE, message) })
+    }
+
     async fn asked(&self, request: Request<Incoming>, head: &Head) -> Result<Response<Passed>, Own> {
+        if let Some(page) = self.page() {
+            return Err(page);
+        }
         let mut asked = self.rewritten(request, head)?;
-        let (mut found, mut again) = (self.find(None).await?, false);
+        // What a request holds while it waits: its head, and of its body what was read ahead.
+        let held =
+            u64::try_from(head.length + if head.body == Body::None { 0 } else { super::BUFFER }).unwrap_or(u64::MAX);
+        let (mut found, mut again) = (self.find(None, held).await?, false);
         loop {
             let (claim, mut link) = found;
             let used = link.used;
+            claim.colour.answers.asked();
+            let since = Instant::now();
             match send(&mut link, &mut asked).await {
-                Ok(response) => return self.answered(response, link, claim, &asked),
+                Ok(response) => {
+                    claim.colour.answers.answered(response.status().as_u16(), since.elapsed());
+                    return self.answered(response, link, claim, &asked);
+                }
                 Err(Failed::Unsent(body)) => {
                     asked.body = body;
                     // A new connection that ends before it was used is a container that ends: it is given a moment.
@@ -217,7 +269,7 @@ impl Client {
             }
             let lost = claim.target;
             drop((claim, link));
-            found = self.find(Some(lost)).await?;
+            found = self.find(Some(lost), held).await?;
         }
     }
 
@@ -267,13 +319,25 @@ impl Client {
     }
 
     /// A claim, and a connection to its target. A container that refuses is followed by the next, and all of them are tried
-    /// again for a while; the table is asked each time, for it may have changed. `lost`: the one that lost it before.
-    async fn find(&self, lost: Option<SocketAddr>) -> Result<(Claim, Link), Own> {
-        let deadline = Instant::now() + PATIENCE;
+    /// again for a while; the table is asked each time, for it may have changed. `lost`: the one that lost it before;
+    /// `held`: bytes that the request holds while it waits.
+    async fn find(&self, lost: Option<SocketAddr>, held: u64) -> Result<(Claim, Link), Own> {
+        let mut deadline = Instant::now() + PATIENCE;
         let mut tried: Vec<SocketAddr> = lost.into_iter().collect();
         let mut waits = None;
         loop {
-            if let Some(claim) = self.claim(&tried)? {
+            let claimed = match self.claim(&tried)? {
+                Claimed::At(claim) => Some(claim),
+                Claimed::Nobody => None,
+                Claimed::Held(serving) => {
+                    let _waits = Waiting::of(&serving.tally, held).ok_or(CROWDED)?;
+                    timeout(HOLD_TIME, serving.standing.resumed()).await.map_err(|_| HELD_TOO_LONG)?;
+                    // What is new is given the time that it would have had.
+                    deadline = Instant::now() + PATIENCE;
+                    continue;
+                }
+            };
+            if let Some(claim) = claimed {
                 if let Some(link) = claim.to.pool.take().await {
                     return Ok((claim, link));
                 }
@@ -283,7 +347,7 @@ impl Client {
                     return Ok((claim, link));
                 }
                 if waits.is_none() {
-                    waits = Some(Waiting::of(&claim.tally).ok_or(NO_TARGET)?);
+                    waits = Some(Waiting::of(&claim.tally, held).ok_or(CROWDED)?);
                 }
                 match outcome {
                     Ok(outcome) => {
@@ -302,11 +366,13 @@ impl Client {
         }
     }
 
-    fn claim(&self, tried: &[SocketAddr]) -> Result<Option<Claim>, Own> {
+    fn claim(&self, tried: &[SocketAddr]) -> Result<Claimed, Own> {
         let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
         let claim = self.house.board.claim_by(&mut way, self.listen, self.peer.ip(), tried);
         match &*way {
-            Some(serving) if serving.route.protocol == Protocol::Http => Ok(claim),
+            // Looked at after it was counted in: whoever holds and then sees nothing in flight may rely on it.
+            Some(serving) if serving.standing.held() => Ok(Claimed::Held(Arc::clone(serving))),
+            Some(serving) if serving.route.protocol == Protocol::Http => Ok(claim.map_or(Claimed::Nobody, Claimed::At)),
             // The route is gone, or is none of HTTP any more: a new connection finds what is there.
             _ => Err(Own { last: true, ..NO_TARGET }),
         }

@@ -66,7 +66,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
     let asked = Arc::clone(&client);
     let service = service_fn(move |request| Box::pin(exchange(Arc::clone(&asked), request)));
     let wire = Wire::new(stream, said);
-    let mut connection = Builder::new().max_buf_size(BUFFER).max_headers(128).serve_connection(wire, service);
+    let mut connection = Builder::new().max_buf_size(BUFFER).serve_connection(wire, service);
     let (mut told, mut closes) = (false, Box::pin(sleep(Duration::MAX)));
     let outcome = loop {
         tokio::select! {

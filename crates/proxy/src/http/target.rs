@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -18,7 +19,7 @@ use hyper::{
     rt::{Read, ReadBufCursor, Write},
 };
 use tokio::{
-    io::AsyncWrite as _,
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
     sync::oneshot,
     task::AbortHandle,
@@ -100,20 +101,14 @@ struct Wire {
 
 impl Read for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut to: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let mut buffer = [0; READ];
+        let mut buffer = [const { MaybeUninit::uninit() }; READ];
         let room = to.remaining().min(READ);
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(buffer.get_mut(..room).unwrap_or_default()) {
-                Ok(length) => {
-                    self.heard.fetch_add(u64::try_from(length).unwrap_or(0), Relaxed);
-                    to.put_slice(buffer.get(..length).unwrap_or_default());
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        let mut read = ReadBuf::uninit(buffer.get_mut(..room).unwrap_or_default());
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
+        this.heard.fetch_add(u64::try_from(read.filled().len()).unwrap_or(0), Relaxed);
+        to.put_slice(read.filled());
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     future::Future as _,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,7 +16,7 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::{
-    io::AsyncWrite as _,
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
@@ -174,25 +175,21 @@ impl Wire {
 
     /// More of what the client says. None: it has no more to say.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<()>>> {
-        let mut buffer = [0; READ];
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(&mut buffer) {
-                Ok(0) => return Poll::Ready(Ok(None)),
-                Ok(length) => {
-                    // What was given on makes room, so that this stays below a head and what was read with its end.
-                    self.inbox.drain(..self.at);
-                    self.at = 0;
-                    self.inbox.extend_from_slice(buffer.get(..length).unwrap_or_default());
-                    if self.patience == Some(Patience::Body) {
-                        self.patience = None;
-                    }
-                    return Poll::Ready(Ok(Some(())));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let mut buffer = [const { MaybeUninit::uninit() }; READ];
+        let mut read = ReadBuf::uninit(&mut buffer);
+        // Unlike `try_read` this knows that a read that did not fill the buffer has emptied the socket.
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        if read.filled().is_empty() {
+            return Poll::Ready(Ok(None));
         }
+        // What was given on makes room, so that this stays below a head and what was read with its end.
+        self.inbox.drain(..self.at);
+        self.at = 0;
+        self.inbox.extend_from_slice(read.filled());
+        if self.patience == Some(Patience::Body) {
+            self.patience = None;
+        }
+        Poll::Ready(Ok(Some(())))
     }
 }
 

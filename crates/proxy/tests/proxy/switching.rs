@@ -204,11 +204,7 @@ fn what_is_refused_changes_nothing() {
         (apply("shop", 6, &later), "mistaken", "routes[0].protocol: `grpc` comes with the switch"),
         (apply("blog", 1, &blue_at(listen, 1)), "mistaken", "a route of "),
         (apply("blog", 1, &blue_at(taken.address, 1)), "cannot_listen", "Address already in use"),
-        (
-            json!({"version": 1, "request": "maintain", "repository": "shop"}),
-            "later",
-            "`maintain` comes with the switch",
-        ),
+        (json!({"version": 1, "request": "mirror", "repository": "shop"}), "later", "`mirror` comes with the switch"),
     ] {
         let answer = proxy.ask(&request);
         assert_eq!((&answer["answer"], &answer["code"]), (&json!("refused"), &json!(code)), "{answer}");
