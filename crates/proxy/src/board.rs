@@ -435,4 +435,35 @@ mod tests {
         board.replace(file(&[("red", 3, 100, &[3])]));
         assert!(board.read().leaving.is_empty(), "what ended is forgotten");
     }
+
+    /// The race that a drain must not lose: a request that has read the old pointer, and counts itself in after the change.
+    #[test]
+    fn nothing_comes_to_a_colour_that_was_left() {
+        use std::sync::atomic::AtomicBool;
+        let (board, stop) = (Board::default(), AtomicBool::new(false));
+        board.replace(file(&[("red", 1, 100, &[1])]));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut pointer = None;
+                    while !stop.load(Relaxed) {
+                        drop(board.claim_by(&mut pointer, LISTEN.into(), CLIENT, &[]));
+                    }
+                });
+            }
+            for generation in 2..500 {
+                let before =
+                    board.serving_by(&mut None, LISTEN.into()).map(|of| Arc::clone(&of.colours[0].all)).unwrap();
+                board.replace(file(&[("red", generation, 100, &[1])]));
+                // Claims that stood before the change end; attempts that are undone come and go, and get no target.
+                while before.open.load(SeqCst) > 0 {
+                    std::hint::spin_loop();
+                }
+                let claim = board.claim(LISTEN.into(), CLIENT, &[]).unwrap();
+                assert!(!Arc::ptr_eq(&claim.colour, &before), "{generation}");
+            }
+            stop.store(true, Relaxed);
+        });
+        assert_eq!(board.status().1[0].colours[0].open, 0);
+    }
 }

@@ -20,6 +20,7 @@ use tokio::{
 use turnout_traffic::Protocol;
 
 use crate::{
+    args::Times,
     board::Board,
     http,
     pass::{break_off, pass},
@@ -42,6 +43,7 @@ pub(crate) struct House {
     pub(crate) open: AtomicU64,
     /// Places at one door.
     pub(crate) places_at_door: usize,
+    pub(crate) times: Times,
     /// Turns true when connections are to be cut.
     pub(crate) cut: watch::Receiver<bool>,
     /// Turns true when no connections are taken any more, and open ones are to end where they can.

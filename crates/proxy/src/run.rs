@@ -65,6 +65,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         max_connections,
         max_connections_per_route,
         grace,
+        times,
         ..
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
@@ -78,6 +79,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))),
         open: AtomicU64::new(0),
         places_at_door: usize::try_from(max_connections_per_route.min(most)).unwrap_or(usize::MAX),
+        times,
         cut: when_cut,
         ending: when_ending,
     });

@@ -39,8 +39,6 @@ use crate::{
     standing::Page,
 };
 
-/// How long a container may think before its answer begins.
-const ANSWER_TIME: Duration = Duration::from_secs(300);
 /// How long a request waits while its repository is held.
 const HOLD_TIME: Duration = Duration::from_secs(30);
 /// How long a container is waited for that is to ask for a body (`Expect: 100-continue`). Many never do.
@@ -241,7 +239,7 @@ impl Client {
             let used = link.used;
             claim.colour.answers.asked();
             let since = Instant::now();
-            match send(&mut link, &mut asked).await {
+            match send(&mut link, &mut asked, self.house.times.answer_timeout).await {
                 Ok(response) => {
                     claim.colour.answers.answered(response.status().as_u16(), since.elapsed());
                     return self.answered(response, link, claim, &asked);
@@ -412,7 +410,7 @@ impl Client {
 }
 
 /// Sends a request, and waits for the head of its answer.
-async fn send(link: &mut Link, asked: &mut Asked) -> Result<Response<Incoming>, Failed> {
+async fn send(link: &mut Link, asked: &mut Asked, time: Duration) -> Result<Response<Incoming>, Failed> {
     let mut asks = None;
     let sent = match asked.body.take() {
         None => Sent::Nothing,
@@ -437,7 +435,7 @@ async fn send(link: &mut Link, asked: &mut Asked) -> Result<Response<Incoming>, 
         });
     }
     let before = link.heard();
-    match timeout(ANSWER_TIME, link.sender.try_send_request(request)).await {
+    match timeout(time, link.sender.try_send_request(request)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(mut error)) => match error.take_message().map(Request::into_body) {
             Some(Sent::Body { body, .. }) => Err(Failed::Unsent(Some(body))),

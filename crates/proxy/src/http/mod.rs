@@ -53,6 +53,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
         tally.taken.fetch_add(1, Relaxed);
     }
     let said = Arc::new(Said::default());
+    let times = house.times.clone();
     let (mut cut, mut ending) = (house.cut.clone(), house.ending.clone());
     let client = Arc::new(Client {
         peer,
@@ -65,7 +66,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
     });
     let asked = Arc::clone(&client);
     let service = service_fn(move |request| Box::pin(exchange(Arc::clone(&asked), request)));
-    let wire = Wire::new(stream, said);
+    let wire = Wire::new(stream, said, times);
     let mut connection = Builder::new().max_buf_size(BUFFER).serve_connection(wire, service);
     let (mut told, mut closes) = (false, Box::pin(sleep(Duration::MAX)));
     let outcome = loop {

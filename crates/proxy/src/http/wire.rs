@@ -11,7 +11,6 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -25,15 +24,8 @@ use super::{
     guard::{Guard, Refusal, Step},
     head::Head,
 };
+use crate::args::Times;
 
-/// A head must be there so long after its first byte, however steadily it trickles.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// A connection on which no request comes is closed after this.
-const IDLE_TIME: Duration = Duration::from_secs(75);
-/// A body of which nothing comes, while it is waited for, is given up after this.
-const BODY_TIME: Duration = Duration::from_secs(30);
-/// A client that takes nothing of an answer is given up after this.
-const TAKE_TIME: Duration = Duration::from_secs(60);
 /// Bytes that are read at a time.
 const READ: usize = 16 << 10;
 /// What hyper reads in place of a head that was refused; the verdict says what is to be answered.
@@ -97,13 +89,14 @@ pub(crate) struct Wire {
     at: usize,
     passed: usize,
     said: Arc<Said>,
+    times: Times,
     patience: Option<Patience>,
     reading: Pin<Box<Sleep>>,
     writing: Option<Pin<Box<Sleep>>>,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, said: Arc<Said>) -> Wire {
+    pub(crate) fn new(stream: TcpStream, said: Arc<Said>, times: Times) -> Wire {
         Wire {
             stream,
             guard: Guard::new(),
@@ -111,6 +104,7 @@ impl Wire {
             at: 0,
             passed: 0,
             said,
+            times,
             patience: None,
             reading: Box::pin(sleep_until(Instant::now())),
             writing: None,
@@ -155,9 +149,9 @@ impl Wire {
     /// Whether the client was silent for too long. What it is to say decides how long that is.
     fn out_of_patience(&mut self, cx: &mut Context<'_>) -> Option<Patience> {
         let (wanted, time) = match self.guard.in_head() {
-            true if self.inbox.is_empty() => (Patience::Idle, IDLE_TIME),
-            true => (Patience::Head, HEAD_TIME),
-            false => (Patience::Body, BODY_TIME),
+            true if self.inbox.is_empty() => (Patience::Idle, self.times.keep_alive),
+            true => (Patience::Head, self.times.head_timeout),
+            false => (Patience::Body, self.times.body_timeout),
         };
         if self.patience != Some(wanted) {
             self.patience = Some(wanted);
@@ -253,7 +247,8 @@ impl Wire {
             self.writing = None;
             return outcome;
         }
-        let sleep = self.writing.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + TAKE_TIME)));
+        let time = self.times.take_timeout;
+        let sleep = self.writing.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + time)));
         ready!(sleep.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of the answer")))
     }

@@ -8,6 +8,7 @@ mod forwarding;
 mod holding;
 mod http;
 mod passing;
+mod patience;
 mod promise;
 mod restarting;
 mod smuggling;
