@@ -21,6 +21,11 @@ impl Answers {
         self.requests.fetch_add(1, Relaxed);
     }
 
+    /// It was not sent after all.
+    pub(crate) fn unsent(&self) {
+        self.requests.fetch_sub(1, Relaxed);
+    }
+
     /// The head of its answer is there.
     pub(crate) fn answered(&self, status: u16, after: Duration) {
         if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|class| self.classes.get(class)) {

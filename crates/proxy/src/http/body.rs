@@ -125,7 +125,7 @@ pub(crate) struct Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.said.busy.store(false, Relaxed);
+        self.said.answered();
     }
 }
 

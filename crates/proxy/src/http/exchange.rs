@@ -246,6 +246,7 @@ impl Client {
                 }
                 Err(Failed::Unsent(body)) => {
                     asked.body = body;
+                    claim.colour.answers.unsent();
                     // A new connection that ends before it was used is a container that ends: it is given a moment.
                     if !used && std::mem::replace(&mut again, true) {
                         return Err(NO_TARGET);

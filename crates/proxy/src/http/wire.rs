@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker, ready},
 };
@@ -36,8 +36,8 @@ const IN_PLACE_OF: &[u8] = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: clos
 pub(crate) struct Said {
     /// Of each head that hyper was given, in order.
     heads: Mutex<VecDeque<Result<Head, Refusal>>>,
-    /// A request is being answered: silence of the client is no idleness.
-    pub(crate) busy: AtomicBool,
+    /// Requests that are not answered yet: while there is one, silence of the client is no idleness. hyper reads one ahead.
+    busy: AtomicUsize,
     /// The answer to what asked for another protocol was one in this one.
     goes_on: AtomicBool,
     /// Who waits for that.
@@ -65,8 +65,13 @@ impl Said {
         }
     }
 
+    /// A request has been answered.
+    pub(crate) fn answered(&self) {
+        self.busy.fetch_sub(1, Relaxed);
+    }
+
     fn tell(&self, verdict: Result<Head, Refusal>) {
-        self.busy.store(true, Relaxed);
+        self.busy.fetch_add(1, Relaxed);
         self.heads.lock().unwrap_or_else(PoisonError::into_inner).push_back(verdict);
     }
 }
@@ -159,7 +164,7 @@ impl Wire {
         }
         while self.reading.as_mut().poll(cx).is_ready() {
             // Who waits for an answer may be silent. hyper does not ask again when it has ended, so this goes on.
-            if !(self.guard.in_head() && self.said.busy.load(Relaxed)) {
+            if !(self.guard.in_head() && self.said.busy.load(Relaxed) > 0) {
                 return Some(wanted);
             }
             self.reading.as_mut().reset(Instant::now() + time);

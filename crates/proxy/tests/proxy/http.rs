@@ -266,6 +266,43 @@ fn half_an_answer_does_not_look_like_a_whole_one() {
 }
 
 #[test]
+fn an_old_container_is_understood() {
+    let old = scripted(|from, to| {
+        head(from)?;
+        // Its answer ends with the connection.
+        to.write_all(b"HTTP/1.0 200 OK\r\nX-A: b\r\n\r\nall of it")
+    });
+    let (_place, _proxy, listen) = before(old.address, &[]);
+    let mut browser = Browser::to(listen);
+    for _ in 0..2 {
+        let answer = browser.get("/");
+        assert_eq!((answer.first.as_str(), answer.text()), ("HTTP/1.1 200 OK", "all of it".to_owned()));
+        assert_eq!(answer.get("transfer-encoding"), "chunked");
+    }
+}
+
+#[test]
+fn answers_without_a_body_have_none() {
+    let bare = scripted(|from, to| {
+        while let Ok(asked) = message(from, false) {
+            match asked.first.split(' ').nth(1).unwrap() {
+                "/204" => to.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?,
+                "/304" => to.write_all(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nETag: a\r\n\r\n")?,
+                _ => to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?,
+            }
+        }
+        Ok(())
+    });
+    let (_place, proxy, listen) = before(bare.address, &[]);
+    let mut browser = Browser::to(listen);
+    for (path, length) in [("/204", ""), ("/304", ""), ("/200", "0"), ("/204", "")] {
+        let answer = browser.get(path);
+        assert_eq!((answer.get("content-length").as_str(), answer.get("transfer-encoding").as_str()), (length, ""));
+    }
+    assert_eq!(proxy.status()["routes"][0]["taken"], 1);
+}
+
+#[test]
 fn an_answer_that_is_none_is_a_502() {
     let odd = scripted(|from, to| {
         let asked = head(from)?;

@@ -86,6 +86,9 @@ fn a_connection_without_a_request_is_closed_and_one_with_a_slow_answer_is_not() 
     took(since, 1);
     let mut browser = Browser::to(listen);
     assert_eq!(browser.get("/").status(), 200);
+    // Said at once: the second one waits for the first one's answer, and then for its own.
+    browser.says("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!([browser.answer().status(), browser.answer().status()], [200, 200]);
     let since = Instant::now();
     assert!(browser.ended());
     assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
