@@ -178,19 +178,30 @@ impl Asked {
         matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && !self.bodied
     }
 
-    fn request(&self, sent: Sent) -> Request<Sent> {
+    /// The request; its headers are kept only where it may be sent again after it was sent.
+    fn request(&mut self, sent: Sent) -> Request<Sent> {
+        let headers = if self.only_asks() { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         let mut request = Request::new(sent);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = headers;
         request
+    }
+
+    /// Takes back what was never sent.
+    fn take_back(&mut self, request: Request<Sent>) {
+        let (parts, sent) = request.into_parts();
+        self.headers = parts.headers;
+        if let Sent::Body { body, .. } = sent {
+            self.body = Some(body);
+        }
     }
 }
 
 /// How sending a request failed.
 enum Failed {
-    /// It was never sent; this is its body.
-    Unsent(Option<Incoming>),
+    /// It was never sent, and was taken back.
+    Unsent,
     /// It was, and nothing was said.
     Silent,
     /// It was, and what was said is no answer.
@@ -244,8 +255,7 @@ impl Client {
                     claim.colour.answers.answered(response.status().as_u16(), since.elapsed());
                     return self.answered(response, link, claim, &asked);
                 }
-                Err(Failed::Unsent(body)) => {
-                    asked.body = body;
+                Err(Failed::Unsent) => {
                     claim.colour.answers.unsent();
                     // A new connection that ends before it was used is a container that ends: it is given a moment.
                     if !used && std::mem::replace(&mut again, true) {
@@ -419,7 +429,12 @@ async fn send(link: &mut Link, asked: &mut Asked, time: Duration) -> Result<Resp
             let gate = asked.expects.then(|| {
                 let (send, asked) = oneshot::channel();
                 asks = Some(Mutex::new(Some(send)));
-                let gate: Gate = Box::pin(async move { drop(timeout(ASK_TIME, asked).await) });
+                let gate: Gate = Box::pin(async move {
+                    // It answered without asking: nobody wants the body any more.
+                    if let Ok(Err(_)) = timeout(ASK_TIME, asked).await {
+                        std::future::pending::<()>().await;
+                    }
+                });
                 gate
             });
             Sent::Body { body, whole: Arc::clone(&asked.whole), gate }
@@ -438,11 +453,13 @@ async fn send(link: &mut Link, asked: &mut Asked, time: Duration) -> Result<Resp
     let before = link.heard();
     match timeout(time, link.sender.try_send_request(request)).await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(mut error)) => match error.take_message().map(Request::into_body) {
-            Some(Sent::Body { body, .. }) => Err(Failed::Unsent(Some(body))),
-            Some(Sent::Nothing) if !asked.bodied => Err(Failed::Unsent(None)),
-            _ if link.heard() == before => Err(Failed::Silent),
-            _ => Err(Failed::Broken),
+        Ok(Err(mut error)) => match error.take_message() {
+            Some(request) => {
+                asked.take_back(request);
+                Err(Failed::Unsent)
+            }
+            None if link.heard() == before => Err(Failed::Silent),
+            None => Err(Failed::Broken),
         },
         Err(_) => Err(Failed::Late),
     }

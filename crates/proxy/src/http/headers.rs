@@ -60,15 +60,15 @@ pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
 pub(crate) fn forwarded(headers: &mut HeaderMap, peer: SocketAddr, trusted: bool) {
     if trusted {
         // Names that a CGI program cannot tell from ours.
-        take(headers, |name| name.contains('_') && is_ours(&name.replace('_', "-")));
+        take(headers, |name| name.contains('_') && is_ours(name));
     } else {
-        take(headers, |name| is_ours(&name.replace('_', "-")));
+        take(headers, is_ours);
     }
     let ip = peer.ip().to_canonical();
     let host = headers.get(header::HOST).cloned();
     let added = forwarded_element(ip, host.as_ref());
-    extend(headers, FORWARDED_FOR, &ip.to_string());
-    extend(headers, header::FORWARDED, &added);
+    extend(headers, FORWARDED_FOR, ip.to_string());
+    extend(headers, header::FORWARDED, added);
     if !headers.contains_key(FORWARDED_PROTO) {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
@@ -82,13 +82,16 @@ pub(crate) fn forwarded(headers: &mut HeaderMap, peer: SocketAddr, trusted: bool
         .is_some_and(|id| (1..=ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic))
         || headers.get_all(REQUEST_ID).iter().count() > 1
     {
-        let id = HeaderValue::from_str(&request_id()).unwrap_or(HeaderValue::from_static("none"));
+        let id = HeaderValue::try_from(request_id()).unwrap_or(HeaderValue::from_static("none"));
         headers.insert(REQUEST_ID, id);
     }
 }
 
-/// Whether a header (in its form with hyphens) says who asked.
+/// Whether a header says who asked. To a CGI program `_` is no other character than `-`.
 fn is_ours(name: &str) -> bool {
+    if name.contains('_') {
+        return is_ours(&name.replace('_', "-"));
+    }
     name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-request-id")
 }
 
@@ -100,14 +103,19 @@ fn take(headers: &mut HeaderMap, which: impl Fn(&str) -> bool) {
 }
 
 /// One list of several lines, and a further entry.
-fn extend(headers: &mut HeaderMap, name: HeaderName, added: &str) {
-    let mut list: Vec<u8> = Vec::new();
-    for value in headers.get_all(&name) {
-        list.extend_from_slice(value.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(added.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&list) {
+fn extend(headers: &mut HeaderMap, name: HeaderName, added: String) {
+    let list = if headers.contains_key(&name) {
+        let mut list: Vec<u8> = Vec::new();
+        for value in headers.get_all(&name) {
+            list.extend_from_slice(value.as_bytes());
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(added.as_bytes());
+        HeaderValue::try_from(list)
+    } else {
+        HeaderValue::try_from(added)
+    };
+    if let Ok(value) = list {
         headers.insert(name, value);
     }
 }
