@@ -25,7 +25,8 @@ use turnout_traffic::{
 };
 
 use crate::{
-    door::{self, Door, House},
+    door::{self, Door},
+    house::House,
     route_file::{Keeper, NotWritten},
     standing::{Page, Standing},
 };

@@ -3,10 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -19,12 +16,7 @@ use tokio::{
 
 use turnout_traffic::Protocol;
 
-use crate::{
-    args::Times,
-    board::Board,
-    http,
-    pass::{break_off, pass},
-};
+use crate::{house::House, http, pass::pass, socket::break_off};
 
 /// Connections that the kernel keeps until they are taken.
 const BACKLOG: u32 = 4_096;
@@ -32,23 +24,6 @@ const BACKLOG: u32 = 4_096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often an address is tried that another program has.
 const BIND_PAUSE: Duration = Duration::from_secs(1);
-
-/// What all doors share.
-#[derive(Debug)]
-pub(crate) struct House {
-    pub(crate) board: Board,
-    /// Places for connections; each holds one to its end.
-    pub(crate) places: Arc<Semaphore>,
-    /// Connections that hold one.
-    pub(crate) open: AtomicU64,
-    /// Places at one door.
-    pub(crate) places_at_door: usize,
-    pub(crate) times: Times,
-    /// Turns true when connections are to be cut.
-    pub(crate) cut: watch::Receiver<bool>,
-    /// Turns true when no connections are taken any more, and open ones are to end where they can.
-    pub(crate) ending: watch::Receiver<bool>,
-}
 
 /// A listener that is served.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::{
     board::Board,
     change::Changer,
     control::{self, Allowed},
-    door::House,
+    house::House,
     limits,
     route_file::Keeper,
 };
@@ -106,9 +106,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let open = changer.status().connections;
     let ends = format!("ends: takes no connections any more; {} may end within {grace} s", counted(open, "connection"));
     notify(&[NotifyState::Stopping, NotifyState::Status(&ends)]);
+    let _ = ending.send(true);
     tracing::info!("turnout-proxy {ends}");
     changer.end().await;
-    let _ = ending.send(true);
     let all_ended = house.places.acquire_many(most);
     tokio::pin!(all_ended);
     let ended = tokio::select! {

@@ -25,16 +25,17 @@ use tokio::{
 use turnout_traffic::Protocol;
 
 use super::{
-    body::{Answer, Content, Gate, Passed, Sent, Silence},
-    guard::Refusal,
+    answer::{Answer, Content, Passed, Silence},
     head::{Body, Head},
     headers,
+    refusal::Refusal,
+    sent::{Gate, Sent},
     target::{Link, Rest},
-    wire::Said,
+    wire::{BUFFER, Said},
 };
 use crate::{
     board::{Claim, Serving, Tally, Waiting},
-    door::House,
+    house::House,
     pass::{ACCEPT, PATIENCE, PAUSE},
     standing::Page,
 };
@@ -242,8 +243,7 @@ impl Client {
         }
         let mut asked = self.rewritten(request, head)?;
         // What a request holds while it waits: its head, and of its body what was read ahead.
-        let held =
-            u64::try_from(head.length + if head.body == Body::None { 0 } else { super::BUFFER }).unwrap_or(u64::MAX);
+        let held = u64::try_from(head.length + if head.body == Body::None { 0 } else { BUFFER }).unwrap_or(u64::MAX);
         let (mut found, mut again) = (self.find(None, held).await?, false);
         loop {
             let (claim, mut link) = found;

@@ -4,7 +4,10 @@
 //! a length that stands beside `chunked`), and what two parsers understand differently is how a request is smuggled in. So
 //! nothing reaches hyper that this has not understood first, and in one way only. Where a request ends is decided here.
 
-use super::head::{self, Body, Head};
+use super::{
+    head::{self, Body, Head},
+    refusal::Refusal,
+};
 
 /// Bytes of a head, request line and empty line included.
 pub(crate) const HEAD_BYTES: usize = 32 << 10;
@@ -12,21 +15,6 @@ pub(crate) const HEAD_BYTES: usize = 32 << 10;
 const CHUNK_LINE: usize = 256;
 /// Bytes of a chunked body's trailers.
 const TRAILER_BYTES: usize = 8 << 10;
-
-/// Why a request is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    /// The status of the answer.
-    pub(crate) status: u16,
-    /// For whoever wrote the client.
-    pub(crate) reason: &'static str,
-}
-
-impl Refusal {
-    pub(crate) const fn new(status: u16, reason: &'static str) -> Refusal {
-        Refusal { status, reason }
-    }
-}
 
 /// What is to be done with the bytes at hand.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The head of a request, read strictly (RFC 9112 where it says MUST, and its safest choice where it leaves one). Pure.
 
-use super::guard::Refusal;
+use super::refusal::Refusal;
 
 /// Header lines of a request.
 const LINES: usize = 100;

@@ -1,14 +1,16 @@
 //! HTTP/1.1: each request finds a container of its own, whatever connection it came on.
 //!
 //! `guard`, `head` (pure: what of a client's bytes is a request), `wire` (a client's connection through the guard), `headers`
-//! (what is changed on the way), `target` (a connection to a container, and those without a request), `body`, `exchange` (one
-//! request), and here: a client's connection from its beginning to its end.
+//! (what is changed on the way), `sent` (a request's body), `target` (a connection to a container, and those without a request),
+//! `answer`, `exchange` (one request), and here: a client's connection from its beginning to its end.
 
-mod body;
+mod answer;
 mod exchange;
 mod guard;
 mod head;
 mod headers;
+mod refusal;
+mod sent;
 mod target;
 mod wire;
 
@@ -31,11 +33,12 @@ use tokio::{
 pub(crate) use self::target::Pool;
 use self::{
     exchange::{Client, Tunnel, exchange},
-    wire::{Said, Wire},
+    wire::{BUFFER, Said, Wire},
 };
 use crate::{
-    door::House,
-    pass::{self, break_off, watch_over},
+    house::House,
+    pass,
+    socket::{break_off, watch_over},
 };
 
 /// When the proxy ends: time for a request that is on its way on an idle connection. Its answer says that it is the last.
@@ -43,16 +46,13 @@ const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// What a client still sends after a refusal is read for so long, and so far: a reset would take the answer away from it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 256 << 10;
-/// Bytes that hyper reads ahead, and of an answer that it keeps until the client takes them.
-const BUFFER: usize = 64 << 10;
-
 /// Serves a client's connection to its end.
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAddr, house: Arc<House>) {
     watch_over(&stream);
     if let Some(tally) = house.board.tally(listen) {
         tally.taken.fetch_add(1, Relaxed);
     }
-    let said = Arc::new(Said::default());
+    let said = Arc::new(Said::new());
     let times = house.times.clone();
     let (mut cut, mut ending) = (house.cut.clone(), house.ending.clone());
     let client = Arc::new(Client {

@@ -26,8 +26,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::body::Sent;
-use crate::pass;
+use super::sent::Sent;
+use crate::socket;
 
 /// A connection without a request is closed after this: many servers close theirs after five seconds, and a request that
 /// meets such an end is lost.
@@ -69,8 +69,8 @@ impl Drop for Link {
 impl Link {
     /// Connects.
     pub(crate) async fn to(target: SocketAddr) -> io::Result<Link> {
-        let stream = pass::connect(target).await?;
-        pass::watch_over(&stream);
+        let stream = socket::connect(target).await?;
+        socket::watch_over(&stream);
         let heard = Arc::new(AtomicU64::new(0));
         let wire = Wire { stream, heard: Arc::clone(&heard) };
         let (sender, mut connection) =

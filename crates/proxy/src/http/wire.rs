@@ -8,9 +8,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -21,23 +22,29 @@ use tokio::{
 };
 
 use super::{
-    guard::{Guard, Refusal, Step},
+    guard::{Guard, Step},
     head::Head,
+    refusal::Refusal,
 };
 use crate::args::Times;
 
+/// Bytes that hyper reads ahead, and of an answer that it keeps until the client takes them.
+pub(crate) const BUFFER: usize = 64 << 10;
 /// Bytes that are read at a time.
 const READ: usize = 16 << 10;
 /// What hyper reads in place of a head that was refused; the verdict says what is to be answered.
 const IN_PLACE_OF: &[u8] = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n";
 
 /// What the connection and its requests tell each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Said {
     /// Of each head that hyper was given, in order.
     heads: Mutex<VecDeque<Result<Head, Refusal>>>,
     /// Requests that are not answered yet: while there is one, silence of the client is no idleness. hyper reads one ahead.
     busy: AtomicUsize,
+    began: Instant,
+    /// When the last answer ended, in milliseconds since then.
+    answered_at: AtomicU64,
     /// The answer to what asked for another protocol was one in this one.
     goes_on: AtomicBool,
     /// Who waits for that.
@@ -47,6 +54,18 @@ pub(crate) struct Said {
 }
 
 impl Said {
+    pub(crate) fn new() -> Said {
+        Said {
+            heads: Mutex::default(),
+            busy: AtomicUsize::new(0),
+            began: Instant::now(),
+            answered_at: AtomicU64::new(0),
+            goes_on: AtomicBool::new(false),
+            undecided: Mutex::default(),
+            broken: Mutex::default(),
+        }
+    }
+
     /// The verdict on the request that hyper has given.
     pub(crate) fn verdict(&self) -> Option<Result<Head, Refusal>> {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
@@ -67,6 +86,8 @@ impl Said {
 
     /// A request has been answered.
     pub(crate) fn answered(&self) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.answered_at.store(since, Relaxed);
         self.busy.fetch_sub(1, Relaxed);
     }
 
@@ -163,11 +184,20 @@ impl Wire {
             self.reading.as_mut().reset(Instant::now() + time);
         }
         while self.reading.as_mut().poll(cx).is_ready() {
-            // Who waits for an answer may be silent. hyper does not ask again when it has ended, so this goes on.
-            if !(self.guard.in_head() && self.said.busy.load(Relaxed) > 0) {
+            if !self.guard.in_head() {
                 return Some(wanted);
             }
-            self.reading.as_mut().reset(Instant::now() + time);
+            // Who waits for an answer may be silent, and its time begins when that has ended. hyper does not ask again then,
+            // so this goes on meanwhile.
+            let now = Instant::now();
+            let from = match self.said.busy.load(Relaxed) {
+                0 => self.said.began + Duration::from_millis(self.said.answered_at.load(Relaxed)),
+                _ => now,
+            };
+            if from + time <= now {
+                return Some(wanted);
+            }
+            self.reading.as_mut().reset(from + time);
         }
         None
     }

@@ -1,7 +1,7 @@
-//! Bodies on their way: what is sent to a container, and what is answered to a client.
+//! What is answered to a client: a container's answer, or words of our own.
 
 use std::{
-    future::Future,
+    future::Future as _,
     pin::Pin,
     sync::{
         Arc,
@@ -16,55 +16,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{target::Link, wire::Said};
 use crate::board::Claim;
-
-/// Waits until a body may be sent.
-pub(crate) type Gate = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// What a request sends.
-pub(crate) enum Sent {
-    /// Nothing.
-    Nothing,
-    /// The client's body, as it comes.
-    Body {
-        body: Incoming,
-        /// Turns true when all of it was sent.
-        whole: Arc<AtomicBool>,
-        /// The container is to ask for it first.
-        gate: Option<Gate>,
-    },
-}
-
-impl Body for Sent {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Sent::Body { body, whole, gate } = self.get_mut() else { return Poll::Ready(None) };
-        if let Some(waits) = gate {
-            ready!(waits.as_mut().poll(cx));
-            *gate = None;
-        }
-        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-        if frame.is_none() || body.is_end_stream() {
-            whole.store(true, Relaxed);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Sent::Nothing => true,
-            Sent::Body { body, .. } => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Sent::Nothing => SizeHint::with_exact(0),
-            Sent::Body { body, .. } => body.size_hint(),
-        }
-    }
-}
 
 /// A container's answer: the request is in flight until this has ended, and the connection goes back to its pool then.
 pub(crate) struct Passed {
