@@ -1,6 +1,6 @@
 //! The grammar of the command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, value_parser};
 use tracing::level_filters::LevelFilter;
@@ -47,9 +47,38 @@ pub(crate) struct Settings {
     /// Seconds that open connections have when the proxy ends
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u32).range(0..=86_400))]
     pub(crate) grace: u32,
+    #[command(flatten)]
+    pub(crate) times: Times,
     /// What is logged: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
+}
+
+/// How long the stages of an HTTP request may take.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Times {
+    /// Seconds from the first byte of a request to the end of its head, however steadily it trickles
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) head_timeout: Duration,
+    /// Seconds that a client's connection may be without a request
+    #[arg(long, value_name = "SECONDS", default_value = "75", value_parser = seconds)]
+    pub(crate) keep_alive: Duration,
+    /// Seconds without a byte of a request's body, while it is waited for
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) body_timeout: Duration,
+    /// Seconds in which a client takes nothing of its answer
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) take_timeout: Duration,
+    /// Seconds from the sending of a request to the head of its answer
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
+    pub(crate) answer_timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("a whole number of seconds from 1 to 86400 is wanted".to_owned()),
+    }
 }
 
 fn mode(text: &str) -> Result<u32, String> {

@@ -1,22 +1,29 @@
-//! Who gets a connection: the table as it is served, and what is open to each colour.
+//! Who gets a connection, or a request: the table as it is served, and what is open to each colour.
 //!
-//! A connection claims its target while the table cannot change. Once a table was replaced no claim of the old one begins
-//! any more, so that "nothing is open to the previous colour" stays true once it was.
+//! A claim reads the pointer to its route, counts itself in, and looks whether that very pointer still counts; if not, it
+//! undoes that and begins again. Once a table was replaced no claim of the old one stands any more, so that "nothing is open
+//! to the previous colour" stays true once it was. Who has claimed before keeps the pointer: no lock is taken while the
+//! table stays the same.
 
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
 
 use turnout_traffic::{
-    Colour, Route, RouteFile,
+    Colour, Protocol, Route, RouteFile,
     control::{Age, ColourStatus, Leaving, RouteStatus},
 };
+
+use crate::{counts::Answers, http::Pool, standing::Standing};
 
 /// The table as it is served.
 #[derive(Debug, Default)]
@@ -27,24 +34,47 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 struct Live {
     file: Arc<RouteFile>,
-    routes: BTreeMap<SocketAddr, LiveRoute>,
+    routes: BTreeMap<SocketAddr, Arc<Serving>>,
     leaving: Vec<Gone>,
+    standings: BTreeMap<String, Arc<Standing>>,
 }
 
+/// A route as it is served. It never changes; another one takes its place.
 #[derive(Debug)]
-struct LiveRoute {
-    repository: String,
-    route: Route,
+pub(crate) struct Serving {
+    pub(crate) repository: String,
+    pub(crate) route: Route,
     /// In the order of the route's.
     colours: Vec<Counts>,
-    tally: Arc<Tally>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) standing: Arc<Standing>,
+    /// Another one has taken its place: what claims by this one has to look again.
+    replaced: AtomicBool,
 }
 
 /// What is open to a colour: all of it, and by target.
 #[derive(Debug, Clone, Default)]
 struct Counts {
-    open: Arc<AtomicU64>,
-    targets: HashMap<SocketAddr, Arc<AtomicU64>>,
+    all: Arc<ColourCount>,
+    targets: HashMap<SocketAddr, Arc<Target>>,
+}
+
+/// What is open to a colour.
+#[derive(Debug, Default)]
+pub(crate) struct ColourCount {
+    /// Connections, or requests in flight; tunnels included.
+    open: AtomicU64,
+    /// Of these, what was HTTP and is another protocol now.
+    tunnels: AtomicU64,
+    pub(crate) answers: Answers,
+}
+
+/// A container of a colour.
+#[derive(Debug, Default)]
+pub(crate) struct Target {
+    open: AtomicU64,
+    /// Connections to it without a request.
+    pub(crate) pool: Pool,
 }
 
 /// A colour that left the table.
@@ -63,24 +93,92 @@ pub(crate) struct Tally {
     pub(crate) taken: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) waiting: AtomicU64,
+    /// What those hold.
+    waiting_bytes: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) answered_here: AtomicU64,
     /// Whether it is listened on.
     pub(crate) listening: AtomicBool,
 }
 
-/// A target for one connection. It counts as open until this is dropped.
+/// A target for one connection, or one request. It counts as open until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) target: SocketAddr,
     pub(crate) idle: Option<Duration>,
     pub(crate) tally: Arc<Tally>,
-    counted: [Arc<AtomicU64>; 2],
+    pub(crate) colour: Arc<ColourCount>,
+    pub(crate) to: Arc<Target>,
+    tunnel: bool,
+}
+
+impl Claim {
+    /// What was a request is another protocol from now on, and is counted so.
+    pub(crate) fn becomes_tunnel(&mut self) {
+        if !std::mem::replace(&mut self.tunnel, true) {
+            self.colour.tunnels.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        for counter in &self.counted {
-            counter.fetch_sub(1, Relaxed);
+        if self.tunnel {
+            self.colour.tunnels.fetch_sub(1, Relaxed);
         }
+        self.to.open.fetch_sub(1, Relaxed);
+        // Whoever reads that nothing is open any more also reads what was done before.
+        self.colour.open.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Requests of one route that wait at a time.
+const WAITING: u64 = 1_024;
+/// Bytes that they hold together.
+const WAITING_BYTES: u64 = 32 << 20;
+
+/// A request that waits, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    tally: Arc<Tally>,
+    bytes: u64,
+}
+
+impl Waiting {
+    /// A place to wait for a request that holds so many bytes. None: as many wait there already as may.
+    pub(crate) fn of(tally: &Arc<Tally>, bytes: u64) -> Option<Waiting> {
+        let waiting = Waiting { tally: Arc::clone(tally), bytes };
+        let before = tally.waiting.fetch_add(1, Relaxed);
+        let bytes_before = tally.waiting_bytes.fetch_add(bytes, Relaxed);
+        (before < WAITING && bytes_before + bytes <= WAITING_BYTES).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.tally.waiting.fetch_sub(1, Relaxed);
+        self.tally.waiting_bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl Serving {
+    /// A target of a client's colour, counted in, whether this still counts or not.
+    fn count_in(&self, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
+        let at = self.route.colour_for(client)?;
+        let (colour, counts) = self.route.colours.get(at).zip(self.colours.get(at))?;
+        let targets = colour.targets.iter().filter(|target| !tried.contains(target));
+        let counted = targets.filter_map(|target| counts.targets.get(target).map(|to| (target, to)));
+        let (target, to) = counted.min_by_key(|(_, to)| to.open.load(Relaxed))?;
+        counts.all.open.fetch_add(1, SeqCst);
+        to.open.fetch_add(1, Relaxed);
+        Some(Claim {
+            target: *target,
+            idle: self.route.idle_seconds.map(Duration::from_secs),
+            tally: Arc::clone(&self.tally),
+            colour: Arc::clone(&counts.all),
+            to: Arc::clone(to),
+            tunnel: false,
+        })
     }
 }
 
@@ -93,17 +191,20 @@ impl Board {
     /// Serves another table, all of it at once. What stays of a colour keeps its counts.
     pub(crate) fn replace(&self, file: RouteFile) {
         let mut live = self.write();
-        let Live { routes: before, leaving, .. } = &mut *live;
+        let Live { routes: before, leaving, standings: standings_before, .. } = &mut *live;
+        let standings: BTreeMap<String, Arc<Standing>> = (file.table.repositories.keys())
+            .map(|name| (name.clone(), standings_before.get(name).map(Arc::clone).unwrap_or_default()))
+            .collect();
         let mut gone = std::mem::take(leaving);
-        let mut tallies = BTreeMap::new();
-        for (listen, LiveRoute { repository, route, colours, tally }) in std::mem::take(before) {
-            tallies.insert(listen, tally);
-            gone.extend(route.colours.into_iter().zip(colours).map(|(Colour { name, generation, .. }, counts)| Gone {
-                repository: repository.clone(),
-                listen,
-                name,
-                generation,
-                counts,
+        let before = std::mem::take(before);
+        for (listen, serving) in &before {
+            let colours = serving.route.colours.iter().zip(&serving.colours);
+            gone.extend(colours.map(|(Colour { name, generation, .. }, counts)| Gone {
+                repository: serving.repository.clone(),
+                listen: *listen,
+                name: name.clone(),
+                generation: *generation,
+                counts: counts.clone(),
             }));
         }
         let mut routes = BTreeMap::new();
@@ -118,31 +219,80 @@ impl Board {
                     known.unwrap_or_default().with_targets(&colour.targets)
                 });
                 let colours = colours.collect();
-                let tally = tallies.remove(&route.listen).unwrap_or_default();
-                routes
-                    .insert(route.listen, LiveRoute { repository: name.clone(), route: route.clone(), colours, tally });
+                let tally = before.get(&route.listen).map(|serving| Arc::clone(&serving.tally)).unwrap_or_default();
+                let (repository, route, replaced) = (name.clone(), route.clone(), AtomicBool::new(false));
+                let standing = standings.get(name).map(Arc::clone).unwrap_or_default();
+                let serving = Serving { repository, route, colours, tally, standing, replaced };
+                routes.insert(serving.route.listen, Arc::new(serving));
             }
         }
-        gone.retain(|gone| gone.counts.open.load(Relaxed) > 0);
-        *live = Live { file: Arc::new(file), routes, leaving: gone };
+        // From here on no claim by the old ones stands. One that counted itself in before is seen below.
+        for serving in before.values() {
+            serving.replaced.store(true, SeqCst);
+        }
+        for gone in &gone {
+            gone.counts.targets.values().for_each(|target| target.pool.close());
+        }
+        gone.retain(|gone| gone.counts.all.open.load(SeqCst) > 0);
+        *live = Live { file: Arc::new(file), routes, leaving: gone, standings };
     }
 
     /// A target for a client of a listener: of its colour, the one with the fewest connections, and none that it `tried`.
     /// None: there is no route any more, or no further target.
     pub(crate) fn claim(&self, listen: SocketAddr, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
-        let live = self.read();
-        let LiveRoute { route, colours, tally, .. } = live.routes.get(&listen)?;
-        let at = route.colour_for(client)?;
-        let (colour, counts) = route.colours.get(at).zip(colours.get(at))?;
-        let targets = colour.targets.iter().filter(|target| !tried.contains(target));
-        let counted = targets.filter_map(|target| counts.targets.get(target).map(|open| (target, open)));
-        let (target, open) = counted.min_by_key(|(_, open)| open.load(Relaxed))?;
-        let counted = [Arc::clone(&counts.open), Arc::clone(open)];
-        for counter in &counted {
-            counter.fetch_add(1, Relaxed);
+        self.claim_by(&mut None, listen, client, tried)
+    }
+
+    /// The same for whoever asks again and again, and keeps the pointer between.
+    pub(crate) fn claim_by(
+        &self,
+        pointer: &mut Option<Arc<Serving>>,
+        listen: SocketAddr,
+        client: IpAddr,
+        tried: &[SocketAddr],
+    ) -> Option<Claim> {
+        loop {
+            let serving = self.serving_by(pointer, listen)?;
+            let claim = serving.count_in(client, tried);
+            if !serving.replaced.load(SeqCst) {
+                return claim;
+            }
+            drop(claim);
         }
-        let idle = route.idle_seconds.map(Duration::from_secs);
-        Some(Claim { target: *target, idle, tally: Arc::clone(tally), counted })
+    }
+
+    /// The route of a listener as it is served now.
+    pub(crate) fn serving_by(&self, pointer: &mut Option<Arc<Serving>>, listen: SocketAddr) -> Option<Arc<Serving>> {
+        match pointer {
+            Some(serving) if !serving.replaced.load(SeqCst) => {}
+            _ => *pointer = self.read().routes.get(&listen).map(Arc::clone),
+        }
+        pointer.clone()
+    }
+
+    /// How connections to a listener are understood. None: there is no route any more.
+    pub(crate) fn protocol(&self, listen: SocketAddr) -> Option<Protocol> {
+        self.read().routes.get(&listen).map(|serving| serving.route.protocol)
+    }
+
+    /// How a repository's requests stand. None: there is no such repository.
+    pub(crate) fn standing(&self, repository: &str) -> Option<Arc<Standing>> {
+        self.read().standings.get(repository).map(Arc::clone)
+    }
+
+    /// Repositories of which this is so.
+    pub(crate) fn standing_so(&self, so: impl Fn(&Standing) -> bool) -> Vec<String> {
+        let live = self.read();
+        live.standings.iter().filter(|(_, standing)| so(standing)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Closes connections to containers that have waited too long for a request.
+    pub(crate) fn sweep(&self) {
+        for serving in self.read().routes.values() {
+            for target in serving.colours.iter().flat_map(|counts| counts.targets.values()) {
+                target.pool.sweep();
+            }
+        }
     }
 
     /// What is counted at a listener. None: there is no route any more.
@@ -156,28 +306,36 @@ impl Board {
         let repositories = live.file.table.repositories.iter();
         let ages =
             repositories.map(|(name, of)| (name.clone(), Age { generation: of.generation, revision: of.revision }));
-        let routes = live.routes.iter().map(|(listen, LiveRoute { repository, route, colours, tally })| RouteStatus {
-            repository: repository.clone(),
-            listen: *listen,
-            listening: tally.listening.load(Relaxed),
-            taken: tally.taken.load(Relaxed),
-            failed: tally.failed.load(Relaxed),
-            waiting: tally.waiting.load(Relaxed),
-            colours: (route.colours.iter().zip(colours))
-                .map(|(Colour { name, generation, weight, .. }, counts)| ColourStatus {
-                    name: name.clone(),
-                    generation: *generation,
-                    weight: *weight,
-                    open: counts.open.load(Relaxed),
-                })
-                .collect(),
+        let routes = live.routes.iter().map(|(listen, serving)| {
+            let Serving { repository, route, colours, tally, .. } = &**serving;
+            RouteStatus {
+                repository: repository.clone(),
+                listen: *listen,
+                listening: tally.listening.load(Relaxed),
+                taken: tally.taken.load(Relaxed),
+                failed: tally.failed.load(Relaxed),
+                waiting: tally.waiting.load(Relaxed),
+                requests: tally.requests.load(Relaxed),
+                answered_here: tally.answered_here.load(Relaxed),
+                colours: (route.colours.iter().zip(colours))
+                    .map(|(Colour { name, generation, weight, .. }, counts)| ColourStatus {
+                        name: name.clone(),
+                        generation: *generation,
+                        weight: *weight,
+                        open: counts.all.open.load(SeqCst),
+                        tunnels: counts.all.tunnels.load(Relaxed),
+                        http: (route.protocol == Protocol::Http).then(|| counts.all.answers.told()),
+                    })
+                    .collect(),
+            }
         });
         let leaving = live.leaving.iter().map(|Gone { repository, listen, name, generation, counts }| Leaving {
             repository: repository.clone(),
             listen: *listen,
             name: name.clone(),
             generation: *generation,
-            open: counts.open.load(Relaxed),
+            open: counts.all.open.load(SeqCst),
+            tunnels: counts.all.tunnels.load(Relaxed),
         });
         (ages.collect(), routes.collect(), leaving.filter(|leaving| leaving.open > 0).collect())
     }
@@ -192,17 +350,21 @@ impl Board {
 }
 
 impl Counts {
-    /// The same for these targets; those that stay keep their counts.
+    /// The same for these targets; those that stay keep their counts, and connections to the others are closed.
     fn with_targets(mut self, targets: &[SocketAddr]) -> Counts {
-        self.targets =
-            targets.iter().map(|target| (*target, self.targets.remove(target).unwrap_or_default())).collect();
-        self
+        let wanted = targets.iter().map(|target| {
+            let known = self.targets.remove(target).filter(|known| !known.pool.is_closed());
+            (*target, known.unwrap_or_default())
+        });
+        let wanted = wanted.collect();
+        self.targets.values().for_each(|target| target.pool.close());
+        Counts { targets: wanted, ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use turnout_traffic::{Protocol, Repository, RouteState, Table};
+    use turnout_traffic::{Repository, RouteState, Table};
 
     use super::*;
 
@@ -272,5 +434,36 @@ mod tests {
         assert_eq!(open(&board), (vec![("red".into(), 0)], vec![]));
         board.replace(file(&[("red", 3, 100, &[3])]));
         assert!(board.read().leaving.is_empty(), "what ended is forgotten");
+    }
+
+    /// The race that a drain must not lose: a request that has read the old pointer, and counts itself in after the change.
+    #[test]
+    fn nothing_comes_to_a_colour_that_was_left() {
+        use std::sync::atomic::AtomicBool;
+        let (board, stop) = (Board::default(), AtomicBool::new(false));
+        board.replace(file(&[("red", 1, 100, &[1])]));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut pointer = None;
+                    while !stop.load(Relaxed) {
+                        drop(board.claim_by(&mut pointer, LISTEN.into(), CLIENT, &[]));
+                    }
+                });
+            }
+            for generation in 2..500 {
+                let before =
+                    board.serving_by(&mut None, LISTEN.into()).map(|of| Arc::clone(&of.colours[0].all)).unwrap();
+                board.replace(file(&[("red", generation, 100, &[1])]));
+                // Claims that stood before the change end; attempts that are undone come and go, and get no target.
+                while before.open.load(SeqCst) > 0 {
+                    std::hint::spin_loop();
+                }
+                let claim = board.claim(LISTEN.into(), CLIENT, &[]).unwrap();
+                assert!(!Arc::ptr_eq(&claim.colour, &before), "{generation}");
+            }
+            stop.store(true, Relaxed);
+        });
+        assert_eq!(board.status().1[0].colours[0].open, 0);
     }
 }

@@ -25,8 +25,10 @@ use turnout_traffic::{
 };
 
 use crate::{
-    door::{self, Door, House},
+    door::{self, Door},
+    house::House,
     route_file::{Keeper, NotWritten},
+    standing::{Page, Standing},
 };
 
 /// How long a change may take before whoever asked is told that it will show.
@@ -83,7 +85,32 @@ impl Changer {
             repositories,
             routes,
             leaving,
+            held: self.house.board.standing_so(Standing::held),
+            maintained: self.house.board.standing_so(Standing::maintained),
         }
+    }
+
+    /// Answers `hold` and `resume`.
+    pub(crate) fn hold(&self, repository: &str, held: bool) -> Answer {
+        self.stand(repository, if held { "held" } else { "let through" }, |standing| standing.hold(held))
+    }
+
+    /// Answers `maintain`.
+    pub(crate) fn maintain(&self, repository: &str, page: Option<Page>) -> Answer {
+        let word = if page.is_some() { "answered by a page" } else { "answered by its containers" };
+        self.stand(repository, word, |standing| standing.maintain(page))
+    }
+
+    fn stand(&self, repository: &str, word: &str, change: impl FnOnce(&Standing) -> bool) -> Answer {
+        let Some(standing) = self.house.board.standing(repository) else {
+            let message = format!("{repository} is not known here; apply its routes first");
+            return Answer::Refused(Refusal::new(Code::Mistaken, message));
+        };
+        let changed = change(&standing);
+        if changed {
+            tracing::info!("{repository}: requests are {word} from now on");
+        }
+        Answer::Done { changed }
     }
 
     /// Answers `apply`.

@@ -14,7 +14,7 @@ use turnout_traffic::{
     control::{Answer, Code, Refusal, Request},
 };
 
-use crate::change::Changer;
+use crate::{change::Changer, standing::Page};
 
 /// Connections at a time; others wait.
 const CONNECTIONS: usize = 16;
@@ -131,6 +131,9 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
         Ok(Ok(Request::Status)) => Answer::Status(changer.status()),
         Ok(Ok(Request::Apply { repository, wanted })) => changer.apply(repository, wanted).await,
         Ok(Ok(Request::Reload)) => changer.reload().await,
+        Ok(Ok(Request::Hold { repository })) => changer.hold(&repository, true),
+        Ok(Ok(Request::Resume { repository })) => changer.hold(&repository, false),
+        Ok(Ok(Request::Maintain { repository, on, page })) => changer.maintain(&repository, on.then_some(Page(page))),
         Ok(Err(refusal)) => Answer::Refused(refusal),
         Err(error) => Answer::Refused(Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))),
     };

@@ -2,11 +2,8 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -17,10 +14,9 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{
-    board::Board,
-    pass::{break_off, pass},
-};
+use turnout_traffic::Protocol;
+
+use crate::{house::House, http, pass::pass, socket::break_off};
 
 /// Connections that the kernel keeps until they are taken.
 const BACKLOG: u32 = 4_096;
@@ -28,20 +24,6 @@ const BACKLOG: u32 = 4_096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often an address is tried that another program has.
 const BIND_PAUSE: Duration = Duration::from_secs(1);
-
-/// What all doors share.
-#[derive(Debug)]
-pub(crate) struct House {
-    pub(crate) board: Board,
-    /// Places for connections; each holds one to its end.
-    pub(crate) places: Arc<Semaphore>,
-    /// Connections that hold one.
-    pub(crate) open: AtomicU64,
-    /// Places at one door.
-    pub(crate) places_at_door: usize,
-    /// Turns true when connections are to be cut.
-    pub(crate) cut: watch::Receiver<bool>,
-}
 
 /// A listener that is served.
 #[derive(Debug)]
@@ -152,14 +134,14 @@ async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>,
             break_off(&client);
             break;
         };
-        serve(client, peer.ip(), address, places, house);
+        serve(client, peer, address, places, house);
     }
     // What the kernel has taken is ours: nobody else would answer it.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((client, peer)) = listener.accept() {
         let Ok(client) = client.set_nonblocking(true).and_then(|()| TcpStream::from_std(client)) else { continue };
         match without_waiting(house, &at_door) {
-            Some(places) => serve(client, peer.ip(), address, places, house),
+            Some(places) => serve(client, peer, address, places, house),
             None => break_off(&client),
         }
     }
@@ -175,8 +157,18 @@ async fn waiting(house: &House, at_door: &Arc<Semaphore>) -> Option<Places> {
     Some((Arc::clone(&house.places).acquire_owned().await.ok()?, door))
 }
 
-/// Claims a target at once, by the table of this moment, and serves the connection beside.
-fn serve(client: TcpStream, peer: IpAddr, address: SocketAddr, places: Places, house: &Arc<House>) {
+/// Serves the connection beside. One that is not understood claims its target at once, by the table of this moment.
+fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Places, house: &Arc<House>) {
+    if house.board.protocol(address) == Some(Protocol::Http) {
+        let (open, house) = (Open::of(house), Arc::clone(house));
+        tokio::spawn(async move {
+            http::serve(client, peer, address, house).await;
+            drop(open);
+            drop(places);
+        });
+        return;
+    }
+    let peer = peer.ip();
     let Some(claim) = house.board.claim(address, peer, &[]) else {
         break_off(&client);
         return;

@@ -3,18 +3,25 @@
 //! It knows neither git, nor the store, nor the engine, nor Compose: a route table (crate `turnout-traffic`), which it keeps
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
-//! From the ground up: `limits`, `route_file` (the file), `board` (who gets a connection), `pass` (bytes both ways), `door`
+//! From the ground up: `limits`, `route_file` (the file), `socket`, `counts`, `standing` (held, maintained),
+//! `board` (who gets a connection), `pass` (bytes both ways),
+//! `http` (HTTP/1.1), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `run`.
 
 mod args;
 mod board;
 mod change;
 mod control;
+mod counts;
 mod door;
+mod house;
+mod http;
 mod limits;
 mod pass;
 mod route_file;
 mod run;
+mod socket;
+mod standing;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::sockopt;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{
@@ -21,21 +20,19 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use crate::board::{Board, Claim};
+use crate::{
+    board::{Board, Claim},
+    socket::{break_off, connect, watch_over},
+};
 
 /// How long a client waits for a container that takes its connection: one that starts anew is there again by then.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one container may take to accept. It is on this machine.
-const ACCEPT: Duration = Duration::from_secs(2);
+pub(crate) const ACCEPT: Duration = Duration::from_secs(2);
 /// Pause before targets that refused are tried again.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that are passed on at a time. A connection on which nothing moves holds no buffer.
 const BUFFER: usize = 16 << 10;
-/// Peers that went away without a word are noticed after this, and four unanswered questions.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
-/// Time between those questions.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
-
 /// Serves one connection to its end.
 pub(crate) async fn pass(
     mut client: TcpStream,
@@ -101,37 +98,12 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
     }
 }
 
-async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(target).await?;
-    // A port of this machine on which nobody listens may be given to this very socket, which is then connected to itself.
-    if stream.local_addr()? == stream.peer_addr()? {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    Ok(stream)
-}
-
-/// Small writes go at once, and a peer that is gone is noticed. Not vital: a socket that takes none of it works too.
-fn watch_over(stream: &TcpStream) {
-    let set = || -> rustix::io::Result<()> {
-        sockopt::set_tcp_nodelay(stream, true)?;
-        sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
-        sockopt::set_tcp_keepintvl(stream, ASK_AGAIN)?;
-        sockopt::set_tcp_keepcnt(stream, 4)?;
-        sockopt::set_socket_keepalive(stream, true)
-    };
-    if let Err(error) = set() {
-        tracing::debug!(%error, "a socket does not take its options");
-    }
-}
-
-/// The peer learns that this is no regular end, when the stream is dropped: a reset.
-pub(crate) fn break_off(stream: &TcpStream) {
-    if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(%error, "a connection ends without a reset");
-    }
-}
-
-async fn both_ways(client: &mut TcpStream, container: &mut TcpStream, idle: Option<Duration>) -> io::Result<()> {
+/// Bytes both ways, until both sides have ended.
+pub(crate) async fn both_ways(
+    client: &mut TcpStream,
+    container: &mut TcpStream,
+    idle: Option<Duration>,
+) -> io::Result<()> {
     let began = Instant::now();
     // Milliseconds since then, of what was moved last.
     let moved = AtomicU64::new(0);

@@ -19,13 +19,16 @@ use crate::{
     board::Board,
     change::Changer,
     control::{self, Allowed},
-    door::House,
+    house::House,
     limits,
     route_file::Keeper,
 };
 
 /// How long connections that are cut may take to notice.
 const LAST: Duration = Duration::from_secs(1);
+
+/// How often idle connections to containers are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Runs until a signal ends it.
 ///
@@ -62,6 +65,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         max_connections,
         max_connections_per_route,
         grace,
+        times,
         ..
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
@@ -69,17 +73,21 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let (keeper, served, origin) = Keeper::open(&state_dir)?;
     let most = limits::connections(max_connections);
     let (cut, when_cut) = watch::channel(false);
+    let (ending, when_ending) = watch::channel(false);
     let house = Arc::new(House {
         board: Board::default(),
         places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))),
         open: AtomicU64::new(0),
         places_at_door: usize::try_from(max_connections_per_route.min(most)).unwrap_or(usize::MAX),
+        times,
         cut: when_cut,
+        ending: when_ending,
     });
     let listener = control::listen(&socket, socket_mode)?;
     let serial = served.serial;
     let changer = Changer::start(keeper, served, origin, Arc::clone(&house)).await;
     let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
+    let swept = tokio::spawn(sweep(Arc::clone(&house)));
     let count = counted(changer.status().routes.len(), "route");
     tracing::info!(socket = %socket.display(), serial, "ready: {count}");
     notify(&[NotifyState::Ready]);
@@ -91,13 +99,14 @@ async fn serve(settings: Settings) -> Result<(), String> {
                 refusal.message
             ),
             Answer::Applied { changed: false, .. } => tracing::info!("SIGHUP: the route file is what is served"),
-            Answer::Applied { .. } | Answer::Status(_) => {}
+            Answer::Applied { .. } | Answer::Status(_) | Answer::Done { .. } => {}
         }
     }
 
     let open = changer.status().connections;
     let ends = format!("ends: takes no connections any more; {} may end within {grace} s", counted(open, "connection"));
     notify(&[NotifyState::Stopping, NotifyState::Status(&ends)]);
+    let _ = ending.send(true);
     tracing::info!("turnout-proxy {ends}");
     changer.end().await;
     let all_ended = house.places.acquire_many(most);
@@ -116,9 +125,19 @@ async fn serve(settings: Settings) -> Result<(), String> {
         let _ = timeout(LAST, all_ended).await;
     }
     asked.abort();
+    swept.abort();
     let _ = std::fs::remove_file(&socket);
     tracing::info!("turnout-proxy has ended");
     Ok(())
+}
+
+/// Closes connections to containers that have no request, until it is dropped.
+async fn sweep(house: Arc<House>) {
+    let mut clock = tokio::time::interval(SWEEP);
+    loop {
+        clock.tick().await;
+        house.board.sweep();
+    }
 }
 
 /// What a signal asks for.

@@ -24,3 +24,5 @@ pub const IDLE_SECONDS: u64 = 7 * 24 * 60 * 60;
 pub const VALUES: usize = 200_000;
 /// Mistakes that are told of one text; of more there is one that says so.
 pub const MISTAKES: usize = 50;
+/// Bytes of a page that is answered while a repository is maintained; it is kept in memory.
+pub const PAGE: usize = 64 << 10;

@@ -38,15 +38,52 @@ pub enum Request {
     Reload,
     /// What is served, and how much is open.
     Status,
+    /// Requests to a repository's `http` routes are to wait, until [`Request::Resume`]. Those in flight go on. Not kept: a
+    /// proxy that starts anew holds nothing.
+    Hold {
+        /// Its name in `repos.yaml`.
+        repository: String,
+    },
+    /// They are to go on.
+    Resume {
+        /// Its name in `repos.yaml`.
+        repository: String,
+    },
+    /// Requests to a repository's `http` routes are to be answered by a page that says so, or no longer. Not kept either.
+    Maintain {
+        /// Its name in `repos.yaml`.
+        repository: String,
+        /// Whether from now on, or no longer.
+        on: bool,
+        /// The page, in HTML; without one a line of text is answered.
+        page: Option<String>,
+    },
 }
 
 /// As [`Request`] is written.
 #[derive(Serialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 enum Written<'r> {
-    Apply { repository: &'r str, generation: u64, revision: u64, routes: &'r [Route] },
+    Apply {
+        repository: &'r str,
+        generation: u64,
+        revision: u64,
+        routes: &'r [Route],
+    },
     Reload,
     Status,
+    Hold {
+        repository: &'r str,
+    },
+    Resume {
+        repository: &'r str,
+    },
+    Maintain {
+        repository: &'r str,
+        on: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        page: Option<&'r str>,
+    },
 }
 
 /// Any message with its version.
@@ -69,6 +106,11 @@ impl Request {
             }
             Request::Reload => Written::Reload,
             Request::Status => Written::Status,
+            Request::Hold { repository } => Written::Hold { repository },
+            Request::Resume { repository } => Written::Resume { repository },
+            Request::Maintain { repository, on, page } => {
+                Written::Maintain { repository, on: *on, page: page.as_deref() }
+            }
         };
         line(&Versioned { version: VERSION, said })
     }
@@ -98,11 +140,14 @@ impl Request {
             "apply" => reading.apply(&tree),
             "reload" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Reload),
             "status" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Status),
+            "hold" => reading.of_one(&tree).map(|repository| Request::Hold { repository }),
+            "resume" => reading.of_one(&tree).map(|repository| Request::Resume { repository }),
+            "maintain" => reading.maintain(&tree),
             word if later::REQUESTS.contains(&word) => {
                 return Err(Refusal::new(Code::Later, later::not_yet(&quoted(word))));
             }
             word => {
-                let message = format!("{} is not known; known are: apply, reload, status", quoted(word));
+                let message = format!("{} is not known; known are: {KNOWN}", quoted(word));
                 return Err(Refusal::new(Code::Malformed, message));
             }
         };
@@ -114,7 +159,29 @@ impl Request {
     }
 }
 
+/// For whoever asks for something else.
+const KNOWN: &str = "apply, reload, status, hold, resume, maintain";
+
 impl Reading {
+    fn of_one(&mut self, tree: &Tree) -> Option<String> {
+        let fields = self.fields("", tree, &["version", "request", "repository"], &[])?;
+        self.required_text(&fields, "repository").and_then(|name| self.name("repository", name))
+    }
+
+    fn maintain(&mut self, tree: &Tree) -> Option<Request> {
+        let fields = self.fields("", tree, &["version", "request", "repository", "on", "page"], &[])?;
+        let repository = self.required_text(&fields, "repository").and_then(|name| self.name("repository", name));
+        let on = self.required_switch(&fields, "on");
+        let page = match self.optional_text(&fields, "page")? {
+            Some(page) if page.len() > bounds::PAGE => {
+                self.wrong("page", format!("has {} bytes; at most {} may be", page.len(), bounds::PAGE));
+                return None;
+            }
+            page => page.map(str::to_owned),
+        };
+        Some(Request::Maintain { repository: repository?, on: on?, page })
+    }
+
     fn apply(&mut self, tree: &Tree) -> Option<Request> {
         let keys = ["version", "request", "repository", "generation", "revision", "routes"];
         let fields = self.fields("", tree, &keys, &[])?;
@@ -139,6 +206,11 @@ pub enum Answer {
     },
     /// What is served.
     Status(Status),
+    /// It is so.
+    Done {
+        /// Whether anything was changed by it; not, where it was so already.
+        changed: bool,
+    },
     /// It is not.
     Refused(Refusal),
 }
@@ -258,6 +330,12 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// Colours that no route has any more, and to which connections are open still.
     pub leaving: Vec<Leaving>,
+    /// Repositories whose requests wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
+    /// Repositories whose requests are answered by a page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintained: Vec<String>,
 }
 
 /// Where the table came from when the proxy began.
@@ -296,8 +374,14 @@ pub struct RouteStatus {
     pub taken: u64,
     /// Of these, those that no container took: they were cut.
     pub failed: u64,
-    /// Connections that wait for a container that takes them.
+    /// Connections or requests that wait: for a container that takes them, or because their repository is held.
     pub waiting: u64,
+    /// Of an `http` route: requests that came since the proxy began.
+    #[serde(default)]
+    pub requests: u64,
+    /// Of these, those that the proxy answered itself, and no container.
+    #[serde(default)]
+    pub answered_here: u64,
     /// As in the table.
     pub colours: Vec<ColourStatus>,
 }
@@ -311,8 +395,30 @@ pub struct ColourStatus {
     pub generation: u64,
     /// Its share of new connections.
     pub weight: u64,
-    /// Connections that are open to it.
+    /// Connections that are open to it; of an `http` route: requests in flight, and tunnels.
     pub open: u64,
+    /// Of these, what was HTTP and is another protocol now.
+    #[serde(default)]
+    pub tunnels: u64,
+    /// Of an `http` route: what its containers answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCounts>,
+}
+
+/// Upper ends of the classes in which times of answers are counted, in milliseconds. Fixed: counts of two colours, or of two
+/// moments, are compared.
+pub const LATENCY_MILLIS: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
+
+/// What the containers of a colour answered, since it was first served.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpCounts {
+    /// Requests that were sent to it.
+    pub requests: u64,
+    /// Answers by class: 1xx (protocols changed), 2xx, 3xx, 4xx, 5xx. What is missing to `requests` got none, or has none yet.
+    pub answers: [u64; 5],
+    /// Answers by the time from the request's being sent to the head of the answer: one number for each of [`LATENCY_MILLIS`],
+    /// and one for what took longer.
+    pub latency: [u64; LATENCY_MILLIS.len() + 1],
 }
 
 /// A colour that left the table.
@@ -326,6 +432,9 @@ pub struct Leaving {
     pub name: String,
     /// Of the deployment that made its containers.
     pub generation: u64,
-    /// Connections that are open to it still.
+    /// Connections that are open to it still; of an `http` route: requests in flight, and tunnels.
     pub open: u64,
+    /// Of these, what was HTTP and is another protocol now.
+    #[serde(default)]
+    pub tunnels: u64,
 }

@@ -20,13 +20,13 @@ pub const ROUTE_KEYS: &[&str] = &[
     "access_log",
 ];
 /// Protocols of a route.
-pub const PROTOCOLS: &[&str] = &["http", "https", "h2c", "http2", "grpc", "ws", "tls"];
+pub const PROTOCOLS: &[&str] = &["https", "h2c", "http2", "grpc", "ws", "tls"];
 /// States of a route.
 pub const STATES: &[&str] = &["hold", "maintain"];
 /// Requests on the control socket.
-pub const REQUESTS: &[&str] = &["hold", "resume", "maintain"];
+pub const REQUESTS: &[&str] = &["preview", "mirror", "metrics"];
 
 /// The sentence.
 pub(crate) fn not_yet(what: &str) -> String {
-    format!("{what} comes with the switch: this turnout-proxy passes TCP connections through only")
+    format!("{what} comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only")
 }

@@ -118,6 +118,23 @@ impl Reading {
         self.text(&fields.at(key), tree)
     }
 
+    /// A text that may be missing. None: it is something else.
+    pub(crate) fn optional_text<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<Option<&'t str>> {
+        match fields.get(key) {
+            None => Some(None),
+            Some(tree) => self.text(&fields.at(key), tree).map(Some),
+        }
+    }
+
+    pub(crate) fn required_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
+        let tree = self.required(fields, key)?;
+        if let Tree::Bool(value) = tree {
+            return Some(*value);
+        }
+        self.wrong(fields.at(key), format!("is {}; true or false is wanted", tree.kind()));
+        None
+    }
+
     fn number(&mut self, path: &str, tree: &Tree, least: u64, most: u64) -> Option<u64> {
         if let Tree::Whole(number) = tree
             && (least..=most).contains(number)
@@ -228,7 +245,8 @@ impl Reading {
         let keys = ["listen", "protocol", "state", "idle_seconds", "colours"];
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
-        let protocol = self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp)], later::PROTOCOLS);
+        let protocol =
+            self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp), ("http", Protocol::Http)], later::PROTOCOLS);
         let state = self.one_of(&fields, "state", &[("serve", RouteState::Serve)], later::STATES);
         let idle_seconds = match fields.get("idle_seconds") {
             None => Some(None),

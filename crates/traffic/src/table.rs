@@ -52,6 +52,8 @@ pub struct Route {
 pub enum Protocol {
     /// Not at all: bytes are passed on, both ways.
     Tcp,
+    /// As HTTP/1.1: each request finds its own container.
+    Http,
 }
 
 /// What happens to a route's connections.

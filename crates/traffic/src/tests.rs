@@ -71,18 +71,22 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "/repositories/shop/routes/0/protocol",
-        "\"http\"",
-        "routes[0].protocol: `http` comes with the switch: this turnout-proxy passes TCP connections through only",
+        "\"h2c\"",
+        "routes[0].protocol: `h2c` comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
     ),
     ("/repositories/shop/routes/0/protocol", "\"grpc\"", "routes[0].protocol: `grpc` comes with the switch"),
-    ("/repositories/shop/routes/0/protocol", "\"htpp\"", "routes[0].protocol: `htpp` is not known; known here: tcp"),
+    (
+        "/repositories/shop/routes/0/protocol",
+        "\"htpp\"",
+        "routes[0].protocol: `htpp` is not known; known here: tcp, http",
+    ),
     ("/repositories/shop/routes/0/protocol", "null", "routes[0].protocol: is missing"),
     ("/repositories/shop/routes/0/state", "\"hold\"", "routes[0].state: `hold` comes with the switch"),
     ("/repositories/shop/routes/0/state", "\"stop\"", "routes[0].state: `stop` is not known; known here: serve"),
     (
         "/repositories/shop/routes/0/tls",
         "{}",
-        "routes[0].tls: this key comes with the switch: this turnout-proxy passes",
+        "routes[0].tls: this key comes with the switch: this turnout-proxy carries",
     ),
     ("/repositories/shop/routes/0/mirror", "5", "routes[0].mirror: this key comes with the switch"),
     ("/repositories/shop/routes/0/hosts", "[]", "routes[0].hosts: this key comes with the switch"),
@@ -158,11 +162,11 @@ fn mistakes_are_told_where_they_stand() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     let mut second = route("0.0.0.0:80", "127.0.0.1:80");
-    second["protocol"] = json!("http");
+    second["protocol"] = json!("grpc");
     let routes = [route("0.0.0.0:80", "127.0.0.1:80"), second, route("127.0.0.1:80", "127.0.0.1:20001")];
     let said = mistakes(&body(&routes).to_string());
     let expected = [
-        "repositories.shop.routes[1].protocol: `http` comes with the switch: this turnout-proxy passes TCP connections through only",
+        "repositories.shop.routes[1].protocol: `grpc` comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
         "repositories.shop.routes[2].listen: 127.0.0.1:80: another route of it listens on 0.0.0.0:80",
         "repositories.shop.routes[0].colours[0].targets[0]: 127.0.0.1:80 leads back into the proxy, which listens on 0.0.0.0:80",
     ];
@@ -273,8 +277,8 @@ fn the_first_line_is_held() {
 #[test]
 fn requests_that_are_none_are_refused_by_what_is_wrong() {
     let apply = |routes: Value| json!({"version": 1, "request": "apply", "repository": "shop", "generation": 1, "revision": 0, "routes": routes});
-    let mut http = route("0.0.0.0:80", "127.0.0.1:20001");
-    http["protocol"] = json!("http");
+    let mut grpc = route("0.0.0.0:80", "127.0.0.1:20001");
+    grpc["protocol"] = json!("grpc");
     for (request, code, expected) in [
         ("{".to_owned(), Code::Malformed, "the request is not JSON as it is written here"),
         ("[]".to_owned(), Code::Malformed, "the request is a list, not an object"),
@@ -284,15 +288,27 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status",
+            "`stauts` is not known; known are: apply, reload, status, hold, resume, maintain",
         ),
-        (json!({"version": 1, "request": "hold"}).to_string(), Code::Later, "`hold` comes with the switch"),
+        (json!({"version": 1, "request": "mirror"}).to_string(), Code::Later, "`mirror` comes with the switch"),
+        (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),
+        (
+            json!({"version": 1, "request": "maintain", "repository": "shop", "on": 1}).to_string(),
+            Code::Mistaken,
+            "on: is a number; true or false is wanted",
+        ),
+        (
+            json!({"version": 1, "request": "maintain", "repository": "shop", "on": true, "page": "x".repeat(70_000)})
+                .to_string(),
+            Code::Mistaken,
+            "page: has 70000 bytes; at most 65536 may be",
+        ),
         (
             json!({"version": 1, "request": "status", "of": "shop"}).to_string(),
             Code::Mistaken,
             "of: unknown key; known here: version, request",
         ),
-        (apply(json!([http])).to_string(), Code::Mistaken, "routes[0].protocol: `http` comes with the switch"),
+        (apply(json!([grpc])).to_string(), Code::Mistaken, "routes[0].protocol: `grpc` comes with the switch"),
         (apply(json!({})).to_string(), Code::Mistaken, "routes: is an object; a list is wanted"),
         (apply(json!([])).to_string().replace("shop", "a b"), Code::Mistaken, "repository: `a b` is no name"),
     ] {
@@ -386,6 +402,7 @@ prop_compose! {
 prop_compose! {
     fn any_route()(
         v6 in any::<bool>(),
+        http in any::<bool>(),
         idle_seconds in prop::option::of(1..=bounds::IDLE_SECONDS),
         weights in weights(),
         targets in 1..=bounds::TARGETS,
@@ -400,7 +417,7 @@ prop_compose! {
         let ip: std::net::IpAddr = if v6 { [0_u16; 8].into() } else { [0_u8; 4].into() };
         Route {
             listen: (ip, 1).into(),
-            protocol: Protocol::Tcp,
+            protocol: if http { Protocol::Http } else { Protocol::Tcp },
             state: RouteState::Serve,
             idle_seconds,
             colours: colours.collect(),
@@ -434,6 +451,14 @@ proptest! {
         let file = RouteFile { serial, table };
         prop_assert_eq!(RouteFile::from_bytes(&file.to_bytes().unwrap()), Ok(file.clone()));
         for (repository, wanted) in file.table.repositories {
+            for request in [
+                Request::Hold { repository: repository.clone() },
+                Request::Resume { repository: repository.clone() },
+                Request::Maintain { repository: repository.clone(), on: serial % 2 == 0, page: None },
+                Request::Maintain { repository: repository.clone(), on: true, page: Some("<p>\u{e4}\n".to_owned()) },
+            ] {
+                prop_assert_eq!(Request::from_line(&request.to_line().unwrap()), Ok(request));
+            }
             let request = Request::Apply { repository, wanted };
             prop_assert_eq!(Request::from_line(&request.to_line().unwrap()), Ok(request));
         }
@@ -476,13 +501,15 @@ fn a_table_at_its_bounds_fits() {
 fn answers_are_read_as_they_were_said() {
     let said = [
         r#"{"version":1,"answer":"applied","serial":3,"changed":true}"#,
+        r#"{"version":1,"answer":"done","changed":false}"#,
         r#"{"version":1,"answer":"refused","code":"older","message":"no"}"#,
         r#"{"version":1,"answer":"refused","code":"mistaken","message":"a: b","mistakes":[{"path":"a","message":"b"}]}"#,
         concat!(
             r#"{"version":1,"answer":"status","serial":3,"origin":"previous","durable":true,"ending":false,"connections":2,"#,
             r#""repositories":{"shop":{"generation":4,"revision":1}},"routes":[{"repository":"shop","listen":"[::1]:80","#,
-            r#""listening":true,"taken":9,"failed":1,"waiting":0,"colours":[{"name":"red","generation":4,"weight":100,"open":1}]}],"#,
-            r#""leaving":[{"repository":"shop","listen":"[::1]:80","name":"blue","generation":3,"open":1}]}"#
+            r#""listening":true,"taken":9,"failed":1,"waiting":0,"requests":7,"answered_here":2,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"tunnels":0,"#,
+            r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}],"#,
+            r#""leaving":[{"repository":"shop","listen":"[::1]:80","name":"blue","generation":3,"open":1,"tunnels":1}],"held":["shop"],"maintained":["blog"]}"#
         ),
     ];
     for line in said {

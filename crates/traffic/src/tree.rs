@@ -11,7 +11,7 @@ use crate::bounds;
 #[derive(Debug)]
 pub(crate) enum Tree {
     Null,
-    Bool,
+    Bool(bool),
     /// A whole number that is not negative.
     Whole(u64),
     /// Any other number.
@@ -27,7 +27,7 @@ impl Tree {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Tree::Null => "null",
-            Tree::Bool => "true or false",
+            Tree::Bool(_) => "true or false",
             Tree::Whole(_) => "a number",
             Tree::Number => "a number that is negative, broken or too large",
             Tree::Text(_) => "a text",
@@ -72,8 +72,8 @@ impl<'de> Visitor<'de> for Any<'_> {
         Ok(Tree::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Tree, E> {
-        Ok(Tree::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Bool(value))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Tree, E> {

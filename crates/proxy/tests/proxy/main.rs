@@ -2,8 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
 mod asking;
+mod claims;
 mod ending;
+mod forwarding;
+mod holding;
+mod http;
 mod passing;
+mod patience;
+mod promise;
 mod restarting;
+mod smuggling;
 mod support;
 mod switching;
+mod web;

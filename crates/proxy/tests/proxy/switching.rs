@@ -182,9 +182,9 @@ fn what_is_refused_changes_nothing() {
     // Somebody else has this address.
     let taken = Container::named("another program");
     let blue_at = |listen, generation| json!([route(listen, "blue", generation, blue.address)]);
-    let mut http = blue_at(listen, 6);
-    http[0]["protocol"] = json!("http");
-    http[0]["tls"] = json!({"certificate": "/etc/x"});
+    let mut later = blue_at(listen, 6);
+    later[0]["protocol"] = json!("grpc");
+    later[0]["tls"] = json!({"certificate": "/etc/x"});
     for (request, code, message) in [
         (
             apply("shop", 4, &blue_at(listen, 4)),
@@ -197,18 +197,14 @@ fn what_is_refused_changes_nothing() {
             "shop is at generation 5, revision 0 already, with other routes",
         ),
         (
-            apply("shop", 6, &http),
+            apply("shop", 6, &later),
             "mistaken",
-            "routes[0].tls: this key comes with the switch: this turnout-proxy passes TCP connections through only",
+            "routes[0].tls: this key comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
         ),
-        (apply("shop", 6, &http), "mistaken", "routes[0].protocol: `http` comes with the switch"),
+        (apply("shop", 6, &later), "mistaken", "routes[0].protocol: `grpc` comes with the switch"),
         (apply("blog", 1, &blue_at(listen, 1)), "mistaken", "a route of "),
         (apply("blog", 1, &blue_at(taken.address, 1)), "cannot_listen", "Address already in use"),
-        (
-            json!({"version": 1, "request": "maintain", "repository": "shop"}),
-            "later",
-            "`maintain` comes with the switch",
-        ),
+        (json!({"version": 1, "request": "mirror", "repository": "shop"}), "later", "`mirror` comes with the switch"),
     ] {
         let answer = proxy.ask(&request);
         assert_eq!((&answer["answer"], &answer["code"]), (&json!("refused"), &json!(code)), "{answer}");

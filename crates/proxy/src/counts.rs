@@ -1,0 +1,72 @@
+//! What the containers of a colour answered, counted.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use turnout_traffic::control::{HttpCounts, LATENCY_MILLIS};
+
+/// See [`HttpCounts`].
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    requests: AtomicU64,
+    classes: [AtomicU64; 5],
+    latency: [AtomicU64; LATENCY_MILLIS.len() + 1],
+}
+
+impl Answers {
+    /// A request is sent.
+    pub(crate) fn asked(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// It was not sent after all.
+    pub(crate) fn unsent(&self) {
+        self.requests.fetch_sub(1, Relaxed);
+    }
+
+    /// The head of its answer is there.
+    pub(crate) fn answered(&self, status: u16, after: Duration) {
+        if let Some(class) = usize::from(status / 100).checked_sub(1).and_then(|class| self.classes.get(class)) {
+            class.fetch_add(1, Relaxed);
+        }
+        if let Some(count) = self.latency.get(bucket(after)) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn told(&self) -> HttpCounts {
+        HttpCounts {
+            requests: self.requests.load(Relaxed),
+            answers: self.classes.each_ref().map(|count| count.load(Relaxed)),
+            latency: self.latency.each_ref().map(|count| count.load(Relaxed)),
+        }
+    }
+}
+
+/// The class of a time: up to and with its upper end.
+fn bucket(after: Duration) -> usize {
+    LATENCY_MILLIS.partition_point(|millis| Duration::from_millis(*millis) < after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_counted_up_to_their_upper_end() {
+        for (micros, expected) in
+            [(0, 0), (1_000, 0), (1_001, 1), (2_000, 1), (99_000, 6), (30_000_000, 13), (30_000_001, 14)]
+        {
+            assert_eq!(bucket(Duration::from_micros(micros)), expected, "{micros}");
+        }
+        let answers = Answers::default();
+        for status in [200, 204, 302, 404, 500, 999] {
+            answers.asked();
+            answers.answered(status, Duration::from_millis(3));
+        }
+        let told = answers.told();
+        assert_eq!((told.requests, told.answers, told.latency[2]), (6, [0, 2, 1, 1, 1], 6));
+    }
+}

@@ -1,0 +1,24 @@
+//! What all listeners share.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::{args::Times, board::Board};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct House {
+    pub(crate) board: Board,
+    /// Places for connections; each holds one to its end.
+    pub(crate) places: Arc<Semaphore>,
+    /// Connections that hold one.
+    pub(crate) open: AtomicU64,
+    /// Places at one door.
+    pub(crate) places_at_door: usize,
+    pub(crate) times: Times,
+    /// Turns true when connections are to be cut.
+    pub(crate) cut: watch::Receiver<bool>,
+    /// Turns true when no connections are taken any more, and open ones are to end where they can.
+    pub(crate) ending: watch::Receiver<bool>,
+}

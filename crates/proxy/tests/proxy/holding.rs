@@ -1,0 +1,168 @@
+//! Requests that wait while their repository is held; the page of a maintained one; what is counted.
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{Container, Proxy, free_address, until},
+    web::{Browser, Web, before, http, message, scripted},
+};
+
+fn ask(proxy: &Proxy, request: &str) -> Value {
+    proxy.ask(&json!({"version": 1, "request": request, "repository": "shop"}))
+}
+
+fn done(changed: bool) -> Value {
+    json!({"version": 1, "answer": "done", "changed": changed})
+}
+
+#[test]
+fn requests_wait_while_the_only_instance_changes() {
+    let target = free_address();
+    let answers = |name: &'static str| {
+        move |stream: std::net::TcpStream| {
+            let mut from = std::io::BufReader::new(stream.try_clone().unwrap());
+            while let Ok(asked) = message(&mut from, false) {
+                let said = format!("{name} {}", asked.body.len());
+                write!(&stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len()).unwrap();
+            }
+        }
+    };
+    let old = Container::of(target, answers("old"));
+    let (_place, proxy, listen) = before(target, &[]);
+    let mut browser = Browser::to(listen);
+    assert_eq!(browser.get("/").text(), "old 0");
+    assert_eq!((ask(&proxy, "hold"), ask(&proxy, "hold")), (done(true), done(false)));
+    assert_eq!(proxy.status()["held"], json!(["shop"]));
+    let mut waiting: Vec<Browser> = (0..8).map(|_| Browser::to(listen)).collect();
+    for browser in &mut waiting {
+        browser.says("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    }
+    until("they wait", || proxy.status()["routes"][0]["waiting"] == 8);
+    assert_eq!(proxy.status()["routes"][0]["colours"][0]["open"], 0);
+    // The new one on the very address of the old one.
+    drop(old);
+    let mut new = None;
+    until("the address is free", || {
+        let free = std::net::TcpListener::bind(target).is_ok();
+        if free {
+            new = Some(Container::of(target, answers("new")));
+        }
+        free
+    });
+    // What changes meanwhile is no end of it.
+    proxy.apply("shop", 2, &json!([http(listen, "red", 2, target)]));
+    assert_eq!(proxy.status()["routes"][0]["waiting"], 8);
+    assert_eq!((ask(&proxy, "resume"), ask(&proxy, "resume")), (done(true), done(false)));
+    for browser in &mut waiting {
+        assert_eq!(browser.answer().text(), "new 5");
+    }
+    assert_eq!(proxy.status()["routes"][0]["waiting"], 0);
+    drop(new);
+}
+
+#[test]
+fn who_waits_has_bounds() {
+    let red = Web::named("red");
+    let (_place, proxy, listen) = before(red.address(), &[]);
+    ask(&proxy, "hold");
+    let since = Instant::now();
+    let mut first = Browser::to(listen);
+    first.says("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Bodies count with what is read ahead of them: 32 MiB are some five hundred.
+    let text = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nX: {}\r\n\r\n", "y".repeat(30_000));
+    let mut crowd: Vec<Browser> = (0..360).map(|_| Browser::to(listen)).collect();
+    for browser in &mut crowd {
+        browser.says(&text);
+    }
+    until("as many wait as may", || {
+        let route = &proxy.status()["routes"][0];
+        route["waiting"].as_u64().unwrap() + route["answered_here"].as_u64().unwrap() == 361
+    });
+    let waiting = proxy.status()["routes"][0]["waiting"].as_u64().unwrap();
+    assert!((300..360).contains(&waiting), "{waiting}");
+    drop(crowd);
+    let answer = first.answer();
+    assert_eq!((answer.status(), answer.get("retry-after")), (504, "1".to_owned()));
+    assert!((29..40).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+    until("the others ended, too", || proxy.status()["routes"][0]["waiting"] == 0);
+    assert_eq!(red.requests(), 0);
+    ask(&proxy, "resume");
+    assert_eq!(first.get("/").status(), 200);
+}
+
+#[test]
+fn a_hold_is_not_kept_and_concerns_its_repository_only() {
+    let red = Web::named("red");
+    let (place, proxy, listen) = before(red.address(), &[]);
+    let other = free_address();
+    proxy.apply("blog", 1, &json!([http(other, "red", 1, red.address())]));
+    ask(&proxy, "hold");
+    assert_eq!(Browser::to(other).get("/").status(), 200);
+    let unknown = proxy.ask(&json!({"version": 1, "request": "hold", "repository": "shed"}));
+    assert_eq!(unknown["code"], "mistaken", "{unknown}");
+    proxy.kill();
+    let proxy = place.start(&[]);
+    assert_eq!(Browser::to(listen).get("/").status(), 200);
+    assert_eq!(proxy.status().get("held"), None);
+}
+
+#[test]
+fn a_maintained_repository_answers_with_its_page() {
+    let red = Web::named("red");
+    let (_place, proxy, listen) = before(red.address(), &[]);
+    let maintain = |on: bool, page: Option<&str>| {
+        let mut request = json!({"version": 1, "request": "maintain", "repository": "shop", "on": on});
+        if let Some(page) = page {
+            request["page"] = json!(page);
+        }
+        proxy.ask(&request)
+    };
+    let mut browser = Browser::to(listen);
+    assert_eq!(maintain(true, None), done(true));
+    let answer = browser.get("/");
+    assert_eq!((answer.status(), answer.get("retry-after")), (503, "60".to_owned()));
+    assert_eq!(answer.text(), "503 Service Unavailable: this is under maintenance; try again later\n");
+    assert_eq!(proxy.status()["maintained"], json!(["shop"]));
+    assert_eq!((maintain(true, Some("<p>Soon")), maintain(true, Some("<p>Soon"))), (done(true), done(false)));
+    let answer = browser.get("/");
+    assert_eq!((answer.text(), answer.get("content-type")), ("<p>Soon".into(), "text/html; charset=utf-8".into()));
+    browser.says("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = message(&mut browser.from, true).unwrap();
+    assert_eq!((answer.status(), answer.get("content-length")), (503, "7".to_owned()));
+    assert_eq!(red.requests(), 0);
+    assert_eq!(maintain(false, None), done(true));
+    assert_eq!(browser.get("/").status(), 200);
+}
+
+#[test]
+fn answers_are_counted_by_route_and_colour() {
+    let odd = scripted(|from, to| {
+        while let Ok(asked) = message(from, false) {
+            let status = asked.first.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+            if status == "200" {
+                std::thread::park_timeout(Duration::from_millis(60));
+            }
+            write!(to, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let (_place, proxy, listen) = before(odd.address, &[]);
+    let mut browser = Browser::to(listen);
+    for status in [200, 404, 204, 301, 500, 503] {
+        assert_eq!(browser.get(&format!("/{status}")).status(), status);
+    }
+    browser.says("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(browser.answer().status(), 400);
+    let route = proxy.status()["routes"][0].clone();
+    let http = &route["colours"][0]["http"];
+    assert_eq!((&http["requests"], &http["answers"]), (&json!(6), &json!([0, 2, 1, 1, 2])));
+    let latency: Vec<u64> = http["latency"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect();
+    assert_eq!((latency.len(), latency.iter().sum::<u64>()), (15, 6));
+    assert!(latency[6..].iter().sum::<u64>() >= 1, "{latency:?}");
+    assert_eq!((&route["requests"], &route["answered_here"]), (&json!(6), &json!(1)));
+}
