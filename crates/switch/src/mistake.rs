@@ -25,11 +25,16 @@ impl fmt::Display for Mistake {
 pub struct Mistakes(pub Vec<Mistake>);
 
 impl Mistakes {
-    /// Adds one; beyond the bound they are counted no further.
+    /// Adds one, if there is room for it; that there are more is said once.
     pub(crate) fn add(&mut self, path: &str, message: impl Into<String>) {
-        if self.0.len() < MOST {
-            self.0.push(Mistake { path: path.to_owned(), message: message.into() });
-        }
+        let (path, message) = match self.0.len() {
+            length if length < MOST => (path.to_owned(), message.into()),
+            length if length == MOST => {
+                ("switch".to_owned(), "there are further mistakes, which are not told".to_owned())
+            }
+            _ => return,
+        };
+        self.0.push(Mistake { path, message });
     }
 }
 
@@ -46,3 +51,16 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_there_are_more_than_are_told_is_said_once() {
+        let mut mistakes = Mistakes::default();
+        (0..MOST + 9).for_each(|number| mistakes.add("switch.bake", format!("{number}")));
+        assert_eq!(mistakes.0.len(), MOST + 1);
+        assert!(mistakes.to_string().ends_with("further mistakes, which are not told"), "{mistakes}");
+    }
+}
