@@ -21,6 +21,10 @@ pub use turnout_compose as compose;
 
 pub use turnout_plan as plan;
 
+pub use turnout_switch as switch;
+
+pub use turnout_traffic as traffic;
+
 pub mod decide;
 
 pub use turnout_buildkit as buildkit;

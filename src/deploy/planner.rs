@@ -10,7 +10,7 @@ use super::{
     facts::{self, what_changed},
     former::{self, First},
     inputs, lost_env, mounted, mounts, not_repeated, orphans, owner, place,
-    prepare::{Prepared, TreeProject, load_project_through, make_plan},
+    prepare::{Prepared, TreeProject, load_in, load_project_through, make_plan},
     view::View,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, image::BuilderChoice, read_proxies},
     files, git,
     inputs::InputSettings,
-    plan,
+    plan::{self, Intent, Observed, ObservedNetwork, ObservedVolume},
     registry::docker_config_directory,
     report::{Event, Reporter, redact::Redactor},
     store::{Before, Place},
@@ -69,6 +69,21 @@ pub struct Wanted {
     pub digests: Option<PathBuf>,
     /// An engine that is down is not waited for: nothing is lost where somebody asks again.
     pub at_once: bool,
+    /// The project is one of those that blue/green deployment makes of the repository's.
+    pub dressed: Option<Dressed>,
+}
+
+/// What planning a project of blue/green deployment has to know.
+#[derive(Debug, Clone, Default)]
+pub struct Dressed {
+    /// Containers are replaced though nothing of them changed: each deployment of a colour begins with fresh ones.
+    pub fresh: bool,
+    /// Networks, by Compose key with their names, that another project of the deployment makes before this plan is carried out.
+    pub networks_to_come: BTreeMap<String, String>,
+    /// Volumes likewise.
+    pub volumes_to_come: BTreeMap<String, String>,
+    /// Networks and volumes that none of its services uses are made as well: they are for the colours.
+    pub all_resources: bool,
 }
 
 impl Planner {
@@ -139,6 +154,17 @@ impl Planner {
         self.read_through(repo, View::of(repo), reporter).await
     }
 
+    /// As [`Planner::read_through`], for another colour than the `.env` names.
+    ///
+    /// # Errors
+    /// As [`Planner::read`].
+    pub async fn read_in(&self, repo: &Repo, view: View, colour: &str) -> Result<TreeProject, Failure> {
+        let (reading, redactor, colour) = (repo.clone(), self.redactor.clone(), colour.to_owned());
+        let loaded =
+            compute(repo, "reading the project", move || load_in(&reading, view, &redactor, Some(&colour))).await?;
+        loaded.map_err(|failure| failure.redacted(&self.redactor.of(&repo.name)))
+    }
+
     /// As [`Planner::read`], of files that are read where the view has them.
     ///
     /// # Errors
@@ -165,6 +191,7 @@ impl Planner {
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
     ) -> Result<Prepared, Failure> {
+        let is_dressed = wanted.dressed.is_some();
         // As it can be read; the plan is made of the names.
         let read = loaded.view.read(&loaded.project);
         let (path, view, mounting) = (loaded.view.tree().to_owned(), loaded.view.clone(), read.clone());
@@ -202,12 +229,14 @@ impl Planner {
             false => self.engine_at_first(reporter, cancel).await?,
         };
         engine.refuse_unsupported(&loaded.project)?;
-        let observed = engine.observe(&loaded.project).await?;
+        let mut observed = engine.observe(&loaded.project).await?;
+        let dressed = wanted.dressed.unwrap_or_default();
+        foresee(&mut observed, &dressed);
         let all = place::all_now(&self.repos.current().repos.repos);
         owner::refuse_claimed(repo, &all, &loaded.stack)?;
         owner::refuse_anothers(repo, &all, &loaded.project.name, &observed.containers)?;
         let (places, new_stack) = (wanted.places, wanted.new_stack);
-        if observed.containers.is_empty() {
+        if observed.containers.is_empty() && !is_dressed {
             let stacks = engine.stacks().await?;
             if let Some(note) = self.refuse_second(repo, &loaded, &stacks, &places, new_stack).await? {
                 reporter.warn(note);
@@ -229,7 +258,15 @@ impl Planner {
         let altered = engine.altered(&loaded.project, &observed).await?;
         let mounted = compared.mounted.clone();
         let planned = compute(repo, "planning", move || {
-            let mut plan = make_plan(&loaded.project, &observed, &decision, bases, mounted, altered, orphans)?;
+            let intent = Intent {
+                force_recreate: dressed.fresh,
+                all_resources: dressed.all_resources,
+                bases,
+                mounted,
+                altered,
+                ..Intent::default()
+            };
+            let mut plan = make_plan(&loaded.project, &observed, &decision, intent, orphans)?;
             plan.doubts.extend(decision.left.iter().cloned());
             let text = plan::render(&plan);
             let running = not_repeated::running(&observed.containers);
@@ -342,6 +379,18 @@ pub(super) fn builder(repo: &Repo) -> BuilderChoice {
         Builder::Auto => BuilderChoice::Auto,
         Builder::Classic => BuilderChoice::Classic,
         Builder::Buildkit => BuilderChoice::BuildKit,
+    }
+}
+
+/// What will be there when the plan is carried out counts as there.
+fn foresee(observed: &mut Observed, dressed: &Dressed) {
+    for (key, name) in &dressed.networks_to_come {
+        let network = ObservedNetwork { name: name.clone(), ..ObservedNetwork::default() };
+        observed.networks.entry(key.clone()).or_insert(network);
+    }
+    for (key, name) in &dressed.volumes_to_come {
+        let volume = ObservedVolume { name: name.clone(), ..ObservedVolume::default() };
+        observed.volumes.entry(key.clone()).or_insert(volume);
     }
 }
 

@@ -135,6 +135,11 @@ fn is_file(disk: &DiskFiles, path: &Path) -> bool {
 /// # Errors
 /// With file, line and what would be right.
 pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<Chosen, Failure> {
+    choose_in(repo, view, redactor, None)
+}
+
+/// As [`choose_project`]; with a colour in the place of COLOR in the `.env`, where the project is read for another one.
+fn choose_in(repo: &Repo, view: &View, redactor: &Redactor, colour: Option<&str>) -> Result<Chosen, Failure> {
     let redactor = &redactor.of(&repo.name);
     let (root, tree) = (repo.real_path.as_path(), view.tree());
     usable(repo, view)?;
@@ -153,7 +158,7 @@ pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<C
     let named = compose_env::files(&env, repo, &present);
     present.extend(named.iter().flatten().filter(|file| is_file(&disk, &tree.join(file))).cloned());
     let configured = named.as_deref().unwrap_or(&repo.compose_files);
-    let mut stack = stack::choose(&repo.project, configured, value("COLOR"), value("DEBUG"), &present)
+    let mut stack = stack::choose(&repo.project, configured, colour.or(value("COLOR")), value("DEBUG"), &present)
         .map_err(|error| not_chosen(repo, &error, named.is_some()))?;
     if named.is_some() {
         stack.reason = format!("named by COMPOSE_FILE in {}", repo.env_file);
@@ -172,6 +177,10 @@ pub fn choose_project(repo: &Repo, view: &View, redactor: &Redactor) -> Result<C
     }
     let passed = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     let mut process_env: BTreeMap<String, String> = passed.collect();
+    if let Some(colour) = colour {
+        // Over what the `.env` says, as Compose has it.
+        process_env.insert("COLOR".to_owned(), colour.to_owned());
+    }
     if named.is_some() && lies != root {
         // Compose reads the `.env` that holds COMPOSE_FILE first, and the one beside the files below it.
         env.iter().for_each(|(name, value)| {
@@ -211,9 +220,22 @@ pub fn load_project(repo: &Repo, redactor: &Redactor) -> Result<TreeProject, Fai
 /// # Errors
 /// As [`load_project`].
 pub fn load_project_through(repo: &Repo, view: View, redactor: &Redactor) -> Result<TreeProject, Failure> {
+    load_in(repo, view, redactor, None)
+}
+
+/// As [`load_project_through`]; with a colour in the place of COLOR in the `.env`. Blocking.
+///
+/// # Errors
+/// As [`load_project`].
+pub(super) fn load_in(
+    repo: &Repo,
+    view: View,
+    redactor: &Redactor,
+    colour: Option<&str>,
+) -> Result<TreeProject, Failure> {
     let redactor = &redactor.of(&repo.name);
     let tree = view.tree();
-    let Chosen { stack, request, base, notes, disk } = choose_project(repo, &view, redactor)?;
+    let Chosen { stack, request, base, notes, disk } = choose_in(repo, &view, redactor, colour)?;
     let files = Learning { files: Viewed { view: &view, files: disk.clone() }, texts: RefCell::default() };
     let loaded = load(&request, &files).map_err(|error| {
         // What cannot be loaded has no values to look through, and its error may quote a line of any file.
@@ -320,7 +342,7 @@ fn is_ours(name: &str) -> bool {
     name == "DEBUG" || name == "COLOR" || name.starts_with("COMPOSE_")
 }
 
-/// The steps, checked.
+/// The steps, checked. `intent` has what was found out; how a deployer goes about it is laid over it.
 ///
 /// # Errors
 /// When the project cannot be brought up here.
@@ -328,18 +350,13 @@ pub(super) fn make_plan(
     project: &Project,
     observed: &Observed,
     decision: &Decision,
-    bases: BTreeMap<String, Vec<String>>,
-    mounted: BTreeMap<String, Mounted>,
-    altered: BTreeMap<String, Vec<String>>,
+    intent: Intent,
     orphans: Judged,
 ) -> Result<Plan, Failure> {
     let intent = Intent {
         build: decision.builds(),
-        bases,
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
-        mounted,
-        altered,
         restore_names: true,
         remove_orphans: true,
         without_flags: true,
@@ -347,7 +364,7 @@ pub(super) fn make_plan(
         idle_orphans: orphans.idle,
         remove_idle_networks: orphans.networks,
         now: super::now_ms() / 1000,
-        ..Intent::default()
+        ..intent
     };
     let plan = plan::converge(project, observed, &intent)?;
     plan::check(&plan).map_err(|fault| {

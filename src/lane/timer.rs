@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::{CLAIM_RETRY, Lanes};
 use crate::{
     deploy::{Deployer, ENGINE_RETRY, now_ms},
-    rollout::{Fact, Millis},
+    rollout::{Fact, Millis, Phase},
     store::{DeploymentId, StoreError, Waiting},
 };
 
@@ -26,7 +26,11 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
                 continue;
             }
         };
-        ends.know(&waiting, now_ms(), deployer.planner.settings.engine_wait);
+        ends.know(&waiting, now_ms(), |phase| match phase {
+            Phase::EngineAway => deployer.planner.settings.engine_wait,
+            // Its end is that of the bake, which is told; this is for one that never ends.
+            _ => Duration::MAX,
+        });
         let Some(first) = ends.first() else {
             deployer.waits.more().await;
             continue;
@@ -34,8 +38,8 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
         // Asked before the time is looked at, also where that passed while no daemon ran: what can go on goes on.
         let limit = first.max(Instant::now() + ENGINE_RETRY);
         let back = matches!(timeout_at(limit, deployer.planner.engine()).await, Ok(Ok(_)));
-        for Waiting { repo, deployment, until, .. } in &waiting {
-            let fact = match back {
+        for Waiting { repo, deployment, until, phase, .. } in &waiting {
+            let fact = match back && *phase == Phase::EngineAway {
                 true => Fact::EngineBack,
                 false if ends.is_over(*deployment, *until) => Fact::Due,
                 false => continue,
@@ -57,14 +61,13 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
 struct Ends(HashMap<(DeploymentId, Millis), Instant>);
 
 impl Ends {
-    /// These wait now. A clock that was set back makes no wait longer than `longest`.
-    fn know(&mut self, waiting: &[Waiting], now: Millis, longest: Duration) {
-        let wanted: Vec<_> = waiting.iter().map(|one| (one.deployment, one.until)).collect();
-        self.0.retain(|one, _| wanted.contains(one));
-        for (deployment, until) in wanted {
+    /// These wait now. A clock that was set back makes no wait longer than `longest` says for its phase.
+    fn know(&mut self, waiting: &[Waiting], now: Millis, longest: impl Fn(Phase) -> Duration) {
+        self.0.retain(|key, _| waiting.iter().any(|one| (one.deployment, one.until) == *key));
+        for Waiting { deployment, until, phase, .. } in waiting {
             let left = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
-            let left = Duration::from_millis(left).min(longest);
-            self.0.entry((deployment, until)).or_insert_with(|| Instant::now() + left);
+            let left = Duration::from_millis(left).min(longest(*phase));
+            self.0.entry((*deployment, *until)).or_insert_with(|| Instant::now() + left);
         }
     }
 
@@ -91,21 +94,27 @@ mod tests {
     async fn a_wait_ends_in_its_time_whatever_is_done_to_the_clock() {
         const MINUTE: Duration = Duration::from_secs(60);
         let one =
-            |deployment, until| Waiting { repo: "shop".to_owned(), deployment, until, waits: WaitsFor::default() };
+            |deployment, until| Waiting {
+            repo: "shop".to_owned(),
+            deployment,
+            phase: Phase::EngineAway,
+            until,
+            waits: WaitsFor::default(),
+        };
         let mut ends = Ends::default();
         let waiting = [one(1, 30_000), one(2, 90_000_000), one(3, -5)];
-        ends.know(&waiting, 0, MINUTE);
+        ends.know(&waiting, 0, |_| MINUTE);
         assert!(ends.is_over(3, -5), "what was due before the daemon began is due");
         tokio::time::sleep(Duration::from_secs(29)).await;
         // Set back by an hour, and known already.
-        ends.know(&waiting[..2], -3_600_000, MINUTE);
+        ends.know(&waiting[..2], -3_600_000, |_| MINUTE);
         assert!(!ends.is_over(1, 30_000));
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(ends.is_over(1, 30_000) && !ends.is_over(2, 90_000_000));
         tokio::time::sleep(MINUTE / 2).await;
         assert!(ends.is_over(2, 90_000_000), "a clock that was set back made it longer");
         // The same deployment, waiting once more.
-        ends.know(&[one(1, 100_000)], 61_000, MINUTE);
+        ends.know(&[one(1, 100_000)], 61_000, |_| MINUTE);
         assert!(!ends.is_over(1, 100_000) && ends.first() == ends.next());
     }
 }

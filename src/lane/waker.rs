@@ -101,6 +101,7 @@ mod tests {
             force_rebuild: false,
             pinned: false,
             new_stack: false,
+            back: false,
         };
         store.enqueue(wanted).await.unwrap();
     }

@@ -259,7 +259,7 @@ impl World {
 
     /// What must never be.
     fn wrong(&self) -> Option<String> {
-        let Rollout { generation, under_way, watch } = &self.rollout;
+        let Rollout { generation, under_way, watch, bake: _ } = &self.rollout;
         let fault = |said: &str| Some(said.to_owned());
         if self.alive && under_way.is_some() != self.running.is_some() {
             return fault("the state and the queue disagree on what is under way");

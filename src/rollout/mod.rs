@@ -25,12 +25,15 @@ mod row_tests;
 mod state;
 
 pub use phase::Phase;
-pub use state::{Generation, Millis, Rollout, UnderWay, Watch};
+pub use state::{Bake, Generation, Millis, Rollout, UnderWay, Watch};
 
 /// How often a deployment looks and plans while the engine's objects change under it.
 pub const PLANS: u32 = 3;
 /// How often the engine may go away under one deployment: one that takes it down each time must come to its end.
 pub const LOSSES: u32 = 3;
+/// How long the end of a bake may take beyond its time, in milliseconds: the previous colour is stopped then, and its
+/// containers have their grace.
+pub const RETIRING: Millis = 10 * 60 * 1_000;
 /// How often a deployment is begun again after the daemon died under it: it may be what ends the daemon.
 pub const ATTEMPTS: u32 = 3;
 
@@ -50,6 +53,23 @@ pub enum Fact {
         /// When the watch ends; `None`: nothing is watched.
         watch: Option<Millis>,
     },
+    /// There is a plan for the idle colour, and nothing stands in its way.
+    ColourPlanned,
+    /// The next colour is made and ready, but for what must not run twice.
+    Warmed,
+    /// What must not run twice runs in the next colour, and in no other.
+    ChangedOver,
+    /// Requests go to the next colour.
+    Switched {
+        /// When the bake ends; `None`: there was no colour before it to go back to.
+        bake: Option<Millis>,
+        /// As in [`Fact::Settled`], where there is no bake.
+        watch: Option<Millis>,
+    },
+    /// Whether requests go to the next colour could not be learned.
+    Unknown,
+    /// The bake is over: one of the two colours is retired, and the other one live.
+    BakeOver,
     /// Something else changed what had been looked at.
     Stale,
     /// The engine is not there, or not any more.
@@ -91,6 +111,18 @@ pub enum Action {
     Apply,
     /// See whether what was started stays up.
     Settle,
+    /// Build or pull what the next colour needs, change what stays, make the next colour, and ask it whether it is ready.
+    Warm,
+    /// Hold requests where they must wait, end what must not run twice in the live colour, start it in the next one.
+    ChangeOver,
+    /// Have the routes lead to the next colour.
+    Switch,
+    /// Start again in the live colour what a change-over ended, and end it in the next one. Requests are let through.
+    GoBack,
+    /// Stop the next colour, and leave it to be looked at.
+    Abort,
+    /// Look after both colours, beside the lane, until the bake is over.
+    Bake,
     /// Nothing, until a fact comes from outside or `due_at`: the lane is free for what is newer.
     Wait,
     /// Record how the deployment ended.
@@ -129,6 +161,10 @@ pub enum Why {
     NotBack,
     /// The daemon died under it too often.
     DiedTooOften,
+    /// The bake before it came to no end.
+    BakeNotOver,
+    /// Whether requests go to the next colour is not known.
+    NotKnown,
 }
 
 /// A state and what is to be done in it.
@@ -148,19 +184,61 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         return match fact {
             Fact::Begin => to(rollout.begun(), &[Action::Fetch]),
             Fact::WatchOver => unwatched(rollout),
-            Fact::Started { .. } if rollout.watch.is_some() => to(rollout.clone(), &[Action::Watch]),
+            Fact::BakeOver => to(baked(rollout), &[]),
+            Fact::Started { .. } => to(rollout.clone(), &beside(rollout)),
             _ => stay(),
         };
     };
     let at = |phase: Phase| UnderWay { phase, due_at: None, ..under_way };
     match (under_way.phase, fact) {
-        (Phase::Fetching, Fact::Fetched) => to(rollout.with(at(Phase::Planning)), &[Action::Plan]),
+        (Phase::Fetching, Fact::Fetched) => match rollout.bake {
+            // Both colours are taken. The new commit is there already, so that nothing of the fetch is left to wait for.
+            Some(bake) => {
+                let due_at = Some(bake.until.saturating_add(RETIRING));
+                to(rollout.with(UnderWay { due_at, ..at(Phase::BakeAwaited) }), &[Action::Wait])
+            }
+            None => to(rollout.with(at(Phase::Planning)), &[Action::Plan]),
+        },
+        (Phase::BakeAwaited, Fact::BakeOver) => to(baked(rollout).with(at(Phase::Planning)), &[Action::Plan]),
+        (Phase::BakeAwaited, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
+            ends(rollout, Ending::Failed(Why::BakeNotOver))
+        }
+        (_, Fact::BakeOver) => to(baked(rollout), &[]),
         (Phase::Planning, Fact::Planned) => {
             let applying = Rollout { watch: None, ..rollout.with(at(Phase::Applying)) };
             match rollout.watch {
                 Some(_) => to(applying, &[Action::EndWatch, Action::Apply]),
                 None => to(applying, &[Action::Apply]),
             }
+        }
+        (Phase::Planning, Fact::ColourPlanned) => {
+            let warming = Rollout { watch: None, ..rollout.with(at(Phase::Warming)) };
+            match rollout.watch {
+                Some(_) => to(warming, &[Action::EndWatch, Action::Warm]),
+                None => to(warming, &[Action::Warm]),
+            }
+        }
+        (Phase::Warming, Fact::Warmed) => to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver]),
+        (Phase::ChangingOver, Fact::ChangedOver) => to(rollout.with(at(Phase::Switching)), &[Action::Switch]),
+        (Phase::Switching, Fact::Switched { bake, watch }) => {
+            let generation = rollout.generation;
+            let bake = bake.map(|until| Bake { generation, until });
+            let watch = watch.filter(|_| bake.is_none()).map(|until| Watch { generation, until });
+            let good = Rollout { watch, bake, ..rollout.ended() };
+            let mut actions = vec![Action::Record(Ending::Succeeded)];
+            actions.extend(beside(&good));
+            to(good, &actions)
+        }
+        // Both colours run on as they are. Whoever looks next asks the routes who is live.
+        (Phase::Switching, Fact::Unknown) => ends(rollout, Ending::Failed(Why::NotKnown)),
+        // The live colour is as it was; the next one is stopped and left to be looked at.
+        (Phase::Warming, Fact::Failed) => after(&[Action::Abort], ends(rollout, Ending::Failed(Why::Itself))),
+        (Phase::Warming, Fact::Cancelled) => after(&[Action::Abort], ends(rollout, Ending::Cancelled)),
+        (Phase::ChangingOver | Phase::Switching, Fact::Failed) => {
+            after(&[Action::GoBack, Action::Abort], ends(rollout, Ending::Failed(Why::Itself)))
+        }
+        (Phase::ChangingOver | Phase::Switching, Fact::Cancelled) => {
+            after(&[Action::GoBack, Action::Abort], ends(rollout, Ending::Cancelled))
         }
         (Phase::Applying, Fact::Applied) => to(rollout.with(at(Phase::Settling)), &[Action::Settle]),
         (Phase::Settling, Fact::Settled { watch: until }) => {
@@ -172,14 +250,33 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
                 None => to(good, &[record]),
             }
         }
-        (Phase::Planning | Phase::Applying | Phase::Settling, Fact::Stale) => match under_way.plans {
+        (Phase::ChangingOver, Fact::Stale) => match under_way.plans {
+            PLANS.. => after(&[Action::GoBack, Action::Abort], ends(rollout, Ending::Failed(Why::Unsteady))),
+            plans => {
+                let again = UnderWay { plans: plans + 1, ..at(Phase::Planning) };
+                to(rollout.with(again), &[Action::GoBack, Action::Plan])
+            }
+        },
+        (Phase::Planning | Phase::Applying | Phase::Settling | Phase::Warming, Fact::Stale) => match under_way.plans {
+            PLANS.. if under_way.phase == Phase::Warming => {
+                after(&[Action::Abort], ends(rollout, Ending::Failed(Why::Unsteady)))
+            }
             PLANS.. => ends(rollout, Ending::Failed(Why::Unsteady)),
             plans => {
                 let again = UnderWay { plans: plans + 1, ..at(Phase::Planning) };
                 to(rollout.with(again), &[Action::Plan])
             }
         },
-        (Phase::Planning | Phase::Applying | Phase::Settling, Fact::EngineGone { patience }) => {
+        // Of a change-over that it breaks off the next plan starts again what is missing; nothing could be started now.
+        (
+            Phase::Planning
+            | Phase::Applying
+            | Phase::Settling
+            | Phase::Warming
+            | Phase::ChangingOver
+            | Phase::Switching,
+            Fact::EngineGone { patience },
+        ) => {
             match under_way.losses {
                 LOSSES.. => ends(rollout, Ending::Failed(Why::LostTooOften)),
                 losses => {
@@ -197,13 +294,12 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
             ends(rollout, Ending::Failed(Why::NotBack))
         }
         // Half of its plan may be carried out; the newer one sees that in its look.
-        (Phase::EngineAway, Fact::Newer) => ends(rollout, Ending::Superseded),
+        (Phase::EngineAway | Phase::BakeAwaited, Fact::Newer) => ends(rollout, Ending::Superseded),
         // Nobody works on it, so nothing is interrupted: its row is all that there is of it.
-        (Phase::EngineAway, Fact::Stopped) => stay(),
-        (Phase::EngineAway, Fact::Started { .. }) => match rollout.watch {
-            Some(_) => to(rollout.clone(), &[Action::Wait, Action::Watch]),
-            None => to(rollout.clone(), &[Action::Wait]),
-        },
+        (Phase::EngineAway | Phase::BakeAwaited, Fact::Stopped) => stay(),
+        (Phase::EngineAway | Phase::BakeAwaited, Fact::Started { .. }) => {
+            after(&[Action::Wait], to(rollout.clone(), &beside(rollout)))
+        }
         (_, Fact::WatchOver) => unwatched(rollout),
         (_, Fact::Failed) => ends(rollout, Ending::Failed(Why::Itself)),
         (_, Fact::Cancelled) => ends(rollout, Ending::Cancelled),
@@ -214,11 +310,27 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
                 ATTEMPTS.. => ends(rollout, Ending::Failed(Why::DiedTooOften)),
                 _ => to(rollout.ended(), &[Action::Record(Ending::Interrupted), Action::Again]),
             };
-            ended.actions.extend(rollout.watch.map(|_| Action::Watch));
+            ended.actions.extend(beside(rollout));
             ended
         }
         _ => stay(),
     }
+}
+
+/// What goes on beside the lane.
+fn beside(rollout: &Rollout) -> Vec<Action> {
+    let (watch, bake) = (rollout.watch.map(|_| Action::Watch), rollout.bake.map(|_| Action::Bake));
+    watch.into_iter().chain(bake).collect()
+}
+
+/// One of the two colours is retired.
+fn baked(rollout: &Rollout) -> Rollout {
+    Rollout { bake: None, ..rollout.clone() }
+}
+
+/// The same, after these actions.
+fn after(first: &[Action], next: Next) -> Next {
+    Next { actions: [first, &next.actions].concat(), ..next }
 }
 
 fn to(rollout: Rollout, actions: &[Action]) -> Next {

@@ -15,11 +15,29 @@ pub enum Phase {
     Settling,
     /// The engine is not there, and is waited for, with the lane free.
     EngineAway,
+    /// The deployment before this one is not over yet: both its colours run. Waited for with the lane free.
+    BakeAwaited,
+    /// The next colour is made, and asked whether it is ready. Requests go to the live one.
+    Warming,
+    /// Services that must not run twice change over: the old ones end, the new ones start.
+    ChangingOver,
+    /// The routes move to the next colour.
+    Switching,
 }
 
 impl Phase {
     /// All of them, in the order in which they come.
-    pub const ALL: [Phase; 5] = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling, Phase::EngineAway];
+    pub const ALL: [Phase; 9] = [
+        Phase::Fetching,
+        Phase::BakeAwaited,
+        Phase::Planning,
+        Phase::Applying,
+        Phase::Settling,
+        Phase::Warming,
+        Phase::ChangingOver,
+        Phase::Switching,
+        Phase::EngineAway,
+    ];
 
     /// The word for it.
     pub const fn name(self) -> &'static str {
@@ -29,7 +47,16 @@ impl Phase {
             Phase::Applying => "apply",
             Phase::Settling => "settle",
             Phase::EngineAway => "wait for the engine",
+            Phase::BakeAwaited => "wait for the bake",
+            Phase::Warming => "warm",
+            Phase::ChangingOver => "change over",
+            Phase::Switching => "switch",
         }
+    }
+
+    /// Whether nobody works on it: its row is all that there is of it, and a fact from outside is waited for.
+    pub const fn waits(self) -> bool {
+        matches!(self, Phase::EngineAway | Phase::BakeAwaited)
     }
 
     /// The phase of that name. A later turnout may have kept one that this one does not know.

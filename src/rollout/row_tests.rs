@@ -7,7 +7,7 @@ fn under_way(phase: Phase) -> UnderWay {
 }
 
 fn at(phase: Phase) -> Rollout {
-    Rollout { generation: 4, under_way: Some(under_way(phase)), watch: None }
+    Rollout { generation: 4, under_way: Some(under_way(phase)), watch: None, bake: None }
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct Rollout {
     pub under_way: Option<UnderWay>,
     /// What is watched of the last success, until the next one changes it.
     pub watch: Option<Watch>,
+    /// Of the last switch: both colours run, and until this is over no deployment touches either.
+    pub bake: Option<Bake>,
 }
 
 /// A deployment under way.
@@ -32,6 +34,15 @@ pub struct UnderWay {
     pub due_at: Option<Millis>,
 }
 
+/// The time after a switch in which the previous colour runs on, so that the way back is one move of the routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Bake {
+    /// Of which deployment.
+    pub generation: Generation,
+    /// When it ends by itself.
+    pub until: Millis,
+}
+
 /// A watch after a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Watch {
@@ -44,16 +55,17 @@ pub struct Watch {
 impl Rollout {
     /// Until when it waits for a fact from outside; nobody works on it then.
     pub fn waits(&self) -> Option<Millis> {
-        let waits = self.under_way.filter(|under_way| under_way.phase == Phase::EngineAway)?;
+        let waits = self.under_way.filter(|under_way| under_way.phase.waits())?;
         // One without a time is due.
         Some(waits.due_at.unwrap_or_default())
     }
 
-    /// When something is due, whatever else happens: the end of a wait or of a watch.
+    /// When something is due, whatever else happens: the end of a wait, of a watch or of a bake.
     pub fn due_at(&self) -> Option<Millis> {
         let waits = self.under_way.and_then(|under_way| under_way.due_at);
         let watch = self.watch.map(|watch| watch.until);
-        waits.into_iter().chain(watch).min()
+        let bake = self.bake.map(|bake| bake.until);
+        waits.into_iter().chain(watch).chain(bake).min()
     }
 
     /// The same, where it is known from elsewhere that a deployment is under way: one that an earlier turnout began has left

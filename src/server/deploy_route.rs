@@ -73,6 +73,7 @@ pub(super) async fn deploy(
         who: peer.name(request.who).map(cleaned),
         force_rebuild: request.rebuild,
         new_stack: request.new_stack,
+        back: false,
     };
     match deployer.store.request(wanted, change).await? {
         Requested::Queued { deployment, superseded, hold } => {

@@ -51,6 +51,7 @@ mod tests {
                 who: None,
                 force_rebuild: false,
                 new_stack: false,
+                back: false,
             };
             store.enqueue(wanted).await.unwrap();
             let id = store.next("shop").await.unwrap().unwrap().id;

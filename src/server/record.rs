@@ -59,6 +59,7 @@ fn deployment(wanted: &Wanted) -> NewDeployment {
         force_rebuild: false,
         pinned: false,
         new_stack: false,
+        back: false,
     }
 }
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Cause, DeploymentId, Fall, Hold, Millis, State, WantedCommit};
+use super::{Cause, ColourStanding, DeploymentId, Fall, Hold, Millis, State, WantedCommit};
 use crate::{report::Outcome, rollout::Generation};
 
 /// Identifies an event; grows, and is never used twice.
@@ -25,6 +25,8 @@ const KINDS: &[(&str, i64)] = &[
     ("phase_began", 1),
     ("deployment_learned", 1),
     ("rollout_moved", 1),
+    ("colour_moved", 1),
+    ("commit_reverted", 1),
     ("step_began", 1),
     ("step_ended", 1),
     (LOG_WRITTEN, 1),
@@ -152,6 +154,29 @@ pub enum DomainEvent {
         due_at: Option<Millis>,
         /// The generation whose success was watched last.
         watched: Option<Generation>,
+        /// Both colours run until then.
+        #[serde(default)]
+        bakes_until: Option<Millis>,
+    },
+    /// A colour of the repository stands elsewhere.
+    ColourMoved {
+        /// `red`.
+        colour: String,
+        /// The Compose project.
+        project: String,
+        /// Where it stands now.
+        standing: ColourStanding,
+        /// Of the deployment that made it.
+        generation: Generation,
+        /// Its commit.
+        commit: Option<String>,
+    },
+    /// A way back took a commit away: it is not deployed again unless somebody asks for it.
+    CommitReverted {
+        /// The commit.
+        commit: String,
+        /// Why.
+        why: String,
     },
     /// A step of the plan began.
     StepBegan {
@@ -409,7 +434,15 @@ mod tests {
                 commit_base: None,
                 decision: None,
             },
-            RolloutMoved { generation: 4, phase: None, plans: 0, losses: 0, due_at: None, watched: None },
+            RolloutMoved { generation: 4, phase: None, plans: 0, losses: 0, due_at: None, watched: None, bakes_until: None },
+            ColourMoved {
+                colour: text(),
+                project: text(),
+                standing: ColourStanding::Kept,
+                generation: 4,
+                commit: None,
+            },
+            CommitReverted { commit: text(), why: text() },
             StepBegan { step: 1, text: text() },
             StepEnded { step: 1, outcome: Outcome::Failed, text: text(), took: 7 },
             LogWritten { last: 9 },

@@ -202,7 +202,7 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         )?;
         leave.execute(params![waiting, at])?;
     }
-    let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild, pinned, new_stack } = wanted;
+    let NewDeployment { repo, branch, commit, kind, cause, who, force_rebuild, pinned, new_stack, back } = wanted;
     // One that is put down gives way like one that is queued; there is never both.
     let waits = waits::of(db, repo)?;
     let put_down = waits.as_ref().map(|waits| queries::deployment(db, waits.deployment)).transpose()?.flatten();
@@ -211,7 +211,8 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         || put_down.as_ref().is_some_and(|one| one.force_rebuild);
     let mut insert = db.prepare_cached(
         "INSERT INTO deployments (repo, branch, wanted_commit, kind, cause, who, force_rebuild, state, retry_of, attempt,
-           created_at, pinned, new_stack) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12)",
+           created_at, pinned, new_stack, back)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     insert.execute(params![
         repo,
@@ -225,7 +226,8 @@ pub(super) fn enqueue(db: &Connection, wanted: &NewDeployment, retry: Retry, at:
         retry.attempt,
         at,
         pinned,
-        new_stack
+        new_stack,
+        back
     ])?;
     let deployment = db.last_insert_rowid();
     if let Some((waiting, _)) = waiting {

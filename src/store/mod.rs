@@ -24,6 +24,7 @@
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
 mod clock;
+mod colours;
 mod copies;
 mod cursor;
 mod deployments;
@@ -62,6 +63,7 @@ use std::{
 
 use tokio::sync::watch;
 
+pub use colours::{ColourRecord, ColourStanding, LoopbackPorts, SwitchRecord};
 pub use copies::back_up;
 pub use cursor::Cursor;
 pub use domain_event::{DomainEvent, EventId, Journaled, Read, UnknownEvent};

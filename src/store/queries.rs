@@ -15,7 +15,7 @@ const MOST: usize = 1_000;
 const MOST_LINES: usize = 5_000;
 const COLUMNS: &str = "id, repo, project, branch, wanted_commit, kind, cause, who, force_rebuild, state, phase,
    commit_before, commit_after, commit_base, decision, plan, error, superseded_by, retry_of, attempt, created_at,
-   started_at, ended_at, pinned, new_stack";
+   started_at, ended_at, pinned, new_stack, back";
 
 impl Store {
     /// One deployment with its phases.
@@ -283,6 +283,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Deployment> {
         ended_at: row.get(22)?,
         pinned: row.get(23)?,
         new_stack: row.get(24)?,
+        back: row.get(25)?,
         phases: Vec::new(),
         falls: Vec::new(),
     })

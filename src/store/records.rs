@@ -160,6 +160,8 @@ pub struct NewDeployment {
     pub pinned: bool,
     /// A stack beside a former one of the same repository is wanted.
     pub new_stack: bool,
+    /// What was live before is to be brought back, without git and without a build.
+    pub back: bool,
 }
 
 /// What a request to deploy does to a hold.
@@ -336,6 +338,9 @@ pub struct Deployment {
     /// A stack beside a former one of the same repository was asked for.
     #[serde(default)]
     pub new_stack: bool,
+    /// What was live before was asked for.
+    #[serde(default)]
+    pub back: bool,
     /// Where it stands.
     pub state: State,
     /// The phase it is in or ended in.
@@ -489,9 +494,11 @@ pub struct Waiting {
     pub repo: String,
     /// The deployment.
     pub deployment: DeploymentId,
+    /// In which phase: what it waits for.
+    pub phase: Phase,
     /// Until when.
     pub until: Millis,
-    /// For what.
+    /// For what, in words.
     pub waits: WaitsFor,
 }
 

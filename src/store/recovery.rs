@@ -121,6 +121,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         force_rebuild: over.force_rebuild,
         pinned: over.pinned,
         new_stack: over.new_stack,
+        back: over.back,
     };
     let Some(again) = holds::narrowed(db, again, over.commit_after, at)? else {
         say(format!("{reason}; the repository is held, so it is not repeated"))?;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{self as store, DeploymentId, DomainEvent, Millis, Store, StoreError, journal};
-use crate::rollout::{Generation, Phase, Rollout, UnderWay, Watch};
+use crate::rollout::{Bake, Generation, Phase, Rollout, UnderWay, Watch};
 
 /// A repository's rollout, and the deployment that is under way in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +39,15 @@ impl Store {
     }
 }
 
-const SELECT: &str = "SELECT repo, deployment, generation, phase, plans, losses, due_at, watch_until, watched
-  FROM rollouts WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo";
+const SELECT: &str = "SELECT repo, deployment, generation, phase, plans, losses, due_at, watch_until, watched, bake_until,
+  bake_generation FROM rollouts WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo";
 
 fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
     let generation = row.get(2)?;
     let phase: Option<String> = row.get(3)?;
     let (until, watched): (Option<Millis>, Option<Generation>) = (row.get(7)?, row.get(8)?);
     let (plans, losses, due_at) = (row.get(4)?, row.get(5)?, row.get(6)?);
+    let (bake, baked): (Option<Millis>, Option<Generation>) = (row.get(9)?, row.get(10)?);
     Ok(Standing {
         repo: row.get(0)?,
         deployment: row.get(1)?,
@@ -58,6 +59,7 @@ fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
                 UnderWay { phase, plans, losses, due_at }
             }),
             watch: until.map(|until| Watch { generation: watched.unwrap_or(generation), until }),
+            bake: bake.map(|until| Bake { generation: baked.unwrap_or(generation), until }),
         },
     })
 }
@@ -70,7 +72,7 @@ pub(super) fn of(db: &Connection, repo: &str) -> rusqlite::Result<Rollout> {
 }
 
 /// Keeps where a repository stands. A watch is only ever ended by it: `rollout` may have been read before that came to its
-/// end by itself.
+/// end by itself. A bake is begun and ended with the colours' own rows.
 pub(super) fn keep(
     db: &Connection,
     repo: &str,
@@ -78,7 +80,7 @@ pub(super) fn keep(
     rollout: &Rollout,
     at: Millis,
 ) -> rusqlite::Result<()> {
-    let Rollout { generation, under_way, watch } = rollout;
+    let Rollout { generation, under_way, watch, bake: _ } = rollout;
     if watch.is_none() {
         end_watch(db, repo, at)?;
     }
@@ -148,7 +150,7 @@ pub(super) fn watching(db: &Connection, id: DeploymentId) -> rusqlite::Result<Op
 /// The journal's word of where a repository stands now.
 pub(super) fn tell(db: &Connection, repo: &str, deployment: Option<DeploymentId>, at: Millis) -> rusqlite::Result<()> {
     let mut row =
-        db.prepare_cached("SELECT generation, phase, plans, losses, due_at, watched FROM rollouts WHERE repo = ?1")?;
+        db.prepare_cached("SELECT generation, phase, plans, losses, due_at, watched, bake_until FROM rollouts WHERE repo = ?1")?;
     let moved = |row: &Row<'_>| {
         Ok(DomainEvent::RolloutMoved {
             generation: row.get(0)?,
@@ -157,6 +159,7 @@ pub(super) fn tell(db: &Connection, repo: &str, deployment: Option<DeploymentId>
             losses: row.get(3)?,
             due_at: row.get(4)?,
             watched: row.get(5)?,
+            bakes_until: row.get(6)?,
         })
     };
     let moved = row.query_row([repo], moved)?;

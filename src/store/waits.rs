@@ -19,7 +19,7 @@ impl Store {
     pub async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
         let query = |db: &Connection| {
             let mut all = db.prepare_cached(&format!("{SELECT} ORDER BY repo"))?;
-            all.query_map([Phase::EngineAway.name()], waiting)?.collect()
+            all.query_map([Phase::EngineAway.name(), Phase::BakeAwaited.name()], waiting)?.collect()
         };
         self.inner.readers.run("reading what waits", query).await
     }
@@ -60,11 +60,11 @@ impl Store {
 }
 
 /// Of all.
-const SELECT: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint FROM rollouts
-  WHERE phase = ?1 AND deployment IS NOT NULL";
+const SELECT: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, phase FROM rollouts
+  WHERE phase IN (?1, ?2) AND deployment IS NOT NULL";
 /// Of one repository, found by its name.
-const OF_ONE: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint FROM rollouts
-  WHERE repo = ?1 AND phase = ?2 AND deployment IS NOT NULL";
+const OF_ONE: &str = "SELECT repo, deployment, due_at, waits_for, waits_hint, phase FROM rollouts
+  WHERE repo = ?1 AND phase IN (?2, ?3) AND deployment IS NOT NULL";
 
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     let summary: Option<String> = row.get(3)?;
@@ -72,6 +72,7 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         repo: row.get(0)?,
         deployment: row.get(1)?,
         until: row.get::<_, Option<Millis>>(2)?.unwrap_or_default(),
+        phase: row.get::<_, Option<String>>(5)?.and_then(|name| Phase::named(&name)).unwrap_or(Phase::EngineAway),
         // An earlier turnout kept none.
         waits: WaitsFor { summary: summary.unwrap_or_else(|| "the engine went away".to_owned()), hint: row.get(4)? },
     })
@@ -80,7 +81,8 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
 /// What waits of a repository.
 pub(super) fn of(db: &Connection, repo: &str) -> rusqlite::Result<Option<Waiting>> {
     let mut one = db.prepare_cached(OF_ONE)?;
-    one.query_row(params![repo, Phase::EngineAway.name()], waiting).optional()
+    let phases = (Phase::EngineAway.name(), Phase::BakeAwaited.name());
+    one.query_row(params![repo, phases.0, phases.1], waiting).optional()
 }
 
 /// Takes up what waits of a repository, where this woke it.

@@ -48,6 +48,7 @@ fn wanted(repo: &str) -> NewDeployment {
         force_rebuild: false,
         pinned: false,
         new_stack: false,
+        back: false,
     }
 }
 

@@ -28,6 +28,7 @@ async fn deployed(store: &Store, watch: Option<Watch>) -> i64 {
         force_rebuild: false,
         pinned: false,
         new_stack: false,
+        back: false,
     };
     let id = store.enqueue(wanted).await.unwrap().deployment;
     store.next("shop").await.unwrap().expect("it is queued");

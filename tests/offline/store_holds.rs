@@ -42,6 +42,7 @@ fn asked(commit: Option<&str>) -> NewDeployment {
         who: Some("ann".to_owned()),
         force_rebuild: false,
         new_stack: false,
+        back: false,
     }
 }
 

@@ -29,6 +29,7 @@ fn wanted(repo: &str, commit: Option<u8>, pinned: bool) -> NewDeployment {
         force_rebuild: commit.is_some_and(|commit| commit % 3 == 0),
         pinned,
         new_stack: false,
+        back: false,
     }
 }
 
@@ -156,7 +157,7 @@ fn replayed(events: &[Journaled]) -> World {
                     *known = new.or(known.take());
                 }
             }
-            DomainEvent::RolloutMoved { generation, phase, plans, losses, due_at, watched } => {
+            DomainEvent::RolloutMoved { generation, phase, plans, losses, due_at, watched, bakes_until: _ } => {
                 let value = format!(
                     "{generation}|{}|{plans}|{losses}|{}|{}",
                     or_dash(phase),
@@ -289,7 +290,7 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
         Act::Update(back, what) => {
             let phase = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling][usize::from(what % 4)];
             let way = UnderWay { phase, plans: what.into(), losses: 1, due_at: (what == 5).then_some(77) };
-            let rollout = Rollout { generation: i64::from(what), under_way: Some(way), watch: None };
+            let rollout = Rollout { generation: i64::from(what), under_way: Some(way), ..Rollout::default() };
             let update = Update {
                 phase: (what > 1).then_some(phase),
                 rollout: (what > 2).then_some(rollout),
@@ -325,7 +326,7 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
         }
         Act::PutDown(back, losses) => {
             let way = UnderWay { phase: Phase::EngineAway, plans: 1, losses: losses.into(), due_at: Some(77) };
-            let rollout = Rollout { generation: 1, under_way: Some(way), watch: None };
+            let rollout = Rollout { generation: 1, under_way: Some(way), ..Rollout::default() };
             let update = Update { phase: Some(Phase::EngineAway), rollout: Some(rollout), ..Update::default() };
             let waits = WaitsFor { summary: "it went away".to_owned(), hint: None };
             store.put_down(id(back), update, waits).await.unwrap();

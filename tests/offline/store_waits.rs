@@ -26,6 +26,7 @@ fn asked(commit: u8) -> NewDeployment {
         force_rebuild: false,
         pinned: false,
         new_stack: false,
+        back: false,
     }
 }
 

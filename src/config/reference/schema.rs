@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::repos::{
+use crate::{config::repos::{AUTO,
     keys::{Default, KEYS, Key},
     kind::{Kind, Rule, TIMES},
     mounted_words,
-};
+}, switch::Class};
 
 /// Durations as `report::units` reads them.
 const DURATION: &str = "^ *([0-9]+(ms|s|m|h|d))+ *$";
@@ -131,11 +131,70 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Word(words) => json!({ "enum": words.iter().map(|(word, _)| *word).collect::<Vec<_>>() }),
         Kind::Variable => text("^[A-Za-z_][A-Za-z0-9_]*$"),
         Kind::Times => times(),
+        Kind::BlueGreen => blue_green(),
         Kind::MountedChange => {
             let word = text(&mounted_words());
             json!({ "anyOf": [word, { "type": "object", "additionalProperties": word }] })
         }
     }
+}
+
+/// What stands under `switch:`. Names of services are the project's, so they are checked when that is read.
+fn blue_green() -> Value {
+    let words = |words: &[&str]| json!({ "enum": words });
+    let duration = || json!({ "anyOf": [text(DURATION), { "enum": [0, "0"] }] });
+    let classes: Vec<&str> = Class::ALL.iter().map(|class| class.word()).collect();
+    let protocol = words(&["http", "ws", "h2c", "http2", "grpc", "https", "tls", "tcp"]);
+    let page = json!({ "type": "string", "pattern": r"^/\S*$" });
+    let health = json!({ "anyOf": [page, {
+        "type": "object",
+        "properties": { "path": page, "timeout": duration() },
+        "additionalProperties": false,
+    }] });
+    let order = words(&["start-first", "stop-first"]);
+    let by_port = json!({ "anyOf": [protocol, { "type": "object", "additionalProperties": protocol }] });
+    let service = json!({ "anyOf": [words(&classes), {
+        "type": "object",
+        "properties": { "class": words(&classes), "order": order, "health": health, "protocol": by_port },
+        "additionalProperties": false,
+    }] });
+    let texts = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+    let tls = json!({ "anyOf": [words(&["auto"]), {
+        "type": "object",
+        "properties": { "certificate": { "type": "string" }, "key": { "type": "string" } },
+        "required": ["certificate", "key"],
+        "additionalProperties": false,
+    }] });
+    let route = json!({
+        "type": "object",
+        "properties": {
+            "listen": { "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, { "type": "string" }] },
+            "hosts": texts, "path": page, "strip_path": { "type": "boolean" }, "to": { "type": "string" },
+            "protocol": protocol, "tls": tls,
+        },
+        "required": ["listen", "to"],
+        "additionalProperties": false,
+    });
+    let colour = text("^[a-z0-9_-]+$");
+    json!({ "anyOf": [words(&[AUTO]), {
+        "type": "object",
+        "properties": {
+            "by": words(&["deploy", "color"]),
+            "colors": { "type": "array", "items": colour, "minItems": 2, "maxItems": 2 },
+            "routes": { "type": "array", "items": route },
+            "protocol": by_port,
+            "health": health,
+            "services": { "type": "object", "additionalProperties": service },
+            "order": order,
+            "bake": duration(),
+            "on_failure": words(&["rollback", "pause"]),
+            "drain": duration(),
+            "keep": duration(),
+            "fallback": { "type": "array", "items": page },
+            "adapter": words(&["traefik", "caddy", "nginx-proxy"]),
+        },
+        "additionalProperties": false,
+    }] })
 }
 
 fn text(pattern: &str) -> Value {

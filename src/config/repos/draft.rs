@@ -46,6 +46,7 @@ pub(super) struct Draft {
     pub(super) keep_images: Option<usize>,
     pub(super) min_free_disk: Option<u64>,
     pub(super) secret: Option<TokenSource>,
+    pub(super) switch: Option<serde_json::Value>,
 }
 
 impl Draft {

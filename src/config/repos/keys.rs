@@ -357,6 +357,18 @@ pub static KEYS: &[Key] = &[
         )
     },
     Key {
+        default: Default::Words("no switch: a deployment changes the stack in place"),
+        example: Example::Commented("auto"),
+        ..shared(
+            "switch",
+            Kind::BlueGreen,
+            whole!(switch, blue_green),
+            "Deploy blue/green: each deployment goes to the colour that is not live, and requests move to it once it is ready, \
+             through turnout-proxy. `auto` derives everything from the Compose file; `turnout plan` says what and why. A mapping \
+             says single things outright.",
+        )
+    },
+    Key {
         default: Default::Value("remove"),
         ..shared(
             "orphans",

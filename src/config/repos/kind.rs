@@ -6,7 +6,7 @@ use super::{
     MountedChanges, TimeoutOverrides, TokenSource,
     choice::Choice,
     fields::{Notes, join},
-    mounted, names,
+    mounted, names, switching,
 };
 use crate::yaml::{Entry, Pos};
 
@@ -41,6 +41,8 @@ pub enum Kind {
     Times,
     /// What is done with a container: one word, or a mapping of services to words.
     MountedChange,
+    /// How it is deployed blue/green: one word, or a mapping that the project must fit.
+    BlueGreen,
 }
 
 /// A rule for texts.
@@ -239,6 +241,10 @@ impl Given<'_> {
 
     pub(super) fn changes(&self, notes: &mut Notes) -> Option<MountedChanges> {
         Some(mounted::read(self.entry, self.at, notes))
+    }
+
+    pub(super) fn blue_green(&self, notes: &mut Notes) -> Option<serde_json::Value> {
+        switching::read(self.entry, self.at, notes)
     }
 
     pub(super) fn times(&self, notes: &mut Notes) -> TimeoutOverrides {

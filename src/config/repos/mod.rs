@@ -12,6 +12,7 @@ pub mod kind;
 mod mounted;
 mod names;
 mod parse;
+mod switching;
 mod validate;
 
 pub use crate::git::{MAX_CHECKOUT, MAX_FETCH};
@@ -23,6 +24,7 @@ use std::{
 pub use fallback::{Fallback, fallback};
 pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges, mounted_words};
 pub use names::project_from;
+pub(crate) use switching::AUTO;
 pub use parse::{parse, parse_sound};
 
 use super::mistake::Mistake;
@@ -118,6 +120,8 @@ pub struct Repo {
     pub keep_images: usize,
     /// Bytes that must be free where the engine and turnout write, before something is built or pulled; 0 = not looked at.
     pub min_free_disk: u64,
+    /// How it is deployed blue/green: `auto`, or a mapping; `None`: in place.
+    pub switch: Option<serde_json::Value>,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
 }

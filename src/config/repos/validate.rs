@@ -94,6 +94,7 @@ pub(super) fn all(entries: Vec<Named>, look_at: LookAt<'_>, self_names: &[String
             filters: draft.filters.unwrap_or_default(),
             outside_paths: draft.outside_paths.unwrap_or_default(),
             builder: draft.builder.unwrap_or_default(),
+            switch: draft.switch,
             on_mounted_change: draft.on_mounted_change.unwrap_or_default(),
             orphans: draft.orphans.unwrap_or_default(),
             keep_images: draft.keep_images.unwrap_or(KEEP_IMAGES),

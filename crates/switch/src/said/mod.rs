@@ -5,4 +5,5 @@ mod fields;
 mod read;
 mod words;
 
+pub use read::{KEYS, LATER};
 pub use words::*;

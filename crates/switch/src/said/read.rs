@@ -12,7 +12,7 @@ use super::{
 use crate::{class::Class, mistake::Mistakes, protocol::Protocol};
 
 /// Keys of `switch:` and of the top level's `x-turnout:`.
-const KEYS: &[&str] = &[
+pub const KEYS: &[&str] = &[
     "by",
     "colors",
     "routes",
@@ -29,7 +29,7 @@ const KEYS: &[&str] = &[
 ];
 /// Keys that other parts of the switch will bring (docs of the switch, §4): named, so that nobody takes them for a slip of
 /// the pen.
-const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "promote", "promote_deadline", "steps"];
+pub const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "promote", "promote_deadline", "steps"];
 /// Keys about one service.
 const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 const ROUTE_KEYS: &[&str] = &["listen", "hosts", "path", "strip_path", "to", "protocol", "tls"];

@@ -1,0 +1,112 @@
+//! Containers of a project that stand still for good, and are brought back: what blue/green deployment does with the colour
+//! that gets no requests. The engine starts whatever has a restart policy again at its own next start, so that is taken away
+//! before the stop and given back before the start.
+
+use bollard::{
+    models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum},
+    query_parameters::StartContainerOptions,
+};
+use futures_util::future::join_all;
+
+use super::{ContainerRef, Engine, EngineError, error::status_of};
+
+/// A service to be brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wake {
+    /// The Compose service.
+    pub service: String,
+    /// Its restart policy as Compose writes it: `unless-stopped`, `on-failure:3`; empty: none.
+    pub restart: String,
+}
+
+impl Engine {
+    /// Stops the containers of these services (all when empty), side by side and each with its own grace, and has the engine
+    /// not start them again by itself. One-offs are left alone. Answers whom it stopped; who did not run is not named.
+    ///
+    /// # Errors
+    /// The first refusal, after all were asked.
+    pub async fn rest(&self, project: &str, services: &[String]) -> Result<Vec<ContainerRef>, EngineError> {
+        let all = self.containers(project, true).await?;
+        let wanted = all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
+        let rests = wanted.map(|one| async move {
+            let runs = matches!(one.state.as_str(), "running" | "restarting" | "paused");
+            self.set_restart(&one.id, &one.name, "").await?;
+            self.stop_container(&one.id, &one.name, None, None).await?;
+            Ok::<_, EngineError>(runs.then_some(ContainerRef { id: one.id, name: one.name, service: one.service }))
+        });
+        let rested: Result<Vec<Option<ContainerRef>>, EngineError> = join_all(rests).await.into_iter().collect();
+        Ok(rested?.into_iter().flatten().collect())
+    }
+
+    /// Starts the containers of these services again, service by service in the order given, each with its restart policy
+    /// back. Who runs already keeps running. Answers all containers of these services.
+    ///
+    /// # Errors
+    /// A service has no container any more ([`EngineError::Stale`]), or the engine refuses.
+    pub async fn wake(&self, project: &str, services: &[Wake]) -> Result<Vec<ContainerRef>, EngineError> {
+        let all = self.containers(project, true).await?;
+        let mut woken = Vec::new();
+        for Wake { service, restart } in services {
+            let own: Vec<_> = all.iter().filter(|one| !one.oneoff && one.service == *service).collect();
+            if own.is_empty() {
+                return Err(EngineError::Stale(format!("{service} of {project} has no container any more")));
+            }
+            let starts = own.into_iter().map(|one| async move {
+                self.set_restart(&one.id, &one.name, restart).await?;
+                let started = self.ask(self.docker().start_container(&one.id, None::<StartContainerOptions>)).await;
+                match started {
+                    Ok(()) => {}
+                    // It runs.
+                    Err(error) if status_of(&error) == Some(304) => {}
+                    Err(error) => return Err(EngineError::api(format!("start {}", one.name), error)),
+                }
+                Ok(ContainerRef { id: one.id.clone(), name: one.name.clone(), service: one.service.clone() })
+            });
+            let started: Result<Vec<ContainerRef>, EngineError> = join_all(starts).await.into_iter().collect();
+            woken.extend(started?);
+        }
+        Ok(woken)
+    }
+
+    /// Gives a container this restart policy. One that is gone has none.
+    async fn set_restart(&self, id: &str, name: &str, restart: &str) -> Result<(), EngineError> {
+        let body = ContainerUpdateBody { restart_policy: Some(policy(restart)), ..ContainerUpdateBody::default() };
+        match self.ask(self.docker().update_container(id, body)).await {
+            Ok(_) => Ok(()),
+            Err(error) if status_of(&error) == Some(404) => Ok(()),
+            Err(error) => Err(EngineError::api(format!("set the restart policy of {name}"), error)),
+        }
+    }
+}
+
+/// Compose's word for a restart policy, for the engine.
+fn policy(restart: &str) -> RestartPolicy {
+    let (word, count) = restart.split_once(':').unwrap_or((restart, ""));
+    let name = match word {
+        "always" => RestartPolicyNameEnum::ALWAYS,
+        "unless-stopped" => RestartPolicyNameEnum::UNLESS_STOPPED,
+        "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
+        _ => RestartPolicyNameEnum::NO,
+    };
+    RestartPolicy { name: Some(name), maximum_retry_count: Some(count.parse().unwrap_or_default()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restart_policies_are_those_of_compose() {
+        for (word, name, count) in [
+            ("", RestartPolicyNameEnum::NO, 0),
+            ("no", RestartPolicyNameEnum::NO, 0),
+            ("always", RestartPolicyNameEnum::ALWAYS, 0),
+            ("unless-stopped", RestartPolicyNameEnum::UNLESS_STOPPED, 0),
+            ("on-failure", RestartPolicyNameEnum::ON_FAILURE, 0),
+            ("on-failure:3", RestartPolicyNameEnum::ON_FAILURE, 3),
+        ] {
+            let policy = policy(word);
+            assert_eq!((policy.name, policy.maximum_retry_count), (Some(name), Some(count)), "{word}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a colour was made as: all that is needed to send requests to it, to stop it, and to bring it back without git and
+//! without a build. Kept with the colour's record, as JSON. Pure.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::Wake,
+    traffic::{Colour, Protocol, Repository, Route, RouteState, bounds},
+};
+
+/// A colour.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Its services, in the order in which they start.
+    pub services: Vec<MadeService>,
+    /// What leads to it.
+    pub routes: Vec<MadeRoute>,
+    /// How long it bakes, in milliseconds.
+    pub bake: i64,
+    /// A failure while it bakes leads back to the colour before it.
+    pub goes_back: bool,
+}
+
+/// A service of a colour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeService {
+    /// Its name.
+    pub name: String,
+    /// Its restart policy, as Compose writes it; taken away while the colour is stopped.
+    pub restart: String,
+    /// It must not run in two colours at once: the old one ends before the new one starts.
+    pub alone: bool,
+    /// While it changes over, requests are held.
+    pub held: bool,
+    /// It runs to its end, once a rollout, and is never brought back.
+    pub job: bool,
+}
+
+/// A listener, and where it leads in this colour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeRoute {
+    /// Where the proxy listens.
+    pub listen: Vec<SocketAddr>,
+    /// The service.
+    pub service: String,
+    /// The port in its containers.
+    pub port: u16,
+    /// Where its containers are reached.
+    pub targets: Vec<SocketAddr>,
+    /// Whether requests are told apart; `None`: the gate asks the containers.
+    pub http: Option<bool>,
+    /// The page that the gate asks for.
+    pub page: String,
+    /// How long the gate may take, in milliseconds.
+    pub patience: u64,
+}
+
+impl Made {
+    /// From what is kept.
+    ///
+    /// # Errors
+    /// Where it is none, for instance of a later turnout.
+    pub fn read(text: &str) -> Result<Made, String> {
+        serde_json::from_str(text).map_err(|error| format!("what is kept of the colour is not understood: {error}"))
+    }
+
+    /// As it is kept.
+    pub fn to_text(&self) -> String {
+        // Names, numbers and addresses: nothing that could not be written.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Services that must not run in two colours at once.
+    pub fn alone(&self) -> Vec<String> {
+        self.services.iter().filter(|one| one.alone && !one.job).map(|one| one.name.clone()).collect()
+    }
+
+    /// Whether requests are held while it changes over.
+    pub fn holds(&self) -> bool {
+        self.services.iter().any(|one| one.held)
+    }
+
+    /// What is brought back first, beside the live colour; or, with `alone`, what only after that has ended its own.
+    pub fn wakes(&self, alone: bool) -> Vec<Wake> {
+        let wanted = self.services.iter().filter(|one| !one.job && one.alone == alone);
+        wanted.map(|one| Wake { service: one.name.clone(), restart: one.restart.clone() }).collect()
+    }
+
+    /// Routes to services that can be asked beside the live colour; or, with `alone`, to the others.
+    pub fn routes_of(&self, alone: bool) -> Vec<MadeRoute> {
+        let is_alone = |name: &str| self.services.iter().any(|one| one.name == name && one.alone);
+        self.routes.iter().filter(|route| is_alone(&route.service) == alone).cloned().collect()
+    }
+
+    /// All of its routes for the proxy, with this colour as the only one.
+    pub fn repository(&self, (generation, revision): (u64, u64), colour: &str, of: u64) -> Repository {
+        let routes = self.routes.iter().flat_map(|route| {
+            route.listen.iter().map(|listen| Route {
+                listen: *listen,
+                protocol: if route.http == Some(true) { Protocol::Http } else { Protocol::Tcp },
+                state: RouteState::Serve,
+                idle_seconds: None,
+                colours: vec![Colour {
+                    name: colour.to_owned(),
+                    generation: of,
+                    weight: bounds::WEIGHTS,
+                    targets: route.targets.clone(),
+                }],
+            })
+        });
+        Repository { generation, revision, routes: routes.collect() }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::deploy::colours) fn shop() -> Made {
+        let service = |name: &str, alone, held, job| MadeService {
+            name: name.to_owned(),
+            restart: "always".to_owned(),
+            alone,
+            held,
+            job,
+        };
+        Made {
+            services: vec![
+                service("migrate", false, false, true),
+                service("web", false, false, false),
+                service("worker", true, false, false),
+            ],
+            routes: vec![MadeRoute {
+                listen: vec!["127.0.0.1:8000".parse().unwrap(), "[::1]:8000".parse().unwrap()],
+                service: "web".to_owned(),
+                port: 80,
+                targets: vec!["127.0.0.1:20001".parse().unwrap()],
+                http: Some(true),
+                page: "/".to_owned(),
+                patience: 1_000,
+            }],
+            bake: 60_000,
+            goes_back: true,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_says_who_goes_when() {
+        let made = shop();
+        assert_eq!(Made::read(&made.to_text()), Ok(made.clone()));
+        assert!(Made::read("{}").unwrap_err().contains("not understood"));
+        assert_eq!((made.alone(), made.holds()), (vec!["worker".to_owned()], false));
+        let names = |alone| made.wakes(alone).into_iter().map(|wake| wake.service).collect::<Vec<_>>();
+        assert_eq!((names(false), names(true)), (vec!["web".to_owned()], vec!["worker".to_owned()]));
+        assert_eq!((made.routes_of(false).len(), made.routes_of(true).len()), (1, 0));
+    }
+
+    #[test]
+    fn each_listener_is_a_route_of_its_own() {
+        let repository = shop().repository((7, 1), "blue", 6);
+        assert_eq!((repository.age(), repository.routes.len()), ((7, 1), 2));
+        for route in repository.routes {
+            assert_eq!((route.protocol, route.colours.len()), (Protocol::Http, 1));
+            let colour = &route.colours[0];
+            assert_eq!((colour.name.as_str(), colour.generation, colour.weight), ("blue", 6, bounds::WEIGHTS));
+        }
+    }
+}
