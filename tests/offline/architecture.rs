@@ -36,6 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("git", &["files", "net", "report"]),
     ("composer", &["buildkit", "compose", "docker", "files", "git", "plan", "registry", "report", "yaml"]),
     ("traffic", &[]),
+    ("steer", &["traffic"]),
     ("proxy", &["report", "traffic"]),
 ];
 
@@ -55,6 +56,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("git", &["bollard", "rusqlite", "axum"]),
     ("composer", &["rusqlite", "libsqlite3", "axum", "globset"]),
     ("traffic", &["tokio", "rustix", "bollard", "hyper", "git2", "rusqlite"]),
+    ("steer", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "turnout-compose"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
 
@@ -399,6 +401,8 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),
+    ("crates/steer/src/log_end.rs", "the log of turnout-proxy, named in settings"),
+    ("crates/steer/src/start.rs", "that log, and the lock beside the control socket"),
     ("src/inputs/hasher.rs", "digests, in the state directory"),
     ("src/inputs/memory.rs", "lists of inputs, in the state directory"),
     ("src/server/checked_out.rs", "HEAD, in .git"),

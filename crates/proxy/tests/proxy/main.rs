@@ -12,6 +12,7 @@ mod patience;
 mod promise;
 mod restarting;
 mod smuggling;
+mod steering;
 mod support;
 mod switching;
 mod web;
