@@ -25,6 +25,10 @@ pub use turnout_switch as switch;
 
 pub use turnout_traffic as traffic;
 
+pub use turnout_steer as steer;
+
+pub use turnout_gate as gate;
+
 pub mod decide;
 
 pub use turnout_buildkit as buildkit;

@@ -157,6 +157,12 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
     };
     let ((), Doors { web, control: socket }) = once_there_is_room(doors, &limits, resume).await?;
+    // Before a lane begins: whoever was held by the daemon before is let through.
+    tokio::select! {
+        biased;
+        () = ends.asked() => {}
+        () = deployer.resume_colours() => {}
+    }
     for repo in &recovered.queued {
         tracing::info!(repo, "{repo} has a deployment waiting");
         lanes.wake(repo);
@@ -242,6 +248,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         leave(&store, &lanes, settings.shutdown_grace).await;
     }
     deployer.watches.stop().await;
+    deployer.bakes.stop().await;
     web.await.context("the webhook server failed")??;
     delivered.cancel();
     control.await.context("the control socket failed")?;

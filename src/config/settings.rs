@@ -65,7 +65,9 @@ pub struct Settings {
     pub runtime_dir: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
-    /// Its access mode.
+    /// The control socket of turnout-proxy.
+    pub proxy_socket: PathBuf,
+    /// The access mode of ours.
     pub socket_mode: u32,
     /// The Docker engine, as a URL.
     pub docker_host: String,
@@ -189,6 +191,7 @@ pub(super) fn resolve_known(layers: &Layers) -> Result<Settings, Mistakes> {
         state_dir: reader.directory(&table::STATE_DIR),
         log_dir: reader.directory(&table::LOG_DIR),
         socket: reader.given(&table::SOCKET).unwrap_or_else(|| runtime_dir.join("turnout.sock")),
+        proxy_socket: reader.given(&table::PROXY_SOCKET).unwrap_or_else(|| runtime_dir.join("turnout-proxy.sock")),
         runtime_dir,
         socket_mode: reader.of(&table::SOCKET_MODE),
         docker_host: reader.of(&table::DOCKER_HOST),

@@ -134,6 +134,11 @@ settings! {
         ..setting("socket", Takes::Path, "",
             "The control socket that the other commands speak to.")
     };
+    PROXY_SOCKET: PathBuf = Setting {
+        shown_default: "turnout-proxy.sock in the runtime directory",
+        ..setting("proxy-socket", Takes::Path, "",
+            "The control socket of turnout-proxy, which holds the published ports of repositories with `switch`.")
+    };
     SOCKET_MODE: u32 = setting("socket-mode", Takes::Mode, "0660", "Access mode of the control socket.");
     DOCKER_HOST: String = Setting {
         aliases: &["DOCKER_HOST"],

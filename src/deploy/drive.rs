@@ -11,8 +11,10 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Deployer, Done, Failure, Prepared, Recorder, called_off, failure::Engine as EngineIs, guard, leftovers, now_ms,
-    outcome, place, wanted, watch_on, woken,
+    Deployer, Done, Failure, Prepared, Recorder, called_off,
+    colours::{self, Broke, Moved, Planned, Way},
+    failure::Engine as EngineIs,
+    guard, leftovers, now_ms, outcome, place, wanted, watch_on, woken,
 };
 use crate::{
     config::{Repo, Timeouts},
@@ -66,6 +68,8 @@ struct Found {
     by_hand: Vec<String>,
     prepared: Option<Prepared>,
     report: Option<Report>,
+    /// From one colour to another, where the repository is deployed blue/green.
+    way: Option<Way>,
     /// What this deployment started, in all its plans.
     started: Vec<ContainerRef>,
     done: Option<Done>,
@@ -81,6 +85,15 @@ enum Ended {
     /// Something else changed what was looked at.
     Stale(String, Failure),
     Failed(Failure),
+}
+
+impl From<Broke> for Ended {
+    fn from(broke: Broke) -> Self {
+        match broke {
+            Broke::Stale(reason, failure) => Self::Stale(reason, failure),
+            Broke::Failed(failure) => Self::Failed(failure),
+        }
+    }
 }
 
 impl From<Failure> for Ended {
@@ -118,16 +131,28 @@ impl<'a> Drive<'a> {
                 }
                 Action::Apply => self.apply().await,
                 Action::Settle => self.settle().await,
+                Action::Warm => self.warm().await,
+                Action::ChangeOver => self.change_over().await,
+                Action::Switch => self.switch().await,
+                Action::GoBack | Action::Abort => {
+                    self.leave(action).await;
+                    continue;
+                }
                 Action::Wait => return Ok(Came::Waits(self.wait())),
                 Action::Record(ending) => return self.end(ending).map(Came::Done),
                 // What comes after the end is the store's and the lane's.
-                Action::Again | Action::Watch => continue,
+                Action::Again | Action::Watch | Action::Bake => continue,
             };
             dies::here("after", word(action));
             let fact = match ended {
                 Ok(fact) => fact,
                 Err(ended) => self.what_of_it(ended).await,
             };
+            if matches!(fact, Fact::EngineGone { .. })
+                && let Some(way) = &mut self.found.way
+            {
+                self.deployer.let_through(self.of, way).await;
+            }
             let next = rollout::next(&self.rollout, fact, now_ms());
             let before = self.phase();
             self.rollout = next.rollout;
@@ -138,7 +163,7 @@ impl<'a> Drive<'a> {
                     self.enter(Phase::Planning).await;
                 }
                 // It begins with the transaction that puts the deployment down.
-                (Some(Phase::EngineAway), _) => {}
+                (Some(Phase::EngineAway | Phase::BakeAwaited), _) => {}
                 // There may be nothing to watch; then it is no phase that anybody saw.
                 (Some(phase), _) if Some(phase) != before && phase != Phase::Settling => self.enter(phase).await,
                 _ => {}
@@ -209,7 +234,7 @@ impl<'a> Drive<'a> {
         let failure = self.found.failure.take().unwrap_or_else(|| guard::fault("a failure without a reason"));
         Err(match why {
             // Of one that is not back in time nothing is carried out any more.
-            Why::Itself | Why::Unsteady | Why::DiedTooOften | Why::NotBack => failure,
+            Why::Itself | Why::Unsteady | Why::DiedTooOften | Why::NotBack | Why::BakeNotOver | Why::NotKnown => failure,
             Why::LostTooOften => {
                 failure.but(&format!("the engine went away {} times under this deployment", LOSSES + 1))
             }
@@ -220,6 +245,10 @@ impl<'a> Drive<'a> {
     async fn fetch(&mut self) -> Result<Fact, Ended> {
         let Of { job, repo, timeouts, recorder, cancel } = self.of;
         place::answers(repo).await?;
+        if job.back {
+            // Files stay as they are; what is brought back has its own.
+            return Ok(Fact::Fetched);
+        }
         let deployed = self.deployer.last_deployed(repo).await?;
         let remote = git::Remote { deployed, ..self.deployer.planner.remote(repo, timeouts)? };
         let updated = self.deployer.fetch(job, &remote, recorder, cancel).await?;
@@ -239,11 +268,91 @@ impl<'a> Drive<'a> {
 
     /// Looks, decides and plans.
     async fn plan(&mut self) -> Result<Fact, Ended> {
+        if self.of.repo.switch.is_some() {
+            return self.plan_colours().await;
+        }
+        self.deployer.refuse_unswitched(self.of.repo).await?;
         let look = self.deployer.look(self.of, &self.found.commit);
         let prepared = called_off::at_once(look, "planning", self.of.cancel).await??;
         self.found.update = self.deployer.planned(self.of, &prepared).await?;
         self.found.prepared = Some(prepared);
         Ok(Fact::Planned)
+    }
+
+    /// Looks at both colours and decides which is next.
+    async fn plan_colours(&mut self) -> Result<Fact, Ended> {
+        let look = self.deployer.plan_colours(self.of, &self.found.commit);
+        match called_off::at_once(look, "planning", self.of.cancel).await?? {
+            Planned::Nothing(prepared) => {
+                self.found.update = self.deployer.planned(self.of, &prepared).await?;
+                self.found.prepared = Some(*prepared);
+                Ok(Fact::Planned)
+            }
+            Planned::Way(way) => {
+                let (project, plan) = (Some(way.project.clone()), Some(self.of.recorder.clean(&way.text())));
+                self.found.update = Update { project, plan, ..std::mem::take(&mut self.found.update) };
+                self.found.way = Some(*way);
+                Ok(Fact::ColourPlanned)
+            }
+        }
+    }
+
+    /// Makes the next colour ready.
+    async fn warm(&mut self) -> Result<Fact, Ended> {
+        let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
+        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
+        self.deployer.warm(self.of, way, generation, &commit).await?;
+        Ok(Fact::Warmed)
+    }
+
+    /// Has what must not run twice change over.
+    async fn change_over(&mut self) -> Result<Fact, Ended> {
+        let commit = self.found.commit.clone();
+        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
+        self.deployer.change_over(self.of, way, &commit).await?;
+        Ok(Fact::ChangedOver)
+    }
+
+    /// Moves the routes, and puts together what there is to say of a success.
+    async fn switch(&mut self) -> Result<Fact, Ended> {
+        let Of { job, repo, timeouts, recorder, .. } = self.of;
+        let generation = self.rollout.generation;
+        let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
+        let bake = match self.deployer.switch_over(self.of, way, generation).await? {
+            Moved::Unknown(failure) => {
+                self.found.failure = Some(failure);
+                return Ok(Fact::Unknown);
+            }
+            Moved::Switched { bake } => bake,
+        };
+        let Found { branch, by_hand, way: Some(way), .. } = &self.found else {
+            return Err(guard::fault("no colour was planned").into());
+        };
+        let project = way.project.clone();
+        let commit = way.commit(&self.found.commit);
+        let reached = match way.is_back() {
+            true => None,
+            false => wanted::reached(&self.deployer.store, job, repo, &commit, branch, recorder).await?,
+        };
+        let summary = way.summary(&commit, by_hand);
+        let watch = match bake {
+            Some(_) => None,
+            None => match self.deployer.planner.engine().await {
+                Ok(engine) => watch_on::from(&engine, SystemTime::now(), timeouts.watch).await,
+                Err(_) => None,
+            },
+        };
+        self.found.done = Some(Done { project, summary, commit, reached, watch });
+        Ok(Fact::Switched { bake: bake.map(|bake| bake.until), watch: watch.map(|watch| watch.until) })
+    }
+
+    /// Leaves the next colour again.
+    async fn leave(&mut self, action: Action) {
+        let Some(way) = &mut self.found.way else { return };
+        match action {
+            Action::GoBack => self.deployer.go_back(self.of, way).await,
+            _ => self.deployer.abort(self.of, way).await,
+        }
     }
 
     /// Carries the plan out.
@@ -329,7 +438,9 @@ impl<'a> Drive<'a> {
 
     /// What has to be kept until a fact comes from outside.
     fn wait(self) -> woken::Wait {
-        let Drive { rollout, found: Found { update, failure, .. }, .. } = self;
+        let Drive { rollout, found: Found { update, failure, .. }, of, .. } = self;
+        let bakes = rollout.bake.filter(|_| failure.is_none());
+        let failure = failure.or_else(|| bakes.map(|bake| colours::awaits(of.repo, bake)));
         let phase = rollout.under_way.map(|under_way| under_way.phase);
         let update = Update { phase, rollout: Some(rollout), ..update };
         woken::Wait { update, failure: failure.unwrap_or_else(|| guard::fault("a wait without a reason")) }
@@ -369,6 +480,12 @@ fn word(action: Action) -> &'static str {
         Action::EndWatch => "the end of the watch",
         Action::Apply => "apply",
         Action::Settle => "settle",
+        Action::Warm => "warm",
+        Action::ChangeOver => "the change-over",
+        Action::Switch => "the switch",
+        Action::GoBack => "the way back",
+        Action::Abort => "the abort",
+        Action::Bake => "the bake",
         Action::Wait => "the wait for the engine",
         Action::Record(_) => "the record",
         Action::Again => "the repetition",

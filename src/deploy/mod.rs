@@ -4,6 +4,7 @@
 mod bounds;
 mod busy;
 mod called_off;
+pub mod colours;
 mod compose_env;
 pub mod compute;
 mod drive;
@@ -99,6 +100,8 @@ pub struct Deployer {
     pub waits: woken::Waits,
     /// What the engine holds.
     pub holdings: holdings::Holdings,
+    /// Bakes that go on beside the lanes.
+    pub bakes: colours::Bakes,
     tidy: leftovers::Tidy,
 }
 
@@ -128,7 +131,8 @@ impl Deployer {
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
-        Self { planner, store, redactor, live, watches, waits, holdings, tidy }
+        let bakes = colours::Bakes::default();
+        Self { planner, store, redactor, live, watches, waits, holdings, bakes, tidy }
     }
 
     /// Carries out what a lane has claimed, and records how it ended or puts it down.

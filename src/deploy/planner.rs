@@ -19,7 +19,7 @@ use crate::{
     engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, image::BuilderChoice, read_proxies},
     files, git,
     inputs::InputSettings,
-    plan::{self, Intent, Observed, ObservedNetwork, ObservedVolume},
+    plan::{self, Intent, Observed, ObservedNetwork, ObservedVolume, Pull},
     registry::docker_config_directory,
     report::{Event, Reporter, redact::Redactor},
     store::{Before, Place},
@@ -78,6 +78,10 @@ pub struct Wanted {
 pub struct Dressed {
     /// Containers are replaced though nothing of them changed: each deployment of a colour begins with fresh ones.
     pub fresh: bool,
+    /// Containers are created and not started.
+    pub no_start: bool,
+    /// Images were built and pulled before: one that arrives meanwhile would not be what has passed its gate.
+    pub images_are_there: bool,
     /// Networks, by Compose key with their names, that another project of the deployment makes before this plan is carried out.
     pub networks_to_come: BTreeMap<String, String>,
     /// Volumes likewise.
@@ -260,6 +264,9 @@ impl Planner {
         let planned = compute(repo, "planning", move || {
             let intent = Intent {
                 force_recreate: dressed.fresh,
+                no_start: dressed.no_start,
+                no_build: dressed.images_are_there,
+                pull: dressed.images_are_there.then_some(Pull::Never),
                 all_resources: dressed.all_resources,
                 bases,
                 mounted,
@@ -326,7 +333,7 @@ impl Planner {
     }
 
     /// The engine, for a deployment that waits with its lane free where there is none.
-    async fn engine_at_first(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
+    pub(super) async fn engine_at_first(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
         // For whoever watches: an engine that hangs is waited for without a word otherwise.
         let (subject, text) = ("the Docker engine".to_owned(), format!("{SILENT} s"));
         reporter.report(Event::Progress { subject, text });

@@ -33,7 +33,7 @@ use crate::{
     },
     files::{self, Reach},
     git,
-    plan::{self, Intent, Mounted, Observed, Plan},
+    plan::{self, Intent, Observed, Plan},
     registry::docker_config_directory,
     report::redact::Redactor,
 };
@@ -354,7 +354,7 @@ pub(super) fn make_plan(
     orphans: Judged,
 ) -> Result<Plan, Failure> {
     let intent = Intent {
-        build: decision.builds(),
+        build: if intent.no_build { BTreeMap::new() } else { decision.builds() },
         // A deployer runs a finished job again when it changed, not at every push.
         rerun_completed_jobs: false,
         restore_names: true,

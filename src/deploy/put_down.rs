@@ -44,8 +44,10 @@ impl Deployer {
             }
         };
         // Told when it is so: whoever reads the line finds the state.
-        recorder.report(Event::Phase { name: Phase::EngineAway.to_string() });
+        let phase = update.phase.unwrap_or(Phase::EngineAway);
+        recorder.report(Event::Phase { name: phase.to_string() });
         match absent {
+            _ if phase == Phase::BakeAwaited => recorder.info(format!("waiting: {summary}")),
             true => recorder.warn(format!("waiting up to {limit:?} for the engine: {summary}")),
             false => {
                 recorder.warn(format!("the engine went away: {summary}"));

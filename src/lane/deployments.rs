@@ -30,10 +30,16 @@ impl Work for Arc<Deployer> {
         stopping: &'a CancellationToken,
     ) -> BoxFuture<'a, Came> {
         Box::pin(async move {
+            let repo = job.deployment.repo.clone();
             match self.as_ref().run(job, cancel, stopping).await {
-                Ran::Waits => return Came::Waits,
+                Ran::Waits => {
+                    // The bake that it waits for may have ended before it was put down.
+                    self.bake_on(&repo).await;
+                    return Came::Waits;
+                }
                 Ran::Over(watched) => watched.into_iter().for_each(|watched| self.watch_on(watched)),
             }
+            self.bake_on(&repo).await;
             Came::Over
         })
     }

@@ -35,11 +35,18 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
             deployer.waits.more().await;
             continue;
         };
+        let baking = bakes(deployer).await;
         // Asked before the time is looked at, also where that passed while no daemon ran: what can go on goes on.
         let limit = first.max(Instant::now() + ENGINE_RETRY);
-        let back = matches!(timeout_at(limit, deployer.planner.engine()).await, Ok(Ok(_)));
+        let asks = waiting.iter().any(|one| one.phase == Phase::EngineAway);
+        let back = asks && matches!(timeout_at(limit, deployer.planner.engine()).await, Ok(Ok(_)));
         for Waiting { repo, deployment, until, phase, .. } in &waiting {
-            let fact = match back && *phase == Phase::EngineAway {
+            let is_back = match phase {
+                Phase::BakeAwaited => baking.as_ref().is_some_and(|baking| !baking.contains(repo)),
+                _ => back,
+            };
+            let fact = match is_back {
+                true if *phase == Phase::BakeAwaited => Fact::BakeOver,
                 true => Fact::EngineBack,
                 false if ends.is_over(*deployment, *until) => Fact::Due,
                 false => continue,
@@ -54,6 +61,12 @@ pub async fn wake_what_is_due(lanes: &Lanes<Arc<Deployer>>) {
             () = deployer.waits.more() => {}
         }
     }
+}
+
+/// Repositories whose bake is under way; `None` where that is not known.
+async fn bakes(deployer: &Deployer) -> Option<Vec<String>> {
+    let stands = deployer.store.rollouts().await.ok()?;
+    Some(stands.into_iter().filter(|one| one.rollout.bake.is_some()).map(|one| one.repo).collect())
 }
 
 /// When each wait ends, by a clock that nobody can set.

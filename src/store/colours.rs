@@ -185,6 +185,30 @@ impl Store {
         self.inner.writer.run("recording the switch", work).await
     }
 
+    /// What brings a colour back is known better now.
+    ///
+    /// # Errors
+    /// As [`Store::begin_colour`].
+    pub async fn note_made(&self, repo: &str, colour: &str, made: &str) -> Result<(), StoreError> {
+        let (repo, colour, made) = (repo.to_owned(), colour.to_owned(), made.to_owned());
+        let work = move |db: &Connection| {
+            let mut keep = db.prepare_cached("UPDATE colours SET made = ?3 WHERE repo = ?1 AND colour = ?2")?;
+            keep.execute(params![repo, colour, made]).map(drop)
+        };
+        self.inner.writer.run("recording what a colour was made as", work).await
+    }
+
+    /// A commit was taken back by a way that is none of [`Store::reverted`].
+    ///
+    /// # Errors
+    /// As [`Store::begin_colour`].
+    pub async fn note_reverted(&self, repo: &str, commit: &str, why: &str) -> Result<(), StoreError> {
+        let (repo, commit, why) = (repo.to_owned(), commit.to_owned(), why.to_owned());
+        let clock = Arc::clone(&self.inner.clock);
+        let work = move |db: &Connection| taken_back(db, &repo, &commit, &why, clock.now());
+        self.inner.writer.run("recording what was taken back", work).await
+    }
+
     /// The routes of a repository are confirmed as they are, by the proxy.
     ///
     /// # Errors
@@ -237,13 +261,7 @@ impl Store {
                 let Some(commit) = one.commit.as_ref().filter(|_| back.is_none_or(|back| back.commit != one.commit)) else {
                     continue;
                 };
-                let mut note = db.prepare_cached(
-                    "INSERT INTO reverted (repo, commit_id, why, at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (repo, commit_id) DO UPDATE SET why = excluded.why, at = excluded.at",
-                )?;
-                note.execute(params![repo, commit, why, at])?;
-                let told = DomainEvent::CommitReverted { commit: commit.clone(), why: why.clone() };
-                journal::of_repo(db, at, &repo, &told)?;
+                taken_back(db, &repo, commit, &why, at)?;
             }
             if let Some(back) = back {
                 stand(db, &repo, &back.colour, ColourStanding::Live, at)?;
@@ -312,6 +330,15 @@ impl Store {
         };
         self.inner.writer.run("taking loopback ports", work).await
     }
+}
+
+fn taken_back(db: &Connection, repo: &str, commit: &str, why: &str, at: Millis) -> rusqlite::Result<()> {
+    let mut note = db.prepare_cached(
+        "INSERT INTO reverted (repo, commit_id, why, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (repo, commit_id) DO UPDATE SET why = excluded.why, at = excluded.at",
+    )?;
+    note.execute(params![repo, commit, why, at])?;
+    journal::of_repo(db, at, repo, &DomainEvent::CommitReverted { commit: commit.to_owned(), why: why.to_owned() })
 }
 
 const COLOURS: &str =

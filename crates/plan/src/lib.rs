@@ -15,6 +15,7 @@ mod intent;
 mod lifecycle;
 mod observed;
 mod order;
+mod part;
 mod put_back;
 mod render;
 mod step;
@@ -33,6 +34,7 @@ pub use observed::{
     Belonging, BuiltImage, ImageState, Observed, ObservedContainer, ObservedMount, ObservedNetwork, ObservedVolume,
     OwnImage, RunState,
 };
+pub use part::only;
 pub use put_back::{Attempt, Extent, Failed, put_back};
 pub use render::{render, replacements};
 pub use step::{Action, Condition, Existing, NetworkRemoval, Plan, Removal, Replaced, Step, StepId};

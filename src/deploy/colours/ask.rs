@@ -1,0 +1,82 @@
+//! What a person asks of the colours: to go back, to take a bake for good, to give a deployment up.
+
+use std::sync::Arc;
+
+use super::{
+    super::{Deployer, Failure},
+    bake::Ask,
+};
+use crate::{
+    config::Repo,
+    store::{Cause, ColourStanding, NewDeployment},
+};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It is done, in words.
+    Done(String),
+    /// A deployment was queued that does it.
+    Queued(i64),
+}
+
+impl Deployer {
+    /// Goes back to the colour that was live before: at once while it still runs, else by a deployment that starts it again.
+    ///
+    /// # Errors
+    /// There is none, or it could not be done.
+    pub async fn roll_back(self: &Arc<Self>, repo: &Repo, who: Option<String>) -> Result<Asked, Failure> {
+        let why = who.as_ref().map_or_else(|| "somebody went back".to_owned(), |who| format!("{who} went back"));
+        if let Some(done) = self.ask_bake(&repo.name, Ask::Revert(why)).await {
+            return done.map(Asked::Done);
+        }
+        let stands = self.recorded(&repo.name).await?;
+        if stands.at(ColourStanding::Kept).is_none() {
+            let said = format!("{} has no colour to go back to: none was live before", repo.name);
+            let hint = match repo.switch {
+                Some(_) => format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name),
+                None => format!(
+                    "without `switch` in repos.yaml there is one stack; turnout deploy {} --previous deploys the commit before",
+                    repo.name
+                ),
+            };
+            return Err(Failure::new(said).hint(hint));
+        }
+        let wanted = NewDeployment {
+            repo: repo.name.clone(),
+            branch: None,
+            commit: None,
+            kind: Cause::Manual,
+            cause: "back to the colour that was live before".to_owned(),
+            who,
+            force_rebuild: false,
+            pinned: true,
+            new_stack: false,
+            back: true,
+        };
+        let queued = self.store.enqueue(wanted).await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Asked::Queued(queued.deployment))
+    }
+
+    /// Ends a bake as good.
+    ///
+    /// # Errors
+    /// There is none, or the colour before could not be stopped.
+    pub async fn promote(self: &Arc<Self>, repo: &Repo) -> Result<Asked, Failure> {
+        match self.ask_bake(&repo.name, Ask::End).await {
+            Some(done) => done.map(Asked::Done),
+            None => Err(Failure::new(format!("nothing of {} waits to be promoted: no bake is under way", repo.name))
+                .hint(format!("`turnout status {}` shows its colours", repo.name))),
+        }
+    }
+
+    /// Gives up what is under way: a switch that bakes is taken back. `None` where nothing bakes: whoever asks calls off the
+    /// deployment then.
+    ///
+    /// # Errors
+    /// It could not be taken back.
+    pub async fn abort_bake(self: &Arc<Self>, repo: &Repo, who: Option<String>) -> Option<Result<Asked, Failure>> {
+        let why = who.map_or_else(|| "it was aborted".to_owned(), |who| format!("{who} aborted it"));
+        self.ask_bake(&repo.name, Ask::Revert(why)).await.map(|done| done.map(Asked::Done))
+    }
+}

@@ -1,0 +1,292 @@
+//! After a switch both colours run: the bake. Beside the lane the new one is looked at; when the time is over the old one is
+//! stopped and kept, and where the new one fails, or somebody asks for it, the routes lead back.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    super::{Deployer, Failure, now_ms},
+    made::Made,
+    stands::Stands,
+};
+use crate::{
+    engine::Engine,
+    git,
+    rollout::{Bake, Millis},
+    store::{ColourRecord, ColourStanding},
+};
+
+/// Time between two looks at the new colour.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks in a row that must find the same fault: a container that is being restarted by hand is none.
+const LOOKS: u32 = 2;
+/// Time between two tries where store, proxy or engine do not answer.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Questions that may wait.
+const QUESTIONS: usize = 8;
+
+/// What somebody asks of a bake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// It is over now, and was good.
+    End,
+    /// Requests go back to the colour before, for this reason.
+    Revert(String),
+}
+
+type Question = (Ask, oneshot::Sender<Result<String, Failure>>);
+
+/// The bakes that go on beside the lanes: at most one a repository.
+#[derive(Default)]
+pub struct Bakes {
+    under_way: Mutex<HashMap<String, mpsc::Sender<Question>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Bakes {
+    /// Ends all; the next start goes on with them.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Question>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deployer {
+    /// Looks after the bake of a repository, if it has one that nobody looks after.
+    pub async fn bake_on(self: &Arc<Self>, repo: &str) {
+        let bake = match self.store.rollout(repo).await {
+            Ok(rollout) => rollout.bake,
+            Err(error) => {
+                tracing::error!(repo, %error, "whether a bake is under way cannot be read");
+                None
+            }
+        };
+        let Some(bake) = bake.filter(|_| !self.bakes.stop.is_cancelled()) else { return };
+        let mut under_way = self.bakes.lock();
+        if under_way.contains_key(repo) {
+            return;
+        }
+        let (ask, asked) = mpsc::channel(QUESTIONS);
+        under_way.insert(repo.to_owned(), ask);
+        let (deployer, repo) = (Arc::clone(self), repo.to_owned());
+        self.bakes.tasks.spawn(async move {
+            let stop = deployer.bakes.stop.clone();
+            tokio::select! {
+                () = deployer.look_after(&repo, bake, asked) => {}
+                () = stop.cancelled() => {}
+            }
+            deployer.bakes.lock().remove(&repo);
+            // A deployment may wait for this.
+            deployer.waits.one_more();
+        });
+    }
+
+    /// Asks the bake of a repository; `None` where there is none.
+    ///
+    /// # Errors
+    /// What it could not do.
+    pub async fn ask_bake(self: &Arc<Self>, repo: &str, ask: Ask) -> Option<Result<String, Failure>> {
+        self.bake_on(repo).await;
+        let bake = self.bakes.lock().get(repo).cloned()?;
+        let (answer, answered) = oneshot::channel();
+        bake.send((ask, answer)).await.ok()?;
+        answered.await.ok()
+    }
+
+    async fn look_after(&self, repo: &str, bake: Bake, mut asked: mpsc::Receiver<Question>) {
+        let left = u64::try_from(bake.until.saturating_sub(now_ms())).unwrap_or(0);
+        let end = Instant::now() + Duration::from_millis(left);
+        let mut faults = 0;
+        let mut told = String::new();
+        loop {
+            tokio::select! {
+                biased;
+                question = asked.recv() => {
+                    let Some((ask, answer)) = question else { return };
+                    let done = match &ask {
+                        Ask::End => self.retire(repo).await,
+                        Ask::Revert(why) => self.revert(repo, why).await,
+                    };
+                    let over = done.is_ok();
+                    let _ = answer.send(done);
+                    if over {
+                        return;
+                    }
+                }
+                () = sleep_until(end) => {
+                    match self.retire(repo).await {
+                        Ok(said) => {
+                            tracing::info!(repo, "{said}");
+                            return;
+                        }
+                        Err(failure) => {
+                            tracing::warn!(repo, "the colour before cannot be stopped yet: {failure}");
+                            sleep(AGAIN).await;
+                        }
+                    }
+                }
+                () = sleep(LOOK) => match self.fault(repo).await {
+                    Ok(None) | Err(_) => faults = 0,
+                    Ok(Some(fault)) => {
+                        faults += 1;
+                        if faults >= LOOKS && told != fault.said {
+                            told.clone_from(&fault.said);
+                            if !fault.goes_back {
+                                tracing::error!(repo, "{}; on_failure is pause: `turnout rollback {repo}` goes back", fault.said);
+                                continue;
+                            }
+                            tracing::error!(repo, "{}: going back", fault.said);
+                            match self.revert(repo, &fault.said).await {
+                                Ok(said) => {
+                                    tracing::warn!(repo, "{said}");
+                                    return;
+                                }
+                                Err(failure) => {
+                                    tracing::error!(repo, "there is no way back yet: {failure}");
+                                    told.clear();
+                                }
+                            }
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// What is wrong with the new colour.
+    async fn fault(&self, repo: &str) -> Result<Option<Fault>, Failure> {
+        let stands = self.recorded(repo).await?;
+        let Some(live) = stands.live() else { return Ok(None) };
+        let made = Made::read(&live.made).map_err(Failure::new)?;
+        let engine = self.planner.engine().await?;
+        for one in engine.containers(&live.project, true).await? {
+            let job = made.services.iter().any(|service| service.name == one.service && service.job);
+            let ours = made.services.iter().any(|service| service.name == one.service);
+            let said = match (one.state.as_str(), one.health.as_deref(), one.exit_code) {
+                _ if one.oneoff || job || !ours => continue,
+                ("exited" | "dead", _, Some(0)) if !is_routed(&made, &one.service) => continue,
+                ("exited" | "dead", _, code) => format!("ended with exit code {}", code.unwrap_or(-1)),
+                ("restarting", _, _) => "ended and is being restarted".to_owned(),
+                ("running", Some("unhealthy"), _) => "is unhealthy".to_owned(),
+                _ => continue,
+            };
+            let said = format!("{} {said} while {} bakes", one.name, live.project);
+            return Ok(Some(Fault { said, goes_back: made.goes_back }));
+        }
+        Ok(None)
+    }
+
+    /// The bake is over: the colour before is stopped and kept.
+    async fn retire(&self, repo: &str) -> Result<String, Failure> {
+        let stands = self.recorded(repo).await?;
+        let Some(previous) = stands.at(ColourStanding::Previous) else {
+            self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
+            return Ok("the bake is over".to_owned());
+        };
+        self.never_live(&stands, &previous.project)?;
+        let engine = self.planner.engine().await?;
+        engine.rest(&previous.project, &[]).await?;
+        self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
+        let live = stands.live().map(|live| live.project.clone()).unwrap_or_default();
+        Ok(format!("the bake is over: {live} stays live, {} is stopped and kept to go back to", previous.project))
+    }
+
+    /// Requests go back to the colour before; what was live is stopped and left to be looked at.
+    async fn revert(&self, repo: &str, why: &str) -> Result<String, Failure> {
+        let began = Instant::now();
+        let stands = self.recorded(repo).await?;
+        let (Some(previous), Some(live)) = (stands.at(ColourStanding::Previous), stands.live()) else {
+            return Err(Failure::new(format!("{repo} has no colour to go back to")));
+        };
+        let (was, is) = (Made::read(&previous.made).map_err(Failure::new)?, Made::read(&live.made).map_err(Failure::new)?);
+        let steer = self.proxy().await?;
+        let age = stands.next_revision();
+        let number = |number: i64| u64::try_from(number).unwrap_or_default();
+        let wanted = was.repository((number(age.0), number(age.1)), &previous.colour, number(previous.generation));
+        let alone_behind_the_proxy = was.holds() || is.holds();
+        let mut moved = None;
+        if !alone_behind_the_proxy {
+            steer.apply(repo, &wanted).await?;
+            moved = Some(began.elapsed());
+            self.store.reverted(repo, age, why).await.map_err(|error| Failure::new(error.to_string()))?;
+        } else {
+            steer.hold(repo).await?;
+        }
+        let engine = self.planner.engine().await?;
+        let workers = self.workers_back(&engine, (previous, &was), (live, &is)).await;
+        if alone_behind_the_proxy {
+            if workers.is_ok() {
+                steer.apply(repo, &wanted).await?;
+                moved = Some(began.elapsed());
+                self.store.reverted(repo, age, why).await.map_err(|error| Failure::new(error.to_string()))?;
+            }
+            steer.resume(repo).await?;
+        }
+        workers?;
+        engine.rest(&live.project, &[]).await?;
+        self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
+        let commit = previous.commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", git::short(commit)));
+        Ok(format!(
+            "{}{commit} is live again after {:.1} ms; {} is stopped and left to be looked at: {why}",
+            previous.project,
+            moved.unwrap_or_default().as_secs_f64() * 1_000.0,
+            live.project
+        ))
+    }
+
+    /// What must not run twice goes back to the colour before.
+    async fn workers_back(
+        &self,
+        engine: &Engine,
+        (previous, was): (&ColourRecord, &Made),
+        (live, is): (&ColourRecord, &Made),
+    ) -> Result<(), Failure> {
+        let ends = is.alone();
+        if !ends.is_empty() {
+            engine.rest(&live.project, &ends).await?;
+        }
+        let wakes = was.wakes(true);
+        if !wakes.is_empty() {
+            engine.wake(&previous.project, &wakes).await?;
+        }
+        Ok(())
+    }
+
+    /// The live colour is never stopped. Whoever comes here with it has a fault.
+    pub(super) fn never_live(&self, stands: &Stands, project: &str) -> Result<(), Failure> {
+        match stands.live().is_some_and(|live| live.project == project) {
+            true => Err(super::super::guard::fault("the live colour was to be stopped")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Something is wrong with the new colour.
+struct Fault {
+    said: String,
+    goes_back: bool,
+}
+
+fn is_routed(made: &Made, service: &str) -> bool {
+    made.routes.iter().any(|route| route.service == service)
+}
+
+/// Milliseconds that a bake has left.
+pub fn left(bake: Bake) -> Millis {
+    bake.until.saturating_sub(now_ms()).max(0)
+}

@@ -1,0 +1,132 @@
+//! The gate: whether the containers of a new colour are ready, asked on the very path on which requests will reach them.
+
+use std::{sync::Mutex, time::Duration};
+
+use futures_util::future::try_join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{Failure, Recorder, called_off},
+    made::MadeRoute,
+};
+use crate::{
+    compose::model::Project,
+    engine::{ContainerRef, Engine, Settle, SettleError},
+    gate::{Ask, Protocol, Spoken, ready_within},
+    report::{Event, Reporter as _},
+};
+
+/// How long a container that nobody can ask must stay up.
+const STAYS: Duration = Duration::from_secs(1);
+/// What is done meanwhile, for who calls it off.
+pub(super) const ASKING: &str = "asking the new colour whether it is ready";
+
+/// What has to be ready.
+pub(super) struct Gate<'a> {
+    pub engine: &'a Engine,
+    pub project: &'a Project,
+    /// Who was started.
+    pub started: &'a [ContainerRef],
+    /// Where requests will go.
+    pub routes: &'a mut [MadeRoute],
+    /// How long a health check may take.
+    pub health: Duration,
+    pub recorder: &'a Recorder,
+    pub cancel: &'a CancellationToken,
+}
+
+impl Gate<'_> {
+    /// Waits until all is ready; learns what is spoken on routes of which that is not known.
+    ///
+    /// # Errors
+    /// A container ended or turned unhealthy, or did not become ready in time.
+    pub(super) async fn pass(self) -> Result<(), Failure> {
+        let Gate { engine, project, started, routes, health, recorder, cancel } = self;
+        let asked: Vec<&str> = routes.iter().map(|route| route.service.as_str()).collect();
+        let silent: Vec<ContainerRef> =
+            started.iter().filter(|one| !asked.contains(&one.service.as_str())).cloned().collect();
+        let quick: Vec<ContainerRef> =
+            started.iter().filter(|one| asked.contains(&one.service.as_str())).cloned().collect();
+        let patience = routes.iter().map(|route| route.patience).max().unwrap_or_default();
+        let longest = Duration::from_millis(patience) + health;
+        let settle = |started, settle| {
+            let watch = Settle { project, started, settle, health_timeout: health, reporter: recorder, cancel };
+            async move { engine.settle(&watch).await }
+        };
+        // What answers needs no time to prove that it stays up: it is watched as long as it bakes.
+        let well = async { tokio::try_join!(settle(&quick, Duration::ZERO), settle(&silent, STAYS)) };
+        let ready = try_join_all(routes.iter_mut().map(|route| ready(route, recorder)));
+        let all = async {
+            let well = async { well.await.map(drop).map_err(|error| unsettled(error, recorder)) };
+            tokio::try_join!(well, async { ready.await.map(drop) }).map(drop)
+        };
+        // Whoever ends meanwhile ends the wait for its answer.
+        let ends = async {
+            match settle(started, longest).await {
+                Err(error) => Err(unsettled(error, recorder)),
+                Ok(_) => std::future::pending().await,
+            }
+        };
+        let decided = async {
+            tokio::select! {
+                passed = all => passed,
+                failed = ends, if !started.is_empty() => failed,
+            }
+        };
+        called_off::at_once(decided, ASKING, cancel).await?
+    }
+}
+
+fn unsettled(error: SettleError, recorder: &Recorder) -> Failure {
+    match error {
+        SettleError::Cancelled => called_off::failure(ASKING),
+        SettleError::Failed(containers) => {
+            let mut said = Vec::new();
+            for one in &containers {
+                for line in &one.log {
+                    recorder.report(Event::Output { source: one.container.name.clone(), line: line.clone() });
+                }
+                said.push(format!("{} {}", one.container.name, one.reason));
+            }
+            Failure::new(format!("the new colour is not ready: {}", said.join("; ")))
+                .hint("requests go to the colour that was live before; its containers were not touched")
+        }
+        SettleError::Engine(error) => Failure::from(error),
+    }
+}
+
+/// Asks each container of a route.
+async fn ready(route: &mut MadeRoute, recorder: &Recorder) -> Result<(), Failure> {
+    let spoken = match route.http {
+        Some(true) => Spoken::Http { page: route.page.clone() },
+        Some(false) => Spoken::Tcp,
+        None => Spoken::Unknown { page: route.page.clone() },
+    };
+    let limit = Duration::from_millis(route.patience);
+    let name = format!("{}:{}", route.service, route.port);
+    let told = Mutex::new(String::new());
+    let asks = route.targets.iter().map(|target| {
+        let ask = Ask::new(*target, spoken.clone());
+        let (name, told) = (&name, &told);
+        async move {
+            ready_within(&ask, limit, |said| {
+                let mut last = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if *last != said {
+                    recorder.report(Event::Progress { subject: name.clone(), text: said.to_owned() });
+                    said.clone_into(&mut last);
+                }
+            })
+            .await
+        }
+    });
+    let answers = try_join_all(asks).await.map_err(|not| {
+        Failure::new(format!("{name} of the new colour is not ready: {not}"))
+            .hint("requests go to the colour that was live before; its containers were not touched")
+    })?;
+    let first = answers.first();
+    let spoken = first.map_or(Protocol::Tcp, |answer| answer.protocol);
+    let status = first.and_then(|answer| answer.status).map(|status| format!(", status {status}")).unwrap_or_default();
+    recorder.info(format!("{name} of the new colour is ready ({spoken}{status})"));
+    route.http = Some(spoken == Protocol::Http);
+    Ok(())
+}

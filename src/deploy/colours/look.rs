@@ -1,0 +1,221 @@
+//! One look at a repository that is deployed blue/green: what its Compose file says, derived, and dressed as the two projects
+//! that run. Reads, changes nothing.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    super::{Failure, TreeProject, View, planner::Planner},
+    facts,
+    made::{Made, MadeRoute, MadeService},
+    ports,
+};
+use crate::{
+    compose::{labels, model::Project},
+    config::Repo,
+    engine::Engine,
+    plan,
+    store::Store,
+    switch::{
+        self, Class, Derived, Mistakes, Said,
+        derived::{Listen, Route},
+        dress::{self, Coloured, Dress, StayingDress},
+        said::OnFailure,
+    },
+};
+
+/// The colour of listeners whose port turnout chooses: it is no colour's own.
+const NO_COLOUR: &str = "";
+
+/// What a look gives.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// All that was derived.
+    pub derived: Derived,
+    /// The project of the colour.
+    pub colour: TreeProject,
+    /// The same, with what Compose has no words for.
+    pub coloured: Coloured,
+    /// The project of what stays.
+    pub staying: TreeProject,
+    /// What brings the colour back.
+    pub made: Made,
+}
+
+/// Whose colours.
+pub struct Of<'a> {
+    /// Reads.
+    pub planner: &'a Planner,
+    /// Knows the ports.
+    pub store: &'a Store,
+    /// The repository.
+    pub repo: &'a Repo,
+    /// Where its files are read.
+    pub view: View,
+    /// The engine that is there.
+    pub engine: &'a Engine,
+}
+
+/// Looks at a repository in one colour. `staying`: the COLOR that what stays is read with.
+///
+/// # Errors
+/// When the files or the engine cannot be read, what was said does not fit, or something is refused.
+pub async fn look(of: &Of<'_>, colour: &str, staying: &str) -> Result<Looked, Failure> {
+    let Of { planner, store, repo, view, engine } = of;
+    let mut moving = planner.read_in(repo, view.clone(), colour).await?;
+    let mut remaining = match colour == staying {
+        true => moving.clone(),
+        false => planner.read_in(repo, view.clone(), staying).await?,
+    };
+    let said = Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| not_said(repo, &mistakes))?;
+    let facts = facts::gather(repo, &moving.project, colour, engine).await?;
+    let derived = switch::derive(&moving.project, &facts, &said);
+    refuse(repo, &derived)?;
+    let loopback = ports::choose(store, &repo.name, colour, &derived).await?;
+    let listeners = listeners(store, repo, &derived).await?;
+
+    let volumes = named_volumes(&remaining.project);
+    let project = moving.stack.project.clone();
+    let dressed = Dress { name: project, staying: repo.project.clone(), loopback: loopback.clone(), volumes };
+    let fault = |missing: dress::Missing| Failure::new(missing.to_string());
+    let coloured = dress::coloured(&moving.project, &derived, &dressed).map_err(fault)?;
+    let mut dressed = StayingDress { name: repo.project.clone(), ..StayingDress::default() };
+    let mut stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
+    dressed.volumes = from_before(engine, &stays).await?;
+    if !dressed.volumes.is_empty() {
+        stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
+    }
+    let made = made(&derived, &coloured, &loopback, &listeners);
+    moving.project = coloured.project.clone();
+    remaining.project = stays;
+    remaining.stack.project.clone_from(&repo.project);
+    remaining.warnings.clear();
+    Ok(Looked { derived, colour: moving, coloured, staying: remaining, made })
+}
+
+fn not_said(repo: &Repo, mistakes: &Mistakes) -> Failure {
+    Failure::new(format!("{}: what is said about the switch does not fit: {mistakes}", repo.name))
+        .hint("nothing was changed; correct `switch` in repos.yaml or x-turnout in the Compose file")
+}
+
+/// With what was derived nothing can be switched.
+fn refuse(repo: &Repo, derived: &Derived) -> Result<(), Failure> {
+    let mut refused: Vec<String> =
+        derived.refusals.iter().map(|refusal| format!("{}; write: {}", refusal.cause, refusal.line)).collect();
+    for route in &derived.routes {
+        let place = || format!("the route to {}:{}", route.service, route.port);
+        if let Listen::Gateway { front, .. } = &route.listen {
+            refused.push(format!(
+                "{} comes from {front}, which keeps its ports: not there yet; write: services: {{ {front}: routed }}",
+                place()
+            ));
+        }
+        let later = [
+            (!route.hosts.is_empty(), "hosts"),
+            (route.path.is_some(), "path"),
+            (route.strip_path, "strip_path"),
+            (route.tls.is_some(), "tls"),
+        ];
+        let later: Vec<&str> = later.into_iter().filter(|(is_said, _)| *is_said).map(|(_, key)| key).collect();
+        if !later.is_empty() {
+            refused.push(format!("{}: {} is not there yet; take it out", place(), later.join(" and ")));
+        }
+    }
+    if derived.adapter.is_some() {
+        refused.push("adapter is not there yet; take it out, or `switch`".to_owned());
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} cannot be switched: {}", repo.name, refused.join("; ")))
+        .hint(format!("nothing was changed; `turnout plan {}` shows all that was derived", repo.name)))
+}
+
+/// Engine names of the project's volumes, by key.
+fn named_volumes(project: &Project) -> BTreeMap<String, String> {
+    let named = project.volumes.iter().filter_map(|(key, volume)| {
+        let volume = volume.as_ref()?;
+        (!volume.name.is_empty()).then(|| (key.clone(), volume.name.clone()))
+    });
+    named.collect()
+}
+
+/// Volumes that are there from the time before the switch, by key: another project made them, and they are used as they are.
+async fn from_before(engine: &Engine, project: &Project) -> Result<BTreeMap<String, String>, Failure> {
+    let frame = Project { name: project.name.clone(), volumes: project.volumes.clone(), ..Project::default() };
+    let observed = engine.observe(&frame).await?;
+    let others = observed.volumes.into_iter().filter(|(key, volume)| {
+        let external = project.volumes.get(key).and_then(Option::as_ref).is_some_and(|volume| volume.external);
+        !external && volume.labels.get(labels::PROJECT).is_none_or(|owner| *owner != project.name)
+    });
+    Ok(others.map(|(key, volume)| (key, volume.name)).collect())
+}
+
+/// Where the proxy listens, by service and port in its containers.
+async fn listeners(
+    store: &Store,
+    repo: &Repo,
+    derived: &Derived,
+) -> Result<BTreeMap<(String, u16), u16>, Failure> {
+    let chosen = |route: &&Route| matches!(&route.listen, Listen::Host { port: None, .. });
+    let routes: Vec<Route> = derived.routes.iter().filter(chosen).cloned().collect();
+    match routes.is_empty() {
+        true => Ok(BTreeMap::new()),
+        false => ports::choose(store, &repo.name, NO_COLOUR, &Derived { routes, ..derived.clone() }).await,
+    }
+}
+
+fn made(
+    derived: &Derived,
+    coloured: &Coloured,
+    loopback: &BTreeMap<(String, u16), u16>,
+    listeners: &BTreeMap<(String, u16), u16>,
+) -> Made {
+    let project = &coloured.project;
+    let first = switch::stages(coloured, derived).first;
+    let is_late = |name: &String| first.as_ref().is_none_or(|first| !first.services.contains_key(name));
+    let services = plan::dependency_order(project).into_iter().filter_map(|name| {
+        let (fate, service) = (derived.services.get(&name)?, project.services.get(&name)?);
+        let alone = is_late(&name);
+        Some(MadeService {
+            restart: service.restart.clone(),
+            alone,
+            held: alone && matches!(fate.class, Class::Held | Class::Routed | Class::Internal),
+            job: fate.class == Class::Job,
+            name,
+        })
+    });
+    let routes = derived.routes.iter().filter_map(|route| {
+        let key = (route.service.clone(), route.port);
+        let first = *loopback.get(&key)?;
+        let Listen::Host { addresses, port } = &route.listen else { return None };
+        let port = port.or_else(|| listeners.get(&key).copied())?;
+        let fate = derived.services.get(&route.service)?;
+        let gate = fate.gate.as_ref()?;
+        let replicas = u16::try_from(fate.replicas.max(1)).unwrap_or(1);
+        Some(MadeRoute {
+            listen: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
+            service: route.service.clone(),
+            port: route.port,
+            targets: (0..replicas).map(|more| SocketAddr::new(LOOPBACK, first.saturating_add(more))).collect(),
+            http: route.spoken.protocol().map(|protocol| protocol == switch::protocol::Protocol::Http),
+            page: gate.page.value.clone(),
+            patience: millis(gate.timeout.value.as_std()),
+        })
+    });
+    Made {
+        services: services.collect(),
+        routes: routes.collect(),
+        bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
+        goes_back: derived.on_failure.value == OnFailure::Rollback,
+    }
+}
+
+const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,38 @@
+//! Blue/green deployment: a repository with `switch` has two colours, of which one gets the requests. A deployment makes the
+//! other one, asks it whether it is ready, and has the routes of turnout-proxy lead there.
+//!
+//! ```text
+//! look     Compose file -> derived -> two projects: the colour, and what stays (databases)     reads only
+//! plan     does anything change? which colour is next?                                         reads only
+//! warm     images; what stays; the next colour but for what must not run twice; its gate
+//! change   requests held where they must be; old workers end, new ones start
+//! switch   the proxy's routes, all at once: from here on the next colour is the live one
+//! bake     beside the lane: both run; then the old one is stopped and kept, or requests go back to it
+//! ```
+//!
+//! Who is live is what the proxy's routes say ([`stands`]); what the store has is what was known last. After a crash nothing
+//! is resumed in the middle: [`mend`](Deployer::mend) brings the live colour to what it should be, and the deployment begins
+//! anew.
+
+mod ask;
+mod bake;
+mod facts;
+mod gating;
+mod look;
+mod made;
+mod plan;
+mod ports;
+mod proxy;
+mod stands;
+mod start;
+mod turn;
+mod way;
+
+pub use ask::Asked;
+pub use bake::Bakes;
+pub use look::{Looked, Of, look};
+pub use made::Made;
+pub(super) use plan::Planned;
+pub use stands::Stands;
+pub(super) use turn::{Broke, Moved};
+pub(super) use way::{Way, awaits};

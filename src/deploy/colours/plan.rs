@@ -1,0 +1,261 @@
+//! Which colour is next, and whether there is anything to do at all. Reads, changes nothing but what the live colour lacks.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::{Deployer, Failure, Prepared, Recorder, View, Wanted, drive, planner::Dressed},
+    look::{self, Looked, Of},
+    made::Made,
+    stands::Stands,
+    way::{How, Making, Way},
+};
+use crate::{
+    compose::model::Project,
+    config::Repo,
+    engine::Engine,
+    git,
+    report::Reporter,
+    steer::Steer,
+    store::{ColourRecord, ColourStanding},
+    switch::said::By,
+};
+
+/// What planning comes to.
+pub enum Planned {
+    /// The live colour is as it should be: a plan without steps.
+    Nothing(Box<Prepared>),
+    /// There is something to do.
+    Way(Box<Way>),
+}
+
+/// Which projects of a look are planned, and how.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// What stays.
+    Staying,
+    /// The whole colour, as it is.
+    Colour,
+    /// The colour, with fresh containers.
+    Fresh,
+    /// The same, created and not started.
+    Created,
+    /// What is there of the colour already, with the images that are there.
+    Settled,
+}
+
+impl Deployer {
+    /// Looks at the files and at what runs, and decides.
+    ///
+    /// # Errors
+    /// When something cannot be read, is refused, or was taken back before.
+    pub(in crate::deploy) async fn plan_colours(&self, of: drive::Of<'_>, commit: &str) -> Result<Planned, Failure> {
+        let drive::Of { job, repo, recorder, .. } = of;
+        let steer = self.proxy().await?;
+        let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
+        let stands = self.stands(repo, &steer, recorder).await?;
+        self.mend(repo, &steer, &stands, &engine, recorder).await?;
+        if job.back {
+            return self.plan_back(repo, steer, stands, recorder).map(|way| Planned::Way(Box::new(way)));
+        }
+        self.refuse_reverted(of, commit).await?;
+
+        let view = View::of(repo);
+        let named = self.planner.read(repo, recorder).await?;
+        let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
+        let looking = Of { planner: &self.planner, store: &self.store, repo, view, engine: &engine };
+        if let Some(live) = stands.live().filter(|_| !job.force_rebuild) {
+            let looked = look::look(&looking, &live.colour, &staying).await?;
+            let stays = self.prepared(of, &looked, Which::Staying, commit).await?;
+            let moves = self.prepared(of, &looked, Which::Colour, commit).await?;
+            let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
+            if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() && !asks {
+                recorder.info(format!("{} is live and as it should be", live.project));
+                return Ok(Planned::Nothing(Box::new(moves)));
+            }
+            if looked.derived.by == By::Color && !asks {
+                return Err(Failure::new(format!(
+                    "{} changed, and COLOR in {} still names {}, which is live",
+                    repo.name, repo.env_file, live.colour
+                ))
+                .hint(format!(
+                    "with `by: color` a deployment goes where COLOR says: write COLOR={} and deploy",
+                    looked.derived.colours.partner
+                )));
+            }
+        }
+        let first = look::look(&looking, &named.stack.color, &staying).await?;
+        let adopts = self.in_place(&engine, &stands, &named.stack.project, &named.stack.color).await?;
+        let mut colour = next_colour(&first, &stands, &named.stack.color);
+        if let Some(project) = &adopts {
+            // Its containers stay as they are, to go back to.
+            colour.clone_from(&first.derived.colours.partner);
+            recorder.warn(format!(
+                "{project} runs in place and is stopped before {colour} starts: requests fail until that is ready"
+            ));
+        }
+        let looked = match colour == named.stack.color {
+            true => first,
+            false => look::look(&looking, &colour, &staying).await?,
+        };
+        let live = stands.live().cloned();
+        recorder.info(match &live {
+            Some(live) => format!("{} is live; the next colour is {colour}", live.project),
+            None => format!("nothing is live yet; the first colour is {colour}"),
+        });
+        let stays = self.prepared(of, &looked, Which::Staying, commit).await?;
+        let moves = self.prepared(of, &looked, Which::Fresh, commit).await?;
+        let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
+        let live = live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let how = How::Made(Box::new(Making { looked, stays, moves }));
+        let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, held: false };
+        Ok(Planned::Way(Box::new(way)))
+    }
+
+    /// The project that runs in place, from the time before the switch; `None` where there is none.
+    async fn in_place(
+        &self,
+        engine: &Engine,
+        stands: &Stands,
+        project: &str,
+        colour: &str,
+    ) -> Result<Option<String>, Failure> {
+        if stands.live().is_some() || stands.of(colour).is_some() {
+            return Ok(None);
+        }
+        let runs = engine.containers(project, false).await?.iter().any(|one| !one.oneoff);
+        Ok(runs.then(|| project.to_owned()))
+    }
+
+    /// The way back to the colour that was live before.
+    fn plan_back(&self, repo: &Repo, steer: Steer, stands: Stands, recorder: &Recorder) -> Result<Way, Failure> {
+        let earlier = stands.at(ColourStanding::Previous).or_else(|| stands.at(ColourStanding::Kept));
+        let Some(earlier) = earlier.cloned() else {
+            return Err(Failure::new(format!("{} has no colour to go back to: none was live before", repo.name))
+                .hint(format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name)));
+        };
+        let made = Made::read(&earlier.made).map_err(Failure::new)?;
+        let live = stands.live().cloned();
+        let live = live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let commit = earlier.commit.as_deref().map_or("an unknown commit", git::short);
+        recorder.info(format!("back to {} ({commit}), without git and without a build", earlier.project));
+        let ColourRecord { colour, project, .. } = earlier;
+        let staying = stands.switch.clone().unwrap_or_default().staying;
+        Ok(Way { steer, stands, live, colour, project, made, staying, how: How::Back, adopts: None, held: false })
+    }
+
+    /// A commit that was taken back is not tried again unless somebody asks for it.
+    async fn refuse_reverted(&self, of: drive::Of<'_>, commit: &str) -> Result<(), Failure> {
+        let drive::Of { job, repo, .. } = of;
+        if job.pinned || job.force_rebuild {
+            return Ok(());
+        }
+        let why = self.store.why_reverted(&repo.name, commit).await.map_err(|error| Failure::new(error.to_string()))?;
+        let Some((why, at)) = why else { return Ok(()) };
+        let ago = super::super::now_ms().saturating_sub(at) / 1_000;
+        let what = git::short(commit);
+        Err(Failure::new(format!("{what} was taken back {ago} s ago: {why}; it is not tried again by itself"))
+            .hint(format!(
+                "push a newer commit, or deploy this one all the same: turnout deploy {} --commit {}",
+                repo.name,
+                git::short(commit)
+            )))
+    }
+
+    /// Plans one of the two projects of a look.
+    pub(super) async fn prepared(
+        &self,
+        of: drive::Of<'_>,
+        looked: &Looked,
+        which: Which,
+        commit: &str,
+    ) -> Result<Prepared, Failure> {
+        let drive::Of { job, repo, recorder, cancel, .. } = of;
+        let (loaded, dressed) = match which {
+            Which::Staying => (&looked.staying, Dressed { all_resources: true, ..Dressed::default() }),
+            Which::Colour | Which::Fresh | Which::Created | Which::Settled => {
+                let (networks_to_come, volumes_to_come) = to_come(&looked.staying.project, &looked.colour.project);
+                let dressed = Dressed {
+                    fresh: matches!(which, Which::Fresh | Which::Created),
+                    no_start: which == Which::Created,
+                    images_are_there: matches!(which, Which::Created | Which::Settled),
+                    networks_to_come,
+                    volumes_to_come,
+                    all_resources: false,
+                };
+                (&looked.colour, dressed)
+            }
+        };
+        let wanted = self.wanted(repo, loaded, Some(commit.to_owned()), job.force_rebuild).await?;
+        let wanted = Wanted { dressed: Some(dressed), ..wanted };
+        let prepared = self.planner.prepare(repo, loaded.clone(), wanted, recorder, cancel).await?;
+        super::super::room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
+        Ok(prepared)
+    }
+
+    /// Requests are let through, and all of the live colour runs: an earlier deployment may have been broken off in the middle of
+    /// a change-over.
+    ///
+    /// # Errors
+    /// When proxy or engine refuse.
+    pub(super) async fn mend(
+        &self,
+        repo: &Repo,
+        steer: &Steer,
+        stands: &Stands,
+        engine: &Engine,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Failure> {
+        let Some(live) = stands.live() else { return Ok(()) };
+        let made = Made::read(&live.made).map_err(Failure::new)?;
+        let containers = engine.containers(&live.project, true).await?;
+        let stands_still = |name: &String| {
+            let own: Vec<_> = containers.iter().filter(|one| one.service == *name && !one.oneoff).collect();
+            !own.is_empty() && own.iter().any(|one| matches!(one.state.as_str(), "exited" | "created"))
+        };
+        let wakes: Vec<_> = [made.wakes(false), made.wakes(true)].concat();
+        let wakes: Vec<_> = wakes.into_iter().filter(|wake| stands_still(&wake.service)).collect();
+        if !wakes.is_empty() {
+            // Whatever must not run twice ends elsewhere first.
+            for other in stands.all.iter().filter(|other| other.colour != live.colour) {
+                let alone = Made::read(&other.made).map(|made| made.alone()).unwrap_or_default();
+                if !alone.is_empty() {
+                    engine.rest(&other.project, &alone).await?;
+                }
+            }
+            let names: Vec<&str> = wakes.iter().map(|wake| wake.service.as_str()).collect();
+            reporter.warn(format!("{} is live and stands still in part: {} is started", live.project, names.join(", ")));
+            engine.wake(&live.project, &wakes).await?;
+        }
+        if steer.resume(&repo.name).await? {
+            reporter.warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
+        }
+        Ok(())
+    }
+
+}
+
+/// The colour that does not get the requests.
+fn next_colour(looked: &Looked, stands: &Stands, named: &str) -> String {
+    let colours = &looked.derived.colours;
+    match stands.live() {
+        _ if looked.derived.by == By::Color => named.to_owned(),
+        Some(live) if live.colour == colours.named => colours.partner.clone(),
+        _ => colours.named.clone(),
+    }
+}
+
+/// What of the colour's external networks and volumes the project of what stays makes.
+fn to_come(staying: &Project, colour: &Project) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let networks = staying.networks.values().flatten().filter(|network| !network.external).map(|network| &network.name);
+    let volumes = staying.volumes.values().flatten().filter(|volume| !volume.external).map(|volume| &volume.name);
+    let (networks, volumes): (Vec<_>, Vec<_>) = (networks.collect(), volumes.collect());
+    let of_networks = colour.networks.iter().filter_map(|(key, network)| {
+        let network = network.as_ref().filter(|network| network.external && networks.contains(&&network.name))?;
+        Some((key.clone(), network.name.clone()))
+    });
+    let of_volumes = colour.volumes.iter().filter_map(|(key, volume)| {
+        let volume = volume.as_ref().filter(|volume| volume.external && volumes.contains(&&volume.name))?;
+        Some((key.clone(), volume.name.clone()))
+    });
+    (of_networks.collect(), of_volumes.collect())
+}

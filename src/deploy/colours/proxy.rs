@@ -1,0 +1,71 @@
+//! The proxy that the daemon asks: the one that a service manager runs, or one that is started here and outlives the daemon.
+
+use std::path::PathBuf;
+
+use super::super::{Deployer, Failure};
+use crate::{
+    config::Settings,
+    steer::{Start, Steer, SteerError, ensure, program_beside},
+};
+
+/// Folder of the state directory that is the proxy's.
+const FOLDER: &str = "proxy";
+/// Its route file there.
+const ROUTES: &str = "routes.json";
+/// Its log, in the log directory.
+const LOG: &str = "turnout-proxy.log";
+
+impl From<SteerError> for Failure {
+    fn from(error: SteerError) -> Self {
+        Failure::new(error.to_string())
+    }
+}
+
+impl Deployer {
+    /// The proxy; one is started where none answers and no service manager is there to do it.
+    ///
+    /// # Errors
+    /// There is none, and it cannot be started here.
+    pub async fn proxy(&self) -> Result<Steer, Failure> {
+        let settings = &self.planner.settings;
+        let steer = Steer::new(settings.proxy_socket.clone());
+        match steer.status().await {
+            Ok(_) => return Ok(steer),
+            Err(error) if error.is_absent() && !is_managed() => {}
+            Err(error) if error.is_absent() => {
+                return Err(Failure::from(error).hint("start it: systemctl enable --now turnout-proxy"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let start = start(settings)?;
+        let ensured = ensure(&start).await?;
+        if ensured.started {
+            let pid = ensured.pid.map(|pid| pid.to_string()).unwrap_or_default();
+            let log = start.log.display().to_string();
+            tracing::info!(pid, log, "turnout-proxy was started; it runs on when turnout ends");
+        }
+        Ok(ensured.steer)
+    }
+}
+
+/// Whether a service manager has started this daemon: it is its business then to start the proxy as well.
+fn is_managed() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some() && std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+fn start(settings: &Settings) -> Result<Start, Failure> {
+    let own = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("where turnout lies cannot be told, and turnout-proxy is looked for beside it: {error}")))?;
+    let folder: PathBuf = settings.state_dir.join(FOLDER);
+    for folder in [Some(folder.as_path()), settings.proxy_socket.parent()].into_iter().flatten() {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::new(format!("{} cannot be made for turnout-proxy: {error}", folder.display())))?;
+    }
+    Ok(Start {
+        program: program_beside(&own)?,
+        socket: settings.proxy_socket.clone(),
+        route_file: folder.join(ROUTES),
+        log: settings.log_dir.join(LOG),
+        control_users: Vec::new(),
+    })
+}

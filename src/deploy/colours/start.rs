@@ -1,0 +1,141 @@
+//! What is known of the colours, made to agree with the routes; and what a start of the daemon does about them.
+
+use std::sync::Arc;
+
+use super::{
+    super::{Deployer, Failure, now_ms},
+    made::Made,
+    stands::{Agreement, Routed, Stands},
+};
+use crate::{
+    config::Repo,
+    report::{Event, Reporter},
+    rollout::Bake,
+    steer::Steer,
+    store::{ColourRecord, StoreError},
+};
+
+fn unknown(error: StoreError) -> Failure {
+    Failure::new(error.to_string())
+}
+
+impl Deployer {
+    /// How the colours of a repository stand, as the routes have it: a switch that nobody lived to record is recorded now, and
+    /// routes that the proxy has lost are given to it again.
+    ///
+    /// # Errors
+    /// When store or proxy do not answer.
+    pub(super) async fn stands(
+        &self,
+        repo: &Repo,
+        steer: &Steer,
+        reporter: &dyn Reporter,
+    ) -> Result<Stands, Failure> {
+        let stands = self.recorded(&repo.name).await?;
+        let status = steer.status().await?;
+        let routed = Routed::of(&status, &repo.name);
+        match stands.agree(routed.as_ref()) {
+            Agreement::Agree => return Ok(stands),
+            Agreement::RoutesAreAhead(colour) => {
+                reporter.warn(format!(
+                    "requests go to {colour}, which nobody lived to record: it is the live colour from now on"
+                ));
+                let routed = routed.unwrap_or(Routed { generation: 0, revision: 0, colour: None });
+                let bake = self.bake_of(&stands, &colour, routed.generation);
+                let age = (routed.generation, routed.revision);
+                self.store.switched(&repo.name, &colour, age, bake).await.map_err(unknown)?;
+            }
+            Agreement::RoutesAreLost => {
+                let Some(live) = stands.live() else { return Ok(stands) };
+                reporter.warn(format!("turnout-proxy does not know that {} is live: it is told again", live.project));
+                self.route_again(repo, steer, &stands, live, routed.as_ref()).await?;
+            }
+        }
+        self.recorded(&repo.name).await
+    }
+
+    /// The bake that a switch begins which is recorded only now.
+    fn bake_of(&self, stands: &Stands, colour: &str, generation: i64) -> Option<Bake> {
+        stands.live()?;
+        let made = stands.of(colour).and_then(|one| Made::read(&one.made).ok())?;
+        Some(Bake { generation, until: now_ms().saturating_add(made.bake) })
+    }
+
+    async fn route_again(
+        &self,
+        repo: &Repo,
+        steer: &Steer,
+        stands: &Stands,
+        live: &ColourRecord,
+        routed: Option<&Routed>,
+    ) -> Result<(), Failure> {
+        let made = Made::read(&live.made).map_err(Failure::new)?;
+        let mut age = stands.next_revision();
+        if let Some(routed) = routed {
+            age = age.max((routed.generation, routed.revision + 1));
+        }
+        let number = |number: i64| u64::try_from(number).unwrap_or_default();
+        let wanted = made.repository((number(age.0), number(age.1)), &live.colour, number(live.generation));
+        steer.apply(&repo.name, &wanted).await?;
+        self.store.routes_confirmed(&repo.name, age).await.map_err(unknown)
+    }
+
+    /// How the colours of a repository stand, as it is recorded.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn recorded(&self, repo: &str) -> Result<Stands, Failure> {
+        let all = self.store.colours(Some(repo)).await.map_err(unknown)?;
+        let switch = self.store.switch(repo).await.map_err(unknown)?;
+        Ok(Stands { all, switch })
+    }
+
+    /// A repository without `switch` that was deployed with it: its ports are the proxy's, so nothing may be changed in place.
+    ///
+    /// # Errors
+    /// It was.
+    pub(in crate::deploy) async fn refuse_unswitched(&self, repo: &Repo) -> Result<(), Failure> {
+        let stands = self.recorded(&repo.name).await?;
+        let Some(live) = stands.live() else { return Ok(()) };
+        Err(Failure::new(format!(
+            "{} is live behind turnout-proxy, and `switch` was taken out of repos.yaml: the way back to a stack in place is \
+             not there yet",
+            live.project
+        ))
+        .hint("nothing was changed; put `switch: auto` back"))
+    }
+
+    /// At a start of the daemon: requests that a former one held are let through, live colours are made whole, and bakes go
+    /// on. Where proxy or engine do not answer, the next deployment does it.
+    pub async fn resume_colours(self: &Arc<Self>) {
+        let list = self.planner.repos.current();
+        for repo in list.repos.repos.iter().filter(|repo| repo.switch.is_some()) {
+            let known = self.recorded(&repo.name).await;
+            let known = known.is_ok_and(|stands| !stands.all.is_empty());
+            if known && let Err(failure) = self.resume_colour(repo).await {
+                tracing::warn!(repo = repo.name, "the colours of {} are not looked after yet: {failure}", repo.name);
+            }
+            self.bake_on(&repo.name).await;
+        }
+    }
+
+    async fn resume_colour(&self, repo: &Repo) -> Result<(), Failure> {
+        let steer = self.proxy().await?;
+        let stands = self.stands(repo, &steer, &Log(&repo.name)).await?;
+        let engine = self.planner.engine().await?;
+        self.mend(repo, &steer, &stands, &engine, &Log(&repo.name)).await
+    }
+}
+
+/// What is said where no deployment is under way goes to the daemon's log.
+pub(super) struct Log<'r>(pub(super) &'r str);
+
+impl Reporter for Log<'_> {
+    fn report(&self, event: Event) {
+        match event {
+            Event::Warning { text } => tracing::warn!(repo = self.0, "{text}"),
+            Event::Info { text } => tracing::info!(repo = self.0, "{text}"),
+            _ => {}
+        }
+    }
+}

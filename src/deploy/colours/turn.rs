@@ -1,0 +1,463 @@
+//! The actions that change something: warm, change over, switch, and the ways out of each. Each may be done again without harm.
+
+use super::{
+    super::{Deployer, Failure, Prepared, called_off, drive, now_ms, outcome, place},
+    gating::Gate,
+    look::{self, Of},
+    made::Made,
+    plan::Which,
+    way::{How, Way},
+};
+use crate::{
+    compose::model::Project,
+    engine::{ApplyError, ContainerRef, Engine, EngineError},
+    git,
+    plan::{self, Action},
+    report::Reporter as _,
+    rollout::{Bake, Generation},
+    store::{ColourRecord, ColourStanding, Place, StoreError},
+    switch,
+};
+
+/// What a failed action says of itself.
+pub(in crate::deploy) enum Broke {
+    /// Something else changed what was looked at.
+    Stale(String, Failure),
+    /// It failed.
+    Failed(Failure),
+}
+
+impl From<Failure> for Broke {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<EngineError> for Broke {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<StoreError> for Broke {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Failure::new(error.to_string()))
+    }
+}
+
+/// What a switch came to.
+pub(in crate::deploy) enum Moved {
+    /// Requests go to the next colour.
+    Switched { bake: Option<Bake> },
+    /// Whether they do is not known.
+    Unknown(Failure),
+}
+
+impl Deployer {
+    /// Makes the next colour and asks it whether it is ready; what must not run twice is left for later.
+    pub(in crate::deploy) async fn warm(
+        &self,
+        of: drive::Of<'_>,
+        way: &mut Way,
+        generation: Generation,
+        commit: &str,
+    ) -> Result<(), Broke> {
+        let engine = self.planner.engine_at_first(of.recorder, of.cancel).await?;
+        if way.is_back() {
+            return self.warm_back(of, way, &engine).await;
+        }
+        self.images(of, way).await?;
+        let looked = self.look_again(of, way, &engine).await?;
+        let stays = self.prepared(of, &looked, Which::Staying, commit).await?;
+        way.made = looked.made.clone();
+        let How::Made(making) = &mut way.how else { return Ok(()) };
+        (making.looked, making.stays) = (looked, stays);
+        self.note_next(of, way, generation, commit).await?;
+        if way.adopts.is_some() {
+            return Ok(());
+        }
+        self.change_what_stays(of, way, &engine).await?;
+        let How::Made(making) = &way.how else { return Ok(()) };
+        let stages = switch::stages(&making.looked.coloured, &making.looked.derived);
+        stages.notes.iter().for_each(|note| of.recorder.info(note.to_string()));
+        if let Some(first) = stages.first {
+            let started = self.bring_up(of, way, first, Which::Fresh, commit).await?;
+            let mut routes = way.made.routes_of(false);
+            self.ask(of, way, &engine, &started, &mut routes).await?;
+            learn(&mut way.made, routes);
+        }
+        if let Some(second) = stages.second {
+            // Made while the old ones run, so that only their start has to be waited for.
+            self.bring_up(of, way, second, Which::Created, commit).await?;
+        }
+        Ok(())
+    }
+
+    async fn warm_back(&self, of: drive::Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
+        let wakes = way.made.wakes(false);
+        let started = called_off::at_once(engine.wake(&way.project, &wakes), "starting", of.cancel).await??;
+        let mut routes = way.made.routes_of(false);
+        self.ask(of, way, engine, &started, &mut routes).await?;
+        learn(&mut way.made, routes);
+        Ok(())
+    }
+
+    /// Builds and pulls, so that nothing has to be waited for later, and images can be asked what they say of themselves.
+    async fn images(&self, of: drive::Of<'_>, way: &Way) -> Result<(), Broke> {
+        let How::Made(making) = &way.how else { return Ok(()) };
+        let is_image = |action: &Action| matches!(action, Action::Build { .. } | Action::Pull { .. });
+        for prepared in [&making.stays, &making.moves] {
+            let images = Prepared { plan: plan::only(&prepared.plan, is_image), ..prepared.clone() };
+            if !images.plan.steps.is_empty() {
+                self.carry_out(of, &images).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_again(&self, of: drive::Of<'_>, way: &Way, engine: &Engine) -> Result<look::Looked, Broke> {
+        let How::Made(making) = &way.how else { return Err(Failure::new("nothing is made").into()) };
+        let view = making.looked.colour.view.clone();
+        let looking = Of { planner: &self.planner, store: &self.store, repo: of.repo, view, engine };
+        let looked = look::look(&looking, &way.colour, &way.staying).await?;
+        for (name, fate) in &looked.derived.services {
+            let before = making.looked.derived.services.get(name).map(|before| before.class);
+            if before.is_some_and(|before| before != fate.class) {
+                of.recorder.info(format!("{name} is {}, now that its image is here: {}", fate.class, fate.reason));
+            }
+        }
+        Ok(looked)
+    }
+
+    /// Keeps what there will be of the next colour before anything of it comes into being.
+    async fn note_next(
+        &self,
+        of: drive::Of<'_>,
+        way: &Way,
+        generation: Generation,
+        commit: &str,
+    ) -> Result<(), Broke> {
+        let drive::Of { job, repo, .. } = of;
+        let record = ColourRecord {
+            repo: repo.name.clone(),
+            colour: way.colour.clone(),
+            project: way.project.clone(),
+            standing: ColourStanding::Next,
+            generation,
+            deployment: Some(job.id),
+            commit: Some(commit.to_owned()),
+            since: now_ms(),
+            made: way.made.to_text(),
+        };
+        self.store.begin_colour(record, &way.staying).await?;
+        for project in [&repo.project, &way.project] {
+            let place = Place {
+                repo: repo.name.clone(),
+                project: project.clone(),
+                path: Some(repo.path.display().to_string()),
+                remote: git::remote_address(&repo.real_path, repo.remote.as_deref()),
+            };
+            self.store.note_place(place).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes what stays, with requests held where something that runs is replaced.
+    async fn change_what_stays(&self, of: drive::Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
+        let How::Made(making) = &way.how else { return Ok(()) };
+        let stays = making.stays.clone();
+        if stays.plan.steps.is_empty() {
+            return Ok(());
+        }
+        let stops = |action: &Action| matches!(action, Action::StopContainer { .. } | Action::RestartContainer { .. });
+        let holds = way.live.is_some() && stays.plan.steps.iter().any(|step| stops(&step.action));
+        if holds {
+            of.recorder.info("requests are held while what stays changes".to_owned());
+            self.hold(of, way).await?;
+        }
+        let changed = self.carry_out(of, &stays).await;
+        let changed = match changed {
+            Ok(started) => {
+                let gate = Gate {
+                    engine,
+                    project: &stays.loaded.project,
+                    started: &started,
+                    routes: &mut [],
+                    health: of.timeouts.apply,
+                    recorder: of.recorder,
+                    cancel: of.cancel,
+                };
+                gate.pass().await.map_err(Broke::from)
+            }
+            Err(broke) => Err(broke),
+        };
+        self.let_through(of, way).await;
+        changed
+    }
+
+    /// What must not run twice ends in the live colour and starts in the next one; at the first switch of a stack that runs in
+    /// place, all of it.
+    pub(in crate::deploy) async fn change_over(
+        &self,
+        of: drive::Of<'_>,
+        way: &mut Way,
+        commit: &str,
+    ) -> Result<(), Broke> {
+        let engine = self.planner.engine_at_first(of.recorder, of.cancel).await?;
+        if let Some(project) = way.adopts.clone() {
+            of.recorder.info(format!("{project} ends: its volumes and ports go over to the colours"));
+            engine.rest(&project, &[]).await?;
+            self.change_what_stays(of, way, &engine).await?;
+        }
+        let ends = way.ends();
+        let starts = way.made.alone();
+        if ends.is_empty() && starts.is_empty() && way.adopts.is_none() {
+            return Ok(());
+        }
+        if way.holds() {
+            of.recorder.info(format!("requests are held while {} changes over", starts.join(", ")));
+            self.hold(of, way).await?;
+        }
+        if let (Some((live, _)), false) = (&way.live, ends.is_empty()) {
+            let ended = engine.rest(&live.project, &ends).await?;
+            ended.iter().for_each(|one| of.recorder.info(format!("stopped {}: it must not run twice", one.name)));
+        }
+        let alone = way.adopts.is_none();
+        let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
+        let started = match &way.how {
+            How::Made(making) => {
+                let second = switch::stages(&making.looked.coloured, &making.looked.derived).second;
+                let which = if alone { Which::Settled } else { Which::Fresh };
+                let whole = making.looked.coloured.project.clone();
+                match second.filter(|_| alone).or_else(|| (!alone).then_some(whole)) {
+                    Some(project) => self.bring_up(of, way, project, which, commit).await?,
+                    None => Vec::new(),
+                }
+            }
+            How::Back => engine.wake(&way.project, &way.made.wakes(true)).await?,
+        };
+        self.ask(of, way, &engine, &started, &mut routes).await?;
+        learn(&mut way.made, routes);
+        Ok(())
+    }
+
+    /// The gate, for what was started.
+    async fn ask(
+        &self,
+        of: drive::Of<'_>,
+        way: &Way,
+        engine: &Engine,
+        started: &[ContainerRef],
+        routes: &mut [super::made::MadeRoute],
+    ) -> Result<(), Broke> {
+        let project = match &way.how {
+            How::Made(making) => making.looked.coloured.project.clone(),
+            How::Back => Project { name: way.project.clone(), ..Project::default() },
+        };
+        let gate = Gate {
+            engine,
+            project: &project,
+            started,
+            routes,
+            health: of.timeouts.apply,
+            recorder: of.recorder,
+            cancel: of.cancel,
+        };
+        Ok(gate.pass().await?)
+    }
+
+    /// Plans a part of the colour and carries it out. Answers what was started.
+    async fn bring_up(
+        &self,
+        of: drive::Of<'_>,
+        way: &Way,
+        project: Project,
+        which: Which,
+        commit: &str,
+    ) -> Result<Vec<ContainerRef>, Broke> {
+        let How::Made(making) = &way.how else { return Ok(Vec::new()) };
+        let mut looked = making.looked.clone();
+        looked.colour.project = project;
+        let prepared = self.prepared(of, &looked, which, commit).await?;
+        self.carry_out(of, &prepared).await
+    }
+
+    /// Carries a plan out. Answers what was started.
+    async fn carry_out(&self, of: drive::Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
+        let drive::Of { repo, timeouts, recorder, cancel, .. } = of;
+        self.tidy.disturb(&prepared.loaded.project.name);
+        let applied = self.apply(&prepared.engine, prepared, repo, timeouts, recorder, cancel).await;
+        self.note_reads(prepared, &applied).await;
+        if prepared.decision.trigger_file_to_remove && super::super::builds_succeeded(&prepared.plan, &applied) {
+            super::super::remove_trigger(repo, recorder).await;
+        }
+        match applied {
+            Ok(report) => Ok(report.started),
+            Err(error) => {
+                let failure = outcome::apply_failed(&prepared.plan, &error);
+                Err(match error {
+                    ApplyError::Step { error: EngineError::Stale(reason), .. } => Broke::Stale(reason, failure),
+                    _ => Broke::Failed(failure),
+                })
+            }
+        }
+    }
+
+    /// Has the routes lead to the next colour.
+    pub(in crate::deploy) async fn switch_over(
+        &self,
+        of: drive::Of<'_>,
+        way: &mut Way,
+        generation: Generation,
+    ) -> Result<Moved, Failure> {
+        let drive::Of { repo, recorder, .. } = of;
+        place::answers(repo).await?;
+        let number = u64::try_from(generation).unwrap_or_default();
+        let made = way.stands.of(&way.colour).map_or(generation, |one| one.generation);
+        // A colour that is brought back has containers of an earlier deployment.
+        let made = u64::try_from(if way.is_back() { made } else { generation }).unwrap_or_default();
+        let wanted = way.made.repository((number, 0), &way.colour, made);
+        let began = std::time::Instant::now();
+        if let Err(error) = way.steer.apply(&repo.name, &wanted).await {
+            return match error.unknown() {
+                true => Ok(Moved::Unknown(Failure::from(error).hint(format!(
+                    "both colours run on; the next deployment asks the proxy who is live (turnout status {})",
+                    repo.name
+                )))),
+                false => Err(Failure::from(error).hint("requests go to the colour that was live before")),
+            };
+        }
+        let took = began.elapsed();
+        self.let_through(of, way).await;
+        let bake = way.live.is_some().then(|| Bake { generation, until: now_ms().saturating_add(way.made.bake) });
+        self.keep_switched(of, way, generation, bake).await;
+        recorder.info(format!(
+            "{} is live: requests go there since {:.1} ms after the proxy was asked",
+            way.project,
+            took.as_secs_f64() * 1_000.0
+        ));
+        if let (Some(bake), Some((before, _))) = (bake, &way.live) {
+            let left = (bake.until.saturating_sub(now_ms())).max(0) / 1_000;
+            recorder.info(format!(
+                "{} runs on for {left} s, to go back to: turnout rollback {}",
+                before.project, repo.name
+            ));
+        }
+        Ok(Moved::Switched { bake })
+    }
+
+    /// Records the switch. A store that cannot take it now learns of it from the routes.
+    async fn keep_switched(&self, of: drive::Of<'_>, way: &Way, generation: Generation, bake: Option<Bake>) {
+        let drive::Of { repo, recorder, .. } = of;
+        let made = self.store.note_made(&repo.name, &way.colour, &way.made.to_text()).await;
+        let kept = match made {
+            Ok(()) => self.store.switched(&repo.name, &way.colour, (generation, 0), bake).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            recorder.warn(format!("that requests go to {} could not be recorded: {error}", way.project));
+        }
+        if let (true, Some((live, _))) = (way.is_back(), &way.live)
+            && let Some(commit) = &live.commit
+            && let Err(error) = self.store.note_reverted(&repo.name, commit, "somebody went back").await
+        {
+            recorder.warn(format!("that {} was taken back could not be recorded: {error}", git::short(commit)));
+        }
+    }
+
+    /// Ends in the next colour what a change-over started, and starts again what it ended in the live one.
+    pub(in crate::deploy) async fn go_back(&self, of: drive::Of<'_>, way: &mut Way) {
+        let recorder = of.recorder;
+        let back = async {
+            let engine = self.planner.engine().await?;
+            if let Some(project) = &way.adopts {
+                engine.rest(&way.project, &[]).await?;
+                engine.rest(&of.repo.project, &[]).await?;
+                let restarts = self.in_place_wakes(way);
+                engine.wake(project, &restarts).await?;
+                recorder.info(format!("{project} runs again as it was"));
+                return Ok(());
+            }
+            let starts = way.made.alone();
+            if !starts.is_empty() {
+                engine.rest(&way.project, &starts).await?;
+            }
+            if let Some((live, made)) = &way.live {
+                let wakes = made.wakes(true);
+                if !wakes.is_empty() {
+                    let started = engine.wake(&live.project, &wakes).await?;
+                    started.iter().for_each(|one| recorder.info(format!("started {} again", one.name)));
+                }
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = back.await {
+            recorder.warn(format!("what was stopped could not be started again: {failure}"));
+        }
+        self.let_through(of, way).await;
+    }
+
+    /// Everything that ran in place, with the restart policies that its files give it.
+    fn in_place_wakes(&self, way: &Way) -> Vec<crate::engine::Wake> {
+        let How::Made(making) = &way.how else { return Vec::new() };
+        let (moving, staying) = (&making.looked.colour.project, &making.looked.staying.project);
+        let order = plan::dependency_order(staying).into_iter().chain(plan::dependency_order(moving));
+        let is_job = |name: &String| way.made.services.iter().any(|one| one.name == *name && one.job);
+        let wake = |name: String| {
+            let service = staying.services.get(&name).or_else(|| moving.services.get(&name))?;
+            Some(crate::engine::Wake { restart: service.restart.clone(), service: name })
+        };
+        order.filter(|name| !is_job(name)).filter_map(wake).collect()
+    }
+
+    /// Stops the next colour and leaves it to be looked at.
+    pub(in crate::deploy) async fn abort(&self, of: drive::Of<'_>, way: &Way) {
+        let recorder = of.recorder;
+        let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
+        let aborted = async {
+            let engine = self.planner.engine().await?;
+            let ended = engine.rest(&way.project, &[]).await?;
+            if !ended.is_empty() {
+                recorder.info(format!(
+                    "{} is stopped and left to be looked at: docker compose -p {} logs",
+                    way.project, way.project
+                ));
+            }
+            let known = self.store.colours(Some(&of.repo.name)).await.map_err(|error| Failure::new(error.to_string()))?;
+            if known.iter().any(|one| one.colour == way.colour && one.standing != ColourStanding::Live) {
+                let stood = self.store.stand_colour(&of.repo.name, &way.colour, standing).await;
+                stood.map_err(|error| Failure::new(error.to_string()))?;
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = aborted.await {
+            recorder.warn(format!("{} could not be stopped: {failure}", way.project));
+        }
+    }
+
+    async fn hold(&self, of: drive::Of<'_>, way: &mut Way) -> Result<(), Broke> {
+        way.held = true;
+        way.steer.hold(&of.repo.name).await.map(drop).map_err(|error| Failure::from(error).into())
+    }
+
+    /// Lets requests through, if this deployment holds them.
+    pub(in crate::deploy) async fn let_through(&self, of: drive::Of<'_>, way: &mut Way) {
+        if !std::mem::take(&mut way.held) {
+            return;
+        }
+        if let Err(error) = way.steer.resume(&of.repo.name).await {
+            of.recorder.warn(format!("requests could not be let through: {error}"));
+        }
+    }
+}
+
+/// What the gate learned of routes.
+fn learn(made: &mut Made, learned: Vec<super::made::MadeRoute>) {
+    for route in learned {
+        let same = |one: &&mut super::made::MadeRoute| (&one.service, one.port) == (&route.service, route.port);
+        if let Some(known) = made.routes.iter_mut().find(same) {
+            known.http = route.http;
+        }
+    }
+}
+

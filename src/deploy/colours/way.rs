@@ -1,0 +1,103 @@
+//! The way of one deployment from the live colour to the next one: what its actions know of each other. It is in no state:
+//! after a crash it is found out anew.
+
+use super::{bake, look::Looked, made::Made, stands::Stands};
+use crate::{
+    config::Repo,
+    deploy::{Failure, Prepared},
+    git,
+    rollout::Bake,
+    steer::Steer,
+    store::ColourRecord,
+};
+
+/// Why a deployment waits while the one before it bakes.
+pub fn awaits(repo: &Repo, bake: Bake) -> Failure {
+    let left = bake::left(bake) / 1_000;
+    Failure::new(format!("both colours of {} run until the last switch has proved itself, {left} s more", repo.name))
+        .hint(format!("`turnout promote {}` ends that as good at once, `turnout rollback {}` goes back", repo.name, repo.name))
+}
+
+/// From one colour to another.
+pub struct Way {
+    /// Asks the proxy.
+    pub steer: Steer,
+    /// How the colours stood when it was planned.
+    pub stands: Stands,
+    /// Who is live, and what it was made as; `None` at the first deployment.
+    pub live: Option<(ColourRecord, Made)>,
+    /// The colour that is next.
+    pub colour: String,
+    /// Its Compose project.
+    pub project: String,
+    /// What it is made as, as far as that is known: what is spoken on a route, the gate tells.
+    pub made: Made,
+    /// The COLOR that what stays is read with.
+    pub staying: String,
+    /// How it comes about.
+    pub how: How,
+    /// The project that runs in place, from the time before the switch, and ends before the colour starts.
+    pub adopts: Option<String>,
+    /// Requests are held by this deployment.
+    pub held: bool,
+}
+
+/// How the next colour comes about.
+pub enum How {
+    /// It is made from the files.
+    Made(Box<Making>),
+    /// It was live before, and is brought back.
+    Back,
+}
+
+/// What making a colour has to go by.
+pub struct Making {
+    /// The last look.
+    pub looked: Looked,
+    /// What is done to what stays, as planned first.
+    pub stays: Prepared,
+    /// What is done to the colour, as planned first.
+    pub moves: Prepared,
+}
+
+impl Way {
+    /// Whether it is brought back.
+    pub fn is_back(&self) -> bool {
+        matches!(self.how, How::Back)
+    }
+
+    /// Services that end in the live colour before others start in the next one.
+    pub fn ends(&self) -> Vec<String> {
+        self.live.as_ref().map(|(_, made)| made.alone()).unwrap_or_default()
+    }
+
+    /// The commit of the next colour. `checked_out`: of what is made now.
+    pub fn commit(&self, checked_out: &str) -> String {
+        let earlier = self.stands.of(&self.colour).and_then(|one| one.commit.clone());
+        earlier.filter(|_| self.is_back()).unwrap_or_else(|| checked_out.to_owned())
+    }
+
+    /// What a success has to say.
+    pub fn summary(&self, commit: &str, by_hand: &[String]) -> String {
+        let before = match &self.live {
+            Some((live, _)) => format!(", before it {}", live.project),
+            None => String::new(),
+        };
+        let how = if self.is_back() { "brought back" } else { "made" };
+        let said = format!("{} ({}) was {how} and is live{before}", self.project, git::short(commit));
+        [&[said][..], by_hand].concat().join("; ")
+    }
+
+    /// The plan in words.
+    pub fn text(&self) -> String {
+        match &self.how {
+            How::Made(making) => format!("{}\n{}", making.stays.text, making.moves.text),
+            How::Back => format!("{} is started again and gets the requests\n", self.project),
+        }
+    }
+
+    /// Whether requests are held while services change over.
+    pub fn holds(&self) -> bool {
+        self.live.as_ref().is_some_and(|(_, made)| made.holds() || self.made.holds())
+    }
+}
