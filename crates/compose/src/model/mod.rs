@@ -97,6 +97,11 @@ pub struct Project {
     /// version 25.0 on its `hostname`: none of that can be taken away.
     #[serde(skip)]
     pub nameless: BTreeMap<String, BTreeSet<String>>,
+    /// Services of the project that another plan brings up: their containers are no orphans, and what they wait for is
+    /// waited for. Turnout's own, like [`Project::nameless`]: Compose brings up a project at once, or what one names and all
+    /// that it depends on.
+    #[serde(skip)]
+    pub set_aside: BTreeMap<String, Service>,
 }
 
 impl Project {

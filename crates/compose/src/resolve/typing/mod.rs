@@ -45,6 +45,7 @@ pub(super) fn project(root: &Node, warnings: &mut Vec<Warning>) -> Result<Projec
         reach: Reach::Anywhere,
         environment: BTreeMap::new(),
         nameless: BTreeMap::new(),
+        set_aside: BTreeMap::new(),
     })
 }
 
