@@ -39,7 +39,7 @@ pub fn judge(repo: &Repo, project: &Project, before: &Before, containers: &[Obse
             judged.spared.insert(container.id.clone(), String::new());
             continue;
         }
-        if project.services.contains_key(&container.service) {
+        if project.services.contains_key(&container.service) || project.set_aside.contains_key(&container.service) {
             continue;
         }
         let marked = container.labels.get(TURNOUT_REPOSITORY).is_some_and(|name| *name == repo.name);
@@ -147,6 +147,9 @@ mod tests {
             assert_eq!(judged.idle.contains("debug"), goes, "{orphans} {labels:?}");
             assert!(judged.spared.is_empty());
         }
+        project.set_aside.insert("worker".into(), Default::default());
+        let judged = judge(&repo("remove"), &project, &deployed, &[container("worker", &mine)]);
+        assert_eq!(judged, Judged { networks: true, ..Judged::default() });
         let oneoff = ObservedContainer { oneoff: true, ..container("gone", &mine) };
         let judged = judge(&repo("remove"), &project, &deployed, &[oneoff]);
         assert_eq!(judged.spared.get("gone").map(String::as_str), Some(""));

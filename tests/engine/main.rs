@@ -29,6 +29,7 @@ mod harness;
 mod holdings;
 mod interchange;
 mod lane_waits;
+mod nameless;
 mod versions;
 mod waits;
 mod watch;

@@ -45,6 +45,8 @@ pub const NETWORK: &str = "com.docker.compose.network";
 pub const VOLUME: &str = "com.docker.compose.volume";
 /// Name of the repository whose deployment made the object: containers that turnout's deployer creates.
 pub const TURNOUT_REPOSITORY: &str = "dev.turnout.repository";
+/// On a service: settles whether it is a job (`true`) or not (`false`), so whether an end with exit code 0 is its last.
+pub const TURNOUT_JOB: &str = "dev.turnout.job";
 /// Project for which turnout built the image.
 pub const TURNOUT_PROJECT: &str = "dev.turnout.project";
 /// Service whose build made an image that turnout's deployer built; the classic builder sets no [`SERVICE`].

@@ -365,7 +365,7 @@ fn is_live(state: RunState) -> bool {
 
 /// In these tests a job is what somebody waits for to complete, or what says so.
 fn is_job(project: &Project, name: &str) -> bool {
-    project.services[name].labels.get("dev.turnout.job").is_some_and(|v| v == "true")
+    project.services[name].labels.get(labels::TURNOUT_JOB).is_some_and(|v| v == "true")
         || project
             .services
             .values()

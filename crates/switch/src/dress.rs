@@ -11,7 +11,10 @@ use std::{
     net::IpAddr,
 };
 
-use turnout_compose::model::{Attachment, Ipam, Network, Port, Project, Service};
+use turnout_compose::{
+    labels::TURNOUT_JOB,
+    model::{Attachment, Ipam, Network, Port, Project, Service, Volume},
+};
 
 use crate::{
     class::Class,
@@ -27,18 +30,17 @@ pub struct Dress {
     pub staying: String,
     /// Loopback ports by service and port in its containers; of several replicas the first of as many.
     pub loopback: BTreeMap<(String, u16), u16>,
-    /// Volumes whose engine names are remembered from before, by Compose key.
+    /// Engine names of volumes that are there from before the switch, by Compose key.
     pub volumes: BTreeMap<String, String>,
 }
 
 /// A colour's project, and what Compose has no words for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coloured {
-    /// The project.
+    /// The project. Its containers are [nameless](Project::nameless) in link networks and in those that are not the
+    /// project's own. What only the engine gives a name cannot be helped: a service's `hostname`, with an engine from 25.0
+    /// on, is found there in both colours.
     pub project: Project,
-    /// Networks on which containers of the colour have no names, by service: link networks, and those that are not the
-    /// project's own. One alias in both colours answers for both.
-    pub nameless: BTreeMap<String, BTreeSet<String>>,
     /// What was waited for in the project of what stays: service, what it waited for, condition. It is there, and as it
     /// ought to be, before the colour is created.
     pub waits: Vec<(String, String, String)>,
@@ -98,19 +100,28 @@ pub fn link_key(network: &str) -> String {
 ///
 /// A route has no loopback port.
 pub fn coloured(project: &Project, derived: &Derived, dress: &Dress) -> Result<Coloured, Missing> {
-    let mut dressed = Coloured { project: project.clone(), nameless: BTreeMap::new(), waits: Vec::new() };
+    let mut dressed = Coloured { project: project.clone(), waits: Vec::new() };
     dressed.project.services.retain(|name, _| moves(derived, name));
     for (name, service) in &mut dressed.project.services {
         service.ports = ports(derived, dress, name, service)?;
+        // A colour that comes back was stopped, and many a worker ends with 0 then, as a job does that is done.
+        let is_job = derived.services.get(name).is_some_and(|fate| fate.class == Class::Job);
+        service.labels.entry(TURNOUT_JOB.to_owned()).or_insert_with(|| is_job.to_string());
         let mut nameless: BTreeSet<String> =
             derived.outside.iter().filter(|key| service.networks.contains_key(*key)).cloned().collect();
         keep_name(service, &nameless);
         for link in derived.links.iter().filter(|link| link.moving.contains(name)) {
-            service.networks.insert(link_key(&link.network), None);
-            nameless.insert(link_key(&link.network));
+            let key = link_key(&link.network);
+            // What runs before it has the same to reach, on the networks that it has from its service.
+            let steps = service.pre_start.iter_mut().map(|step| &mut step.spec);
+            for step in steps.filter(|step| step.networks.contains_key(&link.network)) {
+                step.networks.insert(key.clone(), None);
+            }
+            service.networks.insert(key.clone(), None);
+            nameless.insert(key);
         }
         if !nameless.is_empty() {
-            dressed.nameless.insert(name.clone(), nameless);
+            dressed.project.nameless.insert(name.clone(), nameless);
         }
         let gone = service.depends_on.extract_if(.., |other, _| !moves(derived, other));
         dressed.waits.extend(gone.map(|(other, dependency)| (name.clone(), other, dependency.condition)));
@@ -127,12 +138,19 @@ pub fn coloured(project: &Project, derived: &Derived, dress: &Dress) -> Result<C
         let network = Network { name: link_name(&dress.staying, link), external: true, ..Network::default() };
         dressed.project.networks.insert(link_key(&link.network), Some(network));
     }
+    let used = dressed.project.services.values().flat_map(Service::with_steps).flat_map(|service| &service.volumes);
+    let used: BTreeSet<&str> = used.map(|mount| mount.source.as_str()).collect();
+    dressed.project.volumes.retain(|key, _| used.contains(key.as_str()));
     volumes(&mut dressed.project, &dress.volumes, true);
     dressed.project.name.clone_from(&dress.name);
     Ok(dressed)
 }
 
 /// What stays. `project` was loaded with a COLOR that never changes.
+///
+/// It owns volumes and link networks that none of its own services need be on: whoever plans it asks for
+/// `Intent::all_resources`, or they are not made. Volumes whose names are remembered are there already, with the labels of
+/// whoever made them, and are external: neither made, replaced nor removed.
 ///
 /// # Errors
 ///
@@ -216,7 +234,8 @@ fn keep_name(service: &mut Service, nameless: &BTreeSet<String>) {
 /// Gives networks of the project's own the names of another project; those that nobody uses there go. Two networks cannot
 /// have one subnet or bridge, so what was asked for of that kind stays with nobody but the project that it was written for.
 fn own_networks(dressed: &mut Project, project: &Project, name: &str) {
-    let used: BTreeSet<&String> = dressed.services.values().flat_map(|service| service.networks.keys()).collect();
+    let services = dressed.services.values().flat_map(Service::with_steps);
+    let used: BTreeSet<&String> = services.flat_map(|service| service.networks.keys()).collect();
     dressed.networks.retain(|key, _| used.contains(key));
     for (key, network) in &mut dressed.networks {
         let own = format!("{}_{key}", project.name);
@@ -236,21 +255,15 @@ fn make_external(network: &mut Network) {
     *network = Network { name, external: true, ..Network::default() };
 }
 
-/// Volumes keep the names that they have. A colour never owns one: it is removed, and they are not.
-fn volumes(dressed: &mut Project, remembered: &BTreeMap<String, String>, external: bool) {
-    if external {
-        let services = dressed.services.values().flat_map(|service| &service.volumes);
-        let used: BTreeSet<&str> = services.map(|mount| mount.source.as_str()).collect();
-        dressed.volumes.retain(|key, _| used.contains(key.as_str()));
-    }
+/// Volumes keep the names that they have. A colour never owns one (`all`): it is removed, and they are not. Nobody owns one
+/// that was there before the switch.
+fn volumes(dressed: &mut Project, remembered: &BTreeMap<String, String>, all: bool) {
     for (key, volume) in &mut dressed.volumes {
         let volume = volume.get_or_insert_default();
-        if let Some(name) = remembered.get(key) {
-            volume.name.clone_from(name);
-        }
-        if external {
-            let name = std::mem::take(&mut volume.name);
-            *volume = turnout_compose::model::Volume { name, external: true, ..Default::default() };
+        let known = remembered.get(key);
+        if all || known.is_some() {
+            let name = known.cloned().unwrap_or_else(|| std::mem::take(&mut volume.name));
+            *volume = Volume { name, external: true, ..Volume::default() };
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod refusal;
 mod refuse;
 mod routes;
 pub mod said;
+pub mod stage;
 pub mod storage;
 mod units;
 mod view;

@@ -29,7 +29,10 @@ pub use scalar::*;
 pub use service::*;
 pub use size::*;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -87,6 +90,25 @@ pub struct Project {
     /// The environment that interpolation saw (process over `.env`); build args without a value read it.
     #[serde(skip)]
     pub environment: BTreeMap<String, String>,
+    /// Network keys by service: there its containers get no aliases, neither the service's name nor the container's nor
+    /// those of the attachment. Turnout's own, never in a file, a hash or what is printed: Compose has no words for it, and
+    /// two colours of a stack that share a network need it, for one alias in both answers for both. The engine itself
+    /// makes a container's name resolvable in every network that is not its default one, its short ID too, and from
+    /// version 25.0 on its `hostname`: none of that can be taken away.
+    #[serde(skip)]
+    pub nameless: BTreeMap<String, BTreeSet<String>>,
+    /// Services of the project that another plan brings up: their containers are no orphans, and what they wait for is
+    /// waited for. Turnout's own, like [`Project::nameless`]: Compose brings up a project at once, or what one names and all
+    /// that it depends on.
+    #[serde(skip)]
+    pub set_aside: BTreeMap<String, Service>,
+}
+
+impl Project {
+    /// Whether containers of a service have no aliases in a network, by its key.
+    pub fn is_nameless(&self, service: &str, network: &str) -> bool {
+        self.nameless.get(service).is_some_and(|networks| networks.contains(network))
+    }
 }
 
 /// Refuses what is neither a field nor an extension: `deny_unknown_fields` does not work beside `flatten`.

@@ -12,11 +12,11 @@ use bollard::models::{ContainerInspectResponse, EndpointSettings, HostConfig};
 use difference::{Difference, Shared};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use limits::limits;
-use others::{attachment, lost};
+use others::{attachment, lost, named};
 use turnout_compose::model::{Project, Service};
 use turnout_plan::{Observed, ObservedContainer, RunState};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, translate::network_name};
 
 /// Inspections side by side; the daemon answers them from memory.
 const INSPECTIONS: usize = 16;
@@ -101,9 +101,11 @@ impl Engine {
             // A container that was renamed by hand keeps the alias of the name it was made under.
             settings.aliases.iter_mut().for_each(|aliases| aliases.retain(|alias| *alias != container.name));
         }
+        let nameless = project.nameless.get(&container.service).into_iter().flatten();
+        let nameless = nameless.map(|key| network_name(project, key)).collect();
         let relied_upon = relied_upon(service).map(|(what, name)| (what, name.to_owned())).collect();
         let own = service.volumes.iter().map(|mount| mount.target.clone()).collect();
-        Some(Wanted { host: spec.body.host_config.unwrap_or_default(), networks, relied_upon, own })
+        Some(Wanted { host: spec.body.host_config.unwrap_or_default(), networks, nameless, relied_upon, own })
     }
 }
 
@@ -112,6 +114,8 @@ impl Engine {
 struct Wanted {
     host: HostConfig,
     networks: BTreeMap<String, EndpointSettings>,
+    /// Networks in which it is to have no names.
+    nameless: BTreeSet<String>,
     /// Containers of other projects, by what of them is used.
     relied_upon: Vec<(Shared, String)>,
     /// Where the service mounts something itself.
@@ -139,10 +143,12 @@ fn differences(
     let mut differences = limits(&wanted.host, found.host_config.as_ref().unwrap_or(&absent));
     let none = HashMap::new();
     let networks = found.network_settings.as_ref().and_then(|settings| settings.networks.as_ref()).unwrap_or(&none);
-    for (name, wanted) in &wanted.networks {
+    let id = found.id.as_deref().unwrap_or_default();
+    for (name, settings) in &wanted.networks {
         // One that is not attached at all, the engine's list tells of.
         if let Some(found) = networks.get(name) {
-            differences.extend(attachment(name, wanted, found));
+            differences.extend(attachment(name, settings, found));
+            differences.extend(wanted.nameless.get(name).and_then(|name| named(name, found, id)));
         }
     }
     for (what, name) in &wanted.relied_upon {

@@ -85,6 +85,15 @@ pub(super) fn attachment(network: &str, wanted: &EndpointSettings, found: &Endpo
     Some(Difference { words, needs: None })
 }
 
+/// Names in a network in which the container is to have none: another container that others look for there may have the
+/// same. The daemon adds the short ID by itself.
+pub(super) fn named(network: &str, found: &EndpointSettings, id: &str) -> Option<Difference> {
+    let aliases = found.aliases.iter().flatten().filter(|alias| !id.starts_with(alias.as_str()));
+    let names: Vec<&str> = aliases.map(String::as_str).collect();
+    let words = || format!("it is known in network {network} as {}, and is to have no name there", names.join(", "));
+    (!names.is_empty()).then(|| Difference { words: words(), needs: None })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -117,6 +126,23 @@ mod tests {
             ),
         ] {
             let words = attachment("n", &wanted, &settings(found)).map(|difference| difference.words);
+            assert_eq!(words.as_deref(), told);
+        }
+    }
+
+    #[test]
+    fn names_where_there_are_to_be_none() {
+        for (aliases, told) in [
+            (json!(null), None),
+            (json!([]), None),
+            (json!(["0123456789ab"]), None),
+            (
+                json!(["web", "0123456789ab", "www"]),
+                Some("it is known in network n as web, www, and is to have no name there"),
+            ),
+        ] {
+            let found = serde_json::from_value(json!({"Aliases": aliases})).unwrap();
+            let words = named("n", &found, "0123456789abcdef").map(|difference| difference.words);
             assert_eq!(words.as_deref(), told);
         }
     }

@@ -76,7 +76,9 @@ impl Engine {
         if !use_aliases {
             let at_creation = body.networking_config.iter_mut().filter_map(|n| n.endpoints_config.as_mut());
             let settings = at_creation.flat_map(HashMap::values_mut).chain(connect.iter_mut().map(|e| &mut e.settings));
-            settings.for_each(|endpoint| endpoint.aliases = Some(vec![container_name.to_owned()]));
+            let named =
+                settings.filter(|endpoint| endpoint.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()));
+            named.for_each(|endpoint| endpoint.aliases = Some(vec![container_name.to_owned()]));
         }
         let options = CreateContainerOptions { name: Some(container_name.to_owned()), platform };
         let created = match &mac_address {

@@ -386,6 +386,14 @@ mod tests {
     const NEW: ApiVersion = ApiVersion::v1(53);
 
     fn spec(service: Value, version: ApiVersion) -> Result<ContainerSpec, EngineError> {
+        spec_of(service, version, |_| ())
+    }
+
+    fn spec_of(
+        service: Value,
+        version: ApiVersion,
+        change: impl FnOnce(&mut Project),
+    ) -> Result<ContainerSpec, EngineError> {
         let document = json!({
             "name": "shop",
             "services": { "web": service },
@@ -393,7 +401,8 @@ mod tests {
             "volumes": { "state": { "name": "shop_state" } },
             "secrets": { "key": { "file": "/key" } },
         });
-        let project: Project = serde_json::from_value(document).unwrap();
+        let mut project: Project = serde_json::from_value(document).unwrap();
+        change(&mut project);
         container(&Target {
             project: &project,
             name: "web",
@@ -536,6 +545,27 @@ mod tests {
         let at_creation = new.body.networking_config.unwrap().endpoints_config.unwrap();
         assert_eq!((at_creation.len(), new.connect.len(), new.mac_address), (2, 0, None));
         assert_eq!(at_creation["shop_front"].mac_address.as_deref(), Some("02:00:00:00:00:01"));
+    }
+
+    #[test]
+    fn a_nameless_attachment_has_no_aliases_and_all_else() {
+        let service = json!({
+            "networks": { "back": null, "front": { "aliases": ["shop"], "ipv4_address": "10.0.0.9" } },
+        });
+        for version in [OLD, NEW] {
+            let spec = spec_of(service.clone(), version, |project| {
+                project.nameless.insert("web".to_owned(), ["front".to_owned()].into());
+                project.nameless.insert("other".to_owned(), ["back".to_owned()].into());
+            });
+            let spec = spec.unwrap();
+            let at_creation = spec.body.networking_config.unwrap().endpoints_config.unwrap();
+            let later = spec.connect.into_iter().map(|endpoint| (endpoint.network, endpoint.settings));
+            let all: BTreeMap<_, _> = at_creation.into_iter().chain(later).collect();
+            assert_eq!(all["shop_back"].aliases.as_deref().unwrap(), ["shop-web-2", "web"]);
+            let front = &all["shop_front"];
+            assert_eq!(front.aliases.as_deref(), Some(&[][..]));
+            assert_eq!(front.ipam_config.as_ref().unwrap().ipv4_address.as_deref(), Some("10.0.0.9"));
+        }
     }
 
     /// `inspect` shows these as they were sent, until the container starts.

@@ -86,7 +86,8 @@ pub struct Endpoint {
     pub settings: EndpointSettings,
 }
 
-/// The attachments of a container, the primary one first. Empty when `network_mode` rules.
+/// The attachments of a container, the primary one first. Empty when `network_mode` rules. Only those that are
+/// [nameless](Project::nameless) have no aliases.
 ///
 /// # Errors
 /// Attachment options that this daemon does not know.
@@ -112,6 +113,9 @@ pub fn endpoints(
     let mut endpoints = Vec::with_capacity(keys.len());
     for (rank, (key, attachment)) in keys.into_iter().enumerate() {
         let mut settings = endpoint(name, key, attachment.as_ref(), container_name, links, version)?;
+        if project.is_nameless(name, key) {
+            settings.aliases = Some(Vec::new());
+        }
         if rank == 0 {
             inherit_mac_address(name, service, key, &mut settings)?;
         } else if version < ApiVersion::v1(44) && settings.mac_address.is_some() {

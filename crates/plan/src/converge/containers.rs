@@ -18,11 +18,12 @@ use turnout_compose::{
 };
 
 /// Removes, or mentions, containers that belong to no service: those of services that are gone, and one-offs that
-/// ended. Running one-offs and services of inactive profiles are left alone.
+/// ended. Running one-offs, services of inactive profiles and those that were set aside are left alone.
 pub(super) fn orphans(draft: &mut Draft<'_>) {
     let project = draft.project;
     let known = |c: &ObservedContainer| {
         project.services.contains_key(&c.service)
+            || project.set_aside.contains_key(&c.service)
             || project.disabled_services.contains_key(&c.service) && !draft.intent.idle_orphans.contains(&c.id)
     };
     let is_orphan = |c: &&ObservedContainer| {

@@ -2,10 +2,11 @@
 
 use super::super::{ContainerCause, ObservedContainer, RunState};
 use super::Draft;
-use turnout_compose::model::{Project, Service};
+use turnout_compose::{
+    labels,
+    model::{Project, Service},
+};
 
-/// Label on a service that settles whether it is a job (`true`) or not (`false`).
-const JOB: &str = "dev.turnout.job";
 /// Condition of who waits for a job.
 pub(super) const COMPLETED: &str = "service_completed_successfully";
 
@@ -46,7 +47,7 @@ pub(super) enum Job {
 }
 
 pub(super) fn job(project: &Project, name: &str, service: &Service) -> Job {
-    match service.labels.get(JOB).map(String::as_str) {
+    match service.labels.get(labels::TURNOUT_JOB).map(String::as_str) {
         Some("true") => return Job::Said,
         Some("false") => return Job::No,
         _ => {}
@@ -56,7 +57,8 @@ pub(super) fn job(project: &Project, name: &str, service: &Service) -> Job {
     if matches!(restart, "always" | "unless-stopped" | "any") {
         return Job::No;
     }
-    let mut waiting = project.services.values().filter_map(|other| other.depends_on.get(name)).peekable();
+    let others = project.services.values().chain(project.set_aside.values());
+    let mut waiting = others.filter_map(|other| other.depends_on.get(name)).peekable();
     let waited_for = waiting.peek().is_some();
     if waiting.any(|edge| edge.condition == COMPLETED) {
         return Job::Said;

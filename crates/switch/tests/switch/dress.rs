@@ -73,8 +73,8 @@ fn a_colour() {
     assert_eq!(web.links, ["api"]);
     assert_eq!(web.depends_on.keys().collect::<Vec<_>>(), ["api"]);
     assert_eq!(dressed.waits, [("web".into(), "db".into(), "service_healthy".into())]);
-    assert_eq!(dressed.nameless["web"], ["edge".to_owned(), "turnout-link-default".to_owned()].into());
-    assert_eq!(dressed.nameless["api"], ["turnout-link-default".to_owned()].into());
+    assert_eq!(dressed.project.nameless["web"], ["edge".to_owned(), "turnout-link-default".to_owned()].into());
+    assert_eq!(dressed.project.nameless["api"], ["turnout-link-default".to_owned()].into());
 
     let network = |key: &str| dressed.project.networks[key].clone().unwrap();
     assert_eq!(network("default").name, "blueshop_default");
@@ -102,7 +102,7 @@ fn what_stays() {
     assert_eq!((link.name.as_str(), link.internal, link.external), ("shop-stays_turnout-link-default", true, false));
     let volumes: Vec<_> =
         dressed.volumes.values().flatten().map(|volume| (volume.name.as_str(), volume.external)).collect();
-    assert_eq!(volumes, [("redshop_data", false), ("shop_uploads", false)]);
+    assert_eq!(volumes, [("redshop_data", true), ("shop_uploads", false)]);
     again(&dressed);
 }
 

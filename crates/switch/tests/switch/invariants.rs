@@ -1,15 +1,17 @@
 //! What must hold for any stack: drawn from a palette of services, many of them.
 
 use serde_json::{Value, json};
-use turnout_compose::model::Project;
+use turnout_compose::{hash::service_hash, model::Project};
+use turnout_plan::Intent;
 use turnout_switch::{
     Class, Derived, Facts, ImageFacts, Said, derive,
-    dress::{Dress, StayingDress, coloured, staying},
+    dress::{Coloured, Dress, StayingDress, coloured, staying},
     refusal::Line,
     said::Order,
+    stage::{Note, stages},
 };
 
-use crate::support::try_project;
+use crate::{pretend::Pretend, support::try_project};
 
 /// What a service may be; `OTHER` is the next one's name.
 const PALETTE: &[&str] = &[
@@ -36,6 +38,9 @@ const PALETTE: &[&str] = &[
     "image: declares, ports: ['PORT:8000']",
     "build: ., devices: [/dev/kvm]",
     "build: ., labels: {traefik.http.routers.a.rule: x}",
+    "build: ., ports: ['PORT:8000'], depends_on: [OTHER], deploy: {update_config: {order: stop-first}}",
+    "build: ., depends_on: {OTHER: {condition: service_completed_successfully}}, links: [OTHER]",
+    "build: ., expose: ['8000'], depends_on: {OTHER: {condition: service_started, restart: true}}",
 ];
 
 /// Draws numbers; the same ones every time.
@@ -73,7 +78,7 @@ fn stack(draw: &mut Draw) -> String {
 #[test]
 fn any_stack() {
     let mut draw = Draw(7);
-    let (mut stacks, mut refused) = (0, 0);
+    let (mut stacks, mut refused, mut in_two) = (0, 0, 0);
     for _ in 0..1_500 {
         let text = stack(&mut draw);
         // Shared namespaces and published ports exclude each other for the loader, and the like.
@@ -84,9 +89,10 @@ fn any_stack() {
         refused += usize::from(!first.refusals.is_empty());
         let last = lifted(&text, &project, first);
         check(&text, &project, &last, false);
-        dressed(&text, &project, &last);
+        in_two += usize::from(dressed(&text, &project, &last));
     }
-    assert!(stacks > 500 && refused > 100, "{stacks} stacks, {refused} refused");
+    let drawn = format!("{stacks} stacks, {refused} refused, {in_two} in two stages");
+    assert!(stacks > 500 && refused > 100 && in_two > 100, "{drawn}");
 }
 
 /// `derived`: nothing was said.
@@ -140,10 +146,11 @@ fn merge(into: &mut Value, line: &Value) {
     }
 }
 
-/// Each service is in one of both projects, and neither names what is in the other.
-fn dressed(text: &str, project: &Project, derived: &Derived) {
+/// Each service is in one of both projects, and neither names what is in the other. Whether a colour of it starts in two
+/// stages.
+fn dressed(text: &str, project: &Project, derived: &Derived) -> bool {
     if !derived.refusals.is_empty() {
-        return;
+        return false;
     }
     let loopback = derived.routes.iter().map(|route| ((route.service.clone(), route.port), 20_000)).collect();
     let dress = Dress { name: "blueshop".into(), staying: "stays".into(), loopback, ..Dress::default() };
@@ -164,4 +171,52 @@ fn dressed(text: &str, project: &Project, derived: &Derived) {
     assert!(moving.project.volumes.values().flatten().all(|volume| volume.external));
     let ports = moving.project.services.values().flat_map(|service| &service.ports);
     assert!(ports.into_iter().all(|port| port.host_ip == "127.0.0.1"));
+    in_stages(text, derived, &moving)
+}
+
+/// What stops first starts in the second stage; each container is made and started once, jobs run once, and neither stage
+/// takes the other's containers for orphans.
+fn in_stages(text: &str, derived: &Derived, whole: &Coloured) -> bool {
+    let divided = stages(whole, derived);
+    let both = || divided.first.iter().chain(&divided.second);
+    for half in both() {
+        assert_eq!(half.services.len() + half.set_aside.len(), whole.project.services.len(), "{text}");
+        for (name, service) in &half.services {
+            assert_eq!(service_hash(service), service_hash(&whole.project.services[name]), "{name}\n{text}");
+        }
+    }
+    let early = |name: &str| divided.first.as_ref().is_some_and(|first| first.services.contains_key(name));
+    let job = |name: &str| derived.services[name].class == Class::Job;
+    for name in whole.project.services.keys() {
+        let fate = &derived.services[name];
+        let stops_first = fate.order.is_some_and(|(order, _)| order == Order::StopFirst);
+        assert!(!(stops_first && early(name)), "{name} overlaps\n{text}");
+        assert!(fate.joined.iter().all(|other| early(other) == early(name)), "{name} is torn from its unit\n{text}");
+        // Nothing is later without a reason.
+        let follows = |note: &Note| matches!(note, Note::Follows { service, .. } if service == name);
+        assert_eq!(!early(name), stops_first || divided.notes.iter().any(follows), "{name}\n{text}");
+        let again = divided.second.as_ref().is_some_and(|second| second.services.contains_key(name));
+        assert!(!(early(name) && job(name) && again), "{name} runs twice\n{text}");
+    }
+
+    let mut engine = Pretend::of(&whole.project);
+    let intent =
+        Intent { remove_orphans: true, remove_idle_networks: true, start_unchecked: true, ..Intent::default() };
+    let mut done: Vec<String> = Vec::new();
+    for half in both() {
+        let (what, before) = (engine.up(half, &intent), done.len());
+        // All at once, and nothing of the first stage a second time.
+        for name in half.services.keys().filter(|name| before == 0 || !early(name)) {
+            let started = what.iter().filter(|what| **what == format!("start {name}")).count();
+            let wanted = usize::try_from(half.services[name].scale()).unwrap();
+            assert_eq!(started, wanted, "{name}: {what:?}\n{text}");
+        }
+        let touched = what.iter().filter_map(|what| what.split(' ').nth(1)).any(early);
+        assert!(before == 0 || !touched, "{what:?}\n{text}");
+        done.extend(what);
+    }
+    for half in both() {
+        assert_eq!(engine.up(half, &intent), [""; 0], "a second time\n{text}");
+    }
+    divided.first.is_some() && divided.second.is_some()
 }

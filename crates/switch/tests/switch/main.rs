@@ -4,9 +4,11 @@
 mod corpus;
 mod dress;
 mod invariants;
+mod pretend;
 mod refusals;
 mod routes;
 mod rules;
 mod said;
 mod stacks;
+mod stage;
 mod support;

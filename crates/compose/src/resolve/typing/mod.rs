@@ -44,6 +44,8 @@ pub(super) fn project(root: &Node, warnings: &mut Vec<Warning>) -> Result<Projec
         repository: None,
         reach: Reach::Anywhere,
         environment: BTreeMap::new(),
+        nameless: BTreeMap::new(),
+        set_aside: BTreeMap::new(),
     })
 }
 
