@@ -46,6 +46,12 @@ pub enum Command {
     Deliveries(DeliveriesArgs),
     /// Show the log of deployments; that of containers: `turnout compose --repo REPO logs`
     Logs(LogsArgs),
+    /// Go back to the colour that was live before: at once while it still runs, else by starting it again (with `switch`)
+    Rollback(ColourArgs),
+    /// Take the last switch for good at once: the colour before is stopped and kept (with `switch`)
+    Promote(ColourArgs),
+    /// Give up what is under way; a switch that has not proved itself yet is taken back (with `switch`)
+    Abort(ColourArgs),
     /// Cancel a deployment that is queued or running
     Cancel(CancelArgs),
     /// Show what could not be told to whoever was to be told, and send it again
@@ -97,9 +103,25 @@ pub struct DeployArgs {
     /// Start a second stack, on volumes of its own, beside one that the same repository has under a former name
     #[arg(long)]
     pub new_stack: bool,
+    /// Take the last switch for good first, if it has not proved itself yet (with `switch`)
+    #[arg(long)]
+    pub now: bool,
+    /// Wait also until the switch has proved itself and the colour before is stopped (with `switch`)
+    #[arg(long, conflicts_with = "detach")]
+    pub wait: bool,
     /// Return once the deployment is queued, without waiting for its end
     #[arg(long)]
     pub detach: bool,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// Arguments of `turnout rollback`, `promote` and `abort`.
+#[derive(Debug, Args)]
+pub struct ColourArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
     /// The daemon's control socket.
     #[command(flatten)]
     pub socket: SocketArg,

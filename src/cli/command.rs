@@ -11,6 +11,7 @@ use clap::Parser as _;
 use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     backup, by_repo, check,
+    colours,
     client::{Client, ClientError},
     deliveries, documents, history, letters,
     logging::is_journal,
@@ -80,6 +81,9 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             let args = DeployArgs { repo, detach, release: true, socket, ..DeployArgs::default() };
             show::deploy(&client(&args.socket), &args).await
         }
+        Command::Rollback(args) => colours::rollback(&client(&args.socket), &args.repo).await,
+        Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo).await,
+        Command::Abort(args) => colours::abort(&client(&args.socket), &args.repo).await,
         Command::Cancel(args) => show::cancel(&client(&args.socket), args.deployment).await,
         Command::Status(args) => show::status(&client(&args.socket), &args).await,
         Command::History(args) => history::history(&client(&args.socket), &args).await,

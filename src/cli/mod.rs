@@ -6,6 +6,7 @@ mod built_in;
 mod by_repo;
 mod check;
 pub mod client;
+mod colours;
 mod command;
 mod deliveries;
 mod documents;

@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{
     config::{self, LiveRepos},
-    deploy::{Failure, Planner, Wanted},
+    deploy::{Failure, Planner, Wanted, colours},
     files,
     report::{Event, Notes, Reporter, redact::escape_lines},
     server::wire::{PlanReply, PlanRequest, Planned},
-    store,
+    store, switch,
 };
 
 /// Prints the plan.
@@ -77,6 +77,20 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
     let looked = planner.look(&repo, args.fetch, None, &telling, &cancel).await;
     let seen = looked.map_err(|failure| not_as_root(failure, &database, args))?;
     let redactor = planner.redactor.of(&repo.name);
+    if repo.switch.is_some() {
+        let failed = |failure: Failure| seen.failure(failure).redacted(&redactor);
+        let engine = planner.engine().await.map_err(|error| failed(error.into()))?;
+        let named = planner.read_through(&repo, seen.view.clone(), &telling).await.map_err(failed)?;
+        let derived = colours::derive(&planner, &repo, &seen.view, &named.stack.color, &engine).await;
+        let (_, derived) = derived.map_err(failed)?;
+        let text = format!("{}\nno daemon answers: which colour is next, and the steps, the daemon plans\n", switch::explain(&derived));
+        let clean = |text: String| redactor.redact(&seen.view.named(&text)).into_owned();
+        return Ok(PlanReply {
+            notes: telling.notes.into_texts().into_iter().map(clean).collect(),
+            text: clean(text),
+            plan: serde_json::Value::Null,
+        });
+    }
     let planned = async {
         let loaded = planner.read_through(&repo, seen.view.clone(), &telling).await?;
         let unread = |error: store::StoreError| Failure::new(error.to_string());

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     collections::BTreeSet,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Stdout, Write as _},
     process::ExitCode,
     time::Duration,
 };
@@ -13,6 +13,7 @@ use time::{OffsetDateTime, UtcOffset, macros::format_description};
 use super::{
     args::{DeployArgs, LogsArgs, StatusArgs},
     client::{Client, DAEMON},
+    colours,
     follow::{End, Log, Told, Which, follow},
     progress::{Display, plain, seconds},
     since::since_then,
@@ -43,7 +44,7 @@ const LEFT: u8 = 130;
 /// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
 pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
-    let DeployArgs { repo, rebuild, commit, previous, hold, release, new_stack, detach: _, socket: _ } = args;
+    let DeployArgs { repo, rebuild, commit, previous, hold, release, new_stack, now, wait, detach: _, socket: _ } = args;
     let mut display = Display::stdout();
     if *hold && commit.is_none() && !previous {
         if *rebuild {
@@ -65,6 +66,9 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
         release: *release,
         new_stack: *new_stack,
     };
+    if *now {
+        colours::promote_first(client, repo, &mut display).await?;
+    }
     let plain = commit.is_none() && !previous && !release && !new_stack;
     let path = if plain { "/v1/deployments" } else { "/v1/deployments-by-hand" };
     let reply: DeployReply = client.post(path, &request).await?;
@@ -77,6 +81,21 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
     if let Some(superseded) = reply.superseded {
         display.say(&format!("deployment {id} takes the place of {superseded}, which was waiting"))?;
     }
+    let (code, deployment) = to_its_end(client, id, &mut display).await?;
+    match deployment {
+        Some(deployment) if *wait && deployment.state == State::Succeeded => {
+            colours::wait(client, &deployment, &mut display).await
+        }
+        _ => Ok(code),
+    }
+}
+
+/// Follows a deployment to its end. Answers the exit code, and the deployment that came to an end.
+pub(super) async fn to_its_end(
+    client: &Client,
+    id: i64,
+    display: &mut Display<Stdout>,
+) -> Result<(ExitCode, Option<Deployment>), Trouble> {
     let log = Log { which: Which::One(id), tail: None, follow: true };
     let waiting = Waiting::for_(DAEMON, None);
     // The one that is followed now: one that the end of the daemon interrupts is repeated by another.
@@ -101,15 +120,15 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
     let Some(end) = end else {
         let id = followed.get();
         display.say(&format!("deployment {id} goes on; `turnout cancel {id}` ends it"))?;
-        return Ok(ExitCode::from(LEFT));
+        return Ok((ExitCode::from(LEFT), None));
     };
     let End::Shown(Some(deployment)) = end else {
         display.say(&format!("deployment {id} goes on at the next start of the daemon"))?;
-        return Ok(ExitCode::from(INCOMPLETE));
+        return Ok((ExitCode::from(INCOMPLETE), None));
     };
     let id = deployment.id;
     display.say(&format!("deployment {id} {}", outcome_below_log(&deployment)))?;
-    Ok(code_of(deployment.state))
+    Ok((code_of(deployment.state), Some(*deployment)))
 }
 
 /// The outcome of a deployment as an exit code.

@@ -25,7 +25,7 @@ use tower_service::Service as _;
 
 use super::{
     command::{Control, Peer, refusal},
-    deliveries_route, deploy_route, deployments_route, letters_route, plan_route,
+    colours_route, deliveries_route, deploy_route, deployments_route, letters_route, plan_route,
     shares::{OPEN, Shares},
     status,
 };
@@ -143,6 +143,10 @@ pub fn router(control: Control) -> Router {
         .route("/v1/log", get(deployments_route::log))
         .route("/v1/deliveries", get(deliveries_route::deliveries))
         .route("/v1/deliveries/{id}/payload", get(deliveries_route::payload))
+        .route("/v1/repositories/{name}/rollback", post(colours_route::rollback))
+        .route("/v1/repositories/{name}/promote", post(colours_route::promote))
+        .route("/v1/repositories/{name}/abort", post(colours_route::abort))
+        .route("/v1/repositories/{name}/bake", get(colours_route::bake))
         .route("/v1/plan", post(plan_route::make_plan))
         .route("/v1/letters", get(letters_route::dead))
         .route("/v1/letters/again", post(letters_route::again))

@@ -2,6 +2,7 @@
 
 mod arriving;
 mod checked_out;
+mod colours_route;
 pub mod command;
 pub mod control;
 mod deliveries_route;

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::time;
 
 use super::{
+    colours_route,
     command::{Control, Refusal},
     left::left,
     wire::{ByHand, ContainerStatus, Health, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
@@ -180,6 +181,7 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     let left = left(&control.deployer.store, &repo.name).await?;
     let status = RepoStatus {
         name: repo.name.clone(),
+        colours: colours_route::of(&control.deployer, &repo.name).await?,
         path: repo.path.display().to_string(),
         project,
         commit,

@@ -86,6 +86,61 @@ pub struct DeployReply {
     pub notes: Vec<String>,
 }
 
+/// `POST /v1/repositories/{name}/rollback`, `promote` and `abort`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AskRequest {
+    /// Who asks, for the record.
+    #[serde(default)]
+    pub who: Option<String>,
+}
+
+/// Their answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskedReply {
+    /// What was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// The deployment that does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<i64>,
+}
+
+/// The colours of a repository that is deployed blue/green.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColoursStatus {
+    /// The one that gets the requests.
+    pub live: Option<ColourStatus>,
+    /// The one that is being made.
+    pub next: Option<ColourStatus>,
+    /// The one to go back to.
+    pub previous: Option<ColourStatus>,
+    /// The one that did not get through its gate, or was taken back.
+    #[serde(default)]
+    pub failed: Option<ColourStatus>,
+    /// Both run until then, in milliseconds since 1970.
+    #[serde(default)]
+    pub bakes_until: Option<i64>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColourStatus {
+    /// `red`.
+    pub colour: String,
+    /// The Compose project.
+    pub project: String,
+    /// `live`, `next`, `previous` (runs), `kept` (stopped) or `failed`.
+    pub state: String,
+    /// The number of the rollout that made it.
+    pub generation: i64,
+    /// The deployment that made it.
+    pub deployment: Option<i64>,
+    /// Its commit.
+    pub commit: Option<String>,
+    /// Since when it stands so, in milliseconds since 1970.
+    pub since: i64,
+}
+
 /// `POST /v1/plan`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlanRequest {
@@ -324,6 +379,9 @@ pub struct RepoStatus {
     pub path: String,
     /// Compose project and files, or why they are not known.
     pub project: Health,
+    /// Its colours, where it is deployed blue/green.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub colours: Option<ColoursStatus>,
     /// Commit checked out.
     pub commit: Option<String>,
     /// Pushes wait: since when, at which commit, and what waits.

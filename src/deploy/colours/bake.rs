@@ -45,10 +45,17 @@ pub enum Ask {
 
 type Question = (Ask, oneshot::Sender<Result<String, Failure>>);
 
+/// One that is looked after.
+struct UnderWay {
+    asks: mpsc::Sender<Question>,
+    /// Fires when it is over.
+    over: CancellationToken,
+}
+
 /// The bakes that go on beside the lanes: at most one a repository.
 #[derive(Default)]
 pub struct Bakes {
-    under_way: Mutex<HashMap<String, mpsc::Sender<Question>>>,
+    under_way: Mutex<HashMap<String, UnderWay>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -61,7 +68,15 @@ impl Bakes {
         self.tasks.wait().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Question>>> {
+    /// Waits until no bake of the repository is looked after.
+    pub async fn over(&self, repo: &str) {
+        let over = self.lock().get(repo).map(|bake| bake.over.clone());
+        if let Some(over) = over {
+            over.cancelled().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,8 +96,9 @@ impl Deployer {
         if under_way.contains_key(repo) {
             return;
         }
-        let (ask, asked) = mpsc::channel(QUESTIONS);
-        under_way.insert(repo.to_owned(), ask);
+        let (asks, asked) = mpsc::channel(QUESTIONS);
+        let over = CancellationToken::new();
+        under_way.insert(repo.to_owned(), UnderWay { asks, over: over.clone() });
         let (deployer, repo) = (Arc::clone(self), repo.to_owned());
         self.bakes.tasks.spawn(async move {
             let stop = deployer.bakes.stop.clone();
@@ -91,6 +107,7 @@ impl Deployer {
                 () = stop.cancelled() => {}
             }
             deployer.bakes.lock().remove(&repo);
+            over.cancel();
             // A deployment may wait for this.
             deployer.waits.one_more();
         });
@@ -102,9 +119,9 @@ impl Deployer {
     /// What it could not do.
     pub async fn ask_bake(self: &Arc<Self>, repo: &str, ask: Ask) -> Option<Result<String, Failure>> {
         self.bake_on(repo).await;
-        let bake = self.bakes.lock().get(repo).cloned()?;
+        let asks = self.bakes.lock().get(repo).map(|bake| bake.asks.clone())?;
         let (answer, answered) = oneshot::channel();
-        bake.send((ask, answer)).await.ok()?;
+        asks.send((ask, answer)).await.ok()?;
         answered.await.ok()
     }
 

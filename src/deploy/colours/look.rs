@@ -96,7 +96,7 @@ pub async fn look(of: &Of<'_>, colour: &str, staying: &str) -> Result<Looked, Fa
     Ok(Looked { derived, colour: moving, coloured, staying: remaining, made })
 }
 
-fn not_said(repo: &Repo, mistakes: &Mistakes) -> Failure {
+pub(super) fn not_said(repo: &Repo, mistakes: &Mistakes) -> Failure {
     Failure::new(format!("{}: what is said about the switch does not fit: {mistakes}", repo.name))
         .hint("nothing was changed; correct `switch` in repos.yaml or x-turnout in the Compose file")
 }
@@ -175,7 +175,7 @@ fn made(
     listeners: &BTreeMap<(String, u16), u16>,
 ) -> Made {
     let project = &coloured.project;
-    let first = switch::stages(coloured, derived).first;
+    let first = switch::stage::stages(coloured, derived).first;
     let is_late = |name: &String| first.as_ref().is_none_or(|first| !first.services.contains_key(name));
     let services = plan::dependency_order(project).into_iter().filter_map(|name| {
         let (fate, service) = (derived.services.get(&name)?, project.services.get(&name)?);

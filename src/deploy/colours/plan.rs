@@ -1,6 +1,8 @@
 //! Which colour is next, and whether there is anything to do at all. Reads, changes nothing but what the live colour lacks.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
+
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Deployer, Failure, Prepared, Recorder, View, Wanted, drive, planner::Dressed},
@@ -26,6 +28,28 @@ pub enum Planned {
     Nothing(Box<Prepared>),
     /// There is something to do.
     Way(Box<Way>),
+}
+
+/// For whom something is planned.
+#[derive(Clone, Copy)]
+pub struct With<'a> {
+    pub repo: &'a Repo,
+    pub reporter: &'a dyn Reporter,
+    pub cancel: &'a CancellationToken,
+    /// Everything is rebuilt.
+    pub rebuild: bool,
+    /// Where digests of files are remembered, in place of the usual folder.
+    pub digests: Option<&'a PathBuf>,
+    /// An engine that is down is not waited for.
+    pub at_once: bool,
+}
+
+impl<'a> With<'a> {
+    /// For a deployment.
+    pub fn of(of: drive::Of<'a>) -> With<'a> {
+        let drive::Of { job, repo, recorder, cancel, .. } = of;
+        With { repo, reporter: recorder, cancel, rebuild: job.force_rebuild, digests: None, at_once: false }
+    }
 }
 
 /// Which projects of a look are planned, and how.
@@ -65,8 +89,8 @@ impl Deployer {
         let looking = Of { planner: &self.planner, store: &self.store, repo, view, engine: &engine };
         if let Some(live) = stands.live().filter(|_| !job.force_rebuild) {
             let looked = look::look(&looking, &live.colour, &staying).await?;
-            let stays = self.prepared(of, &looked, Which::Staying, commit).await?;
-            let moves = self.prepared(of, &looked, Which::Colour, commit).await?;
+            let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
+            let moves = self.prepared(With::of(of), &looked, Which::Colour, Some(commit)).await?;
             let asks = looked.derived.by == By::Color && named.stack.color != live.colour;
             if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() && !asks {
                 recorder.info(format!("{} is live and as it should be", live.project));
@@ -102,8 +126,11 @@ impl Deployer {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
             None => format!("nothing is live yet; the first colour is {colour}"),
         });
-        let stays = self.prepared(of, &looked, Which::Staying, commit).await?;
-        let moves = self.prepared(of, &looked, Which::Fresh, commit).await?;
+        let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
+        let moves = self.prepared(With::of(of), &looked, Which::Fresh, Some(commit)).await?;
+        for prepared in [&stays, &moves] {
+            super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
+        }
         let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
         let live = live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
@@ -112,7 +139,7 @@ impl Deployer {
     }
 
     /// The project that runs in place, from the time before the switch; `None` where there is none.
-    async fn in_place(
+    pub(super) async fn in_place(
         &self,
         engine: &Engine,
         stands: &Stands,
@@ -164,12 +191,12 @@ impl Deployer {
     /// Plans one of the two projects of a look.
     pub(super) async fn prepared(
         &self,
-        of: drive::Of<'_>,
+        with: With<'_>,
         looked: &Looked,
         which: Which,
-        commit: &str,
+        commit: Option<&str>,
     ) -> Result<Prepared, Failure> {
-        let drive::Of { job, repo, recorder, cancel, .. } = of;
+        let With { repo, reporter, cancel, rebuild, digests, at_once } = with;
         let (loaded, dressed) = match which {
             Which::Staying => (&looked.staying, Dressed { all_resources: true, ..Dressed::default() }),
             Which::Colour | Which::Fresh | Which::Created | Which::Settled => {
@@ -185,11 +212,10 @@ impl Deployer {
                 (&looked.colour, dressed)
             }
         };
-        let wanted = self.wanted(repo, loaded, Some(commit.to_owned()), job.force_rebuild).await?;
-        let wanted = Wanted { dressed: Some(dressed), ..wanted };
-        let prepared = self.planner.prepare(repo, loaded.clone(), wanted, recorder, cancel).await?;
-        super::super::room::require(&prepared, repo, &self.planner.settings.state_dir).await?;
-        Ok(prepared)
+        let wanted = self.wanted(repo, loaded, commit.map(str::to_owned), rebuild).await?;
+        let digests = digests.cloned();
+        let wanted = Wanted { dressed: Some(dressed), digests, at_once, ..wanted };
+        self.planner.prepare(repo, loaded.clone(), wanted, reporter, cancel).await
     }
 
     /// Requests are let through, and all of the live colour runs: an earlier deployment may have been broken off in the middle of
@@ -235,7 +261,7 @@ impl Deployer {
 }
 
 /// The colour that does not get the requests.
-fn next_colour(looked: &Looked, stands: &Stands, named: &str) -> String {
+pub(super) fn next_colour(looked: &Looked, stands: &Stands, named: &str) -> String {
     let colours = &looked.derived.colours;
     match stands.live() {
         _ if looked.derived.by == By::Color => named.to_owned(),

@@ -5,7 +5,7 @@ use super::{
     gating::Gate,
     look::{self, Of},
     made::Made,
-    plan::Which,
+    plan::{Which, With},
     way::{How, Way},
 };
 use crate::{
@@ -68,7 +68,7 @@ impl Deployer {
         }
         self.images(of, way).await?;
         let looked = self.look_again(of, way, &engine).await?;
-        let stays = self.prepared(of, &looked, Which::Staying, commit).await?;
+        let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
         way.made = looked.made.clone();
         let How::Made(making) = &mut way.how else { return Ok(()) };
         (making.looked, making.stays) = (looked, stays);
@@ -78,7 +78,7 @@ impl Deployer {
         }
         self.change_what_stays(of, way, &engine).await?;
         let How::Made(making) = &way.how else { return Ok(()) };
-        let stages = switch::stages(&making.looked.coloured, &making.looked.derived);
+        let stages = switch::stage::stages(&making.looked.coloured, &making.looked.derived);
         stages.notes.iter().for_each(|note| of.recorder.info(note.to_string()));
         if let Some(first) = stages.first {
             let started = self.bring_up(of, way, first, Which::Fresh, commit).await?;
@@ -226,7 +226,7 @@ impl Deployer {
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
         let started = match &way.how {
             How::Made(making) => {
-                let second = switch::stages(&making.looked.coloured, &making.looked.derived).second;
+                let second = switch::stage::stages(&making.looked.coloured, &making.looked.derived).second;
                 let which = if alone { Which::Settled } else { Which::Fresh };
                 let whole = making.looked.coloured.project.clone();
                 match second.filter(|_| alone).or_else(|| (!alone).then_some(whole)) {
@@ -278,7 +278,7 @@ impl Deployer {
         let How::Made(making) = &way.how else { return Ok(Vec::new()) };
         let mut looked = making.looked.clone();
         looked.colour.project = project;
-        let prepared = self.prepared(of, &looked, which, commit).await?;
+        let prepared = self.prepared(With::of(of), &looked, which, Some(commit)).await?;
         self.carry_out(of, &prepared).await
     }
 

@@ -1,0 +1,67 @@
+//! Commands about the colours of a repository that is deployed blue/green: rollback, promote, abort.
+
+use std::{io::Stdout, process::ExitCode};
+
+use super::{
+    client::{Client, ClientError},
+    progress::Display,
+    show::to_its_end,
+    trouble::Trouble,
+};
+use crate::{
+    server::wire::{AskRequest, AskedReply, ColoursStatus},
+    store::Deployment,
+};
+
+/// Goes back to the colour that was live before.
+pub(super) async fn rollback(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    ask(client, repo, "rollback").await
+}
+
+/// Ends a bake as good.
+pub(super) async fn promote(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    ask(client, repo, "promote").await
+}
+
+/// Gives up what is under way.
+pub(super) async fn abort(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    ask(client, repo, "abort").await
+}
+
+async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Trouble> {
+    let mut display = Display::stdout();
+    let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+    let path = format!("/v1/repositories/{repo}/{what}");
+    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who }).await?;
+    if let Some(said) = said {
+        display.say(&said)?;
+    }
+    match deployment {
+        Some(id) => Ok(to_its_end(client, id, &mut display).await?.0),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Ends a bake as good before something else is asked for; where there is none, nothing is said.
+pub(super) async fn promote_first(client: &Client, repo: &str, display: &mut Display<Stdout>) -> Result<(), Trouble> {
+    let asked: Result<AskedReply, ClientError> =
+        client.post(&format!("/v1/repositories/{repo}/promote"), &AskRequest::default()).await;
+    match asked {
+        Ok(AskedReply { said, .. }) => Ok(said.iter().try_for_each(|said| display.say(said))?),
+        Err(ClientError::Refused { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until the switch of a deployment has proved itself. Exit code 1 where it was taken back.
+pub(super) async fn wait(client: &Client, deployment: &Deployment, display: &mut Display<Stdout>) -> Result<ExitCode, Trouble> {
+    let colours: ColoursStatus = client.get(&format!("/v1/repositories/{}/bake", deployment.repo)).await?;
+    let live = colours.live.as_ref();
+    if live.is_some_and(|live| live.deployment == Some(deployment.id) || live.project == deployment.project.clone().unwrap_or_default()) {
+        display.say(&format!("{} has proved itself", deployment.project.as_deref().unwrap_or(&deployment.repo)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let live = live.map_or_else(|| "nothing".to_owned(), |live| live.project.clone());
+    display.say(&format!("it was taken back; {live} is live"))?;
+    Ok(ExitCode::FAILURE)
+}

@@ -1,0 +1,90 @@
+//! What `turnout plan` says of a repository that is deployed blue/green: what was derived and why, which colour is next, and
+//! the steps.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{Asked, Deployer, Failure, Planner, Prepared, TreeProject, View, preview::Seen},
+    facts, look::{self, Of},
+    plan::{Which, With, next_colour},
+};
+use crate::{
+    config::Repo,
+    report::Reporter,
+    switch::{self, Derived, Said},
+};
+
+impl Deployer {
+    /// Plans what a deployment of a repository with `switch` would do.
+    ///
+    /// # Errors
+    /// As a deployment's own.
+    pub(in crate::deploy) async fn preview_colours(
+        &self,
+        asked: &Asked<'_>,
+        repo: &Repo,
+        seen: &Seen,
+        reporter: &dyn Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Prepared, Failure> {
+        let engine = self.planner.engine().await?;
+        let named = self.planner.read_through(repo, seen.view.clone(), reporter).await?;
+        let stands = self.recorded(&repo.name).await?;
+        let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
+        let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
+        let mut text = switch::explain(&derived);
+        let looking = Of { planner: &self.planner, store: &self.store, repo, view: seen.view.clone(), engine: &engine };
+        let with =
+            With { repo, reporter, cancel, rebuild: asked.rebuild, digests: seen.digests.as_ref(), at_once: true };
+        let commit = seen.commit.as_deref();
+        if let Some(live) = stands.live().filter(|_| !asked.rebuild) {
+            let looked = look::look(&looking, &live.colour, &staying).await?;
+            let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
+            let moves = self.prepared(with, &looked, Which::Colour, commit).await?;
+            if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() {
+                text.push_str(&format!("\n{} is live and as it should be: nothing to do\n", live.project));
+                return Ok(Prepared { text, ..moves });
+            }
+        }
+        let first = look::look(&looking, &named.stack.color, &staying).await?;
+        let adopts = self.in_place(&engine, &stands, &named.stack.project, &named.stack.color).await?;
+        let colour = match adopts {
+            Some(_) => first.derived.colours.partner.clone(),
+            None => next_colour(&first, &stands, &named.stack.color),
+        };
+        let looked = look::look(&looking, &colour, &staying).await?;
+        match (&adopts, stands.live()) {
+            (Some(project), _) => text.push_str(&format!(
+                "\n{project} runs in place: it is stopped before {colour} starts, and requests fail until that is ready; its \
+                 volumes are kept and used\n"
+            )),
+            (None, Some(live)) => text.push_str(&format!("\n{} is live; the next colour is {colour}\n", live.project)),
+            (None, None) => text.push_str(&format!("\nnothing is live yet; the first colour is {colour}\n")),
+        }
+        let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
+        let moves = self.prepared(with, &looked, Which::Fresh, commit).await?;
+        if !stays.plan.steps.is_empty() {
+            text.push_str(&format!("\nfirst what stays, {}:\n{}", repo.project, stays.text));
+        }
+        text.push_str(&format!("\nthen the colour, {}:\n{}", looked.colour.project.name, moves.text));
+        Ok(Prepared { text, ..moves })
+    }
+}
+
+/// What is derived for a repository, with the project that it was derived from. Also where something is refused.
+///
+/// # Errors
+/// When the files or the engine cannot be read, or what was said does not fit.
+pub async fn derive(
+    planner: &Planner,
+    repo: &Repo,
+    view: &View,
+    colour: &str,
+    engine: &crate::engine::Engine,
+) -> Result<(TreeProject, Derived), Failure> {
+    let loaded = planner.read_in(repo, view.clone(), colour).await?;
+    let said = Said::read(repo.switch.as_ref(), &loaded.project).map_err(|mistakes| look::not_said(repo, &mistakes))?;
+    let facts = facts::gather(repo, &loaded.project, colour, engine).await?;
+    let derived = switch::derive(&loaded.project, &facts, &said);
+    Ok((loaded, derived))
+}

@@ -1,0 +1,123 @@
+//! `POST /v1/repositories/{name}/rollback`, `promote`, `abort`, and `GET …/bake`: what is asked of the colours of a repository
+//! that is deployed blue/green.
+
+use axum::{
+    Extension, Json,
+    extract::{Path as UrlPath, State},
+    http::StatusCode,
+};
+
+use super::{
+    command::{Control, Peer, Refusal},
+    wire::{AskedReply, AskRequest, ColourStatus, ColoursStatus},
+};
+use crate::{
+    deploy::{
+        Deployer,
+        colours::{Asked, Stands},
+    },
+    store::{self, ColourRecord, ColourStanding, Filter},
+};
+
+pub(super) async fn rollback(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+    UrlPath(name): UrlPath<String>,
+    Json(request): Json<AskRequest>,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    let asked = control.deployer.roll_back(&repo, peer.name(request.who)).await?;
+    Ok(answer(&control, &repo.name, asked))
+}
+
+pub(super) async fn promote(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
+    Json(_): Json<AskRequest>,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    let asked = control.deployer.promote(&repo).await?;
+    Ok(answer(&control, &repo.name, asked))
+}
+
+pub(super) async fn abort(
+    State(control): State<Control>,
+    Extension(peer): Extension<Peer>,
+    UrlPath(name): UrlPath<String>,
+    Json(request): Json<AskRequest>,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    // What is under way is called off; only where nothing is, a bake is taken back.
+    let filter = |state| Filter { repo: Some(repo.name.clone()), state: Some(state), limit: 1, ..Filter::default() };
+    for state in [store::State::Running, store::State::Queued] {
+        for active in control.deployer.store.history(filter(state)).await? {
+            if control.lanes.cancel(active.id)
+                || control.deployer.call_off_wait(active.id).await?
+                || control.deployer.store.cancel_queued(active.id, "aborted at the command line").await?
+            {
+                let said = format!("deployment {} is called off; what is live stays live", active.id);
+                return Ok(answer(&control, &repo.name, Asked::Done(said)));
+            }
+        }
+    }
+    match control.deployer.abort_bake(&repo, peer.name(request.who)).await {
+        Some(asked) => Ok(answer(&control, &repo.name, asked?)),
+        None => Err(Refusal::conflict(
+            format!("nothing of {} is under way, and no bake: there is nothing to abort", repo.name),
+            format!("`turnout rollback {}` goes back to the colour that was live before", repo.name),
+        )),
+    }
+}
+
+/// Answers when the bake that is under way is over, or at once.
+pub(super) async fn bake(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<Json<ColoursStatus>, Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    control.deployer.bake_on(&repo.name).await;
+    tokio::select! {
+        () = control.deployer.bakes.over(&repo.name) => {}
+        () = control.stop.cancelled() => {}
+    }
+    let stands = of(&control.deployer, &repo.name).await?;
+    stands.map(Json).ok_or_else(|| {
+        Refusal::conflict(
+            format!("{} is not deployed blue/green", repo.name),
+            "write `switch: auto` in its entry in repos.yaml".to_owned(),
+        )
+    })
+}
+
+fn answer(control: &Control, repo: &str, asked: Asked) -> (StatusCode, Json<AskedReply>) {
+    match asked {
+        Asked::Done(said) => (StatusCode::OK, Json(AskedReply { said: Some(said), deployment: None })),
+        Asked::Queued(deployment) => {
+            control.lanes.wake(repo);
+            (StatusCode::ACCEPTED, Json(AskedReply { said: None, deployment: Some(deployment) }))
+        }
+    }
+}
+
+/// The colours of a repository; `None` where it has none.
+pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<ColoursStatus>, Refusal> {
+    let stands = deployer.recorded(repo).await?;
+    if stands.all.is_empty() {
+        return Ok(None);
+    }
+    let bake = deployer.store.rollout(repo).await?.bake;
+    let one = |standing| shown(&stands, standing);
+    Ok(Some(ColoursStatus {
+        live: one(ColourStanding::Live),
+        next: one(ColourStanding::Next),
+        previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
+        failed: one(ColourStanding::Failed),
+        bakes_until: bake.map(|bake| bake.until),
+    }))
+}
+
+fn shown(stands: &Stands, standing: ColourStanding) -> Option<ColourStatus> {
+    let ColourRecord { colour, project, standing, generation, deployment, commit, since, .. } =
+        stands.at(standing)?.clone();
+    Some(ColourStatus { colour, project, state: standing.as_str().to_owned(), generation, deployment, commit, since })
+}
