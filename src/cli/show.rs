@@ -302,13 +302,16 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
             done.id
         )?;
     }
+    if let Some(status) = &repo.colours {
+        colours::print(out, &repo.name, status)?;
+    }
     if let Some(active) = &repo.active {
         let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
         let since = active.started_at.map(|at| format!(" since {}", when(at))).unwrap_or_default();
         writeln!(out, "  now: deployment {} is {}{since}{phase}", active.id, active.state)?;
     }
     if let Some(WaitStatus { why, until, .. }) = &repo.waits {
-        writeln!(out, "  it waits for the engine until {}: {}", when(*until), one_line(why))?;
+        writeln!(out, "  it waits until {}: {}", when(*until), one_line(why))?;
     }
     match &repo.last {
         Some(last) => {
@@ -340,7 +343,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
 }
 
 /// How long ago a time is.
-fn ago(at: i64) -> String {
+pub(super) fn ago(at: i64) -> String {
     let passed = crate::deploy::now_ms().saturating_sub(at);
     format!("{} ago", seconds(Duration::from_millis(u64::try_from(passed).unwrap_or(0))))
 }

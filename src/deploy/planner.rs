@@ -80,6 +80,8 @@ pub struct Dressed {
     pub fresh: bool,
     /// Containers are created and not started.
     pub no_start: bool,
+    /// Only these services, and not what they need; empty: all.
+    pub only: Vec<String>,
     /// Images were built and pulled before: one that arrives meanwhile would not be what has passed its gate.
     pub images_are_there: bool,
     /// Networks, by Compose key with their names, that another project of the deployment makes before this plan is carried out.
@@ -236,6 +238,7 @@ impl Planner {
         let mut observed = engine.observe(&loaded.project).await?;
         let dressed = wanted.dressed.unwrap_or_default();
         foresee(&mut observed, &dressed);
+        let images_are_there = dressed.images_are_there;
         let all = place::all_now(&self.repos.current().repos.repos);
         owner::refuse_claimed(repo, &all, &loaded.stack)?;
         owner::refuse_anothers(repo, &all, &loaded.project.name, &observed.containers)?;
@@ -255,7 +258,9 @@ impl Planner {
             Ok::<_, Failure>((loaded, observed, facts.base, decision))
         });
         let (loaded, observed, base, decision) = decided.await??;
-        reporter.info(decision.summary.clone());
+        if !images_are_there {
+            reporter.info(decision.summary.clone());
+        }
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;
         compared.reasons.iter().chain(&compared.remarks).for_each(|line| reporter.info(line.clone()));
         let orphans = orphans::judge(repo, &loaded.project, &before, &observed.containers);
@@ -265,6 +270,8 @@ impl Planner {
             let intent = Intent {
                 force_recreate: dressed.fresh,
                 no_start: dressed.no_start,
+                no_deps: !dressed.only.is_empty(),
+                services: dressed.only,
                 no_build: dressed.images_are_there,
                 pull: dressed.images_are_there.then_some(Pull::Never),
                 all_resources: dressed.all_resources,

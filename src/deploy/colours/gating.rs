@@ -13,7 +13,7 @@ use crate::{
     compose::model::Project,
     engine::{ContainerRef, Engine, Settle, SettleError},
     gate::{Ask, Protocol, Spoken, ready_within},
-    report::{Event, Reporter as _},
+    report::{Event, Reporter as _, Silent},
 };
 
 /// How long a container that nobody can ask must stay up.
@@ -50,7 +50,7 @@ impl Gate<'_> {
         let patience = routes.iter().map(|route| route.patience).max().unwrap_or_default();
         let longest = Duration::from_millis(patience) + health;
         let settle = |started, settle| {
-            let watch = Settle { project, started, settle, health_timeout: health, reporter: recorder, cancel };
+            let watch = Settle { project, started, settle, health_timeout: health, reporter: &Silent, cancel };
             async move { engine.settle(&watch).await }
         };
         // What answers needs no time to prove that it stays up: it is watched as long as it bakes.

@@ -59,9 +59,11 @@ pub enum Which {
     Staying,
     /// The whole colour, as it is.
     Colour,
-    /// The colour, with fresh containers.
+    /// The colour, with fresh containers; images are built and pulled.
     Fresh,
-    /// The same, created and not started.
+    /// The same, with the images that are there.
+    Made,
+    /// Of the colour what must not run twice: created and not started, with the images that are there.
     Created,
     /// What is there of the colour already, with the images that are there.
     Settled,
@@ -199,12 +201,13 @@ impl Deployer {
         let With { repo, reporter, cancel, rebuild, digests, at_once } = with;
         let (loaded, dressed) = match which {
             Which::Staying => (&looked.staying, Dressed { all_resources: true, ..Dressed::default() }),
-            Which::Colour | Which::Fresh | Which::Created | Which::Settled => {
+            Which::Colour | Which::Fresh | Which::Made | Which::Created | Which::Settled => {
                 let (networks_to_come, volumes_to_come) = to_come(&looked.staying.project, &looked.colour.project);
                 let dressed = Dressed {
-                    fresh: matches!(which, Which::Fresh | Which::Created),
+                    fresh: matches!(which, Which::Fresh | Which::Made | Which::Created),
                     no_start: which == Which::Created,
-                    images_are_there: matches!(which, Which::Created | Which::Settled),
+                    images_are_there: matches!(which, Which::Made | Which::Created | Which::Settled),
+                    only: if which == Which::Created { looked.made.alone() } else { Vec::new() },
                     networks_to_come,
                     volumes_to_come,
                     all_resources: false,

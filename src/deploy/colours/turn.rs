@@ -81,7 +81,7 @@ impl Deployer {
         let stages = switch::stage::stages(&making.looked.coloured, &making.looked.derived);
         stages.notes.iter().for_each(|note| of.recorder.info(note.to_string()));
         if let Some(first) = stages.first {
-            let started = self.bring_up(of, way, first, Which::Fresh, commit).await?;
+            let started = self.bring_up(of, way, first, Which::Made, commit).await?;
             let mut routes = way.made.routes_of(false);
             self.ask(of, way, &engine, &started, &mut routes).await?;
             learn(&mut way.made, routes);
@@ -227,7 +227,7 @@ impl Deployer {
         let started = match &way.how {
             How::Made(making) => {
                 let second = switch::stage::stages(&making.looked.coloured, &making.looked.derived).second;
-                let which = if alone { Which::Settled } else { Which::Fresh };
+                let which = if alone { Which::Settled } else { Which::Made };
                 let whole = making.looked.coloured.project.clone();
                 match second.filter(|_| alone).or_else(|| (!alone).then_some(whole)) {
                     Some(project) => self.bring_up(of, way, project, which, commit).await?,
