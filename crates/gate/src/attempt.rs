@@ -47,8 +47,8 @@ async fn http(address: SocketAddr, request: &[u8], patience: Duration) -> Seen {
         };
         connected = true;
         // Where it hung up on the request, it may have said why before.
-        let written = stream.write_all(request).await;
-        answer(&mut stream, written).await
+        let _ = stream.write_all(request).await;
+        answer(&mut stream).await
     };
     match timeout(patience, all).await {
         Ok(seen) => seen,
@@ -57,11 +57,11 @@ async fn http(address: SocketAddr, request: &[u8], patience: Duration) -> Seen {
     }
 }
 
-async fn answer(stream: &mut TcpStream, written: io::Result<()>) -> Seen {
+async fn answer(stream: &mut TcpStream) -> Seen {
     let mut bytes = Vec::new();
     loop {
-        let room = u64::try_from(head::BYTES.saturating_sub(bytes.len())).unwrap_or(0);
-        let read = (&mut *stream).take(room).read_buf(&mut bytes).await;
+        // No more than there is room for at a time: what is too large is seen before it has grown far.
+        let read = stream.read_buf(&mut bytes).await;
         match head::read(&bytes) {
             Head::Whole(status) => {
                 leave(stream);
@@ -74,8 +74,7 @@ async fn answer(stream: &mut TcpStream, written: io::Result<()>) -> Seen {
         match read {
             Ok(length) if length > 0 => {}
             Ok(_) | Err(_) if !bytes.is_empty() => return Seen::BrokeOff,
-            Ok(_) if written.is_ok() => return Seen::Closed,
-            Ok(_) | Err(_) => return Seen::Reset,
+            Ok(_) | Err(_) => return Seen::Closed,
         }
     }
 }
@@ -102,8 +101,7 @@ async fn bytes(address: SocketAddr, patience: Duration) -> Seen {
         // It waits for us to begin; or it has begun itself.
         Err(_) => Seen::Stays,
         Ok(Ok(length)) if length > 0 => Seen::Stays,
-        Ok(Ok(_)) => Seen::Closed,
-        Ok(Err(_)) => Seen::Reset,
+        Ok(Ok(_) | Err(_)) => Seen::Closed,
     }
 }
 

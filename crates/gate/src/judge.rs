@@ -15,9 +15,8 @@ pub(crate) enum Seen {
     NotConnected(Duration),
     /// No answer came in this time.
     Silent(Duration),
-    /// It reset the connection before it said anything.
-    Reset,
-    /// It closed the connection before it said anything.
+    /// It closed the connection, or reset it, before it said anything. Through the engine's port helper either is seen, by
+    /// chance, of the same instance.
     Closed,
     /// The answer ended before its head did.
     BrokeOff,
@@ -43,8 +42,7 @@ pub(crate) enum Verdict {
 /// Whether the words of a TLS client would tell more. A server of TLS hangs up on a request, answers with an alert, or, if it is
 /// polite, with 400.
 pub(crate) fn may_be_tls(spoken: &Spoken, seen: &Seen) -> bool {
-    *spoken != Spoken::Tcp
-        && matches!(seen, Seen::Reset | Seen::Closed | Seen::BrokeOff | Seen::Other | Seen::Answer(400))
+    *spoken != Spoken::Tcp && matches!(seen, Seen::Closed | Seen::BrokeOff | Seen::Other | Seen::Answer(400))
 }
 
 /// Judges one try; `tls`: the words of a TLS client were answered.
@@ -57,9 +55,7 @@ pub(crate) fn judge(ask: &Ask, seen: &Seen, tls: bool) -> Verdict {
         }
         (Spoken::Tcp, Seen::Stays) => Verdict::Good(Protocol::Tcp, None, "a connection that stays".to_owned()),
         // The engine's port helper takes connections before anybody in the container does.
-        (Spoken::Tcp, Seen::Closed | Seen::Reset) => {
-            Verdict::Not("a connection that is taken and closed at once".to_owned())
-        }
+        (Spoken::Tcp, Seen::Closed) => Verdict::Not("a connection that is taken and closed at once".to_owned()),
         (_, Seen::Answer(status)) => {
             let words = format!("HTTP {status} for {request}");
             if *status < 500 { Verdict::Good(Protocol::Http, Some(*status), words) } else { Verdict::Not(words) }
@@ -68,7 +64,6 @@ pub(crate) fn judge(ask: &Ask, seen: &Seen, tls: bool) -> Verdict {
         (_, Seen::NoWay(why)) => Verdict::Not(format!("cannot connect: {why}")),
         (_, Seen::NotConnected(after)) => Verdict::Not(format!("no connection within {after:?}")),
         (_, Seen::Silent(after)) => Verdict::Not(format!("no answer to {request} within {after:?}")),
-        (_, Seen::Reset) => Verdict::Not(format!("connection reset before an answer to {request}")),
         (_, Seen::Closed) => Verdict::Not(format!("connection closed without an answer to {request}")),
         (_, Seen::BrokeOff) => Verdict::Not(format!("an answer to {request} that broke off")),
         (_, Seen::TooLarge) => Verdict::Not(format!("an answer to {request} whose head is too large")),
@@ -160,14 +155,6 @@ mod tests {
                 Err("connection closed without an answer to GET /up?…"),
                 Err("connection closed without an answer to GET /up?…"),
             ),
-            (Seen::Reset, true, true, Err(tls), Ok(Tls)),
-            (
-                Seen::Reset,
-                true,
-                false,
-                Err("connection reset before an answer to GET /up?…"),
-                Err("connection reset before an answer to GET /up?…"),
-            ),
             (Seen::Other, true, true, Err(tls), Ok(Tls)),
             (
                 Seen::Other,
@@ -207,7 +194,6 @@ mod tests {
         for (seen, expected) in [
             (Seen::Stays, Ok(Tcp)),
             (Seen::Closed, Err("a connection that is taken and closed at once")),
-            (Seen::Reset, Err("a connection that is taken and closed at once")),
             (Seen::Refused, Err("connection refused")),
             (Seen::NotConnected(time), Err("no connection within 5s")),
         ] {
