@@ -37,6 +37,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("composer", &["buildkit", "compose", "docker", "files", "git", "plan", "registry", "report", "yaml"]),
     ("traffic", &[]),
     ("steer", &["traffic"]),
+    ("gate", &["report"]),
     ("proxy", &["report", "traffic"]),
 ];
 
@@ -57,6 +58,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("composer", &["rusqlite", "libsqlite3", "axum", "globset"]),
     ("traffic", &["tokio", "rustix", "bollard", "hyper", "git2", "rusqlite"]),
     ("steer", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "turnout-compose"]),
+    ("gate", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
 
