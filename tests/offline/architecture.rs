@@ -214,7 +214,6 @@ const NOT_YET: &[(&str, &[Back])] = &[
             ("crates/compose/src/resolve/consistency.rs", "crates/compose/src/resolve/mod.rs"),
             ("crates/compose/src/resolve/env_files.rs", "crates/compose/src/resolve/mod.rs"),
             ("crates/compose/src/resolve/normalise.rs", "crates/compose/src/document.rs"),
-            ("crates/compose/src/resolve/typing/fields.rs", "crates/compose/src/resolve/mod.rs"),
             ("crates/compose/src/select_files.rs", "crates/compose/src/load.rs"),
         ],
     ),
@@ -225,8 +224,6 @@ const NOT_YET: &[(&str, &[Back])] = &[
     (
         "the executor and a step's report stand in apply/mod.rs, which calls",
         &[
-            ("crates/docker/src/apply/hooks.rs", "crates/docker/src/apply/mod.rs"),
-            ("crates/docker/src/apply/mod.rs", "crates/docker/src/apply/volumes.rs"),
             ("crates/docker/src/apply/schedule.rs", "crates/docker/src/apply/mod.rs"),
         ],
     ),
@@ -253,7 +250,6 @@ const NOT_YET: &[(&str, &[Back])] = &[
         "what is converted stands in the files that convert",
         &[
             ("crates/git/src/convert/lfs/batch.rs", "crates/git/src/convert/lfs/mod.rs"),
-            ("crates/git/src/convert/mod.rs", "crates/git/src/convert/stored.rs"),
         ],
     ),
     (
