@@ -218,10 +218,6 @@ const NOT_YET: &[(&str, &[Back])] = &[
         ],
     ),
     (
-        "the printer of lines stands in logs.rs, which also follows",
-        &[("crates/composer/src/follow.rs", "crates/composer/src/logs.rs")],
-    ),
-    (
         "the executor and a step's report stand in apply/mod.rs, which calls",
         &[
             ("crates/docker/src/apply/schedule.rs", "crates/docker/src/apply/mod.rs"),
