@@ -218,19 +218,6 @@ const NOT_YET: &[(&str, &[Back])] = &[
         ],
     ),
     (
-        "the executor and a step's report stand in apply/mod.rs, which calls",
-        &[
-            ("crates/docker/src/apply/schedule.rs", "crates/docker/src/apply/mod.rs"),
-        ],
-    ),
-    (
-        "the engine and its version stand in connect.rs, which connects",
-        &[
-            ("crates/docker/src/client_settings.rs", "crates/docker/src/connect.rs"),
-            ("crates/docker/src/patience.rs", "crates/docker/src/connect.rs"),
-        ],
-    ),
-    (
         "opening a repository and its branch stand in the files of the greater works",
         &[
             ("crates/git/src/advance.rs", "crates/git/src/by_hand.rs"),

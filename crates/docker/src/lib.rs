@@ -5,14 +5,16 @@
 
 pub mod aftermath;
 mod altered;
+mod api_version;
 pub mod apply;
 mod client_settings;
 pub mod clock;
-pub mod connect;
+mod connect;
 mod context;
 mod dial;
 pub mod disk;
 pub mod endpoint;
+mod engine;
 pub mod error;
 pub mod glance;
 pub mod happenings;
@@ -37,13 +39,14 @@ mod times;
 pub mod translate;
 mod unreachable;
 
+pub use api_version::ApiVersion;
 pub use apply::{
     Apply, ApplyError, ContainerRef, ImageSettings, InputReader, InputsRead, Left, OneOff, Report, StepReport,
     as_oneoff,
 };
 pub use client_settings::ClientSettings;
-pub use connect::{ApiVersion, Engine};
 pub use endpoint::Endpoint;
+pub use engine::Engine;
 pub use error::EngineError;
 pub use logs::{LogLine, LogOptions, Logs};
 pub use proxies::read_proxies;

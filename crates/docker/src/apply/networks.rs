@@ -4,7 +4,7 @@ use bollard::models::{EndpointSettings, Ipam, NetworkConnectRequest, NetworkDisc
 use turnout_compose::labels;
 use turnout_plan::{Existing, NetworkRemoval};
 
-use super::{Executor, containers::short, schedule::Did};
+use super::{containers::short, executor::Executor, schedule::Did};
 use crate::{
     ApiVersion, EngineError,
     error::{Refusal, status_of},
