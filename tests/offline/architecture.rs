@@ -205,19 +205,6 @@ const RECURSIVE: &[(&str, &[Back])] = &[
 /// Circles that ought to go: what both sides need stands in the file of one of them. Nothing is added here.
 const NOT_YET: &[(&str, &[Back])] = &[
     (
-        "what is asked of the loader stands in load.rs, which asks; places and sizes stand where they are looked at",
-        &[
-            ("crates/compose/src/load.rs", "crates/compose/src/document.rs"),
-            ("crates/compose/src/load.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/name.rs", "crates/compose/src/load.rs"),
-            ("crates/compose/src/resolve/bounds.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/resolve/consistency.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/resolve/env_files.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/resolve/normalise.rs", "crates/compose/src/document.rs"),
-            ("crates/compose/src/select_files.rs", "crates/compose/src/load.rs"),
-        ],
-    ),
-    (
         "opening a repository and its branch stand in the files of the greater works",
         &[
             ("crates/git/src/advance.rs", "crates/git/src/by_hand.rs"),
