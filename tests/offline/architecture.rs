@@ -198,37 +198,11 @@ const RECURSIVE: &[(&str, &[Back])] = &[
         "what `up --watch` begins brings up again what has changed",
         &[("crates/composer/src/watch/mod.rs", "crates/composer/src/up.rs")],
     ),
-    ("a submodule is updated as a repository is", &[("crates/git/src/update.rs", "crates/git/src/submodule.rs")]),
     ("the list of known forges names descriptions, which are forges", &[("src/forge/mod.rs", "src/forge/github.rs")]),
 ];
 
 /// Circles that ought to go: what both sides need stands in the file of one of them. Nothing is added here.
 const NOT_YET: &[(&str, &[Back])] = &[
-    (
-        "opening a repository and its branch stand in the files of the greater works",
-        &[
-            ("crates/git/src/advance.rs", "crates/git/src/by_hand.rs"),
-            ("crates/git/src/advance.rs", "crates/git/src/read.rs"),
-            ("crates/git/src/gitlinks.rs", "crates/git/src/update.rs"),
-            ("crates/git/src/read.rs", "crates/git/src/update.rs"),
-            ("crates/git/src/rebase.rs", "crates/git/src/read.rs"),
-            ("crates/git/src/update.rs", "crates/git/src/by_hand.rs"),
-        ],
-    ),
-    ("a transfer's session stands with the transfer", &[("crates/git/src/again.rs", "crates/git/src/transfer.rs")]),
-    (
-        "what is converted stands in the files that convert",
-        &[
-            ("crates/git/src/convert/lfs/batch.rs", "crates/git/src/convert/lfs/mod.rs"),
-        ],
-    ),
-    (
-        "the work of a repacking stands in repack/mod.rs, which begins it",
-        &[
-            ("crates/git/src/repack/mod.rs", "crates/git/src/repack/join.rs"),
-            ("crates/git/src/repack/mod.rs", "crates/git/src/repack/loose.rs"),
-        ],
-    ),
     (
         "the keys of an entry are functions of the draft that they fill, which goes through them",
         &[
@@ -360,7 +334,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/preview.rs", "the edge of a shallow clone, in .git; and what it writes itself"),
     ("crates/git/src/repack/hold.rs", "in .git"),
     ("crates/git/src/repack/join.rs", "in .git"),
-    ("crates/git/src/repack/mod.rs", "in .git"),
+    ("crates/git/src/repack/nursery.rs", "in .git"),
     ("crates/git/src/repack/pack.rs", "in .git"),
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
