@@ -1,4 +1,5 @@
-//! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
+//! Reads a project's Compose files as Docker Compose does, up to a typed project with the hashes by which Compose tells what is
+//! up to date. Files are read through a trait ([`source`]), so all else here is pure.
 
 pub mod canonical;
 mod cast;

@@ -1,4 +1,4 @@
-//! How large a tree is.
+//! How large a tree is: what bounds of a load are counted in.
 
 use turnout_yaml::{Node, Value};
 

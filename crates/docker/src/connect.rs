@@ -1,4 +1,4 @@
-//! Connects to the engine and agrees with it on a version of its API.
+//! Connects to the engine, and agrees with it on a version of its API.
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Observe, apply one step, build, pull, health, logs (bollard).
+//! Docker's engine: how it is reached, what it holds for a project, and how a plan is carried out on it. The client library is
+//! bollard.
 //!
 //! Nothing here decides: [`Engine::observe`] fills the planner's snapshot, [`Engine::apply`] carries a plan out.
 //! How a service becomes a container is in [`translate`], as pure functions.

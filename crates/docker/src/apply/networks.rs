@@ -1,4 +1,4 @@
-//! Networks of the project.
+//! Steps that make, try out and remove networks, and that connect containers to them.
 
 use bollard::models::{EndpointSettings, Ipam, NetworkConnectRequest, NetworkDisconnectRequest};
 use turnout_compose::labels;

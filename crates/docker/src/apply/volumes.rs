@@ -1,4 +1,4 @@
-//! Volumes and images of the project.
+//! Steps that make and remove volumes, and that pull and remove images.
 
 use bollard::query_parameters::{RemoveImageOptions, RemoveVolumeOptions};
 
