@@ -202,71 +202,11 @@ const RECURSIVE: &[(&str, &[Back])] = &[
         "what `up --watch` begins brings up again what has changed",
         &[("crates/composer/src/watch/mod.rs", "crates/composer/src/up.rs")],
     ),
-    ("a submodule is updated as a repository is", &[("crates/git/src/update.rs", "crates/git/src/submodule.rs")]),
     ("the list of known forges names descriptions, which are forges", &[("src/forge/mod.rs", "src/forge/github.rs")]),
 ];
 
 /// Circles that ought to go: what both sides need stands in the file of one of them. Nothing is added here.
 const NOT_YET: &[(&str, &[Back])] = &[
-    (
-        "what is asked of the loader stands in load.rs, which asks; places and sizes stand where they are looked at",
-        &[
-            ("crates/compose/src/load.rs", "crates/compose/src/document.rs"),
-            ("crates/compose/src/load.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/name.rs", "crates/compose/src/load.rs"),
-            ("crates/compose/src/resolve/bounds.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/resolve/consistency.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/resolve/env_files.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/resolve/normalise.rs", "crates/compose/src/document.rs"),
-            ("crates/compose/src/resolve/typing/fields.rs", "crates/compose/src/resolve/mod.rs"),
-            ("crates/compose/src/select_files.rs", "crates/compose/src/load.rs"),
-        ],
-    ),
-    (
-        "the printer of lines stands in logs.rs, which also follows",
-        &[("crates/composer/src/follow.rs", "crates/composer/src/logs.rs")],
-    ),
-    (
-        "the executor and a step's report stand in apply/mod.rs, which calls",
-        &[
-            ("crates/docker/src/apply/hooks.rs", "crates/docker/src/apply/mod.rs"),
-            ("crates/docker/src/apply/mod.rs", "crates/docker/src/apply/volumes.rs"),
-            ("crates/docker/src/apply/schedule.rs", "crates/docker/src/apply/mod.rs"),
-        ],
-    ),
-    (
-        "the engine and its version stand in connect.rs, which connects",
-        &[
-            ("crates/docker/src/client_settings.rs", "crates/docker/src/connect.rs"),
-            ("crates/docker/src/patience.rs", "crates/docker/src/connect.rs"),
-        ],
-    ),
-    (
-        "opening a repository and its branch stand in the files of the greater works",
-        &[
-            ("crates/git/src/advance.rs", "crates/git/src/by_hand.rs"),
-            ("crates/git/src/advance.rs", "crates/git/src/read.rs"),
-            ("crates/git/src/gitlinks.rs", "crates/git/src/update.rs"),
-            ("crates/git/src/read.rs", "crates/git/src/update.rs"),
-            ("crates/git/src/rebase.rs", "crates/git/src/read.rs"),
-            ("crates/git/src/update.rs", "crates/git/src/by_hand.rs"),
-        ],
-    ),
-    ("a transfer's session stands with the transfer", &[("crates/git/src/again.rs", "crates/git/src/transfer.rs")]),
-    (
-        "what is converted stands in the files that convert",
-        &[
-            ("crates/git/src/convert/lfs/batch.rs", "crates/git/src/convert/lfs/mod.rs"),
-            ("crates/git/src/convert/mod.rs", "crates/git/src/convert/stored.rs"),
-        ],
-    ),
-    (
-        "the work of a repacking stands in repack/mod.rs, which begins it",
-        &[
-            ("crates/git/src/repack/mod.rs", "crates/git/src/repack/join.rs"),
-            ("crates/git/src/repack/mod.rs", "crates/git/src/repack/loose.rs"),
-        ],
-    ),
     (
         "the keys of an entry are functions of the draft that they fill, which goes through them",
         &[
@@ -398,7 +338,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/preview.rs", "the edge of a shallow clone, in .git; and what it writes itself"),
     ("crates/git/src/repack/hold.rs", "in .git"),
     ("crates/git/src/repack/join.rs", "in .git"),
-    ("crates/git/src/repack/mod.rs", "in .git"),
+    ("crates/git/src/repack/nursery.rs", "in .git"),
     ("crates/git/src/repack/pack.rs", "in .git"),
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),

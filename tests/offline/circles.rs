@@ -1,7 +1,9 @@
 //! Circles between the files of a crate: files that name each other, directly or through others.
 //!
 //! A name that a file hands on (`pub use step::Action` in `lib.rs`) counts as the file that defines it: whoever takes it
-//! through the door of a folder does not depend on all that lies behind that door.
+//! through the door of a folder does not depend on all that lies behind that door. For the same reason the name of a
+//! module alone (`use super::resolve`, or a variable that happens to be called so) is no use of its file: what is taken
+//! through it (`resolve::paths::made`) is named where it is taken.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -62,16 +64,21 @@ fn read(source: &Path) -> BTreeMap<Vec<String>, File> {
     let files = imports::product_files(source)
         .into_iter()
         .filter(|file| *file != source.join("main.rs") || !source.join("lib.rs").exists());
-    files
-        .map(|path| {
-            let module = module_of(path.strip_prefix(source).unwrap());
-            let name = path.strip_prefix(imports::top()).unwrap().display().to_string();
-            let mut seen = Seen::default();
-            seen.visit_file(&imports::parsed(&path));
-            let names = imports::named(&path);
-            (module.clone(), File { name, module, defines: seen.defines, taken: seen.taken, globs: seen.globs, names })
-        })
-        .collect()
+    let read = files.map(|path| {
+        let module = module_of(path.strip_prefix(source).unwrap());
+        let name = path.strip_prefix(imports::top()).unwrap().display().to_string();
+        (module.clone(), File::of(name, module, &imports::parsed(&path)))
+    });
+    read.collect()
+}
+
+impl File {
+    fn of(name: String, module: Vec<String>, parsed: &syn::File) -> Self {
+        let mut seen = Seen::default();
+        seen.visit_file(parsed);
+        let names = imports::named_in(parsed, &name);
+        File { name, module, defines: seen.defines, taken: seen.taken, globs: seen.globs, names }
+    }
 }
 
 fn module_of(relative: &Path) -> Vec<String> {
@@ -130,7 +137,8 @@ impl<'ast> Visit<'ast> for Seen {
     }
 }
 
-/// The file that a path leads to, as written in one of them; none where it leaves the crate.
+/// The file that defines what a path leads to, as written in one of them; none where it leaves the crate, or ends at a
+/// module.
 fn lead<'f>(files: &'f BTreeMap<Vec<String>, File>, from: &File, path: &[String], depth: usize) -> Option<&'f File> {
     // Names that are handed on in a circle do not compile; this holds for what was not understood.
     if depth > 16 {
@@ -176,11 +184,12 @@ fn lead<'f>(files: &'f BTreeMap<Vec<String>, File>, from: &File, path: &[String]
         rest = &rest[1..];
         match rest.first() {
             Some(next) => word = next,
-            None => return files.get(&module),
+            None => return None,
         }
     }
     let file = files.get(&module)?;
-    if file.defines.contains(word) {
+    // Everything of a module is taken from the module itself, whatever of it is used then.
+    if word == "*" || file.defines.contains(word) {
         return Some(file);
     }
     if let Some(path) = file.taken.get(word) {
@@ -254,4 +263,27 @@ fn reach<'f>(edges: &BTreeMap<&'f str, Vec<&'f str>>, from: &'f str) -> BTreeSet
         open.extend(edges.get(file).into_iter().flatten().filter(|next| found.insert(**next)));
     }
     found
+}
+
+#[test]
+fn a_use_leads_to_the_file_that_defines_what_is_used() {
+    let texts = [
+        // A variable is called like a module.
+        ("", "mod door; mod load; mod place; mod size; pub use place::Place; fn root() { let load = 1; drop(load); }"),
+        ("door", "pub use super::size::of;"),
+        // What is taken through doors, and a module of which nothing is used.
+        ("load", "use super::{Place, door, size}; fn load(at: Place) { door::of(at) }"),
+        ("place", "pub struct Place;"),
+        // Everything of a module.
+        ("size", "use super::place::*; pub fn of(_: Place) {}"),
+    ];
+    let files = texts.map(|(name, text)| {
+        let module: Vec<String> = name.split("::").filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        (module.clone(), File::of(format!("{name}.rs"), module, &syn::parse_file(text).unwrap()))
+    });
+    let uses = uses_of(&files.into());
+    let told: Vec<String> = uses.iter().map(|used| format!("{} {}", used.from, used.to)).collect();
+    assert_eq!(told, ["load.rs place.rs", "load.rs size.rs", "size.rs place.rs"]);
+    // The root only hands on: nothing goes round.
+    assert_eq!(circles(&uses, &[]), []);
 }

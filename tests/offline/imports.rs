@@ -14,7 +14,7 @@ use syn::{ItemUse, UseTree, visit::Visit};
 /// A path in the code, and where it is first named: `crate::engine::Engine` at `src/deploy/mod.rs:7`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
-    /// The path's words.
+    /// The path's words; the last is `*` where everything of a module is taken in.
     pub path: Vec<String>,
     /// File below the top of the tree, and line.
     pub at: String,
@@ -115,9 +115,13 @@ pub fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
 
 /// Every path that a file names outside its tests. `self` and `super` are left as they are.
 pub fn named(file: &Path) -> Vec<Named> {
-    let relative = file.strip_prefix(top()).unwrap().display().to_string();
-    let mut reader = Reader { relative, handed_on: false, found: Vec::new() };
-    reader.visit_file(&parsed(file));
+    named_in(&parsed(file), &file.strip_prefix(top()).unwrap().display().to_string())
+}
+
+/// The same of a file that was parsed; `relative` is its name below the top of the tree.
+pub fn named_in(file: &syn::File, relative: &str) -> Vec<Named> {
+    let mut reader = Reader { relative: relative.to_owned(), handed_on: false, found: Vec::new() };
+    reader.visit_file(file);
     reader.found
 }
 
@@ -138,7 +142,10 @@ impl Reader {
             UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
             UseTree::Name(name) => self.add(with(&name.ident), name.ident.span().start().line),
             UseTree::Rename(name) => self.add(with(&name.ident), name.ident.span().start().line),
-            UseTree::Glob(glob) => self.add(before.to_vec(), glob.star_token.spans[0].start().line),
+            UseTree::Glob(glob) => {
+                let path = before.iter().cloned().chain(["*".to_owned()]).collect();
+                self.add(path, glob.star_token.spans[0].start().line);
+            }
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(before, tree)),
         }
     }

@@ -6,11 +6,12 @@ use std::path::Path;
 use turnout_yaml::{Map, Node, Value};
 
 use super::{
-    document::{Scope, Session, Use, load_file},
+    document::{Use, load_file},
     error::LoadError,
     lexical, merge,
     merge_reset::Resets,
     resolve,
+    session::{Scope, Session},
 };
 
 /// Services that extend one another, at most.

@@ -6,10 +6,11 @@ use std::{path::Path, rc::Rc};
 use turnout_yaml::{Entry, Map, Node, Value};
 
 use super::{
-    document::{Scope, Session, load_model},
+    document::load_model,
     error::{LoadError, Warning},
     lexical, merge,
     select_files::{Environment, read_env_files},
+    session::{Scope, Session},
 };
 
 /// Files that include one another, at most.

@@ -1,4 +1,5 @@
-//! The Compose specification: tree, dotenv, interpolate, merge, resolve, type, hash. Pure over a file reader.
+//! Reads a project's Compose files as Docker Compose does, up to a typed project with the hashes by which Compose tells what is
+//! up to date. Files are read through a trait ([`source`]), so all else here is pure.
 
 pub mod canonical;
 mod cast;
@@ -24,7 +25,10 @@ mod name;
 pub mod reference;
 pub mod remote;
 pub mod render;
+mod request;
 pub mod resolve;
 pub mod schema;
 mod select_files;
+mod session;
 pub mod source;
+mod tree_size;

@@ -8,7 +8,7 @@ use turnout_yaml::{Node, Value};
 use super::{
     error::{LoadError, Warning},
     interpolate_tree, lexical,
-    load::LoadOptions,
+    request::LoadOptions,
     select_files::Environment,
     source::FileSource,
 };

@@ -7,9 +7,8 @@ use indexmap::IndexMap;
 use super::{
     dotenv,
     error::{LoadError, Warning, keep},
-    lexical,
-    load::LoadRequest,
-    remote,
+    lexical, remote,
+    request::LoadRequest,
     source::{FileSource, hint, reason},
 };
 
@@ -23,15 +22,15 @@ const OVERRIDE_NAMES: [&str; 4] =
 /// Variables by name.
 pub(super) type Environment = BTreeMap<String, String>;
 
-/// What was selected.
+/// The files of a project, and what they are read with.
 pub(super) struct Selection {
     /// Absolute paths, or `-`.
     pub files: Vec<String>,
-    /// Project directory, absolute.
+    /// The project directory, that relative paths count from; absolute.
     pub directory: String,
     /// Process environment over `.env` files.
     pub environment: Environment,
-    /// Active profiles.
+    /// Profiles that are active.
     pub profiles: Vec<String>,
     /// Env files that were asked for, absolute.
     pub env_files: Vec<String>,

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use super::{
     args::UpArgs,
     follow::{Happened, Show, What, engine_time, events, restarts},
-    logs::Printer,
+    printer::Printer,
     progress::{Progress, Said},
     session::{Interrupts, Session},
     watch::{Line, Watcher},

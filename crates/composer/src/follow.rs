@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use bollard::{models::EventMessage, query_parameters::EventsOptions};
 use futures_util::{Stream, StreamExt as _};
 
-use super::{logs::Printer, progress::Said, watch::Line};
+use super::{printer::Printer, progress::Said, watch::Line};
 use turnout_compose::labels;
 use turnout_docker::{Engine, EngineError, LogLine, LogOptions};
 

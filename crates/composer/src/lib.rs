@@ -17,6 +17,7 @@ mod inspect;
 mod lifecycle;
 mod logs;
 mod plugin;
+mod printer;
 mod process;
 mod progress;
 mod prompt;

@@ -10,7 +10,7 @@ use hyper::{
 use serde_json::Value;
 use turnout_registry::docker_config_directory;
 
-use super::{ApiVersion, EngineError, context::settings_of_client};
+use super::{api_version::ApiVersion, context::settings_of_client, error::EngineError};
 
 /// Headers that belong to the request itself; Docker's client does not let settings change them either.
 const OURS: [HeaderName; 6] = [

@@ -1,6 +1,6 @@
-//! Connects to the engine and agrees with it on a version of its API.
+//! Connects to the engine, and agrees with it on a version of its API.
 
-use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
@@ -12,22 +12,20 @@ use hyper_util::{
 };
 
 use super::{
+    api_version::ApiVersion,
     client_settings::ClientSettings,
     clock::Clock,
     dial::Connector,
     endpoint::Endpoint,
+    engine::{Engine, LATER},
     error::EngineError,
     image::wire::{self, Connection},
-    patience,
     unreachable::unreachable,
 };
 
 /// Longest wait for an answer where nobody sets another. Creating a container from a large image on a slow disk takes
 /// seconds; builds, pulls and stops with a long grace set their own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// What the client library, which watches the beginning of an answer, waits beyond that: ours, which watches all of it
-/// and tells how long it was, comes first.
-const LATER: Duration = Duration::from_secs(1);
 /// Longest wait for the daemon's first sign of life.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same through SSH, whose own steps (names, keys, agents, jump hosts) are the server's pace.
@@ -39,41 +37,6 @@ const MAX_PING: usize = 4096;
 const KEEP: Duration = Duration::from_secs(5);
 /// Credentials travel in these headers as base64; see [`url_safe_credentials`].
 const CREDENTIAL_HEADERS: [&str; 2] = ["x-registry-auth", "x-registry-config"];
-
-/// A version of the Engine API, for instance 1.41.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ApiVersion {
-    /// Major.
-    pub major: usize,
-    /// Minor.
-    pub minor: usize,
-}
-
-impl ApiVersion {
-    /// A version `1.minor`.
-    pub const fn v1(minor: usize) -> ApiVersion {
-        ApiVersion { major: 1, minor }
-    }
-}
-
-impl fmt::Display for ApiVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-/// A connection to one daemon. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Engine {
-    docker: Docker,
-    call_timeout: Duration,
-    version: ApiVersion,
-    endpoint: Arc<Endpoint>,
-    /// Variables for containers and builds from the `proxies` section of the Docker CLI's configuration.
-    proxies: Arc<HashMap<String, String>>,
-    settings: Arc<ClientSettings>,
-    clock: Clock,
-}
 
 impl Engine {
     /// Connects and agrees on the newest version both sides speak.
@@ -151,72 +114,6 @@ impl Engine {
             settings,
             clock: Clock::default(),
         })
-    }
-
-    /// Sends a request over a connection of its own.
-    ///
-    /// # Errors
-    /// No connection, or it broke.
-    pub async fn send(&self, mut request: hyper::Request<wire::Body>) -> io::Result<wire::Answer> {
-        self.settings.dress(request.headers_mut());
-        wire::send(&self.endpoint, request).await
-    }
-
-    /// The same for a request whose answer begins at once or not at all, such as one that opens a session.
-    ///
-    /// # Errors
-    /// As [`Engine::send`]; or there was no answer in the time of a call.
-    pub async fn send_in_time(&self, request: hyper::Request<wire::Body>) -> io::Result<wire::Answer> {
-        patience::io_within(self.call_timeout, self.send(request)).await
-    }
-
-    /// The client. Its timeout covers the wait for the beginning of an answer.
-    pub fn docker(&self) -> &Docker {
-        &self.docker
-    }
-
-    /// The client with another timeout, for a request that may stay silent for long (a stop with a long grace, the
-    /// upload of a build context).
-    pub fn docker_with_timeout(&self, timeout: Duration) -> Docker {
-        self.docker.clone().with_timeout(timeout.saturating_add(LATER))
-    }
-
-    /// How long one call may take: [`ClientSettings::call_timeout`].
-    pub fn call_timeout(&self) -> Duration {
-        self.call_timeout
-    }
-
-    /// The version agreed upon; features are gated by it.
-    pub fn version(&self) -> ApiVersion {
-        self.version
-    }
-
-    /// Where the daemon is.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    /// What is known of the daemon's clock.
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// Goes on with what an earlier connection to the same daemon learned of its clock.
-    pub fn with_clock(mut self, clock: Clock) -> Engine {
-        self.clock = clock;
-        self
-    }
-
-    /// Sets the variables that every container and build receives unless the service sets them: the CLI's
-    /// `proxies.default` section, as `HTTP_PROXY` and its like.
-    pub fn with_proxies(mut self, proxies: HashMap<String, String>) -> Engine {
-        self.proxies = Arc::new(proxies);
-        self
-    }
-
-    /// See [`Engine::with_proxies`].
-    pub fn proxies(&self) -> &HashMap<String, String> {
-        &self.proxies
     }
 }
 

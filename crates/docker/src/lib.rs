@@ -1,18 +1,21 @@
-//! Observe, apply one step, build, pull, health, logs (bollard).
+//! Docker's engine: how it is reached, what it holds for a project, and how a plan is carried out on it. The client library is
+//! bollard.
 //!
 //! Nothing here decides: [`Engine::observe`] fills the planner's snapshot, [`Engine::apply`] carries a plan out.
 //! How a service becomes a container is in [`translate`], as pure functions.
 
 pub mod aftermath;
 mod altered;
+mod api_version;
 pub mod apply;
 mod client_settings;
 pub mod clock;
-pub mod connect;
+mod connect;
 mod context;
 mod dial;
 pub mod disk;
 pub mod endpoint;
+mod engine;
 pub mod error;
 pub mod glance;
 pub mod happenings;
@@ -39,13 +42,14 @@ mod times;
 pub mod translate;
 mod unreachable;
 
+pub use api_version::ApiVersion;
 pub use apply::{
     Apply, ApplyError, ContainerRef, ImageSettings, InputReader, InputsRead, Left, OneOff, Report, StepReport,
     as_oneoff,
 };
 pub use client_settings::ClientSettings;
-pub use connect::{ApiVersion, Engine};
 pub use endpoint::Endpoint;
+pub use engine::Engine;
 pub use error::EngineError;
 pub use image_facts::ImageSays;
 pub use logs::{LogLine, LogOptions, Logs};

@@ -22,7 +22,7 @@ use super::{
 /// Lines in flight between the engine and a slow reader.
 const BUFFER: usize = 256;
 
-/// Which lines.
+/// Which lines are wanted, of whom and of which time.
 #[derive(Debug, Clone, Default)]
 pub struct LogOptions {
     /// Services; empty = all.
@@ -37,12 +37,12 @@ pub struct LogOptions {
     pub until: Option<i32>,
 }
 
-/// One line.
+/// A line that a container wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Container name.
+    /// Name of the container.
     pub container: String,
-    /// Compose service.
+    /// The service that it is of.
     pub service: String,
     /// Written to standard error.
     pub stderr: bool,

@@ -1,51 +1,26 @@
 //! How long something is waited for: one call to the engine, and work that somebody has called off.
 //!
-//! Whoever asks the engine asks through [`Engine::ask`]: it ends also where the answer begins and never ends.
+//! Whoever asks the engine asks through [`super::Engine::ask`]: it ends also where the answer begins and never ends.
 //!
 //! Work is boxed where it is wrapped: a future that is handed on by value through several functions lies in each of them,
 //! and that of a whole deployment would not fit on a stack.
 
 use std::{fmt, io, time::Duration};
 
-use bollard::errors::Error as Bollard;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-
-use super::Engine;
 
 /// What work under way has for its end after it was called off. Most calls end well within it, and what is whole is
 /// easier to go on from; who called it off, or systemd, waits meanwhile.
 pub const GRACE: Duration = Duration::from_secs(5);
-
-impl Engine {
-    /// Waits for the answer to one call, for all of it, as long as a call may take.
-    ///
-    /// # Errors
-    /// The call's own; that there was no answer in time, which [`super::EngineError::api`] puts into words.
-    pub fn ask<T>(&self, call: impl Future<Output = Result<T, Bollard>>) -> impl Future<Output = Result<T, Bollard>> {
-        self.ask_for(self.call_timeout(), call)
-    }
-
-    /// The same for a call that may take another time.
-    ///
-    /// # Errors
-    /// As [`Engine::ask`].
-    pub fn ask_for<T>(
-        &self,
-        limit: Duration,
-        call: impl Future<Output = Result<T, Bollard>>,
-    ) -> impl Future<Output = Result<T, Bollard>> {
-        let call = Box::pin(call);
-        async move { timeout(limit, call).await.unwrap_or_else(|_| Err(Bollard::IOError { err: no_answer(limit) })) }
-    }
-}
 
 /// A call below the client library, in its time.
 pub(super) async fn io_within<T>(limit: Duration, call: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(limit, call).await.unwrap_or_else(|_| Err(no_answer(limit)))
 }
 
-fn no_answer(limit: Duration) -> io::Error {
+/// That there was no answer in this time; [`after`] finds it again.
+pub(super) fn no_answer(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, NoAnswer(limit))
 }
 
@@ -117,6 +92,8 @@ impl<'a> GivingUp<'a> {
 
 #[cfg(test)]
 mod tests {
+    use bollard::errors::Error as Bollard;
+
     use super::*;
 
     #[test]

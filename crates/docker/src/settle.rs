@@ -48,16 +48,16 @@ const CHECK_OUTPUT: usize = 500;
 pub struct Settle<'a> {
     /// The project they belong to.
     pub project: &'a Project,
-    /// Who was started.
+    /// The containers that the run has started, which are watched.
     pub started: &'a [ContainerRef],
     /// How long those without a health check must stay up.
     pub settle: Duration,
     /// How long a health check may take to its first verdict at most, beyond the settle time; less when the check's
     /// own times and retries must give one earlier.
     pub health_timeout: Duration,
-    /// Takes warnings.
+    /// Takes what is said meanwhile.
     pub reporter: &'a dyn Reporter,
-    /// Stops the watch.
+    /// Ends the watch before its time.
     pub cancel: &'a CancellationToken,
 }
 
@@ -73,11 +73,11 @@ pub struct Doubtful {
 /// A container that did not stay up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsettled {
-    /// Which.
+    /// The one that did not stay up.
     pub container: ContainerRef,
     /// What happened, for instance `exited (1) and was restarted 2 times`.
     pub reason: String,
-    /// Its last lines.
+    /// What it said last, for whoever looks for the reason.
     pub log: Vec<String>,
 }
 

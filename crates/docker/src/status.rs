@@ -15,15 +15,15 @@ use super::{Engine, EngineError, observe};
 /// One container of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ContainerStatus {
-    /// Full ID.
+    /// Its ID, all 64 digits.
     pub id: String,
-    /// Name.
+    /// Its name, without the leading slash.
     pub name: String,
-    /// Compose service.
+    /// The service that it is of.
     pub service: String,
     /// Number; one-offs have none.
     pub number: Option<u32>,
-    /// Made by `run`.
+    /// `run` made it, and no service needs it.
     pub oneoff: bool,
     /// Image as the container names it.
     pub image: String,

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use git2::{BranchType, ErrorCode, Oid, Repository};
 
 use super::{
-    by_hand, checkout,
+    branch, checkout, detached,
     error::GitError,
-    objects,
-    read::short_id,
-    rebase,
+    objects, rebase,
     remote::{Divergence, Moved},
-    transfer::{Fetched, Session},
+    session::Session,
+    short::short_id,
+    transfer::Fetched,
 };
 
 /// Moves the work tree to the fetched branch. Returns the new commit and how it got there.
@@ -49,7 +49,7 @@ pub(super) fn to(repo: &Repository, fetched: &Fetched, session: &Session) -> Res
         (ahead, 0, Divergence::Rebase) if published == 0 => (tip, Moved::UpToDate { ahead }),
         // Commits that the remote once had and took back are not ours to put on top again.
         (_, _, Divergence::Rebase) => {
-            let since = known_before(repo, &fetched.branch).filter(|_| published > 0);
+            let since = branch::known_before(repo, &fetched.branch).filter(|_| published > 0);
             let (target, commits) = rebase::onto(repo, tip, since, fetched.tip, session)?;
             (target, Moved::Rebased { commits })
         }
@@ -87,7 +87,7 @@ impl Here {
             Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => None,
             Err(error) => return Err(error),
         };
-        let name = checked_out_branch(repo);
+        let name = branch::checked_out(repo);
         let branch_tip = repo.find_branch(branch, BranchType::Local).ok().and_then(|branch| branch.get().target());
         let short = head.map(|head| short_id(repo, head)).unwrap_or_default();
         Ok(Self { name, head, branch_tip, short, wanted: branch.to_owned() })
@@ -99,7 +99,7 @@ impl Here {
         let held = head == fetched.tip
             || contains(repo, fetched.tip, head)
             || self.branch_tip.is_some_and(|tip| contains(repo, tip, head))
-            || by_hand::is_ours(repo, head);
+            || detached::is_ours(repo, head);
         if held || session.remote.on_divergence == Divergence::Reset {
             return Ok(());
         }
@@ -120,21 +120,9 @@ impl Here {
     }
 }
 
-/// The branch that HEAD names, also when it has no commit yet.
-pub(super) fn checked_out_branch(repo: &Repository) -> Option<String> {
-    let head = repo.find_reference("HEAD").ok()?;
-    let name = head.symbolic_target().ok().flatten()?;
-    name.strip_prefix("refs/heads/").map(str::to_owned)
-}
-
-/// What we knew of the remote branch before this fetch.
-fn known_before(repo: &Repository, branch: &str) -> Option<Oid> {
-    repo.refname_to_id(&format!("refs/remotes/origin/{branch}")).ok()
-}
-
 /// How many of the commits ahead the remote branch had when we last followed it.
 fn published(repo: &Repository, branch: &str, tip: Oid, ahead: usize) -> usize {
-    let Some(before) = known_before(repo, branch) else { return 0 };
+    let Some(before) = branch::known_before(repo, branch) else { return 0 };
     ahead_behind(repo, tip, before).map_or(0, |(own, _)| ahead.saturating_sub(own))
 }
 
@@ -171,15 +159,9 @@ fn settle(repo: &Repository, fetched: &Fetched, target: Oid) -> Result<(), git2:
     if repo.refname_to_id(&full).ok() != Some(target) {
         repo.reference(&full, target, true, "turnout: update")?;
     }
-    if checked_out_branch(repo).as_deref() != Some(&fetched.branch) {
+    if branch::checked_out(repo).as_deref() != Some(&fetched.branch) {
         repo.set_head(&full)?;
     }
-    by_hand::settled(repo);
-    remember_remote(repo, fetched)
-}
-
-/// Sets the remote-tracking branch: from now on this is what we know of the remote.
-pub(super) fn remember_remote(repo: &Repository, fetched: &Fetched) -> Result<(), git2::Error> {
-    let name = format!("refs/remotes/origin/{}", fetched.branch);
-    repo.reference(&name, fetched.tip, true, "turnout: fetch").map(|_| ())
+    detached::settled(repo);
+    branch::remember_remote(repo, &fetched.branch, fetched.tip)
 }

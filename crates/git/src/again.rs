@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{error::GitError, transfer::Session};
+use super::{error::GitError, session::Session};
 use turnout_report::Event;
 
 /// Tries in all. With the pauses between them a server's restart or a lost packet is waited out, some fifteen seconds.

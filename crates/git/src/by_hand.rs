@@ -1,29 +1,24 @@
 //! Goes to one commit because somebody said so. The next [`update`](super::update()) goes back to the branch.
 //!
-//! The work tree is on no branch meanwhile: git's own form of this state, in which no branch moves and no commit is lost.
-//! What says that it was our doing, and where it returns to:
-//!
-//! - `refs/turnout/by-hand` holds the commit, so that it stays even if no branch has it.
-//! - `TURNOUT_BRANCH` beside HEAD names the branch that was left.
+//! The work tree is on no branch meanwhile ([`detached`]), so no branch moves and no commit is lost.
 
 use git2::{ErrorCode, Oid, Repository};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    advance, checkout, clone,
+    advance, branch, checkout, clone, detached,
     error::GitError,
     lock,
-    read::short_id,
+    open::{is_absent, open, ready},
     remote::{Divergence, Moved, Remote, Updated},
+    session::Session,
+    short::short_id,
     stale,
-    transfer::{self, Session, Want},
-    update::{finish, is_absent, on_a_thread, open, origin, ready},
+    transfer::{self, Want},
+    update::{finish, on_a_thread, origin},
 };
 use turnout_report::Reporter;
 
-const COMMIT: &str = "refs/turnout/by-hand";
-/// Beside HEAD: names the branch that was left for a commit, as a symbolic reference.
-pub const LEFT_BRANCH: &str = "TURNOUT_BRANCH";
 /// Where the branches and tags are kept that were fetched only to look for a commit.
 const LOOKED_AT: &str = "refs/turnout/all/*";
 /// Fewest digits by which a commit is known, as for git.
@@ -64,14 +59,14 @@ fn run(session: &Session, revision: &str) -> Result<Updated, GitError> {
             fetch(&repo, revision, session)?
         }
     };
-    let branch = remote.branch.clone().or_else(|| advance::checked_out_branch(&repo)).or_else(|| left_branch(&repo));
+    let branch = remote.branch.clone().or_else(|| branch::checked_out(&repo)).or_else(|| detached::left_branch(&repo));
     let mut moved = Moved::UpToDate { ahead: 0 };
     if head != Some(tip) {
         may_leave(&repo, head, branch.as_deref(), session)?;
-        let from = advance::checked_out_branch(&repo)
-            .unwrap_or_else(|| head.map_or_else(String::new, |id| short_id(&repo, id)));
+        let from =
+            branch::checked_out(&repo).unwrap_or_else(|| head.map_or_else(String::new, |id| short_id(&repo, id)));
         checkout::to(&repo, tip, advance::mode(session), session)?;
-        arrive(&repo, tip).map_err(local)?;
+        detached::arrive(&repo, tip).map_err(local)?;
         checkout::finished(&repo, session)?;
         moved = Moved::Detached { from };
     } else if checkout::is_unfinished(&repo) {
@@ -130,8 +125,8 @@ fn is_digits(revision: &str) -> bool {
 
 /// Commits that were made without a branch, and that none holds, would be lost.
 fn may_leave(repo: &Repository, head: Option<Oid>, branch: Option<&str>, session: &Session) -> Result<(), GitError> {
-    let Some(head) = head.filter(|_| advance::checked_out_branch(repo).is_none()) else { return Ok(()) };
-    if session.remote.on_divergence == Divergence::Reset || is_ours(repo, head) || is_held(repo, head) {
+    let Some(head) = head.filter(|_| branch::checked_out(repo).is_none()) else { return Ok(()) };
+    if session.remote.on_divergence == Divergence::Reset || detached::is_ours(repo, head) || is_held(repo, head) {
         return Ok(());
     }
     Err(GitError::Detached {
@@ -148,42 +143,6 @@ fn is_held(repo: &Repository, commit: Oid) -> bool {
         .filter(|reference| reference.is_branch() || reference.is_remote() || reference.is_tag())
         .filter_map(|reference| Some(reference.peel_to_commit().ok()?.id()))
         .any(|tip| tip == commit || repo.graph_descendant_of(tip, commit).unwrap_or(false))
-}
-
-/// Whether HEAD is at this commit, without a branch, by our own doing.
-pub(super) fn is_ours(repo: &Repository, head: Oid) -> bool {
-    repo.refname_to_id(COMMIT).is_ok_and(|ours| ours == head)
-}
-
-/// The branch that was left for a commit, while HEAD is there.
-pub(super) fn left_branch(repo: &Repository) -> Option<String> {
-    let head = repo.head().ok()?.target()?;
-    if advance::checked_out_branch(repo).is_some() || !is_ours(repo, head) {
-        return None;
-    }
-    let left = repo.find_reference(LEFT_BRANCH).ok()?;
-    left.symbolic_target().ok().flatten()?.strip_prefix("refs/heads/").map(str::to_owned)
-}
-
-/// HEAD follows the files: on no branch.
-pub(super) fn arrive(repo: &Repository, target: Oid) -> Result<(), git2::Error> {
-    if let Some(branch) = advance::checked_out_branch(repo) {
-        repo.reference_symbolic(LEFT_BRANCH, &format!("refs/heads/{branch}"), true, "turnout: leave")?;
-    }
-    repo.reference(COMMIT, target, true, "turnout: by hand")?;
-    repo.set_head_detached(target)
-}
-
-/// HEAD is on its branch (again).
-pub(super) fn settled(repo: &Repository) {
-    forget(repo, LEFT_BRANCH);
-}
-
-fn forget(repo: &Repository, name: &str) {
-    if let Ok(mut reference) = repo.find_reference(name) {
-        // One that stays is only of use where HEAD is on no branch.
-        let _ = reference.delete();
-    }
 }
 
 fn forget_looked_at(repo: &Repository) {

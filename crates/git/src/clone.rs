@@ -6,12 +6,13 @@ use git2::{Repository, RepositoryInitOptions};
 
 use super::{
     address::Address,
-    advance, checkout,
+    branch, checkout,
     error::GitError,
     lock,
     remote::{Moved, Updated},
+    session::Session,
     stage::Stage,
-    transfer::{self, Session, Want},
+    transfer::{self, Want},
 };
 use turnout_report::Event;
 
@@ -65,7 +66,7 @@ fn fill(folder: &Path, address: &Address, session: &Session) -> Result<(String, 
     let full = format!("refs/heads/{}", fetched.branch);
     repo.reference(&full, fetched.tip, true, "clone").map_err(local)?;
     repo.set_head(&full).map_err(local)?;
-    advance::remember_remote(&repo, &fetched).map_err(local)?;
+    branch::remember_remote(&repo, &fetched.branch, fetched.tip).map_err(local)?;
     checkout::finished(&repo, session)?;
     let mut config = repo.config().map_err(local)?;
     config.set_str(&format!("branch.{}.remote", fetched.branch), "origin").map_err(local)?;

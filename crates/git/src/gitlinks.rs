@@ -8,7 +8,7 @@ use std::{
 
 use git2::{Repository, Submodule, SubmoduleUpdate};
 
-use super::{error::GitError, ini, modules, update::open};
+use super::{error::GitError, ini, modules, open::open};
 
 /// Mode of an entry that stands for a submodule.
 const GITLINK: u32 = 0o160_000;

@@ -14,11 +14,13 @@ mod advance;
 mod again;
 mod arrived;
 mod auth;
+mod branch;
 mod budget;
 mod by_hand;
 mod checkout;
 mod clone;
 mod convert;
+mod detached;
 mod error;
 mod gitlinks;
 mod ini;
@@ -27,6 +29,7 @@ mod known_hosts;
 mod lock;
 mod modules;
 mod objects;
+mod open;
 mod pin;
 mod preview;
 mod reach;
@@ -35,6 +38,8 @@ mod rebase;
 mod relay;
 mod remote;
 mod repack;
+mod session;
+mod short;
 mod stage;
 mod stale;
 mod submodule;
@@ -51,8 +56,9 @@ pub fn libgit2_version() -> String {
 
 pub use address::Address;
 pub use auth::{foreseen, foreseen_by_others};
-pub use by_hand::{LEFT_BRANCH, check_out};
+pub use by_hand::check_out;
 pub use clone::{Abandoned, abandoned_clones};
+pub use detached::LEFT_BRANCH;
 pub use error::GitError;
 pub use gitlinks::{LeftOut, Reason, left_out};
 pub use pin::pin;
@@ -60,9 +66,10 @@ pub use preview::{Preview, preview};
 pub use reach::{Reach, reach};
 pub use read::{
     Change, ChangedFile, Head, LogEntry, branch_tip, changed_by_hand, changed_files, changed_in_work_tree, head,
-    is_tracked, remote_address, short, short_log,
+    is_tracked, remote_address, short_log,
 };
 pub use remote::{Divergence, Filters, GitAuth, MAX_CHECKOUT, MAX_FETCH, Moved, Remote, Updated};
+pub use short::short;
 pub use stage::Stage;
 pub use submodule::foreign as foreign_submodules;
 pub use tracked::{CommittedLinks, committed_links, tracked_files};

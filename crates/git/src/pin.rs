@@ -9,10 +9,12 @@ use super::{
     checkout,
     error::GitError,
     lock,
+    open::{is_absent, open},
     remote::Remote,
+    session::Session,
     stale,
-    transfer::{self, Session, Want},
-    update::{is_absent, on_a_thread, open},
+    transfer::{self, Want},
+    update::on_a_thread,
 };
 use turnout_report::Reporter;
 

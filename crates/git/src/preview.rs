@@ -26,10 +26,12 @@ use super::{
     clone::Nursery,
     error::GitError,
     objects,
-    read::short,
+    open::{is_absent, open},
     remote::Remote,
-    transfer::{self, Session, Want},
-    update::{branch_to_follow, is_absent, on_a_thread, open, origin},
+    session::Session,
+    short::short,
+    transfer::{self, Want},
+    update::{branch_to_follow, on_a_thread, origin},
 };
 use turnout_files::{Folder, Reach, make_folder};
 use turnout_report::Reporter;

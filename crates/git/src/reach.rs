@@ -4,7 +4,7 @@ use std::path::Path;
 
 use git2::{Oid, Repository};
 
-use super::{error::GitError, objects, update::open};
+use super::{error::GitError, objects, open::open};
 
 /// Where a commit is, as seen from the one that is checked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use git2::{AttrCheckFlags, Commit, Delta, DiffOptions, ErrorCode, Oid, Repository};
+use git2::{AttrCheckFlags, Commit, Delta, DiffOptions, ErrorCode, Repository};
 
-use super::{address::Address, advance::checked_out_branch, error::GitError, objects, traps, update::open};
+use super::{address::Address, branch, error::GitError, objects, open::open, short::short_id, traps};
 
 /// Where a work tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub fn head(path: &Path) -> Result<Head, GitError> {
         short: short_id(&repo, commit.id()),
         subject: subject(&commit),
         author: author(&commit),
-        branch: checked_out_branch(&repo),
+        branch: branch::checked_out(&repo),
     })
 }
 
@@ -184,18 +184,6 @@ pub fn remote_address(path: &Path, configured: Option<&str>) -> Option<String> {
         None => open(path).ok()?.find_remote("origin").ok()?.url().ok()?.to_owned(),
     };
     Address::parse(&url).ok().map(|address| address.to_string())
-}
-
-/// The first seven characters of a hash, for places that have no repository at hand.
-pub fn short(commit: &str) -> &str {
-    commit.get(..7).unwrap_or(commit)
-}
-
-/// A commit as short as it is unambiguous.
-pub(super) fn short_id(repo: &Repository, id: Oid) -> String {
-    let full = id.to_string();
-    let found = repo.find_object(id, None).and_then(|object| object.short_id());
-    found.ok().and_then(|short| short.as_str().map(str::to_owned).ok()).unwrap_or_else(|| short(&full).to_owned())
 }
 
 fn resolve<'r>(repo: &'r Repository, path: &Path, revision: &str) -> Result<Commit<'r>, GitError> {

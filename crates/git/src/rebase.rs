@@ -2,7 +2,7 @@
 
 use git2::{ErrorCode, Oid, RebaseOptions, Repository, Signature};
 
-use super::{checkout, error::GitError, read::short_id, transfer::Session};
+use super::{checkout, error::GitError, session::Session, short::short_id};
 
 /// Rebases the commits of `tip` (since `since`, or since the common ancestor) onto `target`. Returns the new tip and
 /// how many commits stand on top.

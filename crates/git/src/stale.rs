@@ -16,7 +16,7 @@ use std::{
 
 use git2::Repository;
 
-use super::{checkout, error::GitError, transfer::Session};
+use super::{checkout, error::GitError, session::Session};
 use turnout_report::Event;
 
 const NAME: &str = "turnout-update";

@@ -9,11 +9,13 @@ use git2::{Repository, SubmoduleUpdate};
 
 use super::{
     address::Address,
-    advance, by_hand, checkout,
+    advance, checkout, detached,
     error::GitError,
-    gitlinks, modules, objects, repack,
-    transfer::{self, Session, Want},
-    update::open,
+    gitlinks, modules, objects,
+    open::open,
+    repack,
+    session::Session,
+    transfer::{self, Want},
 };
 
 /// Submodules inside submodules, at most. Limits what a hostile repository can make us fetch.
@@ -110,7 +112,7 @@ fn update(
     let head = repo.head().ok().and_then(|head| head.target());
     if head != Some(wanted) || checkout::is_unfinished(&repo) {
         checkout::to(&repo, wanted, advance::mode(session), session)?;
-        by_hand::arrive(&repo, wanted).map_err(local)?;
+        detached::arrive(&repo, wanted).map_err(local)?;
         checkout::finished(&repo, session)?;
     }
     update_below(&repo, &Above { top: above.top, parent: &address }, session, depth + 1)?;

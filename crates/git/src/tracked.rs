@@ -9,7 +9,7 @@ use std::{
 
 use git2::Repository;
 
-use super::{error::GitError, update::open};
+use super::{error::GitError, open::open};
 
 /// Submodules inside submodules, at most.
 const DEEPEST: usize = 8;

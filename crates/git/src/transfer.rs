@@ -9,8 +9,6 @@ use std::{
 use git2::{
     AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, RemoteUpdateFlags, Repository,
 };
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
@@ -19,9 +17,9 @@ use super::{
     budget::Part,
     error::{GitError, clean, out_of_space},
     objects,
-    relay::{Relay, Route},
-    remote::{GitAuth, Remote},
-    stage::{Progress, Stage},
+    relay::Route,
+    remote::GitAuth,
+    session::Session,
 };
 use turnout_report::{Event, counted};
 
@@ -34,55 +32,6 @@ const ALL: [&str; 2] = ["+refs/heads/*:refs/turnout/all/heads/*", "+refs/tags/*:
 /// References that a fetch writes beside the one that is wanted, at most: tags that come with the commits, branches that are
 /// searched. Each is a file of its own, which no bound of a pack counts.
 pub(super) const MOST_NAMES: usize = 5_000;
-
-/// What one update needs on its way.
-pub(super) struct Session {
-    /// The way to the network.
-    pub(super) relay: Relay,
-    /// Cancelled when the update must end.
-    pub(super) stop: CancellationToken,
-    /// Takes events; they are dropped when nobody reads quickly enough.
-    pub(super) events: mpsc::Sender<Event>,
-    /// What to bring up to date.
-    pub(super) remote: Remote,
-    /// When the time for it is over.
-    pub(super) deadline: Instant,
-    /// How far it has come.
-    pub(super) progress: Progress,
-}
-
-impl Session {
-    /// Tells the reader something.
-    pub(super) fn tell(&self, event: Event) {
-        let _ = self.events.try_send(event);
-    }
-
-    /// Waits on this thread for something asynchronous, until the update must end; then it is dropped in the middle.
-    pub(super) fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, GitError> {
-        self.relay.handle().block_on(async {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => Err(self.cancelled()),
-                done = work => Ok(done),
-            }
-        })
-    }
-
-    /// Ends here if the update was cancelled.
-    pub(super) fn go_on(&self) -> Result<(), GitError> {
-        if self.stop.is_cancelled() { Err(self.cancelled()) } else { Ok(()) }
-    }
-
-    /// That it was cancelled, and what came of it.
-    fn cancelled(&self) -> GitError {
-        GitError::Cancelled { path: self.remote.path.clone(), stage: self.progress.now() }
-    }
-
-    /// A repository has come so far.
-    pub(super) fn reach(&self, stage: Stage, repo: &Repository) {
-        self.progress.reach(stage, repo.workdir(), &self.remote.path);
-    }
-}
 
 /// What to fetch.
 pub(super) enum Want<'w> {

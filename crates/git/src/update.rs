@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use git2::{ErrorCode, Repository, RepositoryOpenFlags, RepositoryState};
+use git2::{ErrorCode, Repository};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -12,16 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     address::Address,
-    advance, by_hand, clone, convert,
+    advance, branch, clone, convert, detached,
     error::GitError,
     gitlinks::{self, Reason},
     lock,
+    open::{is_absent, open, ready},
     relay::Relay,
     remote::{Remote, Updated},
     repack,
+    session::Session,
+    short::short_id,
     stage::Progress,
     stale, submodule,
-    transfer::{self, Session, Want},
+    transfer::{self, Want},
 };
 use turnout_report::{Event, Reporter, counted};
 
@@ -139,66 +142,13 @@ fn run(session: &Session) -> Result<Updated, GitError> {
     Ok(Updated { old, new: new.to_string(), remote_tip: fetched.tip.to_string(), branch, moved })
 }
 
-/// Nothing there, or an empty folder made for the clone.
-pub(super) fn is_absent(path: &Path) -> Result<bool, GitError> {
-    match std::fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            Err(GitError::NotAWorkTree { path: path.to_owned(), message: "it is a file".to_owned() })
-        }
-        Err(error) => Err(GitError::io(path, "read", &error)),
-    }
-}
-
-/// Opens the repository that begins exactly here.
-pub(super) fn open(path: &Path) -> Result<Repository, GitError> {
-    let none: &[&std::ffi::OsStr] = &[];
-    let repo = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, none).map_err(|error| {
-        if error.code() != ErrorCode::NotFound {
-            return GitError::local(path, "open", &error);
-        }
-        let message = match Repository::discover_path(path, none) {
-            _ if !path.exists() => "it does not exist".to_owned(),
-            Ok(above) => format!("it lies inside the repository {}; give that path", above.display()),
-            Err(_) => {
-                "there is no .git in it; move it away so that it can be cloned, or run git clone there".to_owned()
-            }
-        };
-        GitError::NotAWorkTree { path: path.to_owned(), message }
-    })?;
-    if repo.is_bare() {
-        let message = "it is a bare repository; clone it to another path and give that".to_owned();
-        return Err(GitError::NotAWorkTree { path: path.to_owned(), message });
-    }
-    Ok(repo)
-}
-
-/// Refuses a work tree in which something was begun by hand and not ended.
-pub(super) fn ready(repo: &Repository, path: &Path) -> Result<(), GitError> {
-    let what = match repo.state() {
-        RepositoryState::Clean => return Ok(()),
-        RepositoryState::Merge => "merge",
-        RepositoryState::Revert | RepositoryState::RevertSequence => "revert",
-        RepositoryState::CherryPick | RepositoryState::CherryPickSequence => "cherry-pick",
-        RepositoryState::Bisect => "bisect",
-        RepositoryState::Rebase | RepositoryState::RebaseInteractive | RepositoryState::RebaseMerge => "rebase",
-        RepositoryState::ApplyMailbox | RepositoryState::ApplyMailboxOrRebase => "am",
-    };
-    Err(GitError::InTheMiddle { path: path.to_owned(), what })
-}
-
+/// The branch that is configured, else the one that is checked out or was left for a commit.
 pub(super) fn branch_to_follow(repo: &Repository, remote: &Remote) -> Result<String, GitError> {
-    let here = || advance::checked_out_branch(repo).or_else(|| by_hand::left_branch(repo));
+    let here = || branch::checked_out(repo).or_else(|| detached::left_branch(repo));
     let Some(branch) = remote.branch.clone().or_else(here) else {
         return Err(GitError::Detached {
             path: remote.path.clone(),
-            commit: repo
-                .head()
-                .ok()
-                .and_then(|head| head.target())
-                .map(|id| super::read::short_id(repo, id))
-                .unwrap_or_default(),
+            commit: repo.head().ok().and_then(|head| head.target()).map(|id| short_id(repo, id)).unwrap_or_default(),
             reason: " and no branch is configured",
             branch: "<branch>".to_owned(),
         });

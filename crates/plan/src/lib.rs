@@ -1,4 +1,5 @@
-//! Project + observed state -> steps with causes. Pure: no clock, no Docker, no filesystem.
+//! Plans: from a project and what the engine holds of it, the steps that bring the one to the other, each with its cause. Pure:
+//! no clock, no Docker, no filesystem.
 //!
 //! [`Plan`] is a value: `turnout plan` prints it, `turnout deploy` executes the very same.
 

@@ -95,42 +95,42 @@ pub struct BuiltImage {
 /// State of a container as the engine names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
-    /// Created, never started.
+    /// Made, and never started.
     Created,
-    /// Running.
+    /// Its process runs.
     Running,
-    /// Paused.
+    /// Its processes are frozen, and in memory still.
     Paused,
-    /// Between two starts.
+    /// Its process ended, and the engine is going to start it again.
     Restarting,
     /// Stopped, with its exit code.
     Exited(i64),
-    /// Being removed.
+    /// The engine is taking it away.
     Removing,
     /// Could not be removed.
     Dead,
 }
 
-/// One container.
+/// A container as the engine shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedContainer {
-    /// Full ID.
+    /// Its ID, all 64 digits.
     pub id: String,
     /// Name without the leading slash.
     pub name: String,
-    /// `com.docker.compose.service`.
+    /// The service that it is of: label `com.docker.compose.service`.
     pub service: String,
     /// `com.docker.compose.container-number`; `None` when missing or unreadable.
     pub number: Option<u32>,
-    /// `com.docker.compose.oneoff` is `True`.
+    /// `run` made it, and no service needs it: label `com.docker.compose.oneoff` is `True`.
     pub oneoff: bool,
-    /// `com.docker.compose.config-hash`.
+    /// Digest of the definition that it was made from: label `com.docker.compose.config-hash`.
     pub config_hash: String,
     /// `com.docker.compose.image`, an image ID; empty when missing.
     pub image_label: String,
     /// ID of the image the container really runs.
     pub image_id: String,
-    /// State.
+    /// Whether it runs.
     pub state: RunState,
     /// When it was last started, in nanoseconds since 1970. Looked at only where services live in each other's
     /// namespaces, of those and of the owners, and only while they run.
@@ -140,7 +140,7 @@ pub struct ObservedContainer {
     /// Network name to network ID, of the attachments. The ID is empty while the engine does not tell, as of a
     /// container that was never started.
     pub networks: BTreeMap<String, String>,
-    /// Mounts.
+    /// What it has mounted, volumes of its image included.
     pub mounts: Vec<ObservedMount>,
 }
 
@@ -151,38 +151,38 @@ pub struct ObservedMount {
     pub kind: String,
     /// Volume name, for volumes.
     pub name: String,
-    /// Host path.
+    /// The path on the host.
     pub source: String,
     /// Path in the container.
     pub target: String,
-    /// Writable.
+    /// Whether the container may write there.
     pub writable: bool,
 }
 
-/// One network.
+/// A network as the engine shows it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ObservedNetwork {
-    /// ID.
+    /// Its ID; several networks may have one name.
     pub id: String,
-    /// Name.
+    /// Its name in the engine.
     pub name: String,
-    /// Labels.
+    /// All labels, those of Compose among them.
     pub labels: BTreeMap<String, String>,
     /// Options of its driver.
     pub options: BTreeMap<String, String>,
-    /// Subnets, as `10.1.0.0/16`.
+    /// Its ranges of addresses, as `10.1.0.0/16`.
     pub subnets: Vec<String>,
     /// Containers in it that are none of those that the plan is about: not of the project, or left alone. Looked at only
     /// where it is not as the project says.
     pub strangers: Vec<Existing>,
 }
 
-/// One volume.
+/// A volume as the engine shows it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ObservedVolume {
-    /// Name.
+    /// Its name in the engine.
     pub name: String,
-    /// Labels.
+    /// All labels, those of Compose among them.
     pub labels: BTreeMap<String, String>,
 }
 

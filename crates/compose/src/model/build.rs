@@ -1,4 +1,4 @@
-//! How an image is built.
+//! The `build` section: how an image is built.
 
 use std::collections::BTreeMap;
 
@@ -6,83 +6,84 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
-/// `build` section, canonical.
+/// The `build` section: from what an image is built and how. Short forms are written out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    /// Directory, Git or HTTP address.
+    /// What the build may read: a directory (absolute), or the address of a Git repository or an archive.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub context: String,
     /// Dockerfile, relative to the context or absolute.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dockerfile: String,
-    /// Dockerfile text.
+    /// The text of a Dockerfile, in place of a file.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dockerfile_inline: String,
-    /// Entitlements.
+    /// Permissions beyond the usual that the build asks of BuildKit, such as `network.host`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entitlements: Vec<String>,
     /// Build arguments; `None` reads the project environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, Option<String>>,
-    /// Provenance attestation.
+    /// Provenance attestation: `true`, `false` or its parameters, as BuildKit takes them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provenance: String,
-    /// SBOM attestation.
+    /// Attestation of what the image contains (a software bill of materials): `true`, `false` or its parameters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sbom: String,
-    /// SSH agents or keys.
+    /// SSH agents or keys that `RUN --mount=type=ssh` may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ssh: Vec<SshKey>,
-    /// Image labels.
+    /// Labels that the image gets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Cache sources.
+    /// Caches that the build may read: images, or entries such as `type=registry,ref=…`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cache_from: Vec<String>,
-    /// Cache targets.
+    /// Where the build writes its cache, in the same form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cache_to: Vec<String>,
-    /// Ignore the cache.
+    /// Build every step anew, whatever the cache has.
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_cache: bool,
     /// Stages that the cache is ignored for (Compose 5).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_cache_filter: Vec<String>,
-    /// Named contexts.
+    /// Further contexts by the name that `FROM` and `COPY --from` know them by: directories, addresses, images,
+    /// services.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub additional_contexts: BTreeMap<String, String>,
-    /// Always pull base images.
+    /// Ask the registry for the base images even if they are here.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pull: bool,
-    /// Lines for /etc/hosts.
+    /// Host names that `RUN` finds besides those that DNS knows, with their addresses.
     #[serde(default, skip_serializing_if = "is_default")]
     pub extra_hosts: ExtraHosts,
-    /// Isolation (Windows).
+    /// How build containers are kept apart. Only Windows has a choice.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub isolation: String,
-    /// Network of RUN.
+    /// Network that `RUN` has: `host`, `none`, or a name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub network: String,
-    /// Stage.
+    /// The stage of the Dockerfile to build up to; empty = the last one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
-    /// Secrets of RUN.
+    /// Secrets that `RUN --mount=type=secret` may read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<FileReference>,
-    /// Size of /dev/shm.
+    /// Size of `/dev/shm` in build containers.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shm_size: Bytes,
-    /// Further tags.
+    /// Names that the image gets besides its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Ulimits of RUN.
+    /// Limits of processes that `RUN` starts, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ulimits: BTreeMap<String, Ulimit>,
-    /// Platforms.
+    /// Platforms to build for, such as `linux/arm64`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    /// Privileged RUN.
+    /// Run build steps with all privileges.
     #[serde(default, skip_serializing_if = "is_default")]
     pub privileged: bool,
 }

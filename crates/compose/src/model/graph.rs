@@ -12,7 +12,7 @@ use super::*;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("dependency cycle detected: {}", path.join(" -> "))]
 pub struct DependencyCycle {
-    /// `a`, `b`, `a`.
+    /// The services in their order, such as `a`, `b`, `a`.
     pub path: Vec<String>,
 }
 

@@ -69,7 +69,7 @@ pub struct Project {
     /// Services whose profiles are inactive. Their containers are not orphans' equals: see planning.
     #[serde(skip)]
     pub disabled_services: BTreeMap<String, Service>,
-    /// Project directory, absolute.
+    /// The project directory, that relative paths count from; absolute.
     #[serde(skip)]
     pub working_dir: PathBuf,
     /// Compose files in the order given, absolute (`-` for standard input).
@@ -78,7 +78,7 @@ pub struct Project {
     /// `--env-file` values as given, only when given; become a label.
     #[serde(skip)]
     pub env_files: Vec<String>,
-    /// Active profiles.
+    /// Profiles that are active.
     #[serde(skip)]
     pub profiles: Vec<String>,
     /// Configured name of the repository that is deployed; becomes a label. `turnout compose` has one with `--repo` only.

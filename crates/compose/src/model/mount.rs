@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
-/// One mount.
+/// Something of the host, of a volume or of an image that appears at a path in the container.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
@@ -16,55 +16,55 @@ pub struct Mount {
     /// Host path, volume key or image; empty = anonymous.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
-    /// Container path.
+    /// Where it appears in the container.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
-    /// Read-only.
+    /// The container cannot write there.
     #[serde(default, skip_serializing_if = "is_default")]
     pub read_only: bool,
     /// Consistency; ignored by Linux engines.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub consistency: String,
-    /// Bind options.
+    /// Further rules where `type` is `bind`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind: Option<BindOptions>,
-    /// Volume options.
+    /// Further rules where `type` is `volume`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<VolumeOptions>,
-    /// Tmpfs options.
+    /// Further rules where `type` is `tmpfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tmpfs: Option<TmpfsOptions>,
-    /// Image mount options.
+    /// Further rules where `type` is `image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageOptions>,
 }
 
-/// Options of a bind mount.
+/// Rules of a mount of a host path.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BindOptions {
-    /// `z` or `Z`.
+    /// How SELinux labels the host path: `z` shares it with other containers, `Z` keeps it to this one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub selinux: String,
-    /// Propagation.
+    /// Whether mounts made below it later are seen on the other side: `rprivate`, `rslave`, `rshared`, …
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub propagation: String,
-    /// Create a missing host path.
+    /// Make a directory of the host path where there is nothing.
     #[serde(default, skip_serializing_if = "is_default")]
     pub create_host_path: bool,
-    /// Recursive mode.
+    /// What becomes of mounts below the host path: `enabled`, `disabled`, `writable` or `readonly`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub recursive: String,
 }
 
-/// Options of a volume mount.
+/// Rules of a mount of a volume.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VolumeOptions {
     /// Labels of an anonymous volume.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Do not copy image content.
+    /// Leave an empty volume empty: do not fill it with what the image has at that path.
     #[serde(default, skip_serializing_if = "is_default")]
     pub nocopy: bool,
     /// Path inside the volume.
@@ -72,19 +72,19 @@ pub struct VolumeOptions {
     pub subpath: String,
 }
 
-/// Options of a tmpfs mount.
+/// Rules of a file system in memory.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TmpfsOptions {
-    /// Size.
+    /// How much it may hold, in bytes; 0 = half of the memory, as Linux has it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub size: Bytes,
-    /// Mode.
+    /// Permission bits of its top.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mode: u32,
 }
 
-/// Options of an image mount.
+/// Rules of a mount of an image.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageOptions {
@@ -97,19 +97,19 @@ pub struct ImageOptions {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileReference {
-    /// Compose key.
+    /// Which one: its key below `secrets` or `configs`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
-    /// Path or name in the container.
+    /// Path in the container; a secret without a path lies in `/run/secrets`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
-    /// Owner.
+    /// Number of the user that owns the file.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// Group.
+    /// Number of the group that owns the file.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gid: String,
-    /// Mode.
+    /// Permission bits of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<FileMode>,
 }

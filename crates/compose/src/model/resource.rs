@@ -6,134 +6,134 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
-/// A network.
+/// A network that services are attached to.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Engine name.
+    /// Its name in the engine.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Driver.
+    /// What carries it, such as `bridge` or `macvlan`; empty = the engine's choice.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub driver: String,
-    /// Driver options.
+    /// What the driver is told, by its own keys.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_opts: BTreeMap<String, String>,
-    /// Address management; always printed.
+    /// Where its addresses come from; always printed.
     #[serde(default)]
     pub ipam: Ipam,
-    /// Must exist; never created or removed.
+    /// It must be there already; it is never made or removed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub external: bool,
-    /// No outside route.
+    /// Containers in it reach one another and nothing outside.
     #[serde(default, skip_serializing_if = "is_default")]
     pub internal: bool,
-    /// Attachable.
+    /// Containers that no Swarm service owns may join it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attachable: bool,
-    /// User labels.
+    /// Labels that the user wrote; those of Compose come on top.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// IPv4.
+    /// Whether it has IPv4 addresses; none = the engine's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_ipv4: Option<bool>,
-    /// IPv6.
+    /// Whether it has IPv6 addresses; none = the engine's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_ipv6: Option<bool>,
 }
 
-/// IP address management.
+/// Where the addresses of a network come from.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ipam {
-    /// Driver.
+    /// What hands them out; empty = the engine itself.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub driver: String,
-    /// Pools.
+    /// The ranges that they are taken from; none = the engine picks one that is free.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub config: Vec<IpamPool>,
 }
 
-/// One address pool.
+/// One range of addresses.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IpamPool {
-    /// Subnet.
+    /// The range, as `172.28.0.0/16`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subnet: String,
-    /// Gateway.
+    /// The address in it by which containers reach the outside.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gateway: String,
-    /// Range to allocate from.
+    /// The part of it that containers get addresses from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub ip_range: String,
-    /// Reserved addresses.
+    /// Addresses in it that no container gets, by the name of the host that has each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aux_addresses: BTreeMap<String, String>,
 }
 
-/// A named volume.
+/// A volume: storage that outlives the containers that mount it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Volume {
-    /// Engine name.
+    /// Its name in the engine.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Driver.
+    /// What stores it, such as `local`; empty = the engine's choice.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub driver: String,
-    /// Driver options.
+    /// What the driver is told, by its own keys.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_opts: BTreeMap<String, String>,
-    /// Must exist; never created or removed.
+    /// It must be there already; it is never made or removed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub external: bool,
-    /// User labels.
+    /// Labels that the user wrote; those of Compose come on top.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 
-/// A secret or config.
+/// A secret or config: content that services mount as a file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileObject {
-    /// Resolved name.
+    /// Its name with the project in front, unless the file gives one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Source file, absolute.
+    /// The file that holds it, absolute.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file: String,
-    /// Source variable.
+    /// The variable that holds it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub environment: String,
     /// Inline content (configs), or what the variable held.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content: String,
-    /// Swarm object; refused by the engine.
+    /// It lies in a Swarm, which one host has not: refused.
     #[serde(default, skip_serializing_if = "is_default")]
     pub external: bool,
-    /// Labels.
+    /// Labels of the Swarm object: not used.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Driver.
+    /// What stores it in a Swarm: refused on one host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub driver: String,
-    /// Driver options.
+    /// What that driver is told: not used.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_opts: BTreeMap<String, String>,
-    /// Template driver.
+    /// What fills in a template in a Swarm: refused on one host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub template_driver: String,
 }
 
-/// An AI model that services may use.
+/// An AI model that services may use. Read and printed; a service that uses one is refused.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// Resolved name.
+    /// Its name, where the file gives one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Model reference.
+    /// Which model: the reference of its artifact, such as `ai/smollm2`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model: String,
     /// Context size in tokens.

@@ -153,9 +153,9 @@ impl<'de> Deserialize<'de> for ExtraHosts {
 pub struct Ulimit {
     /// Soft and hard at once; 0 = not used.
     pub single: i64,
-    /// Soft limit.
+    /// What a process has at its start; it may raise it up to the hard limit.
     pub soft: i64,
-    /// Hard limit.
+    /// What it cannot go beyond.
     pub hard: i64,
 }
 
@@ -198,7 +198,7 @@ impl<'de> Deserialize<'de> for Ulimit {
 /// One entry of `env_file`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EnvFile {
-    /// Absolute path.
+    /// The file, absolute.
     pub path: String,
     /// Whether its absence is an error.
     pub required: bool,

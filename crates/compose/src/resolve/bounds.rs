@@ -1,7 +1,7 @@
 //! Refuses projects with too many services or exposed ports. What comes after the typing goes through all of them more
 //! than once.
 
-use super::Places;
+use super::places::Places;
 use crate::{
     canonical::MAX_PORTS,
     error::LoadError,

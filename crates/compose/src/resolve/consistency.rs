@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Places, typing::EXTENSIONS};
+use super::{places::Places, typing::EXTENSIONS};
 use crate::{
     error::LoadError,
     model::{Build, Project, Resource, Service},

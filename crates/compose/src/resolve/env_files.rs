@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::Path};
 
 use indexmap::IndexMap;
 
-use super::Places;
+use super::places::Places;
 use crate::{
     dotenv,
     entries::{Entries, too_many},

@@ -10,6 +10,7 @@ mod env_files;
 pub mod environment;
 mod normalise;
 pub mod paths;
+mod places;
 mod select;
 mod typing;
 pub mod validate;
@@ -19,21 +20,22 @@ use std::{collections::BTreeMap, path::PathBuf};
 use super::{
     entries::Entries,
     error::{LoadError, Warning},
-    load::EnvFiles,
     model::Project,
+    request::EnvFiles,
     source::FileSource,
 };
-use turnout_yaml::{Node, Pos};
+use places::Places;
+use turnout_yaml::Node;
 
 /// What [`finish`] needs besides the document.
 pub struct FinishContext<'a> {
     /// Project name, already valid.
     pub name: String,
-    /// Project directory, absolute.
+    /// The project directory, that relative paths count from; absolute.
     pub working_dir: PathBuf,
     /// Variables: process over `.env`.
     pub environment: BTreeMap<String, String>,
-    /// Active profiles.
+    /// Profiles that are active.
     pub profiles: Vec<String>,
     /// Services wanted, with what they depend on; empty = all.
     pub services: Vec<String>,
@@ -104,40 +106,6 @@ pub fn finish(mut root: Node, context: &FinishContext<'_>, warnings: &mut Vec<Wa
 /// A `pre_start` step that cannot be laid over its service.
 pub fn normalise(root: &mut Node, project: &str, environment: &BTreeMap<String, String>) -> Result<(), LoadError> {
     normalise::apply(root, project, environment)
-}
-
-/// Finds where attributes of the typed project stood in the files.
-struct Places<'a> {
-    root: &'a Node,
-}
-
-impl Places<'_> {
-    /// An error at `path` (`[0]` is an item of a list), placed at the deepest part of it that stands in a file.
-    fn error(&self, path: &[&str], message: impl Into<String>) -> LoadError {
-        let mut error = LoadError::new(message).path(path.join(".").replace(".[", "["));
-        if let Some(pos) = self.find(path) {
-            error = error.pos(pos);
-        }
-        error
-    }
-
-    fn find(&self, path: &[&str]) -> Option<Pos> {
-        let mut node = self.root;
-        let mut pos = None;
-        for key in path {
-            if let Some(entry) = node.as_map().and_then(|map| map.get(*key)) {
-                pos = Some(entry.key_pos.clone());
-                node = &entry.node;
-                continue;
-            }
-            let index = key.strip_prefix('[').and_then(|key| key.strip_suffix(']')).and_then(|key| key.parse().ok());
-            let item = index.and_then(|index: usize| node.as_seq()?.get(index));
-            let Some(item) = item else { break };
-            pos = Some(item.pos.clone());
-            node = item;
-        }
-        pos
-    }
 }
 
 #[cfg(test)]

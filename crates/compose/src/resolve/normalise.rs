@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::defaults::insert;
-use crate::{document::size, error::LoadError, lexical::clean, merge, merge_unique, schema};
+use crate::{error::LoadError, lexical::clean, merge, merge_unique, schema, tree_size::size};
 use turnout_yaml::{Map, Node, Pos, Value};
 
 /// Values, and bytes of text, that `pre_start` steps may take over from their services, in all.

@@ -8,7 +8,7 @@ use bollard::{
 };
 use turnout_compose::{labels, reference::Reference};
 
-use super::{Executor, InputsRead, schedule::Did};
+use super::{executor::Executor, inputs::InputsRead, schedule::Did};
 use crate::{
     EngineError,
     image::{self, ImageContext},

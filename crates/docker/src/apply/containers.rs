@@ -15,7 +15,7 @@ use turnout_compose::{
 };
 use turnout_plan::{Attempt, ObservedMount, Replaced, attributes};
 
-use super::{ContainerRef, Executor, schedule::Did, world::Known};
+use super::{executor::Executor, report::ContainerRef, schedule::Did, world::Known};
 use crate::{
     EngineError,
     error::{Refusal, status_of},

@@ -3,7 +3,7 @@
 use bollard::query_parameters::UploadToContainerOptionsBuilder;
 use turnout_compose::model::Service;
 
-use super::Executor;
+use super::executor::Executor;
 use crate::{
     EngineError,
     translate::{CopiedFile, copied_files},

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use turnout_compose::model::{Hook, Service};
 use turnout_report::Event;
 
-use super::Executor;
+use super::executor::Executor;
 use crate::{EngineError, patience::spoken};
 
 /// Lines of a failing hook's output that its error repeats.

@@ -1,10 +1,10 @@
-//! Networks of the project.
+//! Steps that make, try out and remove networks, and that connect containers to them.
 
 use bollard::models::{EndpointSettings, Ipam, NetworkConnectRequest, NetworkDisconnectRequest};
 use turnout_compose::labels;
 use turnout_plan::{Existing, NetworkRemoval};
 
-use super::{Executor, containers::short, schedule::Did};
+use super::{containers::short, executor::Executor, schedule::Did};
 use crate::{
     ApiVersion, EngineError,
     error::{Refusal, status_of},

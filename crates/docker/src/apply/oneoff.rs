@@ -1,21 +1,19 @@
 //! One-off containers of a service: `run`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use bollard::{
     models::NetworkConnectRequest,
     query_parameters::{CreateContainerOptions, StartContainerOptions},
 };
-use tokio_util::sync::CancellationToken;
 use turnout_compose::{
     labels,
     model::{Project, Service},
 };
-use turnout_plan::ObservedContainer;
 
-use super::{Apply, ContainerRef, Executor, world::World};
+use super::{executor::Executor, report::ContainerRef, request::Apply};
 use crate::{
-    Engine, EngineError, observe,
+    Engine, EngineError,
     translate::{self, ContainerSpec, Target},
 };
 
@@ -116,27 +114,6 @@ impl Engine {
             executor.run_hook(&container.service, service, &container.id, &container.name, hook, "post_start").await?;
         }
         Ok(())
-    }
-}
-
-impl<'a> Executor<'a> {
-    /// An executor outside of a plan, with the project's containers as the engine lists them.
-    pub(super) async fn alone(engine: &'a Engine, run: &'a Apply<'a>) -> Result<Executor<'a>, EngineError> {
-        let listed = engine.project_containers(&run.project.name).await?;
-        Ok(Executor::among(engine, run, listed.into_iter().filter_map(observe::container).collect()))
-    }
-
-    /// The same, with these containers.
-    pub(super) fn among(engine: &'a Engine, run: &'a Apply<'a>, containers: Vec<ObservedContainer>) -> Executor<'a> {
-        Executor {
-            engine,
-            run,
-            world: World::new(containers, BTreeSet::new()),
-            halt: CancellationToken::new(),
-            ranged_starts: tokio::sync::Mutex::new(()),
-            image_lookups: tokio::sync::Mutex::new(()),
-            started: std::sync::Mutex::new(Vec::new()),
-        }
     }
 }
 

@@ -14,8 +14,8 @@ use turnout_compose::{
 use turnout_report::Event;
 
 use super::{
-    Executor,
     containers::{gone, short},
+    executor::Executor,
     schedule::Did,
 };
 use crate::{

@@ -10,8 +10,10 @@ use turnout_plan::{Action, Extent, Failed, ObservedContainer, Plan, Step, StepId
 use turnout_report::{Event, Outcome, Reporter};
 
 use super::{
-    Apply, Executor, Report,
     containers::gone,
+    executor::Executor,
+    report::Report,
+    request::Apply,
     schedule::{self, Did},
 };
 use crate::{Engine, EngineError, observe};

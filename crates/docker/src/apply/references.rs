@@ -10,7 +10,7 @@ use turnout_compose::{
 };
 use turnout_files::{self as files, Kind};
 
-use super::{Executor, world::World};
+use super::{executor::Executor, world::World};
 use crate::{EngineError, translate};
 
 /// A service with its references resolved.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use turnout_plan::{self as plan, Action, Condition, Plan, Step, StepId};
 use turnout_report::{Event, Outcome, Reporter};
 
-use super::StepReport;
+use super::report::StepReport;
 use crate::{
     EngineError,
     patience::{GRACE, GivingUp, spoken},

@@ -6,7 +6,7 @@ use bollard::query_parameters::{
     InspectContainerOptions, RemoveContainerOptions, RestartContainerOptions, StopContainerOptions,
 };
 
-use super::{Executor, schedule::Did};
+use super::{executor::Executor, schedule::Did};
 use crate::{
     Engine, EngineError,
     error::{Refusal, status_of},

@@ -1,9 +1,9 @@
-//! Volumes and images of the project.
+//! Steps that make and remove volumes, and that pull and remove images.
 
 use bollard::query_parameters::{RemoveImageOptions, RemoveVolumeOptions};
 
-use super::{Executor, schedule::Did};
-use crate::{EngineError, error::status_of, translate};
+use super::{executor::Executor, schedule::Did};
+use crate::{EngineError, error::status_of, image, translate};
 
 impl Executor<'_> {
     /// [`turnout_plan::Action::CreateVolume`].
@@ -26,6 +26,19 @@ impl Executor<'_> {
                 Err(EngineError::api(format!("remove volume {name}"), error))
             }
             removed => self.removed(format!("volume {name}"), removed),
+        }
+    }
+
+    /// [`turnout_plan::Action::Pull`].
+    pub(super) async fn pull(&self, service: &str, image: &str, tolerate: bool) -> Result<Did, EngineError> {
+        match image::pull_for(self.engine, self.run.project, service, image, &self.image_context()).await {
+            Ok(id) => {
+                self.world.set_image(image, &id.0);
+                Ok(Did::Done(format!("pulled {image}")))
+            }
+            Err(_) if self.run.cancel.is_cancelled() => Err(EngineError::Cancelled),
+            Err(error) if tolerate => Ok(Did::Skipped(format!("{error}; going on without"))),
+            Err(error) => Err(error.of_engine()),
         }
     }
 

@@ -6,7 +6,7 @@ use bollard::models::{ContainerStateStatusEnum as Status, HealthStatusEnum as He
 use futures_util::StreamExt;
 use turnout_report::Event;
 
-use super::{Executor, schedule::Did, world::Known};
+use super::{executor::Executor, schedule::Did, world::Known};
 use crate::{Engine, EngineError};
 
 /// Inspection is the truth; events only shorten the wait for it.

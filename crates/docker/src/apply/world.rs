@@ -9,22 +9,22 @@ use bollard::models::EndpointSettings;
 use turnout_compose::labels::first_of_names;
 use turnout_plan::{Attempt, ObservedContainer, ObservedMount, RunState};
 
-/// One container.
+/// A container that is there now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {
-    /// Full ID.
+    /// Its ID, all 64 digits.
     pub id: String,
     /// Name at present.
     pub name: String,
-    /// Compose service.
+    /// The service that it is of.
     pub service: String,
     /// Number; one-offs have none.
     pub number: Option<u32>,
-    /// One-off.
+    /// `run` made it, and no service needs it.
     pub oneoff: bool,
     /// Running, paused or restarting: something would have to be stopped.
     pub active: bool,
-    /// Mounts.
+    /// What it has mounted; whoever replaces it takes over its anonymous volumes.
     pub mounts: Vec<ObservedMount>,
     /// Names of the networks it was attached to when the run began; `None` for those made by the run itself.
     pub networks: Option<BTreeSet<String>>,

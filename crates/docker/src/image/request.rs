@@ -46,13 +46,13 @@ pub enum Dockerfile {
 /// A ulimit as the engine reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BuildUlimit {
-    /// Name.
+    /// Which limit: `nofile`, `nproc`, …
     #[serde(rename = "Name")]
     pub name: String,
-    /// Hard limit.
+    /// What a process cannot go beyond.
     #[serde(rename = "Hard")]
     pub hard: i64,
-    /// Soft limit.
+    /// What it has at its start; it may raise it up to the hard limit.
     #[serde(rename = "Soft")]
     pub soft: i64,
 }
@@ -60,35 +60,35 @@ pub struct BuildUlimit {
 /// Everything about one build.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuildRequest {
-    /// Compose service.
+    /// The service that the image is for.
     pub service: String,
-    /// Compose project.
+    /// The project that the service is of.
     pub project: String,
-    /// Files.
+    /// The context: what the build may read.
     pub source: Source,
-    /// Dockerfile.
+    /// The steps that it is built by.
     pub dockerfile: Dockerfile,
     /// Build arguments with their values; may hold secrets.
     pub args: BTreeMap<String, String>,
-    /// Stage; empty = the last.
+    /// The stage to build up to; empty = the last.
     pub target: String,
-    /// The user's labels.
+    /// Labels that the user wrote, and that the image gets.
     pub labels: BTreeMap<String, String>,
     /// Names the image gets; the first is the service's image.
     pub tags: Vec<String>,
-    /// Ignore the cache.
+    /// Every step is built anew, whatever the cache has.
     pub no_cache: bool,
     /// Stages that the cache is ignored for.
     pub no_cache_filter: Vec<String>,
-    /// Always pull base images.
+    /// The registry is asked for base images even if they are here.
     pub pull: bool,
-    /// Network of RUN; empty = the default.
+    /// Network that `RUN` has; empty = the default.
     pub network: String,
-    /// Size of /dev/shm in bytes; 0 = the default.
+    /// Size of `/dev/shm` while it is built, in bytes; 0 = the default.
     pub shm_size: i64,
-    /// Lines for /etc/hosts, `host:ip`.
+    /// Host names that `RUN` finds besides those that DNS knows, `host:ip`.
     pub extra_hosts: Vec<String>,
-    /// Cache sources.
+    /// Where steps that were built before are looked for.
     pub cache_from: Vec<CacheEntry>,
     /// Where the cache is written to.
     pub cache_to: Vec<CacheEntry>,
@@ -104,11 +104,11 @@ pub struct BuildRequest {
     pub named: bool,
     /// What the reader should know of the request.
     pub notes: Vec<String>,
-    /// Ulimits of RUN.
+    /// Limits of the processes that `RUN` starts.
     pub ulimits: Vec<BuildUlimit>,
-    /// Secrets of RUN by their identifier.
+    /// Secrets that `RUN` may read, by their identifier.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// SSH agents or keys.
+    /// SSH agents or keys that `RUN` may use.
     pub ssh: Vec<SshKey>,
     /// From where all this may be read.
     pub reach: Reach,

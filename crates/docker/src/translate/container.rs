@@ -1,4 +1,4 @@
-//! A service -> the request that creates one of its containers.
+//! From a service to the request that creates one of its containers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,13 +20,13 @@ use crate::{ApiVersion, EngineError};
 /// Which container to create, and what only the engine knows about its surroundings.
 #[derive(Debug, Clone)]
 pub struct Target<'a> {
-    /// Project.
+    /// The project that the container is for.
     pub project: &'a Project,
-    /// Compose service.
+    /// The name of its service.
     pub name: &'a str,
     /// The service with `service:` references replaced by container IDs.
     pub service: &'a Service,
-    /// Number from 1.
+    /// Which of the containers of its service it is, from 1.
     pub number: u32,
     /// Final name, also while it is being recreated under a temporary one.
     pub container_name: &'a str,
@@ -36,11 +36,11 @@ pub struct Target<'a> {
     pub image_id: &'a str,
     /// Digest for the label.
     pub config_hash: &'a str,
-    /// Our own label.
+    /// Labels of turnout's own, beside those of Compose.
     pub own_labels: &'a [(&'a str, &'a str)],
     /// `container:alias` entries for links.
     pub links: &'a [String],
-    /// `container[:ro]` entries.
+    /// Containers whose mounts it has as well, `container[:ro]`.
     pub volumes_from: &'a [String],
     /// Mounts whose content is taken over.
     pub inherited: &'a [InheritedMount],

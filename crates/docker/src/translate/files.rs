@@ -16,11 +16,11 @@ const DEFAULT_MODE: u32 = 0o444;
 pub struct CopiedFile {
     /// Absolute path in the container.
     pub target: String,
-    /// Content.
+    /// What is in it.
     pub content: String,
-    /// Owner.
+    /// Number of the user that owns it.
     pub uid: u64,
-    /// Group.
+    /// Number of the group that owns it.
     pub gid: u64,
     /// Whether owner or group were asked for.
     pub owned: bool,

@@ -1,4 +1,4 @@
-//! Compose objects -> request bodies of the Engine API. Pure: no request is made here.
+//! From Compose objects to the bodies of requests to the engine. Pure: no request is made here.
 //!
 //! Every attribute of the model is taken apart without `..`: an attribute added to the model does not compile until
 //! it is either translated or refused here. Nothing is dropped in silence.

@@ -22,7 +22,7 @@ use crate::{
     convert::{Content, Converter},
     error::GitError,
     objects::{self, LARGEST_BLOB},
-    transfer::Session,
+    session::Session,
 };
 use turnout_report::units;
 

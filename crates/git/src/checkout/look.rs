@@ -18,7 +18,7 @@ use super::{
     tree::Tree,
     work_tree::{WorkTree, is_folder},
 };
-use crate::{convert::Converter, error::GitError, transfer::Session, traps};
+use crate::{convert::Converter, error::GitError, session::Session, traps};
 
 /// Names of files in the way of one path, at most; more are not needed to say that they are there.
 const STRANGERS: usize = 200;

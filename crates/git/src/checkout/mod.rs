@@ -39,8 +39,8 @@ use super::{
     convert::{Converter, Source},
     error::GitError,
     objects,
+    session::Session,
     stage::Stage,
-    transfer::Session,
     traps,
 };
 use turnout_report::Event;

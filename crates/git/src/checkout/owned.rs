@@ -21,7 +21,7 @@ use super::{
     node::{Kind, Node, shown},
     note,
 };
-use crate::{objects, transfer::Session};
+use crate::{objects, session::Session};
 
 const NAME: &str = "turnout-own-files";
 const NEW: &str = "turnout-own-files.new";

@@ -9,7 +9,7 @@ use super::{
     process::{Fault, Process, Way},
     program,
 };
-use crate::{error::GitError, transfer::Session};
+use crate::{error::GitError, session::Session};
 use turnout_report::Event;
 
 /// A driver as it is configured. Commands that are empty count as none, as for git.

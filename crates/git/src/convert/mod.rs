@@ -33,7 +33,7 @@ use self::{
     process::Way,
     rules::{Endings, Rules},
 };
-use super::{error::GitError, objects, remote::Filters, transfer::Session};
+use super::{error::GitError, objects, remote::Filters, session::Session};
 use turnout_report::Event;
 
 /// The filter that needs no program.

@@ -11,7 +11,7 @@ use std::{
 use git2::{IndexEntry, IndexTime, Oid, Repository};
 
 use super::{Content, Converter, LFS, Source, as_path, hash, open_no_follow, shown};
-use crate::{error::GitError, transfer::Session};
+use crate::{error::GitError, session::Session};
 use turnout_report::{Event, counted};
 
 /// Name of a file beside, in the repository's own folder. The next takes its place: whoever is here holds the lock.

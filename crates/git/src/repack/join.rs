@@ -10,8 +10,9 @@ use git2::{Indexer, Repository};
 use sha1::{Digest as _, Sha1};
 
 use super::{
-    Nursery, Work,
+    nursery::Nursery,
     pack::{self, NAME, Name, Pack},
+    work::Work,
 };
 
 /// Longest head of an entry: type and size, and the place or name of what it builds upon.
@@ -60,7 +61,7 @@ fn write(
 ) -> Result<String, String> {
     let told = |error: git2::Error| error.message().to_owned();
     let odb = repo.odb().map_err(told)?;
-    let mut indexer = Indexer::new(Some(&odb), &nursery.0, 0o444, false).map_err(told)?;
+    let mut indexer = Indexer::new(Some(&odb), nursery.path(), 0o444, false).map_err(told)?;
     indexer.progress(|_| work.goes_on());
     let mut out = Output { to: &mut indexer, sum: Sha1::new(), place: 0 };
     let count = u32::try_from(count).map_err(|_| "there are too many objects".to_owned())?;

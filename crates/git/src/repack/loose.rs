@@ -7,7 +7,11 @@ use std::{
 
 use git2::{Oid, Repository};
 
-use super::{MOST_OBJECTS, Nursery, Work, pack};
+use super::{
+    nursery::Nursery,
+    pack,
+    work::{MOST_OBJECTS, Work},
+};
 
 /// How many there are, guessed as git does: from one of the 256 folders.
 pub(super) fn estimate(objects: &Path) -> usize {
@@ -32,7 +36,7 @@ pub(super) fn pack(repo: &Repository, work: &Work<'_>) -> Result<usize, String> 
         work.go_on()?;
         builder.insert_object(*id, None).map_err(told)?;
     }
-    builder.write(&nursery.0, 0o444).map_err(told)?;
+    builder.write(nursery.path(), 0o444).map_err(told)?;
     work.go_on()?;
     let name = builder.name().map_err(told)?.ok_or("the new pack has no name")?.to_owned();
     let index = nursery.settle(&name, &work.objects)?;

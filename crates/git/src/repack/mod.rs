@@ -12,30 +12,24 @@
 mod hold;
 mod join;
 mod loose;
+mod nursery;
 mod pack;
+mod work;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use git2::{Config, Repository};
 
-use self::pack::Pack;
-use super::transfer::Session;
+use self::{
+    pack::Pack,
+    work::{MOST_BYTES, MOST_OBJECTS, PATIENCE, Work},
+};
+use super::session::Session;
 use turnout_report::{Event, counted};
 
 /// Packs and loose objects from which on git itself repacks (`gc.autoPackLimit`, `gc.auto`).
 const PACKS: i64 = 50;
 const LOOSE: i64 = 6700;
-/// A pack with more than this is left as it is, and what one joining copies is limited to it, in bytes and objects: the
-/// pack of the first clone is not copied again and again, and no deployment waits long.
-const MOST_BYTES: u64 = 256 * 1024 * 1024;
-const MOST_OBJECTS: usize = 200_000;
-/// A joining that takes longer is given up; the packs stay as they are.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Joins packs, and packs loose objects, if there are as many as git itself would repack at. What goes wrong is told and
 /// harms nothing: the update is done.
 pub(super) fn when_due(repo: &Repository, session: &Session) {
@@ -52,24 +46,6 @@ pub(super) fn when_due(repo: &Repository, session: &Session) {
     }
 }
 
-/// What one repacking needs.
-struct Work<'w> {
-    session: &'w Session,
-    objects: PathBuf,
-    until: Instant,
-}
-
-impl Work<'_> {
-    /// Whether to go on.
-    fn goes_on(&self) -> bool {
-        !self.session.stop.is_cancelled() && Instant::now() < self.until
-    }
-
-    fn go_on(&self) -> Result<(), String> {
-        if self.goes_on() { Ok(()) } else { Err(format!("it took longer than {PATIENCE:?}")) }
-    }
-}
-
 fn attempt(repo: &Repository, session: &Session) -> Result<Option<String>, String> {
     let config = repo.config().and_then(|mut config| config.snapshot()).map_err(|error| error.message().to_owned())?;
     let limits = Limits::of(&config);
@@ -82,7 +58,7 @@ fn attempt(repo: &Repository, session: &Session) -> Result<Option<String>, Strin
     }
     let Some(_hold) = hold::take(repo.commondir())? else { return Ok(None) };
     let work = Work { session, objects, until: Instant::now() + PATIENCE };
-    sweep(&work.objects);
+    nursery::sweep(&work.objects);
     let mut told = Vec::new();
     if many_packs {
         let joined = join::join(repo, &work, choose(packs))?;
@@ -122,44 +98,4 @@ fn choose(mut packs: Vec<Pack>) -> Vec<Pack> {
         bytes <= MOST_BYTES && objects <= MOST_OBJECTS
     });
     packs
-}
-
-/// The folder in which a new pack grows. Beside the others, so that it can be moved among them.
-struct Nursery(PathBuf);
-
-const NURSERY: &str = "turnout-repack";
-
-impl Nursery {
-    fn new(objects: &Path) -> Result<Self, String> {
-        let folder = objects.join(NURSERY);
-        fs::create_dir(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-        Ok(Self(folder))
-    }
-
-    /// Moves the pack among the others, to stay. First the pack, then its index: it is looked for by the index.
-    fn settle(&self, name: &str, objects: &Path) -> Result<PathBuf, String> {
-        let place = objects.join("pack");
-        let failed = |error: std::io::Error| format!("cannot keep the new pack in {}: {error}", place.display());
-        fs::create_dir_all(&place).map_err(failed)?;
-        let file = |end: &str| format!("pack-{name}.{end}");
-        for end in ["pack", "idx"] {
-            fs::File::open(self.0.join(file(end))).and_then(|file| file.sync_all()).map_err(failed)?;
-        }
-        for end in ["pack", "idx"] {
-            fs::rename(self.0.join(file(end)), place.join(file(end))).map_err(failed)?;
-        }
-        fs::File::open(&place).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(place.join(file("idx")))
-    }
-}
-
-impl Drop for Nursery {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Removes what a crash left. Whoever calls holds git's own lock of this work.
-fn sweep(objects: &Path) {
-    let _ = fs::remove_dir_all(objects.join(NURSERY));
 }

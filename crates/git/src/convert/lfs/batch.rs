@@ -14,17 +14,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    Lack, Lfs,
+    Lfs,
     http::{Ask, Client, excerpt, json_headers, without_query},
+    lack::Lack,
     pointer::Pointer,
     ssh::{self, Access},
 };
-use crate::{
-    address::Address,
-    auth::Answers,
-    error::GitError,
-    transfer::{Session, shares_host},
-};
+use crate::{address::Address, auth::Answers, error::GitError, session::Session, transfer::shares_host};
 use turnout_report::Event;
 
 /// Objects that are asked for at once, as git-lfs does it.

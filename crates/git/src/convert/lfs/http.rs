@@ -16,7 +16,7 @@ use url::Url;
 use crate::{
     error::{GitError, clean},
     relay::Route,
-    transfer::Session,
+    session::Session,
 };
 
 /// Redirects in a row, at most.

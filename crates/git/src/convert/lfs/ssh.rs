@@ -15,7 +15,7 @@ use crate::{
     auth::Answers,
     error::{GitError, clean},
     relay::Route,
-    transfer::Session,
+    session::Session,
 };
 
 /// An answer, and words of an error, in bytes at most.

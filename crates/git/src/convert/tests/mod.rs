@@ -17,7 +17,7 @@ use super::{Content, Converter, Source};
 use crate::{
     error::GitError,
     remote::{Filters, Remote},
-    transfer::Session,
+    session::Session,
     update::on_a_thread,
 };
 use turnout_report::Silent;
