@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{args::CheckArgs, trouble::Trouble, unit, waiting::Waiting};
+use super::{args::CheckArgs, check_switch, trouble::Trouble, unit, waiting::Waiting};
 use crate::{
     config::{self, LiveRepos, OutsidePaths, Repo, TokenSource},
     deploy::{Failure, Planner, load_project, place},
@@ -92,12 +92,13 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
         say(Mark::Ok, &format!("but note: {warning}"))?;
     }
     let planner = Planner::new(Arc::new(settings), Arc::clone(&repos)).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let mut stacks = None;
+    let (mut stacks, mut engine, mut derived) = (None, None, Vec::new());
     let waiting = Waiting::for_("the Docker engine", None);
     match waiting.told(planner.engine()).await {
-        Ok(engine) => {
-            say(Mark::Ok, &format!("Docker engine at {}, API {}", engine.endpoint(), engine.version()))?;
-            stacks = Some(waiting.told(engine.stacks()).await.map_err(|error| anyhow::anyhow!("{error}"))?);
+        Ok(there) => {
+            say(Mark::Ok, &format!("Docker engine at {}, API {}", there.endpoint(), there.version()))?;
+            stacks = Some(waiting.told(there.stacks()).await.map_err(|error| anyhow::anyhow!("{error}"))?);
+            engine = Some(there);
         }
         Err(error) => say(if closed_to_us(&error) { own } else { Mark::Wrong }, &error.to_string())?,
     }
@@ -188,7 +189,17 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                 if let Some(other) = projects.insert(stack.project.clone(), &repo.name) {
                     say(Mark::Wrong, &format!("{}: means the same project {} as {other}", repo.name, stack.project))?;
                 }
-                if let Some(stacks) = &stacks {
+                if repo.switch.is_some()
+                    && let Some(engine) = &engine
+                {
+                    let looked = check_switch::of(&planner, repo, &stack.color, engine);
+                    let (lines, found) = waiting.told(looked).await;
+                    for (is_wrong, line) in lines {
+                        say(if is_wrong { Mark::Wrong } else { Mark::Ok }, &redactor.redact(&line))?;
+                    }
+                    derived.extend(found.map(|found| (repo.name.clone(), found)));
+                }
+                if let (Some(stacks), None) = (&stacks, &repo.switch) {
                     match waiting.told(planner.refuse_second(repo, &project, stacks, &places, false)).await {
                         Ok(None) => {}
                         Ok(Some(note)) => say(Mark::Ok, &format!("{}: but note: {note}", repo.name))?,
@@ -208,6 +219,9 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Trouble> {
                 say(Mark::Wrong, &redactor.redact(&text))?;
             }
         }
+    }
+    for clash in check_switch::clashes(&derived) {
+        say(Mark::Wrong, &clash)?;
     }
     let verdict = match (problems, unjudged) {
         (0, 0) if daemon.is_none() => "all is well".to_owned(),

@@ -5,6 +5,7 @@ mod backup;
 mod built_in;
 mod by_repo;
 mod check;
+mod check_switch;
 pub mod client;
 mod colours;
 mod command;

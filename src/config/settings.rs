@@ -182,6 +182,7 @@ pub(super) fn resolve_known(layers: &Layers) -> Result<Settings, Mistakes> {
     let mut reader = Settler { layers, mistakes: Mistakes::default() };
     let home = |name: &str| layers.home.join(name);
     let runtime_dir = reader.directory(&table::RUNTIME_DIR);
+    let socket = reader.given(&table::SOCKET).unwrap_or_else(|| runtime_dir.join("turnout.sock"));
     let settings = Settings {
         listen: reader.of(&table::LISTEN),
         repos: reader.given(&table::REPOS).unwrap_or_else(|| home("repos.yaml")),
@@ -190,8 +191,8 @@ pub(super) fn resolve_known(layers: &Layers) -> Result<Settings, Mistakes> {
         insecure_no_secret: reader.of(&table::INSECURE_NO_SECRET),
         state_dir: reader.directory(&table::STATE_DIR),
         log_dir: reader.directory(&table::LOG_DIR),
-        socket: reader.given(&table::SOCKET).unwrap_or_else(|| runtime_dir.join("turnout.sock")),
-        proxy_socket: reader.given(&table::PROXY_SOCKET).unwrap_or_else(|| runtime_dir.join("turnout-proxy.sock")),
+        socket: socket.clone(),
+        proxy_socket: reader.given(&table::PROXY_SOCKET).unwrap_or_else(|| socket.with_file_name("turnout-proxy.sock")),
         runtime_dir,
         socket_mode: reader.of(&table::SOCKET_MODE),
         docker_host: reader.of(&table::DOCKER_HOST),

@@ -135,7 +135,7 @@ settings! {
             "The control socket that the other commands speak to.")
     };
     PROXY_SOCKET: PathBuf = Setting {
-        shown_default: "turnout-proxy.sock in the runtime directory",
+        shown_default: "turnout-proxy.sock beside the control socket",
         ..setting("proxy-socket", Takes::Path, "",
             "The control socket of turnout-proxy, which holds the published ports of repositories with `switch`.")
     };

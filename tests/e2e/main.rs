@@ -47,6 +47,8 @@ mod projects;
 mod recovery;
 mod renamed;
 mod sinks;
+mod switch;
+mod switch_dies;
 mod turned_link;
 mod waiting;
 mod watch_on;

@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a failure is the report")]
 
+pub mod load;
+pub mod switched;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -74,7 +74,9 @@ pub async fn look(of: &Of<'_>, colour: &str, staying: &str) -> Result<Looked, Fa
     let facts = facts::gather(repo, &moving.project, colour, engine).await?;
     let derived = switch::derive(&moving.project, &facts, &said);
     refuse(repo, &derived)?;
-    let loopback = ports::choose(store, &repo.name, colour, &derived).await?;
+    let own = engine.containers(&moving.stack.project, false).await?;
+    let runs = own.iter().any(|one| !one.oneoff && !one.ports.is_empty());
+    let loopback = ports::choose(store, &repo.name, colour, &derived, runs).await?;
     let listeners = listeners(store, repo, &derived).await?;
 
     let volumes = named_volumes(&remaining.project);
@@ -105,6 +107,17 @@ pub(super) fn not_said(repo: &Repo, mistakes: &Mistakes) -> Failure {
 fn refuse(repo: &Repo, derived: &Derived) -> Result<(), Failure> {
     let mut refused: Vec<String> =
         derived.refusals.iter().map(|refusal| format!("{}; write: {}", refusal.cause, refusal.line)).collect();
+    refused.extend(not_there_yet(derived));
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} cannot be switched: {}", repo.name, refused.join("; ")))
+        .hint(format!("nothing was changed; `turnout plan {}` shows all that was derived", repo.name)))
+}
+
+/// What was derived, and this turnout cannot do yet: each with what to write.
+pub fn not_there_yet(derived: &Derived) -> Vec<String> {
+    let mut refused = Vec::new();
     for route in &derived.routes {
         let place = || format!("the route to {}:{}", route.service, route.port);
         if let Listen::Gateway { front, .. } = &route.listen {
@@ -127,11 +140,7 @@ fn refuse(repo: &Repo, derived: &Derived) -> Result<(), Failure> {
     if derived.adapter.is_some() {
         refused.push("adapter is not there yet; take it out, or `switch`".to_owned());
     }
-    if refused.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{} cannot be switched: {}", repo.name, refused.join("; ")))
-        .hint(format!("nothing was changed; `turnout plan {}` shows all that was derived", repo.name)))
+    refused
 }
 
 /// Engine names of the project's volumes, by key.
@@ -164,7 +173,7 @@ async fn listeners(
     let routes: Vec<Route> = derived.routes.iter().filter(chosen).cloned().collect();
     match routes.is_empty() {
         true => Ok(BTreeMap::new()),
-        false => ports::choose(store, &repo.name, NO_COLOUR, &Derived { routes, ..derived.clone() }).await,
+        false => ports::choose(store, &repo.name, NO_COLOUR, &Derived { routes, ..derived.clone() }, true).await,
     }
 }
 

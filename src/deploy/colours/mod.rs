@@ -31,7 +31,7 @@ mod way;
 
 pub use ask::Asked;
 pub use bake::Bakes;
-pub use look::{Looked, Of, look};
+pub use look::{Looked, Of, look, not_there_yet};
 pub use made::Made;
 pub use preview::derive;
 pub(super) use plan::Planned;

@@ -1,7 +1,11 @@
 //! Loopback ports on which a colour's containers are reached: chosen once and kept, so that a colour that is made again has
 //! the same ones.
 
-use std::{collections::BTreeMap, net::TcpListener};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher as _, RandomState},
+    net::TcpListener,
+};
 
 use super::super::Failure;
 use crate::{
@@ -12,8 +16,13 @@ use crate::{
 /// Ports that are given out: below those that Linux and its neighbours give to outgoing connections (from 32768).
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
+/// Over how many of them the first choices are spread.
+const SPREAD: u64 = 11_000;
+/// Choices that may meet another's before it is given up.
+const TRIES: u32 = 20;
 
-/// The loopback ports of a colour, by service and port in its containers.
+/// The loopback ports of a colour, by service and port in its containers. `runs`: its containers hold them; else those that
+/// somebody else has taken meanwhile are chosen anew.
 ///
 /// # Errors
 /// When the store does not answer, or no port is free.
@@ -22,6 +31,7 @@ pub async fn choose(
     repo: &str,
     colour: &str,
     derived: &Derived,
+    runs: bool,
 ) -> Result<BTreeMap<(String, u16), u16>, Failure> {
     let mut chosen = BTreeMap::new();
     for route in &derived.routes {
@@ -31,7 +41,7 @@ pub async fn choose(
         }
         let replicas = derived.services.get(&route.service).map_or(1, |fate| fate.replicas.max(1));
         let count = u16::try_from(replicas).unwrap_or(u16::MAX);
-        let first = one(store, repo, colour, &key, count).await?;
+        let first = one(store, repo, colour, &key, count, runs).await?;
         chosen.insert(key, first);
     }
     Ok(chosen)
@@ -43,17 +53,22 @@ async fn one(
     colour: &str,
     (service, port): &(String, u16),
     count: u16,
+    runs: bool,
 ) -> Result<u16, Failure> {
     let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
     let taken = store.loopback_ports().await.map_err(unknown)?;
     let ours = |one: &&LoopbackPorts| {
         (one.repo.as_str(), one.colour.as_str(), one.service.as_str(), one.port) == (repo, colour, service, *port)
     };
-    if let Some(known) = taken.iter().find(ours).filter(|known| known.count >= count) {
+    let is_free = |known: &LoopbackPorts| (known.first..known.first.saturating_add(known.count)).all(is_free);
+    let known = taken.iter().find(ours).filter(|known| known.count >= count);
+    if let Some(known) = known.filter(|known| runs || is_free(known)) {
         return Ok(known.first);
     }
-    let mut from = FIRST;
-    while let Some(first) = free(from, count, &taken) {
+    // Anywhere, so that two who choose at the same time seldom choose the same; from the beginning where that is too far.
+    let mut from = FIRST + u16::try_from(RandomState::new().hash_one(&repo) % SPREAD).unwrap_or(0);
+    for _ in 0..TRIES {
+        let Some(first) = free(from, count, &taken).or_else(|| free(FIRST, count, &taken)) else { break };
         let wanted = LoopbackPorts {
             first,
             count,
@@ -70,11 +85,14 @@ async fn one(
     Err(Failure::new(format!("no {count} loopback ports in a row are free between {FIRST} and {LAST} for {service}")))
 }
 
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
 /// The first run of ports from there on that nobody has, in the store or on this machine.
 fn free(from: u16, count: u16, taken: &[LoopbackPorts]) -> Option<u16> {
     let is_taken = |port: u16| {
-        taken.iter().any(|one| (one.first..one.first.saturating_add(one.count)).contains(&port))
-            || TcpListener::bind(("127.0.0.1", port)).is_err()
+        taken.iter().any(|one| (one.first..one.first.saturating_add(one.count)).contains(&port)) || !is_free(port)
     };
     let mut first = from;
     while first.checked_add(count)? <= LAST {

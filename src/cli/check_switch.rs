@@ -1,0 +1,54 @@
+//! What `turnout check` says of repositories that are deployed blue/green.
+
+use crate::{
+    config::Repo,
+    deploy::{Planner, View, colours},
+    engine::Engine,
+    report::counted,
+    switch::{self, Class, Derived},
+};
+
+/// What was derived for a repository, in lines of which the wrong ones are marked; and the value, if there is one.
+pub(super) async fn of(
+    planner: &Planner,
+    repo: &Repo,
+    colour: &str,
+    engine: &Engine,
+) -> (Vec<(bool, String)>, Option<Derived>) {
+    let name = &repo.name;
+    let derived = match colours::derive(planner, repo, &View::of(repo), colour, engine).await {
+        Ok((_, derived)) => derived,
+        Err(failure) => {
+            let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            return (vec![(true, format!("{name}: {}{hint}", failure.summary))], None);
+        }
+    };
+    let mut lines: Vec<(bool, String)> = Vec::new();
+    for refusal in &derived.refusals {
+        lines.push((true, format!("{name}: {}; write: {}", refusal.cause, refusal.line)));
+    }
+    lines.extend(colours::not_there_yet(&derived).into_iter().map(|line| (true, format!("{name}: {line}"))));
+    if lines.is_empty() {
+        let of = |class: Class| derived.services.values().filter(|fate| fate.class == class).count();
+        let classes = Class::ALL.into_iter().filter(|class| of(*class) > 0);
+        let classes: Vec<String> = classes.map(|class| format!("{} {class}", of(class))).collect();
+        lines.push((
+            false,
+            format!(
+                "{name}: switches between {} and {}: {}; {}",
+                derived.colours.named,
+                derived.colours.partner,
+                classes.join(", "),
+                counted(derived.routes.len(), "route")
+            ),
+        ));
+    }
+    lines.extend(derived.notes.iter().map(|note| (false, format!("{name}: but note: {note}"))));
+    (lines, Some(derived))
+}
+
+/// Listeners that two repositories want.
+pub(super) fn clashes(all: &[(String, Derived)]) -> Vec<String> {
+    let all: Vec<(&str, &Derived)> = all.iter().map(|(name, derived)| (name.as_str(), derived)).collect();
+    switch::clashes(&all).into_iter().map(|refusal| format!("{}; write: {}", refusal.cause, refusal.line)).collect()
+}

@@ -1,0 +1,74 @@
+//! The daemon dies at each point of a switch that has a name, under load. Wherever it was, no request fails, the push comes to
+//! its end, one colour is live and whole, and no two workers run.
+
+use std::{fs, os::unix::process::ExitStatusExt as _};
+
+use crate::{common, e2e_support};
+use common::{PATIENCE, wait_until};
+use e2e_support::{load::Load, switched::Switched};
+
+/// On the way from one colour to the other.
+const POINTS: &[&str] = &[
+    "before plan",
+    "after plan",
+    "before warm",
+    "before recording the next colour",
+    "after recording the next colour",
+    "after warm",
+    "before the change-over",
+    "after the change-over",
+    "before the switch",
+    "before recording what a colour was made as",
+    "before recording the switch",
+    "after recording the switch",
+    "after the switch",
+    "before the record",
+    "after recording the deployment's end",
+    "before recording the end of a bake",
+    "after recording the end of a bake",
+];
+
+/// Clients that ask all the while.
+const CLIENTS: usize = 4;
+
+#[test]
+fn wherever_it_dies_no_request_fails_and_one_colour_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("point");
+    let shop = Switched::new("first");
+    let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap())];
+    let (_proxy, mut daemon) = shop.serve("{ bake: 1s }", &variables);
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    let load = Load::on(shop.web, CLIENTS);
+    for (number, dies_at) in POINTS.iter().enumerate() {
+        let version = format!("v{number}");
+        println!("{version}: {dies_at}");
+        fs::write(&point, dies_at).unwrap();
+        shop.push(&daemon, &version);
+        assert_eq!(daemon.ended().signal(), Some(9), "{dies_at}: {}", daemon.output());
+        fs::remove_file(&point).unwrap();
+        assert!(shop.workers() <= 1, "{dies_at}: two workers after the death");
+        daemon.restart();
+        load.wait_for(&version, 20);
+        wait_until(&format!("{dies_at}: an end in which one colour is whole and the other at rest"), PATIENCE, || {
+            let open = daemon.history().iter().any(|one| matches!(one["state"].as_str(), Some("queued" | "running")));
+            let status = daemon.turnout_json(&["status", "--json"]);
+            let repo = &status["repos"][0];
+            let live = repo["live"]["project"].as_str().unwrap_or_default().to_owned();
+            let (red, blue) = (shop.site.red(), shop.site.blue());
+            let other = if live == red { &blue } else { &red };
+            let whole = (shop.running(&live, "web"), shop.running(&live, "worker"));
+            let rest = (shop.running(other, "web"), shop.running(other, "worker"));
+            match (open, repo["bakes_until"].is_null(), whole, rest) {
+                (false, true, (1, 1), (0, 0)) => Ok(()),
+                found => Err(format!("{found:?}: {repo:#}\n{}", daemon.output())),
+            }
+        });
+        assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
+        let ends: Vec<String> = daemon.history().iter().filter_map(|one| one["state"].as_str().map(str::to_owned)).collect();
+        assert!(ends.iter().all(|end| end == "succeeded" || end == "interrupted"), "{dies_at}: {ends:?}");
+    }
+    let came = load.end();
+    println!("{} good answers, the longest after {:?}", came.good.values().sum::<u64>(), came.longest);
+    assert_eq!(came.bad, Vec::<String>::new());
+}

@@ -1,0 +1,138 @@
+//! Requests that never stop while something is done: each is looked at, and none may fail.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// Requests on one connection before it is closed and another one opened: both kinds meet a switch.
+const ON_ONE: u32 = 20;
+/// A request that takes longer has failed.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// What came of the requests so far.
+#[derive(Debug, Default, Clone)]
+pub struct Came {
+    /// Answers with status 200, by their body.
+    pub good: BTreeMap<String, u64>,
+    /// What went wrong, in words.
+    pub bad: Vec<String>,
+    /// The longest that an answer took.
+    pub longest: Duration,
+}
+
+/// Clients that ask an address again and again, until this is dropped.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    came: Arc<Mutex<Came>>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// So many clients, each with a connection of its own, that ask for `/`.
+    pub fn on(address: SocketAddr, clients: usize) -> Load {
+        let (stop, came) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Came::default())));
+        let clients = (0..clients).map(|_| {
+            let (stop, came) = (Arc::clone(&stop), Arc::clone(&came));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(error) = one_connection(address, &stop, &came) {
+                        came.lock().unwrap().bad.push(error);
+                    }
+                }
+            })
+        });
+        let clients = clients.collect();
+        Load { stop, came, clients }
+    }
+
+    /// What came so far.
+    pub fn came(&self) -> Came {
+        self.came.lock().unwrap().clone()
+    }
+
+    /// Waits until so many more good answers came, of which this is the body.
+    pub fn wait_for(&self, body: &str, more: u64) {
+        let count = || self.came().good.get(body).copied().unwrap_or_default();
+        let wanted = count() + more;
+        crate::common::wait_until(&format!("answers {body:?}"), crate::common::PATIENCE, || {
+            if count() >= wanted { Ok(()) } else { Err(self.came()) }
+        });
+    }
+
+    /// Ends the clients. Answers what came.
+    pub fn end(mut self) -> Came {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in std::mem::take(&mut self.clients) {
+            client.join().unwrap();
+        }
+        self.came()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn one_connection(address: SocketAddr, stop: &AtomicBool, came: &Mutex<Came>) -> Result<(), String> {
+    let mut stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
+    stream.set_read_timeout(Some(LONGEST)).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    for number in 0..ON_ONE {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let began = Instant::now();
+        let (status, body) = ask(&mut stream, &mut reader).map_err(|error| format!("request {number}: {error}"))?;
+        let took = began.elapsed();
+        let mut came = came.lock().unwrap();
+        came.longest = came.longest.max(took);
+        match status {
+            200 => *came.good.entry(body).or_default() += 1,
+            other => came.bad.push(format!("request {number}: status {other}: {body}")),
+        }
+    }
+    Ok(())
+}
+
+fn ask(stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16, String), String> {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").map_err(|error| format!("send: {error}"))?;
+    let mut line = String::new();
+    let mut next = |line: &mut String| {
+        line.clear();
+        match reader.read_line(line) {
+            Ok(0) => Err("closed before the answer".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("read: {error}")),
+        }
+    };
+    next(&mut line)?;
+    let status = line.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let status: u16 = status.ok_or_else(|| format!("no status in {line:?}"))?;
+    let mut length = None;
+    loop {
+        next(&mut line)?;
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse::<usize>().ok();
+        }
+    }
+    let length = length.ok_or("an answer without a length")?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).map_err(|error| format!("a body of {length} bytes: {error}"))?;
+    Ok((status, String::from_utf8_lossy(&body).trim().to_owned()))
+}

@@ -1,0 +1,131 @@
+//! A repository that is deployed blue/green: a web service that is built, a worker that is built, and a database.
+
+use std::{net::SocketAddr, path::PathBuf, process::Command};
+
+use super::{QUICK, Site};
+use crate::common::{
+    daemon::Daemon,
+    docker::{self, ProjectGuard},
+};
+
+/// The site, and what the proxy leaves behind.
+pub struct Switched {
+    /// The repository.
+    pub site: Site,
+    /// Where the web service is published.
+    pub web: SocketAddr,
+    _staying: ProjectGuard,
+}
+
+impl Switched {
+    /// A stack whose web service answers `version`.
+    pub fn new(version: &str) -> Switched {
+        need_proxy();
+        let web = crate::common::daemon::free_address();
+        let site = Site::new(&[
+            ("docker-compose.prod.yml", &compose(web)),
+            ("Dockerfile", "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n"),
+            ("app.sh", APP),
+            ("page", version),
+            ("boot", ""),
+        ]);
+        let staying = ProjectGuard::new(site.name.clone());
+        Switched { site, web, _staying: staying }
+    }
+
+    /// Its entry, with these words under `switch:`.
+    pub fn entry(&self, switch: &str) -> String {
+        self.site.entry(&[&format!("switch: {switch}")])
+    }
+
+    /// A daemon for it. The proxy that it starts ends with the guard.
+    pub fn serve(&self, switch: &str, variables: &[(&str, &str)]) -> (ProxyGuard, Daemon) {
+        let daemon = Daemon::start_with(&self.entry(switch), QUICK, variables);
+        (ProxyGuard { socket: daemon.socket().with_file_name("turnout-proxy.sock") }, daemon)
+    }
+
+    /// Commits and pushes a version.
+    pub fn push(&self, daemon: &Daemon, version: &str) -> i64 {
+        self.site.write("page", version);
+        self.site.push_to(daemon, version)
+    }
+
+    /// What runs of a service in a project.
+    pub fn running(&self, project: &str, service: &str) -> usize {
+        let all = docker::containers(project).into_iter().filter(|one| {
+            let labels = one.labels.clone().unwrap_or_default();
+            let of = labels.get("com.docker.compose.service").is_some_and(|name| name == service);
+            of && one.state.map(|state| state.to_string()).as_deref() == Some("running")
+        });
+        all.count()
+    }
+
+    /// Workers that run, of both colours.
+    pub fn workers(&self) -> usize {
+        self.running(&self.site.red(), "worker") + self.running(&self.site.blue(), "worker")
+    }
+}
+
+/// The page is served from a file of the image; `boot` in the image is a line that runs first.
+const APP: &str = "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n";
+
+fn compose(web: SocketAddr) -> String {
+    format!(
+        "services:
+  web:
+    build: {{ context: ., network: none }}
+    ports: [\"{web}:8000\"]
+    depends_on: [db]
+    restart: unless-stopped
+    init: true
+    stop_grace_period: 1s
+  worker:
+    build: {{ context: ., network: none }}
+    command: [sleep, \"1000\"]
+    restart: unless-stopped
+    init: true
+    stop_grace_period: 1s
+  db:
+    image: \"@BASE\"
+    command: [sleep, \"1000\"]
+    init: true
+    stop_grace_period: 1s
+    volumes: [\"data:/data\"]
+volumes:
+  data:
+"
+    )
+}
+
+/// The program lies beside the daemon's.
+fn need_proxy() {
+    let proxy = PathBuf::from(env!("CARGO_BIN_EXE_turnout")).with_file_name("turnout-proxy");
+    assert!(proxy.exists(), "{} is not built: cargo build --workspace --bins", proxy.display());
+}
+
+/// Ends the proxy that a daemon has started, which outlives it.
+pub struct ProxyGuard {
+    socket: PathBuf,
+}
+
+impl ProxyGuard {
+    /// The proxy's process, if it runs.
+    pub fn pid(&self) -> Option<i32> {
+        let found = Command::new("pgrep").args(["-f", &format!("turnout-proxy.*{}", self.socket.display())]).output().unwrap();
+        String::from_utf8_lossy(&found.stdout).lines().next().and_then(|line| line.trim().parse().ok())
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&self) {
+        let pid = self.pid().and_then(rustix::process::Pid::from_raw).expect("the proxy runs");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
+impl Drop for ProxyGuard {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
