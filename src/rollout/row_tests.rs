@@ -97,13 +97,13 @@ fn something_is_due_at_the_earlier_of_a_wait_and_a_watch() {
         (wait(Some(9)), watch(7), Some(7)),
         (wait(None), watch(7), Some(7)),
     ] {
-        assert_eq!(Rollout { generation: 4, under_way, watch }.due_at(), due);
+        assert_eq!(Rollout { generation: 4, under_way, watch, bake: None }.due_at(), due);
     }
 }
 
 #[test]
 fn one_that_an_earlier_turnout_began_is_under_way_from_its_beginning() {
-    let idle = Rollout { generation: 4, under_way: None, watch: Some(Watch { generation: 3, until: 9 }) };
+    let idle = Rollout { generation: 4, under_way: None, watch: Some(Watch { generation: 3, until: 9 }), bake: None };
     let begun = Rollout { under_way: Some(under_way(Phase::Fetching)), ..idle.clone() };
     assert_eq!(idle.surely_under_way(), begun);
     assert_eq!(at(Phase::Settling).surely_under_way(), at(Phase::Settling));
