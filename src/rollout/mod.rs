@@ -209,9 +209,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         }
         (_, Fact::BakeOver) => to(baked(rollout), &[]),
         // Nobody lived to record the switch that it is of. What runs beside the live colour is not touched before that is over.
-        (Phase::Planning | Phase::BakeAwaited, Fact::Baking { bake }) => {
-            after(&[Action::Bake], plans(&bakes(rollout, bake), under_way))
-        }
+        (Phase::Planning | Phase::BakeAwaited, Fact::Baking { bake }) => plans(&bakes(rollout, bake), under_way),
         (Phase::Fetching | Phase::EngineAway, Fact::Baking { bake }) => to(bakes(rollout, bake), &[Action::Bake]),
         (Phase::Planning, Fact::Planned) => changes(rollout, at(Phase::Applying), Action::Apply),
         (Phase::Planning, Fact::ColourPlanned) => changes(rollout, at(Phase::Warming), Action::Warm),
@@ -306,14 +304,18 @@ fn way_out(phase: Phase) -> &'static [Action] {
 }
 
 /// It is planned, as soon as no two colours are taken. A new commit is fetched already then, so that nothing of the fetch is
-/// left to wait for.
+/// left to wait for. Whoever waits sees to it that somebody looks after what is waited for.
 fn plans(rollout: &Rollout, under_way: UnderWay) -> Next {
     match rollout.bake {
         Some(bake) => {
             let due_at = Some(bake.until.saturating_add(RETIRING));
-            to(rollout.with(UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way }), &[Action::Wait])
+            let awaited = UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way };
+            to(rollout.with(awaited), &[Action::Bake, Action::Wait])
         }
-        None => to(rollout.with(UnderWay { phase: Phase::Planning, due_at: None, ..under_way }), &[Action::Plan]),
+        None => {
+            let planning = UnderWay { phase: Phase::Planning, due_at: None, ..under_way };
+            to(rollout.with(planning), &[Action::Plan])
+        }
     }
 }
 
