@@ -141,7 +141,7 @@ impl<'a> Drive<'a> {
                 Action::Wait => return Ok(Came::Waits(self.wait())),
                 Action::Record(ending) => return self.end(ending).map(Came::Done),
                 // What comes after the end is the store's and the lane's.
-                Action::Again | Action::Watch | Action::Bake => continue,
+                Action::Again | Action::Watch | Action::Bake | Action::Mend => continue,
             };
             dies::here("after", word(action));
             let fact = match ended {
@@ -486,6 +486,7 @@ fn word(action: Action) -> &'static str {
         Action::GoBack => "the way back",
         Action::Abort => "the abort",
         Action::Bake => "the bake",
+        Action::Mend => "mending",
         Action::Wait => "the wait for the engine",
         Action::Record(_) => "the record",
         Action::Again => "the repetition",

@@ -277,7 +277,7 @@ impl Deployer {
         cancel: &CancellationToken,
     ) -> Result<Came, Failure> {
         let job = &claimed.deployment;
-        if let ([Action::Record(_)], Some(waited)) = (&claimed.actions[..], &claimed.waited) {
+        if let ([Action::Record(_), ..], Some(waited)) = (&claimed.actions[..], &claimed.waited) {
             return Err(self.not_back(waited.clone()));
         }
         let repo = self.planner.find(&job.repo)?;

@@ -68,6 +68,11 @@ pub enum Fact {
     },
     /// Whether requests go to the next colour could not be learned.
     Unknown,
+    /// A switch is found that nobody lived to record: a bake is under way of which the state does not know.
+    Baking {
+        /// That bake.
+        bake: Bake,
+    },
     /// The bake is over: one of the two colours is retired, and the other one live.
     BakeOver,
     /// Something else changed what had been looked at.
@@ -79,7 +84,8 @@ pub enum Fact {
     },
     /// The engine answers again.
     EngineBack,
-    /// An action came to nothing, for a reason that a repetition would meet again.
+    /// An action came to nothing, for a reason that a repetition would meet again. Of a switch it says that requests go where
+    /// they went before: where that is not certain, it is [`Fact::Unknown`].
     Failed,
     /// An action, or a wait, was called off by a person.
     Cancelled,
@@ -103,7 +109,7 @@ pub enum Fact {
 pub enum Action {
     /// Bring the work tree to the commit.
     Fetch,
-    /// Look at the files and at what runs, decide and plan.
+    /// Look at the files and at what runs, decide and plan. Colours are mended first, as [`Action::Mend`] has it.
     Plan,
     /// End the watch of an earlier deployment: from here on its containers change because this one changes them.
     EndWatch,
@@ -123,6 +129,10 @@ pub enum Action {
     Abort,
     /// Look after both colours, beside the lane, until the bake is over.
     Bake,
+    /// As soon as engine and proxy answer, beside the lane: have what is known of the colours agree with the routes, have all of
+    /// the live one run and requests be let through, and stop what is neither live nor baking. A deployment that is taken up
+    /// before ends it, since its plan begins with the same; where nothing was ever switched there is nothing to do.
+    Mend,
     /// Nothing, until a fact comes from outside or `due_at`: the lane is free for what is newer.
     Wait,
     /// Record how the deployment ended.
@@ -185,38 +195,28 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
             Fact::Begin => to(rollout.begun(), &[Action::Fetch]),
             Fact::WatchOver => unwatched(rollout),
             Fact::BakeOver => to(baked(rollout), &[]),
-            Fact::Started { .. } => to(rollout.clone(), &beside(rollout)),
+            Fact::Baking { bake } => to(bakes(rollout, bake), &[Action::Bake]),
+            Fact::Started { .. } => to(rollout.clone(), &taken_up(rollout)),
             _ => stay(),
         };
     };
     let at = |phase: Phase| UnderWay { phase, due_at: None, ..under_way };
     match (under_way.phase, fact) {
-        (Phase::Fetching, Fact::Fetched) => match rollout.bake {
-            // Both colours are taken. The new commit is there already, so that nothing of the fetch is left to wait for.
-            Some(bake) => {
-                let due_at = Some(bake.until.saturating_add(RETIRING));
-                to(rollout.with(UnderWay { due_at, ..at(Phase::BakeAwaited) }), &[Action::Wait])
-            }
-            None => to(rollout.with(at(Phase::Planning)), &[Action::Plan]),
-        },
-        (Phase::BakeAwaited, Fact::BakeOver) => to(baked(rollout).with(at(Phase::Planning)), &[Action::Plan]),
+        (Phase::Fetching, Fact::Fetched) => plans(rollout, under_way),
+        (Phase::BakeAwaited, Fact::BakeOver) => plans(&baked(rollout), under_way),
         (Phase::BakeAwaited, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
             ends(rollout, Ending::Failed(Why::BakeNotOver))
         }
         (_, Fact::BakeOver) => to(baked(rollout), &[]),
-        (Phase::Planning, Fact::Planned) => {
-            let applying = Rollout { watch: None, ..rollout.with(at(Phase::Applying)) };
-            match rollout.watch {
-                Some(_) => to(applying, &[Action::EndWatch, Action::Apply]),
-                None => to(applying, &[Action::Apply]),
-            }
-        }
-        (Phase::Planning, Fact::ColourPlanned) => {
-            let warming = Rollout { watch: None, ..rollout.with(at(Phase::Warming)) };
-            match rollout.watch {
-                Some(_) => to(warming, &[Action::EndWatch, Action::Warm]),
-                None => to(warming, &[Action::Warm]),
-            }
+        // Nobody lived to record the switch that it is of. What runs beside the live colour is not touched before that is over.
+        (Phase::Planning | Phase::BakeAwaited, Fact::Baking { bake }) => plans(&bakes(rollout, bake), under_way),
+        (Phase::Fetching | Phase::EngineAway, Fact::Baking { bake }) => to(bakes(rollout, bake), &[Action::Bake]),
+        (Phase::Planning, Fact::Planned) => changes(rollout, at(Phase::Applying), Action::Apply),
+        (Phase::Planning, Fact::ColourPlanned) => changes(rollout, at(Phase::Warming), Action::Warm),
+        (Phase::Applying, Fact::Applied) => to(rollout.with(at(Phase::Settling)), &[Action::Settle]),
+        (Phase::Settling, Fact::Settled { watch: until }) => {
+            let watch = until.map(|until| Watch { generation: rollout.generation, until });
+            succeeds(Rollout { watch, ..rollout.ended() })
         }
         (Phase::Warming, Fact::Warmed) => to(rollout.with(at(Phase::ChangingOver)), &[Action::ChangeOver]),
         (Phase::ChangingOver, Fact::ChangedOver) => to(rollout.with(at(Phase::Switching)), &[Action::Switch]),
@@ -224,103 +224,129 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
             let generation = rollout.generation;
             let bake = bake.map(|until| Bake { generation, until });
             let watch = watch.filter(|_| bake.is_none()).map(|until| Watch { generation, until });
-            let good = Rollout { watch, bake, ..rollout.ended() };
-            let mut actions = vec![Action::Record(Ending::Succeeded)];
-            actions.extend(beside(&good));
-            to(good, &actions)
+            succeeds(Rollout { watch, bake, ..rollout.ended() })
         }
-        // Both colours run on as they are. Whoever looks next asks the routes who is live.
+        // Both colours run on as they are, for either may be the live one: whoever mends asks the routes.
         (Phase::Switching, Fact::Unknown) => ends(rollout, Ending::Failed(Why::NotKnown)),
-        // The live colour is as it was; the next one is stopped and left to be looked at.
-        (Phase::Warming, Fact::Failed) => after(&[Action::Abort], ends(rollout, Ending::Failed(Why::Itself))),
-        (Phase::Warming, Fact::Cancelled) => after(&[Action::Abort], ends(rollout, Ending::Cancelled)),
-        (Phase::ChangingOver | Phase::Switching, Fact::Failed) => {
-            after(&[Action::GoBack, Action::Abort], ends(rollout, Ending::Failed(Why::Itself)))
-        }
-        (Phase::ChangingOver | Phase::Switching, Fact::Cancelled) => {
-            after(&[Action::GoBack, Action::Abort], ends(rollout, Ending::Cancelled))
-        }
-        (Phase::Applying, Fact::Applied) => to(rollout.with(at(Phase::Settling)), &[Action::Settle]),
-        (Phase::Settling, Fact::Settled { watch: until }) => {
-            let watch = until.map(|until| Watch { generation: rollout.generation, until });
-            let good = Rollout { watch, ..rollout.ended() };
-            let record = Action::Record(Ending::Succeeded);
-            match watch {
-                Some(_) => to(good, &[record, Action::Watch]),
-                None => to(good, &[record]),
-            }
-        }
-        (Phase::ChangingOver, Fact::Stale) => match under_way.plans {
-            PLANS.. => after(&[Action::GoBack, Action::Abort], ends(rollout, Ending::Failed(Why::Unsteady))),
+        // A colour that was begun is not left running while there is another plan, which may come to nothing or need none.
+        (phase, Fact::Stale) if works_on_containers(phase) => match under_way.plans {
+            PLANS.. => after(way_out(phase), ends(rollout, Ending::Failed(Why::Unsteady))),
             plans => {
                 let again = UnderWay { plans: plans + 1, ..at(Phase::Planning) };
-                to(rollout.with(again), &[Action::GoBack, Action::Plan])
+                after(way_out(phase), to(rollout.with(again), &[Action::Plan]))
             }
         },
-        (Phase::Planning | Phase::Applying | Phase::Settling | Phase::Warming, Fact::Stale) => match under_way.plans {
-            PLANS.. if under_way.phase == Phase::Warming => {
-                after(&[Action::Abort], ends(rollout, Ending::Failed(Why::Unsteady)))
-            }
-            PLANS.. => ends(rollout, Ending::Failed(Why::Unsteady)),
-            plans => {
-                let again = UnderWay { plans: plans + 1, ..at(Phase::Planning) };
-                to(rollout.with(again), &[Action::Plan])
+        // There is no way out of what it breaks off, for nothing could be stopped or started now: the next plan mends first.
+        (phase, Fact::EngineGone { patience }) if works_on_containers(phase) => match under_way.losses {
+            LOSSES.. => ends(rollout, Ending::Failed(Why::LostTooOften)),
+            losses => {
+                let due_at = Some(now.saturating_add(patience));
+                let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
+                to(rollout.with(away), &[Action::Wait])
             }
         },
-        // Of a change-over that it breaks off the next plan starts again what is missing; nothing could be started now.
-        (
-            Phase::Planning
-            | Phase::Applying
-            | Phase::Settling
-            | Phase::Warming
-            | Phase::ChangingOver
-            | Phase::Switching,
-            Fact::EngineGone { patience },
-        ) => {
-            match under_way.losses {
-                LOSSES.. => ends(rollout, Ending::Failed(Why::LostTooOften)),
-                losses => {
-                    let due_at = Some(now.saturating_add(patience));
-                    let away = UnderWay { losses: losses + 1, due_at, ..at(Phase::EngineAway) };
-                    to(rollout.with(away), &[Action::Wait])
-                }
-            }
-        }
         // What the engine did before it went shows in the next look: half a plan is never resumed.
-        (Phase::EngineAway, Fact::EngineBack) => {
-            to(rollout.with(UnderWay { plans: 1, ..at(Phase::Planning) }), &[Action::Plan])
-        }
+        (Phase::EngineAway, Fact::EngineBack) => plans(rollout, UnderWay { plans: 1, ..under_way }),
         (Phase::EngineAway, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
             ends(rollout, Ending::Failed(Why::NotBack))
         }
         // Half of its plan may be carried out; the newer one sees that in its look.
-        (Phase::EngineAway | Phase::BakeAwaited, Fact::Newer) => ends(rollout, Ending::Superseded),
+        (phase, Fact::Newer) if phase.waits() => ends(rollout, Ending::Superseded),
         // Nobody works on it, so nothing is interrupted: its row is all that there is of it.
-        (Phase::EngineAway | Phase::BakeAwaited, Fact::Stopped) => stay(),
-        (Phase::EngineAway | Phase::BakeAwaited, Fact::Started { .. }) => {
-            after(&[Action::Wait], to(rollout.clone(), &beside(rollout)))
+        (phase, Fact::Stopped) if phase.waits() => stay(),
+        (phase, Fact::Started { .. }) if phase.waits() => {
+            after(&[Action::Wait], to(rollout.clone(), &taken_up(rollout)))
         }
         (_, Fact::WatchOver) => unwatched(rollout),
-        (_, Fact::Failed) => ends(rollout, Ending::Failed(Why::Itself)),
-        (_, Fact::Cancelled) => ends(rollout, Ending::Cancelled),
-        (_, Fact::Stopped) => to(rollout.ended(), &[Action::Record(Ending::Interrupted), Action::Again]),
+        (phase, Fact::Failed) => after(way_out(phase), ends(rollout, Ending::Failed(Why::Itself))),
+        (phase, Fact::Cancelled) => after(way_out(phase), ends(rollout, Ending::Cancelled)),
+        (phase, Fact::Stopped) => after(way_out(phase), to(rollout.ended(), &INTERRUPTED)),
         // It is planned anew from what there is now; the watch of an earlier success goes on until that has a plan.
         (_, Fact::Started { attempt }) => {
-            let mut ended = match attempt {
-                ATTEMPTS.. => ends(rollout, Ending::Failed(Why::DiedTooOften)),
-                _ => to(rollout.ended(), &[Action::Record(Ending::Interrupted), Action::Again]),
+            let recorded: &[Action] = match attempt {
+                ATTEMPTS.. => &[Action::Record(Ending::Failed(Why::DiedTooOften))],
+                _ => &INTERRUPTED,
             };
-            ended.actions.extend(beside(rollout));
-            ended
+            after(recorded, to(rollout.ended(), &taken_up(rollout)))
         }
         _ => stay(),
     }
+}
+
+/// Recorded, and tried again at the next start.
+const INTERRUPTED: [Action; 2] = [Action::Record(Ending::Interrupted), Action::Again];
+
+/// Whether the action of this phase asks the engine.
+fn works_on_containers(phase: Phase) -> bool {
+    match phase {
+        Phase::Planning
+        | Phase::Applying
+        | Phase::Settling
+        | Phase::Warming
+        | Phase::ChangingOver
+        | Phase::Switching => true,
+        Phase::Fetching | Phase::BakeAwaited | Phase::EngineAway => false,
+    }
+}
+
+/// What has the live colour be as it was before this phase, and the next one stand still, to be looked at.
+fn way_out(phase: Phase) -> &'static [Action] {
+    match phase {
+        Phase::Warming => &[Action::Abort],
+        Phase::ChangingOver | Phase::Switching => &[Action::GoBack, Action::Abort],
+        Phase::Fetching
+        | Phase::BakeAwaited
+        | Phase::Planning
+        | Phase::Applying
+        | Phase::Settling
+        | Phase::EngineAway => &[],
+    }
+}
+
+/// It is planned, as soon as no two colours are taken. A new commit is fetched already then, so that nothing of the fetch is
+/// left to wait for. Whoever waits sees to it that somebody looks after what is waited for.
+fn plans(rollout: &Rollout, under_way: UnderWay) -> Next {
+    match rollout.bake {
+        Some(bake) => {
+            let due_at = Some(bake.until.saturating_add(RETIRING));
+            let awaited = UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way };
+            to(rollout.with(awaited), &[Action::Bake, Action::Wait])
+        }
+        None => {
+            let planning = UnderWay { phase: Phase::Planning, due_at: None, ..under_way };
+            to(rollout.with(planning), &[Action::Plan])
+        }
+    }
+}
+
+/// Containers change from here on, so what is watched of an earlier success is so no longer.
+fn changes(rollout: &Rollout, under_way: UnderWay, how: Action) -> Next {
+    let then = Rollout { watch: None, ..rollout.with(under_way) };
+    match rollout.watch {
+        Some(_) => to(then, &[Action::EndWatch, how]),
+        None => to(then, &[how]),
+    }
+}
+
+fn succeeds(good: Rollout) -> Next {
+    let then = beside(&good);
+    after(&[Action::Record(Ending::Succeeded)], to(good, &then))
+}
+
+/// At a start of the daemon: what its predecessor may have left half done comes first.
+fn taken_up(rollout: &Rollout) -> Vec<Action> {
+    [&[Action::Mend][..], &beside(rollout)].concat()
 }
 
 /// What goes on beside the lane.
 fn beside(rollout: &Rollout) -> Vec<Action> {
     let (watch, bake) = (rollout.watch.map(|_| Action::Watch), rollout.bake.map(|_| Action::Bake));
     watch.into_iter().chain(bake).collect()
+}
+
+/// Two colours run.
+fn bakes(rollout: &Rollout, bake: Bake) -> Rollout {
+    Rollout { bake: Some(bake), ..rollout.clone() }
 }
 
 /// One of the two colours is retired.
@@ -342,6 +368,8 @@ fn unwatched(rollout: &Rollout) -> Next {
     to(Rollout { watch: None, ..rollout.clone() }, &[])
 }
 
+/// A bad end. An action that came to nothing may have left a colour in part, and a way out come to nothing as well, where the
+/// engine is away for instance; whether it did is not asked here.
 fn ends(rollout: &Rollout, how: Ending) -> Next {
-    to(rollout.ended(), &[Action::Record(how)])
+    to(rollout.ended(), &[Action::Record(how), Action::Mend])
 }

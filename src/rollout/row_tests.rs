@@ -20,7 +20,7 @@ fn each_stale_plan_counts_until_it_is_one_too_many() {
         rollout = next(&again, Fact::Planned, 0).rollout;
         assert_eq!(rollout.under_way.map(|under_way| under_way.plans), Some(plans), "kept on the way");
     }
-    assert_eq!(next(&rollout, Fact::Stale, 0).actions, [Action::Record(Ending::Failed(Why::Unsteady))]);
+    assert_eq!(next(&rollout, Fact::Stale, 0).actions, [Action::Record(Ending::Failed(Why::Unsteady)), Action::Mend]);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn each_loss_of_the_engine_counts_and_plans_count_anew_after_it() {
         rollout = back;
     }
     let gone = next(&rollout, Fact::EngineGone { patience: 50 }, 2_000);
-    assert_eq!(gone.actions, [Action::Record(Ending::Failed(Why::LostTooOften))]);
+    assert_eq!(gone.actions, [Action::Record(Ending::Failed(Why::LostTooOften)), Action::Mend]);
 }
 
 #[test]
@@ -51,13 +51,15 @@ fn a_wait_ends_at_its_time_and_not_before() {
     away.under_way = Some(UnderWay { due_at: Some(1_000), ..under_way(Phase::EngineAway) });
     let early = next(&away, Fact::Due, 999);
     assert_eq!(early, Next { rollout: away.clone(), actions: Vec::new() });
-    assert_eq!(next(&away, Fact::Due, 1_000).actions, [Action::Record(Ending::Failed(Why::NotBack))]);
+    assert_eq!(next(&away, Fact::Due, 1_000).actions, [Action::Record(Ending::Failed(Why::NotBack)), Action::Mend]);
 }
 
 #[test]
 fn what_waits_is_left_as_it_is_by_an_end_and_a_start_of_the_daemon() {
     let watch = Watch { generation: 3, until: 9_000 };
-    for (watch, taken_up) in [(None, vec![Action::Wait]), (Some(watch), vec![Action::Wait, Action::Watch])] {
+    for (watch, taken_up) in
+        [(None, vec![Action::Wait, Action::Mend]), (Some(watch), vec![Action::Wait, Action::Mend, Action::Watch])]
+    {
         let away = Rollout { watch, ..at(Phase::EngineAway) };
         assert_eq!(next(&away, Fact::Stopped, 0), Next { rollout: away.clone(), actions: Vec::new() });
         // However often the daemon died: it does nothing that could end it.
@@ -97,13 +99,13 @@ fn something_is_due_at_the_earlier_of_a_wait_and_a_watch() {
         (wait(Some(9)), watch(7), Some(7)),
         (wait(None), watch(7), Some(7)),
     ] {
-        assert_eq!(Rollout { generation: 4, under_way, watch }.due_at(), due);
+        assert_eq!(Rollout { generation: 4, under_way, watch, bake: None }.due_at(), due);
     }
 }
 
 #[test]
 fn one_that_an_earlier_turnout_began_is_under_way_from_its_beginning() {
-    let idle = Rollout { generation: 4, under_way: None, watch: Some(Watch { generation: 3, until: 9 }) };
+    let idle = Rollout { generation: 4, under_way: None, watch: Some(Watch { generation: 3, until: 9 }), bake: None };
     let begun = Rollout { under_way: Some(under_way(Phase::Fetching)), ..idle.clone() };
     assert_eq!(idle.surely_under_way(), begun);
     assert_eq!(at(Phase::Settling).surely_under_way(), at(Phase::Settling));

@@ -103,7 +103,10 @@ async fn what_is_due_ends_by_its_record_unless_something_newer_comes_before() {
         let id = claimed.deployment.id;
         put_down(&store, &claimed).await;
         let due = store.claim("shop", Some((id, Fact::Due))).await.unwrap().expect("it is due");
-        assert_eq!((due.actions, due.waited), (vec![Action::Record(Ending::Failed(Why::NotBack))], Some(waits())));
+        assert_eq!(
+            (due.actions, due.waited),
+            (vec![Action::Record(Ending::Failed(Why::NotBack)), Action::Mend], Some(waits()))
+        );
         let next = if newer { Some(store.enqueue(asked(2)).await.unwrap()) } else { None };
         assert_eq!(next.and_then(|next| next.superseded), newer.then_some(id));
         assert_eq!(store.finish(id, Finish::Failed { error: "not back".into() }).await.unwrap(), !newer);

@@ -1,17 +1,14 @@
-//! Every state that can be reached, against what must never be: a breadth-first search over the table and a small world
-//! round it, until there is nothing new.
-//!
-//! The world has one repository, its queue, its lane, an engine, a clock and a disk on which moves inside of a deployment
-//! are written without waiting, as the store does. At any moment somebody may push, cancel, stop or kill the daemon, take
-//! the engine down, or let time pass; an action may be done, done and not acknowledged, fail, or find the world changed.
-//! Each of these a bounded number of times, so that the search has an end; which bounds, [`SEARCHES`] says.
+//! A repository that is deployed in place: its queue, its lane, an engine, a clock and a disk on which moves inside of a
+//! deployment are written without waiting, as the store does. At any moment somebody may push, cancel, stop or kill the
+//! daemon, take the engine down, or let time pass; an action may be done, done and not acknowledged, fail, or find the world
+//! changed.
 
-use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
-    hash::{BuildHasher as _, RandomState},
+use std::collections::VecDeque;
+
+use super::{Steps, explored};
+use crate::rollout::{
+    ATTEMPTS, Action, Ending, Fact, Generation, LOSSES, Millis, Next, PLANS, Phase, Rollout, UnderWay, next,
 };
-
-use super::*;
 
 const PATIENCE: Millis = 2;
 const WATCHED: Millis = 2;
@@ -117,6 +114,8 @@ impl World {
                 }
                 // The lane is free.
                 Action::Again | Action::Wait => {}
+                // Nothing was ever switched.
+                Action::Mend => {}
                 Action::EndWatch => self.watching = None,
                 Action::Watch => {
                     let watch = self.rollout.watch.expect("nothing is to be watched");
@@ -211,8 +210,28 @@ impl World {
         all
     }
 
-    /// All that can happen next.
-    fn steps(&self) -> Vec<(&'static str, World)> {
+    /// Where it comes to if nothing more goes wrong; `None` where it comes to no end.
+    fn left_alone(&self) -> Option<World> {
+        let mut world = World { engine: true, ..self.clone() };
+        for _ in 0..40 {
+            if !world.alive {
+                world = world.starts().pop()?.1.settle().claim();
+                continue;
+            }
+            let outcome = world.outcomes().into_iter().find(|(name, _)| *name == "done");
+            match outcome {
+                Some((_, then)) => world = then.settle().claim(),
+                None if world.rollout.waits().is_some() => world = world.take(Fact::EngineBack).settle().claim(),
+                None if world.rollout.under_way.is_none() && world.queued.is_none() => return Some(world),
+                None => return None,
+            }
+        }
+        None
+    }
+}
+
+impl super::World for World {
+    fn steps(&self) -> Steps<World> {
         let mut all = self.outcomes();
         if !self.alive {
             all.extend(self.starts());
@@ -257,7 +276,6 @@ impl World {
         all.into_iter().map(|(name, then)| (name, then.settle().claim())).collect()
     }
 
-    /// What must never be.
     fn wrong(&self) -> Option<String> {
         let Rollout { generation, under_way, watch, bake: _ } = &self.rollout;
         let fault = |said: &str| Some(said.to_owned());
@@ -312,75 +330,21 @@ impl World {
         None
     }
 
-    /// Where it comes to if nothing more goes wrong; `None` where it comes to no end.
-    fn left_alone(&self) -> Option<World> {
-        let mut world = World { engine: true, ..self.clone() };
-        for _ in 0..40 {
-            if !world.alive {
-                world = world.starts().pop()?.1.settle().claim();
-                continue;
-            }
-            let outcome = world.outcomes().into_iter().find(|(name, _)| *name == "done");
-            match outcome {
-                Some((_, then)) => world = then.settle().claim(),
-                None if world.rollout.waits().is_some() => world = world.take(Fact::EngineBack).settle().claim(),
-                None if world.rollout.under_way.is_none() && world.queued.is_none() => return Some(world),
-                None => return None,
-            }
-        }
-        None
-    }
-}
-
-/// Where each world that was seen came from, by its digest: the worlds themselves would fill the memory.
-type Seen = HashMap<u64, (u64, &'static str)>;
-
-fn road(seen: &Seen, mut at: u64) -> String {
-    let mut names = Vec::new();
-    while let Some((before, name)) = seen.get(&at).filter(|(before, _)| *before != at) {
-        names.push(*name);
-        at = *before;
-    }
-    names.reverse();
-    names.join(", ")
-}
-
-/// Visits all that can be reached with this budget. Answers how many worlds there are, and after how many steps the last
-/// one came.
-fn explore(budget: Budget) -> (usize, u32) {
-    let digests = RandomState::new();
-    let begin = World::begin(budget);
-    let first = digests.hash_one(&begin);
-    let mut seen = Seen::from([(first, (first, ""))]);
-    let mut todo = VecDeque::from([(begin, first, 0_u32)]);
-    let mut deepest = 0;
-    while let Some((world, digest, depth)) = todo.pop_front() {
-        deepest = deepest.max(depth);
-        if let Some(wrong) = world.wrong() {
-            panic!("{wrong}\nafter: {}\n{world:#?}", road(&seen, digest));
-        }
-        match world.left_alone() {
-            Some(end) if end.reached == end.wanted || end.told == end.wanted => {}
-            end => panic!("left alone it comes to {end:#?}\nafter: {}\n{world:#?}", road(&seen, digest)),
-        }
-        for (name, then) in world.steps() {
-            let fell = world.alive && then.rollout.generation < world.rollout.generation;
-            assert!(!fell, "{name}: the generation fell");
-            let next = digests.hash_one(&then);
-            if let Entry::Vacant(new) = seen.entry(next) {
-                new.insert((digest, name));
-                todo.push_back((then, next, depth + 1));
-            }
+    fn badly_ends(&self) -> Option<String> {
+        match self.left_alone() {
+            Some(end) if end.reached == end.wanted || end.told == end.wanted => None,
+            end => Some(format!("left alone it comes to {end:#?}")),
         }
     }
-    (seen.len(), deepest)
+
+    fn fell(&self, then: &World) -> bool {
+        self.alive && then.rollout.generation < self.rollout.generation
+    }
 }
 
 #[test]
 fn no_road_leads_to_what_must_never_be() {
     for budget in SEARCHES {
-        let (worlds, depth) = explore(budget);
-        println!("worlds: {worlds}, depth: {depth}, {budget:?}");
-        assert!(worlds > 1_000, "the world has become too small: {worlds}");
+        explored(World::begin(budget), &budget);
     }
 }
