@@ -1,19 +1,15 @@
 //! Commands about the colours of a repository that is deployed blue/green: rollback, promote, abort.
 
-use std::{
-    io::{self, Stdout},
-    process::ExitCode,
-};
+use std::{io::Stdout, process::ExitCode};
 
 use super::{
     client::{Client, ClientError},
     progress::Display,
-    show::{ago, to_its_end, when},
+    show::to_its_end,
     trouble::Trouble,
 };
 use crate::{
-    git::short,
-    server::wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus},
+    server::wire::{AskRequest, AskedReply, ColoursStatus},
     store::Deployment,
 };
 
@@ -58,37 +54,20 @@ pub(super) async fn promote_first(client: &Client, repo: &str, display: &mut Dis
 }
 
 /// Waits until the switch of a deployment has proved itself. Exit code 1 where it was taken back.
-pub(super) async fn wait(client: &Client, deployment: &Deployment, display: &mut Display<Stdout>) -> Result<ExitCode, Trouble> {
+pub(super) async fn wait(
+    client: &Client,
+    deployment: &Deployment,
+    display: &mut Display<Stdout>,
+) -> Result<ExitCode, Trouble> {
     let colours: ColoursStatus = client.get(&format!("/v1/repositories/{}/bake", deployment.repo)).await?;
     let live = colours.live.as_ref();
-    if live.is_some_and(|live| live.deployment == Some(deployment.id) || live.project == deployment.project.clone().unwrap_or_default()) {
+    if live.is_some_and(|live| {
+        live.deployment == Some(deployment.id) || live.project == deployment.project.clone().unwrap_or_default()
+    }) {
         display.say(&format!("{} has proved itself", deployment.project.as_deref().unwrap_or(&deployment.repo)))?;
         return Ok(ExitCode::SUCCESS);
     }
     let live = live.map_or_else(|| "nothing".to_owned(), |live| live.project.clone());
     display.say(&format!("it was taken back; {live} is live"))?;
     Ok(ExitCode::FAILURE)
-}
-
-/// The colours of a repository, for `turnout status`.
-pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until } = status;
-    let mut line = |one: &Option<ColourStatus>, said: &str| match one {
-        Some(one) => {
-            let commit = one.commit.as_deref().map_or("commit not known", short);
-            writeln!(out, "  {:<9} {} at {commit}, {said}, {}", one.state, one.project, ago(one.since))
-        }
-        None => Ok(()),
-    };
-    line(live, "gets the requests")?;
-    line(next, "is being made")?;
-    let goes_back = format!("`turnout rollback {repo}` brings it back");
-    line(previous, &goes_back)?;
-    line(failed, "stopped and left to be looked at")?;
-    match bakes_until {
-        Some(until) => {
-            writeln!(out, "  both colours run until {}; `turnout promote {repo}` ends that as good", when(*until))
-        }
-        None => Ok(()),
-    }
 }

@@ -11,9 +11,8 @@ use clap::Parser as _;
 use super::{
     args::{Arguments, Command, DeployArgs, ReleaseArgs, SocketArg},
     backup, by_repo, check,
-    colours,
     client::{Client, ClientError},
-    deliveries, documents, history, letters,
+    colours, deliveries, deploy, documents, history, letters,
     logging::is_journal,
     notify::notify,
     plan, prune, serve, show,
@@ -75,11 +74,11 @@ async fn execute(arguments: Arguments) -> Result<ExitCode, Trouble> {
             serve(config::gather(&args.settings)?).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Deploy(args) => show::deploy(&client(&args.socket), &args).await,
+        Command::Deploy(args) => deploy::deploy(&client(&args.socket), &args).await,
         Command::Release(args) => {
             let ReleaseArgs { repo, detach, socket } = args;
             let args = DeployArgs { repo, detach, release: true, socket, ..DeployArgs::default() };
-            show::deploy(&client(&args.socket), &args).await
+            deploy::deploy(&client(&args.socket), &args).await
         }
         Command::Rollback(args) => colours::rollback(&client(&args.socket), &args.repo).await,
         Command::Promote(args) => colours::promote(&client(&args.socket), &args.repo).await,

@@ -8,7 +8,8 @@ use std::{
 use super::{
     args::DeliveriesArgs,
     client::Client,
-    show::{json, one_line, when},
+    show::{json, one_line},
+    when::when,
     trouble::Trouble,
 };
 use crate::{

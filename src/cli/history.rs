@@ -8,7 +8,8 @@ use std::{
 use super::{
     args::HistoryArgs,
     client::{Client, encode},
-    show::{json, length, one_line, said, when},
+    show::{json, length, one_line, said},
+    when::when,
     trouble::Trouble,
 };
 use crate::{
@@ -110,6 +111,7 @@ mod tests {
             force_rebuild: false,
             pinned: false,
             new_stack: false,
+            back: false,
             state,
             phase: None,
             commit_before: None,

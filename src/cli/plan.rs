@@ -83,7 +83,10 @@ async fn alone(args: &PlanArgs, waiting: &Waiting) -> Result<PlanReply, Trouble>
         let named = planner.read_through(&repo, seen.view.clone(), &telling).await.map_err(failed)?;
         let derived = colours::derive(&planner, &repo, &seen.view, &named.stack.color, &engine).await;
         let (_, derived) = derived.map_err(failed)?;
-        let text = format!("{}\nno daemon answers: which colour is next, and the steps, the daemon plans\n", switch::explain(&derived));
+        let text = format!(
+            "{}\nno daemon answers: which colour is next, and the steps, the daemon plans\n",
+            switch::explain(&derived)
+        );
         let clean = |text: String| redactor.redact(&seen.view.named(&text)).into_owned();
         return Ok(PlanReply {
             notes: telling.notes.into_texts().into_iter().map(clean).collect(),

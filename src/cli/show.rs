@@ -8,17 +8,16 @@ use std::{
     time::Duration,
 };
 
-use time::{OffsetDateTime, UtcOffset, macros::format_description};
-
 use super::{
-    args::{DeployArgs, LogsArgs, StatusArgs},
+    args::{LogsArgs, StatusArgs},
     client::{Client, DAEMON},
-    colours,
+    colour_lines,
     follow::{End, Log, Told, Which, follow},
     progress::{Display, plain, seconds},
     since::since_then,
     trouble::Trouble,
     waiting::Waiting,
+    when::{ago, when},
 };
 use crate::{
     deploy::Failure,
@@ -28,8 +27,7 @@ use crate::{
         redact::{escape_controls, escape_json},
     },
     server::wire::{
-        ContainerStatus, DeployReply, DeployRequest, Followed, HoldReply, HoldRequest, RepoStatus, RunsKnown,
-        StatusReply, StrayStatus, WaitStatus,
+        ContainerStatus, Followed, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus,
     },
     store::{Deployment, Pile, State, WantedCommit},
 };
@@ -40,55 +38,6 @@ const TAIL: u32 = 200;
 const INCOMPLETE: u8 = 3;
 /// Exit code where the reader wants no more (Ctrl-C), as a shell shows it of a program that SIGINT ended.
 const LEFT: u8 = 130;
-
-/// Queues a deployment, follows it, exits with its outcome: 0 succeeded, 1 failed, 3 superseded, cancelled or interrupted.
-pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCode, Trouble> {
-    let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
-    let DeployArgs { repo, rebuild, commit, previous, hold, release, new_stack, now, wait, detach: _, socket: _ } = args;
-    let mut display = Display::stdout();
-    if *hold && commit.is_none() && !previous {
-        if *rebuild {
-            return Err(Trouble::Other(anyhow::anyhow!(
-                "--hold alone deploys nothing, so there is nothing to rebuild; add --commit or --previous"
-            )));
-        }
-        let reply: HoldReply = client.post("/v1/hold", &HoldRequest { repo: repo.clone(), who }).await?;
-        reply.notes.iter().try_for_each(|note| display.say(note))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let request = DeployRequest {
-        repo: repo.clone(),
-        rebuild: *rebuild,
-        who,
-        commit: commit.clone(),
-        previous: *previous,
-        hold: *hold,
-        release: *release,
-        new_stack: *new_stack,
-    };
-    if *now {
-        colours::promote_first(client, repo, &mut display).await?;
-    }
-    let plain = commit.is_none() && !previous && !release && !new_stack;
-    let path = if plain { "/v1/deployments" } else { "/v1/deployments-by-hand" };
-    let reply: DeployReply = client.post(path, &request).await?;
-    reply.notes.iter().try_for_each(|note| display.say(note))?;
-    let id = reply.deployment;
-    if args.detach {
-        display.say(&format!("deployment {id} is queued"))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Some(superseded) = reply.superseded {
-        display.say(&format!("deployment {id} takes the place of {superseded}, which was waiting"))?;
-    }
-    let (code, deployment) = to_its_end(client, id, &mut display).await?;
-    match deployment {
-        Some(deployment) if *wait && deployment.state == State::Succeeded => {
-            colours::wait(client, &deployment, &mut display).await
-        }
-        _ => Ok(code),
-    }
-}
 
 /// Follows a deployment to its end. Answers the exit code, and the deployment that came to an end.
 pub(super) async fn to_its_end(
@@ -303,7 +252,7 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
         )?;
     }
     if let Some(status) = &repo.colours {
-        colours::print(out, &repo.name, status)?;
+        colour_lines::print(out, &repo.name, status)?;
     }
     if let Some(active) = &repo.active {
         let phase = active.phase.as_deref().map(|phase| format!(", {phase}")).unwrap_or_default();
@@ -340,12 +289,6 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
         writeln!(out, "  as of {}, {}:", when(runs.as_of), ago(runs.as_of))?;
     }
     repo.ran.iter().chain(&repo.containers).try_for_each(|container| print_container(out, container))
-}
-
-/// How long ago a time is.
-pub(super) fn ago(at: i64) -> String {
-    let passed = crate::deploy::now_ms().saturating_sub(at);
-    format!("{} ago", seconds(Duration::from_millis(u64::try_from(passed).unwrap_or(0))))
 }
 
 /// Prints, and follows, logs. Of one deployment that is followed to its end, the exit code is the outcome.
@@ -475,16 +418,6 @@ pub(super) fn length(d: &Deployment) -> String {
         (Some(from), Some(to)) => seconds(Duration::from_millis(u64::try_from(to - from).unwrap_or(0))),
         _ => String::new(),
     }
-}
-
-/// A time stamp for people, in local time.
-pub(super) fn when(millis: i64) -> String {
-    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-    let local = UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC);
-    OffsetDateTime::from_unix_timestamp(millis.div_euclid(1000))
-        .ok()
-        .and_then(|time| time.to_offset(local).format(format).ok())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -175,6 +175,7 @@ mod tests {
             force_rebuild: false,
             pinned: false,
             new_stack: false,
+            back: false,
             state: State::Running,
             phase: phase.map(str::to_owned),
             commit_before: None,

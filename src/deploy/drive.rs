@@ -234,7 +234,9 @@ impl<'a> Drive<'a> {
         let failure = self.found.failure.take().unwrap_or_else(|| guard::fault("a failure without a reason"));
         Err(match why {
             // Of one that is not back in time nothing is carried out any more.
-            Why::Itself | Why::Unsteady | Why::DiedTooOften | Why::NotBack | Why::BakeNotOver | Why::NotKnown => failure,
+            Why::Itself | Why::Unsteady | Why::DiedTooOften | Why::NotBack | Why::BakeNotOver | Why::NotKnown => {
+                failure
+            }
             Why::LostTooOften => {
                 failure.but(&format!("the engine went away {} times under this deployment", LOSSES + 1))
             }

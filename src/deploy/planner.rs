@@ -340,7 +340,11 @@ impl Planner {
     }
 
     /// The engine, for a deployment that waits with its lane free where there is none.
-    pub(super) async fn engine_at_first(&self, reporter: &dyn Reporter, cancel: &CancellationToken) -> Result<Engine, Failure> {
+    pub(super) async fn engine_at_first(
+        &self,
+        reporter: &dyn Reporter,
+        cancel: &CancellationToken,
+    ) -> Result<Engine, Failure> {
         // For whoever watches: an engine that hangs is waited for without a word otherwise.
         let (subject, text) = ("the Docker engine".to_owned(), format!("{SILENT} s"));
         reporter.report(Event::Progress { subject, text });

@@ -106,8 +106,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_in_its_time_whatever_is_done_to_the_clock() {
         const MINUTE: Duration = Duration::from_secs(60);
-        let one =
-            |deployment, until| Waiting {
+        let one = |deployment, until| Waiting {
             repo: "shop".to_owned(),
             deployment,
             phase: Phase::EngineAway,

@@ -9,7 +9,7 @@ use axum::{
 
 use super::{
     command::{Control, Peer, Refusal},
-    wire::{AskedReply, AskRequest, ColourStatus, ColoursStatus},
+    wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus},
 };
 use crate::{
     deploy::{

@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::{
+    colours_route,
     command::{Control, Peer, refusal},
-    colours_route, deliveries_route, deploy_route, deployments_route, letters_route, plan_route,
+    deliveries_route, deploy_route, deployments_route, letters_route, plan_route,
     shares::{OPEN, Shares},
     status,
 };

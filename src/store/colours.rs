@@ -110,7 +110,8 @@ impl Store {
     pub async fn colours(&self, repo: Option<&str>) -> Result<Vec<ColourRecord>, StoreError> {
         let repo = repo.map(str::to_owned);
         let query = move |db: &Connection| {
-            let mut all = db.prepare_cached(&format!("{COLOURS} WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo, colour"))?;
+            let mut all =
+                db.prepare_cached(&format!("{COLOURS} WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo, colour"))?;
             all.query_map([&repo], record)?.collect()
         };
         self.inner.readers.run("reading the colours", query).await
@@ -140,7 +141,8 @@ impl Store {
         let (staying, clock) = (staying.to_owned(), Arc::clone(&self.inner.clock));
         let work = move |db: &Connection| {
             let at = clock.now();
-            let mut first = db.prepare_cached("INSERT INTO switches (repo, staying) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+            let mut first =
+                db.prepare_cached("INSERT INTO switches (repo, staying) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
             first.execute(params![next.repo, staying])?;
             let ColourRecord { repo, colour, project, standing, generation, deployment, commit, made, .. } = &next;
             let mut keep = db.prepare_cached(
@@ -258,7 +260,8 @@ impl Store {
             let back = all.iter().find(|one| one.standing == ColourStanding::Previous);
             for one in all.iter().filter(|one| one.standing == ColourStanding::Live) {
                 stand(db, &repo, &one.colour, ColourStanding::Failed, at)?;
-                let Some(commit) = one.commit.as_ref().filter(|_| back.is_none_or(|back| back.commit != one.commit)) else {
+                let Some(commit) = one.commit.as_ref().filter(|_| back.is_none_or(|back| back.commit != one.commit))
+                else {
                     continue;
                 };
                 taken_back(db, &repo, commit, &why, at)?;
@@ -290,8 +293,9 @@ impl Store {
     /// As [`Store::deployment`].
     pub async fn loopback_ports(&self) -> Result<Vec<LoopbackPorts>, StoreError> {
         let query = |db: &Connection| {
-            let mut all =
-                db.prepare_cached("SELECT first, count, repo, colour, service, port FROM loopback_ports ORDER BY first")?;
+            let mut all = db.prepare_cached(
+                "SELECT first, count, repo, colour, service, port FROM loopback_ports ORDER BY first",
+            )?;
             let ports = |row: &Row<'_>| {
                 Ok(LoopbackPorts {
                     first: row.get(0)?,
@@ -319,7 +323,8 @@ impl Store {
             )?;
             former.execute(params![repo, colour, service, port])?;
             let last = u32::from(*first) + u32::from(*count);
-            let mut meets = db.prepare_cached("SELECT 1 FROM loopback_ports WHERE first < ?2 AND first + count > ?1")?;
+            let mut meets =
+                db.prepare_cached("SELECT 1 FROM loopback_ports WHERE first < ?2 AND first + count > ?1")?;
             if meets.exists(params![first, last])? {
                 return Ok(false);
             }

@@ -434,7 +434,15 @@ mod tests {
                 commit_base: None,
                 decision: None,
             },
-            RolloutMoved { generation: 4, phase: None, plans: 0, losses: 0, due_at: None, watched: None, bakes_until: None },
+            RolloutMoved {
+                generation: 4,
+                phase: None,
+                plans: 0,
+                losses: 0,
+                due_at: None,
+                watched: None,
+                bakes_until: None,
+            },
             ColourMoved {
                 colour: text(),
                 project: text(),

@@ -39,7 +39,8 @@ impl Store {
     }
 }
 
-const SELECT: &str = "SELECT repo, deployment, generation, phase, plans, losses, due_at, watch_until, watched, bake_until,
+const SELECT: &str =
+    "SELECT repo, deployment, generation, phase, plans, losses, due_at, watch_until, watched, bake_until,
   bake_generation FROM rollouts WHERE ?1 IS NULL OR repo = ?1 ORDER BY repo";
 
 fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
@@ -149,8 +150,9 @@ pub(super) fn watching(db: &Connection, id: DeploymentId) -> rusqlite::Result<Op
 
 /// The journal's word of where a repository stands now.
 pub(super) fn tell(db: &Connection, repo: &str, deployment: Option<DeploymentId>, at: Millis) -> rusqlite::Result<()> {
-    let mut row =
-        db.prepare_cached("SELECT generation, phase, plans, losses, due_at, watched, bake_until FROM rollouts WHERE repo = ?1")?;
+    let mut row = db.prepare_cached(
+        "SELECT generation, phase, plans, losses, due_at, watched, bake_until FROM rollouts WHERE repo = ?1",
+    )?;
     let moved = |row: &Row<'_>| {
         Ok(DomainEvent::RolloutMoved {
             generation: row.get(0)?,

@@ -2,11 +2,7 @@
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, docker, wait_until};
-use e2e_support::{
-    all_of, deploy,
-    load::Load,
-    switched::Switched,
-};
+use e2e_support::{all_of, deploy, load::Load, switched::Switched};
 use serde_json::Value;
 
 /// Clients that ask while something is done.
@@ -141,11 +137,9 @@ fn a_colour_that_falls_while_it_bakes_is_taken_back() {
     load.wait_for("one", 50);
     let came = load.end();
     assert_eq!(came.bad, Vec::<String>::new(), "{:?}", came.good);
-    wait_until("the colour that fell to be at rest", PATIENCE, || {
-        match (shop.running(&blue, "web"), shop.workers()) {
-            (0, 1) => Ok(()),
-            other => Err(other),
-        }
+    wait_until("the colour that fell to be at rest", PATIENCE, || match (shop.running(&blue, "web"), shop.workers()) {
+        (0, 1) => Ok(()),
+        other => Err(other),
     });
     assert_eq!(colour(&daemon, &shop, "live"), Some((red, "live".to_owned())));
     assert!(daemon.output().contains("going back"), "{}", daemon.output());

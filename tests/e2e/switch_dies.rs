@@ -65,7 +65,8 @@ fn wherever_it_dies_no_request_fails_and_one_colour_is_whole() {
             }
         });
         assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
-        let ends: Vec<String> = daemon.history().iter().filter_map(|one| one["state"].as_str().map(str::to_owned)).collect();
+        let ends: Vec<String> =
+            daemon.history().iter().filter_map(|one| one["state"].as_str().map(str::to_owned)).collect();
         assert!(ends.iter().all(|end| end == "succeeded" || end == "interrupted"), "{dies_at}: {ends:?}");
     }
     let came = load.end();

@@ -111,7 +111,8 @@ pub struct ProxyGuard {
 impl ProxyGuard {
     /// The proxy's process, if it runs.
     pub fn pid(&self) -> Option<i32> {
-        let found = Command::new("pgrep").args(["-f", &format!("turnout-proxy.*{}", self.socket.display())]).output().unwrap();
+        let found =
+            Command::new("pgrep").args(["-f", &format!("turnout-proxy.*{}", self.socket.display())]).output().unwrap();
         String::from_utf8_lossy(&found.stdout).lines().next().and_then(|line| line.trim().parse().ok())
     }
 

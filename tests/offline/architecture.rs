@@ -13,7 +13,7 @@ const ORDER: &[&str] =
 
 /// Folders whose business not every crate is, and which they may use.
 const FEW_CRATES: &[(&str, &[&str])] = &[
-    ("config", &["files", "git", "report", "yaml"]),
+    ("config", &["files", "git", "report", "switch", "yaml"]),
     ("forge", &["report"]),
     ("decide", &["plan", "report"]),
     ("rollout", &[]),

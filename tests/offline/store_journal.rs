@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use turnout::{
     report::{Event, Outcome, redact::Redactor},
-    rollout::{Fact, Phase, Rollout, UnderWay},
+    rollout::{Bake, Fact, Phase, Rollout, UnderWay},
     store::{
-        Cause, DomainEvent, Fall, Finish, HoldChange, Journaled, LogLimits, NewDelivery, NewDeployment, Only, Place,
-        Read, Retention, State, Store, Update, WaitsFor, Watch,
+        Cause, ColourRecord, ColourStanding, DomainEvent, Fall, Finish, HoldChange, Journaled, LogLimits, NewDelivery,
+        NewDeployment, Only, Place, Read, Retention, State, Store, Update, WaitsFor, Watch,
     },
 };
 
@@ -71,7 +71,7 @@ fn tables(file: &Path) -> World {
         (
             "rollout",
             "SELECT repo, generation || '|' || coalesce(phase, '-') || '|' || plans || '|' || losses || '|' ||
-               coalesce(due_at, '-') || '|' || coalesce(watched, '-') FROM rollouts",
+               coalesce(due_at, '-') || '|' || coalesce(watched, '-') || '|' || coalesce(bake_until, '-') FROM rollouts",
         ),
         (
             "watch",
@@ -81,6 +81,12 @@ fn tables(file: &Path) -> World {
         ("fall", "SELECT deployment || '/' || container, times || '|' || coalesce(mended, '-') FROM falls"),
         ("delivery", "SELECT id, verdict || '|' || coalesce(deployment, '-') || '|' || coalesce(duplicate_of, '-') FROM deliveries"),
         ("place", "SELECT repo || '/' || project, path || '|' || coalesce(remote, '-') FROM places"),
+        (
+            "colour",
+            "SELECT repo || '/' || colour, project || '|' || standing || '|' || generation || '|' || coalesce(commit_id, '-')
+             FROM colours",
+        ),
+        ("reverted", "SELECT repo || '/' || commit_id, why FROM reverted"),
         ("log", "SELECT deployment, max(seq) FROM log_lines GROUP BY deployment"),
     ];
     let db = Connection::open(file).unwrap();
@@ -157,14 +163,22 @@ fn replayed(events: &[Journaled]) -> World {
                     *known = new.or(known.take());
                 }
             }
-            DomainEvent::RolloutMoved { generation, phase, plans, losses, due_at, watched, bakes_until: _ } => {
+            DomainEvent::RolloutMoved { generation, phase, plans, losses, due_at, watched, bakes_until } => {
                 let value = format!(
-                    "{generation}|{}|{plans}|{losses}|{}|{}",
+                    "{generation}|{}|{plans}|{losses}|{}|{}|{}",
                     or_dash(phase),
                     or_dash(due_at),
-                    or_dash(watched)
+                    or_dash(watched),
+                    or_dash(bakes_until)
                 );
                 world.insert(format!("rollout {repo}"), value);
+            }
+            DomainEvent::ColourMoved { colour, project, standing, generation, commit } => {
+                let value = format!("{project}|{}|{generation}|{}", standing.as_str(), or_dash(commit));
+                world.insert(format!("colour {repo}/{colour}"), value);
+            }
+            DomainEvent::CommitReverted { commit, why } => {
+                world.insert(format!("reverted {repo}/{commit}"), why);
             }
             DomainEvent::LogWritten { last } => drop(world.insert(format!("log {id}"), last.to_string())),
             DomainEvent::DeploymentEnded { outcome, why, project, commit, superseded_by } => {
@@ -240,6 +254,10 @@ enum Act {
     EndWatch(u8),
     MoveWatch(u8),
     Place(bool, u8),
+    Colour(bool, bool, u8),
+    Switched(bool, bool, bool),
+    BakeOver(bool),
+    Reverted(bool),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -265,11 +283,19 @@ fn act() -> impl Strategy<Value = Act> {
         1 => few().prop_map(Act::EndWatch),
         1 => few().prop_map(Act::MoveWatch),
         1 => (one(), few()).prop_map(|(repo, at)| Act::Place(repo, at)),
+        2 => (one(), one(), few()).prop_map(|(repo, red, commit)| Act::Colour(repo, red, commit)),
+        2 => (one(), one(), one()).prop_map(|(repo, red, bakes)| Act::Switched(repo, red, bakes)),
+        1 => one().prop_map(Act::BakeOver),
+        1 => one().prop_map(Act::Reverted),
     ]
 }
 
 fn repo(which: bool) -> &'static str {
     if which { "shop" } else { "blog" }
+}
+
+fn colour(red: bool) -> &'static str {
+    if red { "red" } else { "blue" }
 }
 
 async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act: Act) {
@@ -362,6 +388,26 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
         }
         Act::EndWatch(back) => store.end_watch(id(back)).await.unwrap(),
         Act::MoveWatch(back) => store.watch_until(id(back), 11).await.unwrap(),
+        Act::Colour(of, red, commit) => {
+            let next = ColourRecord {
+                repo: repo(of).to_owned(),
+                colour: colour(red).to_owned(),
+                project: format!("{}shop", colour(red)),
+                standing: ColourStanding::Next,
+                generation: commit.into(),
+                deployment: None,
+                commit: (commit > 0).then(|| commit_of(commit)),
+                since: 0,
+                made: String::new(),
+            };
+            store.begin_colour(next, "red").await.unwrap();
+        }
+        Act::Switched(of, red, bakes) => {
+            let bake = bakes.then_some(Bake { generation: 1, until: 99 });
+            store.switched(repo(of), colour(red), (1, 0), bake).await.unwrap();
+        }
+        Act::BakeOver(of) => store.bake_over(repo(of)).await.unwrap(),
+        Act::Reverted(of) => store.reverted(repo(of), (1, 1), "somebody went back").await.unwrap(),
         Act::Place(of, at) => {
             let (path, remote) = (Some(format!("/srv/{at}")), (at > 2).then(|| "host:x".to_owned()));
             store

@@ -54,13 +54,15 @@ async fn it_moves_with_the_deployment() {
     let watch = Some(Watch { since: 5, until: 9 });
     let done = Finish::Succeeded { project: "redshop".into(), commit: "1".repeat(40), reached: None, watch };
     assert!(store.finish(first, done).await.unwrap());
-    let live = Rollout { generation: 1, under_way: None, watch: Some(Watching { generation: 1, until: 9 }), bake: None };
+    let live =
+        Rollout { generation: 1, under_way: None, watch: Some(Watching { generation: 1, until: 9 }), bake: None };
     assert_eq!((stands(&store).await, live.due_at()), (live, Some(9)));
 
     // The next one begins while that is watched, and fails; the watch is still that of the first.
     let second = claim(&store).await;
     assert!(store.finish(second, Finish::Failed { error: "no".into() }).await.unwrap());
-    let live = Rollout { generation: 2, under_way: None, watch: Some(Watching { generation: 1, until: 9 }), bake: None };
+    let live =
+        Rollout { generation: 2, under_way: None, watch: Some(Watching { generation: 1, until: 9 }), bake: None };
     assert_eq!(stands(&store).await, live);
     store.end_watch(first).await.unwrap();
     // What is handed in is written before what is asked for later.

@@ -27,7 +27,8 @@ impl Engine {
     /// The first refusal, after all were asked.
     pub async fn rest(&self, project: &str, services: &[String]) -> Result<Vec<ContainerRef>, EngineError> {
         let all = self.containers(project, true).await?;
-        let wanted = all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
+        let wanted =
+            all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
         let rests = wanted.map(|one| async move {
             let runs = matches!(one.state.as_str(), "running" | "restarting" | "paused");
             self.set_restart(&one.id, &one.name, "").await?;

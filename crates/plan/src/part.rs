@@ -48,7 +48,9 @@ mod tests {
             name: id.to_owned(),
             hooks: true,
         };
-        let step = |action, after: &[StepId], only_if| Step::new(action, Cause::from(ServiceCause::Asked), after.to_vec(), only_if);
+        let step = |action, after: &[StepId], only_if| {
+            Step::new(action, Cause::from(ServiceCause::Asked), after.to_vec(), only_if)
+        };
         let plan = Plan {
             project: "redshop".to_owned(),
             steps: vec![

@@ -2,11 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{config::repos::{AUTO,
-    keys::{Default, KEYS, Key},
-    kind::{Kind, Rule, TIMES},
-    mounted_words,
-}, switch::Class};
+use crate::{
+    config::repos::{
+        AUTO,
+        keys::{Default, KEYS, Key},
+        kind::{Kind, Rule, TIMES},
+        mounted_words,
+    },
+    switch::Class,
+};
 
 /// Durations as `report::units` reads them.
 const DURATION: &str = "^ *([0-9]+(ms|s|m|h|d))+ *$";

@@ -24,8 +24,8 @@ use std::{
 pub use fallback::{Fallback, fallback};
 pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges, mounted_words};
 pub use names::project_from;
-pub(crate) use switching::AUTO;
 pub use parse::{parse, parse_sound};
+pub(crate) use switching::AUTO;
 
 use super::mistake::Mistake;
 

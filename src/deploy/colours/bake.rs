@@ -230,7 +230,8 @@ impl Deployer {
         let (Some(previous), Some(live)) = (stands.at(ColourStanding::Previous), stands.live()) else {
             return Err(Failure::new(format!("{repo} has no colour to go back to")));
         };
-        let (was, is) = (Made::read(&previous.made).map_err(Failure::new)?, Made::read(&live.made).map_err(Failure::new)?);
+        let (was, is) =
+            (Made::read(&previous.made).map_err(Failure::new)?, Made::read(&live.made).map_err(Failure::new)?);
         let steer = self.proxy().await?;
         let age = stands.next_revision();
         let number = |number: i64| u64::try_from(number).unwrap_or_default();

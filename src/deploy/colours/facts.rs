@@ -135,7 +135,8 @@ mod tests {
     fn only_what_git_tracks_whole_and_clean_is_configuration() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        for (file, text) in [("conf/a.conf", "proxy_pass http://web:8000;"), ("mixed/b.conf", "b"), ("dirty.conf", "c")] {
+        for (file, text) in [("conf/a.conf", "proxy_pass http://web:8000;"), ("mixed/b.conf", "b"), ("dirty.conf", "c")]
+        {
             fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
             fs::write(root.join(file), text).unwrap();
         }

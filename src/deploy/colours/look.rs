@@ -164,11 +164,7 @@ async fn from_before(engine: &Engine, project: &Project) -> Result<BTreeMap<Stri
 }
 
 /// Where the proxy listens, by service and port in its containers.
-async fn listeners(
-    store: &Store,
-    repo: &Repo,
-    derived: &Derived,
-) -> Result<BTreeMap<(String, u16), u16>, Failure> {
+async fn listeners(store: &Store, repo: &Repo, derived: &Derived) -> Result<BTreeMap<(String, u16), u16>, Failure> {
     let chosen = |route: &&Route| matches!(&route.listen, Listen::Host { port: None, .. });
     let routes: Vec<Route> = derived.routes.iter().filter(chosen).cloned().collect();
     match routes.is_empty() {

@@ -134,7 +134,8 @@ impl Deployer {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
         }
         let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
-        let live = live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let live =
+            live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
         let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, held: false };
         Ok(Planned::Way(Box::new(way)))
@@ -164,7 +165,8 @@ impl Deployer {
         };
         let made = Made::read(&earlier.made).map_err(Failure::new)?;
         let live = stands.live().cloned();
-        let live = live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
+        let live =
+            live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let commit = earlier.commit.as_deref().map_or("an unknown commit", git::short);
         recorder.info(format!("back to {} ({commit}), without git and without a build", earlier.project));
         let ColourRecord { colour, project, .. } = earlier;
@@ -182,12 +184,13 @@ impl Deployer {
         let Some((why, at)) = why else { return Ok(()) };
         let ago = super::super::now_ms().saturating_sub(at) / 1_000;
         let what = git::short(commit);
-        Err(Failure::new(format!("{what} was taken back {ago} s ago: {why}; it is not tried again by itself"))
-            .hint(format!(
+        Err(Failure::new(format!("{what} was taken back {ago} s ago: {why}; it is not tried again by itself")).hint(
+            format!(
                 "push a newer commit, or deploy this one all the same: turnout deploy {} --commit {}",
                 repo.name,
                 git::short(commit)
-            )))
+            ),
+        ))
     }
 
     /// Plans one of the two projects of a look.
@@ -252,15 +255,19 @@ impl Deployer {
                 }
             }
             let names: Vec<&str> = wakes.iter().map(|wake| wake.service.as_str()).collect();
-            reporter.warn(format!("{} is live and stands still in part: {} is started", live.project, names.join(", ")));
+            reporter.warn(format!(
+                "{} is live and stands still in part: {} is started",
+                live.project,
+                names.join(", ")
+            ));
             engine.wake(&live.project, &wakes).await?;
         }
         if steer.resume(&repo.name).await? {
-            reporter.warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
+            reporter
+                .warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
         }
         Ok(())
     }
-
 }
 
 /// The colour that does not get the requests.

@@ -66,7 +66,7 @@ async fn one(
         return Ok(known.first);
     }
     // Anywhere, so that two who choose at the same time seldom choose the same; from the beginning where that is too far.
-    let mut from = FIRST + u16::try_from(RandomState::new().hash_one(&repo) % SPREAD).unwrap_or(0);
+    let mut from = FIRST + u16::try_from(RandomState::new().hash_one(repo) % SPREAD).unwrap_or(0);
     for _ in 0..TRIES {
         let Some(first) = free(from, count, &taken).or_else(|| free(FIRST, count, &taken)) else { break };
         let wanted = LoopbackPorts {

@@ -5,7 +5,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Asked, Deployer, Failure, Planner, Prepared, TreeProject, View, preview::Seen},
-    facts, look::{self, Of},
+    facts,
+    look::{self, Of},
     plan::{Which, With, next_colour},
 };
 use crate::{

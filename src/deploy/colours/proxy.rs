@@ -54,8 +54,9 @@ fn is_managed() -> bool {
 }
 
 fn start(settings: &Settings) -> Result<Start, Failure> {
-    let own = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("where turnout lies cannot be told, and turnout-proxy is looked for beside it: {error}")))?;
+    let own = std::env::current_exe().map_err(|error| {
+        Failure::new(format!("where turnout lies cannot be told, and turnout-proxy is looked for beside it: {error}"))
+    })?;
     let folder: PathBuf = settings.state_dir.join(FOLDER);
     for folder in [Some(folder.as_path()), settings.proxy_socket.parent()].into_iter().flatten() {
         std::fs::create_dir_all(folder)

@@ -25,12 +25,7 @@ impl Deployer {
     ///
     /// # Errors
     /// When store or proxy do not answer.
-    pub(super) async fn stands(
-        &self,
-        repo: &Repo,
-        steer: &Steer,
-        reporter: &dyn Reporter,
-    ) -> Result<Stands, Failure> {
+    pub(super) async fn stands(&self, repo: &Repo, steer: &Steer, reporter: &dyn Reporter) -> Result<Stands, Failure> {
         let stands = self.recorded(&repo.name).await?;
         let status = steer.status().await?;
         let routed = Routed::of(&status, &repo.name);

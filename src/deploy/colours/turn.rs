@@ -130,13 +130,7 @@ impl Deployer {
     }
 
     /// Keeps what there will be of the next colour before anything of it comes into being.
-    async fn note_next(
-        &self,
-        of: drive::Of<'_>,
-        way: &Way,
-        generation: Generation,
-        commit: &str,
-    ) -> Result<(), Broke> {
+    async fn note_next(&self, of: drive::Of<'_>, way: &Way, generation: Generation, commit: &str) -> Result<(), Broke> {
         let drive::Of { job, repo, .. } = of;
         let record = ColourRecord {
             repo: repo.name.clone(),
@@ -423,7 +417,8 @@ impl Deployer {
                     way.project, way.project
                 ));
             }
-            let known = self.store.colours(Some(&of.repo.name)).await.map_err(|error| Failure::new(error.to_string()))?;
+            let known =
+                self.store.colours(Some(&of.repo.name)).await.map_err(|error| Failure::new(error.to_string()))?;
             if known.iter().any(|one| one.colour == way.colour && one.standing != ColourStanding::Live) {
                 let stood = self.store.stand_colour(&of.repo.name, &way.colour, standing).await;
                 stood.map_err(|error| Failure::new(error.to_string()))?;
@@ -460,4 +455,3 @@ fn learn(made: &mut Made, learned: Vec<super::made::MadeRoute>) {
         }
     }
 }
-

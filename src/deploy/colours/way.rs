@@ -15,7 +15,10 @@ use crate::{
 pub fn awaits(repo: &Repo, bake: Bake) -> Failure {
     let left = bake::left(bake) / 1_000;
     Failure::new(format!("both colours of {} run until the last switch has proved itself, {left} s more", repo.name))
-        .hint(format!("`turnout promote {}` ends that as good at once, `turnout rollback {}` goes back", repo.name, repo.name))
+        .hint(format!(
+            "`turnout promote {}` ends that as good at once, `turnout rollback {}` goes back",
+            repo.name, repo.name
+        ))
 }
 
 /// From one colour to another.

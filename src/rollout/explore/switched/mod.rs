@@ -157,12 +157,23 @@ impl World {
     }
 }
 
-const NONE: Budget = Budget { routed_alone: false, pushes: 0, deaths: 0, stops: 0, cancels: 0, stale: 0, failures: 0, outages: 0, falls: 0, backs: 0, proxies: 0, losses: 0 };
+const NONE: Budget = Budget {
+    routed_alone: false,
+    pushes: 0,
+    deaths: 0,
+    stops: 0,
+    cancels: 0,
+    stale: 0,
+    failures: 0,
+    outages: 0,
+    falls: 0,
+    backs: 0,
+    proxies: 0,
+    losses: 0,
+};
 
 /// Each disturbance often enough to meet its limit, and each with each that it can make worse.
-const SEARCHES: [Budget; 1] = [
-    Budget { pushes: 2, deaths: 1, stops: 1, failures: 1, backs: 1, ..NONE },
-];
+const SEARCHES: [Budget; 1] = [Budget { pushes: 2, deaths: 1, stops: 1, failures: 1, backs: 1, ..NONE }];
 
 #[test]
 fn no_road_leads_to_what_must_never_be() {

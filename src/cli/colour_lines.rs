@@ -1,0 +1,32 @@
+//! The colours of a repository, in the lines of `turnout status`.
+
+use std::io;
+
+use super::when::{ago, when};
+use crate::{
+    git::short,
+    server::wire::{ColourStatus, ColoursStatus},
+};
+
+/// The colours of a repository, for `turnout status`.
+pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
+    let ColoursStatus { live, next, previous, failed, bakes_until } = status;
+    let mut line = |one: &Option<ColourStatus>, said: &str| match one {
+        Some(one) => {
+            let commit = one.commit.as_deref().map_or("commit not known", short);
+            writeln!(out, "  {:<9} {} at {commit}, {said}, {}", one.state, one.project, ago(one.since))
+        }
+        None => Ok(()),
+    };
+    line(live, "gets the requests")?;
+    line(next, "is being made")?;
+    let goes_back = format!("`turnout rollback {repo}` brings it back");
+    line(previous, &goes_back)?;
+    line(failed, "stopped and left to be looked at")?;
+    match bakes_until {
+        Some(until) => {
+            writeln!(out, "  both colours run until {}; `turnout promote {repo}` ends that as good", when(*until))
+        }
+        None => Ok(()),
+    }
+}
