@@ -129,9 +129,9 @@ pub enum Action {
     Abort,
     /// Look after both colours, beside the lane, until the bake is over.
     Bake,
-    /// As soon as engine and proxy answer, beside the lane: have what is known of the colours agree with the routes, have all of
-    /// the live one run and requests be let through, and stop what is neither live nor baking. A deployment that is taken up
-    /// before ends it, since its plan begins with the same; where nothing was ever switched there is nothing to do.
+    /// As soon as engine and proxy answer, and while the lane is free: have what is known of the colours agree with the routes,
+    /// have all of the live one run and requests be let through, and stop what is neither live nor baking. A plan that is
+    /// made before begins with the same, and ends it; where nothing was ever switched there is nothing to do.
     Mend,
     /// Nothing, until a fact comes from outside or `due_at`: the lane is free for what is newer.
     Wait,
@@ -209,9 +209,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
         }
         (_, Fact::BakeOver) => to(baked(rollout), &[]),
         // Nobody lived to record the switch that it is of. What runs beside the live colour is not touched before that is over.
-        (Phase::Planning | Phase::BakeAwaited, Fact::Baking { bake }) => {
-            after(&[Action::Bake], plans(&bakes(rollout, bake), under_way))
-        }
+        (Phase::Planning | Phase::BakeAwaited, Fact::Baking { bake }) => plans(&bakes(rollout, bake), under_way),
         (Phase::Fetching | Phase::EngineAway, Fact::Baking { bake }) => to(bakes(rollout, bake), &[Action::Bake]),
         (Phase::Planning, Fact::Planned) => changes(rollout, at(Phase::Applying), Action::Apply),
         (Phase::Planning, Fact::ColourPlanned) => changes(rollout, at(Phase::Warming), Action::Warm),
@@ -306,14 +304,18 @@ fn way_out(phase: Phase) -> &'static [Action] {
 }
 
 /// It is planned, as soon as no two colours are taken. A new commit is fetched already then, so that nothing of the fetch is
-/// left to wait for.
+/// left to wait for. Whoever waits sees to it that somebody looks after what is waited for.
 fn plans(rollout: &Rollout, under_way: UnderWay) -> Next {
     match rollout.bake {
         Some(bake) => {
             let due_at = Some(bake.until.saturating_add(RETIRING));
-            to(rollout.with(UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way }), &[Action::Wait])
+            let awaited = UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way };
+            to(rollout.with(awaited), &[Action::Bake, Action::Wait])
         }
-        None => to(rollout.with(UnderWay { phase: Phase::Planning, due_at: None, ..under_way }), &[Action::Plan]),
+        None => {
+            let planning = UnderWay { phase: Phase::Planning, due_at: None, ..under_way };
+            to(rollout.with(planning), &[Action::Plan])
+        }
     }
 }
 

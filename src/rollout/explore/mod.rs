@@ -3,6 +3,7 @@
 //! which bounds, each world says.
 
 mod in_place;
+mod switched;
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
