@@ -23,6 +23,8 @@ mod phase;
 #[cfg(test)]
 mod row_tests;
 mod state;
+#[cfg(test)]
+mod switched_rows;
 
 pub use phase::Phase;
 pub use state::{Bake, Generation, Millis, Rollout, UnderWay, Watch};
