@@ -14,8 +14,31 @@
 //!                              (waits: the lane is free, and a newer deployment supersedes it)
 //! ```
 //!
-//! A bad end (failed, cancelled, interrupted, superseded) leads from anywhere to Live. Each step of the table is a line in [`next`], and
-//! `explore.rs` visits every state that pushes, crashes, cancellations, restarts and time can lead to.
+//! A repository that is deployed blue/green goes another road from Preparing on: the idle colour is made ready beside the live
+//! one, and the routes move.
+//!
+//! ```text
+//!       colour planned         warmed              changed over            switched
+//! Preparing ───────► Warming ───────► ChangingOver ───────────► Switching ────────► Live, and baking until …
+//!  ▲  ▲  ▲             │                   │                       │   bake over
+//!  │  │  └── stale ────┴───────────────────┴───────────────────────┤   (abort, and from ChangingOver on: go back)
+//!  │  │                                                            │
+//!  │  └── back ── EngineAway ◄──────────── engine gone ────────────┘   (no way out now: the next plan mends first)
+//!  │
+//!  └── bake over ── BakeAwaited ◄── whoever would plan while both colours run
+//!                   (waits like EngineAway, until RETIRING after the bake's time at most)
+//! ```
+//!
+//! Before routes have moved, the way out leads back to the live colour as it was. Once they have there is none: who is live
+//! is what the routes say, and where that cannot be learned nothing is stopped. The bake is looked after beside the lane; it
+//! ends with one of the two colours live and the other at rest, whichever that is.
+//!
+//! A bad end (failed, cancelled, interrupted, superseded) leads from anywhere to Live. It may leave a colour in part, or
+//! requests held: an engine that is away can neither stop nor start anything, and a daemon that died does not. So each bad end,
+//! and each start, is followed by [`Action::Mend`], beside the lane, and each plan begins with the same.
+//!
+//! Each step of the table is a line in [`next`], and `explore` visits every state that pushes, crashes, cancellations, restarts
+//! and time can lead to, in place and blue/green.
 
 #[cfg(test)]
 mod explore;
@@ -23,6 +46,8 @@ mod phase;
 #[cfg(test)]
 mod row_tests;
 mod state;
+#[cfg(test)]
+mod switched_rows;
 
 pub use phase::Phase;
 pub use state::{Bake, Generation, Millis, Rollout, UnderWay, Watch};
@@ -129,9 +154,9 @@ pub enum Action {
     Abort,
     /// Look after both colours, beside the lane, until the bake is over.
     Bake,
-    /// As soon as engine and proxy answer, beside the lane: have what is known of the colours agree with the routes, have all of
-    /// the live one run and requests be let through, and stop what is neither live nor baking. A deployment that is taken up
-    /// before ends it, since its plan begins with the same; where nothing was ever switched there is nothing to do.
+    /// As soon as engine and proxy answer, and while the lane is free: have what is known of the colours agree with the routes,
+    /// have all of the live one run and requests be let through, and stop what is neither live nor baking. A plan that is
+    /// made before begins with the same, and ends it; where nothing was ever switched there is nothing to do.
     Mend,
     /// Nothing, until a fact comes from outside or `due_at`: the lane is free for what is newer.
     Wait,

@@ -78,9 +78,18 @@ fn what_is_worked_on_is_interrupted_by_an_end_of_the_daemon_and_queued_again() {
 
 #[test]
 fn each_phase_has_one_word_and_is_found_by_it() {
-    let words = ["fetch", "plan", "apply", "settle", "wait for the engine"];
-    let phases = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling, Phase::EngineAway];
-    for (phase, word) in phases.into_iter().zip(words) {
+    let words = [
+        "fetch",
+        "wait for the bake",
+        "plan",
+        "apply",
+        "settle",
+        "warm",
+        "change over",
+        "switch",
+        "wait for the engine",
+    ];
+    for (phase, word) in Phase::ALL.into_iter().zip(words) {
         assert_eq!((phase.name(), phase.to_string().as_str()), (word, word));
         assert_eq!(Phase::named(word), Some(phase));
     }

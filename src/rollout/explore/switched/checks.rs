@@ -69,7 +69,7 @@ impl World {
     fn left_alone(&self) -> Option<World> {
         let mut world = World {
             engine: true,
-            left: super::Budget { routed_alone: self.left.routed_alone, ..super::Budget::default() },
+            left: super::Budget { routed_alone: self.left.routed_alone, ..super::NONE },
             ..self.clone()
         };
         world.proxy.up = true;
@@ -170,6 +170,8 @@ impl explore::World for World {
                 self.may(|left| &mut left.losses).filter(|then| !then.works() && then.proxy.before.is_some())
             {
                 (then.proxy.up, then.proxy.table, then.lost) = (true, then.proxy.before, true);
+                // Whoever sees it come back has it mended; at a start that is so anyway.
+                then.mends = then.alive;
                 all.push(("proxy comes with less", then));
             }
         }

@@ -1,8 +1,8 @@
 //! What there is beside the table: containers in two colours, the proxy's routes, and what is recorded of both. Each deed is
 //! one call to one of them, so a crash can come between any two.
 
-use super::{Baked, Standing, Table, World};
-use crate::rollout::Generation;
+use super::{Standing, Table, World};
+use crate::rollout::{Bake, Generation};
 
 /// One of the two colours.
 pub(super) type Colour = usize;
@@ -136,7 +136,7 @@ impl World {
                     }
                 }
                 self.confirmed = age;
-                self.kept.bake = bake.then(|| Baked::of(age.0));
+                self.kept.bake = bake.then_some(Bake { generation: age.0, until: 0 });
             }
             Deed::NoteReverted(age) => {
                 let (live, back) = (self.live(), self.at(Standing::Previous));
@@ -189,7 +189,11 @@ impl World {
         match self.live() {
             // An older file.
             Some(live) if table.age < self.confirmed => again(live),
-            live if live == Some(table.colour) => vec![Deed::Ask],
+            // How far they have come may not be recorded even so, and the next move is counted from there.
+            live if live == Some(table.colour) => match table.age == self.confirmed {
+                true => vec![Deed::Ask],
+                false => vec![Deed::Ask, Deed::NoteRoutes(table.age)],
+            },
             // Of containers that are no more.
             Some(live) if known.made != table.made => again(live),
             // A move within the generation is the way back.

@@ -39,7 +39,7 @@ impl World {
             match action {
                 Action::Record(ending) => self.records(ending),
                 Action::Again => {}
-                Action::Wait => self.way = None,
+                Action::Wait => self.lane_is_free(),
                 Action::Bake => self.baking |= self.kept.bake.is_some(),
                 Action::Mend => self.mends = true,
                 Action::EndWatch | Action::Watch => panic!("nothing is watched here"),
@@ -53,8 +53,8 @@ impl World {
     fn records(&mut self, ending: Ending) {
         let job = self.running.take().expect("something ends that did not run");
         self.recorded += 1;
-        self.way = None;
         self.keep();
+        self.lane_is_free();
         // What the deployment knew of it goes with it.
         self.rollout.bake = self.kept.bake;
         let Job { commit, attempt, back } = job;
@@ -76,6 +76,12 @@ impl World {
         }
     }
 
+    /// Whoever leaves the lane sees to it that a bake which it found is looked after.
+    fn lane_is_free(&mut self) {
+        self.way = None;
+        self.baking |= self.kept.bake.is_some();
+    }
+
     /// What waits for a fact from outside makes room for what is queued.
     pub(super) fn gives_way(self) -> World {
         match self.queued.is_some() && self.rollout.waits().is_some() && self.alive && !self.works() {
@@ -84,7 +90,7 @@ impl World {
         }
     }
 
-    /// The lane takes what is queued. What is to be mended its plan does.
+    /// The lane takes what is queued.
     pub(super) fn claim(mut self) -> World {
         if self.alive
             && self.running.is_none()
@@ -92,7 +98,6 @@ impl World {
             && let Some(job) = self.queued.take()
         {
             self.running = Some(job);
-            self.mends = false;
             self.rollout.bake = self.kept.bake;
             return self.take(Fact::Begin);
         }
@@ -103,7 +108,6 @@ impl World {
     pub(super) fn woken(&self, fact: Fact) -> World {
         let mut then = self.clone();
         then.rollout.bake = then.kept.bake;
-        then.mends &= fact == Fact::Due;
         then.take(fact)
     }
 
@@ -167,6 +171,8 @@ impl World {
 
     /// Which colour is next, if any.
     fn decides(&mut self) -> Fact {
+        // It has mended already.
+        self.mends = false;
         if let Some(bake) = self.kept.bake {
             return Fact::Baking { bake };
         }
@@ -260,12 +266,9 @@ impl World {
         }
     }
 
+    /// Requests are not held for an engine that is away, whoever held them.
     fn engine_gone(&self) -> World {
-        let mut then = self.clone();
-        if then.way.is_some() {
-            then = then.does(Deed::LetThrough);
-        }
-        then.take(Fact::EngineGone { patience: PATIENCE })
+        self.clone().does(Deed::LetThrough).take(Fact::EngineGone { patience: PATIENCE })
     }
 
     /// An orderly end: what is still to be done is, as far as it can be.

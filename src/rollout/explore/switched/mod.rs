@@ -14,7 +14,7 @@ mod lane;
 use std::collections::VecDeque;
 
 use super::{Steps, explored};
-use crate::rollout::{Action, Bake, Generation, Rollout};
+use crate::rollout::{Action, Generation, Rollout};
 use colours::Colour;
 
 /// How often each disturbance may come, and in what kind of stack.
@@ -101,15 +101,6 @@ struct Way {
     back: bool,
 }
 
-/// A bake as it is in this world, whose end is nobody's clock.
-struct Baked;
-
-impl Baked {
-    fn of(generation: Generation) -> Bake {
-        Bake { generation, until: 0 }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct World {
     /// On disk for certain. Its bake is the store's.
@@ -173,7 +164,18 @@ const NONE: Budget = Budget {
 };
 
 /// Each disturbance often enough to meet its limit, and each with each that it can make worse.
-const SEARCHES: [Budget; 1] = [Budget { pushes: 2, deaths: 1, stops: 1, failures: 1, backs: 1, ..NONE }];
+const SEARCHES: [Budget; 10] = [
+    Budget { pushes: 2, deaths: 1, stale: 1, failures: 1, outages: 1, ..NONE },
+    Budget { pushes: 2, deaths: 1, failures: 1, falls: 1, backs: 1, proxies: 1, losses: 1, ..NONE },
+    Budget { pushes: 2, stops: 1, cancels: 1, outages: 1, falls: 1, backs: 1, ..NONE },
+    Budget { pushes: 2, deaths: 4, backs: 2, ..NONE },
+    Budget { pushes: 2, deaths: 1, stale: 3, ..NONE },
+    Budget { pushes: 2, cancels: 1, stale: 1, outages: 4, ..NONE },
+    Budget { pushes: 3, deaths: 1, stops: 1, failures: 1, backs: 1, ..NONE },
+    Budget { routed_alone: true, pushes: 2, deaths: 1, stale: 1, failures: 1, outages: 1, ..NONE },
+    Budget { routed_alone: true, pushes: 2, deaths: 1, failures: 1, falls: 1, backs: 1, proxies: 1, losses: 1, ..NONE },
+    Budget { routed_alone: true, pushes: 2, deaths: 2, stops: 1, cancels: 1, outages: 1, backs: 1, ..NONE },
+];
 
 #[test]
 fn no_road_leads_to_what_must_never_be() {

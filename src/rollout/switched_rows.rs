@@ -1,0 +1,234 @@
+//! Rows of a repository that is deployed blue/green, one by one: those at whose absence the exploration would not stumble,
+//! since what mends puts right what they leave.
+
+use super::{
+    ATTEMPTS, Action, Bake, Ending, Fact, LOSSES, Next, PLANS, Phase, RETIRING, Rollout, UnderWay, Watch, Why, next,
+};
+
+const BAKE: Bake = Bake { generation: 3, until: 9_000 };
+const GONE: Fact = Fact::EngineGone { patience: 50 };
+const WORKED_ON: [Phase; 7] = [
+    Phase::Fetching,
+    Phase::Planning,
+    Phase::Applying,
+    Phase::Settling,
+    Phase::Warming,
+    Phase::ChangingOver,
+    Phase::Switching,
+];
+
+fn under_way(phase: Phase) -> UnderWay {
+    UnderWay { phase, plans: 1, losses: 0, due_at: None }
+}
+
+fn at(phase: Phase) -> Rollout {
+    Rollout { generation: 4, under_way: Some(under_way(phase)), watch: None, bake: None }
+}
+
+/// Under way in this phase, while the switch before it bakes.
+fn baking(phase: Phase) -> Rollout {
+    Rollout { bake: Some(BAKE), ..at(phase) }
+}
+
+fn awaits() -> Rollout {
+    let due_at = Some(BAKE.until + RETIRING);
+    Rollout { under_way: Some(UnderWay { due_at, ..under_way(Phase::BakeAwaited) }), ..baking(Phase::BakeAwaited) }
+}
+
+/// The phase that follows, and what is done.
+fn then(rollout: &Rollout, fact: Fact) -> (Option<Phase>, Vec<Action>) {
+    let Next { rollout, actions } = next(rollout, fact, 0);
+    (rollout.under_way.map(|one| one.phase), actions)
+}
+
+fn way_out(phase: Phase) -> Vec<Action> {
+    match phase {
+        Phase::Warming => vec![Action::Abort],
+        Phase::ChangingOver | Phase::Switching => vec![Action::GoBack, Action::Abort],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn each_colour_comes_by_the_same_road() {
+    let road = [
+        (Phase::Planning, Fact::ColourPlanned, Phase::Warming, Action::Warm),
+        (Phase::Warming, Fact::Warmed, Phase::ChangingOver, Action::ChangeOver),
+        (Phase::ChangingOver, Fact::ChangedOver, Phase::Switching, Action::Switch),
+    ];
+    for (from, fact, to, action) in road {
+        assert_eq!(then(&at(from), fact), (Some(to), vec![action]));
+    }
+    let watched = Rollout { watch: Some(Watch { generation: 3, until: 9 }), ..at(Phase::Planning) };
+    let Next { rollout, actions } = next(&watched, Fact::ColourPlanned, 0);
+    assert_eq!((rollout.watch, actions), (None, vec![Action::EndWatch, Action::Warm]));
+}
+
+#[test]
+fn a_switch_is_followed_by_a_bake_or_by_a_watch() {
+    let good = Action::Record(Ending::Succeeded);
+    for (bake, watch, beside) in [
+        (Some(70), None, vec![Action::Bake]),
+        (Some(70), Some(80), vec![Action::Bake]),
+        (None, Some(80), vec![Action::Watch]),
+        (None, None, vec![]),
+    ] {
+        let Next { rollout, actions } = next(&at(Phase::Switching), Fact::Switched { bake, watch }, 0);
+        let watch = watch.filter(|_| bake.is_none()).map(|until| Watch { generation: 4, until });
+        let bake = bake.map(|until| Bake { generation: 4, until });
+        assert_eq!(rollout, Rollout { generation: 4, under_way: None, watch, bake });
+        assert_eq!(actions, [vec![good], beside].concat());
+    }
+}
+
+#[test]
+fn each_bad_end_goes_the_way_out_of_its_phase_and_is_mended() {
+    for phase in WORKED_ON {
+        for (fact, how) in [(Fact::Failed, Ending::Failed(Why::Itself)), (Fact::Cancelled, Ending::Cancelled)] {
+            let ends = [way_out(phase), vec![Action::Record(how), Action::Mend]].concat();
+            assert_eq!(then(&at(phase), fact), (None, ends), "{phase:?}, {fact:?}");
+        }
+        let ends = [way_out(phase), vec![Action::Record(Ending::Interrupted), Action::Again]].concat();
+        assert_eq!(then(&at(phase), Fact::Stopped), (None, ends), "{phase:?}");
+    }
+}
+
+#[test]
+fn a_stale_round_leaves_no_colour_running() {
+    for phase in WORKED_ON.into_iter().filter(|phase| *phase != Phase::Fetching) {
+        let again = [way_out(phase), vec![Action::Plan]].concat();
+        assert_eq!(then(&at(phase), Fact::Stale), (Some(Phase::Planning), again), "{phase:?}");
+        let mut last = at(phase);
+        last.under_way = Some(UnderWay { plans: PLANS, ..under_way(phase) });
+        let unsteady = vec![Action::Record(Ending::Failed(Why::Unsteady)), Action::Mend];
+        assert_eq!(then(&last, Fact::Stale), (None, [way_out(phase), unsteady].concat()), "{phase:?}");
+    }
+}
+
+#[test]
+fn an_engine_that_goes_leaves_nothing_to_be_done_and_what_it_leaves_is_mended() {
+    for phase in WORKED_ON.into_iter().filter(|phase| *phase != Phase::Fetching) {
+        assert_eq!(then(&at(phase), GONE), (Some(Phase::EngineAway), vec![Action::Wait]), "{phase:?}");
+        let mut last = at(phase);
+        last.under_way = Some(UnderWay { losses: LOSSES, ..under_way(phase) });
+        let lost = vec![Action::Record(Ending::Failed(Why::LostTooOften)), Action::Mend];
+        assert_eq!(then(&last, GONE), (None, lost), "{phase:?}");
+    }
+    for (fact, how) in [
+        (Fact::Due, Ending::Failed(Why::NotBack)),
+        (Fact::Cancelled, Ending::Cancelled),
+        (Fact::Newer, Ending::Superseded),
+    ] {
+        assert_eq!(then(&at(Phase::EngineAway), fact), (None, vec![Action::Record(how), Action::Mend]));
+    }
+}
+
+#[test]
+fn a_switch_whose_outcome_is_not_known_stops_nothing_and_is_mended() {
+    let ends = vec![Action::Record(Ending::Failed(Why::NotKnown)), Action::Mend];
+    assert_eq!(then(&at(Phase::Switching), Fact::Unknown), (None, ends));
+}
+
+#[test]
+fn a_start_mends_first_and_looks_after_the_bake() {
+    let again = vec![Action::Record(Ending::Interrupted), Action::Again];
+    let given_up = vec![Action::Record(Ending::Failed(Why::DiedTooOften))];
+    for phase in WORKED_ON {
+        for (attempt, recorded) in [(1, &again), (ATTEMPTS - 1, &again), (ATTEMPTS, &given_up)] {
+            let started = Fact::Started { attempt };
+            let mended = [&recorded[..], &[Action::Mend]].concat();
+            assert_eq!(then(&at(phase), started), (None, mended.clone()), "{phase:?}");
+            let bakes = [mended, vec![Action::Bake]].concat();
+            assert_eq!(then(&baking(phase), started), (None, bakes), "{phase:?}");
+        }
+    }
+    let started = Fact::Started { attempt: 1 };
+    let live = Rollout { under_way: None, ..baking(Phase::Planning) };
+    assert_eq!(next(&live, started, 0), Next { rollout: live, actions: vec![Action::Mend, Action::Bake] });
+    let waits = vec![Action::Wait, Action::Mend, Action::Bake];
+    assert_eq!(next(&awaits(), started, 0), Next { rollout: awaits(), actions: waits });
+}
+
+#[test]
+fn what_is_to_be_planned_waits_for_a_bake() {
+    let waits = Next { rollout: awaits(), actions: vec![Action::Bake, Action::Wait] };
+    assert_eq!(next(&baking(Phase::Fetching), Fact::Fetched, 0), waits);
+    // It may have been found while the engine was away.
+    assert_eq!(next(&baking(Phase::EngineAway), Fact::EngineBack, 0), waits);
+    for phase in [Phase::Fetching, Phase::EngineAway] {
+        let fact = if phase == Phase::Fetching { Fact::Fetched } else { Fact::EngineBack };
+        assert_eq!(then(&at(phase), fact), (Some(Phase::Planning), vec![Action::Plan]));
+    }
+}
+
+#[test]
+fn a_bake_that_is_found_is_looked_after_and_no_plan_is_made_over_it() {
+    let found = Fact::Baking { bake: BAKE };
+    let waits = Next { rollout: awaits(), actions: vec![Action::Bake, Action::Wait] };
+    assert_eq!(next(&at(Phase::Planning), found, 0), waits);
+    assert_eq!(next(&awaits(), found, 0), waits);
+    // A longer one: the wait is as long.
+    let longer = Bake { until: 20_000, ..BAKE };
+    let due_at = next(&awaits(), Fact::Baking { bake: longer }, 0).rollout.waits();
+    assert_eq!(due_at, Some(longer.until + RETIRING));
+    for phase in [Phase::Fetching, Phase::EngineAway] {
+        assert_eq!(next(&at(phase), found, 0), Next { rollout: baking(phase), actions: vec![Action::Bake] });
+    }
+    let live = Rollout { under_way: None, ..at(Phase::Planning) };
+    let bakes = Rollout { bake: Some(BAKE), ..live.clone() };
+    assert_eq!(next(&live, found, 0), Next { rollout: bakes, actions: vec![Action::Bake] });
+}
+
+#[test]
+fn the_end_of_a_bake_is_heard_in_each_phase_and_only_who_waits_for_it_goes_on() {
+    for phase in Phase::ALL {
+        let Next { rollout, actions } = next(&baking(phase), Fact::BakeOver, 0);
+        let (expected, done) = match phase {
+            Phase::BakeAwaited => (at(Phase::Planning), vec![Action::Plan]),
+            _ => (at(phase), vec![]),
+        };
+        assert_eq!((rollout, actions), (expected, done), "{phase:?}");
+    }
+    let live = Rollout { under_way: None, ..baking(Phase::Planning) };
+    let over = Rollout { bake: None, ..live.clone() };
+    assert_eq!(next(&live, Fact::BakeOver, 0), Next { rollout: over, actions: Vec::new() });
+}
+
+#[test]
+fn a_wait_for_a_bake_ends_at_its_time_or_by_whoever_ends_it() {
+    let due = BAKE.until + RETIRING;
+    assert_eq!(next(&awaits(), Fact::Due, due - 1), Next { rollout: awaits(), actions: Vec::new() });
+    assert_eq!(next(&awaits(), Fact::Stopped, 0), Next { rollout: awaits(), actions: Vec::new() });
+    for (fact, how) in [
+        (Fact::Due, Ending::Failed(Why::BakeNotOver)),
+        (Fact::Cancelled, Ending::Cancelled),
+        (Fact::Newer, Ending::Superseded),
+    ] {
+        let Next { rollout, actions } = next(&awaits(), fact, due);
+        assert_eq!((rollout.under_way, rollout.bake), (None, Some(BAKE)), "{fact:?}");
+        assert_eq!(actions, [Action::Record(how), Action::Mend], "{fact:?}");
+    }
+}
+
+#[test]
+fn something_is_due_when_the_bake_is() {
+    let live = Rollout { under_way: None, ..baking(Phase::Planning) };
+    assert_eq!((live.due_at(), live.waits()), (Some(BAKE.until), None));
+    assert_eq!((awaits().due_at(), awaits().waits()), (Some(BAKE.until), Some(BAKE.until + RETIRING)));
+}
+
+/// Whatever an action can come to leads on: nobody would do anything about what it left.
+#[test]
+fn no_action_comes_to_what_the_table_does_not_know() {
+    let bad = [Fact::Failed, Fact::Cancelled, Fact::Stopped, Fact::Started { attempt: 1 }];
+    for phase in WORKED_ON {
+        let asks_engine = [Fact::Stale, GONE].into_iter().filter(|_| phase != Phase::Fetching);
+        for fact in bad.into_iter().chain(asks_engine) {
+            assert_ne!(
+                next(&at(phase), fact, 0),
+                Next { rollout: at(phase), actions: Vec::new() },
+                "{phase:?}, {fact:?}"
+            );
+        }
+    }
+}
