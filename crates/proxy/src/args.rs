@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, value_parser};
 use tracing::level_filters::LevelFilter;
 
+use crate::worker;
+
 /// Listens where stacks are published, and passes connections on to the colour that is live.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -47,6 +49,9 @@ pub(crate) struct Settings {
     /// Seconds that open connections have when the proxy ends
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u32).range(0..=86_400))]
     pub(crate) grace: u32,
+    /// Threads that serve connections, at most 16; without it one for each processor
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) times: Times,
     /// What is logged: error, warn, info, debug, trace
@@ -72,6 +77,13 @@ pub(crate) struct Times {
     /// Seconds from the sending of a request to the head of its answer
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub(crate) answer_timeout: Duration,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=worker::MOST) => Ok(count),
+        _ => Err(format!("a whole number from 1 to {} is wanted", worker::MOST)),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

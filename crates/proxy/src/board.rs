@@ -6,7 +6,7 @@
 //! table stays the same.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -52,11 +52,11 @@ pub(crate) struct Serving {
     replaced: AtomicBool,
 }
 
-/// What is open to a colour: all of it, and by target.
+/// What is open to a colour: all of it, and by target, in the order of the colour's.
 #[derive(Debug, Clone, Default)]
 struct Counts {
     all: Arc<ColourCount>,
-    targets: HashMap<SocketAddr, Arc<Target>>,
+    targets: Vec<Arc<Target>>,
 }
 
 /// What is open to a colour.
@@ -70,8 +70,10 @@ pub(crate) struct ColourCount {
 }
 
 /// A container of a colour.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    colour: Arc<ColourCount>,
     open: AtomicU64,
     /// Connections to it without a request.
     pub(crate) pool: Pool,
@@ -104,19 +106,41 @@ pub(crate) struct Tally {
 /// A target for one connection, or one request. It counts as open until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    pub(crate) target: SocketAddr,
-    pub(crate) idle: Option<Duration>,
-    pub(crate) tally: Arc<Tally>,
-    pub(crate) colour: Arc<ColourCount>,
+    serving: Arc<Serving>,
     pub(crate) to: Arc<Target>,
     tunnel: bool,
 }
 
 impl Claim {
+    /// The route that it was claimed by.
+    pub(crate) fn serving(&self) -> &Arc<Serving> {
+        &self.serving
+    }
+
+    /// The target's address.
+    pub(crate) fn target(&self) -> SocketAddr {
+        self.to.address
+    }
+
+    /// How long neither side may say anything.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        self.serving.route.idle_seconds.map(Duration::from_secs)
+    }
+
+    /// What is counted at the listener.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.serving.tally
+    }
+
+    /// What is counted of the colour's answers.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.to.colour.answers
+    }
+
     /// What was a request is another protocol from now on, and is counted so.
     pub(crate) fn becomes_tunnel(&mut self) {
         if !std::mem::replace(&mut self.tunnel, true) {
-            self.colour.tunnels.fetch_add(1, Relaxed);
+            self.to.colour.tunnels.fetch_add(1, Relaxed);
         }
     }
 }
@@ -124,11 +148,11 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if self.tunnel {
-            self.colour.tunnels.fetch_sub(1, Relaxed);
+            self.to.colour.tunnels.fetch_sub(1, Relaxed);
         }
         self.to.open.fetch_sub(1, Relaxed);
         // Whoever reads that nothing is open any more also reads what was done before.
-        self.colour.open.fetch_sub(1, SeqCst);
+        self.to.colour.open.fetch_sub(1, SeqCst);
     }
 }
 
@@ -163,22 +187,13 @@ impl Drop for Waiting {
 
 impl Serving {
     /// A target of a client's colour, counted in, whether this still counts or not.
-    fn count_in(&self, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
-        let at = self.route.colour_for(client)?;
-        let (colour, counts) = self.route.colours.get(at).zip(self.colours.get(at))?;
-        let targets = colour.targets.iter().filter(|target| !tried.contains(target));
-        let counted = targets.filter_map(|target| counts.targets.get(target).map(|to| (target, to)));
-        let (target, to) = counted.min_by_key(|(_, to)| to.open.load(Relaxed))?;
+    fn count_in(self: &Arc<Self>, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
+        let counts = self.colours.get(self.route.colour_for(client)?)?;
+        let targets = counts.targets.iter().filter(|target| !tried.contains(&target.address));
+        let to = targets.min_by_key(|target| target.open.load(Relaxed))?;
         counts.all.open.fetch_add(1, SeqCst);
         to.open.fetch_add(1, Relaxed);
-        Some(Claim {
-            target: *target,
-            idle: self.route.idle_seconds.map(Duration::from_secs),
-            tally: Arc::clone(&self.tally),
-            colour: Arc::clone(&counts.all),
-            to: Arc::clone(to),
-            tunnel: false,
-        })
+        Some(Claim { serving: Arc::clone(self), to: Arc::clone(to), tunnel: false })
     }
 }
 
@@ -231,7 +246,7 @@ impl Board {
             serving.replaced.store(true, SeqCst);
         }
         for gone in &gone {
-            gone.counts.targets.values().for_each(|target| target.pool.close());
+            gone.counts.targets.iter().for_each(|target| target.pool.close());
         }
         gone.retain(|gone| gone.counts.all.open.load(SeqCst) > 0);
         *live = Live { file: Arc::new(file), routes, leaving: gone, standings };
@@ -289,7 +304,7 @@ impl Board {
     /// Closes connections to containers that have waited too long for a request.
     pub(crate) fn sweep(&self) {
         for serving in self.read().routes.values() {
-            for target in serving.colours.iter().flat_map(|counts| counts.targets.values()) {
+            for target in serving.colours.iter().flat_map(|counts| &counts.targets) {
                 target.pool.sweep();
             }
         }
@@ -351,14 +366,21 @@ impl Board {
 
 impl Counts {
     /// The same for these targets; those that stay keep their counts, and connections to the others are closed.
-    fn with_targets(mut self, targets: &[SocketAddr]) -> Counts {
-        let wanted = targets.iter().map(|target| {
-            let known = self.targets.remove(target).filter(|known| !known.pool.is_closed());
-            (*target, known.unwrap_or_default())
+    fn with_targets(self, addresses: &[SocketAddr]) -> Counts {
+        let Counts { all, targets: mut before } = self;
+        let wanted = addresses.iter().map(|address| {
+            let known = before.iter().position(|known| known.address == *address && !known.pool.is_closed());
+            known.map_or_else(|| Arc::new(Target::at(*address, &all)), |at| before.swap_remove(at))
         });
-        let wanted = wanted.collect();
-        self.targets.values().for_each(|target| target.pool.close());
-        Counts { targets: wanted, ..self }
+        let targets = wanted.collect();
+        before.iter().for_each(|target| target.pool.close());
+        Counts { all, targets }
+    }
+}
+
+impl Target {
+    fn at(address: SocketAddr, colour: &Arc<ColourCount>) -> Target {
+        Target { address, colour: Arc::clone(colour), open: AtomicU64::new(0), pool: Pool::default() }
     }
 }
 
@@ -391,7 +413,7 @@ mod tests {
     }
 
     fn port(claim: Option<&Claim>) -> Option<u16> {
-        claim.map(|claim| claim.target.port())
+        claim.map(|claim| claim.target().port())
     }
 
     #[test]
@@ -460,7 +482,7 @@ mod tests {
                     std::hint::spin_loop();
                 }
                 let claim = board.claim(LISTEN.into(), CLIENT, &[]).unwrap();
-                assert!(!Arc::ptr_eq(&claim.colour, &before), "{generation}");
+                assert!(!Arc::ptr_eq(&claim.to.colour, &before), "{generation}");
             }
             stop.store(true, Relaxed);
         });

@@ -4,12 +4,13 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::{args::Times, board::Board};
+use crate::{args::Times, board::Board, worker::Workers};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) board: Board,
+    pub(crate) workers: Workers,
     /// Places for connections; each holds one to its end.
     pub(crate) places: Arc<Semaphore>,
     /// Connections that hold one.

@@ -42,7 +42,8 @@ pub(crate) async fn pass(
     board: &Board,
     mut cut: watch::Receiver<bool>,
 ) {
-    let tally = std::sync::Arc::clone(&first.tally);
+    let serving = std::sync::Arc::clone(first.serving());
+    let tally = &serving.tally;
     tally.taken.fetch_add(1, Relaxed);
     tally.waiting.fetch_add(1, Relaxed);
     let found = tokio::select! {
@@ -60,11 +61,11 @@ pub(crate) async fn pass(
         watch_over(stream);
     }
     let outcome = tokio::select! {
-        outcome = both_ways(&mut client, &mut container, claim.idle) => outcome,
+        outcome = both_ways(&mut client, &mut container, claim.idle()) => outcome,
         _ = cut.wait_for(|cut| *cut) => Err(io::Error::other("the proxy ends")),
     };
     if let Err(error) = outcome {
-        tracing::debug!(%listen, %peer, target = %claim.target, %error, "the connection is cut");
+        tracing::debug!(%listen, %peer, target = %claim.target(), %error, "the connection is cut");
         break_off(&client);
         break_off(&container);
     }
@@ -79,14 +80,14 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
     loop {
         if let Some(claim) = next.take().or_else(|| board.claim(listen, peer, &tried)) {
             let until = deadline.min(Instant::now() + ACCEPT);
-            match timeout_at(until, connect(claim.target)).await {
+            match timeout_at(until, connect(claim.target())).await {
                 Ok(Ok(container)) => return Some((claim, container)),
                 Ok(Err(error)) => {
-                    tracing::debug!(target = %claim.target, %error, "a container does not take connections")
+                    tracing::debug!(target = %claim.target(), %error, "a container does not take connections")
                 }
-                Err(_) => tracing::debug!(target = %claim.target, "a container takes no connection in time"),
+                Err(_) => tracing::debug!(target = %claim.target(), "a container takes no connection in time"),
             }
-            tried.push(claim.target);
+            tried.push(claim.target());
         } else if tried.is_empty() {
             return None; // the route is gone
         } else if Instant::now() + PAUSE >= deadline {

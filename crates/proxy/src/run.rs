@@ -22,6 +22,7 @@ use crate::{
     house::House,
     limits,
     route_file::Keeper,
+    worker::Workers,
 };
 
 /// How long connections that are cut may take to notice.
@@ -36,7 +37,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Whatever prevents the start. A damaged route file does not.
 pub(crate) fn run(settings: Settings) -> Result<(), String> {
     log(settings.log_level);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Takes connections and changes the table; what is open is served by threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start its threads: {error}"))?;
     let outcome = runtime.block_on(serve(settings));
     // Not for a thread that hangs at the disk: what was acknowledged is on it.
@@ -65,6 +67,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         max_connections,
         max_connections_per_route,
         grace,
+        threads,
         times,
         ..
     } = settings;
@@ -76,6 +79,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let (ending, when_ending) = watch::channel(false);
     let house = Arc::new(House {
         board: Board::default(),
+        workers: Workers::start(threads)?,
         places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))),
         open: AtomicU64::new(0),
         places_at_door: usize::try_from(max_connections_per_route.min(most)).unwrap_or(usize::MAX),
