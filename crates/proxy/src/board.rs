@@ -18,9 +18,14 @@ use std::{
     time::Duration,
 };
 
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use turnout_traffic::{
     Colour, Protocol, Route, RouteFile,
     control::{Age, ColourStatus, Leaving, RouteStatus},
+    table,
 };
 
 use crate::{counts::Answers, http::Pool, standing::Standing};
@@ -67,6 +72,8 @@ pub(crate) struct ColourCount {
     /// Of these, what was HTTP and is another protocol now.
     tunnels: AtomicU64,
     pub(crate) answers: Answers,
+    /// Once the colour has left its route: when what is open to it, and is no request, is cut.
+    cut_at: watch::Sender<Option<Instant>>,
 }
 
 /// A container of a colour.
@@ -86,7 +93,26 @@ struct Gone {
     listen: SocketAddr,
     name: String,
     generation: u64,
+    /// See [`Route::drain_seconds`].
+    drain: Option<Duration>,
     counts: Counts,
+}
+
+impl Gone {
+    /// What is open to it and is no request has so much time from now on; what had some already has no more.
+    fn drains(&self, drain: Option<Duration>) {
+        self.counts.all.cut_at.send_if_modified(|cut_at| {
+            let known = cut_at.is_some();
+            *cut_at = cut_at.or(drain.map(|drain| Instant::now() + drain));
+            !known && cut_at.is_some()
+        });
+    }
+
+    /// It is back.
+    fn stays(self) -> Counts {
+        self.counts.all.cut_at.send_replace(None);
+        self.counts
+    }
 }
 
 /// What happened at a listener since the proxy began.
@@ -135,6 +161,24 @@ impl Claim {
     /// What is counted of the colour's answers.
     pub(crate) fn answers(&self) -> &Answers {
         &self.to.colour.answers
+    }
+
+    /// Waits until what is no request has to end, for its colour has left.
+    pub(crate) async fn drained(&self) {
+        let mut changes = self.to.colour.cut_at.subscribe();
+        loop {
+            let cut_at = *changes.borrow_and_update();
+            let comes = async {
+                match cut_at {
+                    Some(cut_at) => sleep_until(cut_at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = comes => return,
+            }
+        }
     }
 
     /// What was a request is another protocol from now on, and is counted so.
@@ -208,7 +252,11 @@ impl Board {
         let mut live = self.write();
         let Live { routes: before, leaving, standings: standings_before, .. } = &mut *live;
         let standings: BTreeMap<String, Arc<Standing>> = (file.table.repositories.keys())
-            .map(|name| (name.clone(), standings_before.get(name).map(Arc::clone).unwrap_or_default()))
+            .map(|name| {
+                let known = standings_before.get(name).map(Arc::clone);
+                let said = || Arc::new(Standing::from_file(file.table.standing.get(name)));
+                (name.clone(), known.unwrap_or_else(said))
+            })
             .collect();
         let mut gone = std::mem::take(leaving);
         let before = std::mem::take(before);
@@ -219,6 +267,7 @@ impl Board {
                 listen: *listen,
                 name: name.clone(),
                 generation: *generation,
+                drain: serving.route.drain_seconds.map(Duration::from_secs),
                 counts: counts.clone(),
             }));
         }
@@ -230,7 +279,7 @@ impl Board {
                         (gone.repository.as_str(), gone.listen) == (name.as_str(), route.listen)
                             && (&gone.name, gone.generation) == (&colour.name, colour.generation)
                     };
-                    let known = gone.iter().position(same).map(|at| gone.swap_remove(at).counts);
+                    let known = gone.iter().position(same).map(|at| gone.swap_remove(at).stays());
                     known.unwrap_or_default().with_targets(&colour.targets)
                 });
                 let colours = colours.collect();
@@ -246,10 +295,25 @@ impl Board {
             serving.replaced.store(true, SeqCst);
         }
         for gone in &gone {
+            // What is said now counts more than what was said before.
+            let now = routes.get(&gone.listen).and_then(|serving: &Arc<Serving>| serving.route.drain_seconds);
+            gone.drains(now.map(Duration::from_secs).or(gone.drain));
             gone.counts.targets.iter().for_each(|target| target.pool.close());
         }
         gone.retain(|gone| gone.counts.all.open.load(SeqCst) > 0);
         *live = Live { file: Arc::new(file), routes, leaving: gone, standings };
+    }
+
+    /// The same routes are in another file now.
+    pub(crate) fn kept(&self, file: RouteFile) {
+        self.write().file = Arc::new(file);
+    }
+
+    /// Requests stand as a route file says that somebody else wrote.
+    pub(crate) fn stand_as(&self, said: &BTreeMap<String, table::Standing>) {
+        for (name, standing) in &self.read().standings {
+            standing.becomes(said.get(name));
+        }
     }
 
     /// A target for a client of a listener: of its colour, the one with the fewest connections, and none that it `tried`.
@@ -344,14 +408,15 @@ impl Board {
                     .collect(),
             }
         });
-        let leaving = live.leaving.iter().map(|Gone { repository, listen, name, generation, counts }| Leaving {
-            repository: repository.clone(),
-            listen: *listen,
-            name: name.clone(),
-            generation: *generation,
-            open: counts.all.open.load(SeqCst),
-            tunnels: counts.all.tunnels.load(Relaxed),
-        });
+        let leaving =
+            live.leaving.iter().map(|Gone { repository, listen, name, generation, counts, drain: _ }| Leaving {
+                repository: repository.clone(),
+                listen: *listen,
+                name: name.clone(),
+                generation: *generation,
+                open: counts.all.open.load(SeqCst),
+                tunnels: counts.all.tunnels.load(Relaxed),
+            });
         (ages.collect(), routes.collect(), leaving.filter(|leaving| leaving.open > 0).collect())
     }
 
@@ -406,10 +471,14 @@ mod tests {
             protocol: Protocol::Tcp,
             state: RouteState::Serve,
             idle_seconds: None,
+            drain_seconds: None,
             colours: colours.collect(),
         };
         let repository = Repository { generation: 9, revision: 0, routes: vec![route] };
-        RouteFile { serial: 1, table: Table { repositories: [("shop".to_owned(), repository)].into() } }
+        RouteFile {
+            serial: 1,
+            table: Table { repositories: [("shop".to_owned(), repository)].into(), ..Table::default() },
+        }
     }
 
     fn port(claim: Option<&Claim>) -> Option<u16> {

@@ -62,6 +62,7 @@ pub(crate) async fn pass(
     }
     let outcome = tokio::select! {
         outcome = both_ways(&mut client, &mut container, claim.idle()) => outcome,
+        () = claim.drained() => Err(io::Error::other("its colour has left the route, and its time is over")),
         _ = cut.wait_for(|cut| *cut) => Err(io::Error::other("the proxy ends")),
     };
     if let Err(error) = outcome {

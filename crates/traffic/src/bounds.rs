@@ -20,6 +20,8 @@ pub const COUNTER: u64 = (1 << 53) - 1;
 pub const WEIGHTS: u64 = 100;
 /// Longest idle time, in seconds: a week.
 pub const IDLE_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// Longest time for what a colour leaves open, in seconds: a day.
+pub const DRAIN_SECONDS: u64 = 24 * 60 * 60;
 /// Values of a text, keys not counted: far more than a table at its bounds has, and bytes of memory for each.
 pub const VALUES: usize = 200_000;
 /// Mistakes that are told of one text; of more there is one that says so.

@@ -53,6 +53,7 @@ mod tests {
             protocol: Protocol::Tcp,
             state: RouteState::Serve,
             idle_seconds: None,
+            drain_seconds: None,
             colours: colours.into(),
         }
     }

@@ -38,8 +38,8 @@ pub enum Request {
     Reload,
     /// What is served, and how much is open.
     Status,
-    /// Requests to a repository's `http` routes are to wait, until [`Request::Resume`]. Those in flight go on. Not kept: a
-    /// proxy that starts anew holds nothing.
+    /// Requests to a repository's `http` routes are to wait, until [`Request::Resume`]. Those in flight go on. It is so at once,
+    /// and kept: a proxy that starts anew holds them too. [`Code::NotDurable`] says that it is so, and not kept.
     Hold {
         /// Its name in `repos.yaml`.
         repository: String,
@@ -49,7 +49,8 @@ pub enum Request {
         /// Its name in `repos.yaml`.
         repository: String,
     },
-    /// Requests to a repository's `http` routes are to be answered by a page that says so, or no longer. Not kept either.
+    /// Requests to a repository's `http` routes are to be answered by a page that says so, or no longer. It is kept as
+    /// a hold is.
     Maintain {
         /// Its name in `repos.yaml`.
         repository: String,
@@ -172,13 +173,7 @@ impl Reading {
         let fields = self.fields("", tree, &["version", "request", "repository", "on", "page"], &[])?;
         let repository = self.required_text(&fields, "repository").and_then(|name| self.name("repository", name));
         let on = self.required_switch(&fields, "on");
-        let page = match self.optional_text(&fields, "page")? {
-            Some(page) if page.len() > bounds::PAGE => {
-                self.wrong("page", format!("has {} bytes; at most {} may be", page.len(), bounds::PAGE));
-                return None;
-            }
-            page => page.map(str::to_owned),
-        };
+        let page = self.page(&fields)?;
         Some(Request::Maintain { repository: repository?, on: on?, page })
     }
 

@@ -21,7 +21,7 @@ pub const ROUTE_KEYS: &[&str] = &[
 ];
 /// Protocols of a route.
 pub const PROTOCOLS: &[&str] = &["https", "h2c", "http2", "grpc", "ws", "tls"];
-/// States of a route.
+/// States of a route that are states of its repository.
 pub const STATES: &[&str] = &["hold", "maintain"];
 /// Requests on the control socket.
 pub const REQUESTS: &[&str] = &["preview", "mirror", "metrics"];

@@ -1,13 +1,16 @@
 //! From JSON to types, with every mistake on the way.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     bounds,
     check::Placed,
     later,
     mistake::{Mistakes, quoted},
-    table::{Colour, Protocol, Repository, Route, RouteState, Table},
+    table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table},
     tree::Tree,
 };
 
@@ -24,7 +27,7 @@ pub(crate) struct Fields<'t> {
 }
 
 impl<'t> Fields<'t> {
-    fn get(&self, key: &str) -> Option<&'t Tree> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'t Tree> {
         self.entries.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
     }
 
@@ -128,10 +131,19 @@ impl Reading {
 
     pub(crate) fn required_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
         let tree = self.required(fields, key)?;
+        self.switch(&fields.at(key), tree)
+    }
+
+    /// False where it is missing.
+    fn optional_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
+        fields.get(key).map_or(Some(false), |tree| self.switch(&fields.at(key), tree))
+    }
+
+    fn switch(&mut self, path: &str, tree: &Tree) -> Option<bool> {
         if let Tree::Bool(value) = tree {
             return Some(*value);
         }
-        self.wrong(fields.at(key), format!("is {}; true or false is wanted", tree.kind()));
+        self.wrong(path, format!("is {}; true or false is wanted", tree.kind()));
         None
     }
 
@@ -152,6 +164,14 @@ impl Reading {
     pub(crate) fn required_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<u64> {
         let tree = self.required(fields, key)?;
         self.number(&fields.at(key), tree, least, most)
+    }
+
+    /// A number that may be missing. None: it is something else.
+    fn optional_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<Option<u64>> {
+        match fields.get(key) {
+            None => Some(None),
+            Some(tree) => self.number(&fields.at(key), tree, least, most).map(Some),
+        }
     }
 
     fn list<'t>(&mut self, path: &str, tree: &'t Tree, least: usize, most: usize) -> Option<&'t [Tree]> {
@@ -219,6 +239,44 @@ impl Reading {
         table
     }
 
+    /// `standing` of a route file, of these repositories.
+    pub(crate) fn standing(
+        &mut self,
+        path: &str,
+        tree: &Tree,
+        repositories: &BTreeMap<String, Repository>,
+    ) -> BTreeMap<String, Standing> {
+        let mut all = BTreeMap::new();
+        for (name, tree) in self.entries(path, tree).unwrap_or_default() {
+            let path = below(path, name);
+            if !repositories.contains_key(name) {
+                self.wrong(path, "there is no such repository in this file");
+                continue;
+            }
+            let Some(fields) = self.fields(&path, tree, &["held", "maintained"], &[]) else { continue };
+            let held = self.optional_switch(&fields, "held").unwrap_or_default();
+            let maintained = fields.get("maintained").and_then(|tree| {
+                let fields = self.fields(&fields.at("maintained"), tree, &["page"], &[])?;
+                let page = self.page(&fields)?;
+                Some(Maintained { page })
+            });
+            all.insert(name.to_owned(), Standing { held, maintained });
+        }
+        all
+    }
+
+    /// The page of a maintained repository, which may be missing. None: it is no page.
+    pub(crate) fn page(&mut self, fields: &Fields<'_>) -> Option<Option<String>> {
+        let page = self.optional_text(fields, "page")?;
+        if let Some(page) = page
+            && page.len() > bounds::PAGE
+        {
+            self.wrong(fields.at("page"), format!("has {} bytes; at most {} may be", page.len(), bounds::PAGE));
+            return None;
+        }
+        Some(page.map(str::to_owned))
+    }
+
     /// `generation`, `revision` and `routes`, wherever they stand.
     pub(crate) fn repository(
         &mut self,
@@ -242,16 +300,22 @@ impl Reading {
     }
 
     fn route(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Route> {
-        let keys = ["listen", "protocol", "state", "idle_seconds", "colours"];
+        let keys = ["listen", "protocol", "state", "idle_seconds", "drain_seconds", "colours"];
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
         let protocol =
             self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp), ("http", Protocol::Http)], later::PROTOCOLS);
-        let state = self.one_of(&fields, "state", &[("serve", RouteState::Serve)], later::STATES);
-        let idle_seconds = match fields.get("idle_seconds") {
-            None => Some(None),
-            Some(tree) => self.number(&fields.at("idle_seconds"), tree, 1, bounds::IDLE_SECONDS).map(Some),
+        let state = match fields.get("state") {
+            Some(Tree::Text(word)) if later::STATES.contains(&word.as_str()) => {
+                let message =
+                    format!("a whole repository can be so, not a route: the request {} asks for it", quoted(word));
+                self.wrong(fields.at("state"), message);
+                None
+            }
+            _ => self.one_of(&fields, "state", &[("serve", RouteState::Serve)], &[]),
         };
+        let idle_seconds = self.optional_number(&fields, "idle_seconds", 1, bounds::IDLE_SECONDS);
+        let drain_seconds = self.optional_number(&fields, "drain_seconds", 0, bounds::DRAIN_SECONDS);
         let path = fields.at("colours");
         let list = self.required(&fields, "colours").and_then(|tree| self.list(&path, tree, 1, bounds::COLOURS))?;
         let mut colours: Vec<Colour> = Vec::new();
@@ -270,7 +334,14 @@ impl Reading {
             self.wrong(path, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
         }
         all.then_some(())?;
-        Some(Route { listen: listen?, protocol: protocol?, state: state?, idle_seconds: idle_seconds?, colours })
+        Some(Route {
+            listen: listen?,
+            protocol: protocol?,
+            state: state?,
+            idle_seconds: idle_seconds?,
+            drain_seconds: drain_seconds?,
+            colours,
+        })
     }
 
     fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {

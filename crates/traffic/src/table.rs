@@ -9,6 +9,49 @@ use serde::Serialize;
 pub struct Table {
     /// By their names in `repos.yaml`. One without routes remembers its generation.
     pub repositories: BTreeMap<String, Repository>,
+    /// How requests to some of them stand. Apart from their routes: no deployment changes it, and a restart keeps it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub standing: BTreeMap<String, Standing>,
+}
+
+/// How requests to a repository's `http` routes stand, where they are not simply let through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// They wait.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// They are answered by a page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintained: Option<Maintained>,
+}
+
+impl Standing {
+    /// Whether there is nothing to be said of it.
+    pub fn is_usual(&self) -> bool {
+        !self.held && self.maintained.is_none()
+    }
+}
+
+/// What is answered while a repository is maintained.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Maintained {
+    /// In HTML; without one a line of text is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+}
+
+impl Table {
+    /// The table with a repository's requests standing so.
+    #[must_use]
+    pub fn standing_so(&self, name: &str, standing: Standing) -> Table {
+        let mut table = self.clone();
+        if standing.is_usual() {
+            table.standing.remove(name);
+        } else {
+            table.standing.insert(name.to_owned(), standing);
+        }
+        table
+    }
 }
 
 /// What one repository has; it is replaced as a whole, so that all its routes move together.
@@ -42,6 +85,10 @@ pub struct Route {
     /// a database is no fault, and the engine's own port helper cuts none either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_seconds: Option<u64>,
+    /// Once a colour has left the route, what is open to it and is not a request (tunnels, and connections that are not
+    /// understood) is cut after so many seconds. None: it may end by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_seconds: Option<u64>,
     /// Who may get connections; the weights are [`crate::bounds::WEIGHTS`] together.
     pub colours: Vec<Colour>,
 }

@@ -7,7 +7,7 @@ use crate::{
     Replaced, RouteFile, Table, bounds,
     control::{Answer, Code, Request},
     follows,
-    table::{Colour, Protocol, Repository, Route, RouteState},
+    table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing},
 };
 
 /// A route file around a body, with the right digest.
@@ -42,7 +42,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("/serial", "\"1\"", "serial: is a text; a whole number from 1 to"),
     ("/serial", "null", "serial: is missing"),
     ("/repositories", "[]", "repositories: is a list; an object is wanted"),
-    ("/more", "1", "more: unknown key; known here: serial, repositories"),
+    ("/more", "1", "more: unknown key; known here: serial, repositories, standing"),
     ("/repositories/-shop", "{}", "repositories.`-shop`: `-shop` is no name: a name has letters"),
     ("/repositories/shop/generation", "0", "repositories.shop.generation: is 0; a whole number from 1 to"),
     ("/repositories/shop/revision", "null", "repositories.shop.revision: is missing"),
@@ -81,7 +81,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "routes[0].protocol: `htpp` is not known; known here: tcp, http",
     ),
     ("/repositories/shop/routes/0/protocol", "null", "routes[0].protocol: is missing"),
-    ("/repositories/shop/routes/0/state", "\"hold\"", "routes[0].state: `hold` comes with the switch"),
+    (
+        "/repositories/shop/routes/0/state",
+        "\"hold\"",
+        "routes[0].state: a whole repository can be so, not a route: the request `hold` asks for it",
+    ),
     ("/repositories/shop/routes/0/state", "\"stop\"", "routes[0].state: `stop` is not known; known here: serve"),
     (
         "/repositories/shop/routes/0/tls",
@@ -93,7 +97,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "/repositories/shop/routes/0/lisen",
         "1",
-        "routes[0].lisen: unknown key; known here: listen, protocol, state, idle_seconds, colours",
+        "routes[0].lisen: unknown key; known here: listen, protocol, state, idle_seconds, drain_seconds, colours",
     ),
     (
         "/repositories/shop/routes/0/idle_seconds",
@@ -226,6 +230,31 @@ fn listeners_that_cannot_be_had_together_are_told() {
 }
 
 #[test]
+fn how_requests_stand_is_read_and_held() {
+    let with = |standing: Value| {
+        let mut body = body(&[route("0.0.0.0:80", "127.0.0.1:20001")]);
+        body["standing"] = standing;
+        body.to_string()
+    };
+    let good = RouteFile::from_bytes(&sealed(&with(json!({"shop": {"held": true, "maintained": {"page": "<p>"}}}))));
+    let maintained = Some(Maintained { page: Some("<p>".to_owned()) });
+    assert_eq!(good.unwrap().table.standing["shop"], Standing { held: true, maintained });
+    for (standing, expected) in [
+        (json!([]), "standing: is a list; an object is wanted"),
+        (json!({"shed": {"held": true}}), "standing.shed: there is no such repository in this file"),
+        (json!({"shop": {"held": 1}}), "standing.shop.held: is a number; true or false is wanted"),
+        (json!({"shop": {"hold": true}}), "standing.shop.hold: unknown key; known here: held, maintained"),
+        (json!({"shop": {"maintained": {"page": 1}}}), "standing.shop.maintained.page: is a number; a text is wanted"),
+        (
+            json!({"shop": {"maintained": {"page": "x".repeat(70_000)}}}),
+            "standing.shop.maintained.page: has 70000 bytes; at most 65536 may be",
+        ),
+    ] {
+        assert_eq!(mistakes(&with(standing)), [expected]);
+    }
+}
+
+#[test]
 fn bounds_hold() {
     let routes: Vec<Value> =
         (0..=bounds::ROUTES).map(|n| route(&format!("0.0.0.0:{}", n + 1), "127.0.0.1:40000")).collect();
@@ -324,6 +353,7 @@ fn repository(generation: u64, revision: u64, ports: &[u16]) -> Repository {
         protocol: Protocol::Tcp,
         state: RouteState::Serve,
         idle_seconds: None,
+        drain_seconds: None,
         colours: vec![Colour {
             name: "red".to_owned(),
             generation,
@@ -335,9 +365,8 @@ fn repository(generation: u64, revision: u64, ports: &[u16]) -> Repository {
 }
 
 fn table(repositories: &[(&str, Repository)]) -> Table {
-    Table {
-        repositories: repositories.iter().map(|(name, repository)| ((*name).to_owned(), repository.clone())).collect(),
-    }
+    let repositories = repositories.iter().map(|(name, repository)| ((*name).to_owned(), repository.clone())).collect();
+    Table { repositories, ..Table::default() }
 }
 
 #[test]
@@ -404,6 +433,7 @@ prop_compose! {
         v6 in any::<bool>(),
         http in any::<bool>(),
         idle_seconds in prop::option::of(1..=bounds::IDLE_SECONDS),
+        drain_seconds in prop::option::of(0..=bounds::DRAIN_SECONDS),
         weights in weights(),
         targets in 1..=bounds::TARGETS,
         name in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}",
@@ -420,6 +450,7 @@ prop_compose! {
             protocol: if http { Protocol::Http } else { Protocol::Tcp },
             state: RouteState::Serve,
             idle_seconds,
+            drain_seconds,
             colours: colours.collect(),
         }
     }
@@ -432,6 +463,8 @@ prop_compose! {
             (4..=bounds::COUNTER, 0..=bounds::COUNTER, prop::collection::vec(any_route(), 0..4)),
             0..6,
         ),
+        held in any::<bool>(),
+        maintained in prop::option::of(prop::option::of("[<>a-z\n]{0,9}")),
     ) -> Table {
         let mut port = 0;
         let numbered = repositories.into_iter().map(|(name, (generation, revision, mut routes))| {
@@ -441,7 +474,12 @@ prop_compose! {
             }
             (name, Repository { generation, revision, routes })
         });
-        Table { repositories: numbered.collect() }
+        let table = Table { repositories: numbered.collect(), ..Table::default() };
+        let maintained = maintained.map(|page| Maintained { page });
+        match table.repositories.keys().next().cloned() {
+            Some(name) => table.standing_so(&name, Standing { held, maintained }),
+            None => table,
+        }
     }
 }
 

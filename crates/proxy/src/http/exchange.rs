@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use turnout_traffic::Maintained;
 
 use super::{
     answer_head::{AnswerHead, Framing},
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     board::{Claim, Serving},
     house::House,
-    standing::Page,
 };
 
 /// Bytes that a request with a body may hold beside its head while it waits.
@@ -219,7 +219,7 @@ impl Client {
 
 /// The answer that a maintained repository gives.
 fn maintained(serving: &Serving) -> Option<Own> {
-    let Page(page) = serving.standing.page()?;
+    let Maintained { page } = serving.standing.page()?;
     Some(Own { page, again: Some(60), ..Own::new(503, "this is under maintenance; try again later") })
 }
 

@@ -23,6 +23,7 @@ mod talk;
 
 use std::{
     future::{Future, poll_fn},
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -196,7 +197,10 @@ async fn through(client: &mut TcpStream, early: Buffer, tunnel: Tunnel) {
         drop(link.inbox);
         pass::both_ways(client, container, claim.idle()).await
     };
-    let outcome = both.await;
+    let outcome = tokio::select! {
+        outcome = both => outcome,
+        () = claim.drained() => Err(io::Error::other("its colour has left the route, and its time is over")),
+    };
     if let Err(error) = outcome {
         tracing::debug!(target = %claim.target(), %error, "a tunnel is cut");
         break_off(client);
