@@ -56,10 +56,12 @@ impl Door {
                     () = told(&mut stopped) => None,
                 },
             };
-            if let (Some(listener), Some(tally)) = (listener, house.board.tally(address)) {
-                tally.listening.store(true, Relaxed);
+            if let (Some(listener), Some(listening)) = (listener, house.board.listening(address)) {
+                let door = Arc::clone(&listening.door);
+                drop(listening);
+                door.listening.store(true, Relaxed);
                 receive(address, listener, &house, stopped).await;
-                tally.listening.store(false, Relaxed);
+                door.listening.store(false, Relaxed);
             }
         });
         Door { stop, task }
@@ -170,7 +172,7 @@ fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Place
             tracing::warn!("a connection to {address} could not be handed over: {error}");
         })
     };
-    if house.board.protocol(address) == Some(Protocol::Http) {
+    if house.board.listening(address).is_some_and(|listening| listening.protocol == Protocol::Http) {
         let open = Open::of(house);
         let house_of_it = Arc::clone(house);
         house.workers.spawn(async move {

@@ -44,7 +44,9 @@ pub(crate) async fn pass(
 ) {
     let serving = std::sync::Arc::clone(first.serving());
     let tally = &serving.tally;
-    tally.taken.fetch_add(1, Relaxed);
+    if let Some(listening) = board.listening(listen) {
+        listening.door.taken.fetch_add(1, Relaxed);
+    }
     tally.waiting.fetch_add(1, Relaxed);
     let found = tokio::select! {
         found = find(peer, listen, first, board) => found,

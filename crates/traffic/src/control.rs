@@ -363,9 +363,15 @@ pub struct RouteStatus {
     pub repository: String,
     /// Its listener.
     pub listen: SocketAddr,
+    /// Its hosts; none: all that are no other route's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// How its paths begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Whether it is listened on; not, while another program has the address.
     pub listening: bool,
-    /// Connections taken since the proxy began.
+    /// Connections that the listener has taken since the proxy began, for whichever of its routes.
     pub taken: u64,
     /// Of these, those that no container took: they were cut.
     pub failed: u64,
@@ -423,6 +429,12 @@ pub struct Leaving {
     pub repository: String,
     /// That route's listener.
     pub listen: SocketAddr,
+    /// That route's hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// How that route's paths begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Its name.
     pub name: String,
     /// Of the deployment that made its containers.

@@ -3,14 +3,10 @@
 
 /// Keys of a route.
 pub const ROUTE_KEYS: &[&str] = &[
-    "hosts",
-    "path",
-    "strip_path",
     "tls",
     "redirect",
     "hsts",
     "headers",
-    "trusted",
     "proxy_protocol",
     "preview",
     "pin",

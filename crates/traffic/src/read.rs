@@ -10,6 +10,7 @@ use crate::{
     check::Placed,
     later,
     mistake::{Mistakes, quoted},
+    spot::{Host, Network, Prefix},
     table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table},
     tree::Tree,
 };
@@ -186,6 +187,33 @@ impl Reading {
         Some(list)
     }
 
+    /// A text that is read further.
+    fn read_text<T>(&mut self, path: &str, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        read(text).map_err(|message| self.wrong(path, format!("{} {message}", quoted(text)))).ok()
+    }
+
+    /// A list of texts, none of them twice; empty where it is missing, and not where it stands there.
+    fn each_once<T: PartialEq>(
+        &mut self,
+        fields: &Fields<'_>,
+        key: &str,
+        most: usize,
+        read: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Option<Vec<T>> {
+        let Some(tree) = fields.get(key) else { return Some(Vec::new()) };
+        let list = self.list(&fields.at(key), tree, 1, most)?;
+        let mut all = Vec::new();
+        for (index, tree) in list.iter().enumerate() {
+            let path = format!("{}[{index}]", fields.at(key));
+            let Some(text) = self.text(&path, tree) else { continue };
+            match self.read_text(&path, text, &read) {
+                Some(value) if all.contains(&value) => self.wrong(path, format!("{} stands twice", quoted(text))),
+                value => all.extend(value),
+            }
+        }
+        (all.len() == list.len()).then_some(all)
+    }
+
     /// A name of a repository or a colour.
     pub(crate) fn name(&mut self, path: &str, name: &str) -> Option<String> {
         if plain(name) {
@@ -300,7 +328,18 @@ impl Reading {
     }
 
     fn route(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Route> {
-        let keys = ["listen", "protocol", "state", "idle_seconds", "drain_seconds", "colours"];
+        let keys = [
+            "listen",
+            "protocol",
+            "hosts",
+            "path",
+            "strip_path",
+            "trusted",
+            "state",
+            "idle_seconds",
+            "drain_seconds",
+            "colours",
+        ];
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
         let protocol =
@@ -314,13 +353,28 @@ impl Reading {
             }
             _ => self.one_of(&fields, "state", &[("serve", RouteState::Serve)], &[]),
         };
+        let hosts = self.each_once(&fields, "hosts", bounds::HOSTS, Host::read);
+        let trusted = self.each_once(&fields, "trusted", bounds::NETWORKS, Network::read);
+        let path = match self.optional_text(&fields, "path") {
+            Some(Some(text)) => self.read_text(&fields.at("path"), text, Prefix::read).map(Some),
+            Some(None) => Some(None),
+            None => None,
+        };
+        let strip_path = self.optional_switch(&fields, "strip_path");
+        if protocol == Some(Protocol::Tcp) {
+            for key in ["hosts", "path", "strip_path", "trusted"].into_iter().filter(|key| fields.get(key).is_some()) {
+                self.wrong(fields.at(key), "needs `protocol` http: only a request names a host and a path");
+            }
+        } else if strip_path == Some(true) && path == Some(None) {
+            self.wrong(fields.at("strip_path"), "needs `path`: there is nothing to leave out");
+        }
         let idle_seconds = self.optional_number(&fields, "idle_seconds", 1, bounds::IDLE_SECONDS);
         let drain_seconds = self.optional_number(&fields, "drain_seconds", 0, bounds::DRAIN_SECONDS);
-        let path = fields.at("colours");
-        let list = self.required(&fields, "colours").and_then(|tree| self.list(&path, tree, 1, bounds::COLOURS))?;
+        let at = fields.at("colours");
+        let list = self.required(&fields, "colours").and_then(|tree| self.list(&at, tree, 1, bounds::COLOURS))?;
         let mut colours: Vec<Colour> = Vec::new();
         for (index, tree) in list.iter().enumerate() {
-            let path = format!("{path}[{index}]");
+            let path = format!("{at}[{index}]");
             let Some(colour) = self.colour(&path, tree, newest) else { continue };
             if colours.iter().any(|other| (&other.name, other.generation) == (&colour.name, colour.generation)) {
                 self.wrong(path, format!("{} of generation {} stands twice", quoted(&colour.name), colour.generation));
@@ -331,12 +385,16 @@ impl Reading {
         let sum: u64 = colours.iter().map(|colour| colour.weight).sum();
         let all = colours.len() == list.len();
         if all && sum != bounds::WEIGHTS {
-            self.wrong(path, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
+            self.wrong(at, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
         }
         all.then_some(())?;
         Some(Route {
             listen: listen?,
             protocol: protocol?,
+            hosts: hosts?,
+            path: path?,
+            strip_path: strip_path?,
+            trusted: trusted?,
             state: state?,
             idle_seconds: idle_seconds?,
             drain_seconds: drain_seconds?,

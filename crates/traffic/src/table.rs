@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Serialize;
 
+use crate::spot::{Host, Network, Prefix};
+
 /// All routes that turnout-proxy serves, by repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Table {
@@ -61,7 +63,7 @@ pub struct Repository {
     pub generation: u64,
     /// Counts changes within a generation, such as the steps of a canary.
     pub revision: u64,
-    /// Its routes; none of them has the listener of another one, here or elsewhere in the table.
+    /// Its routes; none of them has the place of another one, here or elsewhere in the table.
     pub routes: Vec<Route>,
 }
 
@@ -79,6 +81,19 @@ pub struct Route {
     pub listen: SocketAddr,
     /// How connections are understood.
     pub protocol: Protocol,
+    /// Of an `http` route: the hosts that are its. None: all that are no other route's of the same listener.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// Of an `http` route: its paths begin so. None: all that are no other route's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Prefix>,
+    /// The containers do not see that beginning.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strip_path: bool,
+    /// Clients that are believed what they say of who asked (`X-Forwarded-For` and others). On a listener of the loopback
+    /// network all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<Network>,
     /// What happens to connections.
     pub state: RouteState,
     /// A connection on which neither side has said anything for so many seconds is cut. None: never. An idle connection to
@@ -91,6 +106,24 @@ pub struct Route {
     pub drain_seconds: Option<u64>,
     /// Who may get connections; the weights are [`crate::bounds::WEIGHTS`] together.
     pub colours: Vec<Colour>,
+}
+
+impl Route {
+    /// One that takes all of its listener and has nothing unusual.
+    pub fn new(listen: SocketAddr, protocol: Protocol, colours: Vec<Colour>) -> Route {
+        Route {
+            listen,
+            protocol,
+            hosts: Vec::new(),
+            path: None,
+            strip_path: false,
+            trusted: Vec::new(),
+            state: RouteState::Serve,
+            idle_seconds: None,
+            drain_seconds: None,
+            colours,
+        }
+    }
 }
 
 /// How a route's connections are understood.

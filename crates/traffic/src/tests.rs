@@ -7,7 +7,8 @@ use crate::{
     Replaced, RouteFile, Table, bounds,
     control::{Answer, Code, Request},
     follows,
-    table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing},
+    spot::{Host, Network, Prefix},
+    table::{Colour, Maintained, Protocol, Repository, Route, Standing},
 };
 
 /// A route file around a body, with the right digest.
@@ -93,11 +94,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "routes[0].tls: this key comes with the switch: this turnout-proxy carries",
     ),
     ("/repositories/shop/routes/0/mirror", "5", "routes[0].mirror: this key comes with the switch"),
-    ("/repositories/shop/routes/0/hosts", "[]", "routes[0].hosts: this key comes with the switch"),
+    ("/repositories/shop/routes/0/tls", "[]", "routes[0].tls: this key comes with the switch"),
+    (
+        "/repositories/shop/routes/0/hosts",
+        "[\"a\"]",
+        "routes[0].hosts: needs `protocol` http: only a request names a host and a path",
+    ),
     (
         "/repositories/shop/routes/0/lisen",
         "1",
-        "routes[0].lisen: unknown key; known here: listen, protocol, state, idle_seconds, drain_seconds, colours",
+        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, state, idle_seconds, drain_seconds, colours",
     ),
     (
         "/repositories/shop/routes/0/idle_seconds",
@@ -229,6 +235,67 @@ fn listeners_that_cannot_be_had_together_are_told() {
     }
 }
 
+/// Two routes of one listener: keys of each, and what is said of them together.
+#[test]
+fn routes_share_a_listener_where_each_has_its_spot() {
+    let with = |keys: &Value| {
+        let mut route = route("0.0.0.0:80", "127.0.0.1:20001");
+        route["protocol"] = json!("http");
+        for (key, value) in keys.as_object().unwrap() {
+            route[key] = value.clone();
+        }
+        route
+    };
+    for (one, other, expected) in [
+        (json!({}), json!({"hosts": ["a.example"]}), ""),
+        (json!({"path": "/a"}), json!({}), ""),
+        (json!({"hosts": ["a.example"], "path": "/a"}), json!({"hosts": ["a.example"], "path": "/a/b"}), ""),
+        (json!({"hosts": ["a.example"]}), json!({"hosts": ["*.example"], "path": "/x", "strip_path": true}), ""),
+        (
+            json!({}),
+            json!({}),
+            "hosts: 0.0.0.0:80: another route of it has any host with path / already; give each hosts or a path of its own",
+        ),
+        (
+            json!({"hosts": ["a.example", "b.example"], "path": "/a"}),
+            json!({"hosts": ["b.example"], "path": "/a"}),
+            "hosts: 0.0.0.0:80: another route of it has b.example with path /a already; give each hosts or a path of its own",
+        ),
+        (
+            json!({"protocol": "tcp"}),
+            json!({"hosts": ["a.example"]}),
+            "listen: 0.0.0.0:80: another route of it listens on 0.0.0.0:80; only `http` routes share a listener",
+        ),
+        (
+            json!({"hosts": ["a.example"]}),
+            json!({"hosts": ["b.example"], "listen": "127.0.0.1:80"}),
+            "listen: 127.0.0.1:80: another route of it listens on 0.0.0.0:80",
+        ),
+        (json!({}), json!({"hosts": []}), "hosts: has 0 entries; from 1 to 64 may be"),
+        (json!({}), json!({"hosts": ["a", "a"]}), "hosts[1]: `a` stands twice"),
+        (json!({}), json!({"path": "/a", "strip_path": 1}), "strip_path: is a number; true or false is wanted"),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "strip_path": true}),
+            "strip_path: needs `path`: there is nothing to leave out",
+        ),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "trusted": ["10.0.0.1/8"]}),
+            "trusted[0]: `10.0.0.1/8` has bits beyond its length; write the network's own address",
+        ),
+    ] {
+        let text = body(&[with(&one), with(&other)]).to_string();
+        match RouteFile::from_bytes(&sealed(&text)) {
+            Ok(_) => assert_eq!(expected, "", "{one} {other}"),
+            Err(said) => {
+                let said = said.0.iter().map(ToString::to_string).collect::<Vec<_>>();
+                assert_eq!(said, [format!("repositories.shop.routes[1].{expected}")], "{one} {other}");
+            }
+        }
+    }
+}
+
 #[test]
 fn how_requests_stand_is_read_and_held() {
     let with = |standing: Value| {
@@ -348,18 +415,14 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
 }
 
 fn repository(generation: u64, revision: u64, ports: &[u16]) -> Repository {
-    let routes = ports.iter().map(|port| Route {
-        listen: ([0, 0, 0, 0], *port).into(),
-        protocol: Protocol::Tcp,
-        state: RouteState::Serve,
-        idle_seconds: None,
-        drain_seconds: None,
-        colours: vec![Colour {
+    let routes = ports.iter().map(|port| {
+        let colour = Colour {
             name: "red".to_owned(),
             generation,
             weight: bounds::WEIGHTS,
             targets: vec![([127, 0, 0, 1], 20_000 + port).into()],
-        }],
+        };
+        Route::new(([0, 0, 0, 0], *port).into(), Protocol::Tcp, vec![colour])
     });
     Repository { generation, revision, routes: routes.collect() }
 }
@@ -434,6 +497,12 @@ prop_compose! {
         http in any::<bool>(),
         idle_seconds in prop::option::of(1..=bounds::IDLE_SECONDS),
         drain_seconds in prop::option::of(0..=bounds::DRAIN_SECONDS),
+        (hosts, path, strip, trusted) in (
+            prop::collection::btree_set("(\\*\\.)?[a-z0-9]{1,9}(\\.[a-z0-9]{1,9}){0,3}", 0..4),
+            prop::option::of("(/[a-zA-Z0-9_~-]{1,9}){1,3}"),
+            any::<bool>(),
+            prop::collection::btree_set("10\\.[1-9]\\.0\\.0/16|fd0[0-9]::/64", 0..3),
+        ),
         weights in weights(),
         targets in 1..=bounds::TARGETS,
         name in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}",
@@ -445,14 +514,16 @@ prop_compose! {
             targets: (0..targets).map(|n| ([10, 0, 0, 1], u16::try_from(40_000 + n).unwrap()).into()).collect(),
         });
         let ip: std::net::IpAddr = if v6 { [0_u16; 8].into() } else { [0_u8; 4].into() };
-        Route {
-            listen: (ip, 1).into(),
-            protocol: if http { Protocol::Http } else { Protocol::Tcp },
-            state: RouteState::Serve,
-            idle_seconds,
-            drain_seconds,
-            colours: colours.collect(),
+        let protocol = if http { Protocol::Http } else { Protocol::Tcp };
+        let mut route = Route::new((ip, 1).into(), protocol, colours.collect());
+        (route.idle_seconds, route.drain_seconds) = (idle_seconds, drain_seconds);
+        if http {
+            route.hosts = hosts.iter().map(|host| Host::read(host).unwrap()).collect();
+            route.path = path.map(|path| Prefix::read(&path).unwrap());
+            route.strip_path = strip && route.path.is_some();
+            route.trusted = trusted.iter().map(|network| Network::read(network).unwrap()).collect();
         }
+        route
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use turnout_traffic::Maintained;
+use turnout_traffic::{Maintained, spot::Aim};
 
 use super::{
     answer_head::{AnswerHead, Framing},
@@ -90,12 +90,8 @@ impl From<Own> for Unanswered {
 impl Client {
     /// Answers the request whose head the inbox begins with.
     pub(crate) async fn exchange(&mut self, head: Head) -> After {
-        let Some(serving) = self.finder.serving(&self.house.board) else {
-            // The route is gone: a new connection finds what is there.
-            return self.refuse(Own { last: true, ..NO_TARGET }).await;
-        };
-        serving.tally.requests.fetch_add(1, Relaxed);
-        let method = head.method.of(self.io.inbox.rest());
+        let bytes = self.io.inbox.rest();
+        let method = head.method.of(bytes);
         let asked = Asked {
             modern: head.modern,
             bodiless: method == b"HEAD",
@@ -104,8 +100,20 @@ impl Client {
             keeps: head.keeps,
             held: u64::try_from(head.length + if head.body == Body::None { 0 } else { BODY_HELD }).unwrap_or(u64::MAX),
         };
+        let aim = Aim { host: head.host.of(bytes), path: head.path.of(bytes) };
+        let route = self.finder.begins(&self.house.board, aim);
+        let serving = match route {
+            Some(Ok(serving)) => serving,
+            other => {
+                self.io.inbox.consume(head.length);
+                // The listener is gone: a new connection finds what is there.
+                let own = other.and_then(Result::err).unwrap_or(Own { last: true, ..NO_TARGET });
+                return self.own_answer(own, asked, None).await;
+            }
+        };
+        serving.tally.requests.fetch_add(1, Relaxed);
         let mut up = Outgoing::new();
-        forward::request(up.end(), self.io.inbox.rest(), &head, &self.asker);
+        forward::request(up.end(), bytes, &head, &self.asker, &serving.route);
         self.io.inbox.consume(head.length);
         if head.body != Body::None {
             self.io.inbox.becomes(Size::Large);
@@ -117,25 +125,26 @@ impl Client {
         match outcome {
             Ok(after) => after,
             Err(Unanswered::Cut(reason)) => After::Cut(reason),
-            Err(Unanswered::Own(own)) => {
-                if asked.upgrade {
-                    self.io.guard.go_on();
-                }
-                let last = own.last || !asked.keeps || !self.has_ended();
-                self.own(Own { last, ..own }, asked.modern, asked.bodiless).await
-            }
+            Err(Unanswered::Own(own)) => self.own_answer(own, asked, Some(&serving)).await,
         }
+    }
+
+    /// Answers a request ourselves.
+    async fn own_answer(&mut self, own: Own, asked: Asked, serving: Option<&Serving>) -> After {
+        if asked.upgrade {
+            self.io.guard.go_on();
+        }
+        let last = own.last || !asked.keeps || !self.has_ended();
+        self.own(Own { last, ..own }, asked.modern, asked.bodiless, serving).await
     }
 
     /// Answers what is no request, and ends the connection.
     pub(crate) async fn refuse(&mut self, own: Own) -> After {
-        self.own(Own { last: true, ..own }, true, false).await
+        self.own(Own { last: true, ..own }, true, false, None).await
     }
 
-    async fn own(&mut self, own: Own, modern: bool, bodiless: bool) -> After {
-        if let Some(serving) = self.finder.serving(&self.house.board) {
-            serving.tally.answered_here.fetch_add(1, Relaxed);
-        }
+    async fn own(&mut self, own: Own, modern: bool, bodiless: bool, serving: Option<&Serving>) -> After {
+        self.finder.answered_here(&self.house.board, serving);
         let Own { status, message, .. } = &own;
         tracing::debug!(listen = %self.finder.listen, peer = %self.peer, %status, "{message}");
         let keeps = !own.last && !*self.house.ending.borrow();

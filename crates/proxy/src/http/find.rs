@@ -7,11 +7,14 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use turnout_traffic::Protocol;
+use turnout_traffic::{
+    Protocol,
+    spot::{Aim, NoRoute},
+};
 
 use super::{link::Link, own::Own};
 use crate::{
-    board::{Board, Claim, Serving, Waiting},
+    board::{Board, Claim, Listening, Serving, Waiting},
     pass::{ACCEPT, PATIENCE, PAUSE},
 };
 
@@ -23,13 +26,20 @@ const HELD_TOO_LONG: Own = Own::again(504, "a deployment takes longer than reque
 /// No container takes a request.
 pub(crate) const NO_TARGET: Own = Own::again(503, "no container takes the request at the moment; try again");
 
+/// The host is none of those that are served here: another listener's, or nobody's.
+const NO_HOST: Own = Own::new(421, "this host is not served here");
+const NO_PATH: Own = Own::new(404, "nothing is served at this path");
+
 /// Finds containers for the requests of one client.
 #[derive(Debug)]
 pub(crate) struct Finder {
     pub(crate) listen: SocketAddr,
-    pub(crate) client: IpAddr,
-    /// The route that the last request went by.
-    pub(crate) way: Option<Arc<Serving>>,
+    client: IpAddr,
+    /// The routes that the last request found.
+    way: Option<Arc<Listening>>,
+    /// What the request at hand names: its host, and from there on its path.
+    aim: Vec<u8>,
+    host: usize,
 }
 
 /// What a claim comes to.
@@ -41,6 +51,13 @@ enum Claimed {
     Held(Arc<Serving>),
 }
 
+fn unrouted(no_route: NoRoute) -> Own {
+    match no_route {
+        NoRoute::Host => NO_HOST,
+        NoRoute::Path => NO_PATH,
+    }
+}
+
 /// What was found at once.
 pub(crate) enum AtOnce {
     Found(Claim, Link),
@@ -50,17 +67,39 @@ pub(crate) enum AtOnce {
 }
 
 impl Finder {
-    /// The route as it is served now. None: there is none any more.
-    pub(crate) fn serving(&mut self, board: &Board) -> Option<Arc<Serving>> {
-        board.serving_by(&mut self.way, self.listen)
+    pub(crate) fn new(listen: SocketAddr, client: IpAddr) -> Finder {
+        Finder { listen, client, way: None, aim: Vec::new(), host: 0 }
+    }
+
+    /// A request comes that names this: its route. None: the listener has no route any more.
+    pub(crate) fn begins(&mut self, board: &Board, aim: Aim<'_>) -> Option<Result<Arc<Serving>, Own>> {
+        self.aim.clear();
+        self.aim.extend_from_slice(aim.host);
+        self.host = self.aim.len();
+        self.aim.extend_from_slice(aim.path);
+        let listening = board.listening_by(&mut self.way, self.listen)?;
+        Some(match listening.find(aim) {
+            Ok(serving) => Ok(Arc::clone(serving)),
+            Err(no_route) => Err(unrouted(no_route)),
+        })
+    }
+
+    /// Counts an answer of our own, to a request of this route or of none.
+    pub(crate) fn answered_here(&mut self, board: &Board, serving: Option<&Serving>) {
+        if let Some(listening) = board.listening_by(&mut self.way, self.listen) {
+            listening.answered_here(serving);
+        }
     }
 
     fn claim(&mut self, board: &Board, tried: &[SocketAddr]) -> Result<Claimed, Own> {
-        let claim = board.claim_by(&mut self.way, self.listen, self.client, tried);
-        match &self.way {
+        let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
+        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, self.client, tried) {
             // Looked at after it was counted in: whoever holds and then sees nothing in flight may rely on it.
-            Some(serving) if serving.standing.held() => Ok(Claimed::Held(Arc::clone(serving))),
-            Some(serving) if serving.route.protocol == Protocol::Http => Ok(claim.map_or(Claimed::Nobody, Claimed::At)),
+            Some(Ok((serving, _))) if serving.standing.held() => Ok(Claimed::Held(serving)),
+            Some(Ok((serving, claim))) if serving.route.protocol == Protocol::Http => {
+                Ok(claim.map_or(Claimed::Nobody, Claimed::At))
+            }
+            Some(Err(no_route)) => Err(unrouted(no_route)),
             // The route is gone, or is none of HTTP any more: a new connection finds what is there.
             _ => Err(Own { last: true, ..NO_TARGET }),
         }

@@ -14,6 +14,7 @@ use super::{
     answer_head::AnswerHead,
     head::{self, Body, Head, Kind, Line},
 };
+use turnout_traffic::Route;
 
 /// Bytes of a request id that is kept.
 const ID_BYTES: usize = 128;
@@ -24,21 +25,23 @@ pub(crate) struct Asker {
     ip: String,
     /// As `Forwarded` writes it.
     element: String,
-    /// What it says of who asked is kept, and it is added.
-    pub(crate) trusted: bool,
+    /// What it says of who asked is kept, and it is added, whatever the route says.
+    near: bool,
+    address: IpAddr,
     scheme: &'static str,
     /// The listener, for requests that name no host.
     listen: String,
 }
 
 impl Asker {
-    pub(crate) fn new(peer: SocketAddr, listen: SocketAddr, trusted: bool, scheme: &'static str) -> Asker {
+    pub(crate) fn new(peer: SocketAddr, listen: SocketAddr, scheme: &'static str) -> Asker {
         let ip = peer.ip().to_canonical();
         let element = match ip {
             IpAddr::V4(ip) => format!("for={ip}"),
             IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
         };
-        Asker { ip: ip.to_string(), element, trusted, scheme, listen: listen.to_string() }
+        let near = listen.ip().is_loopback();
+        Asker { ip: ip.to_string(), element, near, address: ip, scheme, listen: listen.to_string() }
     }
 }
 
@@ -55,11 +58,13 @@ fn named(bytes: &[u8], lines: &[Line], name: &[u8]) -> bool {
     lists.into_iter().any(|line| head::words(line.value.of(bytes)).any(|word| word.eq_ignore_ascii_case(name)))
 }
 
-/// Writes a request's head.
-pub(crate) fn request(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Asker) {
+/// Writes a request's head, as its route wants it.
+pub(crate) fn request(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Asker, route: &Route) {
     out.extend_from_slice(head.method.of(bytes));
     out.push(b' ');
+    let stripped = route.path.as_ref().filter(|_| route.strip_path);
     let path = head.path.of(bytes);
+    let path = stripped.and_then(|prefix| prefix.rest(path)).unwrap_or(path);
     if !path.starts_with(b"/") && path != b"*" {
         out.push(b'/');
     }
@@ -68,8 +73,18 @@ pub(crate) fn request(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Aske
     // HTTP/1.0 knows no Host; what is sent on is HTTP/1.1.
     let host = if head.host.is_empty() { asker.listen.as_bytes() } else { head.host.of(bytes) };
     put(out, b"Host", host);
-    let told = lines(out, bytes, head, asker.trusted);
+    let told = lines(out, bytes, head, asker.near || route.trusts(asker.address));
     who_asked(out, bytes, head, asker, &told, host);
+    if let Some(stripped) = stripped {
+        // Behind what others have left out before.
+        out.extend_from_slice(b"X-Forwarded-Prefix: ");
+        let before = told.prefix.map(|line| line.value.of(bytes)).unwrap_or_default();
+        out.extend_from_slice(before.strip_suffix(b"/").unwrap_or(before));
+        out.extend_from_slice(stripped.as_str().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    } else if let Some(line) = told.prefix {
+        put(out, b"X-Forwarded-Prefix", line.value.of(bytes));
+    }
     match head.body {
         Body::Chunked => put(out, b"Transfer-Encoding", b"chunked"),
         Body::Sized(length) => number(out, b"Content-Length", length),
@@ -95,6 +110,7 @@ struct Told {
     proto: bool,
     host: bool,
     forwarded: bool,
+    prefix: Option<Line>,
     id: Option<Line>,
     ids: u8,
 }
@@ -120,6 +136,10 @@ fn lines(out: &mut Vec<u8>, bytes: &[u8], head: &Head, trusted: bool) -> Told {
             Kind::ForwardedHost => {
                 told.host = true;
                 true
+            }
+            Kind::ForwardedPrefix => {
+                told.prefix = Some(*line);
+                false
             }
             Kind::For => {
                 told.to = true;
@@ -326,14 +346,17 @@ fn request_id() -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use turnout_traffic::Protocol;
+
     use super::*;
 
     /// The lines of a request's head as a container gets them.
     fn written(text: &str, peer: IpAddr, trusted: bool) -> Vec<String> {
         let head = head::read(text.as_bytes()).unwrap();
         let mut out = Vec::new();
-        let asker = Asker::new((peer, 5).into(), ([0, 0, 0, 0], 80).into(), trusted, "http");
-        request(&mut out, text.as_bytes(), &head, &asker);
+        let listen: SocketAddr = ([if trusted { 127 } else { 0 }, 0, 0, 0], 80).into();
+        let asker = Asker::new((peer, 5).into(), listen, "http");
+        request(&mut out, text.as_bytes(), &head, &asker, &Route::new(listen, Protocol::Http, Vec::new()));
         let text = String::from_utf8(out).unwrap();
         assert!(text.ends_with("\r\n\r\n"), "{text:?}");
         text.trim_end().split("\r\n").map(str::to_owned).collect()

@@ -65,14 +65,14 @@ const LINGER_BYTES: u64 = 256 << 10;
 /// Serves a client's connection to its end.
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAddr, house: Arc<House>) {
     watch_over(&stream);
-    if let Some(tally) = house.board.tally(listen) {
-        tally.taken.fetch_add(1, Relaxed);
+    if let Some(listening) = house.board.listening(listen) {
+        listening.door.taken.fetch_add(1, Relaxed);
     }
     let mut cut = house.cut.clone();
     let mut client = Client {
         peer,
-        asker: Asker::new(peer, listen, listen.ip().is_loopback(), "http"),
-        finder: Finder { listen, client: peer.ip(), way: None },
+        asker: Asker::new(peer, listen, "http"),
+        finder: Finder::new(listen, peer.ip()),
         io: Io { socket: stream, guard: Guard::new(), inbox: Buffer::new(Size::Small), out: Outgoing::new() },
         clock: Clock::new(),
         house,

@@ -6,6 +6,7 @@ mod claims;
 mod ending;
 mod forwarding;
 mod holding;
+mod hosts;
 mod http;
 mod passing;
 mod patience;
