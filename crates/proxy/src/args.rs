@@ -1,11 +1,11 @@
 //! The grammar of the command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, value_parser};
 use tracing::level_filters::LevelFilter;
 
-use crate::worker;
+use crate::{access::Format, worker};
 
 /// Listens where stacks are published, and passes connections on to the colour that is live.
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serves what the route file says, until SIGTERM
-    Run(Settings),
+    Run(Box<Settings>),
     /// Tells all mistakes of a route file
     Check {
         /// The route file
@@ -54,6 +54,15 @@ pub(crate) struct Settings {
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) times: Times,
+    /// A file to which a line is appended for each HTTP request, opened anew at SIGHUP; `-` is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// How its lines are written
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub(crate) access_log_format: Format,
+    /// An address at which GET /metrics is answered, for Prometheus
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// What is logged: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,

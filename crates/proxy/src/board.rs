@@ -29,7 +29,11 @@ use turnout_traffic::{
     table,
 };
 
-use crate::{counts::Answers, http::Pool, standing::Standing};
+use crate::{
+    counts::{Answers, Bytes},
+    http::Pool,
+    standing::Standing,
+};
 
 /// A connection that is not understood names nothing.
 const ANY: Aim<'_> = Aim { host: b"", path: b"/" };
@@ -137,6 +141,7 @@ pub(crate) struct ColourCount {
     /// Of these, what was HTTP and is another protocol now.
     tunnels: AtomicU64,
     pub(crate) answers: Answers,
+    pub(crate) bytes: Bytes,
     /// Once the colour has left its route: when what is open to it, and is no request, is cut.
     cut_at: watch::Sender<Option<Instant>>,
 }
@@ -195,6 +200,8 @@ pub(crate) struct Tally {
 #[derive(Debug)]
 pub(crate) struct Claim {
     serving: Arc<Serving>,
+    /// The place of its colour in the route.
+    at: usize,
     pub(crate) to: Arc<Target>,
     tunnel: bool,
 }
@@ -218,6 +225,16 @@ impl Claim {
     /// What is counted at the listener.
     pub(crate) fn tally(&self) -> &Tally {
         &self.serving.tally
+    }
+
+    /// The colour that it is of.
+    pub(crate) fn colour(&self) -> Option<&Colour> {
+        self.serving.route.colours.get(self.at)
+    }
+
+    /// What is counted of its bytes.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.to.colour.bytes
     }
 
     /// What is counted of the colour's answers.
@@ -336,12 +353,13 @@ impl Serving {
 
     /// A target of a client's colour, counted in, whether this still counts or not.
     fn count_in(self: &Arc<Self>, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
-        let counts = self.colours.get(self.route.colour_for(client)?)?;
+        let at = self.route.colour_for(client)?;
+        let counts = self.colours.get(at)?;
         let targets = counts.targets.iter().filter(|target| !tried.contains(&target.address));
         let to = targets.min_by_key(|target| target.open.load(Relaxed))?;
         counts.all.open.fetch_add(1, SeqCst);
         to.open.fetch_add(1, Relaxed);
-        Some(Claim { serving: Arc::clone(self), to: Arc::clone(to), tunnel: false })
+        Some(Claim { serving: Arc::clone(self), at, to: Arc::clone(to), tunnel: false })
     }
 }
 
@@ -497,6 +515,7 @@ impl Board {
                 waiting: tally.waiting.load(Relaxed),
                 requests: tally.requests.load(Relaxed),
                 answered_here: tally.answered_here.load(Relaxed),
+                unrouted: door.unrouted.load(Relaxed),
                 colours: (route.colours.iter().zip(colours))
                     .map(|(Colour { name, generation, weight, .. }, counts)| ColourStatus {
                         name: name.clone(),
@@ -504,6 +523,8 @@ impl Board {
                         weight: *weight,
                         open: counts.all.open.load(SeqCst),
                         tunnels: counts.all.tunnels.load(Relaxed),
+                        received: counts.all.bytes.received.load(Relaxed),
+                        sent: counts.all.bytes.sent.load(Relaxed),
                         http: (route.protocol == Protocol::Http).then(|| counts.all.answers.told()),
                     })
                     .collect(),

@@ -25,8 +25,10 @@ use turnout_traffic::{
 };
 
 use crate::{
+    access::AccessLog,
     door::{self, Door},
     house::House,
+    metrics,
     route_file::{Keeper, NotWritten},
     standing::Standing,
 };
@@ -88,6 +90,11 @@ impl Changer {
             held: self.house.board.standing_so(Standing::held),
             maintained: self.house.board.standing_so(Standing::maintained),
         }
+    }
+
+    /// Answers `metrics`.
+    pub(crate) fn metrics(&self) -> String {
+        metrics::text(&self.status(), self.house.access.as_ref().map_or(0, AccessLog::dropped))
     }
 
     /// Answers `hold` and `resume`.

@@ -129,6 +129,14 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
     let read = tokio::task::spawn_blocking(move || Request::from_line(&line)).await;
     let answer = match read {
         Ok(Ok(Request::Status)) => Answer::Status(changer.status()),
+        Ok(Ok(Request::Metrics)) => match changer.metrics() {
+            text if text.len() < bounds::BYTES / 2 => Answer::Metrics { text },
+            text => {
+                let message =
+                    format!("they have {} bytes, too many for one line here; --metrics serves them", text.len());
+                Answer::Refused(Refusal::new(Code::Mistaken, message))
+            }
+        },
         Ok(Ok(Request::Apply { repository, wanted })) => changer.apply(repository, wanted).await,
         Ok(Ok(Request::Reload)) => changer.reload().await,
         Ok(Ok(Request::Hold { repository })) => changer.hold(repository, true).await,

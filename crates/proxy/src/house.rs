@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::{args::Times, board::Board, worker::Workers};
+use crate::{access::AccessLog, args::Times, board::Board, worker::Workers};
 
 /// See the module.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct House {
     /// Places at one door.
     pub(crate) places_at_door: usize,
     pub(crate) times: Times,
+    pub(crate) access: Option<AccessLog>,
     /// Turns true when connections are to be cut.
     pub(crate) cut: watch::Receiver<bool>,
     /// Turns true when no connections are taken any more, and open ones are to end where they can.

@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     board::{Board, Claim},
+    counts::Bytes,
     socket::{break_off, connect, watch_over},
 };
 
@@ -63,7 +64,7 @@ pub(crate) async fn pass(
         watch_over(stream);
     }
     let outcome = tokio::select! {
-        outcome = both_ways(&mut client, &mut container, claim.idle()) => outcome,
+        outcome = both_ways(&mut client, &mut container, &claim) => outcome,
         () = claim.drained() => Err(io::Error::other("its colour has left the route, and its time is over")),
         _ = cut.wait_for(|cut| *cut) => Err(io::Error::other("the proxy ends")),
     };
@@ -103,21 +104,23 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
 }
 
 /// Bytes both ways, until both sides have ended.
-pub(crate) async fn both_ways(
-    client: &mut TcpStream,
-    container: &mut TcpStream,
-    idle: Option<Duration>,
-) -> io::Result<()> {
+pub(crate) async fn both_ways(client: &mut TcpStream, container: &mut TcpStream, claim: &Claim) -> io::Result<()> {
+    let Bytes { received, sent } = claim.bytes();
     let began = Instant::now();
     // Milliseconds since then, of what was moved last.
     let moved = AtomicU64::new(0);
-    let note = || moved.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+    let note = |count: &AtomicU64, length: usize| {
+        moved.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+        count.fetch_add(u64::try_from(length).unwrap_or(0), Relaxed);
+    };
     let (from_client, to_client) = client.split();
     let (from_container, to_container) = container.split();
     let copy = async {
-        tokio::try_join!(one_way(from_client, to_container, note), one_way(from_container, to_client, note)).map(drop)
+        let up = one_way(from_client, to_container, |length| note(received, length));
+        let down = one_way(from_container, to_client, |length| note(sent, length));
+        tokio::try_join!(up, down).map(drop)
     };
-    let Some(idle) = idle else { return copy.await };
+    let Some(idle) = claim.idle() else { return copy.await };
     let silence = async {
         loop {
             let end = began + Duration::from_millis(moved.load(Relaxed)) + idle;
@@ -134,7 +137,7 @@ pub(crate) async fn both_ways(
 }
 
 /// Passes bytes on until the end of what is read, which it passes on too.
-async fn one_way(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: impl Fn()) -> io::Result<()> {
+async fn one_way(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: impl Fn(usize)) -> io::Result<()> {
     loop {
         from.readable().await?;
         let mut buffer = vec![0; BUFFER];
@@ -147,7 +150,7 @@ async fn one_way(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: impl Fn()) ->
                 }
                 Ok(length) => {
                     to.write_all(buffer.get(..length).unwrap_or_default()).await?;
-                    moved();
+                    moved(length);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),

@@ -15,6 +15,7 @@ use turnout_report::counted;
 use turnout_traffic::control::Answer;
 
 use crate::{
+    access::AccessLog,
     args::Settings,
     board::Board,
     change::Changer,
@@ -22,6 +23,7 @@ use crate::{
     house::House,
     limits,
     route_file::Keeper,
+    scrape,
     worker::Workers,
 };
 
@@ -69,6 +71,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
         grace,
         threads,
         times,
+        access_log,
+        access_log_format,
+        metrics,
         ..
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
@@ -77,6 +82,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let most = limits::connections(max_connections);
     let (cut, when_cut) = watch::channel(false);
     let (ending, when_ending) = watch::channel(false);
+    let access = access_log.map(|path| AccessLog::open(path, access_log_format)).transpose()?;
+    let scraped = metrics.map(scrape::listen).transpose()?;
     let house = Arc::new(House {
         board: Board::default(),
         workers: Workers::start(threads)?,
@@ -84,6 +91,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         open: AtomicU64::new(0),
         places_at_door: usize::try_from(max_connections_per_route.min(most)).unwrap_or(usize::MAX),
         times,
+        access,
         cut: when_cut,
         ending: when_ending,
     });
@@ -92,18 +100,22 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let changer = Changer::start(keeper, served, origin, Arc::clone(&house)).await;
     let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
     let swept = tokio::spawn(sweep(Arc::clone(&house)));
+    let scraped = scraped.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&changer))));
     let count = counted(changer.status().routes.len(), "route");
     tracing::info!(socket = %socket.display(), serial, "ready: {count}");
     notify(&[NotifyState::Ready]);
 
     while signals.next().await == Wanted::Reload {
+        if let Some(access) = &house.access {
+            access.reopen();
+        }
         match changer.reload().await {
             Answer::Refused(refusal) => tracing::error!(
                 "SIGHUP: the route file was not taken over, what was served is served: {}",
                 refusal.message
             ),
             Answer::Applied { changed: false, .. } => tracing::info!("SIGHUP: the route file is what is served"),
-            Answer::Applied { .. } | Answer::Status(_) | Answer::Done { .. } => {}
+            Answer::Applied { .. } | Answer::Status(_) | Answer::Metrics { .. } | Answer::Done { .. } => {}
         }
     }
 
@@ -130,6 +142,12 @@ async fn serve(settings: Settings) -> Result<(), String> {
     }
     asked.abort();
     swept.abort();
+    if let Some(scraped) = scraped {
+        scraped.abort();
+    }
+    if let Some(access) = house.access.clone() {
+        let _ = tokio::task::spawn_blocking(move || access.finish()).await;
+    }
     let _ = std::fs::remove_file(&socket);
     tracing::info!("turnout-proxy has ended");
     Ok(())

@@ -38,6 +38,8 @@ pub enum Request {
     Reload,
     /// What is served, and how much is open.
     Status,
+    /// The same in figures, as Prometheus reads them.
+    Metrics,
     /// Requests to a repository's `http` routes are to wait, until [`Request::Resume`]. Those in flight go on. It is so at once,
     /// and kept: a proxy that starts anew holds them too. [`Code::NotDurable`] says that it is so, and not kept.
     Hold {
@@ -73,6 +75,7 @@ enum Written<'r> {
     },
     Reload,
     Status,
+    Metrics,
     Hold {
         repository: &'r str,
     },
@@ -107,6 +110,7 @@ impl Request {
             }
             Request::Reload => Written::Reload,
             Request::Status => Written::Status,
+            Request::Metrics => Written::Metrics,
             Request::Hold { repository } => Written::Hold { repository },
             Request::Resume { repository } => Written::Resume { repository },
             Request::Maintain { repository, on, page } => {
@@ -141,6 +145,7 @@ impl Request {
             "apply" => reading.apply(&tree),
             "reload" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Reload),
             "status" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Status),
+            "metrics" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Metrics),
             "hold" => reading.of_one(&tree).map(|repository| Request::Hold { repository }),
             "resume" => reading.of_one(&tree).map(|repository| Request::Resume { repository }),
             "maintain" => reading.maintain(&tree),
@@ -161,7 +166,7 @@ impl Request {
 }
 
 /// For whoever asks for something else.
-const KNOWN: &str = "apply, reload, status, hold, resume, maintain";
+const KNOWN: &str = "apply, reload, status, metrics, hold, resume, maintain";
 
 impl Reading {
     fn of_one(&mut self, tree: &Tree) -> Option<String> {
@@ -201,6 +206,11 @@ pub enum Answer {
     },
     /// What is served.
     Status(Status),
+    /// It in figures.
+    Metrics {
+        /// In Prometheus's text format.
+        text: String,
+    },
     /// It is so.
     Done {
         /// Whether anything was changed by it; not, where it was so already.
@@ -383,6 +393,9 @@ pub struct RouteStatus {
     /// Of these, those that the proxy answered itself, and no container.
     #[serde(default)]
     pub answered_here: u64,
+    /// Requests to the listener that were no route's, or none at all, where it has several routes or hosts.
+    #[serde(default)]
+    pub unrouted: u64,
     /// As in the table.
     pub colours: Vec<ColourStatus>,
 }
@@ -401,6 +414,12 @@ pub struct ColourStatus {
     /// Of these, what was HTTP and is another protocol now.
     #[serde(default)]
     pub tunnels: u64,
+    /// Bytes that its containers got, since it was first served; those of a request count when its answer has ended.
+    #[serde(default)]
+    pub received: u64,
+    /// Bytes that its clients got.
+    #[serde(default)]
+    pub sent: u64,
     /// Of an `http` route: what its containers answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCounts>,
@@ -420,6 +439,9 @@ pub struct HttpCounts {
     /// Answers by the time from the request's being sent to the head of the answer: one number for each of [`LATENCY_MILLIS`],
     /// and one for what took longer.
     pub latency: [u64; LATENCY_MILLIS.len() + 1],
+    /// Those times together, in microseconds.
+    #[serde(default)]
+    pub latency_micros: u64,
 }
 
 /// A colour that left the table.

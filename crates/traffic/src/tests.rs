@@ -384,7 +384,7 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status, hold, resume, maintain",
+            "`stauts` is not known; known are: apply, reload, status, metrics, hold, resume, maintain",
         ),
         (json!({"version": 1, "request": "mirror"}).to_string(), Code::Later, "`mirror` comes with the switch"),
         (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),
@@ -611,13 +611,14 @@ fn answers_are_read_as_they_were_said() {
     let said = [
         r#"{"version":1,"answer":"applied","serial":3,"changed":true}"#,
         r#"{"version":1,"answer":"done","changed":false}"#,
+        r#"{"version":1,"answer":"metrics","text":"a 1\n"}"#,
         r#"{"version":1,"answer":"refused","code":"older","message":"no"}"#,
         r#"{"version":1,"answer":"refused","code":"mistaken","message":"a: b","mistakes":[{"path":"a","message":"b"}]}"#,
         concat!(
             r#"{"version":1,"answer":"status","serial":3,"origin":"previous","durable":true,"ending":false,"connections":2,"#,
             r#""repositories":{"shop":{"generation":4,"revision":1}},"routes":[{"repository":"shop","listen":"[::1]:80","#,
-            r#""listening":true,"taken":9,"failed":1,"waiting":0,"requests":7,"answered_here":2,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"tunnels":0,"#,
-            r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}],"#,
+            r#""listening":true,"taken":9,"failed":1,"waiting":0,"requests":7,"answered_here":2,"unrouted":3,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"tunnels":0,"received":8,"sent":9,"#,
+            r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0],"latency_micros":7000}}]}],"#,
             r#""leaving":[{"repository":"shop","listen":"[::1]:80","name":"blue","generation":3,"open":1,"tunnels":1}],"held":["shop"],"maintained":["blog"]}"#
         ),
     ];

@@ -20,11 +20,13 @@ use super::{
     guard::Step,
     head::{Body, Head},
     link::Link,
+    note::Note,
     own::Own,
     talk::{Answering, Cut, Failed, Gone, Io, Talk},
 };
 use crate::{
     board::{Claim, Serving},
+    counts::Bytes,
     house::House,
 };
 
@@ -90,7 +92,9 @@ impl From<Own> for Unanswered {
 impl Client {
     /// Answers the request whose head the inbox begins with.
     pub(crate) async fn exchange(&mut self, head: Head) -> After {
+        self.io.wrote = 0;
         let bytes = self.io.inbox.rest();
+        let log = self.house.access.as_ref();
         let method = head.method.of(bytes);
         let asked = Asked {
             modern: head.modern,
@@ -105,50 +109,75 @@ impl Client {
         let serving = match route {
             Some(Ok(serving)) => serving,
             other => {
+                let mut note = Note::of(log, bytes, &head, b"");
                 self.io.inbox.consume(head.length);
                 // The listener is gone: a new connection finds what is there.
                 let own = other.and_then(Result::err).unwrap_or(Own { last: true, ..NO_TARGET });
-                return self.own_answer(own, asked, None).await;
+                let after = self.own_answer(own, asked, None, &mut note).await;
+                self.write(note, None, 0, &after);
+                return after;
             }
         };
         serving.tally.requests.fetch_add(1, Relaxed);
         let mut up = Outgoing::new();
-        forward::request(up.end(), bytes, &head, &self.asker, &serving.route);
+        let id = forward::request(up.end(), bytes, &head, &self.asker, &serving.route);
+        let mut note = Note::of(log, bytes, &head, up.end().get(id).unwrap_or_default());
+        let mut said = 0;
         self.io.inbox.consume(head.length);
         if head.body != Body::None {
             self.io.inbox.becomes(Size::Large);
         }
         let outcome = match maintained(&serving) {
             Some(page) => Err(Unanswered::Own(page)),
-            None => self.answered(&head, asked, up).await,
+            None => self.answered(&head, asked, up, &mut note, &mut said).await,
         };
-        match outcome {
+        let after = match outcome {
             Ok(after) => after,
             Err(Unanswered::Cut(reason)) => After::Cut(reason),
-            Err(Unanswered::Own(own)) => self.own_answer(own, asked, Some(&serving)).await,
-        }
+            Err(Unanswered::Own(own)) => self.own_answer(own, asked, Some(&serving), &mut note).await,
+        };
+        self.write(note, Some(&serving), said, &after);
+        after
+    }
+
+    /// The access log is told.
+    fn write(&self, note: Note, serving: Option<&Serving>, said: u64, after: &After) {
+        let cut = if let After::Cut(reason) = after { Some(*reason) } else { None };
+        note.write(self.house.access.as_ref(), &self.asker, serving, (self.io.wrote, said), cut);
     }
 
     /// Answers a request ourselves.
-    async fn own_answer(&mut self, own: Own, asked: Asked, serving: Option<&Serving>) -> After {
+    async fn own_answer(&mut self, own: Own, asked: Asked, serving: Option<&Serving>, note: &mut Note) -> After {
         if asked.upgrade {
             self.io.guard.go_on();
         }
         let last = own.last || !asked.keeps || !self.has_ended();
-        self.own(Own { last, ..own }, asked.modern, asked.bodiless, serving).await
+        self.own(Own { last, ..own }, asked.modern, asked.bodiless, serving, note).await
     }
 
     /// Answers what is no request, and ends the connection.
     pub(crate) async fn refuse(&mut self, own: Own) -> After {
-        self.own(Own { last: true, ..own }, true, false, None).await
+        self.io.wrote = 0;
+        let mut note = Note::of_none(self.house.access.as_ref());
+        let after = self.own(Own { last: true, ..own }, true, false, None, &mut note).await;
+        self.write(note, None, 0, &after);
+        after
     }
 
-    async fn own(&mut self, own: Own, modern: bool, bodiless: bool, serving: Option<&Serving>) -> After {
+    async fn own(
+        &mut self,
+        own: Own,
+        modern: bool,
+        bodiless: bool,
+        serving: Option<&Serving>,
+        note: &mut Note,
+    ) -> After {
         self.finder.answered_here(&self.house.board, serving);
         let Own { status, message, .. } = &own;
         tracing::debug!(listen = %self.finder.listen, peer = %self.peer, %status, "{message}");
         let keeps = !own.last && !*self.house.ending.borrow();
-        own.write(self.io.out.end(), Goes { modern, keeps, body: Framed::None }, bodiless);
+        let head = own.write(self.io.out.end(), Goes { modern, keeps, body: Framed::None }, bodiless);
+        note.answered(*status, head);
         match self.io.flush(&mut self.clock, self.house.times.take_timeout).await {
             Ok(()) if keeps => After::Next,
             Ok(()) => After::Last,
@@ -168,7 +197,15 @@ impl Client {
         true
     }
 
-    async fn answered(&mut self, head: &Head, asked: Asked, up: Outgoing) -> Result<After, Unanswered> {
+    /// `said`: bytes that containers got.
+    async fn answered(
+        &mut self,
+        head: &Head,
+        asked: Asked,
+        up: Outgoing,
+        note: &mut Note,
+        said: &mut u64,
+    ) -> Result<After, Unanswered> {
         let Client { finder, io, clock, house, .. } = self;
         let mut found = match finder.at_once(&house.board)? {
             AtOnce::Found(claim, link) => (claim, link),
@@ -189,9 +226,13 @@ impl Client {
                 let since = Instant::now();
                 match talk.ask(&mut link).await {
                     Ok(answer) => {
-                        claim.answers().answered(answer.status, since.elapsed());
+                        let after = since.elapsed();
+                        claim.answers().answered(answer.status, after);
+                        note.by(&claim, after);
                         let ending = *house.ending.borrow();
-                        return pass_on(talk, answer, link, claim, asked, ending).await;
+                        let passed = pass_on(&mut talk, answer, link, claim, asked, ending, note).await;
+                        *said = talk.said;
+                        return passed;
                     }
                     Err(Failed::Unsent) => {
                         claim.answers().unsent();
@@ -250,20 +291,23 @@ async fn waiting(
 
 /// Passes an answer on, whose head the link's inbox begins with.
 async fn pass_on(
-    mut talk: Talk<'_>,
+    talk: &mut Talk<'_>,
     answer: AnswerHead,
     mut link: Link,
     mut claim: Claim,
     asked: Asked,
     ending: bool,
+    note: &mut Note,
 ) -> Result<After, Unanswered> {
     let upgraded = answer.status == 101;
     if upgraded && !asked.upgrade {
         claim.tally().failed.fetch_add(1, Relaxed);
         return Err(Own::new(502, "the container changed the protocol without being asked").into());
     }
+    let before = talk.io.out.end().len();
     if upgraded {
         forward::interim(talk.io.out.end(), link.inbox.rest(), &answer);
+        note.answered(answer.status, talk.io.out.end().len() - before);
         link.inbox.consume(answer.length);
         claim.becomes_tunnel();
         return Ok(match talk.flush().await {
@@ -285,23 +329,27 @@ async fn pass_on(
     // Whoever answers before it has all of the request may not want the rest.
     let keeps = asked.keeps && !ending && talk.taken() && body != Framed::Close;
     forward::answer(talk.io.out.end(), link.inbox.rest(), &answer, Goes { modern: asked.modern, keeps, body });
+    note.answered(answer.status, talk.io.out.end().len() - before);
     link.inbox.consume(answer.length);
     let mut answering = Answering::of(framing, body == Framed::Chunked);
     let goes_on = answer.keeps && framing != Some(Framing::Close);
-    if goes_on && talk.whole() && talk.has_all(&mut link, &mut answering) {
+    let outcome = if goes_on && talk.whole() && talk.has_all(&mut link, &mut answering) {
         // The container has done its part: it may have the next request while the client takes this answer.
         claim.to.pool.put(link);
-        if let Err(Gone) = talk.flush().await {
-            return Ok(After::Cut("the client takes no answer"));
-        }
+        talk.flush().await.map_err(|Gone| "the client takes no answer")
     } else {
-        match talk.pass(&mut link, answering, claim.idle()).await {
-            Ok(()) => {}
-            Err(Cut::Client(reason) | Cut::Container(reason)) => return Ok(After::Cut(reason)),
-        }
-        if goes_on && talk.whole() && link.inbox.is_empty() {
+        let outcome = talk.pass(&mut link, answering, claim.idle()).await;
+        if outcome.is_ok() && goes_on && talk.whole() && link.inbox.is_empty() {
             claim.to.pool.put(link);
         }
-    }
-    Ok(if keeps { After::Next } else { After::Last })
+        outcome.map_err(|(Cut::Client(reason) | Cut::Container(reason))| reason)
+    };
+    let Bytes { received, sent } = claim.bytes();
+    received.fetch_add(talk.said, Relaxed);
+    sent.fetch_add(talk.io.wrote, Relaxed);
+    Ok(match outcome {
+        Err(reason) => After::Cut(reason),
+        Ok(()) if keeps => After::Next,
+        Ok(()) => After::Last,
+    })
 }

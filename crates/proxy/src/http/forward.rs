@@ -45,6 +45,16 @@ impl Asker {
     }
 }
 
+impl Asker {
+    pub(crate) fn ip(&self) -> &str {
+        &self.ip
+    }
+
+    pub(crate) fn listen(&self) -> &str {
+        &self.listen
+    }
+}
+
 fn put(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
@@ -58,8 +68,14 @@ fn named(bytes: &[u8], lines: &[Line], name: &[u8]) -> bool {
     lists.into_iter().any(|line| head::words(line.value.of(bytes)).any(|word| word.eq_ignore_ascii_case(name)))
 }
 
-/// Writes a request's head, as its route wants it.
-pub(crate) fn request(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Asker, route: &Route) {
+/// Writes a request's head, as its route wants it; where in it the request's id stands.
+pub(crate) fn request(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    head: &Head,
+    asker: &Asker,
+    route: &Route,
+) -> std::ops::Range<usize> {
     out.extend_from_slice(head.method.of(bytes));
     out.push(b' ');
     let stripped = route.path.as_ref().filter(|_| route.strip_path);
@@ -74,7 +90,7 @@ pub(crate) fn request(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Aske
     let host = if head.host.is_empty() { asker.listen.as_bytes() } else { head.host.of(bytes) };
     put(out, b"Host", host);
     let told = lines(out, bytes, head, asker.near || route.trusts(asker.address));
-    who_asked(out, bytes, head, asker, &told, host);
+    let id = who_asked(out, bytes, head, asker, &told, host);
     if let Some(stripped) = stripped {
         // Behind what others have left out before.
         out.extend_from_slice(b"X-Forwarded-Prefix: ");
@@ -101,6 +117,7 @@ pub(crate) fn request(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Aske
         (false, false) => {}
     }
     out.extend_from_slice(b"\r\n");
+    id
 }
 
 /// What a trusted sender has told of who asked.
@@ -163,7 +180,14 @@ fn lines(out: &mut Vec<u8>, bytes: &[u8], head: &Head, trusted: bool) -> Told {
 }
 
 /// Who asked, for which host.
-fn who_asked(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Asker, told: &Told, host: &[u8]) {
+fn who_asked(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    head: &Head,
+    asker: &Asker,
+    told: &Told,
+    host: &[u8],
+) -> std::ops::Range<usize> {
     // One list of several lines, and a further entry.
     let list = |out: &mut Vec<u8>, kind: Kind| {
         for line in head.lines.iter().filter(|line| line.kind == kind && !line.value.is_empty()) {
@@ -206,6 +230,8 @@ fn who_asked(out: &mut Vec<u8>, bytes: &[u8], head: &Head, asker: &Asker, told: 
         Some(id) => put(out, b"X-Request-Id", id),
         None => put(out, b"X-Request-Id", &request_id()),
     }
+    let end = out.len() - 2;
+    end - kept.map_or(32, <[u8]>::len)..end
 }
 
 /// How an answer goes to its client.
@@ -237,7 +263,7 @@ pub(crate) fn answer(out: &mut Vec<u8>, bytes: &[u8], head: &AnswerHead, goes: G
     status_line(out, modern, head.status, head.reason.of(bytes));
     answer_lines(out, bytes, head);
     if !head.dated {
-        put(out, b"Date", &super::date::now());
+        put(out, b"Date", &crate::date::now());
     }
     framing(out, body);
     connection(out, modern, keeps);

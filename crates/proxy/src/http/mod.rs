@@ -1,22 +1,23 @@
 //! HTTP/1.1: each request finds a container of its own, whatever connection it came on.
 //!
 //! Pure: `head` (of a request), `guard` (what of a client's bytes is a request), `chunks` (frames of a body), `answer_head`,
-//! `forward` (what is changed on the way), `own` (answers of our own), `date`.
+//! `forward` (what is changed on the way), `own` (answers of our own).
 //! With sockets: `buffer`, `clock`, `link` (a connection to a container, and those without a request), `find` (who gets a
-//! request), `talk` (one request and its answer, byte by byte), `exchange` (one request), and here: a client's connection from
+//! request), `talk` (one request and its answer, byte by byte), `note` (what the
+//! access log is told), `exchange` (one request), and here: a client's connection from
 //! its beginning to its end.
 
 mod answer_head;
 mod buffer;
 mod chunks;
 mod clock;
-mod date;
 mod exchange;
 mod find;
 mod forward;
 mod guard;
 mod head;
 mod link;
+mod note;
 mod own;
 mod refusal;
 mod talk;
@@ -73,7 +74,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
         peer,
         asker: Asker::new(peer, listen, "http"),
         finder: Finder::new(listen, peer.ip()),
-        io: Io { socket: stream, guard: Guard::new(), inbox: Buffer::new(Size::Small), out: Outgoing::new() },
+        io: Io { socket: stream, guard: Guard::new(), inbox: Buffer::new(Size::Small), out: Outgoing::new(), wrote: 0 },
         clock: Clock::new(),
         house,
     };
@@ -195,7 +196,7 @@ async fn through(client: &mut TcpStream, early: Buffer, tunnel: Tunnel) {
         drop(early);
         client.write_all(link.inbox.rest()).await?;
         drop(link.inbox);
-        pass::both_ways(client, container, claim.idle()).await
+        pass::both_ways(client, container, &claim).await
     };
     let outcome = tokio::select! {
         outcome = both => outcome,

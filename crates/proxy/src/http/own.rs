@@ -1,10 +1,10 @@
 //! Answers of our own.
 
 use super::{
-    date,
     forward::{self, Framed, Goes},
     refusal::Refusal,
 };
+use crate::date;
 
 /// An answer of our own.
 #[derive(Debug)]
@@ -33,8 +33,9 @@ impl Own {
         Own { last: true, ..Own::new(refusal.status, refusal.reason) }
     }
 
-    /// Writes it. `bodiless`: an answer to HEAD.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, goes: Goes, bodiless: bool) {
+    /// Writes it; how long its head is. `bodiless`: an answer to HEAD.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, goes: Goes, bodiless: bool) -> usize {
+        let before = out.len();
         let Own { status, message, page, again, last: _ } = self;
         let kind = if page.is_some() { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
         let line;
@@ -54,9 +55,11 @@ impl Own {
         forward::framing(out, Framed::Sized(u64::try_from(text.len()).unwrap_or(0)));
         forward::connection(out, goes.modern, goes.keeps);
         out.extend_from_slice(b"\r\n");
+        let head = out.len() - before;
         if !bodiless {
             out.extend_from_slice(text.as_bytes());
         }
+        head
     }
 }
 

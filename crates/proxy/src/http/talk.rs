@@ -35,6 +35,13 @@ pub(crate) struct Io {
     pub(crate) guard: Guard,
     pub(crate) inbox: Buffer,
     pub(crate) out: Outgoing,
+    /// Bytes that the client took since the request at hand began.
+    pub(crate) wrote: u64,
+}
+
+/// A count of bytes, one further.
+fn add(count: &mut u64, length: usize) {
+    *count += u64::try_from(length).unwrap_or(0);
 }
 
 /// The client is not there any more.
@@ -60,7 +67,10 @@ impl Io {
         poll_fn(|cx| {
             while !self.out.is_empty() {
                 match self.out.poll_write(cx, &mut self.socket, &mut none) {
-                    Poll::Ready(Ok(_)) => until = Instant::now() + time,
+                    Poll::Ready(Ok(length)) => {
+                        add(&mut self.wrote, length);
+                        until = Instant::now() + time;
+                    }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Gone)),
                     Poll::Pending => return clock.poll_until(cx, until).map(|()| Err(Gone)),
                 }
@@ -122,6 +132,8 @@ pub(crate) struct Talk<'t> {
     stopped: bool,
     /// Some of the request was written, to this container.
     sent: bool,
+    /// Bytes that containers got of it.
+    pub(crate) said: u64,
     /// Some byte of an answer came.
     heard: bool,
     /// When something of the request was written last.
@@ -157,6 +169,7 @@ impl<'t> Talk<'t> {
             sending,
             stopped: false,
             sent: false,
+            said: 0,
             heard: false,
             moved: now,
             answered: now,
@@ -216,7 +229,10 @@ impl<'t> Talk<'t> {
             }
             while !self.io.out.is_empty() {
                 match self.io.out.poll_write(cx, &mut self.io.socket, &mut link.inbox) {
-                    Poll::Ready(Ok(_)) => self.answered = Instant::now(),
+                    Poll::Ready(Ok(length)) => {
+                        add(&mut self.io.wrote, length);
+                        self.answered = Instant::now();
+                    }
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Failed::Gone)),
                     Poll::Pending => break,
                 }
@@ -285,7 +301,8 @@ impl<'t> Talk<'t> {
                 }
             }
             match ready!(self.up.poll_write(cx, &mut link.stream, &mut self.io.inbox)) {
-                Ok(_) => {
+                Ok(length) => {
+                    add(&mut self.said, length);
                     self.sent = true;
                     self.moved = Instant::now();
                     if self.sending != Sending::Whole {
@@ -422,7 +439,10 @@ impl<'t> Talk<'t> {
             }
             if !self.io.out.is_empty() {
                 match ready!(self.io.out.poll_write(cx, &mut self.io.socket, &mut link.inbox)) {
-                    Ok(_) => self.answered = Instant::now(),
+                    Ok(length) => {
+                        add(&mut self.io.wrote, length);
+                        self.answered = Instant::now();
+                    }
                     Err(_) => return Poll::Ready(Err(Cut::Client("the client has left"))),
                 }
                 if self.io.out.is_empty() {

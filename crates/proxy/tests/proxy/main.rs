@@ -4,6 +4,7 @@
 mod asking;
 mod claims;
 mod ending;
+mod figures;
 mod forwarding;
 mod holding;
 mod hosts;

@@ -1,8 +1,8 @@
-//! The time as HTTP writes it (RFC 9110, 5.6.7).
+//! The time as HTTP writes it (RFC 9110, 5.6.7), and as logs do.
 
 use std::{
     cell::Cell,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -25,20 +25,35 @@ pub(crate) fn now() -> Date {
     date
 }
 
+/// `29/Nov/2026:08:49:37 +0000`, as the combined log has it.
+pub(crate) fn log(seconds: u64) -> String {
+    let (year, month, day) = civil(seconds / 86_400);
+    format!("{day:02}/{}/{year:04}:{} +0000", name(&MONTHS, month - 1), time_of_day(seconds))
+}
+
+/// `2026-11-29T08:49:37.123Z`.
+pub(crate) fn rfc3339(since: Duration) -> String {
+    let seconds = since.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    format!("{year:04}-{month:02}-{day:02}T{}.{:03}Z", time_of_day(seconds), since.subsec_millis())
+}
+
+fn time_of_day(seconds: u64) -> String {
+    format!("{:02}:{:02}:{:02}", seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+fn name(names: &[&'static str], at: u64) -> &'static str {
+    usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or_default()
+}
+
 fn written(seconds: u64) -> Date {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let days = seconds / 86_400;
     let (year, month, day) = civil(days);
-    let name = |names: &[&'static str], at: u64| usize::try_from(at).ok().and_then(|at| names.get(at)).copied();
-    let text = format!(
-        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        name(&DAYS, days % 7).unwrap_or_default(),
-        name(&MONTHS, month - 1).unwrap_or_default(),
-        seconds / 3_600 % 24,
-        seconds / 60 % 60,
-        seconds % 60,
-    );
+    let (weekday, month) = (name(&DAYS, days % 7), name(&MONTHS, month - 1));
+    let text = format!("{weekday}, {day:02} {month} {year:04} {} GMT", time_of_day(seconds));
     text.as_bytes().try_into().unwrap_or([b' '; 29])
 }
 
@@ -68,5 +83,7 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(written(seconds).to_vec()).unwrap(), expected);
         }
+        assert_eq!(log(784_111_777), "06/Nov/1994:08:49:37 +0000");
+        assert_eq!(rfc3339(Duration::from_millis(951_782_400_007)), "2000-02-29T00:00:00.007Z");
     }
 }
