@@ -1,9 +1,11 @@
 //! The grammar of the command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, value_parser};
 use tracing::level_filters::LevelFilter;
+
+use crate::{access::Format, worker};
 
 /// Listens where stacks are published, and passes connections on to the colour that is live.
 #[derive(Debug, Parser)]
@@ -16,7 +18,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serves what the route file says, until SIGTERM
-    Run(Settings),
+    Run(Box<Settings>),
     /// Tells all mistakes of a route file
     Check {
         /// The route file
@@ -47,8 +49,20 @@ pub(crate) struct Settings {
     /// Seconds that open connections have when the proxy ends
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u32).range(0..=86_400))]
     pub(crate) grace: u32,
+    /// Threads that serve connections, at most 16; without it one for each processor
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) times: Times,
+    /// A file to which a line is appended for each HTTP request, opened anew at SIGHUP; `-` is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// How its lines are written
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub(crate) access_log_format: Format,
+    /// An address at which GET /metrics is answered, for Prometheus
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// What is logged: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: LevelFilter,
@@ -72,6 +86,13 @@ pub(crate) struct Times {
     /// Seconds from the sending of a request to the head of its answer
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub(crate) answer_timeout: Duration,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=worker::MOST) => Ok(count),
+        _ => Err(format!("a whole number from 1 to {} is wanted", worker::MOST)),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

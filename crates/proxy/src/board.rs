@@ -6,7 +6,7 @@
 //! table stays the same.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -18,12 +18,25 @@ use std::{
     time::Duration,
 };
 
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use turnout_traffic::{
     Colour, Protocol, Route, RouteFile,
     control::{Age, ColourStatus, Leaving, RouteStatus},
+    spot::{Aim, Host, NoRoute, Prefix, Spots},
+    table,
 };
 
-use crate::{counts::Answers, http::Pool, standing::Standing};
+use crate::{
+    counts::{Answers, Bytes},
+    http::Pool,
+    standing::Standing,
+};
+
+/// A connection that is not understood names nothing.
+const ANY: Aim<'_> = Aim { host: b"", path: b"/" };
 
 /// The table as it is served.
 #[derive(Debug, Default)]
@@ -34,12 +47,75 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 struct Live {
     file: Arc<RouteFile>,
-    routes: BTreeMap<SocketAddr, Arc<Serving>>,
+    listeners: BTreeMap<SocketAddr, Arc<Listening>>,
     leaving: Vec<Gone>,
     standings: BTreeMap<String, Arc<Standing>>,
 }
 
-/// A route as it is served. It never changes; another one takes its place.
+/// A listener's routes as they are served. They never change; others take their place.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// Of one protocol.
+    pub(crate) protocol: Protocol,
+    routes: Vec<Arc<Serving>>,
+    spots: Spots,
+    /// The only one takes every request.
+    takes_all: bool,
+    pub(crate) door: Arc<DoorTally>,
+    /// Others have taken their place: what claims by these has to look again.
+    replaced: AtomicBool,
+}
+
+impl Listening {
+    /// What we answered ourselves, for a request of this route, or of none.
+    pub(crate) fn answered_here(&self, serving: Option<&Serving>) {
+        let only = || self.routes.first().filter(|_| self.takes_all).map(|only| &**only);
+        match serving.or_else(only) {
+            Some(serving) => serving.tally.answered_here.fetch_add(1, Relaxed),
+            None => self.door.unrouted.fetch_add(1, Relaxed),
+        };
+    }
+
+    /// The route of a request.
+    pub(crate) fn find(&self, aim: Aim<'_>) -> Result<&Arc<Serving>, NoRoute> {
+        let at = if self.takes_all { 0 } else { self.spots.find(aim)? };
+        self.routes.get(at).ok_or(NoRoute::Host)
+    }
+}
+
+/// A request's route, and a target if it has one that was not tried.
+type Routed = (Arc<Serving>, Option<Claim>);
+
+/// What happened at a listener since the proxy began, whichever route it was.
+#[derive(Debug, Default)]
+pub(crate) struct DoorTally {
+    pub(crate) taken: AtomicU64,
+    /// Whether it is listened on.
+    pub(crate) listening: AtomicBool,
+    /// Requests that are no route's, or none at all.
+    pub(crate) unrouted: AtomicU64,
+}
+
+/// Where a route stands: while this and its repository stay the same, its counts go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Spot {
+    listen: SocketAddr,
+    hosts: Vec<Host>,
+    path: Option<Prefix>,
+}
+
+impl Spot {
+    fn of(route: &Route) -> Spot {
+        Spot { listen: route.listen, hosts: route.hosts.clone(), path: route.path.clone() }
+    }
+
+    fn is_of(&self, route: &Route) -> bool {
+        let Spot { listen, hosts, path } = self;
+        (listen, path, hosts) == (&route.listen, &route.path, &route.hosts)
+    }
+}
+
+/// A route as it is served.
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) repository: String,
@@ -48,15 +124,13 @@ pub(crate) struct Serving {
     colours: Vec<Counts>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) standing: Arc<Standing>,
-    /// Another one has taken its place: what claims by this one has to look again.
-    replaced: AtomicBool,
 }
 
-/// What is open to a colour: all of it, and by target.
+/// What is open to a colour: all of it, and by target, in the order of the colour's.
 #[derive(Debug, Clone, Default)]
 struct Counts {
     all: Arc<ColourCount>,
-    targets: HashMap<SocketAddr, Arc<Target>>,
+    targets: Vec<Arc<Target>>,
 }
 
 /// What is open to a colour.
@@ -67,11 +141,16 @@ pub(crate) struct ColourCount {
     /// Of these, what was HTTP and is another protocol now.
     tunnels: AtomicU64,
     pub(crate) answers: Answers,
+    pub(crate) bytes: Bytes,
+    /// Once the colour has left its route: when what is open to it, and is no request, is cut.
+    cut_at: watch::Sender<Option<Instant>>,
 }
 
 /// A container of a colour.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    colour: Arc<ColourCount>,
     open: AtomicU64,
     /// Connections to it without a request.
     pub(crate) pool: Pool,
@@ -81,42 +160,110 @@ pub(crate) struct Target {
 #[derive(Debug)]
 struct Gone {
     repository: String,
-    listen: SocketAddr,
+    spot: Spot,
     name: String,
     generation: u64,
+    /// See [`Route::drain_seconds`].
+    drain: Option<Duration>,
     counts: Counts,
 }
 
-/// What happened at a listener since the proxy began.
+impl Gone {
+    /// What is open to it and is no request has so much time from now on; what had some already has no more.
+    fn drains(&self, drain: Option<Duration>) {
+        self.counts.all.cut_at.send_if_modified(|cut_at| {
+            let known = cut_at.is_some();
+            *cut_at = cut_at.or(drain.map(|drain| Instant::now() + drain));
+            !known && cut_at.is_some()
+        });
+    }
+
+    /// It is back.
+    fn stays(self) -> Counts {
+        self.counts.all.cut_at.send_replace(None);
+        self.counts
+    }
+}
+
+/// What happened at a route since the proxy began.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) taken: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) waiting: AtomicU64,
     /// What those hold.
     waiting_bytes: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) answered_here: AtomicU64,
-    /// Whether it is listened on.
-    pub(crate) listening: AtomicBool,
 }
 
 /// A target for one connection, or one request. It counts as open until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    pub(crate) target: SocketAddr,
-    pub(crate) idle: Option<Duration>,
-    pub(crate) tally: Arc<Tally>,
-    pub(crate) colour: Arc<ColourCount>,
+    serving: Arc<Serving>,
+    /// The place of its colour in the route.
+    at: usize,
     pub(crate) to: Arc<Target>,
     tunnel: bool,
 }
 
 impl Claim {
+    /// The route that it was claimed by.
+    pub(crate) fn serving(&self) -> &Arc<Serving> {
+        &self.serving
+    }
+
+    /// The target's address.
+    pub(crate) fn target(&self) -> SocketAddr {
+        self.to.address
+    }
+
+    /// How long neither side may say anything.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        self.serving.route.idle_seconds.map(Duration::from_secs)
+    }
+
+    /// What is counted at the listener.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.serving.tally
+    }
+
+    /// The colour that it is of.
+    pub(crate) fn colour(&self) -> Option<&Colour> {
+        self.serving.route.colours.get(self.at)
+    }
+
+    /// What is counted of its bytes.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.to.colour.bytes
+    }
+
+    /// What is counted of the colour's answers.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.to.colour.answers
+    }
+
+    /// Waits until what is no request has to end, for its colour has left.
+    pub(crate) async fn drained(&self) {
+        let mut changes = self.to.colour.cut_at.subscribe();
+        loop {
+            let cut_at = *changes.borrow_and_update();
+            let comes = async {
+                match cut_at {
+                    Some(cut_at) => sleep_until(cut_at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = comes => return,
+            }
+        }
+    }
+
     /// What was a request is another protocol from now on, and is counted so.
     pub(crate) fn becomes_tunnel(&mut self) {
         if !std::mem::replace(&mut self.tunnel, true) {
-            self.colour.tunnels.fetch_add(1, Relaxed);
+            self.to.colour.tunnels.fetch_add(1, Relaxed);
         }
     }
 }
@@ -124,11 +271,11 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if self.tunnel {
-            self.colour.tunnels.fetch_sub(1, Relaxed);
+            self.to.colour.tunnels.fetch_sub(1, Relaxed);
         }
         self.to.open.fetch_sub(1, Relaxed);
         // Whoever reads that nothing is open any more also reads what was done before.
-        self.colour.open.fetch_sub(1, SeqCst);
+        self.to.colour.open.fetch_sub(1, SeqCst);
     }
 }
 
@@ -161,24 +308,58 @@ impl Drop for Waiting {
     }
 }
 
+impl Listening {
+    fn new(routes: Vec<Arc<Serving>>, door: Arc<DoorTally>) -> Listening {
+        let protocol = routes.first().map_or(Protocol::Tcp, |serving| serving.route.protocol);
+        let takes_all = matches!(routes.as_slice(), [only] if only.route.takes_all());
+        let spots = Spots::of(routes.iter().map(|serving| &serving.route));
+        Listening { protocol, routes, spots, takes_all, door, replaced: AtomicBool::new(false) }
+    }
+}
+
 impl Serving {
+    /// The route, with the counts of those of its colours that were known.
+    fn new(
+        repository: &str,
+        route: &Route,
+        spot: &Spot,
+        (tally, standing): (Arc<Tally>, Arc<Standing>),
+        gone: &mut Vec<Gone>,
+    ) -> Serving {
+        let colours = route.colours.iter().map(|colour| {
+            let same = |gone: &Gone| {
+                (gone.repository.as_str(), &gone.spot) == (repository, spot)
+                    && (&gone.name, gone.generation) == (&colour.name, colour.generation)
+            };
+            let known = gone.iter().position(same).map(|at| gone.swap_remove(at).stays());
+            known.unwrap_or_default().with_targets(&colour.targets)
+        });
+        let colours = colours.collect();
+        Serving { repository: repository.to_owned(), route: route.clone(), colours, tally, standing }
+    }
+
+    /// Its colours, as if all of them had left.
+    fn gone(&self) -> impl Iterator<Item = Gone> {
+        let colours = self.route.colours.iter().zip(&self.colours);
+        colours.map(|(Colour { name, generation, .. }, counts)| Gone {
+            repository: self.repository.clone(),
+            spot: Spot::of(&self.route),
+            name: name.clone(),
+            generation: *generation,
+            drain: self.route.drain_seconds.map(Duration::from_secs),
+            counts: counts.clone(),
+        })
+    }
+
     /// A target of a client's colour, counted in, whether this still counts or not.
-    fn count_in(&self, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
+    fn count_in(self: &Arc<Self>, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
         let at = self.route.colour_for(client)?;
-        let (colour, counts) = self.route.colours.get(at).zip(self.colours.get(at))?;
-        let targets = colour.targets.iter().filter(|target| !tried.contains(target));
-        let counted = targets.filter_map(|target| counts.targets.get(target).map(|to| (target, to)));
-        let (target, to) = counted.min_by_key(|(_, to)| to.open.load(Relaxed))?;
+        let counts = self.colours.get(at)?;
+        let targets = counts.targets.iter().filter(|target| !tried.contains(&target.address));
+        let to = targets.min_by_key(|target| target.open.load(Relaxed))?;
         counts.all.open.fetch_add(1, SeqCst);
         to.open.fetch_add(1, Relaxed);
-        Some(Claim {
-            target: *target,
-            idle: self.route.idle_seconds.map(Duration::from_secs),
-            tally: Arc::clone(&self.tally),
-            colour: Arc::clone(&counts.all),
-            to: Arc::clone(to),
-            tunnel: false,
-        })
+        Some(Claim { serving: Arc::clone(self), at, to: Arc::clone(to), tunnel: false })
     }
 }
 
@@ -191,88 +372,105 @@ impl Board {
     /// Serves another table, all of it at once. What stays of a colour keeps its counts.
     pub(crate) fn replace(&self, file: RouteFile) {
         let mut live = self.write();
-        let Live { routes: before, leaving, standings: standings_before, .. } = &mut *live;
+        let Live { listeners: before, leaving, standings: standings_before, .. } = &mut *live;
         let standings: BTreeMap<String, Arc<Standing>> = (file.table.repositories.keys())
-            .map(|name| (name.clone(), standings_before.get(name).map(Arc::clone).unwrap_or_default()))
+            .map(|name| {
+                let known = standings_before.get(name).map(Arc::clone);
+                let said = || Arc::new(Standing::from_file(file.table.standing.get(name)));
+                (name.clone(), known.unwrap_or_else(said))
+            })
             .collect();
         let mut gone = std::mem::take(leaving);
         let before = std::mem::take(before);
-        for (listen, serving) in &before {
-            let colours = serving.route.colours.iter().zip(&serving.colours);
-            gone.extend(colours.map(|(Colour { name, generation, .. }, counts)| Gone {
-                repository: serving.repository.clone(),
-                listen: *listen,
-                name: name.clone(),
-                generation: *generation,
-                counts: counts.clone(),
-            }));
-        }
-        let mut routes = BTreeMap::new();
+        let known = before.values().flat_map(|listening| &listening.routes);
+        gone.extend(known.flat_map(|serving| serving.gone()));
+        let mut routes: BTreeMap<SocketAddr, Vec<Arc<Serving>>> = BTreeMap::new();
         for (name, repository) in &file.table.repositories {
             for route in &repository.routes {
-                let colours = route.colours.iter().map(|colour| {
-                    let same = |gone: &Gone| {
-                        (gone.repository.as_str(), gone.listen) == (name.as_str(), route.listen)
-                            && (&gone.name, gone.generation) == (&colour.name, colour.generation)
-                    };
-                    let known = gone.iter().position(same).map(|at| gone.swap_remove(at).counts);
-                    known.unwrap_or_default().with_targets(&colour.targets)
-                });
-                let colours = colours.collect();
-                let tally = before.get(&route.listen).map(|serving| Arc::clone(&serving.tally)).unwrap_or_default();
-                let (repository, route, replaced) = (name.clone(), route.clone(), AtomicBool::new(false));
-                let standing = standings.get(name).map(Arc::clone).unwrap_or_default();
-                let serving = Serving { repository, route, colours, tally, standing, replaced };
-                routes.insert(serving.route.listen, Arc::new(serving));
+                let (spot, standing) = (Spot::of(route), standings.get(name).map(Arc::clone).unwrap_or_default());
+                let mut known = before.get(&route.listen).into_iter().flat_map(|listening| &listening.routes);
+                let same = known.find(|serving| serving.repository == *name && spot.is_of(&serving.route));
+                let tally = same.map(|serving| Arc::clone(&serving.tally)).unwrap_or_default();
+                let serving = Serving::new(name, route, &spot, (tally, standing), &mut gone);
+                routes.entry(route.listen).or_default().push(Arc::new(serving));
             }
         }
+        let listeners: BTreeMap<SocketAddr, Arc<Listening>> = (routes.into_iter())
+            .map(|(listen, routes)| {
+                let door = before.get(&listen).map(|listening| Arc::clone(&listening.door)).unwrap_or_default();
+                (listen, Arc::new(Listening::new(routes, door)))
+            })
+            .collect();
         // From here on no claim by the old ones stands. One that counted itself in before is seen below.
-        for serving in before.values() {
-            serving.replaced.store(true, SeqCst);
+        for listening in before.values() {
+            listening.replaced.store(true, SeqCst);
         }
         for gone in &gone {
-            gone.counts.targets.values().for_each(|target| target.pool.close());
+            // What is said now counts more than what was said before.
+            let routes = listeners.get(&gone.spot.listen).into_iter().flat_map(|listening| &listening.routes);
+            let mut own = routes.filter(|serving| serving.repository == gone.repository);
+            let now = own.find_map(|serving| serving.route.drain_seconds);
+            gone.drains(now.map(Duration::from_secs).or(gone.drain));
+            gone.counts.targets.iter().for_each(|target| target.pool.close());
         }
         gone.retain(|gone| gone.counts.all.open.load(SeqCst) > 0);
-        *live = Live { file: Arc::new(file), routes, leaving: gone, standings };
+        *live = Live { file: Arc::new(file), listeners, leaving: gone, standings };
     }
 
-    /// A target for a client of a listener: of its colour, the one with the fewest connections, and none that it `tried`.
+    /// The same routes are in another file now.
+    pub(crate) fn kept(&self, file: RouteFile) {
+        self.write().file = Arc::new(file);
+    }
+
+    /// Requests stand as a route file says that somebody else wrote.
+    pub(crate) fn stand_as(&self, said: &BTreeMap<String, table::Standing>) {
+        for (name, standing) in &self.read().standings {
+            standing.becomes(said.get(name));
+        }
+    }
+
+    /// A target for a connection to a listener: of its colour, the one with the fewest connections, and none that was `tried`.
     /// None: there is no route any more, or no further target.
     pub(crate) fn claim(&self, listen: SocketAddr, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
-        self.claim_by(&mut None, listen, client, tried)
+        self.claim_by(&mut None, listen, ANY, client, tried)?.ok()?.1
     }
 
-    /// The same for whoever asks again and again, and keeps the pointer between.
+    /// The same for a request, and its route, for whoever asks again and again and keeps the pointer between. None: the
+    /// listener has no route any more.
     pub(crate) fn claim_by(
         &self,
-        pointer: &mut Option<Arc<Serving>>,
+        pointer: &mut Option<Arc<Listening>>,
         listen: SocketAddr,
+        aim: Aim<'_>,
         client: IpAddr,
         tried: &[SocketAddr],
-    ) -> Option<Claim> {
+    ) -> Option<Result<Routed, NoRoute>> {
         loop {
-            let serving = self.serving_by(pointer, listen)?;
-            let claim = serving.count_in(client, tried);
-            if !serving.replaced.load(SeqCst) {
-                return claim;
+            let listening = self.listening_by(pointer, listen)?;
+            let found = listening.find(aim).map(|serving| (Arc::clone(serving), serving.count_in(client, tried)));
+            if !listening.replaced.load(SeqCst) {
+                return Some(found);
             }
-            drop(claim);
+            drop(found);
         }
     }
 
-    /// The route of a listener as it is served now.
-    pub(crate) fn serving_by(&self, pointer: &mut Option<Arc<Serving>>, listen: SocketAddr) -> Option<Arc<Serving>> {
+    /// The routes of a listener as they are served now.
+    pub(crate) fn listening_by<'p>(
+        &self,
+        pointer: &'p mut Option<Arc<Listening>>,
+        listen: SocketAddr,
+    ) -> Option<&'p Arc<Listening>> {
         match pointer {
-            Some(serving) if !serving.replaced.load(SeqCst) => {}
-            _ => *pointer = self.read().routes.get(&listen).map(Arc::clone),
+            Some(listening) if !listening.replaced.load(SeqCst) => {}
+            _ => *pointer = self.listening(listen),
         }
-        pointer.clone()
+        pointer.as_ref()
     }
 
-    /// How connections to a listener are understood. None: there is no route any more.
-    pub(crate) fn protocol(&self, listen: SocketAddr) -> Option<Protocol> {
-        self.read().routes.get(&listen).map(|serving| serving.route.protocol)
+    /// The routes of a listener.
+    pub(crate) fn listening(&self, listen: SocketAddr) -> Option<Arc<Listening>> {
+        self.read().listeners.get(&listen).map(Arc::clone)
     }
 
     /// How a repository's requests stand. None: there is no such repository.
@@ -288,16 +486,11 @@ impl Board {
 
     /// Closes connections to containers that have waited too long for a request.
     pub(crate) fn sweep(&self) {
-        for serving in self.read().routes.values() {
-            for target in serving.colours.iter().flat_map(|counts| counts.targets.values()) {
+        for serving in self.read().listeners.values().flat_map(|listening| &listening.routes) {
+            for target in serving.colours.iter().flat_map(|counts| &counts.targets) {
                 target.pool.sweep();
             }
         }
-    }
-
-    /// What is counted at a listener. None: there is no route any more.
-    pub(crate) fn tally(&self, listen: SocketAddr) -> Option<Arc<Tally>> {
-        self.read().routes.get(&listen).map(|route| Arc::clone(&route.tally))
     }
 
     /// For `status`: repositories, routes, and colours that left.
@@ -306,17 +499,23 @@ impl Board {
         let repositories = live.file.table.repositories.iter();
         let ages =
             repositories.map(|(name, of)| (name.clone(), Age { generation: of.generation, revision: of.revision }));
-        let routes = live.routes.iter().map(|(listen, serving)| {
+        let routes =
+            live.listeners.values().flat_map(|listening| listening.routes.iter().map(move |of| (listening, of)));
+        let routes = routes.map(|(listening, serving)| {
+            let door = &listening.door;
             let Serving { repository, route, colours, tally, .. } = &**serving;
             RouteStatus {
                 repository: repository.clone(),
-                listen: *listen,
-                listening: tally.listening.load(Relaxed),
-                taken: tally.taken.load(Relaxed),
+                listen: route.listen,
+                hosts: route.hosts.iter().map(ToString::to_string).collect(),
+                path: route.path.as_ref().map(|path| path.as_str().to_owned()),
+                listening: door.listening.load(Relaxed),
+                taken: door.taken.load(Relaxed),
                 failed: tally.failed.load(Relaxed),
                 waiting: tally.waiting.load(Relaxed),
                 requests: tally.requests.load(Relaxed),
                 answered_here: tally.answered_here.load(Relaxed),
+                unrouted: door.unrouted.load(Relaxed),
                 colours: (route.colours.iter().zip(colours))
                     .map(|(Colour { name, generation, weight, .. }, counts)| ColourStatus {
                         name: name.clone(),
@@ -324,19 +523,24 @@ impl Board {
                         weight: *weight,
                         open: counts.all.open.load(SeqCst),
                         tunnels: counts.all.tunnels.load(Relaxed),
+                        received: counts.all.bytes.received.load(Relaxed),
+                        sent: counts.all.bytes.sent.load(Relaxed),
                         http: (route.protocol == Protocol::Http).then(|| counts.all.answers.told()),
                     })
                     .collect(),
             }
         });
-        let leaving = live.leaving.iter().map(|Gone { repository, listen, name, generation, counts }| Leaving {
-            repository: repository.clone(),
-            listen: *listen,
-            name: name.clone(),
-            generation: *generation,
-            open: counts.all.open.load(SeqCst),
-            tunnels: counts.all.tunnels.load(Relaxed),
-        });
+        let leaving =
+            live.leaving.iter().map(|Gone { repository, spot, name, generation, counts, drain: _ }| Leaving {
+                repository: repository.clone(),
+                listen: spot.listen,
+                hosts: spot.hosts.iter().map(ToString::to_string).collect(),
+                path: spot.path.as_ref().map(|path| path.as_str().to_owned()),
+                name: name.clone(),
+                generation: *generation,
+                open: counts.all.open.load(SeqCst),
+                tunnels: counts.all.tunnels.load(Relaxed),
+            });
         (ages.collect(), routes.collect(), leaving.filter(|leaving| leaving.open > 0).collect())
     }
 
@@ -351,20 +555,27 @@ impl Board {
 
 impl Counts {
     /// The same for these targets; those that stay keep their counts, and connections to the others are closed.
-    fn with_targets(mut self, targets: &[SocketAddr]) -> Counts {
-        let wanted = targets.iter().map(|target| {
-            let known = self.targets.remove(target).filter(|known| !known.pool.is_closed());
-            (*target, known.unwrap_or_default())
+    fn with_targets(self, addresses: &[SocketAddr]) -> Counts {
+        let Counts { all, targets: mut before } = self;
+        let wanted = addresses.iter().map(|address| {
+            let known = before.iter().position(|known| known.address == *address && !known.pool.is_closed());
+            known.map_or_else(|| Arc::new(Target::at(*address, &all)), |at| before.swap_remove(at))
         });
-        let wanted = wanted.collect();
-        self.targets.values().for_each(|target| target.pool.close());
-        Counts { targets: wanted, ..self }
+        let targets = wanted.collect();
+        before.iter().for_each(|target| target.pool.close());
+        Counts { all, targets }
+    }
+}
+
+impl Target {
+    fn at(address: SocketAddr, colour: &Arc<ColourCount>) -> Target {
+        Target { address, colour: Arc::clone(colour), open: AtomicU64::new(0), pool: Pool::default() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use turnout_traffic::{Repository, RouteState, Table};
+    use turnout_traffic::{Repository, Table};
 
     use super::*;
 
@@ -379,19 +590,16 @@ mod tests {
             weight: *weight,
             targets: ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect(),
         });
-        let route = Route {
-            listen: LISTEN.into(),
-            protocol: Protocol::Tcp,
-            state: RouteState::Serve,
-            idle_seconds: None,
-            colours: colours.collect(),
-        };
+        let route = Route::new(LISTEN.into(), Protocol::Tcp, colours.collect());
         let repository = Repository { generation: 9, revision: 0, routes: vec![route] };
-        RouteFile { serial: 1, table: Table { repositories: [("shop".to_owned(), repository)].into() } }
+        RouteFile {
+            serial: 1,
+            table: Table { repositories: [("shop".to_owned(), repository)].into(), ..Table::default() },
+        }
     }
 
     fn port(claim: Option<&Claim>) -> Option<u16> {
-        claim.map(|claim| claim.target.port())
+        claim.map(|claim| claim.target().port())
     }
 
     #[test]
@@ -447,20 +655,19 @@ mod tests {
                 scope.spawn(|| {
                     let mut pointer = None;
                     while !stop.load(Relaxed) {
-                        drop(board.claim_by(&mut pointer, LISTEN.into(), CLIENT, &[]));
+                        drop(board.claim_by(&mut pointer, LISTEN.into(), ANY, CLIENT, &[]));
                     }
                 });
             }
             for generation in 2..500 {
-                let before =
-                    board.serving_by(&mut None, LISTEN.into()).map(|of| Arc::clone(&of.colours[0].all)).unwrap();
+                let before = board.listening(LISTEN.into()).map(|of| Arc::clone(&of.routes[0].colours[0].all)).unwrap();
                 board.replace(file(&[("red", generation, 100, &[1])]));
                 // Claims that stood before the change end; attempts that are undone come and go, and get no target.
                 while before.open.load(SeqCst) > 0 {
                     std::hint::spin_loop();
                 }
                 let claim = board.claim(LISTEN.into(), CLIENT, &[]).unwrap();
-                assert!(!Arc::ptr_eq(&claim.colour, &before), "{generation}");
+                assert!(!Arc::ptr_eq(&claim.to.colour, &before), "{generation}");
             }
             stop.store(true, Relaxed);
         });

@@ -19,16 +19,18 @@ use tokio::{
 };
 use turnout_report::counted;
 use turnout_traffic::{
-    Replaced, Repository, RouteFile, Table,
+    Maintained, Replaced, Repository, RouteFile, Table,
     control::{Answer, Code, Origin, Refusal, Status},
     follows,
 };
 
 use crate::{
+    access::AccessLog,
     door::{self, Door},
     house::House,
+    metrics,
     route_file::{Keeper, NotWritten},
-    standing::{Page, Standing},
+    standing::Standing,
 };
 
 /// How long a change may take before whoever asked is told that it will show.
@@ -90,19 +92,25 @@ impl Changer {
         }
     }
 
+    /// Answers `metrics`.
+    pub(crate) fn metrics(&self) -> String {
+        metrics::text(&self.status(), self.house.access.as_ref().map_or(0, AccessLog::dropped))
+    }
+
     /// Answers `hold` and `resume`.
-    pub(crate) fn hold(&self, repository: &str, held: bool) -> Answer {
-        self.stand(repository, if held { "held" } else { "let through" }, |standing| standing.hold(held))
+    pub(crate) async fn hold(self: &Arc<Self>, repository: String, held: bool) -> Answer {
+        self.stand(repository, if held { "held" } else { "let through" }, |standing| standing.hold(held)).await
     }
 
     /// Answers `maintain`.
-    pub(crate) fn maintain(&self, repository: &str, page: Option<Page>) -> Answer {
+    pub(crate) async fn maintain(self: &Arc<Self>, repository: String, page: Option<Maintained>) -> Answer {
         let word = if page.is_some() { "answered by a page" } else { "answered by its containers" };
-        self.stand(repository, word, |standing| standing.maintain(page))
+        self.stand(repository, word, |standing| standing.maintain(page)).await
     }
 
-    fn stand(&self, repository: &str, word: &str, change: impl FnOnce(&Standing) -> bool) -> Answer {
-        let Some(standing) = self.house.board.standing(repository) else {
+    /// It is so first, and kept then: a full disk must not keep requests waiting.
+    async fn stand(self: &Arc<Self>, repository: String, word: &str, change: impl FnOnce(&Standing) -> bool) -> Answer {
+        let Some(standing) = self.house.board.standing(&repository) else {
             let message = format!("{repository} is not known here; apply its routes first");
             return Answer::Refused(Refusal::new(Code::Mistaken, message));
         };
@@ -110,7 +118,33 @@ impl Changer {
         if changed {
             tracing::info!("{repository}: requests are {word} from now on");
         }
-        Answer::Done { changed }
+        let changer = Arc::clone(self);
+        let kept = within(async move { changer.keep_standing(&repository).await }).await;
+        match kept {
+            Ok(_) => Answer::Done { changed },
+            Err(Refusal { message, .. }) => {
+                let message = format!("requests are {word}, but a proxy that starts anew would not know: {message}");
+                Answer::Refused(Refusal::new(Code::NotDurable, message))
+            }
+        }
+    }
+
+    /// Sees that the route file says how a repository's requests stand at this moment.
+    async fn keep_standing(&self, repository: &str) -> Changed {
+        let _doors = self.turn().await?;
+        let (served, standing) = (self.house.board.served(), self.house.board.standing(repository));
+        let told = standing.map(|standing| standing.told()).unwrap_or_default();
+        let table = served.table.standing_so(repository, told);
+        if table == served.table && self.durable.load(Relaxed) {
+            return Ok((served.serial, false));
+        }
+        let next = RouteFile { serial: served.serial + 1, table };
+        let bytes = next.to_bytes().map_err(Refusal::mistaken)?;
+        let serial = next.serial;
+        let not_durable = self.write(bytes, false).await?;
+        self.house.board.kept(next);
+        self.told_durable(not_durable)?;
+        Ok((serial, true))
     }
 
     /// Answers `apply`.
@@ -185,7 +219,9 @@ impl Changer {
             Refusal { code: Code::Older, ..refusal }
         })?;
         let serial = next.serial;
+        let standing = next.table.standing.clone();
         self.commit(&mut doors, next, bytes, true).await?;
+        self.house.board.stand_as(&standing);
         tracing::info!("the route file was read again: serial {serial} is served");
         Ok((serial, true))
     }
@@ -203,19 +239,7 @@ impl Changer {
         for address in wanted.iter().filter(|address| !doors.contains_key(address)) {
             listeners.push((*address, door::listen(*address).map_err(|error| cannot_listen(*address, &error, doors))?));
         }
-        let written = self.with_keeper(move |keeper| {
-            if there {
-                keeper.accept();
-            }
-            keeper.write(&bytes)
-        });
-        let not_durable = match written.await? {
-            Ok(()) => None,
-            Err(NotWritten::Nothing(message)) => {
-                return Err(Refusal::new(Code::NotKept, format!("{message}. Nothing was changed")));
-            }
-            Err(NotWritten::NotDurable(message)) => Some(message),
-        };
+        let not_durable = self.write(bytes, there).await?;
         // What came before this moment has the old table.
         for address in doors.keys().filter(|address| !wanted.contains(address)).copied().collect::<Vec<_>>() {
             if let Some(door) = doors.remove(&address) {
@@ -226,6 +250,27 @@ impl Changer {
         for (address, listener) in listeners {
             doors.insert(address, Door::open(address, Some(listener), Arc::clone(&self.house)));
         }
+        self.told_durable(not_durable)
+    }
+
+    /// Writes the route file; what is said where the disk does not say that it has it.
+    async fn write(&self, bytes: Vec<u8>, there: bool) -> Result<Option<String>, Refusal> {
+        let written = self.with_keeper(move |keeper| {
+            if there {
+                keeper.accept();
+            }
+            keeper.write(&bytes)
+        });
+        match written.await? {
+            Ok(()) => Ok(None),
+            Err(NotWritten::Nothing(message)) => {
+                Err(Refusal::new(Code::NotKept, format!("{message}. Nothing was changed")))
+            }
+            Err(NotWritten::NotDurable(message)) => Ok(Some(message)),
+        }
+    }
+
+    fn told_durable(&self, not_durable: Option<String>) -> Result<(), Refusal> {
         self.durable.store(not_durable.is_none(), Relaxed);
         match not_durable {
             None => Ok(()),
@@ -249,8 +294,8 @@ impl Changer {
 }
 
 /// A change goes on to its end, whoever waits for it: half of one would be worse than none.
-async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answer {
-    let outcome = match timeout(COMMIT, tokio::spawn(change)).await {
+async fn within(change: impl Future<Output = Changed> + Send + 'static) -> Changed {
+    match timeout(COMMIT, tokio::spawn(change)).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Err(fault(&error)),
         Err(_) => {
@@ -258,8 +303,11 @@ async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answ
                 format!("it is not done after {COMMIT:?}; is the disk stuck? ask again: the answer will show");
             Err(Refusal::new(Code::Unknown, message))
         }
-    };
-    match outcome {
+    }
+}
+
+async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answer {
+    match within(change).await {
         Ok((serial, changed)) => Answer::Applied { serial, changed },
         Err(refusal) => Answer::Refused(refusal),
     }

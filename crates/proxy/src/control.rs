@@ -10,11 +10,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 use turnout_traffic::{
-    bounds,
+    Maintained, bounds,
     control::{Answer, Code, Refusal, Request},
 };
 
-use crate::{change::Changer, standing::Page};
+use crate::change::Changer;
 
 /// Connections at a time; others wait.
 const CONNECTIONS: usize = 16;
@@ -129,11 +129,21 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
     let read = tokio::task::spawn_blocking(move || Request::from_line(&line)).await;
     let answer = match read {
         Ok(Ok(Request::Status)) => Answer::Status(changer.status()),
+        Ok(Ok(Request::Metrics)) => match changer.metrics() {
+            text if text.len() < bounds::BYTES / 2 => Answer::Metrics { text },
+            text => {
+                let message =
+                    format!("they have {} bytes, too many for one line here; --metrics serves them", text.len());
+                Answer::Refused(Refusal::new(Code::Mistaken, message))
+            }
+        },
         Ok(Ok(Request::Apply { repository, wanted })) => changer.apply(repository, wanted).await,
         Ok(Ok(Request::Reload)) => changer.reload().await,
-        Ok(Ok(Request::Hold { repository })) => changer.hold(&repository, true),
-        Ok(Ok(Request::Resume { repository })) => changer.hold(&repository, false),
-        Ok(Ok(Request::Maintain { repository, on, page })) => changer.maintain(&repository, on.then_some(Page(page))),
+        Ok(Ok(Request::Hold { repository })) => changer.hold(repository, true).await,
+        Ok(Ok(Request::Resume { repository })) => changer.hold(repository, false).await,
+        Ok(Ok(Request::Maintain { repository, on, page })) => {
+            changer.maintain(repository, on.then_some(Maintained { page })).await
+        }
         Ok(Err(refusal)) => Answer::Refused(refusal),
         Err(error) => Answer::Refused(Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))),
     };

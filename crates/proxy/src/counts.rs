@@ -1,4 +1,4 @@
-//! What the containers of a colour answered, counted.
+//! What the containers of a colour answered, and bytes both ways, counted.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,6 +13,16 @@ pub(crate) struct Answers {
     requests: AtomicU64,
     classes: [AtomicU64; 5],
     latency: [AtomicU64; LATENCY_MILLIS.len() + 1],
+    latency_micros: AtomicU64,
+}
+
+/// Bytes of a colour.
+#[derive(Debug, Default)]
+pub(crate) struct Bytes {
+    /// That its containers got.
+    pub(crate) received: AtomicU64,
+    /// That its clients got.
+    pub(crate) sent: AtomicU64,
 }
 
 impl Answers {
@@ -34,6 +44,7 @@ impl Answers {
         if let Some(count) = self.latency.get(bucket(after)) {
             count.fetch_add(1, Relaxed);
         }
+        self.latency_micros.fetch_add(u64::try_from(after.as_micros()).unwrap_or(0), Relaxed);
     }
 
     pub(crate) fn told(&self) -> HttpCounts {
@@ -41,6 +52,7 @@ impl Answers {
             requests: self.requests.load(Relaxed),
             answers: self.classes.each_ref().map(|count| count.load(Relaxed)),
             latency: self.latency.each_ref().map(|count| count.load(Relaxed)),
+            latency_micros: self.latency_micros.load(Relaxed),
         }
     }
 }
@@ -68,5 +80,6 @@ mod tests {
         }
         let told = answers.told();
         assert_eq!((told.requests, told.answers, told.latency[2]), (6, [0, 2, 1, 1, 1], 6));
+        assert_eq!(told.latency_micros, 18_000);
     }
 }

@@ -56,10 +56,12 @@ impl Door {
                     () = told(&mut stopped) => None,
                 },
             };
-            if let (Some(listener), Some(tally)) = (listener, house.board.tally(address)) {
-                tally.listening.store(true, Relaxed);
+            if let (Some(listener), Some(listening)) = (listener, house.board.listening(address)) {
+                let door = Arc::clone(&listening.door);
+                drop(listening);
+                door.listening.store(true, Relaxed);
                 receive(address, listener, &house, stopped).await;
-                tally.listening.store(false, Relaxed);
+                door.listening.store(false, Relaxed);
             }
         });
         Door { stop, task }
@@ -157,12 +159,26 @@ async fn waiting(house: &House, at_door: &Arc<Semaphore>) -> Option<Places> {
     Some((Arc::clone(&house.places).acquire_owned().await.ok()?, door))
 }
 
-/// Serves the connection beside. One that is not understood claims its target at once, by the table of this moment.
+/// Serves the connection on a thread that does so. One that is not understood claims its target at once, by the table of this
+/// moment.
 fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Places, house: &Arc<House>) {
-    if house.board.protocol(address) == Some(Protocol::Http) {
-        let (open, house) = (Open::of(house), Arc::clone(house));
-        tokio::spawn(async move {
-            http::serve(client, peer, address, house).await;
+    // Whoever waits for its bytes is woken by the thread that registers it.
+    let client = match client.into_std() {
+        Ok(client) => client,
+        Err(error) => return tracing::warn!("a connection to {address} could not be handed over: {error}"),
+    };
+    let here = move || {
+        TcpStream::from_std(client).inspect_err(|error| {
+            tracing::warn!("a connection to {address} could not be handed over: {error}");
+        })
+    };
+    if house.board.listening(address).is_some_and(|listening| listening.protocol == Protocol::Http) {
+        let open = Open::of(house);
+        let house_of_it = Arc::clone(house);
+        house.workers.spawn(async move {
+            if let Ok(client) = here() {
+                http::serve(client, peer, address, house_of_it).await;
+            }
             drop(open);
             drop(places);
         });
@@ -170,12 +186,16 @@ fn serve(client: TcpStream, peer: SocketAddr, address: SocketAddr, places: Place
     }
     let peer = peer.ip();
     let Some(claim) = house.board.claim(address, peer, &[]) else {
-        break_off(&client);
+        if let Ok(client) = here() {
+            break_off(&client);
+        }
         return;
     };
     let open = Open::of(house);
-    tokio::spawn(async move {
-        pass(client, peer, address, claim, &open.0.board, open.0.cut.clone()).await;
+    house.workers.spawn(async move {
+        if let Ok(client) = here() {
+            pass(client, peer, address, claim, &open.0.board, open.0.cut.clone()).await;
+        }
         drop(open);
         drop(places);
     });

@@ -4,12 +4,13 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::{args::Times, board::Board};
+use crate::{access::AccessLog, args::Times, board::Board, worker::Workers};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) board: Board,
+    pub(crate) workers: Workers,
     /// Places for connections; each holds one to its end.
     pub(crate) places: Arc<Semaphore>,
     /// Connections that hold one.
@@ -17,6 +18,7 @@ pub(crate) struct House {
     /// Places at one door.
     pub(crate) places_at_door: usize,
     pub(crate) times: Times,
+    pub(crate) access: Option<AccessLog>,
     /// Turns true when connections are to be cut.
     pub(crate) cut: watch::Receiver<bool>,
     /// Turns true when no connections are taken any more, and open ones are to end where they can.

@@ -3,25 +3,31 @@
 //! It knows neither git, nor the store, nor the engine, nor Compose: a route table (crate `turnout-traffic`), which it keeps
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
-//! From the ground up: `limits`, `route_file` (the file), `socket`, `counts`, `standing` (held, maintained),
+//! From the ground up: `limits`, `worker` (threads), `route_file` (the file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained),
 //! `board` (who gets a connection), `pass` (bytes both ways),
 //! `http` (HTTP/1.1), `house` (what all share), `door`
-//! (a listener), `change` (from one table to the next), `control` (the socket), `run`.
+//! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
+//! listener), `run`.
 
+mod access;
 mod args;
 mod board;
 mod change;
 mod control;
 mod counts;
+mod date;
 mod door;
 mod house;
 mod http;
 mod limits;
+mod metrics;
 mod pass;
 mod route_file;
 mod run;
+mod scrape;
 mod socket;
 mod standing;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -32,7 +38,7 @@ use args::{Args, Command};
 fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
-        Command::Run(settings) => run::run(settings),
+        Command::Run(settings) => run::run(*settings),
         Command::Check { file } => check(&file),
     };
     match outcome {

@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     board::{Board, Claim},
+    counts::Bytes,
     socket::{break_off, connect, watch_over},
 };
 
@@ -42,8 +43,11 @@ pub(crate) async fn pass(
     board: &Board,
     mut cut: watch::Receiver<bool>,
 ) {
-    let tally = std::sync::Arc::clone(&first.tally);
-    tally.taken.fetch_add(1, Relaxed);
+    let serving = std::sync::Arc::clone(first.serving());
+    let tally = &serving.tally;
+    if let Some(listening) = board.listening(listen) {
+        listening.door.taken.fetch_add(1, Relaxed);
+    }
     tally.waiting.fetch_add(1, Relaxed);
     let found = tokio::select! {
         found = find(peer, listen, first, board) => found,
@@ -60,11 +64,12 @@ pub(crate) async fn pass(
         watch_over(stream);
     }
     let outcome = tokio::select! {
-        outcome = both_ways(&mut client, &mut container, claim.idle) => outcome,
+        outcome = both_ways(&mut client, &mut container, &claim) => outcome,
+        () = claim.drained() => Err(io::Error::other("its colour has left the route, and its time is over")),
         _ = cut.wait_for(|cut| *cut) => Err(io::Error::other("the proxy ends")),
     };
     if let Err(error) = outcome {
-        tracing::debug!(%listen, %peer, target = %claim.target, %error, "the connection is cut");
+        tracing::debug!(%listen, %peer, target = %claim.target(), %error, "the connection is cut");
         break_off(&client);
         break_off(&container);
     }
@@ -79,14 +84,14 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
     loop {
         if let Some(claim) = next.take().or_else(|| board.claim(listen, peer, &tried)) {
             let until = deadline.min(Instant::now() + ACCEPT);
-            match timeout_at(until, connect(claim.target)).await {
+            match timeout_at(until, connect(claim.target())).await {
                 Ok(Ok(container)) => return Some((claim, container)),
                 Ok(Err(error)) => {
-                    tracing::debug!(target = %claim.target, %error, "a container does not take connections")
+                    tracing::debug!(target = %claim.target(), %error, "a container does not take connections")
                 }
-                Err(_) => tracing::debug!(target = %claim.target, "a container takes no connection in time"),
+                Err(_) => tracing::debug!(target = %claim.target(), "a container takes no connection in time"),
             }
-            tried.push(claim.target);
+            tried.push(claim.target());
         } else if tried.is_empty() {
             return None; // the route is gone
         } else if Instant::now() + PAUSE >= deadline {
@@ -99,21 +104,23 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
 }
 
 /// Bytes both ways, until both sides have ended.
-pub(crate) async fn both_ways(
-    client: &mut TcpStream,
-    container: &mut TcpStream,
-    idle: Option<Duration>,
-) -> io::Result<()> {
+pub(crate) async fn both_ways(client: &mut TcpStream, container: &mut TcpStream, claim: &Claim) -> io::Result<()> {
+    let Bytes { received, sent } = claim.bytes();
     let began = Instant::now();
     // Milliseconds since then, of what was moved last.
     let moved = AtomicU64::new(0);
-    let note = || moved.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+    let note = |count: &AtomicU64, length: usize| {
+        moved.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+        count.fetch_add(u64::try_from(length).unwrap_or(0), Relaxed);
+    };
     let (from_client, to_client) = client.split();
     let (from_container, to_container) = container.split();
     let copy = async {
-        tokio::try_join!(one_way(from_client, to_container, note), one_way(from_container, to_client, note)).map(drop)
+        let up = one_way(from_client, to_container, |length| note(received, length));
+        let down = one_way(from_container, to_client, |length| note(sent, length));
+        tokio::try_join!(up, down).map(drop)
     };
-    let Some(idle) = idle else { return copy.await };
+    let Some(idle) = claim.idle() else { return copy.await };
     let silence = async {
         loop {
             let end = began + Duration::from_millis(moved.load(Relaxed)) + idle;
@@ -130,7 +137,7 @@ pub(crate) async fn both_ways(
 }
 
 /// Passes bytes on until the end of what is read, which it passes on too.
-async fn one_way(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: impl Fn()) -> io::Result<()> {
+async fn one_way(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: impl Fn(usize)) -> io::Result<()> {
     loop {
         from.readable().await?;
         let mut buffer = vec![0; BUFFER];
@@ -143,7 +150,7 @@ async fn one_way(from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: impl Fn()) ->
                 }
                 Ok(length) => {
                     to.write_all(buffer.get(..length).unwrap_or_default()).await?;
-                    moved();
+                    moved(length);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),

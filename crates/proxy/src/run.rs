@@ -15,6 +15,7 @@ use turnout_report::counted;
 use turnout_traffic::control::Answer;
 
 use crate::{
+    access::AccessLog,
     args::Settings,
     board::Board,
     change::Changer,
@@ -22,6 +23,8 @@ use crate::{
     house::House,
     limits,
     route_file::Keeper,
+    scrape,
+    worker::Workers,
 };
 
 /// How long connections that are cut may take to notice.
@@ -36,7 +39,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Whatever prevents the start. A damaged route file does not.
 pub(crate) fn run(settings: Settings) -> Result<(), String> {
     log(settings.log_level);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // Takes connections and changes the table; what is open is served by threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start its threads: {error}"))?;
     let outcome = runtime.block_on(serve(settings));
     // Not for a thread that hangs at the disk: what was acknowledged is on it.
@@ -65,7 +69,11 @@ async fn serve(settings: Settings) -> Result<(), String> {
         max_connections,
         max_connections_per_route,
         grace,
+        threads,
         times,
+        access_log,
+        access_log_format,
+        metrics,
         ..
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
@@ -74,12 +82,16 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let most = limits::connections(max_connections);
     let (cut, when_cut) = watch::channel(false);
     let (ending, when_ending) = watch::channel(false);
+    let access = access_log.map(|path| AccessLog::open(path, access_log_format)).transpose()?;
+    let scraped = metrics.map(scrape::listen).transpose()?;
     let house = Arc::new(House {
         board: Board::default(),
+        workers: Workers::start(threads)?,
         places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))),
         open: AtomicU64::new(0),
         places_at_door: usize::try_from(max_connections_per_route.min(most)).unwrap_or(usize::MAX),
         times,
+        access,
         cut: when_cut,
         ending: when_ending,
     });
@@ -88,18 +100,22 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let changer = Changer::start(keeper, served, origin, Arc::clone(&house)).await;
     let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
     let swept = tokio::spawn(sweep(Arc::clone(&house)));
+    let scraped = scraped.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&changer))));
     let count = counted(changer.status().routes.len(), "route");
     tracing::info!(socket = %socket.display(), serial, "ready: {count}");
     notify(&[NotifyState::Ready]);
 
     while signals.next().await == Wanted::Reload {
+        if let Some(access) = &house.access {
+            access.reopen();
+        }
         match changer.reload().await {
             Answer::Refused(refusal) => tracing::error!(
                 "SIGHUP: the route file was not taken over, what was served is served: {}",
                 refusal.message
             ),
             Answer::Applied { changed: false, .. } => tracing::info!("SIGHUP: the route file is what is served"),
-            Answer::Applied { .. } | Answer::Status(_) | Answer::Done { .. } => {}
+            Answer::Applied { .. } | Answer::Status(_) | Answer::Metrics { .. } | Answer::Done { .. } => {}
         }
     }
 
@@ -126,6 +142,12 @@ async fn serve(settings: Settings) -> Result<(), String> {
     }
     asked.abort();
     swept.abort();
+    if let Some(scraped) = scraped {
+        scraped.abort();
+    }
+    if let Some(access) = house.access.clone() {
+        let _ = tokio::task::spawn_blocking(move || access.finish()).await;
+    }
     let _ = std::fs::remove_file(&socket);
     tracing::info!("turnout-proxy has ended");
     Ok(())

@@ -1,5 +1,5 @@
-//! How a repository's requests stand: let through, waiting, or answered by a page. Known in memory only: a proxy that starts
-//! anew lets them through.
+//! How a repository's requests stand: let through, waiting, or answered by a page. What is so here is so at once; `change` sees
+//! that the route file says the same, for the next start.
 
 use std::sync::{
     PoisonError, RwLock,
@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use tokio::sync::watch;
+use turnout_traffic::{Maintained, table};
 
 /// Of one repository.
 #[derive(Debug, Default)]
@@ -15,16 +16,31 @@ pub(crate) struct Standing {
     held: AtomicBool,
     /// Changes with it, for those that wait.
     changes: watch::Sender<()>,
-    page: RwLock<Option<Page>>,
+    page: RwLock<Option<Maintained>>,
     /// Whether there is one, for those that only pass.
     maintained: AtomicBool,
 }
 
-/// What is answered while a repository is maintained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Page(pub(crate) Option<String>);
-
 impl Standing {
+    /// As the route file says.
+    pub(crate) fn from_file(said: Option<&table::Standing>) -> Standing {
+        let standing = Standing::default();
+        standing.becomes(said);
+        standing
+    }
+
+    /// As the route file says from now on.
+    pub(crate) fn becomes(&self, said: Option<&table::Standing>) {
+        let said = said.cloned().unwrap_or_default();
+        self.hold(said.held);
+        self.maintain(said.maintained);
+    }
+
+    /// For the route file.
+    pub(crate) fn told(&self) -> table::Standing {
+        table::Standing { held: self.held(), maintained: self.page() }
+    }
+
     pub(crate) fn held(&self) -> bool {
         self.held.load(SeqCst)
     }
@@ -47,7 +63,7 @@ impl Standing {
     }
 
     /// What is to be answered, if the repository is maintained.
-    pub(crate) fn page(&self) -> Option<Page> {
+    pub(crate) fn page(&self) -> Option<Maintained> {
         if !self.maintained.load(SeqCst) {
             return None;
         }
@@ -55,7 +71,7 @@ impl Standing {
     }
 
     /// Whether that changed anything.
-    pub(crate) fn maintain(&self, page: Option<Page>) -> bool {
+    pub(crate) fn maintain(&self, page: Option<Maintained>) -> bool {
         let mut present = self.page.write().unwrap_or_else(PoisonError::into_inner);
         self.maintained.store(page.is_some(), SeqCst);
         let before = std::mem::replace(&mut *present, page);

@@ -4,7 +4,7 @@
 pub const BYTES: usize = 4 << 20;
 /// Repositories of a table, those without routes included: they remember their generation.
 pub const REPOSITORIES: usize = 1_000;
-/// Routes of all repositories together. Each has a socket of its own in the proxy.
+/// Routes of all repositories together. Each may have a socket of its own in the proxy.
 pub const ROUTES: usize = 1_000;
 /// Colours of a route: the live one, the next, the previous, and one in reserve.
 pub const COLOURS: usize = 4;
@@ -20,6 +20,16 @@ pub const COUNTER: u64 = (1 << 53) - 1;
 pub const WEIGHTS: u64 = 100;
 /// Longest idle time, in seconds: a week.
 pub const IDLE_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// Longest time for what a colour leaves open, in seconds: a day.
+pub const DRAIN_SECONDS: u64 = 24 * 60 * 60;
+/// Hosts of one route.
+pub const HOSTS: usize = 64;
+/// Characters of a host name, as DNS bounds it.
+pub const HOST: usize = 253;
+/// Characters of the beginning of a path.
+pub const PATH: usize = 256;
+/// Networks that one route trusts.
+pub const NETWORKS: usize = 64;
 /// Values of a text, keys not counted: far more than a table at its bounds has, and bytes of memory for each.
 pub const VALUES: usize = 200_000;
 /// Mistakes that are told of one text; of more there is one that says so.

@@ -8,7 +8,8 @@ use std::{
 use crate::{
     bounds,
     mistake::Mistakes,
-    table::{Route, Table},
+    spot::Prefix,
+    table::{Protocol, Route, Table},
 };
 
 /// A route, and where it stands.
@@ -50,13 +51,14 @@ pub(crate) fn together(routes: &[Placed], mistakes: &mut Mistakes) {
     for placed in routes {
         let same_port = by_port.entry(placed.route.listen.port()).or_default();
         let (path, listen) = (&placed.path, placed.route.listen);
-        if let Some(other) = same_port.iter().find(|other| overlap(other.route.listen, listen)) {
+        let wrong =
+            same_port.iter().find_map(|other| beside(&other.route, &placed.route).err().map(|why| (other, why)));
+        if let Some((other, (key, why))) = wrong {
             let of = match other.repository == placed.repository {
                 true => "another route of it".to_owned(),
                 false => format!("a route of {}", other.repository),
             };
-            let taken = other.route.listen;
-            mistakes.add(format!("{path}.listen"), format!("{listen}: {of} listens on {taken}"));
+            mistakes.add(format!("{path}.{key}"), format!("{listen}: {of} {why}"));
         }
         same_port.push(placed);
     }
@@ -71,6 +73,24 @@ pub(crate) fn together(routes: &[Placed], mistakes: &mut Mistakes) {
                 }
             }
         }
+    }
+}
+
+/// Whether two routes can be served together; which key of the second one is wrong, and what the first one does.
+fn beside(one: &Route, other: &Route) -> Result<(), (&'static str, String)> {
+    let listens = format!("listens on {}", one.listen);
+    match (one.listen == other.listen, one.protocol, other.protocol) {
+        (false, _, _) if overlap(one.listen, other.listen) => Err(("listen", listens)),
+        (false, _, _) => Ok(()),
+        (true, Protocol::Http, Protocol::Http) if !one.shares_spot_with(other) => Ok(()),
+        (true, Protocol::Http, Protocol::Http) => {
+            let path = one.path.as_ref().map_or("/", Prefix::as_str);
+            let host = one.hosts.iter().find(|host| other.hosts.contains(host));
+            let host = host.map_or("any host".to_owned(), ToString::to_string);
+            Err(("hosts", format!("has {host} with path {path} already; give each hosts or a path of its own")))
+        }
+        (true, Protocol::Tcp, Protocol::Tcp) => Err(("listen", listens)),
+        (true, _, _) => Err(("listen", format!("{listens}; only `http` routes share a listener"))),
     }
 }
 

@@ -39,7 +39,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::table::{Protocol, RouteState};
+    use crate::table::Protocol;
 
     fn route(weights: [u64; 2]) -> Route {
         let colours = [("red", weights[0]), ("blue", weights[1])].map(|(name, weight)| Colour {
@@ -48,13 +48,7 @@ mod tests {
             weight,
             targets: vec![([127, 0, 0, 1], 1).into()],
         });
-        Route {
-            listen: ([127, 0, 0, 1], 80).into(),
-            protocol: Protocol::Tcp,
-            state: RouteState::Serve,
-            idle_seconds: None,
-            colours: colours.into(),
-        }
+        Route::new(([127, 0, 0, 1], 80).into(), Protocol::Tcp, colours.into())
     }
 
     fn clients() -> impl Iterator<Item = IpAddr> {

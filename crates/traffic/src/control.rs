@@ -38,8 +38,10 @@ pub enum Request {
     Reload,
     /// What is served, and how much is open.
     Status,
-    /// Requests to a repository's `http` routes are to wait, until [`Request::Resume`]. Those in flight go on. Not kept: a
-    /// proxy that starts anew holds nothing.
+    /// The same in figures, as Prometheus reads them.
+    Metrics,
+    /// Requests to a repository's `http` routes are to wait, until [`Request::Resume`]. Those in flight go on. It is so at once,
+    /// and kept: a proxy that starts anew holds them too. [`Code::NotDurable`] says that it is so, and not kept.
     Hold {
         /// Its name in `repos.yaml`.
         repository: String,
@@ -49,7 +51,8 @@ pub enum Request {
         /// Its name in `repos.yaml`.
         repository: String,
     },
-    /// Requests to a repository's `http` routes are to be answered by a page that says so, or no longer. Not kept either.
+    /// Requests to a repository's `http` routes are to be answered by a page that says so, or no longer. It is kept as
+    /// a hold is.
     Maintain {
         /// Its name in `repos.yaml`.
         repository: String,
@@ -72,6 +75,7 @@ enum Written<'r> {
     },
     Reload,
     Status,
+    Metrics,
     Hold {
         repository: &'r str,
     },
@@ -106,6 +110,7 @@ impl Request {
             }
             Request::Reload => Written::Reload,
             Request::Status => Written::Status,
+            Request::Metrics => Written::Metrics,
             Request::Hold { repository } => Written::Hold { repository },
             Request::Resume { repository } => Written::Resume { repository },
             Request::Maintain { repository, on, page } => {
@@ -140,6 +145,7 @@ impl Request {
             "apply" => reading.apply(&tree),
             "reload" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Reload),
             "status" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Status),
+            "metrics" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Metrics),
             "hold" => reading.of_one(&tree).map(|repository| Request::Hold { repository }),
             "resume" => reading.of_one(&tree).map(|repository| Request::Resume { repository }),
             "maintain" => reading.maintain(&tree),
@@ -160,7 +166,7 @@ impl Request {
 }
 
 /// For whoever asks for something else.
-const KNOWN: &str = "apply, reload, status, hold, resume, maintain";
+const KNOWN: &str = "apply, reload, status, metrics, hold, resume, maintain";
 
 impl Reading {
     fn of_one(&mut self, tree: &Tree) -> Option<String> {
@@ -172,13 +178,7 @@ impl Reading {
         let fields = self.fields("", tree, &["version", "request", "repository", "on", "page"], &[])?;
         let repository = self.required_text(&fields, "repository").and_then(|name| self.name("repository", name));
         let on = self.required_switch(&fields, "on");
-        let page = match self.optional_text(&fields, "page")? {
-            Some(page) if page.len() > bounds::PAGE => {
-                self.wrong("page", format!("has {} bytes; at most {} may be", page.len(), bounds::PAGE));
-                return None;
-            }
-            page => page.map(str::to_owned),
-        };
+        let page = self.page(&fields)?;
         Some(Request::Maintain { repository: repository?, on: on?, page })
     }
 
@@ -206,6 +206,11 @@ pub enum Answer {
     },
     /// What is served.
     Status(Status),
+    /// It in figures.
+    Metrics {
+        /// In Prometheus's text format.
+        text: String,
+    },
     /// It is so.
     Done {
         /// Whether anything was changed by it; not, where it was so already.
@@ -368,9 +373,15 @@ pub struct RouteStatus {
     pub repository: String,
     /// Its listener.
     pub listen: SocketAddr,
+    /// Its hosts; none: all that are no other route's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// How its paths begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Whether it is listened on; not, while another program has the address.
     pub listening: bool,
-    /// Connections taken since the proxy began.
+    /// Connections that the listener has taken since the proxy began, for whichever of its routes.
     pub taken: u64,
     /// Of these, those that no container took: they were cut.
     pub failed: u64,
@@ -382,6 +393,9 @@ pub struct RouteStatus {
     /// Of these, those that the proxy answered itself, and no container.
     #[serde(default)]
     pub answered_here: u64,
+    /// Requests to the listener that were no route's, or none at all, where it has several routes or hosts.
+    #[serde(default)]
+    pub unrouted: u64,
     /// As in the table.
     pub colours: Vec<ColourStatus>,
 }
@@ -400,6 +414,12 @@ pub struct ColourStatus {
     /// Of these, what was HTTP and is another protocol now.
     #[serde(default)]
     pub tunnels: u64,
+    /// Bytes that its containers got, since it was first served; those of a request count when its answer has ended.
+    #[serde(default)]
+    pub received: u64,
+    /// Bytes that its clients got.
+    #[serde(default)]
+    pub sent: u64,
     /// Of an `http` route: what its containers answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCounts>,
@@ -419,6 +439,9 @@ pub struct HttpCounts {
     /// Answers by the time from the request's being sent to the head of the answer: one number for each of [`LATENCY_MILLIS`],
     /// and one for what took longer.
     pub latency: [u64; LATENCY_MILLIS.len() + 1],
+    /// Those times together, in microseconds.
+    #[serde(default)]
+    pub latency_micros: u64,
 }
 
 /// A colour that left the table.
@@ -428,6 +451,12 @@ pub struct Leaving {
     pub repository: String,
     /// That route's listener.
     pub listen: SocketAddr,
+    /// That route's hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// How that route's paths begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Its name.
     pub name: String,
     /// Of the deployment that made its containers.

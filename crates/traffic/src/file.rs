@@ -86,11 +86,14 @@ impl RouteFile {
         check_head(head, body)?;
         let tree = parsed(body).map_err(|message| Mistakes::one("", message))?;
         let mut reading = Reading::default();
-        let Some(fields) = reading.fields("", &tree, &["serial", "repositories"], &[]) else {
+        let Some(fields) = reading.fields("", &tree, &["serial", "repositories", "standing"], &[]) else {
             return Err(reading.mistakes);
         };
         let serial = reading.required_number(&fields, "serial", 1, bounds::COUNTER).unwrap_or_default();
-        let table = reading.required(&fields, "repositories").map(|tree| reading.table("repositories", tree));
+        let mut table = reading.required(&fields, "repositories").map(|tree| reading.table("repositories", tree));
+        if let (Some(table), Some(tree)) = (&mut table, fields.get("standing")) {
+            table.standing = reading.standing("standing", tree, &table.repositories);
+        }
         reading.mistakes.unless_any(RouteFile { serial, table: table.unwrap_or_default() })
     }
 }

@@ -2,29 +2,14 @@
 //! pen, or for something that works.
 
 /// Keys of a route.
-pub const ROUTE_KEYS: &[&str] = &[
-    "hosts",
-    "path",
-    "strip_path",
-    "tls",
-    "redirect",
-    "hsts",
-    "headers",
-    "trusted",
-    "proxy_protocol",
-    "preview",
-    "pin",
-    "mirror",
-    "fallback",
-    "analysis",
-    "access_log",
-];
+pub const ROUTE_KEYS: &[&str] =
+    &["tls", "redirect", "hsts", "headers", "proxy_protocol", "preview", "pin", "mirror", "fallback", "analysis"];
 /// Protocols of a route.
 pub const PROTOCOLS: &[&str] = &["https", "h2c", "http2", "grpc", "ws", "tls"];
-/// States of a route.
+/// States of a route that are states of its repository.
 pub const STATES: &[&str] = &["hold", "maintain"];
 /// Requests on the control socket.
-pub const REQUESTS: &[&str] = &["preview", "mirror", "metrics"];
+pub const REQUESTS: &[&str] = &["preview", "mirror"];
 
 /// The sentence.
 pub(crate) fn not_yet(what: &str) -> String {

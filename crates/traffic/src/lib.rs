@@ -3,6 +3,7 @@
 //!
 //! - [`table`]: the route table, as it is once it has no mistake.
 //! - [`file`]: the route file: a table, its serial number and a digest.
+//! - [`spot`]: which hosts and paths of a listener are a route's.
 //! - [`control`]: what is said over the control socket, one line each way.
 //!
 //! Every mistake of a text is reported, with its path inside it; nothing in a text is ignored. What the switch will bring
@@ -17,6 +18,7 @@ pub mod later;
 mod mistake;
 mod read;
 mod replace;
+pub mod spot;
 pub mod table;
 mod tree;
 
@@ -26,4 +28,4 @@ mod tests;
 pub use file::RouteFile;
 pub use mistake::{Mistake, Mistakes};
 pub use replace::{Replaced, follows};
-pub use table::{Colour, Protocol, Repository, Route, RouteState, Table};
+pub use table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table};

@@ -1,13 +1,17 @@
 //! From JSON to types, with every mistake on the way.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     bounds,
     check::Placed,
     later,
     mistake::{Mistakes, quoted},
-    table::{Colour, Protocol, Repository, Route, RouteState, Table},
+    spot::{Host, Network, Prefix},
+    table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table},
     tree::Tree,
 };
 
@@ -24,7 +28,7 @@ pub(crate) struct Fields<'t> {
 }
 
 impl<'t> Fields<'t> {
-    fn get(&self, key: &str) -> Option<&'t Tree> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'t Tree> {
         self.entries.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
     }
 
@@ -128,10 +132,19 @@ impl Reading {
 
     pub(crate) fn required_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
         let tree = self.required(fields, key)?;
+        self.switch(&fields.at(key), tree)
+    }
+
+    /// False where it is missing.
+    fn optional_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
+        fields.get(key).map_or(Some(false), |tree| self.switch(&fields.at(key), tree))
+    }
+
+    fn switch(&mut self, path: &str, tree: &Tree) -> Option<bool> {
         if let Tree::Bool(value) = tree {
             return Some(*value);
         }
-        self.wrong(fields.at(key), format!("is {}; true or false is wanted", tree.kind()));
+        self.wrong(path, format!("is {}; true or false is wanted", tree.kind()));
         None
     }
 
@@ -154,6 +167,14 @@ impl Reading {
         self.number(&fields.at(key), tree, least, most)
     }
 
+    /// A number that may be missing. None: it is something else.
+    fn optional_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<Option<u64>> {
+        match fields.get(key) {
+            None => Some(None),
+            Some(tree) => self.number(&fields.at(key), tree, least, most).map(Some),
+        }
+    }
+
     fn list<'t>(&mut self, path: &str, tree: &'t Tree, least: usize, most: usize) -> Option<&'t [Tree]> {
         let Tree::List(list) = tree else {
             self.wrong(path, format!("is {}; a list is wanted", tree.kind()));
@@ -164,6 +185,33 @@ impl Reading {
             return None;
         }
         Some(list)
+    }
+
+    /// A text that is read further.
+    fn read_text<T>(&mut self, path: &str, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        read(text).map_err(|message| self.wrong(path, format!("{} {message}", quoted(text)))).ok()
+    }
+
+    /// A list of texts, none of them twice; empty where it is missing, and not where it stands there.
+    fn each_once<T: PartialEq>(
+        &mut self,
+        fields: &Fields<'_>,
+        key: &str,
+        most: usize,
+        read: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Option<Vec<T>> {
+        let Some(tree) = fields.get(key) else { return Some(Vec::new()) };
+        let list = self.list(&fields.at(key), tree, 1, most)?;
+        let mut all = Vec::new();
+        for (index, tree) in list.iter().enumerate() {
+            let path = format!("{}[{index}]", fields.at(key));
+            let Some(text) = self.text(&path, tree) else { continue };
+            match self.read_text(&path, text, &read) {
+                Some(value) if all.contains(&value) => self.wrong(path, format!("{} stands twice", quoted(text))),
+                value => all.extend(value),
+            }
+        }
+        (all.len() == list.len()).then_some(all)
     }
 
     /// A name of a repository or a colour.
@@ -219,6 +267,44 @@ impl Reading {
         table
     }
 
+    /// `standing` of a route file, of these repositories.
+    pub(crate) fn standing(
+        &mut self,
+        path: &str,
+        tree: &Tree,
+        repositories: &BTreeMap<String, Repository>,
+    ) -> BTreeMap<String, Standing> {
+        let mut all = BTreeMap::new();
+        for (name, tree) in self.entries(path, tree).unwrap_or_default() {
+            let path = below(path, name);
+            if !repositories.contains_key(name) {
+                self.wrong(path, "there is no such repository in this file");
+                continue;
+            }
+            let Some(fields) = self.fields(&path, tree, &["held", "maintained"], &[]) else { continue };
+            let held = self.optional_switch(&fields, "held").unwrap_or_default();
+            let maintained = fields.get("maintained").and_then(|tree| {
+                let fields = self.fields(&fields.at("maintained"), tree, &["page"], &[])?;
+                let page = self.page(&fields)?;
+                Some(Maintained { page })
+            });
+            all.insert(name.to_owned(), Standing { held, maintained });
+        }
+        all
+    }
+
+    /// The page of a maintained repository, which may be missing. None: it is no page.
+    pub(crate) fn page(&mut self, fields: &Fields<'_>) -> Option<Option<String>> {
+        let page = self.optional_text(fields, "page")?;
+        if let Some(page) = page
+            && page.len() > bounds::PAGE
+        {
+            self.wrong(fields.at("page"), format!("has {} bytes; at most {} may be", page.len(), bounds::PAGE));
+            return None;
+        }
+        Some(page.map(str::to_owned))
+    }
+
     /// `generation`, `revision` and `routes`, wherever they stand.
     pub(crate) fn repository(
         &mut self,
@@ -242,21 +328,53 @@ impl Reading {
     }
 
     fn route(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Route> {
-        let keys = ["listen", "protocol", "state", "idle_seconds", "colours"];
+        let keys = [
+            "listen",
+            "protocol",
+            "hosts",
+            "path",
+            "strip_path",
+            "trusted",
+            "state",
+            "idle_seconds",
+            "drain_seconds",
+            "colours",
+        ];
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
         let protocol =
             self.one_of(&fields, "protocol", &[("tcp", Protocol::Tcp), ("http", Protocol::Http)], later::PROTOCOLS);
-        let state = self.one_of(&fields, "state", &[("serve", RouteState::Serve)], later::STATES);
-        let idle_seconds = match fields.get("idle_seconds") {
-            None => Some(None),
-            Some(tree) => self.number(&fields.at("idle_seconds"), tree, 1, bounds::IDLE_SECONDS).map(Some),
+        let state = match fields.get("state") {
+            Some(Tree::Text(word)) if later::STATES.contains(&word.as_str()) => {
+                let message =
+                    format!("a whole repository can be so, not a route: the request {} asks for it", quoted(word));
+                self.wrong(fields.at("state"), message);
+                None
+            }
+            _ => self.one_of(&fields, "state", &[("serve", RouteState::Serve)], &[]),
         };
-        let path = fields.at("colours");
-        let list = self.required(&fields, "colours").and_then(|tree| self.list(&path, tree, 1, bounds::COLOURS))?;
+        let hosts = self.each_once(&fields, "hosts", bounds::HOSTS, Host::read);
+        let trusted = self.each_once(&fields, "trusted", bounds::NETWORKS, Network::read);
+        let path = match self.optional_text(&fields, "path") {
+            Some(Some(text)) => self.read_text(&fields.at("path"), text, Prefix::read).map(Some),
+            Some(None) => Some(None),
+            None => None,
+        };
+        let strip_path = self.optional_switch(&fields, "strip_path");
+        if protocol == Some(Protocol::Tcp) {
+            for key in ["hosts", "path", "strip_path", "trusted"].into_iter().filter(|key| fields.get(key).is_some()) {
+                self.wrong(fields.at(key), "needs `protocol` http: only a request names a host and a path");
+            }
+        } else if strip_path == Some(true) && path == Some(None) {
+            self.wrong(fields.at("strip_path"), "needs `path`: there is nothing to leave out");
+        }
+        let idle_seconds = self.optional_number(&fields, "idle_seconds", 1, bounds::IDLE_SECONDS);
+        let drain_seconds = self.optional_number(&fields, "drain_seconds", 0, bounds::DRAIN_SECONDS);
+        let at = fields.at("colours");
+        let list = self.required(&fields, "colours").and_then(|tree| self.list(&at, tree, 1, bounds::COLOURS))?;
         let mut colours: Vec<Colour> = Vec::new();
         for (index, tree) in list.iter().enumerate() {
-            let path = format!("{path}[{index}]");
+            let path = format!("{at}[{index}]");
             let Some(colour) = self.colour(&path, tree, newest) else { continue };
             if colours.iter().any(|other| (&other.name, other.generation) == (&colour.name, colour.generation)) {
                 self.wrong(path, format!("{} of generation {} stands twice", quoted(&colour.name), colour.generation));
@@ -267,10 +385,21 @@ impl Reading {
         let sum: u64 = colours.iter().map(|colour| colour.weight).sum();
         let all = colours.len() == list.len();
         if all && sum != bounds::WEIGHTS {
-            self.wrong(path, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
+            self.wrong(at, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
         }
         all.then_some(())?;
-        Some(Route { listen: listen?, protocol: protocol?, state: state?, idle_seconds: idle_seconds?, colours })
+        Some(Route {
+            listen: listen?,
+            protocol: protocol?,
+            hosts: hosts?,
+            path: path?,
+            strip_path: strip_path?,
+            trusted: trusted?,
+            state: state?,
+            idle_seconds: idle_seconds?,
+            drain_seconds: drain_seconds?,
+            colours,
+        })
     }
 
     fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {

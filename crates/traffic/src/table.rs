@@ -4,11 +4,56 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Serialize;
 
+use crate::spot::{Host, Network, Prefix};
+
 /// All routes that turnout-proxy serves, by repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Table {
     /// By their names in `repos.yaml`. One without routes remembers its generation.
     pub repositories: BTreeMap<String, Repository>,
+    /// How requests to some of them stand. Apart from their routes: no deployment changes it, and a restart keeps it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub standing: BTreeMap<String, Standing>,
+}
+
+/// How requests to a repository's `http` routes stand, where they are not simply let through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// They wait.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// They are answered by a page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintained: Option<Maintained>,
+}
+
+impl Standing {
+    /// Whether there is nothing to be said of it.
+    pub fn is_usual(&self) -> bool {
+        !self.held && self.maintained.is_none()
+    }
+}
+
+/// What is answered while a repository is maintained.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Maintained {
+    /// In HTML; without one a line of text is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+}
+
+impl Table {
+    /// The table with a repository's requests standing so.
+    #[must_use]
+    pub fn standing_so(&self, name: &str, standing: Standing) -> Table {
+        let mut table = self.clone();
+        if standing.is_usual() {
+            table.standing.remove(name);
+        } else {
+            table.standing.insert(name.to_owned(), standing);
+        }
+        table
+    }
 }
 
 /// What one repository has; it is replaced as a whole, so that all its routes move together.
@@ -18,7 +63,7 @@ pub struct Repository {
     pub generation: u64,
     /// Counts changes within a generation, such as the steps of a canary.
     pub revision: u64,
-    /// Its routes; none of them has the listener of another one, here or elsewhere in the table.
+    /// Its routes; none of them has the place of another one, here or elsewhere in the table.
     pub routes: Vec<Route>,
 }
 
@@ -36,14 +81,49 @@ pub struct Route {
     pub listen: SocketAddr,
     /// How connections are understood.
     pub protocol: Protocol,
+    /// Of an `http` route: the hosts that are its. None: all that are no other route's of the same listener.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// Of an `http` route: its paths begin so. None: all that are no other route's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Prefix>,
+    /// The containers do not see that beginning.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strip_path: bool,
+    /// Clients that are believed what they say of who asked (`X-Forwarded-For` and others). On a listener of the loopback
+    /// network all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<Network>,
     /// What happens to connections.
     pub state: RouteState,
     /// A connection on which neither side has said anything for so many seconds is cut. None: never. An idle connection to
     /// a database is no fault, and the engine's own port helper cuts none either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_seconds: Option<u64>,
+    /// Once a colour has left the route, what is open to it and is not a request (tunnels, and connections that are not
+    /// understood) is cut after so many seconds. None: it may end by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_seconds: Option<u64>,
     /// Who may get connections; the weights are [`crate::bounds::WEIGHTS`] together.
     pub colours: Vec<Colour>,
+}
+
+impl Route {
+    /// One that takes all of its listener and has nothing unusual.
+    pub fn new(listen: SocketAddr, protocol: Protocol, colours: Vec<Colour>) -> Route {
+        Route {
+            listen,
+            protocol,
+            hosts: Vec::new(),
+            path: None,
+            strip_path: false,
+            trusted: Vec::new(),
+            state: RouteState::Serve,
+            idle_seconds: None,
+            drain_seconds: None,
+            colours,
+        }
+    }
 }
 
 /// How a route's connections are understood.

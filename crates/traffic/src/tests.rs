@@ -7,7 +7,8 @@ use crate::{
     Replaced, RouteFile, Table, bounds,
     control::{Answer, Code, Request},
     follows,
-    table::{Colour, Protocol, Repository, Route, RouteState},
+    spot::{Host, Network, Prefix},
+    table::{Colour, Maintained, Protocol, Repository, Route, Standing},
 };
 
 /// A route file around a body, with the right digest.
@@ -42,7 +43,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("/serial", "\"1\"", "serial: is a text; a whole number from 1 to"),
     ("/serial", "null", "serial: is missing"),
     ("/repositories", "[]", "repositories: is a list; an object is wanted"),
-    ("/more", "1", "more: unknown key; known here: serial, repositories"),
+    ("/more", "1", "more: unknown key; known here: serial, repositories, standing"),
     ("/repositories/-shop", "{}", "repositories.`-shop`: `-shop` is no name: a name has letters"),
     ("/repositories/shop/generation", "0", "repositories.shop.generation: is 0; a whole number from 1 to"),
     ("/repositories/shop/revision", "null", "repositories.shop.revision: is missing"),
@@ -81,7 +82,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "routes[0].protocol: `htpp` is not known; known here: tcp, http",
     ),
     ("/repositories/shop/routes/0/protocol", "null", "routes[0].protocol: is missing"),
-    ("/repositories/shop/routes/0/state", "\"hold\"", "routes[0].state: `hold` comes with the switch"),
+    (
+        "/repositories/shop/routes/0/state",
+        "\"hold\"",
+        "routes[0].state: a whole repository can be so, not a route: the request `hold` asks for it",
+    ),
     ("/repositories/shop/routes/0/state", "\"stop\"", "routes[0].state: `stop` is not known; known here: serve"),
     (
         "/repositories/shop/routes/0/tls",
@@ -89,11 +94,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "routes[0].tls: this key comes with the switch: this turnout-proxy carries",
     ),
     ("/repositories/shop/routes/0/mirror", "5", "routes[0].mirror: this key comes with the switch"),
-    ("/repositories/shop/routes/0/hosts", "[]", "routes[0].hosts: this key comes with the switch"),
+    ("/repositories/shop/routes/0/tls", "[]", "routes[0].tls: this key comes with the switch"),
+    (
+        "/repositories/shop/routes/0/hosts",
+        "[\"a\"]",
+        "routes[0].hosts: needs `protocol` http: only a request names a host and a path",
+    ),
     (
         "/repositories/shop/routes/0/lisen",
         "1",
-        "routes[0].lisen: unknown key; known here: listen, protocol, state, idle_seconds, colours",
+        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, state, idle_seconds, drain_seconds, colours",
     ),
     (
         "/repositories/shop/routes/0/idle_seconds",
@@ -225,6 +235,92 @@ fn listeners_that_cannot_be_had_together_are_told() {
     }
 }
 
+/// Two routes of one listener: keys of each, and what is said of them together.
+#[test]
+fn routes_share_a_listener_where_each_has_its_spot() {
+    let with = |keys: &Value| {
+        let mut route = route("0.0.0.0:80", "127.0.0.1:20001");
+        route["protocol"] = json!("http");
+        for (key, value) in keys.as_object().unwrap() {
+            route[key] = value.clone();
+        }
+        route
+    };
+    for (one, other, expected) in [
+        (json!({}), json!({"hosts": ["a.example"]}), ""),
+        (json!({"path": "/a"}), json!({}), ""),
+        (json!({"hosts": ["a.example"], "path": "/a"}), json!({"hosts": ["a.example"], "path": "/a/b"}), ""),
+        (json!({"hosts": ["a.example"]}), json!({"hosts": ["*.example"], "path": "/x", "strip_path": true}), ""),
+        (
+            json!({}),
+            json!({}),
+            "hosts: 0.0.0.0:80: another route of it has any host with path / already; give each hosts or a path of its own",
+        ),
+        (
+            json!({"hosts": ["a.example", "b.example"], "path": "/a"}),
+            json!({"hosts": ["b.example"], "path": "/a"}),
+            "hosts: 0.0.0.0:80: another route of it has b.example with path /a already; give each hosts or a path of its own",
+        ),
+        (
+            json!({"protocol": "tcp"}),
+            json!({"hosts": ["a.example"]}),
+            "listen: 0.0.0.0:80: another route of it listens on 0.0.0.0:80; only `http` routes share a listener",
+        ),
+        (
+            json!({"hosts": ["a.example"]}),
+            json!({"hosts": ["b.example"], "listen": "127.0.0.1:80"}),
+            "listen: 127.0.0.1:80: another route of it listens on 0.0.0.0:80",
+        ),
+        (json!({}), json!({"hosts": []}), "hosts: has 0 entries; from 1 to 64 may be"),
+        (json!({}), json!({"hosts": ["a", "a"]}), "hosts[1]: `a` stands twice"),
+        (json!({}), json!({"path": "/a", "strip_path": 1}), "strip_path: is a number; true or false is wanted"),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "strip_path": true}),
+            "strip_path: needs `path`: there is nothing to leave out",
+        ),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "trusted": ["10.0.0.1/8"]}),
+            "trusted[0]: `10.0.0.1/8` has bits beyond its length; write the network's own address",
+        ),
+    ] {
+        let text = body(&[with(&one), with(&other)]).to_string();
+        match RouteFile::from_bytes(&sealed(&text)) {
+            Ok(_) => assert_eq!(expected, "", "{one} {other}"),
+            Err(said) => {
+                let said = said.0.iter().map(ToString::to_string).collect::<Vec<_>>();
+                assert_eq!(said, [format!("repositories.shop.routes[1].{expected}")], "{one} {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn how_requests_stand_is_read_and_held() {
+    let with = |standing: Value| {
+        let mut body = body(&[route("0.0.0.0:80", "127.0.0.1:20001")]);
+        body["standing"] = standing;
+        body.to_string()
+    };
+    let good = RouteFile::from_bytes(&sealed(&with(json!({"shop": {"held": true, "maintained": {"page": "<p>"}}}))));
+    let maintained = Some(Maintained { page: Some("<p>".to_owned()) });
+    assert_eq!(good.unwrap().table.standing["shop"], Standing { held: true, maintained });
+    for (standing, expected) in [
+        (json!([]), "standing: is a list; an object is wanted"),
+        (json!({"shed": {"held": true}}), "standing.shed: there is no such repository in this file"),
+        (json!({"shop": {"held": 1}}), "standing.shop.held: is a number; true or false is wanted"),
+        (json!({"shop": {"hold": true}}), "standing.shop.hold: unknown key; known here: held, maintained"),
+        (json!({"shop": {"maintained": {"page": 1}}}), "standing.shop.maintained.page: is a number; a text is wanted"),
+        (
+            json!({"shop": {"maintained": {"page": "x".repeat(70_000)}}}),
+            "standing.shop.maintained.page: has 70000 bytes; at most 65536 may be",
+        ),
+    ] {
+        assert_eq!(mistakes(&with(standing)), [expected]);
+    }
+}
+
 #[test]
 fn bounds_hold() {
     let routes: Vec<Value> =
@@ -288,7 +384,7 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status, hold, resume, maintain",
+            "`stauts` is not known; known are: apply, reload, status, metrics, hold, resume, maintain",
         ),
         (json!({"version": 1, "request": "mirror"}).to_string(), Code::Later, "`mirror` comes with the switch"),
         (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),
@@ -319,25 +415,21 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
 }
 
 fn repository(generation: u64, revision: u64, ports: &[u16]) -> Repository {
-    let routes = ports.iter().map(|port| Route {
-        listen: ([0, 0, 0, 0], *port).into(),
-        protocol: Protocol::Tcp,
-        state: RouteState::Serve,
-        idle_seconds: None,
-        colours: vec![Colour {
+    let routes = ports.iter().map(|port| {
+        let colour = Colour {
             name: "red".to_owned(),
             generation,
             weight: bounds::WEIGHTS,
             targets: vec![([127, 0, 0, 1], 20_000 + port).into()],
-        }],
+        };
+        Route::new(([0, 0, 0, 0], *port).into(), Protocol::Tcp, vec![colour])
     });
     Repository { generation, revision, routes: routes.collect() }
 }
 
 fn table(repositories: &[(&str, Repository)]) -> Table {
-    Table {
-        repositories: repositories.iter().map(|(name, repository)| ((*name).to_owned(), repository.clone())).collect(),
-    }
+    let repositories = repositories.iter().map(|(name, repository)| ((*name).to_owned(), repository.clone())).collect();
+    Table { repositories, ..Table::default() }
 }
 
 #[test]
@@ -404,6 +496,13 @@ prop_compose! {
         v6 in any::<bool>(),
         http in any::<bool>(),
         idle_seconds in prop::option::of(1..=bounds::IDLE_SECONDS),
+        drain_seconds in prop::option::of(0..=bounds::DRAIN_SECONDS),
+        (hosts, path, strip, trusted) in (
+            prop::collection::btree_set("(\\*\\.)?[a-z0-9]{1,9}(\\.[a-z0-9]{1,9}){0,3}", 0..4),
+            prop::option::of("(/[a-zA-Z0-9_~-]{1,9}){1,3}"),
+            any::<bool>(),
+            prop::collection::btree_set("10\\.[1-9]\\.0\\.0/16|fd0[0-9]::/64", 0..3),
+        ),
         weights in weights(),
         targets in 1..=bounds::TARGETS,
         name in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}",
@@ -415,13 +514,16 @@ prop_compose! {
             targets: (0..targets).map(|n| ([10, 0, 0, 1], u16::try_from(40_000 + n).unwrap()).into()).collect(),
         });
         let ip: std::net::IpAddr = if v6 { [0_u16; 8].into() } else { [0_u8; 4].into() };
-        Route {
-            listen: (ip, 1).into(),
-            protocol: if http { Protocol::Http } else { Protocol::Tcp },
-            state: RouteState::Serve,
-            idle_seconds,
-            colours: colours.collect(),
+        let protocol = if http { Protocol::Http } else { Protocol::Tcp };
+        let mut route = Route::new((ip, 1).into(), protocol, colours.collect());
+        (route.idle_seconds, route.drain_seconds) = (idle_seconds, drain_seconds);
+        if http {
+            route.hosts = hosts.iter().map(|host| Host::read(host).unwrap()).collect();
+            route.path = path.map(|path| Prefix::read(&path).unwrap());
+            route.strip_path = strip && route.path.is_some();
+            route.trusted = trusted.iter().map(|network| Network::read(network).unwrap()).collect();
         }
+        route
     }
 }
 
@@ -432,6 +534,8 @@ prop_compose! {
             (4..=bounds::COUNTER, 0..=bounds::COUNTER, prop::collection::vec(any_route(), 0..4)),
             0..6,
         ),
+        held in any::<bool>(),
+        maintained in prop::option::of(prop::option::of("[<>a-z\n]{0,9}")),
     ) -> Table {
         let mut port = 0;
         let numbered = repositories.into_iter().map(|(name, (generation, revision, mut routes))| {
@@ -441,7 +545,12 @@ prop_compose! {
             }
             (name, Repository { generation, revision, routes })
         });
-        Table { repositories: numbered.collect() }
+        let table = Table { repositories: numbered.collect(), ..Table::default() };
+        let maintained = maintained.map(|page| Maintained { page });
+        match table.repositories.keys().next().cloned() {
+            Some(name) => table.standing_so(&name, Standing { held, maintained }),
+            None => table,
+        }
     }
 }
 
@@ -502,13 +611,14 @@ fn answers_are_read_as_they_were_said() {
     let said = [
         r#"{"version":1,"answer":"applied","serial":3,"changed":true}"#,
         r#"{"version":1,"answer":"done","changed":false}"#,
+        r#"{"version":1,"answer":"metrics","text":"a 1\n"}"#,
         r#"{"version":1,"answer":"refused","code":"older","message":"no"}"#,
         r#"{"version":1,"answer":"refused","code":"mistaken","message":"a: b","mistakes":[{"path":"a","message":"b"}]}"#,
         concat!(
             r#"{"version":1,"answer":"status","serial":3,"origin":"previous","durable":true,"ending":false,"connections":2,"#,
             r#""repositories":{"shop":{"generation":4,"revision":1}},"routes":[{"repository":"shop","listen":"[::1]:80","#,
-            r#""listening":true,"taken":9,"failed":1,"waiting":0,"requests":7,"answered_here":2,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"tunnels":0,"#,
-            r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}],"#,
+            r#""listening":true,"taken":9,"failed":1,"waiting":0,"requests":7,"answered_here":2,"unrouted":3,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"tunnels":0,"received":8,"sent":9,"#,
+            r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0],"latency_micros":7000}}]}],"#,
             r#""leaving":[{"repository":"shop","listen":"[::1]:80","name":"blue","generation":3,"open":1,"tunnels":1}],"held":["shop"],"maintained":["blog"]}"#
         ),
     ];

@@ -1,31 +1,28 @@
 //! What of a client's bytes is a request, strictly. Pure: bytes in, decisions out.
 //!
-//! hyper is lenient where others are (it takes a bare LF for the end of a line, folds two equal lengths into one, and drops
-//! a length that stands beside `chunked`), and what two parsers understand differently is how a request is smuggled in. So
-//! nothing reaches hyper that this has not understood first, and in one way only. Where a request ends is decided here.
+//! Many servers are lenient (they take a bare LF for the end of a line, fold two equal lengths into one, or drop a length that
+//! stands beside `chunked`), and what two parsers understand differently is how a request is smuggled in. So nothing reaches a
+//! container that this has not understood first, and in one way only. Where a request ends is decided here.
 
 use super::{
+    chunks::{Chunks, Piece},
     head::{self, Body, Head},
     refusal::Refusal,
 };
 
 /// Bytes of a head, request line and empty line included.
 pub(crate) const HEAD_BYTES: usize = 32 << 10;
-/// Bytes of one line that frames a chunk, extensions included.
-const CHUNK_LINE: usize = 256;
-/// Bytes of a chunked body's trailers.
-const TRAILER_BYTES: usize = 8 << 10;
 
 /// What is to be done with the bytes at hand.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Nothing, before there are more.
     More,
-    /// The first so many are of no use.
+    /// The first so many are of no use, or frame what is.
     Skip(usize),
     /// The first so many are a whole head.
     Head(usize, Head),
-    /// The first so many belong to the body.
+    /// The first so many are data of the body.
     Body(usize),
     /// What is there is no head. Nothing after it is looked at.
     Refuse(Refusal),
@@ -39,6 +36,7 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Guard {
     state: State,
+    trailers: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -49,57 +47,20 @@ enum State {
         blank: bool,
     },
     Sized(u64),
-    Chunked(Chunk),
+    Chunked(Chunks),
     Undecided,
     /// Nothing is a request any more.
     Done,
 }
 
-/// Where in a chunked body.
-#[derive(Debug, Clone, Copy)]
-enum Chunk {
-    /// In the line with the size: digits so far, their value, bytes of the line, whether an extension began.
-    Size {
-        digits: u8,
-        size: u64,
-        line: usize,
-        extension: bool,
-    },
-    /// After its CR.
-    SizeEnd {
-        size: u64,
-    },
-    Data(u64),
-    DataCr,
-    DataLf,
-    /// In the trailers, `total` bytes of them; `line` bytes of this line, `colon`: its name has ended.
-    Trailer {
-        total: usize,
-        line: usize,
-        colon: bool,
-    },
-    /// After a CR; `last`: the line was empty.
-    TrailerLf {
-        total: usize,
-        last: bool,
-    },
-}
-
-const SIZE: Chunk = Chunk::Size { digits: 0, size: 0, line: 0, extension: false };
-
 impl Guard {
     pub(crate) fn new() -> Guard {
-        Guard { state: State::Head { seen: 0, blank: false } }
+        Guard { state: State::Head { seen: 0, blank: false }, trailers: Vec::new() }
     }
 
-    /// Whether a request's head is what comes next, or is under way.
-    pub(crate) fn in_head(&self) -> bool {
+    /// Whether a request's head is what comes next, or is under way: no body is.
+    pub(crate) fn is_between(&self) -> bool {
         matches!(self.state, State::Head { .. })
-    }
-
-    /// Whether nothing is looked at any more.
-    pub(crate) fn done(&self) -> bool {
-        matches!(self.state, State::Done)
     }
 
     /// The answer was no upgrade: what follows is HTTP.
@@ -107,11 +68,6 @@ impl Guard {
         if matches!(self.state, State::Undecided) {
             self.state = State::Head { seen: 0, blank: false };
         }
-    }
-
-    /// Looks at nothing any more.
-    pub(crate) fn end(&mut self) {
-        self.state = State::Done;
     }
 
     /// What to do with these bytes, which begin where the last step ended.
@@ -129,21 +85,25 @@ impl Guard {
                 }
                 Step::Body(length)
             }
-            State::Chunked(chunk) => {
-                let (length, outcome) = chunk.walk(bytes);
-                match outcome {
-                    Walked::On => Step::Body(length),
-                    Walked::End => {
-                        self.state = State::Head { seen: 0, blank: false };
-                        Step::Body(length)
-                    }
-                    Walked::Wrong(reason) => {
-                        self.state = State::Done;
-                        Step::Broken(Refusal::new(400, reason))
-                    }
+            State::Chunked(chunks) => match chunks.step(bytes) {
+                Piece::Frame(length) => Step::Skip(length),
+                Piece::Data(length) => Step::Body(length),
+                Piece::End(length) => {
+                    self.trailers = chunks.trailers();
+                    self.state = State::Head { seen: 0, blank: false };
+                    Step::Skip(length)
                 }
-            }
+                Piece::Wrong(reason) => {
+                    self.state = State::Done;
+                    Step::Broken(Refusal::new(400, reason))
+                }
+            },
         }
+    }
+
+    /// What followed a body in chunks: whole header lines.
+    pub(crate) fn trailers(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.trailers)
     }
 
     fn head(&mut self, bytes: &[u8]) -> Step {
@@ -153,28 +113,27 @@ impl Guard {
             (*seen, *blank) = (0, true);
             return Step::Skip(2);
         }
-        let from = *seen;
-        for (at, byte) in bytes.iter().enumerate().skip(from) {
-            match byte {
-                b'\n' => {
-                    if at == 0 || bytes.get(at - 1) != Some(&b'\r') {
-                        return self.refuse(Refusal::new(400, "a line of the head ends with a bare LF"));
-                    }
-                    if at >= 3 && bytes.get(at - 3..=at) == Some(b"\r\n\r\n") {
-                        return self.whole(bytes, at + 1);
-                    }
-                }
-                _ if at > 0 && bytes.get(at - 1) == Some(&b'\r') => {
-                    return self.refuse(Refusal::new(400, "a CR without LF in the head"));
-                }
-                b'\r' | b'\t' | 0x20..=0x7e | 0x80..=0xff => {}
-                _ => return self.refuse(Refusal::new(400, "a control character in the head")),
-            }
-            if at + 1 >= HEAD_BYTES {
+        let mut at = *seen;
+        while let Some(byte) = bytes.get(at) {
+            if at >= HEAD_BYTES {
                 return self.refuse(Refusal::new(431, "the head is larger than 32 KiB"));
             }
+            match byte {
+                b'\r' => match bytes.get(at + 1) {
+                    // Looked at again when more has come.
+                    None => break,
+                    Some(b'\n') if at >= 2 && bytes.get(at - 2..at) == Some(b"\r\n") => {
+                        return self.whole(bytes, at + 2);
+                    }
+                    Some(b'\n') => at += 2,
+                    Some(_) => return self.refuse(Refusal::new(400, "a CR without LF in the head")),
+                },
+                b'\n' => return self.refuse(Refusal::new(400, "a line of the head ends with a bare LF")),
+                byte if head::in_value(*byte) => at += 1,
+                _ => return self.refuse(Refusal::new(400, "a control character in the head")),
+            }
         }
-        *seen = bytes.len();
+        *seen = at;
         Step::More
     }
 
@@ -187,7 +146,7 @@ impl Guard {
                     _ if head.upgrade => State::Undecided,
                     Body::None => State::Head { seen: 0, blank: false },
                     Body::Sized(length) => State::Sized(length),
-                    Body::Chunked => State::Chunked(SIZE),
+                    Body::Chunked => State::Chunked(Chunks::strict()),
                 };
                 Step::Head(length, head)
             }
@@ -197,88 +156,6 @@ impl Guard {
     fn refuse(&mut self, refusal: Refusal) -> Step {
         self.state = State::Done;
         Step::Refuse(refusal)
-    }
-}
-
-enum Walked {
-    On,
-    End,
-    Wrong(&'static str),
-}
-
-impl Chunk {
-    /// Walks over what is framed rightly; how far, and why no further.
-    fn walk(&mut self, bytes: &[u8]) -> (usize, Walked) {
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            let next = match *self {
-                Chunk::Data(left) => {
-                    let rest = bytes.len() - at;
-                    let length = usize::try_from(left).map_or(rest, |left| left.min(rest));
-                    at += length;
-                    let left = left - u64::try_from(length).unwrap_or(0);
-                    *self = if left == 0 { Chunk::DataCr } else { Chunk::Data(left) };
-                    continue;
-                }
-                Chunk::Size { .. } => self.size(byte),
-                Chunk::SizeEnd { size } => match (byte, size) {
-                    (b'\n', 0) => Ok(Chunk::Trailer { total: 0, line: 0, colon: false }),
-                    (b'\n', size) => Ok(Chunk::Data(size)),
-                    _ => Err("a CR without LF after the size of a chunk"),
-                },
-                Chunk::DataCr if byte == b'\r' => Ok(Chunk::DataLf),
-                Chunk::DataLf if byte == b'\n' => Ok(SIZE),
-                Chunk::DataCr | Chunk::DataLf => Err("a chunk is longer than its size says"),
-                Chunk::Trailer { .. } => self.trailer(byte),
-                Chunk::TrailerLf { last: true, .. } if byte == b'\n' => return (at + 1, Walked::End),
-                Chunk::TrailerLf { total, .. } if byte == b'\n' => Ok(Chunk::Trailer { total, line: 0, colon: false }),
-                Chunk::TrailerLf { .. } => Err("a CR without LF in the trailers"),
-            };
-            match next {
-                Ok(next) => *self = next,
-                // What was right before it may go on; it is no end of a body.
-                Err(reason) => return (at, Walked::Wrong(reason)),
-            }
-            at += 1;
-        }
-        (at, Walked::On)
-    }
-
-    fn size(self, byte: u8) -> Result<Chunk, &'static str> {
-        let Chunk::Size { digits, size, line, extension } = self else { return Ok(self) };
-        if line >= CHUNK_LINE {
-            return Err("the line before a chunk is too long");
-        }
-        let line = line + 1;
-        match byte {
-            b'\r' if digits > 0 => Ok(Chunk::SizeEnd { size }),
-            b';' if digits > 0 => Ok(Chunk::Size { digits, size, line, extension: true }),
-            b'\t' | 0x20..=0x7e if extension => Ok(Chunk::Size { digits, size, line, extension }),
-            _ => match char::from(byte).to_digit(16) {
-                // Fifteen digits are more than any body has, and no parser's overflow.
-                Some(value) if digits < 15 => {
-                    Ok(Chunk::Size { digits: digits + 1, size: size << 4 | u64::from(value), line, extension })
-                }
-                Some(_) => Err("the size of a chunk is too large"),
-                None => Err("the size of a chunk is no number"),
-            },
-        }
-    }
-
-    fn trailer(self, byte: u8) -> Result<Chunk, &'static str> {
-        let Chunk::Trailer { total, line, colon } = self else { return Ok(self) };
-        let total = total + 1;
-        if total > TRAILER_BYTES {
-            return Err("the trailers are larger than 8 KiB");
-        }
-        match byte {
-            b'\r' if line == 0 || colon => Ok(Chunk::TrailerLf { total, last: line == 0 }),
-            b':' if line > 0 => Ok(Chunk::Trailer { total, line: line + 1, colon: true }),
-            byte if colon && head::in_value(byte) || !colon && head::in_token(byte) => {
-                Ok(Chunk::Trailer { total, line: line + 1, colon })
-            }
-            _ => Err("a trailer is no header"),
-        }
     }
 }
 

@@ -1,39 +1,55 @@
 //! HTTP/1.1: each request finds a container of its own, whatever connection it came on.
 //!
-//! `guard`, `head` (pure: what of a client's bytes is a request), `wire` (a client's connection through the guard), `headers`
-//! (what is changed on the way), `sent` (a request's body), `target` (a connection to a container, and those without a request),
-//! `answer`, `exchange` (one request), and here: a client's connection from its beginning to its end.
+//! Pure: `head` (of a request), `guard` (what of a client's bytes is a request), `chunks` (frames of a body), `answer_head`,
+//! `forward` (what is changed on the way), `own` (answers of our own).
+//! With sockets: `buffer`, `clock`, `link` (a connection to a container, and those without a request), `find` (who gets a
+//! request), `talk` (one request and its answer, byte by byte), `note` (what the
+//! access log is told), `exchange` (one request), and here: a client's connection from
+//! its beginning to its end.
 
-mod answer;
+mod answer_head;
+mod buffer;
+mod chunks;
+mod clock;
 mod exchange;
+mod find;
+mod forward;
 mod guard;
 mod head;
-mod headers;
+mod link;
+mod note;
+mod own;
 mod refusal;
-mod sent;
-mod target;
-mod wire;
+mod talk;
 
 use std::{
+    future::{Future, poll_fn},
+    io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::{
-    server::conn::http1::{Builder, Parts},
-    service::service_fn,
-};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, timeout},
 };
 
-pub(crate) use self::target::Pool;
+pub(crate) use self::link::Pool;
 use self::{
-    exchange::{Client, Tunnel, exchange},
-    wire::{BUFFER, Said, Wire},
+    buffer::{Buffer, Outgoing, Size},
+    clock::Clock,
+    exchange::{After, Client, Tunnel},
+    find::Finder,
+    forward::Asker,
+    guard::{Guard, HEAD_BYTES, Step},
+    head::Head,
+    own::Own,
+    refusal::Refusal,
+    talk::Io,
 };
 use crate::{
     house::House,
@@ -46,61 +62,120 @@ const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// What a client still sends after a refusal is read for so long, and so far: a reset would take the answer away from it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 256 << 10;
+
 /// Serves a client's connection to its end.
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAddr, house: Arc<House>) {
     watch_over(&stream);
-    if let Some(tally) = house.board.tally(listen) {
-        tally.taken.fetch_add(1, Relaxed);
+    if let Some(listening) = house.board.listening(listen) {
+        listening.door.taken.fetch_add(1, Relaxed);
     }
-    let said = Arc::new(Said::new());
-    let times = house.times.clone();
-    let (mut cut, mut ending) = (house.cut.clone(), house.ending.clone());
-    let client = Arc::new(Client {
+    let mut cut = house.cut.clone();
+    let mut client = Client {
         peer,
-        listen,
-        trusted: listen.ip().is_loopback(),
-        said: Arc::clone(&said),
-        way: Mutex::default(),
-        tunnel: Mutex::default(),
+        asker: Asker::new(peer, listen, "http"),
+        finder: Finder::new(listen, peer.ip()),
+        io: Io { socket: stream, guard: Guard::new(), inbox: Buffer::new(Size::Small), out: Outgoing::new(), wrote: 0 },
+        clock: Clock::new(),
         house,
-    });
-    let asked = Arc::clone(&client);
-    let service = service_fn(move |request| Box::pin(exchange(Arc::clone(&asked), request)));
-    let wire = Wire::new(stream, said, times);
-    let mut connection = Builder::new().max_buf_size(BUFFER).serve_connection(wire, service);
-    let (mut told, mut closes) = (false, Box::pin(sleep(Duration::MAX)));
-    let outcome = loop {
-        tokio::select! {
-            outcome = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break outcome,
-            _ = cut.wait_for(|cut| *cut) => {
-                break_off(&connection.into_parts().io.into_parts().0);
-                return;
-            }
-            _ = ending.wait_for(|ending| *ending), if !told => {
-                told = true;
-                closes.as_mut().reset(tokio::time::Instant::now() + LAST_REQUEST);
-            }
-            () = &mut closes => {
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-                closes = Box::pin(sleep(Duration::MAX));
-            }
-        }
     };
-    let tunnel = client.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Parts { io, .. } = connection.into_parts();
-    let (mut stream, early) = io.into_parts();
-    match (outcome, tunnel) {
-        (Ok(()), Some(tunnel)) => {
-            tokio::select! {
-                () = through(&mut stream, &early, tunnel) => {}
-                _ = cut.wait_for(|cut| *cut) => break_off(&stream),
-            }
-        }
-        (Ok(()), None) => linger(&mut stream).await,
-        (Err(error), _) => {
-            tracing::debug!(%listen, %peer, %error, "a connection ended early");
+    let after = tokio::select! {
+        after = requests(&mut client) => after,
+        _ = cut.wait_for(|cut| *cut) => After::Cut("the proxy ends"),
+    };
+    let Client { io, .. } = client;
+    let Io { mut socket, inbox, .. } = io;
+    match after {
+        After::Next | After::Last => linger(&mut socket).await,
+        After::Cut(reason) => {
+            tracing::debug!(%listen, %peer, "a connection ended early: {reason}");
             // Half an answer must not look like a whole one.
-            break_off(&stream);
+            break_off(&socket);
+        }
+        After::Tunnel(tunnel) => tokio::select! {
+            () = through(&mut socket, inbox, *tunnel) => {}
+            _ = cut.wait_for(|cut| *cut) => break_off(&socket),
+        },
+    }
+}
+
+/// One request after the other, until the connection ends or becomes something else.
+async fn requests(client: &mut Client) -> After {
+    let mut ending = client.house.ending.clone();
+    let mut ends = Box::pin(async move {
+        let _ = ending.wait_for(|ending| *ending).await;
+    });
+    loop {
+        let after = match next(client, ends.as_mut()).await {
+            Said::Request(head) => client.exchange(head).await,
+            Said::Refused(refusal) => client.refuse(Own::refused(refusal)).await,
+            Said::Nothing => After::Last,
+            Said::Broken => After::Cut("the client broke off"),
+        };
+        if !matches!(after, After::Next) {
+            return after;
+        }
+    }
+}
+
+/// What a client says between requests.
+enum Said {
+    /// Its head is in the inbox.
+    Request(Head),
+    Refused(Refusal),
+    /// It has no more to say, or has said nothing for too long.
+    Nothing,
+    Broken,
+}
+
+async fn next(client: &mut Client, mut ends: Pin<&mut impl Future<Output = ()>>) -> Said {
+    let mut since = Instant::now();
+    let mut last = None;
+    client.io.inbox.becomes(Size::Small);
+    poll_fn(|cx| poll_next(client, cx, ends.as_mut(), &mut since, &mut last)).await
+}
+
+/// `since`: when that began which is waited for; `last`: when a proxy that ends waits no longer.
+fn poll_next(
+    client: &mut Client,
+    cx: &mut Context<'_>,
+    ends: Pin<&mut impl Future<Output = ()>>,
+    since: &mut Instant,
+    last: &mut Option<Instant>,
+) -> Poll<Said> {
+    let Client { io: Io { socket, guard, inbox, .. }, clock, house, .. } = client;
+    loop {
+        match guard.step(inbox.rest()) {
+            Step::Skip(length) => inbox.consume(length),
+            Step::Head(_, head) => return Poll::Ready(Said::Request(head)),
+            Step::Refuse(refusal) | Step::Broken(refusal) => return Poll::Ready(Said::Refused(refusal)),
+            Step::Body(_) | Step::Undecided => return Poll::Ready(Said::Broken),
+            Step::More => {
+                let idle = inbox.is_empty();
+                match inbox.poll_fill(cx, socket, HEAD_BYTES + 4) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Said::Nothing),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Said::Broken),
+                    Poll::Ready(Ok(_)) => {
+                        if idle {
+                            *since = Instant::now();
+                        }
+                        continue;
+                    }
+                    Poll::Pending => {}
+                }
+                let time = if idle { house.times.keep_alive } else { house.times.head_timeout };
+                let mut until = *since + time;
+                if idle {
+                    if last.is_none() && ends.poll(cx).is_ready() {
+                        *last = Some(Instant::now() + LAST_REQUEST);
+                    }
+                    until = last.map_or(until, |last| last.min(until));
+                }
+                return match clock.poll_until(cx, until) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) if idle => Poll::Ready(Said::Nothing),
+                    Poll::Ready(()) => Poll::Ready(Said::Refused(Refusal::new(408, "the head did not come in time"))),
+                };
+            }
         }
     }
 }
@@ -113,21 +188,23 @@ async fn linger(stream: &mut TcpStream) {
 }
 
 /// Another protocol than HTTP from here on: bytes both ways.
-async fn through(client: &mut TcpStream, early: &[u8], tunnel: Tunnel) {
-    let Tunnel { rest, claim } = tunnel;
-    // The answer to the client has gone out; hyper lets go of the container's connection then.
-    let Ok(Ok((mut container, read))) = timeout(pass::ACCEPT, rest).await else {
-        return break_off(client);
-    };
+async fn through(client: &mut TcpStream, early: Buffer, tunnel: Tunnel) {
+    let Tunnel { mut link, claim } = tunnel;
+    let container = &mut link.stream;
     let both = async {
-        container.write_all(early).await?;
-        client.write_all(&read).await?;
-        pass::both_ways(client, &mut container, claim.idle).await
+        container.write_all(early.rest()).await?;
+        drop(early);
+        client.write_all(link.inbox.rest()).await?;
+        drop(link.inbox);
+        pass::both_ways(client, container, &claim).await
     };
-    let outcome = both.await;
+    let outcome = tokio::select! {
+        outcome = both => outcome,
+        () = claim.drained() => Err(io::Error::other("its colour has left the route, and its time is over")),
+    };
     if let Err(error) = outcome {
-        tracing::debug!(target = %claim.target, %error, "a tunnel is cut");
+        tracing::debug!(target = %claim.target(), %error, "a tunnel is cut");
         break_off(client);
-        break_off(&container);
+        break_off(container);
     }
 }

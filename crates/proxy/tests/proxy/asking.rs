@@ -95,7 +95,7 @@ fn check_tells_every_mistake() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!((code, lines.len()), (Some(1), 3), "{said}");
     assert!(
-        lines[0].starts_with("turnout-proxy: FILE: listen: unknown key; known here: serial, repositories"),
+        lines[0].starts_with("turnout-proxy: FILE: listen: unknown key; known here: serial, repositories, standing"),
         "{said}"
     );
     assert!(lines[1].starts_with("turnout-proxy: FILE: serial: is 0; a whole number from 1 to "), "{said}");

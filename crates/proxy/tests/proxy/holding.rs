@@ -1,7 +1,7 @@
 //! Requests that wait while their repository is held; the page of a maintained one; what is counted.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     time::{Duration, Instant},
 };
 
@@ -96,25 +96,111 @@ fn who_waits_has_bounds() {
 }
 
 #[test]
-fn a_hold_is_not_kept_and_concerns_its_repository_only() {
+fn a_hold_is_kept_over_a_restart_and_concerns_its_repository_only() {
     let red = Web::named("red");
     let (place, proxy, listen) = before(red.address(), &[]);
     let other = free_address();
     proxy.apply("blog", 1, &json!([http(other, "red", 1, red.address())]));
     ask(&proxy, "hold");
+    let serial = place.kept().serial;
     assert_eq!(Browser::to(other).get("/").status(), 200);
     let unknown = proxy.ask(&json!({"version": 1, "request": "hold", "repository": "shed"}));
     assert_eq!(unknown["code"], "mistaken", "{unknown}");
+    // What is applied meanwhile leaves it as it is, and is no conflict.
+    let routes = json!([http(listen, "red", 1, red.address())]);
+    assert_eq!(proxy.ask(&crate::support::apply("shop", 1, &routes))["changed"], false);
+    proxy.apply("shop", 2, &routes);
     proxy.kill();
     let proxy = place.start(&[]);
-    assert_eq!(Browser::to(listen).get("/").status(), 200);
+    assert_eq!(proxy.status()["held"], json!(["shop"]));
+    let mut browser = Browser::to(listen);
+    browser.says("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    until("it waits", || {
+        proxy.status()["routes"][0]["waiting"].as_u64().unwrap()
+            + proxy.status()["routes"][1]["waiting"].as_u64().unwrap()
+            == 1
+    });
+    assert_eq!(ask(&proxy, "resume"), done(true));
+    assert_eq!(browser.answer().status(), 200);
+    // Said twice, it is written once.
+    let kept = place.kept();
+    assert_eq!(ask(&proxy, "resume"), done(false));
+    assert_eq!((kept.serial, place.kept().serial), (serial + 2, serial + 2));
+    proxy.kill();
+    let proxy = place.start(&[]);
     assert_eq!(proxy.status().get("held"), None);
+    assert_eq!(Browser::to(listen).get("/").status(), 200);
+}
+
+#[test]
+fn a_hold_that_cannot_be_kept_is_one_all_the_same_and_says_so() {
+    let red = Web::named("red");
+    let (place, proxy, listen) = before(red.address(), &[]);
+    let state = place.state();
+    std::fs::rename(&state, state.with_extension("away")).unwrap();
+    let answer = ask(&proxy, "hold");
+    assert_eq!(answer["code"], "not_durable", "{answer}");
+    assert!(answer["message"].as_str().unwrap().starts_with("requests are held, but"), "{answer}");
+    assert_eq!(proxy.status()["held"], json!(["shop"]));
+    // The file says what is so again.
+    assert_eq!(ask(&proxy, "resume"), done(true));
+    assert_eq!(Browser::to(listen).get("/").status(), 200);
+    std::fs::rename(state.with_extension("away"), &state).unwrap();
+    assert_eq!(ask(&proxy, "hold"), done(true));
+    assert!(place.kept().table.standing["shop"].held);
+}
+
+#[test]
+fn tunnels_of_a_colour_that_left_have_so_much_time() {
+    let echo = || {
+        scripted(|from, to| {
+            crate::web::head(from)?;
+            to.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")?;
+            std::io::copy(from, to).map(drop)
+        })
+    };
+    let (red, blue) = (echo(), Web::named("blue"));
+    let (_place, proxy, listen) = before(red.address, &[]);
+    let open = || {
+        let mut browser = Browser::to(listen);
+        browser.says("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+        assert_eq!(crate::web::head(&mut browser.from).unwrap().status(), 101);
+        browser
+    };
+    let echoes = |browser: &mut Browser| {
+        browser.says("a\r\n");
+        let mut said = String::new();
+        std::io::BufRead::read_line(&mut browser.from, &mut said).is_ok_and(|_| said == "a\r\n")
+    };
+    let routes = |colour: &str, generation: u64, target, drain: Option<u64>| {
+        let mut route = http(listen, colour, generation, target);
+        if let Some(drain) = drain {
+            route["drain_seconds"] = json!(drain);
+        }
+        json!([route])
+    };
+    let mut tunnel = open();
+    // Without a time it may stay; when its colour comes back, it is no longer in a hurry.
+    proxy.apply("shop", 2, &routes("blue", 2, blue.address(), None));
+    assert!(echoes(&mut tunnel));
+    proxy.apply("shop", 3, &routes("blue", 2, blue.address(), Some(600)));
+    assert!(echoes(&mut tunnel));
+    assert_eq!(proxy.status()["leaving"][0]["tunnels"], 1);
+    proxy.apply("shop", 4, &routes("red", 1, red.address, Some(1)));
+    assert!(echoes(&mut tunnel));
+    let since = Instant::now();
+    proxy.apply("shop", 5, &routes("blue", 2, blue.address(), Some(1)));
+    assert!(echoes(&mut tunnel));
+    assert!(tunnel.from.read(&mut [0]).is_err(), "it is cut, and sees that this is no regular end");
+    assert!((1..8).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+    until("red has ended", || proxy.status()["leaving"] == json!([]));
+    assert_eq!(Browser::to(listen).get("/").get("x-from"), "blue");
 }
 
 #[test]
 fn a_maintained_repository_answers_with_its_page() {
     let red = Web::named("red");
-    let (_place, proxy, listen) = before(red.address(), &[]);
+    let (place, proxy, listen) = before(red.address(), &[]);
     let maintain = |on: bool, page: Option<&str>| {
         let mut request = json!({"version": 1, "request": "maintain", "repository": "shop", "on": on});
         if let Some(page) = page {
@@ -135,7 +221,10 @@ fn a_maintained_repository_answers_with_its_page() {
     let answer = message(&mut browser.from, true).unwrap();
     assert_eq!((answer.status(), answer.get("content-length")), (503, "7".to_owned()));
     assert_eq!(red.requests(), 0);
+    let kept = place.kept().table.standing["shop"].maintained.clone();
+    assert_eq!(kept.and_then(|maintained| maintained.page).as_deref(), Some("<p>Soon"));
     assert_eq!(maintain(false, None), done(true));
+    assert!(place.kept().table.standing.is_empty());
     assert_eq!(browser.get("/").status(), 200);
 }
 

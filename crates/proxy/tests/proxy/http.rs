@@ -104,7 +104,7 @@ fn bodies_stream_both_ways_with_their_trailers() {
         browser.says("0\r\nX-Sum: 1\r\n\r\n");
         let mut answer = answer;
         body(&mut browser.from, &mut answer, false).unwrap();
-        assert_eq!(answer.trailers, [("x-sum".to_owned(), "2".to_owned())]);
+        assert_eq!(answer.trailers, [("X-Sum".to_owned(), "2".to_owned())]);
     }
 }
 
@@ -295,11 +295,104 @@ fn answers_without_a_body_have_none() {
     });
     let (_place, proxy, listen) = before(bare.address, &[]);
     let mut browser = Browser::to(listen);
-    for (path, length) in [("/204", ""), ("/304", ""), ("/200", "0"), ("/204", "")] {
+    // A 304 tells the length that there would be.
+    for (path, length) in [("/204", ""), ("/304", "9"), ("/200", "0"), ("/204", "")] {
         let answer = browser.get(path);
         assert_eq!((answer.get("content-length").as_str(), answer.get("transfer-encoding").as_str()), (length, ""));
     }
     assert_eq!(proxy.status()["routes"][0]["taken"], 1);
+}
+
+#[test]
+fn early_hints_and_trailers_that_nobody_announced_are_passed_on() {
+    let hints = scripted(|from, to| {
+        let asked = message(from, false)?;
+        // What would change the request's meaning is no trailer.
+        assert_eq!(asked.trailers, [("X-End".to_owned(), "1".to_owned())]);
+        to.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x\r\nX: y\r\n\r\n")?;
+        to.write_all(b"HTTP/1.1 102 Processing\r\n\r\n")?;
+        to.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX-Sum: 2\r\nContent-Length: 3\r\n\r\n")
+    });
+    let (_place, _proxy, listen) = before(hints.address, &[]);
+    let mut browser = Browser::to(listen);
+    browser.says("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-End: 1\r\nHost: b\r\n\r\n");
+    let hint = head(&mut browser.from).unwrap();
+    assert_eq!((hint.status(), hint.get("link"), hint.get("x")), (103, "</a.css>; rel=preload".into(), String::new()));
+    assert_eq!(head(&mut browser.from).unwrap().status(), 102);
+    let answer = browser.answer();
+    assert_eq!((answer.status(), answer.text()), (200, "hello".to_owned()));
+    assert_eq!(answer.trailers, [("X-Sum".to_owned(), "2".to_owned())]);
+}
+
+#[test]
+fn an_old_client_gets_no_early_hints() {
+    let hints = scripted(|from, to| {
+        message(from, false)?;
+        to.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    });
+    let (_place, _proxy, listen) = before(hints.address, &[]);
+    let mut browser = Browser::to(listen);
+    browser.says("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let answer = browser.answer();
+    assert_eq!((answer.first.as_str(), answer.text()), ("HTTP/1.0 200 OK", "ok".to_owned()));
+    assert_eq!(answer.get("connection"), "keep-alive");
+    assert_eq!(browser.get("/").status(), 103);
+}
+
+#[test]
+fn who_leaves_is_noticed_while_the_request_waits() {
+    let silent = scripted(|from, _| {
+        message(from, false)?;
+        from.read(&mut [0]).map(drop)
+    });
+    let (_place, proxy, listen) = before(silent.address, &[]);
+    for text in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na"] {
+        let mut browser = Browser::to(listen);
+        browser.says(text);
+        until("it is in flight", || proxy.status()["routes"][0]["colours"][0]["open"] == 1);
+        drop(browser);
+        until("it is not any more", || proxy.status()["routes"][0]["colours"][0]["open"] == 0);
+    }
+    proxy.ask(&json!({"version": 1, "request": "hold", "repository": "shop"}));
+    let mut browser = Browser::to(listen);
+    browser.says("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na");
+    until("it waits", || proxy.status()["routes"][0]["waiting"] == 1);
+    drop(browser);
+    until("it does not wait any more", || proxy.status()["routes"][0]["waiting"] == 0);
+}
+
+#[test]
+fn a_large_answer_arrives_whole_however_it_is_framed() {
+    let data: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251).to_le_bytes()[0]).collect();
+    let sent = data.clone();
+    let large = scripted(move |from, to| {
+        let asked = message(from, false)?;
+        if asked.first.contains("/sized") {
+            write!(to, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", sent.len())?;
+            return to.write_all(&sent);
+        }
+        if asked.first.contains("/close") {
+            to.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            return to.write_all(&sent);
+        }
+        to.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        // Of every size around those of buffers.
+        let (mut rest, mut size) = (&sent[..], 1);
+        while !rest.is_empty() {
+            let (part, further) = rest.split_at(size.min(rest.len()));
+            write!(to, "{:x} \r\n", part.len())?;
+            to.write_all(part)?;
+            to.write_all(b"\r\n")?;
+            (rest, size) = (further, size * 3 % 70_001 + 1);
+        }
+        to.write_all(b"0\r\n\r\n")
+    });
+    let (_place, _proxy, listen) = before(large.address, &[]);
+    for path in ["/sized", "/close", "/chunked"] {
+        let answer = Browser::to(listen).get(path);
+        assert_eq!(answer.body.len(), data.len(), "{path}");
+        assert!(answer.body == data, "{path}");
+    }
 }
 
 #[test]

@@ -4,8 +4,10 @@
 mod asking;
 mod claims;
 mod ending;
+mod figures;
 mod forwarding;
 mod holding;
+mod hosts;
 mod http;
 mod passing;
 mod patience;

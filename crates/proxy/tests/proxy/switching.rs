@@ -44,7 +44,10 @@ fn open_connections_stay_where_they_are_and_new_ones_go_to_the_new_colour() {
 /// Puts a file in place in which shop is at this colour.
 fn put(place: &Place, serial: u64, listen: SocketAddr, colour: &str, target: SocketAddr) {
     let shop = repository(serial, &json!([route(listen, colour, serial, target)]));
-    place.put(&RouteFile { serial, table: Table { repositories: [("shop".to_owned(), shop)].into() } });
+    place.put(&RouteFile {
+        serial,
+        table: Table { repositories: [("shop".to_owned(), shop)].into(), ..Table::default() },
+    });
 }
 
 #[test]

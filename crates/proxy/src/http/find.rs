@@ -1,0 +1,175 @@
+//! A container for a request: claimed, and a connection to it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use turnout_traffic::{
+    Protocol,
+    spot::{Aim, NoRoute},
+};
+
+use super::{link::Link, own::Own};
+use crate::{
+    board::{Board, Claim, Listening, Serving, Waiting},
+    pass::{ACCEPT, PATIENCE, PAUSE},
+};
+
+/// How long a request waits while its repository is held.
+const HOLD_TIME: Duration = Duration::from_secs(30);
+
+const CROWDED: Own = Own::again(503, "as many requests wait here as may; try again");
+const HELD_TOO_LONG: Own = Own::again(504, "a deployment takes longer than requests wait for it; try again");
+/// No container takes a request.
+pub(crate) const NO_TARGET: Own = Own::again(503, "no container takes the request at the moment; try again");
+
+/// The host is none of those that are served here: another listener's, or nobody's.
+const NO_HOST: Own = Own::new(421, "this host is not served here");
+const NO_PATH: Own = Own::new(404, "nothing is served at this path");
+
+/// Finds containers for the requests of one client.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    pub(crate) listen: SocketAddr,
+    client: IpAddr,
+    /// The routes that the last request found.
+    way: Option<Arc<Listening>>,
+    /// What the request at hand names: its host, and from there on its path.
+    aim: Vec<u8>,
+    host: usize,
+}
+
+/// What a claim comes to.
+enum Claimed {
+    At(Claim),
+    /// No target that was not tried.
+    Nobody,
+    /// Requests wait.
+    Held(Arc<Serving>),
+}
+
+fn unrouted(no_route: NoRoute) -> Own {
+    match no_route {
+        NoRoute::Host => NO_HOST,
+        NoRoute::Path => NO_PATH,
+    }
+}
+
+/// What was found at once.
+pub(crate) enum AtOnce {
+    Found(Claim, Link),
+    /// No connection waits for a request: one is to be made.
+    Connect(Claim),
+    Waits,
+}
+
+impl Finder {
+    pub(crate) fn new(listen: SocketAddr, client: IpAddr) -> Finder {
+        Finder { listen, client, way: None, aim: Vec::new(), host: 0 }
+    }
+
+    /// A request comes that names this: its route. None: the listener has no route any more.
+    pub(crate) fn begins(&mut self, board: &Board, aim: Aim<'_>) -> Option<Result<Arc<Serving>, Own>> {
+        self.aim.clear();
+        self.aim.extend_from_slice(aim.host);
+        self.host = self.aim.len();
+        self.aim.extend_from_slice(aim.path);
+        let listening = board.listening_by(&mut self.way, self.listen)?;
+        Some(match listening.find(aim) {
+            Ok(serving) => Ok(Arc::clone(serving)),
+            Err(no_route) => Err(unrouted(no_route)),
+        })
+    }
+
+    /// Counts an answer of our own, to a request of this route or of none.
+    pub(crate) fn answered_here(&mut self, board: &Board, serving: Option<&Serving>) {
+        if let Some(listening) = board.listening_by(&mut self.way, self.listen) {
+            listening.answered_here(serving);
+        }
+    }
+
+    fn claim(&mut self, board: &Board, tried: &[SocketAddr]) -> Result<Claimed, Own> {
+        let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
+        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, self.client, tried) {
+            // Looked at after it was counted in: whoever holds and then sees nothing in flight may rely on it.
+            Some(Ok((serving, _))) if serving.standing.held() => Ok(Claimed::Held(serving)),
+            Some(Ok((serving, claim))) if serving.route.protocol == Protocol::Http => {
+                Ok(claim.map_or(Claimed::Nobody, Claimed::At))
+            }
+            Some(Err(no_route)) => Err(unrouted(no_route)),
+            // The route is gone, or is none of HTTP any more: a new connection finds what is there.
+            _ => Err(Own { last: true, ..NO_TARGET }),
+        }
+    }
+
+    /// What can be had without waiting for anything.
+    pub(crate) fn at_once(&mut self, board: &Board) -> Result<AtOnce, Own> {
+        Ok(match self.claim(board, &[])? {
+            Claimed::At(claim) => match claim.to.pool.take() {
+                Some(link) => AtOnce::Found(claim, link),
+                None => AtOnce::Connect(claim),
+            },
+            Claimed::Nobody | Claimed::Held(_) => AtOnce::Waits,
+        })
+    }
+
+    /// A claim, and a connection to its target. A container that refuses is followed by the next, and all of them are tried
+    /// again for a while; the table is asked each time, for it may have changed. `lost`: the one that lost it before;
+    /// `held`: bytes that the request holds while it waits.
+    pub(crate) async fn find(
+        &mut self,
+        board: &Board,
+        mut claimed: Option<Claim>,
+        lost: Option<SocketAddr>,
+        held: u64,
+    ) -> Result<(Claim, Link), Own> {
+        let mut deadline = Instant::now() + PATIENCE;
+        let mut tried: Vec<SocketAddr> = lost.into_iter().collect();
+        let mut waits = None;
+        loop {
+            let claim = match claimed.take() {
+                Some(claim) => Some(claim),
+                None => match self.claim(board, &tried)? {
+                    Claimed::At(claim) => Some(claim),
+                    Claimed::Nobody => None,
+                    Claimed::Held(serving) => {
+                        let _waits = Waiting::of(&serving.tally, held).ok_or(CROWDED)?;
+                        timeout(HOLD_TIME, serving.standing.resumed()).await.map_err(|_| HELD_TOO_LONG)?;
+                        // What is new is given the time that it would have had.
+                        deadline = Instant::now() + PATIENCE;
+                        continue;
+                    }
+                },
+            };
+            if let Some(claim) = claim {
+                if let Some(link) = claim.to.pool.take() {
+                    return Ok((claim, link));
+                }
+                let until = deadline.min(Instant::now() + ACCEPT);
+                let outcome = timeout_at(until, Link::to(claim.target())).await;
+                if let Ok(Ok(link)) = outcome {
+                    return Ok((claim, link));
+                }
+                if waits.is_none() {
+                    waits = Some(Waiting::of(&claim.serving().tally, held).ok_or(CROWDED)?);
+                }
+                match outcome {
+                    Ok(outcome) => {
+                        let error = outcome.err();
+                        tracing::debug!(target = %claim.target(), ?error, "a container does not take connections");
+                    }
+                    Err(_) => tracing::debug!(target = %claim.target(), "a container takes no connection in time"),
+                }
+                tried.push(claim.target());
+            } else if tried.is_empty() || Instant::now() + PAUSE >= deadline {
+                return Err(NO_TARGET);
+            } else {
+                sleep(PAUSE).await;
+                tried.clear();
+            }
+        }
+    }
+}
