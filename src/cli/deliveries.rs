@@ -9,8 +9,8 @@ use super::{
     args::DeliveriesArgs,
     client::Client,
     show::{json, one_line},
-    when::when,
     trouble::Trouble,
+    when::when,
 };
 use crate::{
     report::{

@@ -2,14 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{
-    args::DeployArgs,
-    client::Client,
-    colours,
-    progress::Display,
-    show::to_its_end,
-    trouble::Trouble,
-};
+use super::{args::DeployArgs, client::Client, colours, progress::Display, show::to_its_end, trouble::Trouble};
 use crate::{
     server::wire::{DeployReply, DeployRequest, HoldReply, HoldRequest},
     store::State,

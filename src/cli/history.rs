@@ -9,8 +9,8 @@ use super::{
     args::HistoryArgs,
     client::{Client, encode},
     show::{json, length, one_line, said},
-    when::when,
     trouble::Trouble,
+    when::when,
 };
 use crate::{
     git::short,

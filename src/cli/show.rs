@@ -26,9 +26,7 @@ use crate::{
         counted,
         redact::{escape_controls, escape_json},
     },
-    server::wire::{
-        ContainerStatus, Followed, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus,
-    },
+    server::wire::{ContainerStatus, Followed, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
     store::{Deployment, Pile, State, WantedCommit},
 };
 

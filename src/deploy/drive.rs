@@ -290,6 +290,7 @@ impl<'a> Drive<'a> {
                 self.found.prepared = Some(*prepared);
                 Ok(Fact::Planned)
             }
+            Planned::Baking(bake) => Ok(Fact::Baking { bake }),
             Planned::Way(way) => {
                 let (project, plan) = (Some(way.project.clone()), Some(self.of.recorder.clean(&way.text())));
                 self.found.update = Update { project, plan, ..std::mem::take(&mut self.found.update) };
@@ -488,7 +489,7 @@ fn word(action: Action) -> &'static str {
         Action::GoBack => "the way back",
         Action::Abort => "the abort",
         Action::Bake => "the bake",
-        Action::Mend => "mending",
+        Action::Mend => "the mending",
         Action::Wait => "the wait for the engine",
         Action::Record(_) => "the record",
         Action::Again => "the repetition",

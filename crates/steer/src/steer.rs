@@ -159,6 +159,7 @@ impl Steer {
             Answer::Applied { .. } => "applied",
             Answer::Status(_) => "status",
             Answer::Done { .. } => "done",
+            Answer::Metrics { .. } => "metrics",
             Answer::Refused(_) => "refused",
         };
         wire::not_understood(&self.socket, asked, format!("it is an answer of another kind, `{said}`"))

@@ -25,6 +25,7 @@ use crate::{
         dress::{self, Coloured, Dress, StayingDress},
         said::OnFailure,
     },
+    traffic::spot::{Host, Prefix},
 };
 
 /// The colour of listeners whose port turnout chooses: it is no colour's own.
@@ -126,16 +127,16 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
                 place()
             ));
         }
-        let later = [
-            (!route.hosts.is_empty(), "hosts"),
-            (route.path.is_some(), "path"),
-            (route.strip_path, "strip_path"),
-            (route.tls.is_some(), "tls"),
-        ];
+        let later = [(route.tls.is_some(), "tls")];
         let later: Vec<&str> = later.into_iter().filter(|(is_said, _)| *is_said).map(|(_, key)| key).collect();
         if !later.is_empty() {
             refused.push(format!("{}: {} is not there yet; take it out", place(), later.join(" and ")));
         }
+        let hosts =
+            route.hosts.iter().filter_map(|host| Host::read(host).err().map(|why| format!("host {host}: {why}")));
+        let path =
+            route.path.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("path {path}: {why}")));
+        refused.extend(hosts.chain(path).map(|why| format!("{}: {why}", place())));
     }
     if derived.adapter.is_some() {
         refused.push("adapter is not there yet; take it out, or `switch`".to_owned());
@@ -209,6 +210,10 @@ fn made(
             http: route.spoken.protocol().map(|protocol| protocol == switch::protocol::Protocol::Http),
             page: gate.page.value.clone(),
             patience: millis(gate.timeout.value.as_std()),
+            hosts: route.hosts.clone(),
+            path: route.path.clone(),
+            strip_path: route.strip_path,
+            drain: Some(derived.drain.value.as_std().as_secs()),
         })
     });
     Made {

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::Wake,
-    traffic::{Colour, Protocol, Repository, Route, RouteState, bounds},
+    traffic::{
+        Colour, Protocol, Repository, Route, RouteState, bounds,
+        spot::{Host, Prefix},
+    },
 };
 
 /// A colour.
@@ -55,6 +58,18 @@ pub struct MadeRoute {
     pub page: String,
     /// How long the gate may take, in milliseconds.
     pub patience: u64,
+    /// Host names that are its own; none: all that are nobody's.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// What the path begins with.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Whether that is taken off.
+    #[serde(default)]
+    pub strip_path: bool,
+    /// How long tunnels last once its colour has left the routes, in seconds.
+    #[serde(default)]
+    pub drain: Option<u64>,
 }
 
 impl Made {
@@ -97,9 +112,17 @@ impl Made {
     /// All of its routes for the proxy, with this colour as the only one.
     pub fn repository(&self, (generation, revision): (u64, u64), colour: &str, of: u64) -> Repository {
         let routes = self.routes.iter().flat_map(|route| {
-            route.listen.iter().map(|listen| Route {
+            // What is none was refused before.
+            let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
+            let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
+            route.listen.iter().map(move |listen| Route {
                 listen: *listen,
                 protocol: if route.http == Some(true) { Protocol::Http } else { Protocol::Tcp },
+                hosts: hosts.clone(),
+                path: path.clone(),
+                strip_path: route.strip_path,
+                trusted: Vec::new(),
+                drain_seconds: route.drain,
                 state: RouteState::Serve,
                 idle_seconds: None,
                 colours: vec![Colour {
@@ -140,6 +163,10 @@ pub(super) mod tests {
                 http: Some(true),
                 page: "/".to_owned(),
                 patience: 1_000,
+                hosts: vec!["shop.example.org".to_owned()],
+                path: Some("/shop".to_owned()),
+                strip_path: true,
+                drain: Some(30),
             }],
             bake: 60_000,
             goes_back: true,
@@ -163,6 +190,7 @@ pub(super) mod tests {
         assert_eq!((repository.age(), repository.routes.len()), ((7, 1), 2));
         for route in repository.routes {
             assert_eq!((route.protocol, route.colours.len()), (Protocol::Http, 1));
+            assert_eq!((route.hosts.len(), route.path.is_some(), route.drain_seconds), (1, true, Some(30)));
             let colour = &route.colours[0];
             assert_eq!((colour.name.as_str(), colour.generation, colour.weight), ("blue", 6, bounds::WEIGHTS));
         }

@@ -17,6 +17,7 @@ use crate::{
     engine::Engine,
     git,
     report::Reporter,
+    rollout::Bake,
     steer::Steer,
     store::{ColourRecord, ColourStanding},
     switch::said::By,
@@ -26,6 +27,8 @@ use crate::{
 pub enum Planned {
     /// The live colour is as it should be: a plan without steps.
     Nothing(Box<Prepared>),
+    /// Nobody lived to record a switch, which bakes from now on.
+    Baking(Bake),
     /// There is something to do.
     Way(Box<Way>),
 }
@@ -79,6 +82,10 @@ impl Deployer {
         let steer = self.proxy().await?;
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
         let stands = self.stands(repo, &steer, recorder).await?;
+        let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
+        if let Some(bake) = rollout.bake {
+            return Ok(Planned::Baking(bake));
+        }
         self.mend(repo, &steer, &stands, &engine, recorder).await?;
         if job.back {
             return self.plan_back(repo, steer, stands, recorder).map(|way| Planned::Way(Box::new(way)));
