@@ -33,5 +33,7 @@ mod store_holds;
 mod store_journal;
 mod store_rollouts;
 mod store_waits;
+mod webhook_bench;
 mod webhook_route;
+mod webhook_senders;
 mod words;
