@@ -9,6 +9,9 @@
     reason = "test code: a failure is the report"
 )]
 
+#[path = "../cases_support/mod.rs"]
+mod cases_support;
+
 mod architecture;
 mod checklist;
 mod circles;
