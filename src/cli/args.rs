@@ -440,7 +440,7 @@ mod tests {
             }
             "crates/git/src/checkout/tree.rs" | "crates/git/src/checkout/carry_out.rs" => &["--refetch"],
             "crates/git/src/gitlinks.rs" => &["--cached"],
-            "crates/git/src/convert/lfs/batch.rs" | "crates/git/src/convert/lfs/mod.rs" => &["--all"],
+            "crates/git/src/convert/lfs/lack.rs" => &["--all"],
             // What is said to docker over SSH, and to ssh.
             "crates/docker/src/ssh.rs" => &["--host"],
             "src/deploy/prune.rs" => &["--dry-run"],

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 use sha2::Sha256;
 
-use super::{Head, Refusal};
+use super::{head::Head, refusal::Refusal};
 use crate::config::Secret;
 
 /// How a forge proves its deliveries.

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use time::{OffsetDateTime, macros::format_description};
 
-use super::{Store, StoreError, schema, soundness};
+use super::{Store, StoreError, aside, schema, soundness};
 
 /// The directory of kept copies, beside the database.
 const DIRECTORY: &str = "copies";
@@ -144,7 +144,7 @@ fn is_sound(db: &Connection) -> bool {
 pub(super) fn copy(db: &Connection, database: &Path, target: &Path) -> Result<usize, StoreError> {
     let io_fault = |source| StoreError::Io { file: target.to_path_buf(), source };
     refuse_other(target, database)?;
-    let new = soundness::with_suffix(target, ".new");
+    let new = aside::with_suffix(target, ".new");
     let made = (|| {
         let _ = fs::remove_file(&new); // of a copy that was broken off
         let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&new).map_err(io_fault)?;

@@ -2,40 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::{
-    Claimed, Deployment, DeploymentId, DomainEvent, Finish, Millis, State, Store, StoreError, Update, holds, journal,
-    queries, rollouts, waits, wanted,
+    DeploymentId, DomainEvent, Finish, Millis, State, Store, StoreError, Update, held, journal, rollouts, wanted,
 };
-use crate::rollout::{self, Fact, Next, Phase, Rollout};
+use crate::rollout::Phase;
 
 impl Store {
-    /// Takes the repository's queued deployment and marks it running. `None` if nothing waits or one runs already.
-    ///
-    /// # Errors
-    /// The disk is full, or the store is closed.
-    pub async fn next(&self, repo: &str) -> Result<Option<Deployment>, StoreError> {
-        Ok(self.claim(repo, None).await?.map(|claimed| claimed.deployment))
-    }
-
-    /// Takes the repository's queued deployment and marks it running; or takes up the one that waits, where this woke it.
-    /// `None` if there is nothing to be done.
-    ///
-    /// # Errors
-    /// As [`Store::next`].
-    pub async fn claim(&self, repo: &str, woken: Option<(DeploymentId, Fact)>) -> Result<Option<Claimed>, StoreError> {
-        let repo = repo.to_owned();
-        let clock = Arc::clone(&self.inner.clock);
-        let work = move |db: &Connection| {
-            let at = clock.now();
-            let Some(next) = next(db, &repo, at)? else { return waits::take_up(db, &repo, woken, &clock) };
-            clock.begins(next.deployment.id, at);
-            Ok(Some(next))
-        };
-        self.inner.writer.run("starting the deployment", work).await
-    }
-
     /// As [`Store::update`], without waiting for the disk: whatever is asked for later is recorded after it. For what the
     /// reader of a history wants to know, and no recovery depends on.
     ///
@@ -90,21 +64,7 @@ impl Store {
     }
 }
 
-fn next(db: &Connection, repo: &str, at: Millis) -> rusqlite::Result<Option<Claimed>> {
-    let mut start = db.prepare_cached(
-        "UPDATE deployments SET state = 'running', started_at = ?2 WHERE repo = ?1 AND state = 'queued'
-           AND NOT EXISTS (SELECT 1 FROM deployments WHERE repo = ?1 AND state = 'running') RETURNING id",
-    )?;
-    let Some(id) = start.query_row(params![repo, at], |row| row.get(0)).optional()? else { return Ok(None) };
-    journal::of_deployment(db, at, id, &DomainEvent::DeploymentBegan {})?;
-    let before = rollouts::of(db, repo)?;
-    // What runs is told by the deployments; of an earlier one that is still there nobody is left to say anything.
-    let before = Rollout { under_way: None, ..before };
-    let Next { rollout, actions } = rollout::next(&before, Fact::Begin, at);
-    rollouts::keep(db, repo, Some(id), &rollout, at)?;
-    Ok(queries::deployment(db, id)?.map(|deployment| Claimed { deployment, rollout, actions, waited: None }))
-}
-
+/// Notes what became known, and tells the journal what is news.
 pub(super) fn note(db: &Connection, id: DeploymentId, update: &Update, at: Millis) -> rusqlite::Result<()> {
     let Update { phase, rollout, project, branch, commit_before, commit_after, commit_base, decision, plan } = update;
     let phase = phase.map(Phase::name);
@@ -142,6 +102,7 @@ fn repo_of(db: &Connection, id: DeploymentId) -> rusqlite::Result<String> {
     db.prepare_cached("SELECT repo FROM deployments WHERE id = ?1")?.query_row([id], |row| row.get(0))
 }
 
+/// Notes the end, with all that follows from it. False where it does not run (any more).
 pub(super) fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis) -> rusqlite::Result<bool> {
     let (state, error, project, commit, reached, watch) = match how {
         Finish::Succeeded { project, commit, reached, watch } => {
@@ -177,7 +138,7 @@ pub(super) fn finish(db: &Connection, id: DeploymentId, how: &Finish, at: Millis
         )?;
         success.execute(params![id, project, commit, at])?;
         let repo = repo_of(db, id)?;
-        holds::note_success(db, &repo, commit, at)?;
+        held::note_success(db, &repo, commit, at)?;
         wanted::reached(db, &repo, commit, reached, at)?;
     }
     Ok(true)
@@ -201,6 +162,7 @@ pub(super) fn ended(
     journal::of_deployment(db, at, id, &ended)
 }
 
+/// The phase that it was in is over.
 pub(super) fn end_phase(db: &Connection, id: DeploymentId, at: Millis) -> rusqlite::Result<()> {
     let mut end = db.prepare_cached("UPDATE phases SET ended_at = ?2 WHERE deployment = ?1 AND ended_at IS NULL")?;
     end.execute([id, at])?;

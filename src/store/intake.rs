@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Accepted, DeploymentId, DomainEvent, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, holds,
-    journal, queries, records::Millis, repeats::Repeats, waits, wanted as newest,
+    Accepted, DeploymentId, DomainEvent, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, held, journal,
+    queries, records::Millis, repeats::Repeats, waits, wanted as newest,
 };
 
 impl Store {
@@ -67,9 +67,9 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
             record.duplicate_of = Some(first);
             said = format!("repeats the delivery that led to deployment {first}");
             (effect, reason) = ("duplicate", &said);
-        } else if let Some(hold) = holds::find(db, &wanted.repo)? {
+        } else if let Some(hold) = held::find(db, &wanted.repo)? {
             // One that was sent again may be older than what waits.
-            if (first.is_none() || hold.newest.is_none()) && holds::note_push(db, delivery, wanted, at)? {
+            if (first.is_none() || hold.newest.is_none()) && held::note_push(db, delivery, wanted, at)? {
                 newest::note(db, wanted, at)?;
             }
             said = format!("{}; {hold}, not deployed", delivery.reason);

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     DeploymentId, DomainEvent, EventId, Journaled, Millis, Store, StoreError,
+    count::rows,
     domain_event::{self, DEPLOYMENT_QUEUED, LOG_WRITTEN},
-    rows,
 };
 
 /// Most events in one page.

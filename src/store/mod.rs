@@ -1,7 +1,8 @@
 //! What must survive a crash: deliveries, deployments, their logs. SQLite, one file.
 //!
-//! One thread writes ([`writer`]); whoever asks while it waits for the disk shares the next transaction, so that many
-//! deliveries cost one `fsync`. An answer is given only after its commit. Reads have connections of their own.
+//! One thread writes ([`desk`], asked by way of the [`writer`]); whoever asks while it waits for the disk shares the next
+//! transaction, so that many deliveries cost one `fsync`. An answer is given only after its commit. Reads have connections of
+//! their own.
 //!
 //! ```text
 //!   accept ──► queued ──► running ──► succeeded | failed
@@ -23,18 +24,25 @@
 //!
 //! At most one deployment of a repository is queued and at most one runs: unique indexes hold that.
 
+mod aside;
+mod claims;
 mod clock;
 mod colours;
 mod copies;
+mod count;
 mod cursor;
+mod damage;
 mod deployments;
+mod desk;
 pub mod dies;
 mod domain_event;
 mod error;
+mod held;
 mod holds;
 mod intake;
 mod journal;
 mod log;
+mod open;
 mod outbox;
 mod payloads;
 mod places;
@@ -47,6 +55,7 @@ mod records;
 mod recovery;
 mod repeats;
 mod restore;
+mod retention;
 mod rollouts;
 mod schema;
 mod soundness;
@@ -57,8 +66,7 @@ mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::watch;
@@ -70,6 +78,7 @@ pub use domain_event::{DomainEvent, EventId, Journaled, Read, UnknownEvent};
 pub use error::StoreError;
 pub use journal::{Gap, Only, Page};
 pub use log::{LogHandle, LogLimits};
+pub use open::foreseen;
 pub use outbox::{Fate, LETTER_BYTES, Letter, NewLetter, Pile, WAITING, WAITING_BYTES};
 pub use payloads::Packed;
 pub use places::peek_places;
@@ -81,8 +90,8 @@ pub use records::{
     State, Update, Waiting, WaitsFor, WantedCommit, Watch, Watched,
 };
 pub use restore::{Restored, restore};
+pub use retention::Retention;
 pub use rollouts::Standing;
-pub use soundness::foreseen;
 
 use clock::Clock;
 use readers::Readers;
@@ -92,36 +101,6 @@ use writer::Writer;
 /// The version of SQLite, which is compiled in.
 pub fn sqlite_version() -> &'static str {
     rusqlite::version()
-}
-
-/// How much is remembered.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention {
-    /// Deliveries older than this are forgotten.
-    pub delivery_age: Duration,
-    /// Most deliveries remembered.
-    pub deliveries: usize,
-    /// Newest deliveries of which the payload is kept; 0 = of none.
-    pub payloads: usize,
-    /// Deployments kept for each repository, with their logs.
-    pub deployments: usize,
-    /// Most events in the journal.
-    pub events: usize,
-    /// Copies of the database kept beside it; 0 = none are made.
-    pub copies: usize,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Retention {
-            delivery_age: Duration::from_secs(30 * 86_400),
-            deliveries: 10_000,
-            payloads: 1_000,
-            deployments: 200,
-            events: 50_000,
-            copies: 7,
-        }
-    }
 }
 
 /// The store. Clones share everything; the writer ends when the last clone is gone.
@@ -141,33 +120,6 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens or makes the database, for the one daemon of a state directory. Blocks; call it before serving.
-    ///
-    /// # Errors
-    /// Another daemon holds it, the directory cannot be written, the file is of a newer version; or it is damaged, and was
-    /// put aside.
-    pub fn open(file: &Path, retention: Retention) -> Result<Store, StoreError> {
-        Store::open_at(file, retention, clock::wall)
-    }
-
-    /// As [`Store::open`], with another wall clock: milliseconds since 1970, UTC.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub fn open_at(file: &Path, retention: Retention, wall: fn() -> Millis) -> Result<Store, StoreError> {
-        let clock = Arc::new(Clock::new(wall));
-        let lock = schema::lock(file)?;
-        let db = soundness::open(file, retention.copies)?;
-        let repeats =
-            Repeats::load(&db).map_err(|error| StoreError::sqlite("reading the last deliveries", file, error))?;
-        let repeats = Arc::new(Mutex::new(repeats));
-        let broken = Arc::new(AtomicBool::new(false));
-        let (writer, newest) = Writer::start(db, lock, file, retention, Arc::clone(&broken), Arc::clone(&clock))?;
-        let readers = Readers::new(file, broken);
-        let file = file.to_path_buf();
-        Ok(Store { inner: Arc::new(Inner { file, writer, readers, retention, newest, repeats, clock }) })
-    }
-
     /// The database file.
     pub fn file(&self) -> &Path {
         &self.inner.file
@@ -198,9 +150,4 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("file", &self.inner.file).finish_non_exhaustive()
     }
-}
-
-/// A number of rows, as SQLite counts.
-fn rows(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{DomainEvent, EventId, Millis, Store, StoreError, journal, rows};
+use super::{DomainEvent, EventId, Millis, Store, StoreError, count::rows, journal};
 
 /// Letters that may wait for one destination, in number and bytes. Beyond it the oldest is dead: one that is away for weeks
 /// must not fill the disk.

@@ -5,7 +5,7 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ValueRef},
 };
 
-use super::{Store, StoreError, rows};
+use super::{Store, StoreError, count::rows};
 
 /// Bytes of an unpacked payload at most: far more than is ever kept. A damaged size must not be believed.
 const LARGEST: usize = 64 << 20;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{DeploymentId, Millis, Retention, journal, outbox, payloads, rows};
+use super::{DeploymentId, Millis, Retention, count::rows, journal, outbox, payloads};
 
 /// Deliveries that no age makes forgotten: a clock that was set ahead must not make repeats look like new ones.
 const NEWEST: usize = 200;

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::path::Path;
 
 use super::{
-    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Previous, Store, StoreError,
-    error::there_is, rows, schema, watches,
+    Before, Delivery, Deployment, DeploymentId, Filter, LogLine, PhaseTime, Previous, Store, StoreError, count::rows,
+    error::there_is, schema, watches,
 };
 
 /// Most rows in one answer.

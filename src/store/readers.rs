@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{StoreError, schema, soundness};
+use super::{damage::is_damage, error::StoreError, schema};
 
 /// Idle connections kept. Each holds its own page cache, so few.
 const KEPT: usize = 2;
@@ -47,7 +47,7 @@ impl Readers {
             let db = idle.map_or_else(|| schema::open_reader(&pool.file), Ok);
             let answer = db.and_then(|db| query(&db).map(|answer| (db, answer)));
             let (db, answer) = answer.map_err(|error| {
-                if soundness::is_damage(&error) {
+                if is_damage(&error) {
                     pool.broken.store(true, Ordering::Relaxed);
                 }
                 StoreError::sqlite(doing, &pool.file, error)

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Cause, DeploymentId, DomainEvent, Millis, NewDeployment, Recovered, State, Store, StoreError,
     deployments::{end_phase, ended, inherit_rebuild},
-    holds,
+    held,
     intake::{self, Retry},
     journal, queries, rollouts,
 };
@@ -123,7 +123,7 @@ fn interrupt(db: &Connection, id: DeploymentId, reason: &str, how: How, at: Mill
         new_stack: over.new_stack,
         back: over.back,
     };
-    let Some(again) = holds::narrowed(db, again, over.commit_after, at)? else {
+    let Some(again) = held::narrowed(db, again, over.commit_after, at)? else {
         say(format!("{reason}; the repository is held, so it is not repeated"))?;
         return Ok(Fate::Held);
     };

@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
-    DeploymentId, Millis, State, StoreError, clock, copies,
+    DeploymentId, Millis, State, StoreError, aside, clock, copies,
     deployments::{end_phase, ended},
     rollouts, schema, soundness,
 };
@@ -33,9 +33,9 @@ pub struct Restored {
 /// is left as it is then.
 pub fn restore(database: &Path, from: Option<&Path>) -> Result<Restored, StoreError> {
     let _lock = schema::lock(database)?;
-    let new = soundness::with_suffix(database, ".restored");
+    let new = aside::with_suffix(database, ".restored");
     for left in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(soundness::with_suffix(&new, left)); // of one that was broken off
+        let _ = fs::remove_file(aside::with_suffix(&new, left)); // of one that was broken off
     }
     if let Some(from) = from {
         let fault = |error| StoreError::sqlite("reading the copy", from, error);
@@ -52,7 +52,7 @@ pub fn restore(database: &Path, from: Option<&Path>) -> Result<Restored, StoreEr
     // One file: closing it takes in what lies beside it.
     db.close().map_err(|(_, error)| fault(error))?;
     let former = match database.exists() {
-        true => Some(soundness::set_aside(database, "before-restore")?),
+        true => Some(aside::set_aside(database, "before-restore")?),
         false => None,
     };
     let io_fault = |source| StoreError::Io { file: database.to_path_buf(), source };

@@ -202,41 +202,19 @@ const RECURSIVE: &[(&str, &[Back])] = &[
         "what `up --watch` begins brings up again what has changed",
         &[("crates/composer/src/watch/mod.rs", "crates/composer/src/up.rs")],
     ),
-    ("the list of known forges names descriptions, which are forges", &[("src/forge/mod.rs", "src/forge/github.rs")]),
 ];
 
 /// Circles that ought to go: what both sides need stands in the file of one of them. Nothing is added here.
-const NOT_YET: &[(&str, &[Back])] = &[
-    (
-        "the keys of an entry are functions of the draft that they fill, which goes through them",
-        &[
-            ("src/config/repos/fields.rs", "src/config/repos/choice.rs"),
-            ("src/config/repos/keys.rs", "src/config/repos/draft.rs"),
-        ],
-    ),
-    (
-        "what is prepared, and the clock, stand in the files of the pipeline",
-        &[
-            ("src/deploy/holdings.rs", "src/deploy/mod.rs"),
-            ("src/deploy/mod.rs", "src/deploy/drive.rs"),
-            ("src/deploy/mounted.rs", "src/deploy/prepare.rs"),
-            ("src/deploy/planner.rs", "src/deploy/not_repeated.rs"),
-            ("src/deploy/prepare.rs", "src/deploy/mod.rs"),
-        ],
-    ),
-    ("a proof is part of a forge and looks at its heads", &[("src/forge/mod.rs", "src/forge/proof.rs")]),
-    (
-        "the store, of which each file is a part, and its opening stand in one file",
-        &[
-            ("src/store/holds.rs", "src/store/deployments.rs"),
-            ("src/store/holds.rs", "src/store/intake.rs"),
-            ("src/store/waits.rs", "src/store/deployments.rs"),
-            ("src/store/mod.rs", "src/store/writer.rs"),
-            ("src/store/soundness.rs", "src/store/copies.rs"),
-            ("src/store/soundness.rs", "src/store/queries.rs"),
-        ],
-    ),
-];
+const NOT_YET: &[(&str, &[Back])] = &[(
+    "what is prepared, and the clock, stand in the files of the pipeline",
+    &[
+        ("src/deploy/holdings.rs", "src/deploy/mod.rs"),
+        ("src/deploy/mod.rs", "src/deploy/drive.rs"),
+        ("src/deploy/mounted.rs", "src/deploy/prepare.rs"),
+        ("src/deploy/planner.rs", "src/deploy/not_repeated.rs"),
+        ("src/deploy/prepare.rs", "src/deploy/mod.rs"),
+    ],
+)];
 
 #[test]
 fn no_file_needs_one_that_needs_it() {

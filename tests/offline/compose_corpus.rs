@@ -1,20 +1,19 @@
 //! The loader against recorded outputs of a real `docker compose config`, in this process: the project's own cases
 //! (`tests/compose-cases`, whose README has the rules of comparison), and those that others published.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use serde_json::Value;
 use turnout::compose::{
-    load::{LoadRequest, load},
+    load::load,
     render::{Format, render},
     source::DiskFiles,
 };
 
-use crate::compose_cases::{self, Case};
+use crate::{
+    cases_support::{request, untoken},
+    compose_cases::{self, Case},
+};
 
 #[test]
 fn every_recorded_project_loads_or_fails_as_recorded() {
@@ -35,28 +34,7 @@ fn check(case: &Path) -> Result<(), String> {
     // Without a project name the oracle's directory was called `proj`.
     let directory = scratch.path().canonicalize().unwrap().join("proj");
     copy(&case.join("project"), &directory);
-    let text = |key: &str| meta[key].as_str().map(|text| untoken(text, &directory));
-    let list = |key: &str| {
-        let items = meta[key].as_array().cloned().unwrap_or_default();
-        items.iter().filter_map(Value::as_str).map(|text| untoken(text, &directory)).collect::<Vec<_>>()
-    };
-    let env: BTreeMap<String, String> = meta["env"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), untoken(value.as_str().unwrap_or_default(), &directory)))
-        .collect();
-    let request = LoadRequest {
-        working_dir: directory.clone(),
-        project_directory: text("project_directory").map(PathBuf::from),
-        files: list("compose_files"),
-        stdin: Some(String::new()),
-        env_files: list("env_files"),
-        project_name: text("project_name"),
-        profiles: list("profiles"),
-        process_env: env,
-        ..LoadRequest::default()
-    };
+    let request = request(&meta, &directory);
     let loaded = load(&request, &DiskFiles::default()).map_err(|error| error.to_string());
     let loaded = loaded.and_then(|it| render(&it.project, Format::Json, true).map_err(|error| error.to_string()));
     match (meta["expect"].as_str(), loaded) {
@@ -94,15 +72,6 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
-}
-
-/// `@DIR@` and `@DIR_UPn@` as the directories that they stand for.
-fn untoken(text: &str, directory: &Path) -> String {
-    let mut text = text.replace("@DIR@", &directory.to_string_lossy());
-    for (ups, above) in directory.ancestors().enumerate().skip(1) {
-        text = text.replace(&format!("@DIR_UP{ups}@"), &above.to_string_lossy());
-    }
-    text
 }
 
 fn untoken_all(value: Value, directory: &Path) -> Value {

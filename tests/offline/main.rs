@@ -9,6 +9,9 @@
     reason = "test code: a failure is the report"
 )]
 
+#[path = "../cases_support/mod.rs"]
+mod cases_support;
+
 mod architecture;
 mod checklist;
 mod circles;
@@ -33,5 +36,7 @@ mod store_holds;
 mod store_journal;
 mod store_rollouts;
 mod store_waits;
+mod webhook_bench;
 mod webhook_route;
+mod webhook_senders;
 mod words;

@@ -7,7 +7,7 @@ use turnout::{
     store::{NewDelivery, Packed, Retention, Store},
 };
 
-use crate::webhook_route::{Bench, CONFIG, Trust, push, sign};
+use crate::webhook_bench::{Bench, CONFIG, Trust, push, sign};
 
 const SECRET: &str = "s3cret-of-the-daemon";
 

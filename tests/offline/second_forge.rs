@@ -16,7 +16,7 @@ use turnout::{
     store::State,
 };
 
-use crate::webhook_route::{Answer, Bench, Trust, push};
+use crate::webhook_bench::{Answer, Bench, Trust, push};
 
 const CONFIG: &str = "
 shop: { path: $/shop, branch: main, full_name: acme/tools/shop }

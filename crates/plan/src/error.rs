@@ -8,9 +8,9 @@ pub enum PlanError {
     /// A service was named that the project does not have.
     #[error("no such service: {name} (the project has: {known})")]
     UnknownService {
-        /// As asked for.
+        /// The name as it was asked for.
         name: String,
-        /// Comma-joined names.
+        /// The services that there are, separated by commas.
         known: String,
     },
     /// The project has no active service.
@@ -19,7 +19,7 @@ pub enum PlanError {
     /// More containers than any host has room for; each would be planned.
     #[error("services.{service} makes it more than {most} containers (lower its scale or deploy.replicas)")]
     TooMany {
-        /// Compose service.
+        /// The service with which the bound is passed.
         service: String,
         /// What a plan may have.
         most: u64,
@@ -36,11 +36,11 @@ pub enum PlanError {
          {key:?}); to use an existing network set `external: true`, else remove or rename it"
     )]
     NetworkLabel {
-        /// Engine name.
+        /// The name of the network in the engine.
         name: String,
-        /// Compose key.
+        /// The key that the network has in the Compose file, and that the label should have.
         key: String,
-        /// Label as found.
+        /// What the label has instead.
         found: String,
     },
     /// A container must be replaced, but a label that this needs is missing.
@@ -49,11 +49,11 @@ pub enum PlanError {
          unreadable; remove the container (`docker rm -f {container}`) and try again"
     )]
     ContainerLabel {
-        /// Container name.
+        /// The container that must be replaced.
         container: String,
-        /// Compose service.
+        /// The service that it is of.
         service: String,
-        /// Label name.
+        /// The label that is missing or makes no sense.
         label: String,
         /// Why it must be replaced.
         cause: String,
@@ -61,9 +61,9 @@ pub enum PlanError {
     /// An image is absent, and nothing may bring it.
     #[error("image {image} of service {service} is not there, and {why}")]
     ImageMissing {
-        /// Compose service.
+        /// The service that runs it.
         service: String,
-        /// Image reference.
+        /// The image that is not there.
         image: String,
         /// Why it is neither pulled nor built.
         why: String,
@@ -76,9 +76,9 @@ pub enum PlanError {
         "services.{service}.pull_policy: {policy:?} is not a pull policy (use always, never, missing, build, daily, weekly or every_<duration>)"
     )]
     PullPolicy {
-        /// Compose service.
+        /// The service that has it.
         service: String,
-        /// As written.
+        /// The policy as written.
         policy: String,
     },
     /// A container name is fixed, so there can be only one.
@@ -86,11 +86,11 @@ pub enum PlanError {
         "services.{service}.container_name: {name} is fixed, so the service cannot have {scale} containers (remove container_name, or scale to 1)"
     )]
     FixedName {
-        /// Compose service.
+        /// The service that should have several containers.
         service: String,
-        /// The fixed name.
+        /// The one name that its containers may have.
         name: String,
-        /// Containers wanted.
+        /// How many containers it should have.
         scale: u32,
     },
     /// Somebody shares a namespace or volumes of a service that has no container.
@@ -98,11 +98,11 @@ pub enum PlanError {
         "service {service}: cannot share {what} with service {target}: container missing (start {target} too, or set its scale to 1)"
     )]
     ShareMissing {
-        /// Compose service.
+        /// The service that shares something of another.
         service: String,
-        /// What is shared.
+        /// The namespace, or volumes, that it shares.
         what: String,
-        /// Service shared with.
+        /// The other service, which has no container.
         target: String,
     },
     /// Somebody waits for the health of a service that has no health check.
@@ -110,9 +110,9 @@ pub enum PlanError {
         "dependency failed to start: {dependent} waits for {service} to be healthy, but {service} has no healthcheck configured (add one to services.{service}, or depend with condition: service_started)"
     )]
     NoHealthcheck {
-        /// Service waited for.
+        /// The service that is waited for.
         service: String,
-        /// Service that waits.
+        /// The service that waits.
         dependent: String,
     },
 }

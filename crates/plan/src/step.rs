@@ -14,9 +14,9 @@ pub type StepId = usize;
 /// that can be created are, and none is started before all are created.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 pub struct Plan {
-    /// Compose project name.
+    /// The name of the Compose project.
     pub project: String,
-    /// Steps; an edge in [`Step::after`] always points to a lower index.
+    /// All steps; an edge in [`Step::after`] always points to a lower index.
     pub steps: Vec<Step>,
     /// Things left alone, each with its reason, for instance `web: running, nothing changed`.
     pub unchanged: Vec<String>,
@@ -28,12 +28,12 @@ pub struct Plan {
     pub doubts: Vec<String>,
 }
 
-/// One step.
+/// One act, why it is in the plan, and when its turn comes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
-    /// What to do.
+    /// What is to be done.
     pub action: Action,
-    /// Why.
+    /// Why it is in the plan.
     #[serde(flatten)]
     pub cause: Cause,
     /// Steps that must have ended well before. A step that its condition skipped, a pull that may fail and a wait that
@@ -57,7 +57,7 @@ impl Step {
 /// A condition that can only be known during execution.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Condition {
-    /// Always.
+    /// It holds whatever happens.
     Always,
     /// The local ID that `image` now has differs from the one the container was created from.
     ImageChanged {
@@ -80,11 +80,11 @@ pub enum Condition {
 /// A container that exists when the plan is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Existing {
-    /// Compose service.
+    /// The service that it is of.
     pub service: String,
-    /// Full ID.
+    /// Its ID, all 64 digits.
     pub id: String,
-    /// Name.
+    /// Its name, without the leading slash.
     pub name: String,
 }
 
@@ -110,7 +110,7 @@ pub enum Removal {
 /// What becomes of a container that another is created for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Replaced {
-    /// Full ID.
+    /// Its ID, all 64 digits.
     pub id: String,
     /// Name it has when its successor is created; may be a temporary one.
     pub name: String,

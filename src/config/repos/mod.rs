@@ -4,9 +4,11 @@
 //! `repos:`, so that a repository may bear a reserved name. `self:` and `defaults:` stand at the top of either.
 
 mod choice;
+mod choices;
 mod draft;
 mod fallback;
 mod fields;
+mod filling;
 pub mod keys;
 pub mod kind;
 mod mounted;
@@ -21,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+pub use choices::{Builder, Divergence, Filters, Orphans, OutsidePaths, Rebuild};
 pub use fallback::{Fallback, fallback};
 pub use mounted::{MOUNTED_CHANGES, MountedChange, MountedChanges, mounted_words};
 pub use names::project_from;
@@ -124,70 +127,6 @@ pub struct Repo {
     pub switch: Option<serde_json::Value>,
     /// A webhook secret of its own; the daemon's then does not authorise this repository.
     pub secret: Option<TokenSource>,
-}
-
-/// What leads to a rebuild.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Rebuild {
-    /// Trigger files, missing images, and changed files of a build context.
-    #[default]
-    Auto,
-    /// Trigger files only.
-    Triggers,
-}
-
-/// What to do when local and remote history have parted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Divergence {
-    /// Fail the deployment and say so.
-    #[default]
-    Refuse,
-    /// Take the remote branch; local commits are left behind.
-    Reset,
-    /// Put local commits on top of the remote branch.
-    Rebase,
-}
-
-/// What to do with files that pass through a program on their way between git and the work tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Filters {
-    /// Refuse them by name.
-    #[default]
-    Refuse,
-    /// Run the programs that git's configuration names.
-    Run,
-}
-
-/// What to do where a commit names a file outside of the repository that turnout itself would read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OutsidePaths {
-    /// Refuse it by name.
-    #[default]
-    Refuse,
-    /// Read it, with the rights of turnout's user.
-    Allow,
-}
-
-/// Which builder makes the images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Builder {
-    /// Whatever the engine offers and the build needs.
-    #[default]
-    Auto,
-    /// The engine's classic builder.
-    Classic,
-    /// BuildKit.
-    Buildkit,
-}
-
-/// What happens to containers whose service is no longer in the Compose files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Orphans {
-    /// They are removed, before anything is started that may need what they hold.
-    #[default]
-    Remove,
-    /// They are left alone and mentioned.
-    Keep,
 }
 
 /// Where a token or secret comes from. The text itself never stands in `repos.yaml`.

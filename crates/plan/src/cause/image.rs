@@ -22,23 +22,23 @@ pub enum ImageCause {
     For {
         /// The platform.
         platform: String,
-        /// Why.
+        /// Why the image is pulled at all.
         why: Box<Cause>,
     },
     /// It is a context of the build of this service.
     ContextOf(String),
     /// A step before pulls it.
     Pulled {
-        /// Reference.
+        /// The image that is pulled.
         image: String,
-        /// Why it is.
+        /// Why it is pulled.
         why: Box<Cause>,
     },
     /// A step before builds it.
     Built {
-        /// Reference.
+        /// The image that is built.
         image: String,
-        /// Why it is.
+        /// Why it is built.
         why: Box<Cause>,
     },
     /// It is mounted, and a step before brings it.
@@ -50,7 +50,7 @@ pub enum ImageCause {
     },
     /// The name stands for another image than when the container was made.
     Another {
-        /// Reference.
+        /// The name that the service knows it by.
         image: String,
         /// Where it is mounted, if the container does not run it.
         mounted_at: Option<String>,

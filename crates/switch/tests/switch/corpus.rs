@@ -12,11 +12,7 @@ use std::{
 };
 
 use serde_json::Value;
-use turnout_compose::{
-    load::{LoadRequest, load},
-    model::Project,
-    source::DiskFiles,
-};
+use turnout_compose::{load::load, model::Project, source::DiskFiles};
 use turnout_switch::{
     Class, Facts, FileFacts, Reason, Said, derive,
     dress::{Dress, coloured},
@@ -24,6 +20,8 @@ use turnout_switch::{
     refusal::Line,
     said::Order,
 };
+
+use crate::cases_support::request;
 
 /// Stacks as their projects published them.
 const CATEGORIES: [&str; 2] = ["real-world", "awesome-compose"];
@@ -121,24 +119,7 @@ fn project(folder: &Path) -> Option<Project> {
         return None;
     }
     let directory = folder.join("project").canonicalize().unwrap();
-    let text = |key: &str| meta[key].as_str().map(|text| text.replace("@DIR@", &directory.display().to_string()));
-    let list = |key: &str| {
-        let items = meta[key].as_array().cloned().unwrap_or_default();
-        items.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let env = meta["env"].as_object().into_iter().flatten();
-    let env = env.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
-    let request = LoadRequest {
-        working_dir: directory.clone(),
-        project_directory: text("project_directory").map(PathBuf::from),
-        files: list("compose_files"),
-        stdin: Some(String::new()),
-        env_files: list("env_files"),
-        project_name: text("project_name"),
-        profiles: list("profiles"),
-        process_env: env,
-        ..LoadRequest::default()
-    };
+    let request = request(&meta, &directory);
     let loaded = load(&request, &DiskFiles::default());
     Some(loaded.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).project)
 }

@@ -1,6 +1,8 @@
 //! Stacks as text, and what is derived from them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code: a failure is the report")]
 
+#[path = "../../../../tests/cases_support/mod.rs"]
+mod cases_support;
 mod corpus;
 mod dress;
 mod invariants;

@@ -16,7 +16,7 @@ use url::Url;
 use super::{
     Lfs,
     http::{Ask, Client, excerpt, json_headers, without_query},
-    lack::Lack,
+    lack::{Lack, MISSING},
     pointer::Pointer,
     ssh::{self, Access},
 };
@@ -346,6 +346,5 @@ const ACCESS: &str = "give a token that may read the repository (token_env in re
                       (credential_helper: true)";
 const ADDRESS: &str = "set the address of the LFS server (git config lfs.url https://…, or lfs.url in the repository's \
                        .lfsconfig), and token_env in repos.yaml if it asks for one";
-const MISSING: &str = "run git lfs push --all origin in the clone that has it";
 const LATER: &str = "deploy again later, or look at the LFS server";
 const PROGRAM: &str = "install git-lfs and set filters: run in repos.yaml";

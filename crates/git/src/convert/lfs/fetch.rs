@@ -2,7 +2,7 @@
 
 use super::{
     Lfs, batch,
-    lack::Lack,
+    lack::{Lack, MISSING},
     pointer::Pointer,
     server::{self, Server},
     store::Store,
@@ -72,7 +72,7 @@ impl Lfs {
             if !found {
                 return Ok(Err(Lack {
                     reason: format!("{path} has no object {}", pointer.oid),
-                    advice: "run git lfs push --all origin in the clone that has it".to_owned(),
+                    advice: MISSING.to_owned(),
                 }));
             }
         }

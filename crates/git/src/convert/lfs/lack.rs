@@ -1,5 +1,8 @@
 //! That objects cannot be had.
 
+/// What to do where the server, or another repository, has not got them.
+pub(super) const MISSING: &str = "run git lfs push --all origin in the clone that has it";
+
 /// Why an object cannot be had, and what to do.
 #[derive(Debug, Clone)]
 pub(crate) struct Lack {
