@@ -11,10 +11,12 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Deployer, Done, Failure, Prepared, Recorder, called_off,
+    Deployer, Failure, Recorder, by_hand, called_off,
     colours::{self, Broke, Moved, Planned, Way},
     failure::Engine as EngineIs,
-    guard, leftovers, now_ms, outcome, place, wanted, watch_on, woken,
+    guard, leftovers, now_ms, outcome, place,
+    prepared::Prepared,
+    trigger, wanted, watch_on, woken,
 };
 use crate::{
     config::{Repo, Timeouts},
@@ -23,7 +25,7 @@ use crate::{
     plan::Action as Step,
     report::{Event, Reporter as _},
     rollout::{self, Action, Ending, Fact, LOSSES, PLANS, Phase, Rollout, Why},
-    store::{Claimed, Deployment, DeploymentId, Filter, State, Update, dies},
+    store::{Claimed, Deployment, DeploymentId, Filter, State, Update, Watch, dies},
 };
 
 /// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
@@ -49,6 +51,17 @@ pub(super) struct Drive<'a> {
     /// It was put down before: what it found out then is not known any more.
     taken_up: bool,
     found: Found,
+}
+
+/// What a good end has to say.
+pub(super) struct Done {
+    pub(super) project: String,
+    pub(super) commit: String,
+    /// The newest wanted commit, where what was deployed has it.
+    pub(super) reached: Option<String>,
+    pub(super) summary: String,
+    /// How long the project is watched on.
+    pub(super) watch: Option<Watch>,
 }
 
 /// What a deployment comes to, where it does not fail.
@@ -255,7 +268,7 @@ impl<'a> Drive<'a> {
         let remote = git::Remote { deployed, ..self.deployer.planner.remote(repo, timeouts)? };
         let updated = self.deployer.fetch(job, &remote, recorder, cancel).await?;
         recorder.info(outcome::describe(&updated, job.pinned));
-        let look = super::by_hand(repo, &updated.new, recorder);
+        let look = by_hand::by_hand(repo, &updated.new, recorder);
         let by_hand = called_off::at_once(look, "looking for changes by hand", cancel).await?;
         self.found.update = Update {
             branch: Some(updated.branch.clone()).filter(|branch| !branch.is_empty()),
@@ -368,8 +381,8 @@ impl<'a> Drive<'a> {
         }
         let applied = self.deployer.apply(engine, prepared, repo, timeouts, recorder, cancel).await;
         self.deployer.note_reads(prepared, &applied).await;
-        if decision.trigger_file_to_remove && super::builds_succeeded(plan, &applied) {
-            super::remove_trigger(repo, recorder).await;
+        if decision.trigger_file_to_remove && trigger::builds_succeeded(plan, &applied) {
+            trigger::remove_trigger(repo, recorder).await;
         }
         match applied {
             Ok(report) => {
@@ -457,7 +470,7 @@ impl<'a> Drive<'a> {
         let Some(commit) = job.commit_after.clone() else {
             return Err(guard::fault("it was put down without a commit"));
         };
-        let look = super::by_hand(repo, &commit, recorder);
+        let look = by_hand::by_hand(repo, &commit, recorder);
         self.found.by_hand = called_off::at_once(look, "looking for changes by hand", cancel).await?;
         self.found.branch = job.branch.clone().unwrap_or_default();
         self.found.commit = commit;

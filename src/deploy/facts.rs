@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{Failure, prepare::TreeProject};
+use super::{Failure, prepared::TreeProject};
 use crate::{
     compose::model::Service,
     config::{self, Repo},

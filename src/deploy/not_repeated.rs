@@ -7,7 +7,7 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Deployer, Failure, busy, planner};
+use super::{Deployer, Failure, builder, busy};
 use crate::{
     compose::model::Project,
     engine::{Apply, Engine, ImageSettings, image::BuildOptions},
@@ -133,7 +133,7 @@ impl Deployer {
         let read = async {
             let repo = self.planner.find(&job.repo)?;
             let loaded = self.planner.read(&repo, &Silent as &dyn Reporter).await?;
-            Ok::<_, Failure>((planner::builder(&repo), loaded.project))
+            Ok::<_, Failure>((builder::of(&repo), loaded.project))
         };
         let (builder, project) = match read.await {
             Ok((builder, project)) if project.name == name => (builder, project),

@@ -5,18 +5,19 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Failure, called_off,
+    Failure, builder, called_off,
     compute::compute,
     facts::{self, what_changed},
     former::{self, First},
     inputs, lost_env, mounted, mounts, not_repeated, orphans, owner, place,
-    prepare::{Prepared, TreeProject, load_in, load_project_through, make_plan},
+    prepare::{load_in, load_project_through, make_plan},
+    prepared::{Prepared, TreeProject},
     view::View,
 };
 use crate::{
-    config::{Builder, LiveRepos, Repo, Settings},
+    config::{LiveRepos, Repo, Settings},
     decide,
-    engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, image::BuilderChoice, read_proxies},
+    engine::{ClientSettings, Endpoint, Engine, EngineError, clock::Clock, read_proxies},
     files, git,
     inputs::InputSettings,
     plan::{self, Intent, Observed, ObservedNetwork, ObservedVolume, Pull},
@@ -328,7 +329,7 @@ impl Planner {
 
     /// How what goes into the images of a repository is read.
     pub fn input_settings(&self, repo: &Repo) -> InputSettings {
-        InputSettings::new(&self.settings.state_dir, &repo.name, builder(repo))
+        InputSettings::new(&self.settings.state_dir, &repo.name, builder::of(repo))
     }
 
     /// The engine as it is now, for what changes nothing.
@@ -388,15 +389,6 @@ impl Planner {
                 () = cancel.cancelled() => return Err(Failure::cancelled("cancelled while waiting for the engine")),
             }
         }
-    }
-}
-
-/// The builder that a repository wants.
-pub(super) fn builder(repo: &Repo) -> BuilderChoice {
-    match repo.builder {
-        Builder::Auto => BuilderChoice::Auto,
-        Builder::Classic => BuilderChoice::Classic,
-        Builder::Buildkit => BuilderChoice::BuildKit,
     }
 }
 

@@ -11,10 +11,11 @@ use std::{
 };
 
 use super::{
-    Failure, bounds, compose_env,
-    mounted::{self, Compared},
+    Failure, bounds, clock, compose_env, mounted,
     orphans::Judged,
-    overlay, secrets,
+    overlay,
+    prepared::TreeProject,
+    secrets,
     stack::{self, Stack, StackError},
     view::{View, Viewed},
 };
@@ -26,11 +27,8 @@ use crate::{
         source::{DiskFiles, FileSource},
     },
     config::{OutsidePaths, Repo},
-    decide::{Base, Decision},
-    engine::{
-        Engine,
-        image::{OutOfReach, out_of_reach},
-    },
+    decide::Decision,
+    engine::image::{OutOfReach, out_of_reach},
     files::{self, Reach},
     git,
     plan::{self, Intent, Observed, Plan},
@@ -41,40 +39,6 @@ use crate::{
 /// Variables of the daemon's environment that a project may see. Its own settings, and above all its secrets, are not
 /// the project's business; what a project needs stands in its `.env`.
 const PASSED_ON: &[&str] = &["HOME", "PATH", "USER", "LANG", "DOCKER_CONFIG", "DOCKER_DEFAULT_PLATFORM"];
-
-/// A project read from a work tree.
-#[derive(Debug, Clone)]
-pub struct TreeProject {
-    /// Project name and files.
-    pub stack: Stack,
-    /// The project.
-    pub project: Project,
-    /// What was odd, in words.
-    pub warnings: Vec<String>,
-    /// Where its files are read.
-    pub view: View,
-}
-
-/// A deployment, decided but not begun.
-#[derive(Debug, Clone)]
-pub struct Prepared {
-    /// The project.
-    pub loaded: TreeProject,
-    /// What the changed files were compared with.
-    pub base: Base,
-    /// What is rebuilt, and why.
-    pub decision: Decision,
-    /// The steps.
-    pub plan: Plan,
-    /// The steps as they are printed.
-    pub text: String,
-    /// What is mounted.
-    pub compared: Compared,
-    /// The engine they were planned for.
-    pub engine: Engine,
-    /// What ran of the project when they were planned, as it is kept.
-    pub running: Option<String>,
-}
 
 /// Why the work tree cannot be read, if it cannot: not cloned yet, gone, or closed to this user are not the same.
 fn usable(repo: &Repo, view: &View) -> Result<(), Failure> {
@@ -363,7 +327,7 @@ pub(super) fn make_plan(
         spared_orphans: orphans.spared,
         idle_orphans: orphans.idle,
         remove_idle_networks: orphans.networks,
-        now: super::now_ms() / 1000,
+        now: clock::now_ms() / 1000,
         ..intent
     };
     let plan = plan::converge(project, observed, &intent)?;

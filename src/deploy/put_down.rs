@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Deployer, Failure, Recorder, STORE_RETRY, failure::Engine as EngineIs, woken::Wait};
+use super::{Deployer, Failure, Recorder, failure::Engine as EngineIs, run::STORE_RETRY, woken::Wait};
 use crate::{
     report::{Event, Reporter as _},
     rollout::Phase,

@@ -12,7 +12,7 @@ use std::{
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Deployer, Recorder, at_ms, now_ms};
+use super::{Deployer, Recorder, clock::at_ms, now_ms};
 use crate::{
     engine::{
         Engine, EngineError,

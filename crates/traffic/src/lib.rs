@@ -16,6 +16,7 @@ pub mod control;
 pub mod file;
 pub mod later;
 mod mistake;
+pub mod names;
 mod read;
 mod replace;
 pub mod spot;

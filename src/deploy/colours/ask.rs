@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{Deployer, Failure},
-    bake::Ask,
-};
+use super::super::{Deployer, Failure, bakes::Ask};
 use crate::{
     config::Repo,
     store::{Cause, ColourStanding, NewDeployment},

@@ -1,20 +1,20 @@
 //! After a switch both colours run: the bake. Beside the lane the new one is looked at; when the time is over the old one is
 //! stopped and kept, and where the new one fails, or somebody asks for it, the routes lead back.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, sleep_until},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Deployer, Failure, now_ms},
+    super::{
+        Deployer, Failure,
+        bakes::{Ask, Question, UnderWay},
+        now_ms,
+    },
     made::Made,
     stands::Stands,
 };
@@ -29,58 +29,10 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks in a row that must find the same fault: a container that is being restarted by hand is none.
 const LOOKS: u32 = 2;
-/// Time between two tries where store, proxy or engine do not answer.
-const AGAIN: Duration = Duration::from_secs(2);
 /// Questions that may wait.
 const QUESTIONS: usize = 8;
-
-/// What somebody asks of a bake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
-    /// It is over now, and was good.
-    End,
-    /// Requests go back to the colour before, for this reason.
-    Revert(String),
-}
-
-type Question = (Ask, oneshot::Sender<Result<String, Failure>>);
-
-/// One that is looked after.
-struct UnderWay {
-    asks: mpsc::Sender<Question>,
-    /// Fires when it is over.
-    over: CancellationToken,
-}
-
-/// The bakes that go on beside the lanes: at most one a repository.
-#[derive(Default)]
-pub struct Bakes {
-    under_way: Mutex<HashMap<String, UnderWay>>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Bakes {
-    /// Ends all; the next start goes on with them.
-    pub async fn stop(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    /// Waits until no bake of the repository is looked after.
-    pub async fn over(&self, repo: &str) {
-        let over = self.lock().get(repo).map(|bake| bake.over.clone());
-        if let Some(over) = over {
-            over.cancelled().await;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
+/// Time between two tries where store, proxy or engine do not answer.
+const AGAIN: Duration = Duration::from_secs(2);
 impl Deployer {
     /// Looks after the bake of a repository, if it has one that nobody looks after.
     pub async fn bake_on(self: &Arc<Self>, repo: &str) {

@@ -9,7 +9,7 @@ use crate::{
     engine::Wake,
     traffic::{
         Colour, Protocol, Repository, Route, RouteState, bounds,
-        spot::{Host, Prefix},
+        names::{Host, Prefix},
     },
 };
 

@@ -30,7 +30,6 @@ mod turn;
 mod way;
 
 pub use ask::Asked;
-pub use bake::Bakes;
 pub use look::{Looked, Of, look, not_there_yet};
 pub use made::Made;
 pub(super) use plan::Planned;

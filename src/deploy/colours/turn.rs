@@ -1,7 +1,7 @@
 //! The actions that change something: warm, change over, switch, and the ways out of each. Each may be done again without harm.
 
 use super::{
-    super::{Deployer, Failure, Prepared, called_off, drive, now_ms, outcome, place},
+    super::{Deployer, Failure, Prepared, called_off, drive, now_ms, outcome, place, trigger},
     gating::Gate,
     look::{self, Of},
     made::Made,
@@ -282,8 +282,8 @@ impl Deployer {
         self.tidy.disturb(&prepared.loaded.project.name);
         let applied = self.apply(&prepared.engine, prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(prepared, &applied).await;
-        if prepared.decision.trigger_file_to_remove && super::super::builds_succeeded(&prepared.plan, &applied) {
-            super::super::remove_trigger(repo, recorder).await;
+        if prepared.decision.trigger_file_to_remove && trigger::builds_succeeded(&prepared.plan, &applied) {
+            trigger::remove_trigger(repo, recorder).await;
         }
         match applied {
             Ok(report) => Ok(report.started),

@@ -1,0 +1,14 @@
+//! The wall clock, as everything that is kept counts it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    at_ms(SystemTime::now())
+}
+
+/// A time in milliseconds since the Unix epoch; one before it counts as that.
+pub(super) fn at_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,42 @@
+//! What carries deployments out: its parts. What it does stands in the files of its single acts.
+
+use tokio::sync::broadcast;
+
+use super::{bakes, holdings, leftovers, planner::Planner, recorder::LiveProgress, watches, woken};
+use crate::{report::redact::Redactor, store::Store};
+
+/// Transient progress that watchers may lag behind before they miss some.
+const LIVE_PROGRESS: usize = 256;
+
+/// Carries deployments out. One for the whole daemon.
+pub struct Deployer {
+    /// Reads and plans.
+    pub planner: Planner,
+    /// Where everything is kept.
+    pub store: Store,
+    /// What is hidden from every sink; of a repository what [`Redactor::of`] gives for it.
+    pub redactor: Redactor,
+    /// Progress for those who watch.
+    pub live: broadcast::Sender<LiveProgress>,
+    /// What is watched after its verdict.
+    pub watches: watches::Watches,
+    /// What woke deployments that wait.
+    pub waits: woken::Waits,
+    /// What the engine holds.
+    pub holdings: holdings::Holdings,
+    /// Bakes that go on beside the lanes.
+    pub bakes: bakes::Bakes,
+    pub(super) tidy: leftovers::Tidy,
+}
+
+impl Deployer {
+    /// A deployer with these parts.
+    pub fn new(mut planner: Planner, store: Store, redactor: Redactor) -> Self {
+        planner.redactor = redactor.clone();
+        let (live, _) = broadcast::channel(LIVE_PROGRESS);
+        let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
+        let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
+        let bakes = bakes::Bakes::default();
+        Self { planner, store, redactor, live, watches, waits, holdings, bakes, tidy }
+    }
+}
