@@ -3,7 +3,8 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Asked, Deployer, Failure, Planned, Recorder, Wanted, builder, called_off, drive,
+    Asked, Deployer, Failure, Planned, Recorder, Wanted, builder, called_off,
+    of::Of,
     prepared::{Prepared, TreeProject},
     room,
 };
@@ -54,8 +55,8 @@ impl Deployer {
     }
 
     /// Looks, decides and plans.
-    pub(super) async fn look(&self, of: drive::Of<'_>, commit: &str) -> Result<Prepared, Failure> {
-        let drive::Of { job, repo, recorder, cancel, .. } = of;
+    pub(super) async fn look(&self, of: Of<'_>, commit: &str) -> Result<Prepared, Failure> {
+        let Of { job, repo, recorder, cancel, .. } = of;
         let loaded = self.planner.read(repo, recorder).await?;
         self.mention_other_colors(repo, &loaded.stack.project, recorder).await;
         let wanted = self.wanted(repo, &loaded, Some(commit.to_owned()), job.force_rebuild).await?;
@@ -67,8 +68,8 @@ impl Deployer {
 
     /// Keeps what has to be kept of a plan before anything of it can come into being. Answers what a reader of the history
     /// wants to know of it.
-    pub(super) async fn planned(&self, of: drive::Of<'_>, prepared: &Prepared) -> Result<Update, Failure> {
-        let drive::Of { job, repo, recorder, .. } = of;
+    pub(super) async fn planned(&self, of: Of<'_>, prepared: &Prepared) -> Result<Update, Failure> {
+        let Of { job, repo, recorder, .. } = of;
         let Prepared { loaded, decision, plan, text, .. } = prepared;
 
         let update = Update {

@@ -11,15 +11,16 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Deployer, Failure, Recorder, by_hand, called_off,
+    Deployer, Failure, by_hand, called_off,
     colours::{self, Broke, Moved, Planned, Way},
     failure::Engine as EngineIs,
-    guard, leftovers, now_ms, outcome, place,
+    guard, leftovers, now_ms,
+    of::Of,
+    outcome, place,
     prepared::Prepared,
     trigger, wanted, watch_on, woken,
 };
 use crate::{
-    config::{Repo, Timeouts},
     engine::{ApplyError, ContainerRef, EngineError, Report},
     git,
     plan::Action as Step,
@@ -30,16 +31,6 @@ use crate::{
 
 /// Deployments that are looked through for the last one that began; between two that did, others may have been superseded.
 const MOST_WAITING: usize = 100;
-
-/// What a deployment is about.
-#[derive(Clone, Copy)]
-pub(super) struct Of<'a> {
-    pub job: &'a Deployment,
-    pub repo: &'a Repo,
-    pub timeouts: &'a Timeouts,
-    pub recorder: &'a Recorder,
-    pub cancel: &'a CancellationToken,
-}
 
 /// A deployment under way.
 pub(super) struct Drive<'a> {

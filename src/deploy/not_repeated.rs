@@ -4,45 +4,20 @@
 
 use std::fmt::Display;
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Deployer, Failure, builder, busy};
+use super::{
+    Deployer, Failure, builder, busy,
+    ran::{Ran, active},
+};
 use crate::{
     compose::model::Project,
     engine::{Apply, Engine, ImageSettings, image::BuildOptions},
-    plan::{ObservedContainer, Plan, RunState},
+    plan::{ObservedContainer, Plan},
     registry::Credentials,
     report::{Reporter, Silent},
     store::{Deployment, DeploymentId, Filter, State},
 };
-
-/// A container that ran before the first step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ran {
-    id: String,
-    name: String,
-    service: String,
-    number: Option<u32>,
-}
-
-/// What runs now, as it is kept; nothing where nothing does.
-pub(super) fn running(containers: &[ObservedContainer]) -> Option<String> {
-    let runs = containers.iter().filter(|container| !container.oneoff && active(container.state));
-    let all: Vec<Ran> = runs
-        .map(|container| Ran {
-            id: container.id.clone(),
-            name: container.name.clone(),
-            service: container.service.clone(),
-            number: container.number,
-        })
-        .collect();
-    if all.is_empty() { None } else { serde_json::to_string(&all).ok() }
-}
-
-fn active(state: RunState) -> bool {
-    matches!(state, RunState::Running | RunState::Paused | RunState::Restarting)
-}
 
 /// A container to start again.
 #[derive(Debug)]
@@ -180,7 +155,8 @@ impl Deployer {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::*;
+    use super::{super::ran::running, *};
+    use crate::plan::RunState;
 
     fn container(id: &str, service: &str, state: RunState) -> ObservedContainer {
         ObservedContainer {

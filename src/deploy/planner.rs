@@ -9,9 +9,10 @@ use super::{
     compute::compute,
     facts::{self, what_changed},
     former::{self, First},
-    inputs, lost_env, mounted, mounts, not_repeated, orphans, owner, place,
+    inputs, lost_env, mounted, mounts, orphans, owner, place,
     prepare::{load_in, load_project_through, make_plan},
     prepared::{Prepared, TreeProject},
+    ran,
     view::View,
 };
 use crate::{
@@ -284,7 +285,7 @@ impl Planner {
             let mut plan = make_plan(&loaded.project, &observed, &decision, intent, orphans)?;
             plan.doubts.extend(decision.left.iter().cloned());
             let text = plan::render(&plan);
-            let running = not_repeated::running(&observed.containers);
+            let running = ran::running(&observed.containers);
             Ok::<_, Failure>((loaded, decision, plan, text, running))
         });
         let (loaded, decision, plan, text, running) = planned.await??;

@@ -7,7 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Deployer, Failure, Recorder, busy, called_off,
     drive::{self, Came, Done},
-    guard, now_ms, wanted,
+    guard, now_ms,
+    of::Of,
+    wanted,
 };
 use crate::{
     config::Repo,
@@ -178,7 +180,7 @@ impl Deployer {
         let timeouts = repo.timeouts.over(&self.planner.settings.timeouts);
         let _busy = busy::wait(&self.planner.settings.state_dir, &repo.name, recorder, cancel).await;
 
-        let of = drive::Of { job, repo: &repo, timeouts: &timeouts, recorder, cancel };
+        let of = Of { job, repo: &repo, timeouts: &timeouts, recorder, cancel };
         drive::Drive::of(self, of, claimed).run().await
     }
 

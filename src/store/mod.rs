@@ -27,6 +27,7 @@
 mod aside;
 mod claims;
 mod clock;
+mod colour_standing;
 mod colours;
 mod copies;
 mod count;
@@ -71,7 +72,8 @@ use std::{
 
 use tokio::sync::watch;
 
-pub use colours::{ColourRecord, ColourStanding, LoopbackPorts, SwitchRecord};
+pub use colour_standing::ColourStanding;
+pub use colours::{ColourRecord, LoopbackPorts, SwitchRecord};
 pub use copies::back_up;
 pub use cursor::Cursor;
 pub use domain_event::{DomainEvent, EventId, Journaled, Read, UnknownEvent};

@@ -47,7 +47,7 @@ pub struct Looked {
 }
 
 /// Whose colours.
-pub struct Of<'a> {
+pub struct Looking<'a> {
     /// Reads.
     pub planner: &'a Planner,
     /// Knows the ports.
@@ -64,8 +64,8 @@ pub struct Of<'a> {
 ///
 /// # Errors
 /// When the files or the engine cannot be read, what was said does not fit, or something is refused.
-pub async fn look(of: &Of<'_>, colour: &str, staying: &str) -> Result<Looked, Failure> {
-    let Of { planner, store, repo, view, engine } = of;
+pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looked, Failure> {
+    let Looking { planner, store, repo, view, engine } = of;
     let mut moving = planner.read_in(repo, view.clone(), colour).await?;
     let mut remaining = match colour == staying {
         true => moving.clone(),

@@ -16,6 +16,7 @@
 
 mod ask;
 mod bake;
+mod came;
 mod facts;
 mod gating;
 mod look;
@@ -28,12 +29,12 @@ mod stands;
 mod start;
 mod turn;
 mod way;
+mod with;
 
 pub use ask::Asked;
-pub use look::{Looked, Of, look, not_there_yet};
+pub(super) use came::{Broke, Moved, Planned};
+pub use look::{Looked, Looking, look, not_there_yet};
 pub use made::Made;
-pub(super) use plan::Planned;
 pub use preview::derive;
 pub use stands::Stands;
-pub(super) use turn::{Broke, Moved};
 pub(super) use way::{Way, awaits};

@@ -1,15 +1,15 @@
 //! Which colour is next, and whether there is anything to do at all. Reads, changes nothing but what the live colour lacks.
 
-use std::{collections::BTreeMap, path::PathBuf};
-
-use tokio_util::sync::CancellationToken;
+use std::collections::BTreeMap;
 
 use super::{
-    super::{Deployer, Failure, Prepared, Recorder, View, Wanted, drive, planner::Dressed},
-    look::{self, Looked, Of},
+    super::{Deployer, Failure, Prepared, Recorder, View, Wanted, of::Of, planner::Dressed},
+    came::Planned,
+    look::{self, Looked, Looking},
     made::Made,
     stands::Stands,
     way::{How, Making, Way},
+    with::{Which, With},
 };
 use crate::{
     compose::model::Project,
@@ -17,68 +17,18 @@ use crate::{
     engine::Engine,
     git,
     report::Reporter,
-    rollout::Bake,
     steer::Steer,
     store::{ColourRecord, ColourStanding},
     switch::said::By,
 };
-
-/// What planning comes to.
-pub enum Planned {
-    /// The live colour is as it should be: a plan without steps.
-    Nothing(Box<Prepared>),
-    /// Nobody lived to record a switch, which bakes from now on.
-    Baking(Bake),
-    /// There is something to do.
-    Way(Box<Way>),
-}
-
-/// For whom something is planned.
-#[derive(Clone, Copy)]
-pub struct With<'a> {
-    pub repo: &'a Repo,
-    pub reporter: &'a dyn Reporter,
-    pub cancel: &'a CancellationToken,
-    /// Everything is rebuilt.
-    pub rebuild: bool,
-    /// Where digests of files are remembered, in place of the usual folder.
-    pub digests: Option<&'a PathBuf>,
-    /// An engine that is down is not waited for.
-    pub at_once: bool,
-}
-
-impl<'a> With<'a> {
-    /// For a deployment.
-    pub fn of(of: drive::Of<'a>) -> With<'a> {
-        let drive::Of { job, repo, recorder, cancel, .. } = of;
-        With { repo, reporter: recorder, cancel, rebuild: job.force_rebuild, digests: None, at_once: false }
-    }
-}
-
-/// Which projects of a look are planned, and how.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// What stays.
-    Staying,
-    /// The whole colour, as it is.
-    Colour,
-    /// The colour, with fresh containers; images are built and pulled.
-    Fresh,
-    /// The same, with the images that are there.
-    Made,
-    /// Of the colour what must not run twice: created and not started, with the images that are there.
-    Created,
-    /// What is there of the colour already, with the images that are there.
-    Settled,
-}
 
 impl Deployer {
     /// Looks at the files and at what runs, and decides.
     ///
     /// # Errors
     /// When something cannot be read, is refused, or was taken back before.
-    pub(in crate::deploy) async fn plan_colours(&self, of: drive::Of<'_>, commit: &str) -> Result<Planned, Failure> {
-        let drive::Of { job, repo, recorder, .. } = of;
+    pub(in crate::deploy) async fn plan_colours(&self, of: Of<'_>, commit: &str) -> Result<Planned, Failure> {
+        let Of { job, repo, recorder, .. } = of;
         let steer = self.proxy().await?;
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
         let stands = self.stands(repo, &steer, recorder).await?;
@@ -95,7 +45,7 @@ impl Deployer {
         let view = View::of(repo);
         let named = self.planner.read(repo, recorder).await?;
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
-        let looking = Of { planner: &self.planner, store: &self.store, repo, view, engine: &engine };
+        let looking = Looking { planner: &self.planner, store: &self.store, repo, view, engine: &engine };
         if let Some(live) = stands.live().filter(|_| !job.force_rebuild) {
             let looked = look::look(&looking, &live.colour, &staying).await?;
             let stays = self.prepared(With::of(of), &looked, Which::Staying, Some(commit)).await?;
@@ -182,8 +132,8 @@ impl Deployer {
     }
 
     /// A commit that was taken back is not tried again unless somebody asks for it.
-    async fn refuse_reverted(&self, of: drive::Of<'_>, commit: &str) -> Result<(), Failure> {
-        let drive::Of { job, repo, .. } = of;
+    async fn refuse_reverted(&self, of: Of<'_>, commit: &str) -> Result<(), Failure> {
+        let Of { job, repo, .. } = of;
         if job.pinned || job.force_rebuild {
             return Ok(());
         }

@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{Asked, Deployer, Failure, Planner, Prepared, TreeProject, View, preview::Seen},
     facts,
-    look::{self, Of},
-    plan::{Which, With, next_colour},
+    look::{self, Looking},
+    plan::next_colour,
+    with::{Which, With},
 };
 use crate::{
     config::Repo,
@@ -34,7 +35,8 @@ impl Deployer {
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
         let mut text = switch::explain(&derived);
-        let looking = Of { planner: &self.planner, store: &self.store, repo, view: seen.view.clone(), engine: &engine };
+        let looking =
+            Looking { planner: &self.planner, store: &self.store, repo, view: seen.view.clone(), engine: &engine };
         let with =
             With { repo, reporter, cancel, rebuild: asked.rebuild, digests: seen.digests.as_ref(), at_once: true };
         let commit = seen.commit.as_deref();

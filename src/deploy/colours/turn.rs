@@ -1,12 +1,13 @@
 //! The actions that change something: warm, change over, switch, and the ways out of each. Each may be done again without harm.
 
 use super::{
-    super::{Deployer, Failure, Prepared, called_off, drive, now_ms, outcome, place, trigger},
+    super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
+    came::{Broke, Moved},
     gating::Gate,
-    look::{self, Of},
+    look::{self, Looking},
     made::Made,
-    plan::{Which, With},
     way::{How, Way},
+    with::{Which, With},
 };
 use crate::{
     compose::model::Project,
@@ -15,49 +16,15 @@ use crate::{
     plan::{self, Action},
     report::Reporter as _,
     rollout::{Bake, Generation},
-    store::{ColourRecord, ColourStanding, Place, StoreError},
+    store::{ColourRecord, ColourStanding, Place},
     switch,
 };
-
-/// What a failed action says of itself.
-pub(in crate::deploy) enum Broke {
-    /// Something else changed what was looked at.
-    Stale(String, Failure),
-    /// It failed.
-    Failed(Failure),
-}
-
-impl From<Failure> for Broke {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<EngineError> for Broke {
-    fn from(error: EngineError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<StoreError> for Broke {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(Failure::new(error.to_string()))
-    }
-}
-
-/// What a switch came to.
-pub(in crate::deploy) enum Moved {
-    /// Requests go to the next colour.
-    Switched { bake: Option<Bake> },
-    /// Whether they do is not known.
-    Unknown(Failure),
-}
 
 impl Deployer {
     /// Makes the next colour and asks it whether it is ready; what must not run twice is left for later.
     pub(in crate::deploy) async fn warm(
         &self,
-        of: drive::Of<'_>,
+        of: Of<'_>,
         way: &mut Way,
         generation: Generation,
         commit: &str,
@@ -93,7 +60,7 @@ impl Deployer {
         Ok(())
     }
 
-    async fn warm_back(&self, of: drive::Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
+    async fn warm_back(&self, of: Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
         let wakes = way.made.wakes(false);
         let started = called_off::at_once(engine.wake(&way.project, &wakes), "starting", of.cancel).await??;
         let mut routes = way.made.routes_of(false);
@@ -103,7 +70,7 @@ impl Deployer {
     }
 
     /// Builds and pulls, so that nothing has to be waited for later, and images can be asked what they say of themselves.
-    async fn images(&self, of: drive::Of<'_>, way: &Way) -> Result<(), Broke> {
+    async fn images(&self, of: Of<'_>, way: &Way) -> Result<(), Broke> {
         let How::Made(making) = &way.how else { return Ok(()) };
         let is_image = |action: &Action| matches!(action, Action::Build { .. } | Action::Pull { .. });
         for prepared in [&making.stays, &making.moves] {
@@ -115,10 +82,10 @@ impl Deployer {
         Ok(())
     }
 
-    async fn look_again(&self, of: drive::Of<'_>, way: &Way, engine: &Engine) -> Result<look::Looked, Broke> {
+    async fn look_again(&self, of: Of<'_>, way: &Way, engine: &Engine) -> Result<look::Looked, Broke> {
         let How::Made(making) = &way.how else { return Err(Failure::new("nothing is made").into()) };
         let view = making.looked.colour.view.clone();
-        let looking = Of { planner: &self.planner, store: &self.store, repo: of.repo, view, engine };
+        let looking = Looking { planner: &self.planner, store: &self.store, repo: of.repo, view, engine };
         let looked = look::look(&looking, &way.colour, &way.staying).await?;
         for (name, fate) in &looked.derived.services {
             let before = making.looked.derived.services.get(name).map(|before| before.class);
@@ -130,8 +97,8 @@ impl Deployer {
     }
 
     /// Keeps what there will be of the next colour before anything of it comes into being.
-    async fn note_next(&self, of: drive::Of<'_>, way: &Way, generation: Generation, commit: &str) -> Result<(), Broke> {
-        let drive::Of { job, repo, .. } = of;
+    async fn note_next(&self, of: Of<'_>, way: &Way, generation: Generation, commit: &str) -> Result<(), Broke> {
+        let Of { job, repo, .. } = of;
         let record = ColourRecord {
             repo: repo.name.clone(),
             colour: way.colour.clone(),
@@ -157,7 +124,7 @@ impl Deployer {
     }
 
     /// Changes what stays, with requests held where something that runs is replaced.
-    async fn change_what_stays(&self, of: drive::Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
+    async fn change_what_stays(&self, of: Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
         let How::Made(making) = &way.how else { return Ok(()) };
         let stays = making.stays.clone();
         if stays.plan.steps.is_empty() {
@@ -191,12 +158,7 @@ impl Deployer {
 
     /// What must not run twice ends in the live colour and starts in the next one; at the first switch of a stack that runs in
     /// place, all of it.
-    pub(in crate::deploy) async fn change_over(
-        &self,
-        of: drive::Of<'_>,
-        way: &mut Way,
-        commit: &str,
-    ) -> Result<(), Broke> {
+    pub(in crate::deploy) async fn change_over(&self, of: Of<'_>, way: &mut Way, commit: &str) -> Result<(), Broke> {
         let engine = self.planner.engine_at_first(of.recorder, of.cancel).await?;
         if let Some(project) = way.adopts.clone() {
             of.recorder.info(format!("{project} ends: its volumes and ports go over to the colours"));
@@ -238,7 +200,7 @@ impl Deployer {
     /// The gate, for what was started.
     async fn ask(
         &self,
-        of: drive::Of<'_>,
+        of: Of<'_>,
         way: &Way,
         engine: &Engine,
         started: &[ContainerRef],
@@ -263,7 +225,7 @@ impl Deployer {
     /// Plans a part of the colour and carries it out. Answers what was started.
     async fn bring_up(
         &self,
-        of: drive::Of<'_>,
+        of: Of<'_>,
         way: &Way,
         project: Project,
         which: Which,
@@ -277,8 +239,8 @@ impl Deployer {
     }
 
     /// Carries a plan out. Answers what was started.
-    async fn carry_out(&self, of: drive::Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
-        let drive::Of { repo, timeouts, recorder, cancel, .. } = of;
+    async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
+        let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
         let applied = self.apply(&prepared.engine, prepared, repo, timeouts, recorder, cancel).await;
         self.note_reads(prepared, &applied).await;
@@ -300,11 +262,11 @@ impl Deployer {
     /// Has the routes lead to the next colour.
     pub(in crate::deploy) async fn switch_over(
         &self,
-        of: drive::Of<'_>,
+        of: Of<'_>,
         way: &mut Way,
         generation: Generation,
     ) -> Result<Moved, Failure> {
-        let drive::Of { repo, recorder, .. } = of;
+        let Of { repo, recorder, .. } = of;
         place::answers(repo).await?;
         let number = u64::try_from(generation).unwrap_or_default();
         let made = way.stands.of(&way.colour).map_or(generation, |one| one.generation);
@@ -341,8 +303,8 @@ impl Deployer {
     }
 
     /// Records the switch. A store that cannot take it now learns of it from the routes.
-    async fn keep_switched(&self, of: drive::Of<'_>, way: &Way, generation: Generation, bake: Option<Bake>) {
-        let drive::Of { repo, recorder, .. } = of;
+    async fn keep_switched(&self, of: Of<'_>, way: &Way, generation: Generation, bake: Option<Bake>) {
+        let Of { repo, recorder, .. } = of;
         let made = self.store.note_made(&repo.name, &way.colour, &way.made.to_text()).await;
         let kept = match made {
             Ok(()) => self.store.switched(&repo.name, &way.colour, (generation, 0), bake).await,
@@ -360,7 +322,7 @@ impl Deployer {
     }
 
     /// Ends in the next colour what a change-over started, and starts again what it ended in the live one.
-    pub(in crate::deploy) async fn go_back(&self, of: drive::Of<'_>, way: &mut Way) {
+    pub(in crate::deploy) async fn go_back(&self, of: Of<'_>, way: &mut Way) {
         let recorder = of.recorder;
         let back = async {
             let engine = self.planner.engine().await?;
@@ -405,7 +367,7 @@ impl Deployer {
     }
 
     /// Stops the next colour and leaves it to be looked at.
-    pub(in crate::deploy) async fn abort(&self, of: drive::Of<'_>, way: &Way) {
+    pub(in crate::deploy) async fn abort(&self, of: Of<'_>, way: &Way) {
         let recorder = of.recorder;
         let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
         let aborted = async {
@@ -430,13 +392,13 @@ impl Deployer {
         }
     }
 
-    async fn hold(&self, of: drive::Of<'_>, way: &mut Way) -> Result<(), Broke> {
+    async fn hold(&self, of: Of<'_>, way: &mut Way) -> Result<(), Broke> {
         way.held = true;
         way.steer.hold(&of.repo.name).await.map(drop).map_err(|error| Failure::from(error).into())
     }
 
     /// Lets requests through, if this deployment holds them.
-    pub(in crate::deploy) async fn let_through(&self, of: drive::Of<'_>, way: &mut Way) {
+    pub(in crate::deploy) async fn let_through(&self, of: Of<'_>, way: &mut Way) {
         if !std::mem::take(&mut way.held) {
             return;
         }

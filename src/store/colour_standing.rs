@@ -1,0 +1,45 @@
+//! Where a colour of a repository stands.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a colour stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColourStanding {
+    /// It is being made, and gets no requests.
+    Next,
+    /// It gets the requests.
+    Live,
+    /// It was live before, and runs on until the bake is over.
+    Previous,
+    /// It was live before, is stopped, and can be brought back.
+    Kept,
+    /// It never got requests, or was taken back; stopped, and left to be looked at.
+    Failed,
+}
+
+impl ColourStanding {
+    const ALL: [ColourStanding; 5] = [
+        ColourStanding::Next,
+        ColourStanding::Live,
+        ColourStanding::Previous,
+        ColourStanding::Kept,
+        ColourStanding::Failed,
+    ];
+
+    /// The word in the database and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ColourStanding::Next => "next",
+            ColourStanding::Live => "live",
+            ColourStanding::Previous => "previous",
+            ColourStanding::Kept => "kept",
+            ColourStanding::Failed => "failed",
+        }
+    }
+
+    /// One that a later turnout wrote counts as a failed one: nothing is sent there, and nothing is brought back.
+    pub(super) fn named(word: &str) -> ColourStanding {
+        ColourStanding::ALL.into_iter().find(|one| one.as_str() == word).unwrap_or(ColourStanding::Failed)
+    }
+}
