@@ -34,14 +34,15 @@ pub(super) async fn deploy(client: &Client, args: &DeployArgs) -> Result<ExitCod
         release: *release,
         new_stack: *new_stack,
     };
-    if *now {
-        colours::promote_first(client, repo, &mut display).await?;
-    }
     let plain = commit.is_none() && !previous && !release && !new_stack;
     let path = if plain { "/v1/deployments" } else { "/v1/deployments-by-hand" };
     let reply: DeployReply = client.post(path, &request).await?;
     reply.notes.iter().try_for_each(|note| display.say(note))?;
     let id = reply.deployment;
+    // Afterwards, so that no other deployment that waits for it goes first.
+    if *now {
+        colours::promote_first(client, repo, &mut display).await?;
+    }
     if args.detach {
         display.say(&format!("deployment {id} is queued"))?;
         return Ok(ExitCode::SUCCESS);

@@ -184,7 +184,9 @@ impl Deployer {
         let behind = self.store.wanted(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         let seen = self.planner.look(&repo, asked.fetch, behind.as_ref(), reporter, cancel).await?;
         let planned = async {
-            if repo.switch.is_some() {
+            if repo.switch.is_none() {
+                self.refuse_unswitched(&repo).await?;
+            } else {
                 return self.preview_colours(asked, &repo, &seen, reporter, cancel).await;
             }
             let loaded = self.planner.read_through(&repo, seen.view.clone(), reporter).await?;

@@ -456,8 +456,14 @@ impl<'a> Drive<'a> {
     /// Finds out anew what the actions to come need: the store has the commit, the work tree what was changed by hand.
     async fn take_up(&mut self) -> Result<(), Failure> {
         let Of { job, repo, recorder, cancel, .. } = self.of;
-        recorder.info("the engine is back: looking at what runs, and planning anew".to_owned());
+        recorder.info(match self.phase() {
+            Some(Phase::Fetching) => "the bake is over: this begins now".to_owned(),
+            _ => "the engine is back: looking at what runs, and planning anew".to_owned(),
+        });
         place::answers(repo).await?;
+        if self.phase() == Some(Phase::Fetching) {
+            return Ok(());
+        }
         let Some(commit) = job.commit_after.clone() else {
             return Err(guard::fault("it was put down without a commit"));
         };

@@ -13,6 +13,7 @@ use crate::{
     },
     engine::Engine,
     plan::{Mounted, Observed, ObservedContainer, RunState},
+    switch::said::SERVICE_KEYS,
     yaml::Value,
 };
 
@@ -41,9 +42,17 @@ fn in_compose_file(loaded: &TreeProject, service: &str) -> Result<Option<Mounted
         Err(Failure::new(format!("{}:{}:{}: services.{service}.x-turnout: {what}", pos.file, pos.line, pos.column))
             .hint(format!("{KEY} takes {MOUNTED_CHANGES}")))
     };
-    let Value::Map(map) = &node.value else { return wrong(&node.pos, "is no mapping".to_owned()) };
-    if let Some((key, entry)) = map.iter().find(|(key, _)| *key != KEY) {
-        return wrong(&entry.key_pos, format!("unknown key `{key}`; only {KEY} is known"));
+    // A word is a class of the switch, which looks at its own keys itself.
+    let Value::Map(map) = &node.value else {
+        return match &node.value {
+            Value::Str(_) => Ok(None),
+            _ => wrong(&node.pos, "is neither a mapping nor a word".to_owned()),
+        };
+    };
+    let known = |key: &str| key == KEY || SERVICE_KEYS.contains(&key);
+    if let Some((key, entry)) = map.iter().find(|(key, _)| !known(key)) {
+        let known = SERVICE_KEYS.join(", ");
+        return wrong(&entry.key_pos, format!("unknown key `{key}`; known are {KEY}, and for the switch {known}"));
     }
     let Some(entry) = map.get(KEY) else { return Ok(None) };
     match &entry.node.value {

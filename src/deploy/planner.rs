@@ -240,7 +240,7 @@ impl Planner {
         let mut observed = engine.observe(&loaded.project).await?;
         let dressed = wanted.dressed.unwrap_or_default();
         foresee(&mut observed, &dressed);
-        let images_are_there = dressed.images_are_there;
+        let (images_are_there, all_resources) = (dressed.images_are_there, dressed.all_resources);
         let all = place::all_now(&self.repos.current().repos.repos);
         owner::refuse_claimed(repo, &all, &loaded.stack)?;
         owner::refuse_anothers(repo, &all, &loaded.project.name, &observed.containers)?;
@@ -260,7 +260,8 @@ impl Planner {
             Ok::<_, Failure>((loaded, observed, facts.base, decision))
         });
         let (loaded, observed, base, decision) = decided.await??;
-        if !images_are_there {
+        // Of what stays only what is built is worth a word.
+        if !images_are_there && (!all_resources || !decision.builds().is_empty()) {
             reporter.info(decision.summary.clone());
         }
         let compared = mounted::compare(repo, &loaded, looked, &recorded, &observed, &engine).await?;

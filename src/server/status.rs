@@ -179,6 +179,7 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
     let waits = control.deployer.store.waiting().await?.into_iter().find(|waiting| waiting.repo == repo.name);
     use crate::store::State::{Cancelled, Failed, Queued, Running, Succeeded};
     let left = left(&control.deployer.store, &repo.name).await?;
+    let bake = control.deployer.store.rollout(&repo.name).await?.bake;
     let status = RepoStatus {
         name: repo.name.clone(),
         colours: colours_route::of(&control.deployer, &repo.name).await?,
@@ -194,7 +195,7 @@ async fn of_repo(control: &Control, repo: &Repo, runs: &Runs) -> Result<(RepoSta
         waits: waits.map(|Waiting { deployment, until, waits, .. }| WaitStatus {
             deployment,
             why: waits.summary,
-            until,
+            until: bake.map_or(until, |bake| bake.until),
         }),
         last: find(&|d| matches!(d.state, Succeeded | Failed | Cancelled)),
         deployed: find(&|d| d.state == Succeeded),

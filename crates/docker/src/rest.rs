@@ -31,8 +31,12 @@ impl Engine {
             all.into_iter().filter(|one| !one.oneoff && (services.is_empty() || services.contains(&one.service)));
         let rests = wanted.map(|one| async move {
             let runs = matches!(one.state.as_str(), "running" | "restarting" | "paused");
-            self.set_restart(&one.id, &one.name, "").await?;
+            // One that ends again and again has no policy that could be changed before it stands still.
+            let first = self.set_restart(&one.id, &one.name, "").await;
             self.stop_container(&one.id, &one.name, None, None).await?;
+            if first.is_err() {
+                self.set_restart(&one.id, &one.name, "").await?;
+            }
             Ok::<_, EngineError>(runs.then_some(ContainerRef { id: one.id, name: one.name, service: one.service }))
         });
         let rested: Result<Vec<Option<ContainerRef>>, EngineError> = join_all(rests).await.into_iter().collect();

@@ -6,7 +6,7 @@ use turnout_report::table::table;
 use crate::{
     class::Class,
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
-    protocol::Spoken,
+    protocol::{Protocol, Spoken},
     refusal::Line,
     said::{By, OnFailure, Order},
 };
@@ -114,7 +114,7 @@ fn ready(derived: &Derived, name: &str, gate: &Gate) -> String {
     }
     for route in derived.routes.iter().filter(|route| route.service == name) {
         let asked = match &route.spoken {
-            spoken if spoken.protocol().is_some_and(|protocol| protocol.is_http()) => {
+            spoken if spoken.protocol() == Some(Protocol::Http) => {
                 format!("GET {} on {} below 500", gate.page.value, route.port)
             }
             Spoken::Asked => format!("GET {} on {} below 500, or TLS", gate.page.value, route.port),
@@ -159,7 +159,6 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
     let mut rows = vec![
         row("bake: both colours run", &derived.bake),
         row("drain: tunnels may last", &derived.drain),
-        row("keep: the old colour, stopped", &derived.keep),
         vec!["on a failure while baking".to_owned(), failure.to_owned(), derived.on_failure.from.to_string()],
     ];
     let fallback = &derived.fallback;

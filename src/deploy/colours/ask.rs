@@ -29,7 +29,7 @@ impl Deployer {
         }
         let stands = self.recorded(&repo.name).await?;
         if stands.at(ColourStanding::Kept).is_none() {
-            let said = format!("{} has no colour to go back to: none was live before", repo.name);
+            let said = format!("{} has no colour to go back to: none is kept", repo.name);
             let hint = match repo.switch {
                 Some(_) => format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name),
                 None => format!(

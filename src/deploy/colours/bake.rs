@@ -3,9 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::StreamExt as _;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ use super::{
     stands::Stands,
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, happenings::Happenings},
     git,
     rollout::{Bake, Millis},
     store::{ColourRecord, ColourStanding},
@@ -27,8 +28,6 @@ use crate::{
 
 /// Time between two looks at the new colour.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looks in a row that must find the same fault: a container that is being restarted by hand is none.
-const LOOKS: u32 = 2;
 /// Questions that may wait.
 const QUESTIONS: usize = 8;
 /// Time between two tries where store, proxy or engine do not answer.
@@ -80,8 +79,8 @@ impl Deployer {
     async fn look_after(&self, repo: &str, bake: Bake, mut asked: mpsc::Receiver<Question>) {
         let left = u64::try_from(bake.until.saturating_sub(now_ms())).unwrap_or(0);
         let end = Instant::now() + Duration::from_millis(left);
-        let mut faults = 0;
         let mut told = String::new();
+        let mut happenings = self.happenings(repo).await;
         loop {
             tokio::select! {
                 biased;
@@ -109,11 +108,11 @@ impl Deployer {
                         }
                     }
                 }
-                () = sleep(LOOK) => match self.fault(repo).await {
-                    Ok(None) | Err(_) => faults = 0,
+                // Whatever happens to a container is looked at at once; an engine that is deaf, every second.
+                () = happens(&mut happenings) => match self.fault(repo).await {
+                    Ok(None) | Err(_) => {}
                     Ok(Some(fault)) => {
-                        faults += 1;
-                        if faults >= LOOKS && told != fault.said {
+                        if told != fault.said {
                             told.clone_from(&fault.said);
                             if !fault.goes_back {
                                 tracing::error!(repo, "{}; on_failure is pause: `turnout rollback {repo}` goes back", fault.said);
@@ -137,22 +136,35 @@ impl Deployer {
         }
     }
 
+    /// What happens to the containers of the live colour from now on; nothing where the engine is not there.
+    async fn happenings(&self, repo: &str) -> Option<Happenings> {
+        let stands = self.recorded(repo).await.ok()?;
+        let engine = self.planner.engine().await.ok()?;
+        let since = now_ms().saturating_mul(1_000_000).saturating_add(engine.ahead().await);
+        Some(engine.happenings(&stands.live()?.project, since))
+    }
+
     /// What is wrong with the new colour.
     async fn fault(&self, repo: &str) -> Result<Option<Fault>, Failure> {
         let stands = self.recorded(repo).await?;
         let Some(live) = stands.live() else { return Ok(None) };
         let made = Made::read(&live.made).map_err(Failure::new)?;
         let engine = self.planner.engine().await?;
-        for one in engine.containers(&live.project, true).await? {
-            let job = made.services.iter().any(|service| service.name == one.service && service.job);
-            let ours = made.services.iter().any(|service| service.name == one.service);
-            let said = match (one.state.as_str(), one.health.as_deref(), one.exit_code) {
-                _ if one.oneoff || job || !ours => continue,
-                ("exited" | "dead", _, Some(0)) if !is_routed(&made, &one.service) => continue,
-                ("exited" | "dead", _, code) => format!("ended with exit code {}", code.unwrap_or(-1)),
-                ("restarting", _, _) => "ended and is being restarted".to_owned(),
-                ("running", Some("unhealthy"), _) => "is unhealthy".to_owned(),
-                _ => continue,
+        let listed = engine.containers(&live.project, true).await?;
+        for sight in engine.sights(&live.project).await? {
+            let Some(one) = listed.iter().find(|one| one.id == sight.id && !one.oneoff) else { continue };
+            let Some(service) = made.services.iter().find(|service| service.name == one.service && !service.job) else {
+                continue;
+            };
+            let said = if sight.restarting || sight.restarts > 0 {
+                // They were made, or started, for this colour.
+                "ended and was restarted".to_owned()
+            } else if sight.unhealthy {
+                "is unhealthy".to_owned()
+            } else if !sight.running && (sight.code != 0 || is_routed(&made, &service.name)) {
+                format!("ended with exit code {}", sight.code)
+            } else {
+                continue;
             };
             let said = format!("{} {said} while {} bakes", one.name, live.project);
             return Ok(Some(Fault { said, goes_back: made.goes_back }));
@@ -243,6 +255,20 @@ impl Deployer {
             true => Err(super::super::guard::fault("the live colour was to be stopped")),
             false => Ok(()),
         }
+    }
+}
+
+/// Waits until something happens, a second at most.
+async fn happens(happenings: &mut Option<Happenings>) {
+    let next = async {
+        match happenings {
+            Some(stream) => stream.next().await.is_some(),
+            None => std::future::pending().await,
+        }
+    };
+    if let Ok(false) = timeout(LOOK, next).await {
+        // The connection was lost.
+        *happenings = None;
     }
 }
 

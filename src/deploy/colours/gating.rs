@@ -89,7 +89,7 @@ fn unsettled(error: SettleError, recorder: &Recorder) -> Failure {
                 said.push(format!("{} {}", one.container.name, one.reason));
             }
             Failure::new(format!("the new colour is not ready: {}", said.join("; ")))
-                .hint("requests go to the colour that was live before; its containers were not touched")
+                .hint("what was live before stays live")
         }
         SettleError::Engine(error) => Failure::from(error),
     }
@@ -121,7 +121,7 @@ async fn ready(route: &mut MadeRoute, recorder: &Recorder) -> Result<(), Failure
     });
     let answers = try_join_all(asks).await.map_err(|not| {
         Failure::new(format!("{name} of the new colour is not ready: {not}"))
-            .hint("requests go to the colour that was live before; its containers were not touched")
+            .hint("what was live before stays live")
     })?;
     let first = answers.first();
     let spoken = first.map_or(Protocol::Tcp, |answer| answer.protocol);

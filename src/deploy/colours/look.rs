@@ -21,7 +21,7 @@ use crate::{
     store::Store,
     switch::{
         self, Class, Derived, Mistakes, Said,
-        derived::{Listen, Route},
+        derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
         said::OnFailure,
     },
@@ -137,6 +137,14 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         let path =
             route.path.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("path {path}: {why}")));
         refused.extend(hosts.chain(path).map(|why| format!("{}: {why}", place())));
+    }
+    for (is_said, key) in [
+        (!derived.fallback.value.is_empty(), "fallback"),
+        (derived.keep.from != Origin::Default, "keep"),
+    ] {
+        if is_said {
+            refused.push(format!("{key} is not there yet; take it out"));
+        }
     }
     if derived.adapter.is_some() {
         refused.push("adapter is not there yet; take it out, or `switch`".to_owned());

@@ -117,7 +117,7 @@ impl Deployer {
     fn plan_back(&self, repo: &Repo, steer: Steer, stands: Stands, recorder: &Recorder) -> Result<Way, Failure> {
         let earlier = stands.at(ColourStanding::Previous).or_else(|| stands.at(ColourStanding::Kept));
         let Some(earlier) = earlier.cloned() else {
-            return Err(Failure::new(format!("{} has no colour to go back to: none was live before", repo.name))
+            return Err(Failure::new(format!("{} has no colour to go back to: none is kept", repo.name))
                 .hint(format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name)));
         };
         let made = Made::read(&earlier.made).map_err(Failure::new)?;

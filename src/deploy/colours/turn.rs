@@ -171,7 +171,8 @@ impl Deployer {
             return Ok(());
         }
         if way.holds() {
-            of.recorder.info(format!("requests are held while {} changes over", starts.join(", ")));
+            let verb = if starts.len() == 1 { "changes" } else { "change" };
+            of.recorder.info(format!("requests are held while {} {verb} over", starts.join(", ")));
             self.hold(of, way).await?;
         }
         if let (Some((live, _)), false) = (&way.live, ends.is_empty()) {
@@ -295,7 +296,7 @@ impl Deployer {
         if let (Some(bake), Some((before, _))) = (bake, &way.live) {
             let left = (bake.until.saturating_sub(now_ms())).max(0) / 1_000;
             recorder.info(format!(
-                "{} runs on for {left} s, to go back to: turnout rollback {}",
+                "{} is there to go back to for {left} s: turnout rollback {}",
                 before.project, repo.name
             ));
         }
@@ -338,8 +339,8 @@ impl Deployer {
             if !starts.is_empty() {
                 engine.rest(&way.project, &starts).await?;
             }
-            if let Some((live, made)) = &way.live {
-                let wakes = made.wakes(true);
+            if let Some((live, _)) = &way.live {
+                let wakes = way.starts_again();
                 if !wakes.is_empty() {
                     let started = engine.wake(&live.project, &wakes).await?;
                     started.iter().for_each(|one| recorder.info(format!("started {} again", one.name)));

@@ -5,6 +5,7 @@ use super::{bake, look::Looked, made::Made, stands::Stands};
 use crate::{
     config::Repo,
     deploy::{Failure, Prepared},
+    engine::Wake,
     git,
     rollout::Bake,
     steer::Steer,
@@ -71,7 +72,21 @@ impl Way {
 
     /// Services that end in the live colour before others start in the next one.
     pub fn ends(&self) -> Vec<String> {
-        self.live.as_ref().map(|(_, made)| made.alone()).unwrap_or_default()
+        let Some((_, live)) = &self.live else { return Vec::new() };
+        let mut ends = live.alone();
+        // What has come to be alone only now, too.
+        let there = |name: &String| live.services.iter().any(|one| one.name == *name && !one.job);
+        ends.extend(self.made.alone().into_iter().filter(there));
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// What of the live colour is started again where the way there is given up.
+    pub fn starts_again(&self) -> Vec<Wake> {
+        let ends = self.ends();
+        let live = self.live.iter().flat_map(|(_, live)| [live.wakes(false), live.wakes(true)].concat());
+        live.filter(|wake| ends.contains(&wake.service)).collect()
     }
 
     /// The commit of the next colour. `checked_out`: of what is made now.

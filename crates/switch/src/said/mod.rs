@@ -5,5 +5,5 @@ mod fields;
 mod read;
 mod words;
 
-pub use read::{KEYS, LATER};
+pub use read::{KEYS, LATER, SERVICE_KEYS};
 pub use words::*;

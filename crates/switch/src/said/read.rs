@@ -31,7 +31,9 @@ pub const KEYS: &[&str] = &[
 /// the pen.
 pub const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "promote", "promote_deadline", "steps"];
 /// Keys about one service.
-const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
+pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
+/// What else may stand in a service's `x-turnout`, and is no business of the switch.
+const BESIDE: &str = "on_mounted_change";
 const ROUTE_KEYS: &[&str] = &["listen", "hosts", "path", "strip_path", "to", "protocol", "tls"];
 
 /// The extension of the Compose file.
@@ -130,7 +132,8 @@ fn service(reading: &mut Reading, path: &str, value: &Value) -> ServiceSaid {
         said.class = class(reading, path, value);
         return said;
     }
-    let Some(fields) = reading.fields(path, value, SERVICE_KEYS, LATER) else { return said };
+    let keys = [SERVICE_KEYS, &[BESIDE]].concat();
+    let Some(fields) = reading.fields(path, value, &keys, LATER) else { return said };
     said.class = fields.get("class").and_then(|(at, value)| class(reading, &at, value));
     said.order = fields.get("order").and_then(|(at, value)| order(reading, &at, value));
     said.health = fields.get("health").and_then(|(at, value)| health(reading, &at, value));
