@@ -339,7 +339,14 @@ impl<'a> Drive<'a> {
         let commit = way.commit(&self.found.commit);
         let reached = match way.is_back() {
             true => None,
-            false => wanted::reached(&self.deployer.store, job, repo, &commit, branch, recorder).await?,
+            // Requests go there already: a failure from here on would have the live colour stopped.
+            false => match wanted::reached(&self.deployer.store, job, repo, &commit, branch, recorder).await {
+                Ok(reached) => reached,
+                Err(failure) => {
+                    recorder.warn(format!("whether this was the newest push is not known: {failure}"));
+                    None
+                }
+            },
         };
         let summary = way.summary(&commit, by_hand);
         let watch = match bake {

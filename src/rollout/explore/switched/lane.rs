@@ -58,6 +58,10 @@ impl World {
         // What the deployment knew of it goes with it.
         self.rollout.bake = self.kept.bake;
         let Job { commit, attempt, back } = job;
+        let led_there = back.is_none_or(|made| self.live().is_some_and(|live| self.known[live].made == made));
+        if ending == Ending::Succeeded && !led_there {
+            self.fault = Some("a way back led to another colour than the one that was asked for");
+        }
         let gives_way = matches!(ending, Ending::Superseded | Ending::Interrupted);
         if gives_way && self.queued.is_some_and(|newer| newer.back.is_some()) {
             // The commit stays wanted, and status says so.

@@ -165,11 +165,11 @@ const NONE: Budget = Budget {
 
 /// Each disturbance often enough to meet its limit, and each with each that it can make worse.
 const SEARCHES: [Budget; 10] = [
-    Budget { pushes: 2, deaths: 1, stale: 1, failures: 1, outages: 1, ..NONE },
+    Budget { pushes: 2, deaths: 1, stale: 1, failures: 1, outages: 1, cancels: 1, ..NONE },
     Budget { pushes: 2, deaths: 1, failures: 1, falls: 1, backs: 1, proxies: 1, losses: 1, ..NONE },
-    Budget { pushes: 2, stops: 1, cancels: 1, outages: 1, falls: 1, backs: 1, ..NONE },
+    Budget { pushes: 2, deaths: 2, failures: 1, outages: 1, backs: 1, ..NONE },
     Budget { pushes: 2, deaths: 4, backs: 2, ..NONE },
-    Budget { pushes: 2, deaths: 1, stale: 3, ..NONE },
+    Budget { pushes: 2, deaths: 1, stale: 3, cancels: 1, ..NONE },
     Budget { pushes: 2, cancels: 1, stale: 1, outages: 4, ..NONE },
     Budget { pushes: 3, deaths: 1, stops: 1, failures: 1, backs: 1, ..NONE },
     Budget { routed_alone: true, pushes: 2, deaths: 1, stale: 1, failures: 1, outages: 1, ..NONE },
