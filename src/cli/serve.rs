@@ -218,6 +218,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
         let lanes = lanes.clone();
         async move { lane::wake_what_is_due(&lanes).await }
     });
+    let proxy = tokio::spawn({
+        let deployer = Arc::clone(&deployer);
+        async move { deployer.keep_proxy().await }
+    });
     let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
     // Whom to tell comes with later settings; what was left of former ones is seen to.
     let seed = RandomState::new().hash_one(std::process::id());
@@ -255,6 +259,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     keeper.abort();
     looking.abort();
     holding.abort();
+    proxy.abort();
     copier.abort();
     if let Err(error) = outbox.await {
         // What is not told now is told after the next start; the end goes on.

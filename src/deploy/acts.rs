@@ -192,10 +192,11 @@ impl Deployer {
             let loaded = self.planner.read_through(&repo, seen.view.clone(), reporter).await?;
             let wanted = self.wanted(&repo, &loaded, seen.commit.clone(), asked.rebuild).await?;
             let wanted = Wanted { digests: seen.digests.clone(), at_once: true, ..wanted };
-            self.planner.prepare(&repo, loaded, wanted, reporter, cancel).await
+            let prepared = self.planner.prepare(&repo, loaded, wanted, reporter, cancel).await?;
+            Ok((Some(prepared.plan), prepared.text))
         };
         match planned.await {
-            Ok(prepared) => Ok(Planned { prepared, seen }),
+            Ok((plan, text)) => Ok(Planned { plan, text, seen }),
             Err(failure) => Err(seen.failure(failure).redacted(&self.redactor.of(&repo.name))),
         }
     }

@@ -121,7 +121,8 @@ impl<'a> Drive<'a> {
         if self.taken_up {
             self.take_up().await?;
         }
-        if let Some(phase) = self.phase() {
+        // Of one that waits at once its putting down is told.
+        if let Some(phase) = self.phase().filter(|phase| !phase.waits()) {
             self.enter(phase).await;
         }
         while let Some(action) = self.actions.pop_front() {
@@ -349,6 +350,10 @@ impl<'a> Drive<'a> {
             },
         };
         let summary = way.summary(&commit, by_hand);
+        if let (Ok(engine), false) = (self.deployer.planner.engine().await, way.is_back()) {
+            let keep = self.deployer.planner.settings.keep_build_cache;
+            leftovers::tidy(&self.deployer.tidy, &engine, repo, &project, keep, recorder, self.of.cancel).await;
+        }
         let watch = match bake {
             Some(_) => None,
             None => match self.deployer.planner.engine().await {

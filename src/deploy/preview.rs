@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Planner, Prepared, View};
+use super::{Failure, Planner, View};
 use crate::{
     config::Repo,
     git,
+    plan::Plan,
     report::{Event, Reporter, counted},
     store::WantedCommit,
 };
@@ -39,8 +40,10 @@ pub struct Seen {
 
 /// A plan, and what it is for.
 pub struct Planned {
-    /// The plan.
-    pub prepared: Prepared,
+    /// The steps; none where something is refused.
+    pub plan: Option<Plan>,
+    /// What is printed.
+    pub text: String,
     /// What it is for.
     pub seen: Seen,
 }

@@ -217,7 +217,7 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
     let stay = || Next { rollout: rollout.clone(), actions: Vec::new() };
     let Some(under_way) = rollout.under_way else {
         return match fact {
-            Fact::Begin => to(rollout.begun(), &[Action::Fetch]),
+            Fact::Begin => begins(rollout.begun()),
             Fact::WatchOver => unwatched(rollout),
             Fact::BakeOver => to(baked(rollout), &[]),
             Fact::Baking { bake } => to(bakes(rollout, bake), &[Action::Bake]),
@@ -228,7 +228,9 @@ pub fn next(rollout: &Rollout, fact: Fact, now: Millis) -> Next {
     let at = |phase: Phase| UnderWay { phase, due_at: None, ..under_way };
     match (under_way.phase, fact) {
         (Phase::Fetching, Fact::Fetched) => plans(rollout, under_way),
-        (Phase::BakeAwaited, Fact::BakeOver) => plans(&baked(rollout), under_way),
+        (Phase::BakeAwaited, Fact::BakeOver) => {
+            to(baked(rollout).with(UnderWay { phase: Phase::Fetching, due_at: None, ..under_way }), &[Action::Fetch])
+        }
         (Phase::BakeAwaited, Fact::Due) if under_way.due_at.is_none_or(|due| due <= now) => {
             ends(rollout, Ending::Failed(Why::BakeNotOver))
         }
@@ -328,15 +330,19 @@ fn way_out(phase: Phase) -> &'static [Action] {
     }
 }
 
-/// It is planned, as soon as no two colours are taken. A new commit is fetched already then, so that nothing of the fetch is
-/// left to wait for. Whoever waits sees to it that somebody looks after what is waited for.
+/// A deployment begins, as soon as no two colours are taken: a fetch would change files that the live colour has mounted,
+/// and that it may be brought back to.
+fn begins(begun: Rollout) -> Next {
+    match (begun.bake, begun.under_way) {
+        (Some(bake), Some(under_way)) => awaits(&begun, bake, under_way),
+        _ => to(begun, &[Action::Fetch]),
+    }
+}
+
+/// It is planned, unless two colours are taken: a switch was found that nobody lived to record.
 fn plans(rollout: &Rollout, under_way: UnderWay) -> Next {
     match rollout.bake {
-        Some(bake) => {
-            let due_at = Some(bake.until.saturating_add(RETIRING));
-            let awaited = UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way };
-            to(rollout.with(awaited), &[Action::Bake, Action::Wait])
-        }
+        Some(bake) => awaits(rollout, bake, under_way),
         None => {
             let planning = UnderWay { phase: Phase::Planning, due_at: None, ..under_way };
             to(rollout.with(planning), &[Action::Plan])
@@ -361,6 +367,13 @@ fn succeeds(good: Rollout) -> Next {
 /// At a start of the daemon: what its predecessor may have left half done comes first.
 fn taken_up(rollout: &Rollout) -> Vec<Action> {
     [&[Action::Mend][..], &beside(rollout)].concat()
+}
+
+/// Both colours are taken. Whoever waits sees to it that somebody looks after what is waited for.
+fn awaits(rollout: &Rollout, bake: Bake, under_way: UnderWay) -> Next {
+    let due_at = Some(bake.until.saturating_add(RETIRING));
+    let awaited = UnderWay { phase: Phase::BakeAwaited, due_at, ..under_way };
+    to(rollout.with(awaited), &[Action::Bake, Action::Wait])
 }
 
 /// What goes on beside the lane.

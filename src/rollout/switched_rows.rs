@@ -152,6 +152,9 @@ fn a_start_mends_first_and_looks_after_the_bake() {
 #[test]
 fn what_is_to_be_planned_waits_for_a_bake() {
     let waits = Next { rollout: awaits(), actions: vec![Action::Bake, Action::Wait] };
+    // Before anything is fetched: it would change files that the live colour has mounted.
+    let live = Rollout { under_way: None, generation: 3, ..baking(Phase::Fetching) };
+    assert_eq!(next(&live, Fact::Begin, 0), waits);
     assert_eq!(next(&baking(Phase::Fetching), Fact::Fetched, 0), waits);
     // It may have been found while the engine was away.
     assert_eq!(next(&baking(Phase::EngineAway), Fact::EngineBack, 0), waits);
@@ -184,7 +187,8 @@ fn the_end_of_a_bake_is_heard_in_each_phase_and_only_who_waits_for_it_goes_on() 
     for phase in Phase::ALL {
         let Next { rollout, actions } = next(&baking(phase), Fact::BakeOver, 0);
         let (expected, done) = match phase {
-            Phase::BakeAwaited => (at(Phase::Planning), vec![Action::Plan]),
+            // Files are brought to the commit only now.
+            Phase::BakeAwaited => (at(Phase::Fetching), vec![Action::Fetch]),
             _ => (at(phase), vec![]),
         };
         assert_eq!((rollout, actions), (expected, done), "{phase:?}");

@@ -13,7 +13,7 @@ use super::{
     wire::{PlanReply, PlanRequest, Planned, Waiting},
 };
 use crate::{
-    deploy::{Asked, Failure, Prepared},
+    deploy::{Asked, Failure},
     files,
     report::{Event, Notes, Reporter},
 };
@@ -62,7 +62,7 @@ async fn make(
     let notes = telling.notes.into_texts();
     // A plan can be long: neither it nor its redaction is a worker's business.
     let reply = files::blocking(move || {
-        let Prepared { plan, text, .. } = &planned.prepared;
+        let (plan, text) = (&planned.plan, &planned.text);
         let clean = |text: &String| redactor.redact(&planned.seen.view.named(text)).into_owned();
         PlanReply {
             notes: notes.iter().map(clean).collect(),

@@ -120,8 +120,7 @@ async fn ready(route: &mut MadeRoute, recorder: &Recorder) -> Result<(), Failure
         }
     });
     let answers = try_join_all(asks).await.map_err(|not| {
-        Failure::new(format!("{name} of the new colour is not ready: {not}"))
-            .hint("what was live before stays live")
+        Failure::new(format!("{name} of the new colour is not ready: {not}")).hint("what was live before stays live")
     })?;
     let first = answers.first();
     let spoken = first.map_or(Protocol::Tcp, |answer| answer.protocol);

@@ -138,10 +138,9 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
             route.path.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("path {path}: {why}")));
         refused.extend(hosts.chain(path).map(|why| format!("{}: {why}", place())));
     }
-    for (is_said, key) in [
-        (!derived.fallback.value.is_empty(), "fallback"),
-        (derived.keep.from != Origin::Default, "keep"),
-    ] {
+    for (is_said, key) in
+        [(!derived.fallback.value.is_empty(), "fallback"), (derived.keep.from != Origin::Default, "keep")]
+    {
         if is_said {
             refused.push(format!("{key} is not there yet; take it out"));
         }

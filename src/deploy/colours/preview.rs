@@ -4,7 +4,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Asked, Deployer, Failure, Planner, Prepared, TreeProject, View, preview::Seen},
+    super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts,
     look::{self, Looking},
     plan::next_colour,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::Repo,
+    plan::Plan,
     report::Reporter,
     switch::{self, Derived, Said},
 };
@@ -28,13 +29,19 @@ impl Deployer {
         seen: &Seen,
         reporter: &dyn Reporter,
         cancel: &CancellationToken,
-    ) -> Result<Prepared, Failure> {
+    ) -> Result<(Option<Plan>, String), Failure> {
         let engine = self.planner.engine().await?;
         let named = self.planner.read_through(repo, seen.view.clone(), reporter).await?;
         let stands = self.recorded(&repo.name).await?;
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
         let mut text = switch::explain(&derived);
+        let later = look::not_there_yet(&derived);
+        if !later.is_empty() || !derived.refusals.is_empty() {
+            later.iter().for_each(|line| text.push_str(&format!("\nrefused: {line}")));
+            text.push_str("\nnothing is planned until that is written\n");
+            return Ok((None, text));
+        }
         let looking =
             Looking { planner: &self.planner, store: &self.store, repo, view: seen.view.clone(), engine: &engine };
         let with =
@@ -46,7 +53,7 @@ impl Deployer {
             let moves = self.prepared(with, &looked, Which::Colour, commit).await?;
             if stays.plan.steps.is_empty() && moves.plan.steps.is_empty() {
                 text.push_str(&format!("\n{} is live and as it should be: nothing to do\n", live.project));
-                return Ok(Prepared { text, ..moves });
+                return Ok((Some(moves.plan), text));
             }
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
@@ -70,7 +77,7 @@ impl Deployer {
             text.push_str(&format!("\nfirst what stays, {}:\n{}", repo.project, stays.text));
         }
         text.push_str(&format!("\nthen the colour, {}:\n{}", looked.colour.project.name, moves.text));
-        Ok(Prepared { text, ..moves })
+        Ok((Some(moves.plan), text))
     }
 }
 
