@@ -5,6 +5,7 @@ mod asking;
 mod claims;
 mod ending;
 mod forwarding;
+mod handing_over;
 mod holding;
 mod http;
 mod passing;
