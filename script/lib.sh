@@ -424,16 +424,21 @@ offline_env() {
 
 # ---------------------------------------------------------------- a daemon, and pushes to it
 
-# build_turnout debug|release: builds the program, or takes $TURNOUT_PROGRAM; sets $program.
+# build_turnout debug|release: builds turnout and turnout-proxy, or takes $TURNOUT_PROGRAM and its neighbour; sets $program and
+# $proxy_program.
 build_turnout() {
   program=${TURNOUT_PROGRAM:-}
+  # shellcheck disable=SC2034 # used by those who source this
+  proxy_program=$(dirname "$program")/turnout-proxy
   [ -z "$program" ] || return 0
   need_build
-  note "building turnout ($1)"
-  local options=(--locked --quiet --bin turnout)
+  note "building turnout and turnout-proxy ($1)"
+  local options=(--locked --quiet --package turnout --package turnout-proxy --bin turnout --bin turnout-proxy)
   [ "$1" = debug ] || options+=(--release)
   (cd "$root" && cargo build "${options[@]}")
   program=${CARGO_TARGET_DIR:-$root/target}/$1/turnout
+  # shellcheck disable=SC2034
+  proxy_program=$program-proxy
 }
 
 # free_port: a port on loopback on which nobody listens now.

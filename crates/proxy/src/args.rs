@@ -31,10 +31,10 @@ pub(crate) struct Settings {
     /// Where the route file is kept; no other program writes there
     #[arg(long, value_name = "DIR", default_value = "/var/lib/turnout-proxy")]
     pub(crate) state_dir: PathBuf,
-    /// The control socket
+    /// The control socket, where no service manager hands one over; its owner may use such a one
     #[arg(long, value_name = "PATH", default_value = "/run/turnout-proxy/control.sock")]
     pub(crate) socket: PathBuf,
-    /// Access mode of the control socket
+    /// Access mode of the control socket, where no service manager hands one over
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = mode)]
     pub(crate) socket_mode: u32,
     /// A user (by number) who may use the control socket, beside root and the proxy's own; may be said several times

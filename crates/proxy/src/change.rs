@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex as Held, PoisonError,
@@ -27,6 +28,7 @@ use turnout_traffic::{
 use crate::{
     access::AccessLog,
     door::{self, Door},
+    handed,
     house::House,
     metrics,
     route_file::{Keeper, NotWritten},
@@ -53,17 +55,33 @@ pub(crate) struct Changer {
 type Changed = Result<(u64, bool), Refusal>;
 
 impl Changer {
-    /// Serves what was found. An address that cannot be listened on is tried again and again: the others are served.
-    pub(crate) async fn start(keeper: Keeper, served: RouteFile, origin: Origin, house: Arc<House>) -> Arc<Changer> {
+    /// Serves what was found, on the listeners that were handed over where there are. An address that cannot be listened on is
+    /// tried again and again: the others are served.
+    pub(crate) async fn start(
+        keeper: Keeper,
+        (served, origin): (RouteFile, Origin),
+        mut handed: BTreeMap<SocketAddr, std::net::TcpListener>,
+        house: Arc<House>,
+    ) -> Arc<Changer> {
         let addresses = addresses(&served.table);
+        handed::tell(&served);
         house.board.replace(served);
         let mut doors = BTreeMap::new();
         for address in addresses {
-            let listener = door::listen(address);
+            let listener = match handed.remove(&address) {
+                Some(listener) => taken_over(listener),
+                None => door::listen(address),
+            };
             if let Err(error) = &listener {
                 tracing::error!("{address} cannot be listened on: {error}; it is tried again every second");
             }
             doors.insert(address, Door::open(address, listener.ok(), Arc::clone(&house)));
+        }
+        for (address, listener) in handed {
+            tracing::info!(
+                "{address} was listened on by the proxy before this one, and no route wants it: it is closed"
+            );
+            handed::forget(&listener, address);
         }
         Arc::new(Changer {
             house,
@@ -246,6 +264,7 @@ impl Changer {
                 door.close().await;
             }
         }
+        handed::tell(&next);
         self.house.board.replace(next);
         for (address, listener) in listeners {
             doors.insert(address, Door::open(address, Some(listener), Arc::clone(&self.house)));
@@ -321,7 +340,12 @@ fn addresses(table: &Table) -> BTreeSet<SocketAddr> {
     table.repositories.values().flat_map(|repository| &repository.routes).map(|route| route.listen).collect()
 }
 
-fn cannot_listen(address: SocketAddr, error: &std::io::Error, doors: &BTreeMap<SocketAddr, Door>) -> Refusal {
+fn taken_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error, doors: &BTreeMap<SocketAddr, Door>) -> Refusal {
     let own = doors.keys().find(|door| door.port() == address.port() && door.is_ipv4() == address.is_ipv4());
     let hint = match own {
         Some(door) => format!("; {door} is listened on until this change: take that route away first"),

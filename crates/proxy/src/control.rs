@@ -1,7 +1,16 @@
 //! The control socket: one request a line, one answer a line (`turnout_traffic::control`). Neither a silent connection nor a
 //! stranger holds it.
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        net::UnixListener as StdListener,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -23,7 +32,7 @@ const LINE_TIME: Duration = Duration::from_secs(10);
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who may ask: root, the proxy's own user, and those that the settings name.
+/// Who may ask: root, the proxy's own user, those that the settings name, and the owner of a socket that was handed over.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowed(pub(crate) Vec<u32>);
 
@@ -51,6 +60,22 @@ pub(crate) fn listen(path: &Path, mode: u32) -> Result<UnixListener, String> {
     let listener = UnixListener::bind(path).map_err(cannot)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot)?;
     Ok(listener)
+}
+
+/// The socket that a service manager opened, and whose file it is: whoever owns that may ask. The service manager names users
+/// by name, the command line cannot.
+pub(crate) fn handed_over(listener: StdListener) -> Result<(UnixListener, PathBuf, u32), String> {
+    let cannot = |error: io::Error| format!("cannot serve the control socket that the service manager opened: {error}");
+    let address = listener.local_addr().map_err(cannot)?;
+    let Some(path) = address.as_pathname() else {
+        return Err(
+            "the control socket that the service manager opened has no file; ListenStream= of its socket unit is to be a path"
+                .to_owned(),
+        );
+    };
+    let owner = fs::metadata(path).map_err(cannot)?.uid();
+    listener.set_nonblocking(true).map_err(cannot)?;
+    Ok((UnixListener::from_std(listener).map_err(cannot)?, path.to_owned(), owner))
 }
 
 /// Serves until it is dropped.

@@ -16,7 +16,7 @@ use tokio::{
 
 use turnout_traffic::Protocol;
 
-use crate::{house::House, http, pass::pass, socket::break_off};
+use crate::{handed, house::House, http, pass::pass, socket::break_off};
 
 /// Connections that the kernel keeps until they are taken.
 const BACKLOG: u32 = 4_096;
@@ -100,6 +100,7 @@ type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>, mut stopped: watch::Receiver<bool>) {
     let at_door = Arc::new(Semaphore::new(house.places_at_door));
     let mut crowded = false;
+    handed::leave(&listener, address);
     loop {
         let (client, peer) = tokio::select! {
             biased;
@@ -146,6 +147,10 @@ async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>,
             Some(places) => serve(client, peer, address, places, house),
             None => break_off(&client),
         }
+    }
+    // Where the process ends, the next one goes on with it.
+    if !*house.ending.borrow() {
+        handed::forget(&listener, address);
     }
 }
 

@@ -3,7 +3,8 @@
 //! It knows neither git, nor the store, nor the engine, nor Compose: a route table (crate `turnout-traffic`), which it keeps
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
-//! From the ground up: `limits`, `worker` (threads), `route_file` (the file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained),
+//! From the ground up: `limits`, `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
+//! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained),
 //! `board` (who gets a connection), `pass` (bytes both ways),
 //! `http` (HTTP/1.1), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
@@ -17,6 +18,7 @@ mod control;
 mod counts;
 mod date;
 mod door;
+mod handed;
 mod house;
 mod http;
 mod limits;

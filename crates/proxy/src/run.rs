@@ -20,6 +20,7 @@ use crate::{
     board::Board,
     change::Changer,
     control::{self, Allowed},
+    handed::{self, Handed},
     house::House,
     limits,
     route_file::Keeper,
@@ -65,7 +66,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         state_dir,
         socket,
         socket_mode,
-        control_user,
+        mut control_user,
         max_connections,
         max_connections_per_route,
         grace,
@@ -78,6 +79,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
     let mut signals = Signals::new().map_err(|error| format!("cannot take signals: {error}"))?;
+    let Handed { control: opened, doors } = handed::take()?;
     let (keeper, served, origin) = Keeper::open(&state_dir)?;
     let most = limits::connections(max_connections);
     let (cut, when_cut) = watch::channel(false);
@@ -95,9 +97,18 @@ async fn serve(settings: Settings) -> Result<(), String> {
         cut: when_cut,
         ending: when_ending,
     });
-    let listener = control::listen(&socket, socket_mode)?;
+    let handed_over = opened.map(control::handed_over).transpose()?;
+    let its_own = handed_over.is_none();
+    let (listener, socket) = match handed_over {
+        None => (control::listen(&socket, socket_mode)?, socket),
+        Some((listener, path, owner)) => {
+            tracing::debug!("the control socket was handed over, and its owner, user {owner}, may ask");
+            control_user.push(owner);
+            (listener, path)
+        }
+    };
     let serial = served.serial;
-    let changer = Changer::start(keeper, served, origin, Arc::clone(&house)).await;
+    let changer = Changer::start(keeper, (served, origin), doors, Arc::clone(&house)).await;
     let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
     let swept = tokio::spawn(sweep(Arc::clone(&house)));
     let scraped = scraped.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&changer))));
@@ -148,7 +159,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
     if let Some(access) = house.access.clone() {
         let _ = tokio::task::spawn_blocking(move || access.finish()).await;
     }
-    let _ = std::fs::remove_file(&socket);
+    if its_own {
+        let _ = std::fs::remove_file(&socket);
+    }
     tracing::info!("turnout-proxy has ended");
     Ok(())
 }

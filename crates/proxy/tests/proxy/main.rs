@@ -6,6 +6,7 @@ mod claims;
 mod ending;
 mod figures;
 mod forwarding;
+mod handing_over;
 mod holding;
 mod hosts;
 mod http;

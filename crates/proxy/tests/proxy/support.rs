@@ -92,7 +92,12 @@ impl Place {
 
     /// A proxy that may not become ready.
     pub(crate) fn begin(&self, arguments: &[&str]) -> Proxy {
-        let mut child = program()
+        self.begin_with(program(), arguments)
+    }
+
+    /// One that is started by this command.
+    pub(crate) fn begin_with(&self, mut command: Command, arguments: &[&str]) -> Proxy {
+        let mut child = command
             .args(["run", "--log-level", "debug", "--state-dir"])
             .arg(self.state())
             .arg("--socket")
