@@ -127,6 +127,12 @@ impl Ran {
 
     /// What follows: the steps, each with the numbers of those that it waits for, and the warnings.
     fn back(&self) -> (Vec<String>, Vec<String>) {
+        let back = self.plan();
+        let told = back.steps.iter().map(|step| format!("{} {:?}", crate::action(&step.action), step.after));
+        (told.collect(), back.warnings)
+    }
+
+    fn plan(&self) -> Plan {
         let mut plan = Plan::default();
         let mut ended = Vec::new();
         for (action, outcome) in &self.steps {
@@ -137,9 +143,7 @@ impl Ran {
         let ran: BTreeSet<String> = ["old", "owner", "sharer"].map(str::to_owned).into();
         let Ran { project, attempts, stopping, now, networks, .. } = self;
         let failed = Failed { project, plan: &plan, ended: &ended, ran: &ran, attempts, stopping, now, networks };
-        let back = put_back(&failed, Extent::Running);
-        let told = back.steps.iter().map(|step| format!("{} {:?}", crate::action(&step.action), step.after));
-        (told.collect(), back.warnings)
+        put_back(&failed, Extent::Running)
     }
 }
 
@@ -338,7 +342,8 @@ fn what_was_only_tried_is_removed() {
 fn who_is_ending_is_waited_for() {
     let steps = vec![(stop("web", "old", "web-1"), Abandoned), (start("web", "web-1"), Abandoned)];
     let mut ran = Ran::of(steps, vec![named("old", "web", "web-1", Running)]);
-    assert!(ran.back().0.is_empty(), "the stop was never begun");
+    let (told, warnings) = ran.back();
+    assert!(told.is_empty() && warnings.is_empty(), "the stop was never begun: {warnings:?}");
     ran.stopping.insert("old".to_owned());
     let (told, warnings) = ran.back();
     assert_eq!(told, ["stop container web-1 []", "start container web-1 [0]"]);
@@ -472,4 +477,157 @@ fn who_was_to_be_connected_as_it_was_is() {
     };
     let back = put_back(&failed, Extent::Created);
     assert_eq!(back.steps.into_iter().map(|step| step.action).collect::<Vec<_>>(), [again]);
+}
+
+/// Whoever is known by its service and seen among the project's containers is connected as the service says; all others,
+/// and those that run, as they were. Whoever goes or has been removed is not.
+#[test]
+fn who_gets_back_into_a_network_gets_there_as_who_it_is() {
+    let project = |network: &str| {
+        let service = serde_json::from_value(serde_json::json!({ "networks": { "default": null } })).unwrap();
+        let network = turnout_compose::model::Network { name: network.to_owned(), ..Default::default() };
+        Project {
+            services: [("web".to_owned(), service)].into(),
+            networks: [("default".to_owned(), Some(network))].into(),
+            ..Project::default()
+        }
+    };
+    let removal = || Action::RemoveContainer {
+        service: "web".to_owned(),
+        id: "it".to_owned(),
+        name: "web-1".to_owned(),
+        volumes: false,
+        reason: Removal::Replaced,
+    };
+    for (service, seen, network, removed, as_it_was) in [
+        ("web", Some(Exited(0)), "net", None, Some(false)),
+        ("web", Some(Exited(0)), "net", Some(Refused), Some(false)),
+        ("web", Some(Exited(0)), "net", Some(Abandoned), Some(false)),
+        // The service says nothing of this network.
+        ("web", Some(Exited(0)), "other", None, Some(true)),
+        ("web", Some(Running), "net", None, Some(true)),
+        ("web", Some(Removing), "net", None, None),
+        ("web", Some(Exited(0)), "net", Some(Done), None),
+        // Of another project, whose service has the same name.
+        ("web", None, "net", None, Some(true)),
+        ("web", None, "net", Some(Done), None),
+        // An orphan, and somebody else.
+        ("gone", Some(Exited(0)), "net", None, Some(true)),
+        ("elsewhere", None, "net", None, Some(true)),
+    ] {
+        let mut steps = vec![(take_out(who(service, "it")), Done)];
+        steps.extend(removed.map(|outcome| (removal(), outcome)));
+        let now = seen.map(|state| named("it", service, "web-1", state)).into_iter().collect();
+        let ran = Ran { project: project(network), ..Ran::of(steps, now) }.network("net");
+        let back = ran.plan();
+        let connected: Vec<bool> = back
+            .steps
+            .iter()
+            .map(|step| match &step.action {
+                Action::ConnectContainer { as_it_was, .. } => *as_it_was,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let case = format!("{service} {seen:?} {network} {removed:?}");
+        assert_eq!(connected, as_it_was.into_iter().collect::<Vec<_>>(), "{case}");
+        assert!(back.warnings.is_empty(), "{case}: {:?}", back.warnings);
+    }
+}
+
+/// A new container starts after what it waits for, where that can still come.
+#[test]
+fn a_wait_that_may_come_is_waited_for() {
+    let back = |condition: &str, there: Option<ObservedContainer>| {
+        let wait = Action::WaitFor {
+            service: "db".to_owned(),
+            condition: condition.to_owned(),
+            required: true,
+            dependents: vec!["web".to_owned()],
+        };
+        let steps = vec![
+            (create("web", "web-1", "old"), Done),
+            (stop("db", "owner", "db-1"), Done),
+            (start("db", "db-1"), Abandoned),
+            (wait, Abandoned),
+            (start("web", "web-1"), Abandoned),
+        ];
+        let now = [Some(named("new", "web", "web-1", Created)), there].into_iter().flatten().collect();
+        Ran::of(steps, now).attempt(NEW, Some("new"), true).back().0
+    };
+    let db = |state| named("db", "db", "db-1", state);
+    let oneoff = || ObservedContainer { oneoff: true, ..db(Running) };
+    let (healthy, completed) = ("service_healthy", "service_completed_successfully");
+    for (condition, there, comes) in [
+        (healthy, Some(db(Running)), true),
+        (healthy, Some(db(RunState::Paused)), true),
+        (healthy, Some(db(Exited(0))), false),
+        (healthy, Some(db(Created)), false),
+        (healthy, Some(oneoff()), false),
+        (healthy, Some(named("db", "cache", "cache-1", Running)), false),
+        (healthy, None, false),
+        (completed, Some(db(Running)), true),
+        (completed, Some(db(Exited(0))), true),
+        (completed, Some(db(Exited(1))), false),
+        (completed, Some(named("db", "cache", "cache-1", Exited(0))), false),
+    ] {
+        let case = format!("{condition} {there:?}");
+        let told = back(condition, there);
+        let wait = if condition == healthy { "wait until db is healthy []" } else { "wait until db has completed []" };
+        let wanted = [wait.to_owned(), "start container web-1 [0]".to_owned()];
+        assert_eq!(told, if comes { &wanted[..] } else { &[] }, "{case}");
+    }
+    // What is started again is waited for after its start.
+    let told = back(healthy, Some(named("owner", "db", "db-1", Exited(0))));
+    assert_eq!(told, ["start container db-1 []", "wait until db is healthy [0]", "start container web-1 [0, 1]"]);
+}
+
+/// What did not run before the failure does not run after it either.
+#[test]
+fn who_did_not_run_is_not_started() {
+    let (one, two) = ("0123456789ab_web-1", "0123456789ab_web-2");
+    let steps = vec![
+        (create("web", "web-1", "old"), Done),
+        (create("web", "web-2", "idle"), Done),
+        (stop("web", "old", "web-1"), Done),
+        (stop("job", "ended", "job-1"), Done),
+        (start("web", "web-1"), Abandoned),
+        (start("web", "web-2"), Abandoned),
+        (start("job", "job-1"), Abandoned),
+    ];
+    let now = vec![
+        named("new", "web", one, Created),
+        named("new-2", "web", two, Created),
+        named("ended", "job", "job-1", Exited(0)),
+    ];
+    let ran = Ran::of(steps, now).attempt(one, Some("new"), true).attempt(two, Some("new-2"), true);
+    assert_eq!(ran.back().0, [format!("start container {one} []")]);
+}
+
+/// Nothing is to be done, or said, for a new container that runs already, or for one that never came to be beside an old
+/// one that is gone.
+#[test]
+fn what_runs_or_is_not_there_is_left() {
+    let steps = || vec![(create("web", "web-1", "old"), Done), (start("web", "web-1"), Abandoned)];
+    let new = || named("new", "web", NEW, Running);
+    for now in [vec![new()], vec![], vec![named("old", "web", "web-1", Running), new()]] {
+        let ran = Ran::of(steps(), now).attempt(NEW, Some("new"), true);
+        assert_eq!(ran.back(), (vec![], vec![]), "{:?}", ran.now);
+    }
+}
+
+/// One without a number is found by the name that the plan was to give it, and no other one has.
+#[test]
+fn who_was_to_be_renamed_is_found_by_its_new_name() {
+    let rename = |service: &str, id: &str, from: &str, to: &str| {
+        let (service, from, to) = (service.to_owned(), from.to_owned(), to.to_owned());
+        Action::RenameContainer { service, id: Some(id.to_owned()), from, to }
+    };
+    let steps = vec![
+        (rename("db", "another", "theirs", "db-1"), Done),
+        (stop("web", "old", "mine"), Done),
+        (rename("web", "old", "mine", "web-1"), Abandoned),
+        (start("web", "web-1"), Abandoned),
+    ];
+    let now = vec![ObservedContainer { number: None, ..named("old", "web", "mine", Exited(0)) }];
+    assert_eq!(Ran::of(steps, now).back().0, ["start container mine []"]);
 }

@@ -356,3 +356,26 @@ fn a_paused_container_that_is_stopped_for_its_network_is_not_resumed() {
         .plan_that_repeats();
     assert!(text.contains("stop container shop-web-1") && !text.contains("resume"), "{text}");
 }
+
+/// A network that is made anew takes along whom no plan knows any more; one-offs are none of the service's.
+#[test]
+fn who_is_left_alone_is_a_stranger_in_its_networks() {
+    let stage = Stage::of(json!({
+        "db": {"image": "db", "networks": {"back": null}},
+        "web": {"image": "web"},
+    }))
+    .up()
+    .world(|world| {
+        let mut run = world.named("shop-web-1").unwrap().clone();
+        (run.id, run.name, run.oneoff) = (world.fresh_id(), "shop-web-run-1".to_owned(), true);
+        world.observed.containers.push(run);
+    });
+    let mut observed = stage.world.observed;
+    observed.leave_alone("web");
+    let seen: Vec<&str> = observed.containers.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(seen, ["shop-db-1", "shop-web-run-1"]);
+    let strangers = |key: &str| -> Vec<&str> {
+        observed.networks[key].strangers.iter().map(|stranger| stranger.name.as_str()).collect()
+    };
+    assert_eq!((strangers("default"), strangers("back")), (vec!["shop-web-1"], vec![]));
+}
