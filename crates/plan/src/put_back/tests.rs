@@ -290,7 +290,8 @@ fn who_lives_in_the_same_namespaces_goes_the_same_way() {
         back(&all).0,
         [&["start container a-1 []".to_owned(), "start container b-1 [0]".to_owned()], &removed[..]].concat()
     );
-    assert_eq!(back(&all[1..]).0, [format!("start container {a} []"), format!("start container {b} [0]")]);
+    let onward = vec![format!("start container {a} []"), format!("start container {b} [0]")];
+    assert_eq!(back(&all[1..]), (onward, vec![]));
     // The one for the new namespaces is not there.
     let (told, warnings) = back(&all[1..3]);
     assert_eq!(told, [format!("start container {a} []")]);
@@ -630,4 +631,95 @@ fn who_was_to_be_renamed_is_found_by_its_new_name() {
     ];
     let now = vec![ObservedContainer { number: None, ..named("old", "web", "mine", Exited(0)) }];
     assert_eq!(Ran::of(steps, now).back().0, ["start container mine []"]);
+}
+
+/// What was to be taken away for good stays away, though its name and number are those of what starts; what another one was
+/// to replace comes back where that never came to be.
+#[test]
+fn who_was_to_go_for_good_is_not_started() {
+    let remove = |id: &str, reason| Action::RemoveContainer {
+        service: "web".to_owned(),
+        id: id.to_owned(),
+        name: NEW.to_owned(),
+        volumes: false,
+        reason,
+    };
+    for (removal, comes_back) in [
+        (remove("old", Removal::Leftover), false),
+        (remove("old", Removal::ScaleDown), false),
+        (remove("old", Removal::Replaced), true),
+        (remove("another", Removal::Leftover), true),
+    ] {
+        let case = format!("{removal:?}");
+        let steps = vec![(stop("web", "old", NEW), Done), (removal, Abandoned), (start("web", "web-1"), Abandoned)];
+        let told = Ran::of(steps, vec![named("old", "web", NEW, Exited(0))]).back().0;
+        let wanted = [format!("start container {NEW} []")];
+        assert_eq!(told, if comes_back { &wanted[..] } else { &[] }, "{case}");
+    }
+}
+
+/// The start of a container is found by its name, by that which it is to have, and otherwise by its number.
+#[test]
+fn starts_are_found_by_name_and_number() {
+    let start =
+        |number, name: &str| Action::StartContainer { service: "web".to_owned(), number, name: name.to_owned() };
+    for (name, number, starts, found) in [
+        ("web-2", None, [start(Some(1), "web-1"), start(Some(2), "web-2")], true),
+        ("0123456789ab_web-2", None, [start(Some(1), "web-1"), start(Some(2), "web-2")], true),
+        ("mine", Some(2), [start(Some(1), "web-1"), start(Some(2), "web-2")], true),
+        ("mine", Some(3), [start(Some(1), "web-1"), start(Some(2), "web-2")], false),
+        ("mine", None, [start(Some(1), "web-1"), start(None, "web-2")], false),
+    ] {
+        let case = format!("{name} {number:?}");
+        // Only the second one was missed: the first has been started.
+        let [first, second] = starts;
+        let steps = vec![(stop("web", "old", name), Done), (first, Done), (second, Abandoned)];
+        let now = vec![ObservedContainer { number, ..named("old", "web", name, Exited(0)) }];
+        let told = Ran::of(steps, now).back().0;
+        assert_eq!(told, if found { vec![format!("start container {name} []")] } else { vec![] }, "{case}");
+    }
+}
+
+/// A new container starts where all that it was to wait for has come, or can still come.
+#[test]
+fn what_a_start_was_to_wait_for_has_to_come() {
+    let wait = |required, dependent: &str| Action::WaitFor {
+        service: "db".to_owned(),
+        condition: "service_healthy".to_owned(),
+        required,
+        dependents: vec![dependent.to_owned()],
+    };
+    let before = |service: &str| Action::RunPreStart {
+        service: service.to_owned(),
+        index: 0,
+        name: format!("{service}-pre_start-0"),
+        number: Some(1),
+        beside: format!("{service}-1"),
+    };
+    let skipped = Outcome::Skipped;
+    // How many waits are planned; none at all where it stays stopped.
+    for (action, outcome, waits) in [
+        (before("web"), Done, Some(0)),
+        (before("web"), skipped, Some(0)),
+        (before("web"), Refused, None),
+        (before("web"), Abandoned, None),
+        (before("other"), Refused, Some(0)),
+        (wait(true, "web"), Done, Some(0)),
+        (wait(true, "web"), skipped, Some(0)),
+        (wait(true, "web"), Refused, None),
+        (wait(true, "web"), Abandoned, Some(1)),
+        (wait(true, "other"), Abandoned, Some(0)),
+        (wait(false, "web"), Refused, Some(0)),
+    ] {
+        let case = format!("{action:?} {outcome:?}");
+        let steps = vec![(create("web", "web-1", "old"), Done), (action, outcome), (start("web", "web-1"), Abandoned)];
+        let now = vec![named("new", "web", NEW, Created), named("db", "db", "db-1", Running)];
+        let (told, warnings) = Ran::of(steps, now).attempt(NEW, Some("new"), true).back();
+        let wanted = waits.map_or(vec![], |waits| {
+            let first = (waits == 1).then(|| "wait until db is healthy []".to_owned());
+            let after: Vec<usize> = (0..waits).collect();
+            first.into_iter().chain([format!("start container {NEW} {after:?}")]).collect()
+        });
+        assert_eq!((told, warnings.len()), (wanted, usize::from(waits.is_none())), "{case}");
+    }
 }
