@@ -723,3 +723,69 @@ fn what_a_start_was_to_wait_for_has_to_come() {
         assert_eq!((told, warnings.len()), (wanted, usize::from(waits.is_none())), "{case}");
     }
 }
+
+/// One service's containers go each their own way: none lives in another's namespaces.
+#[test]
+fn containers_side_by_side_go_back_or_forward_by_themselves() {
+    let (one, two) = ("0123456789ab_web-1", "0123456789ab_web-2");
+    let steps = vec![
+        (create("web", "web-1", "old"), Done),
+        (create("web", "web-2", "owner"), Done),
+        (stop("web", "old", "web-1"), Done),
+        (stop("web", "owner", "web-2"), Done),
+        (start("web", "web-1"), Abandoned),
+        (start("web", "web-2"), Abandoned),
+    ];
+    let now = vec![
+        named("new", "web", one, Created),
+        named("owner", "web", "web-2", Exited(0)),
+        named("new-2", "web", two, Created),
+    ];
+    let ran = Ran::of(steps, now).attempt(one, Some("new"), true).attempt(two, Some("new-2"), true);
+    let (told, warnings) = ran.back();
+    let forward = [format!("start container {one} []"), "start container web-2 [0]".to_owned()];
+    assert_eq!(told, [&forward[..], &[format!("remove container {two} []")]].concat(), "{warnings:?}");
+}
+
+/// Once a sharer is gone, all go on with the new namespaces: the owner too, although its old container is there, and
+/// although it did not run itself. One-offs own none.
+#[test]
+fn an_owner_goes_on_with_its_sharers() {
+    let service = |value| serde_json::from_value(value).unwrap();
+    let services = [
+        ("a", serde_json::json!({})),
+        ("b", serde_json::json!({ "network_mode": "service:a" })),
+        ("c", serde_json::json!({})),
+    ];
+    let services: std::collections::BTreeMap<_, _> =
+        services.map(|(name, value)| (name.to_owned(), service(value))).into();
+    let (a, b, c) = ("0123456789ab_a-1", "0123456789ab_b-1", "0123456789ab_c-1");
+    let back = |old_a: &str, old_b: &str| {
+        let steps = vec![
+            (create("a", "a-1", old_a), Done),
+            (create("b", "b-1", old_b), Done),
+            (create("c", "c-1", "old"), Done),
+            (start("a", "a-1"), Abandoned),
+            (start("b", "b-1"), Abandoned),
+            (start("c", "c-1"), Abandoned),
+        ];
+        let now = vec![
+            ObservedContainer { oneoff: true, ..named("run", "a", "a-0", Exited(0)) },
+            named(old_a, "a", "a-1", Exited(0)),
+            named("new-a", "a", a, Created),
+            named("new-b", "b", b, Created),
+            named("new-c", "c", c, Created),
+        ];
+        let project = Project { services: services.clone().into_iter().collect(), ..Project::default() };
+        let ran = Ran { project, ..Ran::of(steps, now) };
+        ran.attempt(a, Some("new-a"), true).attempt(b, Some("new-b"), true).attempt(c, Some("new-c"), true).back()
+    };
+    let all = [a, b, c].map(|name| format!("start container {name}"));
+    for owner in ["owner", "idle"] {
+        let (told, warnings) = back(owner, "sharer");
+        assert_eq!(told, [format!("{} []", all[0]), format!("{} [0]", all[1]), format!("{} [0, 1]", all[2])]);
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+    // Nobody ran in these namespaces, whoever else did.
+    assert_eq!(back("idle", "idle-too"), (vec![format!("{} []", all[2])], vec![]));
+}
