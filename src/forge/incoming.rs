@@ -291,6 +291,12 @@ mod tests {
             let named = incoming.whole().repository().and_then(|repo| repo.full_name);
             assert_eq!(named.as_deref(), expected, "{}", String::from_utf8_lossy(body));
         }
+        let after = format!(r#"{{"after":"{}","#, "a".repeat(40));
+        let mut incoming = begun(None, None, false, b"", 0);
+        incoming.feed(after.as_bytes());
+        incoming.feed(&PUSH[1..]);
+        let events = incoming.whole().events("push").unwrap();
+        assert!(matches!(&events[..], [Event::Push(push)] if push.git_ref == "refs/heads/main"), "{events:?}");
     }
 
     /// What the repository's own secret is looked up by, before anything is proven.

@@ -390,6 +390,31 @@ fn a_temporary_container_is_known_by_number_and_name() {
     }
 }
 
+/// Whoever goes only perhaps still uses its networks.
+#[test]
+fn a_network_of_who_goes_perhaps_is_kept() {
+    let stage = Stage::of(json!({
+        "db": {"image": "db", "networks": {"back": null}},
+        "web": {"build": {"context": "/src"}},
+    }))
+    .up()
+    .edit(|project| {
+        project.services.remove("db");
+        project.networks.remove("back");
+    })
+    .world(|world| {
+        world.observed.containers.retain(|c| c.service != "db");
+        // Connected by hand.
+        let id = world.observed.networks["back"].id.clone();
+        world.named("shop-web-1").unwrap().networks.insert("shop_back".to_owned(), id);
+    })
+    .build("web", "Dockerfile changed")
+    .want(|i| i.remove_idle_networks = true);
+    let text = render(&converge(&stage.project, &stage.world.observed, &stage.intent).unwrap());
+    assert!(text.contains("network shop_back: still in use by shop-web-1"), "{text}");
+    assert!(!text.contains("remove network"), "{text}");
+}
+
 /// Of networks that nobody uses any more, those go that are the project's and that no file names.
 #[test]
 fn idle_networks_are_the_projects_own() {
