@@ -211,15 +211,98 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::GITHUB;
+    use crate::{
+        config::Secret,
+        forge::{GITHUB, Head},
+    };
+
+    const PUSH: &[u8] = br#"{"ref":"refs/heads/main","repository":{"name":"shop","full_name":"acme/shop"}}"#;
+
+    fn key(secret: &str) -> Key {
+        GITHUB.proof.key(&Secret::new(secret)).unwrap()
+    }
+
+    /// A push whose signature is made with this secret, begun.
+    fn begun(signer: Option<&str>, daemon: Option<&Key>, form: bool, body: &[u8], payload: usize) -> Incoming {
+        let kind: &[u8] = if form { b"application/x-www-form-urlencoded" } else { b"application/json" };
+        let claim = signer.map(|signer| {
+            let (_, proof) = GITHUB.proof.prove(&Secret::new(signer), Head::new(&|_| None), body).unwrap();
+            GITHUB.proof.claim(Head::new(&|_| Some(proof.as_bytes()))).unwrap()
+        });
+        let media = super::super::body::media(Some(kind), None);
+        Incoming::new(&GITHUB, Announced { event: Some("push"), media, claim, payload }, daemon)
+    }
+
+    /// Two secrets may prove a delivery, and whoever deploys asks which of them did.
+    #[test]
+    fn each_key_is_asked_by_itself() {
+        for (signer, daemons, by_daemon, by_repo) in [
+            (Some("daemon"), Some("daemon"), true, false),
+            (Some("repo"), Some("daemon"), false, true),
+            (Some("repo"), None, false, true),
+            (Some("repo"), Some("repo"), true, true),
+            (Some("another"), Some("daemon"), false, false),
+            (None, Some("daemon"), false, false),
+        ] {
+            let daemons = daemons.map(key);
+            let mut incoming = begun(signer, daemons.as_ref(), false, PUSH, 0);
+            // The repository's is known only when its name has come: what came before is gone through again.
+            let (before, after) = PUSH.split_at(70);
+            let pieces = before.chunks(32);
+            pieces.clone().for_each(|piece| incoming.feed(piece));
+            incoming.check_too(&key("repo"), pieces);
+            incoming.feed(after);
+            let whole = incoming.whole();
+            assert_eq!((whole.is_by_daemon(), whole.is_by_repo()), (by_daemon, by_repo), "{signer:?}");
+        }
+        let mut alone = begun(Some("repo"), None, false, PUSH, 0);
+        alone.feed(PUSH);
+        let whole = alone.whole();
+        assert!(!whole.is_by_daemon() && !whole.is_by_repo(), "no key was given");
+    }
+
+    #[test]
+    fn a_payload_is_kept_whole_or_not_at_all() {
+        let form = [b"payload=", PUSH].concat();
+        for (most, kept) in
+            [(PUSH.len() + 1, true), (PUSH.len(), true), (PUSH.len() - 1, false), (9, false), (0, false)]
+        {
+            for size in [1, 7, PUSH.len(), form.len()] {
+                for (is_form, body) in [(false, PUSH), (true, &form)] {
+                    let mut incoming = begun(None, None, is_form, body, most);
+                    body.chunks(size).for_each(|piece| incoming.feed(piece));
+                    let payload = incoming.whole().take_payload();
+                    let expected = kept.then_some(PUSH);
+                    assert_eq!(payload.as_deref().map(str::as_bytes), expected, "{most} {size} {is_form}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_arrived_whole_names_its_repository() {
+        for (body, expected) in [
+            (PUSH, Some("acme/shop")),
+            (br#"{"ref":"refs/heads/main"}"#, None),
+            (br#"{"repository":{"full_name":"acme/shop"}"#, None),
+        ] {
+            let mut incoming = begun(None, None, false, body, 0);
+            incoming.feed(body);
+            let named = incoming.whole().repository().and_then(|repo| repo.full_name);
+            assert_eq!(named.as_deref(), expected, "{}", String::from_utf8_lossy(body));
+        }
+        let after = format!(r#"{{"after":"{}","#, "a".repeat(40));
+        let mut incoming = begun(None, None, false, b"", 0);
+        incoming.feed(after.as_bytes());
+        incoming.feed(&PUSH[1..]);
+        let events = incoming.whole().events("push").unwrap();
+        assert!(matches!(&events[..], [Event::Push(push)] if push.git_ref == "refs/heads/main"), "{events:?}");
+    }
 
     /// What the repository's own secret is looked up by, before anything is proven.
     #[test]
     fn the_repository_is_named_as_soon_as_it_has_arrived_whole() {
-        let begin = || {
-            let media = super::super::body::media(Some(b"application/json"), None);
-            Incoming::new(&GITHUB, Announced { event: Some("push"), media, claim: None, payload: 0 }, None)
-        };
+        let begin = || begun(None, None, false, b"", 0);
         let mut incoming = begin();
         let named = |incoming: &Incoming| match incoming.repository() {
             Naming::NotYet => "not yet".to_owned(),
@@ -233,5 +316,9 @@ mod tests {
         let mut nameless = begin();
         nameless.feed(br#"{"repository":{"name":7}"#);
         assert_eq!(named(&nameless), "never");
+        // What is no JSON will not name one, however much may come.
+        let mut broken = begin();
+        broken.feed(br#"{"ref":x"#);
+        assert_eq!(named(&broken), "never");
     }
 }

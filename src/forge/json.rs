@@ -409,6 +409,7 @@ mod tests {
                 [None, Some(Value::Object), text("a\"\\/\n😀\u{fffd}x"), None, None],
             ),
             (r#"{"é\"":{"x":"ü"}}"#, [None, None, None, None, text("ü")]),
+            (r#"{"a":"\b\f\n\r\t\u00e9"}"#, [text("\u{8}\u{c}\n\r\té"), None, None, None, None]),
         ] {
             assert_eq!(values(json), expected, "{json}");
         }
@@ -437,11 +438,25 @@ mod tests {
     }
 
     #[test]
+    fn values_are_kept_up_to_their_bound() {
+        for (length, kept) in [(LONGEST - 1, true), (LONGEST, true), (LONGEST + 1, false)] {
+            let text = "x".repeat(length);
+            let expected = if kept { Value::Text(text.clone()) } else { Value::Long };
+            assert_eq!(values(&format!(r#"{{"a":"{text}"}}"#))[0], Some(expected), "{length}");
+        }
+    }
+
+    #[test]
     fn faults_have_their_place() {
         for (json, fault) in [
             (&b""[..], Fault::Syntax { line: 1, column: 1 }),
             (b"{\"a\":1,\n  x}", Fault::Syntax { line: 2, column: 3 }),
             (b"{} {", Fault::Syntax { line: 1, column: 4 }),
+            (b"[1}", Fault::Syntax { line: 1, column: 3 }),
+            (b"{\"a\":1]", Fault::Syntax { line: 1, column: 7 }),
+            (b"[1:", Fault::Syntax { line: 1, column: 3 }),
+            (b"{\"a\":1,2", Fault::Syntax { line: 1, column: 8 }),
+            (b"[\"abc\x01\"]", Fault::Syntax { line: 1, column: 6 }),
             (b"[\"\xff\"", Fault::Encoding),
             (b"x\xff", Fault::Encoding),
             (b"\"\xc3", Fault::Encoding),

@@ -429,11 +429,22 @@ mod tests {
         assert_eq!(with(id, time, good, body), Ok(()));
         assert_eq!(with(id, time, &format!("v1a,xxxx v1,{} {good}", STANDARD.encode([7; 32])), body), Ok(()));
         assert_eq!(with(id, time, &format!("{0} {0} {0} {0} {good}", "v1,eA=="), body), Err(401), "the fifth");
+        assert_eq!(with(id, time, &format!("{good} {good}"), body), Ok(()), "right twice");
+        assert_eq!(with(id, time, &format!("    v1,eA==    {good} "), body), Ok(()), "blanks are none");
         assert_eq!(with("msg_other", time, good, body), Err(401));
         assert_eq!(with(id, "1614265331", good, body), Err(401));
         assert_eq!(with(id, time, good, b"{}"), Err(401));
         assert_eq!(with(id, time, "v2,AAAA", body), Err(401));
         assert_eq!(with("", time, good, body), Err(401));
+    }
+
+    /// Of a header no more is looked at than a proof can be.
+    #[test]
+    fn a_header_has_its_longest_text() {
+        for (length, expected) in [(LONGEST, Ok(())), (LONGEST + 1, Err(401)), (2 * LONGEST, Err(401))] {
+            let token = "x".repeat(length);
+            assert_eq!(verify(TOKEN, &token, &[("X-Gitlab-Token", token.as_bytes())], b"body"), expected, "{length}");
+        }
     }
 
     #[test]

@@ -345,6 +345,54 @@ mod tests {
         }
     }
 
+    /// What just fits is substituted, and a byte or a level more is refused.
+    #[test]
+    fn bounds_are_where_they_are_said_to_be() {
+        let nested = |levels: usize| format!("{}x{}", "${A:-".repeat(levels), "}".repeat(levels));
+        assert_eq!(run(&nested(MAX_NESTING)).as_deref(), Ok("x"));
+        assert_eq!(run(&nested(MAX_NESTING + 1)), Err(TemplateError::TooDeep));
+
+        let mut work = Work::default();
+        assert_eq!(
+            [work.add(MAX_WORK), work.add(1), work.add(1)],
+            [Ok(()), Err(TemplateError::TooMuch), Err(TemplateError::TooMuch)]
+        );
+
+        let most = "x".repeat(MAX_OUTPUT);
+        for (text, length) in
+            [("$A", MAX_OUTPUT), ("y$A", MAX_OUTPUT + 1), ("$A$B", MAX_OUTPUT), ("$A${C}y", MAX_OUTPUT + 2)]
+        {
+            // B is nothing, and C one byte.
+            let lookup = |name: &str| match name {
+                "A" => Some(most.clone()),
+                "C" => Some("c".to_owned()),
+                _ => None,
+            };
+            let told = substitute(text, &lookup, &mut |_| {}, &mut Work::default()).map(|text| text.len());
+            let fits = length <= MAX_OUTPUT;
+            assert_eq!(told, if fits { Ok(length) } else { Err(TemplateError::TooLong) }, "{text}");
+        }
+        // The bound is passed by what comes after the last variable.
+        for (rest, fits) in [(0, true), (1, true), (2, false), (9, false)] {
+            let short = |_: &str| Some("x".repeat(MAX_OUTPUT - 1));
+            let told = substitute(&format!("$A{}", ".".repeat(rest)), &short, &mut |_| {}, &mut Work::default());
+            assert_eq!(told.is_ok(), fits, "{rest}");
+        }
+    }
+
+    #[test]
+    fn of_a_secret_only_names_are_told() {
+        let required = |reason: &str| TemplateError::Required { name: "X".into(), reason: reason.into() };
+        for (error, told) in [
+            (required("hunter2"), "required variable X is missing a value: [redacted]"),
+            (required(""), "required variable X is missing a value"),
+            (TemplateError::Invalid("hunter2${".into()), "invalid interpolation format: [redacted]"),
+            (TemplateError::TooDeep, "defaults are nested deeper than 64 levels"),
+        ] {
+            assert_eq!(error.of_secret().to_string(), told);
+        }
+    }
+
     #[test]
     fn unset_names_are_reported() {
         let mut names = Vec::new();

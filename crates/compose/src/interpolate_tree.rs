@@ -248,6 +248,10 @@ mod tests {
             ),
             ("      MODE: &m Wq7Z-s3cret${\n      DB_PASSWORD: *m\n", "MODE: invalid interpolation format: [redacted]"),
             (
+                "      MODE: &m Wq7Z-s3cret${\n    x-auth: [{password: *m}]\n",
+                "MODE: invalid interpolation format: [redacted]",
+            ),
+            (
                 "      MODE: x\n    ulimits: {my_key: Wq7Z-s3cret}\n",
                 "my_key: failed to cast to expected type: [redacted]",
             ),
@@ -259,6 +263,34 @@ mod tests {
         // What is no secret is quoted, and a message at another path is told.
         let error = run(&format!("{service}      MODE: Wq7Z${{\n      DB_PASSWORD: other\n")).unwrap_err().to_string();
         assert!(error.contains("Wq7Z${"), "{error}");
+    }
+
+    #[test]
+    fn the_texts_of_a_project_have_a_bound_together() {
+        for (before, fits) in [(0, true), (MAX_TOTAL - 3, true), (MAX_TOTAL - 2, false), (2 * MAX_TOTAL, false)] {
+            let mut root = parse("a: [x, yz]\n", "compose.yaml", &Limits::default()).unwrap().remove(0);
+            let (mut total, mut warnings) = (before, Vec::new());
+            match interpolate(&mut root, &|_| None, &mut total, &mut warnings) {
+                Ok(()) => assert!(fits && total == before + 3, "{before}"),
+                Err(error) => {
+                    assert!(!fits && error.to_string().contains(": interpolated texts exceed"), "{error}")
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_by_itself_is_told_of_by_its_key() {
+        let one = |text: &str| {
+            let mut node = parse(text, "compose.yaml", &Limits::default()).unwrap().remove(0);
+            let mut warnings = Vec::new();
+            let lookup = |name: &str| (name == "N").then(|| "shop".to_owned());
+            interpolate_at("name", &mut node, &lookup, &mut warnings).map(|()| (node, warnings.len()))
+        };
+        let (node, warnings) = one("my-$N$U\n").unwrap();
+        assert_eq!((node.as_str(), warnings), (Some("my-shop"), 1));
+        let error = one("\"${N\"\n").unwrap_err().to_string();
+        assert!(error.contains("name: invalid interpolation format: ${N"), "{error}");
     }
 
     #[test]

@@ -144,6 +144,30 @@ mod tests {
             ]
         );
         assert!(difference(&old, &old).is_empty());
+        // The way back: what was there alone is said to be gone, the whole environment variable by variable.
+        assert_eq!(
+            difference(&new, &fingerprint("p", "web", &service(&[]))),
+            [
+                "environment APP_MODE removed",
+                "environment KEEP removed",
+                "environment NEW removed",
+                "hostname removed",
+                "image changed"
+            ]
+        );
+    }
+
+    #[test]
+    fn of_many_differences_twelve_are_named_and_the_others_counted() {
+        let none = fingerprint("p", "web", &service(&[]));
+        for (variables, expected) in [(11, None), (12, None), (13, Some("1 more")), (30, Some("18 more"))] {
+            let names: Vec<String> = (0..variables).map(|n| format!("V{n:02}")).collect();
+            let many = service(&names.iter().map(|name| (name.as_str(), "x")).collect::<Vec<_>>());
+            let mut words = difference(&none, &fingerprint("p", "web", &many));
+            assert_eq!(words.pop_if(|last| last.ends_with("more")).as_deref(), expected, "{variables}");
+            assert_eq!(words.len(), variables.min(12));
+            assert_eq!(words.last().unwrap(), &format!("environment V{:02} added", variables.min(12) - 1));
+        }
     }
 
     #[test]
@@ -175,10 +199,28 @@ mod tests {
         assert_eq!(difference(&text, &fingerprint("p", "web", &service(&[("A", "1")]))), ["environment changed"]);
     }
 
+    /// Byte by byte over the bound: whatever length comes out, it is below it, and what is below it is told apart.
+    #[test]
+    fn the_label_is_shorter_than_its_bound_by_a_byte_at_least() {
+        let lengths: BTreeSet<usize> = (0..100)
+            .map(|more| fingerprint("p", "web", &service(&[(&"N".repeat(MAX_BYTES - 100 + more), "x")])).len())
+            .collect();
+        assert!(lengths.iter().all(|length| *length < MAX_BYTES), "{lengths:?}");
+        assert!(lengths.contains(&(MAX_BYTES - 1)), "{lengths:?}");
+    }
+
     #[test]
     fn rubbish_on_a_container_is_no_news() {
         for rubbish in ["", "[]", "{", "3", &"x".repeat(10_000)] {
             assert!(difference(rubbish, "{\"image\":\"a\"}").is_empty(), "{rubbish:.20}");
+        }
+    }
+
+    #[test]
+    fn a_label_beyond_its_bound_is_not_read() {
+        let padded = |length: usize| format!("{{{}}}", " ".repeat(length - 2));
+        for (length, expected) in [(100, 1), (MAX_BYTES, 1), (MAX_BYTES + 1, 0), (2 * MAX_BYTES, 0)] {
+            assert_eq!(difference(&padded(length), "{\"image\":\"a\"}").len(), expected, "{length}");
         }
     }
 }

@@ -268,6 +268,14 @@ mod tests {
             reason,
         }
     }
+    fn removal(id: &str, name: &str, reason: Removal) -> Action {
+        let (service, id, name) = ("web".to_owned(), id.to_owned(), name.to_owned());
+        Action::RemoveContainer { service, id, name, volumes: false, reason }
+    }
+    fn renaming(id: Option<&str>, from: &str, to: &str) -> Action {
+        let (service, id) = ("web".to_owned(), id.map(str::to_owned));
+        Action::RenameContainer { service, id, from: from.to_owned(), to: to.to_owned() }
+    }
     fn network() -> Action {
         let (key, name) = ("default".to_owned(), "p_default".to_owned());
         Action::RemoveNetwork { key, name, id: Some("n".to_owned()), reason: NetworkRemoval::Replaced }
@@ -345,6 +353,10 @@ mod tests {
                 "its condition speaks of step 1",
             ),
         ];
+        judged(table);
+    }
+
+    fn judged(table: Vec<(Vec<Step>, &str)>) {
         for (steps, expected) in table {
             let plan = Plan { project: "p".to_owned(), steps, ..Plan::default() };
             match check(&plan) {
@@ -352,5 +364,66 @@ mod tests {
                 Err(text) => assert!(!expected.is_empty() && text.contains(expected), "{text}\nwanted {expected:?}"),
             }
         }
+    }
+
+    /// A name can be taken when whoever has it has given it up; nobody waits for itself.
+    #[test]
+    fn names_are_taken_after_they_were_given_up() {
+        let waits_not = "takes a name without waiting for step";
+        let two = |one: Action, other: Action, after: &[StepId]| vec![step(one, &[]), step(other, after)];
+        let moved = || renaming(Some("w"), "p-web-1", "aside");
+        let left = || removal("w", "p-web-1", Removal::Leftover);
+        judged(vec![
+            (two(moved(), create(), &[0]), ""),
+            (two(moved(), create(), &[]), waits_not),
+            (two(left(), create(), &[0]), ""),
+            (two(left(), create(), &[]), waits_not),
+            (two(left(), renaming(Some("v"), "aside", "p-web-1"), &[0]), ""),
+            (two(left(), renaming(Some("v"), "aside", "p-web-1"), &[]), waits_not),
+            // Both without an ID: two that this plan creates.
+            (two(renaming(None, "p-web-1", "a"), renaming(None, "b", "p-web-1"), &[0]), ""),
+            (two(renaming(None, "p-web-1", "a"), renaming(None, "b", "p-web-1"), &[]), waits_not),
+            // There and back again, and renamed before it goes: the name that it gives up later is its own.
+            (two(renaming(Some("w"), "a", "b"), renaming(Some("w"), "b", "a"), &[0]), ""),
+            (two(renaming(Some("w"), "a", "p-web-1"), left(), &[0]), ""),
+        ]);
+    }
+
+    /// Where anything is started, nothing stays stopped: whoever is told to stop starts, under either name, or goes on the
+    /// same condition.
+    #[test]
+    fn what_is_stopped_comes_to_an_end_of_its_own() {
+        const TEMPORARY: &str = "0123456789ab_p-api-1";
+        let left = "neither started again, nor replaced, nor removed";
+        let start_of =
+            |name: &str| Action::StartContainer { service: "api".to_owned(), number: Some(1), name: name.to_owned() };
+        let stop_of = |name: &str| Action::StopContainer {
+            service: "api".to_owned(),
+            id: "a".to_owned(),
+            name: name.to_owned(),
+            hooks: true,
+        };
+        let did = |id| Condition::AnyDid(vec![id]);
+        // Two others start, so that there is something to make a condition of.
+        let ended = |when: Condition, action: Action, then: Condition| {
+            vec![
+                step(start(), &[]),
+                step(start_of("p-db-1"), &[]),
+                with(step(stop_of("p-api-1"), &[0, 1]), when),
+                with(step(action, &[2]), then),
+            ]
+        };
+        let gone = |id: &str| removal(id, "p-api-1", Removal::Orphan);
+        judged(vec![
+            (vec![step(stop_of(TEMPORARY), &[]), step(start_of("p-api-1"), &[0])], ""),
+            (vec![step(stop_of(TEMPORARY), &[]), step(start_of(TEMPORARY), &[0])], ""),
+            (vec![step(stop_of(TEMPORARY), &[]), step(start_of("p-db-1"), &[0])], left),
+            (ended(Condition::Always, gone("a"), Condition::Always), ""),
+            (ended(did(0), gone("a"), Condition::Always), ""),
+            (ended(did(0), gone("a"), did(0)), ""),
+            (ended(did(0), gone("a"), did(1)), left),
+            (ended(Condition::Always, gone("a"), did(0)), left),
+            (ended(Condition::Always, gone("another"), Condition::Always), left),
+        ]);
     }
 }

@@ -142,3 +142,30 @@ pub(super) fn containers_of<'a>(observed: &'a Observed, service: &str) -> Vec<&'
     found.sort_by_key(|c| (c.number, c.name.as_str()));
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn project(services: &[(&str, serde_json::Value)]) -> Project {
+        let services = services
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), serde_json::from_value(value.clone()).unwrap()))
+            .collect();
+        Project { services, ..Project::default() }
+    }
+
+    #[test]
+    fn dependencies_come_first_and_by_name_what_may_come_at_once() {
+        let on = |name: &str| json!({"depends_on": {name: {"condition": "service_started", "required": true}}});
+        let project = project(&[
+            ("a", on("c")),
+            ("b", json!({"network_mode": "service:d"})),
+            ("c", json!({})),
+            ("d", json!({})),
+            ("e", json!({})),
+        ]);
+        assert_eq!(dependency_order(&project), ["c", "d", "e", "a", "b"]);
+    }
+}

@@ -87,7 +87,7 @@ pub struct Intent {
 pub struct Earlier {
     /// IDs of the containers that were there at its beginning; `None` before its first look.
     found: Option<BTreeSet<String>>,
-    /// What it pulled, built and created.
+    /// What it did; asked for are pulls, builds and creations.
     done: Vec<Action>,
 }
 
@@ -101,7 +101,7 @@ impl Earlier {
     pub fn did(&mut self, plan: &Plan, ended: impl IntoIterator<Item = Outcome>) {
         let done =
             plan.steps.iter().zip(ended).filter(|(_, ended)| *ended == Outcome::Done).map(|(step, _)| &step.action);
-        self.done.extend(done.filter(|action| makes(action)).cloned());
+        self.done.extend(done.cloned());
     }
 
     /// Whether it built an image of this name.
@@ -123,10 +123,6 @@ impl Earlier {
                     if *service == container.service && Some(*number) == container.number)
             })
     }
-}
-
-fn makes(action: &Action) -> bool {
-    matches!(action, Action::Build { .. } | Action::Pull { .. } | Action::CreateContainer { .. })
 }
 
 /// Which images `down` removes.

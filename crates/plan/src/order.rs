@@ -169,4 +169,40 @@ mod tests {
         assert_eq!(arranged[3].only_if, Condition::AnyDid(vec![1]));
         assert!(matches!(&arranged[1].action, Action::CreateContainer { name, .. } if name == "b"));
     }
+
+    /// What an interrupted run left can go at any time; everything else that goes or stops is somebody's.
+    #[test]
+    fn what_was_left_over_is_nobodys() {
+        let remove = |id: &str, reason| {
+            let (service, id, name) = ("web".to_owned(), id.to_owned(), id.to_owned());
+            let action = Action::RemoveContainer { service, id, name, volumes: false, reason };
+            Step::new(action, "test", Vec::new(), Condition::Always)
+        };
+        let steps = [
+            remove("a", Removal::Leftover),
+            stop("a", &[]),
+            remove("b", Removal::StepLeft),
+            remove("c", Removal::Orphan),
+            remove("d", Removal::Replaced),
+            stop("e", &[]),
+            create("f", &[]),
+        ];
+        let found = disturbing(&steps);
+        assert_eq!((0..steps.len()).filter(|id| found.contains(*id)).collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    /// Whatever plans are made: no step may get lost, for the checker to see what is wrong with them.
+    #[test]
+    fn every_step_has_its_turn() {
+        for (steps, expected) in [
+            (vec![create("a", &[1]), create("b", &[])], [1, 0]),
+            // There is no such step, so nobody has to wait for it.
+            (vec![create("a", &[2]), create("b", &[])], [0, 1]),
+            (vec![create("a", &[7]), create("b", &[])], [0, 1]),
+            // A circle.
+            (vec![create("a", &[1]), create("b", &[0])], [0, 1]),
+        ] {
+            assert_eq!(in_turn(&steps), expected);
+        }
+    }
 }

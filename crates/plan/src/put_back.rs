@@ -294,13 +294,12 @@ impl<'a> Back<'a> {
     fn remove_unplaced(&mut self) {
         let failed = self.failed;
         for (_, action) in failed.steps() {
-            let Action::CreateContainer { service, name, create_as, replaces, .. } = action else { continue };
+            let Action::CreateContainer { service, name, create_as, replaces: Some(old), .. } = action else {
+                continue;
+            };
             let ours = create_as != name && failed.attempts.get(create_as).is_some_and(|attempt| !attempt.adopted);
             let Some(made) = failed.made(service, create_as).filter(|_| ours) else { continue };
-            let stays = match replaces {
-                Some(old) => failed.standing(&old.id).is_some_and(|old| is_live(old) || !failed.goes_on(service)),
-                None => failed.now.iter().any(|other| other.name == *name && other.id != made.id),
-            };
+            let stays = failed.standing(&old.id).is_some_and(|old| is_live(old) || !failed.goes_on(service));
             if !stays || is_live(made) || self.starts.iter().any(|(_, started, _)| started.id == made.id) {
                 continue;
             }

@@ -153,6 +153,37 @@ mod tests {
         assert_eq!(Cause::of([dead.clone(), dead.clone()]), dead);
     }
 
+    /// Codes are what programs rely on.
+    #[test]
+    fn every_noun_has_its_codes_and_words() {
+        let absent = || Box::new(Cause::from(ImageCause::Absent("a".into())));
+        let (any, arm) = (String::new(), "linux/arm64".to_owned());
+        let table: Vec<(Cause, &str, &str)> = vec![
+            (ContainerCause::Exited(3).into(), "container.exited", "stopped with exit code 3"),
+            (NetworkCause::Absent("a".into()).into(), "network.absent", "network a does not exist yet"),
+            (NetworkCause::TrialLeft.into(), "network.trial_left", "left over from a trial that was interrupted"),
+            (ServiceCause::Asked.into(), "service.asked", "asked for"),
+            (ServiceCause::Scaled { from: 1, to: 3 }.into(), "service.scaled", "scaled up from 1 to 3"),
+            (ServiceCause::Scaled { from: 3, to: 1 }.into(), "service.scaled", "scaled down from 3 to 1"),
+            (VolumeCause::Absent("a".into()).into(), "volume.absent", "volume a does not exist yet"),
+            (VolumeCause::NotMounted("a".into()).into(), "volume.not_mounted", "volume a is not mounted"),
+            (
+                ImageCause::For { platform: any, why: absent() }.into(),
+                "image.absent",
+                "image a is not there yet (any platform)",
+            ),
+            (
+                ImageCause::For { platform: arm, why: absent() }.into(),
+                "image.absent",
+                "image a is not there yet (linux/arm64)",
+            ),
+            ("because".into(), "given", "because"),
+        ];
+        for (cause, code, words) in table {
+            assert_eq!((cause.codes(), cause.to_string()), (vec![code], words.to_owned()));
+        }
+    }
+
     #[test]
     fn a_step_tells_its_cause_in_words_and_codes() {
         let action = crate::Action::RemoveImage { image: "a".into() };

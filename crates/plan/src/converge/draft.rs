@@ -231,3 +231,44 @@ pub(super) fn steps_of(condition: &Condition) -> Vec<StepId> {
         Condition::AnyOf(parts) => parts.iter().flat_map(steps_of).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(name: &str) -> Condition {
+        Condition::ImageChanged { service: "web".to_owned(), image: name.to_owned(), running: "sha256:1".to_owned() }
+    }
+
+    #[test]
+    fn conditions_are_joined_to_the_plainest() {
+        let did = |steps: &[StepId]| Condition::AnyDid(steps.to_vec());
+        let any = |parts: &[Condition]| Condition::AnyOf(parts.to_vec());
+        for (parts, expected) in [
+            (vec![], None),
+            (vec![did(&[1])], Some(did(&[1]))),
+            (vec![did(&[2]), did(&[1, 2])], Some(did(&[1, 2]))),
+            (vec![image("a")], Some(image("a"))),
+            (vec![image("a"), image("a")], Some(image("a"))),
+            (vec![image("a"), image("b"), image("a")], Some(any(&[image("a"), image("b")]))),
+            (vec![any(&[image("a"), did(&[1])]), did(&[2])], Some(any(&[image("a"), did(&[1, 2])]))),
+            (vec![image("a"), Condition::Always], Some(Condition::Always)),
+        ] {
+            assert_eq!(any_of(parts.clone()), expected, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_a_condition_waits_for_its_steps() {
+        let nested = Condition::AnyOf(vec![image("a"), Condition::AnyDid(vec![1, 3]), Condition::DidNot(2)]);
+        for (condition, steps) in [
+            (Condition::Always, vec![]),
+            (image("a"), vec![]),
+            (Condition::AnyDid(vec![1, 3]), vec![1, 3]),
+            (Condition::DidNot(2), vec![2]),
+            (nested, vec![1, 3, 2]),
+        ] {
+            assert_eq!(steps_of(&condition), steps, "{condition:?}");
+        }
+    }
+}

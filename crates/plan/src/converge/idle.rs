@@ -73,3 +73,45 @@ pub(super) fn job(project: &Project, name: &str, service: &Service) -> Job {
         _ => Job::Said,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Leaving a server down is worse than running a job twice, and running a migration twice is bad enough.
+    #[test]
+    fn what_counts_as_a_job() {
+        let label = |value: &str| json!({"labels": {JOB: value}, "restart": "always"});
+        let policy = |condition: &str| json!({"deploy": {"restart_policy": {"condition": condition}}});
+        let (started, completed) = (Some("service_started"), Some(COMPLETED));
+        for (service, waited_for, expected) in [
+            (label("true"), None, Job::Said),
+            (json!({"labels": {JOB: "false"}, "restart": "no"}), completed, Job::No),
+            (json!({"labels": {JOB: "perhaps"}}), None, Job::Guessed),
+            (json!({}), None, Job::Guessed),
+            (json!({"restart": "no"}), None, Job::Said),
+            (json!({"restart": "on-failure:3"}), None, Job::Said),
+            (json!({"restart": "always"}), None, Job::No),
+            (json!({"restart": "unless-stopped"}), completed, Job::No),
+            (policy("any"), None, Job::No),
+            (policy("none"), None, Job::Said),
+            (json!({"ports": [{"target": 80}]}), None, Job::No),
+            (json!({"expose": ["80"]}), None, Job::No),
+            (json!({"healthcheck": {"test": ["CMD", "true"]}}), None, Job::No),
+            (json!({"restart": "no", "expose": ["80"]}), None, Job::No),
+            (json!({}), started, Job::No),
+            (json!({"restart": "no"}), started, Job::No),
+            (json!({"expose": ["80"]}), completed, Job::Said),
+        ] {
+            let case = format!("{service} {waited_for:?}");
+            let service: Service = serde_json::from_value(service).unwrap();
+            let edges = waited_for.map(|condition| json!({"web": {"condition": condition, "required": true}}));
+            let other = json!({"depends_on": edges.unwrap_or(Value::Object(Default::default()))});
+            let services = [("web", service.clone()), ("other", serde_json::from_value(other).unwrap())];
+            let services = services.map(|(name, service)| (name.to_owned(), service)).into();
+            let project = Project { services, ..Project::default() };
+            assert_eq!(job(&project, "web", &service), expected, "{case}");
+        }
+    }
+}

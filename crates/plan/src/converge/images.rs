@@ -345,6 +345,8 @@ mod tests {
             ("every_12h", Some(43_200)),
             ("every_1d12h", Some(129_600)),
             ("every_1.5h", Some(5_400)),
+            ("every_5m30s", Some(330)),
+            ("every_2500ms", Some(2)),
             ("every_", None),
             ("every_12", None),
             ("every_x", None),

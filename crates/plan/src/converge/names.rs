@@ -54,13 +54,10 @@ fn create_under_another_name(draft: &mut Draft<'_>, step: StepId, service: &str,
     Some(temporary)
 }
 
-/// Whether a step removes or renames the container with this ID.
+/// Whether a step removes the container with this ID.
 fn is_about(draft: &Draft<'_>, step: StepId, container: Option<&str>) -> bool {
-    match draft.plan.steps.get(step).map(|step| &step.action) {
-        Some(Action::RemoveContainer { id, .. }) => Some(id.as_str()) == container,
-        Some(Action::RenameContainer { id, .. }) => id.is_some() && id.as_deref() == container,
-        _ => false,
-    }
+    let action = draft.plan.steps.get(step).map(|step| &step.action);
+    matches!(action, Some(Action::RemoveContainer { id, .. }) if Some(id.as_str()) == container)
 }
 
 /// Whether a step waits for another one, directly or through others.

@@ -144,3 +144,35 @@ pub(crate) fn container_name(project: &Project, service: &str, number: u32) -> S
     let definition = project.services.get(service);
     definition.map_or_else(String::new, |found| labels::container_name(&project.name, service, found, number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_end_at_a_circle() {
+        let edges =
+            [("a", vec!["b"]), ("b", vec!["a", "c"]), ("c", vec![]), ("d", vec!["c", "gone"]), ("e", vec!["a"])];
+        assert_eq!(in_rounds(&edges.clone().into()), (vec!["c", "d"], vec!["a", "b", "e"]));
+        assert_eq!(in_dependency_order(&edges.into()), Err("a, b, e".to_owned()));
+        assert_eq!(in_dependency_order(&[("a", vec!["b"]), ("b", vec![])].into()), Ok(vec!["b", "a"]));
+    }
+
+    #[test]
+    fn one_plan_has_its_most_containers() {
+        for (scales, fits) in [
+            ([10_000, 0], true),
+            ([9_999, 1], true),
+            ([10_000, 1], false),
+            ([20_000, 0], false),
+            ([u32::MAX, u32::MAX], false),
+        ] {
+            let names = ["a", "b"].map(str::to_owned);
+            let services = names.clone().map(|name| (name, Service::default())).into();
+            let project = Project { services, ..Project::default() };
+            let intent = Intent { scale: names.into_iter().zip(scales).collect(), ..Intent::default() };
+            let refused = matches!(self::services(&project, &intent), Err(PlanError::TooMany { .. }));
+            assert_eq!(refused, !fits, "{scales:?}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What follows from how a run ended and from what is there now.
 
+mod starts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Replaced, RunState};
@@ -127,7 +129,13 @@ impl Ran {
 
     /// What follows: the steps, each with the numbers of those that it waits for, and the warnings.
     fn back(&self) -> (Vec<String>, Vec<String>) {
-        let mut plan = Plan::default();
+        let back = self.plan();
+        let told = back.steps.iter().map(|step| format!("{} {:?}", crate::action(&step.action), step.after));
+        (told.collect(), back.warnings)
+    }
+
+    fn plan(&self) -> Plan {
+        let mut plan = Plan { project: "shop".to_owned(), ..Plan::default() };
         let mut ended = Vec::new();
         for (action, outcome) in &self.steps {
             let after = (0..plan.steps.len()).collect();
@@ -138,8 +146,8 @@ impl Ran {
         let Ran { project, attempts, stopping, now, networks, .. } = self;
         let failed = Failed { project, plan: &plan, ended: &ended, ran: &ran, attempts, stopping, now, networks };
         let back = put_back(&failed, Extent::Running);
-        let told = back.steps.iter().map(|step| format!("{} {:?}", crate::action(&step.action), step.after));
-        (told.collect(), back.warnings)
+        assert_eq!(back.project, "shop");
+        back
     }
 }
 
@@ -286,7 +294,8 @@ fn who_lives_in_the_same_namespaces_goes_the_same_way() {
         back(&all).0,
         [&["start container a-1 []".to_owned(), "start container b-1 [0]".to_owned()], &removed[..]].concat()
     );
-    assert_eq!(back(&all[1..]).0, [format!("start container {a} []"), format!("start container {b} [0]")]);
+    let onward = vec![format!("start container {a} []"), format!("start container {b} [0]")];
+    assert_eq!(back(&all[1..]), (onward, vec![]));
     // The one for the new namespaces is not there.
     let (told, warnings) = back(&all[1..3]);
     assert_eq!(told, [format!("start container {a} []")]);
@@ -338,7 +347,8 @@ fn what_was_only_tried_is_removed() {
 fn who_is_ending_is_waited_for() {
     let steps = vec![(stop("web", "old", "web-1"), Abandoned), (start("web", "web-1"), Abandoned)];
     let mut ran = Ran::of(steps, vec![named("old", "web", "web-1", Running)]);
-    assert!(ran.back().0.is_empty(), "the stop was never begun");
+    let (told, warnings) = ran.back();
+    assert!(told.is_empty() && warnings.is_empty(), "the stop was never begun: {warnings:?}");
     ran.stopping.insert("old".to_owned());
     let (told, warnings) = ran.back();
     assert_eq!(told, ["stop container web-1 []", "start container web-1 [0]"]);
@@ -472,4 +482,59 @@ fn who_was_to_be_connected_as_it_was_is() {
     };
     let back = put_back(&failed, Extent::Created);
     assert_eq!(back.steps.into_iter().map(|step| step.action).collect::<Vec<_>>(), [again]);
+}
+
+/// Whoever is known by its service and seen among the project's containers is connected as the service says; all others,
+/// and those that run, as they were. Whoever goes or has been removed is not.
+#[test]
+fn who_gets_back_into_a_network_gets_there_as_who_it_is() {
+    let project = |network: &str| {
+        let service = serde_json::from_value(serde_json::json!({ "networks": { "default": null } })).unwrap();
+        let network = turnout_compose::model::Network { name: network.to_owned(), ..Default::default() };
+        Project {
+            services: [("web".to_owned(), service)].into(),
+            networks: [("default".to_owned(), Some(network))].into(),
+            ..Project::default()
+        }
+    };
+    let removal = || Action::RemoveContainer {
+        service: "web".to_owned(),
+        id: "it".to_owned(),
+        name: "web-1".to_owned(),
+        volumes: false,
+        reason: Removal::Replaced,
+    };
+    for (service, seen, network, removed, as_it_was) in [
+        ("web", Some(Exited(0)), "net", None, Some(false)),
+        ("web", Some(Exited(0)), "net", Some(Refused), Some(false)),
+        ("web", Some(Exited(0)), "net", Some(Abandoned), Some(false)),
+        // The service says nothing of this network.
+        ("web", Some(Exited(0)), "other", None, Some(true)),
+        ("web", Some(Running), "net", None, Some(true)),
+        ("web", Some(Removing), "net", None, None),
+        ("web", Some(Exited(0)), "net", Some(Done), None),
+        // Of another project, whose service has the same name.
+        ("web", None, "net", None, Some(true)),
+        ("web", None, "net", Some(Done), None),
+        // An orphan, and somebody else.
+        ("gone", Some(Exited(0)), "net", None, Some(true)),
+        ("elsewhere", None, "net", None, Some(true)),
+    ] {
+        let mut steps = vec![(take_out(who(service, "it")), Done)];
+        steps.extend(removed.map(|outcome| (removal(), outcome)));
+        let now = seen.map(|state| named("it", service, "web-1", state)).into_iter().collect();
+        let ran = Ran { project: project(network), ..Ran::of(steps, now) }.network("net");
+        let back = ran.plan();
+        let connected: Vec<bool> = back
+            .steps
+            .iter()
+            .map(|step| match &step.action {
+                Action::ConnectContainer { as_it_was, .. } => *as_it_was,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let case = format!("{service} {seen:?} {network} {removed:?}");
+        assert_eq!(connected, as_it_was.into_iter().collect::<Vec<_>>(), "{case}");
+        assert!(back.warnings.is_empty(), "{case}: {:?}", back.warnings);
+    }
 }

@@ -410,4 +410,31 @@ fn wishes_for_services_that_take_no_part_are_mentioned() {
     warnings:
       web: asked to build it, but it takes no part in this plan
     ");
+    let text = Stage::of(web_and_db())
+        .up()
+        .want(|i| {
+            i.no_build = true;
+            i.scale = [("db".to_owned(), 1), ("web".to_owned(), 1)].into();
+        })
+        .build("web", "asked");
+    insta::assert_snapshot!(text.plan_that_repeats(), @r"
+    shop: nothing to do
+    unchanged:
+      db: running, nothing changed
+      web: running, nothing changed
+    warnings:
+      web: asked to build it, but building was refused (--no-build)
+    ");
+}
+
+/// Whose namespaces they are is looked up among the containers of that service, whatever else there is.
+#[test]
+fn the_owner_of_namespaces_is_found_where_it_takes_no_part() {
+    let stage = Stage::of(vpn()).up().world(|world| {
+        let mut run = world.named("shop-vpn-1").unwrap().clone();
+        (run.id, run.name, run.oneoff) = (world.fresh_id(), "a".to_owned(), true);
+        world.observed.containers.insert(0, run);
+    });
+    let text = stage.want(|i| (i.services, i.no_deps) = (vec!["client".to_owned()], true)).plan();
+    assert!(text.starts_with("shop: nothing to do"), "{text}");
 }

@@ -92,6 +92,100 @@ fn down_with_volumes_spares_external_ones_and_strangers() {
     ");
 }
 
+/// The file says which network or volume is meant, the label who made it.
+#[test]
+fn down_takes_networks_and_volumes_that_are_the_projects_own() {
+    for (with_file, named, external, owner, goes) in [
+        (true, true, false, Some("shop"), true),
+        (true, true, true, Some("shop"), false),
+        (true, false, false, Some("shop"), false),
+        (true, true, false, Some("other"), false),
+        (true, true, false, None, false),
+        (false, true, true, Some("shop"), true),
+        (false, false, false, Some("shop"), true),
+        (false, false, false, Some("other"), false),
+    ] {
+        let stage = chain()
+            .edit(|project| {
+                let (network, volume) = (project.networks.get_mut("default"), project.volumes.get_mut("data"));
+                network.unwrap().as_mut().unwrap().external = external;
+                volume.unwrap().as_mut().unwrap().external = external;
+                if !named {
+                    project.networks.clear();
+                    project.volumes.clear();
+                }
+            })
+            .world(|world| {
+                let Observed { networks, volumes, .. } = &mut world.observed;
+                let labels =
+                    [&mut networks.get_mut("default").unwrap().labels, &mut volumes.get_mut("data").unwrap().labels];
+                for labels in labels {
+                    labels.remove(labels::PROJECT);
+                    labels.extend(owner.map(|owner| (labels::PROJECT.to_owned(), owner.to_owned())));
+                }
+            });
+        let options = DownOptions { project: "shop".to_owned(), volumes: true, ..DownOptions::default() };
+        let text = down_of(stage, with_file, &options);
+        let case = format!("{with_file} {named} {external} {owner:?}:\n{text}");
+        assert_eq!(text.contains("remove network shop_default"), goes, "{case}");
+        assert_eq!(text.contains("remove volume shop_data"), goes, "{case}");
+    }
+}
+
+/// Where services are named, their data is meant: not what others use, nor what nobody uses just now.
+#[test]
+fn down_with_volumes_of_named_services_takes_only_theirs() {
+    let mount = |source: &str| json!({"type": "volume", "source": source, "target": "/data"});
+    let stage = || {
+        Stage::of(json!({
+            "cache": {"image": "a", "volumes": [mount("cold")]},
+            "db": {"image": "a", "volumes": [mount("data")]},
+            "queue": {"image": "a", "volumes": [mount("both")]},
+            "worker": {"image": "a", "volumes": [mount("both")]},
+        }))
+        .up()
+        .world(|world| world.observed.containers.retain(|c| c.service != "cache"))
+    };
+    let (named, all): (&[&str], &[&str]) = (&["db", "queue"], &[]);
+    for (services, volumes, gone) in [
+        (named, true, &["shop_data"][..]),
+        (named, false, &[]),
+        (all, true, &["shop_both", "shop_cold", "shop_data"]),
+        (all, false, &[]),
+    ] {
+        let services = services.iter().map(|name| (*name).to_owned()).collect();
+        let text = down_of(stage(), true, &DownOptions { services, volumes, ..DownOptions::default() });
+        for volume in ["shop_both", "shop_cold", "shop_data"] {
+            let (goes, kept) = (format!("remove volume {volume}:"), format!("volume {volume}: kept with its data"));
+            let is_gone = gone.contains(&volume);
+            assert_eq!((text.contains(&goes), text.contains(&kept)), (is_gone, !is_gone), "{volume}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn down_takes_images_by_how_they_belong_to_the_project() {
+    use Belonging::{BuildName, Label, Used};
+    use RemoveImages::{All, Local};
+    for (by, service, images, remove_orphans, goes) in [
+        (Label, "web", Some(Local), false, true),
+        (Label, "gone", Some(Local), false, false),
+        (Label, "gone", Some(Local), true, true),
+        (BuildName, "web", Some(Local), false, true),
+        (BuildName, "gone", Some(All), true, false),
+        (Used, "db", Some(All), false, true),
+        (Used, "db", Some(Local), true, false),
+        (Used, "gone", Some(All), true, false),
+        (Label, "web", None, true, false),
+    ] {
+        let stage = chain().world(|world| {
+            world.observed.own_images = vec![OwnImage { reference: "it:latest".into(), service: service.into(), by }];
+        });
+        let text = down_of(stage, true, &DownOptions { images, remove_orphans, ..DownOptions::default() });
+        assert_eq!(text.contains("remove image it:latest"), goes, "{by:?} {service} {images:?} {remove_orphans}");
+    }
+}
+
 #[test]
 fn down_of_one_service_leaves_what_depends_on_it() {
     let options = DownOptions { services: vec!["api".to_owned()], ..DownOptions::default() };
@@ -203,6 +297,33 @@ fn restart_takes_along_those_that_ask_for_it() {
       3. restart container shop-api-1: what it depends on is restarted
          after 2
     ");
+}
+
+/// Only edges that ask for it count, and only to what is restarted too.
+#[test]
+fn restart_waits_for_nothing_else() {
+    for (services, steps) in [
+        (vec!["api"], vec!["restart container shop-api-1"]),
+        (vec!["web", "api"], vec!["restart container shop-api-1", "restart container shop-web-1"]),
+    ] {
+        let stage = chain();
+        let services: Vec<String> = services.into_iter().map(str::to_owned).collect();
+        let plan = restart("shop", Some(&stage.project), &stage.world.observed, &services);
+        let told: Vec<String> = plan.steps.iter().map(|step| action(&step.action)).collect();
+        assert_eq!(told, steps);
+        assert!(plan.steps.iter().all(|step| step.after.is_empty()), "{}", taken(stage, plan));
+    }
+}
+
+/// Labels may name anything; the order is that of what is there.
+#[test]
+fn labels_that_name_who_is_not_there_or_themselves_say_nothing() {
+    let stage = chain().container("shop-web-1", |c| {
+        let label = c.labels.get_mut(labels::DEPENDS_ON).unwrap();
+        label.push_str(",web:service_started:false,gone:service_started:false");
+    });
+    let text = taken(stage.clone(), stop("shop", None, &stage.world.observed, &[]));
+    assert_eq!(text, taken(chain(), stop("shop", None, &chain().world.observed, &[])));
 }
 
 #[test]

@@ -287,3 +287,148 @@ fn a_mounted_image_that_changed_is_mounted_anew() {
       web: running, nothing changed
     ");
 }
+
+/// Images that only mounts or steps name are fetched like those that services run.
+#[test]
+fn images_that_are_only_mounted_or_only_run_before_are_pulled() {
+    let text = Stage::of(json!({
+        "web": {
+            "image": "shop",
+            "volumes": [
+                {"type": "image", "source": "files", "target": "/data"},
+                {"type": "tmpfs", "source": "files-too", "target": "/tmp"},
+            ],
+            "pre_start": [{"command": ["migrate"]}, {"image": "tool"}],
+        },
+    }))
+    .plan();
+    let pulls: Vec<&str> = text.lines().filter(|line| line.contains("pull ")).map(|line| &line[5..]).collect();
+    assert_eq!(
+        pulls,
+        [
+            "pull files: image files is not there yet",
+            "pull shop: image shop is not there yet",
+            "pull tool: image tool is not there yet"
+        ]
+    );
+}
+
+#[test]
+fn an_image_is_as_old_as_its_policy_allows_to_the_second() {
+    const DAY: i64 = 86_400;
+    for (age, pulled) in [(DAY - 1, false), (DAY, false), (DAY + 1, true)] {
+        let text = Stage::of(json!({"web": {"image": "shop", "pull_policy": "daily"}}))
+            .world(|w| {
+                let id = Some("sha256:1".to_owned());
+                let state = ImageState { id, last_tag_time: Some(1_000_000 - age), ..ImageState::default() };
+                w.observed.images.insert("shop".to_owned(), state);
+            })
+            .want(|i| i.now = 1_000_000)
+            .plan_that_repeats();
+        assert_eq!(text.contains("pull shop"), pulled, "{age}: {text}");
+    }
+}
+
+/// `app` and `app:latest` are one image, by whatever name it is built.
+#[test]
+fn a_build_changes_its_image_under_each_of_its_names() {
+    let stage = Stage::of(json!({
+        "a": {"image": "app", "build": {"context": "/src"}},
+        "b": {"image": "app:latest"},
+        "c": {"image": "docker.io/library/app"},
+        "d": {"image": "app:other"},
+    }))
+    .world(|w| {
+        for name in ["app", "app:latest", "docker.io/library/app", "app:other"] {
+            let state = ImageState { id: Some("sha256:1".to_owned()), ..ImageState::default() };
+            w.observed.images.insert(name.to_owned(), state);
+        }
+    })
+    .up()
+    .build("a", "Dockerfile changed");
+    let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+    let replaced = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::CreateContainer { service, .. } => Some(service.as_str()),
+        _ => None,
+    });
+    assert_eq!(replaced.collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+/// The image of one platform is missing: it is that one's service which fetches it.
+#[test]
+fn the_platform_that_is_lacking_is_pulled() {
+    for (lacking, service) in [("linux/arm64", "there"), ("linux/amd64", "here")] {
+        let stage = Stage::of(json!({
+            "here": {"image": "shop", "platform": "linux/amd64", "network_mode": "none"},
+            "there": {"image": "shop", "platform": "linux/arm64", "network_mode": "none"},
+        }))
+        .up()
+        .world(|w| w.observed.images.get_mut("shop").unwrap().lacking = vec![lacking.to_owned()]);
+        let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+        let pulled = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Pull { service, .. } => Some(service.as_str()),
+            _ => None,
+        });
+        assert_eq!(pulled.collect::<Vec<_>>(), [service], "{lacking}");
+    }
+}
+
+#[test]
+fn a_refusal_to_build_is_no_reason_where_nothing_is_built() {
+    let stage = Stage::of(json!({"web": {"image": "shop", "pull_policy": "never"}})).want(|i| i.no_build = true);
+    assert_eq!(stage.plan(), "error: image shop of service web is not there, and pull_policy is never");
+}
+
+/// A service that takes no part is built all the same where its image goes into another one.
+#[test]
+fn a_context_is_built_although_its_service_takes_no_part() {
+    let contexts = |of: &str| json!({"context": "/src", "additional_contexts": {"base": format!("service:{of}")}});
+    let stage = || {
+        Stage::of(json!({
+            "app": {"build": contexts("base")},
+            "base": {"build": contexts("root")},
+            "root": {"build": {"context": "/root"}},
+            "other": {"build": {"context": "/other"}},
+        }))
+    };
+    let builds = |stage: Stage| -> Vec<String> {
+        let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+        check(&plan).unwrap();
+        let builds = plan.steps.iter().filter(|step| matches!(step.action, Action::Build { .. }));
+        builds.map(|step| format!("{} {:?}: {}", action(&step.action), step.after, step.cause)).collect()
+    };
+    let expected = [
+        "build shop-root for root []: its image is a context of the build of base",
+        "build shop-base for base [0]: its image is a context of the build of app",
+        "build shop-app for app [1]: image shop-app is not there yet",
+    ];
+    let only = |stage: Stage| stage.want(|i| i.services = vec!["app".to_owned()]);
+    assert_eq!(builds(only(stage())), expected);
+    // Of a profile that is not active.
+    let idle = stage().edit(|project| {
+        let base = project.services.remove("base").unwrap();
+        project.disabled_services.insert("base".to_owned(), base);
+    });
+    assert_eq!(builds(only(idle)), expected);
+    let round = stage().service("root", |s| s.build = serde_json::from_value(contexts("app")).unwrap());
+    assert!(only(round).plan().contains("app -> base -> root -> app"));
+}
+
+/// One may be the base of the other without a word that could be seen.
+#[test]
+fn what_others_depend_on_is_built_before_them() {
+    let on = |name: &str| json!({name: {}});
+    let text = Stage::of(json!({
+        "a": {"build": {"context": "/a"}, "depends_on": on("m")},
+        "m": {"image": "between", "depends_on": on("z")},
+        "z": {"build": {"context": "/z"}},
+    }))
+    .plan();
+    let first: Vec<&str> = text.lines().skip(1).take(4).collect();
+    insta::assert_snapshot!(first.join("\n"), @r"
+    1. pull between: image between is not there yet
+    2. build shop-z for z: image shop-z is not there yet
+    3. build shop-a for a: image shop-a is not there yet
+       after 2
+    ");
+}

@@ -12,6 +12,7 @@ mod pre_start;
 mod remains;
 mod replace;
 mod resources;
+mod starts;
 
 use serde_json::{Value, json};
 

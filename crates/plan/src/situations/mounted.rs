@@ -77,3 +77,22 @@ fn what_is_left_alone_is_said() {
     assert!(text.starts_with("shop: nothing to do\n"), "{text}");
     assert!(text.contains("web: running, left alone: site/page changed"), "{text}");
 }
+
+#[test]
+fn a_signal_goes_to_who_runs() {
+    let signal = Mounted { signal: Some(("SIGHUP".to_owned(), why())), ..Mounted::default() };
+    for (state, sent) in [
+        (RunState::Running, true),
+        (RunState::Paused, false),
+        (RunState::Restarting, false),
+        (RunState::Exited(1), false),
+    ] {
+        let stage = Stage::of(web()).up().container("shop-web-1", |c| c.state = state);
+        let text = plan(stage, &signal);
+        assert_eq!(text.contains("send SIGHUP to container shop-web-1"), sent, "{state:?}: {text}");
+    }
+    // Stopped on account of another one, it reads its files anew at its start.
+    let value = json!({"db": {"image": "db"}, "web": {"image": "a", "depends_on": {"db": {"restart": true}}}});
+    let text = plan(Stage::of(value).up().service("db", |s| set(s, "A", "1")), &signal);
+    assert!(text.contains("stop container shop-web-1") && !text.contains("SIGHUP"), "{text}");
+}

@@ -203,3 +203,20 @@ fn a_start_runs_them_too_but_not_beside_one_that_runs() {
          after 3
     ");
 }
+
+#[test]
+fn what_is_left_of_a_service_of_an_inactive_profile_stays() {
+    let stage = |gone: fn(&mut Project)| {
+        let stage = Stage::of(json!({"db": {"image": "db"}, "web": {"image": "web"}})).up();
+        stage.world(|w| left(w, "db", RunState::Exited(1))).edit(gone).want(|i| i.remove_orphans = true)
+    };
+    let removes = |stage: Stage| {
+        let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+        plan.steps.iter().any(|step| matches!(&step.action, Action::RemoveContainer { reason: Removal::StepLeft, .. }))
+    };
+    assert!(removes(stage(|p| drop(p.services.remove("db")))));
+    assert!(!removes(stage(|p| {
+        let db = p.services.remove("db").unwrap();
+        p.disabled_services.insert("db".to_owned(), db);
+    })));
+}

@@ -308,3 +308,133 @@ fn networks_of_others_of_idle_services_and_of_what_stays_are_kept() {
         "{text}"
     );
 }
+
+#[test]
+fn orphans_are_ignored_or_spared_as_asked() {
+    let stage = |wish: fn(&mut Intent, String)| {
+        let stage = Stage::of(web_and_db()).up().edit(|p| p.services.remove("db"));
+        let id = stage.world.observed.containers.iter().find(|c| c.service == "db").unwrap().id.clone();
+        stage.service("web", |s| s.depends_on.clear()).want(|i| wish(i, id))
+    };
+    for (wish, removed, warning) in [
+        ((|_, _| ()) as fn(&mut Intent, String), false, Some("orphans, containers that no service stands behind")),
+        (|i, _| i.ignore_orphans = true, false, None),
+        (|i, _| i.remove_orphans = true, true, None),
+        (|i, _| (i.ignore_orphans, i.remove_orphans) = (true, true), true, None),
+        (
+            |i, id| {
+                i.remove_orphans = true;
+                i.spared_orphans.insert(id, "it is mounted elsewhere".to_owned());
+            },
+            false,
+            Some("shop-db-1, which no service stands behind, is left: it is mounted elsewhere"),
+        ),
+        (
+            |i, id| {
+                i.remove_orphans = true;
+                i.spared_orphans.insert(id, String::new());
+            },
+            false,
+            None,
+        ),
+    ] {
+        let Stage { project, world, intent } = stage(wish);
+        let plan = converge(&project, &world.observed, &intent).unwrap();
+        let text = render(&plan);
+        assert_eq!(text.contains("remove container shop-db-1"), removed, "{text}");
+        assert_eq!(plan.warnings.len(), usize::from(warning.is_some()), "{text}");
+        assert!(warning.is_none_or(|warning| text.contains(warning)), "{text}");
+    }
+}
+
+/// Where none runs, the one that was started once stays: it may hold what the other never wrote.
+#[test]
+fn of_two_temporary_containers_that_do_not_run_the_one_that_did_stays() {
+    for runs_first in [true, false] {
+        let stage = two_temporary(runs_first).world(|w| {
+            w.named("aaaaaaaaaaaa_shop-web-1").unwrap().state = RunState::Exited(1);
+        });
+        let text = stage.plan();
+        assert!(text.contains("remove container bbbbbbbbbbbb_shop-web-1: left over"), "{text}");
+        assert!(text.contains("rename container aaaaaaaaaaaa_shop-web-1 to shop-web-1"), "{text}");
+    }
+}
+
+/// A temporary container beside another one is left over where both have one number or one name, and the service's where
+/// they have neither.
+#[test]
+fn a_temporary_container_is_known_by_number_and_name() {
+    let beside = |name: &str, number: Option<u32>, first: &str| {
+        let (name, first) = (name.to_owned(), first.to_owned());
+        Stage::of(web()).service("web", |s| s.scale = Some(2)).up().world(move |w| {
+            w.observed.containers.retain(|c| c.number == Some(1));
+            let mut copy = w.named("shop-web-1").unwrap().clone();
+            (copy.id, copy.name, copy.number) = (w.fresh_id(), name, number);
+            w.observed.containers.push(copy);
+            w.named("shop-web-1").unwrap().name = first;
+        })
+    };
+    for (name, number, first, left_over) in [
+        ("0123456789ab_shop-web-1", Some(1), "shop-web-1", true),
+        ("0123456789ab_shop-web-1", Some(1), "mine", true),
+        ("0123456789ab_shop-web-1", None, "shop-web-1", true),
+        ("0123456789ab_shop-web-2", Some(2), "shop-web-1", false),
+        ("0123456789ab_theirs", None, "shop-web-1", false),
+    ] {
+        let stage = beside(name, number, first);
+        let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+        let text = render(&plan);
+        let case = format!("{name} {number:?} beside {first}:\n{text}");
+        assert_eq!(text.contains(&format!("remove container {name}: left over")), left_over, "{case}");
+        assert_eq!(text.contains(&format!("rename container {name}")), !left_over, "{case}");
+    }
+}
+
+/// Whoever goes only perhaps still uses its networks.
+#[test]
+fn a_network_of_who_goes_perhaps_is_kept() {
+    let stage = Stage::of(json!({
+        "db": {"image": "db", "networks": {"back": null}},
+        "web": {"build": {"context": "/src"}},
+    }))
+    .up()
+    .edit(|project| {
+        project.services.remove("db");
+        project.networks.remove("back");
+    })
+    .world(|world| {
+        world.observed.containers.retain(|c| c.service != "db");
+        // Connected by hand.
+        let id = world.observed.networks["back"].id.clone();
+        world.named("shop-web-1").unwrap().networks.insert("shop_back".to_owned(), id);
+    })
+    .build("web", "Dockerfile changed")
+    .want(|i| i.remove_idle_networks = true);
+    let text = render(&converge(&stage.project, &stage.world.observed, &stage.intent).unwrap());
+    assert!(text.contains("network shop_back: still in use by shop-web-1"), "{text}");
+    assert!(!text.contains("remove network"), "{text}");
+}
+
+/// Of networks that nobody uses any more, those go that are the project's and that no file names.
+#[test]
+fn idle_networks_are_the_projects_own() {
+    for (disabled, owner, removed) in [(false, "shop", true), (true, "shop", false), (false, "other", false)] {
+        let text = Stage::of(two_networks())
+            .up()
+            .edit(|project| {
+                let db = project.services.remove("db").unwrap();
+                project.networks.remove("back");
+                if disabled {
+                    project.disabled_services.insert("db".to_owned(), db);
+                }
+            })
+            .world(|world| {
+                world.observed.containers.retain(|c| c.service != "db");
+                let network = world.observed.networks.get_mut("back").unwrap();
+                network.labels.insert(labels::PROJECT.to_owned(), owner.to_owned());
+            })
+            .want(|i| i.remove_idle_networks = true)
+            .plan();
+        assert_eq!(text.contains("remove network shop_back"), removed, "{disabled} {owner}: {text}");
+    }
+}

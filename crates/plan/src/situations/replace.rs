@@ -139,6 +139,15 @@ fn replacement_keeps_number_and_name() {
 
 #[test]
 fn anonymous_volumes_are_inherited_unless_renewed() {
+    for renew in [false, true] {
+        let stage = Stage::of(web()).up().want(|i| (i.force_recreate, i.renew_anon_volumes) = (true, renew));
+        let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+        let inherits = plan.steps.iter().find_map(|step| match &step.action {
+            Action::CreateContainer { replaces: Some(old), .. } => Some(old.inherit_volumes),
+            _ => None,
+        });
+        assert_eq!(inherits, Some(!renew));
+    }
     let text = Stage::of(web()).up().want(|i| i.renew_anon_volumes = true).plan();
     insta::assert_snapshot!(text, @r"
     shop: 2 steps
@@ -311,4 +320,110 @@ fn fixed_name_changes() {
       2. start container new-web: replaced
          after 1
     ");
+}
+
+#[test]
+fn what_somebody_changed_on_a_container_replaces_it() {
+    let altered = |stage: Stage| {
+        let ids: Vec<String> = stage.world.observed.containers.iter().map(|c| c.id.clone()).collect();
+        let words = vec!["memory limit 1 GB removed by hand".to_owned()];
+        stage.want(|i| i.altered = ids.into_iter().map(|id| (id, words.clone())).collect())
+    };
+    let replaced = |why: &str| format!("replace container shop-web-1: {why}\n");
+    let words = "memory limit 1 GB removed by hand";
+    let running = altered(Stage::of(web()).up()).plan_that_repeats();
+    assert!(running.contains(&replaced(words)), "{running}");
+    let crashed = Stage::of(web()).up().container("shop-web-1", |c| c.state = RunState::Exited(1));
+    let crashed = altered(crashed).plan_that_repeats();
+    assert!(crashed.contains(&replaced(words)), "{crashed}");
+    // Of another configuration, it tells nothing; nor on a job that has done its work.
+    let changed = altered(Stage::of(web()).up().service("web", |s| set(s, "A", "1"))).plan_that_repeats();
+    assert!(changed.contains(&replaced("environment A added")), "{changed}");
+    let done = Stage::of(web()).service("web", |s| s.restart = "no".to_owned()).up();
+    let done = done.container("shop-web-1", |c| c.state = RunState::Exited(0));
+    assert!(altered(done).plan().starts_with("shop: nothing to do"));
+}
+
+#[test]
+fn a_hash_that_differs_in_nothing_known_is_told_by_itself() {
+    let stage = Stage::of(web()).up().container("shop-web-1", |c| c.config_hash = "0123456789abcdef".to_owned());
+    let text = stage.plan();
+    assert!(text.contains("shop-web-1: configuration changed (config-hash 0123456789ab -> "), "{text}");
+}
+
+#[test]
+fn replacements_that_are_certain_are_told() {
+    let stage = Stage::of(web_and_db()).up();
+    let told = |stage: &Stage| replacements(&converge(&stage.project, &stage.world.observed, &stage.intent).unwrap());
+    assert!(told(&stage).is_empty());
+    // New, or only perhaps.
+    let added = stage.clone().edit(|project| {
+        let copy = project.services["db"].clone();
+        project.services.insert("db2".to_owned(), copy)
+    });
+    assert!(told(&added).is_empty());
+    assert!(told(&stage.clone().build("web", "src/app.py changed")).is_empty());
+    let both = stage.service("web", |s| set(s, "A", "1")).service("db", |s| set(s, "B", "1"));
+    assert_eq!(
+        told(&both),
+        ["shop-db-1 is replaced: environment B added", "shop-web-1 is replaced: environment A added"]
+    );
+}
+
+#[test]
+fn a_service_that_links_to_itself_is_no_circle() {
+    let text = Stage::of(json!({"web": {"image": "shop", "links": ["web:self"]}})).plan();
+    assert!(text.contains("create container shop-web-1"), "{text}");
+}
+
+#[test]
+fn names_that_somebody_changed_are_given_back_on_request() {
+    let renamed = |name: &str| {
+        let name = name.to_owned();
+        Stage::of(web()).up().container("shop-web-1", move |c| c.name = name)
+    };
+    let want = |stage: Stage| stage.want(|i| i.restore_names = true);
+    let nothing = "shop: nothing to do\n";
+    assert!(renamed("mine").plan().starts_with(nothing));
+    // The form of Compose's former program.
+    assert!(want(renamed("shop_web_1")).plan().starts_with(nothing));
+    // Somebody else has it by now.
+    let taken = renamed("mine").world(|w| {
+        let mut run = w.named("mine").unwrap().clone();
+        (run.id, run.name, run.oneoff) = (w.fresh_id(), "shop-web-1".to_owned(), true);
+        w.observed.containers.push(run);
+    });
+    assert!(want(taken).plan().starts_with(nothing));
+    insta::assert_snapshot!(want(renamed("mine")).plan_that_repeats(), @r"
+    shop: 1 step
+      1. rename container mine to shop-web-1: somebody renamed it
+    ");
+}
+
+/// Replaced perhaps, it must have its name by then, and must not be paused; its own removal gives up no name that it waits
+/// for.
+#[test]
+fn what_was_left_half_done_is_replaced_perhaps() {
+    let stage = || {
+        Stage::of(json!({"web": {"build": {"context": "/src"}}}))
+            .up()
+            .container("shop-web-1", |c| {
+                (c.name, c.state) = ("0123456789ab_shop-web-1".to_owned(), RunState::Paused);
+            })
+            .world(|w| w.yields.insert("shop-web".to_owned(), "sha256:2".to_owned()))
+    };
+    insta::assert_snapshot!(stage().build("web", "Dockerfile changed").plan(), @r"
+    shop: 5 steps
+      1. build shop-web for web: Dockerfile changed
+      2. rename container 0123456789ab_shop-web-1 to shop-web-1: its replacement was interrupted before it got its final name
+         after 1
+      3. resume container 0123456789ab_shop-web-1: the container is paused
+         after 1
+      4. replace container shop-web-1: image shop-web is built: Dockerfile changed
+         only if image shop-web is no longer shop-web-1; after 1
+      5. start container shop-web-1: replaced
+         only if step 4 was needed; after 4
+    ");
+    let certain = stage().service("web", |s| set(s, "A", "1")).plan();
+    assert!(!certain.contains("resume") && !certain.contains("rename"), "{certain}");
 }

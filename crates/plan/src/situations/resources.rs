@@ -285,15 +285,18 @@ fn a_network_that_is_there_twice_is_touched_after_all_images() {
 
 #[test]
 fn what_a_trial_left_is_removed_before_the_next() {
-    let text = Stage::of(web())
+    let stage = Stage::of(web())
         .up()
         .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
         .world(|w| {
             let old = w.observed.networks["default"].clone();
             let (id, name) = ("f".repeat(64), format!("{}_shop_default", &old.id[..12]));
             w.observed.former_networks.push(("default".to_owned(), ObservedNetwork { id, name, ..old }));
-        })
-        .plan();
+        });
+    // Not a second time as one that no file names.
+    let idle_too = stage.clone().want(|i| i.remove_idle_networks = true).plan();
+    let text = stage.plan();
+    assert_eq!(idle_too, text);
     insta::assert_snapshot!(text, @r"
     shop: 5 steps
       1. remove network 00000000ab01_shop_default: left over from a trial that was interrupted
@@ -355,4 +358,145 @@ fn a_paused_container_that_is_stopped_for_its_network_is_not_resumed() {
         .container("shop-web-1", |c| c.state = RunState::Paused)
         .plan_that_repeats();
     assert!(text.contains("stop container shop-web-1") && !text.contains("resume"), "{text}");
+}
+
+/// A network that is made anew takes along whom no plan knows any more; one-offs are none of the service's.
+#[test]
+fn who_is_left_alone_is_a_stranger_in_its_networks() {
+    let stage = Stage::of(json!({
+        "db": {"image": "db", "networks": {"back": null}},
+        "web": {"image": "web"},
+    }))
+    .up()
+    .world(|world| {
+        let mut run = world.named("shop-web-1").unwrap().clone();
+        (run.id, run.name, run.oneoff) = (world.fresh_id(), "shop-web-run-1".to_owned(), true);
+        world.observed.containers.push(run);
+    });
+    let mut observed = stage.world.observed;
+    observed.leave_alone("web");
+    let seen: Vec<&str> = observed.containers.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(seen, ["shop-db-1", "shop-web-run-1"]);
+    let strangers = |key: &str| -> Vec<&str> {
+        observed.networks[key].strangers.iter().map(|stranger| stranger.name.as_str()).collect()
+    };
+    assert_eq!((strangers("default"), strangers("back")), (vec!["shop-web-1"], vec![]));
+}
+
+/// What does not run gets its attachments at its start, if it has them or further ones are promised to it.
+#[test]
+fn a_container_that_does_not_run_is_attached_at_its_start() {
+    for (networks, missing, state, replaced) in [
+        (&["front"][..], "front", RunState::Created, true),
+        (&["front", "back"], "back", RunState::Created, false),
+        (&["front", "back"], "back", RunState::Running, true),
+        (&["front"], "", RunState::Created, false),
+    ] {
+        let value: serde_json::Map<String, Value> =
+            networks.iter().map(|key| ((*key).to_owned(), Value::Null)).collect();
+        let stage = Stage::of(json!({"web": {"image": "shop", "networks": value}})).up();
+        let stage = stage.container("shop-web-1", |c| {
+            c.state = state;
+            c.networks.remove(&format!("shop_{missing}"));
+        });
+        let text = stage.plan();
+        assert_eq!(text.contains("replace container"), replaced, "{networks:?} {missing} {state:?}: {text}");
+    }
+}
+
+/// A file may name an external network by its ID; containers know it by its name.
+#[test]
+fn an_external_network_is_known_by_the_name_that_was_found() {
+    let named = |name: &'static str| {
+        move |p: &mut Project| {
+            let network = p.networks.get_mut("default").unwrap().as_mut().unwrap();
+            name.clone_into(&mut network.name);
+        }
+    };
+    let created = |c: &mut ObservedContainer| {
+        c.state = RunState::Created;
+        c.networks.values_mut().for_each(String::clear);
+    };
+    let external = Stage::of(web()).up().edit(named("0a1b2c")).container("shop-web-1", created);
+    let external = external.edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().external = true);
+    let plan = converge(&external.project, &external.world.observed, &external.intent).unwrap();
+    assert!(!render(&plan).contains("replace"), "{}", render(&plan));
+    // One of the project's own that has another name now is another one.
+    let text = Stage::of(web()).up().edit(named("fresh")).container("shop-web-1", created).plan();
+    assert!(text.contains("replace container shop-web-1: network default is created anew"), "{text}");
+}
+
+/// Whoever takes no part stays connected as it was, and is not stopped.
+#[test]
+fn only_who_takes_part_is_stopped_for_a_network() {
+    let text = |services: &[&str]| {
+        let stage = Stage::of(json!({"db": {"image": "db"}, "web": {"image": "web"}}))
+            .up()
+            .world(|world| {
+                let mut run = world.named("shop-web-1").unwrap().clone();
+                (run.id, run.name, run.oneoff) = (world.fresh_id(), "shop-web-run-1".to_owned(), true);
+                world.observed.containers.push(run);
+            })
+            .edit(|p| p.networks.get_mut("default").unwrap().as_mut().unwrap().internal = true)
+            .want(|i| i.services = services.iter().map(|name| (*name).to_owned()).collect());
+        let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+        check(&plan).unwrap();
+        let told = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::StopContainer { name, .. } => Some(format!("stop {name}")),
+            Action::ConnectContainer { container, as_it_was, .. } => {
+                Some(format!("connect {}{}", container.name, if *as_it_was { " as it was" } else { "" }))
+            }
+            _ => None,
+        });
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let run = "connect shop-web-run-1 as it was";
+    assert_eq!(text(&[]), format!("stop shop-db-1, stop shop-web-1, connect shop-db-1, connect shop-web-1, {run}"));
+    assert_eq!(text(&["web"]), format!("stop shop-web-1, connect shop-web-1, connect shop-db-1 as it was, {run}"));
+}
+
+/// A volume is known by its name, not by what else is mounted.
+#[test]
+fn only_who_has_a_volume_mounted_is_concerned_by_it() {
+    let mount = |source: &str| json!([{"type": "volume", "source": source, "target": "/data"}]);
+    let stage = || {
+        Stage::of(json!({
+            "db": {"image": "db", "volumes": mount("data")},
+            "web": {"image": "web", "volumes": mount("files")},
+        }))
+        .up()
+    };
+    let text = stage()
+        .edit(|p| p.volumes.get_mut("data").unwrap().as_mut().unwrap().driver = "nfs".to_owned())
+        .want(|i| i.yes_recreate_volumes = true)
+        .plan();
+    assert!(text.contains("volume shop_data") && text.contains("web: running, nothing changed"), "{text}");
+    for (kind, name) in [("volume", "shop_files"), ("bind", "shop_data")] {
+        let stage = stage().container("shop-db-1", |c| {
+            (kind.clone_into(&mut c.mounts[0].kind), name.clone_into(&mut c.mounts[0].name));
+        });
+        let text = stage.plan();
+        assert!(text.contains("replace container shop-db-1: volume data is not mounted"), "{kind} {name}: {text}");
+    }
+}
+
+/// Addresses that the old network still has cannot be tried.
+#[test]
+fn a_network_is_tried_with_its_addresses_where_they_are_free() {
+    for (subnet, tried) in [("10.1.0.0/24", false), ("10.2.0.0/24", true), ("", true)] {
+        let stage = Stage::of(web())
+            .up()
+            .edit(|p| {
+                let network = p.networks.get_mut("default").unwrap().as_mut().unwrap();
+                network.internal = true;
+                network.ipam = serde_json::from_value(json!({"config": [{"subnet": subnet}]})).unwrap();
+            })
+            .world(|w| w.observed.networks.get_mut("default").unwrap().subnets = vec!["10.1.0.0/16".to_owned()]);
+        let plan = converge(&stage.project, &stage.world.observed, &stage.intent).unwrap();
+        let trial = plan.steps.iter().find_map(|step| match &step.action {
+            Action::TryNetwork { subnets, .. } => Some(*subnets),
+            _ => None,
+        });
+        assert_eq!(trial, Some(tried), "{subnet}");
+    }
 }
