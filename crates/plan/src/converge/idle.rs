@@ -82,13 +82,13 @@ mod tests {
     /// Leaving a server down is worse than running a job twice, and running a migration twice is bad enough.
     #[test]
     fn what_counts_as_a_job() {
-        let label = |value: &str| json!({"labels": {JOB: value}, "restart": "always"});
+        let label = |value: &str| json!({"labels": {labels::TURNOUT_JOB: value}, "restart": "always"});
         let policy = |condition: &str| json!({"deploy": {"restart_policy": {"condition": condition}}});
         let (started, completed) = (Some("service_started"), Some(COMPLETED));
         for (service, waited_for, expected) in [
             (label("true"), None, Job::Said),
-            (json!({"labels": {JOB: "false"}, "restart": "no"}), completed, Job::No),
-            (json!({"labels": {JOB: "perhaps"}}), None, Job::Guessed),
+            (json!({"labels": {labels::TURNOUT_JOB: "false"}, "restart": "no"}), completed, Job::No),
+            (json!({"labels": {labels::TURNOUT_JOB: "perhaps"}}), None, Job::Guessed),
             (json!({}), None, Job::Guessed),
             (json!({"restart": "no"}), None, Job::Said),
             (json!({"restart": "on-failure:3"}), None, Job::Said),
