@@ -220,7 +220,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     });
     let proxy = tokio::spawn({
         let deployer = Arc::clone(&deployer);
-        async move { deployer.keep_proxy().await }
+        async move { deployer.keep_colours().await }
     });
     let teller = tokio::spawn(tell_of_config(Arc::clone(&repos), Arc::clone(&deployer)));
     // Whom to tell comes with later settings; what was left of former ones is seen to.

@@ -1,5 +1,7 @@
 //! What carries deployments out: its parts. What it does stands in the files of its single acts.
 
+use std::{collections::BTreeSet, sync::Mutex};
+
 use tokio::sync::broadcast;
 
 use super::{bakes, holdings, leftovers, planner::Planner, recorder::LiveProgress, watches, woken};
@@ -24,6 +26,8 @@ pub struct Deployer {
     pub waits: woken::Waits,
     /// What the engine holds.
     pub holdings: holdings::Holdings,
+    /// Repositories whose colours may not be as they should be, until they are.
+    pub(super) mends: Mutex<BTreeSet<String>>,
     /// Bakes that go on beside the lanes.
     pub bakes: bakes::Bakes,
     pub(super) tidy: leftovers::Tidy,
@@ -36,7 +40,7 @@ impl Deployer {
         let (live, _) = broadcast::channel(LIVE_PROGRESS);
         let (watches, tidy) = (watches::Watches::default(), leftovers::Tidy::default());
         let (waits, holdings) = (woken::Waits::default(), holdings::Holdings::default());
-        let bakes = bakes::Bakes::default();
-        Self { planner, store, redactor, live, watches, waits, holdings, bakes, tidy }
+        let (bakes, mends) = (bakes::Bakes::default(), Mutex::default());
+        Self { planner, store, redactor, live, watches, waits, holdings, mends, bakes, tidy }
     }
 }

@@ -473,7 +473,7 @@ impl<'a> Drive<'a> {
             _ => "the engine is back: looking at what runs, and planning anew".to_owned(),
         });
         place::answers(repo).await?;
-        if self.phase() == Some(Phase::Fetching) {
+        if self.phase() == Some(Phase::Fetching) || job.back {
             return Ok(());
         }
         let Some(commit) = job.commit_after.clone() else {

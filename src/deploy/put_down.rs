@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Deployer, Failure, Recorder, failure::Engine as EngineIs, run::STORE_RETRY, woken::Wait};
 use crate::{
     report::{Event, Reporter as _},
-    rollout::Phase,
+    rollout::{Action, Ending, Phase, Why},
     store::{Deployment, DeploymentId, PutDown, WaitsFor},
 };
 
@@ -73,19 +73,22 @@ impl Deployer {
     /// # Errors
     /// When the store does not answer.
     pub async fn call_off_wait(&self, id: DeploymentId) -> Result<bool, crate::store::StoreError> {
-        let off = self.store.cancel_wait(id, "cancelled while waiting for the engine to come back").await?;
+        let off = self.store.cancel_wait(id, "cancelled while it waited").await?;
         if off {
-            tracing::info!(deployment = id, "deployment {id} was cancelled while it waited for the engine");
+            tracing::info!(deployment = id, "deployment {id} was cancelled while it waited");
         }
         Ok(off)
     }
 
     /// The failure of one that waited in vain.
-    pub(super) fn not_back(&self, waited: WaitsFor) -> Failure {
+    pub(super) fn not_back(&self, waited: WaitsFor, ended: Option<&Action>) -> Failure {
         let WaitsFor { summary, hint } = waited;
+        let failure = Failure { hint, ..Failure::new(summary) }.with_engine(EngineIs::Awaited);
+        if ended == Some(&Action::Record(Ending::Failed(Why::BakeNotOver))) {
+            return failure
+                .but("that has come to no end; the daemon's log says what keeps the colour before from being stopped");
+        }
         let limit = self.planner.settings.engine_wait;
-        Failure { hint, ..Failure::new(summary) }
-            .with_engine(EngineIs::Awaited)
-            .but(&format!("the engine did not come back within {limit:?}"))
+        failure.but(&format!("the engine did not come back within {limit:?}"))
     }
 }

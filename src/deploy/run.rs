@@ -173,7 +173,7 @@ impl Deployer {
     ) -> Result<Came, Failure> {
         let job = &claimed.deployment;
         if let ([Action::Record(_), ..], Some(waited)) = (&claimed.actions[..], &claimed.waited) {
-            return Err(self.not_back(waited.clone()));
+            return Err(self.not_back(waited.clone(), claimed.actions.first()));
         }
         let repo = self.planner.find(&job.repo)?;
         self.keep_hold(job, &repo).await?;

@@ -40,6 +40,7 @@ impl Work for Arc<Deployer> {
                 Ran::Over(watched) => watched.into_iter().for_each(|watched| self.watch_on(watched)),
             }
             self.bake_on(&repo).await;
+            self.needs_mending(&repo);
             Came::Over
         })
     }

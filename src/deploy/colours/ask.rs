@@ -28,7 +28,8 @@ impl Deployer {
             return done.map(Asked::Done);
         }
         let stands = self.recorded(&repo.name).await?;
-        if stands.at(ColourStanding::Kept).is_none() {
+        let kept = stands.at(ColourStanding::Kept);
+        if kept.is_none() {
             let said = format!("{} has no colour to go back to: none is kept", repo.name);
             let hint = match repo.switch {
                 Some(_) => format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name),
@@ -42,7 +43,8 @@ impl Deployer {
         let wanted = NewDeployment {
             repo: repo.name.clone(),
             branch: None,
-            commit: None,
+            // Which colour is meant, should another one be kept by then.
+            commit: kept.and_then(|kept| kept.commit.clone()),
             kind: Cause::Manual,
             cause: "back to the colour that was live before".to_owned(),
             who,

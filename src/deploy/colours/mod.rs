@@ -21,6 +21,7 @@ mod facts;
 mod gating;
 mod look;
 mod made;
+mod mend;
 mod plan;
 mod ports;
 mod preview;

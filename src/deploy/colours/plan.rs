@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Deployer, Failure, Prepared, Recorder, View, Wanted, of::Of, planner::Dressed},
+    super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed},
     came::Planned,
     look::{self, Looked, Looking},
     made::Made,
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     compose::model::Project,
-    config::Repo,
     engine::Engine,
     git,
     report::Reporter,
@@ -38,7 +37,11 @@ impl Deployer {
         }
         self.mend(repo, &steer, &stands, &engine, recorder).await?;
         if job.back {
-            return self.plan_back(repo, steer, stands, recorder).map(|way| Planned::Way(Box::new(way)));
+            let is_live = stands.live().is_some_and(|live| live.commit == job.wanted_commit);
+            if job.attempt > 1 && is_live {
+                return Err(Failure::new("it is live again already: an earlier attempt got that far".to_owned()));
+            }
+            return self.plan_back(of, steer, stands).map(|way| Planned::Way(Box::new(way)));
         }
         self.refuse_reverted(of, commit).await?;
 
@@ -109,16 +112,23 @@ impl Deployer {
         if stands.live().is_some() || stands.of(colour).is_some() {
             return Ok(None);
         }
-        let runs = engine.containers(project, false).await?.iter().any(|one| !one.oneoff);
+        // Also where it was stopped: an earlier attempt may have got that far.
+        let runs = engine.containers(project, true).await?.iter().any(|one| !one.oneoff);
         Ok(runs.then(|| project.to_owned()))
     }
 
     /// The way back to the colour that was live before.
-    fn plan_back(&self, repo: &Repo, steer: Steer, stands: Stands, recorder: &Recorder) -> Result<Way, Failure> {
+    fn plan_back(&self, of: Of<'_>, steer: Steer, stands: Stands) -> Result<Way, Failure> {
+        let Of { job, repo, recorder, .. } = of;
         let earlier = stands.at(ColourStanding::Previous).or_else(|| stands.at(ColourStanding::Kept));
+        let meant = |earlier: &&ColourRecord| job.wanted_commit.is_none() || earlier.commit == job.wanted_commit;
+        let earlier = earlier.filter(meant);
         let Some(earlier) = earlier.cloned() else {
-            return Err(Failure::new(format!("{} has no colour to go back to: none is kept", repo.name))
-                .hint(format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name)));
+            return Err(Failure::new(format!(
+                "{} has no colour to go back to: that one is not kept any more",
+                repo.name
+            ))
+            .hint(format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name)));
         };
         let made = Made::read(&earlier.made).map_err(Failure::new)?;
         let live = stands.live().cloned();
@@ -180,53 +190,7 @@ impl Deployer {
         let wanted = Wanted { dressed: Some(dressed), digests, at_once, ..wanted };
         self.planner.prepare(repo, loaded.clone(), wanted, reporter, cancel).await
     }
-
-    /// Requests are let through, and all of the live colour runs: an earlier deployment may have been broken off in the middle of
-    /// a change-over.
-    ///
-    /// # Errors
-    /// When proxy or engine refuse.
-    pub(super) async fn mend(
-        &self,
-        repo: &Repo,
-        steer: &Steer,
-        stands: &Stands,
-        engine: &Engine,
-        reporter: &dyn Reporter,
-    ) -> Result<(), Failure> {
-        let Some(live) = stands.live() else { return Ok(()) };
-        let made = Made::read(&live.made).map_err(Failure::new)?;
-        let containers = engine.containers(&live.project, true).await?;
-        let stands_still = |name: &String| {
-            let own: Vec<_> = containers.iter().filter(|one| one.service == *name && !one.oneoff).collect();
-            !own.is_empty() && own.iter().any(|one| matches!(one.state.as_str(), "exited" | "created"))
-        };
-        let wakes: Vec<_> = [made.wakes(false), made.wakes(true)].concat();
-        let wakes: Vec<_> = wakes.into_iter().filter(|wake| stands_still(&wake.service)).collect();
-        if !wakes.is_empty() {
-            // Whatever must not run twice ends elsewhere first.
-            for other in stands.all.iter().filter(|other| other.colour != live.colour) {
-                let alone = Made::read(&other.made).map(|made| made.alone()).unwrap_or_default();
-                if !alone.is_empty() {
-                    engine.rest(&other.project, &alone).await?;
-                }
-            }
-            let names: Vec<&str> = wakes.iter().map(|wake| wake.service.as_str()).collect();
-            reporter.warn(format!(
-                "{} is live and stands still in part: {} is started",
-                live.project,
-                names.join(", ")
-            ));
-            engine.wake(&live.project, &wakes).await?;
-        }
-        if steer.resume(&repo.name).await? {
-            reporter
-                .warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
-        }
-        Ok(())
-    }
 }
-
 /// The colour that does not get the requests.
 pub(super) fn next_colour(looked: &Looked, stands: &Stands, named: &str) -> String {
     let colours = &looked.derived.colours;

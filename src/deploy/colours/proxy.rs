@@ -1,14 +1,11 @@
 //! The proxy that the daemon asks: the one that a service manager runs, or one that is started here and outlives the daemon.
 
-use std::{path::PathBuf, time::Duration};
-
-use tokio::time::sleep;
+use std::path::PathBuf;
 
 use super::super::{Deployer, Failure};
 use crate::{
     config::Settings,
     steer::{Start, Steer, SteerError, ensure, program_beside},
-    store::ColourStanding,
 };
 
 /// Folder of the state directory that is the proxy's.
@@ -48,34 +45,6 @@ impl Deployer {
             tracing::info!(pid, log, "turnout-proxy was started; it runs on when turnout ends");
         }
         Ok(ensured.steer)
-    }
-}
-
-/// Time between two looks at the proxy.
-const LOOK: Duration = Duration::from_secs(2);
-
-impl Deployer {
-    /// Starts the proxy again whenever it is gone, as long as a colour is live and no service manager does it.
-    pub async fn keep_proxy(&self) {
-        let mut told = String::new();
-        loop {
-            sleep(LOOK).await;
-            let live = self.store.colours(None).await;
-            let live = live.is_ok_and(|all| all.iter().any(|one| one.standing == ColourStanding::Live));
-            if !live || is_managed() {
-                continue;
-            }
-            match self.proxy().await {
-                Ok(_) => told.clear(),
-                Err(failure) if failure.summary != told => {
-                    tracing::error!(
-                        "turnout-proxy does not answer, and with it no repository that has `switch`: {failure}"
-                    );
-                    told = failure.summary;
-                }
-                Err(_) => {}
-            }
-        }
     }
 }
 

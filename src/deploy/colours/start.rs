@@ -12,7 +12,7 @@ use crate::{
     report::{Event, Reporter},
     rollout::Bake,
     steer::Steer,
-    store::{ColourRecord, StoreError},
+    store::{ColourRecord, ColourStanding, StoreError},
 };
 
 fn unknown(error: StoreError) -> Failure {
@@ -30,7 +30,14 @@ impl Deployer {
         let status = steer.status().await?;
         let routed = Routed::of(&status, &repo.name);
         match stands.agree(routed.as_ref()) {
-            Agreement::Agree => return Ok(stands),
+            Agreement::Agree => {
+                let age = routed.map(|routed| (routed.generation, routed.revision));
+                let confirmed = stands.switch.as_ref().map(|switch| (switch.generation, switch.revision));
+                match age.filter(|age| confirmed.is_some_and(|confirmed| *age > confirmed)) {
+                    Some(age) => self.store.routes_confirmed(&repo.name, age).await.map_err(unknown)?,
+                    None => return Ok(stands),
+                }
+            }
             Agreement::RoutesAreAhead(colour) => {
                 reporter.warn(format!(
                     "requests go to {colour}, which nobody lived to record: it is the live colour from now on"
@@ -38,6 +45,12 @@ impl Deployer {
                 let routed = routed.unwrap_or(Routed { generation: 0, revision: 0, colour: None });
                 let bake = self.bake_of(&stands, &colour, routed.generation);
                 let age = (routed.generation, routed.revision);
+                let before = stands.of(&colour).map(|one| one.standing);
+                if before == Some(ColourStanding::Previous) {
+                    let why = "requests had gone back already, and nobody lived to record it";
+                    self.store.reverted(&repo.name, age, why).await.map_err(unknown)?;
+                    return self.recorded(&repo.name).await;
+                }
                 self.store.switched(&repo.name, &colour, age, bake).await.map_err(unknown)?;
             }
             Agreement::RoutesAreLost => {
@@ -104,11 +117,12 @@ impl Deployer {
     /// on. Where proxy or engine do not answer, the next deployment does it.
     pub async fn resume_colours(self: &Arc<Self>) {
         let list = self.planner.repos.current();
-        for repo in list.repos.repos.iter().filter(|repo| repo.switch.is_some()) {
+        for repo in &list.repos.repos {
             let known = self.recorded(&repo.name).await;
             let known = known.is_ok_and(|stands| !stands.all.is_empty());
             if known && let Err(failure) = self.resume_colour(repo).await {
                 tracing::warn!(repo = repo.name, "the colours of {} are not looked after yet: {failure}", repo.name);
+                self.needs_mending(&repo.name);
             }
             self.bake_on(&repo.name).await;
         }

@@ -6,6 +6,7 @@ use super::{
     gating::Gate,
     look::{self, Looking},
     made::Made,
+    stands::Routed,
     way::{How, Way},
     with::{Which, With},
 };
@@ -313,6 +314,7 @@ impl Deployer {
         };
         if let Err(error) = kept {
             recorder.warn(format!("that requests go to {} could not be recorded: {error}", way.project));
+            self.needs_mending(&repo.name);
         }
         if let (true, Some((live, _))) = (way.is_back(), &way.live)
             && let Some(commit) = &live.commit
@@ -349,7 +351,8 @@ impl Deployer {
             Ok::<_, Failure>(())
         };
         if let Err(failure) = back.await {
-            recorder.warn(format!("what was stopped could not be started again: {failure}"));
+            recorder.warn(format!("what was stopped could not be started again yet: {failure}"));
+            self.needs_mending(&of.repo.name);
         }
         self.let_through(of, way).await;
     }
@@ -372,6 +375,11 @@ impl Deployer {
         let recorder = of.recorder;
         let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
         let aborted = async {
+            let routed = Routed::of(&way.steer.status().await?, &of.repo.name);
+            if routed.and_then(|routed| routed.colour).is_some_and(|(colour, _)| colour == way.colour) {
+                self.needs_mending(&of.repo.name);
+                return Err(Failure::new("requests go there".to_owned()));
+            }
             let engine = self.planner.engine().await?;
             let ended = engine.rest(&way.project, &[]).await?;
             if !ended.is_empty() {
@@ -389,7 +397,8 @@ impl Deployer {
             Ok::<_, Failure>(())
         };
         if let Err(failure) = aborted.await {
-            recorder.warn(format!("{} could not be stopped: {failure}", way.project));
+            recorder.warn(format!("{} was not stopped: {failure}", way.project));
+            self.needs_mending(&of.repo.name);
         }
     }
 
@@ -404,7 +413,8 @@ impl Deployer {
             return;
         }
         if let Err(error) = way.steer.resume(&of.repo.name).await {
-            of.recorder.warn(format!("requests could not be let through: {error}"));
+            of.recorder.warn(format!("requests could not be let through: {error}; that is tried again"));
+            self.needs_mending(&of.repo.name);
         }
     }
 }
