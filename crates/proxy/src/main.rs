@@ -3,7 +3,7 @@
 //! It knows neither git, nor the store, nor the engine, nor Compose: a route table (crate `turnout-traffic`), which it keeps
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
-//! From the ground up: `limits`, `worker` (threads), `route_file` (the file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained),
+//! From the ground up: `limits`, `worker` (threads), `route_file` (the file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`,
 //! `board` (who gets a connection), `pass` (bytes both ways),
 //! `http` (HTTP/1.1), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
@@ -27,6 +27,7 @@ mod run;
 mod scrape;
 mod socket;
 mod standing;
+mod tls;
 mod worker;
 
 use std::process::ExitCode;

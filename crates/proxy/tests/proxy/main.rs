@@ -16,4 +16,5 @@ mod restarting;
 mod smuggling;
 mod support;
 mod switching;
+mod tls;
 mod web;
