@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use openssl::ssl::SslContext;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -33,6 +34,7 @@ use crate::{
     counts::{Answers, Bytes},
     http::Pool,
     standing::Standing,
+    tls::{Pair, Store},
 };
 
 /// A connection that is not understood names nothing.
@@ -42,6 +44,8 @@ const ANY: Aim<'_> = Aim { host: b"", path: b"/" };
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     live: RwLock<Live>,
+    /// Certificates that routes show.
+    pub(crate) store: Arc<Store>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +63,8 @@ pub(crate) struct Listening {
     pub(crate) protocol: Protocol,
     routes: Vec<Arc<Serving>>,
     spots: Spots,
+    /// What clients are shown, in the order of the routes; none of them where TLS is not spoken.
+    pairs: Vec<Arc<Pair>>,
     /// The only one takes every request.
     takes_all: bool,
     pub(crate) door: Arc<DoorTally>,
@@ -74,6 +80,22 @@ impl Listening {
             Some(serving) => serving.tally.answered_here.fetch_add(1, Relaxed),
             None => self.door.unrouted.fetch_add(1, Relaxed),
         };
+    }
+
+    /// Whether clients speak TLS.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+
+    /// The certificate for a host that a client names; for a client that names none, that of the first route.
+    pub(crate) fn certificate(&self, name: &str) -> Option<SslContext> {
+        let at = self.spots.of_name(name.as_bytes()).or(name.is_empty().then_some(0));
+        self.pairs.get(at?)?.context()
+    }
+
+    /// Any that can be used, to begin with.
+    pub(crate) fn any_certificate(&self) -> Option<SslContext> {
+        self.pairs.iter().find_map(|pair| pair.context())
     }
 
     /// The route of a request.
@@ -309,11 +331,13 @@ impl Drop for Waiting {
 }
 
 impl Listening {
-    fn new(routes: Vec<Arc<Serving>>, door: Arc<DoorTally>) -> Listening {
+    fn new(routes: Vec<Arc<Serving>>, door: Arc<DoorTally>, store: &Store) -> Listening {
         let protocol = routes.first().map_or(Protocol::Tcp, |serving| serving.route.protocol);
         let takes_all = matches!(routes.as_slice(), [only] if only.route.takes_all());
         let spots = Spots::of(routes.iter().map(|serving| &serving.route));
-        Listening { protocol, routes, spots, takes_all, door, replaced: AtomicBool::new(false) }
+        let pairs = routes.iter().filter_map(|serving| serving.route.tls.as_ref()).map(|files| store.pair(files));
+        let pairs = pairs.collect();
+        Listening { protocol, routes, spots, pairs, takes_all, door, replaced: AtomicBool::new(false) }
     }
 }
 
@@ -398,7 +422,7 @@ impl Board {
         let listeners: BTreeMap<SocketAddr, Arc<Listening>> = (routes.into_iter())
             .map(|(listen, routes)| {
                 let door = before.get(&listen).map(|listening| Arc::clone(&listening.door)).unwrap_or_default();
-                (listen, Arc::new(Listening::new(routes, door)))
+                (listen, Arc::new(Listening::new(routes, door, &self.store)))
             })
             .collect();
         // From here on no claim by the old ones stands. One that counted itself in before is seen below.

@@ -65,6 +65,13 @@ impl Changer {
     ) -> Arc<Changer> {
         let addresses = addresses(&served.table);
         handed::tell(&served);
+        // The other listeners are served all the same, and files that come to be right are seen.
+        if let Err(mistakes) = house.board.store.load(&served.table, None) {
+            mistakes
+                .0
+                .iter()
+                .for_each(|mistake| tracing::error!("{mistake}; clients of that route get no TLS until it can"));
+        }
         house.board.replace(served);
         let mut doors = BTreeMap::new();
         for address in addresses {
@@ -107,6 +114,14 @@ impl Changer {
             leaving,
             held: self.house.board.standing_so(Standing::held),
             maintained: self.house.board.standing_so(Standing::maintained),
+        }
+    }
+
+    /// Certificates that have changed on the disk are used from now on.
+    pub(crate) async fn refresh_certificates(&self) {
+        let (store, served) = (Arc::clone(&self.house.board.store), self.house.board.served());
+        if let Err(error) = tokio::task::spawn_blocking(move || store.refresh(&served.table)).await {
+            tracing::error!(%error, "a fault in turnout-proxy itself");
         }
     }
 
@@ -212,7 +227,7 @@ impl Changer {
         let next = RouteFile { serial: served.serial + 1, table: next };
         let bytes = next.to_bytes().map_err(Refusal::mistaken)?;
         let serial = next.serial;
-        self.commit(&mut doors, next, bytes, false).await?;
+        self.commit(&mut doors, next, bytes, Some(name.to_owned())).await?;
         tracing::info!("{name}: generation {generation}, revision {revision} is served ({count}; serial {serial})");
         Ok((serial, true))
     }
@@ -238,25 +253,31 @@ impl Changer {
         })?;
         let serial = next.serial;
         let standing = next.table.standing.clone();
-        self.commit(&mut doors, next, bytes, true).await?;
+        self.commit(&mut doors, next, bytes, None).await?;
         self.house.board.stand_as(&standing);
         tracing::info!("the route file was read again: serial {serial} is served");
         Ok((serial, true))
     }
 
-    /// See the module. `there`: the file on the disk is the one that is to be written.
+    /// See the module. `only`: whose routes have changed; without it the file on the disk is the one that is to be written.
     async fn commit(
         &self,
         doors: &mut BTreeMap<SocketAddr, Door>,
         next: RouteFile,
         bytes: Vec<u8>,
-        there: bool,
+        only: Option<String>,
     ) -> Result<(), Refusal> {
+        let there = only.is_none();
         let wanted = addresses(&next.table);
         let mut listeners: Vec<(SocketAddr, TcpListener)> = Vec::new();
         for address in wanted.iter().filter(|address| !doors.contains_key(address)) {
             listeners.push((*address, door::listen(*address).map_err(|error| cannot_listen(*address, &error, doors))?));
         }
+        let (store, table) = (Arc::clone(&self.house.board.store), next.table.clone());
+        let loaded = tokio::task::spawn_blocking(move || store.load(&table, only.as_deref()))
+            .await
+            .map_err(|error| fault(&error))?;
+        loaded.map_err(Refusal::mistaken)?;
         let not_durable = self.write(bytes, there).await?;
         // What came before this moment has the old table.
         for address in doors.keys().filter(|address| !wanted.contains(address)).copied().collect::<Vec<_>>() {

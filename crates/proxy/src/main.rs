@@ -4,7 +4,7 @@
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
 //! From the ground up: `limits`, `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
-//! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained),
+//! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`,
 //! `board` (who gets a connection), `pass` (bytes both ways),
 //! `http` (HTTP/1.1), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
@@ -29,6 +29,7 @@ mod run;
 mod scrape;
 mod socket;
 mod standing;
+mod tls;
 mod worker;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 //! other one break off too: a truncated answer must not look like a whole one.
 
 use std::{
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
@@ -106,33 +107,89 @@ async fn find(peer: IpAddr, listen: SocketAddr, first: Claim, board: &Board) -> 
 /// Bytes both ways, until both sides have ended.
 pub(crate) async fn both_ways(client: &mut TcpStream, container: &mut TcpStream, claim: &Claim) -> io::Result<()> {
     let Bytes { received, sent } = claim.bytes();
-    let began = Instant::now();
-    // Milliseconds since then, of what was moved last.
-    let moved = AtomicU64::new(0);
-    let note = |count: &AtomicU64, length: usize| {
-        moved.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
-        count.fetch_add(u64::try_from(length).unwrap_or(0), Relaxed);
-    };
+    let moved = Moved::new();
     let (from_client, to_client) = client.split();
     let (from_container, to_container) = container.split();
     let copy = async {
-        let up = one_way(from_client, to_container, |length| note(received, length));
-        let down = one_way(from_container, to_client, |length| note(sent, length));
+        let up = one_way(from_client, to_container, |length| moved.note(received, length));
+        let down = one_way(from_container, to_client, |length| moved.note(sent, length));
         tokio::try_join!(up, down).map(drop)
     };
-    let Some(idle) = claim.idle() else { return copy.await };
-    let silence = async {
-        loop {
-            let end = began + Duration::from_millis(moved.load(Relaxed)) + idle;
-            if Instant::now() >= end {
-                return io::Error::new(io::ErrorKind::TimedOut, "neither side has said anything for too long");
-            }
-            sleep_until(end).await;
-        }
+    moved.lately(copy, claim.idle()).await
+}
+
+/// The same for a client that speaks TLS. Unlike the other one it holds its buffers while nothing moves.
+pub(crate) async fn both_ways_through<C: AsyncRead + AsyncWrite>(
+    client: C,
+    container: &mut TcpStream,
+    claim: &Claim,
+) -> io::Result<()> {
+    let Bytes { received, sent } = claim.bytes();
+    let moved = Moved::new();
+    let (from_client, to_client) = tokio::io::split(client);
+    let (from_container, to_container) = container.split();
+    let copy = async {
+        let up = held_way(from_client, to_container, |length| moved.note(received, length));
+        let down = held_way(from_container, to_client, |length| moved.note(sent, length));
+        tokio::try_join!(up, down).map(drop)
     };
-    tokio::select! {
-        outcome = copy => outcome,
-        error = silence => Err(error),
+    moved.lately(copy, claim.idle()).await
+}
+
+/// When something was moved last.
+struct Moved {
+    began: Instant,
+    /// Milliseconds since then.
+    last: AtomicU64,
+}
+
+impl Moved {
+    fn new() -> Moved {
+        Moved { began: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn note(&self, count: &AtomicU64, length: usize) {
+        self.last.store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
+        count.fetch_add(u64::try_from(length).unwrap_or(0), Relaxed);
+    }
+
+    /// Copies as long as something moves now and then.
+    async fn lately(&self, copy: impl Future<Output = io::Result<()>>, idle: Option<Duration>) -> io::Result<()> {
+        let Some(idle) = idle else { return copy.await };
+        let silence = async {
+            loop {
+                let end = self.began + Duration::from_millis(self.last.load(Relaxed)) + idle;
+                if Instant::now() >= end {
+                    return io::Error::new(io::ErrorKind::TimedOut, "neither side has said anything for too long");
+                }
+                sleep_until(end).await;
+            }
+        };
+        tokio::select! {
+            outcome = copy => outcome,
+            error = silence => Err(error),
+        }
+    }
+}
+
+async fn held_way(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    moved: impl Fn(usize),
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer).await? {
+            0 => {
+                // Fails where the other side is gone already, which its own direction tells.
+                let _ = to.shutdown().await;
+                return Ok(());
+            }
+            length => {
+                to.write_all(buffer.get(..length).unwrap_or_default()).await?;
+                moved(length);
+            }
+        }
     }
 }
 

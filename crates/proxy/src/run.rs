@@ -34,6 +34,9 @@ const LAST: Duration = Duration::from_secs(1);
 /// How often idle connections to containers are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How often certificates on the disk are looked at.
+const REFRESH: Duration = Duration::from_secs(5);
+
 /// Runs until a signal ends it.
 ///
 /// # Errors
@@ -111,6 +114,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let changer = Changer::start(keeper, (served, origin), doors, Arc::clone(&house)).await;
     let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
     let swept = tokio::spawn(sweep(Arc::clone(&house)));
+    let refreshed = tokio::spawn(refresh(Arc::clone(&changer)));
     let scraped = scraped.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&changer))));
     let count = counted(changer.status().routes.len(), "route");
     tracing::info!(socket = %socket.display(), serial, "ready: {count}");
@@ -120,6 +124,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         if let Some(access) = &house.access {
             access.reopen();
         }
+        changer.refresh_certificates().await;
         match changer.reload().await {
             Answer::Refused(refusal) => tracing::error!(
                 "SIGHUP: the route file was not taken over, what was served is served: {}",
@@ -153,6 +158,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     }
     asked.abort();
     swept.abort();
+    refreshed.abort();
     if let Some(scraped) = scraped {
         scraped.abort();
     }
@@ -172,6 +178,16 @@ async fn sweep(house: Arc<House>) {
     loop {
         clock.tick().await;
         house.board.sweep();
+    }
+}
+
+/// Looks at certificates on the disk, until it is dropped.
+async fn refresh(changer: Arc<Changer>) {
+    let mut clock = tokio::time::interval(REFRESH);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        changer.refresh_certificates().await;
     }
 }
 

@@ -30,6 +30,10 @@ pub const HOST: usize = 253;
 pub const PATH: usize = 256;
 /// Networks that one route trusts.
 pub const NETWORKS: usize = 64;
+/// Characters of a file's path.
+pub const FILE: usize = 1_024;
+/// Longest time for which browsers are told to ask over TLS only, in seconds: two years.
+pub const HSTS_SECONDS: u64 = 2 * 365 * 24 * 60 * 60;
 /// Values of a text, keys not counted: far more than a table at its bounds has, and bytes of memory for each.
 pub const VALUES: usize = 200_000;
 /// Mistakes that are told of one text; of more there is one that says so.

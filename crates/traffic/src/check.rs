@@ -82,6 +82,10 @@ fn beside(one: &Route, other: &Route) -> Result<(), (&'static str, String)> {
     match (one.listen == other.listen, one.protocol, other.protocol) {
         (false, _, _) if overlap(one.listen, other.listen) => Err(("listen", listens)),
         (false, _, _) => Ok(()),
+        (true, Protocol::Http, Protocol::Http) if one.tls.is_some() != other.tls.is_some() => {
+            let has = if one.tls.is_some() { "has `tls`" } else { "has no `tls`" };
+            Err(("tls", format!("{has}; clients of one listener speak TLS for all of its routes, or for none")))
+        }
         (true, Protocol::Http, Protocol::Http) if !one.shares_spot_with(other) => Ok(()),
         (true, Protocol::Http, Protocol::Http) => {
             let path = one.path.as_ref().map_or("/", Prefix::as_str);

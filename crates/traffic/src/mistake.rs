@@ -42,7 +42,7 @@ impl Mistakes {
     }
 
     /// Adds one, if there is room for it.
-    pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+    pub fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
         match self.0.len() {
             length if length < bounds::MISTAKES => self.0.push(Mistake::new(path, message)),
             length if length == bounds::MISTAKES => {
@@ -53,7 +53,10 @@ impl Mistakes {
     }
 
     /// `value` if there was no mistake.
-    pub(crate) fn unless_any<T>(self, value: T) -> Result<T, Mistakes> {
+    ///
+    /// # Errors
+    /// All of them.
+    pub fn unless_any<T>(self, value: T) -> Result<T, Mistakes> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     later,
     mistake::{Mistakes, quoted},
     spot::{Host, Network, Prefix},
-    table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table},
+    table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls},
     tree::Tree,
 };
 
@@ -335,6 +335,9 @@ impl Reading {
             "path",
             "strip_path",
             "trusted",
+            "tls",
+            "hsts_seconds",
+            "redirect_port",
             "state",
             "idle_seconds",
             "drain_seconds",
@@ -361,9 +364,20 @@ impl Reading {
             None => None,
         };
         let strip_path = self.optional_switch(&fields, "strip_path");
+        let tls = fields.get("tls").map_or(Some(None), |tree| self.tls(&fields.at("tls"), tree).map(Some));
+        let hsts_seconds = self.optional_number(&fields, "hsts_seconds", 0, bounds::HSTS_SECONDS);
+        let redirect_port = self.optional_number(&fields, "redirect_port", 1, u64::from(u16::MAX));
+        let redirect_port = redirect_port.map(|port| port.and_then(|port| u16::try_from(port).ok()));
+        if hsts_seconds.flatten().is_some() && tls == Some(None) {
+            self.wrong(fields.at("hsts_seconds"), "needs `tls`: browsers believe it of no other answer");
+        }
+        if redirect_port.flatten().is_some() && fields.get("tls").is_some() {
+            self.wrong(fields.at("redirect_port"), "leads to `https`, which this route is already: it has `tls`");
+        }
         if protocol == Some(Protocol::Tcp) {
-            for key in ["hosts", "path", "strip_path", "trusted"].into_iter().filter(|key| fields.get(key).is_some()) {
-                self.wrong(fields.at(key), "needs `protocol` http: only a request names a host and a path");
+            let of_http = ["hosts", "path", "strip_path", "trusted", "tls", "redirect_port"];
+            for key in of_http.into_iter().filter(|key| fields.get(key).is_some()) {
+                self.wrong(fields.at(key), "needs `protocol` http");
             }
         } else if strip_path == Some(true) && path == Some(None) {
             self.wrong(fields.at("strip_path"), "needs `path`: there is nothing to leave out");
@@ -395,11 +409,28 @@ impl Reading {
             path: path?,
             strip_path: strip_path?,
             trusted: trusted?,
+            tls: tls?,
+            hsts_seconds: hsts_seconds?,
+            redirect_port: redirect_port?,
             state: state?,
             idle_seconds: idle_seconds?,
             drain_seconds: drain_seconds?,
             colours,
         })
+    }
+
+    fn tls(&mut self, path: &str, tree: &Tree) -> Option<Tls> {
+        let fields = self.fields(path, tree, &["certificate", "key"], &[])?;
+        let mut file = |key: &str| {
+            let text = self.required_text(&fields, key)?;
+            if !text.starts_with('/') || text.len() > bounds::FILE || text.contains(char::is_control) {
+                self.wrong(fields.at(key), format!("{} is no path of a file that begins with /", quoted(text)));
+                return None;
+            }
+            Some(text.to_owned())
+        };
+        let (certificate, key) = (file("certificate"), file("key"));
+        Some(Tls { certificate: certificate?, key: key? })
     }
 
     fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {

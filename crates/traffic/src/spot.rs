@@ -71,6 +71,11 @@ impl Spots {
         list.iter().find(fits).copied().ok_or(NoRoute::Path)
     }
 
+    /// The place of the first route of a host, whatever its path; for a name that is nobody's, of the first one that takes any.
+    pub fn of_name(&self, host: &[u8]) -> Option<usize> {
+        self.of_host(&name(host)).and_then(|list| list.first().copied())
+    }
+
     fn of_host(&self, name: &[u8]) -> Option<&[usize]> {
         if let Some(list) = self.exact.get(name) {
             return Some(list);

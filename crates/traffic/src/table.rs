@@ -94,6 +94,16 @@ pub struct Route {
     /// network all are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<Network>,
+    /// Of an `http` route: clients speak TLS, and this is shown to those that name its hosts. All routes of a listener have one, or
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Browsers are told to ask over TLS only, for so long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hsts_seconds: Option<u64>,
+    /// Requests are answered by the same address with `https`, at this port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_port: Option<u16>,
     /// What happens to connections.
     pub state: RouteState,
     /// A connection on which neither side has said anything for so many seconds is cut. None: never. An idle connection to
@@ -118,12 +128,24 @@ impl Route {
             path: None,
             strip_path: false,
             trusted: Vec::new(),
+            tls: None,
+            hsts_seconds: None,
+            redirect_port: None,
             state: RouteState::Serve,
             idle_seconds: None,
             drain_seconds: None,
             colours,
         }
     }
+}
+
+/// What a listener shows to clients that speak TLS. turnout-proxy reads both files again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tls {
+    /// A file in PEM form: the certificate, and those that lead to its authority.
+    pub certificate: String,
+    /// A file in PEM form: its key, without a password.
+    pub key: String,
 }
 
 /// How a route's connections are understood.

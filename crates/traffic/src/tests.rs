@@ -8,7 +8,7 @@ use crate::{
     control::{Answer, Code, Request},
     follows,
     spot::{Host, Network, Prefix},
-    table::{Colour, Maintained, Protocol, Repository, Route, Standing},
+    table::{Colour, Maintained, Protocol, Repository, Route, Standing, Tls},
 };
 
 /// A route file around a body, with the right digest.
@@ -89,21 +89,17 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("/repositories/shop/routes/0/state", "\"stop\"", "routes[0].state: `stop` is not known; known here: serve"),
     (
-        "/repositories/shop/routes/0/tls",
+        "/repositories/shop/routes/0/preview",
         "{}",
-        "routes[0].tls: this key comes with the switch: this turnout-proxy carries",
+        "routes[0].preview: this key comes with the switch: this turnout-proxy carries",
     ),
     ("/repositories/shop/routes/0/mirror", "5", "routes[0].mirror: this key comes with the switch"),
-    ("/repositories/shop/routes/0/tls", "[]", "routes[0].tls: this key comes with the switch"),
-    (
-        "/repositories/shop/routes/0/hosts",
-        "[\"a\"]",
-        "routes[0].hosts: needs `protocol` http: only a request names a host and a path",
-    ),
+    ("/repositories/shop/routes/0/redirect_port", "443", "routes[0].redirect_port: needs `protocol` http"),
+    ("/repositories/shop/routes/0/hosts", "[\"a\"]", "routes[0].hosts: needs `protocol` http"),
     (
         "/repositories/shop/routes/0/lisen",
         "1",
-        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, state, idle_seconds, drain_seconds, colours",
+        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, tls, hsts_seconds, redirect_port, state, idle_seconds, drain_seconds, colours",
     ),
     (
         "/repositories/shop/routes/0/idle_seconds",
@@ -270,6 +266,31 @@ fn routes_share_a_listener_where_each_has_its_spot() {
             json!({"hosts": ["a.example"]}),
             json!({"hosts": ["b.example"], "listen": "127.0.0.1:80"}),
             "listen: 127.0.0.1:80: another route of it listens on 0.0.0.0:80",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": {"certificate": "/c", "key": "/k"}, "hsts_seconds": 9}),
+            json!({"hosts": ["b"], "tls": {"certificate": "/c", "key": "/k"}}),
+            "",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": {"certificate": "/c", "key": "/k"}}),
+            json!({"hosts": ["b"]}),
+            "tls: 0.0.0.0:80: another route of it has `tls`; clients of one listener speak TLS for all of its routes, or for none",
+        ),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "tls": {"certificate": "c", "key": "/k"}}),
+            "tls.certificate: `c` is no path of a file that begins with /",
+        ),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "hsts_seconds": 1}),
+            "hsts_seconds: needs `tls`: browsers believe it of no other answer",
+        ),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "redirect_port": 0}),
+            "redirect_port: is 0; a whole number from 1 to 65535 is wanted",
         ),
         (json!({}), json!({"hosts": []}), "hosts: has 0 entries; from 1 to 64 may be"),
         (json!({}), json!({"hosts": ["a", "a"]}), "hosts[1]: `a` stands twice"),
@@ -521,6 +542,12 @@ prop_compose! {
             route.hosts = hosts.iter().map(|host| Host::read(host).unwrap()).collect();
             route.path = path.map(|path| Prefix::read(&path).unwrap());
             route.strip_path = strip && route.path.is_some();
+            if strip {
+                route.tls = Some(Tls { certificate: "/c".to_owned(), key: "/k".to_owned() });
+                route.hsts_seconds = idle_seconds;
+            } else {
+                route.redirect_port = drain_seconds.and_then(|seconds| u16::try_from(seconds).ok()).filter(|port| *port > 0);
+            }
             route.trusted = trusted.iter().map(|network| Network::read(network).unwrap()).collect();
         }
         route

@@ -23,7 +23,7 @@ use crate::{
         self, Class, Derived, Mistakes, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
-        said::OnFailure,
+        said::{self, OnFailure},
     },
     traffic::names::{Host, Prefix},
 };
@@ -127,7 +127,7 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
                 place()
             ));
         }
-        let later = [(route.tls.is_some(), "tls")];
+        let later = [(route.tls == Some(said::Tls::Auto), "tls: auto")];
         let later: Vec<&str> = later.into_iter().filter(|(is_said, _)| *is_said).map(|(_, key)| key).collect();
         if !later.is_empty() {
             refused.push(format!("{}: {} is not there yet; take it out", place(), later.join(" and ")));
@@ -220,6 +220,10 @@ fn made(
             hosts: route.hosts.clone(),
             path: route.path.clone(),
             strip_path: route.strip_path,
+            tls: match &route.tls {
+                Some(said::Tls::Files { certificate, key }) => Some((certificate.clone(), key.clone())),
+                _ => None,
+            },
             drain: Some(derived.drain.value.as_std().as_secs()),
         })
     });

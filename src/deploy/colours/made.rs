@@ -10,6 +10,7 @@ use crate::{
     traffic::{
         Colour, Protocol, Repository, Route, RouteState, bounds,
         names::{Host, Prefix},
+        table::Tls,
     },
 };
 
@@ -67,6 +68,9 @@ pub struct MadeRoute {
     /// Whether that is taken off.
     #[serde(default)]
     pub strip_path: bool,
+    /// Files with certificate and key, where the listener speaks TLS.
+    #[serde(default)]
+    pub tls: Option<(String, String)>,
     /// How long tunnels last once its colour has left the routes, in seconds.
     #[serde(default)]
     pub drain: Option<u64>,
@@ -112,6 +116,7 @@ impl Made {
     /// All of its routes for the proxy, with this colour as the only one.
     pub fn repository(&self, (generation, revision): (u64, u64), colour: &str, of: u64) -> Repository {
         let routes = self.routes.iter().flat_map(|route| {
+            let tls = route.tls.clone().map(|(certificate, key)| Tls { certificate, key });
             // What is none was refused before.
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
@@ -121,6 +126,9 @@ impl Made {
                 hosts: hosts.clone(),
                 path: path.clone(),
                 strip_path: route.strip_path,
+                tls: tls.clone(),
+                redirect_port: None,
+                hsts_seconds: None,
                 trusted: Vec::new(),
                 drain_seconds: route.drain,
                 state: RouteState::Serve,
@@ -166,6 +174,7 @@ pub(super) mod tests {
                 hosts: vec!["shop.example.org".to_owned()],
                 path: Some("/shop".to_owned()),
                 strip_path: true,
+                tls: None,
                 drain: Some(30),
             }],
             bake: 60_000,

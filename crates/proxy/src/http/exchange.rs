@@ -123,12 +123,13 @@ impl Client {
         let id = forward::request(up.end(), bytes, &head, &self.asker, &serving.route);
         let mut note = Note::of(log, bytes, &head, up.end().get(id).unwrap_or_default());
         let mut said = 0;
+        let elsewhere = serving.route.redirect_port.map(|port| redirect(aim, port));
         self.io.inbox.consume(head.length);
         if head.body != Body::None {
             self.io.inbox.becomes(Size::Large);
         }
-        let outcome = match maintained(&serving) {
-            Some(page) => Err(Unanswered::Own(page)),
+        let outcome = match elsewhere.or_else(|| maintained(&serving)) {
+            Some(own) => Err(Unanswered::Own(own)),
             None => self.answered(&head, asked, up, &mut note, &mut said).await,
         };
         let after = match outcome {
@@ -176,7 +177,7 @@ impl Client {
         let Own { status, message, .. } = &own;
         tracing::debug!(listen = %self.finder.listen, peer = %self.peer, %status, "{message}");
         let keeps = !own.last && !*self.house.ending.borrow();
-        let head = own.write(self.io.out.end(), Goes { modern, keeps, body: Framed::None }, bodiless);
+        let head = own.write(self.io.out.end(), Goes { modern, keeps, body: Framed::None, hsts: None }, bodiless);
         note.answered(*status, head);
         match self.io.flush(&mut self.clock, self.house.times.take_timeout).await {
             Ok(()) if keeps => After::Next,
@@ -267,6 +268,22 @@ impl Client {
     }
 }
 
+/// The answer of a route that is `https` elsewhere.
+fn redirect(aim: Aim<'_>, port: u16) -> Own {
+    let Aim { host, path } = aim;
+    let (host, path) = (String::from_utf8_lossy(host), String::from_utf8_lossy(path));
+    let end = if host.ends_with(']') { host.len() } else { host.rfind(':').unwrap_or(host.len()) };
+    let name = host.get(..end).unwrap_or_default();
+    if name.is_empty() {
+        return Own::new(400, "the request names no host, and https is spoken to hosts only");
+    }
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let path = if path == "*" { "" } else { &path };
+    let location = Some(format!("https://{name}{port}{slash}{path}"));
+    Own { location, ..Own::new(308, "this is served over https only") }
+}
+
 /// The answer that a maintained repository gives.
 fn maintained(serving: &Serving) -> Option<Own> {
     let Maintained { page } = serving.standing.page()?;
@@ -328,7 +345,12 @@ async fn pass_on(
     };
     // Whoever answers before it has all of the request may not want the rest.
     let keeps = asked.keeps && !ending && talk.taken() && body != Framed::Close;
-    forward::answer(talk.io.out.end(), link.inbox.rest(), &answer, Goes { modern: asked.modern, keeps, body });
+    forward::answer(
+        talk.io.out.end(),
+        link.inbox.rest(),
+        &answer,
+        Goes { modern: asked.modern, keeps, body, hsts: claim.serving().route.hsts_seconds },
+    );
     note.answered(answer.status, talk.io.out.end().len() - before);
     link.inbox.consume(answer.length);
     let mut answering = Answering::of(framing, body == Framed::Chunked);

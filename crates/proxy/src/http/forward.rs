@@ -243,6 +243,8 @@ pub(crate) struct Goes {
     pub(crate) keeps: bool,
     /// How its body is framed.
     pub(crate) body: Framed,
+    /// For so many seconds the client is to ask over TLS only.
+    pub(crate) hsts: Option<u64>,
 }
 
 /// How an answer's body is framed for its client.
@@ -259,9 +261,16 @@ pub(crate) enum Framed {
 
 /// Writes an answer's head.
 pub(crate) fn answer(out: &mut Vec<u8>, bytes: &[u8], head: &AnswerHead, goes: Goes) {
-    let Goes { modern, keeps, body } = goes;
+    let Goes { modern, keeps, body, hsts } = goes;
     status_line(out, modern, head.status, head.reason.of(bytes));
     answer_lines(out, bytes, head);
+    if let Some(seconds) = hsts {
+        const NAME: &[u8] = b"Strict-Transport-Security";
+        // The container may know better.
+        if !head.lines.iter().any(|line| line.name.of(bytes).eq_ignore_ascii_case(NAME)) {
+            put(out, NAME, format!("max-age={seconds}").as_bytes());
+        }
+    }
     if !head.dated {
         put(out, b"Date", &crate::date::now());
     }

@@ -2,7 +2,7 @@
 //!
 //! Pure: `head` (of a request), `guard` (what of a client's bytes is a request), `chunks` (frames of a body), `answer_head`,
 //! `forward` (what is changed on the way), `own` (answers of our own).
-//! With sockets: `buffer`, `clock`, `link` (a connection to a container, and those without a request), `find` (who gets a
+//! With sockets: `stream` (with TLS or without), `buffer`, `clock`, `link` (a connection to a container, and those without a request), `find` (who gets a
 //! request), `talk` (one request and its answer, byte by byte), `note` (what the
 //! access log is told), `exchange` (one request), and here: a client's connection from
 //! its beginning to its end.
@@ -20,6 +20,7 @@ mod link;
 mod note;
 mod own;
 mod refusal;
+mod stream;
 mod talk;
 
 use std::{
@@ -49,12 +50,14 @@ use self::{
     head::Head,
     own::Own,
     refusal::Refusal,
+    stream::Stream,
     talk::Io,
 };
 use crate::{
     house::House,
     pass,
     socket::{break_off, watch_over},
+    tls,
 };
 
 /// When the proxy ends: time for a request that is on its way on an idle connection. Its answer says that it is the last.
@@ -66,13 +69,26 @@ const LINGER_BYTES: u64 = 256 << 10;
 /// Serves a client's connection to its end.
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAddr, house: Arc<House>) {
     watch_over(&stream);
-    if let Some(listening) = house.board.listening(listen) {
-        listening.door.taken.fetch_add(1, Relaxed);
-    }
     let mut cut = house.cut.clone();
+    let Some(listening) = house.board.listening(listen) else { return break_off(&stream) };
+    listening.door.taken.fetch_add(1, Relaxed);
+    let (stream, scheme) = if listening.speaks_tls() {
+        let shaken = tokio::select! {
+            shaken = timeout(house.times.head_timeout, tls::accept(stream, listening)) => shaken,
+            _ = cut.wait_for(|cut| *cut) => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => (Stream::Tls(Box::new(stream)), "https"),
+            Ok(Err(reason)) => return tls::failed(listen, peer, &reason),
+            Err(_) => return tls::failed(listen, peer, "it took too long"),
+        }
+    } else {
+        drop(listening);
+        (Stream::Plain(stream), "http")
+    };
     let mut client = Client {
         peer,
-        asker: Asker::new(peer, listen, "http"),
+        asker: Asker::new(peer, listen, scheme),
         finder: Finder::new(listen, peer.ip()),
         io: Io { socket: stream, guard: Guard::new(), inbox: Buffer::new(Size::Small), out: Outgoing::new(), wrote: 0 },
         clock: Clock::new(),
@@ -89,11 +105,11 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
         After::Cut(reason) => {
             tracing::debug!(%listen, %peer, "a connection ended early: {reason}");
             // Half an answer must not look like a whole one.
-            break_off(&socket);
+            break_off(socket.socket());
         }
         After::Tunnel(tunnel) => tokio::select! {
             () = through(&mut socket, inbox, *tunnel) => {}
-            _ = cut.wait_for(|cut| *cut) => break_off(&socket),
+            _ = cut.wait_for(|cut| *cut) => break_off(socket.socket()),
         },
     }
 }
@@ -181,14 +197,14 @@ fn poll_next(
 }
 
 /// Ends a connection so that what was said last arrives.
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut Stream) {
     let _ = stream.shutdown().await;
     let mut rest = stream.take(LINGER_BYTES);
     let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
 }
 
 /// Another protocol than HTTP from here on: bytes both ways.
-async fn through(client: &mut TcpStream, early: Buffer, tunnel: Tunnel) {
+async fn through(client: &mut Stream, early: Buffer, tunnel: Tunnel) {
     let Tunnel { mut link, claim } = tunnel;
     let container = &mut link.stream;
     let both = async {
@@ -196,7 +212,10 @@ async fn through(client: &mut TcpStream, early: Buffer, tunnel: Tunnel) {
         drop(early);
         client.write_all(link.inbox.rest()).await?;
         drop(link.inbox);
-        pass::both_ways(client, container, &claim).await
+        match &mut *client {
+            Stream::Plain(client) => pass::both_ways(client, container, &claim).await,
+            Stream::Tls(client) => pass::both_ways_through(&mut **client, container, &claim).await,
+        }
     };
     let outcome = tokio::select! {
         outcome = both => outcome,
@@ -204,7 +223,7 @@ async fn through(client: &mut TcpStream, early: Buffer, tunnel: Tunnel) {
     };
     if let Err(error) = outcome {
         tracing::debug!(target = %claim.target(), %error, "a tunnel is cut");
-        break_off(client);
+        break_off(client.socket());
         break_off(container);
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Own {
     pub(crate) message: &'static str,
     /// In place of the message, in HTML.
     pub(crate) page: Option<String>,
+    /// Where to ask instead.
+    pub(crate) location: Option<String>,
     /// Worth asking again after so many seconds.
     pub(crate) again: Option<u32>,
     /// The connection ends with it.
@@ -21,12 +23,12 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) const fn new(status: u16, message: &'static str) -> Own {
-        Own { status, message, page: None, again: None, last: false }
+        Own { status, message, page: None, location: None, again: None, last: false }
     }
 
     /// Worth asking again at once.
     pub(crate) const fn again(status: u16, message: &'static str) -> Own {
-        Own { status, message, page: None, again: Some(1), last: false }
+        Own { status, message, page: None, location: None, again: Some(1), last: false }
     }
 
     pub(crate) fn refused(refusal: Refusal) -> Own {
@@ -36,7 +38,7 @@ impl Own {
     /// Writes it; how long its head is. `bodiless`: an answer to HEAD.
     pub(crate) fn write(&self, out: &mut Vec<u8>, goes: Goes, bodiless: bool) -> usize {
         let before = out.len();
-        let Own { status, message, page, again, last: _ } = self;
+        let Own { status, message, page, location, again, last: _ } = self;
         let kind = if page.is_some() { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
         let line;
         let text = match page {
@@ -48,7 +50,8 @@ impl Own {
         };
         forward::status_line(out, goes.modern, *status, reason(*status).as_bytes());
         let again = again.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
-        let lines = format!("Content-Type: {kind}\r\nCache-Control: no-store\r\n{again}Date: ");
+        let location = location.as_ref().map_or(String::new(), |to| format!("Location: {to}\r\n"));
+        let lines = format!("Content-Type: {kind}\r\nCache-Control: no-store\r\n{location}{again}Date: ");
         out.extend_from_slice(lines.as_bytes());
         out.extend_from_slice(&date::now());
         out.extend_from_slice(b"\r\n");

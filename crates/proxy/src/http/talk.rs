@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     answer_head::{self, AnswerHead, Framing, Read},
@@ -18,6 +18,7 @@ use super::{
     guard::{Guard, HEAD_BYTES, Step},
     link::Link,
     refusal::Refusal,
+    stream::Stream,
 };
 use crate::args::Times;
 
@@ -31,7 +32,7 @@ const INTERIM: usize = 64 << 10;
 /// A client's connection: what it says, and what is said to it.
 #[derive(Debug)]
 pub(crate) struct Io {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Stream,
     pub(crate) guard: Guard,
     pub(crate) inbox: Buffer,
     pub(crate) out: Outgoing,

@@ -18,4 +18,5 @@ mod smuggling;
 mod steering;
 mod support;
 mod switching;
+mod tls;
 mod web;

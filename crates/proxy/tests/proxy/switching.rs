@@ -187,7 +187,7 @@ fn what_is_refused_changes_nothing() {
     let blue_at = |listen, generation| json!([route(listen, "blue", generation, blue.address)]);
     let mut later = blue_at(listen, 6);
     later[0]["protocol"] = json!("grpc");
-    later[0]["tls"] = json!({"certificate": "/etc/x"});
+    later[0]["preview"] = json!({"host": "next.example"});
     for (request, code, message) in [
         (
             apply("shop", 4, &blue_at(listen, 4)),
@@ -202,7 +202,7 @@ fn what_is_refused_changes_nothing() {
         (
             apply("shop", 6, &later),
             "mistaken",
-            "routes[0].tls: this key comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
+            "routes[0].preview: this key comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only",
         ),
         (apply("shop", 6, &later), "mistaken", "routes[0].protocol: `grpc` comes with the switch"),
         (apply("blog", 1, &blue_at(listen, 1)), "mistaken", "a route of "),
