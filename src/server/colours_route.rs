@@ -12,6 +12,7 @@ use super::{
     wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus},
 };
 use crate::{
+    config::Repo,
     deploy::{
         Deployer,
         colours::{Asked, Stands},
@@ -26,8 +27,33 @@ pub(super) async fn rollback(
     Json(request): Json<AskRequest>,
 ) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
     let repo = control.deployer.planner.find(&name)?;
-    let asked = control.deployer.roll_back(&repo, peer.name(request.who)).await?;
-    Ok(answer(&control, &repo.name, asked))
+    let bakes = control.deployer.store.rollout(&repo.name).await?.bake.is_some();
+    // What is on its way to the live colour is not wanted either.
+    let called_off = if bakes { None } else { call_off(&control, &repo, &[store::State::Running]).await? };
+    match (control.deployer.roll_back(&repo, peer.name(request.who)).await, called_off) {
+        (Ok(asked), _) => Ok(answer(&control, &repo.name, asked)),
+        (Err(failure), Some(said)) => {
+            let said = format!("{said}; further back there is nothing: {}", failure.summary);
+            Ok(answer(&control, &repo.name, Asked::Done(said)))
+        }
+        (Err(failure), None) => Err(failure.into()),
+    }
+}
+
+/// Calls off what of a repository is in one of these states. Answers what was, in words.
+async fn call_off(control: &Control, repo: &Repo, states: &[store::State]) -> Result<Option<String>, Refusal> {
+    for state in states {
+        let filter = Filter { repo: Some(repo.name.clone()), state: Some(*state), limit: 1, ..Filter::default() };
+        for active in control.deployer.store.history(filter).await? {
+            if control.lanes.cancel(active.id)
+                || control.deployer.call_off_wait(active.id).await?
+                || control.deployer.store.cancel_queued(active.id, "called off at the command line").await?
+            {
+                return Ok(Some(format!("deployment {} is called off; what is live stays live", active.id)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 pub(super) async fn promote(
@@ -48,17 +74,8 @@ pub(super) async fn abort(
 ) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
     let repo = control.deployer.planner.find(&name)?;
     // What is under way is called off; only where nothing is, a bake is taken back.
-    let filter = |state| Filter { repo: Some(repo.name.clone()), state: Some(state), limit: 1, ..Filter::default() };
-    for state in [store::State::Running, store::State::Queued] {
-        for active in control.deployer.store.history(filter(state)).await? {
-            if control.lanes.cancel(active.id)
-                || control.deployer.call_off_wait(active.id).await?
-                || control.deployer.store.cancel_queued(active.id, "aborted at the command line").await?
-            {
-                let said = format!("deployment {} is called off; what is live stays live", active.id);
-                return Ok(answer(&control, &repo.name, Asked::Done(said)));
-            }
-        }
+    if let Some(said) = call_off(&control, &repo, &[store::State::Running, store::State::Queued]).await? {
+        return Ok(answer(&control, &repo.name, Asked::Done(said)));
     }
     match control.deployer.abort_bake(&repo, peer.name(request.who)).await {
         Some(asked) => Ok(answer(&control, &repo.name, asked?)),

@@ -129,6 +129,11 @@ pub fn coloured(project: &Project, derived: &Derived, dress: &Dress) -> Result<C
         service.links.retain(|link| link.split(':').next().is_some_and(|other| moves(derived, other)));
     }
     own_networks(&mut dressed.project, project, &dress.name);
+    for network in dressed.project.networks.values_mut().flatten().filter(|network| !network.external) {
+        // The other colour would have the same.
+        network.ipam = Ipam { driver: std::mem::take(&mut network.ipam.driver), config: Vec::new() };
+        network.driver_opts.remove("com.docker.network.bridge.name");
+    }
     for (key, network) in &mut dressed.project.networks {
         if let Some(network) = network.as_mut().filter(|_| derived.outside.contains(key)) {
             make_external(network);
@@ -159,6 +164,9 @@ pub fn staying(project: &Project, derived: &Derived, dress: &StayingDress) -> Re
     let mut dressed = project.clone();
     dressed.services.retain(|name, _| !moves(derived, name));
     for (name, service) in &mut dressed.services {
+        // One that was stopped may have ended with 0, as a job does that is done.
+        let is_job = derived.services.get(name).is_some_and(|fate| fate.class == Class::Job);
+        service.labels.entry(TURNOUT_JOB.to_owned()).or_insert_with(|| is_job.to_string());
         // Those of fronts; all others were refused.
         service.depends_on.retain(|other, _| !moves(derived, other));
         service.links.retain(|link| !link.split(':').next().is_some_and(|other| moves(derived, other)));

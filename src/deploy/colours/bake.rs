@@ -17,17 +17,14 @@ use super::{
         now_ms,
     },
     made::Made,
-    mend::stands_still,
     stands::Stands,
     start::Log,
 };
 use crate::{
-    engine::{Engine, Wake, happenings::Happenings},
-    gate::{self, Spoken, ready_within},
-    git,
+    engine::happenings::Happenings,
     rollout::{Bake, Millis},
     steer::Steer,
-    store::{ColourRecord, ColourStanding},
+    store::ColourStanding,
 };
 
 /// Time between two looks at the new colour.
@@ -191,98 +188,12 @@ impl Deployer {
         Ok(format!("the bake is over: {live} stays live, {} is stopped and kept to go back to", previous.project))
     }
 
-    /// Requests go back to the colour before; what was live is stopped and left to be looked at.
-    async fn revert(&self, repo: &str, why: &str) -> Result<String, Failure> {
-        let began = Instant::now();
-        let (steer, stands) = self.asked(repo).await?;
-        let (Some(previous), Some(live)) = (stands.at(ColourStanding::Previous), stands.live()) else {
-            return Err(Failure::new(format!("{repo} has no colour to go back to")));
-        };
-        let (was, is) =
-            (Made::read(&previous.made).map_err(Failure::new)?, Made::read(&live.made).map_err(Failure::new)?);
-        let age = stands.next_revision();
-        let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        let wanted = was.repository((number(age.0), number(age.1)), &previous.colour, number(previous.generation));
-        self.answers_again(previous, &was).await?;
-        let alone_behind_the_proxy = was.holds() || is.holds();
-        let mut moved = None;
-        if !alone_behind_the_proxy {
-            steer.apply(repo, &wanted).await?;
-            moved = Some(began.elapsed());
-            self.store.reverted(repo, age, why).await.map_err(|error| Failure::new(error.to_string()))?;
-        } else {
-            steer.hold(repo).await?;
-        }
-        let engine = self.planner.engine().await?;
-        let workers = self.workers_back(&engine, (previous, &was), (live, &is)).await;
-        if alone_behind_the_proxy {
-            if workers.is_ok() {
-                steer.apply(repo, &wanted).await?;
-                moved = Some(began.elapsed());
-                self.store.reverted(repo, age, why).await.map_err(|error| Failure::new(error.to_string()))?;
-            }
-            steer.resume(repo).await?;
-        }
-        workers?;
-        engine.rest(&live.project, &[]).await?;
-        self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
-        let commit = previous.commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", git::short(commit)));
-        Ok(format!(
-            "{}{commit} is live again after {:.1} ms; {} is stopped and left to be looked at: {why}",
-            previous.project,
-            moved.unwrap_or_default().as_secs_f64() * 1_000.0,
-            live.project
-        ))
-    }
-
     /// The proxy, and how the colours stand as the routes have it.
-    async fn asked(&self, repo: &str) -> Result<(Steer, Stands), Failure> {
+    pub(super) async fn asked(&self, repo: &str) -> Result<(Steer, Stands), Failure> {
         let repo = self.planner.find(repo)?;
         let steer = self.proxy().await?;
         let stands = self.stands(&repo, &steer, &Log(&repo.name)).await?;
         Ok((steer, stands))
-    }
-
-    /// What was live before runs, and answers: somebody may have begun to stop it.
-    async fn answers_again(&self, previous: &ColourRecord, was: &Made) -> Result<(), Failure> {
-        let engine = self.planner.engine().await?;
-        let containers = engine.containers(&previous.project, true).await?;
-        let wakes: Vec<Wake> =
-            was.wakes(false).into_iter().filter(|wake| stands_still(&containers, &wake.service)).collect();
-        if wakes.is_empty() {
-            return Ok(());
-        }
-        engine.wake(&previous.project, &wakes).await?;
-        for route in was.routes_of(false) {
-            for target in &route.targets {
-                let spoken = match route.http {
-                    Some(true) => Spoken::Http { page: route.page.clone() },
-                    _ => Spoken::Tcp,
-                };
-                let limit = Duration::from_millis(route.patience);
-                let ready = ready_within(&gate::Ask::new(*target, spoken), limit, |_| ()).await;
-                ready.map_err(|not| Failure::new(format!("{} is no way back: {not}", previous.project)))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What must not run twice goes back to the colour before.
-    async fn workers_back(
-        &self,
-        engine: &Engine,
-        (previous, was): (&ColourRecord, &Made),
-        (live, is): (&ColourRecord, &Made),
-    ) -> Result<(), Failure> {
-        let ends = is.alone();
-        if !ends.is_empty() {
-            engine.rest(&live.project, &ends).await?;
-        }
-        let wakes = was.wakes(true);
-        if !wakes.is_empty() {
-            engine.wake(&previous.project, &wakes).await?;
-        }
-        Ok(())
     }
 
     /// The live colour is never stopped. Whoever comes here with it has a fault.

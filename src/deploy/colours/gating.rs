@@ -18,6 +18,8 @@ use crate::{
 
 /// How long a container that nobody can ask must stay up.
 const STAYS: Duration = Duration::from_secs(1);
+/// How long the live colour may take to answer what the new one is compared with.
+const LIVE: Duration = Duration::from_secs(2);
 /// What is done meanwhile, for who calls it off.
 pub(super) const ASKING: &str = "asking the new colour whether it is ready";
 
@@ -29,6 +31,8 @@ pub(super) struct Gate<'a> {
     pub started: &'a [ContainerRef],
     /// Where requests will go.
     pub routes: &'a mut [MadeRoute],
+    /// What the live colour has, to compare with.
+    pub live: &'a [MadeRoute],
     /// How long a health check may take.
     pub health: Duration,
     pub recorder: &'a Recorder,
@@ -41,7 +45,7 @@ impl Gate<'_> {
     /// # Errors
     /// A container ended or turned unhealthy, or did not become ready in time.
     pub(super) async fn pass(self) -> Result<(), Failure> {
-        let Gate { engine, project, started, routes, health, recorder, cancel } = self;
+        let Gate { engine, project, started, routes, live, health, recorder, cancel } = self;
         let asked: Vec<&str> = routes.iter().map(|route| route.service.as_str()).collect();
         let silent: Vec<ContainerRef> =
             started.iter().filter(|one| !asked.contains(&one.service.as_str())).cloned().collect();
@@ -55,7 +59,7 @@ impl Gate<'_> {
         };
         // What answers needs no time to prove that it stays up: it is watched as long as it bakes.
         let well = async { tokio::try_join!(settle(&quick, Duration::ZERO), settle(&silent, STAYS)) };
-        let ready = try_join_all(routes.iter_mut().map(|route| ready(route, recorder)));
+        let ready = try_join_all(routes.iter_mut().map(|route| ready(route, live, recorder)));
         let all = async {
             let well = async { well.await.map(drop).map_err(|error| unsettled(error, recorder)) };
             tokio::try_join!(well, async { ready.await.map(drop) }).map(drop)
@@ -96,7 +100,7 @@ fn unsettled(error: SettleError, recorder: &Recorder) -> Failure {
 }
 
 /// Asks each container of a route.
-async fn ready(route: &mut MadeRoute, recorder: &Recorder) -> Result<(), Failure> {
+async fn ready(route: &mut MadeRoute, live: &[MadeRoute], recorder: &Recorder) -> Result<(), Failure> {
     let spoken = match route.http {
         Some(true) => Spoken::Http { page: route.page.clone() },
         Some(false) => Spoken::Tcp,
@@ -123,6 +127,20 @@ async fn ready(route: &mut MadeRoute, recorder: &Recorder) -> Result<(), Failure
         Failure::new(format!("{name} of the new colour is not ready: {not}")).hint("what was live before stays live")
     })?;
     let first = answers.first();
+    if let Some(status @ 400..500) = first.and_then(|answer| answer.status)
+        && let Some(was) = live.iter().find(|one| (&one.service, one.port) == (&route.service, route.port))
+        && let Some(target) = was.targets.first()
+    {
+        let ask = Ask { successes: 1, ..Ask::new(*target, spoken.clone()) };
+        let before = ready_within(&ask, LIVE, |_| ()).await.ok().and_then(|answer| answer.status);
+        if let Some(before @ 200..400) = before {
+            return Err(Failure::new(format!(
+                "{name} of the new colour answers {status} for GET {}, where the live one answers {before}",
+                route.page
+            ))
+            .hint("what was live before stays live; `health: PATH` names another page"));
+        }
+    }
     let spoken = first.map_or(Protocol::Tcp, |answer| answer.protocol);
     let status = first.and_then(|answer| answer.status).map(|status| format!(", status {status}")).unwrap_or_default();
     recorder.info(format!("{name} of the new colour is ready ({spoken}{status})"));

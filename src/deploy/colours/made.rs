@@ -96,6 +96,11 @@ impl Made {
         self.services.iter().filter(|one| one.alone && !one.job).map(|one| one.name.clone()).collect()
     }
 
+    /// All but the jobs, which are never stopped.
+    pub fn not_jobs(&self) -> Vec<String> {
+        self.services.iter().filter(|one| !one.job).map(|one| one.name.clone()).collect()
+    }
+
     /// Whether requests are held while it changes over.
     pub fn holds(&self) -> bool {
         self.services.iter().any(|one| one.held)

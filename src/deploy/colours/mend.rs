@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 use tokio::time::sleep;
 
 use super::{
-    super::{Deployer, Failure},
+    super::{Deployer, Failure, busy},
     made::Made,
     stands::{Routed, Stands},
     start::Log,
@@ -92,6 +92,8 @@ impl Deployer {
         if self.recorded(&repo.name).await?.all.is_empty() {
             return Ok(true);
         }
+        // Nobody else changes it meanwhile: a deployment that begins now waits for the end of this.
+        let Ok(Some(_busy)) = busy::attempt(&self.planner.settings.state_dir, &repo.name) else { return Ok(false) };
         let stands = self.stands(&repo, steer, &Log(&repo.name)).await?;
         let engine = self.planner.engine().await?;
         self.mend(&repo, steer, &stands, &engine, &Log(&repo.name)).await.map(|()| true)
@@ -150,11 +152,16 @@ impl Deployer {
         engine: &Engine,
         reporter: &dyn Reporter,
     ) -> Result<(), Failure> {
-        let runs = engine.containers(&other.project, false).await?.iter().any(|one| !one.oneoff);
+        let jobs: Vec<String> = Made::read(&other.made)
+            .map(|made| made.services.into_iter().filter(|one| one.job).map(|one| one.name).collect())
+            .unwrap_or_default();
+        let running = engine.containers(&other.project, false).await?;
+        let runs = running.iter().any(|one| !one.oneoff && !jobs.contains(&one.service));
         if runs {
             self.never_live(stands, &other.project)?;
             reporter.warn(format!("{} is not live and ran all the same: it is stopped", other.project));
-            engine.rest(&other.project, &[]).await?;
+            let services = Made::read(&other.made).map(|made| made.not_jobs()).unwrap_or_default();
+            engine.rest(&other.project, &services).await?;
         }
         let standing = match other.standing {
             ColourStanding::Next => ColourStanding::Failed,

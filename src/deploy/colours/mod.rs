@@ -26,6 +26,7 @@ mod plan;
 mod ports;
 mod preview;
 mod proxy;
+mod revert;
 mod stands;
 mod start;
 mod turn;

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     compose::model::Project,
+    config::Repo,
     engine::Engine,
     git,
     report::Reporter,
@@ -43,7 +44,7 @@ impl Deployer {
             }
             return self.plan_back(of, steer, stands).map(|way| Planned::Way(Box::new(way)));
         }
-        self.refuse_reverted(of, commit).await?;
+        self.refuse_reverted(of, &stands, commit).await?;
 
         let view = View::of(repo);
         let named = self.planner.read(repo, recorder).await?;
@@ -70,6 +71,7 @@ impl Deployer {
             }
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
+        self.refuse_moved(repo, &engine, &stands, &first).await?;
         let adopts = self.in_place(&engine, &stands, &named.stack.project, &named.stack.color).await?;
         let mut colour = next_colour(&first, &stands, &named.stack.color);
         if let Some(project) = &adopts {
@@ -99,6 +101,48 @@ impl Deployer {
         let how = How::Made(Box::new(Making { looked, stays, moves }));
         let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, held: false };
         Ok(Planned::Way(Box::new(way)))
+    }
+
+    /// A service that stayed so far and is to have colours now, or the other way round, would run in both for a while, on the
+    /// same storage perhaps.
+    ///
+    /// # Errors
+    /// There is one.
+    pub(super) async fn refuse_moved(
+        &self,
+        repo: &Repo,
+        engine: &Engine,
+        stands: &Stands,
+        looked: &Looked,
+    ) -> Result<(), Failure> {
+        let mut moved = Vec::new();
+        for one in
+            stands.all.iter().filter(|one| matches!(one.standing, ColourStanding::Live | ColourStanding::Previous))
+        {
+            let made = Made::read(&one.made).map_err(Failure::new)?;
+            let stays = |name: &String| looked.staying.project.services.contains_key(name);
+            moved.extend(made.services.into_iter().map(|one| one.name).filter(stays));
+        }
+        for one in engine.containers(&repo.project, true).await?.into_iter().filter(|one| !one.oneoff) {
+            if looked.colour.project.services.contains_key(&one.service)
+                && matches!(one.state.as_str(), "running" | "restarting")
+            {
+                moved.push(one.service);
+            }
+        }
+        moved.sort_unstable();
+        moved.dedup();
+        let Some(name) = moved.first() else { return Ok(()) };
+        let class = looked.derived.services.get(name).map(|fate| format!("{} ({})", fate.class, fate.reason));
+        Err(Failure::new(format!(
+            "{name} is {} now, and was something else when it was deployed last: to change over between what stays and what has \
+             colours is not there yet",
+            class.unwrap_or_default()
+        ))
+        .hint(format!(
+            "nothing was changed; say its former class (`switch: {{ services: {{ {name}: … }} }}`), or take the stack down and \
+             deploy it anew (volumes stay)"
+        )))
     }
 
     /// The project that runs in place, from the time before the switch; `None` where there is none.
@@ -142,9 +186,10 @@ impl Deployer {
     }
 
     /// A commit that was taken back is not tried again unless somebody asks for it.
-    async fn refuse_reverted(&self, of: Of<'_>, commit: &str) -> Result<(), Failure> {
+    async fn refuse_reverted(&self, of: Of<'_>, stands: &Stands, commit: &str) -> Result<(), Failure> {
         let Of { job, repo, .. } = of;
-        if job.pinned || job.force_rebuild {
+        let is_live = stands.live().is_some_and(|live| live.commit.as_deref() == Some(commit));
+        if job.pinned || job.force_rebuild || is_live {
             return Ok(());
         }
         let why = self.store.why_reverted(&repo.name, commit).await.map_err(|error| Failure::new(error.to_string()))?;

@@ -41,7 +41,8 @@ pub enum Agreement {
 impl Stands {
     /// The one that stands there.
     pub fn at(&self, standing: ColourStanding) -> Option<&ColourRecord> {
-        self.all.iter().find(|one| one.standing == standing)
+        // Of several kept ones the one that was live last.
+        self.all.iter().filter(|one| one.standing == standing).max_by_key(|one| one.generation)
     }
 
     /// The live one.

@@ -1,11 +1,14 @@
 //! The actions that change something: warm, change over, switch, and the ways out of each. Each may be done again without harm.
 
+use std::time::Duration;
+
 use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
     came::{Broke, Moved},
     gating::Gate,
     look::{self, Looking},
     made::Made,
+    revert::answer,
     stands::Routed,
     way::{How, Way},
     with::{Which, With},
@@ -20,6 +23,11 @@ use crate::{
     store::{ColourRecord, ColourStanding, Place},
     switch,
 };
+
+/// Pause between two tries to reach a proxy that is not there, and how many there are: a service manager starts it again within
+/// seconds.
+const PROXY_RETRY: Duration = Duration::from_millis(500);
+const PROXY_TRIES: u32 = 20;
 
 impl Deployer {
     /// Makes the next colour and asks it whether it is ready; what must not run twice is left for later.
@@ -145,6 +153,7 @@ impl Deployer {
                     project: &stays.loaded.project,
                     started: &started,
                     routes: &mut [],
+                    live: &[],
                     health: of.timeouts.apply,
                     recorder: of.recorder,
                     cancel: of.cancel,
@@ -154,7 +163,12 @@ impl Deployer {
             Err(broke) => Err(broke),
         };
         self.let_through(of, way).await;
-        changed
+        changed.map_err(|broke| match broke {
+            Broke::Failed(failure) => Broke::Failed(failure.but("what stays was changed already, and is not put back").hint(
+                "the live colour goes on with what stays as it is now (docker compose ps); correct the change and push again",
+            )),
+            stale => stale,
+        })
     }
 
     /// What must not run twice ends in the live colour and starts in the next one; at the first switch of a stack that runs in
@@ -212,11 +226,14 @@ impl Deployer {
             How::Made(making) => making.looked.coloured.project.clone(),
             How::Back => Project { name: way.project.clone(), ..Project::default() },
         };
+        // One that has been stopped for this one cannot be asked any more.
+        let live = way.live.as_ref().map(|(_, live)| live.routes_of(false)).unwrap_or_default();
         let gate = Gate {
             engine,
             project: &project,
             started,
             routes,
+            live: &live,
             health: of.timeouts.apply,
             recorder: of.recorder,
             cancel: of.cancel,
@@ -276,13 +293,26 @@ impl Deployer {
         let made = u64::try_from(if way.is_back() { made } else { generation }).unwrap_or_default();
         let wanted = way.made.repository((number, 0), &way.colour, made);
         let began = std::time::Instant::now();
-        if let Err(error) = way.steer.apply(&repo.name, &wanted).await {
+        let mut applied = way.steer.apply(&repo.name, &wanted).await;
+        if applied.as_ref().is_err_and(|error| error.is_absent()) {
+            recorder.warn("turnout-proxy is not there just now: it is started, or waited for".to_owned());
+            let mut tries = 0;
+            while applied.as_ref().is_err_and(|error| error.is_absent()) && tries < PROXY_TRIES {
+                tries += 1;
+                tokio::time::sleep(PROXY_RETRY).await;
+                applied = match self.proxy().await {
+                    Ok(steer) => steer.apply(&repo.name, &wanted).await,
+                    Err(_) => continue,
+                };
+            }
+        }
+        if let Err(error) = applied {
             return match error.unknown() {
                 true => Ok(Moved::Unknown(Failure::from(error).hint(format!(
                     "both colours run on; the next deployment asks the proxy who is live (turnout status {})",
                     repo.name
                 )))),
-                false => Err(Failure::from(error).hint("requests go to the colour that was live before")),
+                false => Err(Failure::from(error).hint("what was live before stays live")),
             };
         }
         let took = began.elapsed();
@@ -341,11 +371,15 @@ impl Deployer {
             if !starts.is_empty() {
                 engine.rest(&way.project, &starts).await?;
             }
-            if let Some((live, _)) = &way.live {
+            if let Some((live, made)) = &way.live {
                 let wakes = way.starts_again();
                 if !wakes.is_empty() {
                     let started = engine.wake(&live.project, &wakes).await?;
                     started.iter().for_each(|one| recorder.info(format!("started {} again", one.name)));
+                    // Requests are held until it answers.
+                    let again = |name: &String| wakes.iter().any(|wake| wake.service == *name);
+                    let routes: Vec<_> = made.routes.iter().filter(|route| again(&route.service)).cloned().collect();
+                    answer(&routes, &live.project).await?;
                 }
             }
             Ok::<_, Failure>(())
@@ -381,7 +415,8 @@ impl Deployer {
                 return Err(Failure::new("requests go there".to_owned()));
             }
             let engine = self.planner.engine().await?;
-            let ended = engine.rest(&way.project, &[]).await?;
+            // A job that runs is waited for by nobody, and never stopped.
+            let ended = engine.rest(&way.project, &way.made.not_jobs()).await?;
             if !ended.is_empty() {
                 recorder.info(format!(
                     "{} is stopped and left to be looked at: docker compose -p {} logs",

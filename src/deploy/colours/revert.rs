@@ -1,0 +1,149 @@
+//! The way back while a switch bakes: the routes lead to the colour before again, and what was live is stopped.
+//!
+//! Nothing moves before it is certain that the engine answers and that the colour before does. From the move on nothing is given
+//! up: what cannot be done then is mended beside the lanes.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    super::{Deployer, Failure},
+    made::{Made, MadeRoute},
+    mend::stands_still,
+};
+use crate::{
+    engine::{Engine, Wake},
+    gate::{Ask, Spoken, ready_within},
+    git,
+    store::{ColourRecord, ColourStanding, StoreError},
+};
+
+/// How long requests may be held for the answer of what starts again: less than the proxy holds one.
+const LONGEST_HELD: Duration = Duration::from_secs(25);
+
+fn unknown(error: StoreError) -> Failure {
+    Failure::new(error.to_string())
+}
+
+impl Deployer {
+    /// Goes back. Answers what was done, in words.
+    ///
+    /// # Errors
+    /// There is no way back; nothing was moved then.
+    pub(super) async fn revert(&self, repo: &str, why: &str) -> Result<String, Failure> {
+        let began = Instant::now();
+        let (steer, stands) = self.asked(repo).await?;
+        let (Some(previous), Some(live)) = (stands.at(ColourStanding::Previous), stands.live()) else {
+            return Err(Failure::new(format!("{repo} has no colour to go back to")));
+        };
+        let was = Made::read(&previous.made).map_err(Failure::new)?;
+        let is = Made::read(&live.made).map_err(Failure::new)?;
+        let age = stands.next_revision();
+        let number = |number: i64| u64::try_from(number).unwrap_or_default();
+        let wanted = was.repository((number(age.0), number(age.1)), &previous.colour, number(previous.generation));
+        let engine = self.planner.engine().await?;
+        self.stands_again(&engine, previous, &was).await?;
+        let held = was.holds() || is.holds();
+        let mut undone = None;
+        if held {
+            steer.hold(repo).await?;
+            let back = async {
+                self.workers_back(&engine, (previous, &was), (live, &is)).await?;
+                answer(&was.routes_of(true), &previous.project).await?;
+                Ok::<_, Failure>(steer.apply(repo, &wanted).await.map(drop)?)
+            };
+            let back = back.await;
+            let kept = match &back {
+                Ok(()) => self.store.reverted(repo, age, why).await,
+                Err(_) => Ok(()),
+            };
+            // Whatever became of it.
+            if let Err(error) = steer.resume(repo).await {
+                tracing::error!(repo, "requests could not be let through: {error}; that is tried again");
+                self.needs_mending(repo);
+            }
+            if back.is_err() {
+                // Of the live colour something may have been stopped.
+                self.needs_mending(repo);
+            }
+            back?;
+            undone = kept.map_err(unknown).err();
+        } else {
+            steer.apply(repo, &wanted).await?;
+        }
+        let moved = began.elapsed();
+        if !held {
+            let rest = async {
+                self.store.reverted(repo, age, why).await.map_err(unknown)?;
+                self.workers_back(&engine, (previous, &was), (live, &is)).await
+            };
+            undone = rest.await.err();
+        }
+        if undone.is_none() {
+            undone = engine.rest(&live.project, &is.not_jobs()).await.err().map(Failure::from);
+        }
+        if let Err(error) = self.store.bake_over(repo).await {
+            undone = undone.or_else(|| Some(unknown(error)));
+        }
+        let commit = previous.commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", git::short(commit)));
+        let then = match &undone {
+            None => format!("{} is stopped and left to be looked at", live.project),
+            Some(failure) => {
+                self.needs_mending(repo);
+                format!("{} is stopped as soon as that is possible ({failure})", live.project)
+            }
+        };
+        Ok(format!(
+            "{}{commit} is live again after {:.1} ms; {then}: {why}",
+            previous.project,
+            moved.as_secs_f64() * 1_000.0,
+        ))
+    }
+
+    /// What was live before runs, and answers: somebody may have stopped it, or begun to.
+    async fn stands_again(&self, engine: &Engine, previous: &ColourRecord, was: &Made) -> Result<(), Failure> {
+        let containers = engine.containers(&previous.project, true).await?;
+        let wakes: Vec<Wake> =
+            was.wakes(false).into_iter().filter(|wake| stands_still(&containers, &wake.service)).collect();
+        if wakes.is_empty() {
+            return Ok(());
+        }
+        engine.wake(&previous.project, &wakes).await?;
+        answer(&was.routes_of(false), &previous.project).await
+    }
+
+    /// What must not run twice goes back to the colour before.
+    async fn workers_back(
+        &self,
+        engine: &Engine,
+        (previous, was): (&ColourRecord, &Made),
+        (live, is): (&ColourRecord, &Made),
+    ) -> Result<(), Failure> {
+        let ends = is.alone();
+        if !ends.is_empty() {
+            engine.rest(&live.project, &ends).await?;
+        }
+        let wakes = was.wakes(true);
+        if !wakes.is_empty() {
+            engine.wake(&previous.project, &wakes).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until what was started again answers on its routes.
+pub(super) async fn answer(routes: &[MadeRoute], project: &str) -> Result<(), Failure> {
+    for route in routes {
+        for target in &route.targets {
+            let spoken = match route.http {
+                Some(true) => Spoken::Http { page: route.page.clone() },
+                _ => Spoken::Tcp,
+            };
+            let limit = Duration::from_millis(route.patience).min(LONGEST_HELD);
+            let ready = ready_within(&Ask::new(*target, spoken), limit, |_| ()).await;
+            ready.map_err(|not| Failure::new(format!("{project} does not answer: {not}")))?;
+        }
+    }
+    Ok(())
+}
