@@ -398,6 +398,8 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/repack/pack.rs", "in .git"),
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
+    ("crates/proxy/src/access.rs", "the access log, named on the proxy's command line"),
+    ("crates/proxy/src/tls.rs", "certificates and keys, named in the route table"),
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),
     ("src/inputs/hasher.rs", "digests, in the state directory"),
     ("src/inputs/memory.rs", "lists of inputs, in the state directory"),
