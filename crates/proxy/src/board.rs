@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use openssl::ssl::SslContext;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -26,7 +25,8 @@ use tokio::{
 use turnout_traffic::{
     Colour, Protocol, Route, RouteFile,
     control::{Age, ColourStatus, Leaving, RouteStatus},
-    spot::{Aim, Host, NoRoute, Prefix, Spots},
+    spot::{Aim, Host, NoRoute, Prefix},
+    spots::Spots,
     table,
 };
 
@@ -34,7 +34,7 @@ use crate::{
     counts::{Answers, Bytes},
     http::Pool,
     standing::Standing,
-    tls::{Pair, Store},
+    tls::{Shown, Store},
 };
 
 /// A connection that is not understood names nothing.
@@ -62,9 +62,9 @@ pub(crate) struct Listening {
     /// Of one protocol.
     pub(crate) protocol: Protocol,
     routes: Vec<Arc<Serving>>,
-    spots: Spots,
-    /// What clients are shown, in the order of the routes; none of them where TLS is not spoken.
-    pairs: Vec<Arc<Pair>>,
+    spots: Arc<Spots>,
+    /// What clients are shown that speak TLS, where they do.
+    pub(crate) shown: Option<Arc<Shown>>,
     /// The only one takes every request.
     takes_all: bool,
     pub(crate) door: Arc<DoorTally>,
@@ -80,22 +80,6 @@ impl Listening {
             Some(serving) => serving.tally.answered_here.fetch_add(1, Relaxed),
             None => self.door.unrouted.fetch_add(1, Relaxed),
         };
-    }
-
-    /// Whether clients speak TLS.
-    pub(crate) fn speaks_tls(&self) -> bool {
-        !self.pairs.is_empty()
-    }
-
-    /// The certificate for a host that a client names; for a client that names none, that of the first route.
-    pub(crate) fn certificate(&self, name: &str) -> Option<SslContext> {
-        let at = self.spots.of_name(name.as_bytes()).or(name.is_empty().then_some(0));
-        self.pairs.get(at?)?.context()
-    }
-
-    /// Any that can be used, to begin with.
-    pub(crate) fn any_certificate(&self) -> Option<SslContext> {
-        self.pairs.iter().find_map(|pair| pair.context())
     }
 
     /// The route of a request.
@@ -334,10 +318,11 @@ impl Listening {
     fn new(routes: Vec<Arc<Serving>>, door: Arc<DoorTally>, store: &Store) -> Listening {
         let protocol = routes.first().map_or(Protocol::Tcp, |serving| serving.route.protocol);
         let takes_all = matches!(routes.as_slice(), [only] if only.route.takes_all());
-        let spots = Spots::of(routes.iter().map(|serving| &serving.route));
-        let pairs = routes.iter().filter_map(|serving| serving.route.tls.as_ref()).map(|files| store.pair(files));
-        let pairs = pairs.collect();
-        Listening { protocol, routes, spots, pairs, takes_all, door, replaced: AtomicBool::new(false) }
+        let spots = Arc::new(Spots::of(routes.iter().map(|serving| &serving.route)));
+        let pairs: Vec<_> =
+            routes.iter().filter_map(|serving| serving.route.tls.as_ref().map(|of| store.pair(of))).collect();
+        let shown = (!pairs.is_empty()).then(|| Arc::new(Shown::new(Arc::clone(&spots), pairs)));
+        Listening { protocol, routes, spots, shown, takes_all, door, replaced: AtomicBool::new(false) }
     }
 }
 

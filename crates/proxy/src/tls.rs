@@ -24,9 +24,7 @@ use openssl::{
 };
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
-use turnout_traffic::{Mistakes, Table, spot::Host, table::Tls};
-
-use crate::board::Listening;
+use turnout_traffic::{Mistakes, Table, spot::Host, spots::Spots, table::Tls};
 
 /// Bytes of a certificate file or a key: a chain has some ten thousand.
 const FILE: u64 = 1 << 20;
@@ -50,6 +48,31 @@ impl Pair {
 
     fn uses(&self, context: SslContext) {
         *self.context.write().unwrap_or_else(PoisonError::into_inner) = Some(context);
+    }
+}
+
+/// What a listener shows to its clients.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    spots: Arc<Spots>,
+    /// In the order of the routes.
+    pairs: Vec<Arc<Pair>>,
+}
+
+impl Shown {
+    pub(crate) fn new(spots: Arc<Spots>, pairs: Vec<Arc<Pair>>) -> Shown {
+        Shown { spots, pairs }
+    }
+
+    /// The certificate for a host that a client names; for a client that names none, that of the first route.
+    fn certificate(&self, name: &str) -> Option<SslContext> {
+        let at = self.spots.of_name(name.as_bytes()).or(name.is_empty().then_some(0));
+        self.pairs.get(at?)?.context()
+    }
+
+    /// Any that can be used, to begin with.
+    fn any(&self) -> Option<SslContext> {
+        self.pairs.iter().find_map(|pair| pair.context())
     }
 }
 
@@ -198,9 +221,9 @@ fn context(
     Ok(builder.build().into_context())
 }
 
-/// Where a handshake keeps the listener that it is for.
-fn listener_of() -> Result<Index<Ssl, Arc<Listening>>, ErrorStack> {
-    static INDEX: OnceLock<Index<Ssl, Arc<Listening>>> = OnceLock::new();
+/// Where a handshake keeps what its listener shows.
+fn shown_by() -> Result<Index<Ssl, Arc<Shown>>, ErrorStack> {
+    static INDEX: OnceLock<Index<Ssl, Arc<Shown>>> = OnceLock::new();
     match INDEX.get() {
         Some(index) => Ok(*index),
         None => {
@@ -213,7 +236,7 @@ fn listener_of() -> Result<Index<Ssl, Arc<Listening>>, ErrorStack> {
 /// The certificate of the host that the client names.
 fn choose(ssl: &mut SslRef, alert: &mut SslAlert) -> Result<(), SniError> {
     let name = ssl.servername(NameType::HOST_NAME).unwrap_or_default().to_owned();
-    let context = listener_of().ok().and_then(|index| ssl.ex_data(index).and_then(|of| of.certificate(&name)));
+    let context = shown_by().ok().and_then(|index| ssl.ex_data(index).and_then(|of| of.certificate(&name)));
     match context {
         Some(context) => ssl.set_ssl_context(&context).map_err(|_| SniError::ALERT_FATAL),
         None => {
@@ -224,12 +247,12 @@ fn choose(ssl: &mut SslRef, alert: &mut SslAlert) -> Result<(), SniError> {
 }
 
 /// Speaks TLS with a client of a listener.
-pub(crate) async fn accept(stream: TcpStream, listening: Arc<Listening>) -> Result<SslStream<TcpStream>, String> {
+pub(crate) async fn accept(stream: TcpStream, shown: Arc<Shown>) -> Result<SslStream<TcpStream>, String> {
     let none = || "no certificate of this listener can be used".to_owned();
-    let context = listening.any_certificate().ok_or_else(none)?;
+    let context = shown.any().ok_or_else(none)?;
     let wrong = |error: ErrorStack| error.to_string();
     let mut ssl = Ssl::new(&context).map_err(wrong)?;
-    ssl.set_ex_data(listener_of().map_err(wrong)?, listening);
+    ssl.set_ex_data(shown_by().map_err(wrong)?, shown);
     let mut stream = SslStream::new(ssl, stream).map_err(wrong)?;
     Pin::new(&mut stream).accept().await.map_err(|error| error.to_string())?;
     Ok(stream)

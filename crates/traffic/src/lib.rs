@@ -3,7 +3,7 @@
 //!
 //! - [`table`]: the route table, as it is once it has no mistake.
 //! - [`file`]: the route file: a table, its serial number and a digest.
-//! - [`spot`]: which hosts and paths of a listener are a route's.
+//! - [`spot`], [`spots`]: which hosts and paths of a listener are a route's.
 //! - [`control`]: what is said over the control socket, one line each way.
 //!
 //! Every mistake of a text is reported, with its path inside it; nothing in a text is ignored. What the switch will bring
@@ -16,10 +16,10 @@ pub mod control;
 pub mod file;
 pub mod later;
 mod mistake;
-pub mod names;
 mod read;
 mod replace;
 pub mod spot;
+pub mod spots;
 pub mod table;
 mod tree;
 

@@ -1,9 +1,162 @@
-//! Where on its listener a route stands: which hosts and paths are its. The most exact host counts, then the longest path.
+//! Where on its listener a route stands: hosts, beginnings of paths; and networks of clients. Each is read strictly.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{fmt, net::IpAddr};
 
-pub use crate::names::{Host, Network, Prefix};
-use crate::table::Route;
+use serde::{Serialize, Serializer};
+
+use crate::bounds;
+
+/// A host that requests name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// This one, in small letters.
+    Exact(String),
+    /// Any name below this one; written `*.example.org`.
+    Below(String),
+}
+
+impl Host {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str) -> Result<Host, &'static str> {
+        let (name, below) = text.strip_prefix("*.").map_or((text, false), |rest| (rest, true));
+        let label = |label: &str| {
+            let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+            (1..=63).contains(&label.len())
+                && label.chars().all(inner)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if name.len() > bounds::HOST || !name.split('.').all(label) {
+            return Err(
+                "is no host name; as shop.example.org or *.example.org, in small letters, without a port or a dot at the end",
+            );
+        }
+        let name = name.to_owned();
+        Ok(if below { Host::Below(name) } else { Host::Exact(name) })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Exact(host) => f.write_str(host),
+            Host::Below(host) => write!(f, "*.{host}"),
+        }
+    }
+}
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The beginning of a path, which ends where a segment does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str) -> Result<Prefix, &'static str> {
+        let segment = |segment: &str| {
+            let inner = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c);
+            !segment.is_empty() && segment.chars().all(inner) && !matches!(segment, "." | "..")
+        };
+        match text.strip_prefix('/') {
+            Some(rest) if text.len() <= bounds::PATH && rest.split('/').all(segment) => Ok(Prefix(text.to_owned())),
+            _ => Err(
+                "is no beginning of a path; as /api or /api/v2: without / at its end, empty segments, . and .., %, ? and #",
+            ),
+        }
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What is left of a path behind it. None: the path does not begin with it.
+    pub fn rest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let rest = path.strip_prefix(self.0.as_bytes())?;
+        matches!(rest.first(), None | Some(b'/' | b'?')).then_some(rest)
+    }
+}
+
+/// A network of addresses: `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Reads one; an address alone is a network of one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str) -> Result<Network, &'static str> {
+        const WRONG: &str = "is no network; as 10.0.0.0/8, fd00::/8 or 192.0.2.7";
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: IpAddr = address.parse().map_err(|_| WRONG)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            None => most,
+            Some(digits) if digits.len() <= 3 && digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                digits.parse().ok().filter(|bits| *bits <= most).ok_or(WRONG)?
+            }
+            Some(_) => return Err(WRONG),
+        };
+        let network = Network { address, bits };
+        match network.number(address) == Some(unmasked(address)) {
+            true => Ok(network),
+            false => Err("has bits beyond its length; write the network's own address"),
+        }
+    }
+
+    /// Whether an address is in it.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let own = self.number(self.address);
+        own.is_some() && self.number(address) == own
+    }
+
+    /// An address without the bits beyond the network's length. None: it is of the other family.
+    fn number(&self, address: IpAddr) -> Option<u128> {
+        if address.is_ipv4() != self.address.is_ipv4() {
+            return None;
+        }
+        let width: u32 = if address.is_ipv4() { 32 } else { 128 };
+        let beyond = width.saturating_sub(u32::from(self.bits));
+        let kept = u128::MAX.checked_shl(beyond).unwrap_or(0);
+        Some(unmasked(address) & kept)
+    }
+}
+
+fn unmasked(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 /// What a request names.
 #[derive(Debug, Clone, Copy)]
@@ -23,103 +176,9 @@ pub enum NoRoute {
     Path,
 }
 
-/// The routes of one listener, by what requests name.
-#[derive(Debug, Clone, Default)]
-pub struct Spots {
-    /// By host, and by what stands behind `*.`: places in the list of routes, the longest path first.
-    exact: HashMap<Vec<u8>, Vec<usize>>,
-    below: HashMap<Vec<u8>, Vec<usize>>,
-    any: Vec<usize>,
-    paths: Vec<Option<Prefix>>,
-}
-
-impl Spots {
-    /// Of these routes.
-    pub fn of<'r>(routes: impl Iterator<Item = &'r Route>) -> Spots {
-        let mut spots = Spots::default();
-        for (at, route) in routes.enumerate() {
-            spots.paths.push(route.path.clone());
-            for host in &route.hosts {
-                let (among, name) = match host {
-                    Host::Exact(name) => (&mut spots.exact, name),
-                    Host::Below(name) => (&mut spots.below, name),
-                };
-                among.entry(name.clone().into_bytes()).or_default().push(at);
-            }
-            if route.hosts.is_empty() {
-                spots.any.push(at);
-            }
-        }
-        let Spots { exact, below, any, paths } = &mut spots;
-        let length = |at: &usize| paths.get(*at).and_then(Option::as_ref).map_or(0, |path| path.len());
-        for list in exact.values_mut().chain(below.values_mut()).chain([any]) {
-            list.sort_by_key(|at| std::cmp::Reverse(length(at)));
-        }
-        spots
-    }
-
-    /// The place in the list of the one that a request goes by.
-    ///
-    /// # Errors
-    /// Why it goes by none.
-    pub fn find(&self, aim: Aim<'_>) -> Result<usize, NoRoute> {
-        let list = self.of_host(&name(aim.host)).ok_or(NoRoute::Host)?;
-        let fits = |at: &&usize| match self.paths.get(**at) {
-            Some(Some(prefix)) => prefix.rest(aim.path).is_some(),
-            _ => true,
-        };
-        list.iter().find(fits).copied().ok_or(NoRoute::Path)
-    }
-
-    /// The place of the first route of a host, whatever its path; for a name that is nobody's, of the first one that takes any.
-    pub fn of_name(&self, host: &[u8]) -> Option<usize> {
-        self.of_host(&name(host)).and_then(|list| list.first().copied())
-    }
-
-    fn of_host(&self, name: &[u8]) -> Option<&[usize]> {
-        if let Some(list) = self.exact.get(name) {
-            return Some(list);
-        }
-        // The longest one first. A name must have something before the dot.
-        let dots = name.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'.');
-        let mut ends = dots.filter_map(|(dot, _)| name.get(dot + 1..));
-        let below = ends.find_map(|end| self.below.get(end)).map(Vec::as_slice);
-        below.or((!self.any.is_empty()).then_some(self.any.as_slice()))
-    }
-}
-
-/// A host's name, in small letters, without its port and without a dot at its end.
-fn name(host: &[u8]) -> Vec<u8> {
-    let end = match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !host.ends_with(b"]") => colon,
-        _ => host.len(),
-    };
-    let name = host.get(..end).unwrap_or_default();
-    name.strip_suffix(b".").unwrap_or(name).to_ascii_lowercase()
-}
-
-impl Route {
-    /// Whether what a client says of who asked is believed, by its address.
-    pub fn trusts(&self, client: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.has(client))
-    }
-
-    /// Whether any request to the listener goes by this route.
-    pub fn takes_all(&self) -> bool {
-        self.hosts.is_empty() && self.path.is_none()
-    }
-
-    /// Whether this is the place of another route, too: the same paths of a host that both have.
-    pub(crate) fn shares_spot_with(&self, other: &Route) -> bool {
-        let hosts = self.hosts.is_empty() && other.hosts.is_empty();
-        self.path == other.path && (hosts || self.hosts.iter().any(|host| other.hosts.contains(host)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Protocol;
 
     #[test]
     fn hosts_and_paths_are_read_strictly() {
@@ -183,48 +242,5 @@ mod tests {
         for wrong in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0/8", "a/8", "fd00::1/8", ""] {
             assert!(Network::read(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_most_exact_host_and_then_the_longest_path() {
-        let route = |hosts: &[&str], path: Option<&str>| Route {
-            hosts: hosts.iter().map(|host| Host::read(host).unwrap()).collect(),
-            path: path.map(|path| Prefix::read(path).unwrap()),
-            ..Route::new(([0, 0, 0, 0], 80).into(), Protocol::Http, Vec::new())
-        };
-        let routes = [
-            route(&["*.example.org"], None),
-            route(&["shop.example.org", "example.org"], Some("/api")),
-            route(&["shop.example.org"], Some("/api/v2")),
-            route(&["shop.example.org"], None),
-            route(&["*.b.example.org"], Some("/x")),
-            route(&["only.example.com"], Some("/a")),
-        ];
-        let find = |routes: &[Route], host: &str, path: &str| {
-            Spots::of(routes.iter()).find(Aim { host: host.as_bytes(), path: path.as_bytes() })
-        };
-        for (host, path, expected) in [
-            ("shop.example.org", "/", Ok(3)),
-            ("Shop.Example.ORG:8080", "/api", Ok(1)),
-            ("shop.example.org.", "/api/", Ok(1)),
-            ("shop.example.org", "/apix", Ok(3)),
-            ("shop.example.org", "/api?x", Ok(1)),
-            ("shop.example.org", "/api/v2/y", Ok(2)),
-            ("example.org", "/api", Ok(1)),
-            ("example.org", "/", Err(NoRoute::Path)),
-            ("blog.example.org", "/api", Ok(0)),
-            ("a.b.example.org", "/x/y", Ok(4)),
-            // The most exact host has no such path: what is less exact is another site.
-            ("a.b.example.org", "/y", Err(NoRoute::Path)),
-            ("example.com", "/", Err(NoRoute::Host)),
-            ("xexample.org", "/", Err(NoRoute::Host)),
-            (".example.org", "/", Err(NoRoute::Host)),
-            ("[::1]:80", "/", Err(NoRoute::Host)),
-            ("", "/", Err(NoRoute::Host)),
-        ] {
-            assert_eq!(find(&routes, host, path), expected, "{host} {path}");
-        }
-        let all = [route(&[], None), route(&["a.example"], None)];
-        assert_eq!((find(&all, "", "*"), find(&all, "a.example", "/")), (Ok(0), Ok(1)));
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Serialize;
 
-use crate::names::{Host, Network, Prefix};
+use crate::spot::{Host, Network, Prefix};
 
 /// All routes that turnout-proxy serves, by repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

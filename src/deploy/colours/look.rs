@@ -25,7 +25,7 @@ use crate::{
         dress::{self, Coloured, Dress, StayingDress},
         said::{self, OnFailure},
     },
-    traffic::names::{Host, Prefix},
+    traffic::spot::{Host, Prefix},
 };
 
 /// The colour of listeners whose port turnout chooses: it is no colour's own.

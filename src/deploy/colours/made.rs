@@ -9,7 +9,7 @@ use crate::{
     engine::Wake,
     traffic::{
         Colour, Protocol, Repository, Route, RouteState, bounds,
-        names::{Host, Prefix},
+        spot::{Host, Prefix},
         table::Tls,
     },
 };

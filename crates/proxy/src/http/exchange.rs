@@ -261,9 +261,10 @@ impl Client {
                     return Err(Own::new(502, message).into());
                 }
             }
-            let lost = claim.target();
+            // An old connection that was closed says nothing of its container: another one to it may be had at once.
+            let lost = (!used).then(|| claim.target());
             drop((claim, link));
-            found = waiting(finder, house, talk.io, None, Some(lost), asked.held).await?;
+            found = waiting(finder, house, talk.io, None, lost, asked.held).await?;
         }
     }
 }

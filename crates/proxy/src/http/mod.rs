@@ -72,9 +72,10 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
     let mut cut = house.cut.clone();
     let Some(listening) = house.board.listening(listen) else { return break_off(&stream) };
     listening.door.taken.fetch_add(1, Relaxed);
-    let (stream, scheme) = if listening.speaks_tls() {
+    let (stream, scheme) = if let Some(shown) = listening.shown.as_ref().map(Arc::clone) {
+        drop(listening);
         let shaken = tokio::select! {
-            shaken = timeout(house.times.head_timeout, tls::accept(stream, listening)) => shaken,
+            shaken = timeout(house.times.head_timeout, tls::accept(stream, shown)) => shaken,
             _ = cut.wait_for(|cut| *cut) => return,
         };
         match shaken {

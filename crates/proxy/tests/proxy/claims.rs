@@ -121,6 +121,26 @@ fn a_request_that_changes_something_is_sent_to_another_where_one_takes_no_connec
 }
 
 #[test]
+fn a_request_that_changes_something_meets_no_old_connection_and_does_not_wait_for_one() {
+    // Closes each connection after its first answer, without saying so beforehand.
+    let (send, closed) = std::sync::mpsc::channel();
+    let closes = scripted(move |from, to| {
+        let asked = message(from, false)?;
+        write!(to, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", asked.body.len())?;
+        to.shutdown(Shutdown::Both)?;
+        let _ = send.send(());
+        Ok(())
+    });
+    let (_place, proxy, listen) = before(closes.address, &[]);
+    let mut browser = Browser::to(listen);
+    for _ in 0..50 {
+        assert_eq!(browser.try_post("/", "hello").unwrap().text(), "5");
+        closed.recv_timeout(crate::support::PATIENCE).unwrap();
+    }
+    assert_eq!(proxy.status()["routes"][0]["failed"], 0);
+}
+
+#[test]
 fn a_request_waits_for_a_container_that_comes_back_with_its_body() {
     let (listen, target, place) = (free_address(), free_address(), Place::new());
     let mut proxy = place.start(&[]);
