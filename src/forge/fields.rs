@@ -123,3 +123,47 @@ fn unexpected(path: Path) -> Refusal {
 fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::json::Scanner;
+
+    const AT: Path = &["v"];
+
+    /// What each kind of value makes of a body, or the status of its refusal.
+    #[test]
+    fn values_are_of_the_kind_that_is_asked_for() {
+        let id = "0123456789ABCDEF0123456789abcdef01234567";
+        let quoted = format!(r#"{{"v":"{id}"}}"#);
+        let long = format!(r#"{{"v":"{}"}}"#, "x".repeat(10_000));
+        let told = |value: Result<String, Refusal>| value.unwrap_or_else(|refusal| refusal.status.to_string());
+        for (json, text, flag, object, commit) in [
+            ("{}", "None", "false", "false", "None"),
+            (r#"{"v":null}"#, "None", "false", "false", "None"),
+            (r#"{"v":""}"#, r#"Some("")"#, "400", "400", "400"),
+            (r#"{"v":"a"}"#, r#"Some("a")"#, "400", "400", "400"),
+            (quoted.as_str(), &format!("Some({id:?})"), "400", "400", &format!("Some({:?})", id.to_lowercase())),
+            (r#"{"v":true}"#, "400", "true", "400", "400"),
+            (r#"{"v":false}"#, "400", "false", "400", "400"),
+            (r#"{"v":{}}"#, "400", "400", "true", "400"),
+            (r#"{"v":[]}"#, "400", "400", "400", "400"),
+            (r#"{"v":1}"#, "400", "400", "400", "400"),
+            (long.as_str(), "400", "400", "400", "400"),
+            (r#"{"v":"a","v":"a"}"#, "400", "400", "400", "400"),
+            (r#"{"v":null,"v":null}"#, "400", "400", "400", "400"),
+        ] {
+            let mut scanner = Scanner::new(vec![AT]);
+            scanner.feed(json.as_bytes());
+            let scanned = scanner.finish().unwrap();
+            let fields = Fields::of(&scanned);
+            let found = [
+                told(fields.text(AT).map(|text| format!("{text:?}"))),
+                told(fields.flag(AT).map(|flag| flag.to_string())),
+                told(fields.object(AT).map(|object| object.to_string())),
+                told(fields.commit(AT).map(|commit| format!("{commit:?}"))),
+            ];
+            assert_eq!(found, [text, flag, object, commit], "{json:.60}");
+        }
+    }
+}

@@ -322,6 +322,24 @@ mod tests {
         assert_eq!((result.passed, result.branch), (true, None));
     }
 
+    /// A branch is gone by its flag, or by having no commit any more.
+    #[test]
+    fn a_push_says_that_its_branch_is_gone() {
+        let (id, zeros) = ("a".repeat(40), "0".repeat(40));
+        for (flag, after, deleted) in [
+            ("", &id, false),
+            (r#""deleted":false,"#, &id, false),
+            (r#""deleted":true,"#, &id, true),
+            ("", &zeros, true),
+            (r#""deleted":false,"#, &zeros, true),
+            (r#""deleted":true,"#, &zeros, true),
+        ] {
+            let json = format!(r#"{{{flag}"ref":"refs/heads/main","after":"{after}","repository":{{"name":"shop"}}}}"#);
+            let Event::Push(push) = read("push", &json).unwrap() else { panic!("{json}") };
+            assert_eq!(push.deleted, deleted, "{json}");
+        }
+    }
+
     /// Bodies of our own, with no more than what is read.
     #[test]
     fn what_is_noted_is_understood() {

@@ -473,7 +473,8 @@ fn only_who_has_a_volume_mounted_is_concerned_by_it() {
     assert!(text.contains("volume shop_data") && text.contains("web: running, nothing changed"), "{text}");
     for (kind, name) in [("volume", "shop_files"), ("bind", "shop_data")] {
         let stage = stage().container("shop-db-1", |c| {
-            (kind.clone_into(&mut c.mounts[0].kind), name.clone_into(&mut c.mounts[0].name));
+            kind.clone_into(&mut c.mounts[0].kind);
+            name.clone_into(&mut c.mounts[0].name);
         });
         let text = stage.plan();
         assert!(text.contains("replace container shop-db-1: volume data is not mounted"), "{kind} {name}: {text}");
