@@ -5,12 +5,13 @@ use std::io;
 use super::when::{ago, when};
 use crate::{
     git::short,
+    report::redact::escape_controls,
     server::wire::{ColourStatus, ColoursStatus},
 };
 
 /// The colours of a repository, for `turnout status`.
 pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until } = status;
+    let ColoursStatus { live, next, previous, failed, bakes_until, not_served } = status;
     let mut line = |one: &Option<ColourStatus>, said: &str| match one {
         Some(one) => {
             let commit = one.commit.as_deref().map_or("commit not known", short);
@@ -18,7 +19,10 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         }
         None => Ok(()),
     };
-    line(live, "gets the requests")?;
+    match not_served {
+        None => line(live, "gets the requests")?,
+        Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
+    }
     line(next, "is being made")?;
     let goes_back = format!("`turnout rollback {repo}` brings it back");
     line(previous, &goes_back)?;

@@ -130,6 +130,7 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         previous: one(ColourStanding::Previous).or_else(|| one(ColourStanding::Kept)),
         failed: one(ColourStanding::Failed),
         bakes_until: bake.map(|bake| bake.until),
+        not_served: deployer.not_served(repo, &stands).await,
     }))
 }
 

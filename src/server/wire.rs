@@ -120,6 +120,9 @@ pub struct ColoursStatus {
     /// Both run until then, in milliseconds since 1970.
     #[serde(default)]
     pub bakes_until: Option<i64>,
+    /// Why the live one gets no requests, as the proxy has just said, or by its silence.
+    #[serde(default)]
+    pub not_served: Option<String>,
 }
 
 /// One of them.

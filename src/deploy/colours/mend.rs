@@ -31,6 +31,8 @@ impl Deployer {
         loop {
             sleep(LOOK).await;
             let Ok(all) = self.store.colours(None).await else { continue };
+            // Who has no repository with colours has no proxy either, and none is started.
+            self.lock_mends().retain(|repo| all.iter().any(|one| one.repo == *repo));
             let live: BTreeSet<&str> =
                 all.iter().filter(|one| one.standing == ColourStanding::Live).map(|one| one.repo.as_str()).collect();
             if live.is_empty() && self.to_mend().is_empty() {

@@ -1,8 +1,14 @@
 //! The proxy that the daemon asks: the one that a service manager runs, or one that is started here and outlives the daemon.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use super::super::{Deployer, Failure};
+use tokio::time::timeout;
+
+use super::{
+    super::{Deployer, Failure},
+    made::Made,
+    stands::{Routed, Stands},
+};
 use crate::{
     config::Settings,
     steer::{Start, Steer, SteerError, ensure, program_beside},
@@ -33,7 +39,7 @@ impl Deployer {
             Ok(_) => return Ok(steer),
             Err(error) if error.is_absent() && !is_managed() => {}
             Err(error) if error.is_absent() => {
-                return Err(Failure::from(error).hint("start it: systemctl enable --now turnout-proxy"));
+                return Err(Failure::from(error).hint("start it: systemctl start turnout-proxy.socket"));
             }
             Err(error) => return Err(error.into()),
         }
@@ -45,6 +51,29 @@ impl Deployer {
             tracing::info!(pid, log, "turnout-proxy was started; it runs on when turnout ends");
         }
         Ok(ensured.steer)
+    }
+}
+
+/// How long the proxy may take to say who is live, for whoever only asks how things stand.
+const GLANCE: Duration = Duration::from_secs(2);
+
+impl Deployer {
+    /// Why the live colour of a repository gets no requests, where the proxy says otherwise or nothing.
+    pub async fn not_served(&self, repo: &str, stands: &Stands) -> Option<String> {
+        let live = stands.live()?;
+        let steer = Steer::new(self.planner.settings.proxy_socket.clone());
+        let status = match timeout(GLANCE, steer.status()).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => return Some(error.to_string()),
+            Err(_) => return Some(format!("turnout-proxy has not answered within {} s", GLANCE.as_secs())),
+        };
+        match Routed::of(&status, repo).and_then(|routed| routed.colour) {
+            Some((colour, _)) if colour == live.colour => None,
+            Some((colour, _)) => Some(format!("the routes of turnout-proxy lead to {colour}")),
+            // A stack without a route gets none.
+            None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
+            None => Some("turnout-proxy knows no route of it".to_owned()),
+        }
     }
 }
 
