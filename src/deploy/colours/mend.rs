@@ -119,10 +119,9 @@ impl Deployer {
                 .warn("requests had been held by a deployment that was broken off: they are let through".to_owned());
         }
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
-        for other in stands.all.iter().filter(|one| one.standing != ColourStanding::Live) {
-            if other.standing == ColourStanding::Previous && rollout.bake.is_some() {
-                continue;
-            }
+        // While something bakes, whoever looks after that stops what is to be stopped.
+        let others = stands.all.iter().filter(|one| one.standing != ColourStanding::Live);
+        for other in others.filter(|_| rollout.bake.is_none()) {
             self.at_rest(stands, other, engine, reporter).await?;
         }
         let Some(live) = stands.live() else { return Ok(()) };
