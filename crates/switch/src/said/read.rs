@@ -132,7 +132,8 @@ fn service(reading: &mut Reading, path: &str, value: &Value) -> ServiceSaid {
         said.class = class(reading, path, value);
         return said;
     }
-    let keys = [SERVICE_KEYS, &[BESIDE]].concat();
+    let beside: &[&str] = if path.ends_with(EXTENSION) { &[BESIDE] } else { &[] };
+    let keys = [SERVICE_KEYS, beside].concat();
     let Some(fields) = reading.fields(path, value, &keys, LATER) else { return said };
     said.class = fields.get("class").and_then(|(at, value)| class(reading, &at, value));
     said.order = fields.get("order").and_then(|(at, value)| order(reading, &at, value));
