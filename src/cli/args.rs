@@ -48,8 +48,15 @@ pub enum Command {
     Logs(LogsArgs),
     /// Go back to the colour that was live before: at once while it still runs, else by starting it again (with `switch`)
     Rollback(ColourArgs),
-    /// Take the last switch for good at once: the colour before is stopped and kept (with `switch`)
+    /// Have requests go to a colour that waits for it; else take the last switch for good at once: the colour before is stopped
+    /// and kept (with `switch`)
     Promote(ColourArgs),
+    /// Show where a colour is reached that waits to be promoted (with `switch`)
+    Preview(ColourArgs),
+    /// Have a colour that waits to be promoted stay as it is, whatever its time (with `switch`)
+    Pause(ColourArgs),
+    /// Have a colour that is paused go on (with `switch`)
+    Resume(ColourArgs),
     /// Give up what is under way; a switch that has not proved itself yet is taken back (with `switch`)
     Abort(ColourArgs),
     /// Cancel a deployment that is queued or running
@@ -117,7 +124,7 @@ pub struct DeployArgs {
     pub socket: SocketArg,
 }
 
-/// Arguments of `turnout rollback`, `promote` and `abort`.
+/// Arguments of `turnout rollback`, `promote`, `preview`, `pause`, `resume` and `abort`.
 #[derive(Debug, Args)]
 pub struct ColourArgs {
     /// Name of the repository in repos.yaml

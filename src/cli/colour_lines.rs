@@ -11,7 +11,7 @@ use crate::{
 
 /// The colours of a repository, for `turnout status`.
 pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until, not_served } = status;
+    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, not_served } = status;
     let mut line = |one: &Option<ColourStatus>, said: &str| match one {
         Some(one) => {
             let commit = one.commit.as_deref().map_or("commit not known", short);
@@ -23,7 +23,8 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => line(live, "gets the requests")?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
-    line(next, "is being made")?;
+    let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");
+    line(next, if *next_waits { &waits } else { "is being made" })?;
     let goes_back = format!("`turnout rollback {repo}` brings it back");
     line(previous, &goes_back)?;
     line(failed, "stopped and left to be looked at")?;

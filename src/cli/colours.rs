@@ -1,4 +1,4 @@
-//! Commands about the colours of a repository that is deployed blue/green: rollback, promote, abort.
+//! Commands about the colours of a repository that is deployed blue/green: rollback, promote, preview, pause, resume, abort.
 
 use std::{io::Stdout, process::ExitCode};
 
@@ -9,7 +9,8 @@ use super::{
     trouble::Trouble,
 };
 use crate::{
-    server::wire::{AskRequest, AskedReply, ColoursStatus},
+    git::short,
+    server::wire::{AskRequest, AskedReply, ColoursStatus, PreviewPlace, PreviewReply},
     store::Deployment,
 };
 
@@ -23,6 +24,34 @@ pub(super) async fn promote(client: &Client, repo: &str) -> Result<ExitCode, Tro
     ask(client, repo, "promote").await
 }
 
+/// Has a next colour that waits stay as it is.
+pub(super) async fn pause(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    ask(client, repo, "pause").await
+}
+
+/// Has it go on.
+pub(super) async fn resume(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    ask(client, repo, "resume").await
+}
+
+/// Says where a next colour is reached that waits to be promoted.
+pub(super) async fn preview(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
+    let mut display = Display::stdout();
+    let reply: PreviewReply = client.get(&format!("/v1/repositories/{repo}/preview")).await?;
+    let PreviewReply { project, commit, places } = reply;
+    let commit = commit.as_deref().map_or_else(String::new, |commit| format!(" ({})", short(commit)));
+    display.say(&format!("{project}{commit} is ready and gets no requests yet; on this machine it is reached at"))?;
+    for PreviewPlace { service, port, address, http } in &places {
+        let address = if *http { format!("http://{address}/") } else { address.clone() };
+        display.say(&format!("  {service}:{port}  {address}"))?;
+    }
+    if places.is_empty() {
+        display.say("  no port: whoever gets requests of it changes over only then")?;
+    }
+    display.say(&format!("`turnout promote {repo}` has requests go there, `turnout abort {repo}` gives it up"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Gives up what is under way.
 pub(super) async fn abort(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
     ask(client, repo, "abort").await
@@ -32,7 +61,7 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
     let mut display = Display::stdout();
     let who = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
     let path = format!("/v1/repositories/{repo}/{what}");
-    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who }).await?;
+    let AskedReply { said, deployment } = client.post(&path, &AskRequest { who, ..AskRequest::default() }).await?;
     if let Some(said) = said {
         display.say(&said)?;
     }
@@ -45,7 +74,7 @@ async fn ask(client: &Client, repo: &str, what: &str) -> Result<ExitCode, Troubl
 /// Ends a bake as good before something else is asked for; where there is none, nothing is said.
 pub(super) async fn promote_first(client: &Client, repo: &str, display: &mut Display<Stdout>) -> Result<(), Trouble> {
     let asked: Result<AskedReply, ClientError> =
-        client.post(&format!("/v1/repositories/{repo}/promote"), &AskRequest::default()).await;
+        client.post(&format!("/v1/repositories/{repo}/promote"), &AskRequest { bake_only: true, who: None }).await;
     match asked {
         Ok(AskedReply { said, .. }) => Ok(said.iter().try_for_each(|said| display.say(said))?),
         Err(ClientError::Refused { .. }) => Ok(()),

@@ -320,7 +320,7 @@ async fn queue(control: &Control, queued: &Deployment) -> Result<Waiting, StoreE
     let running = Filter { state: Some(State::Running), limit: 100, ..Filter::default() };
     let mut running = control.deployer.store.history(running).await?;
     // One that waits for the engine holds no place.
-    running.retain(|other| other.phase.as_deref() != Some(Phase::EngineAway.name()));
+    running.retain(|other| !other.phase.as_deref().and_then(Phase::named).is_some_and(Phase::waits));
     let repo = &queued.repo;
     let what = match running.iter().find(|other| other.repo == *repo) {
         Some(other) => {

@@ -53,6 +53,8 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         drain: pace::drain(&view),
         keep: pace::keep(&view),
         on_failure: pace::on_failure(&view, &classes, &mut notes),
+        promote: pace::promote(&view),
+        promote_deadline: pace::promote_deadline(&view),
         fallback: fallback(said),
         adapter: said.stack(|layer| layer.adapter).map(|(adapter, _)| adapter),
         refusals: refused.into_iter().map(Cause::refused).collect(),

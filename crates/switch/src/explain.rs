@@ -8,7 +8,7 @@ use crate::{
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
     protocol::{Protocol, Spoken},
     refusal::Line,
-    said::{By, OnFailure, Order},
+    said::{By, OnFailure, Order, Promote},
 };
 
 /// All that was derived, in words: classes with their reasons, routes, gates, order, times, what is refused and what to
@@ -161,6 +161,18 @@ fn times(derived: &Derived) -> Vec<Vec<String>> {
         row("drain: tunnels may last", &derived.drain),
         vec!["on a failure while baking".to_owned(), failure.to_owned(), derived.on_failure.from.to_string()],
     ];
+    let promote = &derived.promote;
+    let who = match promote.value {
+        Promote::Auto => None,
+        Promote::Manual => Some("it waits for `turnout promote`".to_owned()),
+        Promote::After(after) => Some(format!("{} after it is ready, or by `turnout promote`", short(after))),
+    };
+    if let Some(who) = who {
+        rows.push(vec!["requests go to the next colour".to_owned(), who, promote.from.to_string()]);
+    }
+    if promote.value == Promote::Manual {
+        rows.push(row("a promotion is waited for", &derived.promote_deadline));
+    }
     let fallback = &derived.fallback;
     if !fallback.value.is_empty() {
         let paths = fallback.value.join(", ");

@@ -10,7 +10,7 @@ use std::{
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts,
-    made::{Made, MadeRoute, MadeService},
+    made::{Made, MadeRoute, MadeService, Promotion},
     ports,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         self, Class, Derived, Mistakes, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
-        said::{self, OnFailure},
+        said::{self, OnFailure, Promote},
     },
     traffic::spot::{Host, Prefix},
 };
@@ -92,6 +92,7 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
         stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     }
     let made = made(&derived, &coloured, &loopback, &listeners);
+    refuse_late_jobs(repo, &made)?;
     moving.project = coloured.project.clone();
     remaining.project = stays;
     remaining.stack.project.clone_from(&repo.project);
@@ -114,6 +115,18 @@ fn refuse(repo: &Repo, derived: &Derived) -> Result<(), Failure> {
     }
     Err(Failure::new(format!("{} cannot be switched: {}", repo.name, refused.join("; ")))
         .hint(format!("nothing was changed; `turnout plan {}` shows all that was derived", repo.name)))
+}
+
+/// A job that comes after a change-over would have to run long after its files were read, where a promotion is waited for.
+fn refuse_late_jobs(repo: &Repo, made: &Made) -> Result<(), Failure> {
+    let late = made.services.iter().find(|one| one.job && one.alone).filter(|_| made.promotion.is_some());
+    let Some(late) = late else { return Ok(()) };
+    Err(Failure::new(format!(
+        "{} cannot be switched: `promote` other than auto is not there yet for a stack whose job {} waits for a service that \
+         must not run twice",
+        repo.name, late.name
+    ))
+    .hint("nothing was changed; take `promote` out"))
 }
 
 /// What was derived, and this turnout cannot do yet: each with what to write.
@@ -144,6 +157,12 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         if is_said {
             refused.push(format!("{key} is not there yet; take it out"));
         }
+    }
+    if derived.promote_deadline.from != Origin::Default && derived.promote.value != Promote::Manual {
+        refused.push(
+            "promote_deadline says how long a promotion is waited for, and none is: write `promote: manual`, or take it out"
+                .to_owned(),
+        );
     }
     if derived.adapter.is_some() {
         refused.push("adapter is not there yet; take it out, or `switch`".to_owned());
@@ -232,7 +251,18 @@ fn made(
         routes: routes.collect(),
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
+        promotion: promotion(derived),
     }
+}
+
+/// What it waits for once it is ready.
+fn promotion(derived: &Derived) -> Option<Promotion> {
+    let (by_itself, within) = match derived.promote.value {
+        Promote::Auto => return None,
+        Promote::Manual => (false, derived.promote_deadline.value),
+        Promote::After(after) => (true, after),
+    };
+    Some(Promotion { by_itself, within: i64::try_from(millis(within.as_std())).unwrap_or(i64::MAX) })
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);

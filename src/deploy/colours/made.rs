@@ -25,6 +25,18 @@ pub struct Made {
     pub bake: i64,
     /// A failure while it bakes leads back to the colour before it.
     pub goes_back: bool,
+    /// What it waits for once it is ready; nothing: requests go there at once.
+    #[serde(default)]
+    pub promotion: Option<Promotion>,
+}
+
+/// What a colour waits for that is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// Requests go there by themselves after that time; else it is given up then.
+    pub by_itself: bool,
+    /// How long, in milliseconds.
+    pub within: i64,
 }
 
 /// A service of a colour.
@@ -184,6 +196,7 @@ pub(super) mod tests {
             }],
             bake: 60_000,
             goes_back: true,
+            promotion: None,
         }
     }
 

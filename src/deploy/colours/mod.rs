@@ -15,6 +15,7 @@
 //! anew.
 
 mod ask;
+mod attend;
 mod bake;
 mod came;
 mod facts;
@@ -34,9 +35,10 @@ mod way;
 mod with;
 
 pub use ask::Asked;
+pub use attend::Ready;
 pub(super) use came::{Broke, Moved, Planned};
 pub use look::{Looked, Looking, look, not_there_yet};
-pub use made::Made;
+pub use made::{Made, Promotion};
 pub use preview::derive;
 pub use stands::Stands;
 pub(super) use way::{Way, awaits};

@@ -125,6 +125,7 @@ impl Deployer {
                 self.needs_mending(&repo.name);
             }
             self.bake_on(&repo.name).await;
+            self.attend_on(&repo.name).await;
         }
     }
 
