@@ -49,7 +49,7 @@ async fn two_colours_have_no_names_in_a_link_network() {
     let mut colours = Vec::new();
     for _ in 0..2 {
         let api = json!({ "networks": { "default": null, "link": { "aliases": ["shop"] } } });
-        let found = json!({ "networks": { "link": { "name": link, "external": true } } });
+        let found = json!({ "networks": { "default": {}, "link": { "name": link, "external": true } } });
         let mut colour = Stack::with(json!({ "api": api }), found).await;
         colour.project.nameless.insert("api".to_owned(), ["link".to_owned()].into());
         colour.up().await.unwrap();
