@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::UnixStream,
+    time::{Instant, sleep_until},
+};
 use turnout_traffic::{
     Repository,
     control::{Answer, Request, Status},
@@ -110,6 +114,15 @@ impl Steer {
     pub async fn maintain(&self, repository: &str, on: bool, page: Option<String>) -> Result<bool, SteerError> {
         let request = Request::Maintain { repository: repository.to_owned(), on, page };
         self.done(&request, &format!("maintain {repository} {}", if on { "on" } else { "off" })).await
+    }
+
+    /// Ends when the proxy has, or when it closes a connection that asks nothing, which it does after some seconds; at once
+    /// where there is none. Nothing is told by it but that it is time to ask.
+    pub async fn until_closed(&self) {
+        if let Ok(mut stream) = UnixStream::connect(&self.socket).await {
+            // Any end of it will do.
+            _ = stream.read(&mut [0]).await;
+        }
     }
 
     async fn done(&self, request: &Request, asked: &str) -> Result<bool, SteerError> {
