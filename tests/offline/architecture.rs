@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("docker", &["buildkit", "compose", "files", "net", "plan", "registry", "report"]),
     ("git", &["files", "net", "report"]),
     ("composer", &["buildkit", "compose", "docker", "files", "git", "plan", "registry", "report", "yaml"]),
-    ("traffic", &[]),
+    ("traffic", &["report"]),
     ("steer", &["traffic"]),
     ("gate", &["report"]),
     ("proxy", &["report", "traffic"]),
