@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex as Held, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
@@ -48,6 +48,8 @@ pub(crate) struct Changer {
     doors: Mutex<BTreeMap<SocketAddr, Door>>,
     keeper: Arc<Held<Keeper>>,
     origin: Origin,
+    /// In milliseconds since 1970.
+    began: u64,
     durable: AtomicBool,
     ending: AtomicBool,
 }
@@ -95,6 +97,9 @@ impl Changer {
             doors: Mutex::new(doors),
             keeper: Arc::new(Held::new(keeper)),
             origin,
+            began: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
             durable: AtomicBool::new(true),
             ending: AtomicBool::new(false),
         })
@@ -130,6 +135,14 @@ impl Changer {
         metrics::text(&self.status(), self.house.access.as_ref().map_or(0, AccessLog::dropped))
     }
 
+    /// Answers `counters`.
+    pub(crate) fn counters(&self, repository: &str) -> Answer {
+        match self.house.board.counters(repository, self.began) {
+            Some(counters) => Answer::Counters(counters),
+            None => Answer::Refused(unknown(repository)),
+        }
+    }
+
     /// Answers `hold` and `resume`.
     pub(crate) async fn hold(self: &Arc<Self>, repository: String, held: bool) -> Answer {
         self.stand(repository, if held { "held" } else { "let through" }, |standing| standing.hold(held)).await
@@ -144,8 +157,7 @@ impl Changer {
     /// It is so first, and kept then: a full disk must not keep requests waiting.
     async fn stand(self: &Arc<Self>, repository: String, word: &str, change: impl FnOnce(&Standing) -> bool) -> Answer {
         let Some(standing) = self.house.board.standing(&repository) else {
-            let message = format!("{repository} is not known here; apply its routes first");
-            return Answer::Refused(Refusal::new(Code::Mistaken, message));
+            return Answer::Refused(unknown(&repository));
         };
         let changed = change(&standing);
         if changed {
@@ -355,6 +367,10 @@ async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answ
 
 fn fault(error: &tokio::task::JoinError) -> Refusal {
     Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))
+}
+
+fn unknown(repository: &str) -> Refusal {
+    Refusal::new(Code::Mistaken, format!("{repository} is not known here; apply its routes first"))
 }
 
 fn addresses(table: &Table) -> BTreeSet<SocketAddr> {

@@ -131,7 +131,11 @@ async fn serve(settings: Settings) -> Result<(), String> {
                 refusal.message
             ),
             Answer::Applied { changed: false, .. } => tracing::info!("SIGHUP: the route file is what is served"),
-            Answer::Applied { .. } | Answer::Status(_) | Answer::Metrics { .. } | Answer::Done { .. } => {}
+            Answer::Applied { .. }
+            | Answer::Status(_)
+            | Answer::Metrics { .. }
+            | Answer::Counters(_)
+            | Answer::Done { .. } => {}
         }
     }
 

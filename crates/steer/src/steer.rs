@@ -12,7 +12,7 @@ use tokio::{
 };
 use turnout_traffic::{
     Repository,
-    control::{Answer, Request, Status},
+    control::{Answer, Counters, Request, Status},
 };
 
 use crate::{
@@ -68,6 +68,19 @@ impl Steer {
         match answer {
             Answer::Status(status) => Ok((status, pid)),
             other => Err(self.other("status", &other)),
+        }
+    }
+
+    /// What is counted of one repository's `http` routes: it only rises, and the difference of two answers is what came between.
+    ///
+    /// # Errors
+    /// See [`SteerError`].
+    pub async fn counters(&self, repository: &str) -> Result<Counters, SteerError> {
+        let (request, asked) =
+            (Request::Counters { repository: repository.to_owned() }, format!("counters {repository}"));
+        match self.ask(&request, &asked).await?.answer {
+            Answer::Counters(counters) => Ok(counters),
+            other => Err(self.other(&asked, &other)),
         }
     }
 
@@ -173,6 +186,7 @@ impl Steer {
             Answer::Status(_) => "status",
             Answer::Done { .. } => "done",
             Answer::Metrics { .. } => "metrics",
+            Answer::Counters(_) => "counters",
             Answer::Refused(_) => "refused",
         };
         wire::not_understood(&self.socket, asked, format!("it is an answer of another kind, `{said}`"))

@@ -1,251 +1,20 @@
 //! From JSON to types, with every mistake on the way.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::collections::BTreeMap;
 
 use crate::{
     bounds,
     check::Placed,
     later,
-    mistake::{Mistakes, quoted},
+    mistake::quoted,
+    read_beyond,
+    reading::{Fields, Reading, below},
     spot::{Host, Network, Prefix},
     table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls},
     tree::Tree,
 };
 
-/// Collects mistakes.
-#[derive(Default)]
-pub(crate) struct Reading {
-    pub(crate) mistakes: Mistakes,
-}
-
-/// An object whose keys are known ones, each once.
-pub(crate) struct Fields<'t> {
-    path: String,
-    entries: Vec<(&'t str, &'t Tree)>,
-}
-
-impl<'t> Fields<'t> {
-    pub(crate) fn get(&self, key: &str) -> Option<&'t Tree> {
-        self.entries.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
-    }
-
-    fn at(&self, key: &str) -> String {
-        below(&self.path, key)
-    }
-}
-
-/// The path of a key.
-fn below(path: &str, key: &str) -> String {
-    match (path.is_empty(), plain(key)) {
-        (true, true) => key.to_owned(),
-        (false, true) => format!("{path}.{key}"),
-        (true, false) => quoted(key),
-        (false, false) => format!("{path}.{}", quoted(key)),
-    }
-}
-
-/// Whether a name is made of what names are made of.
-fn plain(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= bounds::NAME
-        && !name.starts_with(['-', '.'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
 impl Reading {
-    pub(crate) fn wrong(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.mistakes.add(path, message);
-    }
-
-    /// An object's entries, each key once.
-    fn entries<'t>(&mut self, path: &str, tree: &'t Tree) -> Option<Vec<(&'t str, &'t Tree)>> {
-        let Tree::Map(map) = tree else {
-            self.wrong(path, format!("is {}; an object is wanted", tree.kind()));
-            return None;
-        };
-        let mut entries: Vec<(&str, &Tree)> = Vec::with_capacity(map.len().min(bounds::REPOSITORIES));
-        let mut keys = std::collections::BTreeSet::new();
-        for (key, value) in map {
-            if keys.insert(key.as_str()) {
-                entries.push((key, value));
-            } else {
-                self.wrong(below(path, key), "stands here twice");
-            }
-        }
-        Some(entries)
-    }
-
-    /// An object with these keys and no others. `later`: keys that will be.
-    pub(crate) fn fields<'t>(
-        &mut self,
-        path: &str,
-        tree: &'t Tree,
-        keys: &[&str],
-        later: &[&str],
-    ) -> Option<Fields<'t>> {
-        let mut entries = self.entries(path, tree)?;
-        entries.retain(|(key, _)| {
-            if keys.contains(key) {
-                return true;
-            }
-            let message = match later.contains(key) {
-                true => later::not_yet("this key"),
-                false => format!("unknown key; known here: {}", keys.join(", ")),
-            };
-            self.wrong(below(path, key), message);
-            false
-        });
-        Some(Fields { path: path.to_owned(), entries })
-    }
-
-    pub(crate) fn required<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<&'t Tree> {
-        let found = fields.get(key);
-        if found.is_none() {
-            self.wrong(fields.at(key), "is missing");
-        }
-        found
-    }
-
-    fn text<'t>(&mut self, path: &str, tree: &'t Tree) -> Option<&'t str> {
-        if let Tree::Text(text) = tree {
-            return Some(text);
-        }
-        self.wrong(path, format!("is {}; a text is wanted", tree.kind()));
-        None
-    }
-
-    pub(crate) fn required_text<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<&'t str> {
-        let tree = self.required(fields, key)?;
-        self.text(&fields.at(key), tree)
-    }
-
-    /// A text that may be missing. None: it is something else.
-    pub(crate) fn optional_text<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<Option<&'t str>> {
-        match fields.get(key) {
-            None => Some(None),
-            Some(tree) => self.text(&fields.at(key), tree).map(Some),
-        }
-    }
-
-    pub(crate) fn required_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
-        let tree = self.required(fields, key)?;
-        self.switch(&fields.at(key), tree)
-    }
-
-    /// False where it is missing.
-    fn optional_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
-        fields.get(key).map_or(Some(false), |tree| self.switch(&fields.at(key), tree))
-    }
-
-    fn switch(&mut self, path: &str, tree: &Tree) -> Option<bool> {
-        if let Tree::Bool(value) = tree {
-            return Some(*value);
-        }
-        self.wrong(path, format!("is {}; true or false is wanted", tree.kind()));
-        None
-    }
-
-    fn number(&mut self, path: &str, tree: &Tree, least: u64, most: u64) -> Option<u64> {
-        if let Tree::Whole(number) = tree
-            && (least..=most).contains(number)
-        {
-            return Some(*number);
-        }
-        let is = match tree {
-            Tree::Whole(number) => number.to_string(),
-            other => other.kind().to_owned(),
-        };
-        self.wrong(path, format!("is {is}; a whole number from {least} to {most} is wanted"));
-        None
-    }
-
-    pub(crate) fn required_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<u64> {
-        let tree = self.required(fields, key)?;
-        self.number(&fields.at(key), tree, least, most)
-    }
-
-    /// A number that may be missing. None: it is something else.
-    fn optional_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<Option<u64>> {
-        match fields.get(key) {
-            None => Some(None),
-            Some(tree) => self.number(&fields.at(key), tree, least, most).map(Some),
-        }
-    }
-
-    fn list<'t>(&mut self, path: &str, tree: &'t Tree, least: usize, most: usize) -> Option<&'t [Tree]> {
-        let Tree::List(list) = tree else {
-            self.wrong(path, format!("is {}; a list is wanted", tree.kind()));
-            return None;
-        };
-        if !(least..=most).contains(&list.len()) {
-            self.wrong(path, format!("has {} entries; from {least} to {most} may be", list.len()));
-            return None;
-        }
-        Some(list)
-    }
-
-    /// A text that is read further.
-    fn read_text<T>(&mut self, path: &str, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
-        read(text).map_err(|message| self.wrong(path, format!("{} {message}", quoted(text)))).ok()
-    }
-
-    /// A list of texts, none of them twice; empty where it is missing, and not where it stands there.
-    fn each_once<T: PartialEq>(
-        &mut self,
-        fields: &Fields<'_>,
-        key: &str,
-        most: usize,
-        read: impl Fn(&str) -> Result<T, &'static str>,
-    ) -> Option<Vec<T>> {
-        let Some(tree) = fields.get(key) else { return Some(Vec::new()) };
-        let list = self.list(&fields.at(key), tree, 1, most)?;
-        let mut all = Vec::new();
-        for (index, tree) in list.iter().enumerate() {
-            let path = format!("{}[{index}]", fields.at(key));
-            let Some(text) = self.text(&path, tree) else { continue };
-            match self.read_text(&path, text, &read) {
-                Some(value) if all.contains(&value) => self.wrong(path, format!("{} stands twice", quoted(text))),
-                value => all.extend(value),
-            }
-        }
-        (all.len() == list.len()).then_some(all)
-    }
-
-    /// A name of a repository or a colour.
-    pub(crate) fn name(&mut self, path: &str, name: &str) -> Option<String> {
-        if plain(name) {
-            return Some(name.to_owned());
-        }
-        let most = bounds::NAME;
-        let rule = format!("a name has letters, digits, -, _ and ., at most {most}, and does not begin with - or .");
-        self.wrong(path, format!("{} is no name: {rule}", quoted(name)));
-        None
-    }
-
-    /// An address with a port, in the one form that it has.
-    fn address(&mut self, path: &str, tree: &Tree) -> Option<SocketAddr> {
-        let text = self.text(path, tree)?;
-        let Ok(address) = text.parse::<SocketAddr>() else {
-            let message = "is no address with a port; as 0.0.0.0:80 or [::]:80, not a host name";
-            self.wrong(path, format!("{} {message}", quoted(text)));
-            return None;
-        };
-        if address.port() == 0 {
-            self.wrong(path, "has port 0, which means any port; name one");
-            return None;
-        }
-        if let IpAddr::V6(ip) = address.ip()
-            && let Some(ip) = ip.to_ipv4_mapped()
-        {
-            self.wrong(path, format!("is an IPv4 address in the form of IPv6; write {ip}:{}", address.port()));
-            return None;
-        }
-        Some(address)
-    }
-
     /// `repositories` of a route file. What is right of it comes with the mistakes of the rest.
     pub(crate) fn table(&mut self, path: &str, tree: &Tree) -> Table {
         let mut table = Table::default();
@@ -343,6 +112,7 @@ impl Reading {
             "drain_seconds",
             "colours",
         ];
+        let keys = [&keys[..], &read_beyond::KEYS].concat();
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
         let protocol =
@@ -376,7 +146,7 @@ impl Reading {
         }
         if protocol == Some(Protocol::Tcp) {
             let of_http = ["hosts", "path", "strip_path", "trusted", "tls", "redirect_port"];
-            for key in of_http.into_iter().filter(|key| fields.get(key).is_some()) {
+            for key in of_http.into_iter().chain(read_beyond::KEYS).filter(|key| fields.get(key).is_some()) {
                 self.wrong(fields.at(key), "needs `protocol` http");
             }
         } else if strip_path == Some(true) && path == Some(None) {
@@ -401,7 +171,11 @@ impl Reading {
         if all && sum != bounds::WEIGHTS {
             self.wrong(at, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
         }
+        let beyond = self.beyond(&fields);
         all.then_some(())?;
+        if let Some(beyond) = &beyond {
+            self.names_colours(&fields, beyond, &colours);
+        }
         Some(Route {
             listen: listen?,
             protocol: protocol?,
@@ -415,6 +189,7 @@ impl Reading {
             state: state?,
             idle_seconds: idle_seconds?,
             drain_seconds: drain_seconds?,
+            beyond: beyond?,
             colours,
         })
     }
@@ -463,21 +238,5 @@ impl Reading {
             weight: weight?,
             targets,
         })
-    }
-
-    fn one_of<T: Copy>(&mut self, fields: &Fields<'_>, key: &str, known: &[(&str, T)], later: &[&str]) -> Option<T> {
-        let word = self.required_text(fields, key)?;
-        if let Some((_, value)) = known.iter().find(|(name, _)| *name == word) {
-            return Some(*value);
-        }
-        let message = match later.contains(&word) {
-            true => later::not_yet(&quoted(word)),
-            false => {
-                let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-                format!("{} is not known; known here: {}", quoted(word), known.join(", "))
-            }
-        };
-        self.wrong(fields.at(key), message);
-        None
     }
 }

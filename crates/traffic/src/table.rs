@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Serialize;
 
-use crate::spot::{Host, Network, Prefix};
+use crate::{
+    beyond::Beyond,
+    spot::{Host, Network, Prefix},
+};
 
 /// All routes that turnout-proxy serves, by repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -114,6 +117,9 @@ pub struct Route {
     /// understood) is cut after so many seconds. None: it may end by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_seconds: Option<u64>,
+    /// What it does beyond the weights of its colours.
+    #[serde(flatten)]
+    pub beyond: Beyond,
     /// Who may get connections; the weights are [`crate::bounds::WEIGHTS`] together.
     pub colours: Vec<Colour>,
 }
@@ -134,6 +140,7 @@ impl Route {
             state: RouteState::Serve,
             idle_seconds: None,
             drain_seconds: None,
+            beyond: Beyond::default(),
             colours,
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::Wake,
     traffic::{
-        Colour, Protocol, Repository, Route, RouteState, bounds,
+        Beyond, Colour, Protocol, Repository, Route, RouteState, bounds,
         spot::{Host, Prefix},
         table::Tls,
     },
@@ -138,6 +138,7 @@ impl Made {
                 drain_seconds: route.drain,
                 state: RouteState::Serve,
                 idle_seconds: None,
+                beyond: Beyond::default(),
                 colours: vec![Colour {
                     name: colour.to_owned(),
                     generation: of,
