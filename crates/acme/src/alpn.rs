@@ -10,7 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{AcmeError, key::Key};
 
-/// What such a handshake speaks, as ALPN writes it.
+/// What such a handshake speaks, by its name.
+pub const NAME: &[u8] = b"acme-tls/1";
+/// The same, as ALPN writes it.
 pub const PROTOCOL: &[u8] = b"\x0aacme-tls/1";
 /// id-pe-acmeIdentifier.
 const EXTENSION: &str = "1.3.6.1.5.5.7.1.31";

@@ -21,7 +21,7 @@ pub enum AcmeError {
         /// Its address.
         at: String,
         /// Its words.
-        problem: Problem,
+        problem: Box<Problem>,
         /// Not to be asked again before.
         retry_after: Option<Duration>,
     },

@@ -173,5 +173,5 @@ fn accepted(url: &str, answer: &Answer) -> Result<(), AcmeError> {
     let problem = serde_json::from_slice(&answer.body).unwrap_or_else(|_| none());
     // Without a word of when: one that is overloaded is left alone for a while.
     let busy = matches!(answer.status.as_u16(), 429 | 503).then(|| Duration::from_secs(60));
-    Err(AcmeError::Refused { at: plain(url), problem, retry_after: answer.retry_after().or(busy) })
+    Err(AcmeError::Refused { at: plain(url), problem: Box::new(problem), retry_after: answer.retry_after().or(busy) })
 }
