@@ -323,9 +323,8 @@ impl Listening {
         let protocol = routes.first().map_or(Protocol::Tcp, |serving| serving.route.protocol);
         let takes_all = matches!(routes.as_slice(), [only] if only.route.takes_all());
         let spots = Arc::new(Spots::of(routes.iter().map(|serving| &serving.route)));
-        let pairs: Vec<_> =
-            routes.iter().filter_map(|serving| serving.route.tls.as_ref().map(|of| store.pair(of))).collect();
-        let shown = (!pairs.is_empty()).then(|| Arc::new(Shown::new(Arc::clone(&spots), pairs)));
+        let shows: Vec<_> = routes.iter().filter_map(|serving| store.shows(&serving.route)).collect();
+        let shown = (!shows.is_empty()).then(|| Arc::new(Shown::new(Arc::clone(&spots), shows)));
         Listening { protocol, routes, spots, shown, takes_all, door, replaced: AtomicBool::new(false) }
     }
 }
@@ -399,6 +398,11 @@ impl Serving {
 }
 
 impl Board {
+    /// An empty one, which shows these certificates.
+    pub(crate) fn with(store: Arc<Store>) -> Board {
+        Board { live: RwLock::default(), store }
+    }
+
     /// The table, and its serial number.
     pub(crate) fn served(&self) -> Arc<RouteFile> {
         Arc::clone(&self.read().file)

@@ -74,6 +74,7 @@ impl Changer {
                 .iter()
                 .for_each(|mistake| tracing::error!("{mistake}; clients of that route get no TLS until it can"));
         }
+        house.certificates.tell(&served);
         house.board.replace(served);
         let mut doors = BTreeMap::new();
         for address in addresses {
@@ -119,6 +120,7 @@ impl Changer {
             leaving,
             held: self.house.board.standing_so(Standing::held),
             maintained: self.house.board.standing_so(Standing::maintained),
+            certificates: self.house.certificates.status(),
         }
     }
 
@@ -298,6 +300,7 @@ impl Changer {
             }
         }
         handed::tell(&next);
+        self.house.certificates.tell(&next);
         self.house.board.replace(next);
         for (address, listener) in listeners {
             doors.insert(address, Door::open(address, Some(listener), Arc::clone(&self.house)));

@@ -351,6 +351,30 @@ pub struct Status {
     /// Repositories whose requests are answered by a page.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maintained: Vec<String>,
+    /// Certificates that the proxy obtains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A certificate that the proxy obtains by ACME. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Its host.
+    pub host: String,
+    /// Until when the one that is used counts. None: there is none yet, and clients of that host get no TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<i64>,
+    /// When it is asked for next.
+    pub next: i64,
+    /// It is being asked for.
+    #[serde(default)]
+    pub under_way: bool,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// What the last one said, in the authority's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 /// Where the table came from when the proxy began.

@@ -10,7 +10,9 @@ use crate::{
     read_beyond,
     reading::{Fields, Reading, below},
     spot::{Host, Network, Prefix},
-    table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls},
+    table::{
+        ACME, CertificateFiles, Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls,
+    },
     tree::Tree,
 };
 
@@ -135,6 +137,9 @@ impl Reading {
         };
         let strip_path = self.optional_switch(&fields, "strip_path");
         let tls = fields.get("tls").map_or(Some(None), |tree| self.tls(&fields.at("tls"), tree).map(Some));
+        if let (Some(Some(Tls::Acme)), Some(hosts)) = (&tls, &hosts) {
+            self.obtainable(&fields.at("hosts"), hosts);
+        }
         let hsts_seconds = self.optional_number(&fields, "hsts_seconds", 0, bounds::HSTS_SECONDS);
         let redirect_port = self.optional_number(&fields, "redirect_port", 1, u64::from(u16::MAX));
         let redirect_port = redirect_port.map(|port| port.and_then(|port| u16::try_from(port).ok()));
@@ -194,7 +199,35 @@ impl Reading {
         })
     }
 
+    /// Hosts for which an authority gives certificates, by what can be proven here.
+    fn obtainable(&mut self, path: &str, hosts: &[Host]) {
+        if hosts.is_empty() {
+            self.wrong(path, "are needed by `tls` \"acme\": certificates are obtained for hosts by their names");
+        }
+        for host in hosts {
+            match host {
+                Host::Below(_) => {
+                    let why = "is a wildcard: it is proven by DNS alone (dns-01), which is not there; name each host";
+                    self.wrong(path, format!("`{host}` {why}, or give files"));
+                }
+                Host::Exact(name) if name.parse::<IpAddr>().is_ok() => {
+                    self.wrong(
+                        path,
+                        format!("`{host}` is an address: certificates are obtained for names; give files"),
+                    );
+                }
+                Host::Exact(_) => {}
+            }
+        }
+    }
+
     fn tls(&mut self, path: &str, tree: &Tree) -> Option<Tls> {
+        if let Tree::Text(word) = tree {
+            if word != ACME {
+                self.wrong(path, format!("{} is not known; known here: {ACME}, or certificate and key", quoted(word)));
+            }
+            return (word == ACME).then_some(Tls::Acme);
+        }
         let fields = self.fields(path, tree, &["certificate", "key"], &[])?;
         let mut file = |key: &str| {
             let text = self.required_text(&fields, key)?;
@@ -205,7 +238,7 @@ impl Reading {
             Some(text.to_owned())
         };
         let (certificate, key) = (file("certificate"), file("key"));
-        Some(Tls { certificate: certificate?, key: key? })
+        Some(Tls::Files(CertificateFiles { certificate: certificate?, key: key? }))
     }
 
     fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {

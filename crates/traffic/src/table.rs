@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     beyond::Beyond,
@@ -146,14 +146,35 @@ impl Route {
     }
 }
 
-/// What a listener shows to clients that speak TLS. turnout-proxy reads both files again when they change.
+/// Where what a listener shows to clients that speak TLS comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Files of the user's.
+    Files(CertificateFiles),
+    /// turnout-proxy obtains a certificate for each host, and renews it; written `"acme"`.
+    Acme,
+}
+
+/// Files with a certificate. turnout-proxy reads both again when they change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Tls {
+pub struct CertificateFiles {
     /// A file in PEM form: the certificate, and those that lead to its authority.
     pub certificate: String,
     /// A file in PEM form: its key, without a password.
     pub key: String,
 }
+
+impl Serialize for Tls {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Tls::Files(files) => files.serialize(serializer),
+            Tls::Acme => serializer.serialize_str(ACME),
+        }
+    }
+}
+
+/// The word of [`Tls::Acme`].
+pub(crate) const ACME: &str = "acme";
 
 /// How a route's connections are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

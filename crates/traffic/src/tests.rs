@@ -10,7 +10,7 @@ use crate::{
     control::{Answer, Code, Request},
     follows,
     spot::{Host, Network, Prefix},
-    table::{Colour, Maintained, Protocol, Repository, Route, Standing, Tls},
+    table::{CertificateFiles, Colour, Maintained, Protocol, Repository, Route, Standing, Tls},
 };
 
 /// A route file around a body, with the right digest.
@@ -356,6 +356,31 @@ fn routes_share_a_listener_where_each_has_its_spot() {
             "tls.certificate: `c` is no path of a file that begins with /",
         ),
         (
+            json!({"hosts": ["a"], "tls": {"certificate": "/c", "key": "/k"}}),
+            json!({"hosts": ["b", "c"], "tls": "acme", "hsts_seconds": 9}),
+            "",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": "acme"}),
+            json!({"tls": "acme"}),
+            "hosts: are needed by `tls` \"acme\": certificates are obtained for hosts by their names",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": "acme"}),
+            json!({"hosts": ["*.a"], "tls": "acme"}),
+            "hosts: `*.a` is a wildcard: it is proven by DNS alone (dns-01), which is not there; name each host, or give files",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": "acme"}),
+            json!({"hosts": ["192.0.2.7"], "tls": "acme"}),
+            "hosts: `192.0.2.7` is an address: certificates are obtained for names; give files",
+        ),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "tls": "auto"}),
+            "tls: `auto` is not known; known here: acme, or certificate and key",
+        ),
+        (
             json!({}),
             json!({"hosts": ["a"], "hsts_seconds": 1}),
             "hsts_seconds: needs `tls`: browsers believe it of no other answer",
@@ -633,8 +658,12 @@ prop_compose! {
             route.path = path.map(|path| Prefix::read(&path).unwrap());
             route.strip_path = strip && route.path.is_some();
             if strip {
-                route.tls = Some(Tls { certificate: "/c".to_owned(), key: "/k".to_owned() });
+                route.tls = Some(Tls::Files(CertificateFiles { certificate: "/c".to_owned(), key: "/k".to_owned() }));
                 route.hsts_seconds = idle_seconds;
+                let is_name = |host: &Host| matches!(host, Host::Exact(name) if name.parse::<std::net::IpAddr>().is_err());
+                if v6 && !route.hosts.is_empty() && route.hosts.iter().all(is_name) {
+                    route.tls = Some(Tls::Acme);
+                }
             } else {
                 route.redirect_port = drain_seconds.and_then(|seconds| u16::try_from(seconds).ok()).filter(|port| *port > 0);
             }

@@ -10,7 +10,7 @@ use crate::{
     traffic::{
         Beyond, Colour, Protocol, Repository, Route, RouteState, bounds,
         spot::{Host, Prefix},
-        table::Tls,
+        table::{CertificateFiles, Tls},
     },
 };
 
@@ -121,7 +121,7 @@ impl Made {
     /// All of its routes for the proxy, with this colour as the only one.
     pub fn repository(&self, (generation, revision): (u64, u64), colour: &str, of: u64) -> Repository {
         let routes = self.routes.iter().flat_map(|route| {
-            let tls = route.tls.clone().map(|(certificate, key)| Tls { certificate, key });
+            let tls = route.tls.clone().map(|(certificate, key)| Tls::Files(CertificateFiles { certificate, key }));
             // What is none was refused before.
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
