@@ -20,6 +20,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Serves what the route file says, until SIGTERM
     Run(Box<Settings>),
+    /// Answers one question about redirects from standard input, and ends; needs NET_ADMIN, and nothing else of this program
+    Redirect,
     /// Tells all mistakes of a route file
     Check {
         /// The route file

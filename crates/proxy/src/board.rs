@@ -549,6 +549,7 @@ impl Board {
                 hosts: route.hosts.iter().map(ToString::to_string).collect(),
                 path: route.path.as_ref().map(|path| path.as_str().to_owned()),
                 listening: door.listening.load(Relaxed),
+                stand_in_port: route.stand_in_port,
                 taken: door.taken.load(Relaxed),
                 failed: tally.failed.load(Relaxed),
                 waiting: tally.waiting.load(Relaxed),

@@ -2,7 +2,7 @@
 //! stop listening on what is gone, serve the new table, say so.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     future::Future,
     io,
     net::SocketAddr,
@@ -20,14 +20,14 @@ use tokio::{
 };
 use turnout_report::counted;
 use turnout_traffic::{
-    Maintained, Replaced, Repository, RouteFile, Table,
+    Maintained, Replaced, Repository, Route, RouteFile, Table,
     control::{Answer, Code, Origin, Refusal, Status},
     follows,
 };
 
 use crate::{
     access::AccessLog,
-    door::{self, Door},
+    door::{self, Door, Place},
     handed,
     house::House,
     metrics,
@@ -65,7 +65,7 @@ impl Changer {
         mut handed: BTreeMap<SocketAddr, std::net::TcpListener>,
         house: Arc<House>,
     ) -> Arc<Changer> {
-        let addresses = addresses(&served.table);
+        let places = places(&served.table);
         handed::tell(&served);
         // The other listeners are served all the same, and files that come to be right are seen.
         if let Err(mistakes) = house.board.store.load(&served.table, None) {
@@ -77,15 +77,15 @@ impl Changer {
         house.certificates.tell(&served);
         house.board.replace(served);
         let mut doors = BTreeMap::new();
-        for address in addresses {
+        for (address, place) in places {
             let listener = match handed.remove(&address) {
                 Some(listener) => taken_over(listener),
                 None => door::listen(address),
             };
-            if let Err(error) = &listener {
+            if let (Err(error), false) = (&listener, place.may_wait) {
                 tracing::error!("{address} cannot be listened on: {error}; it is tried again every second");
             }
-            doors.insert(address, Door::open(address, listener.ok(), Arc::clone(&house)));
+            doors.insert(address, Door::open(address, place, listener.ok(), Arc::clone(&house)));
         }
         for (address, listener) in handed {
             tracing::info!(
@@ -282,10 +282,17 @@ impl Changer {
         only: Option<String>,
     ) -> Result<(), Refusal> {
         let there = only.is_none();
-        let wanted = addresses(&next.table);
-        let mut listeners: Vec<(SocketAddr, TcpListener)> = Vec::new();
-        for address in wanted.iter().filter(|address| !doors.contains_key(address)) {
-            listeners.push((*address, door::listen(*address).map_err(|error| cannot_listen(*address, &error, doors))?));
+        let wanted = places(&next.table);
+        let mut listeners: Vec<(SocketAddr, Place, Option<TcpListener>)> = Vec::new();
+        for (address, place) in wanted.iter().filter(|(address, _)| !doors.contains_key(address)) {
+            let listener = match door::listen(*address) {
+                Err(error) if place.may_wait => {
+                    tracing::info!("{address} is another program's still ({error}): another port stands in for it");
+                    None
+                }
+                listener => Some(listener.map_err(|error| cannot_listen(*address, &error, doors))?),
+            };
+            listeners.push((*address, *place, listener));
         }
         let (store, table) = (Arc::clone(&self.house.board.store), next.table.clone());
         let loaded = tokio::task::spawn_blocking(move || store.load(&table, only.as_deref()))
@@ -294,7 +301,7 @@ impl Changer {
         loaded.map_err(Refusal::mistaken)?;
         let not_durable = self.write(bytes, there).await?;
         // What came before this moment has the old table.
-        for address in doors.keys().filter(|address| !wanted.contains(address)).copied().collect::<Vec<_>>() {
+        for address in doors.keys().filter(|address| !wanted.contains_key(address)).copied().collect::<Vec<_>>() {
             if let Some(door) = doors.remove(&address) {
                 door.close().await;
             }
@@ -302,8 +309,8 @@ impl Changer {
         handed::tell(&next);
         self.house.certificates.tell(&next);
         self.house.board.replace(next);
-        for (address, listener) in listeners {
-            doors.insert(address, Door::open(address, Some(listener), Arc::clone(&self.house)));
+        for (address, place, listener) in listeners {
+            doors.insert(address, Door::open(address, place, listener, Arc::clone(&self.house)));
         }
         self.told_durable(not_durable)
     }
@@ -376,8 +383,22 @@ fn unknown(repository: &str) -> Refusal {
     Refusal::new(Code::Mistaken, format!("{repository} is not known here; apply its routes first"))
 }
 
-fn addresses(table: &Table) -> BTreeSet<SocketAddr> {
-    table.repositories.values().flat_map(|repository| &repository.routes).map(|route| route.listen).collect()
+/// Where is listened, and for what.
+fn places(table: &Table) -> BTreeMap<SocketAddr, Place> {
+    let routes = table.repositories.values().flat_map(|repository| &repository.routes);
+    let mut places = BTreeMap::new();
+    for Route { listen, .. } in routes.clone() {
+        places.insert(*listen, Place { serves: *listen, may_wait: false });
+    }
+    for route in routes {
+        let Some(stand_in) = route.stand_in() else { continue };
+        match route.yields {
+            true => drop(places.remove(&route.listen)),
+            false => drop(places.insert(route.listen, Place { serves: route.listen, may_wait: true })),
+        }
+        places.insert(stand_in, Place { serves: route.listen, may_wait: false });
+    }
+    places
 }
 
 fn taken_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
         Command::Run(settings) => run::run(*settings),
+        Command::Redirect => turnout_nat::serve(),
         Command::Check { file } => check(&file),
     };
     match outcome {

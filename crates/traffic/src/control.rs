@@ -415,6 +415,9 @@ pub struct RouteStatus {
     pub path: Option<String>,
     /// Whether it is listened on; not, while another program has the address.
     pub listening: bool,
+    /// As in the table: where its connections arrive meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in_port: Option<u16>,
     /// Connections that the listener has taken since the proxy began, for whichever of its routes.
     pub taken: u64,
     /// Of these, those that no container took: they were cut.

@@ -1,6 +1,6 @@
 //! From JSON to types, with every mistake on the way.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     bounds,
@@ -109,6 +109,8 @@ impl Reading {
             "tls",
             "hsts_seconds",
             "redirect_port",
+            "stand_in_port",
+            "yields",
             "state",
             "idle_seconds",
             "drain_seconds",
@@ -143,6 +145,12 @@ impl Reading {
         let hsts_seconds = self.optional_number(&fields, "hsts_seconds", 0, bounds::HSTS_SECONDS);
         let redirect_port = self.optional_number(&fields, "redirect_port", 1, u64::from(u16::MAX));
         let redirect_port = redirect_port.map(|port| port.and_then(|port| u16::try_from(port).ok()));
+        let stand_in_port = self.optional_number(&fields, "stand_in_port", 1, u64::from(u16::MAX));
+        let stand_in_port = stand_in_port.map(|port| port.and_then(|port| u16::try_from(port).ok()));
+        let yields = self.optional_switch(&fields, "yields");
+        if yields == Some(true) && stand_in_port == Some(None) {
+            self.wrong(fields.at("yields"), "needs `stand_in_port`: connections would arrive nowhere");
+        }
         if hsts_seconds.flatten().is_some() && tls == Some(None) {
             self.wrong(fields.at("hsts_seconds"), "needs `tls`: browsers believe it of no other answer");
         }
@@ -191,6 +199,8 @@ impl Reading {
             tls: tls?,
             hsts_seconds: hsts_seconds?,
             redirect_port: redirect_port?,
+            stand_in_port: stand_in_port?,
+            yields: yields?,
             state: state?,
             idle_seconds: idle_seconds?,
             drain_seconds: drain_seconds?,

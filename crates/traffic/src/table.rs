@@ -107,6 +107,14 @@ pub struct Route {
     /// Requests are answered by the same address with `https`, at this port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect_port: Option<u16>,
+    /// Another port of the same address, at which connections to [`Route::listen`] arrive as long as another program has that one
+    /// (rules of the kernel lead them there). They are served as if they had come to `listen`, which is listened on as soon as
+    /// it can be had, unless [`Route::yields`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_in_port: Option<u16>,
+    /// With a port that stands in: `listen` is left to the program that has it, also when that has gone for a moment.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub yields: bool,
     /// What happens to connections.
     pub state: RouteState,
     /// A connection on which neither side has said anything for so many seconds is cut. None: never. An idle connection to
@@ -125,6 +133,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Where connections to its listener arrive meanwhile, see [`Route::stand_in_port`].
+    pub fn stand_in(&self) -> Option<SocketAddr> {
+        self.stand_in_port.map(|port| SocketAddr::new(self.listen.ip(), port))
+    }
+
     /// One that takes all of its listener and has nothing unusual.
     pub fn new(listen: SocketAddr, protocol: Protocol, colours: Vec<Colour>) -> Route {
         Route {
@@ -137,6 +150,8 @@ impl Route {
             tls: None,
             hsts_seconds: None,
             redirect_port: None,
+            stand_in_port: None,
+            yields: false,
             state: RouteState::Serve,
             idle_seconds: None,
             drain_seconds: None,

@@ -98,11 +98,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("/repositories/shop/routes/0/health", "[\"/up\"]", "routes[0].health: needs `protocol` http"),
     ("/repositories/shop/routes/0/redirect_port", "443", "routes[0].redirect_port: needs `protocol` http"),
+    (
+        "/repositories/shop/routes/0/yields",
+        "true",
+        "routes[0].yields: needs `stand_in_port`: connections would arrive nowhere",
+    ),
+    (
+        "/repositories/shop/routes/0/stand_in_port",
+        "0",
+        "routes[0].stand_in_port: is 0; a whole number from 1 to 65535 is wanted",
+    ),
     ("/repositories/shop/routes/0/hosts", "[\"a\"]", "routes[0].hosts: needs `protocol` http"),
     (
         "/repositories/shop/routes/0/lisen",
         "1",
-        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, tls, hsts_seconds, redirect_port, state, idle_seconds, drain_seconds, colours, sticky, pins, preview, mirror, fallback, health",
+        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, tls, hsts_seconds, redirect_port, stand_in_port, yields, state, idle_seconds, drain_seconds, colours, sticky, pins, preview, mirror, fallback, health",
     ),
     (
         "/repositories/shop/routes/0/idle_seconds",
@@ -653,6 +663,7 @@ prop_compose! {
         let protocol = if http { Protocol::Http } else { Protocol::Tcp };
         let mut route = Route::new((ip, 1).into(), protocol, colours.collect());
         (route.idle_seconds, route.drain_seconds) = (idle_seconds, drain_seconds);
+        route.yields = strip && http;
         if http {
             route.hosts = hosts.iter().map(|host| Host::read(host).unwrap()).collect();
             route.path = path.map(|path| Prefix::read(&path).unwrap());
@@ -688,6 +699,7 @@ prop_compose! {
         let numbered = repositories.into_iter().map(|(name, (generation, revision, mut routes))| {
             for route in &mut routes {
                 port += 1;
+                route.stand_in_port = (route.yields || port % 3 == 0).then_some(30_000 + port);
                 route.listen.set_port(port);
             }
             (name, Repository { generation, revision, routes })

@@ -133,6 +133,8 @@ impl Made {
                 strip_path: route.strip_path,
                 tls: tls.clone(),
                 redirect_port: None,
+                stand_in_port: None,
+                yields: false,
                 hsts_seconds: None,
                 trusted: Vec::new(),
                 drain_seconds: route.drain,
