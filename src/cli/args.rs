@@ -57,6 +57,8 @@ pub enum Command {
     Pause(ColourArgs),
     /// Have a colour that is paused go on (with `switch`)
     Resume(ColourArgs),
+    /// Have requests answered by a maintenance page, or no longer (with `switch`)
+    Maintain(MaintainArgs),
     /// Give up what is under way; a switch that has not proved itself yet is taken back (with `switch`)
     Abort(ColourArgs),
     /// Cancel a deployment that is queued or running
@@ -132,6 +134,31 @@ pub struct ColourArgs {
     /// The daemon's control socket.
     #[command(flatten)]
     pub socket: SocketArg,
+}
+
+/// Arguments of `turnout maintain`.
+#[derive(Debug, Args)]
+pub struct MaintainArgs {
+    /// Name of the repository in repos.yaml
+    pub repo: String,
+    /// From now on, or no longer
+    #[arg(value_enum)]
+    pub state: OnOff,
+    /// A file in HTML to answer with, in place of a line of text
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+    /// The daemon's control socket.
+    #[command(flatten)]
+    pub socket: SocketArg,
+}
+
+/// From now on, or no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnOff {
+    /// From now on
+    On,
+    /// No longer
+    Off,
 }
 
 /// Arguments of `turnout release`.

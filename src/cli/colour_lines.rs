@@ -11,7 +11,11 @@ use crate::{
 
 /// The colours of a repository, for `turnout status`.
 pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus) -> io::Result<()> {
-    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, not_served } = status;
+    let ColoursStatus { live, next, previous, failed, bakes_until, next_waits, maintained, not_served } = status;
+    let gets = match maintained {
+        true => format!("IS MAINTAINED: requests get a page; `turnout maintain {repo} off` ends that"),
+        false => "gets the requests".to_owned(),
+    };
     let mut line = |one: &Option<ColourStatus>, said: &str| match one {
         Some(one) => {
             let commit = one.commit.as_deref().map_or("commit not known", short);
@@ -20,7 +24,7 @@ pub(super) fn print(out: &mut impl io::Write, repo: &str, status: &ColoursStatus
         None => Ok(()),
     };
     match not_served {
-        None => line(live, "gets the requests")?,
+        None => line(live, &gets)?,
         Some(why) => line(live, &format!("GETS NO REQUESTS: {}", escape_controls(why)))?,
     }
     let waits = format!("waits to be promoted; `turnout preview {repo}` says where it is reached");

@@ -1,8 +1,15 @@
-//! Commands about the colours of a repository that is deployed blue/green: rollback, promote, preview, pause, resume, abort.
+//! Commands about the colours of a repository that is deployed blue/green: rollback, promote, preview, pause, resume,
+//! maintain, abort.
 
-use std::{io::Stdout, process::ExitCode};
+use std::{
+    fs::File,
+    io::{Read as _, Stdout},
+    path::Path,
+    process::ExitCode,
+};
 
 use super::{
+    args::{MaintainArgs, OnOff},
     client::{Client, ClientError},
     progress::Display,
     show::to_its_end,
@@ -10,7 +17,7 @@ use super::{
 };
 use crate::{
     git::short,
-    server::wire::{AskRequest, AskedReply, ColoursStatus, PreviewPlace, PreviewReply},
+    server::wire::{AskRequest, AskedReply, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
     store::Deployment,
 };
 
@@ -32,6 +39,30 @@ pub(super) async fn pause(client: &Client, repo: &str) -> Result<ExitCode, Troub
 /// Has it go on.
 pub(super) async fn resume(client: &Client, repo: &str) -> Result<ExitCode, Trouble> {
     ask(client, repo, "resume").await
+}
+
+/// The longest page, in bytes: what a request to the daemon may have is twice that, and quotes and ends of lines count double there.
+const PAGE: u64 = 32 << 10;
+
+/// Has requests answered by a page, or no longer.
+pub(super) async fn maintain(client: &Client, args: &MaintainArgs) -> Result<ExitCode, Trouble> {
+    let MaintainArgs { repo, state, page, socket: _ } = args;
+    let page = page.as_deref().map(read_page).transpose()?;
+    let request = MaintainRequest { on: *state == OnOff::On, page };
+    let AskedReply { said, .. } = client.post(&format!("/v1/repositories/{repo}/maintain"), &request).await?;
+    let mut display = Display::stdout();
+    said.iter().try_for_each(|said| display.say(said))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_page(path: &Path) -> Result<String, Trouble> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(PAGE + 1).read_to_string(&mut text));
+    match read {
+        Ok(read) if read as u64 <= PAGE => Ok(text),
+        Ok(_) => Err(anyhow::anyhow!("{} has more than {PAGE} bytes: that is too long a page", path.display()).into()),
+        Err(error) => Err(anyhow::anyhow!("the page {} cannot be read: {error}", path.display()).into()),
+    }
 }
 
 /// Says where a next colour is reached that waits to be promoted.

@@ -9,13 +9,13 @@ use axum::{
 
 use super::{
     command::{Control, Peer, Refusal},
-    wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, PreviewPlace, PreviewReply},
+    wire::{AskRequest, AskedReply, ColourStatus, ColoursStatus, MaintainRequest, PreviewPlace, PreviewReply},
 };
 use crate::{
     config::Repo,
     deploy::{
         Deployer,
-        colours::{Asked, Ready, Stands},
+        colours::{Asked, Glance, Ready, Stands},
     },
     store::{self, ColourRecord, ColourStanding, Filter},
 };
@@ -83,6 +83,16 @@ pub(super) async fn resume(
 ) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
     let repo = control.deployer.planner.find(&name)?;
     let said = control.deployer.resume(&repo).await?;
+    Ok(answer(&control, &repo.name, Asked::Done(said)))
+}
+
+pub(super) async fn maintain(
+    State(control): State<Control>,
+    UrlPath(name): UrlPath<String>,
+    Json(request): Json<MaintainRequest>,
+) -> Result<(StatusCode, Json<AskedReply>), Refusal> {
+    let repo = control.deployer.planner.find(&name)?;
+    let said = control.deployer.maintain(&repo, request.on, request.page).await?;
     Ok(answer(&control, &repo.name, Asked::Done(said)))
 }
 
@@ -171,6 +181,7 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
     }
     let rollout = deployer.store.rollout(repo).await?;
     let one = |standing| shown(&stands, standing);
+    let Glance { not_served, maintained } = deployer.glance(repo, &stands).await;
     Ok(Some(ColoursStatus {
         live: one(ColourStanding::Live),
         next: one(ColourStanding::Next),
@@ -178,7 +189,8 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         failed: one(ColourStanding::Failed),
         bakes_until: rollout.bake.map(|bake| bake.until),
         next_waits: rollout.attends(),
-        not_served: deployer.not_served(repo, &stands).await,
+        maintained,
+        not_served,
     }))
 }
 

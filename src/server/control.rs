@@ -148,6 +148,7 @@ pub fn router(control: Control) -> Router {
         .route("/v1/repositories/{name}/promote", post(colours_route::promote))
         .route("/v1/repositories/{name}/pause", post(colours_route::pause))
         .route("/v1/repositories/{name}/resume", post(colours_route::resume))
+        .route("/v1/repositories/{name}/maintain", post(colours_route::maintain))
         .route("/v1/repositories/{name}/preview", get(colours_route::preview))
         .route("/v1/repositories/{name}/abort", post(colours_route::abort))
         .route("/v1/repositories/{name}/bake", get(colours_route::bake))

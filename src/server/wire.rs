@@ -97,6 +97,16 @@ pub struct AskRequest {
     pub bake_only: bool,
 }
 
+/// `POST /v1/repositories/{name}/maintain`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MaintainRequest {
+    /// Whether from now on, or no longer.
+    pub on: bool,
+    /// The page, in HTML; without one a line of text is answered.
+    #[serde(default)]
+    pub page: Option<String>,
+}
+
 /// `GET /v1/repositories/{name}/preview`: where a next colour is reached that gets no requests yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PreviewReply {
@@ -150,6 +160,9 @@ pub struct ColoursStatus {
     /// The next one is ready, and waits to be promoted.
     #[serde(default)]
     pub next_waits: bool,
+    /// Requests are answered by a page of the proxy's own.
+    #[serde(default)]
+    pub maintained: bool,
     /// Why the live one gets no requests, as the proxy has just said, or by its silence.
     #[serde(default)]
     pub not_served: Option<String>,

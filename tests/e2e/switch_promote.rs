@@ -18,12 +18,12 @@ const CLIENTS: usize = 4;
 #[test]
 fn a_colour_that_waits_gets_no_request_until_it_is_promoted_and_outlives_the_daemon() {
     let shop = Switched::new("one");
-    // What the Compose file says can be pushed.
     let (_proxy, mut daemon) = shop.serve("{ bake: 1s }", &[]);
     let (name, red, blue) = (shop.site.name.clone(), shop.site.red(), shop.site.blue());
+    // What the Compose file says can be pushed.
     says(&shop, "promote: manual");
     // The first colour of all waits for nobody.
-    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    daemon.expect_success(shop.site.push_to(&daemon, "It waits"));
     let load = Load::on(shop.web, CLIENTS);
     load.wait_for("one", 20);
     let old = shop.site.container(&red, "worker");
@@ -48,8 +48,7 @@ fn a_colour_that_waits_gets_no_request_until_it_is_promoted_and_outlives_the_dae
     waits(&daemon, id, "paused");
     assert!(all_of(&daemon.turnout(&["resume", &name])).contains("goes on"));
     waits(&daemon, id, "wait for promotion");
-    let more = load.came().good["one"];
-    load.wait_for("one", more + 50);
+    load.wait_for("one", 50);
     assert_eq!(load.came().good.keys().collect::<Vec<_>>(), ["one"], "no request goes there before");
     assert_eq!((shop.site.container(&red, "worker"), shop.workers()), (old, 1));
 
@@ -103,8 +102,24 @@ fn a_colour_that_waits_gets_no_request_until_it_is_promoted_and_outlives_the_dae
 
     let came = load.end();
     assert_eq!(came.bad, Vec::<String>::new(), "{:?}", came.good);
+    maintenance(&daemon, &shop);
     assert_eq!(came.good.keys().collect::<Vec<_>>(), ["one", "seven", "two"], "only what was promoted was asked");
     assert_eq!(shop.workers(), 1);
+}
+
+/// A page in place of all answers, until somebody ends that.
+fn maintenance(daemon: &Daemon, shop: &Switched) {
+    let (name, web) = (&shop.site.name, shop.web.to_string());
+    let written = shop.site.remote.work_dir().join("maintenance.html");
+    std::fs::write(&written, "<p>back at noon</p>").unwrap();
+    let said = all_of(&daemon.turnout(&["maintain", name, "on", "--page", written.to_str().unwrap()]));
+    assert!(said.contains("are answered with 503"), "{said}");
+    let answer = page(&web);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("<p>back at noon</p>"), "{answer}");
+    assert!(all_of(&daemon.turnout(&["status", name])).contains("IS MAINTAINED"));
+    let said = all_of(&daemon.turnout(&["maintain", name, "off"]));
+    assert!(said.contains("go to") && page(&web).ends_with("seven"), "{said}");
+    assert!(all_of(&daemon.turnout(&["maintain", name, "off"])).contains("was not being maintained"));
 }
 
 /// Has the Compose file say this of its switch, from the next push on.
@@ -137,7 +152,7 @@ fn at_rest(shop: &Switched, project: &str) {
 
 fn page(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

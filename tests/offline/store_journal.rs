@@ -50,6 +50,7 @@ fn delivery(repo: &str, commit: u8) -> NewDelivery {
         effect: "deploy",
         reason: "push".to_owned(),
         deploy: Some(wanted(repo, Some(commit), false)),
+        hooks: Vec::new(),
     }
 }
 
@@ -138,6 +139,7 @@ fn replayed(events: &[Journaled]) -> World {
         match what.clone() {
             DomainEvent::DaemonBegan { .. }
             | DomainEvent::DaemonEnds {}
+            | DomainEvent::HookWanted { .. }
             | DomainEvent::LetterDied { .. }
             | DomainEvent::LettersSentAgain { .. }
             | DomainEvent::ConfigReloaded { .. }
@@ -315,7 +317,8 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
         Act::Next(of) => drop(store.next(repo(of)).await.unwrap()),
         Act::Update(back, what) => {
             let phase = [Phase::Fetching, Phase::Planning, Phase::Applying, Phase::Settling][usize::from(what % 4)];
-            let way = UnderWay { phase, plans: what.into(), losses: 1, due_at: (what == 5).then_some(77) };
+            let due_at = (what == 5).then_some(77);
+            let way = UnderWay { phase, plans: what.into(), losses: 1, due_at, step: 0, steps: 0 };
             let rollout = Rollout { generation: i64::from(what), under_way: Some(way), ..Rollout::default() };
             let update = Update {
                 phase: (what > 1).then_some(phase),
@@ -351,7 +354,8 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
             store.recover().await.unwrap();
         }
         Act::PutDown(back, losses) => {
-            let way = UnderWay { phase: Phase::EngineAway, plans: 1, losses: losses.into(), due_at: Some(77) };
+            let losses = losses.into();
+            let way = UnderWay { phase: Phase::EngineAway, plans: 1, losses, due_at: Some(77), step: 0, steps: 0 };
             let rollout = Rollout { generation: 1, under_way: Some(way), ..Rollout::default() };
             let update = Update { phase: Some(Phase::EngineAway), rollout: Some(rollout), ..Update::default() };
             let waits = WaitsFor { summary: "it went away".to_owned(), hint: None };
@@ -362,7 +366,7 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
             let by = if by < 4 { Fact::EngineBack } else { Fact::Due };
             store.claim(repo(of), waits.map(|one| (one.deployment, by))).await.unwrap();
         }
-        Act::CancelWait(back) => drop(store.cancel_wait(id(back), "called off").await.unwrap()),
+        Act::CancelWait(back) => drop(store.cancel_wait(id(back)).await.unwrap()),
         Act::Line(back, lines) => {
             if store.deployment(id(back)).await.unwrap().is_none() {
                 return;

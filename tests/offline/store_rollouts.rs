@@ -31,7 +31,7 @@ async fn stands(store: &Store) -> Rollout {
 }
 
 fn at(phase: Phase, due_at: Option<i64>) -> UnderWay {
-    UnderWay { phase, plans: 2, losses: 1, due_at }
+    UnderWay { phase, plans: 2, losses: 1, due_at, step: 2, steps: 3 }
 }
 
 #[tokio::test]

@@ -96,7 +96,9 @@ impl Deployer {
             let stop = deployer.bakes.stop.clone();
             tokio::select! {
                 () = deployer.attend(&repo) => {}
-                () = stop.cancelled() => drop(deployer.bakes.attended().remove(&repo)),
+                () = stop.cancelled() => {
+                    deployer.bakes.attended().remove(&repo);
+                }
             }
         });
     }

@@ -57,23 +57,37 @@ impl Deployer {
 /// How long the proxy may take to say who is live, for whoever only asks how things stand.
 const GLANCE: Duration = Duration::from_secs(2);
 
+/// What the proxy says of a repository, for whoever only asks how things stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Why the live colour gets no requests, where the proxy says otherwise or nothing.
+    pub not_served: Option<String>,
+    /// Requests are answered by a page of the proxy's own.
+    pub maintained: bool,
+}
+
 impl Deployer {
-    /// Why the live colour of a repository gets no requests, where the proxy says otherwise or nothing.
-    pub async fn not_served(&self, repo: &str, stands: &Stands) -> Option<String> {
-        let live = stands.live()?;
+    /// What the proxy says of a repository.
+    pub async fn glance(&self, repo: &str, stands: &Stands) -> Glance {
+        let Some(live) = stands.live() else { return Glance::default() };
         let steer = Steer::new(self.planner.settings.proxy_socket.clone());
         let status = match timeout(GLANCE, steer.status()).await {
             Ok(Ok(status)) => status,
-            Ok(Err(error)) => return Some(error.to_string()),
-            Err(_) => return Some(format!("turnout-proxy has not answered within {} s", GLANCE.as_secs())),
+            Ok(Err(error)) => return Glance { not_served: Some(error.to_string()), maintained: false },
+            Err(_) => {
+                let silent = format!("turnout-proxy has not answered within {} s", GLANCE.as_secs());
+                return Glance { not_served: Some(silent), maintained: false };
+            }
         };
-        match Routed::of(&status, repo).and_then(|routed| routed.colour) {
+        let maintained = status.maintained.iter().any(|name| name == repo);
+        let not_served = match Routed::of(&status, repo).and_then(|routed| routed.colour) {
             Some((colour, _)) if colour == live.colour => None,
             Some((colour, _)) => Some(format!("the routes of turnout-proxy lead to {colour}")),
             // A stack without a route gets none.
             None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
             None => Some("turnout-proxy knows no route of it".to_owned()),
-        }
+        };
+        Glance { not_served, maintained }
     }
 }
 

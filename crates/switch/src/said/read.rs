@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde_json::Value;
 use turnout_compose::model::{Duration, Project};
+use turnout_report::Mistakes;
 
 use super::{
     fields::{Reading, below},
     words::{Adapter, By, Health, Layer, ListenSaid, OnFailure, Order, Promote, RouteSaid, Said, ServiceSaid, Tls},
 };
-use crate::{class::Class, mistake::Mistakes, protocol::Protocol};
+use crate::{class::Class, protocol::Protocol};
 
 /// Keys of `switch:` and of the top level's `x-turnout:`.
 pub const KEYS: &[&str] = &[
@@ -267,7 +268,7 @@ fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     let mut needed = |key: &str| {
         let found = fields.get(key);
         if found.is_none() {
-            reading.mistakes.add(&below(path, key), "is missing");
+            reading.mistakes.add(below(path, key), "is missing");
         }
         found
     };
@@ -340,7 +341,7 @@ fn tls(reading: &mut Reading, path: &str, value: &Value) -> Option<Tls> {
     let mut file = |key: &str| match fields.get(key) {
         Some((at, value)) => reading.text(&at, value).map(str::to_owned),
         None => {
-            reading.mistakes.add(&below(path, key), "is missing");
+            reading.mistakes.add(below(path, key), "is missing");
             None
         }
     };

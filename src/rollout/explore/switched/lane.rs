@@ -183,6 +183,8 @@ impl World {
                 }));
                 deeds
             }
+            // Whoever has a share of the requests is not stopped: what mends takes that away first.
+            Action::Abort if self.proxy.table.is_some_and(|table| table.also.is_some()) => vec![Deed::Ask],
             Action::Abort => of_way(|way, _| vec![Deed::Rest(way.next, Part::All), Deed::NoteAborted(way.next)]),
             _ => Vec::new(),
         }
