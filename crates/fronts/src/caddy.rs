@@ -13,8 +13,6 @@ use crate::{
     wanted::{Drain, Led, LedColour, Means, Open, Place, Stands, Wanted},
 };
 
-/// Caddy forgets how many requests an upstream has when its configuration loses it; so this is waited.
-const UNSEEN: Duration = Duration::from_secs(30);
 /// What every `@id` of ours begins with.
 const MARK: &str = "turnout";
 
@@ -79,6 +77,23 @@ impl Caddy {
         all.enumerate().map(upstream).collect()
     }
 
+    /// Finds what is missing.
+    async fn look_for(&self, wanted: &Wanted) -> Result<Vec<Vec<Value>>, FrontError> {
+        let mut known = Vec::new();
+        for place in &wanted.places {
+            let upstreams = self.upstreams(&place.name).await?;
+            if let Some(other) = others(&self.repository, &upstreams) {
+                return Err(FrontError::Lacks {
+                    front: self.name(),
+                    what: format!("leads its handler {} for the repository {other}", place.name),
+                    remedy: "name another handler under `adapter`".to_owned(),
+                });
+            }
+            known.push(upstreams);
+        }
+        Ok(known)
+    }
+
     async fn move_to(&self, wanted: &Wanted) -> Result<bool, FrontError> {
         if wanted.led().colours.len() > 1 {
             return Err(FrontError::Lacks {
@@ -87,14 +102,10 @@ impl Caddy {
                 remedy: "take the shares out; it goes from one colour to the other at once".to_owned(),
             });
         }
-        let mut known = Vec::new();
-        for place in &wanted.places {
-            let upstreams = self.upstreams(&place.name).await?;
-            if let Ok(Some(led)) = read(&self.repository, &upstreams) {
-                let may = wanted.may_follow(&led);
-                may.map_err(|(what, remedy)| FrontError::Lacks { front: self.name(), what, remedy })?;
-            }
-            known.push(upstreams);
+        let known = self.look_for(wanted).await?;
+        for led in known.iter().filter_map(|upstreams| read(&self.repository, upstreams).ok().flatten()) {
+            let may = wanted.may_follow(&led);
+            may.map_err(|(what, remedy)| FrontError::Lacks { front: self.name(), what, remedy })?;
         }
         let mut changed = false;
         for (number, (place, known)) in wanted.places.iter().zip(known).enumerate() {
@@ -138,6 +149,15 @@ impl Caddy {
         }
         Ok(all.map_or(Stands::Unknown, Stands::Leads))
     }
+}
+
+/// Another repository whose upstreams they are.
+fn others<'u>(repository: &str, upstreams: &'u [Value]) -> Option<&'u str> {
+    let mut ids = upstreams.iter().filter_map(|upstream| upstream.get("@id")?.as_str());
+    ids.find_map(|id| match id.split(':').collect::<Vec<_>>().as_slice() {
+        [MARK, of, ..] if *of != repository => Some(*of),
+        _ => None,
+    })
 }
 
 /// Where upstreams lead, by what turnout wrote into them. `None`: they are not turnout's.
@@ -196,12 +216,17 @@ impl Front for Caddy {
             pins: false,
             bytes: false,
             together: false,
-            drain: Drain::Waited(UNSEEN),
+            // It forgets how many requests an upstream has when its configuration loses it.
+            drain: Drain::Waited,
         }
     }
 
     fn stands(&self) -> Told<'_, Stands> {
         Box::pin(self.look())
+    }
+
+    fn check<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, ()> {
+        Box::pin(async { self.look_for(wanted).await.map(drop) })
     }
 
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool> {
@@ -232,6 +257,8 @@ mod tests {
         ] {
             assert!(read("shop", &upstreams).unwrap_err().contains(said), "{said}");
         }
+        assert_eq!(others("shop", &[of("turnout:blog:0:8:1:blue:7:100:0")]), Some("blog"));
+        assert_eq!(others("shop", &[of("turnout:shop:0:8:1:blue:7:100:0"), of("mine")]), None);
         assert_eq!(path("shop"), "/id/shop");
         assert_eq!(path("/config/apps/http/0/"), "/config/apps/http/0");
     }

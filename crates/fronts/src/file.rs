@@ -46,6 +46,13 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), FrontError> {
     })
 }
 
+/// Whether it could be replaced.
+pub(crate) fn can_be_replaced(path: &Path) -> Result<(), FrontError> {
+    let beside = beside(path);
+    let tried = File::create(&beside).and_then(|_| fs::remove_file(&beside));
+    tried.map_err(|source| FrontError::File { path: path.to_owned(), done: "written", source })
+}
+
 /// Takes it away, if it is there.
 pub(crate) fn remove(path: &Path) -> Result<(), FrontError> {
     match fs::remove_file(path) {

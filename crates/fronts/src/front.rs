@@ -21,6 +21,9 @@ pub trait Front: fmt::Debug + Send + Sync {
     /// How it stands, asked of the program itself.
     fn stands(&self) -> Told<'_, Stands>;
 
+    /// Whether it could be led there: finds what is missing, and changes nothing.
+    fn check<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, ()>;
+
     /// Has it lead where is wanted, and sees that it does. Answers whether that changed anything.
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool>;
 

@@ -92,9 +92,29 @@ impl Haproxy {
                 what: format!("has no backend {backend}"),
                 remedy: "write it into its configuration, or name another one under `adapter`".to_owned(),
             })?;
+            if let Some(other) = table::taken_by(&remembered, backend, &self.repository) {
+                return Err(FrontError::Lacks {
+                    front: self.name(),
+                    what: format!("leads its backend {backend} for the repository {other}"),
+                    remedy: format!(
+                        "name another backend under `adapter`; if {other} is no more: clear table {} key {other}@{backend}",
+                        self.table
+                    ),
+                });
+            }
             backends.push((backend.clone(), servers));
         }
         Ok(Seen { backends, remembered })
+    }
+
+    /// Finds what is missing.
+    async fn look_for(&self, wanted: &Wanted) -> Result<(), FrontError> {
+        let seen = self.look().await?;
+        self.moves(wanted, &seen)?;
+        match &self.state {
+            Some(folder) => self.backends.iter().try_for_each(|backend| file::can_be_replaced(&folder.join(backend))),
+            None => Ok(()),
+        }
     }
 
     fn moves(&self, wanted: &Wanted, seen: &Seen) -> Result<Vec<String>, FrontError> {
@@ -172,6 +192,10 @@ impl Front for Haproxy {
             let Seen { backends, remembered } = self.look().await?;
             Ok(table::stands(&self.repository, &backends, &remembered))
         })
+    }
+
+    fn check<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, ()> {
+        Box::pin(self.look_for(wanted))
     }
 
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool> {

@@ -25,8 +25,6 @@ use crate::{
 const LONGEST: Duration = Duration::from_secs(20);
 /// Time between two questions.
 const APART: Duration = Duration::from_millis(20);
-/// What is waited for where nobody sees whether old workers are there.
-const UNSEEN: Duration = Duration::from_secs(30);
 
 /// nginx, for one repository.
 #[derive(Debug)]
@@ -93,6 +91,28 @@ impl Nginx {
         text
     }
 
+    /// Finds what is missing.
+    fn look_for(&self) -> Result<(), FrontError> {
+        if self.pid.is_some() {
+            self.master()?;
+        }
+        self.may_replace(file::read(&self.file)?.as_deref())?;
+        file::can_be_replaced(&self.file)
+    }
+
+    /// A file of somebody else's is left as it is; one with upstreams alone was written to begin with.
+    fn may_replace(&self, text: Option<&str>) -> Result<(), FrontError> {
+        let Some(text) = text else { return Ok(()) };
+        let more = record::find(text).is_none() && !only_upstreams(text);
+        let more = more.then(|| "holds more than upstreams, and turnout has not written it".to_owned());
+        let Some(what) = record::others(text, &self.repository).or(more) else { return Ok(()) };
+        Err(FrontError::Lacks {
+            front: self.name(),
+            what: format!("cannot get {}: that {what}", self.file.display()),
+            remedy: "name a file of its own under `adapter`".to_owned(),
+        })
+    }
+
     /// Has it read its files again.
     fn reload(&self) -> Result<(), FrontError> {
         let Some(path) = &self.pid else { return Ok(()) };
@@ -122,6 +142,7 @@ impl Nginx {
     async fn move_to(&self, wanted: &Wanted) -> Result<bool, FrontError> {
         let (led, text) = (wanted.led(), self.text(wanted));
         let before = file::read(&self.file)?;
+        self.may_replace(before.as_deref())?;
         if let Some(there) = self.answered().await? {
             wanted.may_follow(&there).map_err(|(what, remedy)| FrontError::Lacks {
                 front: self.name(),
@@ -177,6 +198,21 @@ impl Nginx {
     }
 }
 
+/// Whether a text of nginx's language has no block but upstreams.
+fn only_upstreams(text: &str) -> bool {
+    let code: String = text.lines().map(|line| format!("{}\n", line.split('#').next().unwrap_or_default())).collect();
+    let mut depth = 0_usize;
+    code.split_inclusive(['{', '}', ';']).all(|part| {
+        let at_top = depth == 0;
+        match part.chars().last() {
+            Some('{') => depth += 1,
+            Some('}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        !at_top || part.trim().is_empty() || part.split_whitespace().next() == Some("upstream")
+    })
+}
+
 /// A server's part of its colour's weight; at least one.
 fn weight(colour: u64, servers: usize) -> u64 {
     (colour * 100 / u64::try_from(servers.max(1)).unwrap_or(1)).max(1)
@@ -195,7 +231,7 @@ impl Front for Nginx {
             pins: false,
             bytes: false,
             together: true,
-            drain: if self.pid.is_some() { Drain::Processes } else { Drain::Waited(UNSEEN) },
+            drain: if self.pid.is_some() { Drain::Processes } else { Drain::Waited },
         }
     }
 
@@ -210,6 +246,10 @@ impl Front for Nginx {
                 (Some(_), _) => Stands::Otherwise(format!("{} says something else", self.file.display())),
             })
         })
+    }
+
+    fn check<'f>(&'f self, _wanted: &'f Wanted) -> Told<'f, ()> {
+        Box::pin(async { self.look_for() })
     }
 
     fn apply<'f>(&'f self, wanted: &'f Wanted) -> Told<'f, bool> {
@@ -233,6 +273,19 @@ mod tests {
     use turnout_traffic::Colour;
 
     use super::*;
+
+    #[test]
+    fn only_a_file_that_was_written_to_begin_with_is_replaced() {
+        for (text, may) in [
+            ("", true),
+            ("# by hand\nupstream shop {\n    server 127.0.0.1:8080; # in place\n}\n", true),
+            ("upstream a { server b; }\nserver { listen 80; }\n", false),
+            ("events {}\nhttp { upstream a { server b; } }\n", false),
+            ("user www-data;\n", false),
+        ] {
+            assert_eq!(only_upstreams(text), may, "{text}");
+        }
+    }
 
     #[test]
     fn the_file_says_where_and_who() {

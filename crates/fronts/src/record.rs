@@ -40,6 +40,11 @@ pub(crate) fn find(text: &str) -> Option<(String, Led)> {
     text.lines().find_map(|line| line.strip_prefix(MARK)).and_then(read)
 }
 
+/// Why a file may not be replaced: it is another repository's. `None`: it may, or it is nobody's.
+pub(crate) fn others(text: &str, repository: &str) -> Option<String> {
+    find(text).filter(|(of, _)| of != repository).map(|(of, _)| format!("is led for the repository {of}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

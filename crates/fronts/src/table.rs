@@ -105,6 +105,12 @@ pub(crate) fn remembered(text: &str) -> Option<Remembered> {
     Some(text.lines().filter_map(row).collect())
 }
 
+/// Another repository that a backend is led for.
+pub(crate) fn taken_by<'r>(remembered: &'r Remembered, backend: &str, repository: &str) -> Option<&'r str> {
+    let others = remembered.keys().filter_map(|key| key.rsplit_once('@')).filter(|(of, _)| *of != repository);
+    others.into_iter().find(|(_, at)| *at == backend).map(|(of, _)| of)
+}
+
 /// What a repository's backends and the table say of it.
 pub(crate) fn stands(repository: &str, backends: &[(String, Vec<Server>)], remembered: &Remembered) -> Stands {
     let Some((generation, revision)) = remembered.get(repository).copied() else { return Stands::Unknown };
@@ -193,6 +199,7 @@ pub(crate) fn moves(
     record.extend(
         led.colours.iter().map(|colour| (format!("{repository}/{}", colour.name), (colour.generation, colour.weight))),
     );
+    record.extend(backends.iter().map(|(backend, _)| (format!("{repository}@{backend}"), (1, 0))));
     for (key, (one, two)) in &record {
         if known.get(key) != Some(&(*one, *two)) {
             into.push(format!("set table {table} key {key} data.gpt0 {one} data.gpc0 {two}"));
@@ -279,6 +286,7 @@ shop,sorry,0,0,0,1
                 "set server shop/blue state ready",
                 "set table turnout key shop data.gpt0 8 data.gpc0 0",
                 "set table turnout key shop/blue data.gpt0 8 data.gpc0 100",
+                "set table turnout key shop@shop data.gpt0 1 data.gpc0 0",
                 "clear table turnout key shop/red",
                 "set server shop/red state maint",
                 "set server shop/old state maint",
@@ -294,7 +302,10 @@ shop,sorry,0,0,0,1
 
     #[test]
     fn what_is_so_is_not_said_again() {
-        let known = Remembered::from([("shop".to_owned(), (8, 0)), ("shop/red".to_owned(), (8, 100))]);
+        let known = [("shop", (8, 0)), ("shop/red", (8, 100)), ("shop@shop", (1, 0))];
+        let known = Remembered::from(known.map(|(key, numbers)| (key.to_owned(), numbers)));
+        assert_eq!(taken_by(&known, "shop", "shop"), None);
+        assert_eq!(taken_by(&known, "shop", "blog"), Some("shop"));
         let mut all = backends();
         all[0].1.retain(|server| server.name != "old");
         assert_eq!(moves("shop", "turnout", &wanted(8, &[("red", 100, 18001)]), &all, &known), Ok(Vec::new()));

@@ -13,8 +13,6 @@ use crate::{
 /// Traefik reads a changed file at once, and takes changes no more often than every two seconds by default
 /// (`providersThrottleDuration`).
 const TAKEN: Duration = Duration::from_secs(4);
-/// What is waited before a colour is stopped.
-const UNSEEN: Duration = Duration::from_secs(30);
 
 /// Traefik, for one repository.
 #[derive(Debug)]
@@ -55,9 +53,22 @@ impl Traefik {
         text
     }
 
+    /// Its file is this repository's, or not there.
+    fn may_replace(&self, text: Option<&str>) -> Result<(), FrontError> {
+        let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(()) };
+        let nobodys = || record::find(text).is_none().then(|| "is not turnout's".to_owned());
+        let Some(what) = record::others(text, &self.repository).or_else(nobodys) else { return Ok(()) };
+        Err(FrontError::Lacks {
+            front: self.name(),
+            what: format!("cannot be told: that file {what}"),
+            remedy: "name a file of its own under `adapter`, or move that one away".to_owned(),
+        })
+    }
+
     async fn move_to(&self, wanted: &Wanted) -> Result<bool, FrontError> {
         let text = self.text(wanted);
         let before = file::read(&self.file)?;
+        self.may_replace(before.as_deref())?;
         if before.as_ref() == Some(&text) {
             return Ok(false);
         }
@@ -83,7 +94,7 @@ impl Front for Traefik {
             pins: true,
             bytes: false,
             together: true,
-            drain: Drain::Waited(UNSEEN),
+            drain: Drain::Waited,
         }
     }
 
@@ -91,12 +102,20 @@ impl Front for Traefik {
         Box::pin(async {
             let Some(text) = file::read(&self.file)? else { return Ok(Stands::Unknown) };
             Ok(match record::find(&text) {
+                None if text.trim().is_empty() => Stands::Unknown,
                 None => Stands::Otherwise(format!("{} is not turnout's", self.file.display())),
                 Some((repository, _)) if repository != self.repository => {
                     Stands::Otherwise(format!("{} is the repository {repository}'s", self.file.display()))
                 }
                 Some((_, led)) => Stands::Leads(led),
             })
+        })
+    }
+
+    fn check<'f>(&'f self, _wanted: &'f Wanted) -> Told<'f, ()> {
+        Box::pin(async {
+            self.may_replace(file::read(&self.file)?.as_deref())?;
+            file::can_be_replaced(&self.file)
         })
     }
 
@@ -172,7 +191,9 @@ http:
         assert!(older.contains("is older"), "{older}");
         let other = Traefik { file: front.file.clone(), repository: "blog".to_owned() };
         assert!(matches!(other.stands().await.unwrap(), Stands::Otherwise(why) if why.contains("shop")));
+        assert!(other.check(&wanted(1, &[])).await.unwrap_err().to_string().contains("repository shop"));
         std::fs::write(&front.file, "http: {}\n").unwrap();
+        assert!(front.check(&wanted(8, &[])).await.unwrap_err().to_string().contains("is not turnout's"));
         assert!(matches!(front.stands().await.unwrap(), Stands::Otherwise(_)));
     }
 }

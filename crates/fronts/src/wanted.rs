@@ -1,7 +1,5 @@
 //! What is wanted of a front, and what it says of itself.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use turnout_traffic::Colour;
 
@@ -124,8 +122,8 @@ pub enum Drain {
     Counted,
     /// Processes of before a change end when nothing is open to them.
     Processes,
-    /// It cannot be: this time is waited.
-    Waited(Duration),
+    /// It cannot be: a time is waited.
+    Waited,
 }
 
 impl Means {
@@ -154,9 +152,10 @@ impl Means {
         lost.push(match drain {
             Drain::Counted => format!("drain: {program} counts what is open to each server"),
             Drain::Processes => format!("drain: {program}'s processes of before a change have ended"),
-            Drain::Waited(time) => {
-                format!("drain: {program} does not tell; {} s are waited before a colour is stopped", time.as_secs())
-            }
+            Drain::Waited => format!(
+                "drain: {program} does not tell what is open to a colour: the time of `drain` is waited from the switch on before \
+                 one is stopped"
+            ),
         });
         lost
     }
@@ -184,7 +183,7 @@ mod tests {
             pins: false,
             bytes: false,
             together: false,
-            drain: Drain::Waited(Duration::from_secs(30)),
+            drain: Drain::Waited,
             ..all
         };
         assert_eq!(none.lost().len(), 5);

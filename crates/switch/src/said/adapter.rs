@@ -10,6 +10,7 @@ use super::{
     fields::{Fields, Reading, below},
     words::{Adapter, Program},
 };
+use crate::mistake::Mistakes;
 
 /// Programs, each with its keys: where it is asked, and, as the first one, what it calls a place.
 const PROGRAMS: &[(&str, &[&str])] = &[
@@ -186,16 +187,25 @@ fn admin(reading: &mut Reading, path: &str, value: &Value) -> Option<String> {
 }
 
 impl Adapter {
-    /// Reads `adapter` of what stands under `switch:`, without the project: who is asked, and for which places. `None`: there is
-    /// none, or it is not right, which [`super::Said::read`] tells.
-    pub fn alone(switch: Option<&Value>) -> Option<Adapter> {
-        let value = switch?.get("adapter").filter(|value| !value.is_null())?;
-        let mut number = 0;
-        adapter(&mut Reading::default(), "", value, |_, _, key| {
-            // Told apart, and looked at by nobody.
-            number += 1;
-            Some((key.to_owned(), number))
-        })
+    /// Reads `adapter` of what stands under `switch:`, without the project: who is asked, and for which places. A service that
+    /// is named without its port has port 0.
+    ///
+    /// # Errors
+    /// It is not right: each mistake with its path.
+    pub fn alone(switch: Option<&Value>) -> Result<Option<Adapter>, Mistakes> {
+        let Some(value) = switch.and_then(|switch| switch.get("adapter")).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let mut reading = Reading::default();
+        let read = adapter(&mut reading, "switch.adapter", value, |_, _, key| {
+            let apart = key.rsplit_once(':').and_then(|(service, port)| Some((service, port.parse().ok()?)));
+            let (service, port) = apart.unwrap_or((key, 0));
+            Some((service.to_owned(), port))
+        });
+        match reading.mistakes.0.is_empty() {
+            true => Ok(read),
+            false => Err(reading.mistakes),
+        }
     }
 }
 

@@ -45,7 +45,8 @@ pub struct Adapter {
     pub program: Program,
     /// What it calls the place that leads to the only route.
     pub one: Option<String>,
-    /// The same by service and port, where it is not one name for all.
+    /// The same by service and port, where it is not one name for all. Port 0: the only one of that service, which is not
+    /// known yet.
     pub of: BTreeMap<(String, u16), String>,
 }
 
@@ -90,8 +91,8 @@ impl Adapter {
 
     /// What it calls the place that leads to a port of a service.
     pub fn place(&self, service: &str, port: u16) -> Option<&str> {
-        let own = self.of.get(&(service.to_owned(), port));
-        own.or(self.one.as_ref()).map(String::as_str)
+        let own = |port| self.of.get(&(service.to_owned(), port));
+        own(port).or_else(|| own(0)).or(self.one.as_ref()).map(String::as_str)
     }
 }
 
