@@ -25,6 +25,9 @@ pub struct Made {
     pub bake: i64,
     /// A failure while it bakes leads back to the colour before it.
     pub goes_back: bool,
+    /// The proxy of the user's own that leads to it; `None`: turnout-proxy.
+    #[serde(default)]
+    pub led_by: Option<String>,
 }
 
 /// A service of a colour.
@@ -45,7 +48,7 @@ pub struct MadeService {
 /// A listener, and where it leads in this colour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeRoute {
-    /// Where the proxy listens.
+    /// Where turnout-proxy listens; nothing where another proxy leads.
     pub listen: Vec<SocketAddr>,
     /// The service.
     pub service: String,
@@ -187,6 +190,7 @@ pub(super) mod tests {
             }],
             bake: 60_000,
             goes_back: true,
+            led_by: None,
         }
     }
 

@@ -19,6 +19,7 @@ mod bake;
 mod came;
 mod facts;
 mod gating;
+mod lead;
 mod look;
 mod made;
 mod mend;

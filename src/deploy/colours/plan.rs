@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed},
     came::Planned,
+    lead::Lead,
     look::{self, Looked, Looking},
     made::Made,
     stands::Stands,
@@ -17,7 +18,6 @@ use crate::{
     engine::Engine,
     git,
     report::Reporter,
-    steer::Steer,
     store::{ColourRecord, ColourStanding},
     switch::said::By,
 };
@@ -29,7 +29,7 @@ impl Deployer {
     /// When something cannot be read, is refused, or was taken back before.
     pub(in crate::deploy) async fn plan_colours(&self, of: Of<'_>, commit: &str) -> Result<Planned, Failure> {
         let Of { job, repo, recorder, .. } = of;
-        let steer = self.proxy().await?;
+        let steer = self.lead(repo).await?;
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
         let stands = self.stands(repo, &steer, recorder).await?;
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
@@ -96,6 +96,7 @@ impl Deployer {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
         }
         let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
+        steer.check(&made, &colour).await?;
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
@@ -162,7 +163,7 @@ impl Deployer {
     }
 
     /// The way back to the colour that was live before.
-    fn plan_back(&self, of: Of<'_>, steer: Steer, stands: Stands) -> Result<Way, Failure> {
+    fn plan_back(&self, of: Of<'_>, steer: Lead, stands: Stands) -> Result<Way, Failure> {
         let Of { job, repo, recorder, .. } = of;
         let earlier = stands.at(ColourStanding::Previous).or_else(|| stands.at(ColourStanding::Kept));
         let meant = |earlier: &&ColourRecord| job.wanted_commit.is_none() || earlier.commit == job.wanted_commit;

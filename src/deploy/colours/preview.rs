@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
-    facts,
+    facts, lead,
     look::{self, Looking},
     plan::next_colour,
     with::{Which, With},
@@ -36,6 +36,10 @@ impl Deployer {
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
         let mut text = switch::explain(&derived);
+        if let Some(front) = lead::other(repo)? {
+            text.push_str(&format!("\nled by {}\n", front.name()));
+            front.costs().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
         let later = look::not_there_yet(&derived);
         if !later.is_empty() || !derived.refusals.is_empty() {
             later.iter().for_each(|line| text.push_str(&format!("\nrefused: {line}")));

@@ -9,7 +9,6 @@ use super::{
     look::{self, Looking},
     made::Made,
     revert::answer,
-    stands::Routed,
     way::{How, Way},
     with::{Which, With},
 };
@@ -142,8 +141,7 @@ impl Deployer {
         let stops = |action: &Action| matches!(action, Action::StopContainer { .. } | Action::RestartContainer { .. });
         let holds = way.live.is_some() && stays.plan.steps.iter().any(|step| stops(&step.action));
         if holds {
-            of.recorder.info("requests are held while what stays changes".to_owned());
-            self.hold(of, way).await?;
+            self.hold(of, way, "what stays changes").await?;
         }
         let changed = self.carry_out(of, &stays).await;
         let changed = match changed {
@@ -187,8 +185,7 @@ impl Deployer {
         }
         if way.holds() {
             let verb = if starts.len() == 1 { "changes" } else { "change" };
-            of.recorder.info(format!("requests are held while {} {verb} over", starts.join(", ")));
-            self.hold(of, way).await?;
+            self.hold(of, way, &format!("{} {verb} over", starts.join(", "))).await?;
         }
         if let (Some((live, _)), false) = (&way.live, ends.is_empty()) {
             let ended = engine.rest(&live.project, &ends).await?;
@@ -291,16 +288,16 @@ impl Deployer {
         let made = way.stands.of(&way.colour).map_or(generation, |one| one.generation);
         // A colour that is brought back has containers of an earlier deployment.
         let made = u64::try_from(if way.is_back() { made } else { generation }).unwrap_or_default();
-        let wanted = way.made.repository((number, 0), &way.colour, made);
+        let wanted = way.steer.goal(&way.made, (number, 0), &way.colour, made)?;
         let began = std::time::Instant::now();
         let mut applied = way.steer.apply(&repo.name, &wanted).await;
         if applied.as_ref().is_err_and(|error| error.is_absent()) {
-            recorder.warn("turnout-proxy is not there just now: it is started, or waited for".to_owned());
+            recorder.warn(format!("{} is not there just now: it is started, or waited for", way.steer.name()));
             let mut tries = 0;
             while applied.as_ref().is_err_and(|error| error.is_absent()) && tries < PROXY_TRIES {
                 tries += 1;
                 tokio::time::sleep(PROXY_RETRY).await;
-                applied = match self.proxy().await {
+                applied = match self.lead(repo).await {
                     Ok(steer) => steer.apply(&repo.name, &wanted).await,
                     Err(_) => continue,
                 };
@@ -409,7 +406,7 @@ impl Deployer {
         let recorder = of.recorder;
         let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
         let aborted = async {
-            let routed = Routed::of(&way.steer.status().await?, &of.repo.name);
+            let routed = way.steer.seen(&of.repo.name).await?.routed;
             if routed.and_then(|routed| routed.colour).is_some_and(|(colour, _)| colour == way.colour) {
                 self.needs_mending(&of.repo.name);
                 return Err(Failure::new("requests go there".to_owned()));
@@ -437,9 +434,14 @@ impl Deployer {
         }
     }
 
-    async fn hold(&self, of: Of<'_>, way: &mut Way) -> Result<(), Broke> {
+    async fn hold(&self, of: Of<'_>, way: &mut Way, meanwhile: &str) -> Result<(), Broke> {
+        if !way.steer.can_hold() {
+            of.recorder.warn(format!("{} cannot hold requests: those for it fail while {meanwhile}", way.steer.name()));
+            return Ok(());
+        }
+        of.recorder.info(format!("requests are held while {meanwhile}"));
         way.held = true;
-        way.steer.hold(&of.repo.name).await.map(drop).map_err(|error| Failure::from(error).into())
+        way.steer.hold(&of.repo.name).await.map_err(|error| Failure::from(error).into())
     }
 
     /// Lets requests through, if this deployment holds them.

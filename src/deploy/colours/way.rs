@@ -1,14 +1,13 @@
 //! The way of one deployment from the live colour to the next one: what its actions know of each other. It is in no state:
 //! after a crash it is found out anew.
 
-use super::{bake, look::Looked, made::Made, stands::Stands};
+use super::{bake, lead::Lead, look::Looked, made::Made, stands::Stands};
 use crate::{
     config::Repo,
     deploy::{Failure, Prepared},
     engine::Wake,
     git,
     rollout::Bake,
-    steer::Steer,
     store::ColourRecord,
 };
 
@@ -24,8 +23,8 @@ pub fn awaits(repo: &Repo, bake: Bake) -> Failure {
 
 /// From one colour to another.
 pub struct Way {
-    /// Asks the proxy.
-    pub steer: Steer,
+    /// Who leads requests.
+    pub steer: Lead,
     /// How the colours stood when it was planned.
     pub stands: Stands,
     /// Who is live, and what it was made as; `None` at the first deployment.
