@@ -270,7 +270,10 @@ fn same(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::event::{CiResult, Merge, Release},
+        *,
+    };
     use crate::{
         config::{PathState, repos},
         forge::no_hooks,

@@ -364,7 +364,7 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
             let by = if by < 4 { Fact::EngineBack } else { Fact::Due };
             store.claim(repo(of), waits.map(|one| (one.deployment, by))).await.unwrap();
         }
-        Act::CancelWait(back) => drop(store.cancel_wait(id(back), "called off").await.unwrap()),
+        Act::CancelWait(back) => drop(store.cancel_wait(id(back)).await.unwrap()),
         Act::Line(back, lines) => {
             if store.deployment(id(back)).await.unwrap().is_none() {
                 return;
