@@ -232,6 +232,7 @@ fn made(
         routes: routes.collect(),
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
+        stand_ins: BTreeMap::new(),
     }
 }
 
