@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use super::{
     super::{Deployer, Failure, guard, of::Of},
+    lead::{self, Lead},
     made::Made,
     way::{How, Way},
 };
@@ -54,7 +55,12 @@ impl Deployer {
         let live = stands.live().cloned().map(read).transpose()?;
         let staying = stands.switch.clone().unwrap_or_default().staying;
         Ok(Way {
-            steer: Steer::new(self.planner.settings.proxy_socket.clone()),
+            // Whether it answers is asked when something is to be moved.
+            steer: match lead::other(of.repo)? {
+                Some(other) => Lead::Other(other),
+                None => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
+            },
+            revision: 0,
             made: Made::read(&made).map_err(Failure::new)?,
             how: How::Ready,
             adopts: None,

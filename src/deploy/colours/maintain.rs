@@ -20,6 +20,10 @@ impl Deployer {
                 .hint("only what is deployed blue/green, with `switch` in repos.yaml, has a maintenance page"));
         };
         let made = Made::read(&live.made).map_err(Failure::new)?;
+        if let Some(other) = &made.led_by {
+            return Err(Failure::new(format!("requests to {name} come over {other}, not over turnout-proxy"))
+                .hint("its own configuration has a maintenance page"));
+        }
         let spoken: Vec<&str> =
             made.routes.iter().filter(|route| route.http == Some(true)).map(|route| route.service.as_str()).collect();
         if spoken.is_empty() {

@@ -6,8 +6,9 @@ use tokio::time::timeout;
 
 use super::{
     super::{Deployer, Failure},
+    lead::{self, Lead},
     made::Made,
-    stands::{Routed, Stands},
+    stands::Stands,
 };
 use crate::{
     config::Settings,
@@ -69,23 +70,34 @@ pub struct Glance {
 impl Deployer {
     /// What the proxy says of a repository.
     pub async fn glance(&self, repo: &str, stands: &Stands) -> Glance {
+        let not = |said: String| Glance { not_served: Some(said), maintained: false };
         let Some(live) = stands.live() else { return Glance::default() };
-        let steer = Steer::new(self.planner.settings.proxy_socket.clone());
-        let status = match timeout(GLANCE, steer.status()).await {
-            Ok(Ok(status)) => status,
-            Ok(Err(error)) => return Glance { not_served: Some(error.to_string()), maintained: false },
-            Err(_) => {
-                let silent = format!("turnout-proxy has not answered within {} s", GLANCE.as_secs());
-                return Glance { not_served: Some(silent), maintained: false };
-            }
+        let lead = match self.planner.find(repo).map(|repo| lead::other(&repo)) {
+            Ok(Ok(Some(other))) => Lead::Other(other),
+            Ok(Ok(None)) | Err(_) => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
+            Ok(Err(failure)) => return not(failure.summary),
         };
-        let maintained = status.maintained.iter().any(|name| name == repo);
-        let not_served = match Routed::of(&status, repo).and_then(|routed| routed.colour) {
+        let seen = match timeout(GLANCE, lead.seen(repo)).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(error)) => return not(error.to_string()),
+            Err(_) => return not(format!("{} has not answered within {} s", lead.name(), GLANCE.as_secs())),
+        };
+        if let Some(why) = seen.otherwise {
+            return not(format!("{} leads elsewhere than it was told: {why}", lead.name()));
+        }
+        let maintained = match &lead {
+            Lead::Own(steer) => match timeout(GLANCE, steer.status()).await {
+                Ok(Ok(status)) => status.maintained.iter().any(|name| name == repo),
+                Ok(Err(_)) | Err(_) => false,
+            },
+            Lead::Other(_) => false,
+        };
+        let not_served = match seen.routed.and_then(|routed| routed.colour) {
             Some((colour, _)) if colour == live.colour => None,
-            Some((colour, _)) => Some(format!("the routes of turnout-proxy lead to {colour}")),
+            Some((colour, _)) => Some(format!("the routes of {} lead to {colour}", lead.name())),
             // A stack without a route gets none.
             None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
-            None => Some("turnout-proxy knows no route of it".to_owned()),
+            None => Some(format!("{} knows no route of it", lead.name())),
         };
         Glance { not_served, maintained }
     }
