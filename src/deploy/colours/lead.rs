@@ -50,7 +50,7 @@ pub enum Goal {
 
 /// How it stands, as the one who leads says.
 pub struct Seen {
-    /// The routes; `None`: it knows nothing of the repository.
+    /// The routes; `None`: it knows nothing of the repository. Where it leads elsewhere than it was told, no colour is in them.
     pub routed: Option<Routed>,
     /// Why that is not what it was told.
     pub otherwise: Option<String>,
@@ -125,7 +125,8 @@ fn front(adapter: &Adapter, repo: &str) -> Arc<dyn Front> {
             state: state.as_ref().map(PathBuf::from),
         }),
         Program::Nginx { file, pid, answers } => {
-            Arc::new(Nginx { file: file.into(), pid: pid.as_ref().map(PathBuf::from), answers: *answers, repository })
+            let (file, pid) = (file.into(), pid.as_ref().map(PathBuf::from));
+            Arc::new(Nginx { file, pid, answers: *answers, repository, patience: Nginx::PATIENCE })
         }
         Program::Caddy { admin } => Arc::new(match admin.parse() {
             Ok(address) => Caddy::on_port(address, repository, places),
@@ -170,13 +171,16 @@ impl Other {
         Ok(Wanted { generation, revision, places })
     }
 
-    /// Whether it knows nothing of the repository any more, or less than it had confirmed; for whoever looks after it.
+    /// See [`Lead::seen`].
     async fn seen(&self) -> Result<Seen, FrontError> {
+        let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
         Ok(match self.front.stands().await? {
             Stands::Unknown => Seen { routed: None, otherwise: None },
-            Stands::Otherwise(why) => Seen { routed: None, otherwise: Some(why) },
+            Stands::Otherwise { why, at } => {
+                let routed = Routed { generation: number(at.0), revision: number(at.1), colour: None };
+                Seen { routed: Some(routed), otherwise: Some(why) }
+            }
             Stands::Leads(led) => {
-                let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
                 let served = led.colours.into_iter().filter(|colour| colour.weight > 0);
                 let colour =
                     served.map(|colour| (colour.name, number(colour.generation))).max_by_key(|(_, made)| *made);

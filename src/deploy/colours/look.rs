@@ -127,6 +127,14 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
                 place()
             ));
         }
+        if let Listen::Other { adapter: (program @ ("nginx" | "caddy" | "traefik"), _), .. } = &route.listen
+            && !route.spoken.may_be_http()
+        {
+            refused.push(format!(
+                "{} is no HTTP, and {program} is told to lead HTTP only; take it out of `adapter`",
+                place()
+            ));
+        }
         let later = [(route.tls == Some(said::Tls::Auto), "tls: auto")];
         let later: Vec<&str> = later.into_iter().filter(|(is_said, _)| *is_said).map(|(_, key)| key).collect();
         if !later.is_empty() {

@@ -34,7 +34,11 @@ impl Deployer {
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }
-        match stands.agree(routed.as_ref()) {
+        let agreement = match otherwise {
+            Some(_) => Agreement::RoutesAreLost,
+            None => stands.agree(routed.as_ref()),
+        };
+        match agreement {
             Agreement::Agree => {
                 let age = routed.map(|routed| (routed.generation, routed.revision));
                 let confirmed = stands.switch.as_ref().map(|switch| (switch.generation, switch.revision));
