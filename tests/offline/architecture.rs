@@ -35,11 +35,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("docker", &["buildkit", "compose", "files", "net", "plan", "registry", "report"]),
     ("git", &["files", "net", "report"]),
     ("composer", &["buildkit", "compose", "docker", "files", "git", "plan", "registry", "report", "yaml"]),
-    ("traffic", &[]),
+    ("traffic", &["report"]),
     ("steer", &["traffic"]),
     ("fronts", &["traffic"]),
     ("gate", &["report"]),
-    ("proxy", &["report", "traffic"]),
+    ("nat", &[]),
+    ("proxy", &["nat", "report", "traffic"]),
 ];
 
 /// What must not come with a crate, not even through others: packages by the beginning of their names.
@@ -61,6 +62,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("steer", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "turnout-compose"]),
     ("fronts", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "openssl", "turnout-compose"]),
     ("gate", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
+    ("nat", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
 
@@ -310,6 +312,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/repack/pack.rs", "in .git"),
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
+    ("crates/nat/src/serve.rs", "the list of tracked connections, in /proc"),
     ("crates/proxy/src/access.rs", "the access log, named on the proxy's command line"),
     ("crates/proxy/src/tls.rs", "certificates and keys, named in the route table"),
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),

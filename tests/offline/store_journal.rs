@@ -50,6 +50,7 @@ fn delivery(repo: &str, commit: u8) -> NewDelivery {
         effect: "deploy",
         reason: "push".to_owned(),
         deploy: Some(wanted(repo, Some(commit), false)),
+        hooks: Vec::new(),
     }
 }
 
@@ -138,6 +139,7 @@ fn replayed(events: &[Journaled]) -> World {
         match what.clone() {
             DomainEvent::DaemonBegan { .. }
             | DomainEvent::DaemonEnds {}
+            | DomainEvent::HookWanted { .. }
             | DomainEvent::LetterDied { .. }
             | DomainEvent::LettersSentAgain { .. }
             | DomainEvent::ConfigReloaded { .. }

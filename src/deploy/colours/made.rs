@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::Wake,
     traffic::{
-        Colour, Protocol, Repository, Route, RouteState, bounds,
+        Beyond, Colour, Protocol, Repository, Route, RouteState, bounds,
         spot::{Host, Prefix},
-        table::Tls,
+        table::{CertificateFiles, Tls},
     },
 };
 
@@ -124,7 +124,7 @@ impl Made {
     /// All of its routes for the proxy, with this colour as the only one.
     pub fn repository(&self, (generation, revision): (u64, u64), colour: &str, of: u64) -> Repository {
         let routes = self.routes.iter().flat_map(|route| {
-            let tls = route.tls.clone().map(|(certificate, key)| Tls { certificate, key });
+            let tls = route.tls.clone().map(|(certificate, key)| Tls::Files(CertificateFiles { certificate, key }));
             // What is none was refused before.
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
@@ -136,11 +136,14 @@ impl Made {
                 strip_path: route.strip_path,
                 tls: tls.clone(),
                 redirect_port: None,
+                stand_in_port: None,
+                yields: false,
                 hsts_seconds: None,
                 trusted: Vec::new(),
                 drain_seconds: route.drain,
                 state: RouteState::Serve,
                 idle_seconds: None,
+                beyond: Beyond::default(),
                 colours: vec![Colour {
                     name: colour.to_owned(),
                     generation: of,

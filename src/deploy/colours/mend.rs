@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     super::{Deployer, Failure, busy},
@@ -49,8 +49,21 @@ impl Deployer {
     pub async fn keep_colours(&self) {
         let mut told: BTreeMap<String, String> = BTreeMap::new();
         let mut doubts: BTreeMap<String, String> = BTreeMap::new();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen: Option<Steer> = None;
         loop {
-            sleep(LOOK).await;
+            // Without it nobody reaches what is live: its end is learned at once. One that ends again soon waits for its turn.
+            let ended = match seen.take() {
+                Some(steer) => tokio::select! {
+                    _ = looks.tick() => false,
+                    () = steer.until_closed() => true,
+                },
+                None => {
+                    looks.tick().await;
+                    false
+                }
+            };
             let Ok(all) = self.store.colours(None).await else { continue };
             // Who has no repository with colours has no proxy either, and none is started.
             self.lock_mends().retain(|repo| all.iter().any(|one| one.repo == *repo));
@@ -61,6 +74,7 @@ impl Deployer {
             let list = self.planner.repos.current();
             let known: Vec<&Repo> = names.iter().filter_map(|name| list.repos.by_name(name)).collect();
             let own = self.own_proxy(&known, names.len() > known.len(), &mut told).await;
+            seen = own.clone().filter(|_| !ended);
             for name in live.iter().copied() {
                 let lead = match list.repos.by_name(name).map(lead::other) {
                     Some(Ok(Some(other))) => Lead::Other(other),

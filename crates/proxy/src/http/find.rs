@@ -9,6 +9,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use turnout_traffic::{
     Protocol,
+    choose::Wish,
     spot::{Aim, NoRoute},
 };
 
@@ -34,7 +35,8 @@ const NO_PATH: Own = Own::new(404, "nothing is served at this path");
 #[derive(Debug)]
 pub(crate) struct Finder {
     pub(crate) listen: SocketAddr,
-    client: IpAddr,
+    /// Where the request at hand wants to go.
+    wish: Wish,
     /// The routes that the last request found.
     way: Option<Arc<Listening>>,
     /// What the request at hand names: its host, and from there on its path.
@@ -68,7 +70,7 @@ pub(crate) enum AtOnce {
 
 impl Finder {
     pub(crate) fn new(listen: SocketAddr, client: IpAddr) -> Finder {
-        Finder { listen, client, way: None, aim: Vec::new(), host: 0 }
+        Finder { listen, wish: Wish::of_address(client), way: None, aim: Vec::new(), host: 0 }
     }
 
     /// A request comes that names this: its route. None: the listener has no route any more.
@@ -93,7 +95,7 @@ impl Finder {
 
     fn claim(&mut self, board: &Board, tried: &[SocketAddr]) -> Result<Claimed, Own> {
         let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
-        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, self.client, tried) {
+        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, &self.wish, tried) {
             // Looked at after it was counted in: whoever holds and then sees nothing in flight may rely on it.
             Some(Ok((serving, _))) if serving.standing.held() => Ok(Claimed::Held(serving)),
             Some(Ok((serving, claim))) if serving.route.protocol == Protocol::Http => {

@@ -74,12 +74,19 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, listen: SocketAdd
     listening.door.taken.fetch_add(1, Relaxed);
     let (stream, scheme) = if let Some(shown) = listening.shown.as_ref().map(Arc::clone) {
         drop(listening);
+        let handshake = async {
+            match house.certificates.challenges().took(stream).await {
+                Some(stream) => tls::accept(stream, shown).await.map(Some),
+                None => Ok(None),
+            }
+        };
         let shaken = tokio::select! {
-            shaken = timeout(house.times.head_timeout, tls::accept(stream, shown)) => shaken,
+            shaken = timeout(house.times.head_timeout, handshake) => shaken,
             _ = cut.wait_for(|cut| *cut) => return,
         };
         match shaken {
-            Ok(Ok(stream)) => (Stream::Tls(Box::new(stream)), "https"),
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(stream))) => (Stream::Tls(Box::new(stream)), "https"),
             Ok(Err(reason)) => return tls::failed(listen, peer, &reason),
             Err(_) => return tls::failed(listen, peer, "it took too long"),
         }

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::Value;
 use turnout_compose::model::Project;
+use turnout_report::Mistakes;
 
 use super::{
     fields::{Fields, Reading, below},
     words::{Adapter, Program},
 };
-use crate::mistake::Mistakes;
 
 /// Programs, each with its keys: where it is asked, and, as the first one, what it calls a place.
 const PROGRAMS: &[(&str, &[&str])] = &[
@@ -88,7 +88,7 @@ fn places(
         _ => word(reading, at, value),
     };
     let Some((at, value)) = fields.get(key) else {
-        reading.mistakes.add(&below(&fields.path, key), "is missing");
+        reading.mistakes.add(below(&fields.path, key), "is missing");
         return None;
     };
     if value.is_string() {
@@ -141,7 +141,7 @@ fn handler(reading: &mut Reading, path: &str, value: &Value) -> Option<String> {
 fn file(reading: &mut Reading, fields: &Fields<'_>, key: &str, needed: bool) -> Option<String> {
     let Some((at, value)) = fields.get(key) else {
         if needed {
-            reading.mistakes.add(&below(&fields.path, key), "is missing");
+            reading.mistakes.add(below(&fields.path, key), "is missing");
         }
         return None;
     };
@@ -164,7 +164,7 @@ fn optional_file(reading: &mut Reading, fields: &Fields<'_>, key: &str) -> Optio
 /// An address that only this machine reaches.
 fn loopback(reading: &mut Reading, fields: &Fields<'_>, key: &str) -> Option<SocketAddr> {
     let Some((at, value)) = fields.get(key) else {
-        reading.mistakes.add(&below(&fields.path, key), "is missing");
+        reading.mistakes.add(below(&fields.path, key), "is missing");
         return None;
     };
     let address = value.as_str().and_then(|text| text.parse::<SocketAddr>().ok());

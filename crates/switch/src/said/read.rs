@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde_json::Value;
 use turnout_compose::model::Project;
+use turnout_report::Mistakes;
 
 use super::{
     adapter::{adapter, of_project},
     fields::{Reading, below},
     words::{By, Health, Layer, ListenSaid, OnFailure, Order, RouteSaid, Said, ServiceSaid, Tls},
 };
-use crate::{class::Class, mistake::Mistakes, protocol::Protocol};
+use crate::{class::Class, protocol::Protocol};
 
 /// Keys of `switch:` and of the top level's `x-turnout:`.
 pub const KEYS: &[&str] = &[
@@ -254,7 +255,7 @@ fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     let mut needed = |key: &str| {
         let found = fields.get(key);
         if found.is_none() {
-            reading.mistakes.add(&below(path, key), "is missing");
+            reading.mistakes.add(below(path, key), "is missing");
         }
         found
     };
@@ -327,7 +328,7 @@ fn tls(reading: &mut Reading, path: &str, value: &Value) -> Option<Tls> {
     let mut file = |key: &str| match fields.get(key) {
         Some((at, value)) => reading.text(&at, value).map(str::to_owned),
         None => {
-            reading.mistakes.add(&below(path, key), "is missing");
+            reading.mistakes.add(below(path, key), "is missing");
             None
         }
     };
