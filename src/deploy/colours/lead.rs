@@ -17,6 +17,7 @@ use crate::{
     fronts::{Caddy, Drain, Front, FrontError, Haproxy, Nginx, Open, Place, Stands, Traefik, Wanted},
     rollout::Generation,
     steer::{Steer, SteerError},
+    store::ColourRecord,
     switch::said::{Adapter, Program},
     traffic::{Colour, Repository, bounds},
 };
@@ -240,7 +241,7 @@ impl Lead {
     ///
     /// # Errors
     /// They differ: requests would go on elsewhere.
-    pub fn still_leads(&self, repo: &str, made: &Made) -> Result<(), Failure> {
+    pub fn still_leads(&self, live: &ColourRecord, made: &Made) -> Result<(), Failure> {
         let (differs, now) = match self {
             Lead::Own(_) => (made.led_by.is_some(), "turnout-proxy".to_owned()),
             Lead::Other(other) => (other.is_another(made), word(&other.adapter)),
@@ -249,13 +250,15 @@ impl Lead {
             return Ok(());
         }
         let before = made.led_by.as_deref().unwrap_or("turnout-proxy");
+        let project = &live.project;
         Err(Failure::new(format!(
-            "requests to {repo} are led by {before}, and repos.yaml names {now}: to change over from one to the other while a \
+            "requests to {project} are led by {before}, and repos.yaml names {now}: to change over from one to the other while a \
              colour is live is not there yet"
         ))
         .hint(format!(
-            "nothing was changed; put `adapter` back as it was, or take the colours down (docker compose -p PROJECT down), and \
-             deploy {repo} anew: volumes stay"
+            "nothing was changed; put `adapter` back as it was, or take the live colour down (docker compose -p {project} down: \
+             requests fail from then on, volumes stay) and deploy {}",
+            live.repo
         )))
     }
 

@@ -35,7 +35,8 @@ async fn switches_and_loses_no_request() {
     let Some(program) = started(folder.path(), admin, at, &first).await else { return };
     let front = Caddy::on_port(admin, "shop".to_owned(), vec!["shop".to_owned()]);
     assert_eq!(front.stands().await.unwrap(), Stands::Unknown);
-    // It does not tell what is open; the deployer waits a time, the test looks into the container.
+    // It does not tell what is open; the deployer waits a time, the test looks into the container. Idle connections it closes, and
+    // resets a few new ones that meet its change of configuration: counted and said, for that is Caddy's own.
     switch_under_load(&front, "shop", at, async |_, before| before.idle().await).await;
     program.end().await;
 }

@@ -24,6 +24,8 @@ pub struct Came {
     pub answered: BTreeMap<String, u64>,
     /// On a connection that had been used before, and ended before an answer began: browsers ask a GET again by themselves.
     pub stale: u64,
+    /// On a new connection that was reset before an answer began.
+    pub reset: u64,
     /// All else.
     pub failed: Vec<String>,
 }
@@ -31,7 +33,8 @@ pub struct Came {
 impl fmt::Display for Came {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: u64 = self.answered.values().sum();
-        write!(f, "{all} requests answered, {} failed, {} stale", self.failed.len(), self.stale)
+        let Came { stale, reset, failed, .. } = self;
+        write!(f, "{all} requests answered, {} failed, {stale} stale, {reset} reset", failed.len())
     }
 }
 
@@ -78,6 +81,7 @@ impl Load {
                                     kept = Some(stream).filter(|_| *keeps && lasts);
                                 }
                                 Err((true, _)) if again => came.stale += 1,
+                                Err((true, why)) if why.contains("reset") => came.reset += 1,
                                 Err((_, why)) => {
                                     came.failed.push(format!("{}: {why}", request.lines().next().unwrap()));
                                 }

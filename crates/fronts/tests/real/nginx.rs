@@ -58,12 +58,14 @@ async fn switches_and_loses_no_request() {
     let first = Upstream::start("red").await;
     let Some((program, front)) = started(folder.path(), at, &first).await else { return };
     assert_eq!(front.stands().await.unwrap(), Stands::Unknown);
-    switch_under_load(&front, "shop", at, async |colour, _| {
+    // It closes idle connections.
+    let came = switch_under_load(&front, "shop", at, async |colour, _| {
         while front.open(colour).await.unwrap() != Open::Counted(0) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     })
     .await;
+    assert_eq!(came.reset, 0);
     program.end().await;
 }
 

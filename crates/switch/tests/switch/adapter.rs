@@ -24,7 +24,11 @@ fn every_mistake_has_its_path() {
             "switch.adapter: is `traefik`; a program with where it is asked, such as { haproxy: { socket: …, backend: shop } }, \
              is wanted",
         ),
-        (json!({"envoy": {}}), "switch.adapter.envoy: unknown key; known here: haproxy, nginx, caddy, traefik"),
+        (
+            json!({"envoy": {}}),
+            "switch.adapter.envoy: unknown key; known here: haproxy, nginx, caddy, traefik; switch.adapter: one program is wanted: \
+             haproxy, nginx, caddy, traefik",
+        ),
         (
             json!({"caddy": {"id": "a"}, "traefik": {"service": "a", "file": "/f"}}),
             "switch.adapter: one program is wanted: haproxy, nginx, caddy, traefik",
