@@ -88,6 +88,8 @@ impl Deployer {
                         continue;
                     }
                 };
+                // First what was confirmed: routes that move between the two looks are newer then, and not lost.
+                let Ok(Some(switch)) = self.store.switch(name).await else { continue };
                 match lead.seen(name).await.map_err(Failure::from) {
                     // Somebody changed it there, and may have meant to: said, and put right by the next deployment. Once may
                     // be in the middle of a switch.
@@ -100,7 +102,6 @@ impl Deployer {
                     Ok(Seen { routed, otherwise: None }) => {
                         told.remove(name);
                         doubts.remove(name);
-                        let Ok(Some(switch)) = self.store.switch(name).await else { continue };
                         let age = routed.map(|routed| (routed.generation, routed.revision));
                         if age < Some((switch.generation, switch.revision)) {
                             self.needs_mending(name);
