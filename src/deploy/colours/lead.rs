@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::{Deployer, Failure},
     made::Made,
+    mistaken,
     stands::Routed,
 };
 use crate::{
@@ -111,7 +112,7 @@ impl Deployer {
 /// What stands under `adapter` is not right.
 pub fn other(repo: &Repo) -> Result<Option<Other>, Failure> {
     let read = Adapter::alone(repo.switch.as_ref());
-    let adapter = read.map_err(|mistakes| super::look::not_said(repo, &mistakes))?;
+    let adapter = read.map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
     Ok(adapter.map(|adapter| Other { front: front(&adapter, &repo.name), adapter }))
 }
 

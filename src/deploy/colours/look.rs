@@ -11,7 +11,7 @@ use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
     made::{Made, MadeRoute, MadeService},
-    ports,
+    mistaken, ports,
 };
 use crate::{
     compose::{labels, model::Project},
@@ -20,7 +20,7 @@ use crate::{
     plan,
     store::Store,
     switch::{
-        self, Class, Derived, Mistakes, Said,
+        self, Class, Derived, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
         said::{self, OnFailure},
@@ -71,7 +71,8 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
         true => moving.clone(),
         false => planner.read_in(repo, view.clone(), staying).await?,
     };
-    let said = Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| not_said(repo, &mistakes))?;
+    let said =
+        Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
     let facts = facts::gather(repo, &moving.project, colour, engine).await?;
     let derived = switch::derive(&moving.project, &facts, &said);
     refuse(repo, &derived)?;
@@ -97,11 +98,6 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     remaining.stack.project.clone_from(&repo.project);
     remaining.warnings.clear();
     Ok(Looked { derived, colour: moving, coloured, staying: remaining, made })
-}
-
-pub(super) fn not_said(repo: &Repo, mistakes: &Mistakes) -> Failure {
-    Failure::new(format!("{}: what is said about the switch does not fit: {mistakes}", repo.name))
-        .hint("nothing was changed; correct `switch` in repos.yaml or x-turnout in the Compose file")
 }
 
 /// With what was derived nothing can be switched.

@@ -23,6 +23,7 @@ mod lead;
 mod look;
 mod made;
 mod mend;
+mod mistaken;
 mod plan;
 mod ports;
 mod preview;
