@@ -17,6 +17,8 @@ mod e2e_support;
 mod git_support;
 
 mod adapters;
+mod adoption;
+mod adoption_data;
 mod alive;
 mod altered;
 mod asker;

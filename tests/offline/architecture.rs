@@ -202,10 +202,6 @@ const RECURSIVE: &[(&str, &[Back])] = &[
         "what fails with an image is a failure of the engine, and has one as its cause",
         &[("crates/docker/src/error.rs", "crates/docker/src/image/error.rs")],
     ),
-    (
-        "what `up --watch` begins brings up again what has changed",
-        &[("crates/composer/src/watch/mod.rs", "crates/composer/src/up.rs")],
-    ),
 ];
 
 #[test]

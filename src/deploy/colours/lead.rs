@@ -202,6 +202,14 @@ impl Lead {
         }
     }
 
+    /// turnout-proxy, where that leads.
+    pub fn own(&self) -> Option<&Steer> {
+        match self {
+            Lead::Own(steer) => Some(steer),
+            Lead::Other(_) => None,
+        }
+    }
+
     /// How the routes of a repository stand.
     ///
     /// # Errors

@@ -240,6 +240,7 @@ fn made(
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
         led_by: derived.adapter.as_ref().map(lead::word),
+        stand_ins: BTreeMap::new(),
     }
 }
 

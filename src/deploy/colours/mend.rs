@@ -190,9 +190,18 @@ impl Deployer {
         }
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         // While something bakes, whoever looks after that stops what is to be stopped.
-        let others = stands.all.iter().filter(|one| one.standing != ColourStanding::Live);
+        let is_other = |one: &&ColourRecord| !matches!(one.standing, ColourStanding::Live | ColourStanding::InPlace);
+        let others = stands.all.iter().filter(is_other);
         for other in others.filter(|_| rollout.bake.is_none()) {
             self.at_rest(stands, other, engine, reporter).await?;
+        }
+        match (stands.in_place(), stands.live()) {
+            (Some(old), Some(live)) => self.finish_adoption(repo, steer, (old, live), engine, reporter).await?,
+            (Some(old), None) => {
+                reporter.warn(format!("{} was on its way out when that was broken off", old.project));
+                self.undo_adoption(repo, steer, old, engine, reporter).await?;
+            }
+            (None, _) => {}
         }
         let Some(live) = stands.live() else { return Ok(()) };
         let made = Made::read(&live.made).map_err(Failure::new)?;

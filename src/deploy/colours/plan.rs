@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed},
+    super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed, stack::Stack},
     came::Planned,
     lead::Lead,
     look::{self, Looked, Looking},
     made::Made,
     stands::Stands,
-    way::{How, Making, Way},
+    way::{Adopts, How, Making, Way},
     with::{Which, With},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     git,
     report::Reporter,
     store::{ColourRecord, ColourStanding},
-    switch::said::By,
+    switch::{Class, said::By},
 };
 
 impl Deployer {
@@ -74,14 +74,12 @@ impl Deployer {
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
         self.refuse_moved(repo, &engine, &stands, &first).await?;
-        let adopts = self.in_place(&engine, &stands, &named.stack.project, &named.stack.color).await?;
+        let adopts = self.in_place(&engine, &stands, &named.stack, &first).await?;
         let mut colour = next_colour(&first, &stands, &named.stack.color);
-        if let Some(project) = &adopts {
+        if let Some(adopts) = &adopts {
             // Its containers stay as they are, to go back to.
             colour.clone_from(&first.derived.colours.partner);
-            recorder.warn(format!(
-                "{project} runs in place and is stopped before {colour} starts: requests fail until that is ready"
-            ));
+            recorder.info(self.says_adoption(adopts, &colour).await);
         }
         let looked = match colour == named.stack.color {
             true => first,
@@ -102,7 +100,7 @@ impl Deployer {
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
-        let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, held: false };
+        let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, revision: 0, held: false };
         Ok(Planned::Way(Box::new(way)))
     }
 
@@ -148,20 +146,23 @@ impl Deployer {
         )))
     }
 
-    /// The project that runs in place, from the time before the switch; `None` where there is none.
+    /// What runs in place, from the time before the switch; `None` where there is nothing.
     pub(super) async fn in_place(
         &self,
         engine: &Engine,
         stands: &Stands,
-        project: &str,
-        colour: &str,
-    ) -> Result<Option<String>, Failure> {
-        if stands.live().is_some() || stands.of(colour).is_some() {
+        named: &Stack,
+        looked: &Looked,
+    ) -> Result<Option<Adopts>, Failure> {
+        let known = stands.of(&named.color).is_some_and(|one| one.standing != ColourStanding::InPlace);
+        if stands.live().is_some() || known {
             return Ok(None);
         }
-        // Also where it was stopped: an earlier attempt may have got that far.
-        let runs = engine.containers(project, true).await?.iter().any(|one| !one.oneoff);
-        Ok(runs.then(|| project.to_owned()))
+        // Also where it was stopped.
+        let stays = |name: &str| looked.staying.project.services.contains_key(name);
+        let keeps =
+            |name: &str| stays(name) || looked.derived.services.get(name).is_some_and(|fate| fate.class == Class::Held);
+        self.adopts(engine, &named.project, &named.color, stays, keeps).await
     }
 
     /// The way back to the colour that was live before.
@@ -185,7 +186,19 @@ impl Deployer {
         recorder.info(format!("back to {} ({commit}), without git and without a build", earlier.project));
         let ColourRecord { colour, project, .. } = earlier;
         let staying = stands.switch.clone().unwrap_or_default().staying;
-        Ok(Way { steer, stands, live, colour, project, made, staying, how: How::Back, adopts: None, held: false })
+        Ok(Way {
+            steer,
+            stands,
+            live,
+            colour,
+            project,
+            made,
+            staying,
+            how: How::Back,
+            adopts: None,
+            revision: 0,
+            held: false,
+        })
     }
 
     /// A commit that was taken back is not tried again unless somebody asks for it.

@@ -62,17 +62,17 @@ impl Deployer {
             }
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
-        let adopts = self.in_place(&engine, &stands, &named.stack.project, &named.stack.color).await?;
+        let adopts = self.in_place(&engine, &stands, &named.stack, &first).await?;
         let colour = match adopts {
             Some(_) => first.derived.colours.partner.clone(),
             None => next_colour(&first, &stands, &named.stack.color),
         };
         let looked = look::look(&looking, &colour, &staying).await?;
         match (&adopts, stands.live()) {
-            (Some(project), _) => text.push_str(&format!(
-                "\n{project} runs in place: it is stopped before {colour} starts, and requests fail until that is ready; its \
-                 volumes are kept and used\n"
-            )),
+            (Some(adopts), _) => {
+                let said = self.says_adoption(adopts, &colour).await;
+                text.push_str(&format!("\n{said}; its volumes are kept and used\n"));
+            }
             (None, Some(live)) => text.push_str(&format!("\n{} is live; the next colour is {colour}\n", live.project)),
             (None, None) => text.push_str(&format!("\nnothing is live yet; the first colour is {colour}\n")),
         }

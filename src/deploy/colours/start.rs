@@ -160,6 +160,9 @@ impl Deployer {
     /// At a start of the daemon: requests that a former one held are let through, live colours are made whole, and bakes go
     /// on. Where proxy or engine do not answer, the next deployment does it.
     pub async fn resume_colours(self: &Arc<Self>) {
+        if self.store.colours(None).await.is_ok_and(|known| !known.is_empty()) {
+            self.forget_leads().await;
+        }
         let list = self.planner.repos.current();
         for repo in &list.repos.repos {
             let known = self.recorded(&repo.name).await;

@@ -3,7 +3,7 @@
 //! Pure: `head` (of a request), `guard` (what of a client's bytes is a request), `chunks` (frames of a body), `answer_head`,
 //! `forward` (what is changed on the way), `own` (answers of our own).
 //! With sockets: `stream` (with TLS or without), `buffer`, `clock`, `link` (a connection to a container, and those without a request), `find` (who gets a
-//! request), `talk` (one request and its answer, byte by byte), `note` (what the
+//! request), `wish` (of which colour), `mirror` (copies of requests), `fallback` (what another colour has), `talk` (one request and its answer, byte by byte), `note` (what the
 //! access log is told), `exchange` (one request), and here: a client's connection from
 //! its beginning to its end.
 
@@ -12,16 +12,19 @@ mod buffer;
 mod chunks;
 mod clock;
 mod exchange;
+mod fallback;
 mod find;
 mod forward;
 mod guard;
 mod head;
 mod link;
+mod mirror;
 mod note;
 mod own;
 mod refusal;
 mod stream;
 mod talk;
+mod wish;
 
 use std::{
     future::{Future, poll_fn},

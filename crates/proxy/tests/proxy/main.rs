@@ -12,6 +12,7 @@ mod hosts;
 mod http;
 mod passing;
 mod patience;
+mod progressive;
 mod promise;
 mod restarting;
 mod smuggling;
