@@ -25,6 +25,7 @@ mod led;
 mod look;
 mod made;
 mod mend;
+mod mistaken;
 mod plan;
 mod ports;
 mod preview;
