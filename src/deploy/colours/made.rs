@@ -1,7 +1,7 @@
 //! What a colour was made as: all that is needed to send requests to it, to stop it, and to bring it back without git and
 //! without a build. Kept with the colour's record, as JSON. Pure.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,22 @@ pub struct Made {
     pub bake: i64,
     /// A failure while it bakes leads back to the colour before it.
     pub goes_back: bool,
+    /// Copies of mounted files that its containers read.
+    #[serde(default)]
+    pub snapshots: Vec<MadeSnapshot>,
+}
+
+/// A copy of what containers mount from the work tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeSnapshot {
+    /// What was copied.
+    pub path: PathBuf,
+    /// Where the copy lies: it is mounted in place of that.
+    pub place: PathBuf,
+    /// What was copied, as people call it.
+    pub shown: String,
+    /// A container may write to it.
+    pub writable: bool,
 }
 
 /// A service of a colour.
@@ -74,6 +90,13 @@ pub struct MadeRoute {
     /// How long tunnels last once its colour has left the routes, in seconds.
     #[serde(default)]
     pub drain: Option<u64>,
+}
+
+impl MadeSnapshot {
+    /// Where it lies, and what it is a copy of, as the project has them.
+    pub fn pair(&self) -> (String, String) {
+        (self.place.display().to_string(), self.path.display().to_string())
+    }
 }
 
 impl Made {
@@ -184,6 +207,7 @@ pub(super) mod tests {
             }],
             bake: 60_000,
             goes_back: true,
+            snapshots: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::{
     super::{Deployer, Failure, busy},
     made::Made,
+    snapshots,
     stands::{Routed, Stands},
     start::Log,
 };
@@ -124,12 +125,18 @@ impl Deployer {
         for other in others.filter(|_| rollout.bake.is_none()) {
             self.at_rest(stands, other, engine, reporter).await?;
         }
+        self.sweep_snapshots(repo, reporter).await;
         let Some(live) = stands.live() else { return Ok(()) };
         let made = Made::read(&live.made).map_err(Failure::new)?;
         let containers = engine.containers(&live.project, true).await?;
         let wakes: Vec<Wake> = [made.wakes(false), made.wakes(true)].concat();
         let wakes: Vec<Wake> = wakes.into_iter().filter(|wake| stands_still(&containers, &wake.service)).collect();
         if wakes.is_empty() {
+            return Ok(());
+        }
+        if let Err(failure) = snapshots::refuse_gone(&live.project, &made) {
+            // The engine would put empty folders in their place; what comes next is made anew.
+            reporter.warn(format!("{} stands still in part, and is not started: {failure}", live.project));
             return Ok(());
         }
         // Whatever must not run twice ends elsewhere first; of a colour that bakes only that.

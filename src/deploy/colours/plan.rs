@@ -6,7 +6,8 @@ use super::{
     super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed},
     came::Planned,
     look::{self, Looked, Looking},
-    made::Made,
+    made::{Made, MadeSnapshot},
+    snapshots,
     stands::Stands,
     way::{How, Making, Way},
     with::{Which, With},
@@ -85,6 +86,7 @@ impl Deployer {
             true => first,
             false => look::look(&looking, &colour, &staying).await?,
         };
+        self.refuse_written(&stands, &looked.made).await?;
         let live = stands.live().cloned();
         recorder.info(match &live {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),
@@ -175,6 +177,7 @@ impl Deployer {
             .hint(format!("deploy an earlier commit: turnout deploy {} --commit COMMIT", repo.name)));
         };
         let made = Made::read(&earlier.made).map_err(Failure::new)?;
+        snapshots::refuse_gone(&earlier.project, &made)?;
         let live = stands.live().cloned();
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
@@ -226,6 +229,7 @@ impl Deployer {
                     networks_to_come,
                     volumes_to_come,
                     all_resources: false,
+                    copies: looked.made.snapshots.iter().map(MadeSnapshot::pair).collect(),
                 };
                 (&looked.colour, dressed)
             }

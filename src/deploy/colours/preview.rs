@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::Repo,
+    engine::Engine,
     plan::Plan,
     report::Reporter,
     switch::{self, Derived, Said},
@@ -90,11 +91,11 @@ pub async fn derive(
     repo: &Repo,
     view: &View,
     colour: &str,
-    engine: &crate::engine::Engine,
+    engine: &Engine,
 ) -> Result<(TreeProject, Derived), Failure> {
     let loaded = planner.read_in(repo, view.clone(), colour).await?;
     let said = Said::read(repo.switch.as_ref(), &loaded.project).map_err(|mistakes| look::not_said(repo, &mistakes))?;
-    let facts = facts::gather(repo, &loaded.project, colour, engine).await?;
+    let facts = facts::gather(repo, &loaded, colour, engine, &planner.settings.state_dir).await?;
     let derived = switch::derive(&loaded.project, &facts, &said);
     Ok((loaded, derived))
 }

@@ -11,6 +11,7 @@ use super::{
     super::{Deployer, Failure},
     made::{Made, MadeRoute},
     mend::stands_still,
+    snapshots,
 };
 use crate::{
     engine::{Engine, Wake},
@@ -39,6 +40,7 @@ impl Deployer {
         };
         let was = Made::read(&previous.made).map_err(Failure::new)?;
         let is = Made::read(&live.made).map_err(Failure::new)?;
+        snapshots::refuse_gone(&previous.project, &was)?;
         let age = stands.next_revision();
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let wanted = was.repository((number(age.0), number(age.1)), &previous.colour, number(previous.generation));
@@ -51,7 +53,8 @@ impl Deployer {
             let back = async {
                 self.workers_back(&engine, (previous, &was), (live, &is)).await?;
                 answer(&was.routes_of(true), &previous.project).await?;
-                Ok::<_, Failure>(steer.apply(repo, &wanted).await.map(drop)?)
+                steer.apply(repo, &wanted).await?;
+                Ok::<_, Failure>(())
             };
             let back = back.await;
             let kept = match &back {

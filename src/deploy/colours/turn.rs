@@ -49,6 +49,9 @@ impl Deployer {
         let How::Made(making) = &mut way.how else { return Ok(()) };
         (making.looked, making.stays) = (looked, stays);
         self.note_next(of, way, generation, commit).await?;
+        // Recorded before they are made: what is not recorded is removed.
+        let How::Made(making) = &way.how else { return Ok(()) };
+        self.make_snapshots(of.repo, &making.looked, of.recorder).await?;
         if way.adopts.is_some() {
             return Ok(());
         }
@@ -319,6 +322,7 @@ impl Deployer {
         self.let_through(of, way).await;
         let bake = way.live.is_some().then(|| Bake { generation, until: now_ms().saturating_add(way.made.bake) });
         self.keep_switched(of, way, generation, bake).await;
+        self.sweep_snapshots(repo, recorder).await;
         recorder.info(format!(
             "{} is live: requests go there since {:.1} ms after the proxy was asked",
             way.project,

@@ -5,6 +5,7 @@
 mod cases_support;
 mod corpus;
 mod dress;
+mod files;
 mod invariants;
 mod pretend;
 mod refusals;
