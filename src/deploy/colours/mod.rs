@@ -30,6 +30,7 @@ mod revert;
 mod snapshots;
 mod stands;
 mod start;
+mod stays;
 mod tree;
 mod turn;
 mod way;

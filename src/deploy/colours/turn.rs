@@ -135,45 +135,6 @@ impl Deployer {
         Ok(())
     }
 
-    /// Changes what stays, with requests held where something that runs is replaced.
-    async fn change_what_stays(&self, of: Of<'_>, way: &mut Way, engine: &Engine) -> Result<(), Broke> {
-        let How::Made(making) = &way.how else { return Ok(()) };
-        let stays = making.stays.clone();
-        if stays.plan.steps.is_empty() {
-            return Ok(());
-        }
-        let stops = |action: &Action| matches!(action, Action::StopContainer { .. } | Action::RestartContainer { .. });
-        let holds = way.live.is_some() && stays.plan.steps.iter().any(|step| stops(&step.action));
-        if holds {
-            of.recorder.info("requests are held while what stays changes".to_owned());
-            self.hold(of, way).await?;
-        }
-        let changed = self.carry_out(of, &stays).await;
-        let changed = match changed {
-            Ok(started) => {
-                let gate = Gate {
-                    engine,
-                    project: &stays.loaded.project,
-                    started: &started,
-                    routes: &mut [],
-                    live: &[],
-                    health: of.timeouts.apply,
-                    recorder: of.recorder,
-                    cancel: of.cancel,
-                };
-                gate.pass().await.map_err(Broke::from)
-            }
-            Err(broke) => Err(broke),
-        };
-        self.let_through(of, way).await;
-        changed.map_err(|broke| match broke {
-            Broke::Failed(failure) => Broke::Failed(failure.but("what stays was changed already, and is not put back").hint(
-                "the live colour goes on with what stays as it is now (docker compose ps); correct the change and push again",
-            )),
-            stale => stale,
-        })
-    }
-
     /// What must not run twice ends in the live colour and starts in the next one; at the first switch of a stack that runs in
     /// place, all of it.
     pub(in crate::deploy) async fn change_over(&self, of: Of<'_>, way: &mut Way, commit: &str) -> Result<(), Broke> {
@@ -261,7 +222,7 @@ impl Deployer {
     }
 
     /// Carries a plan out. Answers what was started.
-    async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
+    pub(super) async fn carry_out(&self, of: Of<'_>, prepared: &Prepared) -> Result<Vec<ContainerRef>, Broke> {
         let Of { repo, timeouts, recorder, cancel, .. } = of;
         self.tidy.disturb(&prepared.loaded.project.name);
         let applied = self.apply(&prepared.engine, prepared, repo, timeouts, recorder, cancel).await;
@@ -441,7 +402,7 @@ impl Deployer {
         }
     }
 
-    async fn hold(&self, of: Of<'_>, way: &mut Way) -> Result<(), Broke> {
+    pub(super) async fn hold(&self, of: Of<'_>, way: &mut Way) -> Result<(), Broke> {
         way.held = true;
         way.steer.hold(&of.repo.name).await.map(drop).map_err(|error| Failure::from(error).into())
     }
