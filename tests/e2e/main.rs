@@ -50,6 +50,7 @@ mod sinks;
 mod switch;
 mod switch_dies;
 mod switch_files;
+mod switch_refused;
 mod switch_stays;
 mod turned_link;
 mod waiting;

@@ -17,6 +17,7 @@
 mod ask;
 mod bake;
 mod came;
+mod classes;
 mod facts;
 mod gating;
 mod look;

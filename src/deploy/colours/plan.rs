@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     compose::model::Project,
-    config::Repo,
     engine::Engine,
     git,
     report::Reporter,
@@ -103,48 +102,6 @@ impl Deployer {
         let how = How::Made(Box::new(Making { looked, stays, moves }));
         let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, held: false };
         Ok(Planned::Way(Box::new(way)))
-    }
-
-    /// A service that stayed so far and is to have colours now, or the other way round, would run in both for a while, on the
-    /// same storage perhaps.
-    ///
-    /// # Errors
-    /// There is one.
-    pub(super) async fn refuse_moved(
-        &self,
-        repo: &Repo,
-        engine: &Engine,
-        stands: &Stands,
-        looked: &Looked,
-    ) -> Result<(), Failure> {
-        let mut moved = Vec::new();
-        for one in
-            stands.all.iter().filter(|one| matches!(one.standing, ColourStanding::Live | ColourStanding::Previous))
-        {
-            let made = Made::read(&one.made).map_err(Failure::new)?;
-            let stays = |name: &String| looked.staying.project.services.contains_key(name);
-            moved.extend(made.services.into_iter().map(|one| one.name).filter(stays));
-        }
-        for one in engine.containers(&repo.project, true).await?.into_iter().filter(|one| !one.oneoff) {
-            if looked.colour.project.services.contains_key(&one.service)
-                && matches!(one.state.as_str(), "running" | "restarting")
-            {
-                moved.push(one.service);
-            }
-        }
-        moved.sort_unstable();
-        moved.dedup();
-        let Some(name) = moved.first() else { return Ok(()) };
-        let class = looked.derived.services.get(name).map(|fate| format!("{} ({})", fate.class, fate.reason));
-        Err(Failure::new(format!(
-            "{name} is {} now, and was something else when it was deployed last: to change over between what stays and what has \
-             colours is not there yet",
-            class.unwrap_or_default()
-        ))
-        .hint(format!(
-            "nothing was changed; say its former class (`switch: {{ services: {{ {name}: … }} }}`), or take the stack down and \
-             deploy it anew (volumes stay)"
-        )))
     }
 
     /// The project that runs in place, from the time before the switch; `None` where there is none.

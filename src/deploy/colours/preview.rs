@@ -72,6 +72,9 @@ impl Deployer {
             (None, Some(live)) => text.push_str(&format!("\n{} is live; the next colour is {colour}\n", live.project)),
             (None, None) => text.push_str(&format!("\nnothing is live yet; the first colour is {colour}\n")),
         }
+        if let Err(failure) = self.refuse_moved(repo, &engine, &stands, &looked).await {
+            text.push_str(&format!("\nrefused: {}\n  {}\n", failure.summary, failure.hint.unwrap_or_default()));
+        }
         let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
         let moves = self.prepared(with, &looked, Which::Fresh, commit).await?;
         if !stays.plan.steps.is_empty() {

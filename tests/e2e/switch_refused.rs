@@ -1,0 +1,33 @@
+//! What is refused before anything is changed, with blue/green.
+
+use std::fs;
+
+use crate::e2e_support;
+use e2e_support::{all_of, switched::Switched};
+
+#[test]
+fn a_service_that_changes_its_class_is_refused_with_the_line_that_keeps_it() {
+    let shop = Switched::new("one");
+    let (_proxy, daemon) = shop.serve("{ bake: 1s }", &[]);
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    let (red, name) = (shop.site.red(), &shop.site.name);
+    let before =
+        [(&red, "web"), (&red, "worker"), (name, "db")].map(|(project, one)| shop.site.container(project, one));
+    // By its port it is taken for a Redis, which stays.
+    shop.site.remote.replace(
+        "docker-compose.prod.yml",
+        "command: [sleep, \"1000\"]\n    restart",
+        "command: [sleep, \"1000\"]\n    expose: [\"6379\"]\n    restart",
+    );
+    let failed = daemon.expect_failure(shop.push(&daemon, "two"));
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("worker is shared") && error.contains("and was worker when"), "{error}");
+    let plan = all_of(&daemon.turnout(&["plan", name]));
+    assert!(plan.contains("services: { worker: worker }"), "{plan}");
+    let after = [(&red, "web"), (&red, "worker"), (name, "db")].map(|(project, one)| shop.site.container(project, one));
+    assert_eq!(after, before);
+    fs::write(daemon.repos_yaml(), shop.entry("{ bake: 1s, services: { worker: worker } }")).unwrap();
+    shop.site.write("page", "three");
+    daemon.expect_success(shop.site.push_to(&daemon, "three"));
+    assert_eq!(shop.workers(), 1);
+}
