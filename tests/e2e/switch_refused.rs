@@ -6,6 +6,29 @@ use crate::e2e_support;
 use e2e_support::{all_of, switched::Switched};
 
 #[test]
+fn a_second_colour_for_which_there_is_no_memory_is_refused_with_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let meminfo = folder.path().join("meminfo");
+    let there = |available: u64| {
+        fs::write(&meminfo, format!("MemTotal: 4194304 kB\nMemAvailable: {available} kB\n")).unwrap();
+    };
+    there(2 << 20);
+    let shop = Switched::new("one");
+    let (_proxy, daemon) = shop.serve("{ bake: 1s }", &[("TURNOUT_TEST_MEMINFO", meminfo.to_str().unwrap())]);
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    there(419_430);
+    let failed = daemon.expect_failure(shop.push(&daemon, "two"));
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("too little memory for a second colour: web uses"), "{error}");
+    assert!(error.contains("429 MB of 4.2 GB are available"), "{error}");
+    assert_eq!(shop.running(&shop.site.blue(), "web"), 0);
+    let plan = all_of(&daemon.turnout(&["plan", &shop.site.name]));
+    assert!(plan.contains("too little memory") && plan.contains("order: stop-first"), "{plan}");
+    there(2 << 20);
+    daemon.expect_success(shop.push(&daemon, "three"));
+}
+
+#[test]
 fn a_service_that_changes_its_class_is_refused_with_the_line_that_keeps_it() {
     let shop = Switched::new("one");
     let (_proxy, daemon) = shop.serve("{ bake: 1s }", &[]);

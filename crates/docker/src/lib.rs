@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod leftovers;
 mod lines;
 pub mod logs;
+pub mod memory;
 pub mod observe;
 pub mod patience;
 mod proxies;

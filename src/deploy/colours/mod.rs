@@ -22,6 +22,7 @@ mod facts;
 mod gating;
 mod look;
 mod made;
+mod memory;
 mod mend;
 mod plan;
 mod ports;

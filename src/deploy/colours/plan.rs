@@ -7,7 +7,7 @@ use super::{
     came::Planned,
     look::{self, Looked, Looking},
     made::{Made, MadeSnapshot},
-    snapshots,
+    memory, snapshots,
     stands::Stands,
     way::{How, Making, Way},
     with::{Which, With},
@@ -86,6 +86,9 @@ impl Deployer {
             false => look::look(&looking, &colour, &staying).await?,
         };
         self.refuse_written(&stands, &looked.made).await?;
+        if let Some(live) = stands.live() {
+            memory::require(&engine, repo, live, &looked.made).await?;
+        }
         let live = stands.live().cloned();
         recorder.info(match &live {
             Some(live) => format!("{} is live; the next colour is {colour}", live.project),

@@ -7,6 +7,7 @@ use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts,
     look::{self, Looking},
+    memory,
     plan::next_colour,
     with::{Which, With},
 };
@@ -72,7 +73,11 @@ impl Deployer {
             (None, Some(live)) => text.push_str(&format!("\n{} is live; the next colour is {colour}\n", live.project)),
             (None, None) => text.push_str(&format!("\nnothing is live yet; the first colour is {colour}\n")),
         }
-        if let Err(failure) = self.refuse_moved(repo, &engine, &stands, &looked).await {
+        let mut refused = self.refuse_moved(repo, &engine, &stands, &looked).await.err();
+        if let (None, Some(live)) = (&refused, stands.live()) {
+            refused = memory::require(&engine, repo, live, &looked.made).await.err();
+        }
+        if let Some(failure) = refused {
             text.push_str(&format!("\nrefused: {}\n  {}\n", failure.summary, failure.hint.unwrap_or_default()));
         }
         let stays = self.prepared(with, &looked, Which::Staying, commit).await?;
