@@ -1,7 +1,7 @@
-//! What stays, with blue/green.
+//! What stays, with blue/green; and what becomes of a bake whose repository is taken out of the list.
 
 use crate::{common, e2e_support};
-use common::docker;
+use common::{PATIENCE, docker, wait_until};
 use e2e_support::{load::Load, switched::Switched};
 
 /// Clients that ask while something is done.
@@ -51,6 +51,38 @@ fn a_shared_service_that_fails_its_replacement_is_put_back_as_it_was() {
     shop.site.remote.replace("docker-compose.prod.yml", "[sh, -c, \"exit 3\"]", "[sleep, \"1000\"]");
     daemon.expect_success(shop.push(&daemon, "three"));
     assert_eq!(of_db(&shop).id, after.id);
+}
+
+#[test]
+fn a_bake_ends_although_its_repository_was_taken_out_of_the_list() {
+    let shop = Switched::new("one");
+    let (_proxy, mut daemon) = shop.serve("{ bake: 4s }", &[]);
+    let (red, blue) = (shop.site.red(), shop.site.blue());
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    let load = Load::on(shop.web, CLIENTS);
+    daemon.expect_success(shop.push(&daemon, "two"));
+    std::fs::write(daemon.repos_yaml(), "{}\n").unwrap();
+    // Whoever starts the daemon anew meanwhile finds no entry either.
+    daemon.kill();
+    daemon.restart();
+    daemon.says("is in the list no more");
+    wait_until("the colour before to be stopped", PATIENCE, || {
+        match (shop.running(&red, "web"), shop.running(&blue, "web"), shop.workers()) {
+            (0, 1, 1) => Ok(()),
+            other => Err(format!("{other:?}\n{}", daemon.output())),
+        }
+    });
+    daemon.says("the bake is over");
+    load.wait_for("two", 20);
+    // And back in the list it is deployed as before.
+    std::fs::write(daemon.repos_yaml(), shop.entry("{ bake: 1s }")).unwrap();
+    wait_until("the entry to count", PATIENCE, || {
+        let status = daemon.turnout_json(&["status", "--json"]);
+        if status["repos"].as_array().is_some_and(|repos| repos.len() == 1) { Ok(()) } else { Err(status) }
+    });
+    daemon.expect_success(shop.push(&daemon, "three"));
+    load.wait_for("three", 20);
+    assert_eq!(load.end().bad, Vec::<String>::new());
 }
 
 fn of_db(shop: &Switched) -> bollard::models::ContainerInspectResponse {

@@ -190,9 +190,9 @@ impl Deployer {
 
     /// The proxy, and how the colours stand as the routes have it.
     pub(super) async fn asked(&self, repo: &str) -> Result<(Steer, Stands), Failure> {
-        let repo = self.planner.find(repo)?;
+        // Also of one that is in the list no more: what was begun is brought to its end.
         let steer = self.proxy().await?;
-        let stands = self.stands(&repo, &steer, &Log(&repo.name)).await?;
+        let stands = self.stands(repo, &steer, &Log(repo)).await?;
         Ok((steer, stands))
     }
 

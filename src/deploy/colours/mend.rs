@@ -91,13 +91,17 @@ impl Deployer {
         if rollout.under_way.is_some_and(|under_way| !under_way.phase.waits()) {
             return Ok(false);
         }
-        let Some(repo) = self.planner.repos.current().repos.by_name(repo).cloned() else { return Ok(true) };
+        let Some(repo) = self.planner.repos.current().repos.by_name(repo).cloned() else {
+            // In the list no more: whoever took it out may have stopped it, too. Requests are held for nobody.
+            steer.resume(repo).await?;
+            return Ok(true);
+        };
         if self.recorded(&repo.name).await?.all.is_empty() {
             return Ok(true);
         }
         // Nobody else changes it meanwhile: a deployment that begins now waits for the end of this.
         let Ok(Some(_busy)) = busy::attempt(&self.planner.settings.state_dir, &repo.name) else { return Ok(false) };
-        let stands = self.stands(&repo, steer, &Log(&repo.name)).await?;
+        let stands = self.stands(&repo.name, steer, &Log(&repo.name)).await?;
         let engine = self.planner.engine().await?;
         self.mend(&repo, steer, &stands, &engine, &Log(&repo.name)).await.map(|()| true)
     }

@@ -31,7 +31,7 @@ impl Deployer {
         let Of { job, repo, recorder, .. } = of;
         let steer = self.proxy().await?;
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
-        let stands = self.stands(repo, &steer, recorder).await?;
+        let stands = self.stands(&repo.name, &steer, recorder).await?;
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         if let Some(bake) = rollout.bake {
             return Ok(Planned::Baking(bake));
