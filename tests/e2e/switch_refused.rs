@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::e2e_support;
-use e2e_support::{all_of, switched::Switched};
+use crate::{common, e2e_support};
+use common::daemon::Daemon;
+use e2e_support::{QUICK, all_of, switched::Switched};
 
 #[test]
 fn a_second_colour_for_which_there_is_no_memory_is_refused_with_figures() {
@@ -26,6 +27,27 @@ fn a_second_colour_for_which_there_is_no_memory_is_refused_with_figures() {
     assert!(plan.contains("too little memory") && plan.contains("order: stop-first"), "{plan}");
     there(2 << 20);
     daemon.expect_success(shop.push(&daemon, "three"));
+}
+
+#[test]
+fn two_repositories_on_one_listener_are_seen_in_the_plan_of_each() {
+    let one = Switched::new("one");
+    let two = Switched::of(
+        |_| {
+            format!(
+                "services:\n  app:\n    image: \"@BASE\"\n    command: [sleep, \"100\"]\n    ports: [\"{}:9000\"]\n",
+                one.web
+            )
+        },
+        &[],
+    );
+    let daemon = Daemon::start_with(&[one.entry("auto"), two.entry("auto")].concat(), QUICK, &[]);
+    for (own, other) in [(&one, &two), (&two, &one)] {
+        let plan = all_of(&daemon.turnout(&["plan", &own.site.name]));
+        assert!(plan.contains("refused: ") && plan.contains(&other.site.name), "{plan}");
+        assert!(plan.contains(&one.web.port().to_string()) && plan.contains("write: "), "{plan}");
+        assert!(plan.contains("nothing is planned until that is written"), "{plan}");
+    }
 }
 
 #[test]

@@ -15,8 +15,8 @@ use crate::{
     config::Repo,
     engine::Engine,
     plan::Plan,
-    report::Reporter,
-    switch::{self, Derived, Said},
+    report::{Reporter, Silent},
+    switch::{self, Derived, Said, refusal::Cause},
 };
 
 impl Deployer {
@@ -38,7 +38,10 @@ impl Deployer {
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
         let mut text = switch::explain(&derived);
-        let later = look::not_there_yet(&derived);
+        let mut later = look::not_there_yet(&derived);
+        let (clashes, unknown) = self.clashes(repo, &derived, &engine).await;
+        later.extend(clashes);
+        unknown.into_iter().for_each(|line| reporter.warn(line));
         if !later.is_empty() || !derived.refusals.is_empty() {
             later.iter().for_each(|line| text.push_str(&format!("\nrefused: {line}")));
             text.push_str("\nnothing is planned until that is written\n");
@@ -87,6 +90,37 @@ impl Deployer {
         }
         text.push_str(&format!("\nthen the colour, {}:\n{}", looked.colour.project.name, moves.text));
         Ok((Some(moves.plan), text))
+    }
+}
+
+impl Deployer {
+    /// Listeners that another repository of the list wants as well, deployed or not; and of which that is not known.
+    async fn clashes(&self, repo: &Repo, derived: &Derived, engine: &Engine) -> (Vec<String>, Vec<String>) {
+        let list = self.planner.repos.current();
+        let (mut others, mut unknown) = (Vec::new(), Vec::new());
+        for other in list.repos.repos.iter().filter(|other| other.name != repo.name && other.switch.is_some()) {
+            let view = View::of(other);
+            let read = async {
+                let named = self.planner.read_through(other, view.clone(), &Silent).await?;
+                derive(&self.planner, other, &view, &named.stack.color, engine).await
+            };
+            match read.await {
+                Ok((_, derived)) => others.push((other.name.as_str(), derived)),
+                Err(failure) => unknown
+                    .push(format!("whether {} wants the same listener is not known: {}", other.name, failure.summary)),
+            }
+        }
+        let mut found = Vec::new();
+        for (name, other) in &others {
+            // What each wants twice itself is told where it is planned.
+            let both = switch::clashes(&[(repo.name.as_str(), derived), (*name, other)]).into_iter();
+            let both = both.filter(|refusal| match &refusal.cause {
+                Cause::SameListener { one, two, .. } => one.0 != two.0,
+                _ => false,
+            });
+            found.extend(both.map(|refusal| format!("{}; write: {}", refusal.cause, refusal.line)));
+        }
+        (found, unknown)
     }
 }
 
