@@ -17,7 +17,7 @@ use crate::{
     engine::{Engine, Wake},
     gate::{Ask, Spoken, ready_within},
     git,
-    store::{ColourRecord, ColourStanding, StoreError},
+    store::{ColourRecord, ColourStanding, StoreError, dies},
 };
 
 /// How long requests may be held for the answer of what starts again: less than the proxy holds one.
@@ -45,6 +45,7 @@ impl Deployer {
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
         let wanted = was.repository((number(age.0), number(age.1)), &previous.colour, number(previous.generation));
         let engine = self.planner.engine().await?;
+        dies::here("before", "going back");
         self.stands_again(&engine, previous, &was).await?;
         let held = was.holds() || is.holds();
         let mut undone = None;
@@ -53,7 +54,9 @@ impl Deployer {
             let back = async {
                 self.workers_back(&engine, (previous, &was), (live, &is)).await?;
                 answer(&was.routes_of(true), &previous.project).await?;
+                dies::here("before", "moving the routes back");
                 steer.apply(repo, &wanted).await?;
+                dies::here("after", "moving the routes back");
                 Ok::<_, Failure>(())
             };
             let back = back.await;
@@ -73,7 +76,9 @@ impl Deployer {
             back?;
             undone = kept.map_err(unknown).err();
         } else {
+            dies::here("before", "moving the routes back");
             steer.apply(repo, &wanted).await?;
+            dies::here("after", "moving the routes back");
         }
         let moved = began.elapsed();
         if !held {
@@ -84,8 +89,10 @@ impl Deployer {
             undone = rest.await.err();
         }
         if undone.is_none() {
+            dies::here("before", "stopping what was live");
             undone = engine.rest(&live.project, &is.not_jobs()).await.err().map(Failure::from);
         }
+        dies::here("after", "stopping what was live");
         if let Err(error) = self.store.bake_over(repo).await {
             undone = undone.or_else(|| Some(unknown(error)));
         }
@@ -123,6 +130,7 @@ impl Deployer {
         (previous, was): (&ColourRecord, &Made),
         (live, is): (&ColourRecord, &Made),
     ) -> Result<(), Failure> {
+        dies::here("before", "taking the workers back");
         let ends = is.alone();
         if !ends.is_empty() {
             engine.rest(&live.project, &ends).await?;
@@ -131,6 +139,7 @@ impl Deployer {
         if !wakes.is_empty() {
             engine.wake(&previous.project, &wakes).await?;
         }
+        dies::here("after", "taking the workers back");
         Ok(())
     }
 }
