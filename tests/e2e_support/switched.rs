@@ -20,21 +20,30 @@ pub struct Switched {
 impl Switched {
     /// A stack whose web service answers `version`.
     pub fn new(version: &str) -> Switched {
+        Switched::of(
+            compose,
+            &[
+                ("Dockerfile", "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n"),
+                ("app.sh", APP),
+                ("page", version),
+                ("boot", ""),
+            ],
+        )
+    }
+
+    /// A stack of one's own: its Compose file, by where its web service is published, and what lies beside it.
+    pub fn of(compose: impl FnOnce(SocketAddr) -> String, files: &[(&str, &str)]) -> Switched {
         need_proxy();
         let web = crate::common::daemon::free_address();
-        let site = Site::new(&[
-            ("docker-compose.prod.yml", &compose(web)),
-            ("Dockerfile", "FROM @BASE\nCOPY page app.sh /app/\nCMD [\"sh\", \"/app/app.sh\"]\n"),
-            ("app.sh", APP),
-            ("page", version),
-            ("boot", ""),
-        ]);
+        let compose = compose(web);
+        let files: Vec<_> = [("docker-compose.prod.yml", compose.as_str())].iter().chain(files).copied().collect();
+        let site = Site::new(&files);
         let staying = ProjectGuard::new(site.name.clone());
         Switched { site, web, _staying: staying }
     }
 
     /// Around another site, whose web service is published there.
-    pub fn of(site: Site, web: SocketAddr, staying: ProjectGuard) -> Switched {
+    pub fn around(site: Site, web: SocketAddr, staying: ProjectGuard) -> Switched {
         need_proxy();
         Switched { site, web, _staying: staying }
     }

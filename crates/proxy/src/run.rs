@@ -20,7 +20,7 @@ use crate::{
     board::Board,
     certificates::{self, Certificates},
     change::Changer,
-    control::{self, Allowed},
+    control::{self, Allowed, Seat},
     handed::{self, Handed},
     house::House,
     limits,
@@ -116,7 +116,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
     };
     let serial = served.serial;
     let changer = Changer::start(keeper, (served, origin), doors, Arc::clone(&house)).await;
-    let asked = tokio::spawn(control::serve(listener, Arc::clone(&changer), Allowed(control_user)));
+    let seat = Seat::of(socket.clone(), its_own.then_some(socket_mode));
+    let asked = tokio::spawn(control::serve(listener, seat, Arc::clone(&changer), Allowed(control_user)));
     let swept = tokio::spawn(sweep(Arc::clone(&house)));
     let refreshed = tokio::spawn(refresh(Arc::clone(&changer)));
     let scraped = scraped.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&changer))));

@@ -9,6 +9,7 @@ use crate::{
     protocol::Spoken,
     refusal::Refusal,
     said::{Adapter, By, OnFailure, Order, Tls},
+    snapshot::Mounted,
 };
 
 /// All that was derived.
@@ -28,6 +29,8 @@ pub struct Derived {
     pub jobs: Vec<Job>,
     /// Networks by which coloured containers reach those that stay.
     pub links: Vec<Link>,
+    /// Paths of the work tree that containers mount, and where they read them.
+    pub files: Vec<Mounted>,
     /// Compose networks that are not the project's own: coloured containers get no alias there.
     pub outside: Vec<String>,
     /// How long the previous colour runs on beside the new one.

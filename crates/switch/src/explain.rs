@@ -6,9 +6,11 @@ use turnout_report::table::table;
 use crate::{
     class::Class,
     derived::{Check, Derived, Fate, Front, Gate, Given, Route},
+    facts::ReadFrom,
     protocol::{Protocol, Spoken},
     refusal::Line,
     said::{By, OnFailure, Order},
+    snapshot::Mounted,
 };
 
 /// All that was derived, in words: classes with their reasons, routes, gates, order, times, what is refused and what to
@@ -27,6 +29,7 @@ pub fn explain(derived: &Derived) -> String {
     section(&mut text, "changing over", &["SERVICE", "ORDER", "READY WHEN"], changing(derived));
     section(&mut text, "jobs, in this order", &["JOB", "RUNS"], jobs(derived));
     section(&mut text, "links to what stays", &["NETWORK", "STAYS", "REACHES IT"], links(derived));
+    section(&mut text, "files", &["SOURCE", "FOR", "READ FROM", "WHY"], derived.files.iter().map(file).collect());
     section(&mut text, "times", &["WHAT", "VALUE", "FROM"], times(derived));
 
     if !derived.notes.is_empty() {
@@ -148,6 +151,20 @@ fn links(derived: &Derived) -> Vec<Vec<String>> {
         vec![link.network.clone(), staying.join(", "), link.moving.join(", ")]
     };
     derived.links.iter().map(row).collect()
+}
+
+fn file(file: &Mounted) -> Vec<String> {
+    let (place, why) = match &file.read {
+        ReadFrom::Snapshot(_) if file.writable => (
+            "a snapshot",
+            "git tracks it unchanged; mounted to be written, and what is written stays in that colour".to_owned(),
+        ),
+        ReadFrom::Snapshot(_) => {
+            ("a snapshot", "git tracks it unchanged: a pull changes nothing under the live colour".to_owned())
+        }
+        ReadFrom::Place(keeps) => ("the work tree", keeps.to_string()),
+    };
+    vec![file.shown.clone(), file.readers.join(", "), place.to_owned(), why]
 }
 
 fn times(derived: &Derived) -> Vec<Vec<String>> {

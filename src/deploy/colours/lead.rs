@@ -106,6 +106,27 @@ impl Deployer {
     }
 }
 
+impl Deployer {
+    /// As [`Deployer::lead`], also of a repository that was taken out of repos.yaml.
+    ///
+    /// # Errors
+    /// Its requests were led by a proxy of others, and nothing says any more where that is.
+    pub(super) async fn lead_of(&self, repo: &str) -> Result<Lead, Failure> {
+        if let Ok(repo) = self.planner.find(repo) {
+            return self.lead(&repo).await;
+        }
+        let stands = self.recorded(repo).await?;
+        let led_by = stands.live().and_then(|live| Made::read(&live.made).ok()?.led_by);
+        match led_by {
+            None => self.proxy().await.map(Lead::Own),
+            Some(word) => Err(Failure::new(format!(
+                "requests to {repo} are led by {word}, and {repo} is not in repos.yaml any more"
+            ))
+            .hint(format!("put {repo} back into repos.yaml until its bake is over"))),
+        }
+    }
+}
+
 /// The proxy of others that leads requests to a repository; `None`: turnout-proxy does.
 ///
 /// # Errors

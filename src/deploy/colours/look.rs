@@ -4,14 +4,15 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
-    made::{Made, MadeRoute, MadeService},
-    mistaken, ports,
+    made::{Made, MadeRoute, MadeService, MadeSnapshot},
+    mistaken, ports, snapshots,
 };
 use crate::{
     compose::{labels, model::Project},
@@ -20,7 +21,7 @@ use crate::{
     plan,
     store::Store,
     switch::{
-        self, Class, Derived, Said,
+        self, Class, Derived, ReadFrom, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
         said::{self, OnFailure},
@@ -73,7 +74,7 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     };
     let said =
         Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
-    let facts = facts::gather(repo, &moving.project, colour, engine).await?;
+    let facts = facts::gather(repo, &moving, colour, engine, &planner.settings.state_dir).await?;
     let derived = switch::derive(&moving.project, &facts, &said);
     refuse(repo, &derived)?;
     let own = engine.containers(&moving.stack.project, false).await?;
@@ -83,7 +84,14 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
 
     let volumes = named_volumes(&remaining.project);
     let project = moving.stack.project.clone();
-    let dressed = Dress { name: project, staying: repo.project.clone(), loopback: loopback.clone(), volumes };
+    let copies = copies(planner, repo, &derived)?;
+    let dressed = Dress {
+        name: project,
+        staying: repo.project.clone(),
+        loopback: loopback.clone(),
+        volumes,
+        snapshots: copies.iter().map(MadeSnapshot::pair).map(|(place, path)| (path, place)).collect(),
+    };
     let fault = |missing: dress::Missing| Failure::new(missing.to_string());
     let coloured = dress::coloured(&moving.project, &derived, &dressed).map_err(fault)?;
     let mut dressed = StayingDress { name: repo.project.clone(), ..StayingDress::default() };
@@ -92,12 +100,29 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     if !dressed.volumes.is_empty() {
         stays = dress::staying(&remaining.project, &derived, &dressed).map_err(fault)?;
     }
-    let made = made(&derived, &coloured, &loopback, &listeners);
+    let made = Made { snapshots: copies, ..made(&derived, &coloured, &loopback, &listeners) };
     moving.project = coloured.project.clone();
     remaining.project = stays;
     remaining.stack.project.clone_from(&repo.project);
     remaining.warnings.clear();
     Ok(Looked { derived, colour: moving, coloured, staying: remaining, made })
+}
+
+/// The copies of mounted files that a colour reads.
+fn copies(planner: &Planner, repo: &Repo, derived: &Derived) -> Result<Vec<MadeSnapshot>, Failure> {
+    let folder = snapshots::folder(&planner.settings.state_dir, &repo.name);
+    if folder.to_str().is_none() {
+        // Neither the engine's API nor what is kept of a colour has words for it.
+        return Err(Failure::new(format!("the state directory's name is no UTF-8: {}", folder.display()))
+            .hint("nothing was changed; name another one with STATE_DIR"));
+    }
+    let copies = derived.files.iter().filter_map(|file| {
+        let ReadFrom::Snapshot(id) = &file.read else { return None };
+        let path = PathBuf::from(&file.path);
+        let place = snapshots::place(&folder, &path, id);
+        Some(MadeSnapshot { path, place, shown: file.shown.clone(), writable: file.writable })
+    });
+    Ok(copies.collect())
 }
 
 /// With what was derived nothing can be switched.
@@ -241,6 +266,7 @@ fn made(
         goes_back: derived.on_failure.value == OnFailure::Rollback,
         led_by: derived.adapter.as_ref().map(lead::word),
         stand_ins: BTreeMap::new(),
+        snapshots: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a colour was made as: all that is needed to send requests to it, to stop it, and to bring it back without git and
 //! without a build. Kept with the colour's record, as JSON. Pure.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,22 @@ pub struct Made {
     /// Of what runs in place: ports that stand in for its own at the proxy, by these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stand_ins: BTreeMap<SocketAddr, u16>,
+    /// Copies of mounted files that its containers read.
+    #[serde(default)]
+    pub snapshots: Vec<MadeSnapshot>,
+}
+
+/// A copy of what containers mount from the work tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeSnapshot {
+    /// What was copied.
+    pub path: PathBuf,
+    /// Where the copy lies: it is mounted in place of that.
+    pub place: PathBuf,
+    /// What was copied, as people call it.
+    pub shown: String,
+    /// A container may write to it.
+    pub writable: bool,
 }
 
 /// A service of a colour.
@@ -80,6 +96,13 @@ pub struct MadeRoute {
     /// How long tunnels last once its colour has left the routes, in seconds.
     #[serde(default)]
     pub drain: Option<u64>,
+}
+
+impl MadeSnapshot {
+    /// Where it lies, and what it is a copy of, as the project has them.
+    pub fn pair(&self) -> (String, String) {
+        (self.place.display().to_string(), self.path.display().to_string())
+    }
 }
 
 impl Made {
@@ -203,6 +226,7 @@ pub(super) mod tests {
             goes_back: true,
             led_by: None,
             stand_ins: BTreeMap::new(),
+            snapshots: Vec::new(),
         }
     }
 

@@ -2,6 +2,13 @@
 //! deployer stops it: when nothing is open to it any more, or the time for that is over.
 //!
 //! `TURNOUT_SWAPS=50` has them switched oftener, for figures; they are printed with `--nocapture`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "test code: a failure is the report"
+)]
 
 mod caddy;
 mod haproxy;

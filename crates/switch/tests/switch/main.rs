@@ -6,6 +6,7 @@ mod adapter;
 mod cases_support;
 mod corpus;
 mod dress;
+mod files;
 mod invariants;
 mod pretend;
 mod refusals;
