@@ -7,6 +7,7 @@ use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts, lead,
     look::{self, Looking},
+    obtained,
     plan::next_colour,
     with::{Which, With},
 };
@@ -40,7 +41,8 @@ impl Deployer {
             text.push_str(&format!("\nled by {}\n", front.name()));
             front.costs().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         }
-        let later = look::not_there_yet(&derived);
+        let mut later = look::not_there_yet(&derived);
+        later.extend(obtained::refused(&derived, &self.planner.settings));
         if !later.is_empty() || !derived.refusals.is_empty() {
             later.iter().for_each(|line| text.push_str(&format!("\nrefused: {line}")));
             text.push_str("\nnothing is planned until that is written\n");
