@@ -16,6 +16,7 @@ mod e2e_support;
 #[path = "../git_support/mod.rs"]
 mod git_support;
 
+mod adapters;
 mod adoption;
 mod adoption_data;
 mod alive;

@@ -11,7 +11,7 @@ use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
     made::{Made, MadeRoute, MadeService, MadeTls, Obtained},
-    obtained, ports,
+    mistaken, obtained, ports,
 };
 use crate::{
     compose::{labels, model::Project},
@@ -20,7 +20,7 @@ use crate::{
     plan,
     store::Store,
     switch::{
-        self, Class, Derived, Mistakes, Said,
+        self, Class, Derived, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
         said::{self, OnFailure},
@@ -71,7 +71,8 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
         true => moving.clone(),
         false => planner.read_in(repo, view.clone(), staying).await?,
     };
-    let said = Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| not_said(repo, &mistakes))?;
+    let said =
+        Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
     let facts = facts::gather(repo, &moving.project, colour, engine).await?;
     let derived = switch::derive(&moving.project, &facts, &said);
     refuse(repo, &derived, &planner.settings)?;
@@ -99,11 +100,6 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
     Ok(Looked { derived, colour: moving, coloured, staying: remaining, made })
 }
 
-pub(super) fn not_said(repo: &Repo, mistakes: &Mistakes) -> Failure {
-    Failure::new(format!("{}: what is said about the switch does not fit: {mistakes}", repo.name))
-        .hint("nothing was changed; correct `switch` in repos.yaml or x-turnout in the Compose file")
-}
-
 /// With what was derived nothing can be switched.
 fn refuse(repo: &Repo, derived: &Derived, settings: &Settings) -> Result<(), Failure> {
     let mut refused: Vec<String> =
@@ -125,6 +121,14 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         if let Listen::Gateway { front, .. } = &route.listen {
             refused.push(format!(
                 "{} comes from {front}, which keeps its ports: not there yet; write: services: {{ {front}: routed }}",
+                place()
+            ));
+        }
+        if let Listen::Other { adapter: (program @ ("nginx" | "caddy" | "traefik"), _), .. } = &route.listen
+            && !route.spoken.may_be_http()
+        {
+            refused.push(format!(
+                "{} is no HTTP, and {program} is told to lead HTTP only; take it out of `adapter`",
                 place()
             ));
         }

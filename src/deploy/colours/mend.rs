@@ -48,6 +48,7 @@ impl Deployer {
     /// broken-off deployment left is mended.
     pub async fn keep_colours(&self) {
         let mut told: BTreeMap<String, String> = BTreeMap::new();
+        let mut doubts: BTreeMap<String, String> = BTreeMap::new();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<Steer> = None;
@@ -87,15 +88,20 @@ impl Deployer {
                         continue;
                     }
                 };
+                // First what was confirmed: routes that move between the two looks are newer then, and not lost.
+                let Ok(Some(switch)) = self.store.switch(name).await else { continue };
                 match lead.seen(name).await.map_err(Failure::from) {
-                    // Somebody changed it there, and may have meant to: said, and put right by the next deployment.
+                    // Somebody changed it there, and may have meant to: said, and put right by the next deployment. Once may
+                    // be in the middle of a switch.
                     Ok(Seen { otherwise: Some(why), .. }) => {
-                        let why = format!("{} leads elsewhere than it was told: {why}", lead.name());
-                        tell(&mut told, name, &Failure::new(why));
+                        if doubts.insert(name.to_owned(), why.clone()).as_ref() == Some(&why) {
+                            let why = format!("{} leads elsewhere than it was told: {why}", lead.name());
+                            tell(&mut told, name, &Failure::new(why));
+                        }
                     }
                     Ok(Seen { routed, otherwise: None }) => {
                         told.remove(name);
-                        let Ok(Some(switch)) = self.store.switch(name).await else { continue };
+                        doubts.remove(name);
                         let age = routed.map(|routed| (routed.generation, routed.revision));
                         if age < Some((switch.generation, switch.revision)) {
                             self.needs_mending(name);

@@ -25,6 +25,7 @@ mod led;
 mod look;
 mod made;
 mod mend;
+mod mistaken;
 mod obtained;
 mod plan;
 mod ports;

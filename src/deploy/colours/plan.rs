@@ -42,7 +42,9 @@ impl Deployer {
             if job.attempt > 1 && is_live {
                 return Err(Failure::new("it is live again already: an earlier attempt got that far".to_owned()));
             }
-            return self.plan_back(of, steer, stands).map(|way| Planned::Way(Box::new(way)));
+            let way = self.plan_back(of, steer, stands)?;
+            way.steer.check(&way.made, &way.colour).await?;
+            return Ok(Planned::Way(Box::new(way)));
         }
         self.refuse_reverted(of, &stands, commit).await?;
 

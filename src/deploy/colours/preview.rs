@@ -7,7 +7,7 @@ use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts, lead,
     look::{self, Looking},
-    obtained,
+    mistaken, obtained,
     plan::next_colour,
     with::{Which, With},
 };
@@ -99,7 +99,8 @@ pub async fn derive(
     engine: &crate::engine::Engine,
 ) -> Result<(TreeProject, Derived), Failure> {
     let loaded = planner.read_in(repo, view.clone(), colour).await?;
-    let said = Said::read(repo.switch.as_ref(), &loaded.project).map_err(|mistakes| look::not_said(repo, &mistakes))?;
+    let said =
+        Said::read(repo.switch.as_ref(), &loaded.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
     let facts = facts::gather(repo, &loaded.project, colour, engine).await?;
     let derived = switch::derive(&loaded.project, &facts, &said);
     Ok((loaded, derived))

@@ -12,7 +12,9 @@ use crate::{
     config::Repo,
     report::{Event, Reporter},
     rollout::Bake,
+    steer::Steer,
     store::{ColourRecord, ColourStanding, StoreError},
+    traffic::Repository,
 };
 
 fn unknown(error: StoreError) -> Failure {
@@ -28,13 +30,20 @@ impl Deployer {
     pub(super) async fn stands(&self, repo: &Repo, steer: &Lead, reporter: &dyn Reporter) -> Result<Stands, Failure> {
         let stands = self.recorded(&repo.name).await?;
         if let Some(live) = stands.live() {
-            steer.still_leads(&repo.name, &Made::read(&live.made).map_err(Failure::new)?)?;
+            let made = Made::read(&live.made).map_err(Failure::new)?;
+            if let Err(failure) = steer.still_leads(live, &made) {
+                self.another_leads(&stands, live, &made, failure).await?;
+            }
         }
         let Seen { routed, otherwise } = steer.seen(&repo.name).await?;
         if let Some(why) = &otherwise {
             reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
         }
-        match stands.agree(routed.as_ref()) {
+        let agreement = match otherwise {
+            Some(_) => Agreement::RoutesAreLost,
+            None => stands.agree(routed.as_ref()),
+        };
+        match agreement {
             Agreement::Agree => {
                 let age = routed.map(|routed| (routed.generation, routed.revision));
                 let confirmed = stands.switch.as_ref().map(|switch| (switch.generation, switch.revision));
@@ -69,6 +78,32 @@ impl Deployer {
             }
         }
         self.recorded(&repo.name).await
+    }
+
+    /// Another one is to lead from now on than the one that leads to the live colour. Where somebody took that colour down, he
+    /// may: what turnout-proxy had of it is let go.
+    async fn another_leads(
+        &self,
+        stands: &Stands,
+        live: &ColourRecord,
+        made: &Made,
+        failure: Failure,
+    ) -> Result<(), Failure> {
+        let engine = self.planner.engine().await?;
+        if !engine.containers(&live.project, true).await?.is_empty() {
+            return Err(failure);
+        }
+        if made.led_by.is_none() {
+            let number = |number: i64| u64::try_from(number).unwrap_or_default();
+            let (generation, revision) = stands.next_revision();
+            let none = Repository { generation: number(generation), revision: number(revision), routes: Vec::new() };
+            let own = Steer::new(self.planner.settings.proxy_socket.clone());
+            match own.apply(&live.repo, &none).await {
+                Err(error) if !error.is_absent() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The bake that a switch begins which is recorded only now.

@@ -49,7 +49,8 @@ struct Copy {
 
 impl Copy {
     fn of(claim: Claim) -> Option<Copy> {
-        claim.answers().copies.begin(COPIES).then_some(Copy { claim, status: None })
+        // Made only where it may be: its end is counted.
+        claim.answers().copies.begin(COPIES).then(|| Copy { claim, status: None })
     }
 
     async fn goes(mut self, mut head: Vec<u8>) {

@@ -1,6 +1,7 @@
 //! Stacks as text, and what is derived from them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code: a failure is the report")]
 
+mod adapter;
 #[path = "../../../../tests/cases_support/mod.rs"]
 mod cases_support;
 mod corpus;
