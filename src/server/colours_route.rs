@@ -144,6 +144,7 @@ pub(super) async fn of(deployer: &Deployer, repo: &str) -> Result<Option<Colours
         failed: one(ColourStanding::Failed),
         bakes_until: bake.map(|bake| bake.until),
         not_served: deployer.not_served(repo, &stands).await,
+        certificates: deployer.obtained(repo, &stands).await,
     }))
 }
 

@@ -40,7 +40,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fronts", &["traffic"]),
     ("gate", &["report"]),
     ("nat", &[]),
-    ("proxy", &["nat", "report", "traffic"]),
+    ("acme", &["net", "report"]),
+    ("proxy", &["acme", "nat", "report", "traffic"]),
 ];
 
 /// What must not come with a crate, not even through others: packages by the beginning of their names.
@@ -63,6 +64,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("fronts", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "openssl", "turnout-compose"]),
     ("gate", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
     ("nat", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
+    ("acme", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
 
@@ -309,6 +311,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
     ("crates/nat/src/serve.rs", "the list of tracked connections, in /proc"),
+    ("crates/acme/src/files.rs", "certificates, keys and orders, in the proxy's own state directory"),
     ("crates/proxy/src/access.rs", "the access log, named on the proxy's command line"),
     ("crates/proxy/src/tls.rs", "certificates and keys, named in the route table"),
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),

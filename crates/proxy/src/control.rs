@@ -240,6 +240,7 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
         Ok(Ok(Request::Maintain { repository, on, page })) => {
             changer.maintain(repository, on.then_some(Maintained { page })).await
         }
+        Ok(Ok(Request::Authority { authority })) => changer.authority(authority).await,
         Ok(Err(refusal)) => Answer::Refused(refusal),
         Err(error) => Answer::Refused(Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))),
     };

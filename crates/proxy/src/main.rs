@@ -4,8 +4,8 @@
 //! in a file of its own and serves from it with nobody else there. What it cannot do yet is refused by name.
 //!
 //! From the ground up: `limits`, `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
-//! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`, `hello`, `challenges` and `certificates`
-//! (obtained by ACME),
+//! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`, `hello`, `challenges` and
+//! `certificates` (obtained by ACME),
 //! `board` (who gets a connection), `pass` (bytes both ways),
 //! `http` (HTTP/1.1), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'

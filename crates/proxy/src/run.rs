@@ -18,7 +18,7 @@ use crate::{
     access::AccessLog,
     args::Settings,
     board::Board,
-    certificates::{self, Certificates},
+    certificates::Certificates,
     change::Changer,
     control::{self, Allowed, Seat},
     handed::{self, Handed},
@@ -79,7 +79,6 @@ async fn serve(settings: Settings) -> Result<(), String> {
         access_log,
         access_log_format,
         metrics,
-        acme,
         ..
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
@@ -91,7 +90,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let (ending, when_ending) = watch::channel(false);
     let access = access_log.map(|path| AccessLog::open(path, access_log_format)).transpose()?;
     let scraped = metrics.map(scrape::listen).transpose()?;
-    let certificates = Certificates::new(&state_dir, certificates::agreed(acme));
+    let certificates = Certificates::new(&state_dir);
     let house = Arc::new(House {
         board: Board::with(certificates.store()),
         certificates,

@@ -163,7 +163,7 @@ fn blue_green() -> Value {
         "additionalProperties": false,
     }] });
     let texts = json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
-    let tls = json!({ "anyOf": [words(&["auto"]), {
+    let tls = json!({ "anyOf": [words(&["acme", "auto"]), {
         "type": "object",
         "properties": { "certificate": { "type": "string" }, "key": { "type": "string" } },
         "required": ["certificate", "key"],

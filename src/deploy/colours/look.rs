@@ -11,12 +11,12 @@ use std::{
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
-    made::{Made, MadeRoute, MadeService, MadeSnapshot},
-    mistaken, ports, snapshots,
+    made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained},
+    mistaken, obtained, ports, snapshots,
 };
 use crate::{
     compose::{labels, model::Project},
-    config::Repo,
+    config::{Repo, Settings},
     engine::Engine,
     plan,
     store::Store,
@@ -76,7 +76,7 @@ pub async fn look(of: &Looking<'_>, colour: &str, staying: &str) -> Result<Looke
         Said::read(repo.switch.as_ref(), &moving.project).map_err(|mistakes| mistaken::not_said(repo, &mistakes))?;
     let facts = facts::gather(repo, &moving, colour, engine, &planner.settings.state_dir).await?;
     let derived = switch::derive(&moving.project, &facts, &said);
-    refuse(repo, &derived)?;
+    refuse(repo, &derived, &planner.settings)?;
     let own = engine.containers(&moving.stack.project, false).await?;
     let runs = own.iter().any(|one| !one.oneoff && !one.ports.is_empty());
     let loopback = ports::choose(store, &repo.name, colour, &derived, runs).await?;
@@ -126,10 +126,11 @@ fn copies(planner: &Planner, repo: &Repo, derived: &Derived) -> Result<Vec<MadeS
 }
 
 /// With what was derived nothing can be switched.
-fn refuse(repo: &Repo, derived: &Derived) -> Result<(), Failure> {
+fn refuse(repo: &Repo, derived: &Derived, settings: &Settings) -> Result<(), Failure> {
     let mut refused: Vec<String> =
         derived.refusals.iter().map(|refusal| format!("{}; write: {}", refusal.cause, refusal.line)).collect();
     refused.extend(not_there_yet(derived));
+    refused.extend(obtained::refused(derived, settings));
     if refused.is_empty() {
         return Ok(());
     }
@@ -155,11 +156,6 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
                 "{} is no HTTP, and {program} is told to lead HTTP only; take it out of `adapter`",
                 place()
             ));
-        }
-        let later = [(route.tls == Some(said::Tls::Auto), "tls: auto")];
-        let later: Vec<&str> = later.into_iter().filter(|(is_said, _)| *is_said).map(|(_, key)| key).collect();
-        if !later.is_empty() {
-            refused.push(format!("{}: {} is not there yet; take it out", place(), later.join(" and ")));
         }
         let hosts =
             route.hosts.iter().filter_map(|host| Host::read(host).err().map(|why| format!("host {host}: {why}")));
@@ -253,8 +249,9 @@ fn made(
             path: route.path.clone(),
             strip_path: route.strip_path,
             tls: match &route.tls {
-                Some(said::Tls::Files { certificate, key }) => Some((certificate.clone(), key.clone())),
-                _ => None,
+                Some(said::Tls::Files { certificate, key }) => Some(MadeTls::Files(certificate.clone(), key.clone())),
+                Some(said::Tls::Auto) => Some(MadeTls::Obtained(Obtained::Acme)),
+                None => None,
             },
             drain: Some(derived.drain.value.as_std().as_secs()),
         })

@@ -90,9 +90,9 @@ pub struct MadeRoute {
     /// Whether that is taken off.
     #[serde(default)]
     pub strip_path: bool,
-    /// Files with certificate and key, where the listener speaks TLS.
+    /// Where its certificate comes from, where the listener speaks TLS.
     #[serde(default)]
-    pub tls: Option<(String, String)>,
+    pub tls: Option<MadeTls>,
     /// How long tunnels last once its colour has left the routes, in seconds.
     #[serde(default)]
     pub drain: Option<u64>,
@@ -103,6 +103,24 @@ impl MadeSnapshot {
     pub fn pair(&self) -> (String, String) {
         (self.place.display().to_string(), self.path.display().to_string())
     }
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MadeTls {
+    /// Files with certificate and key.
+    Files(String, String),
+    /// The proxy obtains it.
+    Obtained(Obtained),
+}
+
+/// How.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Obtained {
+    /// By ACME.
+    #[serde(rename = "acme")]
+    Acme,
 }
 
 impl Made {
@@ -147,10 +165,18 @@ impl Made {
         self.routes.iter().filter(|route| is_alone(&route.service) == alone).cloned().collect()
     }
 
+    /// Whether the proxy obtains certificates for its routes.
+    pub fn obtains(&self) -> bool {
+        self.routes.iter().any(|route| matches!(route.tls, Some(MadeTls::Obtained(_))))
+    }
+
     /// All of its routes for the proxy, with this colour as the only one.
     pub fn repository(&self, (generation, revision): (u64, u64), colour: &str, of: u64) -> Repository {
         let routes = self.routes.iter().flat_map(|route| {
-            let tls = route.tls.clone().map(|(certificate, key)| Tls::Files(CertificateFiles { certificate, key }));
+            let tls = route.tls.clone().map(|tls| match tls {
+                MadeTls::Files(certificate, key) => Tls::Files(CertificateFiles { certificate, key }),
+                MadeTls::Obtained(Obtained::Acme) => Tls::Acme,
+            });
             // What is none was refused before.
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
@@ -234,6 +260,16 @@ pub(super) mod tests {
     fn what_is_kept_comes_back_and_says_who_goes_when() {
         let made = shop();
         assert_eq!(Made::read(&made.to_text()), Ok(made.clone()));
+        for (tls, text) in [
+            (MadeTls::Files("/c".to_owned(), "/k".to_owned()), r#""tls":["/c","/k"]"#),
+            (MadeTls::Obtained(Obtained::Acme), r#""tls":"acme""#),
+        ] {
+            let mut with = made.clone();
+            with.routes[0].tls = Some(tls.clone());
+            assert!(with.to_text().contains(text), "{}", with.to_text());
+            assert_eq!(with.obtains(), tls == MadeTls::Obtained(Obtained::Acme));
+            assert_eq!(Made::read(&with.to_text()), Ok(with));
+        }
         assert!(Made::read("{}").unwrap_err().contains("not understood"));
         assert_eq!((made.alone(), made.holds()), (vec!["worker".to_owned()], false));
         let names = |alone| made.wakes(alone).into_iter().map(|wake| wake.service).collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
     facts, lead,
     look::{self, Looking},
-    memory, mistaken,
+    memory, mistaken, obtained,
     plan::next_colour,
     with::{Which, With},
 };
@@ -46,6 +46,7 @@ impl Deployer {
         let (clashes, unknown) = self.clashes(repo, &derived, &engine).await;
         later.extend(clashes);
         unknown.into_iter().for_each(|line| reporter.warn(line));
+        later.extend(obtained::refused(&derived, &self.planner.settings));
         if !later.is_empty() || !derived.refusals.is_empty() {
             later.iter().for_each(|line| text.push_str(&format!("\nrefused: {line}")));
             text.push_str("\nnothing is planned until that is written\n");

@@ -1,6 +1,7 @@
 //! The real program, real clients, real containers' ends: all on addresses of the loopback network that are this process's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code: a failure is the report")]
 
+mod acme;
 mod asking;
 mod claims;
 mod ending;

@@ -322,7 +322,7 @@ fn only_port(project: &Project, name: &str) -> Option<u16> {
 
 fn tls(reading: &mut Reading, path: &str, value: &Value) -> Option<Tls> {
     if value.is_string() {
-        return reading.word(path, value, &[("auto", ())]).map(|()| Tls::Auto);
+        return reading.word(path, value, &[("acme", ()), ("auto", ())]).map(|()| Tls::Auto);
     }
     let fields = reading.fields(path, value, &["certificate", "key"], &[])?;
     let mut file = |key: &str| match fields.get(key) {

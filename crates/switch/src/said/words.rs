@@ -139,7 +139,7 @@ pub struct Health {
 /// A listener with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
-    /// Certificates are obtained (ACME).
+    /// Certificates are obtained (ACME): `acme`, or `auto`.
     Auto,
     /// They lie in files.
     Files {
