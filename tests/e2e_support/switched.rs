@@ -10,11 +10,12 @@ use crate::common::{
 
 /// The site, and what the proxy leaves behind.
 pub struct Switched {
+    /// Goes first: what stays may have volumes that a colour made.
+    _staying: ProjectGuard,
     /// The repository.
     pub site: Site,
     /// Where the web service is published.
     pub web: SocketAddr,
-    _staying: ProjectGuard,
 }
 
 impl Switched {

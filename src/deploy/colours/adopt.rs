@@ -405,6 +405,7 @@ impl Deployer {
             steer.resume(&repo.name).await?;
             answers?;
             self.lead_no_more(&repo.name).await?;
+            self.await_led(&made).await;
             let (generation, revision) = next_age(steer, repo, old).await?;
             let none = crate::traffic::Repository { generation, revision, routes: Vec::new() };
             steer.apply(&repo.name, &none).await?;
@@ -414,20 +415,28 @@ impl Deployer {
 
     /// New connections go where they are made to. Those that were being made are waited for.
     async fn lead_no_more(&self, repo: &str) -> Result<(), Failure> {
-        let cleared = match self.redirects() {
-            Ok(helper) => helper.clear(repo).await,
-            Err(failure) => return Err(failure),
-        };
-        match cleared {
+        match self.redirects()?.clear(repo).await {
             Ok(()) => {}
             // Who cannot look could not set any either.
-            Err(NatError::Absent { .. } | NatError::Refused(_)) if self.not_led().await.is_some() => return Ok(()),
+            Err(NatError::Absent { .. } | NatError::Refused(_)) if self.not_led().await.is_some() => {}
             Err(error) => {
                 return Err(Failure::new(format!("rules of the kernel for {repo} could not be removed: {error}")));
             }
         }
         sleep(LATE).await;
         Ok(())
+    }
+
+    /// Connections that were led to the proxy have some time to end there.
+    async fn await_led(&self, made: &Made) {
+        let (Ok(helper), leads) = (self.redirects(), leads(made)) else { return };
+        let until = Instant::now() + DRAIN;
+        while Instant::now() < until {
+            match helper.open(&leads).await {
+                Ok(Some(open)) if open.led > 0 => sleep(LOOK * 4).await,
+                _ => return,
+            }
+        }
     }
 
     /// At a start: rules that nobody needs any more.
