@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -131,8 +131,8 @@ pub(crate) struct Serving {
     colours: Vec<Counts>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) standing: Arc<Standing>,
-    /// The name of the cookie that keeps a client at its colour.
-    pub(crate) stay_cookie: String,
+    /// See [`Serving::stay_cookie`].
+    stay_cookie: OnceLock<String>,
 }
 
 /// What is open to a colour: all of it, and by target, in the order of the colour's.
@@ -349,8 +349,14 @@ impl Serving {
             known.unwrap_or_default().with_targets(&colour.targets)
         });
         let colours = colours.collect();
-        let stay_cookie = stay_cookie(repository);
-        Serving { repository: repository.to_owned(), route: route.clone(), colours, tally, standing, stay_cookie }
+        Serving {
+            repository: repository.to_owned(),
+            route: route.clone(),
+            colours,
+            tally,
+            standing,
+            stay_cookie: OnceLock::new(),
+        }
     }
 
     /// Its colours, as if all of them had left.
@@ -386,6 +392,12 @@ impl Serving {
             fallback_served: tally.fallback_served.load(Relaxed),
             colours: colours.collect(),
         }
+    }
+
+    /// The name of the cookie that keeps a client at its colour. Made when it is needed first: tables are replaced often, and all at
+    /// once.
+    pub(crate) fn stay_cookie(&self) -> &str {
+        self.stay_cookie.get_or_init(|| stay_cookie(&self.repository))
     }
 
     /// No container of a request's colour took it.
