@@ -5,13 +5,15 @@
 //!
 //! From the ground up: `limits`, `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
 //! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`,
+//! `preamble` (PROXY protocol) and `hello` (a TLS client's first words), `arrives` (whose a connection is, and which host it names),
 //! `board` (who gets a connection), `pass` (bytes both ways),
-//! `http` (HTTP/1.1), `house` (what all share), `door`
+//! `http` (HTTP/1.1 and HTTP/2), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
 //! listener), `run`.
 
 mod access;
 mod args;
+mod arrives;
 mod board;
 mod change;
 mod control;
@@ -19,11 +21,13 @@ mod counts;
 mod date;
 mod door;
 mod handed;
+mod hello;
 mod house;
 mod http;
 mod limits;
 mod metrics;
 mod pass;
+mod preamble;
 mod route_file;
 mod run;
 mod scrape;

@@ -3,9 +3,7 @@
 
 /// Keys of a route.
 pub const ROUTE_KEYS: &[&str] =
-    &["tls", "redirect", "hsts", "headers", "proxy_protocol", "preview", "pin", "mirror", "fallback", "analysis"];
-/// Protocols of a route.
-pub const PROTOCOLS: &[&str] = &["https", "h2c", "http2", "grpc", "ws", "tls"];
+    &["tls", "redirect", "hsts", "headers", "preview", "pin", "mirror", "fallback", "analysis"];
 /// States of a route that are states of its repository.
 pub const STATES: &[&str] = &["hold", "maintain"];
 /// Requests on the control socket.
@@ -13,5 +11,5 @@ pub const REQUESTS: &[&str] = &["preview", "mirror"];
 
 /// The sentence.
 pub(crate) fn not_yet(what: &str) -> String {
-    format!("{what} comes with the switch: this turnout-proxy carries TCP and HTTP/1.1 only")
+    format!("{what} comes with the switch: this turnout-proxy carries TCP, TLS and HTTP only")
 }

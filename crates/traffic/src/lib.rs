@@ -29,4 +29,4 @@ mod tests;
 pub use file::RouteFile;
 pub use mistake::{Mistake, Mistakes};
 pub use replace::{Replaced, follows};
-pub use table::{Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls};
+pub use table::{Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, RouteState, Standing, Table, Tls};

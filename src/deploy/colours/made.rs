@@ -135,6 +135,8 @@ impl Made {
                 redirect_port: None,
                 hsts_seconds: None,
                 trusted: Vec::new(),
+                proxied_by: Vec::new(),
+                proxy_protocol: None,
                 drain_seconds: route.drain,
                 state: RouteState::Serve,
                 idle_seconds: None,

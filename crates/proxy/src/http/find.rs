@@ -1,10 +1,6 @@
 //! A container for a request: claimed, and a connection to it.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use turnout_traffic::{
@@ -12,7 +8,10 @@ use turnout_traffic::{
     spot::{Aim, NoRoute},
 };
 
-use super::{link::Link, own::Own};
+use super::{
+    link::{Link, Wanted},
+    own::Own,
+};
 use crate::{
     board::{Board, Claim, Listening, Serving, Waiting},
     pass::{ACCEPT, PATIENCE, PAUSE},
@@ -34,7 +33,9 @@ const NO_PATH: Own = Own::new(404, "nothing is served at this path");
 #[derive(Debug)]
 pub(crate) struct Finder {
     pub(crate) listen: SocketAddr,
-    client: IpAddr,
+    client: SocketAddr,
+    /// The address that it came to.
+    at: SocketAddr,
     /// The routes that the last request found.
     way: Option<Arc<Listening>>,
     /// What the request at hand names: its host, and from there on its path.
@@ -67,8 +68,14 @@ pub(crate) enum AtOnce {
 }
 
 impl Finder {
-    pub(crate) fn new(listen: SocketAddr, client: IpAddr) -> Finder {
-        Finder { listen, client, way: None, aim: Vec::new(), host: 0 }
+    pub(crate) fn new(listen: SocketAddr, client: SocketAddr, at: SocketAddr) -> Finder {
+        Finder { listen, client, at, way: None, aim: Vec::new(), host: 0 }
+    }
+
+    /// For another request of this client.
+    pub(crate) fn another(&self) -> Finder {
+        let Finder { listen, client, at, way, aim: _, host: _ } = self;
+        Finder { listen: *listen, client: *client, at: *at, way: way.clone(), aim: Vec::new(), host: 0 }
     }
 
     /// A request comes that names this: its route. None: the listener has no route any more.
@@ -91,12 +98,22 @@ impl Finder {
         }
     }
 
+    /// What connection a request has to its container.
+    fn kind(&self, claim: &Claim) -> Wanted {
+        let route = &claim.serving().route;
+        match (route.protocol, route.proxy_protocol) {
+            (Protocol::H2c, _) => Wanted::Shared,
+            (_, Some(version)) => Wanted::Told(version, self.client, self.at),
+            (_, None) => Wanted::Kept,
+        }
+    }
+
     fn claim(&mut self, board: &Board, tried: &[SocketAddr]) -> Result<Claimed, Own> {
         let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
-        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, self.client, tried) {
+        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, self.client.ip(), tried) {
             // Looked at after it was counted in: whoever holds and then sees nothing in flight may rely on it.
             Some(Ok((serving, _))) if serving.standing.held() => Ok(Claimed::Held(serving)),
-            Some(Ok((serving, claim))) if serving.route.protocol == Protocol::Http => {
+            Some(Ok((serving, claim))) if serving.route.protocol.is_http() => {
                 Ok(claim.map_or(Claimed::Nobody, Claimed::At))
             }
             Some(Err(no_route)) => Err(unrouted(no_route)),
@@ -108,7 +125,7 @@ impl Finder {
     /// What can be had without waiting for anything.
     pub(crate) fn at_once(&mut self, board: &Board) -> Result<AtOnce, Own> {
         Ok(match self.claim(board, &[])? {
-            Claimed::At(claim) => match claim.to.pool.take() {
+            Claimed::At(claim) => match claim.to.pool.take(self.kind(&claim)) {
                 Some(link) => AtOnce::Found(claim, link),
                 None => AtOnce::Connect(claim),
             },
@@ -145,11 +162,12 @@ impl Finder {
                 },
             };
             if let Some(claim) = claim {
-                if let Some(link) = claim.to.pool.take() {
+                let kind = self.kind(&claim);
+                if let Some(link) = claim.to.pool.take(kind) {
                     return Ok((claim, link));
                 }
                 let until = deadline.min(Instant::now() + ACCEPT);
-                let outcome = timeout_at(until, Link::to(claim.target())).await;
+                let outcome = timeout_at(until, claim.to.pool.connect(claim.target(), kind)).await;
                 if let Ok(Ok(link)) = outcome {
                     return Ok((claim, link));
                 }

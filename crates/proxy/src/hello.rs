@@ -1,0 +1,175 @@
+//! A TLS client's first words: the host that it names. Pure.
+
+/// Bytes of them that are looked at: keys of today are larger than those of yesterday, and no client sends as many.
+pub(crate) const BYTES: usize = 32 << 10;
+
+/// What the bytes that came are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hello {
+    /// Not all of them.
+    More,
+    /// All, and the host, in small letters and without a dot at its end.
+    Names(Option<String>),
+    /// No first words of TLS.
+    Other,
+}
+
+/// Reads them.
+pub(crate) fn read(bytes: &[u8]) -> Hello {
+    let Some(words) = words(bytes) else { return Hello::Other };
+    match words.as_slice() {
+        [1, high, middle, low, rest @ ..] => {
+            let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+            match rest.get(..length) {
+                Some(body) => name(body).map_or(Hello::Other, Hello::Names),
+                None if length < BYTES => Hello::More,
+                None => Hello::Other,
+            }
+        }
+        [] | [1, ..] => Hello::More,
+        _ => Hello::Other,
+    }
+}
+
+/// What the records hold, as far as they came. None: they are no records of a handshake.
+fn words(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut words = Vec::new();
+    loop {
+        match bytes {
+            [] => return Some(words),
+            [0x16, 3, _, high, low, rest @ ..] => {
+                let length = usize::from(*high) << 8 | usize::from(*low);
+                // RFC 8446, 5.1; and an empty one would never end.
+                if !(1..=16 << 10).contains(&length) {
+                    return None;
+                }
+                match rest.split_at_checked(length) {
+                    Some((record, further)) => {
+                        words.extend_from_slice(record);
+                        bytes = further;
+                    }
+                    None => {
+                        words.extend_from_slice(rest);
+                        return Some(words);
+                    }
+                }
+            }
+            [0x16, 3, ..] | [0x16] => return Some(words),
+            _ => return None,
+        }
+    }
+}
+
+/// The first so many bytes, with so many bytes of length before them; and the rest.
+fn sized(bytes: &[u8], of: usize) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_at_checked(of)?;
+    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    rest.split_at_checked(length)
+}
+
+/// The host that a whole hello names (RFC 6066, 3), if it does. None: it is no hello.
+fn name(body: &[u8]) -> Option<Option<String>> {
+    let (_, rest) = body.split_at_checked(2 + 32)?;
+    let (_, rest) = sized(rest, 1)?;
+    let (_, rest) = sized(rest, 2)?;
+    let (_, rest) = sized(rest, 1)?;
+    if rest.is_empty() {
+        return Some(None);
+    }
+    let (mut extensions, _) = sized(rest, 2)?;
+    while !extensions.is_empty() {
+        let (kind, rest) = extensions.split_at_checked(2)?;
+        let (content, rest) = sized(rest, 2)?;
+        extensions = rest;
+        if kind == [0, 0] {
+            let (list, _) = sized(content, 2)?;
+            let (kind, rest) = list.split_first()?;
+            let (name, _) = sized(rest, 2)?;
+            let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            if *kind != 0 || name.is_empty() || name.len() > 255 || !name.iter().all(fits) {
+                return None;
+            }
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            return Some(Some(name.strip_suffix('.').unwrap_or(&name).to_owned()));
+        }
+    }
+    Some(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::ssl::{SslConnector, SslMethod};
+
+    use super::*;
+
+    /// What a real client says first.
+    fn real(name: &str) -> Vec<u8> {
+        #[derive(Debug)]
+        struct Sink(Vec<u8>);
+        impl std::io::Read for Sink {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::WouldBlock.into())
+            }
+        }
+        impl std::io::Write for Sink {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let connector = SslConnector::builder(SslMethod::tls_client()).unwrap().build();
+        match connector
+            .configure()
+            .unwrap()
+            .use_server_name_indication(!name.is_empty())
+            .connect(name, Sink(Vec::new()))
+        {
+            Err(openssl::ssl::HandshakeError::WouldBlock(middle)) => middle.get_ref().0.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_name_is_found_however_the_words_are_cut() {
+        let hello = real("Shop.example.org");
+        let names = Hello::Names(Some("shop.example.org".to_owned()));
+        assert_eq!(read(&hello), names);
+        for length in 0..hello.len() {
+            assert_eq!(read(&hello[..length]), Hello::More, "{length}");
+        }
+        // In records of seven bytes each.
+        let words = &hello[5..];
+        let records = words
+            .chunks(7)
+            .flat_map(|piece| [&[0x16, 3, 1, 0, u8::try_from(piece.len()).unwrap()][..], piece].concat());
+        assert_eq!(read(&records.collect::<Vec<u8>>()), names);
+        assert_eq!(read(&real("")), Hello::Names(None));
+    }
+
+    #[test]
+    fn what_is_none_is_told() {
+        let hello = real("a.example");
+        for (at, byte) in [(0, 0x17), (0, b'G'), (1, 2), (3, 0x7f), (5, 2), (6, 1)] {
+            let mut wrong = hello.clone();
+            wrong[at] = byte;
+            assert_eq!(read(&wrong), Hello::Other, "{at}");
+        }
+        assert_eq!(read(b"GET / HTTP/1.1\r\n\r\n"), Hello::Other);
+        // Whatever stands there: no fault, and an end.
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..20_000 {
+            let mut wrong = hello.clone();
+            for _ in 0..3 {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                let at = usize::try_from(seed % u64::try_from(wrong.len()).unwrap()).unwrap();
+                wrong[at] = u8::try_from(seed >> 32 & 0xff).unwrap();
+            }
+            let _ = read(&wrong);
+        }
+    }
+}
