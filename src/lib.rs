@@ -29,6 +29,8 @@ pub use turnout_steer as steer;
 
 pub use turnout_gate as gate;
 
+pub use turnout_nat as nat;
+
 pub mod decide;
 
 pub use turnout_buildkit as buildkit;

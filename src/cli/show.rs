@@ -26,6 +26,7 @@ use crate::{
         counted,
         redact::{escape_controls, escape_json},
     },
+    rollout::Phase,
     server::wire::{ContainerStatus, Followed, RepoStatus, RunsKnown, StatusReply, StrayStatus, WaitStatus},
     store::{Deployment, Pile, State, WantedCommit},
 };
@@ -258,7 +259,9 @@ fn print_repo(out: &mut impl io::Write, repo: &RepoStatus, runs: Option<&RunsKno
         writeln!(out, "  now: deployment {} is {}{since}{phase}", active.id, active.state)?;
     }
     if let Some(WaitStatus { why, until, .. }) = &repo.waits {
-        writeln!(out, "  it waits until {}: {}", when(*until), one_line(why))?;
+        let phase = repo.active.as_ref().and_then(|active| Phase::named(active.phase.as_deref()?));
+        let awaited = phase.and_then(Phase::awaited).map(|fact| format!(" for {fact}")).unwrap_or_default();
+        writeln!(out, "  it waits{awaited} until {}: {}", when(*until), one_line(why))?;
     }
     match &repo.last {
         Some(last) => {

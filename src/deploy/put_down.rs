@@ -73,7 +73,7 @@ impl Deployer {
     /// # Errors
     /// When the store does not answer.
     pub async fn call_off_wait(&self, id: DeploymentId) -> Result<bool, crate::store::StoreError> {
-        let off = self.store.cancel_wait(id, "cancelled while it waited").await?;
+        let off = self.store.cancel_wait(id).await?;
         if off {
             tracing::info!(deployment = id, "deployment {id} was cancelled while it waited");
         }

@@ -1,14 +1,19 @@
 //! What is done about an event of the forge, and why. The repository is looked up here.
 
-use super::event::{CiResult, Event, Merge, Push, PushedRepo, Release, shown};
+use super::{
+    event::{Event, Push, PushedRepo, shown},
+    hook::{Hook, HooksOf, hooks_of},
+    told::{pushed, told},
+};
 use crate::config::{Repo, Repos};
 
-/// One thing that is done about a delivery. A delivery has a list of them, each with its reason; hooks that are run are a
-/// further kind when there are hooks.
+/// One thing that is done about a delivery. A delivery has a list of them, each with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// A deployment is wanted.
     Deploy(Wanted),
+    /// A hook of the repository is run.
+    Run(Hook),
     /// Nothing but that it is remembered, with the reason why nothing is done.
     Remember(Note),
 }
@@ -61,6 +66,7 @@ impl Effect {
     pub fn kind(&self) -> &'static str {
         match self {
             Effect::Deploy(_) => "deploy",
+            Effect::Run(_) => "hook",
             Effect::Remember(Note::Ping) => "ping",
             Effect::Remember(Note::SelfSkip { .. }) => "self",
             Effect::Remember(Note::Unknown { .. }) => "unknown",
@@ -72,6 +78,7 @@ impl Effect {
     pub fn reason(&self) -> String {
         match self {
             Effect::Deploy(wanted) => wanted.cause.clone(),
+            Effect::Run(Hook { name, cause, .. }) => format!("hook {name}: {cause}"),
             Effect::Remember(Note::Ping) => "ping".to_owned(),
             Effect::Remember(Note::SelfSkip { repo }) => format!("{repo} is the deployer itself: self-update skipped"),
             Effect::Remember(Note::Unknown { reason, .. } | Note::Ignored { reason, .. }) => reason.clone(),
@@ -82,7 +89,15 @@ impl Effect {
     pub fn wanted(&self) -> Option<&Wanted> {
         match self {
             Effect::Deploy(wanted) => Some(wanted),
-            Effect::Remember(_) => None,
+            Effect::Run(_) | Effect::Remember(_) => None,
+        }
+    }
+
+    /// The hook, if it is one.
+    pub fn hook(&self) -> Option<&Hook> {
+        match self {
+            Effect::Run(hook) => Some(hook),
+            Effect::Deploy(_) | Effect::Remember(_) => None,
         }
     }
 
@@ -90,6 +105,7 @@ impl Effect {
     pub fn repo(&self) -> Option<&str> {
         match self {
             Effect::Deploy(wanted) => Some(&wanted.repo),
+            Effect::Run(hook) => Some(&hook.repo),
             Effect::Remember(Note::SelfSkip { repo } | Note::Unknown { repo, .. }) => Some(repo),
             Effect::Remember(Note::Ignored { repo, .. }) => repo.as_deref(),
             Effect::Remember(Note::Ping) => None,
@@ -97,12 +113,18 @@ impl Effect {
     }
 }
 
-/// Decides about the events of a delivery: one effect or more for each. `checked_out` answers which branch a working tree is
-/// on, where none is configured.
+/// Decides about the events of a delivery: one effect for each, in their order, and behind them the further hooks that
+/// `hooks` names. `checked_out` answers which branch a working tree is on, where none is configured.
 ///
 /// A delivery asks for one deployment at most: it is of one repository, of which one branch is deployed, and of two pushes of
-/// that the later one counts.
-pub fn effects(events: &[Event], repos: &Repos, checked_out: &dyn Fn(&Repo) -> Option<String>) -> Vec<Effect> {
+/// that the later one counts. Where there is nothing to deploy, the first hook takes the place of the reason why nothing
+/// is done.
+pub fn effects(
+    events: &[Event],
+    repos: &Repos,
+    checked_out: &dyn Fn(&Repo) -> Option<String>,
+    hooks: &HooksOf,
+) -> Vec<Effect> {
     let mut effects: Vec<Effect> = events.iter().map(|event| effect(event, repos, checked_out)).collect();
     let mut newest = None;
     for effect in effects.iter_mut().rev() {
@@ -115,6 +137,20 @@ pub fn effects(events: &[Event], repos: &Repos, checked_out: &dyn Fn(&Repo) -> O
             }
         }
     }
+    let mut further = Vec::new();
+    for (event, effect) in events.iter().zip(&mut effects) {
+        let own =
+            event.repo().filter(|pushed| !is_self(pushed, repos)).and_then(|pushed| find_repo(pushed, repos).ok());
+        let Some(repo) = own else { continue };
+        let mut wanted = hooks_of(event, repo, hooks).into_iter();
+        if let Effect::Remember(_) = effect
+            && let Some(first) = wanted.next()
+        {
+            *effect = Effect::Run(first);
+        }
+        further.extend(wanted.map(Effect::Run));
+    }
+    effects.extend(further);
     effects
 }
 
@@ -123,15 +159,14 @@ fn effect(event: &Event, repos: &Repos, checked_out: &dyn Fn(&Repo) -> Option<St
         Event::Ping => Effect::Remember(Note::Ping),
         Event::Push(push) => of_pushed(&push.repo, repos, &|repo| wanted(push, repo, checked_out)),
         Event::Tag(tag) => {
-            let reason = || format!("tag {} moved; only branches are deployed", shown(&tag.name));
+            let reason = || format!("{}; only branches are deployed", told(event));
             of_pushed(&tag.repo, repos, &|_| Err(reason()))
         }
-        Event::Merged(merge) => noted(event, repos, merged(merge)),
-        Event::Released(Release { tag, preliminary, .. }) => {
-            let kind = if *preliminary { "preliminary release" } else { "release" };
-            noted(event, repos, format!("{kind} {} was published; only pushes are acted on", shown(tag)))
+        // The push to the base is told of besides, and is what deploys: to act on both would deploy twice.
+        Event::Merged(_) => noted(event, repos, format!("{}; the push of it is what is acted on", told(event))),
+        Event::Released(_) | Event::Checked(_) => {
+            noted(event, repos, format!("{}; only pushes are acted on", told(event)))
         }
-        Event::Checked(result) => noted(event, repos, checked(result)),
         Event::Other { name, .. } => noted(event, repos, format!("events of kind {name} are not acted on")),
     }
 }
@@ -155,25 +190,6 @@ fn of_pushed(pushed: &PushedRepo, repos: &Repos, wanted: &dyn Fn(&Repo) -> Resul
 fn noted(event: &Event, repos: &Repos, reason: String) -> Effect {
     let repo = event.repo().and_then(|repo| find_repo(repo, repos).ok()).map(|repo| repo.name.clone());
     Effect::Remember(Note::Ignored { repo, reason })
-}
-
-/// The push to the base is told of besides, and is what deploys: to act on both would deploy twice.
-fn merged(Merge { repo: _, into, from, commit, by }: &Merge) -> String {
-    let from = from.as_deref().map(|from| format!("{} was ", shown(from))).unwrap_or_default();
-    let commit = commit.as_deref().map(|commit| format!(" as {}", short(commit))).unwrap_or_default();
-    let by = by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
-    format!("{from}merged into {}{commit}{by}; the push of it is what is acted on", shown(into))
-}
-
-fn checked(CiResult { repo: _, name, commit, branch, passed }: &CiResult) -> String {
-    let name = name.as_deref().unwrap_or("a check");
-    let of = branch.as_deref().map(|branch| format!(" of {}", shown(branch))).unwrap_or_default();
-    let how = if *passed { "passed" } else { "failed" };
-    format!("{name} {how} for {}{of}; only pushes are acted on", short(commit))
-}
-
-fn short(commit: &str) -> String {
-    commit.chars().take(7).collect()
 }
 
 /// Finds the configured repository, names compared without case.
@@ -233,13 +249,10 @@ fn wanted(push: &Push, repo: &Repo, checked_out: &dyn Fn(&Repo) -> Option<String
     if push.before.as_deref() == Some(push.after.as_str()) {
         return Err("the push changes nothing: a test delivery".to_owned());
     }
-    let short = short(&push.after);
-    let verb = if push.forced { "forced push" } else { "push" };
-    let by = push.pusher.as_deref().map(|pusher| format!(" by {pusher}")).unwrap_or_default();
     Ok(Wanted {
         repo: repo.name.clone(),
         project: repo.project.clone(),
-        cause: format!("{verb} of {short} to {deployed}{by}"),
+        cause: pushed(push),
         branch: deployed,
         commit: push.after.clone(),
         pusher: push.pusher.clone(),
@@ -257,8 +270,14 @@ fn same(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::{PathState, repos};
+    use super::{
+        super::event::{CiResult, Merge, Release},
+        *,
+    };
+    use crate::{
+        config::{PathState, repos},
+        forge::no_hooks,
+    };
 
     const CONFIG: &str = "
 self: [deployer, ops/turnout]
@@ -286,7 +305,7 @@ repos:
 
     fn judge(push: Push) -> Effect {
         let blog_is_on_staging = |repo: &Repo| (repo.name == "Blog").then(|| "staging".to_owned());
-        let mut effects = effects(&[push.event()], &config(), &blog_is_on_staging);
+        let mut effects = effects(&[push.event()], &config(), &blog_is_on_staging, &no_hooks);
         assert_eq!(effects.len(), 1);
         let wanted = effects[0].wanted().map(|wanted| wanted.repo.as_str());
         assert_eq!(wanted.is_some(), effects[0].kind() == "deploy");
@@ -405,7 +424,7 @@ repos:
             ),
             (Event::Checked(result), "CI failed for 2222222 of main; only pushes are acted on"),
         ] {
-            let found = effects(std::slice::from_ref(&event), &config(), &|_| None);
+            let found = effects(std::slice::from_ref(&event), &config(), &|_| None, &no_hooks);
             let repo = event.repo().map(|_| "shop");
             assert_eq!(
                 found.iter().map(|effect| (effect.reason(), effect.repo())).collect::<Vec<_>>(),
@@ -415,12 +434,48 @@ repos:
     }
 
     #[test]
+    fn hooks_stand_beside_a_deployment_or_in_the_place_of_nothing() {
+        let merge = |name: &str| {
+            let repo = PushedRepo { name: name.into(), full_name: None, default_branch: None };
+            Event::Merged(Merge { repo, into: "main".into(), ..Merge::default() })
+        };
+        let hooks = |repo: &Repo, event: &Event| match event {
+            Event::Push(_) => vec![format!("{}-pushed", repo.name)],
+            Event::Merged(_) => vec!["announce".to_owned(), "tidy".to_owned()],
+            _ => Vec::new(),
+        };
+        let events = [
+            Event::Push(push("shop", None, "refs/heads/main")),
+            merge("shop"),
+            merge("nobody's"),
+            merge("deployer"),
+            Event::Ping,
+        ];
+        let found = effects(&events, &config(), &|_| None, &hooks);
+        let said: Vec<_> = found.iter().map(|effect| (effect.kind(), effect.reason())).collect();
+        let only_noted = "merged into main; the push of it is what is acted on".to_owned();
+        assert_eq!(
+            said,
+            [
+                ("deploy", "push of 2222222 to main by ada".to_owned()),
+                ("hook", "hook announce: merged into main".to_owned()),
+                ("ignored", only_noted.clone()),
+                ("ignored", only_noted),
+                ("ping", "ping".to_owned()),
+                ("hook", "hook shop-pushed: push of 2222222 to main by ada".to_owned()),
+                ("hook", "hook tidy: merged into main".to_owned()),
+            ]
+        );
+        assert!(found.iter().filter_map(Effect::hook).all(|hook| hook.repo == "shop"));
+    }
+
+    #[test]
     fn of_two_pushes_of_the_branch_the_later_one_is_deployed() {
         let moved = |after: &str, branch: &str| {
             Event::Push(Push { after: after.repeat(40), ..push("shop", None, &format!("refs/heads/{branch}")) })
         };
         let events = [moved("3", "main"), moved("4", "dev"), moved("5", "main"), moved("6", "x")];
-        let found = effects(&events, &config(), &|_| None);
+        let found = effects(&events, &config(), &|_| None, &no_hooks);
         let said: Vec<_> = found.iter().map(|effect| (effect.kind(), effect.reason())).collect();
         assert_eq!(
             said[0],

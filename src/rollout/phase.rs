@@ -59,6 +59,15 @@ impl Phase {
         matches!(self, Phase::EngineAway | Phase::BakeAwaited)
     }
 
+    /// The fact that is waited for, where one is: it ends "it waits for".
+    pub const fn awaited(self) -> Option<&'static str> {
+        match self {
+            Phase::EngineAway => Some("the engine to come back"),
+            Phase::BakeAwaited => Some("the deployment before it to be over"),
+            _ => None,
+        }
+    }
+
     /// The phase of that name. A later turnout may have kept one that this one does not know.
     pub fn named(name: &str) -> Option<Phase> {
         Phase::ALL.into_iter().find(|phase| phase.name() == name)

@@ -319,8 +319,8 @@ async fn before_tail(control: &Control, id: i64, tail: usize) -> Result<i64, Sto
 async fn queue(control: &Control, queued: &Deployment) -> Result<Waiting, StoreError> {
     let running = Filter { state: Some(State::Running), limit: 100, ..Filter::default() };
     let mut running = control.deployer.store.history(running).await?;
-    // One that waits for the engine holds no place.
-    running.retain(|other| other.phase.as_deref() != Some(Phase::EngineAway.name()));
+    // One that waits for a fact from outside holds no place.
+    running.retain(|other| !other.phase.as_deref().and_then(Phase::named).is_some_and(Phase::waits));
     let repo = &queued.repo;
     let what = match running.iter().find(|other| other.repo == *repo) {
         Some(other) => {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{LiveRepos, LiveSecret, Repo, RepoList, Secret},
     files,
-    forge::{self, Effect, Event, Forge, Refusal, proof::Key},
+    forge::{self, Effect, Event, Forge, HooksOf, Refusal, proof::Key},
     report::redact::Redactor,
 };
 
@@ -39,6 +39,7 @@ pub struct IntakeState {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) wake: Arc<dyn Fn(&str) + Send + Sync>,
     pub(super) checked_out: CheckedOut,
+    pub(super) hooks: Arc<HooksOf>,
     /// What was refused, for the log.
     pub refusals: Arc<Refusals>,
     /// Whether the daemon does what it is for.
@@ -77,6 +78,7 @@ impl IntakeState {
             ledger,
             wake,
             checked_out,
+            hooks: Arc::new(forge::no_hooks),
             refusals: Arc::default(),
             pulse: Arc::default(),
             reception: Reception::new(limits),
@@ -94,6 +96,13 @@ impl IntakeState {
             Arc::new(Door { forge, key })
         };
         self.doors = forges.iter().map(door).collect();
+        self
+    }
+
+    /// Asks here which hooks a repository has, in place of [`forge::no_hooks`].
+    #[must_use]
+    pub fn with_hooks(mut self, hooks: Arc<HooksOf>) -> IntakeState {
+        self.hooks = hooks;
         self
     }
 

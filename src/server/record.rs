@@ -4,9 +4,9 @@ use axum::http::HeaderMap;
 
 use super::intake_limits::text;
 use crate::{
-    forge::{Effect, Event, Forge, Wanted},
+    forge::{Effect, Event, Forge, Hook, Wanted},
     report::redact::is_unfit,
-    store::{Cause, NewDelivery, NewDeployment},
+    store::{Cause, NewDelivery, NewDeployment, NewHook},
 };
 
 /// Longest delivery id kept.
@@ -38,14 +38,20 @@ pub(super) fn record(
         effect: foremost.map_or("ignored", |(_, effect)| effect.kind()),
         reason: reasons.join("; "),
         deploy,
+        hooks: effects.iter().filter_map(Effect::hook).map(hook).collect(),
     }
 }
 
-/// The effect by which a delivery is known: its deployment, else what comes first. Answered with its event.
+fn hook(Hook { repo, name, cause }: &Hook) -> NewHook {
+    NewHook { repo: repo.clone(), name: name.clone(), cause: cause.clone() }
+}
+
+/// The effect by which a delivery is known: its deployment, else a hook, else what comes first. Answered with its event.
 fn foremost<'e>(events: &'e [Event], effects: &'e [Effect]) -> Option<(&'e Event, &'e Effect)> {
-    let mut both = events.iter().zip(effects);
-    let first = both.clone().next();
-    both.find(|(_, effect)| matches!(effect, Effect::Deploy(_))).or(first)
+    // Effects of the events come first, one for each.
+    let both = || events.iter().zip(effects);
+    let deployed = both().find(|(_, effect)| effect.wanted().is_some());
+    deployed.or_else(|| both().find(|(_, effect)| effect.hook().is_some())).or_else(|| both().next())
 }
 
 fn deployment(wanted: &Wanted) -> NewDeployment {

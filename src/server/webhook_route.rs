@@ -35,7 +35,7 @@ use crate::{
     config::RepoList,
     forge::{self, Effect, Forge, Head, Note, PushedRepo, Refusal, Whole},
     report::redact::Redactor,
-    store::{NewDelivery, NewDeployment},
+    store::{NewDelivery, NewDeployment, NewHook},
 };
 
 /// When a sender should try again after a 503 or 507, in seconds.
@@ -149,7 +149,7 @@ async fn take(
     let (digest, payload) = (whole.digest, whole.take_payload());
     let events = whole.events(event_name)?;
     let branch = state.branch_of(&events, loaded).await?;
-    let effects = forge::effects(&events, &loaded.repos, &|_| branch.clone());
+    let effects = forge::effects(&events, &loaded.repos, &|_| branch.clone(), &*state.hooks);
     let unknown = |effect: &Effect| matches!(effect, Effect::Remember(Note::Unknown { .. }));
     if effects.iter().any(unknown) && state.repos.broken().is_some() {
         // It may be one of the entries that do not count just now: "nothing to do" would lose the push.
@@ -179,7 +179,8 @@ fn blotted(delivery: NewDelivery, redactor: &Redactor) -> NewDelivery {
         who: wanted.who.map(clean),
         ..wanted
     });
-    NewDelivery { reason: clean(delivery.reason), pusher: delivery.pusher.map(clean), deploy, ..delivery }
+    let hooks = delivery.hooks.into_iter().map(|hook| NewHook { cause: clean(hook.cause), ..hook }).collect();
+    NewDelivery { reason: clean(delivery.reason), pusher: delivery.pusher.map(clean), deploy, hooks, ..delivery }
 }
 
 /// One line for a refused delivery, or its place in the count of a flood.
@@ -267,6 +268,11 @@ fn respond(
     let status = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let (accepted, ignored) = (status(forge.statuses.accepted), status(forge.statuses.ignored));
     let Some(wanted) = effects.iter().find_map(Effect::wanted) else {
+        if let Some(hook) = effects.iter().find_map(Effect::hook) {
+            recorded.map_err(|fault| unrecorded(&state.pulse, &fault))?;
+            let repository = Some(hook.repo.as_str());
+            return Ok(answer(accepted, &Answer { status: "hook", repository, message: reason, ..Answer::default() }));
+        }
         // Nothing was promised, so a full disk is no reason to make the forge count a failure.
         if let Err(fault) = recorded {
             tracing::warn!("the delivery is answered but not recorded: {fault}");

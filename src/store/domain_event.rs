@@ -19,6 +19,7 @@ const KINDS: &[(&str, i64)] = &[
     ("config_reloaded", 1),
     ("config_broken", 1),
     ("delivery_accepted", 1),
+    ("hook_wanted", 1),
     (DEPLOYMENT_QUEUED, 1),
     ("rebuild_inherited", 1),
     ("deployment_began", 1),
@@ -94,6 +95,15 @@ pub enum DomainEvent {
         queued: Option<DeploymentId>,
         /// The deployment that it led to when it came before.
         duplicate_of: Option<DeploymentId>,
+    },
+    /// A delivery asks for a hook of the repository. Whoever runs hooks reads it here.
+    HookWanted {
+        /// The delivery's record.
+        delivery: i64,
+        /// The hook's name.
+        name: String,
+        /// Why, in words.
+        cause: String,
     },
     /// A deployment waits for its lane.
     DeploymentQueued {
@@ -412,6 +422,7 @@ mod tests {
                 queued: Some(3),
                 duplicate_of: None,
             },
+            HookWanted { delivery: 1, name: text(), cause: text() },
             DeploymentQueued {
                 cause_kind: Cause::Push,
                 cause: text(),

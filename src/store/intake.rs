@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    Accepted, DeploymentId, DomainEvent, Enqueued, NewDelivery, NewDeployment, State, Store, StoreError, held, journal,
-    queries, records::Millis, repeats::Repeats, waits, wanted as newest,
+    Accepted, DeploymentId, DomainEvent, Enqueued, NewDelivery, NewDeployment, NewHook, State, Store, StoreError, held,
+    journal, queries, records::Millis, repeats::Repeats, waits, wanted as newest,
 };
 
 impl Store {
@@ -15,7 +15,8 @@ impl Store {
     ///
     /// A repeat (same body; or same id, repository and commit) queues nothing, unless what it led to did not come to a
     /// good end: it failed, was cancelled or given up, or another one that took its place was, or did not bring what is
-    /// wanted. Of a repository that is held nothing is queued; what was pushed waits for its release.
+    /// wanted. Of a repository that is held nothing is queued; what was pushed waits for its release. Hooks are told to the
+    /// journal, in the same transaction, unless it is a repeat.
     ///
     /// # Errors
     /// The disk is full, or the store is closed. Nothing is recorded then.
@@ -84,8 +85,20 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
             record.superseded = queued.superseded;
         }
     }
-    let NewDelivery { forge, guid, event, repo, git_ref, commit, pusher, digest, effect: _, reason: _, deploy: _ } =
-        delivery;
+    let NewDelivery {
+        forge,
+        guid,
+        event,
+        repo,
+        git_ref,
+        commit,
+        pusher,
+        digest,
+        effect: _,
+        reason: _,
+        deploy: _,
+        hooks,
+    } = delivery;
     let mut insert = db.prepare_cached(
         "INSERT INTO deliveries (forge, guid, event, repo, git_ref, commit_id, pusher, digest, verdict, reason,
            received_at, deployment, duplicate_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -120,6 +133,13 @@ fn accept(db: &Connection, repeats: &mut Repeats, delivery: &NewDelivery, at: Mi
     match &delivery.deploy {
         Some(wanted) => journal::of_repo(db, at, &wanted.repo, &told)?,
         None => journal::of_daemon(db, at, &told)?,
+    }
+    if record.duplicate_of.is_none() {
+        for NewHook { repo, name, cause } in hooks {
+            let wanted =
+                DomainEvent::HookWanted { delivery: record.delivery, name: name.clone(), cause: cause.clone() };
+            journal::of_repo(db, at, repo, &wanted)?;
+        }
     }
     if record.deployment.is_some() {
         let oldest = || db.prepare_cached("SELECT min(id) FROM deliveries")?.query_row([], |row| row.get(0));

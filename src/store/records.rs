@@ -137,6 +137,19 @@ pub struct NewDelivery {
     pub reason: String,
     /// The deployment that it asks for.
     pub deploy: Option<NewDeployment>,
+    /// The hooks that it asks for.
+    pub hooks: Vec<NewHook>,
+}
+
+/// A hook that a delivery asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewHook {
+    /// The repository's configured name.
+    pub repo: String,
+    /// The hook's name.
+    pub name: String,
+    /// Why, in words.
+    pub cause: String,
 }
 
 /// A deployment to be queued.
@@ -558,7 +571,7 @@ pub struct Delivery {
     pub pusher: Option<String>,
     /// When it came.
     pub received_at: Millis,
-    /// The effect's word: `deploy`, `duplicate`, `held`, `ping`, `self`, `unknown`, `ignored`.
+    /// The effect's word: `deploy`, `hook`, `duplicate`, `held`, `ping`, `self`, `unknown`, `ignored`.
     pub effect: String,
     /// The effect's sentence.
     pub reason: String,

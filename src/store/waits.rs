@@ -42,18 +42,19 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::next`].
-    pub async fn cancel_wait(&self, id: DeploymentId, reason: &str) -> Result<bool, StoreError> {
-        let (reason, clock) = (reason.to_owned(), Arc::clone(&self.inner.clock));
+    pub async fn cancel_wait(&self, id: DeploymentId) -> Result<bool, StoreError> {
+        let clock = Arc::clone(&self.inner.clock);
         let cancel = move |db: &Connection| {
             let Some(over) = queries::deployment(db, id)?.filter(|over| over.state == State::Running) else {
                 return Ok(false);
             };
             let (at, stands) = (clock.now(), rollouts::of(db, &over.repo)?);
-            let waits = stands.waits().is_some();
-            if !waits || !ends(&stands, Fact::Cancelled, at, Ending::Cancelled) {
+            let awaited = stands.under_way.and_then(|under_way| under_way.phase.awaited());
+            let Some(awaited) = awaited.filter(|_| ends(&stands, Fact::Cancelled, at, Ending::Cancelled)) else {
                 return Ok(false);
-            }
-            deployments::finish(db, id, &Finish::Cancelled { reason: reason.clone() }, at)
+            };
+            let reason = format!("cancelled while waiting for {awaited}");
+            deployments::finish(db, id, &Finish::Cancelled { reason }, at)
         };
         self.inner.writer.run("cancelling the deployment", cancel).await
     }

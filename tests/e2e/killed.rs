@@ -10,12 +10,16 @@ use std::{
     path::Path,
     process::Command,
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use crate::{common, e2e_support};
 use common::{PATIENCE, daemon::Daemon, docker, wait_until};
-use e2e_support::{QUICK, Site, built, file_in, idle};
+use e2e_support::{
+    QUICK, Site, built,
+    dice::{Dice, number},
+    file_in, idle,
+};
 use serde_json::Value;
 
 const FILES: usize = 3000;
@@ -23,30 +27,6 @@ const FILES: usize = 3000;
 const LONGEST: u64 = 4000;
 /// The state of all is looked at after so many ends.
 const ROUND: usize = 10;
-
-/// Choices that can be repeated (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Dice {
-        let given = std::env::var("TURNOUT_SEED").ok().and_then(|seed| seed.parse().ok());
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed: u64 = given.unwrap_or_else(now) | 1;
-        println!("TURNOUT_SEED={seed}");
-        Dice(seed)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
-fn number(name: &str, usual: usize) -> usize {
-    std::env::var(name).map_or(usual, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
-}
 
 /// The next version: every file has it, and so have the labels of one service; the other one stays.
 fn version(site: &Site, version: &str) {

@@ -49,6 +49,7 @@ mod renamed;
 mod sinks;
 mod switch;
 mod switch_dies;
+mod switch_killed;
 mod turned_link;
 mod waiting;
 mod watch_on;

@@ -37,6 +37,7 @@ pub struct Load {
 
 impl Load {
     /// So many clients, each with a connection of its own, that ask for `/`.
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn on(address: SocketAddr, clients: usize) -> Load {
         let (stop, came) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Came::default())));
         let clients = (0..clients).map(|_| {
@@ -45,6 +46,8 @@ impl Load {
                 while !stop.load(Ordering::Relaxed) {
                     if let Err(error) = one_connection(address, &stop, &came) {
                         came.lock().unwrap().bad.push(error);
+                        // Nobody asks ten thousand times a second whether there is somebody again.
+                        std::thread::sleep(Duration::from_millis(5));
                     }
                 }
             })

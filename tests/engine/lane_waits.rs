@@ -74,7 +74,10 @@ fn a_newer_push_takes_the_place_of_one_that_waits_at_once() {
     daemon.expect_success(daemon.deploy_by_push(&site.push()));
     let second = dies_under(&door, &daemon, &site, "v2");
     let status = all_of(&daemon.turnout(&["status"]));
-    assert!(status.contains("wait for the engine") && status.contains("it waits for the engine until "), "{status}");
+    assert!(
+        status.contains("wait for the engine") && status.contains("it waits for the engine to come back until "),
+        "{status}"
+    );
     site.write("docker-compose.prod.yml", &stack("v3"));
     let third = site.push_to(&daemon, "v3");
     // With the answer to the push, and the engine is still away.

@@ -26,7 +26,9 @@ async fn answers(stack: &Stack, id: &str, name: &str) -> BTreeSet<String> {
     while let Some(chunk) = output.next().await {
         text.push_str(&chunk.unwrap().to_string());
     }
-    assert!(text.contains("127.0.0.11"), "the engine's resolver was not asked: {text}");
+    // A name that the engine's resolver does not know it asks others for, of whom none may answer here.
+    let asked = text.contains("127.0.0.11") || text.contains("no servers could be reached");
+    assert!(asked, "the engine's resolver was not asked: {text}");
     let told = text.lines().skip_while(|line| !line.starts_with("Name:"));
     told.filter_map(|line| line.strip_prefix("Address: ")).map(|address| address.trim().to_owned()).collect()
 }
@@ -49,7 +51,7 @@ async fn two_colours_have_no_names_in_a_link_network() {
     let mut colours = Vec::new();
     for _ in 0..2 {
         let api = json!({ "networks": { "default": null, "link": { "aliases": ["shop"] } } });
-        let found = json!({ "networks": { "link": { "name": link, "external": true } } });
+        let found = json!({ "networks": { "default": {}, "link": { "name": link, "external": true } } });
         let mut colour = Stack::with(json!({ "api": api }), found).await;
         colour.project.nameless.insert("api".to_owned(), ["link".to_owned()].into());
         colour.up().await.unwrap();

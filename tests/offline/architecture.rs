@@ -35,10 +35,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("docker", &["buildkit", "compose", "files", "net", "plan", "registry", "report"]),
     ("git", &["files", "net", "report"]),
     ("composer", &["buildkit", "compose", "docker", "files", "git", "plan", "registry", "report", "yaml"]),
-    ("traffic", &[]),
+    ("traffic", &["report"]),
     ("steer", &["traffic"]),
     ("gate", &["report"]),
-    ("proxy", &["report", "traffic"]),
+    ("nat", &[]),
+    ("proxy", &["nat", "report", "traffic"]),
 ];
 
 /// What must not come with a crate, not even through others: packages by the beginning of their names.
@@ -59,6 +60,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("traffic", &["tokio", "rustix", "bollard", "hyper", "git2", "rusqlite"]),
     ("steer", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "turnout-compose"]),
     ("gate", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
+    ("nat", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
 ];
 
@@ -308,6 +310,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/git/src/repack/pack.rs", "in .git"),
     ("crates/git/src/stale.rs", "what other processes are, in /proc"),
     ("crates/git/src/transfer.rs", "in .git"),
+    ("crates/nat/src/serve.rs", "the list of tracked connections, in /proc"),
     ("crates/proxy/src/access.rs", "the access log, named on the proxy's command line"),
     ("crates/proxy/src/tls.rs", "certificates and keys, named in the route table"),
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),

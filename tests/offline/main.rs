@@ -1,4 +1,4 @@
-//! What needs neither Docker, nor a network, nor root: rules of the tree, the loader, the store, the hook.
+//! What needs neither Docker, nor a network, nor root: rules of the tree, the loader, the store, the webhook.
 // For the long JSON of compose_attributes.
 #![recursion_limit = "512"]
 #![allow(
@@ -21,6 +21,7 @@ mod compose_config;
 mod compose_corpus;
 mod compose_model;
 mod declared;
+mod hooks;
 mod image_context;
 mod imports;
 mod invalid_repos;

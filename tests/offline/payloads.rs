@@ -79,6 +79,7 @@ fn delivery(number: u8) -> NewDelivery {
         effect: "ignored",
         reason: "a test".to_owned(),
         deploy: None,
+        hooks: Vec::new(),
     }
 }
 

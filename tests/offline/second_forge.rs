@@ -18,7 +18,7 @@ use turnout::{
 
 use crate::webhook_bench::{Answer, Bench, Trust, push};
 
-const CONFIG: &str = "
+pub(crate) const CONFIG: &str = "
 shop: { path: $/shop, branch: main, full_name: acme/tools/shop }
 blog: { path: $/blog, branch: main, full_name: acme/blog, secret_env: BLOG_SECRET }
 ";
@@ -38,7 +38,7 @@ static STAMPED: Forge = gitlab(
 /// The same without any proof.
 static OPEN: Forge = gitlab("open", Proof::Nothing);
 
-static FORGES: &[&Forge] = &[&GITHUB, &GITLAB, &STAMPED, &OPEN];
+pub(crate) static FORGES: &[&Forge] = &[&GITHUB, &GITLAB, &STAMPED, &OPEN];
 
 const fn gitlab(name: &'static str, proof: Proof) -> Forge {
     Forge {
@@ -131,11 +131,11 @@ fn pipeline(repository: &Repository, fields: &Fields<'_>) -> Result<Vec<Event>, 
 }
 
 async fn bench(secret: Option<&str>) -> Bench {
-    let trust = Trust { secret: secret.map(Secret::new), forges: FORGES };
+    let trust = Trust { secret: secret.map(Secret::new), forges: FORGES, ..Trust::default() };
     Bench::trusting(CONFIG, trust).await
 }
 
-fn push_hook(full_name: &str, branch: &str, number: u64) -> String {
+pub(crate) fn push_hook(full_name: &str, branch: &str, number: u64) -> String {
     format!(
         r#"{{"object_kind":"push","before":"{:040x}","after":"{number:040x}","ref":"refs/heads/{branch}","user_username":"ada",
             "project":{{"name":"The Shop","path_with_namespace":"{full_name}","default_branch":"main"}}}}"#,
@@ -143,7 +143,7 @@ fn push_hook(full_name: &str, branch: &str, number: u64) -> String {
     )
 }
 
-async fn deliver(bench: &Bench, token: Option<&str>, event: &str, body: &str) -> Answer {
+pub(crate) async fn deliver(bench: &Bench, token: Option<&str>, event: &str, body: &str) -> Answer {
     let mut headers = vec![("content-type", "application/json"), ("x-gitlab-event", event), ("idempotency-key", "one")];
     headers.extend(token.map(|token| ("x-gitlab-token", token)));
     bench.post_to("/webhook/gitlab", &headers, body.as_bytes()).await
@@ -277,7 +277,7 @@ async fn recorded_bodies_are_understood() {
 shop: { path: $/shop, branch: master, full_name: gitlab-org/hello-world }
 blog: { path: $/blog, branch: master, full_name: group1/group2/group3/grp2repo }
 ";
-    let trust = Trust { secret: Some(Secret::new("secret")), forges: FORGES };
+    let trust = Trust { forges: FORGES, ..Trust::default() };
     let bench = Bench::trusting(config, trust).await;
     let mut said = Vec::new();
     for (file, event) in [

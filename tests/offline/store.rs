@@ -68,6 +68,7 @@ fn delivery(repo: &str, number: u64) -> NewDelivery {
         effect: "deploy",
         reason: "push".to_owned(),
         deploy: Some(wanted(repo)),
+        hooks: Vec::new(),
     }
 }
 

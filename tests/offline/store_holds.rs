@@ -28,6 +28,7 @@ fn pushed(number: u8) -> NewDelivery {
             who: None,
             ..asked(None)
         }),
+        hooks: Vec::new(),
     }
 }
 

@@ -50,6 +50,7 @@ fn delivery(repo: &str, commit: u8) -> NewDelivery {
         effect: "deploy",
         reason: "push".to_owned(),
         deploy: Some(wanted(repo, Some(commit), false)),
+        hooks: Vec::new(),
     }
 }
 
@@ -138,6 +139,7 @@ fn replayed(events: &[Journaled]) -> World {
         match what.clone() {
             DomainEvent::DaemonBegan { .. }
             | DomainEvent::DaemonEnds {}
+            | DomainEvent::HookWanted { .. }
             | DomainEvent::LetterDied { .. }
             | DomainEvent::LettersSentAgain { .. }
             | DomainEvent::ConfigReloaded { .. }
@@ -362,7 +364,7 @@ async fn carry_out(store: &mut Store, dir: &tempfile::TempDir, newest: i64, act:
             let by = if by < 4 { Fact::EngineBack } else { Fact::Due };
             store.claim(repo(of), waits.map(|one| (one.deployment, by))).await.unwrap();
         }
-        Act::CancelWait(back) => drop(store.cancel_wait(id(back), "called off").await.unwrap()),
+        Act::CancelWait(back) => drop(store.cancel_wait(id(back)).await.unwrap()),
         Act::Line(back, lines) => {
             if store.deployment(id(back)).await.unwrap().is_none() {
                 return;

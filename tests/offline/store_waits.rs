@@ -153,11 +153,11 @@ async fn it_is_cancelled_where_it_lies_and_nowhere_else() {
     let store = open(&dir);
     let claimed = begin(&store, asked(1)).await;
     let id = claimed.deployment.id;
-    assert!(!store.cancel_wait(id, "called off").await.unwrap(), "somebody works on it");
+    assert!(!store.cancel_wait(id).await.unwrap(), "somebody works on it");
     put_down(&store, &claimed).await;
-    assert!(store.cancel_wait(id, "called off").await.unwrap());
+    assert!(store.cancel_wait(id).await.unwrap());
     assert_eq!((state(&store, id).await, store.waiting().await.unwrap()), ((State::Cancelled, None), vec![]));
-    assert!(!store.cancel_wait(id, "called off").await.unwrap());
+    assert!(!store.cancel_wait(id).await.unwrap());
     assert_eq!(store.claim("shop", Some((id, Fact::EngineBack))).await.unwrap(), None);
     assert_eq!(store.rollout("shop").await.unwrap().under_way, None);
 }

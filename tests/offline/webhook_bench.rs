@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use turnout::{
     config::{LiveRepos, Secret},
-    forge::{self, Forge, GITHUB, Head},
+    forge::{self, Forge, GITHUB, Head, HooksOf},
     report::redact::Redactor,
     server::{self, IntakeLimits, IntakeState, Ledger, ListenLimits, payloads::Payloads, visitors::Bounds},
     store::{Retention, Store},
@@ -48,11 +48,12 @@ pub(crate) struct Answer {
 pub(crate) struct Trust {
     pub(crate) secret: Option<Secret>,
     pub(crate) forges: &'static [&'static Forge],
+    pub(crate) hooks: Arc<HooksOf>,
 }
 
 impl Default for Trust {
     fn default() -> Trust {
-        Trust { secret: Some(Secret::new("secret")), forges: forge::ALL }
+        Trust { secret: Some(Secret::new("secret")), forges: forge::ALL, hooks: Arc::new(forge::no_hooks) }
     }
 }
 
@@ -97,6 +98,14 @@ impl Bench {
         Bench::open(config, limits(), trust, |store| Arc::new(store)).await
     }
 
+    pub(crate) async fn trusting_with_ledger(
+        config: &str,
+        trust: Trust,
+        ledger: impl FnOnce(Store) -> Arc<dyn Ledger>,
+    ) -> Bench {
+        Bench::open(config, limits(), trust, ledger).await
+    }
+
     pub(crate) async fn with_ledger(
         config: &str,
         limits: (IntakeLimits, ListenLimits),
@@ -108,7 +117,7 @@ impl Bench {
     async fn open(
         config: &str,
         (intake, listen): (IntakeLimits, ListenLimits),
-        Trust { secret, forges }: Trust,
+        Trust { secret, forges, hooks }: Trust,
         ledger: impl FnOnce(Store) -> Arc<dyn Ledger>,
     ) -> Bench {
         let dir = tempfile::tempdir().unwrap();
@@ -131,7 +140,8 @@ impl Bench {
         secret.iter().for_each(|secret| redactor.add_secret(secret));
         let state = IntakeState::new(repos, secret, ledger, wake, checked_out, intake);
         let payloads = Payloads::new(store.clone());
-        let state = state.with_forges(forges).with_redactor(redactor).with_payloads(Arc::clone(&payloads));
+        let state =
+            state.with_forges(forges).with_hooks(hooks).with_redactor(redactor).with_payloads(Arc::clone(&payloads));
         let state = Arc::new(state);
         let keeping = Arc::clone(&payloads);
         tokio::spawn(async move { keeping.run(CancellationToken::new()).await });

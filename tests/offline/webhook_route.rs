@@ -184,8 +184,8 @@ async fn a_repository_with_its_own_secret_takes_no_other() {
 }
 
 /// A ledger that can write nothing. (`tests/offline/store.rs` has the real full disk.)
-struct Refusing {
-    full: bool,
+pub(crate) struct Refusing {
+    pub(crate) full: bool,
 }
 
 impl Ledger for Refusing {

@@ -15,7 +15,10 @@ use super::{
 };
 use turnout_yaml::{Entry, Node, Value};
 
-pub use super::request::{EnvFiles, LoadOptions, LoadRequest};
+pub use super::{
+    name::presumed_name,
+    request::{EnvFiles, LoadOptions, LoadRequest},
+};
 
 /// A loaded project and what was odd about it.
 #[derive(Debug, Clone, PartialEq)]

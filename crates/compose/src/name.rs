@@ -8,7 +8,7 @@ use turnout_yaml::{Node, Value};
 use super::{
     error::{LoadError, Warning},
     interpolate_tree, lexical,
-    request::LoadOptions,
+    request::{LoadOptions, LoadRequest},
     select_files::Environment,
     source::FileSource,
 };
@@ -82,6 +82,24 @@ pub(super) fn project_name<'a>(
     Ok(name)
 }
 
+/// The name that a project will have unless its files say another one: given, of the environment, or the folder's. For
+/// what may begin before the files are read; nothing is read for it. `None` where only the files can tell.
+pub fn presumed_name(request: &LoadRequest) -> Option<String> {
+    let of_environment = |name: &str| request.process_env.get(name).map(String::as_str).filter(|it| !it.is_empty());
+    let imposed = request.project_name.as_deref().filter(|name| !name.is_empty());
+    if let Some(name) = imposed.or_else(|| of_environment("COMPOSE_PROJECT_NAME")) {
+        return Some(name.to_owned()).filter(|name| normalise(name) == *name);
+    }
+    let cwd = request.working_dir.to_string_lossy();
+    let directory = match (&request.project_directory, request.files.first()) {
+        (Some(directory), _) => lexical::join(&cwd, &directory.to_string_lossy()),
+        (None, Some(file)) => lexical::dir(&lexical::join(&cwd, file)),
+        (None, None) if of_environment("COMPOSE_FILE").is_some() => return None,
+        (None, None) => lexical::clean(&cwd),
+    };
+    Some(normalise(lexical::base(&directory))).filter(|name| !name.is_empty())
+}
+
 /// Lower case, nothing but `[a-z0-9_-]`, no leading `_` or `-`.
 pub(super) fn normalise(name: &str) -> String {
     let kept: String = name.to_lowercase().chars().filter(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-')).collect();
@@ -93,6 +111,36 @@ mod tests {
     use super::*;
     use crate::source::MapFiles;
     use turnout_yaml::{Limits, parse};
+
+    #[test]
+    fn what_a_project_will_be_called() {
+        let presumed = |given: Option<&str>, variable: &str, directory: Option<&str>, files: &[&str]| {
+            let (name, value) = variable.split_once('=').unwrap_or_default();
+            presumed_name(&LoadRequest {
+                working_dir: "/srv/My Shop".into(),
+                project_directory: directory.map(Into::into),
+                files: files.iter().map(|file| (*file).to_owned()).collect(),
+                project_name: given.map(str::to_owned),
+                process_env: [(name.to_owned(), value.to_owned())].into(),
+                ..LoadRequest::default()
+            })
+        };
+        for (given, variable, directory, files, expected) in [
+            (Some("p"), "COMPOSE_PROJECT_NAME=e", Some("d"), &["f/a.yaml"][..], Some("p")),
+            (None, "COMPOSE_PROJECT_NAME=e", Some("d"), &["f/a.yaml"], Some("e")),
+            (None, "COMPOSE_PROJECT_NAME=", Some("d"), &["f/a.yaml"], Some("d")),
+            (None, "", None, &["../f/a.yaml", "g/b.yaml"], Some("f")),
+            (None, "", None, &["a.yaml"], Some("myshop")),
+            (None, "", None, &[], Some("myshop")),
+            // Refused by the loader, which says why.
+            (Some("No"), "", None, &[], None),
+            (None, "COMPOSE_FILE=x.yaml", None, &[], None),
+            (None, "", Some("/"), &[], None),
+        ] {
+            let found = presumed(given, variable, directory, files);
+            assert_eq!(found.as_deref(), expected, "{given:?} {variable} {directory:?} {files:?}");
+        }
+    }
 
     #[test]
     fn names_by_priority() {

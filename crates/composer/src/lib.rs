@@ -1,5 +1,6 @@
 //! `turnout compose`: the command line of Docker Compose on our own engine. Arguments, then one file a group of commands.
 
+mod ahead;
 mod apart;
 mod api_socket;
 pub mod args;

@@ -191,10 +191,16 @@ impl Progress {
         }
     }
 
-    /// A container that runs as it is wanted.
-    pub(super) fn runs(&self, service: &str, name: &str) {
-        self.state().containers.entry(service.to_owned()).or_default().insert(name.to_owned());
-        self.is(&format!("Container {name}"), "Running");
+    /// Containers, with their services, that run as they are wanted.
+    pub(super) fn run<'a>(&self, containers: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let mut state = self.state();
+        state.clear();
+        let mut lines = String::new();
+        for (service, name) in containers {
+            state.containers.entry(service.to_owned()).or_default().insert(name.to_owned());
+            lines.push_str(&self.written(&format!("Container {name}"), "Running", "", false));
+        }
+        self.tell(&mut state, &lines);
     }
 
     /// Something to look at.
@@ -222,9 +228,15 @@ impl Progress {
     /// that may be: scripts look for `Container web-1  Started` and `web Pulled`.
     fn spaced(&self, state: &mut Guarded, subject: &str, what: &str, text: &str, pull: bool) {
         state.clear();
+        let line = self.written(subject, what, text, pull);
+        self.tell(state, &line);
+    }
+
+    /// A line of [`Progress::spaced`]; nothing where nothing is told.
+    fn written(&self, subject: &str, what: &str, text: &str, pull: bool) -> String {
         let text = redact::redact_shapes(text);
-        let line = match self.mode {
-            Mode::Quiet => return,
+        match self.mode {
+            Mode::Quiet => String::new(),
             Mode::Json => {
                 let mut object = serde_json::json!({ "id": subject, "status": what });
                 if !text.is_empty() {
@@ -235,9 +247,16 @@ impl Progress {
             Mode::Live | Mode::Plain if pull => format!(" {subject} {what} {text}\n"),
             Mode::Live | Mode::Plain if text.is_empty() => format!(" {subject}  {what}\n"),
             Mode::Live | Mode::Plain => format!(" {subject}  {what}  {text}\n"),
-        };
-        // In one piece: standard error has no buffer of its own. A reader that has gone is not worth a word.
-        let _ = io::stderr().write_all(line.as_bytes());
+        }
+    }
+
+    /// Writes lines in one piece: standard error has no buffer of its own.
+    fn tell(&self, state: &mut Guarded, lines: &str) {
+        if lines.is_empty() {
+            return;
+        }
+        // A reader that has gone is not worth a word.
+        let _ = io::stderr().write_all(lines.as_bytes());
         if self.mode == Mode::Live {
             state.show();
         }

@@ -39,6 +39,7 @@ const PLUGIN_DIRECTORIES: [&str; 4] = [
 /// A program that is missing or that fails.
 pub(super) async fn up(session: &Session, project: &mut Project, progress: &Progress) -> anyhow::Result<()> {
     for name in provided(project) {
+        session.look_anew();
         let variables = call(session, project, &name, "up", progress).await?;
         for service in project.services.values_mut().filter(|service| service.depends_on.contains_key(&name)) {
             let set = variables.iter().map(|(key, value)| (key.clone(), Some(value.clone())));

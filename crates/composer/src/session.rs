@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, IsTerminal as _, Read as _, Write as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -11,6 +12,7 @@ use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    ahead::{Ahead, Begun},
     args::{Ansi, Global, ProgressKind},
     by_repo,
     files::Files,
@@ -54,6 +56,10 @@ pub(super) struct Session {
     pub build_options: std::sync::OnceLock<BuildOptions>,
     /// How long an `up` waits for dependencies; set by `--wait-timeout`.
     pub wait_timeout: std::sync::OnceLock<Duration>,
+    /// What was begun while the files were read, for whoever connects next.
+    ahead: Mutex<Option<Ahead>>,
+    /// The look of that, for whoever looks next.
+    begun: Mutex<Option<Begun>>,
 }
 
 /// The project a command is about: loaded, or only known by name.
@@ -92,6 +98,8 @@ impl Session {
             cancel: CancellationToken::new(),
             build_options: std::sync::OnceLock::new(),
             wait_timeout: std::sync::OnceLock::new(),
+            ahead: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
@@ -104,6 +112,8 @@ impl Session {
             cancel: CancellationToken::new(),
             build_options: std::sync::OnceLock::new(),
             wait_timeout: std::sync::OnceLock::new(),
+            ahead: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
@@ -174,6 +184,46 @@ impl Session {
         load_with(&request)
     }
 
+    /// As [`Session::load`], on a thread beside, while the engine is already looked at: for commands that bring a plan
+    /// about. [`Session::engine`] and [`Session::bring_about`] go on with that.
+    ///
+    /// # Errors
+    /// As [`Session::load`]. What is wrong with the engine is told when it is needed.
+    pub(super) async fn load_looking(&self, services: &[String]) -> anyhow::Result<Project> {
+        let mut request = self.request()?;
+        request.services = services.to_vec();
+        let settings = ClientSettings::of_environment(&self.environment);
+        let ahead = match (Endpoint::of_environment(&self.environment), settings) {
+            (Ok(endpoint), Ok(settings)) => Ahead::begin(&request, endpoint, settings),
+            _ => None,
+        };
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+        tokio::task::spawn_blocking(move || load_with(&request))
+            .await
+            .context("the files were not read to their end")?
+    }
+
+    /// What was looked at ahead is not used: something was done meanwhile that may have changed the engine.
+    pub(super) fn look_anew(&self) {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Looks at the engine; goes on with a look at the same project that was begun ahead, once.
+    async fn observe(&self, engine: &Engine, project: &Project) -> Result<Observed, EngineError> {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let look = async {
+            match begun {
+                Some(begun) => match begun.of(&project.name).await {
+                    Some(look) => look,
+                    None => engine.look(&project.name).await,
+                },
+                None => engine.look(&project.name).await,
+            }
+        };
+        engine.observe_from(project, look).await
+    }
+
     /// As [`Session::load`], for what needs no environment of containers: an `env_file` may be missing.
     pub(super) fn load_without_environment(&self, services: &[String]) -> anyhow::Result<Project> {
         let mut request = self.request()?;
@@ -238,8 +288,16 @@ impl Session {
         }
     }
 
-    /// Connects to the engine.
+    /// Connects to the engine, or takes the connection that was begun ahead.
     pub(super) async fn engine(&self) -> anyhow::Result<Engine> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ahead) = ahead
+            && let Some(connected) = ahead.connected().await
+        {
+            let (engine, begun) = connected?;
+            *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+            return Ok(engine);
+        }
         let settings = ClientSettings::of_environment(&self.environment)?;
         Ok(Engine::connect_with(&Endpoint::of_environment(&self.environment)?, settings).await?)
     }
@@ -306,7 +364,7 @@ impl Session {
     ) -> anyhow::Result<()> {
         let mut earlier = Earlier::default();
         for _ in 1..PLANS {
-            let mut observed = engine.observe(project).await?;
+            let mut observed = self.observe(engine, project).await?;
             earlier.look(&observed);
             let plan = planned(&mut observed, &earlier)?;
             match self.apply_noting(engine, project, plan, stop_timeout, progress, &mut earlier).await {
@@ -316,7 +374,7 @@ impl Session {
                 done => return done.map(drop),
             }
         }
-        let plan = planned(&mut engine.observe(project).await?, &earlier)?;
+        let plan = planned(&mut self.observe(engine, project).await?, &earlier)?;
         self.apply(engine, project, plan, stop_timeout, progress).await.map(drop)
     }
 

@@ -24,7 +24,7 @@ use turnout_plan::{self as plan, Earlier, Intent, Observed, Plan, Pull, RunState
 /// `up`.
 pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
     super::attach::consistent(args)?;
-    let mut project = session.load(&args.services)?;
+    let mut project = session.load_looking(&args.services).await?;
     remote_stack::consent(session, &project, args.yes)?;
     if args.no_deps {
         without_dependencies(&mut project, &args.services);
@@ -104,7 +104,7 @@ pub(super) async fn up(session: &Session, args: &UpArgs) -> anyhow::Result<u8> {
 /// `scale`: an `up` of the named services, with these numbers of containers.
 pub(super) async fn scale(session: &Session, args: &ScaleArgs) -> anyhow::Result<u8> {
     let named = args.scale.iter().map(|text| Ok(one_scale(text)?.0)).collect::<anyhow::Result<Vec<String>>>()?;
-    let mut project = session.load(&named)?;
+    let mut project = session.load_looking(&named).await?;
     if args.no_deps {
         without_dependencies(&mut project, &named);
     }
@@ -116,7 +116,7 @@ pub(super) async fn scale(session: &Session, args: &ScaleArgs) -> anyhow::Result
 
 /// `create`.
 pub(super) async fn create(session: &Session, args: &CreateArgs) -> anyhow::Result<u8> {
-    let mut project = session.load(&args.services)?;
+    let mut project = session.load_looking(&args.services).await?;
     let intent = Intent {
         no_start: true,
         no_build: args.no_build,
@@ -535,12 +535,10 @@ pub(super) fn running(observed: &Observed, project: &Project, plan: &Plan, progr
             && !touched(&c.id, &c.name)
     });
     let order = plan::dependency_order(project);
-    let place = |service: &str| order.iter().position(|other| other == service);
+    let places: BTreeMap<&str, usize> = order.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     let mut found: Vec<&plan::ObservedContainer> = idle.collect();
-    found.sort_by_key(|c| (place(&c.service), c.name.as_str()));
-    for container in found {
-        progress.runs(&container.service, &container.name);
-    }
+    found.sort_by_key(|c| (places.get(c.service.as_str()), c.name.as_str()));
+    progress.run(found.into_iter().map(|container| (container.service.as_str(), container.name.as_str())));
 }
 
 fn touches(action: &plan::Action, id: &str, name: &str) -> bool {

@@ -28,19 +28,45 @@ const INSPECT_PLATFORM_SINCE: ApiVersion = ApiVersion::v1(49);
 /// Inspections side by side; the daemon answers them from memory.
 const INSPECTIONS: usize = 16;
 
+/// What the engine tells of a project of which only the name is known; see [`Engine::observe_from`].
+#[derive(Debug)]
+pub struct Look {
+    containers: Vec<ContainerSummary>,
+    steps: Vec<ObservedContainer>,
+    networks: Vec<ApiNetwork>,
+    volumes: Vec<ApiVolume>,
+}
+
 impl Engine {
     /// Looks at everything the project has, and at what it refers to by name.
     ///
-    /// One request each for containers, networks and labelled volumes, and one for every distinct image and for every
-    /// volume that is not labelled for the project, all at once: listing all images of a host takes the daemon longer
-    /// than being asked for the few that matter.
+    /// One request each for containers, networks and labelled volumes ([`Engine::look`]), and one for every distinct image
+    /// and for every volume that is not labelled for the project, all at once: listing all images of a host takes the
+    /// daemon longer than being asked for the few that matter.
+    ///
+    /// No container is inspected but for one thing that no list tells: when it was started, where a service lives in
+    /// another's namespace ([`Engine::with_starts`]). All else that a plan asks of a container is in the list: the labels
+    /// with `config-hash` and the image it was made of, image ID, state and exit code, networks by ID, mounts. What the
+    /// list has not (environment, command, limits, health in detail) is not compared value by value: it is part of what
+    /// the hash is of, as in Compose.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
     pub async fn observe(&self, project: &Project) -> Result<Observed, EngineError> {
-        let ((containers, step_containers), networks, labelled, images) = futures_util::try_join!(
-            self.containers_and_steps(&project.name),
-            self.all_networks(),
-            self.project_volumes(&project.name),
-            self.images(project),
-        )?;
+        self.observe_from(project, self.look(&project.name)).await
+    }
+
+    /// As [`Engine::observe`], with a look that may have been begun before the project was known.
+    ///
+    /// # Errors
+    /// When the engine does not answer; whatever ends the look.
+    pub async fn observe_from(
+        &self,
+        project: &Project,
+        look: impl Future<Output = Result<Look, EngineError>>,
+    ) -> Result<Observed, EngineError> {
+        let (look, images) = futures_util::try_join!(look, self.images(project))?;
+        let Look { containers, steps: step_containers, networks, volumes: labelled } = look;
         let mut containers: Vec<ObservedContainer> = containers.into_iter().filter_map(container).collect();
         let ((), volumes) = futures_util::try_join!(
             self.with_starts(project, &mut containers),
@@ -60,6 +86,19 @@ impl Engine {
             images,
             own_images,
         })
+    }
+
+    /// Asks for all that can be asked with nothing but the project's name.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn look(&self, project: &str) -> Result<Look, EngineError> {
+        let ((containers, steps), networks, volumes) = futures_util::try_join!(
+            self.containers_and_steps(project),
+            self.all_networks(),
+            self.project_volumes(project),
+        )?;
+        Ok(Look { containers, steps, networks, volumes })
     }
 
     /// Adds who else is in a network that is not as the project says: if it is replaced, they are connected again.

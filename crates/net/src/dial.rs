@@ -84,6 +84,15 @@ pub async fn secured(stream: TcpStream, host: &str, refused: &str) -> io::Result
     Ok(Stream::of(handshake(&connector, stream, host, true, refused).await?))
 }
 
+/// The same with certificates of our own. `host`: without a port.
+///
+/// # Errors
+/// As [`tls_to`].
+pub async fn secured_with(stream: TcpStream, host: &str, files: &TlsFiles, refused: &str) -> io::Result<Stream> {
+    let connector = connector(files).await?;
+    Ok(Stream::of(handshake(&connector, stream, host, files.verify, refused).await?))
+}
+
 async fn handshake(
     connector: &SslConnector,
     stream: TcpStream,

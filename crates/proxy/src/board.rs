@@ -24,7 +24,8 @@ use tokio::{
 };
 use turnout_traffic::{
     Colour, Protocol, Route, RouteFile,
-    control::{Age, ColourStatus, Leaving, RouteStatus},
+    choose::Wish,
+    control::{Age, ColourCounters, ColourStatus, Counters, Leaving, RouteCounters, RouteStatus},
     spot::{Aim, Host, Network, NoRoute, Prefix},
     spots::Spots,
     table,
@@ -202,6 +203,9 @@ pub(crate) struct Tally {
     waiting_bytes: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) answered_here: AtomicU64,
+    /// Requests that were asked of a second colour, and those that it had.
+    pub(crate) fallback_asked: AtomicU64,
+    pub(crate) fallback_served: AtomicU64,
 }
 
 /// A target for one connection, or one request. It counts as open until this is dropped.
@@ -322,9 +326,8 @@ impl Listening {
         let proxied_by = routes.first().map(|serving| serving.route.proxied_by.clone()).unwrap_or_default();
         let takes_all = matches!(routes.as_slice(), [only] if only.route.takes_all());
         let spots = Arc::new(Spots::of(routes.iter().map(|serving| &serving.route)));
-        let pairs: Vec<_> =
-            routes.iter().filter_map(|serving| serving.route.tls.as_ref().map(|of| store.pair(of))).collect();
-        let shown = (!pairs.is_empty()).then(|| Arc::new(Shown::new(Arc::clone(&spots), pairs)));
+        let shows: Vec<_> = routes.iter().filter_map(|serving| store.shows(&serving.route)).collect();
+        let shown = (!shows.is_empty()).then(|| Arc::new(Shown::new(Arc::clone(&spots), shows)));
         Listening { protocol, proxied_by, routes, spots, shown, takes_all, door, replaced: AtomicBool::new(false) }
     }
 }
@@ -363,9 +366,31 @@ impl Serving {
         })
     }
 
-    /// A target of a client's colour, counted in, whether this still counts or not.
-    fn count_in(self: &Arc<Self>, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
-        let at = self.route.colour_for(client)?;
+    fn counters(&self) -> RouteCounters {
+        let Serving { route, colours, tally, .. } = self;
+        let colours = route.colours.iter().zip(colours).map(|(colour, counts)| ColourCounters {
+            name: colour.name.clone(),
+            generation: colour.generation,
+            weight: colour.weight,
+            open: counts.all.open.load(SeqCst),
+            http: counts.all.answers.told(),
+        });
+        RouteCounters {
+            listen: route.listen,
+            hosts: route.hosts.iter().map(ToString::to_string).collect(),
+            path: route.path.as_ref().map(|path| path.as_str().to_owned()),
+            requests: tally.requests.load(Relaxed),
+            answered_here: tally.answered_here.load(Relaxed),
+            waiting: tally.waiting.load(Relaxed),
+            fallback_asked: tally.fallback_asked.load(Relaxed),
+            fallback_served: tally.fallback_served.load(Relaxed),
+            colours: colours.collect(),
+        }
+    }
+
+    /// A target of a request's colour, counted in, whether this still counts or not.
+    fn count_in(self: &Arc<Self>, wish: &Wish, tried: &[SocketAddr]) -> Option<Claim> {
+        let at = self.route.colour_for(wish)?;
         let counts = self.colours.get(at)?;
         let targets = counts.targets.iter().filter(|target| !tried.contains(&target.address));
         let to = targets.min_by_key(|target| target.open.load(Relaxed))?;
@@ -376,6 +401,11 @@ impl Serving {
 }
 
 impl Board {
+    /// An empty one, which shows these certificates.
+    pub(crate) fn with(store: Arc<Store>) -> Board {
+        Board { live: RwLock::default(), store }
+    }
+
     /// The table, and its serial number.
     pub(crate) fn served(&self) -> Arc<RouteFile> {
         Arc::clone(&self.read().file)
@@ -456,7 +486,7 @@ impl Board {
         tried: &[SocketAddr],
     ) -> Option<Claim> {
         let aim = Aim { host: host.as_bytes(), ..ANY };
-        self.claim_by(&mut None, listen, aim, client, tried)?.ok()?.1
+        self.claim_by(&mut None, listen, aim, &Wish::of_address(client), tried)?.ok()?.1
     }
 
     /// The same for a request, and its route, for whoever asks again and again and keeps the pointer between. None: the
@@ -466,12 +496,12 @@ impl Board {
         pointer: &mut Option<Arc<Listening>>,
         listen: SocketAddr,
         aim: Aim<'_>,
-        client: IpAddr,
+        wish: &Wish,
         tried: &[SocketAddr],
     ) -> Option<Result<Routed, NoRoute>> {
         loop {
             let listening = self.listening_by(pointer, listen)?;
-            let found = listening.find(aim).map(|serving| (Arc::clone(serving), serving.count_in(client, tried)));
+            let found = listening.find(aim).map(|serving| (Arc::clone(serving), serving.count_in(wish, tried)));
             if !listening.replaced.load(SeqCst) {
                 return Some(found);
             }
@@ -534,6 +564,7 @@ impl Board {
                 hosts: route.hosts.iter().map(ToString::to_string).collect(),
                 path: route.path.as_ref().map(|path| path.as_str().to_owned()),
                 listening: door.listening.load(Relaxed),
+                stand_in_port: route.stand_in_port,
                 taken: door.taken.load(Relaxed),
                 failed: tally.failed.load(Relaxed),
                 waiting: tally.waiting.load(Relaxed),
@@ -566,6 +597,21 @@ impl Board {
                 tunnels: counts.all.tunnels.load(Relaxed),
             });
         (ages.collect(), routes.collect(), leaving.filter(|leaving| leaving.open > 0).collect())
+    }
+
+    /// For `counters`, of one repository. None: there is no such repository.
+    pub(crate) fn counters(&self, repository: &str, began: u64) -> Option<Counters> {
+        let live = self.read();
+        let table = live.file.table.repositories.get(repository)?;
+        let all = live.listeners.values().flat_map(|listening| &listening.routes);
+        let routes = table.routes.iter().filter_map(|route| {
+            let spot = Spot::of(route);
+            let own = |of: &&Arc<Serving>| of.repository == repository && spot.is_of(&of.route);
+            all.clone().find(own).filter(|serving| serving.route.protocol == Protocol::Http)
+        });
+        let routes = routes.map(|serving| serving.counters()).collect();
+        let (generation, revision) = table.age();
+        Some(Counters { began, repository: repository.to_owned(), generation, revision, routes })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Live> {
@@ -677,9 +723,9 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    let mut pointer = None;
+                    let (mut pointer, wish) = (None, Wish::of_address(CLIENT));
                     while !stop.load(Relaxed) {
-                        drop(board.claim_by(&mut pointer, LISTEN.into(), ANY, CLIENT, &[]));
+                        drop(board.claim_by(&mut pointer, LISTEN.into(), ANY, &wish, &[]));
                     }
                 });
             }

@@ -2,7 +2,7 @@
 //! stop listening on what is gone, serve the new table, say so.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     future::Future,
     io,
     net::SocketAddr,
@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex as Held, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
@@ -20,14 +20,14 @@ use tokio::{
 };
 use turnout_report::counted;
 use turnout_traffic::{
-    Maintained, Replaced, Repository, RouteFile, Table,
+    Maintained, Replaced, Repository, Route, RouteFile, Table,
     control::{Answer, Code, Origin, Refusal, Status},
     follows,
 };
 
 use crate::{
     access::AccessLog,
-    door::{self, Door},
+    door::{self, Door, Place},
     handed,
     house::House,
     metrics,
@@ -48,6 +48,8 @@ pub(crate) struct Changer {
     doors: Mutex<BTreeMap<SocketAddr, Door>>,
     keeper: Arc<Held<Keeper>>,
     origin: Origin,
+    /// In milliseconds since 1970.
+    began: u64,
     durable: AtomicBool,
     ending: AtomicBool,
 }
@@ -63,7 +65,7 @@ impl Changer {
         mut handed: BTreeMap<SocketAddr, std::net::TcpListener>,
         house: Arc<House>,
     ) -> Arc<Changer> {
-        let addresses = addresses(&served.table);
+        let places = places(&served.table);
         handed::tell(&served);
         // The other listeners are served all the same, and files that come to be right are seen.
         if let Err(mistakes) = house.board.store.load(&served.table, None) {
@@ -72,17 +74,18 @@ impl Changer {
                 .iter()
                 .for_each(|mistake| tracing::error!("{mistake}; clients of that route get no TLS until it can"));
         }
+        house.certificates.tell(&served);
         house.board.replace(served);
         let mut doors = BTreeMap::new();
-        for address in addresses {
+        for (address, place) in places {
             let listener = match handed.remove(&address) {
                 Some(listener) => taken_over(listener),
                 None => door::listen(address),
             };
-            if let Err(error) = &listener {
+            if let (Err(error), false) = (&listener, place.may_wait) {
                 tracing::error!("{address} cannot be listened on: {error}; it is tried again every second");
             }
-            doors.insert(address, Door::open(address, listener.ok(), Arc::clone(&house)));
+            doors.insert(address, Door::open(address, place, listener.ok(), Arc::clone(&house)));
         }
         for (address, listener) in handed {
             tracing::info!(
@@ -95,6 +98,9 @@ impl Changer {
             doors: Mutex::new(doors),
             keeper: Arc::new(Held::new(keeper)),
             origin,
+            began: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
             durable: AtomicBool::new(true),
             ending: AtomicBool::new(false),
         })
@@ -114,6 +120,7 @@ impl Changer {
             leaving,
             held: self.house.board.standing_so(Standing::held),
             maintained: self.house.board.standing_so(Standing::maintained),
+            certificates: self.house.certificates.status(),
         }
     }
 
@@ -130,6 +137,14 @@ impl Changer {
         metrics::text(&self.status(), self.house.access.as_ref().map_or(0, AccessLog::dropped))
     }
 
+    /// Answers `counters`.
+    pub(crate) fn counters(&self, repository: &str) -> Answer {
+        match self.house.board.counters(repository, self.began) {
+            Some(counters) => Answer::Counters(counters),
+            None => Answer::Refused(unknown(repository)),
+        }
+    }
+
     /// Answers `hold` and `resume`.
     pub(crate) async fn hold(self: &Arc<Self>, repository: String, held: bool) -> Answer {
         self.stand(repository, if held { "held" } else { "let through" }, |standing| standing.hold(held)).await
@@ -144,8 +159,7 @@ impl Changer {
     /// It is so first, and kept then: a full disk must not keep requests waiting.
     async fn stand(self: &Arc<Self>, repository: String, word: &str, change: impl FnOnce(&Standing) -> bool) -> Answer {
         let Some(standing) = self.house.board.standing(&repository) else {
-            let message = format!("{repository} is not known here; apply its routes first");
-            return Answer::Refused(Refusal::new(Code::Mistaken, message));
+            return Answer::Refused(unknown(&repository));
         };
         let changed = change(&standing);
         if changed {
@@ -268,10 +282,17 @@ impl Changer {
         only: Option<String>,
     ) -> Result<(), Refusal> {
         let there = only.is_none();
-        let wanted = addresses(&next.table);
-        let mut listeners: Vec<(SocketAddr, TcpListener)> = Vec::new();
-        for address in wanted.iter().filter(|address| !doors.contains_key(address)) {
-            listeners.push((*address, door::listen(*address).map_err(|error| cannot_listen(*address, &error, doors))?));
+        let wanted = places(&next.table);
+        let mut listeners: Vec<(SocketAddr, Place, Option<TcpListener>)> = Vec::new();
+        for (address, place) in wanted.iter().filter(|(address, _)| !doors.contains_key(address)) {
+            let listener = match door::listen(*address) {
+                Err(error) if place.may_wait => {
+                    tracing::info!("{address} is another program's still ({error}): another port stands in for it");
+                    None
+                }
+                listener => Some(listener.map_err(|error| cannot_listen(*address, &error, doors))?),
+            };
+            listeners.push((*address, *place, listener));
         }
         let (store, table) = (Arc::clone(&self.house.board.store), next.table.clone());
         let loaded = tokio::task::spawn_blocking(move || store.load(&table, only.as_deref()))
@@ -280,15 +301,16 @@ impl Changer {
         loaded.map_err(Refusal::mistaken)?;
         let not_durable = self.write(bytes, there).await?;
         // What came before this moment has the old table.
-        for address in doors.keys().filter(|address| !wanted.contains(address)).copied().collect::<Vec<_>>() {
+        for address in doors.keys().filter(|address| !wanted.contains_key(address)).copied().collect::<Vec<_>>() {
             if let Some(door) = doors.remove(&address) {
                 door.close().await;
             }
         }
         handed::tell(&next);
+        self.house.certificates.tell(&next);
         self.house.board.replace(next);
-        for (address, listener) in listeners {
-            doors.insert(address, Door::open(address, Some(listener), Arc::clone(&self.house)));
+        for (address, place, listener) in listeners {
+            doors.insert(address, Door::open(address, place, listener, Arc::clone(&self.house)));
         }
         self.told_durable(not_durable)
     }
@@ -357,8 +379,26 @@ fn fault(error: &tokio::task::JoinError) -> Refusal {
     Refusal::new(Code::Unknown, format!("a fault in turnout-proxy itself: {error}"))
 }
 
-fn addresses(table: &Table) -> BTreeSet<SocketAddr> {
-    table.repositories.values().flat_map(|repository| &repository.routes).map(|route| route.listen).collect()
+fn unknown(repository: &str) -> Refusal {
+    Refusal::new(Code::Mistaken, format!("{repository} is not known here; apply its routes first"))
+}
+
+/// Where is listened, and for what.
+fn places(table: &Table) -> BTreeMap<SocketAddr, Place> {
+    let routes = table.repositories.values().flat_map(|repository| &repository.routes);
+    let mut places = BTreeMap::new();
+    for Route { listen, .. } in routes.clone() {
+        places.insert(*listen, Place { serves: *listen, may_wait: false });
+    }
+    for route in routes {
+        let Some(stand_in) = route.stand_in() else { continue };
+        match route.yields {
+            true => drop(places.remove(&route.listen)),
+            false => drop(places.insert(route.listen, Place { serves: route.listen, may_wait: true })),
+        }
+        places.insert(stand_in, Place { serves: route.listen, may_wait: false });
+    }
+    places
 }
 
 fn taken_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {

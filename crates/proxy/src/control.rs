@@ -162,6 +162,7 @@ async fn answer(line: Vec<u8>, changer: &Arc<Changer>) -> Answer {
                 Answer::Refused(Refusal::new(Code::Mistaken, message))
             }
         },
+        Ok(Ok(Request::Counters { repository })) => changer.counters(&repository),
         Ok(Ok(Request::Apply { repository, wanted })) => changer.apply(repository, wanted).await,
         Ok(Ok(Request::Reload)) => changer.reload().await,
         Ok(Ok(Request::Hold { repository })) => changer.hold(repository, true).await,

@@ -53,6 +53,7 @@ impl Answers {
             answers: self.classes.each_ref().map(|count| count.load(Relaxed)),
             latency: self.latency.each_ref().map(|count| count.load(Relaxed)),
             latency_micros: self.latency_micros.load(Relaxed),
+            ..HttpCounts::default()
         }
     }
 }

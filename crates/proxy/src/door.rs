@@ -32,6 +32,17 @@ const BACKLOG: u32 = 4_096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often an address is tried that another program has.
 const BIND_PAUSE: Duration = Duration::from_secs(1);
+/// How often one for which another one stands in: it is known that it becomes free.
+const STAND_IN_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Whose connections arrive there: its own address, or that for which it stands in.
+    pub(crate) serves: SocketAddr,
+    /// Another one stands in for it: that it cannot be had yet is no fault.
+    pub(crate) may_wait: bool,
+}
 
 /// A listener that is served.
 #[derive(Debug)]
@@ -54,22 +65,28 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Door {
     /// Serves a route that the board has. Without a listener one is made as soon as the address can be had.
-    pub(crate) fn open(address: SocketAddr, listener: Option<TcpListener>, house: Arc<House>) -> Door {
+    pub(crate) fn open(
+        address: SocketAddr,
+        Place { serves, may_wait }: Place,
+        listener: Option<TcpListener>,
+        house: Arc<House>,
+    ) -> Door {
+        let pause = if may_wait { STAND_IN_PAUSE } else { BIND_PAUSE };
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let listener = match listener {
                 Some(listener) => Some(listener),
                 None => tokio::select! {
-                    listener = at_last(address) => Some(listener),
+                    listener = at_last(address, pause) => Some(listener),
                     () = told(&mut stopped) => None,
                 },
             };
-            if let (Some(listener), Some(listening)) = (listener, house.board.listening(address)) {
-                let door = Arc::clone(&listening.door);
+            if let (Some(listener), Some(listening)) = (listener, house.board.listening(serves)) {
+                let door = (address == serves).then(|| Arc::clone(&listening.door));
                 drop(listening);
-                door.listening.store(true, Relaxed);
-                receive(address, listener, &house, stopped).await;
-                door.listening.store(false, Relaxed);
+                door.iter().for_each(|door| door.listening.store(true, Relaxed));
+                receive((address, serves), listener, &house, stopped).await;
+                door.iter().for_each(|door| door.listening.store(false, Relaxed));
             }
         });
         Door { stop, task }
@@ -89,9 +106,9 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn at_last(address: SocketAddr) -> TcpListener {
+async fn at_last(address: SocketAddr, pause: Duration) -> TcpListener {
     loop {
-        sleep(BIND_PAUSE).await;
+        sleep(pause).await;
         match listen(address) {
             Ok(listener) => {
                 tracing::info!("{address} is listened on at last");
@@ -105,7 +122,12 @@ async fn at_last(address: SocketAddr) -> TcpListener {
 /// A place in the house, and one at the door.
 type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>, mut stopped: watch::Receiver<bool>) {
+async fn receive(
+    (address, serves): (SocketAddr, SocketAddr),
+    listener: TcpListener,
+    house: &Arc<House>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let at_door = Arc::new(Semaphore::new(house.places_at_door));
     let mut crowded = false;
     handed::leave(&listener, address);
@@ -145,14 +167,14 @@ async fn receive(address: SocketAddr, listener: TcpListener, house: &Arc<House>,
             break_off(&client);
             break;
         };
-        serve(client, peer, address, places, house);
+        serve(client, peer, serves, places, house);
     }
     // What the kernel has taken is ours: nobody else would answer it.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((client, peer)) = listener.accept() {
         let Ok(client) = client.set_nonblocking(true).and_then(|()| TcpStream::from_std(client)) else { continue };
         match without_waiting(house, &at_door) {
-            Some(places) => serve(client, peer, address, places, house),
+            Some(places) => serve(client, peer, serves, places, house),
             None => break_off(&client),
         }
     }
@@ -247,7 +269,11 @@ async fn asked(mut client: TcpStream, peer: SocketAddr, address: SocketAddr, lis
         return break_off(&client);
     }
     match house.board.claim_named(address, &arrived.host, arrived.client.ip(), &[]) {
-        Some(claim) => pass(client, arrived, address, claim, &house.board, cut).await,
+        // What it was asked for is what is served still.
+        Some(claim) if claim.serving().route.protocol == listening.protocol => {
+            pass(client, arrived, address, claim, &house.board, cut).await;
+        }
+        Some(_) => break_off(&client),
         None if listening.protocol == Protocol::Tls => {
             tracing::debug!(listen = %address, %peer, host = %arrived.host, "nobody has the host that it names");
             listening.answered_here(None);

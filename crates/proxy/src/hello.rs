@@ -1,4 +1,4 @@
-//! A TLS client's first words: the host that it names. Pure.
+//! A TLS client's first words: the host that it names, and what it wants to speak. Pure.
 
 /// Bytes of them that are looked at: keys of today are larger than those of yesterday, and no client sends as many.
 pub(crate) const BYTES: usize = 32 << 10;
@@ -67,16 +67,39 @@ fn sized(bytes: &[u8], of: usize) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// The host that a whole hello names (RFC 6066, 3), if it does. None: it is no hello.
-fn name(body: &[u8]) -> Option<Option<String>> {
+/// Whether all first words that came offer this protocol by ALPN (RFC 7301, 3.1), and no other one.
+pub(crate) fn offers_only(bytes: &[u8], protocol: &[u8]) -> bool {
+    let offered = || {
+        let words = words(bytes)?;
+        let (body, _) = sized(words.get(1..)?, 3)?;
+        let mut extensions = extensions(body)?;
+        while !extensions.is_empty() {
+            let (kind, rest) = extensions.split_at_checked(2)?;
+            let (content, rest) = sized(rest, 2)?;
+            extensions = rest;
+            if kind == [0, 16] {
+                let (list, _) = sized(content, 2)?;
+                let (first, others) = sized(list, 1)?;
+                return Some(first == protocol && others.is_empty());
+            }
+        }
+        None
+    };
+    offered().unwrap_or(false)
+}
+
+/// The extensions of a whole hello; empty where there are none. None: it is no hello.
+fn extensions(body: &[u8]) -> Option<&[u8]> {
     let (_, rest) = body.split_at_checked(2 + 32)?;
     let (_, rest) = sized(rest, 1)?;
     let (_, rest) = sized(rest, 2)?;
     let (_, rest) = sized(rest, 1)?;
-    if rest.is_empty() {
-        return Some(None);
-    }
-    let (mut extensions, _) = sized(rest, 2)?;
+    if rest.is_empty() { Some(rest) } else { Some(sized(rest, 2)?.0) }
+}
+
+/// The host that a whole hello names (RFC 6066, 3), if it does. None: it is no hello.
+fn name(body: &[u8]) -> Option<Option<String>> {
+    let mut extensions = extensions(body)?;
     while !extensions.is_empty() {
         let (kind, rest) = extensions.split_at_checked(2)?;
         let (content, rest) = sized(rest, 2)?;
@@ -104,6 +127,10 @@ mod tests {
 
     /// What a real client says first.
     fn real(name: &str) -> Vec<u8> {
+        offering(name, b"")
+    }
+
+    fn offering(name: &str, protocols: &[u8]) -> Vec<u8> {
         #[derive(Debug)]
         struct Sink(Vec<u8>);
         impl std::io::Read for Sink {
@@ -120,7 +147,11 @@ mod tests {
                 Ok(())
             }
         }
-        let connector = SslConnector::builder(SslMethod::tls_client()).unwrap().build();
+        let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        if !protocols.is_empty() {
+            connector.set_alpn_protos(protocols).unwrap();
+        }
+        let connector = connector.build();
         match connector
             .configure()
             .unwrap()
@@ -150,6 +181,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_wants_to_speak_is_told() {
+        for (protocols, expected) in [
+            (&b"\x0aacme-tls/1"[..], true),
+            (b"\x02h2\x08http/1.1", false),
+            (b"\x0aacme-tls/1\x08http/1.1", false),
+            (b"", false),
+        ] {
+            let hello = offering("a.example", protocols);
+            assert_eq!(offers_only(&hello, b"acme-tls/1"), expected, "{protocols:?}");
+            assert_eq!(read(&hello), Hello::Names(Some("a.example".to_owned())));
+            // Not before they are all there.
+            assert!((0..hello.len()).all(|length| !offers_only(&hello[..length], b"acme-tls/1")));
+        }
+    }
+
+    #[test]
     fn what_is_none_is_told() {
         let hello = real("a.example");
         for (at, byte) in [(0, 0x17), (0, b'G'), (1, 2), (3, 0x7f), (5, 2), (6, 1)] {
@@ -169,7 +216,7 @@ mod tests {
                 let at = usize::try_from(seed % u64::try_from(wrong.len()).unwrap()).unwrap();
                 wrong[at] = u8::try_from(seed >> 32 & 0xff).unwrap();
             }
-            let _ = read(&wrong);
+            let _ = (read(&wrong), offers_only(&wrong, b"acme-tls/1"));
         }
     }
 }

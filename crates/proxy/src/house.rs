@@ -4,12 +4,13 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::{access::AccessLog, args::Times, board::Board, worker::Workers};
+use crate::{access::AccessLog, args::Times, board::Board, certificates::Certificates, worker::Workers};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) board: Board,
+    pub(crate) certificates: Certificates,
     pub(crate) workers: Workers,
     /// Places for connections; each holds one to its end.
     pub(crate) places: Arc<Semaphore>,

@@ -5,7 +5,8 @@
 //!
 //! From the ground up: `limits`, `worker` (threads), `handed` (what a service manager keeps between two proxies), `route_file` (the
 //! file), `socket`, `date`, `counts`, `metrics`, `access` (its log), `standing` (held, maintained), `tls`,
-//! `preamble` (PROXY protocol) and `hello` (a TLS client's first words), `arrives` (whose a connection is, and which host it names),
+//! `preamble` (PROXY protocol), `hello` (a TLS client's first words), `challenges` and `certificates`
+//! (obtained by ACME), `arrives` (whose a connection is, and which host it names),
 //! `board` (who gets a connection), `pass` (bytes both ways),
 //! `http` (HTTP/1.1 and HTTP/2), `house` (what all share), `door`
 //! (a listener), `change` (from one table to the next), `control` (the socket), `scrape` (the metrics'
@@ -15,6 +16,8 @@ mod access;
 mod args;
 mod arrives;
 mod board;
+mod certificates;
+mod challenges;
 mod change;
 mod control;
 mod counts;
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
         Command::Run(settings) => run::run(*settings),
+        Command::Redirect => turnout_nat::serve(),
         Command::Check { file } => check(&file),
     };
     match outcome {
@@ -63,21 +67,24 @@ fn say(message: &str) {
     let _ = writeln!(std::io::stderr(), "turnout-proxy: {message}");
 }
 
-/// `check`: one line a mistake.
+/// `check`: one line a mistake, those of certificates in files included.
 fn check(file: &std::path::Path) -> Result<(), String> {
     match route_file::read(file) {
         Ok(Some((_, served))) => {
             use std::io::Write as _;
+            // What is obtained may be missing, and whether it may be is said where the proxy is started.
+            tls::Store::default().load(&served.table, None).map_err(|mistakes| told(file, &mistakes))?;
             let routes: usize = served.table.repositories.values().map(|repository| repository.routes.len()).sum();
             let (routes, serial) = (turnout_report::counted(routes, "route"), served.serial);
             let _ = writeln!(std::io::stdout(), "{}: no mistake; serial {serial}, {routes}", file.display());
             Ok(())
         }
         Ok(None) => Err(format!("{}: there is no such file", file.display())),
-        Err(mistakes) => {
-            let lines: Vec<String> =
-                mistakes.0.iter().map(|mistake| format!("{}: {mistake}", file.display())).collect();
-            Err(lines.join("\nturnout-proxy: "))
-        }
+        Err(mistakes) => Err(told(file, &mistakes)),
     }
+}
+
+fn told(file: &std::path::Path, mistakes: &turnout_traffic::Mistakes) -> String {
+    let lines: Vec<String> = mistakes.0.iter().map(|mistake| format!("{}: {mistake}", file.display())).collect();
+    lines.join("\nturnout-proxy: ")
 }

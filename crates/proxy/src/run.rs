@@ -18,6 +18,7 @@ use crate::{
     access::AccessLog,
     args::Settings,
     board::Board,
+    certificates::{self, Certificates},
     change::Changer,
     control::{self, Allowed},
     handed::{self, Handed},
@@ -78,6 +79,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
         access_log,
         access_log_format,
         metrics,
+        acme,
         ..
     } = settings;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "turnout-proxy begins");
@@ -89,8 +91,10 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let (ending, when_ending) = watch::channel(false);
     let access = access_log.map(|path| AccessLog::open(path, access_log_format)).transpose()?;
     let scraped = metrics.map(scrape::listen).transpose()?;
+    let certificates = Certificates::new(&state_dir, certificates::agreed(acme));
     let house = Arc::new(House {
-        board: Board::default(),
+        board: Board::with(certificates.store()),
+        certificates,
         workers: Workers::start(threads)?,
         places: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX))),
         open: AtomicU64::new(0),
@@ -125,13 +129,18 @@ async fn serve(settings: Settings) -> Result<(), String> {
             access.reopen();
         }
         changer.refresh_certificates().await;
+        house.certificates.again();
         match changer.reload().await {
             Answer::Refused(refusal) => tracing::error!(
                 "SIGHUP: the route file was not taken over, what was served is served: {}",
                 refusal.message
             ),
             Answer::Applied { changed: false, .. } => tracing::info!("SIGHUP: the route file is what is served"),
-            Answer::Applied { .. } | Answer::Status(_) | Answer::Metrics { .. } | Answer::Done { .. } => {}
+            Answer::Applied { .. }
+            | Answer::Status(_)
+            | Answer::Metrics { .. }
+            | Answer::Counters(_)
+            | Answer::Done { .. } => {}
         }
     }
 

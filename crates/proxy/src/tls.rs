@@ -6,7 +6,7 @@ use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
     os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
 };
@@ -24,7 +24,7 @@ use openssl::{
 };
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
-use turnout_traffic::{Mistakes, Table, spot::Host, spots::Spots, table::Tls};
+use turnout_traffic::{CertificateFiles, Mistakes, Route, Table, Tls, spot::Host, spots::Spots};
 
 /// Bytes of a certificate file or a key: a chain has some ten thousand.
 const FILE: u64 = 1 << 20;
@@ -34,7 +34,7 @@ const PROTOCOLS: &[u8] = b"\x02h2\x08http/1.1";
 /// A certificate and its key, as they are used now.
 #[derive(Debug)]
 pub(crate) struct Pair {
-    files: Tls,
+    files: CertificateFiles,
     /// None: they could not be used yet.
     context: RwLock<Option<SslContext>>,
     /// Of the files that were looked at last, whether they could be used or not.
@@ -56,23 +56,39 @@ impl Pair {
 pub(crate) struct Shown {
     spots: Arc<Spots>,
     /// In the order of the routes.
-    pairs: Vec<Arc<Pair>>,
+    routes: Vec<Shows>,
+}
+
+/// What one of its routes shows.
+#[derive(Debug)]
+pub(crate) enum Shows {
+    /// The same for all of its hosts.
+    Pair(Arc<Pair>),
+    /// One for each, obtained.
+    ByHost(BTreeMap<String, Arc<Pair>>),
 }
 
 impl Shown {
-    pub(crate) fn new(spots: Arc<Spots>, pairs: Vec<Arc<Pair>>) -> Shown {
-        Shown { spots, pairs }
+    pub(crate) fn new(spots: Arc<Spots>, routes: Vec<Shows>) -> Shown {
+        Shown { spots, routes }
     }
 
     /// The certificate for a host that a client names; for a client that names none, that of the first route.
     fn certificate(&self, name: &str) -> Option<SslContext> {
         let at = self.spots.of_name(name.as_bytes()).or(name.is_empty().then_some(0));
-        self.pairs.get(at?)?.context()
+        match self.routes.get(at?)? {
+            Shows::Pair(pair) => pair.context(),
+            Shows::ByHost(pairs) if name.is_empty() => pairs.values().next()?.context(),
+            Shows::ByHost(pairs) => pairs.get(&name.trim_end_matches('.').to_ascii_lowercase())?.context(),
+        }
     }
 
     /// Any that can be used, to begin with.
     fn any(&self) -> Option<SslContext> {
-        self.pairs.iter().find_map(|pair| pair.context())
+        self.routes.iter().find_map(|shows| match shows {
+            Shows::Pair(pair) => pair.context(),
+            Shows::ByHost(pairs) => pairs.values().find_map(|pair| pair.context()),
+        })
     }
 }
 
@@ -80,18 +96,57 @@ impl Shown {
 type Stamp = (u64, u64, i64, i64);
 
 /// All pairs that routes name.
-#[derive(Debug, Default)]
 pub(crate) struct Store {
     pairs: Mutex<BTreeMap<(String, String), Arc<Pair>>>,
+    /// Whether certificates may be obtained.
+    obtains: bool,
+    /// Where the one of a host is, that is obtained.
+    obtained: Box<dyn Fn(&str) -> PathBuf + Send + Sync>,
 }
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("pairs", &self.pairs).finish_non_exhaustive()
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store::new(true, Box::new(|host: &str| PathBuf::from(host)))
+    }
+}
+
+const NOT_AGREED: &str = "certificates are obtained only where turnout-proxy is started with --acme-agree-terms (and \
+                          --acme-contact): the terms of the authority are yours to agree to";
+
 impl Store {
+    pub(crate) fn new(obtains: bool, obtained: Box<dyn Fn(&str) -> PathBuf + Send + Sync>) -> Store {
+        Store { pairs: Mutex::default(), obtains, obtained }
+    }
+
     fn pairs(&self) -> MutexGuard<'_, BTreeMap<(String, String), Arc<Pair>>> {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What a route shows. Of what is not known yet there is nothing to be used.
+    pub(crate) fn shows(&self, route: &Route) -> Option<Shows> {
+        Some(match route.tls.as_ref()? {
+            Tls::Files(files) => Shows::Pair(self.pair(files)),
+            Tls::Acme => {
+                let hosts = route.hosts.iter().map(ToString::to_string);
+                Shows::ByHost(hosts.map(|host| (host.clone(), self.pair(&self.files_of(&host)))).collect())
+            }
+        })
+    }
+
+    /// The file of a certificate that is obtained has its key, too.
+    fn files_of(&self, host: &str) -> CertificateFiles {
+        let file = (self.obtained)(host).to_string_lossy().into_owned();
+        CertificateFiles { certificate: file.clone(), key: file }
+    }
+
     /// The pair of these files; one that is not known yet has nothing to be used.
-    pub(crate) fn pair(&self, files: &Tls) -> Arc<Pair> {
+    fn pair(&self, files: &CertificateFiles) -> Arc<Pair> {
         let mut pairs = self.pairs();
         let known = pairs.entry((files.certificate.clone(), files.key.clone())).or_insert_with(|| {
             Arc::new(Pair { files: files.clone(), context: RwLock::default(), seen: Mutex::default() })
@@ -99,11 +154,22 @@ impl Store {
         Arc::clone(known)
     }
 
+    /// Whether there is a certificate for a host that was obtained, and can be used.
+    pub(crate) fn is_obtained(&self, host: &str) -> bool {
+        self.pair(&self.files_of(host)).context().is_some()
+    }
+
+    /// A certificate of a host has just been obtained. It waits for the disk.
+    pub(crate) fn look(&self, host: &str) {
+        let Ok(known) = Host::read(host) else { return };
+        self.pair(&self.files_of(host)).look(&[known]);
+    }
+
     /// Reads the files that a table names, or one repository of it, and looks whether they name its hosts. What can be used is,
     /// whatever is wrong with the rest. It waits for the disk.
     ///
     /// # Errors
-    /// Every pair that cannot be used, or names a host not, with its path in a route file.
+    /// Every pair that cannot be used, or names a host not, with its path in a route file. One that is obtained may be missing.
     pub(crate) fn load(&self, table: &Table, only: Option<&str>) -> Result<(), Mistakes> {
         let mut mistakes = Mistakes::default();
         let wanted = table.repositories.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str()));
@@ -112,15 +178,27 @@ impl Store {
             numbered.map(move |(at, route)| (format!("repositories.{name}.routes[{at}].tls"), route))
         });
         for (path, route) in routes {
-            let Some(files) = &route.tls else { continue };
-            let pair = self.pair(files);
-            let stamps = stamps(files);
-            match read(files, &route.hosts) {
-                Ok(context) => {
-                    *pair.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
-                    pair.uses(context);
+            match &route.tls {
+                None => {}
+                Some(Tls::Files(files)) => {
+                    let pair = self.pair(files);
+                    let stamps = stamps(files);
+                    match read(files, &route.hosts) {
+                        Ok(context) => {
+                            *pair.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
+                            pair.uses(context);
+                        }
+                        Err(message) => mistakes.add(path, message),
+                    }
                 }
-                Err(message) => mistakes.add(path, message),
+                Some(Tls::Acme) => {
+                    if !self.obtains {
+                        mistakes.add(path, NOT_AGREED);
+                    }
+                    for host in &route.hosts {
+                        self.pair(&self.files_of(&host.to_string())).look(std::slice::from_ref(host));
+                    }
+                }
             }
         }
         mistakes.unless_any(())
@@ -129,35 +207,52 @@ impl Store {
     /// Reads files again that have changed, and forgets those that no route names. It waits for the disk.
     pub(crate) fn refresh(&self, table: &Table) {
         let mut wanted: BTreeMap<(String, String), Vec<Host>> = BTreeMap::new();
+        let mut want = |CertificateFiles { certificate, key }: CertificateFiles, hosts: &[Host]| {
+            wanted.entry((certificate, key)).or_default().extend(hosts.iter().cloned());
+        };
         for route in table.repositories.values().flat_map(|repository| &repository.routes) {
-            if let Some(files) = &route.tls {
-                let key = (files.certificate.clone(), files.key.clone());
-                wanted.entry(key).or_default().extend(route.hosts.iter().cloned());
+            match &route.tls {
+                None => {}
+                Some(Tls::Files(files)) => want(files.clone(), &route.hosts),
+                Some(Tls::Acme) => {
+                    for host in &route.hosts {
+                        want(self.files_of(&host.to_string()), std::slice::from_ref(host));
+                    }
+                }
             }
         }
         self.pairs().retain(|key, pair| wanted.contains_key(key) || Arc::strong_count(pair) > 1);
         for (key, hosts) in wanted {
-            let Some(pair) = self.pairs().get(&key).map(Arc::clone) else { continue };
-            let stamps = stamps(&pair.files);
-            let mut seen = pair.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            // What could not be used is not read again before it has changed.
-            if *seen == stamps && (stamps.is_some() || pair.context().is_none()) {
-                continue;
+            let pair = self.pairs().get(&key).map(Arc::clone);
+            if let Some(pair) = pair {
+                pair.look(&hosts);
             }
-            let certificate = &pair.files.certificate;
-            match read(&pair.files, &hosts) {
-                Ok(context) => {
-                    pair.uses(context);
-                    tracing::info!("the certificate {certificate} was read again");
-                }
-                Err(message) => tracing::error!("what was used before {message}: it is used on"),
-            }
-            *seen = stamps;
         }
     }
 }
 
-fn stamps(files: &Tls) -> Option<[Stamp; 2]> {
+impl Pair {
+    /// Reads the files again, if they have changed.
+    fn look(&self, hosts: &[Host]) {
+        let stamps = stamps(&self.files);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // What could not be used is not read again before it has changed.
+        if *seen == stamps && (stamps.is_some() || self.context().is_none()) {
+            return;
+        }
+        let certificate = &self.files.certificate;
+        match read(&self.files, hosts) {
+            Ok(context) => {
+                self.uses(context);
+                tracing::info!("the certificate {certificate} was read again");
+            }
+            Err(message) => tracing::error!("what was used before {message}: it is used on"),
+        }
+        *seen = stamps;
+    }
+}
+
+fn stamps(files: &CertificateFiles) -> Option<[Stamp; 2]> {
     let stamp = |path: &str| fs::metadata(path).ok().map(|of| (of.ino(), of.len(), of.mtime(), of.mtime_nsec()));
     Some([stamp(&files.certificate)?, stamp(&files.key)?])
 }
@@ -174,8 +269,8 @@ fn bytes(path: &str) -> Result<Vec<u8>, String> {
 }
 
 /// A pair, if it can be used for these hosts.
-fn read(files: &Tls, hosts: &[Host]) -> Result<SslContext, String> {
-    let Tls { certificate, key } = files;
+fn read(files: &CertificateFiles, hosts: &[Host]) -> Result<SslContext, String> {
+    let CertificateFiles { certificate, key } = files;
     let chain = X509::stack_from_pem(&bytes(certificate)?)
         .map_err(|error| format!("{certificate} is no certificate in PEM form: {}", first(&error)))?;
     let mut chain = chain.into_iter();
@@ -221,6 +316,17 @@ fn context(
     Ok(builder.build().into_context())
 }
 
+/// For a listener without any certificate that can be used: whichever host a client names, it is told that there is none.
+fn empty() -> Result<SslContext, ErrorStack> {
+    static EMPTY: OnceLock<SslContext> = OnceLock::new();
+    if let Some(context) = EMPTY.get() {
+        return Ok(context.clone());
+    }
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    builder.set_servername_callback(choose);
+    Ok(EMPTY.get_or_init(|| builder.build().into_context()).clone())
+}
+
 /// Where a handshake keeps what its listener shows.
 fn shown_by() -> Result<Index<Ssl, Arc<Shown>>, ErrorStack> {
     static INDEX: OnceLock<Index<Ssl, Arc<Shown>>> = OnceLock::new();
@@ -248,9 +354,11 @@ fn choose(ssl: &mut SslRef, alert: &mut SslAlert) -> Result<(), SniError> {
 
 /// Speaks TLS with a client of a listener.
 pub(crate) async fn accept(stream: TcpStream, shown: Arc<Shown>) -> Result<SslStream<TcpStream>, String> {
-    let none = || "no certificate of this listener can be used".to_owned();
-    let context = shown.any().ok_or_else(none)?;
     let wrong = |error: ErrorStack| error.to_string();
+    let context = match shown.any() {
+        Some(context) => context,
+        None => empty().map_err(wrong)?,
+    };
     let mut ssl = Ssl::new(&context).map_err(wrong)?;
     ssl.set_ex_data(shown_by().map_err(wrong)?, shown);
     let mut stream = SslStream::new(ssl, stream).map_err(wrong)?;

@@ -7,6 +7,7 @@ mod causes;
 pub mod cut_texts;
 mod event;
 mod mask;
+mod mistake;
 mod needles;
 mod number;
 pub mod redact;
@@ -19,5 +20,6 @@ mod views;
 
 pub use causes::with_sources;
 pub use event::{Event, Notes, Outcome, Reporter, Silent, StepRef};
+pub use mistake::{MISTAKES, Mistake, Mistakes};
 pub use number::counted;
 pub use secret_name::is_secret_name;

@@ -5,10 +5,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::UnixStream,
+    time::{Instant, sleep_until},
+};
 use turnout_traffic::{
     Repository,
-    control::{Answer, Request, Status},
+    control::{Answer, Counters, Request, Status},
 };
 
 use crate::{
@@ -67,6 +71,19 @@ impl Steer {
         }
     }
 
+    /// What is counted of one repository's `http` routes: it only rises, and the difference of two answers is what came between.
+    ///
+    /// # Errors
+    /// See [`SteerError`].
+    pub async fn counters(&self, repository: &str) -> Result<Counters, SteerError> {
+        let (request, asked) =
+            (Request::Counters { repository: repository.to_owned() }, format!("counters {repository}"));
+        match self.ask(&request, &asked).await?.answer {
+            Answer::Counters(counters) => Ok(counters),
+            other => Err(self.other(&asked, &other)),
+        }
+    }
+
     /// One repository's routes, all at once: afterwards these are served, and on the disk.
     ///
     /// An answer that did not come, or said that it is not known yet, is asked for again, for 30 seconds: the same apply is
@@ -110,6 +127,15 @@ impl Steer {
     pub async fn maintain(&self, repository: &str, on: bool, page: Option<String>) -> Result<bool, SteerError> {
         let request = Request::Maintain { repository: repository.to_owned(), on, page };
         self.done(&request, &format!("maintain {repository} {}", if on { "on" } else { "off" })).await
+    }
+
+    /// Ends when the proxy has, or when it closes a connection that asks nothing, which it does after some seconds; at once
+    /// where there is none. Nothing is told by it but that it is time to ask.
+    pub async fn until_closed(&self) {
+        if let Ok(mut stream) = UnixStream::connect(&self.socket).await {
+            // Any end of it will do.
+            _ = stream.read(&mut [0]).await;
+        }
     }
 
     async fn done(&self, request: &Request, asked: &str) -> Result<bool, SteerError> {
@@ -160,6 +186,7 @@ impl Steer {
             Answer::Status(_) => "status",
             Answer::Done { .. } => "done",
             Answer::Metrics { .. } => "metrics",
+            Answer::Counters(_) => "counters",
             Answer::Refused(_) => "refused",
         };
         wire::not_understood(&self.socket, asked, format!("it is an answer of another kind, `{said}`"))

@@ -36,7 +36,13 @@ pub const FILE: usize = 1_024;
 pub const HSTS_SECONDS: u64 = 2 * 365 * 24 * 60 * 60;
 /// Values of a text, keys not counted: far more than a table at its bounds has, and bytes of memory for each.
 pub const VALUES: usize = 200_000;
-/// Mistakes that are told of one text; of more there is one that says so.
-pub const MISTAKES: usize = 50;
 /// Bytes of a page that is answered while a repository is maintained; it is kept in memory.
 pub const PAGE: usize = 64 << 10;
+/// Pins of one route.
+pub const PINS: usize = 16;
+/// Characters of a pin's value.
+pub const PIN_VALUE: usize = 128;
+/// Paths of one route that are passed on while it is maintained, or asked of another colour.
+pub const PATHS: usize = 16;
+/// Characters of a preview's secret.
+pub const SECRET: usize = 128;

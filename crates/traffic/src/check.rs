@@ -62,13 +62,36 @@ pub(crate) fn together(routes: &[Placed], mistakes: &mut Mistakes) {
         }
         same_port.push(placed);
     }
+    let stand_ins: Vec<SocketAddr> = routes.iter().filter_map(|placed| placed.route.stand_in()).collect();
     for Placed { path, route, .. } in routes {
+        if let Some(stand_in) = route.stand_in() {
+            let there = by_port.get(&stand_in.port()).map(Vec::as_slice).unwrap_or_default();
+            if there.iter().any(|other| overlap(stand_in, other.route.listen)) {
+                mistakes.add(format!("{path}.stand_in_port"), format!("{stand_in}: a route listens there"));
+            }
+            // Whose connections arrive there has to be one listener alone.
+            let other = routes.iter().find(|other| {
+                let same = other.route.listen == route.listen
+                    && (other.route.stand_in_port, other.route.yields) == (route.stand_in_port, route.yields);
+                let mine = other.route.listen == route.listen;
+                !same && (mine || other.route.stand_in().is_some_and(|other| overlap(stand_in, other)))
+            });
+            if let Some(other) = other.filter(|other| other.route.listen == route.listen) {
+                let message = format!("another route of {} says otherwise", other.route.listen);
+                mistakes.add(format!("{path}.stand_in_port"), message);
+            } else if let Some(other) = other {
+                let message = format!("{stand_in}: connections to {} arrive there", other.route.listen);
+                mistakes.add(format!("{path}.stand_in_port"), message);
+            }
+        }
         for (at, colour) in route.colours.iter().enumerate() {
             for (index, target) in colour.targets.iter().enumerate() {
                 let listeners = by_port.get(&target.port()).map(Vec::as_slice).unwrap_or_default();
-                if let Some(other) = listeners.iter().find(|other| leads_back(*target, other.route.listen)) {
+                let listeners = listeners.iter().map(|other| other.route.listen);
+                let mut listeners = listeners.chain(stand_ins.iter().copied());
+                if let Some(listen) = listeners.find(|listen| leads_back(*target, *listen)) {
                     let path = format!("{path}.colours[{at}].targets[{index}]");
-                    let back = format!("{target} leads back into the proxy, which listens on {}", other.route.listen);
+                    let back = format!("{target} leads back into the proxy, which listens on {listen}");
                     mistakes.add(path, back);
                 }
             }

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bounds,
     check::{self, Placed},
-    later,
     mistake::{Mistakes, quoted},
-    read::Reading,
+    reading::Reading,
     table::{Repository, Route},
     tree::{Tree, parsed},
 };
+
+pub use crate::counters::{ColourCounters, Counters, Failures, HttpCounts, LATENCY_MILLIS, Mirrored, RouteCounters};
 
 /// Version of what is said here. Another one is refused, by both sides.
 pub const VERSION: u64 = 1;
@@ -40,6 +41,11 @@ pub enum Request {
     Status,
     /// The same in figures, as Prometheus reads them.
     Metrics,
+    /// What is counted of one repository's `http` routes.
+    Counters {
+        /// Its name in `repos.yaml`.
+        repository: String,
+    },
     /// Requests to a repository's `http` routes are to wait, until [`Request::Resume`]. Those in flight go on. It is so at once,
     /// and kept: a proxy that starts anew holds them too. [`Code::NotDurable`] says that it is so, and not kept.
     Hold {
@@ -76,6 +82,9 @@ enum Written<'r> {
     Reload,
     Status,
     Metrics,
+    Counters {
+        repository: &'r str,
+    },
     Hold {
         repository: &'r str,
     },
@@ -111,6 +120,7 @@ impl Request {
             Request::Reload => Written::Reload,
             Request::Status => Written::Status,
             Request::Metrics => Written::Metrics,
+            Request::Counters { repository } => Written::Counters { repository },
             Request::Hold { repository } => Written::Hold { repository },
             Request::Resume { repository } => Written::Resume { repository },
             Request::Maintain { repository, on, page } => {
@@ -123,7 +133,7 @@ impl Request {
     /// Reads a line.
     ///
     /// # Errors
-    /// The refusal to be answered: [`Code::Malformed`], [`Code::Version`], [`Code::Later`] or [`Code::Mistaken`].
+    /// The refusal to be answered: [`Code::Malformed`], [`Code::Version`] or [`Code::Mistaken`].
     pub fn from_line(line: &[u8]) -> Result<Request, Refusal> {
         let tree = parsed(line).map_err(|message| Refusal::new(Code::Malformed, format!("the request {message}")))?;
         let Tree::Map(entries) = &tree else {
@@ -146,12 +156,10 @@ impl Request {
             "reload" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Reload),
             "status" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Status),
             "metrics" => reading.fields("", &tree, &["version", "request"], &[]).map(|_| Request::Metrics),
+            "counters" => reading.of_one(&tree).map(|repository| Request::Counters { repository }),
             "hold" => reading.of_one(&tree).map(|repository| Request::Hold { repository }),
             "resume" => reading.of_one(&tree).map(|repository| Request::Resume { repository }),
             "maintain" => reading.maintain(&tree),
-            word if later::REQUESTS.contains(&word) => {
-                return Err(Refusal::new(Code::Later, later::not_yet(&quoted(word))));
-            }
             word => {
                 let message = format!("{} is not known; known are: {KNOWN}", quoted(word));
                 return Err(Refusal::new(Code::Malformed, message));
@@ -166,7 +174,7 @@ impl Request {
 }
 
 /// For whoever asks for something else.
-const KNOWN: &str = "apply, reload, status, metrics, hold, resume, maintain";
+const KNOWN: &str = "apply, reload, status, metrics, counters, hold, resume, maintain";
 
 impl Reading {
     fn of_one(&mut self, tree: &Tree) -> Option<String> {
@@ -211,6 +219,8 @@ pub enum Answer {
         /// In Prometheus's text format.
         text: String,
     },
+    /// What is counted of one repository.
+    Counters(Counters),
     /// It is so.
     Done {
         /// Whether anything was changed by it; not, where it was so already.
@@ -292,7 +302,7 @@ pub enum Code {
     Malformed,
     /// Another version of what is said here.
     Version,
-    /// Something that the switch will bring.
+    /// Something that this proxy cannot do yet. Said by older ones.
     Later,
     /// Mistakes in the table.
     Mistaken,
@@ -341,6 +351,30 @@ pub struct Status {
     /// Repositories whose requests are answered by a page.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maintained: Vec<String>,
+    /// Certificates that the proxy obtains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A certificate that the proxy obtains by ACME. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Its host.
+    pub host: String,
+    /// Until when the one that is used counts. None: there is none yet, and clients of that host get no TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<i64>,
+    /// When it is asked for next.
+    pub next: i64,
+    /// It is being asked for.
+    #[serde(default)]
+    pub under_way: bool,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// What the last one said, in the authority's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 /// Where the table came from when the proxy began.
@@ -381,6 +415,9 @@ pub struct RouteStatus {
     pub path: Option<String>,
     /// Whether it is listened on; not, while another program has the address.
     pub listening: bool,
+    /// As in the table: where its connections arrive meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in_port: Option<u16>,
     /// Connections that the listener has taken since the proxy began, for whichever of its routes.
     pub taken: u64,
     /// Of these, those that no container took: they were cut.
@@ -423,25 +460,6 @@ pub struct ColourStatus {
     /// Of an `http` route: what its containers answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCounts>,
-}
-
-/// Upper ends of the classes in which times of answers are counted, in milliseconds. Fixed: counts of two colours, or of two
-/// moments, are compared.
-pub const LATENCY_MILLIS: [u64; 14] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
-
-/// What the containers of a colour answered, since it was first served.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpCounts {
-    /// Requests that were sent to it.
-    pub requests: u64,
-    /// Answers by class: 1xx (protocols changed), 2xx, 3xx, 4xx, 5xx. What is missing to `requests` got none, or has none yet.
-    pub answers: [u64; 5],
-    /// Answers by the time from the request's being sent to the head of the answer: one number for each of [`LATENCY_MILLIS`],
-    /// and one for what took longer.
-    pub latency: [u64; LATENCY_MILLIS.len() + 1],
-    /// Those times together, in microseconds.
-    #[serde(default)]
-    pub latency_micros: u64,
 }
 
 /// A colour that left the table.

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     bounds,
     mistake::{Mistakes, quoted},
-    read::Reading,
+    reading::Reading,
     table::Table,
     tree::{Tree, parsed},
 };

@@ -2,13 +2,9 @@
 //! pen, or for something that works.
 
 /// Keys of a route.
-pub const ROUTE_KEYS: &[&str] =
-    &["tls", "redirect", "hsts", "headers", "preview", "pin", "mirror", "fallback", "analysis"];
+pub const ROUTE_KEYS: &[&str] = &["tls", "redirect", "hsts", "headers", "analysis"];
 /// States of a route that are states of its repository.
 pub const STATES: &[&str] = &["hold", "maintain"];
-/// Requests on the control socket.
-pub const REQUESTS: &[&str] = &["preview", "mirror"];
-
 /// The sentence.
 pub(crate) fn not_yet(what: &str) -> String {
     format!("{what} comes with the switch: this turnout-proxy carries TCP, TLS and HTTP only")

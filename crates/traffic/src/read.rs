@@ -1,251 +1,23 @@
 //! From JSON to types, with every mistake on the way.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     bounds,
     check::Placed,
     later,
-    mistake::{Mistakes, quoted},
+    mistake::quoted,
+    read_beyond,
+    reading::{Fields, Reading, below},
     spot::{Host, Network, Prefix},
-    table::{Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, RouteState, Standing, Table, Tls},
+    table::{
+        ACME, CertificateFiles, Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, RouteState, Standing,
+        Table, Tls,
+    },
     tree::Tree,
 };
 
-/// Collects mistakes.
-#[derive(Default)]
-pub(crate) struct Reading {
-    pub(crate) mistakes: Mistakes,
-}
-
-/// An object whose keys are known ones, each once.
-pub(crate) struct Fields<'t> {
-    path: String,
-    entries: Vec<(&'t str, &'t Tree)>,
-}
-
-impl<'t> Fields<'t> {
-    pub(crate) fn get(&self, key: &str) -> Option<&'t Tree> {
-        self.entries.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
-    }
-
-    fn at(&self, key: &str) -> String {
-        below(&self.path, key)
-    }
-}
-
-/// The path of a key.
-fn below(path: &str, key: &str) -> String {
-    match (path.is_empty(), plain(key)) {
-        (true, true) => key.to_owned(),
-        (false, true) => format!("{path}.{key}"),
-        (true, false) => quoted(key),
-        (false, false) => format!("{path}.{}", quoted(key)),
-    }
-}
-
-/// Whether a name is made of what names are made of.
-fn plain(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= bounds::NAME
-        && !name.starts_with(['-', '.'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
 impl Reading {
-    pub(crate) fn wrong(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.mistakes.add(path, message);
-    }
-
-    /// An object's entries, each key once.
-    fn entries<'t>(&mut self, path: &str, tree: &'t Tree) -> Option<Vec<(&'t str, &'t Tree)>> {
-        let Tree::Map(map) = tree else {
-            self.wrong(path, format!("is {}; an object is wanted", tree.kind()));
-            return None;
-        };
-        let mut entries: Vec<(&str, &Tree)> = Vec::with_capacity(map.len().min(bounds::REPOSITORIES));
-        let mut keys = std::collections::BTreeSet::new();
-        for (key, value) in map {
-            if keys.insert(key.as_str()) {
-                entries.push((key, value));
-            } else {
-                self.wrong(below(path, key), "stands here twice");
-            }
-        }
-        Some(entries)
-    }
-
-    /// An object with these keys and no others. `later`: keys that will be.
-    pub(crate) fn fields<'t>(
-        &mut self,
-        path: &str,
-        tree: &'t Tree,
-        keys: &[&str],
-        later: &[&str],
-    ) -> Option<Fields<'t>> {
-        let mut entries = self.entries(path, tree)?;
-        entries.retain(|(key, _)| {
-            if keys.contains(key) {
-                return true;
-            }
-            let message = match later.contains(key) {
-                true => later::not_yet("this key"),
-                false => format!("unknown key; known here: {}", keys.join(", ")),
-            };
-            self.wrong(below(path, key), message);
-            false
-        });
-        Some(Fields { path: path.to_owned(), entries })
-    }
-
-    pub(crate) fn required<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<&'t Tree> {
-        let found = fields.get(key);
-        if found.is_none() {
-            self.wrong(fields.at(key), "is missing");
-        }
-        found
-    }
-
-    fn text<'t>(&mut self, path: &str, tree: &'t Tree) -> Option<&'t str> {
-        if let Tree::Text(text) = tree {
-            return Some(text);
-        }
-        self.wrong(path, format!("is {}; a text is wanted", tree.kind()));
-        None
-    }
-
-    pub(crate) fn required_text<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<&'t str> {
-        let tree = self.required(fields, key)?;
-        self.text(&fields.at(key), tree)
-    }
-
-    /// A text that may be missing. None: it is something else.
-    pub(crate) fn optional_text<'t>(&mut self, fields: &Fields<'t>, key: &str) -> Option<Option<&'t str>> {
-        match fields.get(key) {
-            None => Some(None),
-            Some(tree) => self.text(&fields.at(key), tree).map(Some),
-        }
-    }
-
-    pub(crate) fn required_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
-        let tree = self.required(fields, key)?;
-        self.switch(&fields.at(key), tree)
-    }
-
-    /// False where it is missing.
-    fn optional_switch(&mut self, fields: &Fields<'_>, key: &str) -> Option<bool> {
-        fields.get(key).map_or(Some(false), |tree| self.switch(&fields.at(key), tree))
-    }
-
-    fn switch(&mut self, path: &str, tree: &Tree) -> Option<bool> {
-        if let Tree::Bool(value) = tree {
-            return Some(*value);
-        }
-        self.wrong(path, format!("is {}; true or false is wanted", tree.kind()));
-        None
-    }
-
-    fn number(&mut self, path: &str, tree: &Tree, least: u64, most: u64) -> Option<u64> {
-        if let Tree::Whole(number) = tree
-            && (least..=most).contains(number)
-        {
-            return Some(*number);
-        }
-        let is = match tree {
-            Tree::Whole(number) => number.to_string(),
-            other => other.kind().to_owned(),
-        };
-        self.wrong(path, format!("is {is}; a whole number from {least} to {most} is wanted"));
-        None
-    }
-
-    pub(crate) fn required_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<u64> {
-        let tree = self.required(fields, key)?;
-        self.number(&fields.at(key), tree, least, most)
-    }
-
-    /// A number that may be missing. None: it is something else.
-    fn optional_number(&mut self, fields: &Fields<'_>, key: &str, least: u64, most: u64) -> Option<Option<u64>> {
-        match fields.get(key) {
-            None => Some(None),
-            Some(tree) => self.number(&fields.at(key), tree, least, most).map(Some),
-        }
-    }
-
-    fn list<'t>(&mut self, path: &str, tree: &'t Tree, least: usize, most: usize) -> Option<&'t [Tree]> {
-        let Tree::List(list) = tree else {
-            self.wrong(path, format!("is {}; a list is wanted", tree.kind()));
-            return None;
-        };
-        if !(least..=most).contains(&list.len()) {
-            self.wrong(path, format!("has {} entries; from {least} to {most} may be", list.len()));
-            return None;
-        }
-        Some(list)
-    }
-
-    /// A text that is read further.
-    fn read_text<T>(&mut self, path: &str, text: &str, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
-        read(text).map_err(|message| self.wrong(path, format!("{} {message}", quoted(text)))).ok()
-    }
-
-    /// A list of texts, none of them twice; empty where it is missing, and not where it stands there.
-    fn each_once<T: PartialEq>(
-        &mut self,
-        fields: &Fields<'_>,
-        key: &str,
-        most: usize,
-        read: impl Fn(&str) -> Result<T, &'static str>,
-    ) -> Option<Vec<T>> {
-        let Some(tree) = fields.get(key) else { return Some(Vec::new()) };
-        let list = self.list(&fields.at(key), tree, 1, most)?;
-        let mut all = Vec::new();
-        for (index, tree) in list.iter().enumerate() {
-            let path = format!("{}[{index}]", fields.at(key));
-            let Some(text) = self.text(&path, tree) else { continue };
-            match self.read_text(&path, text, &read) {
-                Some(value) if all.contains(&value) => self.wrong(path, format!("{} stands twice", quoted(text))),
-                value => all.extend(value),
-            }
-        }
-        (all.len() == list.len()).then_some(all)
-    }
-
-    /// A name of a repository or a colour.
-    pub(crate) fn name(&mut self, path: &str, name: &str) -> Option<String> {
-        if plain(name) {
-            return Some(name.to_owned());
-        }
-        let most = bounds::NAME;
-        let rule = format!("a name has letters, digits, -, _ and ., at most {most}, and does not begin with - or .");
-        self.wrong(path, format!("{} is no name: {rule}", quoted(name)));
-        None
-    }
-
-    /// An address with a port, in the one form that it has.
-    fn address(&mut self, path: &str, tree: &Tree) -> Option<SocketAddr> {
-        let text = self.text(path, tree)?;
-        let Ok(address) = text.parse::<SocketAddr>() else {
-            let message = "is no address with a port; as 0.0.0.0:80 or [::]:80, not a host name";
-            self.wrong(path, format!("{} {message}", quoted(text)));
-            return None;
-        };
-        if address.port() == 0 {
-            self.wrong(path, "has port 0, which means any port; name one");
-            return None;
-        }
-        if let IpAddr::V6(ip) = address.ip()
-            && let Some(ip) = ip.to_ipv4_mapped()
-        {
-            self.wrong(path, format!("is an IPv4 address in the form of IPv6; write {ip}:{}", address.port()));
-            return None;
-        }
-        Some(address)
-    }
-
     /// `repositories` of a route file. What is right of it comes with the mistakes of the rest.
     pub(crate) fn table(&mut self, path: &str, tree: &Tree) -> Table {
         let mut table = Table::default();
@@ -340,16 +112,19 @@ impl Reading {
             "redirect_port",
             "proxied_by",
             "proxy_protocol",
+            "stand_in_port",
+            "yields",
             "state",
             "idle_seconds",
             "drain_seconds",
             "colours",
         ];
+        let keys = [&keys[..], &read_beyond::KEYS].concat();
         let fields = self.fields(path, tree, &keys, later::ROUTE_KEYS)?;
         let listen = self.required(&fields, "listen").and_then(|tree| self.address(&fields.at("listen"), tree));
         let protocols =
             [("tcp", Protocol::Tcp), ("http", Protocol::Http), ("h2c", Protocol::H2c), ("tls", Protocol::Tls)];
-        let protocol = self.one_of(&fields, "protocol", &protocols);
+        let protocol = self.one_of(&fields, "protocol", &protocols, &[]);
         let state = match fields.get("state") {
             Some(Tree::Text(word)) if later::STATES.contains(&word.as_str()) => {
                 let message =
@@ -357,14 +132,14 @@ impl Reading {
                 self.wrong(fields.at("state"), message);
                 None
             }
-            _ => self.one_of(&fields, "state", &[("serve", RouteState::Serve)]),
+            _ => self.one_of(&fields, "state", &[("serve", RouteState::Serve)], &[]),
         };
         let hosts = self.each_once(&fields, "hosts", bounds::HOSTS, Host::read);
         let trusted = self.each_once(&fields, "trusted", bounds::NETWORKS, Network::read);
         let proxied_by = self.each_once(&fields, "proxied_by", bounds::NETWORKS, Network::read);
         let versions = [("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
         let proxy_protocol = match fields.get("proxy_protocol") {
-            Some(_) => self.one_of(&fields, "proxy_protocol", &versions).map(Some),
+            Some(_) => self.one_of(&fields, "proxy_protocol", &versions, &[]).map(Some),
             None => Some(None),
         };
         let path = match self.optional_text(&fields, "path") {
@@ -374,9 +149,18 @@ impl Reading {
         };
         let strip_path = self.optional_switch(&fields, "strip_path");
         let tls = fields.get("tls").map_or(Some(None), |tree| self.tls(&fields.at("tls"), tree).map(Some));
+        if let (Some(Some(Tls::Acme)), Some(hosts)) = (&tls, &hosts) {
+            self.obtainable(&fields.at("hosts"), hosts);
+        }
         let hsts_seconds = self.optional_number(&fields, "hsts_seconds", 0, bounds::HSTS_SECONDS);
         let redirect_port = self.optional_number(&fields, "redirect_port", 1, u64::from(u16::MAX));
         let redirect_port = redirect_port.map(|port| port.and_then(|port| u16::try_from(port).ok()));
+        let stand_in_port = self.optional_number(&fields, "stand_in_port", 1, u64::from(u16::MAX));
+        let stand_in_port = stand_in_port.map(|port| port.and_then(|port| u16::try_from(port).ok()));
+        let yields = self.optional_switch(&fields, "yields");
+        if yields == Some(true) && stand_in_port == Some(None) {
+            self.wrong(fields.at("yields"), "needs `stand_in_port`: connections would arrive nowhere");
+        }
         if hsts_seconds.flatten().is_some() && tls == Some(None) {
             self.wrong(fields.at("hsts_seconds"), "needs `tls`: browsers believe it of no other answer");
         }
@@ -397,7 +181,8 @@ impl Reading {
             }
             _ => (&[], ""),
         };
-        for key in of_http.iter().filter(|key| fields.get(key).is_some()) {
+        let beyond: &[&str] = if protocol.is_some_and(|of| !of.is_http()) { &read_beyond::KEYS } else { &[] };
+        for key in of_http.iter().chain(beyond).filter(|key| fields.get(key).is_some()) {
             self.wrong(fields.at(key), needs);
         }
         if protocol.is_some_and(Protocol::is_http) && strip_path == Some(true) && path == Some(None) {
@@ -422,7 +207,11 @@ impl Reading {
         if all && sum != bounds::WEIGHTS {
             self.wrong(at, format!("the weights are {sum} together; they must be {}", bounds::WEIGHTS));
         }
+        let beyond = self.beyond(&fields);
         all.then_some(())?;
+        if let Some(beyond) = &beyond {
+            self.names_colours(&fields, beyond, &colours);
+        }
         Some(Route {
             listen: listen?,
             protocol: protocol?,
@@ -435,14 +224,45 @@ impl Reading {
             redirect_port: redirect_port?,
             proxied_by: proxied_by?,
             proxy_protocol: proxy_protocol?,
+            stand_in_port: stand_in_port?,
+            yields: yields?,
             state: state?,
             idle_seconds: idle_seconds?,
             drain_seconds: drain_seconds?,
+            beyond: beyond?,
             colours,
         })
     }
 
+    /// Hosts for which an authority gives certificates, by what can be proven here.
+    fn obtainable(&mut self, path: &str, hosts: &[Host]) {
+        if hosts.is_empty() {
+            self.wrong(path, "are needed by `tls` \"acme\": certificates are obtained for hosts by their names");
+        }
+        for host in hosts {
+            match host {
+                Host::Below(_) => {
+                    let why = "is a wildcard: it is proven by DNS alone (dns-01), which is not there; name each host";
+                    self.wrong(path, format!("`{host}` {why}, or give files"));
+                }
+                Host::Exact(name) if name.parse::<IpAddr>().is_ok() => {
+                    self.wrong(
+                        path,
+                        format!("`{host}` is an address: certificates are obtained for names; give files"),
+                    );
+                }
+                Host::Exact(_) => {}
+            }
+        }
+    }
+
     fn tls(&mut self, path: &str, tree: &Tree) -> Option<Tls> {
+        if let Tree::Text(word) = tree {
+            if word != ACME {
+                self.wrong(path, format!("{} is not known; known here: {ACME}, or certificate and key", quoted(word)));
+            }
+            return (word == ACME).then_some(Tls::Acme);
+        }
         let fields = self.fields(path, tree, &["certificate", "key"], &[])?;
         let mut file = |key: &str| {
             let text = self.required_text(&fields, key)?;
@@ -453,7 +273,7 @@ impl Reading {
             Some(text.to_owned())
         };
         let (certificate, key) = (file("certificate"), file("key"));
-        Some(Tls { certificate: certificate?, key: key? })
+        Some(Tls::Files(CertificateFiles { certificate: certificate?, key: key? }))
     }
 
     fn colour(&mut self, path: &str, tree: &Tree, newest: Option<u64>) -> Option<Colour> {
@@ -486,15 +306,5 @@ impl Reading {
             weight: weight?,
             targets,
         })
-    }
-
-    fn one_of<T: Copy>(&mut self, fields: &Fields<'_>, key: &str, known: &[(&str, T)]) -> Option<T> {
-        let word = self.required_text(fields, key)?;
-        if let Some((_, value)) = known.iter().find(|(name, _)| *name == word) {
-            return Some(*value);
-        }
-        let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        self.wrong(fields.at(key), format!("{} is not known; known here: {}", quoted(word), known.join(", ")));
-        None
     }
 }

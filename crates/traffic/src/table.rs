@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::spot::{Host, Network, Prefix};
+use crate::{
+    beyond::Beyond,
+    spot::{Host, Network, Prefix},
+};
 
 /// All routes that turnout-proxy serves, by repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -112,6 +115,14 @@ pub struct Route {
     /// has a connection of its own then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Another port of the same address, at which connections to [`Route::listen`] arrive as long as another program has that one
+    /// (rules of the kernel lead them there). They are served as if they had come to `listen`, which is listened on as soon as
+    /// it can be had, unless [`Route::yields`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_in_port: Option<u16>,
+    /// With a port that stands in: `listen` is left to the program that has it, also when that has gone for a moment.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub yields: bool,
     /// What happens to connections.
     pub state: RouteState,
     /// A connection on which neither side has said anything for so many seconds is cut. None: never. An idle connection to
@@ -122,11 +133,19 @@ pub struct Route {
     /// understood) is cut after so many seconds. None: it may end by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_seconds: Option<u64>,
+    /// What it does beyond the weights of its colours.
+    #[serde(flatten)]
+    pub beyond: Beyond,
     /// Who may get connections; the weights are [`crate::bounds::WEIGHTS`] together.
     pub colours: Vec<Colour>,
 }
 
 impl Route {
+    /// Where connections to its listener arrive meanwhile, see [`Route::stand_in_port`].
+    pub fn stand_in(&self) -> Option<SocketAddr> {
+        self.stand_in_port.map(|port| SocketAddr::new(self.listen.ip(), port))
+    }
+
     /// One that takes all of its listener and has nothing unusual.
     pub fn new(listen: SocketAddr, protocol: Protocol, colours: Vec<Colour>) -> Route {
         Route {
@@ -141,22 +160,46 @@ impl Route {
             redirect_port: None,
             proxied_by: Vec::new(),
             proxy_protocol: None,
+            stand_in_port: None,
+            yields: false,
             state: RouteState::Serve,
             idle_seconds: None,
             drain_seconds: None,
+            beyond: Beyond::default(),
             colours,
         }
     }
 }
 
-/// What a listener shows to clients that speak TLS. turnout-proxy reads both files again when they change.
+/// Where what a listener shows to clients that speak TLS comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Files of the user's.
+    Files(CertificateFiles),
+    /// turnout-proxy obtains a certificate for each host, and renews it; written `"acme"`.
+    Acme,
+}
+
+/// Files with a certificate. turnout-proxy reads both again when they change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Tls {
+pub struct CertificateFiles {
     /// A file in PEM form: the certificate, and those that lead to its authority.
     pub certificate: String,
     /// A file in PEM form: its key, without a password.
     pub key: String,
 }
+
+impl Serialize for Tls {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Tls::Files(files) => files.serialize(serializer),
+            Tls::Acme => serializer.serialize_str(ACME),
+        }
+    }
+}
+
+/// The word of [`Tls::Acme`].
+pub(crate) const ACME: &str = "acme";
 
 /// How a route's connections are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -4,11 +4,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
-    Replaced, RouteFile, Table, bounds,
+    Replaced, RouteFile, Table,
+    beyond::{Beyond, By, Digest, Fallback, Mirror, Pin, Preview, Sticky},
+    bounds,
     control::{Answer, Code, Request},
     follows,
     spot::{Host, Network, Prefix},
-    table::{Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, Standing, Tls},
+    table::{CertificateFiles, Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, Standing, Tls},
 };
 
 /// A route file around a body, with the right digest.
@@ -82,24 +84,35 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "routes[0].state: a whole repository can be so, not a route: the request `hold` asks for it",
     ),
     ("/repositories/shop/routes/0/state", "\"stop\"", "routes[0].state: `stop` is not known; known here: serve"),
+    ("/repositories/shop/routes/0/analysis", "5", "routes[0].analysis: this key comes with the switch"),
     (
-        "/repositories/shop/routes/0/preview",
-        "{}",
-        "routes[0].preview: this key comes with the switch: this turnout-proxy carries",
+        "/repositories/shop/routes/0/mirror",
+        "{\"colour\":\"red\",\"percent\":5}",
+        "routes[0].mirror: needs `protocol` http",
     ),
-    ("/repositories/shop/routes/0/mirror", "5", "routes[0].mirror: this key comes with the switch"),
     ("/repositories/shop/routes/0/proxied_by", "[\"10.0.0.1/8\"]", "routes[0].proxied_by[0]: `10.0.0.1/8` "),
     (
         "/repositories/shop/routes/0/proxy_protocol",
         "\"v3\"",
         "routes[0].proxy_protocol: `v3` is not known; known here: v1, v2",
     ),
+    ("/repositories/shop/routes/0/health", "[\"/up\"]", "routes[0].health: needs `protocol` http"),
     ("/repositories/shop/routes/0/redirect_port", "443", "routes[0].redirect_port: needs `protocol` http"),
+    (
+        "/repositories/shop/routes/0/yields",
+        "true",
+        "routes[0].yields: needs `stand_in_port`: connections would arrive nowhere",
+    ),
+    (
+        "/repositories/shop/routes/0/stand_in_port",
+        "0",
+        "routes[0].stand_in_port: is 0; a whole number from 1 to 65535 is wanted",
+    ),
     ("/repositories/shop/routes/0/hosts", "[\"a\"]", "routes[0].hosts: needs `protocol` http"),
     (
         "/repositories/shop/routes/0/lisen",
         "1",
-        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, tls, hsts_seconds, redirect_port, proxied_by, proxy_protocol, state, idle_seconds, drain_seconds, colours",
+        "routes[0].lisen: unknown key; known here: listen, protocol, hosts, path, strip_path, trusted, tls, hsts_seconds, redirect_port, proxied_by, proxy_protocol, stand_in_port, yields, state, idle_seconds, drain_seconds, colours, sticky, pins, preview, mirror, fallback, health",
     ),
     (
         "/repositories/shop/routes/0/idle_seconds",
@@ -162,6 +175,76 @@ fn mistakes_are_told_where_they_stand() {
             "{pointer} = {value:?}: {said:#?}",
             value = body.pointer(pointer)
         );
+    }
+}
+
+/// What a route does beyond its weights: a key, its value, and what is said of it.
+const BEYOND: &[(&str, &str, &str)] = &[
+    ("sticky", r#""cookie""#, ""),
+    ("sticky", r#""header""#, "sticky: `header` is not known; known here: address, cookie"),
+    ("pins", r#"[{"header":"X-A","value":"1","colour":"red"},{"cookie":"a","value":"b","colour":"blue"}]"#, ""),
+    ("pins", "[]", "pins: has 0 entries; from 1 to 16 may be"),
+    ("pins", r#"[{"value":"1","colour":"red"}]"#, "pins[0]: needs either `header` or `cookie`"),
+    (
+        "pins",
+        r#"[{"header":"X-A","cookie":"a","value":"1","colour":"red"}]"#,
+        "pins[0]: needs either `header` or `cookie`",
+    ),
+    ("pins", r#"[{"header":"X A","value":"1","colour":"red"}]"#, "pins[0].header: `X A` is no name of a header"),
+    ("pins", r#"[{"header":"X-A","value":"a b","colour":"red"}]"#, "pins[0].value: `a b` is no value for a pin"),
+    ("pins", r#"[{"header":"X-A","value":"","colour":"red"}]"#, "pins[0].value: `` is no value for a pin"),
+    (
+        "pins",
+        r#"[{"header":"X-A","value":"1","colour":"green"}]"#,
+        "pins[0].colour: `green` is no colour of this route",
+    ),
+    (
+        "pins",
+        r#"[{"cookie":"turnout-x","value":"1","colour":"red"}]"#,
+        "pins[0].cookie: `turnout-x` is a name of turnout-proxy's own",
+    ),
+    ("preview", r#"{"colour":"blue","sha256":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}"#, ""),
+    (
+        "preview",
+        r#"{"colour":"blue","sha256":"secret"}"#,
+        "preview.sha256: its value is no SHA-256: 64 hexadecimal digits, in small letters",
+    ),
+    (
+        "preview",
+        r#"{"colour":"blue","secret":"x","sha256":"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"}"#,
+        "preview.secret: unknown key; known here: colour, sha256",
+    ),
+    ("mirror", r#"{"colour":"blue","percent":100}"#, ""),
+    ("mirror", r#"{"colour":"blue","percent":0}"#, "mirror.percent: is 0; a whole number from 1 to 100 is wanted"),
+    ("mirror", r#"{"colour":"two","percent":5}"#, "mirror.colour: `two` are several colours of this route"),
+    ("fallback", r#"{"colour":"red","paths":["/assets","/build"]}"#, ""),
+    ("fallback", r#"{"colour":"red"}"#, "fallback.paths: is missing"),
+    ("fallback", r#"{"colour":"red","paths":["/a/"]}"#, "fallback.paths[0]: `/a/` is no beginning of a path"),
+    ("health", r#"["/up"]"#, ""),
+    ("health", r#"["/up","/up"]"#, "health[1]: `/up` stands twice"),
+    ("health", r#"["/"]"#, "health[0]: `/` is no beginning of a path"),
+];
+
+#[test]
+fn mistakes_beyond_the_weights_are_told() {
+    for (key, value, expected) in BEYOND {
+        let mut route = route("0.0.0.0:80", "127.0.0.1:20001");
+        route["protocol"] = json!("http");
+        let colour = |name: &str, generation: u64, weight: u64| json!({"name": name, "generation": generation, "weight": weight, "targets": ["127.0.0.1:1"]});
+        route["colours"] =
+            json!([colour("red", 1, 100), colour("blue", 1, 0), colour("two", 1, 0), colour("two", 2, 0)]);
+        route[key] = serde_json::from_str(value).unwrap();
+        let mut body = body(&[route]);
+        body["repositories"]["shop"]["generation"] = json!(2);
+        let body = body.to_string();
+        if expected.is_empty() {
+            let file = RouteFile::from_bytes(&sealed(&body)).unwrap();
+            assert!(String::from_utf8(file.to_bytes().unwrap()).unwrap().contains(&format!("\"{key}\"")), "{key}");
+            assert_eq!(RouteFile::from_bytes(&file.to_bytes().unwrap()), Ok(file), "{key} {value}");
+        } else {
+            let said = mistakes(&body);
+            assert!(said.len() == 1 && said[0].contains(expected), "{key} {value}: {said:#?}");
+        }
     }
 }
 
@@ -305,6 +388,31 @@ fn routes_share_a_listener_where_each_has_its_spot() {
             "tls.certificate: `c` is no path of a file that begins with /",
         ),
         (
+            json!({"hosts": ["a"], "tls": {"certificate": "/c", "key": "/k"}}),
+            json!({"hosts": ["b", "c"], "tls": "acme", "hsts_seconds": 9}),
+            "",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": "acme"}),
+            json!({"tls": "acme"}),
+            "hosts: are needed by `tls` \"acme\": certificates are obtained for hosts by their names",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": "acme"}),
+            json!({"hosts": ["*.a"], "tls": "acme"}),
+            "hosts: `*.a` is a wildcard: it is proven by DNS alone (dns-01), which is not there; name each host, or give files",
+        ),
+        (
+            json!({"hosts": ["a"], "tls": "acme"}),
+            json!({"hosts": ["192.0.2.7"], "tls": "acme"}),
+            "hosts: `192.0.2.7` is an address: certificates are obtained for names; give files",
+        ),
+        (
+            json!({}),
+            json!({"hosts": ["a"], "tls": "auto"}),
+            "tls: `auto` is not known; known here: acme, or certificate and key",
+        ),
+        (
             json!({}),
             json!({"hosts": ["a"], "hsts_seconds": 1}),
             "hsts_seconds: needs `tls`: browsers believe it of no other answer",
@@ -427,9 +535,9 @@ fn requests_that_are_none_are_refused_by_what_is_wrong() {
         (
             json!({"version": 1, "request": "stauts"}).to_string(),
             Code::Malformed,
-            "`stauts` is not known; known are: apply, reload, status, metrics, hold, resume, maintain",
+            "`stauts` is not known; known are: apply, reload, status, metrics, counters, hold, resume, maintain",
         ),
-        (json!({"version": 1, "request": "mirror"}).to_string(), Code::Later, "`mirror` comes with the switch"),
+        (json!({"version": 1, "request": "counters"}).to_string(), Code::Mistaken, "repository: is missing"),
         (json!({"version": 1, "request": "hold"}).to_string(), Code::Mistaken, "repository: is missing"),
         (
             json!({"version": 1, "request": "maintain", "repository": "shop", "on": 1}).to_string(),
@@ -534,6 +642,23 @@ prop_compose! {
     }
 }
 
+/// All that a route can do beyond its weights; the colours' names are to be different ones.
+fn beyond(colours: &[Colour], all: bool) -> Beyond {
+    let [only] = colours else { return Beyond::default() };
+    if !all {
+        return Beyond { sticky: Sticky::Cookie, ..Beyond::default() };
+    }
+    let pin = |by| Pin { by, value: "1".to_owned(), colour: only.name.clone() };
+    Beyond {
+        sticky: Sticky::Cookie,
+        pins: vec![pin(By::Header("X-Canary".to_owned())), pin(By::Cookie("canary".to_owned()))],
+        preview: Some(Preview { colour: only.name.clone(), sha256: Digest::of(b"secret") }),
+        mirror: Some(Mirror { colour: only.name.clone(), percent: 5 }),
+        fallback: Some(Fallback { colour: only.name.clone(), paths: vec![Prefix::read("/assets").unwrap()] }),
+        health: vec![Prefix::read("/up").unwrap()],
+    }
+}
+
 prop_compose! {
     fn any_route()(
         v6 in any::<bool>(),
@@ -562,16 +687,22 @@ prop_compose! {
         (route.idle_seconds, route.drain_seconds) = (idle_seconds, drain_seconds);
         route.proxied_by = trusted.iter().map(|network| Network::read(network).unwrap()).collect();
         route.proxy_protocol = strip.then_some(if http { ProxyProtocol::V1 } else { ProxyProtocol::V2 });
+        route.yields = strip && http;
         if http {
             route.hosts = hosts.iter().map(|host| Host::read(host).unwrap()).collect();
             route.path = path.map(|path| Prefix::read(&path).unwrap());
             route.strip_path = strip && route.path.is_some();
             if strip {
-                route.tls = Some(Tls { certificate: "/c".to_owned(), key: "/k".to_owned() });
+                route.tls = Some(Tls::Files(CertificateFiles { certificate: "/c".to_owned(), key: "/k".to_owned() }));
                 route.hsts_seconds = idle_seconds;
+                let is_name = |host: &Host| matches!(host, Host::Exact(name) if name.parse::<std::net::IpAddr>().is_err());
+                if v6 && !route.hosts.is_empty() && route.hosts.iter().all(is_name) {
+                    route.tls = Some(Tls::Acme);
+                }
             } else {
                 route.redirect_port = drain_seconds.and_then(|seconds| u16::try_from(seconds).ok()).filter(|port| *port > 0);
             }
+            route.beyond = beyond(&route.colours, strip);
             route.trusted = trusted.iter().map(|network| Network::read(network).unwrap()).collect();
         }
         route
@@ -592,6 +723,7 @@ prop_compose! {
         let numbered = repositories.into_iter().map(|(name, (generation, revision, mut routes))| {
             for route in &mut routes {
                 port += 1;
+                route.stand_in_port = (route.yields || port % 3 == 0).then_some(30_000 + port);
                 route.listen.set_port(port);
             }
             (name, Repository { generation, revision, routes })
@@ -612,6 +744,7 @@ proptest! {
         prop_assert_eq!(RouteFile::from_bytes(&file.to_bytes().unwrap()), Ok(file.clone()));
         for (repository, wanted) in file.table.repositories {
             for request in [
+                Request::Counters { repository: repository.clone() },
                 Request::Hold { repository: repository.clone() },
                 Request::Resume { repository: repository.clone() },
                 Request::Maintain { repository: repository.clone(), on: serial % 2 == 0, page: None },
@@ -663,6 +796,12 @@ fn answers_are_read_as_they_were_said() {
         r#"{"version":1,"answer":"applied","serial":3,"changed":true}"#,
         r#"{"version":1,"answer":"done","changed":false}"#,
         r#"{"version":1,"answer":"metrics","text":"a 1\n"}"#,
+        concat!(
+            r#"{"version":1,"answer":"counters","began":5,"repository":"shop","generation":4,"revision":1,"routes":[{"listen":"[::1]:80","#,
+            r#""requests":7,"answered_here":2,"waiting":0,"fallback_asked":3,"fallback_served":1,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"#,
+            r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0],"latency_micros":7000,"#,
+            r#""failures":{"bad_gateway":1,"unavailable":2,"timeout":3},"mirrored":{"requests":4,"answers":[0,1,0,0,1],"failed":1,"dropped":9}}}]}]}"#
+        ),
         r#"{"version":1,"answer":"refused","code":"older","message":"no"}"#,
         r#"{"version":1,"answer":"refused","code":"mistaken","message":"a: b","mistakes":[{"path":"a","message":"b"}]}"#,
         concat!(

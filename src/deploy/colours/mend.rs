@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     super::{Deployer, Failure, busy},
@@ -28,8 +28,21 @@ impl Deployer {
     /// broken-off deployment left is mended.
     pub async fn keep_colours(&self) {
         let mut told = String::new();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen: Option<Steer> = None;
         loop {
-            sleep(LOOK).await;
+            // Without it nobody reaches what is live: its end is learned at once. One that ends again soon waits for its turn.
+            let ended = match seen.take() {
+                Some(steer) => tokio::select! {
+                    _ = looks.tick() => false,
+                    () = steer.until_closed() => true,
+                },
+                None => {
+                    looks.tick().await;
+                    false
+                }
+            };
             let Ok(all) = self.store.colours(None).await else { continue };
             // Who has no repository with colours has no proxy either, and none is started.
             self.lock_mends().retain(|repo| all.iter().any(|one| one.repo == *repo));
@@ -50,6 +63,7 @@ impl Deployer {
                 Err(_) => continue,
             };
             told.clear();
+            seen = (!ended).then(|| steer.clone());
             if let Ok(status) = steer.status().await {
                 for repo in live {
                     let Ok(Some(switch)) = self.store.switch(repo).await else { continue };

@@ -319,11 +319,11 @@ impl Deployer {
         self.let_through(of, way).await;
         let bake = way.live.is_some().then(|| Bake { generation, until: now_ms().saturating_add(way.made.bake) });
         self.keep_switched(of, way, generation, bake).await;
-        recorder.info(format!(
-            "{} is live: requests go there since {:.1} ms after the proxy was asked",
-            way.project,
-            took.as_secs_f64() * 1_000.0
-        ));
+        let told = took.as_secs_f64() * 1_000.0;
+        recorder.info(match way.made.routes.is_empty() {
+            true => format!("{} is live; it has no route, and no request goes anywhere else", way.project),
+            false => format!("{} is live: requests go there since {told:.1} ms after the proxy was asked", way.project),
+        });
         if let (Some(bake), Some((before, _))) = (bake, &way.live) {
             let left = (bake.until.saturating_sub(now_ms())).max(0) / 1_000;
             recorder.info(format!(
@@ -460,6 +460,7 @@ fn learn(made: &mut Made, learned: Vec<super::made::MadeRoute>) {
         let same = |one: &&mut super::made::MadeRoute| (&one.service, one.port) == (&route.service, route.port);
         if let Some(known) = made.routes.iter_mut().find(same) {
             known.http = route.http;
+            known.speaks = route.speaks;
         }
     }
 }

@@ -107,6 +107,14 @@ impl Client {
             held: u64::try_from(head.length + if head.body == Body::None { 0 } else { BODY_HELD }).unwrap_or(u64::MAX),
         };
         let aim = Aim { host: head.host.of(bytes), path: head.path.of(bytes) };
+        if let Some(proof) = self.house.certificates.challenges().answer(aim.path) {
+            let mut note = Note::of(log, bytes, &head, b"");
+            self.io.inbox.consume(head.length);
+            let own = Own { text: Some(proof), ..Own::new(200, "the proof of a challenge") };
+            let after = self.own_answer(own, asked, None, &mut note).await;
+            self.write(note, None, 0, &after);
+            return after;
+        }
         let route = self.finder.begins(&self.house.board, aim);
         let serving = match route {
             Some(Ok(serving)) => serving,

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use turnout_traffic::{
     Protocol,
+    choose::Wish,
     spot::{Aim, NoRoute},
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Finder {
     client: SocketAddr,
     /// The address that it came to.
     at: SocketAddr,
+    /// Where the request at hand wants to go.
+    wish: Wish,
     /// The routes that the last request found.
     way: Option<Arc<Listening>>,
     /// What the request at hand names: its host, and from there on its path.
@@ -69,13 +72,14 @@ pub(crate) enum AtOnce {
 
 impl Finder {
     pub(crate) fn new(listen: SocketAddr, client: SocketAddr, at: SocketAddr) -> Finder {
-        Finder { listen, client, at, way: None, aim: Vec::new(), host: 0 }
+        let wish = Wish::of_address(client.ip());
+        Finder { listen, client, at, wish, way: None, aim: Vec::new(), host: 0 }
     }
 
     /// For another request of this client.
     pub(crate) fn another(&self) -> Finder {
-        let Finder { listen, client, at, way, aim: _, host: _ } = self;
-        Finder { listen: *listen, client: *client, at: *at, way: way.clone(), aim: Vec::new(), host: 0 }
+        let Finder { listen, client, at, way, wish: _, aim: _, host: _ } = self;
+        Finder { way: way.clone(), ..Finder::new(*listen, *client, *at) }
     }
 
     /// A request comes that names this: its route. None: the listener has no route any more.
@@ -110,7 +114,7 @@ impl Finder {
 
     fn claim(&mut self, board: &Board, tried: &[SocketAddr]) -> Result<Claimed, Own> {
         let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
-        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, self.client.ip(), tried) {
+        match board.claim_by(&mut self.way, self.listen, Aim { host, path }, &self.wish, tried) {
             // Looked at after it was counted in: whoever holds and then sees nothing in flight may rely on it.
             Some(Ok((serving, _))) if serving.standing.held() => Ok(Claimed::Held(serving)),
             Some(Ok((serving, claim))) if serving.route.protocol.is_http() => {

@@ -20,6 +20,7 @@ use h2::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -51,6 +52,9 @@ const SEND_BUFFER: usize = 64 << 10;
 /// still be on its way to a slow client.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// This part of the places of a listener is left to new connections.
+const LEFT_TO_OTHERS: usize = 8;
+
 /// How a client that knows that HTTP/2 is spoken here begins (RFC 9113, 3.4): what the guard reads as a request's head.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
@@ -70,6 +74,16 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// A place as a connection has one: each request may have one of its own to a container. The first of a client's has the
+    /// client's own. None: as many are taken as may be by what connections have further, for others are to be had, too.
+    fn place(&self) -> Option<Option<OwnedSemaphorePermit>> {
+        let House { places, places_at_door, .. } = &*self.house;
+        if places.available_permits() <= places_at_door / LEFT_TO_OTHERS {
+            return None;
+        }
+        Arc::clone(places).try_acquire_owned().ok().map(Some)
+    }
+
     /// For one of its requests.
     fn another(&self) -> Caller {
         let Caller { peer, listen, asker, finder, house } = self;
@@ -134,8 +148,13 @@ async fn streams(mut connection: Connection<Early, Bytes>, caller: &Caller, move
             }
             accepted = connection.accept() => match accepted {
                 Some(accepted) => {
-                    let (request, answer) = accepted?;
-                    open.spawn(one(request, answer, caller.another()));
+                    let (request, mut answer) = accepted?;
+                    let place = if idle { Some(None) } else { caller.place() };
+                    match place {
+                        Some(place) => drop(open.spawn(one(request, answer, caller.another(), place))),
+                        // Nothing was done of it: the client may ask again.
+                        None => answer.send_reset(Reason::REFUSED_STREAM),
+                    }
                 }
                 None => return Ok(()),
             },
@@ -159,7 +178,12 @@ async fn streams(mut connection: Connection<Early, Bytes>, caller: &Caller, move
 }
 
 /// One request. Whether the client left before its end.
-async fn one(request: http::Request<RecvStream>, answer: SendResponse<Bytes>, caller: Caller) -> bool {
+async fn one(
+    request: http::Request<RecvStream>,
+    answer: SendResponse<Bytes>,
+    caller: Caller,
+    _place: Option<OwnedSemaphorePermit>,
+) -> bool {
     let Caller { peer, asker, finder, house, .. } = caller;
     let (stream, taken) = ClientStream::new(request, answer);
     let socket = Stream::Http2(Box::new(stream));

@@ -100,12 +100,19 @@ pub(crate) async fn serve(mut stream: TcpStream, sender: SocketAddr, listen: Soc
     let at = stream.local_addr().unwrap_or(listen);
     let (stream, scheme) = if let Some(shown) = listening.shown.as_ref().map(Arc::clone) {
         drop(listening);
+        let handshake = async {
+            match house.certificates.challenges().took(stream).await {
+                Some(stream) => tls::accept(stream, shown).await.map(Some),
+                None => Ok(None),
+            }
+        };
         let shaken = tokio::select! {
-            shaken = timeout(house.times.head_timeout, tls::accept(stream, shown)) => shaken,
+            shaken = timeout(house.times.head_timeout, handshake) => shaken,
             _ = cut.wait_for(|cut| *cut) => return,
         };
         match shaken {
-            Ok(Ok(stream)) => (Stream::Tls(Box::new(stream)), "https"),
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(stream))) => (Stream::Tls(Box::new(stream)), "https"),
             Ok(Err(reason)) => return tls::failed(listen, peer, &reason),
             Err(_) => return tls::failed(listen, peer, "it took too long"),
         }

@@ -13,6 +13,8 @@ pub(crate) struct Own {
     pub(crate) message: &'static str,
     /// In place of the message, in HTML.
     pub(crate) page: Option<String>,
+    /// In place of the message, as it is.
+    pub(crate) text: Option<String>,
     /// Where to ask instead.
     pub(crate) location: Option<String>,
     /// Worth asking again after so many seconds.
@@ -23,12 +25,12 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) const fn new(status: u16, message: &'static str) -> Own {
-        Own { status, message, page: None, location: None, again: None, last: false }
+        Own { status, message, page: None, text: None, location: None, again: None, last: false }
     }
 
     /// Worth asking again at once.
     pub(crate) const fn again(status: u16, message: &'static str) -> Own {
-        Own { status, message, page: None, location: None, again: Some(1), last: false }
+        Own { status, message, page: None, text: None, location: None, again: Some(1), last: false }
     }
 
     pub(crate) fn refused(refusal: Refusal) -> Own {
@@ -38,11 +40,11 @@ impl Own {
     /// Writes it; how long its head is. `bodiless`: an answer to HEAD.
     pub(crate) fn write(&self, out: &mut Vec<u8>, goes: Goes, bodiless: bool) -> usize {
         let before = out.len();
-        let Own { status, message, page, location, again, last: _ } = self;
+        let Own { status, message, page, text, location, again, last: _ } = self;
         let kind = if page.is_some() { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
         let line;
-        let text = match page {
-            Some(page) => page,
+        let text = match page.as_ref().or(text.as_ref()) {
+            Some(text) => text,
             None => {
                 line = format!("{status} {}: {message}\n", reason(*status));
                 &line
@@ -69,6 +71,7 @@ impl Own {
 /// What a status says in words: of those that are answered here.
 fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         301 => "Moved Permanently",
         308 => "Permanent Redirect",
         400 => "Bad Request",

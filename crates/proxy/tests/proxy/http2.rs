@@ -213,6 +213,36 @@ fn a_switch_moves_requests_and_not_connections() {
 }
 
 #[test]
+fn streams_take_places_as_connections_do() {
+    let red = Web::named("red");
+    let (_place, proxy, listen) = before(red.address(), &["--max-connections", "16"]);
+    asks(&proxy, "hold");
+    let mut client = Http2::to(listen);
+    let sent: Vec<_> = (0..60).map(|_| client.sends(get("/"), b"", HeaderMap::new())).collect();
+    until("as many wait as may", || {
+        client.wait(tokio::task::yield_now());
+        proxy.status()["routes"][0]["waiting"].as_u64().unwrap() > 10
+    });
+    // Others are served beside them.
+    assert_eq!(proxy.status()["connections"], 1);
+    let mut other = Browser::to(listen);
+    other.says("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    until("it waits, too", || proxy.status()["connections"] == 2);
+    asks(&proxy, "resume");
+    assert_eq!(other.answer().status(), 200);
+    let (mut served, mut refused) = (0, 0);
+    for one in sent {
+        match client.answer(one) {
+            Ok(answer) => served += usize::from(answer.status == 200),
+            Err(error) => refused += usize::from(error.reason() == Some(h2::Reason::REFUSED_STREAM)),
+        }
+    }
+    assert!((10..16).contains(&served) && served + refused == 60, "{served} and {refused}");
+    // Nothing of it was done, and later there is room again.
+    assert_eq!((client.get("/").status, red.requests()), (200, served + 2));
+}
+
+#[test]
 fn what_may_be_sent_again_is_and_nothing_else() {
     // Takes the first request of each connection, and leaves.
     let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));

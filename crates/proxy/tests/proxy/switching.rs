@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use turnout_traffic::{RouteFile, Table};
+use turnout_traffic::{RouteFile, Table, choose::Wish};
 
 use crate::support::{Client, Container, Place, Proxy, apply, free_address, repository, route, until};
 
@@ -168,7 +168,7 @@ fn a_client_stays_on_its_colour_while_weights_are_the_same() {
             });
             stream.set_nonblocking(false).unwrap();
             let name = Client(stream).line();
-            let at = expected.colour_for(from.into()).unwrap();
+            let at = expected.colour_for(&Wish::of_address(from.into())).unwrap();
             assert_eq!(name, ["red", "blue"][at], "{from}");
             seen[at] += 1;
         }
@@ -187,7 +187,7 @@ fn what_is_refused_changes_nothing() {
     let blue_at = |listen, generation| json!([route(listen, "blue", generation, blue.address)]);
     let mut later = blue_at(listen, 6);
     later[0]["protocol"] = json!("grpc");
-    later[0]["preview"] = json!({"host": "next.example"});
+    later[0]["analysis"] = json!({"min_requests": 50});
     for (request, code, message) in [
         (
             apply("shop", 4, &blue_at(listen, 4)),
@@ -202,7 +202,7 @@ fn what_is_refused_changes_nothing() {
         (
             apply("shop", 6, &later),
             "mistaken",
-            "routes[0].preview: this key comes with the switch: this turnout-proxy carries TCP, TLS and HTTP only",
+            "routes[0].analysis: this key comes with the switch: this turnout-proxy carries TCP, TLS and HTTP only",
         ),
         (
             apply("shop", 6, &later),
@@ -211,7 +211,7 @@ fn what_is_refused_changes_nothing() {
         ),
         (apply("blog", 1, &blue_at(listen, 1)), "mistaken", "a route of "),
         (apply("blog", 1, &blue_at(taken.address, 1)), "cannot_listen", "Address already in use"),
-        (json!({"version": 1, "request": "mirror", "repository": "shop"}), "later", "`mirror` comes with the switch"),
+        (json!({"version": 1, "request": "counters", "repository": "shed"}), "mistaken", "shed is not known here"),
     ] {
         let answer = proxy.ask(&request);
         assert_eq!((&answer["answer"], &answer["code"]), (&json!("refused"), &json!(code)), "{answer}");

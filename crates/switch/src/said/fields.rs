@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 use turnout_compose::model::Duration;
-
-use crate::mistake::Mistakes;
+use turnout_report::Mistakes;
 
 /// Reads, and collects mistakes.
 #[derive(Default)]
@@ -61,7 +60,7 @@ impl Reading {
                 true => "is not there yet; take it out".to_owned(),
                 false => format!("unknown key; known here: {}", keys.join(", ")),
             };
-            self.mistakes.add(&below(path, key), message);
+            self.mistakes.add(below(path, key), message);
         }
         Some(Fields { path: path.to_owned(), map })
     }

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde_json::Value;
 use turnout_compose::model::Project;
+use turnout_report::Mistakes;
 
 use super::{
     fields::{Reading, below},
     words::{Adapter, By, Health, Layer, ListenSaid, OnFailure, Order, RouteSaid, Said, ServiceSaid, Tls},
 };
-use crate::{class::Class, mistake::Mistakes, protocol::Protocol};
+use crate::{class::Class, protocol::Protocol};
 
 /// Keys of `switch:` and of the top level's `x-turnout:`.
 pub const KEYS: &[&str] = &[
@@ -34,7 +35,8 @@ pub const LATER: &[&str] = &["analysis", "memory", "mirror", "preview", "promote
 pub const SERVICE_KEYS: &[&str] = &["class", "order", "health", "protocol"];
 /// What else may stand in a service's `x-turnout`, and is no business of the switch.
 const BESIDE: &str = "on_mounted_change";
-const ROUTE_KEYS: &[&str] = &["listen", "hosts", "path", "strip_path", "to", "protocol", "tls"];
+const ROUTE_KEYS: &[&str] =
+    &["listen", "hosts", "path", "strip_path", "to", "protocol", "tls", "proxied_by", "proxy_protocol"];
 
 /// The extension of the Compose file.
 const EXTENSION: &str = "x-turnout";
@@ -248,7 +250,7 @@ fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     let mut needed = |key: &str| {
         let found = fields.get(key);
         if found.is_none() {
-            reading.mistakes.add(&below(path, key), "is missing");
+            reading.mistakes.add(below(path, key), "is missing");
         }
         found
     };
@@ -260,8 +262,22 @@ fn route(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     let strip_path = fields.get("strip_path").and_then(|(at, value)| reading.flag(&at, value)).unwrap_or_default();
     let protocol = fields.get("protocol").and_then(|(at, value)| protocol(reading, &at, value));
     let tls = fields.get("tls").and_then(|(at, value)| tls(reading, &at, value));
+    let proxied_by = fields.get("proxied_by").and_then(|(at, value)| reading.texts(&at, value)).unwrap_or_default();
+    let versions = [("v1", 1), ("v2", 2)];
+    let proxy_protocol = fields.get("proxy_protocol").and_then(|(at, value)| reading.word(&at, value, &versions));
     let (service, port) = to?;
-    Some(RouteSaid { listen: listen?, hosts, path: prefix, strip_path, service, port, protocol, tls })
+    Some(RouteSaid {
+        listen: listen?,
+        hosts,
+        path: prefix,
+        strip_path,
+        service,
+        port,
+        protocol,
+        tls,
+        proxied_by,
+        proxy_protocol,
+    })
 }
 
 /// `80`, `"80"`, `"127.0.0.1:80"`, `"[::]:80"`.
@@ -321,7 +337,7 @@ fn tls(reading: &mut Reading, path: &str, value: &Value) -> Option<Tls> {
     let mut file = |key: &str| match fields.get(key) {
         Some((at, value)) => reading.text(&at, value).map(str::to_owned),
         None => {
-            reading.mistakes.add(&below(path, key), "is missing");
+            reading.mistakes.add(below(path, key), "is missing");
             None
         }
     };

@@ -1,0 +1,124 @@
+//! What a project publishes, and who is behind it: what the first switch of a stack that runs in place takes over.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bollard::models::{ContainerInspectResponse, EndpointSettings, NetworkConnectRequest};
+
+use super::{
+    ContainerRef, Engine, EngineError,
+    error::{Refusal, status_of},
+};
+
+/// A TCP port that a container publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The container.
+    pub container: ContainerRef,
+    /// When it was started, as the engine says it: its addresses are its own as long as this is so.
+    pub started: String,
+    /// Where the engine listens.
+    pub on: SocketAddr,
+    /// The port in the container.
+    pub port: u16,
+    /// The container's own addresses of IPv4, by the names of its networks.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Engine {
+    /// Published TCP ports of a project's containers that run. One-offs are left alone.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn published(&self, project: &str) -> Result<Vec<Published>, EngineError> {
+        let mut all = Vec::new();
+        for one in self.containers(project, false).await?.into_iter().filter(|one| !one.oneoff) {
+            let Some(found) = self.find_container(&one.id).await? else { continue };
+            let container = ContainerRef { id: one.id, name: one.name, service: one.service };
+            all.extend(published(&container, found));
+        }
+        Ok(all)
+    }
+
+    /// Connects a container to a further network, without a name there. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// The engine refuses, or does not answer.
+    pub async fn join(&self, network: &str, container: &ContainerRef) -> Result<(), EngineError> {
+        let request = NetworkConnectRequest {
+            container: container.id.clone(),
+            endpoint_config: Some(EndpointSettings::default()),
+        };
+        let connected = self.ask(self.docker().connect_network(network, request)).await;
+        let what = || format!("connect {} to network {network}", container.name);
+        match connected.map_err(|error| EngineError::api(what(), error)) {
+            Err(error) if error.refusal() != Some(&Refusal::EndpointExists) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a container another name. One that has it already keeps it.
+    ///
+    /// # Errors
+    /// Another one has the name, or the engine does not answer.
+    pub async fn rename(&self, container: &ContainerRef, name: &str) -> Result<(), EngineError> {
+        let options = bollard::query_parameters::RenameContainerOptions { name: name.to_owned() };
+        match self.ask(self.docker().rename_container(&container.id, options)).await {
+            Ok(()) => Ok(()),
+            Err(error) if status_of(&error) == Some(404) => Ok(()),
+            Err(error) => Err(EngineError::api(format!("rename {} to {name}", container.name), error)),
+        }
+    }
+}
+
+fn published(container: &ContainerRef, found: ContainerInspectResponse) -> Vec<Published> {
+    let started = found.state.and_then(|state| state.started_at).unwrap_or_default();
+    let Some(settings) = found.network_settings else { return Vec::new() };
+    let mut networks: Vec<_> = settings.networks.unwrap_or_default().into_iter().collect();
+    networks.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let addresses: Vec<IpAddr> = networks.iter().filter_map(|(_, of)| of.ip_address.as_deref()?.parse().ok()).collect();
+    let mut all = Vec::new();
+    for (port, bindings) in settings.ports.unwrap_or_default() {
+        let Some(port) = port.strip_suffix("/tcp").and_then(|port| port.parse().ok()) else { continue };
+        for binding in bindings.unwrap_or_default() {
+            let ip: Option<IpAddr> = binding.host_ip.as_deref().and_then(|ip| ip.parse().ok());
+            let on: Option<u16> = binding.host_port.as_deref().and_then(|port| port.parse().ok());
+            let (Some(ip), Some(on)) = (ip, on) else { continue };
+            all.push(Published {
+                container: container.clone(),
+                started: started.clone(),
+                on: SocketAddr::new(ip, on),
+                port,
+                addresses: addresses.clone(),
+            });
+        }
+    }
+    all.sort_by_key(|one| one.on);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_binding_of_a_tcp_port_is_one() {
+        let found = serde_json::from_value(serde_json::json!({
+            "State": {"StartedAt": "2026-01-01T00:00:00Z"},
+            "NetworkSettings": {
+                "Ports": {
+                    "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}],
+                    "53/udp": [{"HostIp": "0.0.0.0", "HostPort": "53"}],
+                    "81/tcp": null
+                },
+                "Networks": {"b": {"IPAddress": "172.19.0.2"}, "a": {"IPAddress": "172.18.0.2"}, "none": {"IPAddress": ""}}
+            }
+        }))
+        .unwrap();
+        let web = ContainerRef { id: "1".to_owned(), name: "redshop-web-1".to_owned(), service: "web".to_owned() };
+        let all = published(&web, found);
+        let on: Vec<String> = all.iter().map(|one| one.on.to_string()).collect();
+        assert_eq!(on, ["0.0.0.0:8080", "[::]:8080"]);
+        let addresses: Vec<String> = all[0].addresses.iter().map(ToString::to_string).collect();
+        assert_eq!((all[0].port, addresses), (80, vec!["172.18.0.2".to_owned(), "172.19.0.2".to_owned()]));
+    }
+}

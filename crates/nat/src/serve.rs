@@ -1,0 +1,193 @@
+//! The helper: one request on standard input, one answer on standard output, and the end of it. A service manager that listens
+//! for it hands each connection over as both; who starts it itself has the right already, and is asked for nothing.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::{fd::AsFd, unix::fs::MetadataExt as _},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use rustix::net::{SocketAddrUnix, sockopt};
+
+use crate::{
+    message::{Answer, BYTES, Lead, Request},
+    rules::{self, Rule},
+    tracked,
+};
+
+/// Where the programs are looked for; nothing of the caller's says so.
+const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+/// How long a request is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Seconds for which the programs wait for others that write rules.
+const LOCK: &str = "5";
+/// The kernel's list of connections, and how much of it is read.
+const TRACKED: &str = "/proc/net/nf_conntrack";
+const TRACKED_BYTES: u64 = 64 << 20;
+
+/// Answers one request. What is refused is an answer, too.
+///
+/// # Errors
+/// When nobody can be answered.
+pub fn serve() -> Result<(), String> {
+    let answer = match asked() {
+        Ok(request) => carry_out(&request),
+        Err(message) => Answer::Refused { message },
+    };
+    let mut line = serde_json::to_vec(&answer).map_err(|error| error.to_string())?;
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    out.write_all(&line).and_then(|()| out.flush()).map_err(|error| format!("the answer was not taken: {error}"))
+}
+
+fn asked() -> Result<Request, String> {
+    let stdin = io::stdin();
+    may_ask(&stdin)?;
+    let mut line = Vec::new();
+    let most = BYTES as u64;
+    BufReader::new(stdin.lock().take(most))
+        .read_until(b'\n', &mut line)
+        .map_err(|error| format!("the request could not be read: {error}"))?;
+    let request: Request =
+        serde_json::from_slice(&line).map_err(|error| format!("the request is not understood: {error}"))?;
+    request.check()?;
+    Ok(request)
+}
+
+/// Over a socket only root, and whoever owns it.
+fn may_ask(stdin: &impl AsFd) -> Result<(), String> {
+    let Ok(address) = rustix::net::getsockname(stdin) else { return Ok(()) };
+    let peer = sockopt::socket_peercred(stdin).map_err(|error| format!("who asks cannot be told: {error}"))?;
+    let _ = sockopt::set_socket_timeout(stdin, sockopt::Timeout::Recv, Some(PATIENCE));
+    let address = SocketAddrUnix::try_from(address).ok();
+    let path =
+        address.as_ref().and_then(SocketAddrUnix::path_bytes).map(|path| String::from_utf8_lossy(path).into_owned());
+    let owner = path.and_then(|path| fs::metadata(path).ok()).map(|of| of.uid());
+    let uid = peer.uid.as_raw();
+    if uid == 0 || Some(uid) == owner || uid == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(format!("user {uid} may not ask for this: only root and the owner of the socket"))
+}
+
+fn carry_out(request: &Request) -> Answer {
+    let done = match request {
+        Request::Set { repository, leads, .. } => set(repository, leads).map(|without| Answer::Done { without }),
+        Request::Clear { repository, .. } => clear(repository, &[]).map(|()| Answer::Done { without: Vec::new() }),
+        Request::List { .. } => all().map(|all| {
+            let leads: BTreeSet<(String, Lead)> = all.into_iter().map(|(_, whose, lead, _)| (whose, lead)).collect();
+            Answer::Leads { leads: leads.into_iter().collect() }
+        }),
+        Request::Open { leads, .. } => {
+            let listing = fs::File::open(TRACKED).and_then(|file| {
+                let mut text = String::new();
+                file.take(TRACKED_BYTES).read_to_string(&mut text).map(|_| text)
+            });
+            Ok(Answer::Open { open: listing.ok().map(|listing| tracked::open(&listing, leads)) })
+        }
+    };
+    done.unwrap_or_else(|message| Answer::Refused { message })
+}
+
+/// Adds what is missing before it takes away what is too much, so that a listener that stays led is led all the while.
+fn set(repository: &str, leads: &[Lead]) -> Result<Vec<String>, String> {
+    let mut published = rules::published(&run(V4, &["-t", "nat", "-S", rules::PUBLISHED])?);
+    published
+        .extend(run(V6, &["-t", "nat", "-S", rules::PUBLISHED]).iter().flat_map(|listing| rules::published(listing)));
+    let mine: Vec<Lead> =
+        all()?.into_iter().filter(|(_, whose, ..)| whose == repository).map(|(.., lead, _)| lead).collect();
+    for lead in leads {
+        // One that is led already may have lost its container meanwhile.
+        if !published.contains(&lead.from.port()) && !mine.contains(lead) {
+            return Err(format!(
+                "{} is not published by the engine (no rule of its chain {})",
+                lead.from,
+                rules::PUBLISHED
+            ));
+        }
+    }
+    let mut without = Vec::new();
+    for lead in leads {
+        let program = if lead.from.is_ipv4() { V4 } else { V6 };
+        let added = rules::rules(repository, *lead).iter().try_for_each(|rule| add(program, rule));
+        match added {
+            Ok(()) => {}
+            // The engine publishes for IPv6 also where the kernel translates none of it.
+            Err(message) if program == V6 => {
+                clear(repository, &[lead])?;
+                without.push(format!("{}: {message}", lead.from));
+            }
+            Err(message) => {
+                return Err(match clear(repository, &[]) {
+                    Ok(()) => message,
+                    Err(more) => format!("{message}; what was added is still there: {more}"),
+                });
+            }
+        }
+    }
+    for (program, whose, lead, rule) in all()? {
+        if whose == repository && !leads.contains(&lead) {
+            remove(program, &rule)?;
+        }
+    }
+    Ok(without)
+}
+
+/// Removes a repository's rules; only those of these, where some are named.
+fn clear(repository: &str, only: &[&Lead]) -> Result<(), String> {
+    for (program, whose, lead, rule) in all()? {
+        if whose == repository && (only.is_empty() || only.contains(&&lead)) {
+            remove(program, &rule)?;
+        }
+    }
+    Ok(())
+}
+
+const V4: &str = "iptables";
+const V6: &str = "ip6tables";
+
+/// All rules that are turnout's, and the program that knows them. A kernel without translation of IPv6 has none of it.
+fn all() -> Result<Vec<(&'static str, String, Lead, Rule)>, String> {
+    let mut all = Vec::new();
+    for (program, table) in [(V4, "nat"), (V4, "filter"), (V6, "nat"), (V6, "filter")] {
+        let listing = match run(program, &["-t", table, "-S"]) {
+            Err(_) if program == V6 => continue,
+            listing => listing?,
+        };
+        all.extend(rules::ours(table, &listing).into_iter().map(|(whose, lead, rule)| (program, whose, lead, rule)));
+    }
+    Ok(all)
+}
+
+fn add(program: &str, rule: &Rule) -> Result<(), String> {
+    if run(program, &rule.arguments("-C")).is_ok() {
+        return Ok(());
+    }
+    run(program, &rule.arguments("-I")).map(drop)
+}
+
+fn remove(program: &str, rule: &Rule) -> Result<(), String> {
+    run(program, &rule.arguments("-D")).map(drop)
+}
+
+/// Runs one of the two programs. What it wrote.
+fn run(program: &str, arguments: &[impl AsRef<str>]) -> Result<String, String> {
+    let found = FOLDERS.iter().map(|folder| format!("{folder}/{program}")).find(|path| fs::metadata(path).is_ok());
+    let path = found.ok_or_else(|| format!("{program} is not installed (looked in {})", FOLDERS.join(", ")))?;
+    let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
+    let output = Command::new(&path)
+        .args(["-w", LOCK])
+        .args(&arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{path} could not be run: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} {}: {}", arguments.join(" "), said.lines().next().unwrap_or("it failed and said nothing")))
+}

@@ -1,0 +1,131 @@
+# shellcheck shell=bash disable=SC2034,SC2154,SC2317 # sourced by script/bench, whose variables it shares
+# (i) Blue/green: whole deployments under load, the time to live, the time of a way back, what two colours cost.
+
+switch() {
+  local switches=${BENCH_SWITCHES:-50} name=switch-$TURNOUT_TEST_RUN web number took before load lost=0 answered
+  say "(i) $switches deployments with \`switch\` under load"
+  web=$(free_port)
+  mkdir -p "$work/switch"
+  switch_stack "$web" >"$work/switch/docker-compose.prod.yml"
+  printf 'FROM %s\nCOPY page app.sh /app/\nCMD ["sh", "/app/app.sh"]\n' "$TURNOUT_TEST_BASE" >"$work/switch/Dockerfile"
+  cat >"$work/switch/app.sh" <<'END'
+mkdir /www
+cp /app/page /www/index.html
+trap 'exit 0' TERM
+httpd -f -p 8000 -h /www &
+wait
+END
+  echo 0 >"$work/switch/page"
+  make_remote "$work/switch" "$work/switch.git" "$work/switch-dev"
+  git clone -q "$work/switch.git" "$work/switch-ours"
+  printf 'DEBUG=false\n' >"$work/switch-ours/.env"
+  printf 'repos:\n  push:\n    path: %s\n    remote: %s\n    branch: main\n    full_name: acme/push\n    project: %s\n    switch: { bake: 10m }\n' \
+    "$work/switch-ours" "$work/switch.git" "$name" >"$work/switch.yaml"
+  serve switch-home "$work/switch.yaml"
+  turnout_() { "$program" --socket "$socket" "$@" >"$work/said" 2>&1 || { cat "$work/said"; die "failed: turnout $*"; }; }
+  turnout_ deploy push
+
+  # As many deployments as were asked for, each from a push to the first answer of the new colour.
+  # Some 1,000 requests a second: so many that none of them can miss a switch, and not so many that nothing else is done.
+  echo 'function delay() return 60 end' >"$work/switch.lua"
+  wrk -t1 -c64 -d$((switches * 60))s -s "$work/switch.lua" "http://127.0.0.1:$web/" >"$work/switch.wrk" 2>&1 &
+  load=$!
+  pids+=("$load")
+  for ((number = 1; number <= switches; number++)); do
+    before=$(git -C "$work/switch-dev" rev-parse HEAD)
+    echo "$number" >"$work/switch-dev/page"
+    git_push "$work/switch-dev" "Version $number"
+    first_answer "$number" switch_push "$before" >>"$work/switch.live"
+    # It is live; the bake goes on until it is ended, as good.
+    turnout_ promote push
+  done
+  kill -INT "$load"
+  wait "$load" || true
+  answered=$(awk '/requests in/ { print $1 }' "$work/switch.wrk")
+  lost=$(awk '/Non-2xx/ { sum += $NF } /Socket errors/ { gsub(",", ""); sum += $4 + $6 + $8 + $10 } END { print sum + 0 }' "$work/switch.wrk")
+
+  # The way back while both colours run.
+  for number in 1 2 3 4 5 6 7 8 9 10; do
+    before=$(git -C "$work/switch-dev" rev-parse HEAD)
+    echo "back $number" >"$work/switch-dev/page"
+    git_push "$work/switch-dev" "Back $number"
+    first_answer "back $number" switch_push "$before" >/dev/null
+    wait_for 30 switch_live || die "the switch was not recorded"
+    first_answer "$switches" "$program" --socket "$socket" rollback push >>"$work/switch.back"
+    wait_for 60 switch_rests || die "the way back did not end"
+  done
+  retire "$daemon"
+  pkill -f "turnout-proxy run.*$work" || true
+  docker ps -aq --filter "label=com.docker.compose.project=red$name" --filter "label=com.docker.compose.project=blue$name" | xargs -r docker rm -f >/dev/null
+  remove_objects "$name"
+  figure "$switches deployments under 64 connections kept open: requests failed, of $answered" "$lost" - "$lost" '<=' 0
+  figure "from an accepted push to the first answer of the new colour, image built" "$(median "$work/switch.live") ms" - \
+    "$(median "$work/switch.live")" '<=' 1500
+  figure "\`rollback\`, the colour before running: from the command to its first answer" "$(median "$work/switch.back") ms" - \
+    "$(median "$work/switch.back")" '<=' 50
+  method "Blue/green" <<END
+A stack of a built web service, a built worker and what stays (an image with a named volume), \`switch: { bake: 10m }\`.
+Each deployment is a push, delivered as a signed webhook, whose image is built anew; the clock stops when a client that asks again and
+again sees the new page (spread: $(spread "$work/switch.live") ms; of the way back: $(spread "$work/switch.back") ms). \`turnout promote\` then ends the bake, the next push follows.
+\`wrk\` with 64 connections asks all the while, each again 60 ms after an answer; what failed is what it counts: connections, reads, writes, time-outs, and answers other than 200.
+END
+}
+
+switch_stack() {
+  cat <<END
+services:
+  web:
+    build: .
+    ports: ["127.0.0.1:$1:8000"]
+    depends_on: [db]
+    init: true
+  worker:
+    build: .
+    command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"]
+    init: true
+  db:
+    image: $TURNOUT_TEST_BASE
+    command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"]
+    init: true
+    volumes: ["data:/data"]
+volumes:
+  data:
+END
+}
+
+# first_answer BODY COMMAND...: runs the command; the time in milliseconds until a client saw the body.
+first_answer() {
+  local body=$1 from till
+  shift
+  mkfifo "$work/probe.$$"
+  python3 "$root/script/bench.d/probe.py" 127.0.0.1 "$web" "$body" 120 >"$work/probe.$$" 2>"$work/probe.err" &
+  exec 7<"$work/probe.$$"
+  rm "$work/probe.$$"
+  read -r _ <&7
+  from=$EPOCHREALTIME
+  "$@" >"$work/said" 2>&1 || { cat "$work/said" >&2; die "failed: $*"; }
+  read -r till <&7 || { cat "$work/probe.err" >&2; die "the answer $body did not come"; }
+  exec 7<&-
+  awk -v from="$from" -v till="$till" 'BEGIN { printf "%.2f\n", (till - from) * 1e3 }'
+}
+
+# switch_push BEFORE: delivers the newest commit; answers once it was accepted.
+switch_push() {
+  local after mac
+  after=$(git -C "$work/switch-dev" rev-parse HEAD)
+  push_payload acme/push "$1" "$after" >"$work/body"
+  mac=$(signature "$secret" "$work/body")
+  curl -fsS -o /dev/null -H 'content-type: application/json' -H 'x-github-event: push' -H "x-github-delivery: $after" \
+    -H "x-hub-signature-256: $mac" --data-binary "@$work/body" "http://127.0.0.1:$port/webhook"
+}
+
+# Whether what is live was made from the newest commit, and the store knows it.
+switch_live() {
+  "$program" --socket "$socket" status --json push | jq -e --arg commit "$(git -C "$work/switch-dev" rev-parse HEAD)" \
+    '.repos[] | select(.name == "push") | .live.commit == $commit and .bakes_until != null' >/dev/null
+}
+
+# Whether a way back has ended: nothing is next any more, and the colour that was left is at rest.
+switch_rests() {
+  "$program" --socket "$socket" status --json push | jq -e '.repos[] | select(.name == "push") | .next == null and .bakes_until == null' >/dev/null
+}

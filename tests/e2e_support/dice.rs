@@ -1,0 +1,30 @@
+//! Choices of a test that can be repeated.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Choices that can be repeated (xorshift64).
+pub struct Dice(u64);
+
+impl Dice {
+    /// By `TURNOUT_SEED`, where that is given; else it is printed.
+    pub fn new() -> Dice {
+        let given = std::env::var("TURNOUT_SEED").ok().and_then(|seed| seed.parse().ok());
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let seed: u64 = given.unwrap_or_else(now) | 1;
+        println!("TURNOUT_SEED={seed}");
+        Dice(seed)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// How many of something, by a variable.
+pub fn number(name: &str, usual: usize) -> usize {
+    std::env::var(name).map_or(usual, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}
