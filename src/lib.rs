@@ -27,6 +27,8 @@ pub use turnout_traffic as traffic;
 
 pub use turnout_steer as steer;
 
+pub use turnout_fronts as fronts;
+
 pub use turnout_gate as gate;
 
 pub use turnout_nat as nat;

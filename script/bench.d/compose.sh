@@ -166,7 +166,7 @@ compose_page() {
     rounds_said+=${rounds_said:+, }"$(wc -l <"$work/noop.$size.turnout.ms") times for $size"
   done
   rounds_said+=" services"
-  for size in 10 50; do
+  for size in 10 50 100; do
     [ -f "$work/noop.$size.turnout.ms" ] || continue
     figure "\`up -d\` with nothing to do, $size services" "$(ours "noop.$size")" "$(theirs "noop.$size")" "$(ratio "noop.$size" ms)" '<=' 0.10
   done

@@ -315,9 +315,9 @@ impl<'a> Drive<'a> {
 
     /// Has what must not run twice change over.
     async fn change_over(&mut self) -> Result<Fact, Ended> {
-        let commit = self.found.commit.clone();
+        let (generation, commit) = (self.rollout.generation, self.found.commit.clone());
         let Some(way) = &mut self.found.way else { return Err(guard::fault("no colour was planned").into()) };
-        self.deployer.change_over(self.of, way, &commit).await?;
+        self.deployer.change_over(self.of, way, generation, &commit).await?;
         Ok(Fact::ChangedOver)
     }
 

@@ -14,16 +14,19 @@ pub enum ColourStanding {
     Previous,
     /// It was live before, is stopped, and can be brought back.
     Kept,
+    /// It runs in place, from the time before the switch: its ports are on their way to the proxy.
+    InPlace,
     /// It never got requests, or was taken back; stopped, and left to be looked at.
     Failed,
 }
 
 impl ColourStanding {
-    const ALL: [ColourStanding; 5] = [
+    const ALL: [ColourStanding; 6] = [
         ColourStanding::Next,
         ColourStanding::Live,
         ColourStanding::Previous,
         ColourStanding::Kept,
+        ColourStanding::InPlace,
         ColourStanding::Failed,
     ];
 
@@ -34,6 +37,7 @@ impl ColourStanding {
             ColourStanding::Live => "live",
             ColourStanding::Previous => "previous",
             ColourStanding::Kept => "kept",
+            ColourStanding::InPlace => "in_place",
             ColourStanding::Failed => "failed",
         }
     }

@@ -187,6 +187,19 @@ impl Store {
         self.inner.writer.run("recording a colour", work).await
     }
 
+    /// What ran in place has handed over, or runs on as if nothing had been: nothing more is to be known of it as a colour.
+    ///
+    /// # Errors
+    /// As [`Store::begin_colour`].
+    pub async fn forget_in_place(&self, repo: &str) -> Result<(), StoreError> {
+        let repo = repo.to_owned();
+        let work = move |db: &Connection| {
+            let mut forget = db.prepare_cached("DELETE FROM colours WHERE repo = ?1 AND standing = ?2")?;
+            forget.execute(params![repo, ColourStanding::InPlace.as_str()]).map(drop)
+        };
+        self.inner.writer.run("recording the end of an adoption", work).await
+    }
+
     /// The bake is over, and the previous colour kept, stopped.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ mod e2e_support;
 #[path = "../git_support/mod.rs"]
 mod git_support;
 
+mod adoption;
+mod adoption_data;
 mod alive;
 mod altered;
 mod asker;

@@ -95,7 +95,8 @@ fn one_connection(address: SocketAddr, stop: &AtomicBool, came: &Mutex<Came>) ->
             break;
         }
         let began = Instant::now();
-        let (status, body) = ask(&mut stream, &mut reader).map_err(|error| format!("request {number}: {error}"))?;
+        let (status, body, closes) =
+            ask(&mut stream, &mut reader).map_err(|error| format!("request {number}: {error}"))?;
         let took = began.elapsed();
         let mut came = came.lock().unwrap();
         came.longest = came.longest.max(took);
@@ -103,11 +104,14 @@ fn one_connection(address: SocketAddr, stop: &AtomicBool, came: &Mutex<Came>) ->
             200 => *came.good.entry(body).or_default() += 1,
             other => came.bad.push(format!("request {number}: status {other}: {body}")),
         }
+        if closes {
+            break;
+        }
     }
     Ok(())
 }
 
-fn ask(stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16, String), String> {
+fn ask(stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16, String, bool), String> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").map_err(|error| format!("send: {error}"))?;
     let mut line = String::new();
     let mut next = |line: &mut String| {
@@ -121,21 +125,22 @@ fn ask(stream: &mut TcpStream, reader: &mut BufReader<TcpStream>) -> Result<(u16
     next(&mut line)?;
     let status = line.split_whitespace().nth(1).and_then(|word| word.parse().ok());
     let status: u16 = status.ok_or_else(|| format!("no status in {line:?}"))?;
-    let mut length = None;
+    let (mut length, mut closes) = (None, false);
     loop {
         next(&mut line)?;
         let line = line.trim_end();
         if line.is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        if name.eq_ignore_ascii_case("content-length") {
             length = value.trim().parse::<usize>().ok();
         }
+        // A web server that is asked directly may know no other way.
+        closes |= name.eq_ignore_ascii_case("connection") && value.trim().eq_ignore_ascii_case("close");
     }
     let length = length.ok_or("an answer without a length")?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).map_err(|error| format!("a body of {length} bytes: {error}"))?;
-    Ok((status, String::from_utf8_lossy(&body).trim().to_owned()))
+    Ok((status, String::from_utf8_lossy(&body).trim().to_owned(), closes))
 }

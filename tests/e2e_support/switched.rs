@@ -33,6 +33,12 @@ impl Switched {
         Switched { site, web, _staying: staying }
     }
 
+    /// Around another site, whose web service is published there.
+    pub fn of(site: Site, web: SocketAddr, staying: ProjectGuard) -> Switched {
+        need_proxy();
+        Switched { site, web, _staying: staying }
+    }
+
     /// Its entry, with these words under `switch:`.
     pub fn entry(&self, switch: &str) -> String {
         self.site.entry(&[&format!("switch: {switch}")])
@@ -40,7 +46,12 @@ impl Switched {
 
     /// A daemon for it. The proxy that it starts ends with the guard.
     pub fn serve(&self, switch: &str, variables: &[(&str, &str)]) -> (ProxyGuard, Daemon) {
-        let daemon = Daemon::start_with(&self.entry(switch), QUICK, variables);
+        self.serve_as(&self.entry(switch), variables)
+    }
+
+    /// The same, with any entry.
+    pub fn serve_as(&self, entry: &str, variables: &[(&str, &str)]) -> (ProxyGuard, Daemon) {
+        let daemon = Daemon::start_with(entry, QUICK, variables);
         (ProxyGuard { socket: daemon.socket().with_file_name("turnout-proxy.sock") }, daemon)
     }
 

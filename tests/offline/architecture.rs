@@ -37,6 +37,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("composer", &["buildkit", "compose", "docker", "files", "git", "plan", "registry", "report", "yaml"]),
     ("traffic", &["report"]),
     ("steer", &["traffic"]),
+    ("fronts", &["traffic"]),
     ("gate", &["report"]),
     ("nat", &[]),
     ("proxy", &["nat", "report", "traffic"]),
@@ -59,6 +60,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("composer", &["rusqlite", "libsqlite3", "axum", "globset"]),
     ("traffic", &["tokio", "rustix", "bollard", "hyper", "git2", "rusqlite"]),
     ("steer", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "turnout-compose"]),
+    ("fronts", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "openssl", "turnout-compose"]),
     ("gate", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
     ("nat", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "hyper", "axum", "openssl"]),
     ("proxy", &["git2", "libgit2", "rusqlite", "libsqlite3", "bollard", "axum", "turnout-compose", "turnout-docker"]),
@@ -200,10 +202,6 @@ const RECURSIVE: &[(&str, &[Back])] = &[
         "what fails with an image is a failure of the engine, and has one as its cause",
         &[("crates/docker/src/error.rs", "crates/docker/src/image/error.rs")],
     ),
-    (
-        "what `up --watch` begins brings up again what has changed",
-        &[("crates/composer/src/watch/mod.rs", "crates/composer/src/up.rs")],
-    ),
 ];
 
 #[test]
@@ -316,6 +314,9 @@ const OPENERS: &[(&str, &str)] = &[
     ("crates/proxy/src/route_file.rs", "the route file, in the proxy's own state directory"),
     ("crates/steer/src/log_end.rs", "the log of turnout-proxy, named in settings"),
     ("crates/steer/src/start.rs", "that log, and the lock beside the control socket"),
+    ("crates/fronts/src/file.rs", "the file of a front, named in repos.yaml"),
+    ("crates/fronts/src/nginx.rs", "the number of nginx's master process, in a file named in repos.yaml"),
+    ("crates/fronts/src/workers.rs", "what other processes are, in /proc"),
     ("src/inputs/hasher.rs", "digests, in the state directory"),
     ("src/inputs/memory.rs", "lists of inputs, in the state directory"),
     ("src/server/checked_out.rs", "HEAD, in .git"),

@@ -8,12 +8,14 @@ mod attach;
 mod bake;
 mod by_repo;
 mod config;
+mod converge;
 mod copy;
 mod deprecated;
 mod digests;
 mod exec;
 mod files;
 mod follow;
+mod images;
 mod inspect;
 mod lifecycle;
 mod logs;
@@ -147,8 +149,8 @@ async fn execute(session: &Session, command: ComposeCommand) -> anyhow::Result<u
         ComposeCommand::Version(args) => version(&args),
         ComposeCommand::Up(args) => up::up(session, &args).await,
         ComposeCommand::Create(args) => up::create(session, &args).await,
-        ComposeCommand::Build(args) => up::build(session, &args).await,
-        ComposeCommand::Pull(args) => up::pull_images(session, &args).await,
+        ComposeCommand::Build(args) => images::build(session, &args).await,
+        ComposeCommand::Pull(args) => images::pull_images(session, &args).await,
         ComposeCommand::Start(args) => lifecycle::start(session, &args).await,
         ComposeCommand::Stop(args) => lifecycle::stop(session, &args).await,
         ComposeCommand::Restart(args) => lifecycle::restart(session, &args).await,

@@ -102,7 +102,7 @@ pub(super) async fn restart(session: &Session, args: &RestartArgs) -> anyhow::Re
     }
     if args.no_deps && !args.services.is_empty() {
         if let Some(project) = &mut at.subject.project {
-            super::up::without_dependencies(project, &args.services);
+            super::converge::without_dependencies(project, &args.services);
         }
         at.observed.containers.retain(|c| args.services.contains(&c.service));
     }

@@ -2,9 +2,9 @@
 
 use super::{
     args::PushArgs,
+    converge,
     progress::{Mode, Progress},
     session::Session,
-    up,
 };
 use turnout_docker::image::push::push_one;
 
@@ -12,7 +12,7 @@ use turnout_docker::image::push::push_one;
 pub(super) async fn push(session: &Session, args: &PushArgs) -> anyhow::Result<u8> {
     let mut project = session.load_without_environment(&args.services)?;
     if !args.include_deps {
-        up::without_dependencies(&mut project, &args.services);
+        converge::without_dependencies(&mut project, &args.services);
     }
     let progress = Progress::new(if args.quiet { Mode::Quiet } else { session.mode() });
     let engine = session.engine().await?;

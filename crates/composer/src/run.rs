@@ -8,10 +8,11 @@ use futures_util::StreamExt as _;
 
 use super::{
     args::RunArgs,
+    converge,
     process::{Tie, Tied},
     progress::{Mode, Progress},
     session::{Session, load_with},
-    terminal, up,
+    terminal,
 };
 use turnout_compose::{
     dotenv,
@@ -32,7 +33,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let mut project = session.load(std::slice::from_ref(name))?;
     super::remote_stack::consent(session, &project, false)?;
     if args.no_deps {
-        up::without_dependencies(&mut project, std::slice::from_ref(name));
+        converge::without_dependencies(&mut project, std::slice::from_ref(name));
     }
     if args.service_ports && !args.publish.is_empty() {
         bail!("--service-ports and --publish are incompatible");
@@ -45,7 +46,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> anyhow::Result<u8>
     let mode = if args.quiet { Mode::Quiet } else { session.mode() };
     let progress = Progress::new(mode).without_output(args.quiet_build).without_pulls(args.quiet_pull);
     let progress = progress.without_waits_of(name);
-    up::prepare(session, &mut project, &progress).await?;
+    converge::prepare(session, &mut project, &progress).await?;
     let engine = session.engine().await?;
     let engine = session.with_proxies(&engine).await;
     surroundings(session, &engine, &project, args, &progress).await?;
@@ -120,9 +121,9 @@ async fn surroundings(
     let name = args.service();
     let mut intent = Intent {
         scale: BTreeMap::from([(name.to_owned(), 0)]),
-        pull: up::pull(args.pull),
-        build: if args.build { up::builds(project, &[]) } else { BTreeMap::new() },
-        ..up::intent(session, &[], &[], args.remove_orphans)?
+        pull: converge::pull(args.pull),
+        build: if args.build { converge::builds(project, &[]) } else { BTreeMap::new() },
+        ..converge::intent(session, &[], &[], args.remove_orphans)?
     };
     let planned = |observed: &mut Observed, earlier: &Earlier| {
         intent.earlier = earlier.clone();
@@ -145,8 +146,8 @@ async fn surroundings(
             };
             plan.steps.push(Step::new(action, ServiceCause::NeededBy(vec![name.to_owned()]), after, Condition::Always));
         }
-        up::build_in_order(project, &mut plan);
-        up::running(observed, project, &plan, progress);
+        converge::build_in_order(project, &mut plan);
+        converge::running(observed, project, &plan, progress);
         Ok(plan)
     };
     session.bring_about(engine, project, None, progress, planned).await

@@ -1,4 +1,5 @@
 //! What can go wrong between this process and the Docker Engine, in the reader's words.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::time::Duration;
 
@@ -25,12 +26,7 @@ pub enum EngineError {
     },
     /// The address of the daemon cannot be used.
     #[error("DOCKER_HOST {value:?} cannot be used: {reason}")]
-    Endpoint {
-        /// The value.
-        value: String,
-        /// Why.
-        reason: String,
-    },
+    Endpoint { value: String, reason: String },
     /// What is said about the connection cannot be carried out.
     #[error("{place}: {reason}")]
     Settings {
@@ -85,7 +81,6 @@ pub enum EngineError {
     UnsupportedNetwork {
         /// Its key in the Compose file.
         network: String,
-        /// Attribute.
         attribute: String,
         /// Why, and what would help.
         reason: String,
@@ -212,7 +207,6 @@ pub struct Answer {
     pub status: u16,
     /// What it refused, where that is known.
     pub refusal: Option<Refusal>,
-    /// Its message.
     pub message: String,
 }
 

@@ -2,12 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use bollard::models::{ContainerInspectResponse, EndpointSettings, NetworkConnectRequest};
+use bollard::models::{ContainerInspectResponse, MountPoint};
 
-use super::{
-    ContainerRef, Engine, EngineError,
-    error::{Refusal, status_of},
-};
+use super::{ContainerRef, Engine, EngineError};
 
 /// A TCP port that a container publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,35 +36,28 @@ impl Engine {
         Ok(all)
     }
 
-    /// Connects a container to a further network, without a name there. One that is there already stays as it is.
+    /// Volumes without a name that a project's containers have, by service, with their paths. They are those of one container, and
+    /// no other project's finds them again.
     ///
     /// # Errors
-    /// The engine refuses, or does not answer.
-    pub async fn join(&self, network: &str, container: &ContainerRef) -> Result<(), EngineError> {
-        let request = NetworkConnectRequest {
-            container: container.id.clone(),
-            endpoint_config: Some(EndpointSettings::default()),
-        };
-        let connected = self.ask(self.docker().connect_network(network, request)).await;
-        let what = || format!("connect {} to network {network}", container.name);
-        match connected.map_err(|error| EngineError::api(what(), error)) {
-            Err(error) if error.refusal() != Some(&Refusal::EndpointExists) => Err(error),
-            _ => Ok(()),
+    /// When the engine does not answer.
+    pub async fn nameless_volumes(&self, project: &str) -> Result<Vec<(String, String)>, EngineError> {
+        let mut all = Vec::new();
+        for one in self.containers(project, true).await?.into_iter().filter(|one| !one.oneoff) {
+            let Some(found) = self.find_container(&one.id).await? else { continue };
+            let nameless = found.mounts.unwrap_or_default().into_iter().filter(is_nameless);
+            all.extend(nameless.filter_map(|mount| Some((one.service.clone(), mount.destination?))));
         }
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
     }
+}
 
-    /// Gives a container another name. One that has it already keeps it.
-    ///
-    /// # Errors
-    /// Another one has the name, or the engine does not answer.
-    pub async fn rename(&self, container: &ContainerRef, name: &str) -> Result<(), EngineError> {
-        let options = bollard::query_parameters::RenameContainerOptions { name: name.to_owned() };
-        match self.ask(self.docker().rename_container(&container.id, options)).await {
-            Ok(()) => Ok(()),
-            Err(error) if status_of(&error) == Some(404) => Ok(()),
-            Err(error) => Err(EngineError::api(format!("rename {} to {name}", container.name), error)),
-        }
-    }
+/// The engine gives a volume that nobody named 64 hexadecimal digits.
+fn is_nameless(mount: &MountPoint) -> bool {
+    let name = mount.name.as_deref().unwrap_or_default();
+    mount.typ.as_deref() == Some("volume") && name.len() == 64 && name.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 fn published(container: &ContainerRef, found: ContainerInspectResponse) -> Vec<Published> {
@@ -99,6 +89,17 @@ fn published(container: &ContainerRef, found: ContainerInspectResponse) -> Vec<P
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_without_a_name_are_told_from_others() {
+        let mounts: Vec<MountPoint> = serde_json::from_value(serde_json::json!([
+            {"Type": "volume", "Name": "0".repeat(64), "Destination": "/a"},
+            {"Type": "volume", "Name": "redshop_data", "Destination": "/b"},
+            {"Type": "bind", "Source": "/srv", "Destination": "/c"}
+        ]))
+        .unwrap();
+        assert_eq!(mounts.iter().map(is_nameless).collect::<Vec<_>>(), [true, false, false]);
+    }
 
     #[test]
     fn each_binding_of_a_tcp_port_is_one() {

@@ -1,4 +1,5 @@
 //! What can go wrong, in words that say what to do next. No message carries a credential.
+#![allow(missing_docs, reason = "a field is what the message of its variant names; where it is more, that is said")]
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
@@ -46,7 +47,6 @@ pub enum GitError {
     Unreachable {
         /// `host:port`
         peer: String,
-        /// Why.
         message: String,
     },
     /// The connection ended, or the server could not go on.
@@ -87,7 +87,6 @@ pub enum GitError {
     ForeignHost {
         /// The address without credentials.
         address: String,
-        /// Its host.
         host: String,
         /// That of the repository.
         main: String,
@@ -103,7 +102,6 @@ pub enum GitError {
     BadAddress {
         /// The address without credentials.
         address: String,
-        /// Why.
         message: String,
     },
     /// The server did not accept us.
@@ -142,24 +140,17 @@ pub enum GitError {
     },
     /// Nothing at the path and nothing to clone.
     #[error("{} does not exist or is empty, and no remote is configured to clone it from; set `remote` or put the work tree back", path.display())]
-    Absent {
-        /// The path.
-        path: PathBuf,
-    },
+    Absent { path: PathBuf },
     /// Something else is at the path.
     #[error("{} is not a git work tree: {message}", path.display())]
     NotAWorkTree {
-        /// The path.
         path: PathBuf,
         /// What it is.
         message: String,
     },
     /// The files belong to another user, so that hooks and settings in them are not ours.
     #[error("{0} belongs to another user; run the service as its owner, `chown -R` it, or allow it: git config --global --add safe.directory {0}", path.display())]
-    WrongOwner {
-        /// The path.
-        path: PathBuf,
-    },
+    WrongOwner { path: PathBuf },
     /// A merge, rebase or the like was begun by hand and not ended.
     #[error("{0} is in the middle of a {1}; end it (git -C {0} {1} --continue) or give it up (--abort)", path.display(), what)]
     InTheMiddle {
@@ -173,7 +164,7 @@ pub enum GitError {
     Detached {
         /// The work tree.
         path: PathBuf,
-        /// Short commit.
+        /// Short.
         commit: String,
         /// Why that matters here.
         reason: &'static str,
@@ -191,7 +182,6 @@ pub enum GitError {
     MissingBranch {
         /// The address without credentials.
         address: String,
-        /// The branch.
         branch: String,
         /// Some that are there.
         there: Vec<String>,
@@ -254,7 +244,6 @@ pub enum GitError {
     LocalChanges {
         /// The work tree.
         path: PathBuf,
-        /// The files.
         files: Vec<String>,
     },
     /// A commit brings a file that is the server's own.
@@ -263,7 +252,6 @@ pub enum GitError {
     ServerFile {
         /// The work tree.
         path: PathBuf,
-        /// The files.
         files: Vec<String>,
     },
     /// A submodule's work tree lies where files of the commit are to be.
@@ -312,7 +300,6 @@ pub enum GitError {
     Filter {
         /// The work tree.
         path: PathBuf,
-        /// The file.
         file: String,
         /// The driver's name.
         filter: String,
@@ -327,7 +314,6 @@ pub enum GitError {
     Lfs {
         /// The work tree.
         path: PathBuf,
-        /// The files.
         files: Vec<String>,
         /// What the server says, or why there is none.
         reason: String,
@@ -360,11 +346,9 @@ pub enum GitError {
         list(files)
     )]
     RebaseConflict {
-        /// Short commit.
+        /// Short.
         commit: String,
-        /// Its subject.
         subject: String,
-        /// The files.
         files: Vec<String>,
     },
     /// A commit is not known here.
@@ -382,7 +366,6 @@ pub enum GitError {
     Submodule {
         /// Its path.
         name: String,
-        /// Why.
         source: Box<GitError>,
     },
     /// No room.

@@ -24,7 +24,7 @@ use tokio::{
 };
 use turnout_traffic::{
     Colour, Protocol, Route, RouteFile,
-    choose::Wish,
+    choose::{Wish, stay_cookie},
     control::{Age, ColourCounters, ColourStatus, Counters, Leaving, RouteCounters, RouteStatus},
     spot::{Aim, Host, Network, NoRoute, Prefix},
     spots::Spots,
@@ -32,7 +32,7 @@ use turnout_traffic::{
 };
 
 use crate::{
-    counts::{Answers, Bytes},
+    counts::{Answers, Bytes, Failure},
     http::Pool,
     standing::Standing,
     tls::{Shown, Store},
@@ -133,6 +133,8 @@ pub(crate) struct Serving {
     colours: Vec<Counts>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) standing: Arc<Standing>,
+    /// The name of the cookie that keeps a client at its colour.
+    pub(crate) stay_cookie: String,
 }
 
 /// What is open to a colour: all of it, and by target, in the order of the colour's.
@@ -350,7 +352,8 @@ impl Serving {
             known.unwrap_or_default().with_targets(&colour.targets)
         });
         let colours = colours.collect();
-        Serving { repository: repository.to_owned(), route: route.clone(), colours, tally, standing }
+        let stay_cookie = stay_cookie(repository);
+        Serving { repository: repository.to_owned(), route: route.clone(), colours, tally, standing, stay_cookie }
     }
 
     /// Its colours, as if all of them had left.
@@ -385,6 +388,13 @@ impl Serving {
             fallback_asked: tally.fallback_asked.load(Relaxed),
             fallback_served: tally.fallback_served.load(Relaxed),
             colours: colours.collect(),
+        }
+    }
+
+    /// No container of a request's colour took it.
+    pub(crate) fn unavailable(&self, wish: &Wish) {
+        if let Some(counts) = self.route.colour_for(wish).and_then(|at| self.colours.get(at)) {
+            counts.all.answers.failed(Failure::Unavailable);
         }
     }
 
@@ -607,7 +617,7 @@ impl Board {
         let routes = table.routes.iter().filter_map(|route| {
             let spot = Spot::of(route);
             let own = |of: &&Arc<Serving>| of.repository == repository && spot.is_of(&of.route);
-            all.clone().find(own).filter(|serving| serving.route.protocol == Protocol::Http)
+            all.clone().find(own).filter(|serving| serving.route.protocol.is_http())
         });
         let routes = routes.map(|serving| serving.counters()).collect();
         let (generation, revision) = table.age();

@@ -134,7 +134,8 @@ impl Certificates {
 fn wanted(table: &Table, said: Option<Kind>) -> BTreeMap<String, Wanted> {
     let routes = || table.repositories.values().flat_map(|repository| &repository.routes);
     let acme = || routes().filter(|route| route.tls == Some(Tls::Acme));
-    let on_80 = routes().any(|route| route.listen.port() == 80 && route.protocol == Protocol::Http);
+    let on_80 =
+        routes().any(|route| route.listen.port() == 80 && matches!(route.protocol, Protocol::Http | Protocol::H2c));
     let mut hosts = BTreeMap::new();
     for route in acme() {
         let on_443 = route.listen.port() == 443;

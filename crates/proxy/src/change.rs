@@ -16,7 +16,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     sync::{Mutex, MutexGuard},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use turnout_report::counted;
 use turnout_traffic::{
@@ -98,9 +98,7 @@ impl Changer {
             doors: Mutex::new(doors),
             keeper: Arc::new(Held::new(keeper)),
             origin,
-            began: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0)),
+            began: u64::try_from(micros_since_1970() / 1_000).unwrap_or(0),
             durable: AtomicBool::new(true),
             ending: AtomicBool::new(false),
         })
@@ -308,7 +306,9 @@ impl Changer {
         }
         handed::tell(&next);
         self.house.certificates.tell(&next);
+        let (at, since) = (micros_since_1970(), Instant::now());
         self.house.board.replace(next);
+        tracing::debug!(at, micros = since.elapsed().as_micros(), "the routes have moved");
         for (address, place, listener) in listeners {
             doors.insert(address, Door::open(address, place, listener, Arc::clone(&self.house)));
         }
@@ -373,6 +373,11 @@ async fn in_time(change: impl Future<Output = Changed> + Send + 'static) -> Answ
         Ok((serial, changed)) => Answer::Applied { serial, changed },
         Err(refusal) => Answer::Refused(refusal),
     }
+}
+
+/// By the clock as it is set.
+fn micros_since_1970() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
 }
 
 fn fault(error: &tokio::task::JoinError) -> Refusal {

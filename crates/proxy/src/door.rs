@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often an address is tried that another program has.
 const BIND_PAUSE: Duration = Duration::from_secs(1);
 /// How often one for which another one stands in: it is known that it becomes free.
-const STAND_IN_PAUSE: Duration = Duration::from_millis(50);
+const STAND_IN_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use turnout_traffic::control::{ColourStatus, HttpCounts, LATENCY_MILLIS, RouteStatus, Status};
+use turnout_traffic::control::{ColourStatus, Failures, HttpCounts, LATENCY_MILLIS, Mirrored, RouteStatus, Status};
 
 /// One value, and its labels.
 type Value = (String, String);
@@ -68,6 +68,25 @@ pub(crate) fn text(status: &Status, dropped: u64) -> String {
         numbered.map(move |(at, count)| (format!("{labels},class=\"{}xx\"", at + 1), count.to_string()))
     });
     family(&mut out, "answers_total", "counter", "Answers of containers, by class of status", classes.collect());
+    let failed = http().flat_map(|(labels, http)| {
+        let Failures { bad_gateway, unavailable, timeout, broken_off } = http.failures;
+        let kinds = [("502", bad_gateway), ("503", unavailable), ("504", timeout), ("broken_off", broken_off)];
+        kinds.map(|(kind, count)| (format!("{labels},kind=\"{kind}\""), count.to_string()))
+    });
+    let help = "Requests of a colour that its containers did not answer, or not to the end";
+    family(&mut out, "failures_total", "counter", help, failed.collect());
+    let copies = http().flat_map(|(labels, http)| {
+        let Mirrored { requests, answers, failed, dropped } = http.mirrored;
+        let classes = answers.into_iter().enumerate().map(|(at, count)| (format!("{}xx", at + 1), count)).skip(1);
+        let others = [("failed", failed), ("dropped", dropped)].map(|(kind, count)| (kind.to_owned(), count));
+        // Few routes have any, and their lines are many.
+        let any = requests > 0 || dropped > 0;
+        let kinds = classes.chain(others).filter(move |_| any);
+        let labels = labels.clone();
+        kinds.map(move |(kind, count)| (format!("{labels},outcome=\"{kind}\""), count.to_string()))
+    });
+    let help = "Copies of requests that a colour got beside its own, by what became of them";
+    family(&mut out, "copies_total", "counter", help, copies.collect());
     head(&mut out, "answer_seconds", "histogram", "Time from a request's being sent to the head of its answer");
     for (labels, http) in http() {
         histogram(&mut out, &labels, http);

@@ -13,6 +13,21 @@ pub fn clashes(all: &[(&str, &Derived)]) -> Vec<Refusal> {
     let mut found = Vec::new();
     for (at, (one_name, one)) in routes.iter().enumerate() {
         for (two_name, two) in routes.iter().skip(at + 1) {
+            if let (
+                Listen::Other { adapter, at: one_at, place },
+                Listen::Other { adapter: other, at: two_at, place: two_place },
+            ) = (&one.listen, &two.listen)
+                && (adapter, one_at, place) == (other, two_at, two_place)
+            {
+                let cause = Cause::SamePlace {
+                    adapter: *adapter,
+                    place: place.clone(),
+                    one: ((*one_name).to_owned(), one.service.clone()),
+                    two: ((*two_name).to_owned(), two.service.clone(), two.port),
+                };
+                found.push(cause.refused());
+                continue;
+            }
             // Who has no names gets what is nobody's.
             let named = !(one.hosts.is_empty() && two.hosts.is_empty());
             let readable = one.spoken.may_be_http() && two.spoken.may_be_http();

@@ -161,6 +161,8 @@ pub enum Reason {
     FrontOf(String),
     /// Rule 7: a published port.
     Publishes(String),
+    /// The user's own proxy, of this key, is told to lead to it.
+    LedToBy(&'static str),
     /// A front that keeps its ports reaches it, through the proxy.
     BehindSingleFront(String),
     /// Rule 8: a front of its own colour depends on it.
@@ -204,6 +206,7 @@ impl fmt::Display for Reason {
             Reason::NotOurs => f.write_str("is not built here"),
             Reason::FrontOf(service) => write!(f, "stands before {service}"),
             Reason::Publishes(port) => write!(f, "publishes {port}"),
+            Reason::LedToBy(program) => write!(f, "gets requests from {program}"),
             Reason::BehindSingleFront(front) => write!(f, "is reached by {front}, which stays: through the proxy"),
             Reason::BehindFront(front) => write!(f, "stands behind {front}"),
             Reason::NamedBy { service, place } => write!(f, "{service} calls it, by {place}"),

@@ -114,6 +114,10 @@ fn rules_2_to_7(view: &View<'_>, name: &str) -> Option<Verdict> {
             None => (Class::Shared, Reason::NotOurs),
         });
     }
+    let adapter = view.said.repos.adapter.as_ref();
+    if let Some(adapter) = adapter.filter(|adapter| adapter.of.keys().any(|(service, _)| service == name)) {
+        return Some((Class::Routed, Reason::LedToBy(adapter.program.key())));
+    }
     let port = published?;
     let shown = match port.published.as_str() {
         "" => port.target.to_string(),

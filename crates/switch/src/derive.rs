@@ -10,6 +10,7 @@ use crate::{
     classify::{Classes, classify},
     derived::{Colours, Derived, Fate, Front, Given, Listen, Note, Origin},
     facts::Facts,
+    found,
     gate::gate,
     jobs, links, pace,
     refusal::Cause,
@@ -36,6 +37,10 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
     refuse::staying_needs(&view, &classes, &jobs, &mut refused);
     refuse::joined_across(&view, &classes, &jobs, &mut refused);
     refuse::found_by_labels(&view, &classes, &mut refused);
+    if said.repos.adapter.is_some() {
+        let found = found::all(&view, &classes).into_iter();
+        notes.extend(found.map(|(service, by)| Note::NotFound { service: service.to_owned(), by }));
+    }
     refuse::writers(&view, &classes, &mut refused, &mut notes);
     let outside = links::outside(&view, &classes);
     notes.extend(outside.iter().map(|network| Note::NoAliasOutside(network.clone())));
@@ -54,7 +59,7 @@ pub fn derive(project: &Project, facts: &Facts, said: &Said) -> Derived {
         keep: pace::keep(&view),
         on_failure: pace::on_failure(&view, &classes, &mut notes),
         fallback: fallback(said),
-        adapter: said.stack(|layer| layer.adapter).map(|(adapter, _)| adapter),
+        adapter: said.repos.adapter.clone(),
         refusals: refused.into_iter().map(Cause::refused).collect(),
         notes,
     };

@@ -215,6 +215,15 @@ pub enum Listen {
         /// The port, which the front already calls.
         port: u16,
     },
+    /// Nowhere: another proxy leads requests there.
+    Other {
+        /// Key of the program, and of what it calls a place.
+        adapter: (&'static str, &'static str),
+        /// Where that program is asked.
+        at: String,
+        /// The place.
+        place: String,
+    },
 }
 
 impl Listen {
@@ -223,7 +232,7 @@ impl Listen {
     pub fn is_loopback(&self) -> bool {
         match self {
             Listen::Host { addresses, .. } => addresses.iter().all(IpAddr::is_loopback),
-            Listen::Gateway { .. } => false,
+            Listen::Gateway { .. } | Listen::Other { .. } => false,
         }
     }
 }
@@ -240,6 +249,7 @@ impl fmt::Display for Listen {
                 f.write_str(&all.collect::<Vec<_>>().join(" and "))
             }
             Listen::Gateway { network, port, .. } => write!(f, "gateway of {network}:{port}"),
+            Listen::Other { adapter: (program, key), place, .. } => write!(f, "{key} {place} of {program}"),
         }
     }
 }
@@ -312,6 +322,13 @@ pub enum Note {
         /// The name.
         name: String,
     },
+    /// What would find it by itself is taken off, for another proxy is told of it.
+    NotFound {
+        /// The service.
+        service: String,
+        /// The label or variable.
+        by: String,
+    },
     /// Said to be coloured although it writes: the user takes it upon themselves that two may write there.
     TwoWriters {
         /// The service.
@@ -353,6 +370,9 @@ impl fmt::Display for Note {
             }
             Note::ContainerName { service, name } => {
                 write!(f, "the container name {name} of {service} stays a name within its colour only")
+            }
+            Note::NotFound { service, by } => {
+                write!(f, "{by} and its like are taken off {service}: who gets requests is told by the adapter alone")
             }
             Note::TwoWriters { service, place } => {
                 write!(f, "{service} is said to be coloured: two of it may write {place} at the same time")

@@ -104,6 +104,9 @@ pub fn coloured(project: &Project, derived: &Derived, dress: &Dress) -> Result<C
     dressed.project.services.retain(|name, _| moves(derived, name));
     for (name, service) in &mut dressed.project.services {
         service.ports = ports(derived, dress, name, service)?;
+        if derived.adapter.is_some() {
+            not_found(service);
+        }
         // A colour that comes back was stopped, and many a worker ends with 0 then, as a job does that is done.
         let is_job = derived.services.get(name).is_some_and(|fate| fate.class == Class::Job);
         service.labels.entry(TURNOUT_JOB.to_owned()).or_insert_with(|| is_job.to_string());
@@ -194,6 +197,20 @@ fn moves(derived: &Derived, name: &str) -> bool {
         Class::Job => derived.jobs.iter().any(|job| job.service == name && !job.stays),
         class => class.moves(),
     })
+}
+
+/// Takes off what Traefik, caddy-docker-proxy and nginx-proxy find containers by: the next colour would get requests before
+/// its gate.
+fn not_found(service: &mut Service) {
+    let by_traefik = |key: &str| key.starts_with("traefik.");
+    if service.labels.keys().any(|key| by_traefik(key)) {
+        service.labels.retain(|key, _| !by_traefik(key));
+        service.labels.insert("traefik.enable".to_owned(), "false".to_owned());
+    }
+    let by_caddy =
+        |key: &str| key.strip_prefix("caddy").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']));
+    service.labels.retain(|key, _| !by_caddy(key));
+    service.environment.retain(|key, _| !key.starts_with("VIRTUAL_"));
 }
 
 fn link_name(staying: &str, link: &Link) -> String {

@@ -9,6 +9,7 @@ pub mod derived;
 pub mod dress;
 mod explain;
 pub mod facts;
+mod found;
 mod gate;
 mod hosts;
 mod jobs;

@@ -4,10 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::{
-    class::{Class, Place},
-    said::Adapter,
-};
+use crate::class::{Class, Place};
 
 /// Why a stack cannot be switched as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +90,34 @@ pub enum Cause {
         /// The label or variable.
         by: String,
         /// What reads it.
-        adapter: Adapter,
+        finder: Finder,
+        /// The port that requests seem to go to.
+        port: u16,
+    },
+    /// Another proxy leads requests, and where it leads to this one is not said.
+    PlaceNotSaid {
+        /// Key of the program, and of what it calls a place.
+        adapter: (&'static str, &'static str),
+        /// Ports of services that requests go to; none where nothing is published.
+        targets: Vec<(String, u16)>,
+        /// Where nothing is published: a service that could be meant.
+        perhaps: Option<(String, u16)>,
+    },
+    /// Another proxy leads requests, and listeners are said, which only turnout-proxy has.
+    ListenersSaid {
+        /// The program's key.
+        program: &'static str,
+    },
+    /// Two routes want one place of another proxy.
+    SamePlace {
+        /// Key of the program, and of what it calls a place.
+        adapter: (&'static str, &'static str),
+        /// The place.
+        place: String,
+        /// Repository and service of one.
+        one: (String, String),
+        /// Repository, service and port of the other.
+        two: (String, String, u16),
     },
     /// An engine is said to be coloured and has one place of storage: two engines would write there.
     EngineDoubled {
@@ -156,6 +180,31 @@ pub enum Cause {
     },
 }
 
+/// What finds containers by themselves, by what is written on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finder {
+    /// Traefik's Docker provider.
+    Traefik,
+    /// caddy-docker-proxy.
+    Caddy,
+    /// nginx-proxy, and what goes with it.
+    NginxProxy,
+}
+
+impl Finder {
+    /// What to say instead, of a service.
+    fn adapter(self, service: &str, port: u16) -> Value {
+        let place = json!({format!("{service}:{port}"): service});
+        match self {
+            Finder::Traefik => json!({"traefik": {"file": "/etc/traefik/dynamic/turnout.yml", "service": place}}),
+            Finder::Caddy => json!({"caddy": {"id": place}}),
+            Finder::NginxProxy => json!({"nginx": {
+                "file": "/etc/nginx/turnout/shop.conf", "upstream": place, "answers": "127.0.0.1:8099",
+            }}),
+        }
+    }
+}
+
 /// What lifts [`Cause::StayingNeeds`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
@@ -174,7 +223,23 @@ impl Cause {
                 Remedy::StayingBecomes(becomes) => class(staying, *becomes),
                 Remedy::MovingStays => class(moving, Class::Shared),
             },
-            Cause::FoundByLabels { adapter, .. } => Line::Repos(json!({"adapter": adapter_word(*adapter)})),
+            Cause::FoundByLabels { service, finder, port, .. } => {
+                Line::Repos(json!({"adapter": finder.adapter(service, *port)}))
+            }
+            Cause::PlaceNotSaid { targets, perhaps: None, .. } if targets.is_empty() => {
+                Line::Repos(json!({"adapter": null}))
+            }
+            Cause::PlaceNotSaid { adapter: (program, key), targets, perhaps } => {
+                let name =
+                    |(service, port): &(String, u16)| (format!("{service}:{port}"), Value::from(service.as_str()));
+                let names: serde_json::Map<_, _> = targets.iter().chain(perhaps).map(name).collect();
+                Line::Repos(json!({"adapter": {*program: {*key: names}}}))
+            }
+            Cause::ListenersSaid { .. } => Line::Repos(json!({"routes": null})),
+            Cause::SamePlace { adapter: (program, key), two: (repository, service, port), .. } => {
+                let place = format!("{repository}-{service}");
+                Line::Repos(json!({"adapter": {*program: {*key: {format!("{service}:{port}"): place}}}}))
+            }
             Cause::EngineDoubled { service, .. } => class(service, Class::Shared),
             Cause::TwoWritersSaid { service, .. } => {
                 Line::Repos(json!({"services": {service: {"order": "stop-first"}}}))
@@ -200,14 +265,6 @@ impl Cause {
     }
 }
 
-fn adapter_word(adapter: Adapter) -> &'static str {
-    match adapter {
-        Adapter::Traefik => "traefik",
-        Adapter::Caddy => "caddy",
-        Adapter::NginxProxy => "nginx-proxy",
-    }
-}
-
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -219,6 +276,25 @@ impl fmt::Display for Cause {
             }
             Cause::FoundByLabels { service, by, .. } => {
                 write!(f, "{service} is found by {by}: it would get requests before its gate")
+            }
+            Cause::PlaceNotSaid { adapter: (program, key), targets, .. } if targets.is_empty() => {
+                write!(
+                    f,
+                    "{program} is to lead requests, and nothing is published: which port a {key} leads to is not said"
+                )
+            }
+            Cause::PlaceNotSaid { adapter: (program, key), targets, .. } => {
+                let all: Vec<String> = targets.iter().map(|(service, port)| format!("{service}:{port}")).collect();
+                write!(f, "{program} is to lead requests to {}, and each needs a {key} of its own", all.join(" and "))
+            }
+            Cause::ListenersSaid { program } => {
+                write!(
+                    f,
+                    "routes are said, whose listeners, hosts and paths only turnout-proxy has; {program} has its own"
+                )
+            }
+            Cause::SamePlace { adapter: (program, key), place, one, two } => {
+                write!(f, "{} of {} and {} of {} both want the {key} {place} of {program}", one.1, one.0, two.1, two.0)
             }
             Cause::EngineDoubled { service, place } => {
                 write!(f, "{service} is an engine: two of it on {place} destroy it, whatever is said")

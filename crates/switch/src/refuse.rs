@@ -6,9 +6,10 @@ use crate::{
     class::Class,
     classify::{Classes, is_single_front},
     derived::{Job, Note},
+    found,
     refusal::{Cause, Remedy},
     routes::single_fronts,
-    said::{Adapter, Order},
+    said::Order,
     units,
     view::{Reach, View},
 };
@@ -102,34 +103,15 @@ fn is_needed_by_bound<'a>(view: &View<'a>, classes: &Classes<'a>, jobs: &[Job], 
 
 /// Fronts that discover by labels or variables, here or outside (docs of the switch, front (c)).
 pub(crate) fn found_by_labels(view: &View<'_>, classes: &Classes<'_>, refused: &mut Vec<Cause>) {
-    let adapter = view.said.stack(|layer| layer.adapter).map(|(adapter, _)| adapter);
+    // With an adapter what finds them is taken off (`dress`).
+    if view.said.repos.adapter.is_some() {
+        return;
+    }
     for name in view.names().filter(|name| classes.moves(name)) {
-        if let Some((by, needed)) = discovery(view, name).filter(|(_, needed)| adapter != Some(*needed)) {
-            refused.push(Cause::FoundByLabels { service: name.to_owned(), by, adapter: needed });
+        if let Some((by, finder)) = found::by(view, name) {
+            refused.push(Cause::FoundByLabels { service: name.to_owned(), by, finder, port: found::port(view, name) });
         }
     }
-}
-
-fn discovery(view: &View<'_>, name: &str) -> Option<(String, Adapter)> {
-    let service = view.service(name)?;
-    let label = |value: &str| service.labels.get(value).map(String::as_str);
-    let traefik = service.labels.keys().find(|key| {
-        let part = key.strip_prefix("traefik.");
-        part.is_some_and(|part| ["http.", "tcp.", "udp."].iter().any(|kind| part.starts_with(kind)) || part == "enable")
-    });
-    if let Some(key) =
-        traefik.filter(|_| !label("traefik.enable").is_some_and(|value| value.eq_ignore_ascii_case("false")))
-    {
-        return Some((format!("the label {key}"), Adapter::Traefik));
-    }
-    // caddy-docker-proxy: `caddy`, `caddy.reverse_proxy`, `caddy_1`.
-    let caddy =
-        |key: &&String| key.strip_prefix("caddy").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']));
-    if let Some(key) = service.labels.keys().find(caddy) {
-        return Some((format!("the label {key}"), Adapter::Caddy));
-    }
-    let variable = |key: &str| service.environment.get(key).is_some_and(|value| value.as_deref() != Some(""));
-    variable("VIRTUAL_HOST").then(|| ("VIRTUAL_HOST".to_owned(), Adapter::NginxProxy))
 }
 
 /// What is said against storage: engines are never doubled, whatever is said; others only on the user's word.

@@ -6,9 +6,10 @@ use crate::{
     class::{Reason, Source},
     classify::Classes,
     derived::{Listen, Note, Route},
+    found,
     protocol::{Protocol, Spoken},
     refusal::Cause,
-    said::RouteSaid,
+    said::{Adapter, RouteSaid},
     view::{Reach, View, target},
 };
 
@@ -19,6 +20,9 @@ pub(crate) fn routes(
     refused: &mut Vec<Cause>,
 ) -> Vec<Route> {
     let said = view.said.stack(|layer| layer.routes.clone());
+    if let Some(adapter) = &view.said.repos.adapter {
+        return by_another(view, classes, adapter, said.is_some(), refused);
+    }
     let mut routes = said.map(|(said, source)| said_routes(view, classes, said, source, refused)).unwrap_or_default();
     // Port by port, so that a line about one of them does not take the others away.
     let mut published = published(view, classes, notes);
@@ -65,6 +69,61 @@ fn said_routes(
             proxy_protocol,
             spoken,
             said: Some(source),
+        });
+    }
+    routes
+}
+
+/// What another proxy leads to: the published ports, and those that are said with its places.
+fn by_another(
+    view: &View<'_>,
+    classes: &Classes<'_>,
+    adapter: &Adapter,
+    listeners_said: bool,
+    refused: &mut Vec<Cause>,
+) -> Vec<Route> {
+    let (program, keys) = (adapter.program.key(), (adapter.program.key(), adapter.program.place_key()));
+    if listeners_said {
+        refused.push(Cause::ListenersSaid { program });
+    }
+    let mut targets: Vec<(String, u16)> = Vec::new();
+    let published = view
+        .names()
+        .filter(|name| classes.moves(name))
+        .flat_map(|name| view.tcp_ports(name).filter_map(target).map(move |port| (name.to_owned(), port)));
+    for one in published.chain(adapter.of.keys().cloned()) {
+        if !targets.contains(&one) {
+            targets.push(one);
+        }
+    }
+    let is_clear =
+        if adapter.one.is_some() { targets.len() == 1 } else { targets.iter().all(|one| adapter.of.contains_key(one)) };
+    if !is_clear {
+        let perhaps = found::perhaps(view, classes).filter(|_| targets.is_empty());
+        refused.push(Cause::PlaceNotSaid { adapter: keys, targets, perhaps });
+        return Vec::new();
+    }
+    let mut routes = Vec::new();
+    for (service, port) in targets {
+        let Some(class) = classes.class(&service) else { continue }; // no profile selects it
+        if !class.moves() {
+            let writes = view.writers.alone(&service).is_some() || view.engine(&service).is_some();
+            refused.push(Cause::RouteToStaying { service: service.clone(), class, writes });
+        }
+        let Some(place) = adapter.place(&service, port).map(str::to_owned) else { continue };
+        let app = view.tcp_ports(&service).find(|found| target(found) == Some(port));
+        routes.push(Route {
+            spoken: view.spoken(&service, port, app.map_or("", |port| &port.app_protocol)),
+            listen: Listen::Other { adapter: keys, at: adapter.program.at().to_owned(), place },
+            hosts: Vec::new(),
+            path: None,
+            strip_path: false,
+            tls: None,
+            proxied_by: Vec::new(),
+            proxy_protocol: None,
+            said: adapter.of.contains_key(&(service.clone(), port)).then_some(Source::Repos),
+            service,
+            port,
         });
     }
     routes

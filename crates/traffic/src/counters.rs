@@ -23,7 +23,7 @@ pub struct HttpCounts {
     /// Those times together, in microseconds.
     #[serde(default)]
     pub latency_micros: u64,
-    /// Requests that were its, and that turnout-proxy itself had to answer.
+    /// Requests that were its, and got no answer of its own, or no whole one.
     #[serde(default, skip_serializing_if = "Failures::are_none")]
     pub failures: Failures,
     /// Copies of requests to other colours.
@@ -31,7 +31,7 @@ pub struct HttpCounts {
     pub mirrored: Mirrored,
 }
 
-/// Requests that turnout-proxy answered in place of a colour's containers.
+/// Requests that a colour's containers did not answer, or not to the end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
     /// With 502: the container broke off, or gave an answer that is none.
@@ -40,6 +40,9 @@ pub struct Failures {
     pub unavailable: u64,
     /// With 504: the container did not answer in time.
     pub timeout: u64,
+    /// Not at all, for the answer had begun: it broke off, or stopped for too long. Counted among the answers, too.
+    #[serde(default)]
+    pub broken_off: u64,
 }
 
 impl Failures {
@@ -49,7 +52,8 @@ impl Failures {
 
     /// All of them.
     pub fn all(&self) -> u64 {
-        self.bad_gateway.saturating_add(self.unavailable).saturating_add(self.timeout)
+        let Failures { bad_gateway, unavailable, timeout, broken_off } = *self;
+        [bad_gateway, unavailable, timeout, broken_off].into_iter().fold(0, u64::saturating_add)
     }
 }
 

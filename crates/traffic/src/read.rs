@@ -185,6 +185,12 @@ impl Reading {
         for key in of_http.iter().chain(beyond).filter(|key| fields.get(key).is_some()) {
             self.wrong(fields.at(key), needs);
         }
+        if protocol == Some(Protocol::H2c) || fields.get("proxy_protocol").is_some() {
+            let needs = "needs `protocol` http without `proxy_protocol`: these are sent on connections of HTTP/1.1 of their own";
+            for key in ["mirror", "fallback"].into_iter().filter(|key| fields.get(key).is_some()) {
+                self.wrong(fields.at(key), needs);
+            }
+        }
         if protocol.is_some_and(Protocol::is_http) && strip_path == Some(true) && path == Some(None) {
             self.wrong(fields.at("strip_path"), "needs `path`: there is nothing to leave out");
         }

@@ -800,7 +800,7 @@ fn answers_are_read_as_they_were_said() {
             r#"{"version":1,"answer":"counters","began":5,"repository":"shop","generation":4,"revision":1,"routes":[{"listen":"[::1]:80","#,
             r#""requests":7,"answered_here":2,"waiting":0,"fallback_asked":3,"fallback_served":1,"colours":[{"name":"red","generation":4,"weight":100,"open":1,"#,
             r#""http":{"requests":5,"answers":[0,4,0,0,1],"latency":[0,5,0,0,0,0,0,0,0,0,0,0,0,0,0],"latency_micros":7000,"#,
-            r#""failures":{"bad_gateway":1,"unavailable":2,"timeout":3},"mirrored":{"requests":4,"answers":[0,1,0,0,1],"failed":1,"dropped":9}}}]}]}"#
+            r#""failures":{"bad_gateway":1,"unavailable":2,"timeout":3,"broken_off":4},"mirrored":{"requests":4,"answers":[0,1,0,0,1],"failed":1,"dropped":9}}}]}]}"#
         ),
         r#"{"version":1,"answer":"refused","code":"older","message":"no"}"#,
         r#"{"version":1,"answer":"refused","code":"mistaken","message":"a: b","mistakes":[{"path":"a","message":"b"}]}"#,

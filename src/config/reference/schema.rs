@@ -195,10 +195,35 @@ fn blue_green() -> Value {
             "drain": duration(),
             "keep": duration(),
             "fallback": { "type": "array", "items": page },
-            "adapter": words(&["traefik", "caddy", "nginx-proxy"]),
+            "adapter": adapter(),
         },
         "additionalProperties": false,
     }] })
+}
+
+/// A proxy of the user's own: one program, with where it is asked and what it calls the places that lead to the stack.
+fn adapter() -> Value {
+    let word = text(r"^[A-Za-z0-9._-]{1,100}$");
+    let names = |place: &Value| json!({ "anyOf": [place, { "type": "object", "additionalProperties": place, "minProperties": 1 }] });
+    let program = |name: &str, required: &[&str], properties: Value| {
+        json!({
+            "type": "object",
+            "properties": { name: {
+                "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+            } },
+            "required": [name],
+            "additionalProperties": false,
+        })
+    };
+    let file = path();
+    json!({ "anyOf": [
+        program("haproxy", &["backend", "socket"], json!({ "backend": names(&word), "socket": file, "table": word, "state": file })),
+        program("nginx", &["upstream", "file", "answers"], json!({
+            "upstream": names(&word), "file": file, "answers": { "type": "string" }, "pid": file,
+        })),
+        program("caddy", &["id"], json!({ "id": names(&json!({ "type": "string" })), "admin": { "type": "string" } })),
+        program("traefik", &["service", "file"], json!({ "service": names(&word), "file": file })),
+    ] })
 }
 
 fn text(pattern: &str) -> Value {

@@ -16,6 +16,7 @@ use super::{
         bakes::{Ask, Question, UnderWay},
         now_ms,
     },
+    lead::Lead,
     made::Made,
     stands::Stands,
     start::Log,
@@ -23,8 +24,7 @@ use super::{
 use crate::{
     engine::happenings::Happenings,
     rollout::{Bake, Millis},
-    steer::Steer,
-    store::ColourStanding,
+    store::{ColourRecord, ColourStanding},
 };
 
 /// Time between two looks at the new colour.
@@ -175,12 +175,14 @@ impl Deployer {
 
     /// The bake is over: the colour before is stopped and kept.
     async fn retire(&self, repo: &str) -> Result<String, Failure> {
-        let (_, stands) = self.asked(repo).await?;
+        let (steer, stands) = self.asked(repo).await?;
         let Some(previous) = stands.at(ColourStanding::Previous) else {
             self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
             return Ok("the bake is over".to_owned());
         };
         self.never_live(&stands, &previous.project)?;
+        let since = stands.live().map_or(0, |live| live.since);
+        self.drain(&steer, previous, since).await?;
         let engine = self.planner.engine().await?;
         engine.rest(&previous.project, &[]).await?;
         self.store.bake_over(repo).await.map_err(|error| Failure::new(error.to_string()))?;
@@ -188,10 +190,22 @@ impl Deployer {
         Ok(format!("the bake is over: {live} stays live, {} is stopped and kept to go back to", previous.project))
     }
 
+    /// Waits for what is open to a colour that has left the routes, for as long as its `drain` says.
+    pub(super) async fn drain(&self, steer: &Lead, left: &ColourRecord, since: Millis) -> Result<(), Failure> {
+        let made = Made::read(&left.made).map_err(Failure::new)?;
+        let longest = made.routes.iter().filter_map(|route| route.drain).max().unwrap_or_default();
+        let ago = u64::try_from(now_ms().saturating_sub(since)).unwrap_or_default();
+        let drained = steer.drained(&left.colour, Duration::from_millis(ago), Duration::from_secs(longest)).await?;
+        if let Some(open) = drained {
+            tracing::warn!("{} is stopped all the same: {open}", left.project);
+        }
+        Ok(())
+    }
+
     /// The proxy, and how the colours stand as the routes have it.
-    pub(super) async fn asked(&self, repo: &str) -> Result<(Steer, Stands), Failure> {
+    pub(super) async fn asked(&self, repo: &str) -> Result<(Lead, Stands), Failure> {
         let repo = self.planner.find(repo)?;
-        let steer = self.proxy().await?;
+        let steer = self.lead(&repo).await?;
         let stands = self.stands(&repo, &steer, &Log(&repo.name)).await?;
         Ok((steer, stands))
     }

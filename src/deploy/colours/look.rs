@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
-    facts,
+    facts, lead,
     made::{Made, MadeRoute, MadeService, Speaks},
     ports,
 };
@@ -149,9 +149,6 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
             refused.push(format!("{key} is not there yet; take it out"));
         }
     }
-    if derived.adapter.is_some() {
-        refused.push("adapter is not there yet; take it out, or `switch`".to_owned());
-    }
     refused
 }
 
@@ -225,13 +222,19 @@ fn made(
     let routes = derived.routes.iter().filter_map(|route| {
         let key = (route.service.clone(), route.port);
         let first = *loopback.get(&key)?;
-        let Listen::Host { addresses, port } = &route.listen else { return None };
-        let port = port.or_else(|| listeners.get(&key).copied())?;
+        let listen = match &route.listen {
+            Listen::Host { addresses, port } => {
+                let port = port.or_else(|| listeners.get(&key).copied())?;
+                addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
+            }
+            Listen::Other { .. } => Vec::new(),
+            Listen::Gateway { .. } => return None,
+        };
         let fate = derived.services.get(&route.service)?;
         let gate = fate.gate.as_ref()?;
         let replicas = u16::try_from(fate.replicas.max(1)).unwrap_or(1);
         Some(MadeRoute {
-            listen: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
+            listen,
             service: route.service.clone(),
             port: route.port,
             targets: (0..replicas).map(|more| SocketAddr::new(LOOPBACK, first.saturating_add(more))).collect(),
@@ -260,6 +263,8 @@ fn made(
         routes: routes.collect(),
         bake: i64::try_from(millis(derived.bake.value.as_std())).unwrap_or(i64::MAX),
         goes_back: derived.on_failure.value == OnFailure::Rollback,
+        led_by: derived.adapter.as_ref().map(lead::word),
+        stand_ins: BTreeMap::new(),
     }
 }
 

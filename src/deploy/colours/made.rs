@@ -1,7 +1,7 @@
 //! What a colour was made as: all that is needed to send requests to it, to stop it, and to bring it back without git and
 //! without a build. Kept with the colour's record, as JSON. Pure.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,12 @@ pub struct Made {
     pub bake: i64,
     /// A failure while it bakes leads back to the colour before it.
     pub goes_back: bool,
+    /// The proxy of the user's own that leads to it; `None`: turnout-proxy.
+    #[serde(default)]
+    pub led_by: Option<String>,
+    /// Of what runs in place: ports that stand in for its own at the proxy, by these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stand_ins: BTreeMap<SocketAddr, u16>,
 }
 
 /// A service of a colour.
@@ -45,7 +51,7 @@ pub struct MadeService {
 /// A listener, and where it leads in this colour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeRoute {
-    /// Where the proxy listens.
+    /// Where turnout-proxy listens; nothing where another proxy leads.
     pub listen: Vec<SocketAddr>,
     /// The service.
     pub service: String,
@@ -197,6 +203,14 @@ impl Made {
     }
 }
 
+/// Other ports stand in for these listeners. `yields`: what has the listeners keeps them.
+pub fn stands_in(repository: &mut Repository, ports: &BTreeMap<SocketAddr, u16>, yields: bool) {
+    for route in &mut repository.routes {
+        route.stand_in_port = ports.get(&route.listen).copied();
+        route.yields = yields && route.stand_in_port.is_some();
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -234,6 +248,8 @@ pub(super) mod tests {
             }],
             bake: 60_000,
             goes_back: true,
+            led_by: None,
+            stand_ins: BTreeMap::new(),
         }
     }
 
@@ -246,6 +262,15 @@ pub(super) mod tests {
         let names = |alone| made.wakes(alone).into_iter().map(|wake| wake.service).collect::<Vec<_>>();
         assert_eq!((names(false), names(true)), (vec!["web".to_owned()], vec!["worker".to_owned()]));
         assert_eq!((made.routes_of(false).len(), made.routes_of(true).len()), (1, 0));
+    }
+
+    #[test]
+    fn only_listeners_that_have_one_are_stood_in_for() {
+        let mut repository = shop().repository((7, 1), "blue", 6);
+        let ports = BTreeMap::from([("127.0.0.1:8000".parse().unwrap(), 20_009)]);
+        stands_in(&mut repository, &ports, true);
+        let found: Vec<_> = repository.routes.iter().map(|route| (route.stand_in_port, route.yields)).collect();
+        assert_eq!(found, [(Some(20_009), true), (None, false)]);
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! What a deployment that was broken off may leave in part is brought to what it should be: requests are let through, all of
 //! the live colour runs, and whatever is neither live nor baking stands still.
 
-use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+    time::Duration,
+};
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     super::{Deployer, Failure, busy},
+    lead::{self, Lead, Seen},
     made::Made,
-    stands::{Routed, Stands},
+    stands::Stands,
     start::Log,
 };
 use crate::{
@@ -19,6 +24,21 @@ use crate::{
     store::{ColourRecord, ColourStanding},
 };
 
+/// Under what turnout-proxy's own faults are told: no repository is called so.
+const PROXY: &str = "";
+
+/// Says once what keeps requests from being led.
+fn tell(told: &mut BTreeMap<String, String>, repo: &str, failure: &Failure) {
+    if told.get(repo) == Some(&failure.summary) {
+        return;
+    }
+    match repo {
+        PROXY => tracing::error!("turnout-proxy does not answer, and no repository that it leads is served: {failure}"),
+        _ => tracing::error!(repo, "{failure}"),
+    }
+    told.insert(repo.to_owned(), failure.summary.clone());
+}
+
 /// Time between two looks at proxy and colours.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -27,7 +47,7 @@ impl Deployer {
     /// again where no service manager does it, one that came back with less than it had confirmed is told again, and what a
     /// broken-off deployment left is mended.
     pub async fn keep_colours(&self) {
-        let mut told = String::new();
+        let mut told: BTreeMap<String, String> = BTreeMap::new();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen: Option<Steer> = None;
@@ -46,39 +66,68 @@ impl Deployer {
             let Ok(all) = self.store.colours(None).await else { continue };
             // Who has no repository with colours has no proxy either, and none is started.
             self.lock_mends().retain(|repo| all.iter().any(|one| one.repo == *repo));
+            let to_mend = self.to_mend();
             let live: BTreeSet<&str> =
                 all.iter().filter(|one| one.standing == ColourStanding::Live).map(|one| one.repo.as_str()).collect();
-            if live.is_empty() && self.to_mend().is_empty() {
-                continue;
-            }
-            let steer = match self.proxy().await {
-                Ok(steer) => steer,
-                Err(failure) if failure.summary != told => {
-                    tracing::error!(
-                        "turnout-proxy does not answer, and no repository with `switch` is served: {failure}"
-                    );
-                    told = failure.summary;
-                    continue;
-                }
-                Err(_) => continue,
-            };
-            told.clear();
-            seen = (!ended).then(|| steer.clone());
-            if let Ok(status) = steer.status().await {
-                for repo in live {
-                    let Ok(Some(switch)) = self.store.switch(repo).await else { continue };
-                    let age = Routed::of(&status, repo).map(|routed| (routed.generation, routed.revision));
-                    if age < Some((switch.generation, switch.revision)) {
-                        self.needs_mending(repo);
+            let names: BTreeSet<&str> = live.iter().copied().chain(to_mend.iter().map(String::as_str)).collect();
+            let list = self.planner.repos.current();
+            let known: Vec<&Repo> = names.iter().filter_map(|name| list.repos.by_name(name)).collect();
+            let own = self.own_proxy(&known, names.len() > known.len(), &mut told).await;
+            seen = own.clone().filter(|_| !ended);
+            for name in live.iter().copied() {
+                let lead = match list.repos.by_name(name).map(lead::other) {
+                    Some(Ok(Some(other))) => Lead::Other(other),
+                    // Taken out of repos.yaml, its routes are there all the same.
+                    None | Some(Ok(None)) => match &own {
+                        Some(steer) => Lead::Own(steer.clone()),
+                        None => continue,
+                    },
+                    Some(Err(failure)) => {
+                        tell(&mut told, name, &failure);
+                        continue;
                     }
+                };
+                match lead.seen(name).await.map_err(Failure::from) {
+                    // Somebody changed it there, and may have meant to: said, and put right by the next deployment.
+                    Ok(Seen { otherwise: Some(why), .. }) => {
+                        let why = format!("{} leads elsewhere than it was told: {why}", lead.name());
+                        tell(&mut told, name, &Failure::new(why));
+                    }
+                    Ok(Seen { routed, otherwise: None }) => {
+                        told.remove(name);
+                        let Ok(Some(switch)) = self.store.switch(name).await else { continue };
+                        let age = routed.map(|routed| (routed.generation, routed.revision));
+                        if age < Some((switch.generation, switch.revision)) {
+                            self.needs_mending(name);
+                        }
+                    }
+                    Err(failure) => tell(&mut told, name, &failure),
                 }
             }
             for repo in self.to_mend() {
-                match self.mend_beside(&repo, &steer).await {
+                match self.mend_beside(&repo).await {
                     Ok(true) => drop(self.lock_mends().remove(&repo)),
                     Ok(false) => {}
                     Err(failure) => tracing::debug!(repo, "not mended yet: {failure}"),
                 }
+            }
+        }
+    }
+
+    /// turnout-proxy, where some of these repositories are led by it; it is started where no service manager does that.
+    /// `others`: there are some that repos.yaml does not name any more.
+    async fn own_proxy(&self, repos: &[&Repo], others: bool, told: &mut BTreeMap<String, String>) -> Option<Steer> {
+        if !others && repos.iter().all(|repo| !matches!(lead::other(repo), Ok(None))) {
+            return None;
+        }
+        match self.proxy().await {
+            Ok(steer) => {
+                told.remove(PROXY);
+                Some(steer)
+            }
+            Err(failure) => {
+                tell(told, PROXY, &failure);
+                None
             }
         }
     }
@@ -98,7 +147,7 @@ impl Deployer {
     }
 
     /// Mends where no deployment works on the colours; else that does it. Answers whether it is done.
-    async fn mend_beside(&self, repo: &str, steer: &Steer) -> Result<bool, Failure> {
+    async fn mend_beside(&self, repo: &str) -> Result<bool, Failure> {
         let unknown = |error: crate::store::StoreError| Failure::new(error.to_string());
         let rollout = self.store.rollout(repo).await.map_err(unknown)?;
         if rollout.under_way.is_some_and(|under_way| !under_way.phase.waits()) {
@@ -110,9 +159,10 @@ impl Deployer {
         }
         // Nobody else changes it meanwhile: a deployment that begins now waits for the end of this.
         let Ok(Some(_busy)) = busy::attempt(&self.planner.settings.state_dir, &repo.name) else { return Ok(false) };
-        let stands = self.stands(&repo, steer, &Log(&repo.name)).await?;
+        let lead = self.lead(&repo).await?;
+        let stands = self.stands(&repo, &lead, &Log(&repo.name)).await?;
         let engine = self.planner.engine().await?;
-        self.mend(&repo, steer, &stands, &engine, &Log(&repo.name)).await.map(|()| true)
+        self.mend(&repo, &lead, &stands, &engine, &Log(&repo.name)).await.map(|()| true)
     }
 
     /// See the module.
@@ -122,7 +172,7 @@ impl Deployer {
     pub(super) async fn mend(
         &self,
         repo: &Repo,
-        steer: &Steer,
+        steer: &Lead,
         stands: &Stands,
         engine: &Engine,
         reporter: &dyn Reporter,
@@ -134,9 +184,18 @@ impl Deployer {
         }
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
         // While something bakes, whoever looks after that stops what is to be stopped.
-        let others = stands.all.iter().filter(|one| one.standing != ColourStanding::Live);
+        let is_other = |one: &&ColourRecord| !matches!(one.standing, ColourStanding::Live | ColourStanding::InPlace);
+        let others = stands.all.iter().filter(is_other);
         for other in others.filter(|_| rollout.bake.is_none()) {
             self.at_rest(stands, other, engine, reporter).await?;
+        }
+        match (stands.in_place(), stands.live()) {
+            (Some(old), Some(live)) => self.finish_adoption(repo, steer, (old, live), engine, reporter).await?,
+            (Some(old), None) => {
+                reporter.warn(format!("{} was on its way out when that was broken off", old.project));
+                self.undo_adoption(repo, steer, old, engine, reporter).await?;
+            }
+            (None, _) => {}
         }
         let Some(live) = stands.live() else { return Ok(()) };
         let made = Made::read(&live.made).map_err(Failure::new)?;

@@ -14,11 +14,14 @@
 //! is resumed in the middle: [`mend`](Deployer::mend) brings the live colour to what it should be, and the deployment begins
 //! anew.
 
+mod adopt;
 mod ask;
 mod bake;
 mod came;
 mod facts;
 mod gating;
+mod lead;
+mod led;
 mod look;
 mod made;
 mod mend;

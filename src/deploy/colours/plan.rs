@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed},
+    super::{Deployer, Failure, Prepared, View, Wanted, of::Of, planner::Dressed, stack::Stack},
     came::Planned,
+    lead::Lead,
     look::{self, Looked, Looking},
     made::Made,
     stands::Stands,
-    way::{How, Making, Way},
+    way::{Adopts, How, Making, Way},
     with::{Which, With},
 };
 use crate::{
@@ -17,9 +18,8 @@ use crate::{
     engine::Engine,
     git,
     report::Reporter,
-    steer::Steer,
     store::{ColourRecord, ColourStanding},
-    switch::said::By,
+    switch::{Class, said::By},
 };
 
 impl Deployer {
@@ -29,7 +29,7 @@ impl Deployer {
     /// When something cannot be read, is refused, or was taken back before.
     pub(in crate::deploy) async fn plan_colours(&self, of: Of<'_>, commit: &str) -> Result<Planned, Failure> {
         let Of { job, repo, recorder, .. } = of;
-        let steer = self.proxy().await?;
+        let steer = self.lead(repo).await?;
         let engine = self.planner.engine_at_first(recorder, of.cancel).await?;
         let stands = self.stands(repo, &steer, recorder).await?;
         let rollout = self.store.rollout(&repo.name).await.map_err(|error| Failure::new(error.to_string()))?;
@@ -72,14 +72,12 @@ impl Deployer {
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
         self.refuse_moved(repo, &engine, &stands, &first).await?;
-        let adopts = self.in_place(&engine, &stands, &named.stack.project, &named.stack.color).await?;
+        let adopts = self.in_place(&engine, &stands, &named.stack, &first).await?;
         let mut colour = next_colour(&first, &stands, &named.stack.color);
-        if let Some(project) = &adopts {
+        if let Some(adopts) = &adopts {
             // Its containers stay as they are, to go back to.
             colour.clone_from(&first.derived.colours.partner);
-            recorder.warn(format!(
-                "{project} runs in place and is stopped before {colour} starts: requests fail until that is ready"
-            ));
+            recorder.info(self.says_adoption(adopts, &colour).await);
         }
         let looked = match colour == named.stack.color {
             true => first,
@@ -96,10 +94,11 @@ impl Deployer {
             super::super::room::require(prepared, repo, &self.planner.settings.state_dir).await?;
         }
         let (project, made) = (looked.colour.project.name.clone(), looked.made.clone());
+        steer.check(&made, &colour).await?;
         let live =
             live.map(|live| Made::read(&live.made).map(|made| (live, made))).transpose().map_err(Failure::new)?;
         let how = How::Made(Box::new(Making { looked, stays, moves }));
-        let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, held: false };
+        let way = Way { steer, stands, live, colour, project, made, staying, how, adopts, revision: 0, held: false };
         Ok(Planned::Way(Box::new(way)))
     }
 
@@ -145,24 +144,27 @@ impl Deployer {
         )))
     }
 
-    /// The project that runs in place, from the time before the switch; `None` where there is none.
+    /// What runs in place, from the time before the switch; `None` where there is nothing.
     pub(super) async fn in_place(
         &self,
         engine: &Engine,
         stands: &Stands,
-        project: &str,
-        colour: &str,
-    ) -> Result<Option<String>, Failure> {
-        if stands.live().is_some() || stands.of(colour).is_some() {
+        named: &Stack,
+        looked: &Looked,
+    ) -> Result<Option<Adopts>, Failure> {
+        let known = stands.of(&named.color).is_some_and(|one| one.standing != ColourStanding::InPlace);
+        if stands.live().is_some() || known {
             return Ok(None);
         }
-        // Also where it was stopped: an earlier attempt may have got that far.
-        let runs = engine.containers(project, true).await?.iter().any(|one| !one.oneoff);
-        Ok(runs.then(|| project.to_owned()))
+        // Also where it was stopped.
+        let stays = |name: &str| looked.staying.project.services.contains_key(name);
+        let keeps =
+            |name: &str| stays(name) || looked.derived.services.get(name).is_some_and(|fate| fate.class == Class::Held);
+        self.adopts(engine, &named.project, &named.color, stays, keeps).await
     }
 
     /// The way back to the colour that was live before.
-    fn plan_back(&self, of: Of<'_>, steer: Steer, stands: Stands) -> Result<Way, Failure> {
+    fn plan_back(&self, of: Of<'_>, steer: Lead, stands: Stands) -> Result<Way, Failure> {
         let Of { job, repo, recorder, .. } = of;
         let earlier = stands.at(ColourStanding::Previous).or_else(|| stands.at(ColourStanding::Kept));
         let meant = |earlier: &&ColourRecord| job.wanted_commit.is_none() || earlier.commit == job.wanted_commit;
@@ -182,7 +184,19 @@ impl Deployer {
         recorder.info(format!("back to {} ({commit}), without git and without a build", earlier.project));
         let ColourRecord { colour, project, .. } = earlier;
         let staying = stands.switch.clone().unwrap_or_default().staying;
-        Ok(Way { steer, stands, live, colour, project, made, staying, how: How::Back, adopts: None, held: false })
+        Ok(Way {
+            steer,
+            stands,
+            live,
+            colour,
+            project,
+            made,
+            staying,
+            how: How::Back,
+            adopts: None,
+            revision: 0,
+            held: false,
+        })
     }
 
     /// A commit that was taken back is not tried again unless somebody asks for it.

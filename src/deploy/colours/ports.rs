@@ -47,6 +47,18 @@ pub async fn choose(
     Ok(chosen)
 }
 
+/// The port at which the proxy listens in place of a listener that somebody else has still.
+///
+/// # Errors
+/// As [`choose`].
+pub async fn stand_in(store: &Store, repo: &str, listen: u16) -> Result<u16, Failure> {
+    one(store, repo, NO_COLOUR, &(STAND_IN.to_owned(), listen), 1, false).await
+}
+
+/// What stands in is no colour's own, and no service's: none has such a name.
+const NO_COLOUR: &str = "";
+const STAND_IN: &str = "/stand-in";
+
 async fn one(
     store: &Store,
     repo: &str,

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Asked, Deployer, Failure, Planner, TreeProject, View, preview::Seen},
-    facts,
+    facts, lead,
     look::{self, Looking},
     plan::next_colour,
     with::{Which, With},
@@ -36,6 +36,10 @@ impl Deployer {
         let staying = stands.switch.as_ref().map_or_else(|| named.stack.color.clone(), |switch| switch.staying.clone());
         let (_, derived) = derive(&self.planner, repo, &seen.view, &named.stack.color, &engine).await?;
         let mut text = switch::explain(&derived);
+        if let Some(front) = lead::other(repo)? {
+            text.push_str(&format!("\nled by {}\n", front.name()));
+            front.costs().iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
         let later = look::not_there_yet(&derived);
         if !later.is_empty() || !derived.refusals.is_empty() {
             later.iter().for_each(|line| text.push_str(&format!("\nrefused: {line}")));
@@ -57,17 +61,17 @@ impl Deployer {
             }
         }
         let first = look::look(&looking, &named.stack.color, &staying).await?;
-        let adopts = self.in_place(&engine, &stands, &named.stack.project, &named.stack.color).await?;
+        let adopts = self.in_place(&engine, &stands, &named.stack, &first).await?;
         let colour = match adopts {
             Some(_) => first.derived.colours.partner.clone(),
             None => next_colour(&first, &stands, &named.stack.color),
         };
         let looked = look::look(&looking, &colour, &staying).await?;
         match (&adopts, stands.live()) {
-            (Some(project), _) => text.push_str(&format!(
-                "\n{project} runs in place: it is stopped before {colour} starts, and requests fail until that is ready; its \
-                 volumes are kept and used\n"
-            )),
+            (Some(adopts), _) => {
+                let said = self.says_adoption(adopts, &colour).await;
+                text.push_str(&format!("\n{said}; its volumes are kept and used\n"));
+            }
             (None, Some(live)) => text.push_str(&format!("\n{} is live; the next colour is {colour}\n", live.project)),
             (None, None) => text.push_str(&format!("\nnothing is live yet; the first colour is {colour}\n")),
         }

@@ -6,8 +6,9 @@ use tokio::time::timeout;
 
 use super::{
     super::{Deployer, Failure},
+    lead::{self, Lead},
     made::Made,
-    stands::{Routed, Stands},
+    stands::Stands,
 };
 use crate::{
     config::Settings,
@@ -61,18 +62,25 @@ impl Deployer {
     /// Why the live colour of a repository gets no requests, where the proxy says otherwise or nothing.
     pub async fn not_served(&self, repo: &str, stands: &Stands) -> Option<String> {
         let live = stands.live()?;
-        let steer = Steer::new(self.planner.settings.proxy_socket.clone());
-        let status = match timeout(GLANCE, steer.status()).await {
-            Ok(Ok(status)) => status,
-            Ok(Err(error)) => return Some(error.to_string()),
-            Err(_) => return Some(format!("turnout-proxy has not answered within {} s", GLANCE.as_secs())),
+        let lead = match self.planner.find(repo).map(|repo| lead::other(&repo)) {
+            Ok(Ok(Some(other))) => Lead::Other(other),
+            Ok(Ok(None)) | Err(_) => Lead::Own(Steer::new(self.planner.settings.proxy_socket.clone())),
+            Ok(Err(failure)) => return Some(failure.summary),
         };
-        match Routed::of(&status, repo).and_then(|routed| routed.colour) {
+        let seen = match timeout(GLANCE, lead.seen(repo)).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(error)) => return Some(error.to_string()),
+            Err(_) => return Some(format!("{} has not answered within {} s", lead.name(), GLANCE.as_secs())),
+        };
+        if let Some(why) = seen.otherwise {
+            return Some(format!("{} leads elsewhere than it was told: {why}", lead.name()));
+        }
+        match seen.routed.and_then(|routed| routed.colour) {
             Some((colour, _)) if colour == live.colour => None,
-            Some((colour, _)) => Some(format!("the routes of turnout-proxy lead to {colour}")),
+            Some((colour, _)) => Some(format!("the routes of {} lead to {colour}", lead.name())),
             // A stack without a route gets none.
             None if Made::read(&live.made).is_ok_and(|made| made.routes.is_empty()) => None,
-            None => Some("turnout-proxy knows no route of it".to_owned()),
+            None => Some(format!("{} knows no route of it", lead.name())),
         }
     }
 }

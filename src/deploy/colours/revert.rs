@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    super::{Deployer, Failure},
+    super::{Deployer, Failure, now_ms},
     made::{Made, MadeRoute, Speaks},
     mend::stands_still,
 };
@@ -41,7 +41,7 @@ impl Deployer {
         let is = Made::read(&live.made).map_err(Failure::new)?;
         let age = stands.next_revision();
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        let wanted = was.repository((number(age.0), number(age.1)), &previous.colour, number(previous.generation));
+        let wanted = steer.goal(&was, (number(age.0), number(age.1)), &previous.colour, number(previous.generation))?;
         let engine = self.planner.engine().await?;
         self.stands_again(&engine, previous, &was).await?;
         let held = was.holds() || is.holds();
@@ -72,13 +72,16 @@ impl Deployer {
         } else {
             steer.apply(repo, &wanted).await?;
         }
-        let moved = began.elapsed();
+        let (moved, since) = (began.elapsed(), now_ms());
         if !held {
             let rest = async {
                 self.store.reverted(repo, age, why).await.map_err(unknown)?;
                 self.workers_back(&engine, (previous, &was), (live, &is)).await
             };
             undone = rest.await.err();
+        }
+        if undone.is_none() {
+            undone = self.drain(&steer, live, since).await.err();
         }
         if undone.is_none() {
             undone = engine.rest(&live.project, &is.not_jobs()).await.err().map(Failure::from);

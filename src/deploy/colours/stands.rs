@@ -50,6 +50,11 @@ impl Stands {
         self.at(ColourStanding::Live)
     }
 
+    /// What runs in place and is on its way out, or was when somebody died.
+    pub fn in_place(&self) -> Option<&ColourRecord> {
+        self.at(ColourStanding::InPlace)
+    }
+
     /// That of a colour.
     pub fn of(&self, colour: &str) -> Option<&ColourRecord> {
         self.all.iter().find(|one| one.colour == colour)
@@ -68,6 +73,8 @@ impl Stands {
             return if confirmed == (0, 0) { Agreement::Agree } else { Agreement::RoutesAreLost };
         };
         match &routed.colour {
+            // It gets its own requests over the proxy, until there is a live colour.
+            Some((colour, _)) if self.in_place().is_some_and(|one| one.colour == *colour) => Agreement::Agree,
             Some((colour, made)) if self.live().is_none_or(|live| live.colour != *colour) => {
                 match self.of(colour).is_some_and(|one| one.generation == *made) {
                     true => Agreement::RoutesAreAhead(colour.clone()),
@@ -135,6 +142,12 @@ mod tests {
             assert_eq!(stands.agree(at_proxy.as_ref()), agreement, "{at_proxy:?}");
         }
         assert_eq!(Stands::default().agree(None), Agreement::Agree);
+        // What runs in place is not live, whatever the routes say; the colour after it is, as soon as they say so.
+        let all = vec![colour("red", ColourStanding::InPlace, 1), colour("blue", ColourStanding::Next, 1)];
+        let adopting = Stands { all, switch: Some(SwitchRecord::default()) };
+        assert_eq!(adopting.agree(routed(1, 2, Some(("red", 1))).as_ref()), Agreement::Agree);
+        let moved = routed(1, 3, Some(("blue", 1)));
+        assert_eq!(adopting.agree(moved.as_ref()), Agreement::RoutesAreAhead("blue".to_owned()));
         assert_eq!(stands.next_revision(), (3, 1));
         assert_eq!(stands.live().map(|live| live.colour.as_str()), Some("red"));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{Deployer, Failure, now_ms},
+    lead::{Lead, Seen},
     made::Made,
     stands::{Agreement, Routed, Stands},
 };
@@ -11,7 +12,6 @@ use crate::{
     config::Repo,
     report::{Event, Reporter},
     rollout::Bake,
-    steer::Steer,
     store::{ColourRecord, ColourStanding, StoreError},
 };
 
@@ -25,10 +25,15 @@ impl Deployer {
     ///
     /// # Errors
     /// When store or proxy do not answer.
-    pub(super) async fn stands(&self, repo: &Repo, steer: &Steer, reporter: &dyn Reporter) -> Result<Stands, Failure> {
+    pub(super) async fn stands(&self, repo: &Repo, steer: &Lead, reporter: &dyn Reporter) -> Result<Stands, Failure> {
         let stands = self.recorded(&repo.name).await?;
-        let status = steer.status().await?;
-        let routed = Routed::of(&status, &repo.name);
+        if let Some(live) = stands.live() {
+            steer.still_leads(&repo.name, &Made::read(&live.made).map_err(Failure::new)?)?;
+        }
+        let Seen { routed, otherwise } = steer.seen(&repo.name).await?;
+        if let Some(why) = &otherwise {
+            reporter.warn(format!("{} leads elsewhere than it was told: {why}", steer.name()));
+        }
         match stands.agree(routed.as_ref()) {
             Agreement::Agree => {
                 let age = routed.map(|routed| (routed.generation, routed.revision));
@@ -55,7 +60,11 @@ impl Deployer {
             }
             Agreement::RoutesAreLost => {
                 let Some(live) = stands.live() else { return Ok(stands) };
-                reporter.warn(format!("turnout-proxy does not know that {} is live: it is told again", live.project));
+                reporter.warn(format!(
+                    "{} does not know that {} is live: it is told again",
+                    steer.name(),
+                    live.project
+                ));
                 self.route_again(repo, steer, &stands, live, routed.as_ref()).await?;
             }
         }
@@ -72,7 +81,7 @@ impl Deployer {
     async fn route_again(
         &self,
         repo: &Repo,
-        steer: &Steer,
+        steer: &Lead,
         stands: &Stands,
         live: &ColourRecord,
         routed: Option<&Routed>,
@@ -83,7 +92,7 @@ impl Deployer {
             age = age.max((routed.generation, routed.revision + 1));
         }
         let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        let wanted = made.repository((number(age.0), number(age.1)), &live.colour, number(live.generation));
+        let wanted = steer.goal(&made, (number(age.0), number(age.1)), &live.colour, number(live.generation))?;
         steer.apply(&repo.name, &wanted).await?;
         self.store.routes_confirmed(&repo.name, age).await.map_err(unknown)
     }
@@ -116,6 +125,9 @@ impl Deployer {
     /// At a start of the daemon: requests that a former one held are let through, live colours are made whole, and bakes go
     /// on. Where proxy or engine do not answer, the next deployment does it.
     pub async fn resume_colours(self: &Arc<Self>) {
+        if self.store.colours(None).await.is_ok_and(|known| !known.is_empty()) {
+            self.forget_leads().await;
+        }
         let list = self.planner.repos.current();
         for repo in &list.repos.repos {
             let known = self.recorded(&repo.name).await;
@@ -129,7 +141,7 @@ impl Deployer {
     }
 
     async fn resume_colour(&self, repo: &Repo) -> Result<(), Failure> {
-        let steer = self.proxy().await?;
+        let steer = self.lead(repo).await?;
         let stands = self.stands(repo, &steer, &Log(&repo.name)).await?;
         let engine = self.planner.engine().await?;
         self.mend(repo, &steer, &stands, &engine, &Log(&repo.name)).await

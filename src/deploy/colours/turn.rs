@@ -6,11 +6,11 @@ use super::{
     super::{Deployer, Failure, Prepared, called_off, now_ms, of::Of, outcome, place, trigger},
     came::{Broke, Moved},
     gating::Gate,
+    lead::Goal,
     look::{self, Looking},
-    made::Made,
+    made::{Made, stands_in},
     revert::answer,
-    stands::Routed,
-    way::{How, Way},
+    way::{Adopts, How, Way},
     with::{Which, With},
 };
 use crate::{
@@ -49,7 +49,9 @@ impl Deployer {
         let How::Made(making) = &mut way.how else { return Ok(()) };
         (making.looked, making.stays) = (looked, stays);
         self.note_next(of, way, generation, commit).await?;
-        if way.adopts.is_some() {
+        let wakes = self.in_place_wakes(way);
+        self.lead_in(of, way, &engine, generation, wakes).await?;
+        if way.adopts.as_ref().is_some_and(|adopts| !adopts.beside()) {
             return Ok(());
         }
         self.change_what_stays(of, way, &engine).await?;
@@ -142,8 +144,7 @@ impl Deployer {
         let stops = |action: &Action| matches!(action, Action::StopContainer { .. } | Action::RestartContainer { .. });
         let holds = way.live.is_some() && stays.plan.steps.iter().any(|step| stops(&step.action));
         if holds {
-            of.recorder.info("requests are held while what stays changes".to_owned());
-            self.hold(of, way).await?;
+            self.hold(of, way, "what stays changes").await?;
         }
         let changed = self.carry_out(of, &stays).await;
         let changed = match changed {
@@ -162,7 +163,9 @@ impl Deployer {
             }
             Err(broke) => Err(broke),
         };
-        self.let_through(of, way).await;
+        if holds {
+            self.let_through(of, way).await;
+        }
         changed.map_err(|broke| match broke {
             Broke::Failed(failure) => Broke::Failed(failure.but("what stays was changed already, and is not put back").hint(
                 "the live colour goes on with what stays as it is now (docker compose ps); correct the change and push again",
@@ -173,28 +176,44 @@ impl Deployer {
 
     /// What must not run twice ends in the live colour and starts in the next one; at the first switch of a stack that runs in
     /// place, all of it.
-    pub(in crate::deploy) async fn change_over(&self, of: Of<'_>, way: &mut Way, commit: &str) -> Result<(), Broke> {
+    pub(in crate::deploy) async fn change_over(
+        &self,
+        of: Of<'_>,
+        way: &mut Way,
+        generation: Generation,
+        commit: &str,
+    ) -> Result<(), Broke> {
         let engine = self.planner.engine_at_first(of.recorder, of.cancel).await?;
-        if let Some(project) = way.adopts.clone() {
-            of.recorder.info(format!("{project} ends: its volumes and ports go over to the colours"));
-            engine.rest(&project, &[]).await?;
+        let alone = way.adopts.as_ref().is_none_or(Adopts::beside);
+        if let Some(adopts) = way.adopts.clone().filter(|_| !alone) {
+            self.before_it_ends(of, way, generation, true).await?;
+            of.recorder.info(format!("{} ends: its volumes and ports go over to the colours", adopts.project));
+            // Whoever answers requests ends before what it needs for that.
+            let asks = self.in_place_wakes(way).into_iter().map(|wake| wake.service);
+            let asks: Vec<String> = asks.filter(|name| !adopts.stays.contains(name)).collect();
+            if !asks.is_empty() {
+                engine.rest(&adopts.project, &asks).await?;
+            }
+            engine.rest(&adopts.project, &[]).await?;
             self.change_what_stays(of, way, &engine).await?;
+        } else if way.adopts.is_some() {
+            self.before_it_ends(of, way, generation, way.holds()).await?;
         }
-        let ends = way.ends();
+        let ends = if alone { way.ends() } else { Vec::new() };
         let starts = way.made.alone();
-        if ends.is_empty() && starts.is_empty() && way.adopts.is_none() {
+        if ends.is_empty() && starts.is_empty() && alone {
             return Ok(());
         }
-        if way.holds() {
+        if way.holds() && !way.held {
             let verb = if starts.len() == 1 { "changes" } else { "change" };
-            of.recorder.info(format!("requests are held while {} {verb} over", starts.join(", ")));
-            self.hold(of, way).await?;
+            self.hold(of, way, &format!("{} {verb} over", starts.join(", "))).await?;
         }
-        if let (Some((live, _)), false) = (&way.live, ends.is_empty()) {
-            let ended = engine.rest(&live.project, &ends).await?;
+        let from =
+            way.adopts.as_ref().map(|adopts| &adopts.project).or(way.live.as_ref().map(|(live, _)| &live.project));
+        if let (Some(from), false) = (from, ends.is_empty()) {
+            let ended = engine.rest(from, &ends).await?;
             ended.iter().for_each(|one| of.recorder.info(format!("stopped {}: it must not run twice", one.name)));
         }
-        let alone = way.adopts.is_none();
         let mut routes = if alone { way.made.routes_of(true) } else { way.made.routes.clone() };
         let started = match &way.how {
             How::Made(making) => {
@@ -287,20 +306,24 @@ impl Deployer {
     ) -> Result<Moved, Failure> {
         let Of { repo, recorder, .. } = of;
         place::answers(repo).await?;
-        let number = u64::try_from(generation).unwrap_or_default();
+        let age = way.age(generation);
         let made = way.stands.of(&way.colour).map_or(generation, |one| one.generation);
         // A colour that is brought back has containers of an earlier deployment.
         let made = u64::try_from(if way.is_back() { made } else { generation }).unwrap_or_default();
-        let wanted = way.made.repository((number, 0), &way.colour, made);
+        let mut wanted = way.steer.goal(&way.made, age, &way.colour, made)?;
+        let led = way.adopts.as_ref().and_then(|adopts| adopts.led.as_ref());
+        if let (Goal::Own(wanted), Some(led)) = (&mut wanted, led) {
+            stands_in(wanted, &led.made.stand_ins, false);
+        }
         let began = std::time::Instant::now();
         let mut applied = way.steer.apply(&repo.name, &wanted).await;
         if applied.as_ref().is_err_and(|error| error.is_absent()) {
-            recorder.warn("turnout-proxy is not there just now: it is started, or waited for".to_owned());
+            recorder.warn(format!("{} is not there just now: it is started, or waited for", way.steer.name()));
             let mut tries = 0;
             while applied.as_ref().is_err_and(|error| error.is_absent()) && tries < PROXY_TRIES {
                 tries += 1;
                 tokio::time::sleep(PROXY_RETRY).await;
-                applied = match self.proxy().await {
+                applied = match self.lead(repo).await {
                     Ok(steer) => steer.apply(&repo.name, &wanted).await,
                     Err(_) => continue,
                 };
@@ -318,7 +341,7 @@ impl Deployer {
         let took = began.elapsed();
         self.let_through(of, way).await;
         let bake = way.live.is_some().then(|| Bake { generation, until: now_ms().saturating_add(way.made.bake) });
-        self.keep_switched(of, way, generation, bake).await;
+        self.keep_switched(of, way, age, bake).await;
         let told = took.as_secs_f64() * 1_000.0;
         recorder.info(match way.made.routes.is_empty() {
             true => format!("{} is live; it has no route, and no request goes anywhere else", way.project),
@@ -331,15 +354,17 @@ impl Deployer {
                 before.project, repo.name
             ));
         }
+        self.hand_over(of, way).await;
         Ok(Moved::Switched { bake })
     }
 
     /// Records the switch. A store that cannot take it now learns of it from the routes.
-    async fn keep_switched(&self, of: Of<'_>, way: &Way, generation: Generation, bake: Option<Bake>) {
+    async fn keep_switched(&self, of: Of<'_>, way: &Way, age: (u64, u64), bake: Option<Bake>) {
         let Of { repo, recorder, .. } = of;
+        let number = |number: u64| Generation::try_from(number).unwrap_or(Generation::MAX);
         let made = self.store.note_made(&repo.name, &way.colour, &way.made.to_text()).await;
         let kept = match made {
-            Ok(()) => self.store.switched(&repo.name, &way.colour, (generation, 0), bake).await,
+            Ok(()) => self.store.switched(&repo.name, &way.colour, (number(age.0), number(age.1)), bake).await,
             Err(error) => Err(error),
         };
         if let Err(error) = kept {
@@ -359,13 +384,10 @@ impl Deployer {
         let recorder = of.recorder;
         let back = async {
             let engine = self.planner.engine().await?;
-            if let Some(project) = &way.adopts {
-                engine.rest(&way.project, &[]).await?;
-                engine.rest(&of.repo.project, &[]).await?;
-                let restarts = self.in_place_wakes(way);
-                engine.wake(project, &restarts).await?;
-                recorder.info(format!("{project} runs again as it was"));
-                return Ok(());
+            if way.adopts.is_some() {
+                let ends = way.made.not_jobs();
+                engine.rest(&way.project, &ends).await?;
+                return self.back_in_place(of, way, &engine).await;
             }
             let starts = way.made.alone();
             if !starts.is_empty() {
@@ -391,6 +413,15 @@ impl Deployer {
         self.let_through(of, way).await;
     }
 
+    /// What ran in place has its requests again, if it was on its way out.
+    async fn back_in_place(&self, of: Of<'_>, way: &Way, engine: &Engine) -> Result<(), Failure> {
+        let stands = self.recorded(&of.repo.name).await?;
+        match stands.in_place().filter(|_| stands.live().is_none()) {
+            Some(old) => self.undo_adoption(of.repo, &way.steer, old, engine, of.recorder).await,
+            None => Ok(()),
+        }
+    }
+
     /// Everything that ran in place, with the restart policies that its files give it.
     fn in_place_wakes(&self, way: &Way) -> Vec<crate::engine::Wake> {
         let How::Made(making) = &way.how else { return Vec::new() };
@@ -409,7 +440,7 @@ impl Deployer {
         let recorder = of.recorder;
         let standing = if way.is_back() { ColourStanding::Kept } else { ColourStanding::Failed };
         let aborted = async {
-            let routed = Routed::of(&way.steer.status().await?, &of.repo.name);
+            let routed = way.steer.seen(&of.repo.name).await?.routed;
             if routed.and_then(|routed| routed.colour).is_some_and(|(colour, _)| colour == way.colour) {
                 self.needs_mending(&of.repo.name);
                 return Err(Failure::new("requests go there".to_owned()));
@@ -422,6 +453,9 @@ impl Deployer {
                     "{} is stopped and left to be looked at: docker compose -p {} logs",
                     way.project, way.project
                 ));
+            }
+            if way.adopts.is_some() {
+                self.back_in_place(of, way, &engine).await?;
             }
             let known =
                 self.store.colours(Some(&of.repo.name)).await.map_err(|error| Failure::new(error.to_string()))?;
@@ -437,9 +471,14 @@ impl Deployer {
         }
     }
 
-    async fn hold(&self, of: Of<'_>, way: &mut Way) -> Result<(), Broke> {
+    async fn hold(&self, of: Of<'_>, way: &mut Way, meanwhile: &str) -> Result<(), Broke> {
+        if !way.steer.can_hold() {
+            of.recorder.warn(format!("{} cannot hold requests: those for it fail while {meanwhile}", way.steer.name()));
+            return Ok(());
+        }
+        of.recorder.info(format!("requests are held while {meanwhile}"));
         way.held = true;
-        way.steer.hold(&of.repo.name).await.map(drop).map_err(|error| Failure::from(error).into())
+        way.steer.hold(&of.repo.name).await.map_err(|error| Failure::from(error).into())
     }
 
     /// Lets requests through, if this deployment holds them.

@@ -1,14 +1,13 @@
 //! The way of one deployment from the live colour to the next one: what its actions know of each other. It is in no state:
 //! after a crash it is found out anew.
 
-use super::{bake, look::Looked, made::Made, stands::Stands};
+use super::{bake, lead::Lead, look::Looked, made::Made, stands::Stands};
 use crate::{
     config::Repo,
     deploy::{Failure, Prepared},
     engine::Wake,
     git,
     rollout::Bake,
-    steer::Steer,
     store::ColourRecord,
 };
 
@@ -24,8 +23,8 @@ pub fn awaits(repo: &Repo, bake: Bake) -> Failure {
 
 /// From one colour to another.
 pub struct Way {
-    /// Asks the proxy.
-    pub steer: Steer,
+    /// Who leads requests.
+    pub steer: Lead,
     /// How the colours stood when it was planned.
     pub stands: Stands,
     /// Who is live, and what it was made as; `None` at the first deployment.
@@ -40,10 +39,47 @@ pub struct Way {
     pub staying: String,
     /// How it comes about.
     pub how: How,
-    /// The project that runs in place, from the time before the switch, and ends before the colour starts.
-    pub adopts: Option<String>,
+    /// What runs in place, from the time before the switch, and hands over.
+    pub adopts: Option<Adopts>,
+    /// Of the next change of the routes within this deployment.
+    pub revision: u64,
     /// Requests are held by this deployment.
     pub held: bool,
+}
+
+/// A project that runs in place.
+#[derive(Debug, Clone)]
+pub struct Adopts {
+    /// `redshop`.
+    pub project: String,
+    /// Its colour, `red`.
+    pub colour: String,
+    /// What of it runs and will stay, as the project of what stays: it cannot run twice, so all of it ends before the next
+    /// colour starts.
+    pub stays: Vec<String>,
+    /// Its connections come over the proxy.
+    pub led: Option<Led>,
+}
+
+/// Connections that are made to what runs in place come over the proxy, or will as soon as its ports are free.
+#[derive(Debug, Clone)]
+pub struct Led {
+    /// What it is, for the routes.
+    pub made: Made,
+    /// The kernel leads new ones there already.
+    pub by_kernel: bool,
+}
+
+impl Adopts {
+    /// Whether the next colour can start beside it.
+    pub fn beside(&self) -> bool {
+        self.stays.is_empty()
+    }
+
+    /// Whether requests to it can wait.
+    pub fn can_wait(&self) -> bool {
+        self.led.as_ref().is_some_and(|led| led.made.routes.iter().any(|route| route.http == Some(true)))
+    }
 }
 
 /// How the next colour comes about.
@@ -65,6 +101,12 @@ pub struct Making {
 }
 
 impl Way {
+    /// The number of the next change of the routes.
+    pub fn age(&mut self, generation: i64) -> (u64, u64) {
+        self.revision += 1;
+        (u64::try_from(generation).unwrap_or_default(), self.revision - 1)
+    }
+
     /// Whether it is brought back.
     pub fn is_back(&self) -> bool {
         matches!(self.how, How::Back)
@@ -72,6 +114,9 @@ impl Way {
 
     /// Services that end in the live colour before others start in the next one.
     pub fn ends(&self) -> Vec<String> {
+        if self.adopts.is_some() {
+            return self.made.alone();
+        }
         let Some((_, live)) = &self.live else { return Vec::new() };
         let mut ends = live.alone();
         // What has come to be alone only now, too.
@@ -116,6 +161,7 @@ impl Way {
 
     /// Whether requests are held while services change over.
     pub fn holds(&self) -> bool {
-        self.live.as_ref().is_some_and(|(_, made)| made.holds() || self.made.holds())
+        let adopts = self.adopts.as_ref().is_some_and(|adopts| adopts.can_wait() && self.made.holds());
+        adopts || self.live.as_ref().is_some_and(|(_, made)| made.holds() || self.made.holds())
     }
 }

@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{args::WatchArgs, progress::Progress, session::Session, up};
+use super::{args::WatchArgs, converge, progress::Progress, session::Session};
 use events::Events;
 use rules::{Rule, Work};
 use turnout_compose::model::Project;
@@ -50,10 +50,10 @@ pub(super) async fn watch(session: &Session, args: &WatchArgs) -> anyhow::Result
     if !args.no_up {
         // What is watched is built at the beginning, so that it is what lies here.
         let watched = |name: &String| project.services.get(name).is_some_and(|service| service.develop.is_some());
-        let mut builds = up::builds(&project, &[]);
+        let mut builds = converge::builds(&project, &[]);
         builds.retain(|name, _| watched(name));
-        let intent = Intent { build: builds, ..up::intent(session, &args.services, &[], false)? };
-        up::converge(session, &mut project, &intent, None, &progress).await?;
+        let intent = Intent { build: builds, ..converge::intent(session, &args.services, &[], false)? };
+        converge::converge(session, &mut project, &intent, None, &progress).await?;
         if session.global.dry_run {
             return Ok(0);
         }
@@ -259,7 +259,7 @@ impl<'a> Watcher<'a> {
             no_build: true,
             force_recreate: true,
             pull: Some(plan::Pull::Never),
-            ..up::intent(self.session, &services, &[], false)?
+            ..converge::intent(self.session, &services, &[], false)?
         };
         let observed = self.engine.observe(self.project).await?;
         let plan = plan::converge(self.project, &observed, &Intent { ignore_orphans: true, ..intent })?;
@@ -282,7 +282,7 @@ impl<'a> Watcher<'a> {
     async fn build(&self, services: &[String]) -> anyhow::Result<()> {
         let build: BTreeMap<String, String> =
             services.iter().map(|name| (name.clone(), "what it is built of has changed".to_owned())).collect();
-        let plan = up::image_plan(self.project, &Intent { build, ..Intent::default() }, |action| {
+        let plan = converge::image_plan(self.project, &Intent { build, ..Intent::default() }, |action| {
             matches!(action, plan::Action::Build { .. })
         })?;
         let reporter = Builds { told: self.told.clone(), quiet: self.options.quiet };

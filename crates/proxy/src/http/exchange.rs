@@ -15,18 +15,21 @@ use super::{
     answer_head::{AnswerHead, Framing},
     buffer::{Outgoing, Size},
     clock::Clock,
+    fallback,
     find::{AtOnce, Finder, NO_TARGET},
     forward::{self, Asker, Framed, Goes},
     guard::Step,
     head::{Body, Head},
     link::Link,
+    mirror,
     note::Note,
     own::Own,
     talk::{Answering, Cut, Failed, Gone, Io, Talk},
+    wish,
 };
 use crate::{
     board::{Claim, Serving},
-    counts::Bytes,
+    counts::{Bytes, Failure},
     house::House,
 };
 
@@ -77,6 +80,15 @@ struct Asked {
     keeps: bool,
     /// Bytes that it holds while it waits.
     held: u64,
+}
+
+/// A request's head as it is written, once more for each who gets it beside its container.
+#[derive(Debug, Default)]
+struct Beside {
+    /// For [`mirror`].
+    copied: Option<Vec<u8>>,
+    /// For [`fallback`].
+    again: Option<Vec<u8>>,
 }
 
 /// How a request ended without an answer of a container's.
@@ -132,15 +144,22 @@ impl Client {
         let mut up = Outgoing::new();
         let id = forward::request(up.end(), bytes, &head, &self.asker, &serving.route);
         let mut note = Note::of(log, bytes, &head, up.end().get(id).unwrap_or_default());
+        self.finder.wishes(wish::of(&serving, bytes, &head, &self.asker));
+        let bare = asked.only_asks && !asked.upgrade;
+        let beside = Beside {
+            copied: (bare && mirror::draws(&serving.route)).then(|| up.end().clone()),
+            again: (bare && method != b"OPTIONS" && fallback::may(&serving.route, aim.path)).then(|| up.end().clone()),
+        };
+        let health = serving.route.beyond.is_health(aim.path);
         let mut said = 0;
         let elsewhere = serving.route.redirect_port.map(|port| redirect(aim, port));
         self.io.inbox.consume(head.length);
         if head.body != Body::None {
             self.io.inbox.becomes(Size::Large);
         }
-        let outcome = match elsewhere.or_else(|| maintained(&serving)) {
+        let outcome = match elsewhere.or_else(|| maintained(&serving).filter(|_| !health)) {
             Some(own) => Err(Unanswered::Own(own)),
-            None => self.answered(&head, asked, up, &mut note, &mut said).await,
+            None => self.answered(&head, asked, (up, beside), &mut note, &mut said).await,
         };
         let after = match outcome {
             Ok(after) => after,
@@ -213,7 +232,7 @@ impl Client {
         &mut self,
         head: &Head,
         asked: Asked,
-        up: Outgoing,
+        (up, mut beside): (Outgoing, Beside),
         note: &mut Note,
         said: &mut u64,
     ) -> Result<After, Unanswered> {
@@ -234,6 +253,9 @@ impl Client {
                 Failed::Unsent
             } else {
                 claim.answers().asked();
+                if let Some(copy) = beside.copied.take() {
+                    mirror::send(finder, house, &claim, copy);
+                }
                 let since = Instant::now();
                 match talk.ask(&mut link).await {
                     Ok(answer) => {
@@ -241,7 +263,26 @@ impl Client {
                         claim.answers().answered(answer.status, after);
                         note.by(&claim, after);
                         let ending = *house.ending.borrow();
-                        let passed = pass_on(&mut talk, answer, link, claim, asked, ending, note).await;
+                        if answer.status == 404
+                            && let Some(again) = beside.again.take()
+                            && let Some(other) = fallback::other(finder, house, &claim)
+                        {
+                            let mut second = talk.once_more(fallback::head(&again), head);
+                            match fallback::ask(&mut second, other, note).await {
+                                Err(Gone) => return Err(Unanswered::Cut("the client has left")),
+                                Ok(None) => {}
+                                Ok(Some(had)) => {
+                                    fallback::leave(&answer, link, &claim, asked.bodiless);
+                                    let (answer, link, other) = had;
+                                    let passed =
+                                        pass_on(&mut second, answer, link, (other, None), asked, ending, note).await;
+                                    *said = second.said;
+                                    return passed;
+                                }
+                            }
+                        }
+                        let cookie = wish::cookie(finder, &claim, &answer, link.inbox.rest());
+                        let passed = pass_on(&mut talk, answer, link, (claim, cookie), asked, ending, note).await;
                         *said = talk.said;
                         return passed;
                     }
@@ -254,16 +295,21 @@ impl Client {
             };
             match failed {
                 // A new connection that ends before it was used is a container that ends: it is given a moment.
-                Failed::Unsent if !used && std::mem::replace(&mut again, true) => return Err(NO_TARGET.into()),
+                Failed::Unsent if !used && std::mem::replace(&mut again, true) => {
+                    claim.answers().failed(Failure::Unavailable);
+                    return Err(NO_TARGET.into());
+                }
                 Failed::Unsent => {}
                 Failed::Silent if asked.only_asks && !again => again = true,
                 Failed::Late => {
+                    claim.answers().failed(Failure::Timeout);
                     return Err(Own::new(504, "the container did not begin its answer in time").into());
                 }
                 Failed::Refused(refusal) => return Err(Own::refused(refusal).into()),
                 Failed::Gone => return Err(Unanswered::Cut("the client has left")),
                 Failed::Silent | Failed::Broken(_) => {
                     claim.tally().failed.fetch_add(1, Relaxed);
+                    claim.answers().failed(Failure::BadGateway);
                     if let Failed::Broken(reason) = failed {
                         tracing::debug!(target = %claim.target(), "an answer is none: {reason}");
                     }
@@ -322,7 +368,7 @@ async fn pass_on(
     talk: &mut Talk<'_>,
     answer: AnswerHead,
     mut link: Link,
-    mut claim: Claim,
+    (mut claim, cookie): (Claim, Option<Vec<u8>>),
     asked: Asked,
     ending: bool,
     note: &mut Note,
@@ -330,6 +376,7 @@ async fn pass_on(
     let upgraded = answer.status == 101;
     if upgraded && !asked.upgrade {
         claim.tally().failed.fetch_add(1, Relaxed);
+        claim.answers().failed(Failure::BadGateway);
         return Err(Own::new(502, "the container changed the protocol without being asked").into());
     }
     let before = talk.io.out.end().len();
@@ -362,6 +409,9 @@ async fn pass_on(
         &answer,
         Goes { modern: asked.modern, keeps, body, hsts: claim.serving().route.hsts_seconds },
     );
+    if let Some(cookie) = cookie {
+        forward::one_more(talk.io.out.end(), b"Set-Cookie", &cookie);
+    }
     note.answered(answer.status, talk.io.out.end().len() - before);
     link.inbox.consume(answer.length);
     let mut answering = Answering::of(framing, body == Framed::Chunked);
@@ -375,7 +425,13 @@ async fn pass_on(
         if outcome.is_ok() && goes_on && talk.whole() && link.inbox.is_empty() {
             claim.to.pool.put(link);
         }
-        outcome.map_err(|(Cut::Client(reason) | Cut::Container(reason))| reason)
+        outcome.map_err(|cut| match cut {
+            Cut::Client(reason) => reason,
+            Cut::Container(reason) => {
+                claim.answers().failed(Failure::BrokenOff);
+                reason
+            }
+        })
     };
     let Bytes { received, sent } = claim.bytes();
     received.fetch_add(talk.said, Relaxed);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use turnout_traffic::{
-    Protocol,
+    Protocol, Sticky,
     choose::Wish,
     spot::{Aim, NoRoute},
 };
@@ -95,6 +95,38 @@ impl Finder {
         })
     }
 
+    /// Where that request wants to go.
+    pub(crate) fn wishes(&mut self, wish: Wish) {
+        self.wish = wish;
+    }
+
+    /// The value of the cookie that keeps the client at the colour of this claim. None: it needs none.
+    pub(crate) fn to_keep(&self, claim: &Claim) -> Option<String> {
+        let route = &claim.serving().route;
+        (route.beyond.sticky == Sticky::Cookie && route.is_split()).then(|| self.wish.to_keep(claim.colour()?))?
+    }
+
+    /// A target of this colour, beside the one that the request has. None: the table has it no longer, or requests wait.
+    pub(crate) fn beside(&mut self, board: &Board, colour: &str) -> Option<Claim> {
+        let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
+        let aim = Aim { host, path };
+        let serving = board.listening_by(&mut self.way, self.listen)?.find(aim).ok()?;
+        let generation = serving.route.colours.iter().find(|known| known.name == colour)?.generation;
+        let wish = Wish::Named { colour: colour.to_owned(), generation, part: 0 };
+        let (serving, claim) = board.claim_by(&mut self.way, self.listen, aim, &wish, &[])?.ok()?;
+        let serves = serving.route.protocol == Protocol::Http && !serving.standing.held();
+        claim.filter(|claim| serves && claim.colour().is_some_and(|found| found.name == colour))
+    }
+
+    /// Counts a request that no container took.
+    fn unavailable(&mut self, board: &Board) {
+        let (host, path) = self.aim.split_at_checked(self.host).unwrap_or_default();
+        let listening = board.listening_by(&mut self.way, self.listen);
+        if let Some(serving) = listening.and_then(|listening| listening.find(Aim { host, path }).ok()) {
+            serving.unavailable(&self.wish);
+        }
+    }
+
     /// Counts an answer of our own, to a request of this route or of none.
     pub(crate) fn answered_here(&mut self, board: &Board, serving: Option<&Serving>) {
         if let Some(listening) = board.listening_by(&mut self.way, self.listen) {
@@ -176,7 +208,11 @@ impl Finder {
                     return Ok((claim, link));
                 }
                 if waits.is_none() {
-                    waits = Some(Waiting::of(&claim.serving().tally, held).ok_or(CROWDED)?);
+                    waits = Waiting::of(&claim.serving().tally, held);
+                    if waits.is_none() {
+                        self.unavailable(board);
+                        return Err(CROWDED);
+                    }
                 }
                 match outcome {
                     Ok(outcome) => {
@@ -187,6 +223,7 @@ impl Finder {
                 }
                 tried.push(claim.target());
             } else if tried.is_empty() || Instant::now() + PAUSE >= deadline {
+                self.unavailable(board);
                 return Err(NO_TARGET);
             } else {
                 sleep(PAUSE).await;

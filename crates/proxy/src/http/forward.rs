@@ -14,7 +14,7 @@ use super::{
     answer_head::AnswerHead,
     head::{self, Body, Head, Kind, Line},
 };
-use turnout_traffic::Route;
+use turnout_traffic::{Route, choose::is_own_cookie};
 
 /// Bytes of a request id that is kept.
 const ID_BYTES: usize = 128;
@@ -63,6 +63,15 @@ impl Asker {
         &self.ip
     }
 
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether it is believed what it says of who asked.
+    pub(crate) fn is_trusted(&self, route: &Route) -> bool {
+        self.near || route.trusts(self.address)
+    }
+
     pub(crate) fn listen(&self) -> &str {
         &self.listen
     }
@@ -102,7 +111,7 @@ pub(crate) fn request(
     // HTTP/1.0 knows no Host; what is sent on is HTTP/1.1.
     let host = if head.host.is_empty() { asker.listen.as_bytes() } else { head.host.of(bytes) };
     put(out, b"Host", host);
-    let told = lines(out, bytes, head, asker.near || route.trusts(asker.address));
+    let told = lines(out, bytes, head, asker.is_trusted(route));
     let id = who_asked(out, bytes, head, asker, &told, host);
     if let Some(stripped) = stripped {
         // Behind what others have left out before.
@@ -185,11 +194,38 @@ fn lines(out: &mut Vec<u8>, bytes: &[u8], head: &Head, trusted: bool) -> Told {
                 false
             }
         };
-        if passed {
+        if passed && line.kind == Kind::Vital && name.eq_ignore_ascii_case(b"cookie") {
+            cookies(out, name, value);
+        } else if passed {
             put(out, name, value);
         }
     }
     told
+}
+
+/// A line of cookies, without those that are the proxy's own: a preview's secret is no container's.
+fn cookies(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let own = |pair: &[u8]| {
+        let pair = pair.trim_ascii();
+        is_own_cookie(pair.split(|byte| *byte == b'=').next().unwrap_or(pair))
+    };
+    if !value.split(|byte| *byte == b';').any(own) {
+        return put(out, name, value);
+    }
+    let kept: Vec<&[u8]> =
+        value.split(|byte| *byte == b';').filter(|pair| !own(pair)).map(<[u8]>::trim_ascii).collect();
+    if !kept.is_empty() {
+        put(out, name, &kept.join(&b"; "[..]));
+    }
+}
+
+/// One line more in a head that was written.
+pub(crate) fn one_more(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    if out.ends_with(b"\r\n\r\n") {
+        out.truncate(out.len() - 2);
+        put(out, name, value);
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Who asked, for which host.

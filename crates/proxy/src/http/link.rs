@@ -109,7 +109,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects.
-    async fn to(target: SocketAddr) -> io::Result<Link> {
+    pub(crate) async fn to(target: SocketAddr) -> io::Result<Link> {
         let stream = socket::connect(target).await?;
         socket::watch_over(&stream);
         Ok(Link { stream: Way::Own(stream), inbox: Buffer::new(Size::Large), used: false, one_clients: false })

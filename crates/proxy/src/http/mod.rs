@@ -3,7 +3,7 @@
 //! Pure: `head` (of a request), `guard` (what of a client's bytes is a request), `chunks` (frames of a body), `answer_head`,
 //! `forward` (what is changed on the way), `own` (answers of our own).
 //! With sockets: `stream` (with TLS or without), `buffer`, `clock`, `link` (a connection to a container, and those without a request), `find` (who gets a
-//! request), `talk` (one request and its answer, byte by byte), `note` (what the
+//! request), `wish` (of which colour), `mirror` (copies of requests), `fallback` (what another colour has), `talk` (one request and its answer, byte by byte), `note` (what the
 //! access log is told), `exchange` (one request). Clients that speak HTTP/2: `h2_text`, `h2_body` and `h2_client` (a stream as a
 //! connection of HTTP/1.1), `h2_calm`, `h2_serve` (all streams of a connection); containers that do: `h2_container`, `h2_links`. And here: a client's connection from
 //! its beginning to its end.
@@ -13,6 +13,7 @@ mod buffer;
 mod chunks;
 mod clock;
 mod exchange;
+mod fallback;
 mod find;
 mod forward;
 mod guard;
@@ -25,11 +26,13 @@ mod h2_serve;
 mod h2_text;
 mod head;
 mod link;
+mod mirror;
 mod note;
 mod own;
 mod refusal;
 mod stream;
 mod talk;
+mod wish;
 
 use std::{
     future::{Future, poll_fn},

@@ -193,6 +193,11 @@ impl<'t> Talk<'t> {
         }
     }
 
+    /// The same request, which has no body, to another container. This one's answer has not been passed on.
+    pub(crate) fn once_more(&mut self, up: Outgoing, head: &super::head::Head) -> Talk<'_> {
+        Talk::new(self.io, self.clock, self.times, up, head)
+    }
+
     /// Whether all of the request was sent.
     pub(crate) fn whole(&self) -> bool {
         self.sending == Sending::Whole && self.up.is_empty() && !self.stopped

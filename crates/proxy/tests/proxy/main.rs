@@ -18,6 +18,7 @@ mod http;
 mod http2;
 mod passing;
 mod patience;
+mod progressive;
 mod promise;
 mod restarting;
 mod smuggling;

@@ -8,19 +8,18 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use serde_json::json;
 
 use crate::{
-    support::until,
+    support::{Proxy, until},
     web::{Browser, Web, before, http, message},
 };
 
 /// Connections at a time.
 const CLIENTS: usize = 64;
-/// Changes from one colour to the other.
-const CHANGES: u64 = 100;
 
 /// One request of its kind, and what is wrong with its answer.
 fn once(browser: &mut Browser, number: usize) -> io::Result<Option<String>> {
@@ -58,8 +57,43 @@ fn client(listen: SocketAddr, number: usize, stop: &AtomicBool, done: &AtomicU64
 
 #[test]
 fn no_request_fails_while_colours_change() {
+    let (done, _) = colours_change(100);
+    println!("{done} requests, 100 changes, none failed");
+}
+
+/// `cargo test -p turnout-proxy --test proxy -- --ignored --nocapture a_thousand_changes`
+#[test]
+#[ignore = "takes a minute; its figures are for a release build on a machine with nothing else to do"]
+fn a_thousand_changes_and_how_long_each_takes() {
+    let (done, [mut moves, mut firsts]) = colours_change(1_000);
+    println!("{done} requests, 1000 changes, none failed");
+    for (what, times) in
+        [("the routes moved in", &mut moves), ("the new colour had its first request after", &mut firsts)]
+    {
+        times.sort_unstable();
+        let at = |part: usize| times[(times.len() - 1) * part / 1_000];
+        println!("{what}: median {:?}, of a hundred 99 within {:?}, all within {:?}", at(500), at(990), at(1_000));
+    }
+}
+
+/// How long the routes took to move, and when that was, as the proxy says.
+fn moved(proxy: &mut Proxy) -> (Duration, Duration) {
+    let line = proxy.says("the routes have moved");
+    let value = |name: &str| {
+        let rest = line.split_once(&format!("{name}=")).unwrap().1;
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Duration::from_micros(digits.parse().unwrap())
+    };
+    (value("micros"), value("at"))
+}
+
+/// From one colour to the other so many times: how many requests were answered, how long each change took, and how long it was
+/// until the new colour was asked.
+fn colours_change(changes: u64) -> (u64, [Vec<Duration>; 2]) {
     let (red, blue) = (Web::named("red"), Web::named("blue"));
-    let (_place, proxy, listen) = before(red.address(), &[]);
+    let (_place, mut proxy, listen) = before(red.address(), &[]);
+    moved(&mut proxy);
+    let (mut moves, mut firsts) = (Vec::new(), Vec::new());
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -67,12 +101,18 @@ fn no_request_fails_while_colours_change() {
             thread::spawn(move || client(listen, number, &stop, &done))
         })
         .collect();
-    for generation in 2..2 + CHANGES {
+    for generation in 2..2 + changes {
         let before = done.load(Relaxed);
         let (name, web) = if generation % 2 == 1 { ("red", &red) } else { ("blue", &blue) };
-        proxy.apply("shop", generation, &json!([http(listen, name, generation, web.address())]));
         let seen = web.requests();
+        proxy.apply("shop", generation, &json!([http(listen, name, generation, web.address())]));
         until("the new colour is asked", || web.requests() > seen && done.load(Relaxed) > before);
+        let (took, at) = moved(&mut proxy);
+        moves.push(took);
+        let came: Vec<_> = web.seen.lock().unwrap()[seen..].iter().filter_map(|asked| asked.at).collect();
+        let mut since = came.iter().filter_map(|asked| asked.duration_since(UNIX_EPOCH).ok());
+        // One that was on its way to it from before the last change may still have come.
+        firsts.extend(since.find(|asked| *asked >= at).map(|asked| asked - at));
         // What came before it ends, and nothing new comes to it: then it could be stopped.
         until("the colours before are left", || {
             proxy.status()["leaving"].as_array().unwrap().iter().all(|of| of["generation"] == json!(generation - 1))
@@ -83,7 +123,7 @@ fn no_request_fails_while_colours_change() {
     let done = done.load(Relaxed);
     assert!(wrong.is_empty(), "{} of {done}: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
     assert!(done > u64::try_from(CLIENTS).unwrap() * 10, "{done}");
-    println!("{done} requests, {CHANGES} changes, none failed");
     let status = proxy.status();
     assert_eq!((&status["routes"][0]["taken"], &status["routes"][0]["failed"]), (&json!(CLIENTS), &json!(0)));
+    (done, [moves, firsts])
 }

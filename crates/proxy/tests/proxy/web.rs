@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ pub(crate) struct Message {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, String)>,
+    /// When a container had it.
+    pub(crate) at: Option<SystemTime>,
 }
 
 impl Message {
@@ -146,6 +148,7 @@ fn serve(name: &str, stream: &TcpStream, seen: &Seen) -> io::Result<()> {
         body(&mut from, &mut asked, false)?;
         let (path, length) = (asked.first.split(' ').nth(1).unwrap().to_owned(), asked.body.len());
         let bodiless = asked.first.starts_with("HEAD");
+        asked.at = Some(SystemTime::now());
         seen.lock().unwrap().push(asked);
         if path.starts_with("/slow") {
             thread::sleep(Duration::from_millis(100));

@@ -1,6 +1,7 @@
 //! What the user said: `switch:` of `repos.yaml`, and `x-turnout:` of the Compose file, at the top and in services
 //! (docs of the switch, §1). `repos.yaml` wins.
 
+mod adapter;
 mod fields;
 mod read;
 mod words;

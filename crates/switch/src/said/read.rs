@@ -7,8 +7,9 @@ use turnout_compose::model::Project;
 use turnout_report::Mistakes;
 
 use super::{
+    adapter::{adapter, of_project},
     fields::{Reading, below},
-    words::{Adapter, By, Health, Layer, ListenSaid, OnFailure, Order, RouteSaid, Said, ServiceSaid, Tls},
+    words::{By, Health, Layer, ListenSaid, OnFailure, Order, RouteSaid, Said, ServiceSaid, Tls},
 };
 use crate::{class::Class, protocol::Protocol};
 
@@ -94,10 +95,15 @@ fn layer(reading: &mut Reading, path: &str, value: &Value, project: &Project) ->
     layer.on_failure = fields.get("on_failure").and_then(|(at, value)| {
         reading.word(&at, value, &[("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause)])
     });
-    layer.adapter = fields.get("adapter").and_then(|(at, value)| {
-        let known = [("traefik", Adapter::Traefik), ("caddy", Adapter::Caddy), ("nginx-proxy", Adapter::NginxProxy)];
-        reading.word(&at, value, &known)
-    });
+    layer.adapter = match fields.get("adapter") {
+        // It names sockets and files of the host.
+        Some((at, _)) if path == EXTENSION => {
+            reading.mistakes.add(&at, "is no business of a commit; write it under `switch:` in repos.yaml");
+            None
+        }
+        Some((at, value)) => adapter(reading, &at, value, of_project(project, target)),
+        None => None,
+    };
     layer.all.order = fields.get("order").and_then(|(at, value)| order(reading, &at, value));
     layer.all.health = fields.get("health").and_then(|(at, value)| health(reading, &at, value));
     if let Some((at, value)) = fields.get("services")

@@ -38,15 +38,93 @@ pub enum OnFailure {
     Pause,
 }
 
-/// A front outside Compose's words, for which turnout has an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Adapter {
-    /// Traefik, by its files instead of labels.
-    Traefik,
-    /// Caddy, by its admin interface instead of labels.
-    Caddy,
-    /// nginx-proxy, by files instead of `VIRTUAL_HOST`.
-    NginxProxy,
+/// A proxy of the user's own that leads requests, in the place of turnout-proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// Which, and where it is asked.
+    pub program: Program,
+    /// What it calls the place that leads to the only route.
+    pub one: Option<String>,
+    /// The same by service and port, where it is not one name for all. Port 0: the only one of that service, which is not
+    /// known yet.
+    pub of: BTreeMap<(String, u16), String>,
+}
+
+/// A program that turnout can switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// HAProxy, by its runtime socket.
+    Haproxy {
+        /// The socket, of level `admin`.
+        socket: String,
+        /// The backend with the stick table.
+        table: String,
+        /// The folder of `server-state-base`.
+        state: Option<String>,
+    },
+    /// nginx, by a file that it includes.
+    Nginx {
+        /// The file.
+        file: String,
+        /// Where the number of its master process is.
+        pid: Option<String>,
+        /// Where it answers which deployment it has.
+        answers: std::net::SocketAddr,
+    },
+    /// Caddy, by its admin interface.
+    Caddy {
+        /// An address, or the path of a socket.
+        admin: String,
+    },
+    /// Traefik, by a file of its file provider.
+    Traefik {
+        /// The file.
+        file: String,
+    },
+}
+
+impl Adapter {
+    /// All that it calls places of this stack.
+    pub fn places(&self) -> Vec<String> {
+        self.one.iter().chain(self.of.values()).cloned().collect()
+    }
+
+    /// What it calls the place that leads to a port of a service.
+    pub fn place(&self, service: &str, port: u16) -> Option<&str> {
+        let own = |port| self.of.get(&(service.to_owned(), port));
+        own(port).or_else(|| own(0)).or(self.one.as_ref()).map(String::as_str)
+    }
+}
+
+impl Program {
+    /// Its key under `adapter`.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Program::Haproxy { .. } => "haproxy",
+            Program::Nginx { .. } => "nginx",
+            Program::Caddy { .. } => "caddy",
+            Program::Traefik { .. } => "traefik",
+        }
+    }
+
+    /// The key for what it calls a place.
+    pub fn place_key(&self) -> &'static str {
+        match self {
+            Program::Haproxy { .. } => "backend",
+            Program::Nginx { .. } => "upstream",
+            Program::Caddy { .. } => "id",
+            Program::Traefik { .. } => "service",
+        }
+    }
+
+    /// Where it is asked, or told.
+    pub fn at(&self) -> &str {
+        match self {
+            Program::Haproxy { socket, .. } => socket,
+            Program::Nginx { file, .. } | Program::Traefik { file } => file,
+            Program::Caddy { admin } => admin,
+        }
+    }
 }
 
 /// How a new instance is asked whether it is ready.

@@ -68,17 +68,18 @@ fn what_stays_needs_what_moves() {
 fn fronts_by_labels() {
     for (found_by, cause) in [
         (
-            "labels: ['traefik.http.routers.web.rule=Host(`a`)']",
+            "labels: ['traefik.http.routers.web.rule=Host(`a`)', 'traefik.http.services.w.loadbalancer.server.port=80']",
             "web is found by the label traefik.http.routers.web.rule: it would get requests before its gate <- switch: \
-             {adapter: traefik}",
+             {adapter: {traefik: {file: /etc/traefik/dynamic/turnout.yml, service: {\"web:80\": web}}}}",
         ),
         (
-            "labels: {caddy: a.example.org}",
-            "web is found by the label caddy: it would get requests before its gate <- switch: {adapter: caddy}",
+            "labels: {caddy: a.example.org}, expose: ['9000']",
+            "web is found by the label caddy: it would get requests before its gate <- switch: {adapter: {caddy: {id: {\"web:9000\": web}}}}",
         ),
         (
             "environment: {VIRTUAL_HOST: a.example.org}",
-            "web is found by VIRTUAL_HOST: it would get requests before its gate <- switch: {adapter: nginx-proxy}",
+            "web is found by VIRTUAL_HOST: it would get requests before its gate <- switch: {adapter: {nginx: {answers: \
+             \"127.0.0.1:8099\", file: /etc/nginx/turnout/shop.conf, upstream: {\"web:8000\": web}}}}",
         ),
     ] {
         let text = format!("services: {{web: {{build: ., {found_by}}}}}");

@@ -96,7 +96,7 @@ services:
   app: {build: ., labels: {traefik.enable: 'true', 'traefik.http.routers.app.rule': 'Host(`a`)'}}
 ";
     assert_eq!(refused(&derived(text, &no_facts())).len(), 1);
-    assert!(explain(&derived(text, &no_facts())).contains("in repos.yaml: switch: {adapter: traefik}"));
+    assert!(explain(&derived(text, &no_facts())).contains("in repos.yaml: switch: {adapter: {traefik: {"));
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Routes to what runs in place, and what the kernel leads to the proxy meanwhile. Pure.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::made::{Made, MadeRoute, stands_in};
+use crate::{engine::Published, nat::Lead, rollout::Generation, traffic::Repository};
+
+/// The routes of what runs in place. `yields`: it has its ports, or will have them again.
+pub(super) fn routes(made: &Made, age: (u64, u64), colour: &str, generation: Generation, yields: bool) -> Repository {
+    let of = u64::try_from(generation).unwrap_or_default();
+    let mut wanted = made.repository(age, colour, of);
+    stands_in(&mut wanted, &made.stand_ins, yields);
+    wanted
+}
+
+/// Where the kernel is to lead connections.
+pub(super) fn leads(made: &Made) -> Vec<Lead> {
+    made.stand_ins.iter().map(|(from, to)| Lead { from: *from, to: *to }).collect()
+}
+
+/// Who has a listener in place.
+pub(super) fn target(published: &[Published], listen: SocketAddr) -> Option<SocketAddr> {
+    let one = published.iter().find(|one| one.on == listen)?;
+    one.addresses.first().map(|address| SocketAddr::new(*address, one.port))
+}
+
+/// Listeners that the next colour will have and what runs in place has, each once: there they have no hosts, paths or
+/// certificates of their own.
+pub(super) fn in_place_routes(made: &Made, published: &[Published]) -> Vec<MadeRoute> {
+    let mut found: BTreeMap<SocketAddr, MadeRoute> = BTreeMap::new();
+    for route in &made.routes {
+        for listen in &route.listen {
+            let Some(target) = target(published, *listen) else { continue };
+            found.entry(*listen).or_insert_with(|| MadeRoute {
+                listen: vec![*listen],
+                targets: vec![target],
+                hosts: Vec::new(),
+                path: None,
+                strip_path: false,
+                tls: None,
+                ..route.clone()
+            });
+        }
+    }
+    found.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::made::tests::shop, *};
+    use crate::engine::ContainerRef;
+
+    #[test]
+    fn listeners_that_it_has_lead_to_its_own_containers_as_they_are() {
+        let web = ContainerRef { id: "1".to_owned(), name: "redshop-web-1".to_owned(), service: "web".to_owned() };
+        let published = |on: &str| Published {
+            container: web.clone(),
+            started: String::new(),
+            on: on.parse().unwrap(),
+            port: 80,
+            addresses: vec!["172.18.0.2".parse().unwrap()],
+        };
+        // The second one is that of another program, or of nobody.
+        let found = in_place_routes(&shop(), &[published("127.0.0.1:8000"), published("127.0.0.1:9000")]);
+        let [route] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((route.listen.len(), route.targets[0].to_string()), (1, "172.18.0.2:80".to_owned()));
+        assert_eq!((route.hosts.len(), &route.path, route.strip_path), (0, &None, false));
+
+        let stand_ins = BTreeMap::from([(route.listen[0], 20_001)]);
+        let made = Made { routes: found, stand_ins, ..Made::default() };
+        let wanted = routes(&made, (4, 2), "red", 4, true);
+        assert_eq!(
+            (wanted.age(), wanted.routes[0].stand_in_port, wanted.routes[0].yields),
+            ((4, 2), Some(20_001), true)
+        );
+        assert_eq!(leads(&made), [Lead { from: "127.0.0.1:8000".parse().unwrap(), to: 20_001 }]);
+    }
+}

@@ -1,0 +1,147 @@
+//! A stack that runs in place is deployed blue/green for the first time, under load: its ports, its volumes and its requests go
+//! over.
+
+use std::{fs, os::unix::process::ExitStatusExt as _, process::Command};
+
+use crate::{common, e2e_support};
+use common::{PATIENCE, daemon::Daemon, wait_until};
+use e2e_support::{
+    file_in,
+    load::{Came, Load},
+    run_in,
+    switched::Switched,
+};
+
+/// Clients that ask all the while.
+const CLIENTS: usize = 8;
+const SWITCH: &str = "{ bake: 1s, health: { path: /, timeout: 5s } }";
+
+#[test]
+fn a_stack_in_place_hands_over_and_no_request_fails() {
+    let shop = Switched::new("one");
+    let (_proxy, daemon) = in_place(&shop, &[]);
+    let db = shop.site.container(&shop.site.red(), "db");
+    run_in(&db, &["sh", "-c", "echo before >> /data/rows"]);
+    let load = Load::on(shop.web, CLIENTS);
+    load.wait_for("one", 50);
+
+    fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
+    daemon.expect_success(shop.push(&daemon, "two"));
+    load.wait_for("two", 50);
+    let came = load.end();
+    println!("{:?}, the longest after {:?}", came.good, came.longest);
+    none_failed(&daemon, &came);
+    handed_over(&shop, &daemon);
+    let db = shop.site.container(&shop.site.name, "db");
+    run_in(&db, &["sh", "-c", "echo after >> /data/rows"]);
+    assert_eq!(file_in(&db, "/data/rows"), "before\nafter\n");
+
+    // From here on it is as any other.
+    let load = Load::on(shop.web, CLIENTS);
+    daemon.expect_success(shop.push(&daemon, "three"));
+    load.wait_for("three", 50);
+    assert_eq!(load.end().bad, Vec::<String>::new());
+    assert_eq!(shop.site.container(&shop.site.name, "db"), db, "the database stays as it is");
+}
+
+#[test]
+fn without_the_kernel_a_stack_in_place_hands_over_and_one_that_is_not_ready_gives_it_back() {
+    let shop = Switched::new("one");
+    let (_proxy, daemon) = in_place(&shop, &[]);
+    // A helper that answers nobody: as where there is none.
+    drop(std::os::unix::net::UnixListener::bind(daemon.socket().with_file_name("turnout-redirect.sock")).unwrap());
+    fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
+    let said = e2e_support::all_of(&daemon.turnout(&["plan", &shop.site.name]));
+    assert!(said.contains("connections are refused or cut"), "{said}");
+
+    shop.site.write("app.sh", "mkdir -p /www\nexec sleep 1000\n");
+    daemon.expect_failure(shop.site.push_to(&daemon, "Broken"));
+    let red = shop.site.red();
+    let load = Load::on(shop.web, CLIENTS);
+    load.wait_for("one", 50);
+    assert_eq!(load.end().bad, Vec::<String>::new());
+    assert_eq!(["web", "worker", "db"].map(|service| shop.running(&red, service)), [1, 1, 1]);
+    assert_eq!(shop.running(&shop.site.name, "db"), 0, "never two on one volume");
+    assert_eq!(shop.workers(), 1);
+
+    shop.site.write("app.sh", "mkdir -p /www\ncp /app/page /www/index.html\nexec httpd -f -p 8000 -h /www\n");
+    daemon.expect_success(shop.push(&daemon, "two"));
+    let load = Load::on(shop.web, CLIENTS);
+    load.wait_for("two", 50);
+    assert_eq!(load.end().bad, Vec::<String>::new());
+    handed_over(&shop, &daemon);
+}
+
+/// Where a daemon dies on the way.
+const POINTS: &[&str] =
+    &["after warm", "after the change-over", "before recording the switch", "after recording the switch"];
+
+#[test]
+fn wherever_it_dies_a_stack_in_place_hands_over_and_no_request_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("point");
+    let variables = [("TURNOUT_TEST_DIES_AT", point.to_str().unwrap())];
+    for dies_at in POINTS {
+        println!("{dies_at}");
+        let shop = Switched::new("one");
+        let (_proxy, mut daemon) = in_place(&shop, &variables);
+        let load = Load::on(shop.web, CLIENTS);
+        load.wait_for("one", 20);
+        fs::write(daemon.repos_yaml(), shop.entry(SWITCH)).unwrap();
+        fs::write(&point, dies_at).unwrap();
+        shop.push(&daemon, "two");
+        assert_eq!(daemon.ended().signal(), Some(9), "{dies_at}: {}", daemon.output());
+        fs::remove_file(&point).unwrap();
+        daemon.restart();
+        load.wait_for("two", 50);
+        handed_over(&shop, &daemon);
+        let came = load.end();
+        println!("{:?}, the longest after {:?}", came.good, came.longest);
+        none_failed(&daemon, &came);
+    }
+}
+
+/// Deployed as ever.
+fn in_place(shop: &Switched, variables: &[(&str, &str)]) -> (e2e_support::switched::ProxyGuard, Daemon) {
+    let (proxy, daemon) = shop.serve_as(&shop.site.entry(&[]), variables);
+    daemon.expect_success(daemon.deploy_by_push(&shop.site.push()));
+    assert_eq!(["web", "worker", "db"].map(|service| shop.running(&shop.site.red(), service)), [1, 1, 1]);
+    (proxy, daemon)
+}
+
+/// The first colour is live, what was in place is stopped, and nothing is left of the way there.
+fn handed_over(shop: &Switched, daemon: &Daemon) {
+    let (red, blue) = (shop.site.red(), shop.site.blue());
+    wait_until("the ports to be the proxy's", PATIENCE, || {
+        let runs = ["web", "worker", "db"].map(|service| shop.running(&red, service));
+        let colour = (shop.running(&blue, "web"), shop.running(&blue, "worker"), shop.running(&shop.site.name, "db"));
+        let open = daemon.history().iter().any(|one| matches!(one["state"].as_str(), Some("queued" | "running")));
+        match (runs, colour, rules(&shop.site.name), open) {
+            ([0, 0, 0], (1, 1, 1), rules, false) if rules.is_empty() => Ok(()),
+            found => Err(format!("{found:?}\n{}", daemon.output())),
+        }
+    });
+}
+
+/// Rules of the kernel that lead a repository's connections elsewhere.
+fn rules(name: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for table in ["nat", "filter"] {
+        let Ok(output) = Command::new("iptables").args(["-w", "-t", table, "-S"]).output() else { continue };
+        let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+        all.extend(listing.lines().filter(|line| line.contains(&format!("turnout/{name}/"))).map(str::to_owned));
+    }
+    all
+}
+
+/// None did, where the kernel leads connections; elsewhere it is said that some are refused.
+fn none_failed(daemon: &Daemon, came: &Came) {
+    let leads =
+        Command::new("iptables").args(["-w", "-t", "nat", "-S"]).output().is_ok_and(|output| output.status.success());
+    if leads {
+        assert_eq!(came.bad, Vec::<String>::new(), "{:?}\n{}", came.good, daemon.output());
+    } else {
+        println!("no rules can be set here: {} requests failed", came.bad.len());
+        daemon.says("cannot be led to turnout-proxy");
+    }
+}
