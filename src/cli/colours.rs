@@ -123,6 +123,7 @@ mod tests {
                 failed: none,
                 bakes_until,
                 not_served: None,
+                certificates: Vec::new(),
             }
         };
         let baking = colours("blueshop", 7, Some(1));

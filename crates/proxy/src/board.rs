@@ -26,7 +26,7 @@ use turnout_traffic::{
     Colour, Protocol, Route, RouteFile,
     choose::{Wish, stay_cookie},
     control::{Age, ColourCounters, ColourStatus, Counters, Leaving, RouteCounters, RouteStatus},
-    spot::{Aim, Host, NoRoute, Prefix},
+    spot::{Aim, Host, Network, NoRoute, Prefix},
     spots::Spots,
     table,
 };
@@ -60,8 +60,10 @@ struct Live {
 /// A listener's routes as they are served. They never change; others take their place.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    /// Of one protocol.
+    /// How what comes is understood: the same for all of its routes, but for what their containers speak.
     pub(crate) protocol: Protocol,
+    /// Who may connect, and says first for whom it speaks. None: nobody says that.
+    pub(crate) proxied_by: Vec<Network>,
     routes: Vec<Arc<Serving>>,
     spots: Arc<Spots>,
     /// What clients are shown that speak TLS, where they do.
@@ -323,11 +325,12 @@ impl Drop for Waiting {
 impl Listening {
     fn new(routes: Vec<Arc<Serving>>, door: Arc<DoorTally>, store: &Store) -> Listening {
         let protocol = routes.first().map_or(Protocol::Tcp, |serving| serving.route.protocol);
+        let proxied_by = routes.first().map(|serving| serving.route.proxied_by.clone()).unwrap_or_default();
         let takes_all = matches!(routes.as_slice(), [only] if only.route.takes_all());
         let spots = Arc::new(Spots::of(routes.iter().map(|serving| &serving.route)));
         let shows: Vec<_> = routes.iter().filter_map(|serving| store.shows(&serving.route)).collect();
         let shown = (!shows.is_empty()).then(|| Arc::new(Shown::new(Arc::clone(&spots), shows)));
-        Listening { protocol, routes, spots, shown, takes_all, door, replaced: AtomicBool::new(false) }
+        Listening { protocol, proxied_by, routes, spots, shown, takes_all, door, replaced: AtomicBool::new(false) }
     }
 }
 
@@ -493,7 +496,19 @@ impl Board {
     /// A target for a connection to a listener: of its colour, the one with the fewest connections, and none that was `tried`.
     /// None: there is no route any more, or no further target.
     pub(crate) fn claim(&self, listen: SocketAddr, client: IpAddr, tried: &[SocketAddr]) -> Option<Claim> {
-        self.claim_by(&mut None, listen, ANY, &Wish::of_address(client), tried)?.ok()?.1
+        self.claim_named(listen, "", client, tried)
+    }
+
+    /// The same for one that names a host.
+    pub(crate) fn claim_named(
+        &self,
+        listen: SocketAddr,
+        host: &str,
+        client: IpAddr,
+        tried: &[SocketAddr],
+    ) -> Option<Claim> {
+        let aim = Aim { host: host.as_bytes(), ..ANY };
+        self.claim_by(&mut None, listen, aim, &Wish::of_address(client), tried)?.ok()?.1
     }
 
     /// The same for a request, and its route, for whoever asks again and again and keeps the pointer between. None: the
@@ -587,7 +602,7 @@ impl Board {
                         tunnels: counts.all.tunnels.load(Relaxed),
                         received: counts.all.bytes.received.load(Relaxed),
                         sent: counts.all.bytes.sent.load(Relaxed),
-                        http: (route.protocol == Protocol::Http).then(|| counts.all.answers.told()),
+                        http: route.protocol.is_http().then(|| counts.all.answers.told()),
                     })
                     .collect(),
             }
@@ -614,7 +629,7 @@ impl Board {
         let routes = table.routes.iter().filter_map(|route| {
             let spot = Spot::of(route);
             let own = |of: &&Arc<Serving>| of.repository == repository && spot.is_of(&of.route);
-            all.clone().find(own).filter(|serving| serving.route.protocol == Protocol::Http)
+            all.clone().find(own).filter(|serving| serving.route.protocol.is_http())
         });
         let routes = routes.map(|serving| serving.counters()).collect();
         let (generation, revision) = table.age();

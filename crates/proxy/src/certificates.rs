@@ -173,7 +173,8 @@ impl Certificates {
 /// Which hosts of a table want one, and where their proofs would be asked for.
 fn wanted(table: &Table) -> BTreeMap<String, Heard> {
     let routes = || table.repositories.values().flat_map(|repository| &repository.routes);
-    let on_80 = routes().any(|route| route.listen.port() == 80 && route.protocol == Protocol::Http);
+    let on_80 =
+        routes().any(|route| route.listen.port() == 80 && matches!(route.protocol, Protocol::Http | Protocol::H2c));
     let mut hosts: BTreeMap<String, Heard> = BTreeMap::new();
     for route in routes().filter(|route| route.tls == Some(Tls::Acme)) {
         for host in &route.hosts {

@@ -32,7 +32,7 @@ use turnout_traffic::{CertificateFiles, Mistakes, Route, Table, Tls, spot::Host,
 /// Bytes of a certificate file or a key: a chain has some ten thousand.
 const FILE: u64 = 1 << 20;
 /// What is spoken behind TLS, as ALPN writes it.
-const PROTOCOLS: &[u8] = b"\x08http/1.1";
+const PROTOCOLS: &[u8] = b"\x02h2\x08http/1.1";
 
 /// A certificate and its key, as they are used now.
 #[derive(Debug)]

@@ -189,6 +189,10 @@ pub struct Route {
     pub strip_path: bool,
     /// TLS at the listener.
     pub tls: Option<Tls>,
+    /// Networks whose hosts say first for whom they speak (PROXY protocol); nobody else may connect.
+    pub proxied_by: Vec<String>,
+    /// The version of the PROXY protocol by which the containers are told who their client is.
+    pub proxy_protocol: Option<u8>,
     /// What is spoken, and how that is known.
     pub spoken: Spoken,
     /// Whether the user said the route; else it is a published port.

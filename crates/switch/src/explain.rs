@@ -85,10 +85,14 @@ fn route(route: &Route) -> Vec<String> {
     if let Some(path) = &route.path {
         listen.push_str(&format!(" below {path}"));
     }
+    if !route.proxied_by.is_empty() {
+        listen.push_str(&format!(", spoken for by {}", route.proxied_by.join(", ")));
+    }
     if route.said.is_some() {
         listen.push_str(" (said)");
     }
-    vec![listen, format!("{}:{}", route.service, route.port), route.spoken.to_string()]
+    let told = route.proxy_protocol.map(|version| format!(", told its client by PROXY v{version}")).unwrap_or_default();
+    vec![listen, format!("{}:{}", route.service, route.port), format!("{}{told}", route.spoken)]
 }
 
 fn changing(derived: &Derived) -> Vec<Vec<String>> {
@@ -121,6 +125,9 @@ fn ready(derived: &Derived, name: &str, gate: &Gate) -> String {
                 format!("GET {} on {} below 500", gate.page.value, route.port)
             }
             Spoken::Asked => format!("GET {} on {} below 500, or TLS", gate.page.value, route.port),
+            spoken if matches!(spoken.protocol(), Some(Protocol::H2c | Protocol::Grpc)) => {
+                format!("HTTP/2 on {}", route.port)
+            }
             _ => format!("a connection to {}", route.port),
         };
         if !all.contains(&asked) {

@@ -38,4 +38,6 @@ pub use beyond::{Beyond, Sticky};
 pub use file::RouteFile;
 pub use mistake::{Mistake, Mistakes};
 pub use replace::{Replaced, follows};
-pub use table::{CertificateFiles, Colour, Maintained, Protocol, Repository, Route, RouteState, Standing, Table, Tls};
+pub use table::{
+    CertificateFiles, Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, RouteState, Standing, Table, Tls,
+};

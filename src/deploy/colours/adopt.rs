@@ -466,7 +466,7 @@ async fn speaks(route: MadeRoute) -> Result<MadeRoute, String> {
         Some(false) => Spoken::Tcp,
         _ => Spoken::Unknown { page: route.page.clone() },
     };
-    let ask = Ask { successes: 1, ..Ask::new(*target, spoken) };
+    let ask = Ask { successes: 1, preamble: route.preamble(), ..Ask::new(*target, spoken) };
     let ready = ready_within(&ask, SPEAKS, |_| ()).await.map_err(|not| not.to_string())?;
     Ok(MadeRoute { http: Some(ready.protocol == Protocol::Http), ..route })
 }

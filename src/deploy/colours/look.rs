@@ -11,7 +11,7 @@ use std::{
 use super::{
     super::{Failure, TreeProject, View, planner::Planner},
     facts, lead,
-    made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained},
+    made::{Made, MadeRoute, MadeService, MadeSnapshot, MadeTls, Obtained, Speaks},
     mistaken, obtained, ports, snapshots,
 };
 use crate::{
@@ -24,9 +24,10 @@ use crate::{
         self, Class, Derived, ReadFrom, Said,
         derived::{Listen, Origin, Route},
         dress::{self, Coloured, Dress, StayingDress},
+        protocol::Protocol as Spoken,
         said::{self, OnFailure},
     },
-    traffic::spot::{Host, Prefix},
+    traffic::spot::{Host, Network, Prefix},
 };
 
 /// The colour of listeners whose port turnout chooses: it is no colour's own.
@@ -161,7 +162,10 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
             route.hosts.iter().filter_map(|host| Host::read(host).err().map(|why| format!("host {host}: {why}")));
         let path =
             route.path.iter().filter_map(|path| Prefix::read(path).err().map(|why| format!("path {path}: {why}")));
-        refused.extend(hosts.chain(path).map(|why| format!("{}: {why}", place())));
+        let networks = route.proxied_by.iter();
+        let networks = networks.filter_map(|of| Network::read(of).err().map(|why| format!("proxied_by {of}: {why}")));
+        let beside = beside(route).into_iter().map(str::to_owned);
+        refused.extend(hosts.chain(path).chain(networks).chain(beside).map(|why| format!("{}: {why}", place())));
     }
     for (is_said, key) in
         [(!derived.fallback.value.is_empty(), "fallback"), (derived.keep.from != Origin::Default, "keep")]
@@ -171,6 +175,23 @@ pub fn not_there_yet(derived: &Derived) -> Vec<String> {
         }
     }
     refused
+}
+
+/// What does not go together with what is spoken on a route.
+fn beside(route: &Route) -> Vec<&'static str> {
+    let spoken = route.spoken.protocol();
+    let bytes = matches!(spoken, Some(Spoken::Tcp | Spoken::Https));
+    let h2c = matches!(spoken, Some(Spoken::H2c | Spoken::Grpc));
+    let rules = [
+        (bytes && route.path.is_some(), "path is none of bytes that are passed on; take it out"),
+        (bytes && route.tls.is_some(), "tls beside a protocol whose bytes are passed on; take one of them out"),
+        (spoken == Some(Spoken::Tcp) && !route.hosts.is_empty(), "hosts need protocol http, h2c, grpc or https"),
+        (
+            h2c && route.proxy_protocol.is_some(),
+            "proxy_protocol beside h2c or grpc: requests of many clients share a connection to its containers; take it out",
+        ),
+    ];
+    rules.into_iter().filter(|(is, _)| *is).map(|(_, why)| why).collect()
 }
 
 /// Engine names of the project's volumes, by key.
@@ -242,7 +263,7 @@ fn made(
             service: route.service.clone(),
             port: route.port,
             targets: (0..replicas).map(|more| SocketAddr::new(LOOPBACK, first.saturating_add(more))).collect(),
-            http: route.spoken.protocol().map(|protocol| protocol == switch::protocol::Protocol::Http),
+            http: route.spoken.protocol().map(|protocol| protocol == Spoken::Http),
             page: gate.page.value.clone(),
             patience: millis(gate.timeout.value.as_std()),
             hosts: route.hosts.clone(),
@@ -254,6 +275,13 @@ fn made(
                 None => None,
             },
             drain: Some(derived.drain.value.as_std().as_secs()),
+            speaks: match route.spoken.protocol() {
+                Some(Spoken::H2c | Spoken::Grpc) => Speaks::H2c,
+                Some(Spoken::Https) if !route.hosts.is_empty() => Speaks::NamedTls,
+                _ => Speaks::Plainly,
+            },
+            proxied_by: route.proxied_by.clone(),
+            proxy_protocol: route.proxy_protocol,
         })
     });
     Made {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::Wake,
     traffic::{
-        Beyond, Colour, Protocol, Repository, Route, RouteState, bounds,
-        spot::{Host, Prefix},
+        Beyond, Colour, Protocol, ProxyProtocol, Repository, Route, RouteState, bounds,
+        spot::{Host, Network, Prefix},
         table::{CertificateFiles, Tls},
     },
 };
@@ -96,6 +96,39 @@ pub struct MadeRoute {
     /// How long tunnels last once its colour has left the routes, in seconds.
     #[serde(default)]
     pub drain: Option<u64>,
+    /// What its containers speak, where `http` is not all of it.
+    #[serde(default)]
+    pub speaks: Speaks,
+    /// Networks whose hosts say first for whom they speak; nobody else may connect.
+    #[serde(default)]
+    pub proxied_by: Vec<String>,
+    /// The version of the PROXY protocol by which its containers are told who their client is.
+    #[serde(default)]
+    pub proxy_protocol: Option<u8>,
+}
+
+/// What containers speak beside HTTP/1.1 and bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaks {
+    /// As `http` says.
+    #[default]
+    Plainly,
+    /// HTTP/2 without TLS.
+    H2c,
+    /// TLS of their own, passed through by the host that a client names.
+    NamedTls,
+}
+
+impl MadeRoute {
+    /// What its containers are told before the gate asks them: that nobody's connection it is.
+    pub fn preamble(&self) -> &'static [u8] {
+        match self.proxy_protocol {
+            None => b"",
+            Some(1) => b"PROXY UNKNOWN\r\n",
+            Some(_) => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        }
+    }
 }
 
 impl MadeSnapshot {
@@ -180,9 +213,15 @@ impl Made {
             // What is none was refused before.
             let hosts: Vec<Host> = route.hosts.iter().filter_map(|host| Host::read(host).ok()).collect();
             let path = route.path.as_ref().and_then(|path| Prefix::read(path).ok());
+            let proxied_by: Vec<Network> = route.proxied_by.iter().filter_map(|of| Network::read(of).ok()).collect();
             route.listen.iter().map(move |listen| Route {
                 listen: *listen,
-                protocol: if route.http == Some(true) { Protocol::Http } else { Protocol::Tcp },
+                protocol: match route.speaks {
+                    Speaks::H2c => Protocol::H2c,
+                    Speaks::NamedTls => Protocol::Tls,
+                    Speaks::Plainly if route.http == Some(true) => Protocol::Http,
+                    Speaks::Plainly => Protocol::Tcp,
+                },
                 hosts: hosts.clone(),
                 path: path.clone(),
                 strip_path: route.strip_path,
@@ -192,6 +231,11 @@ impl Made {
                 yields: false,
                 hsts_seconds: None,
                 trusted: Vec::new(),
+                proxied_by: proxied_by.clone(),
+                proxy_protocol: route.proxy_protocol.map(|version| match version {
+                    1 => ProxyProtocol::V1,
+                    _ => ProxyProtocol::V2,
+                }),
                 drain_seconds: route.drain,
                 state: RouteState::Serve,
                 idle_seconds: None,
@@ -247,6 +291,9 @@ pub(super) mod tests {
                 strip_path: true,
                 tls: None,
                 drain: Some(30),
+                speaks: Speaks::Plainly,
+                proxied_by: Vec::new(),
+                proxy_protocol: None,
             }],
             bake: 60_000,
             goes_back: true,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{Deployer, Failure, now_ms},
-    made::{Made, MadeRoute},
+    made::{Made, MadeRoute, Speaks},
     mend::stands_still,
     snapshots,
 };
@@ -151,12 +151,14 @@ impl Deployer {
 pub(super) async fn answer(routes: &[MadeRoute], project: &str) -> Result<(), Failure> {
     for route in routes {
         for target in &route.targets {
-            let spoken = match route.http {
-                Some(true) => Spoken::Http { page: route.page.clone() },
+            let spoken = match (route.speaks, route.http) {
+                (Speaks::H2c, _) => Spoken::H2c,
+                (_, Some(true)) => Spoken::Http { page: route.page.clone() },
                 _ => Spoken::Tcp,
             };
             let limit = Duration::from_millis(route.patience).min(LONGEST_HELD);
-            let ready = ready_within(&Ask::new(*target, spoken), limit, |_| ()).await;
+            let ready =
+                ready_within(&Ask { preamble: route.preamble(), ..Ask::new(*target, spoken) }, limit, |_| ()).await;
             ready.map_err(|not| Failure::new(format!("{project} does not answer: {not}")))?;
         }
     }

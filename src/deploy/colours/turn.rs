@@ -463,6 +463,7 @@ fn learn(made: &mut Made, learned: Vec<super::made::MadeRoute>) {
         let same = |one: &&mut super::made::MadeRoute| (&one.service, one.port) == (&route.service, route.port);
         if let Some(known) = made.routes.iter_mut().find(same) {
             known.http = route.http;
+            known.speaks = route.speaks;
         }
     }
 }
