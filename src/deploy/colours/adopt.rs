@@ -22,7 +22,7 @@ use crate::{
     engine::{Engine, Wake},
     gate::{Ask, Protocol, Spoken, ready_within},
     nat::{Helper, NatError},
-    report::Reporter,
+    report::{Reporter, counted},
     rollout::Generation,
     steer::{Steer, program_beside},
     store::{ColourRecord, ColourStanding},
@@ -249,14 +249,13 @@ impl Deployer {
                 return Ok(());
             }
             if Instant::now() >= until {
-                of.recorder.warn(format!("{open} older connections to {project} are still open: they end with it"));
+                let open = counted(open, "older connection");
+                of.recorder.warn(format!("still open to {project}: {open}; what is open ends with it"));
                 return Ok(());
             }
             if !std::mem::replace(&mut told, true) {
-                of.recorder.info(format!(
-                    "{open} older connections to {project} are open: they have {} s to end",
-                    DRAIN.as_secs()
-                ));
+                let (open, left) = (counted(open, "older connection"), DRAIN.as_secs());
+                of.recorder.info(format!("open to {project}: {open}; there are {left} s to end"));
             }
             if of.cancel.is_cancelled() {
                 return Err(called_off::failure("waiting for older connections"));

@@ -18,7 +18,6 @@ use std::{
 
 use super::{
     super::{Deployer, Failure, compute::compute},
-    look::Looked,
     made::{Made, MadeSnapshot},
     stands::Stands,
     tree::{MOST_BYTES, Tree, Whole, at, content, digest, rights, walk},
@@ -60,14 +59,14 @@ impl Deployer {
     pub(super) async fn make_snapshots(
         &self,
         repo: &Repo,
-        looked: &Looked,
+        wanted: Vec<MadeSnapshot>,
+        reach: Reach,
         reporter: &dyn Reporter,
     ) -> Result<(), Failure> {
-        let wanted = looked.made.snapshots.clone();
         if wanted.is_empty() {
             return Ok(());
         }
-        let (root, reach) = (repo.real_path.clone(), looked.colour.project.reach.looking());
+        let root = repo.real_path.clone();
         let make = move || {
             let mut tree = None;
             let mut made = Vec::new();

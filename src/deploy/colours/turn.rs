@@ -51,7 +51,8 @@ impl Deployer {
         self.note_next(of, way, generation, commit).await?;
         // Recorded before they are made: what is not recorded is removed.
         let How::Made(making) = &way.how else { return Ok(()) };
-        self.make_snapshots(of.repo, &making.looked, of.recorder).await?;
+        let (wanted, reach) = (making.looked.made.snapshots.clone(), making.looked.colour.project.reach.looking());
+        self.make_snapshots(of.repo, wanted, reach, of.recorder).await?;
         let wakes = self.in_place_wakes(way);
         self.lead_in(of, way, &engine, generation, wakes).await?;
         if way.adopts.as_ref().is_some_and(|adopts| !adopts.beside()) {
