@@ -686,7 +686,8 @@ prop_compose! {
         let mut route = Route::new((ip, 1).into(), protocol, colours.collect());
         (route.idle_seconds, route.drain_seconds) = (idle_seconds, drain_seconds);
         route.proxied_by = trusted.iter().map(|network| Network::read(network).unwrap()).collect();
-        route.proxy_protocol = strip.then_some(if http { ProxyProtocol::V1 } else { ProxyProtocol::V2 });
+        // Not beside copies and files of the other colour, which `http` routes have with `strip`.
+        route.proxy_protocol = (strip != http).then_some(if http { ProxyProtocol::V1 } else { ProxyProtocol::V2 });
         route.yields = strip && http;
         if http {
             route.hosts = hosts.iter().map(|host| Host::read(host).unwrap()).collect();
