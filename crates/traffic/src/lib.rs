@@ -36,7 +36,7 @@ mod tests;
 pub use authority::{Authority, Challenge};
 pub use beyond::{Beyond, Sticky};
 pub use file::RouteFile;
-pub use mistake::{Mistake, Mistakes};
+pub use mistake::{MISTAKES, Mistake, Mistakes};
 pub use replace::{Replaced, follows};
 pub use table::{
     CertificateFiles, Colour, Maintained, Protocol, ProxyProtocol, Repository, Route, RouteState, Standing, Table, Tls,
