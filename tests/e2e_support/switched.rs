@@ -10,12 +10,14 @@ use crate::common::{
 
 /// The site, and what the proxy leaves behind.
 pub struct Switched {
-    /// Goes first: what stays may have volumes that a colour made.
+    /// Goes first, but for its networks: what stays may have volumes that a colour made.
     _staying: ProjectGuard,
     /// The repository.
     pub site: Site,
     /// Where the web service is published.
     pub web: SocketAddr,
+    /// Goes last: colours are in networks of what stays.
+    _networks: ProjectGuard,
 }
 
 impl Switched {
@@ -40,13 +42,15 @@ impl Switched {
         let files: Vec<_> = [("docker-compose.prod.yml", compose.as_str())].iter().chain(files).copied().collect();
         let site = Site::new(&files);
         let staying = ProjectGuard::new(site.name.clone());
-        Switched { site, web, _staying: staying }
+        let _networks = ProjectGuard::new(site.name.clone());
+        Switched { _staying: staying, site, web, _networks }
     }
 
     /// Around another site, whose web service is published there.
     pub fn around(site: Site, web: SocketAddr, staying: ProjectGuard) -> Switched {
         need_proxy();
-        Switched { site, web, _staying: staying }
+        let _networks = ProjectGuard::new(site.name.clone());
+        Switched { _staying: staying, site, web, _networks }
     }
 
     /// Its entry, with these words under `switch:`.

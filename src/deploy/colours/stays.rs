@@ -40,7 +40,6 @@ impl Deployer {
         let mut before = Vec::new();
         if holds {
             before = engine.remember(&of.repo.project).await?;
-            of.recorder.info("requests are held while what stays changes".to_owned());
             self.hold(of, way, "what stays changes").await?;
         }
         dies::here("before", "changing what stays");
@@ -65,7 +64,10 @@ impl Deployer {
             Ok(()) => Back::default(),
             Err(_) => self.put_stays_back(of, engine, &stays, before).await,
         };
-        self.let_through(of, way).await;
+        // Where they are held for more than this, whoever holds them lets them through.
+        if holds {
+            self.let_through(of, way).await;
+        }
         let is_live = way.live.is_some();
         changed.map_err(|broke| match broke {
             Broke::Failed(failure) if is_live => Broke::Failed(back.told(failure)),
