@@ -228,7 +228,7 @@ fn no_file_needs_one_that_needs_it() {
 }
 
 /// What the client library gives as a stream: whoever reads it has a time of their own for it.
-const STREAMS: &[&str] = &["create_image", "push_image", "logs", "events"];
+const STREAMS: &[&str] = &["create_image", "push_image", "logs", "events", "stats"];
 
 #[test]
 fn the_engine_is_asked_with_a_time() {

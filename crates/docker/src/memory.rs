@@ -48,7 +48,7 @@ impl Engine {
         let used = containers.iter().map(|id| {
             let options = options.clone();
             async move {
-                let mut stats = Box::pin(self.docker().stats(id, Some(options))); // asked below, with a time
+                let mut stats = Box::pin(self.docker().stats(id, Some(options)));
                 self.ask(async { stats.next().await.transpose() }).await.ok().flatten().map_or(0, used)
             }
         });

@@ -355,8 +355,8 @@ fn a_proxy_that_is_killed_goes_on_with_the_same_order_and_key() {
     }
     let _proxy = place.start(&[]);
     until("it is shown", || client(tls, "b.example", Some(&root)).is_ok());
-    // A proxy that is killed between the order and the disk loses that one.
-    assert!((1..=3).contains(&ordered()), "{}", ordered());
+    // A proxy that is killed between the order and the disk loses that one, and makes another; never more than may be in an hour.
+    assert!((1..=5).contains(&ordered()), "{}", ordered());
 }
 
 /// What an authority says wrongly, by the beginning of the path.
