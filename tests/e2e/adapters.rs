@@ -22,7 +22,7 @@ impl Program {
     fn start(name: &str, args: &[&str], folder: &Path, at: SocketAddr) -> Option<Program> {
         let program = format!("/usr/sbin/{name}");
         if !Path::new(&program).exists() {
-            println!("skipped: {name} is not installed");
+            println!("not run: {name} is not installed");
             return None;
         }
         let log = std::fs::File::create(folder.join("output")).unwrap();

@@ -28,7 +28,7 @@ const BEAT: &str = "until psql -qc 'create table if not exists ticks (id serial,
 #[test]
 fn data_comes_through_adoption_and_switches_and_a_scheduler_runs_once() {
     if !Path::new(POSTGRES).exists() || !Path::new(REDIS).exists() {
-        println!("skipped: needs Debian's postgresql-15 and redis-server on this machine");
+        println!("not run: needs Debian's postgresql-15 and redis-server on this machine");
         return;
     }
     let image = Image::new();

@@ -25,7 +25,7 @@ pub fn start(name: &str, args: &[&str], folder: &Path) -> Option<Program> {
     match command.spawn() {
         Ok(child) => Some(Program(child)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: {name} is not installed");
+            println!("not run: {name} is not installed");
             None
         }
         Err(error) => panic!("{name}: {error}"),
