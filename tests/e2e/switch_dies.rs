@@ -3,8 +3,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _};
 
-use crate::{common, e2e_support};
-use common::{PATIENCE, wait_until};
+use crate::e2e_support;
 use e2e_support::{load::Load, switched::Switched};
 
 /// On the way from one colour to the other.
@@ -64,20 +63,7 @@ fn wherever_it_dies_no_request_fails_and_one_colour_is_whole() {
         assert!(shop.workers() <= 1, "{dies_at}: two workers after the death");
         daemon.restart();
         load.wait_for(&version, 20);
-        wait_until(&format!("{dies_at}: an end in which one colour is whole and the other at rest"), PATIENCE, || {
-            let open = daemon.history().iter().any(|one| matches!(one["state"].as_str(), Some("queued" | "running")));
-            let status = daemon.turnout_json(&["status", "--json"]);
-            let repo = &status["repos"][0];
-            let live = repo["live"]["project"].as_str().unwrap_or_default().to_owned();
-            let (red, blue) = (shop.site.red(), shop.site.blue());
-            let other = if live == red { &blue } else { &red };
-            let whole = (shop.running(&live, "web"), shop.running(&live, "worker"));
-            let rest = (shop.running(other, "web"), shop.running(other, "worker"));
-            match (open, repo["bakes_until"].is_null(), whole, rest) {
-                (false, true, (1, 1), (0, 0)) => Ok(()),
-                found => Err(format!("{found:?}: {repo:#}\n{}", daemon.output())),
-            }
-        });
+        shop.expect_whole(&daemon, dies_at);
         assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
         let ends: Vec<String> =
             daemon.history().iter().filter_map(|one| one["state"].as_str().map(str::to_owned)).collect();
@@ -117,19 +103,7 @@ fn wherever_it_dies_on_the_way_back_no_request_fails_and_one_colour_is_whole() {
             live = version;
         }
         load.wait_for(&live, 20);
-        wait_until(&format!("{dies_at}: an end in which one colour is whole and the other at rest"), PATIENCE, || {
-            let status = daemon.turnout_json(&["status", "--json"]);
-            let repo = &status["repos"][0];
-            let project = repo["live"]["project"].as_str().unwrap_or_default().to_owned();
-            let (red, blue) = (shop.site.red(), shop.site.blue());
-            let other = if project == red { &blue } else { &red };
-            let whole = (shop.running(&project, "web"), shop.running(&project, "worker"));
-            let rest = (shop.running(other, "web"), shop.running(other, "worker"));
-            match (repo["bakes_until"].is_null(), whole, rest) {
-                (true, (1, 1), (0, 0)) => Ok(()),
-                found => Err(format!("{found:?}: {repo:#}\n{}", daemon.output())),
-            }
-        });
+        shop.expect_whole(&daemon, dies_at);
         assert_eq!(load.came().bad, Vec::<String>::new(), "{dies_at}");
     }
     load.end();

@@ -4,8 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, process::Command};
 
 use super::{QUICK, Site};
 use crate::common::{
+    PATIENCE,
     daemon::Daemon,
     docker::{self, ProjectGuard},
+    wait_until,
 };
 
 /// The site, and what the proxy leaves behind.
@@ -83,6 +85,24 @@ impl Switched {
             of && one.state.map(|state| state.to_string()).as_deref() == Some("running")
         });
         all.count()
+    }
+
+    /// Waits until nothing is under way, one colour is whole, and the other at rest. `after`: what was done before.
+    pub fn expect_whole(&self, daemon: &Daemon, after: &str) {
+        wait_until(&format!("{after}: an end in which one colour is whole and the other at rest"), PATIENCE, || {
+            let open = daemon.history().iter().any(|one| matches!(one["state"].as_str(), Some("queued" | "running")));
+            let status = daemon.turnout_json(&["status", "--json"]);
+            let repo = &status["repos"][0];
+            let live = repo["live"]["project"].as_str().unwrap_or_default().to_owned();
+            let (red, blue) = (self.site.red(), self.site.blue());
+            let other = if live == red { &blue } else { &red };
+            let whole = (self.running(&live, "web"), self.running(&live, "worker"));
+            let rest = (self.running(other, "web"), self.running(other, "worker"));
+            match (open, repo["bakes_until"].is_null(), whole, rest) {
+                (false, true, (1, 1), (0, 0)) => Ok(()),
+                found => Err(format!("{found:?}: {repo:#}\n{}", daemon.output())),
+            }
+        });
     }
 
     /// Workers that run, of both colours.
